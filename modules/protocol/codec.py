@@ -1,0 +1,68 @@
+"""Messages to lines and back: JSON, one message a line, the class in "type"."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from functools import lru_cache
+from typing import Any
+
+from modules.protocol.commands import Command
+from modules.protocol.errors import ProtocolError
+from modules.protocol.events import Event
+
+
+@lru_cache(maxsize=None)
+def _fields(kind: type) -> dict[str, type | None]:
+    """Field name -> the dataclass nested there, or None."""
+    hints = typing.get_type_hints(kind)
+    return {
+        field.name: hints[field.name] if dataclasses.is_dataclass(hints[field.name]) else None
+        for field in dataclasses.fields(kind)
+    }
+
+
+@lru_cache(maxsize=2)
+def members(union: Any) -> dict[str, type]:
+    """Class name -> class of every member of a message union."""
+    return {kind.__name__: kind for kind in typing.get_args(union)}
+
+
+def _plain(message: Any) -> dict[str, Any]:
+    return {
+        name: _plain(getattr(message, name)) if nested else getattr(message, name)
+        for name, nested in _fields(type(message)).items()
+    }
+
+
+def encode(message: Command | Event) -> str:
+    """One line, without the line break. Lone surrogates, which JSON readers reject, are replaced."""
+    line = json.dumps({"type": type(message).__name__, **_plain(message)}, ensure_ascii=False)
+    return line.encode("utf-8", "replace").decode("utf-8")
+
+
+def _restore(kind: type, values: dict[str, Any]) -> Any:
+    nested = _fields(kind)
+    return kind(
+        **{name: _restore(nested[name], value) if nested.get(name) else value for name, value in values.items()}
+    )
+
+
+def _decode(union: Any, line: str | bytes) -> Any:
+    try:
+        values = json.loads(line)
+        kind = members(union)[values.pop("type")]
+        return _restore(kind, values)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ProtocolError(f"Not a message: {line[:200]!r} ({error}).") from None
+
+
+def decode_command(line: str | bytes) -> Command:
+    """The command on this line. Raises ProtocolError."""
+    return typing.cast(Command, _decode(Command, line))
+
+
+def decode_event(line: str | bytes) -> Event:
+    """The event on this line. Raises ProtocolError."""
+    return typing.cast(Event, _decode(Event, line))

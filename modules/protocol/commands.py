@@ -1,0 +1,102 @@
+"""What the host asks of a worker. Every command carries an `id`, which its replies repeat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+from modules.protocol.sampling import SamplingParams
+
+
+@dataclass(frozen=True)
+class Load:
+    """Load the model at `path`. Answered by Progress and then Loaded or Failed."""
+
+    id: str
+    path: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Continue `prompt`. Answered by Chunks and then Finished or Failed."""
+
+    id: str
+    prompt: str
+    params: SamplingParams = field(default_factory=SamplingParams)
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Stop the generation or load named `id` within one token. It still gets its Finished (reason "cancelled")."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class Tokenize:
+    """Text to token ids. Answered by Result(list[int])."""
+
+    id: str
+    text: str
+    special: bool = False
+
+
+@dataclass(frozen=True)
+class Detokenize:
+    """Token ids to text. Answered by Result(str)."""
+
+    id: str
+    tokens: list[int]
+
+
+@dataclass(frozen=True)
+class ChatPrompt:
+    """Render `messages` (each {"role", "content"}) with the model's chat template, or with `template` where given.
+
+    `continue_last`: the last message is an unfinished reply: leave it open. Otherwise the prompt ends where the reply begins.
+    Answered by Result({"prompt": str, "tokens": int, "template": where it came from}).
+    """
+
+    id: str
+    messages: list[dict[str, Any]]
+    template: str = ""
+    continue_last: bool = False
+    variables: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NextTokenProbabilities:
+    """The `top` likeliest next tokens. Answered by Result([{"token": int, "text": str, "probability": float}])."""
+
+    id: str
+    prompt: str
+    top: int = 20
+
+
+@dataclass(frozen=True)
+class Embed:
+    """One vector for each text. Answered by Result(list[list[float]])."""
+
+    id: str
+    texts: list[str]
+
+
+@dataclass(frozen=True)
+class ApplyAdapter:
+    """Use these LoRA adapters, path to weight, and no others. Answered by Result(None)."""
+
+    id: str
+    adapters: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Unload:
+    """Wait for nothing, free the model and end the process. Answered by Result(None), then the worker exits with 0."""
+
+    id: str
+
+
+Command = Union[
+    Load, Generate, Cancel, Tokenize, Detokenize, ChatPrompt, NextTokenProbabilities, Embed, ApplyAdapter, Unload
+]

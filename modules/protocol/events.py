@@ -1,0 +1,118 @@
+"""What a worker tells the host. An event's `id` is that of the command it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+# Raised whenever a message changes its meaning; a worker of another version asks for its environment to be rebuilt.
+PROTOCOL_VERSION = 1
+
+# Why a generation ended: the model's end token, a stop text, the longest reply, the context's end, or Cancel.
+REASONS = ("stop", "stop_text", "length", "context", "cancelled")
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The worker's first words: it imported its engine and listens."""
+
+    loader: str
+    protocol: int = PROTOCOL_VERSION
+    engine: str = ""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a load is: `fraction` from 0 to 1, or None where the engine does not tell."""
+
+    id: str
+    text: str
+    fraction: float | None = None
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is known once a model is loaded.
+
+    `context`: tokens it takes here; `trained_context`: tokens it was made for (0: unknown). `slots`: generations at once.
+    `template_source`: where the chat template came from ("tokenizer_config.json", "GGUF metadata", "fallback: ChatML", …).
+    `notes`: sentences for the user, such as a fallback that was taken.
+    """
+
+    context: int
+    trained_context: int = 0
+    slots: int = 1
+    device: str = "cpu"
+    dtype: str = ""
+    architecture: str = ""
+    parameters: int = 0
+    template: str = ""
+    template_source: str = ""
+    bos: str = ""
+    eos: str = ""
+    memory_bytes: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The model is ready to generate."""
+
+    id: str
+    info: ModelInfo
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Text that arrived, of whole characters, and how many tokens it took."""
+
+    id: str
+    text: str
+    tokens: int = 1
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end of a generation. `cached_tokens`: those of the prompt that the engine still knew; `cut_tokens`: those of the
+    prompt left out to fit the context. Seconds are of the engine alone."""
+
+    id: str
+    reason: str
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    cut_tokens: int = 0
+    generated_tokens: int = 0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    seed: int = -1
+
+
+@dataclass(frozen=True)
+class Result:
+    """The answer to a command that has one value; the command's docstring gives its shape."""
+
+    id: str
+    value: Any = None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A command could not be done. `code` is one of `errors.ERRORS`; `lower` names settings to lower (memory)."""
+
+    id: str
+    code: str
+    message: str
+    detail: str = ""
+    lower: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Log:
+    """A line for the log: `level` is debug, info, warning or error."""
+
+    level: str
+    text: str
+
+
+Event = Union[Ready, Progress, Loaded, Chunk, Finished, Result, Failed, Log]

@@ -1,0 +1,80 @@
+"""What is known of a model on disk before it is loaded, and of the machine: what a loader's spec judges by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One fact and where it was read: ("bits", "4", "config.json: quantization_config")."""
+
+    fact: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """A model in `models/`. Zero and "" mean unknown.
+
+    `name`: path below `models/` with forward slashes; `path`: the folder or the file; `format`: "gguf", "safetensors",
+    "pickle", "gptq", "awq", "exl2", "hqq", "bitsandbytes" or "unknown"; `dtype`: of the weights, such as "F16" or "Q8_0".
+    `problems`: sentences saying why it cannot be loaded as it is; `warnings`: what the owner should know.
+    """
+
+    name: str
+    path: str
+    format: str
+    size_bytes: int = 0
+    dtype: str = ""
+    architecture: str = ""
+    parameters: int = 0
+    context: int = 0
+    layers: int = 0
+    hidden: int = 0
+    heads: int = 0
+    kv_heads: int = 0
+    head_dim: int = 0
+    vocabulary: int = 0
+    bits: float = 0
+    group_size: int = 0
+    act_order: bool | None = None
+    template: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """An accelerator: `kind` is "cuda", "rocm" or "metal"; memory in bytes."""
+
+    kind: str
+    name: str
+    total_bytes: int = 0
+    free_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Machine:
+    """This machine, as far as can be told without torch. `system`: "linux", "darwin" or "windows"."""
+
+    system: str
+    architecture: str
+    cpus: int
+    memory_bytes: int
+    free_bytes: int
+    gpus: tuple[Gpu, ...] = ()
+
+    def has(self, kind: str) -> bool:
+        """Whether there is an accelerator of that kind; "cpu" is always there."""
+        return kind == "cpu" or any(gpu.kind == kind for gpu in self.gpus)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A loader's word that it can run a model here: `score` ranks (0 to 100), `reason` is a sentence for the user."""
+
+    score: int
+    reason: str

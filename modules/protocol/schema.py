@@ -1,0 +1,188 @@
+"""One schema, many faces: a dataclass whose fields are `setting(...)` is form, check, flag, YAML and docs.
+
+Types a field may have: bool, int, float, str, list[str], and `X | None` of the first four.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from modules.protocol.errors import SettingError
+
+T = TypeVar("T")
+_KEY = "paddock.setting"
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a person needs to know about one setting; `unit` is shown behind the number."""
+
+    label: str
+    help: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+    choices: tuple[Any, ...] = ()
+    unit: str = ""
+    group: str = ""
+    advanced: bool = False
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of a schema: its name, its base type, whether it may be None, its default and its `Info`."""
+
+    name: str
+    kind: type
+    optional: bool
+    default: Any
+    info: Info
+
+    def allowed(self) -> str:
+        """What values the setting takes, in words."""
+        if self.info.choices:
+            words = ", ".join(str(choice) for choice in self.info.choices)
+        elif self.kind is bool:
+            words = "true or false"
+        elif self.kind is list:
+            words = "a list of texts"
+        else:
+            noun = {int: "a whole number", float: "a number", str: "a text"}[self.kind]
+            low, high = self.info.minimum, self.info.maximum
+            if low is not None and high is not None:
+                noun += f" from {low:g} to {high:g}"
+            elif low is not None:
+                noun += f" of {low:g} or more"
+            elif high is not None:
+                noun += f" of at most {high:g}"
+            words = f"{noun} ({self.info.unit})" if self.info.unit else noun
+        return f"{words}, or none" if self.optional else words
+
+
+def setting(
+    default: Any,
+    *,
+    label: str,
+    help: str = "",
+    minimum: float | None = None,
+    maximum: float | None = None,
+    step: float | None = None,
+    choices: Iterable[Any] = (),
+    unit: str = "",
+    group: str = "",
+    advanced: bool = False,
+) -> Any:
+    """Declare one field of a settings dataclass. A list default is copied for each instance."""
+    info = Info(label, help, minimum, maximum, step, tuple(choices), unit, group, advanced)
+    if isinstance(default, list):
+        frozen = tuple(default)
+        return dataclasses.field(default_factory=lambda: list(frozen), metadata={_KEY: info})
+    return dataclasses.field(default=default, metadata={_KEY: info})
+
+
+@lru_cache(maxsize=64)
+def describe(schema: type) -> tuple[Setting, ...]:
+    """Every setting of a dataclass, in the order it was written."""
+    hints = typing.get_type_hints(schema)
+    found = []
+    for field in dataclasses.fields(schema):
+        if _KEY not in field.metadata:
+            continue
+        kind, optional = _base(hints[field.name])
+        default = field.default_factory() if field.default is dataclasses.MISSING else field.default  # type: ignore[misc]
+        found.append(Setting(field.name, kind, optional, default, field.metadata[_KEY]))
+    return tuple(found)
+
+
+def _base(hint: Any) -> tuple[type, bool]:
+    """`int | None` -> (int, True); `list[str]` -> (list, False); `float` -> (float, False)."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        inner = [part for part in typing.get_args(hint) if part is not type(None)]
+        return _base(inner[0])[0], True
+    return typing.get_origin(hint) or hint, False
+
+
+def coerce(setting_: Setting, value: Any) -> Any:
+    """The value in the setting's own type, from what a form, a flag or YAML gave. Raises SettingError."""
+    wrong = SettingError(f"{setting_.info.label} ({setting_.name}) cannot be {value!r}. It takes {setting_.allowed()}.")
+    if value is None or (isinstance(value, str) and setting_.optional and value.strip().lower() in ("", "none")):
+        if setting_.optional:
+            return None
+        raise wrong
+    try:
+        result = _convert(setting_.kind, value)
+    except (TypeError, ValueError):
+        raise wrong from None
+    if setting_.info.choices:
+        if result not in setting_.info.choices:
+            raise wrong
+        return result
+    if setting_.kind in (int, float):
+        low, high = setting_.info.minimum, setting_.info.maximum
+        if not math.isfinite(result) or (low is not None and result < low) or (high is not None and result > high):
+            raise wrong
+    return result
+
+
+def _convert(kind: type, value: Any) -> Any:
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        words = {
+            "true": True,
+            "yes": True,
+            "on": True,
+            "1": True,
+            "false": False,
+            "no": False,
+            "off": False,
+            "0": False,
+        }
+        if str(value).strip().lower() in words:
+            return words[str(value).strip().lower()]
+        raise ValueError
+    if kind is int:
+        if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+            raise ValueError
+        return int(value)
+    if kind is float:
+        if isinstance(value, bool):
+            raise ValueError
+        return float(value)
+    if kind is list:
+        if isinstance(value, str):
+            return [value] if value else []
+        if not all(isinstance(item, str) for item in value):
+            raise ValueError
+        return list(value)
+    if not isinstance(value, (str, int, float)):
+        raise ValueError
+    return str(value)
+
+
+def build(schema: type[T], values: Mapping[str, Any]) -> T:
+    """An instance of `schema` from `values`; absent ones take their defaults.
+
+    Raises SettingError with the list of what exists when a name is unknown, with what is allowed when a value is bad.
+    """
+    known = {entry.name: entry for entry in describe(schema)}
+    for name in values:
+        if name not in known:
+            raise SettingError(f"There is no setting named {name!r}. The settings are: {', '.join(known)}.")
+    return schema(**{name: coerce(known[name], value) for name, value in values.items()})
+
+
+def changed(instance: Any) -> dict[str, Any]:
+    """Only what differs from the defaults: what a preset or a saved settings file holds."""
+    return {
+        entry.name: getattr(instance, entry.name)
+        for entry in describe(type(instance))
+        if getattr(instance, entry.name) != entry.default
+    }

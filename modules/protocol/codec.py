@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import typing
-from functools import lru_cache
+from collections.abc import Hashable
+from functools import cache, lru_cache
 from typing import Any
 
 from modules.protocol.commands import Command
@@ -13,8 +14,8 @@ from modules.protocol.errors import ProtocolError
 from modules.protocol.events import Event
 
 
-@lru_cache(maxsize=None)
-def _fields(kind: type) -> dict[str, type | None]:
+@cache
+def _fields(kind: Any) -> dict[str, type | None]:
     """Field name -> the dataclass nested there, or None."""
     hints = typing.get_type_hints(kind)
     return {
@@ -32,7 +33,7 @@ def members(union: Any) -> dict[str, type]:
 def _plain(message: Any) -> dict[str, Any]:
     return {
         name: _plain(getattr(message, name)) if nested else getattr(message, name)
-        for name, nested in _fields(type(message)).items()
+        for name, nested in _fields(typing.cast(Hashable, type(message))).items()
     }
 
 
@@ -42,7 +43,7 @@ def encode(message: Command | Event) -> str:
     return line.encode("utf-8", "replace").decode("utf-8")
 
 
-def _restore(kind: type, values: dict[str, Any]) -> Any:
+def _restore(kind: Any, values: dict[str, Any]) -> Any:
     nested = _fields(kind)
     return kind(
         **{name: _restore(nested[name], value) if nested.get(name) else value for name, value in values.items()}

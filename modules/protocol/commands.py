@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any
 
 from modules.protocol.sampling import SamplingParams
 
@@ -54,7 +54,8 @@ class Detokenize:
 class ChatPrompt:
     """Render `messages` (each {"role", "content"}) with the model's chat template, or with `template` where given.
 
-    `continue_last`: the last message is an unfinished reply: leave it open. Otherwise the prompt ends where the reply begins.
+    `continue_last`: the last message is an unfinished reply: leave it open. Otherwise the prompt ends where the reply
+    begins. `variables`: further names that the template may read.
     Answered by Result({"prompt": str, "tokens": int, "template": where it came from}).
     """
 
@@ -97,6 +98,15 @@ class Unload:
     id: str
 
 
-Command = Union[
-    Load, Generate, Cancel, Tokenize, Detokenize, ChatPrompt, NextTokenProbabilities, Embed, ApplyAdapter, Unload
-]
+Command = (
+    Load
+    | Generate
+    | Cancel
+    | Tokenize
+    | Detokenize
+    | ChatPrompt
+    | NextTokenProbabilities
+    | Embed
+    | ApplyAdapter
+    | Unload
+)

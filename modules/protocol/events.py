@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any
 
 # Raised whenever a message changes its meaning; a worker of another version asks for its environment to be rebuilt.
 PROTOCOL_VERSION = 1
@@ -34,8 +34,8 @@ class Progress:
 class ModelInfo:
     """What is known once a model is loaded.
 
-    `context`: tokens it takes here; `trained_context`: tokens it was made for (0: unknown). `slots`: generations at once.
-    `template_source`: where the chat template came from ("tokenizer_config.json", "GGUF metadata", "fallback: ChatML", …).
+    `context`: tokens it takes here; `trained_context`: tokens it was made for (0: unknown). `slots`: generations at
+    once. `template_source`: where the chat template came from ("tokenizer_config.json", "GGUF metadata", …).
     `notes`: sentences for the user, such as a fallback that was taken.
     """
 
@@ -74,8 +74,8 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Finished:
-    """The end of a generation. `cached_tokens`: those of the prompt that the engine still knew; `cut_tokens`: those of the
-    prompt left out to fit the context. Seconds are of the engine alone."""
+    """The end of a generation. `cached_tokens`: those of the prompt that the engine still knew; `cut_tokens`: those of
+    the prompt left out to fit the context. Seconds are of the engine alone."""
 
     id: str
     reason: str
@@ -115,4 +115,4 @@ class Log:
     text: str
 
 
-Event = Union[Ready, Progress, Loaded, Chunk, Finished, Result, Failed, Log]
+Event = Ready | Progress | Loaded | Chunk | Finished | Result | Failed | Log

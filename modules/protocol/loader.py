@@ -37,4 +37,5 @@ class LoaderSpec:
         """ "" if it can run on this machine, else a sentence saying why not."""
         if any(machine.has(kind) for kind in self.accelerators):
             return ""
-        return f"{self.title} needs {' or '.join(kind.upper() for kind in self.accelerators)}, which this machine does not have."
+        wanted = " or ".join(kind.upper() for kind in self.accelerators)
+        return f"{self.title} needs {wanted}, which this machine does not have."

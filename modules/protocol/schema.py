@@ -9,7 +9,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -87,16 +87,22 @@ def setting(
     return dataclasses.field(default=default, metadata={_KEY: info})
 
 
-@lru_cache(maxsize=64)
-def describe(schema: type) -> tuple[Setting, ...]:
+def describe(schema: type[Any]) -> tuple[Setting, ...]:
     """Every setting of a dataclass, in the order it was written."""
+    return _describe(typing.cast(Hashable, schema))
+
+
+@lru_cache(maxsize=64)
+def _describe(schema: Any) -> tuple[Setting, ...]:
     hints = typing.get_type_hints(schema)
     found = []
     for field in dataclasses.fields(schema):
         if _KEY not in field.metadata:
             continue
         kind, optional = _base(hints[field.name])
-        default = field.default_factory() if field.default is dataclasses.MISSING else field.default  # type: ignore[misc]
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
         found.append(Setting(field.name, kind, optional, default, field.metadata[_KEY]))
     return tuple(found)
 

@@ -1,1 +1,1 @@
-"""What runs inside a loader's environment. Imports protocol only; engines' packages are imported where they are used."""
+"""What runs inside a loader's environment. Imports protocol only; an engine's packages are imported where used."""

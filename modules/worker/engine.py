@@ -40,8 +40,11 @@ class Outcome:
 
 
 class EngineBase(ABC):
-    """One engine with at most one model. `load` and `unload` run on the main thread; `generate` runs on as many threads
-    at once as `ModelInfo.slots` says (one: the main thread). The tokenizer's verbs may be called while a generation runs."""
+    """One engine with at most one model.
+
+    `load` and `unload` run on the main thread; `generate` runs on as many threads at once as `ModelInfo.slots` says
+    (one: the main thread). The tokenizer's verbs may be called while a generation runs.
+    """
 
     @abstractmethod
     def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
@@ -53,13 +56,14 @@ class EngineBase(ABC):
 
     @abstractmethod
     def tokenize(self, text: str, special: bool) -> list[int]:
-        """Token ids of `text`. `special`: names of special tokens in it are those tokens, and BOS is added if the model wants it."""
+        """Token ids of `text`. `special`: it is a prompt: names of special tokens in it are those tokens, and BOS is
+        added if the model wants it."""
 
     @abstractmethod
     def detokenize(self, tokens: list[int]) -> str:
         """The text of these tokens."""
 
-    def unload(self) -> None:
+    def unload(self) -> None:  # noqa: B027 (most engines need nothing here)
         """Free what needs freeing before the process ends. Memory goes with the process."""
 
     def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:

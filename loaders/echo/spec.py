@@ -1,0 +1,48 @@
+"""The misbehaving fake: streams, stalls, crashes, exits or fills memory on request, so that the host can be tested."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modules.protocol.loader import LoaderSpec
+from modules.protocol.model import Claim, Machine, ModelFacts
+from modules.protocol.sampling import SamplingParams
+from modules.protocol.schema import describe, setting
+
+BEHAVIOURS = ("reply", "refuse", "memory", "crash", "exit", "hang")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the fake engine does while loading, and how it answers."""
+
+    context: int = setting(
+        4096, label="Context length", minimum=16, maximum=1_000_000, unit="tokens", help="A token is one word here."
+    )
+    slots: int = setting(2, label="Replies at once", minimum=1, maximum=8, help="How many generations run together.")
+    delay: float = setting(
+        0.0, label="Pause between words", minimum=0, maximum=10, unit="s", help="So that a reply can be watched."
+    )
+    on_load: str = setting(
+        "reply",
+        label="While loading",
+        choices=BEHAVIOURS,
+        advanced=True,
+        help="How the load shall go wrong, if at all.",
+    )
+
+
+def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
+    return Claim(0, "The echo loader takes any folder: it repeats your words, for tests.")
+
+
+SPEC = LoaderSpec(
+    name="echo",
+    title="Echo",
+    summary="Repeats the prompt. For tests of Paddock itself.",
+    formats=("gguf", "safetensors", "unknown"),
+    settings=Settings,
+    claim=_claim,
+    samplers=frozenset(entry.name for entry in describe(SamplingParams)),
+    hidden=True,
+)

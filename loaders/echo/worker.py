@@ -1,0 +1,106 @@
+"""The fake engine. A prompt that holds `!crash`, `!exit`, `!memory`, `!hang` or `!error` makes it do that after five words."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Generator
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+from modules.protocol.commands import Generate
+from modules.protocol.errors import ModelError, OutOfMemory, PromptError
+from modules.protocol.events import ModelInfo
+from modules.worker.engine import EngineBase, Outcome, Piece, Report
+from modules.worker.fitting import fit_prompt
+from modules.worker.stopping import StopFilter
+
+_LOWER = ("context",)
+
+
+class Engine(EngineBase):
+    """A token is a word with the white space before it. The reply is the prompt's last line, over and over with `!long`."""
+
+    def __init__(self) -> None:
+        self._settings: Any = None
+        self._words: list[str] = []
+        self._cached: list[int] = []
+        self._lock = threading.Lock()
+
+    def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
+        self._settings = settings
+        for step in range(1, 5):
+            report("Pretending to load", step / 4)
+        if settings.on_load == "refuse":
+            raise ModelError("The echo loader was told to refuse. Set While loading to reply.")
+        self._misbehave(settings.on_load)
+        return ModelInfo(
+            context=settings.context, trained_context=settings.context, slots=settings.slots, architecture="echo"
+        )
+
+    def tokenize(self, text: str, special: bool) -> list[int]:
+        found = []
+        with self._lock:
+            for word in re.findall(r"\s*\S+|\s+$", text):
+                if word not in self._words:
+                    self._words.append(word)
+                found.append(self._words.index(word))
+        return found
+
+    def detokenize(self, tokens: list[int]) -> str:
+        return "".join(self._words[token] for token in tokens)
+
+    def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
+        params = request.params
+        begin = time.monotonic()
+        tokens, cut = fit_prompt(
+            self.tokenize(request.prompt, True), self._settings.context, params.max_new_tokens, params.truncate, 0
+        )
+        common = len(os.path.commonprefix([tokens, self._cached]))
+        self._cached = tokens
+        prefill = time.monotonic()
+        lines = [line for line in re.split(r"<\|im_\w+\|>(?:\w+\n)?|\n", request.prompt) if line.strip()]
+        words = re.findall(r"\s*\S+", lines[-1]) if lines else ["..."]
+        if "!error" in request.prompt:
+            raise PromptError("The echo loader was told to fail. Leave !error out of the prompt.")
+        endless = "!long" in request.prompt or params.ban_eos_token
+        stop = StopFilter(params.stop)
+        reason, count = "stop", 0
+        for word in cycle([*words[:-1], f"{words[-1]} "]) if endless else islice(words, None):
+            if cancelled.is_set():
+                reason = "cancelled"
+                break
+            if count >= params.max_new_tokens:
+                reason = "length"
+                break
+            if len(tokens) + count >= self._settings.context:
+                reason = "context"
+                break
+            count += 1
+            if count == 5:
+                for behaviour in ("crash", "exit", "memory", "hang"):
+                    if f"!{behaviour}" in request.prompt:
+                        self._misbehave(behaviour)
+            yield Piece(stop.feed(word))
+            if stop.stopped:
+                reason = "stop_text"
+                break
+            cancelled.wait(self._settings.delay)
+        if not stop.stopped and (rest := stop.flush()):
+            yield Piece(rest, 0)
+        now = time.monotonic()
+        return Outcome(reason, len(tokens), common, cut, count, prefill - begin, now - prefill, max(params.seed, 0))
+
+    def _misbehave(self, behaviour: str) -> None:
+        if behaviour == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        elif behaviour == "exit":
+            os._exit(3)
+        elif behaviour == "memory":
+            raise OutOfMemory("Not enough memory for this context. Lower Context length.", lower=_LOWER)
+        elif behaviour == "hang":
+            threading.Event().wait()

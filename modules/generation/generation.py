@@ -1,0 +1,121 @@
+"""A generation belongs to the host, not to a browser tab: an append-only buffer that any number of readers follow."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from modules.protocol.errors import PaddockError
+from modules.protocol.events import Finished
+from modules.protocol.sampling import SamplingParams
+
+
+class Generation:
+    """One answer on its way. Thread-safe. `feed`, `finish` and `fail` are for whoever reads the worker.
+
+    `error`: it ended badly; the text that had arrived stays. `started`: the engine has begun (before: it waits in line).
+    """
+
+    def __init__(self, id: str, prompt: str, params: SamplingParams, cancel: Callable[[str], None]) -> None:
+        self.id = id
+        self.prompt = prompt
+        self.params = params
+        self.tokens = 0
+        self.created = time.monotonic()
+        self.first_token_seconds: float | None = None
+        self.finished: Finished | None = None
+        self.error: PaddockError | None = None
+        self._cancel = cancel
+        self._pieces: list[str] = []
+        self._joined = ""
+        self._length = 0
+        self._changed = threading.Condition()
+        self._listeners: list[Callable[[], None]] = []
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more will come."""
+        return self.finished is not None or self.error is not None
+
+    @property
+    def text(self) -> str:
+        """All that has arrived."""
+        with self._changed:
+            if self._pieces:
+                self._joined += "".join(self._pieces)
+                self._pieces.clear()
+            return self._joined
+
+    def follow(self, offset: int = 0, gather: float = 0.05) -> Iterator[str]:
+        """New text from character `offset` on, until the end; arrivals within `gather` seconds come as one piece."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._length > offset or self.done)
+                ended = self.done
+                if not ended and gather:
+                    self._changed.wait_for(lambda: self.done, gather)
+                    ended = self.done
+            if fresh := self.text[offset:]:
+                offset += len(fresh)
+                yield fresh
+            if ended:
+                return
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end; False when `timeout` seconds passed first."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.done, timeout)
+
+    def cancel(self) -> None:
+        """Stop this generation, and no other. It ends with reason "cancelled" and keeps its text."""
+        self._cancel(self.id)
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` at each arrival and at the end, from another thread; returns what ends that.
+
+        Called once at once if it has ended already, so that nobody waits for an end that is past.
+        """
+        with self._changed:
+            self._listeners.append(callback)
+            over = self.done
+        if over:
+            callback()
+
+        def unsubscribe() -> None:
+            with self._changed:
+                if callback in self._listeners:
+                    self._listeners.remove(callback)
+
+        return unsubscribe
+
+    def feed(self, text: str, tokens: int) -> None:
+        """Text arrived."""
+        with self._changed:
+            if self.first_token_seconds is None:
+                self.first_token_seconds = time.monotonic() - self.created
+            self._pieces.append(text)
+            self._length += len(text)
+            self.tokens += tokens
+        self._tell()
+
+    def finish(self, finished: Finished) -> None:
+        """The engine is through."""
+        with self._changed:
+            self.finished = finished
+            self.tokens = finished.generated_tokens
+        self._tell()
+
+    def fail(self, error: PaddockError) -> None:
+        """It ended badly."""
+        with self._changed:
+            if not self.done:
+                self.error = error
+        self._tell()
+
+    def _tell(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener()

@@ -1,0 +1,128 @@
+"""Every folder once, the one resolver that turns a user's name into a path, and the one way to write a file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from modules.protocol.errors import PaddockError
+
+
+class PathError(PaddockError):
+    """A name that would lead out of its folder, or that cannot be a file's name."""
+
+    code = "path"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where everything lies. `root` is the clone; `models` and `user_data` may be put elsewhere by flags."""
+
+    root: Path
+    models: Path
+    user_data: Path
+
+    @property
+    def presets(self) -> Path:
+        """Presets that ship."""
+        return self.root / "presets"
+
+    @property
+    def own_presets(self) -> Path:
+        """Presets that the user saved."""
+        return self.user_data / "presets"
+
+    @property
+    def loaders(self) -> Path:
+        """One folder a loader."""
+        return self.root / "loaders"
+
+    @property
+    def requirements(self) -> Path:
+        """Pins: the host's, and one file a loader."""
+        return self.root / "requirements"
+
+    @property
+    def environments(self) -> Path:
+        """The loaders' Python environments."""
+        return self.root / ".envs"
+
+    @property
+    def chats(self) -> Path:
+        """The SQLite file of all chats."""
+        return self.user_data / "chats.sqlite3"
+
+    @property
+    def characters(self) -> Path:
+        """One YAML file a character."""
+        return self.user_data / "characters"
+
+    @property
+    def settings(self) -> Path:
+        """What the user set, as YAML."""
+        return self.user_data / "settings.yaml"
+
+    @property
+    def model_settings(self) -> Path:
+        """Loader settings saved per model, as YAML."""
+        return self.user_data / "model_settings.yaml"
+
+    @property
+    def notebook(self) -> Path:
+        """The Notebook tab's text."""
+        return self.user_data / "notebook.txt"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of builds and of workers."""
+        return self.user_data / "logs"
+
+
+def inside(folder: Path, name: str, *, follow_links: bool = False) -> Path:
+    """The path that a user's `name` (forward slashes) means below `folder`. Raises PathError.
+
+    Refused: the empty name, absolute paths, drives, `..`, control characters, and links that lead out of the folder.
+    `follow_links`: links that the owner of the folder made may lead elsewhere (a models/ folder often holds some).
+    """
+    parts = PurePosixPath(name).parts
+    bad = (
+        not parts
+        or name.strip() in ("", ".", "/")
+        or any(part == ".." for part in parts)
+        or any(ord(letter) < 32 for letter in name)
+        or PurePosixPath(name).is_absolute()
+        or bool(PureWindowsPath(name).drive)
+        or "\\" in name
+    )
+    if bad:
+        raise PathError(f"{name!r} cannot be a name here. Use a plain name without '..', '\\' or a leading '/'.")
+    path = folder.joinpath(*parts)
+    if not follow_links and not path.resolve().is_relative_to(folder.resolve()):
+        raise PathError(f"{name!r} is a link that leads out of {folder.name}/. Put the file itself there.")
+    return path
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write all of `content` or nothing: a temporary file beside it, fsync, rename. Raises PaddockError on a full disk."""
+    data = content.encode() if isinstance(content, str) else content
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+        raise PaddockError(
+            f"{path.name} could not be saved ({error.strerror}). Free some disk space or check the folder's "
+            "permissions, then save again; the earlier version is untouched.",
+            detail=str(error),
+        ) from error

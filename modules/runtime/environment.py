@@ -1,0 +1,253 @@
+"""A loader's Python environment: built by uv from exact pins, and valid only once its engine has been imported.
+
+`.envs/<loader>-<hash of pins and Python>/` counts when it holds the marker file, which is written last. A failed or killed
+build leaves no marker, so nothing that counts. Old environments stay until pruned, so an upgrade can be rolled back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from modules.paths import write_atomically
+from modules.protocol.errors import EnvironmentBroken
+from modules.protocol.loader import LoaderSpec
+from modules.protocol.model import Machine
+from modules.runtime.pip_config import PackageSources, package_sources, read_pip_config
+
+MARKER = "paddock.json"
+_PROBE_SECONDS = 300.0
+
+Report = Callable[[str, "float | None"], None]
+
+
+@dataclass(frozen=True)
+class EnvironmentStatus:
+    """`installed`: it counts. `path`: where it is or would be. `size_bytes`: on disk. `engine`: its version."""
+
+    installed: bool
+    path: Path
+    size_bytes: int = 0
+    engine: str = ""
+
+
+class Environments:
+    """Builds, verifies and finds the environments below `folder`. Loaders without requirements run in the host's own."""
+
+    def __init__(self, folder: Path, requirements: Path, machine: Machine) -> None:
+        self._folder = folder
+        self._requirements = requirements
+        self.machine = machine
+
+    def status(self, spec: LoaderSpec) -> EnvironmentStatus:
+        """Whether the loader's environment is there."""
+        if not spec.requirements:
+            return EnvironmentStatus(True, Path(sys.prefix))
+        path = self._path(spec)
+        try:
+            marker = json.loads((path / MARKER).read_text())
+        except (OSError, ValueError):
+            return EnvironmentStatus(False, path)
+        return EnvironmentStatus(True, path, int(marker.get("size_bytes", 0)), str(marker.get("engine", "")))
+
+    def python(self, spec: LoaderSpec) -> Path:
+        """The interpreter that runs this loader's worker."""
+        if not spec.requirements:
+            return Path(sys.executable)
+        return _python_in(self._path(spec))
+
+    def build(self, spec: LoaderSpec, report: Report, *, rebuild: bool = False) -> Path:
+        """Build and verify the loader's environment; blocking, and once only when several ask. Returns its path.
+
+        `report(text, fraction)` tells how far it is. Raises EnvironmentBroken with the next step.
+        """
+        from filelock import FileLock
+
+        path = self._path(spec)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        report(f"Waiting for another install of {spec.title}", None)
+        with FileLock(self._folder / f"{path.name}.lock"):
+            if self.status(spec).installed and not rebuild:
+                return path
+            begin = time.monotonic()
+            shutil.rmtree(path, ignore_errors=True)
+            try:
+                self._install(spec, path, report)
+                report(f"Checking that {spec.title} starts", 0.95)
+                engine = _probe(spec, path)
+            except BaseException:
+                shutil.rmtree(path, ignore_errors=True)
+                raise
+            facts = {
+                "loader": spec.name,
+                "engine": engine,
+                "size_bytes": folder_bytes(path),
+                "seconds": round(time.monotonic() - begin, 1),
+            }
+            write_atomically(path / MARKER, json.dumps(facts, indent=1))
+            report(f"{spec.title} is installed", 1.0)
+        return path
+
+    def prune(self, specs: list[LoaderSpec]) -> list[tuple[str, int]]:
+        """Remove environments that no loader's present pins name; (folder, bytes) of each."""
+        wanted = {self._path(spec).name for spec in specs}
+        removed = []
+        for path in sorted(self._folder.glob("*-*")):
+            if path.is_dir() and path.name not in wanted:
+                removed.append((path.name, folder_bytes(path)))
+                shutil.rmtree(path, ignore_errors=True)
+        return removed
+
+    def _path(self, spec: LoaderSpec) -> Path:
+        try:
+            pins = (self._requirements / spec.requirements).read_bytes()
+        except OSError as error:
+            raise EnvironmentBroken(
+                f"{spec.title} names requirements/{spec.requirements}, which cannot be read ({error.strerror}). Restore it."
+            ) from error
+        version = f"{sys.version_info.major}.{sys.version_info.minor}".encode()
+        return self._folder / f"{spec.name}-{hashlib.sha256(pins + version).hexdigest()[:12]}"
+
+    def _install(self, spec: LoaderSpec, path: Path, report: Report) -> None:
+        sources = package_sources(read_pip_config())
+        pins = self._requirements / spec.requirements
+        report(f"Making an environment for {spec.title}", 0.0)
+        _uv(["venv", "--python", sys.executable, str(path)], sources, spec, lambda line: None)
+        install = ["pip", "install", "--python", str(_python_in(path)), "-r", str(pins), *sources.arguments]
+        plan: list[str] = []
+        report(f"Choosing packages for {spec.title}", 0.02)
+        _uv([*install, "--dry-run"], sources, spec, plan.append)
+        if not self.machine.gpus and any(re.match(r" \+ nvidia-", line) for line in plan):
+            # No accelerator: nobody should download gigabytes of CUDA. PyTorch's own index has builds for the CPU.
+            install += ["--torch-backend", "cpu"]
+        total = max(1, sum(line.startswith(" + ") for line in plan))
+        _uv(install, sources, spec, _Installing(spec.title, total, report).line)
+
+
+class _Installing:
+    """Turns uv's lines into progress: what is being downloaded, and how many packages are through."""
+
+    def __init__(self, title: str, total: int, report: Report) -> None:
+        self._title = title
+        self._total = total
+        self._report = report
+        self._done = 0
+        self._open: list[str] = []
+
+    def line(self, line: str) -> None:
+        words = line.split()
+        if words[:1] in (["Downloading"], ["Building"]) and len(words) > 1:
+            self._open.append(" ".join(words[1:]))
+        elif words[:1] in (["Downloaded"], ["Built"]) and len(words) > 1:
+            self._done += 1
+            self._open = [text for text in self._open if not text.startswith(words[1])]
+        else:
+            return
+        verb = f"fetching {self._open[-1]}" if self._open else "unpacking"
+        fraction = 0.05 + 0.85 * min(1.0, self._done / self._total)
+        self._report(f"Installing {self._title}: {verb} ({self._total} packages)", fraction)
+
+
+def _uv(arguments: list[str], sources: PackageSources, spec: LoaderSpec, on_line: Callable[[str], None]) -> None:
+    from uv import find_uv_bin
+
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"},
+        "UV_PYTHON_DOWNLOADS": "never",
+        **sources.environment,
+    }
+    last: deque[str] = deque(maxlen=60)
+    process = subprocess.Popen(
+        [find_uv_bin(), *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            last.append(line.rstrip())
+            on_line(line.rstrip("\n"))
+        status = process.wait()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+    if status != 0:
+        raise EnvironmentBroken(_why(spec, "\n".join(last)), detail="\n".join(last))
+
+
+def _why(spec: LoaderSpec, output: str) -> str:
+    again = f"then run: python3 webui.py install {spec.name}"
+    lower = output.lower()
+    if "no space left" in lower or "disk quota" in lower:
+        return f"The disk is full, so {spec.title} could not be installed. Free some space, {again}"
+    if any(word in lower for word in ("dns", "failed to fetch", "connection", "timed out", "network", "resolving")):
+        return (
+            f"{spec.title} could not be downloaded: the package index did not answer. Check the network, or pip's "
+            f"index and proxy settings, {again}"
+        )
+    if "no solution found" in lower or "no matching distribution" in lower or "has no wheels" in lower:
+        return (
+            f"{spec.title} has no package for this Python ({sys.version_info.major}.{sys.version_info.minor}) on this "
+            f"machine. Try another Python version or another loader; the details name the package."
+        )
+    if "failed to build" in lower or "build backend" in lower:
+        return f"{spec.title} could not be compiled. Install a C++ compiler and CMake, {again}"
+    return f"{spec.title} could not be installed. The details say why; mend that, {again}"
+
+
+def _probe(spec: LoaderSpec, path: Path) -> str:
+    """Import the engine in its environment; its version as printed."""
+    try:
+        answer = subprocess.run(
+            [str(_python_in(path)), "-c", spec.probe],
+            capture_output=True,
+            text=True,
+            timeout=_PROBE_SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        raise EnvironmentBroken(f"{spec.title} was installed but did not start. Try another loader.") from None
+    if answer.returncode != 0:
+        raise EnvironmentBroken(
+            f"{spec.title} was installed, but its engine cannot be imported here. The details say why; try another loader.",
+            detail=answer.stderr[-4000:],
+        )
+    return answer.stdout.strip().splitlines()[-1] if answer.stdout.strip() else ""
+
+
+def _python_in(path: Path) -> Path:
+    return path / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+
+def folder_bytes(path: Path) -> int:
+    """Bytes of all files below `path`; links are not followed, and a file linked twice counts once."""
+    seen: set[tuple[int, int]] = set()
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            try:
+                facts = Path(folder, name).lstat()
+            except OSError:
+                continue
+            if (facts.st_dev, facts.st_ino) not in seen:
+                seen.add((facts.st_dev, facts.st_ino))
+                total += facts.st_size
+    return total

@@ -1,0 +1,84 @@
+"""The death of a worker is a normal event with a type: the cause as far as it is known, and the next step."""
+
+from __future__ import annotations
+
+import re
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from modules.protocol.errors import PaddockError
+
+_NO_MEMORY = re.compile(r"out of memory|cannot allocate memory|bad_alloc|MemoryError|failed to allocate", re.IGNORECASE)
+_CGROUP_EVENTS = Path("/sys/fs/cgroup/memory.events")
+
+
+class WorkerDied(PaddockError):
+    """The worker process ended while it was needed."""
+
+    code = "died"
+
+
+@dataclass(frozen=True)
+class WorkerExit:
+    """How a worker ended. `cause`: "unloaded" (as asked), "memory", "killed", "crashed" or "ended"."""
+
+    cause: str
+    status: int
+    sentence: str
+    stderr: tuple[str, ...] = ()
+
+    def error(self, lower: tuple[str, ...] = ()) -> WorkerDied:
+        """The exit as an error for whoever waited for an answer."""
+        return WorkerDied(
+            self.sentence, detail="\n".join(self.stderr), lower=lower if self.cause in ("memory", "killed") else ()
+        )
+
+
+def out_of_memory_kills() -> int:
+    """How often the kernel has killed for memory in this control group; 0 where that is not told."""
+    try:
+        found = re.search(r"^oom_kill (\d+)", _CGROUP_EVENTS.read_text(), re.MULTILINE)
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
+
+
+def classify(title: str, status: int, stderr: tuple[str, ...], *, intended: bool, kernel_kills: int) -> WorkerExit:
+    """The typed exit of a worker. `status`: the process's, negative for a signal; `kernel_kills`: kills for memory that
+    the kernel counted while it lived. Nothing is guessed: what is not known is said to be unknown."""
+    if intended:
+        return WorkerExit("unloaded", status, f"{title} was unloaded.", stderr)
+    again = "Load the model again to go on."
+    tail = "\n".join(stderr[-40:])
+    if kernel_kills > 0 and status == -9:
+        sentence = (
+            f"The system ended {title} because memory ran out. The text so far is kept. Lower the context length or "
+            "the GPU layers, or choose a smaller model, and load again."
+        )
+        return WorkerExit("memory", status, sentence, stderr)
+    if _NO_MEMORY.search(tail):
+        sentence = (
+            f"{title} ended because memory ran out. The text so far is kept. Lower the context length, or choose a "
+            "smaller model, and load again."
+        )
+        return WorkerExit("memory", status, sentence, stderr)
+    if status < 0:
+        name = _signal_name(-status)
+        if name == "SIGKILL":
+            sentence = (
+                f"{title} was killed from outside (SIGKILL): by hand, or by a system that ran short of memory. The text "
+                f"so far is kept. {again} If memory was short, lower the context length first."
+            )
+            return WorkerExit("killed", status, sentence, stderr)
+        sentence = f"{title} crashed ({name}). The text so far is kept. {again} Details are in its last words."
+        return WorkerExit("crashed", status, sentence, stderr)
+    sentence = f"{title} ended by itself with status {status}. The text so far is kept. {again}"
+    return WorkerExit("ended", status, sentence, stderr)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

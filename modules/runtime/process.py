@@ -1,0 +1,134 @@
+"""One worker process: started, written to, read from, ended. Knows nothing of models or screens."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from modules.protocol.codec import decode_event, encode
+from modules.protocol.commands import Command, Unload
+from modules.protocol.errors import ProtocolError
+from modules.protocol.events import Event, Log
+from modules.protocol.loader import LoaderSpec
+from modules.runtime.exit import WorkerExit, classify, out_of_memory_kills
+
+_LAST_LINES = 200
+_LONGEST_LINE = 2000
+
+
+class WorkerProcess:
+    """Owns the process and the two threads that read it. `on_event` and `on_exit` are called from the reading thread;
+    `on_exit` exactly once, after the last event."""
+
+    def __init__(
+        self,
+        spec: LoaderSpec,
+        python: Path,
+        root: Path,
+        on_event: Callable[[Event], None],
+        on_exit: Callable[[WorkerExit], None],
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self.spec = spec
+        self._on_event = on_event
+        self._on_exit = on_exit
+        self._stderr: deque[str] = deque(maxlen=_LAST_LINES)
+        self._intended = False
+        self._kernel_kills = out_of_memory_kills()
+        self._write_lock = threading.Lock()
+        self._gone = threading.Event()
+        self._process = subprocess.Popen(
+            [str(python), "-m", "modules.worker", spec.name],
+            cwd=root,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**_clean_environment(), **(environment or {})},
+            # Ctrl+C in the terminal is for the host, which then unloads in order.
+            start_new_session=sys.platform != "win32",
+        )
+        self._error_thread = threading.Thread(target=self._read_errors, name=f"{spec.name} stderr", daemon=True)
+        self._event_thread = threading.Thread(target=self._read_events, name=f"{spec.name} events", daemon=True)
+        self._error_thread.start()
+        self._event_thread.start()
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    @property
+    def stderr(self) -> tuple[str, ...]:
+        """Its last words."""
+        return tuple(self._stderr)
+
+    def note(self, line: str) -> None:
+        """Put a line into its last words."""
+        self._stderr.append(line[:_LONGEST_LINE])
+
+    def send(self, command: Command) -> None:
+        """Write a command. To a worker that is gone nothing is written: its exit tells everybody who waits."""
+        line = encode(command).encode() + b"\n"
+        with self._write_lock:
+            try:
+                assert self._process.stdin is not None
+                self._process.stdin.write(line)
+                self._process.stdin.flush()
+            except (OSError, ValueError):
+                return
+
+    def stop(self, grace: float = 5.0) -> None:
+        """End it: ask, and after `grace` seconds kill. Returns when it is gone and `on_exit` has run."""
+        self._intended = True
+        self.send(Unload("unload"))
+        if not self._gone.wait(grace):
+            self._process.kill()
+            self._gone.wait()
+        if threading.current_thread() is not self._event_thread:
+            self._event_thread.join()
+
+    def _read_events(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            try:
+                event = decode_event(line)
+            except ProtocolError as error:
+                event = Log("error", error.message)
+            self._on_event(event)
+        status = self._process.wait()
+        self._error_thread.join(timeout=2)
+        for pipe in (self._process.stdin, self._process.stdout):
+            try:
+                if pipe is not None:
+                    pipe.close()
+            except OSError:
+                continue
+        kills = out_of_memory_kills() - self._kernel_kills
+        self._gone.set()
+        self._on_exit(classify(self.spec.title, status, self.stderr, intended=self._intended, kernel_kills=kills))
+
+    def _read_errors(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as pipe:
+            for line in pipe:
+                self._stderr.append(line.decode("utf-8", "replace").rstrip()[:_LONGEST_LINE])
+
+
+def _clean_environment() -> dict[str, str]:
+    """The user's environment without what would lead one Python into another's packages, and without the hub:
+    engines read local files only."""
+    kept = {
+        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+    }
+    return {
+        **kept,
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }

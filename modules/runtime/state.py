@@ -1,0 +1,40 @@
+"""What the one worker is doing, as everybody else sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from modules.protocol.errors import PaddockError
+from modules.protocol.events import ModelInfo
+
+PHASES = ("empty", "installing", "starting", "loading", "ready", "failed")
+
+
+@dataclass(frozen=True)
+class State:
+    """`phase` is one of PHASES; `text` and `fraction` tell how far it is; `error` why it failed."""
+
+    phase: str = "empty"
+    model: str = ""
+    loader: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    info: ModelInfo | None = None
+    text: str = ""
+    fraction: float | None = None
+    error: PaddockError | None = None
+    load_seconds: float = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a load is under way."""
+        return self.phase in ("installing", "starting", "loading")
+
+
+@dataclass(frozen=True)
+class ChatPromptResult:
+    """A rendered chat: the prompt, its length in tokens, and where its template came from."""
+
+    prompt: str
+    tokens: int
+    template: str

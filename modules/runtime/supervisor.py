@@ -1,0 +1,210 @@
+"""The one worker that runs now: loads, unloads, generates, and tells everybody what it is doing."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from modules.generation.generation import Generation
+from modules.protocol.commands import (
+    ChatPrompt,
+    Detokenize,
+    Embed,
+    NextTokenProbabilities,
+    Tokenize,
+)
+from modules.protocol.errors import PaddockError
+from modules.protocol.events import ModelInfo
+from modules.protocol.loader import LoaderSpec
+from modules.protocol.model import ModelFacts
+from modules.protocol.sampling import SamplingParams
+from modules.protocol.schema import build
+from modules.runtime.client import WorkerClient
+from modules.runtime.environment import Environments
+from modules.runtime.exit import WorkerExit
+from modules.runtime.state import ChatPromptResult, State
+
+MemoryOf = Callable[[int], int]
+
+
+class Supervisor:
+    """Owns at most one worker. Loads and unloads happen one after another; everything else may be called from any thread.
+
+    `memory_of`: resident bytes of a process and its children, by process number.
+    """
+
+    def __init__(self, root: Path, environments: Environments, memory_of: MemoryOf) -> None:
+        self._root = root
+        self._environments = environments
+        self._memory_of = memory_of
+        self._switch = threading.Lock()
+        self._lock = threading.Lock()
+        self._client: WorkerClient | None = None
+        self._listeners: list[Callable[[State], None]] = []
+        self._wanted = 0
+        self.state = State()
+
+    def load(self, facts: ModelFacts, spec: LoaderSpec, settings: Mapping[str, Any], **environment: str) -> ModelInfo:
+        """Load a model, in place of the one that is loaded; blocking. Installs the loader's environment if it lacks.
+
+        `environment`: variables for the worker (consents given at start). Raises PaddockError; the state tells it too.
+        """
+        build(spec.settings, settings)
+        if facts.problems:
+            raise PaddockError(" ".join(facts.problems))
+        if reason := spec.runs_here(self._environments.machine):
+            raise PaddockError(f"{reason} Choose another loader.")
+        with self._switch:
+            self._wanted += 1
+            turn = self._wanted
+            self._end_worker()
+            state = State("starting", facts.name, spec.name, dict(settings), text=f"Starting {spec.title}")
+            try:
+                return self._load(facts, spec, state, turn, environment)
+            except PaddockError as error:
+                self._end_worker()
+                self._set(dataclasses.replace(self.state, phase="failed", info=None, fraction=None, error=error))
+                raise
+
+    def _load(
+        self, facts: ModelFacts, spec: LoaderSpec, state: State, turn: int, environment: dict[str, str]
+    ) -> ModelInfo:
+        def report(phase: str) -> Callable[[str, float | None], None]:
+            def tell(text: str, fraction: float | None) -> None:
+                self._set(dataclasses.replace(state, phase=phase, text=text, fraction=fraction))
+
+            return tell
+
+        if not self._environments.status(spec).installed:
+            self._environments.build(spec, report("installing"))
+        self._set(state)
+        python = self._environments.python(spec)
+        client = WorkerClient(spec, python, self._root, lambda exit: self._worker_ended(turn, exit), **environment)
+        with self._lock:
+            self._client = client
+        client.start()
+        self._set(dataclasses.replace(state, phase="loading", text="Reading the model", fraction=None))
+        loaded = client.load(facts.path, state.settings, report("loading"))
+        self._set(dataclasses.replace(state, phase="ready", text="", info=loaded.info, load_seconds=loaded.seconds))
+        return loaded.info
+
+    def unload(self) -> int:
+        """End the worker, also one that is still loading. Returns the bytes of memory that came back."""
+        with self._lock:
+            client = self._client
+        if client is not None and self.state.busy:
+            # A load holds the switch; ending its worker ends the load.
+            client.stop()
+        with self._switch:
+            freed = self.memory_bytes()
+            self._end_worker()
+            self._set(State())
+            return freed
+
+    def memory_bytes(self) -> int:
+        """Resident memory of the worker now, in bytes; 0 when there is none."""
+        with self._lock:
+            client = self._client
+        if client is None:
+            return 0
+        try:
+            return self._memory_of(client.process.pid)
+        except (OSError, LookupError):
+            return 0
+
+    def generate(self, prompt: str, params: SamplingParams) -> Generation:
+        """Begin a generation; returns at once. Above the engine's slots they queue, in order. Raises PaddockError."""
+        return self._ready().generate(prompt, params)
+
+    def tokenize(self, text: str, special: bool = False) -> list[int]:
+        """Token ids of `text`."""
+        client = self._ready()
+        return list(client.ask(Tokenize(client.next_id(), text, special)))
+
+    def detokenize(self, tokens: list[int]) -> str:
+        """The text of these tokens."""
+        client = self._ready()
+        return str(client.ask(Detokenize(client.next_id(), tokens)))
+
+    def chat_prompt(
+        self,
+        messages: list[dict[str, Any]],
+        template: str = "",
+        continue_last: bool = False,
+        variables: dict[str, Any] | None = None,
+    ) -> ChatPromptResult:
+        """Render a chat with the model's template, or with `template`. Raises PromptError."""
+        client = self._ready()
+        command = ChatPrompt(client.next_id(), messages, template, continue_last, variables or {})
+        return ChatPromptResult(**client.ask(command))
+
+    def next_token_probabilities(self, prompt: str, top: int = 20) -> list[dict[str, Any]]:
+        """The likeliest next tokens: [{"token", "text", "probability"}]."""
+        client = self._ready()
+        return list(client.ask(NextTokenProbabilities(client.next_id(), prompt, top)))
+
+    def embed(self, texts: list[str]) -> list[list[float]]:
+        """One vector for each text."""
+        client = self._ready()
+        return list(client.ask(Embed(client.next_id(), texts), timeout=None))
+
+    def last_words(self) -> tuple[str, ...]:
+        """What the worker wrote to stderr, most recent last."""
+        with self._lock:
+            return self._client.process.stderr if self._client else ()
+
+    def subscribe(self, callback: Callable[[State], None]) -> Callable[[], None]:
+        """Call `callback` with each new state, from any thread; returns what ends that."""
+        with self._lock:
+            self._listeners.append(callback)
+
+        def unsubscribe() -> None:
+            with self._lock, contextlib.suppress(ValueError):
+                self._listeners.remove(callback)
+
+        return unsubscribe
+
+    def close(self) -> None:
+        """End the worker for good."""
+        self.unload()
+
+    def _ready(self) -> WorkerClient:
+        with self._lock:
+            client, state = self._client, self.state
+        if client is None or state.phase != "ready":
+            raise PaddockError(_WHY_NOT.get(state.phase, _WHY_NOT["busy"]))
+        return client
+
+    def _worker_ended(self, turn: int, exit: WorkerExit) -> None:
+        if exit.cause == "unloaded" or turn != self._wanted or self.state.phase != "ready":
+            return
+        error = exit.error(lower=_memory_settings(self.state))
+        self._set(dataclasses.replace(self.state, phase="failed", error=error))
+
+    def _end_worker(self) -> None:
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.stop()
+
+    def _set(self, state: State) -> None:
+        with self._lock:
+            self.state = state
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener(state)
+
+
+def _memory_settings(state: State) -> tuple[str, ...]:
+    return tuple(name for name in ("context",) if state.info is not None)
+
+
+_WHY_NOT = {
+    "empty": "No model is loaded. Choose one on the Model tab and press Load.",
+    "failed": "The model is not loaded any more. Load it again on the Model tab.",
+    "busy": "The model is still loading. Wait until it is ready.",
+}

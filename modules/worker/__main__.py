@@ -1,0 +1,37 @@
+"""`python -m modules.worker LOADER`: JSON, one message a line, on stdin and stdout. Can be driven by hand."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import BinaryIO
+
+from modules.protocol.events import Ready
+from modules.worker.outbox import Outbox
+from modules.worker.serve import Server
+
+
+def take_stdout() -> BinaryIO:
+    """The real stdout, kept for messages alone: file descriptor 1 now leads to stderr, so that no library's print,
+    in Python or in C, can break the stream."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    return os.fdopen(kept, "wb", buffering=0)
+
+
+def main(loader: str) -> None:
+    """Serve one loader's engine until Unload."""
+    outbox = Outbox(take_stdout())
+    spec = importlib.import_module(f"loaders.{loader}.spec").SPEC
+    engine = importlib.import_module(f"loaders.{loader}.worker").Engine()
+    outbox.put(Ready(loader))
+    Server(spec, engine, outbox).run(sys.stdin.buffer)
+    outbox.close()
+    # Threads of engines may hang in their libraries' destructors; everything of ours is sent and closed.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

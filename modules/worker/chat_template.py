@@ -1,0 +1,160 @@
+"""Chat templates: Jinja's immutable sandbox, under a time limit and a size limit. Needs jinja2 in the environment.
+
+A template comes with a model, so it is a stranger's program: it may loop, raise or try to fill memory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import re
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from modules.protocol.errors import PromptError
+
+# What a model without a template gets; named to the user as "fallback: ChatML".
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+FALLBACK_NAME = "fallback: ChatML"
+
+SECONDS = 3.0
+MOST_CHARACTERS = 20_000_000
+_MOST_REPEAT = 1_000_000
+_MARK = "\ue000paddock-open-end\ue000"
+_ADVICE = "Choose another template on the Model tab, or edit this one."
+
+
+class _TooSlow(BaseException):
+    """Thrown into the rendering thread; a BaseException, so that no template can catch it."""
+
+
+def render(
+    template: str, messages: list[dict[str, Any]], *, continue_last: bool, bos: str, eos: str, variables: dict[str, Any]
+) -> str:
+    """The prompt for `messages`, ending where the reply begins, or, with `continue_last`, where the last message does.
+
+    Raises PromptError when the template is no Jinja, raises, loops, or writes too much.
+    """
+    if continue_last:
+        *before, last = messages
+        messages = [*before, {**last, "content": str(last["content"]) + _MARK}]
+    values = {
+        "bos_token": bos,
+        "eos_token": eos,
+        "messages": messages,
+        "add_generation_prompt": not continue_last,
+        "tools": None,
+        "documents": None,
+        **variables,
+    }
+    prompt = _within(SECONDS, lambda: _render(template, values))
+    if continue_last:
+        if _MARK not in prompt:
+            raise PromptError(f"This chat template leaves the last reply out, so it cannot be continued. {_ADVICE}")
+        prompt = prompt[: prompt.rindex(_MARK)]
+    return prompt
+
+
+def _render(template: str, values: dict[str, Any]) -> str:
+    from jinja2 import TemplateError
+    from jinja2.exceptions import SecurityError, TemplateSyntaxError
+
+    try:
+        pieces, size = [], 0
+        for piece in _sandbox().from_string(template).generate(**values):
+            size += len(piece)
+            if size > MOST_CHARACTERS:
+                raise PromptError(f"The chat template writes more than {MOST_CHARACTERS:,} characters. {_ADVICE}")
+            pieces.append(piece)
+        return "".join(pieces)
+    except PromptError:
+        raise
+    except TemplateSyntaxError as error:
+        raise PromptError(
+            f"The chat template has a syntax error in line {error.lineno}: {error.message}. {_ADVICE}"
+        ) from None
+    except SecurityError as error:
+        raise PromptError(f"The chat template tries something that is not allowed: {error}. {_ADVICE}") from None
+    except TemplateError as error:
+        raise PromptError(f"The chat template refuses this chat: {error}. {_ADVICE}") from None
+    except MemoryError:
+        raise PromptError(f"The chat template needs too much memory. {_ADVICE}") from None
+    except Exception as error:
+        raise PromptError(f"The chat template fails with {type(error).__name__}: {error}. {_ADVICE}") from None
+
+
+def _sandbox() -> Any:
+    """Jinja as Transformers sets it up for chat templates, plus limits on how large one expression may grow."""
+    from jinja2 import nodes
+    from jinja2.exceptions import SecurityError, TemplateError
+    from jinja2.ext import Extension, loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Generation(Extension):
+        """`{% generation %}` marks what training should learn; here its body is simply written."""
+
+        tags = {"generation"}
+
+        def parse(self, parser: Any) -> Any:
+            line = next(parser.stream).lineno
+            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+            return nodes.Scope(body, lineno=line)
+
+    class Sandbox(ImmutableSandboxedEnvironment):
+        intercepted_binops = frozenset({"*", "**", "%"})
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            sized = [side for side in (left, right) if hasattr(side, "__len__")]
+            numbers = [side for side in (left, right) if isinstance(side, int)]
+            if operator == "*" and sized and numbers and len(sized[0]) * max(numbers) > _MOST_REPEAT:
+                raise SecurityError("a repetition that large")
+            if operator == "**" and any(abs(number) > 1000 for number in numbers):
+                raise SecurityError("a power that large")
+            if operator == "%" and isinstance(left, str) and re.search(r"\*|\d{5}", left):
+                raise SecurityError("a format that wide")
+            return super().call_binop(context, operator, left, right)
+
+    def raise_exception(message: str) -> None:
+        raise TemplateError(message)
+
+    def tojson(value: Any, indent: int | None = None, ensure_ascii: bool = False) -> str:
+        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
+
+    sandbox = Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
+    sandbox.filters["tojson"] = tojson
+    sandbox.globals["raise_exception"] = raise_exception
+    sandbox.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    return sandbox
+
+
+def _within(seconds: float, work: Callable[[], str]) -> str:
+    """Run `work` on a thread of its own and throw into it when its time is up: works on every system.
+
+    A thread that even so does not end (one long call inside C) is left as a daemon, and the caller gets its error.
+    """
+    result: list[str] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            result.append(work())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=run, name="chat template", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        assert thread.ident is not None
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(_TooSlow))
+        thread.join(1.0)
+    if result:
+        return result[0]
+    if failure and isinstance(failure[0], PromptError):
+        raise failure[0]
+    raise PromptError(f"The chat template ran longer than {seconds:g} seconds and was stopped. {_ADVICE}")

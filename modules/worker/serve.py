@@ -1,0 +1,167 @@
+"""The worker's loop: commands in, events out.
+
+The reader thread hears every command at once, so control beats work: Cancel is obeyed while the engine is busy. The
+main thread runs what needs the engine alone, in order; generations run beside each other when the engine has slots;
+the tokenizer's verbs run on a small pool, so that a count never waits for an answer to end.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from modules.protocol.codec import decode_command
+from modules.protocol.commands import (
+    ApplyAdapter,
+    Cancel,
+    ChatPrompt,
+    Command,
+    Detokenize,
+    Embed,
+    Generate,
+    Load,
+    NextTokenProbabilities,
+    Tokenize,
+    Unload,
+)
+from modules.protocol.errors import PaddockError, ProtocolError
+from modules.protocol.events import Chunk, Failed, Finished, Loaded, Log, ModelInfo, Progress, Result
+from modules.protocol.loader import LoaderSpec
+from modules.protocol.schema import build
+from modules.worker.chat_template import CHATML, FALLBACK_NAME, render
+from modules.worker.engine import EngineBase
+from modules.worker.outbox import Outbox
+
+_QUICK = (Tokenize, Detokenize, ChatPrompt)
+
+
+class Server:
+    """One engine, served until Unload or until the host is gone."""
+
+    def __init__(self, spec: LoaderSpec, engine: EngineBase, outbox: Outbox) -> None:
+        self._spec = spec
+        self._engine = engine
+        self._outbox = outbox
+        self._info: ModelInfo | None = None
+        self._work: queue.Queue[Command] = queue.Queue()
+        self._cancelled: dict[str, threading.Event] = {}
+        self._quick = ThreadPoolExecutor(max_workers=2, thread_name_prefix="quick")
+        self._slots = ThreadPoolExecutor(max_workers=64, thread_name_prefix="slot")
+
+    def run(self, stdin: BinaryIO) -> None:
+        """Serve until Unload. The end of `stdin` means that the host died: the process ends at once then."""
+        threading.Thread(target=self._read, args=(stdin,), name="reader", daemon=True).start()
+        while True:
+            command = self._work.get()
+            self._do(command)
+            if isinstance(command, Unload):
+                return
+
+    def _read(self, stdin: BinaryIO) -> None:
+        for line in stdin:
+            try:
+                self._dispatch(decode_command(line))
+            except ProtocolError as error:
+                self._outbox.put(Log("error", error.message))
+        os._exit(0)
+
+    def _dispatch(self, command: Command) -> None:
+        if isinstance(command, Cancel):
+            if command.id in self._cancelled:
+                self._cancelled[command.id].set()
+        elif isinstance(command, _QUICK):
+            self._quick.submit(self._do, command)
+        else:
+            if isinstance(command, Generate):
+                self._cancelled[command.id] = threading.Event()
+            if isinstance(command, Generate) and self._info and self._info.slots > 1:
+                self._slots.submit(self._do, command)
+            else:
+                self._work.put(command)
+
+    def _do(self, command: Command) -> None:
+        try:
+            if isinstance(command, Load):
+                self._load(command)
+            elif isinstance(command, Generate):
+                self._generate(command)
+            else:
+                self._outbox.put(Result(command.id, self._answer(command)))
+        except PaddockError as error:
+            self._outbox.put(Failed(command.id, error.code, error.message, error.detail, list(error.lower)))
+        except MemoryError:
+            self._outbox.put(Failed(command.id, "memory", _NO_MEMORY, traceback.format_exc()))
+        except Exception as error:
+            message = f"{self._spec.title} failed: {type(error).__name__}: {error}. The log has the details."
+            self._outbox.put(Failed(command.id, "error", message, traceback.format_exc()))
+        finally:
+            self._cancelled.pop(command.id, None)
+
+    def _load(self, command: Load) -> None:
+        begin = time.monotonic()
+        settings = build(self._spec.settings, command.settings)
+
+        def report(text: str, fraction: float | None) -> None:
+            self._outbox.put(Progress(command.id, text, fraction))
+
+        self._info = self._engine.load(Path(command.path), settings, report)
+        self._outbox.put(Loaded(command.id, self._info, time.monotonic() - begin))
+
+    def _generate(self, command: Generate) -> None:
+        self._loaded()
+        pieces = self._engine.generate(command, self._cancelled[command.id])
+        while True:
+            try:
+                piece = next(pieces)
+            except StopIteration as end:
+                self._outbox.put(Finished(command.id, **vars(end.value)))
+                return
+            self._outbox.put(Chunk(command.id, piece.text, piece.tokens))
+
+    def _answer(self, command: Command) -> Any:
+        engine = self._engine
+        if isinstance(command, Unload):
+            return engine.unload()
+        info = self._loaded()
+        if isinstance(command, Tokenize):
+            return engine.tokenize(command.text, command.special)
+        if isinstance(command, Detokenize):
+            return engine.detokenize(command.tokens)
+        if isinstance(command, ChatPrompt):
+            return self._chat_prompt(command, info)
+        if isinstance(command, NextTokenProbabilities):
+            return engine.next_token_probabilities(command.prompt, command.top)
+        if isinstance(command, Embed):
+            return engine.embed(command.texts)
+        return engine.apply_adapter(cast(ApplyAdapter, command).adapters)
+
+    def _chat_prompt(self, command: ChatPrompt, info: ModelInfo) -> dict[str, Any]:
+        if command.template:
+            template, source = command.template, "chosen by hand"
+        elif info.template:
+            template, source = info.template, info.template_source
+        else:
+            template, source = CHATML, FALLBACK_NAME
+        prompt = render(
+            template,
+            command.messages,
+            continue_last=command.continue_last,
+            bos=info.bos,
+            eos=info.eos,
+            variables=command.variables,
+        )
+        return {"prompt": prompt, "tokens": len(self._engine.tokenize(prompt, True)), "template": source}
+
+    def _loaded(self) -> ModelInfo:
+        if self._info is None:
+            raise PaddockError("No model is loaded in this worker. Load one first.")
+        return self._info
+
+
+_NO_MEMORY = "The machine's memory ran out. Lower the context length, or choose a smaller model."

@@ -1,0 +1,234 @@
+"""What a model on disk is, and from which evidence: file names, configuration, headers. No tensor is read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from modules.library import safetensors
+from modules.library.detect_gguf import detect_gguf
+from modules.library.findings import Findings
+from modules.library.folder import Folder, listed, look, shards_of
+from modules.library.json_files import read_object, table, text, whole
+from modules.library.model_config import asks_for_code, read_config
+from modules.library.quantization import METHODS, Quantization, claimed, parameters, shown
+from modules.protocol.errors import ModelError
+from modules.protocol.model import ModelFacts
+
+_AGAIN = "Copy it from where the model came from."
+
+
+def detect(path: Path, name: str) -> ModelFacts:
+    """The facts of the model at `path`, a folder or a GGUF file, known to the user as `name`.
+
+    What is wrong with the files is in `problems`. Raises ModelError if there is nothing at `path` that can be read.
+    """
+    try:
+        if path.is_dir():
+            return _detect_folder(look(path), name)
+        if not path.is_file():
+            raise ModelError(f"There is no model at {name}. Press refresh, or look into models/.")
+        found = Findings(name, str(path))
+        if path.suffix.lower() == ".gguf":
+            detect_gguf(path, found)
+        else:
+            found.problems.append(
+                f"{path.name} is neither a GGUF file nor a model's folder. Put the model's whole folder into models/."
+            )
+        return found.facts()
+    except OSError as error:
+        raise ModelError(f"{name} cannot be read ({error.strerror}). Check its permissions.") from error
+
+
+def _detect_folder(folder: Folder, name: str) -> ModelFacts:
+    weights = folder.safetensors or folder.pickled_weights
+    if folder.ggufs and not weights:
+        if len(folder.ggufs) == 1:
+            path = folder.path / folder.ggufs[0]
+            found = Findings(name, str(path))
+            detect_gguf(path, found)
+            return found.facts()
+        found = Findings(name, str(folder.path))
+        found.add("format", "gguf", f"file names: {listed(folder.ggufs)}")
+        found.problems.append(
+            f"The folder holds {len(folder.ggufs)} GGUF models. Choose one: {listed(folder.ggufs, most=10)}."
+        )
+        return found.facts()
+    found = Findings(name, str(folder.path))
+    config = _read(folder, "config.json", found)
+    tokenizer = _read(folder, "tokenizer_config.json", found)
+    read_config(config, found)
+    found.suppose("context", _tokenizer_length(tokenizer), "tokenizer_config.json: model_max_length")
+    _template(folder, tokenizer, found)
+    claim = _claim(folder, config, found)
+    if folder.safetensors:
+        _safetensors(folder, claim, found)
+    elif folder.pickled_weights:
+        _pickles(folder, claim, found)
+    _missing_parts(folder, found)
+    if code := asks_for_code(config, tokenizer):
+        found.warnings.append(f"The model asks to run its own code: {listed(code)}.")
+    return found.facts()
+
+
+def _read(folder: Folder, file: str, found: Findings) -> dict[str, Any]:
+    try:
+        return read_object(folder.path / file)
+    except ModelError as error:
+        found.problems.append(error.message)
+        return {}
+
+
+def _tokenizer_length(tokenizer: dict[str, Any]) -> int:
+    length = whole(tokenizer.get("model_max_length"))
+    return length if length < 100_000_000 else 0  # "no limit" is written as 10^30
+
+
+def _template(folder: Folder, tokenizer: dict[str, Any], found: Findings) -> None:
+    if "chat_template.jinja" in folder.files:
+        source = "chat_template.jinja"
+    elif tokenizer.get("chat_template"):
+        source = "tokenizer_config.json"
+    elif "chat_template.json" in folder.files:
+        source = "chat_template.json"
+    else:
+        found.warnings.append("The folder has no chat template: a general one is used, and replies may suffer for it.")
+        return
+    found.add("template", source, f"file name: {source}" if source.startswith("chat") else f"{source}: chat_template")
+
+
+def _claim(folder: Folder, config: dict[str, Any], found: Findings) -> Quantization | None:
+    """What the configuration says of the quantization; all files that say something are evidence."""
+    first = None
+    nested = table(table(config.get("text_config")).get("quantization_config"))
+    for values, file in (
+        (table(config.get("quantization_config")) or nested, "config.json: quantization_config"),
+        (_read(folder, "quantize_config.json", found), "quantize_config.json"),
+        (_read(folder, "quant_config.json", found), "quant_config.json"),
+    ):
+        if claim := claimed(values, file):
+            _note(claim, file, found)
+            first = first or claim
+    return first
+
+
+def _note(quantization: Quantization, source: str, found: Findings) -> None:
+    if quantization.method in METHODS:
+        found.add("format", quantization.method, source)
+    found.add("method", quantization.method, source)
+    found.add("bits", quantization.bits, source)
+    found.add("group_size", quantization.group_size, source)
+    found.add("act_order", quantization.act_order, source)
+    for key, value in quantization.extra:
+        found.add(key, value, source)
+
+
+def _files(folder: Folder, names: list[str], index: str, whole_file: str, found: Findings) -> list[str]:
+    """The files of weights that a loader would read: those of the index, else the whole file, else all there are."""
+    if index in folder.files:
+        try:
+            needed = safetensors.shard_names(folder.path / index)
+        except ModelError as error:
+            found.problems.append(error.message)
+            return names
+    elif whole_file in names:
+        needed = [whole_file]
+    else:
+        needed = sorted({shard for name in names for shard in shards_of(name)})
+    if missing := [name for name in needed if name not in folder.files]:
+        found.problems.append(f"Parts of this model are missing: {listed(missing)}. Download them into its folder.")
+    return [name for name in needed if name in folder.files]
+
+
+def _safetensors(folder: Folder, claim: Quantization | None, found: Findings) -> None:
+    files = _files(folder, folder.safetensors, "model.safetensors.index.json", "model.safetensors", found)
+    found.add("size_bytes", folder.size(files), "file sizes")
+    tensors: dict[str, safetensors.TensorInfo] = {}
+    for file in files:
+        try:
+            tensors.update(safetensors.read_header(folder.path / file))
+        except ModelError as error:
+            found.problems.append(error.message)
+    packing = shown(tensors)
+    _compare(claim, packing, bool(tensors), found)
+    if packing:
+        _note(packing, "safetensors headers: names and shapes of tensors", found)
+    if not claim or claim.method in METHODS:
+        found.add("format", "safetensors", f"file names: {listed(files)}")
+    if not tensors or found.problems:
+        return
+    sizes = Counter[str]()
+    for info in tensors.values():
+        sizes[info.kind] += info.size
+    found.add("dtype", sizes.most_common(1)[0][0], "safetensors headers: the type of most bytes")
+    method, bits = found.get("format", ""), found.get("bits", 0)
+    count = parameters(tensors, method, bits)
+    found.add("parameters", count, "counted in the tensors' shapes")
+    if count and method == "safetensors":
+        found.add(
+            "bits", round(sum(info.size for info in tensors.values()) * 8 / count, 2), "tensor bytes × 8 / parameters"
+        )
+
+
+def _compare(claim: Quantization | None, packing: Quantization | None, readable: bool, found: Findings) -> None:
+    """Say where configuration and tensors disagree."""
+    if claim and claim.method not in METHODS:
+        found.problems.append(
+            f"The weights are quantized with {claim.method or 'an unnamed method'}, which no loader here reads. "
+            f"Get the model in full precision, as GGUF, or quantized with one of: {', '.join(METHODS)}."
+        )
+    elif (
+        claim
+        and readable
+        and claim.method in ("gptq", "awq", "exl2")
+        and (not packing or packing.method != claim.method)
+    ):
+        kind = f"packed as {packing.method.upper()}" if packing else "not packed at all"
+        found.problems.append(
+            f"The configuration says {claim.method.upper()}, but the tensors are {kind}: "
+            "the files belong to different models. Download the folder again."
+        )
+    elif claim and packing and claim.bits and packing.bits and claim.bits != packing.bits:
+        found.warnings.append(
+            f"The configuration says {claim.bits:g} bits, the tensors' shapes say {packing.bits:g}. It may not load."
+        )
+
+
+def _pickles(folder: Folder, claim: Quantization | None, found: Findings) -> None:
+    names = folder.pickled_weights
+    if "qmodel.pt" in names and not claim:
+        found.add("format", "hqq", "file name: qmodel.pt")
+    files = _files(folder, names, "pytorch_model.bin.index.json", "pytorch_model.bin", found)
+    found.add("format", "pickle", f"file names: {listed(files)}")
+    size = folder.size(files)
+    found.add("size_bytes", size, "file sizes")
+    bits = found.get("bits", 0) or {"F32": 32, "F16": 16, "BF16": 16}.get(found.get("dtype", ""), 0)
+    if bits:
+        found.add("parameters", round(size * 8 / bits), f"estimated: file sizes at {bits:g} bits a weight")
+    found.warnings.append(
+        f"The weights are pickles ({listed(files)}), which can run any code when they are loaded. "
+        "Prefer a safetensors version of this model."
+    )
+
+
+def _missing_parts(folder: Folder, found: Findings) -> None:
+    """Say what the folder lacks to be a model."""
+    weights = folder.safetensors or folder.pickled_weights
+    if "adapter_config.json" in folder.files and "config.json" not in folder.files:
+        base = text(_read(folder, "adapter_config.json", found).get("base_model_name_or_path"))
+        found.problems.append(
+            f"This is a LoRA adapter for {base or 'another model'}, not a model. Load that model and apply the adapter."
+        )
+    elif "config.json" not in folder.files:
+        held = f"holds {listed(weights)}" if weights else f"holds {listed(sorted(folder.files)) or 'no files'}"
+        found.problems.append(f"The folder {held} but no config.json, which says how to build the model. {_AGAIN}")
+    elif not weights:
+        found.problems.append("The folder holds a config.json but no weights (*.safetensors). Download them into it.")
+    elif not folder.has_tokenizer:
+        found.problems.append(f"The folder has no tokenizer (tokenizer.json or tokenizer.model). {_AGAIN}")
+    if folder.unfinished:
+        found.problems.append(
+            f"The folder holds unfinished files: {listed(folder.unfinished)}. Wait for the copy or download to end and "
+            "press refresh; if it broke off, download again or delete them."
+        )

@@ -1,0 +1,216 @@
+"""The header of a GGUF file, version 2 or 3, read without trusting a byte of it.
+
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Only the header is read, through a small window, so
+neither a large vocabulary nor a hostile length costs memory. Tensor data is never touched.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+
+from modules.library.gguf_types import REMOVED_TYPES, TENSOR_TYPES
+from modules.library.sizes import cut_short
+from modules.library.window import Window
+from modules.protocol.errors import ModelError
+
+# Value type id -> struct format, of the types with a fixed size. 8 is a string, 9 an array.
+_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_STRING, _ARRAY = 8, 9
+
+MAX_KEYS = 16_384
+MAX_TENSORS = 131_072
+MAX_NAME = 1_024
+MAX_KEPT_TEXT = 2 << 20
+MAX_KEPT_TEXTS = 8 << 20
+MAX_KEPT_NUMBERS = 4_096
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A value that was passed over: what it is ("text", "texts", "numbers") and its length."""
+
+    kind: str
+    length: int
+
+
+Value = int | float | bool | str | tuple[int | float | bool, ...] | Skipped
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor: `shape` with the fastest dimension first, `kind` such as "Q4_K" ("type 77" if unknown), `size` in
+    bytes (0 if the kind is unknown), `offset` from the beginning of the tensor data."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    size: int
+    offset: int
+
+    @property
+    def elements(self) -> int:
+        """How many weights it holds."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class GgufHeader:
+    """What the header says. `metadata`: long arrays and texts are Skipped. `data_offset`: where the tensor data begins;
+    `needed`: bytes that the file must have to hold all of its tensors."""
+
+    version: int
+    metadata: dict[str, Value]
+    tensors: tuple[Tensor, ...]
+    data_offset: int
+    needed: int
+
+    def text(self, key: str) -> str:
+        """The text under `key`, or ""."""
+        value = self.metadata.get(key)
+        return value if isinstance(value, str) else ""
+
+    def number(self, key: str) -> int:
+        """The whole number under `key`; of several (one for each layer) the largest; 0 if there is none."""
+        value = self.metadata.get(key)
+        values = value if isinstance(value, tuple) else (value,)
+        whole = [item for item in values if isinstance(item, int) and not isinstance(item, bool) and 0 <= item < 2**48]
+        return max(whole, default=0)
+
+    def length(self, key: str) -> int:
+        """The length of the array under `key`, or 0."""
+        value = self.metadata.get(key)
+        if isinstance(value, Skipped):
+            return value.length
+        return len(value) if isinstance(value, tuple) else 0
+
+
+def read_header(path: Path) -> GgufHeader:
+    """The header of the GGUF file at `path`. Raises ModelError: not GGUF, an unknown version, cut short, corrupt."""
+    try:
+        with path.open("rb") as file:
+            return _Reader(Window(path.name, file, path.stat().st_size)).header()
+    except OSError as error:
+        raise ModelError(f"{path.name} cannot be read ({error.strerror}). Check its permissions.") from error
+
+
+class _Reader:
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._kept = 0
+
+    def header(self) -> GgufHeader:
+        """All of it, checked."""
+        window = self._window
+        if window.take(4) != b"GGUF":
+            raise ModelError(f"{window.name} is not a GGUF file: it does not begin with GGUF. Download it again.")
+        version = int(window.unpack("I"))
+        if version not in (2, 3):
+            raise ModelError(_version_sentence(window.name, version))
+        tensor_count = window.count("Q", MAX_TENSORS, "tensors")
+        metadata: dict[str, Value] = {}
+        for _ in range(window.count("Q", MAX_KEYS, "metadata keys")):
+            key = self._name("a metadata key")
+            if key in metadata:
+                raise window.corrupt(f"the key {key!r} is there twice")
+            metadata[key] = self._value()
+        alignment = metadata.get("general.alignment", 32)
+        if not isinstance(alignment, int) or not 0 < alignment <= 1 << 20 or alignment.bit_count() != 1:
+            raise window.corrupt(f"its alignment cannot be {alignment!r}")
+        tensors = tuple(self._tensor() for _ in range(tensor_count))
+        if len({tensor.name for tensor in tensors}) != len(tensors):
+            raise window.corrupt("two tensors have the same name")
+        data_offset = _padded(window.position, alignment)
+        needed = self._check_layout(tensors, data_offset, alignment) if tensors else window.position
+        return GgufHeader(version, metadata, tensors, data_offset, needed)
+
+    def _name(self, what: str) -> str:
+        try:
+            return self._window.take(self._window.count("Q", MAX_NAME, f"bytes in the name of {what}")).decode()
+        except UnicodeDecodeError:
+            raise self._window.corrupt(f"the name of {what} is not UTF-8") from None
+
+    def _value(self) -> Value:
+        kind = int(self._window.unpack("I"))
+        if kind == _STRING:
+            return self._text()
+        if kind == _ARRAY:
+            return self._array()
+        return self._window.unpack(self._scalar(kind))
+
+    def _scalar(self, kind: int) -> str:
+        if kind not in _SCALARS:
+            raise self._window.corrupt(f"it holds a value of type {kind}, which is none")
+        return _SCALARS[kind]
+
+    def _text(self) -> str | Skipped:
+        length = int(self._window.unpack("Q"))
+        if length > MAX_KEPT_TEXT or self._kept + length > MAX_KEPT_TEXTS:
+            self._window.skip(length)
+            return Skipped("text", length)
+        self._kept += length
+        return self._window.take(length).decode("utf-8", "replace")
+
+    def _array(self) -> tuple[int | float | bool, ...] | Skipped:
+        kind, count = int(self._window.unpack("I")), int(self._window.unpack("Q"))
+        if kind == _STRING:
+            self._window.skip_texts(count)
+            return Skipped("texts", count)
+        if kind == _ARRAY:
+            raise self._window.corrupt("it holds an array inside an array")
+        form = self._scalar(kind)
+        width = struct.calcsize(f"<{form}")
+        if count > MAX_KEPT_NUMBERS or self._kept + count * width > MAX_KEPT_TEXTS:
+            self._window.skip(count * width)
+            return Skipped("numbers", count)
+        self._kept += count * width
+        return struct.unpack(f"<{count}{form}", self._window.take(count * width))
+
+    def _tensor(self) -> Tensor:
+        window = self._window
+        name = self._name("a tensor")
+        dimensions = window.count("I", 4, f"dimensions of the tensor {name!r}")
+        shape = tuple(int(window.unpack("Q")) for _ in range(dimensions))
+        kind, offset = int(window.unpack("I")), int(window.unpack("Q"))
+        if kind in REMOVED_TYPES:
+            raise ModelError(
+                f"{window.name} holds tensors of a type ({kind}) that llama.cpp has removed. "
+                "Download a newer quantization."
+            )
+        label, block, width = TENSOR_TYPES.get(kind, (f"type {kind}", 1, 0))
+        tensor = Tensor(name, shape, label, 0, offset)
+        if not 0 < tensor.elements <= 2**48:
+            raise window.corrupt(f"the tensor {name!r} cannot have the shape {list(shape)}")
+        if (shape[0] if shape else 1) % block:
+            raise window.corrupt(f"a row of the tensor {name!r} is no whole number of {label} blocks")
+        return replace(tensor, size=tensor.elements // block * width)
+
+    def _check_layout(self, tensors: tuple[Tensor, ...], data_offset: int, alignment: int) -> int:
+        """Each tensor must begin where the one before it ends, as llama.cpp demands. Returns the bytes needed."""
+        end = 0
+        exact = True  # False behind a tensor whose type, and so whose size, is unknown
+        for tensor in tensors:
+            if tensor.offset < end or (exact and tensor.offset != end) or tensor.offset % alignment:
+                raise self._window.corrupt(f"the tensor {tensor.name!r} does not begin where the one before it ends")
+            end = tensor.offset + _padded(tensor.size, alignment)
+            exact = tensor.size > 0
+            if end > 2**60:
+                raise self._window.corrupt("its tensors are larger than any disk")
+        needed = data_offset + tensors[-1].offset + tensors[-1].size
+        if needed > self._window.size:
+            raise cut_short(self._window.name, needed, self._window.size)
+        return needed
+
+
+def _version_sentence(name: str, version: int) -> str:
+    if version == 1:
+        return f"{name} is GGUF version 1, which no engine reads any more. Download a newer conversion."
+    if version in (0x02000000, 0x03000000):
+        return f"{name} is a big-endian GGUF file, for other processors. Download the little-endian one."
+    return f"{name} is GGUF version {version}, and Paddock knows 2 and 3. Update Paddock, or download the file again."
+
+
+def _padded(value: int, alignment: int) -> int:
+    return -(-value // alignment) * alignment

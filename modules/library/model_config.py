@@ -1,0 +1,59 @@
+"""config.json, tokenizer_config.json and the like: facts under the many names that architectures give them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modules.library.findings import Findings
+from modules.library.json_files import table, text, whole
+
+# Fact -> keys, the most usual first.
+_KEYS = {
+    "context": ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length", "n_ctx", "max_seq_len"),
+    "layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
+    "hidden": ("hidden_size", "n_embd", "d_model", "dim"),
+    "heads": ("num_attention_heads", "n_head", "n_heads", "num_heads"),
+    "kv_heads": ("num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num"),
+    "head_dim": ("head_dim", "kv_channels", "attention_head_dim"),
+    "vocabulary": ("vocab_size", "padded_vocab_size"),
+    "experts": ("num_local_experts", "num_experts", "n_routed_experts"),
+}
+# Models that also see or hear keep the language model's part in one of these.
+_NESTED = ("text_config", "llm_config", "language_config")
+_DTYPES = {"float16": "F16", "half": "F16", "bfloat16": "BF16", "float32": "F32", "float": "F32", "float64": "F64"}
+
+
+def read_config(config: Mapping[str, Any], found: Findings) -> None:
+    """Gather what config.json says of the model's shape."""
+    nested = next(((key, config[key]) for key in _NESTED if table(config.get(key))), None)
+    sources = [(config, "config.json")] + ([(nested[1], f"config.json: {nested[0]}")] if nested else [])
+    architectures = config.get("architectures")
+    if isinstance(architectures, list) and architectures:
+        found.add("architecture", text(architectures[0]), "config.json: architectures")
+    found.suppose("architecture", text(config.get("model_type")), "config.json: model_type")
+    for values, source in sources:
+        for fact, keys in _KEYS.items():
+            for key in keys:
+                if value := whole(values.get(key)):
+                    found.add(fact, value, f"{source}: {key}")
+                    break
+        for key in ("dtype", "torch_dtype"):
+            word = text(values.get(key)).removeprefix("torch.")
+            found.add("dtype", _DTYPES.get(word, ""), f"{source}: {key}")
+        if values.get("multi_query") is True:
+            found.add("kv_heads", 1, f"{source}: multi_query")
+    found.suppose("kv_heads", found.get("heads", 0), "as many as heads, since config.json names no other number")
+    if found.get("heads", 0):
+        found.suppose("head_dim", found.get("hidden", 0) // found.get("heads", 1), "hidden size / heads")
+
+
+def asks_for_code(*configs: Mapping[str, Any]) -> list[str]:
+    """The Python modules that these configurations want to run (`auto_map`), sorted."""
+    modules = set()
+    for config in configs:
+        for value in table(config.get("auto_map")).values():
+            for item in value if isinstance(value, list) else [value]:
+                if name := text(item):
+                    modules.add(f"{name.rpartition('.')[0] or name}.py")
+    return sorted(modules)

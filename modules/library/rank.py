@@ -1,0 +1,51 @@
+"""Which loaders can run a model on this machine, best first, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from modules.protocol.loader import LoaderSpec
+from modules.protocol.model import Machine, ModelFacts
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One loader's chance: `score` from 0 to 100; `reason` is a sentence; `runs`: whether it can run the model here."""
+
+    loader: str
+    title: str
+    score: int
+    reason: str
+    runs: bool
+
+
+def rank(facts: ModelFacts, specs: Iterable[LoaderSpec], machine: Machine) -> list[Ranked]:
+    """The loaders that read the model's format, best first; those that cannot run it here come last and say why.
+
+    Hidden loaders are left out. A loader whose spec fails is named with its error and ranks last.
+    """
+    ranked = [entry for spec in specs if not spec.hidden and (entry := _judge(facts, spec, machine))]
+    return sorted(ranked, key=lambda entry: (not entry.runs, -entry.score, entry.loader))
+
+
+def _judge(facts: ModelFacts, spec: LoaderSpec, machine: Machine) -> Ranked | None:
+    reads = facts.format in spec.formats
+    try:
+        obstacle = spec.runs_here(machine)
+        claim = None if obstacle else spec.claim(facts, machine)
+    except Exception as error:  # a third party's code: its mistake must not hide the other loaders
+        return Ranked(spec.name, spec.title, 0, f"{spec.title} failed to judge this model ({error!r}).", False)
+    if facts.problems:
+        return Ranked(spec.name, spec.title, 0, facts.problems[0], False) if reads or claim else None
+    if claim:
+        return Ranked(spec.name, spec.title, max(0, min(100, claim.score)), claim.reason, True)
+    if not reads:
+        return None
+    return Ranked(spec.name, spec.title, 0, obstacle or f"{spec.title} cannot run this model on this machine.", False)
+
+
+def describe_model(facts: ModelFacts, ranked: Iterable[Ranked]) -> dict[str, Any]:
+    """Facts, evidence and loaders as plain JSON values: what `inspect --json` and the Model tab show."""
+    return {**asdict(facts), "loaders": [asdict(entry) for entry in ranked]}

@@ -1,0 +1,118 @@
+"""The headers of safetensors files and of their index, read without trusting them.
+
+Format: https://github.com/huggingface/safetensors (8 bytes of header length, a JSON header, the tensors without gaps).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from modules.library.json_files import parse_object, read_object
+from modules.library.sizes import CutShort, cut_short
+from modules.protocol.errors import ModelError
+
+# The format allows 100 MB, but Python needs ten times that to hold it; the largest real headers are below 20 MB.
+MAX_HEADER = 32 << 20
+
+# Bits of one element; the names of the format.
+BITS = {
+    **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
+    **dict.fromkeys(("F32", "I32", "U32"), 32),
+    **dict.fromkeys(("F16", "BF16", "I16", "U16"), 16),
+    **dict.fromkeys(("F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "I8", "U8", "BOOL"), 8),
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+    "F4": 4,
+}
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """One tensor: `kind` such as "BF16", `size` in bytes."""
+
+    shape: tuple[int, ...]
+    kind: str
+    size: int
+
+    @property
+    def elements(self) -> int:
+        """How many numbers it holds; packed weights hold several in each."""
+        return prod(self.shape)
+
+
+def read_header(path: Path) -> dict[str, TensorInfo]:
+    """Tensor name -> what it is. Raises ModelError: cut short, corrupt."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            prefix = file.read(8)
+            if len(prefix) < 8:
+                raise _ends_in_header(path.name, size)
+            length = struct.unpack("<Q", prefix)[0]
+            if length > MAX_HEADER:
+                raise _corrupt(path.name, f"it claims a header of {length} bytes")
+            if 8 + length > size:
+                raise _ends_in_header(path.name, size)
+            raw = file.read(length)
+    except OSError as error:
+        raise ModelError(f"{path.name} cannot be read ({error.strerror}). Check its permissions.") from error
+    header = parse_object(raw, f"The header of {path.name}")
+    header.pop("__metadata__", None)
+    spans = {name: _span(path.name, name, entry) for name, entry in header.items()}
+    end = 0
+    for name, (begin, stop, _) in sorted(spans.items(), key=lambda item: item[1][:2]):
+        if begin != end:
+            raise _corrupt(path.name, f"the tensor {name!r} does not begin where the one before it ends")
+        end = stop
+    if 8 + length + end > size:
+        raise cut_short(path.name, 8 + length + end, size)
+    if 8 + length + end < size:
+        raise _corrupt(path.name, f"it has {size - 8 - length - end} bytes more than its header speaks of")
+    return {name: info for name, (_, _, info) in spans.items()}
+
+
+def _span(file: str, name: str, entry: Any) -> tuple[int, int, TensorInfo]:
+    """(begin, end, what it is) of one entry of the header."""
+    if not isinstance(entry, dict):
+        raise _corrupt(file, f"the entry {name!r} is no object")
+    kind, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
+    if not isinstance(kind, str) or not _naturals(shape) or not _naturals(offsets) or len(offsets) != 2:
+        raise _corrupt(file, f"the entry {name!r} lacks a type, a shape or offsets that make sense")
+    begin, end = offsets
+    info = TensorInfo(tuple(shape), kind, end - begin)
+    if begin > end or len(shape) > 32 or info.elements > 2**56:
+        raise _corrupt(file, f"the tensor {name!r} has a shape or offsets that cannot be")
+    if kind in BITS and info.elements * BITS[kind] != info.size * 8:
+        raise _corrupt(file, f"the tensor {name!r} does not have the size of its shape")
+    return begin, end, info
+
+
+def _naturals(value: Any) -> TypeGuard[list[int]]:
+    return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**63 for item in value)
+
+
+def _ends_in_header(name: str, size: int) -> CutShort:
+    return CutShort(f"The file {name} is cut short: it ends inside its header, after {size} bytes. Download it again.")
+
+
+def _corrupt(name: str, what: str) -> ModelError:
+    return ModelError(f"{name} is corrupt: {what}. Download it again.")
+
+
+def shard_names(index: Path) -> list[str]:
+    """The files that an index (*.index.json) names, sorted. Raises ModelError for one that leads out of the folder."""
+    weight_map = read_object(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise ModelError(f"{index.name} names no weights. Download it again.")
+    names = set()
+    for name in weight_map.values():
+        if not isinstance(name, str) or not name or name in (".", "..") or any(letter in name for letter in "/\\:\0"):
+            raise ModelError(
+                f"{index.name} names a file outside the folder ({str(name)[:100]!r}). Do not use this model; "
+                "download it from a source you trust."
+            )
+        names.add(name)
+    return sorted(names)

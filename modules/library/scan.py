@@ -1,0 +1,142 @@
+"""The models folder: what is in it now, and what each of them is."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+from modules.library import gguf, safetensors
+from modules.library.detect import detect
+from modules.library.folder import Folder, look, shards_of
+from modules.library.sizes import CutShort
+from modules.paths import inside
+from modules.protocol.errors import ModelError
+from modules.protocol.model import ModelFacts
+
+_DEEPEST = 4
+# A file that changed within this time and is cut short is taken for one that is still being copied.
+_STILL_GROWING_SECONDS = 2.0
+
+Signature = tuple[tuple[str, int, int], ...]
+
+
+class ModelLibrary:
+    """All models below `root`. Safe to use from several threads."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[Signature, ModelFacts]] = {}
+
+    def names(self) -> list[str]:
+        """The models that are there now, sorted: folders with a model, GGUF files (a split one by its first shard).
+
+        A name is the path below the models folder with forward slashes. Bytes that are not UTF-8 show as "�".
+        """
+        return sorted(self._find(), key=str.lower)
+
+    def facts(self, name: str) -> ModelFacts:
+        """What the model is. Read again only when its files change. Raises ModelError (no such model), PathError."""
+        path = self._path(name)
+        signature = _signature(path)
+        with self._lock:
+            known = self._known.get(name)
+        if known and known[0] == signature:
+            return known[1]
+        facts = detect(path, name)
+        with self._lock:
+            self._known[name] = (signature, facts)
+        return facts
+
+    def _path(self, name: str) -> Path:
+        top, _, rest = name.rstrip("/").partition("/")
+        path = inside(self._root, top, follow_links=True)  # a link that the owner put into models/ may lead elsewhere
+        if rest:
+            path = inside(path, rest)
+        try:
+            if path.exists():
+                return path
+        except OSError:  # a name too long for a file
+            pass
+        found = self._find()
+        if name in found:
+            return found[name]
+        names = ", ".join(sorted(found, key=str.lower)[:20])
+        there = (
+            f"The models are: {names}."
+            if names
+            else "There are none yet: put a model's folder or GGUF file into models/."
+        )
+        raise ModelError(f"There is no model named {name[:200]!r}. {there}")
+
+    def _find(self) -> dict[str, Path]:
+        found: dict[str, Path] = {}
+        self._walk(self._root, "", 0, found)
+        return found
+
+    def _walk(self, path: Path, prefix: str, depth: int, found: dict[str, Path]) -> bool:
+        """Add the models in the folder at `path`; whether there were any."""
+        try:
+            folder = look(path)
+            with os.scandir(path) as entries:
+                below = sorted(entry.name for entry in entries if _is_open_folder(entry, depth))
+        except OSError:
+            return False
+        models = {prefix + _shown(name): path / name for name in folder.ggufs if not _growing(folder, [name])}
+        if depth and folder.is_model:
+            if not _growing(folder, folder.safetensors):
+                found[prefix.rstrip("/")] = path
+            found.update(models)
+            return True
+        if depth and len(models) == 1 and len(folder.ggufs) == 1 and not below:
+            found[prefix.rstrip("/")] = path
+            return True
+        found.update(models)
+        deeper = False
+        if depth < _DEEPEST:
+            deeper = any([self._walk(path / name, f"{prefix}{_shown(name)}/", depth + 1, found) for name in below])
+        if depth == 1 and folder.files and not folder.ggufs and not deeper:
+            found[prefix.rstrip("/")] = path  # no model, but its owner meant it as one: the facts say what it lacks
+        return bool(models) or deeper
+
+
+def _is_open_folder(entry: os.DirEntry[str], depth: int) -> bool:
+    """Whether to look into it: no hidden folders, and links only where the owner put them, in models/ itself."""
+    try:
+        return not entry.name.startswith(".") and entry.is_dir(follow_symlinks=depth == 0)
+    except OSError:
+        return False
+
+
+def _shown(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def _growing(folder: Folder, names: list[str]) -> bool:
+    """Whether one of these files is still being copied: it changed a moment ago and ends too early."""
+    now = time.time()
+    for name in names:
+        if now - folder.files[name][1] / 1e9 > _STILL_GROWING_SECONDS:
+            continue
+        reader = gguf.read_header if name.lower().endswith(".gguf") else safetensors.read_header
+        try:
+            reader(folder.path / name)
+        except CutShort:
+            return True
+        except ModelError:
+            continue
+    return False
+
+
+def _signature(path: Path) -> Signature:
+    """What changes whenever the model's files do: names, sizes and times."""
+    try:
+        if path.is_dir():
+            return tuple(sorted((name, *numbers) for name, numbers in look(path).files.items()))
+        shards = [path.with_name(name) for name in shards_of(path.name)]
+        stats = [(shard.name, shard.stat()) for shard in shards if shard.exists()]
+        return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+    except OSError:
+        return ()

@@ -1,0 +1,23 @@
+"""Files that are cut short, and sizes in words."""
+
+from __future__ import annotations
+
+from modules.protocol.errors import ModelError
+
+
+class CutShort(ModelError):
+    """A file that ends before what its header promises: a download or copy that broke off, or still runs."""
+
+
+def cut_short(name: str, needed: int, size: int) -> CutShort:
+    """The error for a file of `size` bytes that should have `needed`."""
+    return CutShort(f"The file {name} is cut short: it should have {needed} bytes and has {size}. Download it again.")
+
+
+def in_words(size: float) -> str:
+    """Bytes as people read them: 1234567 -> "1.2 MB" (powers of 1000, as shops and model pages count)."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if abs(size) < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

@@ -1,0 +1,221 @@
+"""/v1/models, /v1/completions and /v1/chat/completions: the same queue and the same Generations as the page's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from modules.api.request import Asked, messages_of, parse, read
+from modules.app import App
+from modules.generation.generation import Generation
+from modules.protocol.errors import PaddockError, PromptError
+
+# How the API names the ends of a generation.
+_REASONS = {"stop": "stop", "stop_text": "stop", "length": "length", "context": "length", "cancelled": "stop"}
+_STATUS = {"setting": 400, "prompt": 400, "unsupported": 400, "memory": 507, "died": 502}
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """One request under way: how its parts are named on the wire."""
+
+    id: str
+    chat: bool
+    model: str
+    created: int
+    asked: Asked
+
+    def part(self, text: str | None, reason: str | None = None, first: bool = False) -> dict[str, Any]:
+        """A streamed part."""
+        if self.chat:
+            delta: dict[str, Any] = {"role": "assistant"} if first else {}
+            if text is not None:
+                delta["content"] = text
+            choice: dict[str, Any] = {"index": 0, "delta": delta, "finish_reason": reason}
+        else:
+            choice = {"index": 0, "text": text or "", "finish_reason": reason, "logprobs": None}
+        return {**self._head(".chunk" if self.chat else ""), "choices": [choice]}
+
+    def whole(self, generation: Generation) -> dict[str, Any]:
+        """The whole answer at once."""
+        assert generation.finished is not None
+        choice: dict[str, Any] = {"index": 0, "finish_reason": _REASONS[generation.finished.reason], "logprobs": None}
+        if self.chat:
+            choice["message"] = {"role": "assistant", "content": generation.text}
+        else:
+            choice["text"] = generation.text
+        return {**self._head(""), "choices": [choice], "usage": usage(generation)}
+
+    def usage_part(self, generation: Generation) -> dict[str, Any]:
+        """The last part of a stream that asked for usage."""
+        return {**self._head(".chunk" if self.chat else ""), "choices": [], "usage": usage(generation)}
+
+    def _head(self, suffix: str) -> dict[str, Any]:
+        kind = f"chat.completion{suffix}" if self.chat else "text_completion"
+        head: dict[str, Any] = {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+        if self.asked.warnings:
+            head["warnings"] = list(self.asked.warnings)
+        return head
+
+
+def usage(generation: Generation) -> dict[str, Any]:
+    """Token counts and the engine's own seconds of a generation that ended."""
+    finished = generation.finished
+    assert finished is not None
+    return {
+        "prompt_tokens": finished.prompt_tokens,
+        "completion_tokens": finished.generated_tokens,
+        "total_tokens": finished.prompt_tokens + finished.generated_tokens,
+        "prompt_tokens_details": {"cached_tokens": finished.cached_tokens},
+        "prefill_seconds": round(finished.prefill_seconds, 6),
+        "decode_seconds": round(finished.decode_seconds, 6),
+    }
+
+
+def router(app: App) -> APIRouter:
+    """The routes below /v1."""
+    routes = APIRouter(prefix="/v1")
+
+    @routes.get("/models")
+    def models() -> dict[str, Any]:
+        state = app.supervisor.state
+        return {
+            "object": "list",
+            "data": [
+                {
+                    "id": name,
+                    "object": "model",
+                    "owned_by": "local",
+                    "loaded": state.phase == "ready" and state.model == name,
+                }
+                for name in app.library.names()
+            ],
+        }
+
+    @routes.post("/completions")
+    async def completions(request: Request) -> Response:
+        return await _respond(app, request, chat=False)
+
+    @routes.post("/chat/completions")
+    async def chat_completions(request: Request) -> Response:
+        return await _respond(app, request, chat=True)
+
+    return routes
+
+
+async def _respond(app: App, request: Request, *, chat: bool) -> Response:
+    try:
+        body = parse(await request.body())
+        answer, generation = await run_in_threadpool(_begin, app, body, chat)
+    except PaddockError as error:
+        return error_response(error)
+    if answer.asked.stream:
+        return StreamingResponse(_stream(answer, generation), media_type="text/event-stream")
+    await _until_done(generation, request)
+    if generation.error is not None:
+        return error_response(generation.error)
+    return JSONResponse(answer.whole(generation))
+
+
+def _begin(app: App, body: dict[str, Any], chat: bool) -> tuple[_Answer, Generation]:
+    info = app.supervisor.loaded()
+    state = app.supervisor.state
+    asked = read(body, app.presets, app.registry.get(state.loader))
+    if chat:
+        rendered = app.supervisor.chat_prompt(messages_of(body))
+        prompt, length = rendered.prompt, rendered.tokens
+        # A template writes BOS itself where the model wants one.
+        params = replace(asked.params, add_bos_token=False) if prompt.startswith(info.bos or "\0") else asked.params
+    else:
+        prompt, params = _prompt_of(body), asked.params
+        length = len(app.supervisor.tokenize(prompt, True))
+    if not asked.limited:
+        params = replace(params, max_new_tokens=max(16, info.context - length))
+    answer = _Answer("", chat, state.model, int(time.time()), asked)
+    generation = app.supervisor.generate(prompt, params)
+    return replace(answer, id=f"{'chatcmpl' if chat else 'cmpl'}-{generation.id}"), generation
+
+
+def _prompt_of(body: dict[str, Any]) -> str:
+    prompt = body.get("prompt", "")
+    if isinstance(prompt, list) and len(prompt) == 1:
+        prompt = prompt[0]
+    if not isinstance(prompt, str):
+        raise PromptError("'prompt' must be one text. Send several requests for several prompts.")
+    return prompt
+
+
+async def _changes(generation: Generation) -> AsyncIterator[None]:
+    """One turn of the loop for each arrival, and a last one at the end. Whoever stops early cancels the generation."""
+    loop = asyncio.get_running_loop()
+    changed = asyncio.Event()
+    unsubscribe = generation.on_change(lambda: loop.call_soon_threadsafe(changed.set))
+    try:
+        while not generation.done:
+            await changed.wait()
+            changed.clear()
+            yield
+        yield
+    finally:
+        unsubscribe()
+        if not generation.done:
+            generation.cancel()
+
+
+async def _stream(answer: _Answer, generation: Generation) -> AsyncIterator[str]:
+    sent = 0
+    first = True
+    async with aclosing(_changes(generation)) as changes:  # type: ignore[type-var]
+        async for _ in changes:
+            text = generation.text
+            if len(text) > sent:
+                yield _event(answer.part(text[sent:], first=first))
+                sent, first = len(text), False
+    if generation.error is not None:
+        yield _event(error_body(generation.error))
+    else:
+        assert generation.finished is not None
+        yield _event(answer.part(None, _REASONS[generation.finished.reason], first))
+        if answer.asked.usage_in_stream:
+            yield _event(answer.usage_part(generation))
+    yield "data: [DONE]\n\n"
+
+
+async def _until_done(generation: Generation, request: Request) -> None:
+    """Wait for the end; a client that hangs up before it ends the generation."""
+
+    async def hung_up() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            continue
+        generation.cancel()
+
+    watch = asyncio.create_task(hung_up())
+    try:
+        async with aclosing(_changes(generation)) as changes:  # type: ignore[type-var]
+            async for _ in changes:
+                continue
+    finally:
+        watch.cancel()
+
+
+def _event(value: dict[str, Any]) -> str:
+    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
+
+
+def error_body(error: PaddockError) -> dict[str, Any]:
+    """An error as API clients expect it."""
+    return {"error": {"message": error.message, "type": error.code, "code": error.code, "lower": list(error.lower)}}
+
+
+def error_response(error: PaddockError) -> JSONResponse:
+    """The same with its HTTP status: 400 for what the client can mend, 503 where a model is missing."""
+    return JSONResponse(error_body(error), _STATUS.get(error.code, 503))

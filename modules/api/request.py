@@ -1,0 +1,105 @@
+"""A client's JSON body in Paddock's terms: SamplingParams, and warnings for what is not honoured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from modules.generation.presets import Presets
+from modules.protocol.errors import PromptError, SettingError, Unsupported
+from modules.protocol.loader import LoaderSpec
+from modules.protocol.sampling import SamplingParams, active
+from modules.protocol.schema import build
+
+# The API's names for our parameters.
+_NAMES = {
+    "max_tokens": "max_new_tokens",
+    "max_completion_tokens": "max_new_tokens",
+    "repeat_penalty": "repetition_penalty",
+}
+# Parts of the API that are read elsewhere, or that change nothing here.
+_OTHER = frozenset(
+    {"model", "messages", "prompt", "stream", "stream_options", "preset", "user", "n", "echo", "best_of"}
+)
+# Parts whose silent absence would mislead: asking for them is an error.
+_ABSENT = {"tools": "tools", "functions": "functions", "logprobs": "token probabilities"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a client asked for. `limited`: it named a longest reply; without one it gets what the context leaves."""
+
+    params: SamplingParams
+    stream: bool
+    usage_in_stream: bool
+    limited: bool
+    warnings: tuple[str, ...]
+
+
+def read(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) -> Asked:
+    """Check `body`. Raises SettingError, PromptError or Unsupported with a sentence."""
+    for name, words in _ABSENT.items():
+        if body.get(name):
+            raise Unsupported(f"This server does not offer {words} yet. Leave {name!r} out of the request.")
+    if body.get("n", 1) != 1:
+        raise Unsupported("This server gives one choice a request. Leave 'n' out, or send several requests.")
+    known = {field.name for field in fields(SamplingParams)}
+    values: dict[str, Any] = {}
+    ignored = []
+    for name, value in body.items():
+        ours = _NAMES.get(name, name)
+        if ours in known:
+            if value is not None:
+                values[ours] = value
+        elif name not in _OTHER and value not in (None, [], {}, False):
+            ignored.append(name)
+    if isinstance(values.get("logit_bias"), dict):
+        values["logit_bias"] = ",".join(f"{token}:{bias}" for token, bias in values["logit_bias"].items())
+    if values.get("max_new_tokens") in (0, -1):
+        del values["max_new_tokens"]
+    base = presets.load(str(body["preset"])) if body.get("preset") else SamplingParams()
+    chosen = build(SamplingParams, values)
+    params = replace(base, **{name: getattr(chosen, name) for name in values})
+    unheard = sorted(active(params) - spec.samplers)
+    warnings = [f"{name} is not a parameter here and was ignored." for name in ignored]
+    warnings += [f"{spec.title} does not honour {name}; it was ignored." for name in unheard]
+    options = body.get("stream_options")
+    return Asked(
+        params,
+        bool(body.get("stream", False)),
+        isinstance(options, dict) and bool(options.get("include_usage")),
+        "max_new_tokens" in values,
+        tuple(warnings),
+    )
+
+
+def messages_of(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The chat of a request, with contents given as text parts joined. Raises PromptError."""
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise PromptError("'messages' must be a list of {role, content} with at least one message.")
+    result = []
+    for message in messages:
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise PromptError("Each message must be an object with a 'role' and a 'content'.")
+        content = message.get("content")
+        if isinstance(content, list):
+            parts = [part for part in content if isinstance(part, dict)]
+            if any(part.get("type") != "text" for part in parts):
+                raise Unsupported("This model reads text only. Leave images and sounds out of the messages.")
+            content = "\n".join(str(part.get("text", "")) for part in parts)
+        result.append({**message, "content": "" if content is None else str(content)})
+    return result
+
+
+def parse(raw: bytes) -> dict[str, Any]:
+    """The JSON object of a body. Raises SettingError."""
+    try:
+        body = json.loads(raw)
+    except ValueError as error:
+        raise SettingError(f"The body is not JSON: {error}. Send a JSON object.") from None
+    if not isinstance(body, dict):
+        raise SettingError("The body must be a JSON object.")
+    return body

@@ -1,0 +1,68 @@
+"""The web server: page, page's own routes and API on one port, owned from bind to shutdown."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+
+from modules.api.openai import router as openai_router
+from modules.api.security import Gate
+from modules.app import App
+from modules.protocol.errors import PaddockError
+from modules.ui.page import build_page
+from modules.ui.routes import router as page_router
+
+
+def build_server(app: App) -> FastAPI:
+    """All routes behind the gate."""
+    server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    server.include_router(openai_router(app))
+    server.include_router(page_router(app))
+    server.add_middleware(Gate, config=app.config)
+    mounted: FastAPI = gr.mount_gradio_app(server, build_page(app), path="/", show_error=True)
+    return mounted
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """The listening socket. Raises PaddockError when the port is taken."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    if sys.platform != "win32":
+        # There it would let two servers share the port.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise PaddockError(
+            f"Port {port} is in use, perhaps by another Paddock. Stop that one, or start with --port {port + 1}.",
+            detail=str(error),
+        ) from error
+    listener.listen(128)
+    return listener
+
+
+def serve(app: App, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+    """Serve until Ctrl+C; `on_ready` is called once requests are answered. Open streams are cut after two seconds."""
+    config = uvicorn.Config(
+        build_server(app), log_level="warning", timeout_graceful_shutdown=2, access_log=False, lifespan="on"
+    )
+    _Server(config, on_ready).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, telling when it is up."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Bind, then tell."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()

@@ -1,0 +1,52 @@
+"""The composition root: one App, built once at start and handed to whoever needs it."""
+
+from __future__ import annotations
+
+from modules.chat.characters import Characters
+from modules.chat.service import ChatService
+from modules.chat.store import ChatStore
+from modules.config import Config
+from modules.generation.presets import Presets
+from modules.library.machine import inspect_machine, process_memory
+from modules.library.scan import ModelLibrary
+from modules.model_loading import ModelLoading
+from modules.runtime.environment import Environments
+from modules.runtime.registry import Registry
+from modules.runtime.supervisor import Supervisor
+from modules.settings import ModelSettings, YamlStore
+
+DEMO = "demo.Q8_0.gguf"
+
+
+class App:
+    """Everything that a run of Paddock owns; `close` ends the worker and closes the files."""
+
+    def __init__(self, config: Config) -> None:
+        paths = config.paths
+        self.config = config
+        self.paths = paths
+        self.machine = inspect_machine()
+        self.settings = YamlStore(paths.settings)
+        self.registry = Registry(paths.loaders)
+        self.environments = Environments(paths.environments, paths.requirements, self.machine)
+        self.library = ModelLibrary(paths.models)
+        self.supervisor = Supervisor(paths.root, self.environments, process_memory)
+        self.models = ModelLoading(
+            config, self.machine, self.registry, self.library, self.supervisor, ModelSettings(paths.model_settings)
+        )
+        self.presets = Presets(paths.presets, paths.own_presets)
+        self.characters = Characters(paths.characters)
+        self.chats = ChatService(ChatStore(paths.chats), self.supervisor, self.characters)
+
+    def first_model(self) -> str:
+        """The model that a start loads: the one asked for, the one used last, or the demo; "" if there is none."""
+        if self.config.model:
+            return self.config.model
+        names = self.library.names()
+        last = self.settings.get("last_model", "")
+        return next((name for name in (last, DEMO) if name in names), "")
+
+    def close(self) -> None:
+        """End the worker, then close the chats: a reply in the making is saved as far as it came."""
+        self.supervisor.close()
+        self.chats.close()

@@ -1,0 +1,74 @@
+"""The sub-commands of webui.py. Each prints for a person, or with --json for a program."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from modules.config import add_flags, add_serve_flags, config_from
+from modules.protocol.errors import PaddockError
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every flag and sub-command, with its help."""
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    add_flags(common)
+    top = argparse.ArgumentParser(prog="webui.py", description="Paddock: local language models in the browser.")
+    add_flags(top)
+    add_serve_flags(top)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands (none: serve the page)")
+
+    loaders = commands.add_parser(
+        "loaders", parents=[common], help="list the loaders: installed, runs here, formats, size"
+    )
+    loaders.add_argument("--json", action="store_true", help="one JSON object for each loader, in a list")
+    loaders.add_argument("--prune", action="store_true", help="remove environments that no loader uses any more")
+
+    install = commands.add_parser("install", parents=[common], help="build a loader's environment")
+    install.add_argument("name", metavar="LOADER")
+    install.add_argument("--rebuild", action="store_true", help="build it anew though it is there")
+
+    inspect = commands.add_parser(
+        "inspect", parents=[common], help="what a model is, from which evidence, and who runs it"
+    )
+    inspect.add_argument("name", metavar="MODEL", help="a name in models/")
+    inspect.add_argument("--json", action="store_true", help="the same as one JSON object")
+
+    generate = commands.add_parser("generate", parents=[common], help="answer one prompt on the terminal")
+    generate.add_argument("--prompt", required=True, help="what to say; - reads it from standard input")
+    generate.add_argument("--model", default="", help="a name in models/ (default: the demo)")
+    generate.add_argument("--loader", default="", help="default: the best for this model")
+    generate.add_argument("--preset", default="", help="sampling preset (default: neutral)")
+    generate.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a sampling parameter or a setting of the loader",
+    )
+    generate.add_argument("--system", default="", help="system message")
+    generate.add_argument("--raw", action="store_true", help="complete the prompt as it is, without the chat template")
+    generate.add_argument("--json", action="store_true", help="one JSON object a line; the last has usage and timings")
+    return top
+
+
+def run(root: Path, argv: list[str]) -> int:
+    """Run what `argv` asks for; the exit status is 0, 1 for an error, 130 for Ctrl+C."""
+    arguments = parser().parse_args(argv)
+    try:
+        config = config_from(arguments, root)
+        if arguments.command is None:
+            from modules.serving import serve_page
+
+            return serve_page(config)
+        from modules import commands
+
+        return int(getattr(commands, arguments.command)(config, arguments))
+    except PaddockError as error:
+        print(f"\n{error.message}", file=sys.stderr)
+        if error.detail:
+            print(f"\nDetails:\n{error.detail}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130

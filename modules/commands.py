@@ -1,0 +1,164 @@
+"""What the sub-commands do, one function each, named as the command."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from modules.app import DEMO, App
+from modules.config import Config
+from modules.library.rank import describe_model
+from modules.protocol.errors import PaddockError, SettingError
+from modules.protocol.loader import LoaderSpec
+from modules.protocol.sampling import SamplingParams, active
+from modules.protocol.schema import build, describe
+from modules.terminal import ProgressLine, size
+
+
+def loaders(config: Config, arguments: argparse.Namespace) -> int:
+    """List the loaders."""
+    app = App(config)
+    try:
+        if arguments.prune:
+            for name, count in app.environments.prune(list(app.registry.specs.values())):
+                print(f"Removed {name} ({size(count)}).", file=sys.stderr)
+        rows = [_loader_row(app, spec) for spec in app.models.specs()]
+        if arguments.json:
+            print(json.dumps(rows, indent=1))
+            return 0
+        for row in rows:
+            state = f"installed, {size(row['size_bytes'])}" if row["installed"] else "not installed"
+            print(f"{row['name']:<14} {state:<24} {', '.join(row['formats'])}")
+            print(f"{'':<14} {row['why_not'] or row['summary']}")
+        for fault in app.registry.faults.values():
+            print(fault, file=sys.stderr)
+    finally:
+        app.close()
+    return 0
+
+
+def _loader_row(app: App, spec: LoaderSpec) -> dict[str, Any]:
+    status = app.environments.status(spec)
+    reason = spec.runs_here(app.machine)
+    return {
+        "name": spec.name,
+        "title": spec.title,
+        "summary": spec.summary,
+        "installed": status.installed,
+        "engine": status.engine,
+        "size_bytes": status.size_bytes,
+        "runs_here": not reason,
+        "why_not": reason,
+        "formats": list(spec.formats),
+        "samplers": sorted(spec.samplers),
+        "settings": [entry.name for entry in describe(spec.settings)],
+    }
+
+
+def install(config: Config, arguments: argparse.Namespace) -> int:
+    """Build a loader's environment."""
+    app = App(config)
+    progress = ProgressLine()
+    try:
+        spec = app.registry.get(arguments.name)
+        path = app.environments.build(spec, progress, rebuild=arguments.rebuild)
+        progress.close()
+        status = app.environments.status(spec)
+        print(f"{spec.title} {status.engine} is installed in {path.name} ({size(status.size_bytes)}).")
+    finally:
+        progress.close()
+        app.close()
+    return 0
+
+
+def inspect(config: Config, arguments: argparse.Namespace) -> int:
+    """Say what a model is."""
+    app = App(config)
+    try:
+        facts, ranked = app.models.propose(arguments.name)
+    finally:
+        app.close()
+    if arguments.json:
+        print(json.dumps(describe_model(facts, ranked), indent=1))
+        return 0
+    print(f"{facts.name}: {facts.format}, {size(facts.size_bytes)}")
+    for piece in facts.evidence:
+        print(f"  {piece.fact:<14} {piece.value:<28} from {piece.source}")
+    for sentence in (*facts.problems, *facts.warnings):
+        print(f"  ! {sentence}")
+    for place, entry in enumerate(ranked, 1):
+        print(f"{place}. {entry.title}{'' if entry.runs else ' (not here)'}: {entry.reason}")
+    return 0
+
+
+def generate(config: Config, arguments: argparse.Namespace) -> int:
+    """Answer one prompt, streaming to stdout."""
+    app = App(config)
+    progress = ProgressLine()
+    try:
+        prompt = sys.stdin.read() if arguments.prompt == "-" else arguments.prompt
+        model = arguments.model or DEMO
+        spec, kept = app.models.choice(model, arguments.loader)
+        overrides, settings = sort_settings(spec, arguments.set)
+        base = app.presets.load(arguments.preset) if arguments.preset else SamplingParams()
+        chosen = build(SamplingParams, overrides)
+        params = dataclasses.replace(base, **{name: getattr(chosen, name) for name in overrides})
+        for name in sorted(active(params) - spec.samplers):
+            print(f"{spec.title} does not honour {name}; it is ignored.", file=sys.stderr)
+        app.supervisor.subscribe(lambda state: progress(state.text, state.fraction) if state.busy else progress.close())
+        app.models.load(model, spec.name, {**kept, **settings})
+        progress.close()
+        return _stream(app, prompt, params, arguments)
+    finally:
+        progress.close()
+        app.close()
+
+
+def sort_settings(spec: LoaderSpec, pairs: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """`KEY=VALUE` texts -> (sampling parameters, settings of the loader). Raises SettingError with the names there are."""
+    sampling = {entry.name for entry in describe(SamplingParams)}
+    ours = {entry.name for entry in describe(spec.settings)}
+    params: dict[str, str] = {}
+    settings: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise SettingError(f"--set wants KEY=VALUE, not {pair!r}.")
+        if name in sampling:
+            params[name] = value
+        elif name in ours:
+            settings[name] = value
+        else:
+            raise SettingError(
+                f"There is no setting named {name!r}. {spec.title} has: {', '.join(sorted(ours))}. "
+                f"Sampling has: {', '.join(sorted(sampling))}."
+            )
+    return params, settings
+
+
+def _stream(app: App, prompt: str, params: SamplingParams, arguments: argparse.Namespace) -> int:
+    if not arguments.raw:
+        system = [{"role": "system", "content": arguments.system}] if arguments.system else []
+        prompt = app.supervisor.chat_prompt([*system, {"role": "user", "content": prompt}]).prompt
+    generation = app.supervisor.generate(prompt, params)
+    try:
+        for text in generation.follow(gather=0):
+            line = json.dumps({"type": "chunk", "text": text}, ensure_ascii=False) if arguments.json else text
+            print(line, end="\n" if arguments.json else "", flush=True)
+    except BaseException:
+        generation.cancel()
+        raise
+    if generation.error is not None:
+        raise PaddockError(generation.error.message, detail=generation.error.detail)
+    assert generation.finished is not None
+    if arguments.json:
+        state = app.supervisor.state
+        ends = {"type": "finished", "model": state.model, "loader": state.loader, "load_seconds": state.load_seconds}
+        print(json.dumps({**ends, **dataclasses.asdict(generation.finished)}))
+    else:
+        print()
+    return 0

@@ -1,0 +1,89 @@
+"""Flags into one frozen Config. What the page may change lives in UserSettings; what is here is fixed at start."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from modules.paths import Paths
+from modules.protocol.errors import PaddockError
+
+
+@dataclass(frozen=True)
+class Config:
+    """How this run of Paddock was started. `port` 0: any free one."""
+
+    root: Path
+    host: str = "127.0.0.1"
+    port: int = 7860
+    listen: bool = False
+    password: str = ""
+    api_key: str = ""
+    models: Path | None = None
+    user_data: Path | None = None
+    model: str = ""
+    loader: str = ""
+    no_model: bool = False
+    show_echo: bool = False
+    trust_pickle: tuple[str, ...] = ()
+    trust_remote_code: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> Paths:
+        """Where everything lies for this run."""
+        return Paths(self.root, self.models or self.root / "models", self.user_data or self.root / "user_data")
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags that every sub-command takes."""
+    group = parser.add_argument_group("where things are")
+    group.add_argument("--models", type=Path, metavar="FOLDER", help="models folder (default: models/)")
+    group.add_argument("--user-data", type=Path, metavar="FOLDER", help="chats, settings, logs (default: user_data/)")
+    trust = parser.add_argument_group("trust, read at start only")
+    trust.add_argument(
+        "--trust-pickle", action="append", default=[], metavar="MODEL", help="load this model's pickle files"
+    )
+    trust.add_argument(
+        "--trust-remote-code", action="append", default=[], metavar="MODEL", help="run this model's own Python code"
+    )
+    parser.add_argument("--no-venv", action="store_true", help="use the Python that runs this, not .venv")
+    parser.add_argument("--show-echo", action="store_true", help="offer the echo loader, made for tests")
+
+
+def add_serve_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of serving the page."""
+    group = parser.add_argument_group("the page")
+    group.add_argument("--port", type=int, default=7860, help="port of the page and the API; 0 takes a free one")
+    group.add_argument("--listen", action="store_true", help="serve other machines too; wants --password or --api-key")
+    group.add_argument("--password", default="", help="ask for this password (user name: paddock)")
+    group.add_argument("--api-key", default="", help="API clients must send this key")
+    group.add_argument("--model", default="", help="load this model at start (default: the demo, or the last one used)")
+    group.add_argument("--loader", default="", help="with this loader (default: the best)")
+    group.add_argument("--no-model", action="store_true", help="load no model at start")
+
+
+def config_from(arguments: argparse.Namespace, root: Path) -> Config:
+    """The Config that these arguments mean. Raises PaddockError where they contradict each other."""
+    listen = bool(getattr(arguments, "listen", False))
+    password, api_key = getattr(arguments, "password", ""), getattr(arguments, "api_key", "")
+    if listen and not (password or api_key):
+        raise PaddockError(
+            "--listen opens Paddock to your whole network, so it wants a secret: add --password WORD or --api-key KEY."
+        )
+    return Config(
+        root=root,
+        host="0.0.0.0" if listen else "127.0.0.1",
+        port=int(getattr(arguments, "port", 0)),
+        listen=listen,
+        password=password,
+        api_key=api_key,
+        models=arguments.models.resolve() if arguments.models else None,
+        user_data=arguments.user_data.resolve() if arguments.user_data else None,
+        model=getattr(arguments, "model", "") or "",
+        loader=getattr(arguments, "loader", "") or "",
+        no_model=bool(getattr(arguments, "no_model", False)),
+        show_echo=arguments.show_echo,
+        trust_pickle=tuple(arguments.trust_pickle),
+        trust_remote_code=tuple(arguments.trust_remote_code),
+    )

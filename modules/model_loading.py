@@ -1,0 +1,104 @@
+"""From a model's name to a running worker: facts, trust, loader, settings, and what to do when memory ran out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from modules.config import Config
+from modules.library.rank import Ranked, rank
+from modules.library.scan import ModelLibrary
+from modules.library.trust import refusal
+from modules.protocol.errors import PaddockError
+from modules.protocol.events import ModelInfo
+from modules.protocol.loader import LoaderSpec
+from modules.protocol.model import Machine, ModelFacts
+from modules.runtime.lowering import lowered
+from modules.runtime.registry import Registry
+from modules.runtime.supervisor import Supervisor
+from modules.settings import ModelSettings
+
+
+class ModelLoading:
+    """What "load this model" means, for page, command line and API alike."""
+
+    def __init__(
+        self,
+        config: Config,
+        machine: Machine,
+        registry: Registry,
+        library: ModelLibrary,
+        supervisor: Supervisor,
+        saved: ModelSettings,
+    ) -> None:
+        self._config = config
+        self._machine = machine
+        self._registry = registry
+        self._library = library
+        self._supervisor = supervisor
+        self._saved = saved
+
+    def specs(self) -> list[LoaderSpec]:
+        """The loaders on offer."""
+        return [spec for spec in self._registry.specs.values() if self._config.show_echo or not spec.hidden]
+
+    def propose(self, model: str) -> tuple[ModelFacts, list[Ranked]]:
+        """What the model is, and the loaders that read it, best first."""
+        facts = self._library.facts(model)
+        return facts, rank(facts, self.specs(), self._machine)
+
+    def choice(self, model: str, loader: str = "") -> tuple[LoaderSpec, dict[str, Any]]:
+        """The loader to take (the named one, the one used last, or the best) and the settings kept for it."""
+        kept_loader, kept = self._saved.get(model)
+        if kept_loader not in self._registry.specs:
+            kept_loader, kept = "", {}
+        name = loader or kept_loader
+        if not name:
+            facts, ranked = self.propose(model)
+            usable = [entry for entry in ranked if entry.runs]
+            if not usable:
+                raise PaddockError(_no_loader(facts, ranked))
+            name = usable[0].loader
+        return self._registry.get(name), dict(kept) if name == kept_loader else {}
+
+    def load(self, model: str, loader: str = "", settings: Mapping[str, Any] | None = None) -> ModelInfo:
+        """Load; blocking. `settings` replace those kept for the model; what worked is kept. Raises PaddockError."""
+        facts = self._library.facts(model)
+        code, pickles = model in self._config.trust_remote_code, model in self._config.trust_pickle
+        if reason := refusal(facts, allow_pickle=pickles, allow_code=code):
+            raise PaddockError(reason)
+        spec, kept = self.choice(model, loader)
+        values = dict(kept if settings is None else settings)
+        consents = {"PADDOCK_TRUST_REMOTE_CODE": "1" if code else "", "PADDOCK_TRUST_PICKLE": "1" if pickles else ""}
+        info = self._supervisor.load(facts, spec, values, **{name: value for name, value in consents.items() if value})
+        self._saved.set(model, spec.name, values)
+        return info
+
+    def load_in_background(self, model: str, loader: str = "", settings: Mapping[str, Any] | None = None) -> None:
+        """Load on a thread of its own; the supervisor's state tells how it goes, its end included."""
+
+        def run() -> None:
+            try:
+                self.load(model, loader, settings)
+            except PaddockError as error:
+                self._supervisor.show_failure(model, loader, error)
+
+        threading.Thread(target=run, name="load", daemon=True).start()
+
+    def load_lower(self) -> ModelInfo:
+        """Load the model that failed again, with what its error names lowered. Raises PaddockError."""
+        state = self._supervisor.state
+        if not state.model or state.error is None:
+            raise PaddockError("No load failed, so there is nothing to lower. Load a model on the Model tab.")
+        spec = self._registry.get(state.loader)
+        context = state.info.context if state.info else self._library.facts(state.model).context
+        return self.load(state.model, state.loader, lowered(spec, state.settings, state.error.lower, context))
+
+
+def _no_loader(facts: ModelFacts, ranked: list[Ranked]) -> str:
+    if facts.problems:
+        return " ".join(facts.problems)
+    if ranked:
+        return f"{facts.name} cannot run on this machine: {ranked[0].reason}"
+    return f"No loader reads {facts.name} (format: {facts.format}). Take a GGUF or safetensors version of this model."

@@ -1,0 +1,44 @@
+"""`python3 webui.py` without a sub-command: bind, load the first model beside, serve until Ctrl+C."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from modules.app import App
+from modules.config import Config
+from modules.runtime.state import State
+from modules.terminal import ProgressLine
+
+
+def serve_page(config: Config) -> int:
+    """Serve the page; returns the exit status."""
+    app = App(config)
+    try:
+        # The worker starts while Gradio is still being imported, which takes most of the time.
+        progress = ProgressLine()
+        app.supervisor.subscribe(_teller(progress))
+        model = "" if config.no_model else app.first_model()
+        if model:
+            app.models.load_in_background(model, config.loader)
+        from modules.api.server import bind, serve
+
+        listener = bind(config.host, config.port)
+        port = listener.getsockname()[1]
+        serve(app, listener, lambda: print(f"Paddock is ready: http://127.0.0.1:{port}", flush=True))
+    finally:
+        app.close()
+    return 0
+
+
+def _teller(progress: ProgressLine) -> Callable[[State], None]:
+    def tell(state: State) -> None:
+        if state.phase == "ready" and state.info is not None:
+            progress.close()
+            print(f"Loaded {state.model} with {state.loader} in {state.load_seconds:.1f} s.", flush=True)
+        elif state.phase == "failed" and state.error is not None:
+            progress.close()
+            print(state.error.message, flush=True)
+        elif state.busy:
+            progress(state.text, state.fraction)
+
+    return tell

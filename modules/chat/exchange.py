@@ -1,0 +1,103 @@
+"""Chats as JSON: Paddock's own shape, which keeps the whole tree, and text-generation-webui's, which is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from modules.protocol.errors import PaddockError
+
+FORMAT = "paddock-chat"
+_ROLES = ("system", "user", "assistant")
+# What text-generation-webui writes as the user's first line where the character spoke first.
+_GREETING_MARK = "<|BEGIN-VISIBLE-CHAT|>"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A chat that was read; `messages` have the shape of ChatStore.tree, parents before children."""
+
+    title: str
+    character: str
+    messages: list[dict[str, Any]]
+
+
+def write_chat(title: str, character: str, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A chat as a value for JSON; `messages` as ChatStore.tree gives them."""
+    return {"format": FORMAT, "version": 1, "title": title, "character": character, "messages": list(messages)}
+
+
+def read_chat(data: Any, now: float) -> Imported:
+    """A chat from what `write_chat` made, or from a history of text-generation-webui. Raises PaddockError.
+
+    `now`: seconds since the epoch, for messages without a time.
+    """
+    if isinstance(data, Mapping) and data.get("format") == FORMAT:
+        return _read_own(data, now)
+    pairs = (data.get("internal") or data.get("data")) if isinstance(data, Mapping) else None
+    if isinstance(pairs, list):
+        return Imported("", "", _read_pairs(pairs, now))
+    raise _unreadable("it has neither Paddock's nor text-generation-webui's keys")
+
+
+def _read_own(data: Mapping[str, Any], now: float) -> Imported:
+    if data.get("version") != 1:
+        raise PaddockError("This chat was written by a newer Paddock. Update Paddock, then import it again.")
+    entries = data.get("messages")
+    if not isinstance(entries, list):
+        raise _unreadable("its messages are missing")
+    messages: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    for number, entry in enumerate(entries, 1):
+        if not isinstance(entry, Mapping) or entry.get("role") not in _ROLES or not isinstance(entry.get("text"), str):
+            raise _unreadable(f"message {number} has no role or no text")
+        name, parent = entry.get("id"), entry.get("parent")
+        if not isinstance(name, str) or name in seen or (parent is not None and parent not in seen):
+            raise _unreadable(f"message {number} has no place in the tree")
+        seen.add(name)
+        created, meta = entry.get("created"), entry.get("meta")
+        messages.append(
+            {
+                "id": name,
+                "parent": parent,
+                "role": entry["role"],
+                "text": entry["text"],
+                "created": float(created) if isinstance(created, (int, float)) else now,
+                "meta": dict(meta) if isinstance(meta, Mapping) else {},
+                "deleted": bool(entry.get("deleted")),
+                "active": bool(entry.get("active")),
+            }
+        )
+    return Imported(str(data.get("title") or ""), str(data.get("character") or ""), messages)
+
+
+def _read_pairs(pairs: Sequence[Any], now: float) -> list[dict[str, Any]]:
+    """[[user, assistant], …] as a tree without branches; empty halves are left out."""
+    messages: list[dict[str, Any]] = []
+    for number, pair in enumerate(pairs, 1):
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+            raise _unreadable(f"line {number} of its history is not a pair of texts")
+        for role, text in zip(("user", "assistant"), pair, strict=True):
+            if text and text != _GREETING_MARK:
+                place = len(messages)
+                messages.append(
+                    {
+                        "id": str(place),
+                        "parent": str(place - 1) if place else None,
+                        "role": role,
+                        "text": text,
+                        "created": now,
+                        "meta": {},
+                        "deleted": False,
+                        "active": True,
+                    }
+                )
+    return messages
+
+
+def _unreadable(why: str) -> PaddockError:
+    return PaddockError(
+        f"This file is not a chat that can be read: {why}. Choose a JSON file that was exported here, or a history of "
+        "text-generation-webui."
+    )

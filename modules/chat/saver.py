@@ -1,0 +1,164 @@
+"""The thread that writes living replies to the store, about once a second, and once more at their end."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from modules.generation.generation import Generation
+
+_LOG = logging.getLogger(__name__)
+# Fields of events.Finished that a message keeps.
+_FIGURES = (
+    "reason",
+    "prompt_tokens",
+    "cached_tokens",
+    "cut_tokens",
+    "generated_tokens",
+    "prefill_seconds",
+    "decode_seconds",
+    "seed",
+)
+
+
+@dataclass(eq=False)
+class Reply:
+    """A reply from the moment it is asked for. `generation` is None while its prompt is made.
+
+    `meta` is known at the start; `over` is set when nothing more will come and it was stored, or storing it failed.
+    `problem`: a sentence saying why its text is in memory only.
+    """
+
+    chat_id: str
+    message_id: str = ""
+    prefix: str = ""
+    generation: Generation | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+    stopping: bool = False
+    problem: str = ""
+    over: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more will come."""
+        return self.generation is not None and self.generation.done
+
+    @property
+    def text(self) -> str:
+        """All of the message: what it continues, and what has arrived."""
+        return self.prefix + (self.generation.text if self.generation else "")
+
+    def figures(self) -> dict[str, Any]:
+        """The message's meta as it is now; complete once the reply is done."""
+        meta = dict(self.meta)
+        generation = self.generation
+        if generation is not None and generation.finished is not None:
+            ended = generation.finished
+            for name in _FIGURES:
+                meta[name] = getattr(ended, name)
+            meta["stopped"] = ended.reason == "cancelled"
+        elif generation is not None and generation.error is not None:
+            error = generation.error
+            meta.update(
+                reason="error",
+                error=error.message,
+                detail=error.detail,
+                code=error.code,
+                lower=list(error.lower),
+                generated_tokens=generation.tokens,
+                stopped=False,
+            )
+        if self.problem:
+            meta["unsaved"] = self.problem
+        return meta
+
+
+@dataclass(eq=False)
+class _Entry:
+    """A reply that is followed; `due`: when it is to be stored next (monotonic seconds; infinite: nothing new)."""
+
+    reply: Reply
+    due: float = math.inf
+    forget: Callable[[], None] = lambda: None
+
+
+class Saver:
+    """One thread for all living replies; it sleeps until one is due.
+
+    `save(reply, last)` stores a reply; `last`: nothing more will come. It says whether that worked. A last save that
+    failed is tried again every `retry` seconds until `close`.
+    """
+
+    def __init__(self, save: Callable[[Reply, bool], bool], every: float = 1.0, retry: float = 5.0) -> None:
+        self._save = save
+        self._every = every
+        self._retry = retry
+        self._changed = threading.Condition()
+        self._entries: list[_Entry] = []
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="chat-saver", daemon=True)
+        self._thread.start()
+
+    def follow(self, reply: Reply) -> None:
+        """Store this reply from now on, until its end."""
+        assert reply.generation is not None
+        entry = _Entry(reply)
+        with self._changed:
+            self._entries.append(entry)
+        entry.forget = reply.generation.on_change(lambda: self._arrived(entry))
+
+    def close(self) -> None:
+        """Store everything as it is, then end the thread."""
+        with self._changed:
+            self._closing = True
+            for entry in self._entries:
+                entry.due = 0
+            self._changed.notify()
+        self._thread.join()
+
+    def _arrived(self, entry: _Entry) -> None:
+        # Called for each token. `due` is reset before the text is read, so what arrived earlier than a finite `due`
+        # was seen here is in the text that will be stored: no lock is needed to leave at once.
+        done = entry.reply.done
+        if entry.due != math.inf and not done:
+            return
+        with self._changed:
+            entry.due = 0 if done else time.monotonic() + self._every
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while (entry := self._next()) is not None:
+            last = entry.reply.done or self._closing
+            stored = self._try(entry.reply, last)
+            with self._changed:
+                if last and (stored or self._closing):
+                    self._entries.remove(entry)
+                    entry.forget()
+                elif not stored:
+                    entry.due = min(entry.due, time.monotonic() + self._retry)
+
+    def _next(self) -> _Entry | None:
+        """Wait for an entry that is due; None when closed and through."""
+        with self._changed:
+            while True:
+                entry = min(self._entries, key=lambda entry: entry.due, default=None)
+                if entry is None and self._closing:
+                    return None
+                wait = entry.due - time.monotonic() if entry else math.inf
+                if entry is not None and wait <= 0:
+                    entry.due = math.inf
+                    return entry
+                self._changed.wait(None if wait == math.inf else wait)
+
+    def _try(self, reply: Reply, last: bool) -> bool:
+        try:
+            return self._save(reply, last)
+        except Exception:
+            # A fault here must not end the thread that stores everybody's replies.
+            _LOG.exception("Storing a reply failed.")
+            return False

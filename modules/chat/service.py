@@ -1,0 +1,223 @@
+"""What a person does with chats: every button of the page and every route of the API comes through here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from modules.chat.characters import Characters, fill_in
+from modules.chat.exchange import read_chat, write_chat
+from modules.chat.listeners import Listeners
+from modules.chat.messages import NEW_CHAT, ChatHead, ChatOptions, Living, Message, NotKept
+from modules.chat.replies import Replies
+from modules.chat.store import ChatStore
+from modules.protocol.errors import PaddockError
+from modules.protocol.sampling import SamplingParams
+from modules.runtime.supervisor import Supervisor
+
+_TITLE_LENGTH = 40
+
+
+class ChatService:
+    """All chats, and the replies being written: one in each chat, any number of chats at once. Thread-safe.
+
+    `flush_seconds`: how often living text is stored. Owns `store` and closes it. Every method raises StorageError where
+    the disk fails, and then nothing of the change was kept.
+    """
+
+    def __init__(
+        self,
+        store: ChatStore,
+        supervisor: Supervisor,
+        characters: Characters,
+        clock: Callable[[], float] = time.time,
+        *,
+        flush_seconds: float = 1.0,
+    ) -> None:
+        self.store = store
+        self._characters = characters
+        self._clock = clock
+        self._listeners = Listeners()
+        self._replies = Replies(store, supervisor, characters, self._listeners.tell, flush_seconds)
+
+    # Chats
+
+    def chats(self, search: str = "") -> list[ChatHead]:
+        """Chats, latest first; those that hold every word of `search` in their title or messages."""
+        return self.store.heads(search)
+
+    def trash(self) -> list[ChatHead]:
+        """Chats that were deleted and can be restored."""
+        return self.store.heads(trash=True)
+
+    def head(self, chat_id: str) -> ChatHead:
+        """One chat's line in the list."""
+        return self.store.head(chat_id)
+
+    def create(self, character: str = "", user: str = "You") -> ChatHead:
+        """A new chat; a character's greeting is its first message. Raises CharacterError."""
+        who = self._characters.load(character) if character else None
+        head = self.store.create_chat(character=character)
+        if who and who.greeting.strip():
+            greeting = fill_in(who.greeting, user, who.name).strip()
+            self.store.add(head.id, None, "assistant", greeting, {"greeting": True})
+        self._listeners.tell(head.id)
+        return head
+
+    def rename(self, chat_id: str, title: str) -> None:
+        """Give the chat a title; an empty one brings back "New chat"."""
+        self.store.rename(chat_id, " ".join(title.split())[:200])
+        self._listeners.tell(chat_id)
+
+    def delete_chat(self, chat_id: str) -> None:
+        """Put the chat in the trash; a reply that is being written there is stopped and kept."""
+        self.stop(chat_id)
+        self.store.set_trash(chat_id, True)
+        self._listeners.tell(chat_id)
+
+    def restore_chat(self, chat_id: str) -> None:
+        """Take the chat out of the trash."""
+        self.store.set_trash(chat_id, False)
+        self._listeners.tell(chat_id)
+
+    def export(self, chat_id: str) -> dict[str, Any]:
+        """The whole tree of the chat, for JSON."""
+        head, tree = self.store.head(chat_id), self.store.tree(chat_id)
+        in_memory = self._replies.in_memory(chat_id)
+        for entry in tree:
+            if reply := in_memory.get(entry["id"]):
+                entry.update(text=reply.text, meta=reply.figures())
+        return write_chat(_own_title(head), head.character, tree)
+
+    def import_chat(self, data: Any) -> ChatHead:
+        """A new chat from what `export` gave, or from text-generation-webui's history JSON. Raises PaddockError."""
+        chat = read_chat(data, self._clock())
+        first = next((entry["text"] for entry in chat.messages if entry["role"] == "user"), "")
+        head = self.store.add_tree(chat.messages, chat.title or make_title(first), chat.character)
+        self._listeners.tell(head.id)
+        return head
+
+    # Messages
+
+    def messages(self, chat_id: str) -> list[Message]:
+        """The messages that are shown, root to leaf; of a reply that is being written, the text so far."""
+        return self._replies.overlay(chat_id, self.store.path(chat_id))
+
+    def living(self, chat_id: str) -> Living | None:
+        """The reply that is being written, or None."""
+        return self._replies.living(chat_id)
+
+    def send(self, chat_id: str, text: str, params: SamplingParams, options: ChatOptions) -> str:
+        """Add the user's message and begin a reply; returns the reply's id.
+
+        NotKept: the message was not added (nothing to send, a reply is being written, the disk failed). Any other
+        PaddockError: no reply could begin (no model, a template that fails), but the message is in the chat:
+        `continue_reply`, or `regenerate` with its id, answers it later.
+        """
+        if not text.strip():
+            raise NotKept("There is nothing to send. Write a message first.")
+        with self._replies.claim(chat_id) as reply:
+            path = self.messages(chat_id)
+            asked = self.store.add(chat_id, path[-1].id if path else None, "user", text)
+            self.store.suggest_title(chat_id, make_title(text))
+            self._listeners.tell(chat_id)
+            try:
+                return self._replies.begin(reply, asked, self.messages(chat_id), params, options)
+            except NotKept as error:
+                raise PaddockError(error.message, detail=error.detail) from error
+
+    def regenerate(self, chat_id: str, message_id: str, params: SamplingParams, options: ChatOptions) -> str:
+        """Begin a new version of a reply beside the old ones; for a user's message, a reply to it. Returns its id."""
+        with self._replies.claim(chat_id) as reply:
+            path = self._line(chat_id, message_id)
+            if path[-1].role == "assistant":
+                path = path[:-1]
+            if not any(message.role == "user" for message in path):
+                raise PaddockError("There is no question before this message to answer. Write a message first.")
+            return self._replies.begin(reply, path[-1].id, path, params, options)
+
+    def continue_reply(self, chat_id: str, params: SamplingParams, options: ChatOptions) -> str:
+        """Let the last reply go on, in a new version of it. An unanswered question gets its reply. Returns its id."""
+        with self._replies.claim(chat_id) as reply:
+            path = self.messages(chat_id)
+            if not path:
+                raise PaddockError("There is no reply to continue. Write a message first.")
+            last = path[-1]
+            if last.role != "assistant":
+                return self._replies.begin(reply, last.id, path, params, options)
+            if not last.text.strip():
+                return self._replies.begin(reply, last.parent, path[:-1], params, options)
+            return self._replies.begin(reply, last.parent, path, params, options, prefix=last.text)
+
+    def stop(self, chat_id: str) -> None:
+        """Stop the reply that is being written, if there is one; its text stays."""
+        self._replies.stop(chat_id)
+
+    def edit(self, chat_id: str, message_id: str, text: str) -> str:
+        """A new version of a message with this text, shown from now on; the old one is kept. Returns the new id.
+
+        What followed a user's message stays with the old version (its answers answer the old words; `regenerate`
+        with the new id asks again). What followed a reply is copied below the new version.
+        """
+        with self._replies.claim(chat_id):
+            message = self._line(chat_id, message_id)[-1]
+            if text == message.text:
+                return message_id
+            path = self.messages(chat_id)
+            place = next((place for place, shown in enumerate(path) if shown.id == message_id), None)
+            below = path[place + 1 :] if place is not None and message.role != "user" else []
+            new = self.store.add(chat_id, message.parent, message.role, text, {"edited": True}, below=below)
+        self._listeners.tell(chat_id)
+        return new
+
+    def delete(self, chat_id: str, message_id: str) -> None:
+        """Take the message and what follows off the path, not out of the tree; its nearest other version is shown."""
+        living = self.living(chat_id)
+        if living and any(message.id == message_id for message in self.store.ancestors(chat_id, living.message_id)):
+            self.stop(chat_id)
+        self.store.delete(chat_id, message_id)
+        self._listeners.tell(chat_id)
+
+    def undelete(self, chat_id: str, message_id: str) -> None:
+        """Bring a deleted message back, with what follows it."""
+        self.store.undelete(chat_id, message_id)
+        self._listeners.tell(chat_id)
+
+    def switch(self, chat_id: str, message_id: str, version: int) -> None:
+        """Show version number `version` of the message, and below it what was last seen there."""
+        self.store.switch(chat_id, message_id, version)
+        self._listeners.tell(chat_id)
+
+    def branch(self, chat_id: str, message_id: str) -> ChatHead:
+        """A new chat that holds the path up to this message, itself included."""
+        head = self.store.head(chat_id)
+        title = _own_title(head)
+        new = self.store.branch(self._line(chat_id, message_id), f"{title} (branch)" if title else "", head.character)
+        self._listeners.tell(new.id)
+        return new
+
+    def subscribe(self, chat_id: str, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` whenever the messages or the living reply of the chat change (not for each token), from any
+        thread; returns what ends that. With "" for `chat_id`: whenever any chat changes."""
+        return self._listeners.add(chat_id, callback)
+
+    def close(self) -> None:
+        """Stop every reply, store what arrived, close the store. Safe to call twice."""
+        self._replies.close()
+        self.store.close()
+
+    def _line(self, chat_id: str, message_id: str) -> list[Message]:
+        return self._replies.overlay(chat_id, self.store.ancestors(chat_id, message_id))
+
+
+def make_title(text: str) -> str:
+    """The first words of a message, at most some 40 characters."""
+    words = " ".join(text.split())
+    if len(words) <= _TITLE_LENGTH:
+        return words
+    return f"{words[: _TITLE_LENGTH + 1].rpartition(' ')[0] or words[:_TITLE_LENGTH]}…"
+
+
+def _own_title(head: ChatHead) -> str:
+    return "" if head.title == NEW_CHAT else head.title

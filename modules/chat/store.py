@@ -1,0 +1,231 @@
+"""Chats as a tree of messages in SQLite. Every version and branch is kept; `active` says which child is shown.
+
+Held after every change, in every chat: the active child of a message (or of the chat, for first messages) is one of
+its own children that is not deleted, and there is one whenever such a child exists. So a path is never cut short by the
+deletion of one version among several, and switching to another version shows again what was last seen below it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from modules.chat.database import Database, StorageError
+from modules.chat.messages import ChatHead, Message
+from modules.chat.tree import (
+    ANCESTORS,
+    MESSAGE,
+    PATH,
+    children,
+    clean,
+    head_of,
+    insert,
+    insert_chat,
+    insert_copy,
+    leave,
+    like,
+    message_of,
+    new_id,
+    parent_of,
+    show,
+)
+
+_FOUND = """(casefold(c.title) LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM messages m
+    WHERE m.chat = c.id AND NOT m.deleted AND casefold(m.text) LIKE ? ESCAPE '\\'))"""
+
+
+class ChatStore:
+    """All chats of one user_data folder. Thread-safe; each method is one transaction. Raises StorageError.
+
+    `notice`: a sentence when a damaged file was moved aside, else "". `cut_off`: how many replies an earlier, killed
+    Paddock left unfinished; they keep their text and have `cut_off` in their meta.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self.database = Database(path)
+        self.notice = self.database.notice
+        self._clock = clock
+        with self.database.change() as connection:
+            self.cut_off = connection.execute(
+                "UPDATE messages SET living = 0, meta = json_set(meta, '$.cut_off', json('true')) WHERE living"
+            ).rowcount
+
+    def close(self) -> None:
+        """Close the file. Safe to call twice."""
+        self.database.close()
+
+    # Chats
+
+    def create_chat(self, title: str = "", character: str = "") -> ChatHead:
+        """A new, empty chat. An empty title is shown as "New chat"."""
+        chat_id = new_id()
+        with self.database.change() as connection:
+            insert_chat(connection, chat_id, title, character, self._clock())
+        return self.head(chat_id)
+
+    def head(self, chat_id: str) -> ChatHead:
+        """The chat's line in the list; a chat in the trash has one too."""
+        rows = self.database.rows("SELECT id, title, updated, character FROM chats WHERE id = ?", (chat_id,))
+        if not rows:
+            raise StorageError(
+                "This chat does not exist any more. Choose another one in the list, or begin a new chat."
+            )
+        return head_of(rows[0])
+
+    def heads(self, search: str = "", *, trash: bool = False) -> list[ChatHead]:
+        """Chats, latest first: those whose title or messages hold every word of `search`. `trash`: the deleted ones."""
+        query = f"SELECT c.* FROM chats c WHERE c.deleted IS {'NOT ' if trash else ''}NULL"
+        values: list[str] = []
+        for word in search.split():
+            query += f" AND {_FOUND}"
+            values += [like(word)] * 2
+        return [
+            head_of(row) for row in self.database.rows(f"{query} ORDER BY c.updated DESC, c.seq DESC", tuple(values))
+        ]
+
+    def rename(self, chat_id: str, title: str) -> None:
+        """Give the chat a title."""
+        with self.database.change() as connection:
+            connection.execute("UPDATE chats SET title = ? WHERE id = ?", (title, chat_id))
+
+    def suggest_title(self, chat_id: str, title: str) -> None:
+        """Give the chat a title if it has none."""
+        with self.database.change() as connection:
+            connection.execute("UPDATE chats SET title = ? WHERE id = ? AND title = ''", (title, chat_id))
+
+    def set_trash(self, chat_id: str, deleted: bool) -> None:
+        """Put the chat in the trash, or take it out; its messages stay as they are."""
+        with self.database.change() as connection:
+            moment = self._clock() if deleted else None
+            connection.execute("UPDATE chats SET deleted = ? WHERE id = ?", (moment, chat_id))
+
+    # Messages
+
+    def path(self, chat_id: str) -> list[Message]:
+        """The messages that are shown, root to leaf."""
+        return [message_of(row) for row in self.database.rows(PATH, (chat_id,))]
+
+    def ancestors(self, chat_id: str, message_id: str) -> list[Message]:
+        """From the root to this message, itself included."""
+        rows = self.database.rows(ANCESTORS, (chat_id, message_id))
+        if not rows:
+            raise StorageError("This message does not exist in this chat. Reload the page.")
+        return [message_of(row) for row in rows]
+
+    def message(self, chat_id: str, message_id: str) -> Message:
+        """One message, shown or not."""
+        rows = self.database.rows(f"{MESSAGE} WHERE m.chat = ? AND m.id = ?", (chat_id, message_id))
+        if not rows:
+            raise StorageError("This message does not exist in this chat. Reload the page.")
+        return message_of(rows[0])
+
+    def add(
+        self,
+        chat_id: str,
+        parent: str | None,
+        role: str,
+        text: str,
+        meta: Mapping[str, Any] | None = None,
+        *,
+        living: bool = False,
+        below: Sequence[Message] = (),
+    ) -> str:
+        """A new message below `parent` (None: a first message), shown from now on. Returns its id.
+
+        `living`: it is being written. `below`: messages whose copies follow it, each under the one before.
+        """
+        with self.database.change() as connection:
+            first = insert(connection, chat_id, parent, role, text, meta or {}, self._clock(), living=living)
+            last = first
+            for message in below:
+                last = insert_copy(connection, chat_id, last, message)
+            connection.execute("UPDATE chats SET updated = ? WHERE id = ?", (self._clock(), chat_id))
+        return first
+
+    def write(self, message_id: str, text: str, meta: Mapping[str, Any], *, living: bool) -> None:
+        """The text and meta so far of a message that is being written; `living` False: it is finished."""
+        with self.database.change() as connection:
+            connection.execute(
+                "UPDATE messages SET text = ?, meta = ?, living = ? WHERE id = ?",
+                (clean(text), json.dumps(dict(meta)), int(living), message_id),
+            )
+            if not living:
+                connection.execute(
+                    "UPDATE chats SET updated = ? WHERE id = (SELECT chat FROM messages WHERE id = ?)",
+                    (self._clock(), message_id),
+                )
+
+    def delete(self, chat_id: str, message_id: str) -> None:
+        """Take a message, and with it all below, off the path. Where it has other versions, the nearest is shown."""
+        with self.database.change() as connection:
+            parent = parent_of(connection, chat_id, message_id)
+            leave(connection, chat_id, parent, message_id)
+
+    def undelete(self, chat_id: str, message_id: str) -> None:
+        """Bring a deleted message back and show it."""
+        with self.database.change() as connection:
+            parent = parent_of(connection, chat_id, message_id)
+            connection.execute("UPDATE messages SET deleted = 0 WHERE id = ?", (message_id,))
+            show(connection, chat_id, parent, message_id)
+
+    def switch(self, chat_id: str, message_id: str, version: int) -> str:
+        """Show version `version` (from 1) of this message; below it, what was last seen there. Returns its id."""
+        with self.database.change() as connection:
+            parent = parent_of(connection, chat_id, message_id)
+            siblings = children(connection, chat_id, parent)
+            if not 1 <= version <= len(siblings):
+                raise StorageError(f"There is no version {version}; this message has {len(siblings)}. Reload the page.")
+            show(connection, chat_id, parent, siblings[version - 1])
+        return siblings[version - 1]
+
+    def branch(self, messages: Sequence[Message], title: str, character: str) -> ChatHead:
+        """A new chat that holds copies of `messages`, each below the one before."""
+        chat_id, last = new_id(), None
+        with self.database.change() as connection:
+            insert_chat(connection, chat_id, title, character, self._clock())
+            for message in messages:
+                last = insert_copy(connection, chat_id, last, message)
+        return self.head(chat_id)
+
+    # The whole tree, for export and import
+
+    def tree(self, chat_id: str) -> list[dict[str, Any]]:
+        """Every message of a chat, oldest first: id, parent, role, text, created, meta, deleted, active (is shown)."""
+        rows = self.database.rows(
+            """SELECT m.*, m.id IS COALESCE(p.active, CASE WHEN m.parent IS NULL THEN c.active END) AS shown
+            FROM messages m JOIN chats c ON c.id = m.chat LEFT JOIN messages p ON p.id = m.parent
+            WHERE m.chat = ? ORDER BY m.seq""",
+            (chat_id,),
+        )
+        names = ("id", "parent", "role", "text", "created")
+        return [
+            {
+                **{name: row[name] for name in names},
+                "meta": json.loads(row["meta"]),
+                "deleted": bool(row["deleted"]),
+                "active": bool(row["shown"]),
+            }
+            for row in rows
+        ]
+
+    def add_tree(self, messages: Sequence[Mapping[str, Any]], title: str, character: str) -> ChatHead:
+        """A new chat from the shape of `tree`, parents before children, with new ids."""
+        chat_id = new_id()
+        ids: dict[str, str] = {}
+        with self.database.change() as connection:
+            insert_chat(connection, chat_id, title, character, self._clock())
+            for entry in messages:
+                parent = ids[entry["parent"]] if entry["parent"] is not None else None
+                ids[entry["id"]] = insert(
+                    connection, chat_id, parent, entry["role"], entry["text"], entry["meta"], entry["created"]
+                )
+            for entry in messages:
+                parent = ids[entry["parent"]] if entry["parent"] is not None else None
+                if entry["deleted"]:
+                    leave(connection, chat_id, parent, ids[entry["id"]])
+                elif entry["active"]:
+                    show(connection, chat_id, parent, ids[entry["id"]])
+        return self.head(chat_id)

@@ -1,0 +1,129 @@
+"""The tree inside the database: its queries, and the steps from which the store makes its changes."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+from modules.chat.database import StorageError
+from modules.chat.messages import NEW_CHAT, ChatHead, Message
+
+MESSAGE = """SELECT m.id, m.parent, m.role, m.text, m.created, m.meta, m.chat,
+    (SELECT COUNT(*) FROM messages s WHERE s.chat = m.chat AND s.parent IS m.parent AND NOT s.deleted) AS versions,
+    (SELECT COUNT(*) FROM messages s WHERE s.chat = m.chat AND s.parent IS m.parent AND NOT s.deleted
+        AND s.seq <= m.seq) AS version FROM messages m"""
+
+PATH = f"""WITH RECURSIVE path (id, depth) AS (
+        SELECT active, 0 FROM chats WHERE id = ? AND active IS NOT NULL
+        UNION ALL SELECT m.active, depth + 1 FROM path JOIN messages m ON m.id = path.id WHERE m.active IS NOT NULL)
+    {MESSAGE} JOIN path ON path.id = m.id ORDER BY path.depth"""
+
+ANCESTORS = f"""WITH RECURSIVE line (id, depth) AS (
+        SELECT id, 0 FROM messages WHERE chat = ? AND id = ?
+        UNION ALL SELECT m.parent, depth + 1 FROM line JOIN messages m ON m.id = line.id WHERE m.parent IS NOT NULL)
+    {MESSAGE} JOIN line ON line.id = m.id ORDER BY line.depth DESC"""
+
+
+def new_id() -> str:
+    """Ids are random, so that a page left open over a change of files never means another message."""
+    return secrets.token_hex(8)
+
+
+def clean(text: str) -> str:
+    """Without lone surrogates, which SQLite cannot store."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def like(word: str) -> str:
+    """A LIKE pattern for text that holds `word`, without regard to case."""
+    escaped = word.casefold().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
+
+
+def head_of(row: sqlite3.Row) -> ChatHead:
+    """The list's line from a row of chats."""
+    return ChatHead(row["id"], row["title"] or NEW_CHAT, row["updated"], row["character"])
+
+
+def message_of(row: sqlite3.Row) -> Message:
+    """The message from a row of MESSAGE, PATH or ANCESTORS."""
+    meta = json.loads(row["meta"])
+    return Message(
+        row["id"], row["parent"], row["role"], row["text"], row["created"], row["version"], row["versions"], meta
+    )
+
+
+def parent_of(connection: sqlite3.Connection, chat_id: str, message_id: str) -> str | None:
+    """The message's parent. Raises StorageError where this chat has no such message."""
+    row = connection.execute("SELECT parent FROM messages WHERE chat = ? AND id = ?", (chat_id, message_id)).fetchone()
+    if row is None:
+        raise StorageError("This message does not exist in this chat. Reload the page.")
+    parent: str | None = row["parent"]
+    return parent
+
+
+def insert_chat(connection: sqlite3.Connection, chat_id: str, title: str, character: str, now: float) -> None:
+    """A new, empty chat."""
+    connection.execute(
+        "INSERT INTO chats (id, title, character, created, updated) VALUES (?, ?, ?, ?, ?)",
+        (chat_id, title, character, now, now),
+    )
+
+
+def insert(
+    connection: sqlite3.Connection,
+    chat_id: str,
+    parent: str | None,
+    role: str,
+    text: str,
+    meta: Mapping[str, Any],
+    created: float,
+    *,
+    living: bool = False,
+) -> str:
+    """A new message, shown from now on. Raises StorageError where `parent` is not in this chat."""
+    if parent is not None:
+        parent_of(connection, chat_id, parent)
+    message_id = new_id()
+    connection.execute(
+        "INSERT INTO messages (id, chat, parent, role, text, created, meta, living) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (message_id, chat_id, parent, role, clean(text), created, json.dumps(dict(meta)), int(living)),
+    )
+    show(connection, chat_id, parent, message_id)
+    return message_id
+
+
+def insert_copy(connection: sqlite3.Connection, chat_id: str, parent: str | None, message: Message) -> str:
+    """A copy of a message below `parent`, perhaps in another chat."""
+    return insert(connection, chat_id, parent, message.role, message.text, message.meta, message.created)
+
+
+def children(connection: sqlite3.Connection, chat_id: str, parent: str | None) -> list[str]:
+    """The versions below one parent that are not deleted, oldest first."""
+    rows = connection.execute(
+        "SELECT id FROM messages WHERE chat = ? AND parent IS ? AND NOT deleted ORDER BY seq", (chat_id, parent)
+    )
+    return [row["id"] for row in rows]
+
+
+def show(connection: sqlite3.Connection, chat_id: str, parent: str | None, child: str | None) -> None:
+    """Make `child` the one that is shown below `parent`."""
+    if parent is None:
+        connection.execute("UPDATE chats SET active = ? WHERE id = ?", (child, chat_id))
+    else:
+        connection.execute("UPDATE messages SET active = ? WHERE id = ?", (child, parent))
+
+
+def leave(connection: sqlite3.Connection, chat_id: str, parent: str | None, message_id: str) -> None:
+    """Mark deleted; if it was shown, show the version before it, else the one after it, else nothing."""
+    siblings = children(connection, chat_id, parent)
+    connection.execute("UPDATE messages SET deleted = 1 WHERE id = ?", (message_id,))
+    table, owner = ("chats", chat_id) if parent is None else ("messages", parent)
+    shown = connection.execute(f"SELECT active FROM {table} WHERE id = ?", (owner,)).fetchone()["active"]
+    if shown == message_id:
+        place = siblings.index(message_id)
+        others = siblings[:place][-1:] or siblings[place + 1 :][:1]
+        show(connection, chat_id, parent, others[0] if others else None)

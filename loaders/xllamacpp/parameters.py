@@ -1,0 +1,89 @@
+"""The loader's settings as llama.cpp's own parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import xllamacpp
+
+from modules.protocol.errors import SettingError
+from modules.worker.llama_model import shares
+
+# Warnings would be two lines a request, on nothing amiss.
+_LOG_ERRORS = 1
+
+
+def server_parameters(path: Path, settings: Any, context: int, key: str) -> Any:
+    """A `CommonParams` for the model at `path`. `context`: in tokens; `key`: what the loopback requests must show."""
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.verbosity = _LOG_ERRORS
+    _listen_to_ourselves(params, key)
+    _context(params, settings, context)
+    _processor(params, settings)
+    _devices(params, settings)
+    _rope(params, settings)
+    return params
+
+
+def _listen_to_ourselves(params: Any, key: str) -> None:
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.api_keys = [key]
+    params.cors_origins = ""
+    params.n_threads_http = 2
+    params.ui = False
+    params.endpoint_slots = False
+    params.use_jinja = False
+
+
+def _context(params: Any, settings: Any, context: int) -> None:
+    params.n_ctx = context
+    params.n_parallel = settings.slots
+    params.kv_unified = True
+    params.ctx_shift = False
+    params.n_cache_reuse = settings.cache_reuse
+    params.cache_ram_mib = settings.prompt_cache_mb
+    params.cache_type_k = getattr(xllamacpp.ggml_type, f"GGML_TYPE_{settings.cache_type_k.upper()}")
+    params.cache_type_v = getattr(xllamacpp.ggml_type, f"GGML_TYPE_{settings.cache_type_v.upper()}")
+    flash = {"auto": "AUTO", "on": "ENABLED", "off": "DISABLED"}[settings.flash_attention]
+    params.flash_attn_type = getattr(xllamacpp.llama_flash_attn_type, f"LLAMA_FLASH_ATTN_TYPE_{flash}")
+    # Otherwise the server would lower the context, or the layers, without a word.
+    params.fit_params = False
+    params.embedding = True
+    params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+
+
+def _processor(params: Any, settings: Any) -> None:
+    if settings.threads:
+        params.cpuparams.n_threads = settings.threads
+    if settings.threads_batch:
+        params.cpuparams_batch.n_threads = settings.threads_batch
+    # Texts to embed must fit one micro-batch, so the server wants the two equal.
+    params.n_batch = settings.batch
+    params.n_ubatch = min(settings.micro_batch, settings.batch)
+    numa = {"off": "DISABLED"}.get(settings.numa, settings.numa.upper())
+    params.numa = getattr(xllamacpp.ggml_numa_strategy, f"GGML_NUMA_STRATEGY_{numa}")
+
+
+def _devices(params: Any, settings: Any) -> None:
+    params.n_gpu_layers = settings.gpu_layers
+    params.split_mode = getattr(xllamacpp.llama_split_mode, f"LLAMA_SPLIT_MODE_{settings.split_mode.upper()}")
+    params.main_gpu = settings.main_gpu
+    params.no_kv_offload = not settings.offload_kv
+    split = shares(settings)
+    known = len(params.tensor_split)
+    if len(split) > known:
+        raise SettingError(f"Tensor split (tensor_split) names {len(split)} cards; at most {known} are possible.")
+    params.tensor_split = split + [0.0] * (known - len(split))
+    mode = {(True, True): "MMAP_MLOCK", (True, False): "MMAP", (False, True): "MLOCK", (False, False): "NONE"}
+    params.load_mode = getattr(xllamacpp.llama_load_mode, f"LLAMA_LOAD_MODE_{mode[settings.mmap, settings.mlock]}")
+
+
+def _rope(params: Any, settings: Any) -> None:
+    kind = {"model": "UNSPECIFIED"}.get(settings.rope_scaling, settings.rope_scaling.upper())
+    params.rope_scaling_type = getattr(xllamacpp.llama_rope_scaling_type, f"LLAMA_ROPE_SCALING_TYPE_{kind}")
+    params.rope_freq_base = settings.rope_freq_base
+    params.rope_freq_scale = settings.rope_freq_scale
+    params.yarn_orig_ctx = settings.yarn_original_context

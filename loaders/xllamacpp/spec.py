@@ -1,0 +1,61 @@
+"""What the xllamacpp loader declares: llama.cpp's server in-process, with slots and continuous batching."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modules.protocol.llama_cpp import SAMPLERS, LlamaCppSettings, hardware_words, reads
+from modules.protocol.loader import LoaderSpec
+from modules.protocol.model import Claim, Machine, ModelFacts
+from modules.protocol.schema import setting
+
+
+@dataclass(frozen=True)
+class Settings(LlamaCppSettings):
+    """llama.cpp's settings, and those that only its server has."""
+
+    slots: int = setting(
+        2,
+        label="Replies at once",
+        minimum=1,
+        maximum=32,
+        group="Context and cache",
+        help="Requests answered side by side; more wait in order. Together they are faster, each alone is slower. They "
+        "share the one context, so it costs no memory; raise Context length if several long chats run at once.",
+    )
+    prompt_cache_mb: int = setting(
+        0,
+        label="Prompt cache",
+        minimum=0,
+        maximum=1_048_576,
+        unit="MB",
+        group="Context and cache",
+        advanced=True,
+        help="Main memory for chats that have no slot at the moment, so that going back to one need not read it again. "
+        "0 is off: only as many chats stay warm as there are slots.",
+    )
+
+
+def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
+    if not reads(facts):
+        return None
+    cuda = "for the graphics card, install a CUDA or ROCm build of xllamacpp."
+    return Claim(
+        90,
+        "A GGUF file, which llama.cpp reads as it is. Ready to install, and it answers several chats at once. "
+        + hardware_words(machine, cuda),
+    )
+
+
+SPEC = LoaderSpec(
+    name="xllamacpp",
+    title="llama.cpp server (xllamacpp)",
+    summary="GGUF models through llama.cpp's server in-process: slots, continuous batching, prompt cache, grammars.",
+    formats=("gguf",),
+    settings=Settings,
+    claim=_claim,
+    samplers=SAMPLERS,
+    accelerators=("cpu", "cuda", "rocm", "metal"),
+    requirements="xllamacpp.txt",
+    probe="import jinja2, xllamacpp; print(xllamacpp.__version__)",
+)

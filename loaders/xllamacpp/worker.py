@@ -1,0 +1,176 @@
+"""The engine of the xllamacpp loader: llama.cpp's server inside this process."""
+
+from __future__ import annotations
+
+import math
+import random
+import secrets
+import threading
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import xllamacpp
+
+from loaders.xllamacpp.http import LocalServer
+from loaders.xllamacpp.parameters import server_parameters
+from loaders.xllamacpp.progress import reading
+from loaders.xllamacpp.request import completion, refusal
+from loaders.xllamacpp.stderr_tap import StderrTap
+from loaders.xllamacpp.stream import CompletionStream
+from modules.protocol.commands import Generate
+from modules.protocol.errors import PaddockError, PromptError
+from modules.protocol.events import ModelInfo
+from modules.worker.engine import EngineBase, Outcome, Piece, Report
+from modules.worker.fitting import fit_prompt
+from modules.worker.gguf_keys import GgufKeys, read_keys
+from modules.worker.llama_model import check_settings, choose_context, context_notes, load_error
+from modules.worker.stopping import StopFilter
+
+
+class Engine(EngineBase):
+    """One model in llama.cpp's server. Completions go through its functions; the tokenizer, which has none, over loopback."""
+
+    def __init__(self) -> None:
+        self._server: Any = None
+        self._local = LocalServer("", "")
+        self._keys = GgufKeys()
+        self._prefix: list[int] = []
+        self._context = 0
+
+    def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
+        report("Reading the file's header", 0.0)
+        check_settings(settings)
+        self._keys = read_keys(path)
+        wanted = choose_context(settings, self._keys.trained_context)
+        key = secrets.token_urlsafe(32)
+        parameters = server_parameters(path, settings, wanted, key)
+        with StderrTap() as tap, reading(path, report):
+            try:
+                self._server = xllamacpp.Server(parameters)
+            except (RuntimeError, MemoryError, ValueError) as error:
+                raise load_error(path.name, tap.text() or str(error), wanted) from None
+        self._local = LocalServer(self._server.listening_address, key)
+        report("Ready", 1.0)
+        return self._describe(settings)
+
+    def _describe(self, settings: Any) -> ModelInfo:
+        props, meta = self._local.get("/props"), self._local.get("/v1/models")["data"][0]["meta"]
+        self._context = props["default_generation_settings"]["n_ctx"]
+        bare, whole = self.tokenize("a", False), self.tokenize("a", True)
+        self._prefix = whole[: len(whole) - len(bare)] if whole[len(whole) - len(bare) :] == bare else []
+        devices = [device["name"] for device in xllamacpp.get_device_info() if device["name"] != "CPU"]
+        template = str(props["chat_template"]) if "tokenizer.chat_template" in self._keys.values else ""
+        return ModelInfo(
+            context=self._context,
+            trained_context=meta["n_ctx_train"],
+            slots=props["total_slots"],
+            device=", ".join(devices) if devices and settings.gpu_layers else "cpu",
+            dtype=str(meta["ftype"]).removeprefix("(guessed) "),
+            architecture=self._keys.architecture,
+            parameters=meta["n_params"],
+            template=template,
+            template_source="GGUF metadata" if template else "",
+            bos=props["bos_token"],
+            eos=props["eos_token"],
+            memory_bytes=meta["size"],
+            notes=context_notes(settings, self._context, meta["n_ctx_train"]),
+        )
+
+    def tokenize(self, text: str, special: bool) -> list[int]:
+        body = {"content": text, "add_special": special, "parse_special": special}
+        return list(self._local.post("/tokenize", body)["tokens"])
+
+    def detokenize(self, tokens: list[int]) -> str:
+        return str(self._local.post("/detokenize", {"tokens": tokens})["content"])
+
+    def _prompt(self, text: str, add_bos: bool) -> list[int]:
+        """Token ids of a prompt, with BOS once: a chat template may have written it already."""
+        tokens = list(self._local.post("/tokenize", {"content": text, "parse_special": True})["tokens"])
+        if add_bos and tokens[: len(self._prefix)] != self._prefix:
+            tokens = self._prefix + tokens
+        if not tokens:
+            raise PromptError("The prompt is empty, and this model has no token to begin with. Write something.")
+        return tokens
+
+    def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
+        params = request.params
+        begin = time.monotonic()
+        tokens, cut = fit_prompt(
+            self._prompt(request.prompt, params.add_bos_token),
+            self._context,
+            params.max_new_tokens,
+            params.truncate,
+            len(self._prefix) if params.add_bos_token else 0,
+        )
+        seed = params.seed if params.seed >= 0 else random.randrange(2**31)
+        body = completion(tokens, params, seed, self._context, self._keys.control)
+        stop = StopFilter(params.stop)
+        first = 0.0
+        cached = count = unsaid = 0
+        last: dict[str, Any] = {}
+        stream = CompletionStream(self._server, body, cancelled)
+        try:
+            for message in stream:
+                if "choices" not in message:
+                    raise refusal(message.get("error", message))
+                if "prompt_progress" in message:
+                    cached = message["prompt_progress"]["cache"]
+                    continue
+                choice = message["choices"][0]
+                if choice["finish_reason"]:
+                    last = message
+                    continue
+                first = first or time.monotonic()
+                count += 1
+                unsaid += 1
+                # A replacement character stands for bytes that are no text; the rest of the line is.
+                if text := stop.feed(choice["text"].replace("\ufffd", "")):
+                    yield Piece(text, unsaid)
+                    unsaid = 0
+                if stop.stopped:
+                    break
+        finally:
+            stream.close()
+        if not stop.stopped and not cancelled.is_set() and (text := stop.flush()):
+            yield Piece(text, unsaid)
+        now = time.monotonic()
+        first = first or now
+        if last:
+            timings = last["timings"]
+            count, cached = timings["predicted_n"], timings["cache_n"]
+            prefill, decode = timings["prompt_ms"] / 1000, timings["predicted_ms"] / 1000
+        else:
+            prefill, decode = first - begin, now - first
+        reason = "stop_text" if stop.stopped else "cancelled"
+        if last and not stop.stopped:
+            reason = last["choices"][0]["finish_reason"]
+            if reason == "length" and count < params.max_new_tokens:
+                reason = "context"
+        return Outcome(reason, len(tokens), cached, cut, count, prefill, decode, seed)
+
+    def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
+        body = {
+            "prompt": self._prompt(prompt, True),
+            "n_predict": 1,
+            "n_probs": top,
+            "samplers": [],
+            "temperature": 1.0,
+        }
+        answer = self._server.handle_completions(body)
+        if "choices" not in answer:
+            raise refusal(answer.get("error", answer))
+        likeliest = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+        return [
+            {"token": entry["id"], "text": entry["token"], "probability": math.exp(entry["logprob"])}
+            for entry in likeliest
+        ]
+
+    def embed(self, texts: list[str]) -> list[list[float]]:
+        answer = self._server.handle_embeddings({"input": texts})
+        if "data" not in answer:
+            raise PaddockError(
+                f"llama.cpp cannot make embeddings of these texts: {answer.get('error', answer)}. Shorten them."
+            )
+        return [list(entry["embedding"]) for entry in sorted(answer["data"], key=lambda entry: entry["index"])]

@@ -1,0 +1,122 @@
+"""The few facts of a GGUF file that an engine is asked for before, or does not tell after, a load.
+
+The host has checked the file already (modules/library/gguf.py); what is wrong all the same is a ModelError here, before
+the file gets to an engine that would abort. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modules.protocol.errors import ModelError
+
+_SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_STRING, _ARRAY, _INT32 = 8, 9, 5
+_CONTROL = 3
+_LONGEST_TEXT = 4 << 20
+
+
+@dataclass(frozen=True)
+class GgufKeys:
+    """`values`: metadata without its arrays. `control`: names of the control tokens, such as "<|im_end|>"."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    control: tuple[str, ...] = ()
+
+    @property
+    def architecture(self) -> str:
+        """Such as "llama"; "" where the file does not say."""
+        return str(self.values.get("general.architecture", ""))
+
+    @property
+    def trained_context(self) -> int:
+        """Tokens that the model was made for; 0 where the file does not say."""
+        value = self.values.get(f"{self.architecture}.context_length", 0)
+        return value if isinstance(value, int) else 0
+
+
+def read_keys(path: Path) -> GgufKeys:
+    """The metadata of the GGUF file at `path`. Raises ModelError."""
+    if not path.is_file():
+        raise ModelError(f"There is no file {path.name} in its folder. Refresh the list of models and choose again.")
+    if path.stat().st_size < 24:
+        raise ModelError(f"{path.name} is too short to be a GGUF file. Download it again.")
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if data[:4] != b"GGUF":
+            raise ModelError(f"{path.name} is not a GGUF file: it does not begin with GGUF. Download it again.")
+        try:
+            return _Cursor(data).keys()
+        except (struct.error, ValueError, KeyError, OverflowError) as error:
+            message = f"{path.name} is cut short or corrupt: its metadata cannot be read. Download it again."
+            raise ModelError(message, detail=repr(error)) from None
+
+
+class _Cursor:
+    def __init__(self, data: mmap.mmap) -> None:
+        self._data = data
+        self._at = 4
+
+    def keys(self) -> GgufKeys:
+        """Everything before the tensors."""
+        version, _, count = self._number("<I"), self._number("<Q"), self._number("<Q")
+        if not 2 <= version <= 3:
+            raise ValueError(f"version {version}")
+        values: dict[str, Any] = {}
+        tokens = kinds = (0, 0)
+        for _ in range(count):
+            key = self._text()
+            kind = self._number("<I")
+            if kind == _ARRAY:
+                length, start = self._skip_array(key == "tokenizer.ggml.token_type")
+                if key == "tokenizer.ggml.tokens":
+                    tokens = (length, start)
+                elif key == "tokenizer.ggml.token_type":
+                    kinds = (length, start)
+            else:
+                values[key] = self._text() if kind == _STRING else self._number(_SCALARS[kind])
+        return GgufKeys(values, self._control(tokens, kinds))
+
+    def _number(self, form: str) -> Any:
+        (value,) = struct.unpack_from(form, self._data, self._at)
+        self._at += struct.calcsize(form)
+        return value
+
+    def _text(self) -> str:
+        length = self._number("<Q")
+        if length > _LONGEST_TEXT:
+            raise ValueError(f"a text of {length} bytes")
+        text = self._data[self._at : self._at + length].decode("utf-8", "replace")
+        self._at += length
+        return text
+
+    def _skip_array(self, must_be_int: bool) -> tuple[int, int]:
+        """Go past an array; returns its length and where its first element begins."""
+        kind, length = self._number("<I"), self._number("<Q")
+        if must_be_int and kind != _INT32:
+            raise ValueError(f"token types of kind {kind}")
+        start = self._at
+        if kind == _STRING:
+            for _ in range(length):
+                (size,) = struct.unpack_from("<Q", self._data, self._at)
+                self._at += 8 + size
+        else:
+            self._at += length * struct.calcsize(_SCALARS[kind])
+        if self._at > len(self._data):
+            raise ValueError("an array that ends behind the file")
+        return length, start
+
+    def _control(self, tokens: tuple[int, int], kinds: tuple[int, int]) -> tuple[str, ...]:
+        found = []
+        self._at = tokens[1]
+        types = struct.unpack_from(f"<{kinds[0]}i", self._data, kinds[1])
+        for index in range(min(tokens[0], kinds[0])):
+            if types[index] == _CONTROL:
+                found.append(self._text())
+            else:
+                (size,) = struct.unpack_from("<Q", self._data, self._at)
+                self._at += 8 + size
+        return tuple(found)

@@ -1,0 +1,118 @@
+"""SamplingParams in llama.cpp's terms: which of its samplers act, in which order, and on what.
+
+Source of the names and of what each does: `common/sampling.cpp` and `src/llama-sampler.cpp` of llama.cpp.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from modules.protocol.errors import PromptError
+from modules.protocol.sampling import DEFAULT_PRIORITY, SamplingParams, bias_map, number_list
+
+# The name in a sampler order -> llama.cpp's sampler; several of ours can be one of its.
+ENGINE_NAMES = {
+    "repetition_penalty": "penalties",
+    "presence_penalty": "penalties",
+    "frequency_penalty": "penalties",
+    "dry": "dry",
+    "top_n_sigma": "top_n_sigma",
+    "temperature": "temperature",
+    "dynamic_temperature": "temperature",
+    "top_k": "top_k",
+    "top_p": "top_p",
+    "typical_p": "typ_p",
+    "min_p": "min_p",
+    "xtc": "xtc",
+    "adaptive_p": "adaptive_p",
+}
+
+# A text that no tokenizer splits a chat at: DRY wants at least one sequence breaker.
+NO_BREAKER = "\uf8ff"
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """llama.cpp's dynamic temperature is `middle` plus and minus `reach`; a reach of 0 is a plain temperature."""
+
+    middle: float
+    reach: float
+
+
+def temperature(params: SamplingParams) -> Temperature:
+    """The temperature that `params` ask for; 0 where sampling is off."""
+    if not params.do_sample:
+        return Temperature(0.0, 0.0)
+    if params.dynamic_temperature:
+        low, high = sorted((params.dynatemp_low, params.dynatemp_high))
+        return Temperature((low + high) / 2, (high - low) / 2)
+    return Temperature(params.temperature, 0.0)
+
+
+def is_greedy(params: SamplingParams) -> bool:
+    """Whether the likeliest token is always taken."""
+    return temperature(params) == Temperature(0.0, 0.0)
+
+
+def chain(params: SamplingParams) -> list[str]:
+    """llama.cpp's names of the samplers that change anything, in the order in which they act.
+
+    Greedy keeps only what moves the likeliest token on purpose, the penalties, and not even those with sampling off.
+    """
+    active = {
+        "penalties": (params.repetition_penalty, params.presence_penalty, params.frequency_penalty) != (1, 0, 0),
+        "dry": params.dry_multiplier > 0,
+        "top_n_sigma": params.top_n_sigma > 0,
+        "temperature": True,
+        "top_k": params.top_k > 0,
+        "top_p": params.top_p < 1,
+        "typ_p": params.typical_p < 1,
+        "min_p": params.min_p > 0,
+        "xtc": params.xtc_probability > 0,
+        "adaptive_p": params.adaptive_target > 0,
+    }
+    if is_greedy(params):
+        keep = ("penalties", "dry", "temperature") if params.do_sample else ("temperature",)
+        active = {name: on and name in keep for name, on in active.items()}
+    order: list[str] = []
+    for name in [*_named(params.sampler_priority), *DEFAULT_PRIORITY]:
+        engine_name = ENGINE_NAMES.get(name, "")
+        if active.get(engine_name) and engine_name not in order:
+            order.append(engine_name)
+    if params.temperature_last or is_greedy(params):
+        order.remove("temperature")
+        order.append("temperature")
+    return order
+
+
+def _named(priority: list[str]) -> list[str]:
+    """A sampler order as written: one name an item, or several in one item, one a line."""
+    return [name.strip() for item in priority for name in item.splitlines() if name.strip()]
+
+
+def penalty_range(params: SamplingParams, context: int) -> int:
+    """How many tokens the penalties and DRY look back at."""
+    return params.repetition_penalty_range or context
+
+
+def breakers(params: SamplingParams) -> list[str]:
+    """DRY's sequence breakers, never none."""
+    return [text for text in params.dry_sequence_breakers if text] or [NO_BREAKER]
+
+
+def biases(params: SamplingParams) -> dict[int, float]:
+    """What is added to the logits, by token id; minus infinity for a banned one. Raises PromptError."""
+    try:
+        found = bias_map(params.logit_bias)
+    except ValueError:
+        raise PromptError(
+            f"Logit bias cannot be {params.logit_bias!r}. Write id:bias pairs, separated by commas, such as 13:-2.5, 29:1."
+        ) from None
+    try:
+        banned = number_list(params.custom_token_bans)
+    except ValueError:
+        raise PromptError(
+            f"Banned tokens cannot be {params.custom_token_bans!r}. Write token ids, separated by commas, such as 13, 29."
+        ) from None
+    return {**found, **dict.fromkeys(banned, -math.inf)}

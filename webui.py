@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Paddock: `python3 webui.py` sets itself up, loads the demo model and serves the page; --help lists what else it does."""
+"""Paddock: `python3 webui.py` sets itself up, loads the demo model and serves the page; --help lists the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before anything else can be imported: `.venv`, the host's packages, and a fresh start inside. Standard library only."""
+"""Before anything else is imported: `.venv`, the host's packages, a fresh start inside. Standard library only."""
 
 from __future__ import annotations
 

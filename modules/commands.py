@@ -119,7 +119,7 @@ def generate(config: Config, arguments: argparse.Namespace) -> int:
 
 
 def sort_settings(spec: LoaderSpec, pairs: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """`KEY=VALUE` texts -> (sampling parameters, settings of the loader). Raises SettingError with the names there are."""
+    """`KEY=VALUE` texts -> (sampling parameters, the loader's settings). Raises SettingError with what exists."""
     sampling = {entry.name for entry in describe(SamplingParams)}
     ours = {entry.name for entry in describe(spec.settings)}
     params: dict[str, str] = {}

@@ -106,7 +106,7 @@ def inside(folder: Path, name: str, *, follow_links: bool = False) -> Path:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write all of `content` or nothing: a temporary file beside it, fsync, rename. Raises PaddockError on a full disk."""
+    """Write all of `content` or nothing: temporary file, fsync, rename. Raises PaddockError, on a full disk say."""
     data = content.encode() if isinstance(content, str) else content
     temporary = ""
     try:

@@ -17,7 +17,7 @@ _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Gate:
-    """ASGI middleware. A page of another site must not drive Paddock through its user's browser, nor by DNS rebinding."""
+    """ASGI middleware. Another site's page must not drive Paddock through its user's browser, nor by DNS rebinding."""
 
     def __init__(self, app: Any, config: Config) -> None:
         self._app = app

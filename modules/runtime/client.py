@@ -1,4 +1,4 @@
-"""Talks to one worker: pairs answers with questions, keeps its generations, and queues those above its slots in order."""
+"""Talks to one worker: pairs answers with questions, keeps its generations, queues those above its slots in order."""
 
 from __future__ import annotations
 

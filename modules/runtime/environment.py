@@ -1,7 +1,7 @@
 """A loader's Python environment: built by uv from exact pins, and valid only once its engine has been imported.
 
-`.envs/<loader>-<hash of pins and Python>/` counts when it holds the marker file, which is written last. A failed or killed
-build leaves no marker, so nothing that counts. Old environments stay until pruned, so an upgrade can be rolled back.
+`.envs/<loader>-<hash of pins and Python>/` counts when it holds the marker file, which is written last. A failed or
+killed build leaves no marker, so nothing that counts. Old environments stay until pruned: an upgrade rolls back.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class EnvironmentStatus:
 
 
 class Environments:
-    """Builds, verifies and finds the environments below `folder`. Loaders without requirements run in the host's own."""
+    """Builds, verifies and finds the environments below `folder`. A loader without requirements uses the host's own."""
 
     def __init__(self, folder: Path, requirements: Path, machine: Machine) -> None:
         self._folder = folder
@@ -113,7 +113,8 @@ class Environments:
             pins = (self._requirements / spec.requirements).read_bytes()
         except OSError as error:
             raise EnvironmentBroken(
-                f"{spec.title} names requirements/{spec.requirements}, which cannot be read ({error.strerror}). Restore it."
+                f"{spec.title} names requirements/{spec.requirements}, which cannot be read ({error.strerror}). "
+                "Restore it."
             ) from error
         version = f"{sys.version_info.major}.{sys.version_info.minor}".encode()
         return self._folder / f"{spec.name}-{hashlib.sha256(pins + version).hexdigest()[:12]}"
@@ -227,7 +228,8 @@ def _probe(spec: LoaderSpec, path: Path) -> str:
         raise EnvironmentBroken(f"{spec.title} was installed but did not start. Try another loader.") from None
     if answer.returncode != 0:
         raise EnvironmentBroken(
-            f"{spec.title} was installed, but its engine cannot be imported here. The details say why; try another loader.",
+            f"{spec.title} was installed, but its engine cannot be imported here. The details say why; try another "
+            "loader.",
             detail=answer.stderr[-4000:],
         )
     return answer.stdout.strip().splitlines()[-1] if answer.stdout.strip() else ""

@@ -67,8 +67,8 @@ def classify(title: str, status: int, stderr: tuple[str, ...], *, intended: bool
         name = _signal_name(-status)
         if name == "SIGKILL":
             sentence = (
-                f"{title} was killed from outside (SIGKILL): by hand, or by a system that ran short of memory. The text "
-                f"so far is kept. {again} If memory was short, lower the context length first."
+                f"{title} was killed from outside (SIGKILL): by hand, or by a system that ran short of memory. The "
+                f"text so far is kept. {again} If memory was short, lower the context length first."
             )
             return WorkerExit("killed", status, sentence, stderr)
         sentence = f"{title} crashed ({name}). The text so far is kept. {again} Details are in its last words."

@@ -32,7 +32,7 @@ MemoryOf = Callable[[int], int]
 
 
 class Supervisor:
-    """Owns at most one worker. Loads and unloads happen one after another; everything else may be called from any thread.
+    """Owns at most one worker. Loads and unloads happen one after another; all else may be called from any thread.
 
     `memory_of`: resident bytes of a process and its children, by process number.
     """
@@ -105,6 +105,12 @@ class Supervisor:
             self._set(State())
             return freed
 
+    def loaded(self) -> ModelInfo:
+        """The loaded model's facts. Raises PaddockError saying why there is none."""
+        self._ready()
+        assert self.state.info is not None
+        return self.state.info
+
     def memory_bytes(self) -> int:
         """Resident memory of the worker now, in bytes; 0 when there is none."""
         with self._lock:
@@ -167,6 +173,11 @@ class Supervisor:
                 self._listeners.remove(callback)
 
         return unsubscribe
+
+    def show_failure(self, model: str, loader: str, error: PaddockError) -> None:
+        """Tell of a load that failed before a worker was asked: no such model, no consent, no loader."""
+        if self.state.phase != "failed" or self.state.error is not error:
+            self._set(State("failed", model, loader, error=error))
 
     def close(self) -> None:
         """End the worker for good."""

@@ -1,0 +1,106 @@
+"""The import table of docs/architecture.md, and what the host must never import."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Room -> rooms whose code it may import. A room may always import itself.
+ALLOWED = {
+    "modules.protocol": set(),
+    "modules.worker": {"modules.protocol"},
+    "modules.paths": {"modules.protocol"},
+    "modules.runtime.pip_config": set(),
+    "modules.generation": {"modules.protocol", "modules.paths"},
+    "modules.library": {"modules.protocol", "modules.paths"},
+    "modules.runtime": {"modules.protocol", "modules.paths", "modules.generation"},
+    "modules.chat": {"modules.protocol", "modules.paths", "modules.generation", "modules.runtime", "modules.library"},
+    "modules.bootstrap": {"modules.runtime.pip_config"},
+    "modules.config": {"modules.protocol", "modules.paths"},
+    "modules.settings": {"modules.protocol", "modules.paths"},
+    "modules.terminal": set(),
+}
+# These compose the rest: page, API, command line, App.
+COMPOSERS = ("modules.app", "modules.model_loading", "modules.api", "modules.ui", "modules.cli", "modules.commands", "modules.serving")
+STANDARD_ONLY = ("modules.protocol", "modules.bootstrap", "modules.runtime.pip_config")
+
+
+def _modules() -> dict[str, Path]:
+    found = {}
+    for folder in ("modules", "loaders"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def _imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+def _within(name: str, room: str) -> bool:
+    return name == room or name.startswith(f"{room}.")
+
+
+def _room(name: str) -> str:
+    rooms = [room for room in (*ALLOWED, *COMPOSERS) if _within(name, room)]
+    return max(rooms, key=len, default="")
+
+
+@pytest.mark.parametrize("name", [name for name in _modules() if name.startswith("modules.")])
+def test_a_room_imports_only_what_the_table_allows(name: str) -> None:
+    room = _room(name)
+    assert room, f"{name} is in no room of the table"
+    if room in COMPOSERS:
+        return
+    for imported in _imports(_modules()[name]):
+        if imported.split(".")[0] in ("modules", "loaders") and not _within(imported, room):
+            assert any(_within(imported, allowed) for allowed in ALLOWED[room]), f"{name} imports {imported}"
+
+
+@pytest.mark.parametrize("name", [name for name in _modules() if name.startswith("loaders.") and name.count(".") == 2])
+def test_a_loader_keeps_its_spec_apart_from_its_engine(name: str) -> None:
+    loader, part = name.rsplit(".", 1)
+    for imported in _imports(_modules()[name]):
+        if imported.split(".")[0] not in ("modules", "loaders"):
+            assert part != "spec" or imported.split(".")[0] in sys.stdlib_module_names, f"{name} imports {imported}"
+            continue
+        allowed = ("modules.protocol",) if part == "spec" else ("modules.protocol", "modules.worker", loader)
+        assert any(_within(imported, room) for room in allowed), f"{name} imports {imported}"
+
+
+@pytest.mark.parametrize("name", [name for name in _modules() if any(_within(name, room) for room in STANDARD_ONLY)])
+def test_rooms_of_the_standard_library_need_nothing_else(name: str) -> None:
+    for imported in _imports(_modules()[name]):
+        top = imported.split(".")[0]
+        assert top == "modules" or top in sys.stdlib_module_names, f"{name} imports {imported}"
+
+
+def test_nobody_but_webui_imports_the_command_line() -> None:
+    for name, path in _modules().items():
+        assert name == "modules.cli" or "modules.cli" not in _imports(path), name
+
+
+def test_the_host_imports_no_torch() -> None:
+    code = "import sys, modules.api.server, modules.commands; print(*sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in answer.stdout.split()}
+    assert not loaded & {"torch", "transformers", "llama_cpp", "xllamacpp", "exllamav2"}
+
+
+def test_importing_starts_nothing() -> None:
+    code = "import threading, modules.api.server, modules.commands; print(*[t.name for t in threading.enumerate()])"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["MainThread"]

@@ -1,0 +1,88 @@
+"""The keys that preset files hold, ours and those of text-generation-webui's versions, brought to SamplingParams."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from modules.protocol.errors import SettingError
+from modules.protocol.sampling import DEFAULT_PRIORITY, SamplingParams
+from modules.protocol.schema import coerce, describe
+
+# Names that text-generation-webui had for what is another name here.
+RENAMED = {
+    "additive_repetition_penalty": "presence_penalty",
+    "custom_stopping_strings": "stop",
+}
+
+# Keys of its presets that no engine of ours has, with the value that means nothing.
+RETIRED: dict[str, Any] = {
+    "num_beams": 1,
+    "length_penalty": 1,
+    "early_stopping": False,
+    "min_length": 0,
+    "num_return_sequences": 1,
+    "max_tokens_second": 0,
+    "max_updates_second": 0,
+    "auto_max_new_tokens": False,
+    "prompt_lookup_num_tokens": 0,
+    "static_cache": False,
+    "truncation_length": 0,
+}
+
+# Values that presets of its older versions hold outside of today's ranges, where they meant "off".
+_OFF = {"top_k": {-1: 0}, "repetition_penalty_range": {-1: 0}}
+_LISTS = ("stop", "dry_sequence_breakers", "sampler_priority")
+
+
+def read_keys(values: Mapping[Any, Any], file: str) -> tuple[dict[str, Any], list[str]]:
+    """(values under our names and in our types, sentences about keys without effect).
+
+    Raises SettingError naming `file`, the key, and what is nearest or allowed.
+    """
+    settings = {entry.name: entry for entry in describe(SamplingParams)}
+    result: dict[str, Any] = {}
+    warnings: list[str] = []
+    for key, value in values.items():
+        name = RENAMED.get(str(key), str(key))
+        if name in RETIRED:
+            if value not in (RETIRED[name], None):
+                warnings.append(f"{file}: {name} = {value} has no effect; no engine here has it. Delete the line.")
+            continue
+        if name not in settings:
+            raise SettingError(_unknown(name, f"{file}: there is no parameter named {name!r}.", [*settings, *RETIRED]))
+        if name in _LISTS:
+            value = _texts(name, value)
+        elif name in _OFF and isinstance(value, (int, float)):
+            value = _OFF[name].get(int(value), value)
+        try:
+            result[name] = coerce(settings[name], value)
+        except SettingError as error:
+            raise SettingError(f"{file}: {error.message}") from None
+    for sampler in result.get("sampler_priority", ()):
+        if sampler not in DEFAULT_PRIORITY:
+            what = f"{file}: sampler_priority names {sampler!r}, which is no sampler."
+            raise SettingError(_unknown(sampler, what, DEFAULT_PRIORITY))
+    return result, warnings
+
+
+def _texts(name: str, value: Any) -> Any:
+    """A list of texts from a list, from one text a line, or from quoted texts with commas between ('"\\n", ":"')."""
+    if not isinstance(value, str):
+        return value
+    if name != "sampler_priority" and value.lstrip().startswith('"'):
+        try:
+            return json.loads(f"[{value}]", strict=False)
+        except ValueError:
+            pass
+    lines = value.replace(",", "\n") if name == "sampler_priority" else value
+    return [line.strip() for line in lines.splitlines() if line.strip()]
+
+
+def _unknown(name: str, sentence: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    if near:
+        return f"{sentence} Did you mean {near[0]!r}?"
+    return f"{sentence} What there is: {', '.join(known)}."

@@ -1,0 +1,109 @@
+"""Presets: YAML files with only what differs from neutral. Some ship; a user's own lie in user_data/presets/."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modules.generation.preset_keys import read_keys
+from modules.paths import PathError, inside, write_atomically
+from modules.protocol.errors import PaddockError, SettingError
+from modules.protocol.sampling import SamplingParams
+from modules.protocol.schema import build, changed
+
+_ENDING = ".yaml"
+
+
+class Presets:
+    """Presets by name. One of the user's own hides the shipped one of that name; deleting it brings that back."""
+
+    def __init__(self, shipped: Path, own: Path) -> None:
+        self._shipped = shipped
+        self._own = own
+
+    def names(self) -> list[str]:
+        """What can be loaded now, sorted without regard to case."""
+        found = {path.stem for folder in (self._shipped, self._own) if folder.is_dir() for path in _files(folder)}
+        return sorted(found, key=str.casefold)
+
+    def is_own(self, name: str) -> bool:
+        """Whether the user saved one of that name."""
+        return _path(self._own, name).is_file()
+
+    def load(self, name: str) -> SamplingParams:
+        """The preset's parameters; what it does not name is neutral.
+
+        Raises SettingError, which names the file and the key, and PaddockError where there is no such preset.
+        """
+        return self.merge(name, {})
+
+    def merge(self, name: str, overrides: Mapping[str, Any]) -> SamplingParams:
+        """The preset's parameters with `overrides` on top; an empty name stands for neutral."""
+        values = self._read(name)[0] if name else {}
+        return build(SamplingParams, {**values, **overrides})
+
+    def summary(self, name: str) -> str:
+        """What the preset is for: the comment in its first line, or ""."""
+        first = self._text(name).lstrip().partition("\n")[0]
+        return first.lstrip("# ").strip() if first.startswith("#") else ""
+
+    def warnings(self, name: str) -> list[str]:
+        """Sentences about keys of the file that no engine here uses."""
+        return self._read(name)[1]
+
+    def save(self, name: str, params: SamplingParams) -> None:
+        """Write the user's own preset of that name, all or nothing; a shipped one of that name stays below it."""
+        path = _path(self._own, name)
+        write_atomically(path, yaml.safe_dump(changed(params), sort_keys=False, allow_unicode=True))
+
+    def delete(self, name: str) -> None:
+        """Delete the user's own preset. Raises PaddockError for one that ships, and where there is none."""
+        if not self.is_own(name):
+            if _path(self._shipped, name).is_file():
+                raise PaddockError(f"{name} ships with Paddock and stays. Save your own under this or another name.")
+            raise self._missing(name)
+        _path(self._own, name).unlink()
+
+    def _find(self, name: str) -> Path:
+        for folder in (self._own, self._shipped):
+            path = _path(folder, name)
+            if path.is_file():
+                return path
+        raise self._missing(name)
+
+    def _missing(self, name: str) -> PaddockError:
+        return PaddockError(f"There is no preset named {name!r}. The presets are: {', '.join(self.names()) or 'none'}.")
+
+    def _text(self, name: str) -> str:
+        path = self._find(name)
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingError(
+                f"The preset {path.name} cannot be read. Mend or delete it.", detail=str(error)
+            ) from error
+
+    def _read(self, name: str) -> tuple[dict[str, Any], list[str]]:
+        """The file's values under our names, in our types; and warnings."""
+        text, file = self._text(name), self._find(name).name
+        try:
+            values = yaml.safe_load(text) or {}
+        except yaml.YAMLError as error:
+            raise SettingError(f"The preset {file} is not YAML. Mend it in an editor.", detail=str(error)) from error
+        if not isinstance(values, dict):
+            raise SettingError(f"The preset {file} needs lines such as 'temperature: 0.7'. Mend it in an editor.")
+        return read_keys(values, file)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.suffix == _ENDING and not path.name.startswith(".")]
+
+
+def _path(folder: Path, name: str) -> Path:
+    path = inside(folder, f"{name}{_ENDING}")
+    if path.parent != folder or name.startswith(".") or not name.strip():
+        raise PathError(f"{name!r} cannot be a preset's name. Use a plain name without '/' or a leading dot.")
+    return path

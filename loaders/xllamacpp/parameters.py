@@ -14,8 +14,9 @@ from modules.worker.llama_model import shares
 _LOG_ERRORS = 1
 
 
-def server_parameters(path: Path, settings: Any, context: int, key: str) -> Any:
-    """A `CommonParams` for the model at `path`. `context`: in tokens; `key`: what the loopback requests must show."""
+def server_parameters(path: Path, settings: Any, context: int, key: str, pools: bool) -> Any:
+    """A `CommonParams` for the model at `path`. `context`: in tokens; `key`: what the loopback requests must
+    show; `pools`: whether the model itself says how its embeddings are pooled; else they are averaged."""
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
     params.verbosity = _LOG_ERRORS
@@ -24,6 +25,9 @@ def server_parameters(path: Path, settings: Any, context: int, key: str) -> Any:
     _processor(params, settings)
     _devices(params, settings)
     _rope(params, settings)
+    params.embedding = True
+    if not pools:
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     return params
 
 
@@ -51,8 +55,6 @@ def _context(params: Any, settings: Any, context: int) -> None:
     params.flash_attn_type = getattr(xllamacpp.llama_flash_attn_type, f"LLAMA_FLASH_ATTN_TYPE_{flash}")
     # Otherwise the server would lower the context, or the layers, without a word.
     params.fit_params = False
-    params.embedding = True
-    params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
 
 
 def _processor(params: Any, settings: Any) -> None:

@@ -30,7 +30,7 @@ from modules.worker.stopping import StopFilter
 
 
 class Engine(EngineBase):
-    """One model in llama.cpp's server. Completions go through its functions; the tokenizer, which has none, over loopback."""
+    """One model in llama.cpp's server. Completions go through its functions; the tokenizer has none, hence loopback."""
 
     def __init__(self) -> None:
         self._server: Any = None
@@ -45,7 +45,7 @@ class Engine(EngineBase):
         self._keys = read_keys(path)
         wanted = choose_context(settings, self._keys.trained_context)
         key = secrets.token_urlsafe(32)
-        parameters = server_parameters(path, settings, wanted, key)
+        parameters = server_parameters(path, settings, wanted, key, self._keys.pools)
         with StderrTap() as tap, reading(path, report):
             try:
                 self._server = xllamacpp.Server(parameters)

@@ -107,8 +107,8 @@ class LlamaCppSettings:
         unit="tokens",
         group=_CONTEXT,
         advanced=True,
-        help="Keep stretches of at least this many tokens when text before them changed, by shifting them. Faster after "
-        "an edit or a cut, not exactly the same text. 0 keeps the unchanged beginning alone.",
+        help="Keep stretches of at least this many tokens when text before them changed, by shifting them. Faster "
+        "after an edit or a cut, not exactly the same text. 0 keeps the unchanged beginning alone.",
     )
     threads: int = setting(
         0,
@@ -170,7 +170,7 @@ class LlamaCppSettings:
         choices=("layer", "row", "none"),
         group=_GPU,
         advanced=True,
-        help="How a model is spread over several graphics cards: by layers, by rows of each layer, or on one card alone.",
+        help="How a model is spread over several graphics cards: by layers, by rows of each layer, or not at all.",
     )
     main_gpu: int = setting(
         0,

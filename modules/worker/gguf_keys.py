@@ -33,6 +33,11 @@ class GgufKeys:
         return str(self.values.get("general.architecture", ""))
 
     @property
+    def pools(self) -> bool:
+        """Whether the model says how its embeddings are pooled."""
+        return f"{self.architecture}.pooling_type" in self.values
+
+    @property
     def trained_context(self) -> int:
         """Tokens that the model was made for; 0 where the file does not say."""
         value = self.values.get(f"{self.architecture}.context_length", 0)

@@ -8,7 +8,8 @@ from modules.protocol.errors import ModelError, OutOfMemory, PaddockError, Setti
 from modules.protocol.llama_cpp import AUTOMATIC_CONTEXT, LOWER_FOR_MEMORY, LlamaCppSettings
 
 _MEMORY = re.compile(
-    r"failed to allocate|out of memory|bad_alloc|unable to allocate|insufficient memory|failed to initialize the context",
+    r"failed to allocate|out of memory|bad_alloc|unable to allocate|insufficient memory|"
+    r"failed to initialize the context",
     re.IGNORECASE,
 )
 _CACHE = re.compile(r"kv.?cache|failed to initialize the context|llama_init_from_model|init_memory", re.IGNORECASE)
@@ -25,13 +26,17 @@ def context_notes(settings: LlamaCppSettings, context: int, trained: int) -> lis
         return []
     if context > trained and settings.rope_scaling == "model" and not settings.rope_freq_base:
         return [
-            f"The context of {context} tokens is longer than the {trained} that this model was made for. "
-            "Beyond those its quality falls, unless you set RoPE scaling to yarn."
+            (
+                f"The context of {context} tokens is longer than the {trained} that this model was made for. "
+                "Beyond those its quality falls, unless you set RoPE scaling to yarn."
+            )
         ]
     if not settings.context and context < trained:
         return [
-            f"This model was made for {trained} tokens, and {context} are in use, to spare memory. "
-            "Raise Context length for longer chats."
+            (
+                f"This model was made for {trained} tokens, and {context} are in use, to spare memory. "
+                "Raise Context length for longer chats."
+            )
         ]
     return []
 

@@ -107,12 +107,14 @@ def biases(params: SamplingParams) -> dict[int, float]:
         found = bias_map(params.logit_bias)
     except ValueError:
         raise PromptError(
-            f"Logit bias cannot be {params.logit_bias!r}. Write id:bias pairs, separated by commas, such as 13:-2.5, 29:1."
+            f"Logit bias cannot be {params.logit_bias!r}. "
+            "Write id:bias pairs, separated by commas, such as 13:-2.5, 29:1."
         ) from None
     try:
         banned = number_list(params.custom_token_bans)
     except ValueError:
         raise PromptError(
-            f"Banned tokens cannot be {params.custom_token_bans!r}. Write token ids, separated by commas, such as 13, 29."
+            f"Banned tokens cannot be {params.custom_token_bans!r}. "
+            "Write token ids, separated by commas, such as 13, 29."
         ) from None
     return {**found, **dict.fromkeys(banned, -math.inf)}

@@ -1,0 +1,156 @@
+"""What a page that shows a chat hears: its settled messages once, the living one as it grows, the model's state.
+
+One stream a page. `messages` says how the list changed since the last one: keep the first so many, replace some, add
+the rest. `living` says how the reply being written changed. `state` is the model's. A page that comes back gets the whole
+list again and goes on from where the reply stands. What a token costs here does not depend on the number of messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
+
+from modules.chat.messages import Living, Message
+from modules.generation.generation import Generation
+from modules.protocol.errors import PaddockError
+from modules.ui import words
+from modules.ui.markdown import LivingMarkdown, Markdown
+from modules.ui.status import describe_state
+from modules.ui.wire import GATHER_SECONDS, KEEP_ALIVE_SECONDS, Waker, event, explain
+
+if TYPE_CHECKING:
+    from modules.app import App
+
+
+def card(message: Message, markdown: Markdown) -> dict[str, Any]:
+    """A settled message as the page draws it. Every text but `html` is plain: the page escapes it."""
+    meta = message.meta
+    shown: dict[str, Any] = {
+        "id": message.id,
+        "role": message.role,
+        "html": markdown.render(message.text),
+        "version": message.version,
+        "versions": message.versions,
+    }
+    if message.role == "assistant":
+        shown |= {"figures": words.figures(meta), "origin": words.origin(meta)}
+    notes = [*meta.get("notes", ())]
+    if meta.get("left_out"):
+        notes.append(f"{meta['left_out']} older messages did not fit into the context and were left out of the prompt.")
+    if meta.get("cut_off"):
+        notes.append("Paddock ended while this was written; what had arrived is here. Continue goes on from it.")
+    if meta.get("unsaved"):
+        notes.append(str(meta["unsaved"]))
+    shown["notes"] = notes
+    if meta.get("error"):
+        shown["error"] = {
+            "error": str(meta["error"]),
+            "detail": str(meta.get("detail") or ""),
+            "code": str(meta.get("code") or ""),
+            "lower": list(meta.get("lower") or ()),
+        }
+    return shown
+
+
+class Follower:
+    """What one page has been sent of one chat, and what it needs to be sent."""
+
+    def __init__(self, app: App, markdown: Markdown, chat_id: str) -> None:
+        self._app = app
+        self._markdown = markdown
+        self._chat_id = chat_id
+        self._sent: list[tuple[str, object]] = []
+        self._title: str | None = None
+        self.living: Living | None = None
+        self._living_view: LivingMarkdown | None = None
+        self._shown = -1
+
+    def messages(self) -> dict[str, Any] | None:
+        """How the list changed: {"title", "keep": n, "set": [card], "add": [card], "living": id}, or None if it did not."""
+        living = self._app.chats.living(self._chat_id)
+        messages = self._app.chats.messages(self._chat_id)
+        title = self._app.chats.head(self._chat_id).title
+        now = [(m.id, self._stamp(m, living)) for m in messages]
+        keep = 0
+        while keep < min(len(now), len(self._sent)) and now[keep][0] == self._sent[keep][0]:
+            keep += 1
+        changed = [i for i in range(keep) if now[i][1] != self._sent[i][1]]
+        same = not changed and keep == len(now) == len(self._sent) and title == self._title
+        if same:
+            return None
+        if living and (self.living is None or living.generation is not self.living.generation):
+            self._living_view, self._shown = LivingMarkdown(self._markdown), -1
+        self._sent, self._title, self.living = now, title, living
+        return {
+            "title": title,
+            "keep": keep,
+            "set": [self._card(messages[i], living) for i in changed],
+            "add": [self._card(message, living) for message in messages[keep:]],
+            "living": living.message_id if living else None,
+        }
+
+    def growth(self) -> dict[str, Any] | None:
+        """How the living reply changed since the last call, or None."""
+        if not self.living or not self._living_view:
+            return None
+        generation = self.living.generation
+        if generation.tokens == self._shown:
+            return None
+        self._shown = generation.tokens
+        text = self.living.prefix + generation.text
+        return self._living_view.update(text) | {"tokens": generation.tokens}
+
+    @staticmethod
+    def _stamp(message: Message, living: Living | None) -> object:
+        if living and message.id == living.message_id:
+            return "living", living.generation.id, message.version, message.versions
+        # The text and the meta are the message's own objects: no copy is made.
+        return message.text, message.version, message.versions, message.meta
+
+    def _card(self, message: Message, living: Living | None) -> dict[str, Any]:
+        if living and message.id == living.message_id:
+            return {"id": message.id, "role": message.role, "version": message.version, "versions": message.versions}
+        return card(message, self._markdown)
+
+
+async def follow_chat(app: App, markdown: Markdown, chat_id: str) -> AsyncIterator[bytes]:
+    """The events of one page that shows this chat, until the page goes away."""
+    waker = Waker()
+    follower = Follower(app, markdown, chat_id)
+    followed: Generation | None = None
+    release: Callable[[], None] | None = None
+    subscriptions = [
+        app.chats.subscribe(chat_id, lambda: waker.poke("messages")),
+        app.supervisor.subscribe(lambda _: waker.poke("state")),
+    ]
+    names = {"messages", "state"}
+    try:
+        while True:
+            if "state" in names:
+                yield event("state", describe_state(app))
+            if "messages" in names:
+                try:
+                    changes = await asyncio.to_thread(follower.messages)
+                except PaddockError as error:
+                    yield event("gone", explain(error))
+                    return
+                if changes:
+                    yield event("messages", changes)
+                generation = follower.living.generation if follower.living else None
+                if generation is not followed:
+                    if release:
+                        release()
+                    release = generation.on_change(lambda: waker.poke("living")) if generation else None
+                    followed = generation
+            if growth := follower.growth():
+                yield event("living", growth)
+            await asyncio.sleep(GATHER_SECONDS)
+            names = await waker.wait(KEEP_ALIVE_SECONDS)
+            if not names:
+                yield b": still here\n\n"
+    finally:
+        for unsubscribe in subscriptions:
+            unsubscribe()
+        if release:
+            release()

@@ -1,0 +1,182 @@
+"""The Notebook's text: one text for all pages, kept in a file, continued by the model, with undo."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
+
+from modules.generation.generation import Generation
+from modules.paths import write_atomically
+from modules.protocol.errors import PaddockError
+from modules.protocol.sampling import SamplingParams
+from modules.ui.status import describe_state
+from modules.ui.wire import GATHER_SECONDS, KEEP_ALIVE_SECONDS, Waker, event, explain
+
+if TYPE_CHECKING:
+    from modules.app import App
+
+_STEPS = 100
+
+
+class Notebook:
+    """One text. `author` of a change is the page that made it, which need not hear of it again. Thread-safe."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._path = app.paths.notebook
+        self._lock = threading.RLock()
+        self._text = ""
+        if self._path.exists():
+            self._text = self._path.read_text(encoding="utf-8", errors="replace")
+        self._past: list[str] = []
+        self._future: list[str] = []
+        self._listeners: list[Callable[[], None]] = []
+        self.generation: Generation | None = None
+        self.error: PaddockError | None = None
+        self.author = ""
+
+    def text(self) -> str:
+        """All of it, with what a generation has added so far."""
+        with self._lock:
+            return self._text + (self.generation.text if self.generation else "")
+
+    def facts(self) -> dict[str, Any]:
+        """What a page needs besides the text that grows."""
+        with self._lock:
+            return {
+                "text": self._text,
+                "author": self.author,
+                "writing": self.generation is not None,
+                "undo": bool(self._past),
+                "redo": bool(self._future),
+                "error": explain(self.error) if self.error else None,
+            }
+
+    def write(self, text: str, author: str) -> None:
+        """A person changed the text. While the model writes, the text is the model's: a change is refused."""
+        with self._lock:
+            self._idle()
+            if text == self._text:
+                return
+            self._step(text)
+            self.author = author
+        self._tell()
+
+    def generate(self, text: str, params: SamplingParams, author: str) -> None:
+        """Continue `text`. Raises PaddockError when no model is loaded."""
+        with self._lock:
+            self._idle()
+            self.error = None
+            if text != self._text:
+                self._step(text)
+            self.author = author
+            generation = self._app.supervisor.generate(text, params)
+            self.generation = generation
+        self._tell()
+        generation.on_change(lambda: self._settle(generation) if generation.done else None)
+
+    def stop(self) -> None:
+        """Stop the generation; what had arrived stays."""
+        if generation := self.generation:
+            generation.cancel()
+
+    def undo(self) -> None:
+        """Back to the text before the last change."""
+        self._move(self._past, self._future)
+
+    def redo(self) -> None:
+        """Take the last undo back."""
+        self._move(self._future, self._past)
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` whenever `facts` changed, from any thread; returns what ends that."""
+        with self._lock:
+            self._listeners.append(callback)
+
+        def unsubscribe() -> None:
+            with self._lock, contextlib.suppress(ValueError):
+                self._listeners.remove(callback)
+
+        return unsubscribe
+
+    def _idle(self) -> None:
+        if self.generation:
+            raise PaddockError("The model is writing in the notebook. Press Stop first.")
+
+    def _step(self, text: str) -> None:
+        self._past = [*self._past[-_STEPS:], self._text]
+        self._future = []
+        self._text = text
+        self._save()
+
+    def _move(self, source: list[str], target: list[str]) -> None:
+        with self._lock:
+            self._idle()
+            if not source:
+                return
+            target.append(self._text)
+            self._text = source.pop()
+            self.author = ""
+            self._save()
+        self._tell()
+
+    def _settle(self, generation: Generation) -> None:
+        with self._lock:
+            if self.generation is not generation:
+                return
+            self.generation = None
+            self.error = generation.error
+            self.author = ""
+            if generation.text:
+                self._step(self._text + generation.text)
+        self._tell()
+
+    def _save(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._path, self._text)
+
+    def _tell(self) -> None:
+        with self._lock:
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener()
+
+
+async def follow_notebook(app: App, notebook: Notebook) -> AsyncIterator[bytes]:
+    """The events of one page that shows the notebook: `text` on a change, `growth` while the model writes, `state`."""
+    waker = Waker()
+    followed: Generation | None = None
+    release: Callable[[], None] | None = None
+    sent = 0
+    subscriptions = [
+        notebook.subscribe(lambda: waker.poke("text")),
+        app.supervisor.subscribe(lambda _: waker.poke("state")),
+    ]
+    names = {"text", "state"}
+    try:
+        while True:
+            if "state" in names:
+                yield event("state", describe_state(app))
+            if "text" in names:
+                generation = notebook.generation
+                yield event("text", notebook.facts())
+                if generation is not followed:
+                    if release:
+                        release()
+                    release = generation.on_change(lambda: waker.poke("growth")) if generation else None
+                    followed, sent = generation, 0
+            if followed and notebook.generation is followed and (fresh := followed.text[sent:]):
+                sent += len(fresh)
+                yield event("growth", {"add": fresh, "tokens": followed.tokens})
+            await asyncio.sleep(GATHER_SECONDS)
+            names = await waker.wait(KEEP_ALIVE_SECONDS)
+            if not names:
+                yield b": still here\n\n"
+    finally:
+        for unsubscribe in subscriptions:
+            unsubscribe()
+        if release:
+            release()

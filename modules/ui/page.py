@@ -1,0 +1,48 @@
+"""The page: one Gradio Blocks app. Chat and notebook fill the window, settings live in a drawer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from modules.ui import shell
+from modules.ui.tabs import model, parameters, session
+from modules.ui.theme import paddock_theme
+
+if TYPE_CHECKING:
+    from modules.app import App
+
+
+def build_page(app: App) -> gr.Blocks:
+    """The page, to be mounted with `page_options()`."""
+    with gr.Blocks(title="Paddock", analytics_enabled=False, fill_width=True, fill_height=True) as page:
+        gr.HTML(shell.HEADER, elem_id="header", apply_default_css=False)
+        gr.HTML(shell.SIDEBAR, elem_id="sidebar", apply_default_css=False)
+        with gr.Column(elem_id="chat-tab"):
+            gr.HTML(shell.CHAT, elem_id="chat-frame", apply_default_css=False)
+            with gr.Row(elem_id="composer"):
+                gr.Textbox(
+                    elem_id="chat-input",
+                    placeholder="Write a message",
+                    lines=1,
+                    max_lines=10,
+                    show_label=False,
+                    container=False,
+                    autofocus=False,
+                )
+                gr.HTML(shell.COMPOSER, elem_id="composer-buttons", apply_default_css=False)
+        gr.HTML(shell.NOTEBOOK, elem_id="notebook-tab", apply_default_css=False)
+        with gr.Column(elem_id="drawer"):
+            gr.HTML(shell.DRAWER_HEAD, elem_id="drawer-head", apply_default_css=False)
+            with gr.Tabs(elem_id="drawer-tabs"):
+                for name, draw in (("Parameters", parameters.draw), ("Model", model.draw), ("Session", session.draw)):
+                    with gr.Tab(name, id=name.lower(), elem_id=f"tab-{name.lower()}", render_children=True):
+                        draw(app, page)
+        gr.Column(elem_id="extensions")
+    return page
+
+
+def page_options() -> dict[str, Any]:
+    """How to mount the page, for `gr.mount_gradio_app`: no footer, no server-side rendering, our own look."""
+    return {"theme": paddock_theme(), "head": shell.HEAD, "footer_links": [], "ssr_mode": False, "show_error": True}

@@ -1,0 +1,160 @@
+"""The page's own routes, under /paddock: chats, the notebook, the model's load, and the page's files."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel
+
+from modules.chat.messages import ChatHead
+from modules.paths import inside
+from modules.protocol.errors import PaddockError
+from modules.ui import loading
+from modules.ui.chat_feed import follow_chat
+from modules.ui.markdown import Markdown
+from modules.ui.notebook import Notebook, follow_notebook
+from modules.ui.preferences import chat_options, sampling
+from modules.ui.status import describe_state, follow_state
+from modules.ui.wire import PaddockRoute, stream
+
+if TYPE_CHECKING:
+    from modules.app import App
+
+DEMO = "demo.Q8_0.gguf"
+STATIC = Path(__file__).parent / "static"
+
+
+class Ask(BaseModel):
+    """What a page asks of a chat, a message or the notebook; each route reads the fields that it names."""
+
+    text: str = ""
+    title: str = ""
+    message: str = ""
+    version: int = 0
+    character: str = ""
+    model: str = ""
+    author: str = ""
+
+
+def _head(head: ChatHead) -> dict[str, Any]:
+    return {"id": head.id, "title": head.title, "updated": head.updated, "character": head.character}
+
+
+def router(app: App) -> APIRouter:
+    """All of the page's routes. Errors are answers with status 400 and a sentence."""
+    routes = APIRouter(prefix="/paddock", route_class=PaddockRoute)
+    _chat_routes(routes, app)
+    _notebook_routes(routes, app)
+    _model_routes(routes, app)
+
+    @routes.get("/static/{name:path}")
+    def static(name: str) -> Response:
+        path = inside(STATIC, name)
+        if not path.is_file():
+            return JSONResponse({"error": f"There is no file named {name}."}, status_code=404)
+        return FileResponse(path, headers={"Cache-Control": "no-cache"})
+
+    return routes
+
+
+def _chat_routes(routes: APIRouter, app: App) -> None:
+    chats, markdown = app.chats, Markdown()
+
+    @routes.get("/chats")
+    def listed(search: str = "") -> list[dict[str, Any]]:
+        return [_head(head) for head in chats.chats(search)]
+
+    @routes.post("/chats")
+    def create(ask: Ask) -> dict[str, Any]:
+        return _head(chats.create(ask.character))
+
+    @routes.get("/chats/{chat_id}/events")
+    async def events(chat_id: str) -> StreamingResponse:
+        await asyncio.to_thread(chats.head, chat_id)
+        return stream(follow_chat(app, markdown, chat_id))
+
+    @routes.get("/chats/{chat_id}/messages/{message_id}")
+    def source(chat_id: str, message_id: str) -> dict[str, Any]:
+        for message in chats.messages(chat_id):
+            if message.id == message_id:
+                return {"text": message.text}
+        raise PaddockError("This message is not in the chat any more. Reload the page.")
+
+    verbs: dict[str, Callable[[str, Ask], Any]] = {
+        "send": lambda chat, ask: chats.send(chat, ask.text, sampling(app), chat_options(app, chat)),
+        "regenerate": lambda chat, ask: chats.regenerate(chat, ask.message, sampling(app), chat_options(app, chat)),
+        "continue": lambda chat, ask: chats.continue_reply(chat, sampling(app), chat_options(app, chat)),
+        "stop": lambda chat, ask: chats.stop(chat),
+        "edit": lambda chat, ask: chats.edit(chat, ask.message, ask.text),
+        "delete": lambda chat, ask: chats.delete(chat, ask.message),
+        "switch": lambda chat, ask: chats.switch(chat, ask.message, ask.version),
+        "branch": lambda chat, ask: _head(chats.branch(chat, ask.message)),
+        "rename": lambda chat, ask: chats.rename(chat, ask.title),
+        "trash": lambda chat, ask: chats.delete_chat(chat),
+        "restore": lambda chat, ask: chats.restore_chat(chat),
+        "lower": lambda chat, ask: loading.retry(app, chat, ask.message, lower=True),
+        "reload": lambda chat, ask: loading.retry(app, chat, ask.message, lower=False),
+    }
+
+    @routes.post("/chats/{chat_id}/{verb}")
+    def act(chat_id: str, verb: str, ask: Ask) -> dict[str, Any]:
+        if verb not in verbs:
+            raise PaddockError(f"A chat has no action named {verb!r}. The actions are: {', '.join(verbs)}.")
+        return {"result": verbs[verb](chat_id, ask)}
+
+
+def _notebook_routes(routes: APIRouter, app: App) -> None:
+    notebook = Notebook(app)
+
+    @routes.get("/notebook/events")
+    async def events() -> StreamingResponse:
+        return stream(follow_notebook(app, notebook))
+
+    @routes.post("/notebook/count")
+    def tokens(ask: Ask) -> dict[str, Any]:
+        ready = app.supervisor.state.phase == "ready"
+        return {"tokens": len(app.supervisor.tokenize(ask.text, special=True)) if ready else None}
+
+    verbs: dict[str, Callable[[Ask], None]] = {
+        "write": lambda ask: notebook.write(ask.text, ask.author),
+        "generate": lambda ask: notebook.generate(ask.text, sampling(app), ask.author),
+        "stop": lambda ask: notebook.stop(),
+        "undo": lambda ask: notebook.undo(),
+        "redo": lambda ask: notebook.redo(),
+    }
+
+    @routes.post("/notebook/{verb}")
+    def act(verb: str, ask: Ask) -> dict[str, Any]:
+        if verb not in verbs:
+            raise PaddockError(f"The notebook has no action named {verb!r}. The actions are: {', '.join(verbs)}.")
+        verbs[verb](ask)
+        return {"result": None}
+
+
+def _model_routes(routes: APIRouter, app: App) -> None:
+    @routes.get("/events")
+    async def events() -> StreamingResponse:
+        return stream(follow_state(app))
+
+    @routes.get("/start")
+    def start() -> dict[str, Any]:
+        """What an empty page offers: the models there are, and questions to begin with."""
+        names = app.library.names()
+        return {"models": names, "demo": DEMO if DEMO in names else "", "questions": list(loading.QUESTIONS)}
+
+    @routes.post("/model/load")
+    def load(ask: Ask) -> dict[str, Any]:
+        """Load a model with what is kept for it; blocking: the event streams tell how far it is."""
+        app.models.load(ask.model)
+        return describe_state(app)
+
+    @routes.post("/model/lower")
+    def lower() -> dict[str, Any]:
+        """Load the model whose load failed again, with what its error names lowered."""
+        app.models.load_lower()
+        return describe_state(app)

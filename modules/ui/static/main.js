@@ -1,0 +1,185 @@
+// Puts the page together once Gradio has drawn it.
+
+import { $, arrival, attempt, copyText, fillIcons, get, h, post, toast } from "./dom.js";
+import { Composer } from "./composer.js";
+import { Notebook } from "./notebook.js";
+import { Shell } from "./shell.js";
+import { Sidebar } from "./sidebar.js";
+import { Stream } from "./stream.js";
+import { Transcript } from "./transcript.js";
+
+class Page {
+  async start() {
+    await Promise.all(["#chat", "#chat-list", "#composer-buttons #stop", "#notebook-text", "#close-drawer"].map(arrival));
+    fillIcons();
+    this.chat = "";
+    this.state = null;
+    this.composer = new Composer({ send: (text) => this.send(text), stop: () => this.act("stop") });
+    await this.composer.attach();
+    this.transcript = new Transcript($("#chat"), this.#actions());
+    this.notebook = new Notebook();
+    this.sidebar = new Sidebar({ open: (id) => this.open(id), opened: () => this.chat, create: () => this.create() });
+    this.stream = new Stream(this.#handlers(), () => this.#lost());
+    this.shell = new Shell({ onView: () => this.#follow() });
+    document.addEventListener("click", (event) => this.#click(event));
+    addEventListener("popstate", () => this.#fromAddress());
+    this.offer = await get("/start");
+    document.body.dataset.view = "chat";
+    await this.#fromAddress();
+    if (location.hash === "#notebook") this.shell.view("notebook");
+    document.body.classList.add("started");
+  }
+
+  async #fromAddress() {
+    const chats = await this.sidebar.refresh();
+    const wanted = new URLSearchParams(location.search).get("chat");
+    if (wanted) this.open(wanted, false);
+    else if (chats.length) this.open(chats[0].id, false);
+    else this.blank();
+  }
+
+  #handlers() {
+    return {
+      open: () => this.sidebar.refresh(),
+      state: (state) => this.#state(state),
+      messages: (change) => this.#messages(change),
+      living: (delta) => this.shell.speed(this.transcript.living(delta)),
+      gone: () => this.#lost(),
+      text: (facts) => this.notebook.text(facts),
+      growth: (delta) => this.notebook.growth(delta),
+    };
+  }
+
+  /** A chat that is not kept until its first message. */
+  blank() {
+    this.open("", true);
+  }
+
+  open(id, push = true) {
+    this.chat = id;
+    this.transcript.clear();
+    this.title = "";
+    $("#chat-heading").textContent = "";
+    if (push) history.pushState(null, "", id ? `?chat=${encodeURIComponent(id)}` : location.pathname);
+    else if (id) history.replaceState(null, "", `?chat=${encodeURIComponent(id)}`);
+    this.composer.show(id);
+    this.composer.writes(false);
+    document.body.classList.remove("writing");
+    if (document.body.dataset.view !== "chat") this.shell.view("chat");
+    else this.#follow();
+    this.sidebar.draw();
+    this.#welcome();
+    if (!matchMedia("(min-width: 900px)").matches) this.shell.sidebar(false);
+  }
+
+  create() {
+    this.blank();
+  }
+
+  #follow() {
+    const notebook = document.body.dataset.view === "notebook";
+    this.stream.follow(notebook ? "/notebook/events" : this.chat ? `/chats/${encodeURIComponent(this.chat)}/events` : "/events");
+  }
+
+  #lost() {
+    if (document.body.dataset.view !== "chat") return;
+    history.replaceState(null, "", location.pathname);
+    this.#fromAddress();
+  }
+
+  async send(text) {
+    if (!this.chat) {
+      const head = await attempt(() => post("/chats", {}));
+      if (head === false) return false;
+      localStorage.removeItem("paddock.draft.");
+      this.open(head.id);
+    }
+    const sent = await this.act("send", { text });
+    this.sidebar.refresh();
+    return sent;
+  }
+
+  act(verb, body = {}) {
+    return attempt(() => post(`/chats/${encodeURIComponent(this.chat)}/${verb}`, body));
+  }
+
+  #actions() {
+    const source = async (card) => (await get(`/chats/${encodeURIComponent(this.chat)}/messages/${encodeURIComponent(card.id)}`)).text;
+    return {
+      copy: (card) => attempt(() => copyText(source(card))),
+      edit: (card) => attempt(async () => this.transcript.editor(card, await source(card), (text, resend) => this.#edit(card, text, resend))),
+      remove: (card) => this.act("delete", { message: card.id }),
+      regenerate: (card) => this.act("regenerate", { message: card.id }),
+      resume: () => this.act("continue"),
+      switchTo: (card, version) => this.act("switch", { message: card.id, version }),
+      retry: (card, how) => this.act(how, { message: card.id }),
+      branch: async (card) => {
+        const answer = await this.act("branch", { message: card.id });
+        if (answer === false) return;
+        await this.sidebar.refresh();
+        this.open(answer.result.id);
+        toast("This is a new chat, branched from there.");
+      },
+    };
+  }
+
+  async #edit(card, text, resend) {
+    const answer = await this.act("edit", { message: card.id, text });
+    if (answer !== false && resend) await this.act("regenerate", { message: answer.result });
+  }
+
+  #messages(change) {
+    this.transcript.messages(change);
+    const writing = Boolean(change.living);
+    this.composer.writes(writing);
+    document.body.classList.toggle("writing", writing);
+    if (change.title !== this.title) {
+      this.title = change.title;
+      $("#chat-heading").textContent = change.title;
+      document.title = `${change.title} · Paddock`;
+      if (!this.sidebar.retitle(this.chat, change.title)) this.sidebar.refresh();
+    }
+    this.#welcome();
+  }
+
+  #state(state) {
+    this.state = state;
+    this.shell.state(state);
+    this.#welcome();
+  }
+
+  /** What an empty chat says: how to get a model, or what to ask. */
+  #welcome() {
+    const blank = this.transcript.blank;
+    const empty = !this.transcript.cards.length;
+    $("#chat").classList.toggle("empty", empty);
+    if (!empty || !this.state) return blank.replaceChildren();
+    const key = `${this.state.phase} ${this.state.model}`;
+    if (blank.dataset.key === key && blank.childElementCount) return;
+    blank.dataset.key = key;
+    blank.replaceChildren(...this.#invitation());
+  }
+
+  #invitation() {
+    const { phase, model, error } = this.state;
+    const openModels = h("button", { type: "button", class: "button", onclick: () => this.shell.openTab("model") }, "Open models");
+    const picture = h("img", { src: "/paddock/static/icon.svg", alt: "", width: "44", height: "44" });
+    if (phase === "ready")
+      return [picture, h("h2", {}, "What would you like to know?"),
+        h("div", { class: "chips" }, this.offer.questions.map((question) => h("button", { type: "button", class: "chip", onclick: () => this.send(question) }, question)))];
+    if (phase !== "empty" && phase !== "failed") return [picture, h("h2", {}, `Getting ${model} ready`), h("p", {}, "You can write already; sending works as soon as it is loaded.")];
+    const { demo, models } = this.offer;
+    const loadDemo = demo && h("button", { type: "button", class: "button primary", onclick: () => attempt(() => post("/model/load", { model: demo })) }, "Load the demo model");
+    const words = error ? error.error : models.length ? "A model answers here once one is loaded. The demo is tiny and starts in a second." : "Copy a model folder or a .gguf file into models/, then open the Model tab and press Refresh.";
+    return [picture, h("h2", {}, phase === "failed" ? "The model did not load" : "No model is loaded"), h("p", {}, words), h("div", { class: "row" }, loadDemo || null, openModels)];
+  }
+
+  #click(event) {
+    const button = event.target.closest?.(".copy-code");
+    if (button) copyText(button.closest(".code").querySelector("pre").textContent);
+    const tab = event.target.closest?.("[data-open-tab]");
+    if (tab) this.shell.openTab(tab.dataset.openTab);
+  }
+}
+
+new Page().start();

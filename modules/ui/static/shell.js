@@ -1,0 +1,100 @@
+// The frame: views, sidebar, drawer, theme, and the model's pill.
+
+import { $, attempt, h, post, toast } from "./dom.js";
+
+const WIDE = "(min-width: 900px)";
+
+export class Shell {
+  constructor({ onView }) {
+    this.onView = onView;
+    const body = document.body;
+    for (const button of document.querySelectorAll(".views [data-view]")) button.addEventListener("click", () => this.view(button.dataset.view));
+    $("#open-sidebar").addEventListener("click", () => this.sidebar());
+    $("#close-sidebar").addEventListener("click", () => this.sidebar(false));
+    $("#open-drawer").addEventListener("click", () => this.drawer());
+    $("#close-drawer").addEventListener("click", () => this.drawer(false));
+    $("#model-pill").addEventListener("click", () => this.openTab("model"));
+    addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || event.defaultPrevented || body.classList.contains("writing")) return;
+      if (event.target.closest?.(".edit-form, .chat-title, [role=listbox], input[role=listbox]")) return;
+      this.drawer(false);
+      if (!matchMedia(WIDE).matches) this.sidebar(false);
+    });
+    this.scrim = h("div", { class: "scrim", onclick: () => (this.drawer(false), this.sidebar(false)) });
+    body.append(this.scrim);
+    this.sidebar(matchMedia(WIDE).matches && localStorage.getItem("paddock.sidebar") !== "closed");
+    this.dark = matchMedia("(prefers-color-scheme: dark)");
+    this.dark.addEventListener("change", () => this.theme());
+    this.theme(localStorage.getItem("paddock.theme") || "system");
+    // Gradio sets its own idea of dark when it starts; ours wins.
+    new MutationObserver(() => this.theme()).observe(body, { attributeFilter: ["class"] });
+  }
+
+  view(name) {
+    document.body.dataset.view = name;
+    for (const button of document.querySelectorAll(".views [data-view]")) button.setAttribute("aria-pressed", String(button.dataset.view === name));
+    this.onView(name);
+  }
+
+  sidebar(open = !document.body.classList.contains("sidebar-open")) {
+    document.body.classList.toggle("sidebar-open", open);
+    if (matchMedia(WIDE).matches) localStorage.setItem("paddock.sidebar", open ? "open" : "closed");
+    $("#sidebar").inert = !open;
+  }
+
+  drawer(open = !document.body.classList.contains("drawer-open")) {
+    const was = document.body.classList.contains("drawer-open");
+    document.body.classList.toggle("drawer-open", open);
+    $("#drawer").inert = !open;
+    $("#open-drawer").setAttribute("aria-expanded", String(open));
+    if (open && !was) $("#refresh-all")?.click();
+    if (open && !was && !matchMedia(WIDE).matches) this.sidebar(false);
+    if (!open && was) $("#open-drawer").focus();
+  }
+
+  openTab(name) {
+    this.drawer(true);
+    const tab = [...document.querySelectorAll("#drawer-tabs [role=tab]")].find((one) => one.textContent.trim().toLowerCase() === name);
+    tab?.click();
+  }
+
+  theme(choice = this.choice) {
+    this.choice = choice;
+    localStorage.setItem("paddock.theme", choice);
+    const dark = choice === "dark" || (choice === "system" && this.dark.matches);
+    if (document.body.classList.contains("dark") !== dark) document.body.classList.toggle("dark", dark);
+  }
+
+  /** The model's state, from the host; see status.py. */
+  state(state) {
+    const before = this.model;
+    this.model = state;
+    if (state.theme !== this.choice) this.theme(state.theme);
+    const busy = ["installing", "starting", "loading"].includes(state.phase);
+    const pill = $("#model-pill");
+    pill.dataset.phase = state.phase;
+    const percent = state.fraction === null ? "" : ` ${Math.round(state.fraction * 100)} %`;
+    const words = { ready: `${state.model} · ${state.title}`, empty: "No model loaded", failed: state.model ? `${state.model} failed` : "No model loaded" };
+    $(".pill-text", pill).textContent = busy ? `${state.text || "Loading"}${percent}` : words[state.phase];
+    pill.title = state.phase === "ready" ? `${state.model}, ${state.title}, context of ${state.context.toLocaleString()} tokens. Open the Model tab` : "Open the Model tab";
+    const bar = $("#load-bar");
+    bar.hidden = !busy;
+    bar.classList.toggle("unknown", state.fraction === null);
+    bar.firstElementChild.style.width = state.fraction === null ? "" : `${state.fraction * 100}%`;
+    if (state.fraction === null) bar.removeAttribute("aria-valuenow");
+    else bar.setAttribute("aria-valuenow", Math.round(state.fraction * 100));
+    const turned = before && (before.phase !== state.phase || before.model !== state.model || before.loader !== state.loader);
+    if (turned && !busy && document.body.classList.contains("drawer-open")) $("#refresh-all")?.click();
+    if (turned && state.phase === "failed" && state.error) this.#failed(state.error);
+  }
+
+  #failed(error) {
+    const action = error.lower.length ? { label: "Lower and retry", run: () => attempt(() => post("/model/lower")) } : null;
+    toast(error.error, { error: true, detail: error.detail, action });
+  }
+
+  speed(rate) {
+    const text = $("#model-pill .pill-text");
+    if (rate && this.model?.phase === "ready") text.textContent = `${this.model.model} · ${this.model.title} · ${rate.toFixed(1)} tokens/s`;
+  }
+}

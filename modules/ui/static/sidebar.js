@@ -1,0 +1,90 @@
+// The list of past chats: grouped by day, searched, renamed, deleted with a way back.
+
+import { $, attempt, get, h, iconButton, post, toast } from "./dom.js";
+
+const DAY = 86400;
+
+function group(seconds) {
+  const midnight = new Date().setHours(0, 0, 0, 0) / 1000;
+  if (seconds >= midnight) return "Today";
+  if (seconds >= midnight - DAY) return "Yesterday";
+  if (seconds >= midnight - 7 * DAY) return "This week";
+  return new Date(seconds * 1000).toLocaleDateString(undefined, { month: "long", year: "numeric" });
+}
+
+export class Sidebar {
+  /** `open(id)` shows a chat; `opened()` is the one that is shown; `create()` begins one. */
+  constructor({ open, opened, create }) {
+    Object.assign(this, { open, opened, create, chats: [] });
+    this.list = $("#chat-list");
+    this.search = $("#chat-search");
+    $("#new-chat").addEventListener("click", () => create());
+    this.search.addEventListener("input", () => (clearTimeout(this.timer), (this.timer = setTimeout(() => this.refresh(), 180))));
+  }
+
+  async refresh() {
+    const search = this.search.value.trim();
+    const chats = await get(`/chats?search=${encodeURIComponent(search)}`).catch(() => null);
+    if (!chats || search !== this.search.value.trim()) return this.chats;
+    this.chats = chats;
+    this.draw();
+    return chats;
+  }
+
+  draw() {
+    const rows = [];
+    let heading = "";
+    for (const chat of this.chats) {
+      const name = group(chat.updated);
+      if (name !== heading) rows.push(h("h3", {}, (heading = name)));
+      rows.push(this.#row(chat));
+    }
+    if (!rows.length) rows.push(h("p", { class: "quiet" }, this.search.value ? "No chat holds these words." : "Your chats will be listed here."));
+    this.list.replaceChildren(...rows);
+  }
+
+  retitle(id, title) {
+    const chat = this.chats.find((one) => one.id === id);
+    if (!chat || chat.title === title) return Boolean(chat);
+    chat.title = title;
+    this.draw();
+    return true;
+  }
+
+  #row(chat) {
+    const current = chat.id === this.opened();
+    return h("div", { class: current ? "chat-row current" : "chat-row", "data-chat": chat.id },
+      h("button", { type: "button", class: "chat-open", "aria-current": current ? "true" : false, title: chat.title, onclick: () => this.open(chat.id), ondblclick: () => this.rename(chat) }, chat.title),
+      iconButton("edit", `Rename ${chat.title}`, () => this.rename(chat)),
+      iconButton("trash", `Delete ${chat.title}`, () => this.remove(chat)));
+  }
+
+  rename(chat) {
+    const row = $(`[data-chat="${CSS.escape(chat.id)}"]`, this.list);
+    const field = h("input", { class: "chat-title", "aria-label": "The chat's title", maxlength: "200" });
+    field.value = chat.title;
+    let over = false;
+    const end = async (keep) => {
+      if (over) return;
+      over = true;
+      const title = field.value.trim();
+      if (keep && title && title !== chat.title && (await attempt(() => post(`/chats/${chat.id}/rename`, { title }))) !== false) chat.title = title;
+      this.draw();
+    };
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") end(true);
+      if (event.key === "Escape") end(false);
+    });
+    field.addEventListener("blur", () => end(true));
+    row.replaceChildren(field);
+    field.select();
+  }
+
+  async remove(chat) {
+    if ((await attempt(() => post(`/chats/${chat.id}/trash`))) === false) return;
+    const rest = await this.refresh();
+    if (chat.id === this.opened()) rest.length ? this.open(rest[0].id) : this.create();
+    const run = () => attempt(async () => (await post(`/chats/${chat.id}/restore`), await this.refresh(), this.open(chat.id)));
+    toast(`Deleted “${chat.title}”.`, { action: { label: "Undo", run } });
+  }
+}

@@ -1,0 +1,152 @@
+// The chat as it is seen: settled messages are drawn once, the living one grows at its tail.
+
+import { $, h, icon, iconButton } from "./dom.js";
+
+const NEAR = 90;
+
+export class Transcript {
+  /** `actions`: copy, edit, remove, regenerate, resume, branch, switchTo, retry; each takes the message's card. */
+  constructor(root, actions) {
+    this.root = root;
+    this.actions = actions;
+    this.list = h("div", { class: "transcript", role: "log", "aria-live": "off", "aria-label": "Messages" });
+    this.blank = h("div", { class: "blank" });
+    this.jump = h("button", { type: "button", class: "jump", hidden: true, "aria-label": "Go to the newest text", onclick: () => this.toEnd() }, icon("up"));
+    root.replaceChildren(this.blank, this.list, this.jump);
+    this.cards = [];
+    this.sticky = true;
+    root.addEventListener("scroll", () => this.#look(), { passive: true });
+    new ResizeObserver(() => this.sticky && this.toEnd()).observe(this.list);
+  }
+
+  #look() {
+    this.sticky = this.root.scrollHeight - this.root.scrollTop - this.root.clientHeight < NEAR;
+    this.jump.hidden = this.sticky;
+  }
+
+  toEnd() {
+    this.root.scrollTop = this.root.scrollHeight;
+    this.sticky = true;
+    this.jump.hidden = true;
+  }
+
+  clear() {
+    this.cards = [];
+    this.list.replaceChildren();
+    this.livingId = null;
+  }
+
+  get last() {
+    return this.cards[this.cards.length - 1];
+  }
+
+  element(id) {
+    return this.list.querySelector(`[data-id="${CSS.escape(id)}"]`);
+  }
+
+  /** How the list changed; see chat_feed.py. */
+  messages({ keep, set, add, living }) {
+    const before = this.last?.id;
+    for (const card of this.cards.splice(keep)) this.element(card.id)?.remove();
+    for (const card of set) {
+      this.cards[this.cards.findIndex((old) => old.id === card.id)] = card;
+      this.element(card.id)?.replaceWith(this.#draw(card, living));
+    }
+    this.cards.push(...add);
+    this.list.append(...add.map((card) => this.#draw(card, living)));
+    this.livingId = living;
+    this.tail = living ? $(".tail", this.element(living)) : null;
+    this.tailHtml = "";
+    this.began = 0;
+    this.list.classList.toggle("writing", Boolean(living));
+    for (const old of this.list.querySelectorAll(".message.newest")) old.classList.remove("newest");
+    this.list.lastElementChild?.classList.add("newest");
+    if (this.sticky || (this.last?.id !== before && add.some((card) => card.role === "user"))) this.toEnd();
+  }
+
+  /** The living reply grew. Returns its tokens per second so far, or 0. */
+  living({ add, cut, tail, tokens }) {
+    if (!this.tail) return 0;
+    if (add) this.tail.insertAdjacentHTML("beforebegin", add);
+    this.tailHtml = this.tailHtml.slice(0, cut) + tail;
+    this.tail.innerHTML = this.tailHtml;
+    const now = performance.now();
+    if (!this.began) [this.began, this.first] = [now, tokens];
+    const elapsed = (now - this.began) / 1000;
+    const rate = elapsed > 0.4 ? (tokens - this.first) / elapsed : 0;
+    const figures = $(".figures", this.element(this.livingId));
+    figures.textContent = rate ? `${tokens} tokens · ${rate.toFixed(1)} tokens/s` : "";
+    if (this.sticky) this.toEnd();
+    return rate;
+  }
+
+  #draw(card, livingId) {
+    const living = card.id === livingId;
+    const mine = card.role === "user";
+    const body = h("div", { class: "message-body" });
+    // The host rendered this with raw HTML switched off and every address checked.
+    if (card.html) body.innerHTML = card.html;
+    if (living) body.append(h("div", { class: "tail" }, h("span", { class: "waiting", "aria-label": "The model is reading" })));
+    const article = h("article", { class: `message ${card.role}${living ? " living" : ""}`, "data-id": card.id, "aria-label": mine ? "You" : "Reply" }, body);
+    for (const note of card.notes || []) article.append(h("p", { class: "message-note" }, note));
+    if (card.error) article.append(this.#trouble(card));
+    article.append(h("div", { class: "message-foot" }, h("span", { class: "figures", title: card.origin || false }, card.figures || ""), living ? null : this.#tools(card, mine)));
+    return article;
+  }
+
+  #tools(card, mine) {
+    const act = this.actions;
+    const tools = h("div", { class: "tools" });
+    if (card.versions > 1)
+      tools.append(
+        h("span", { class: "versions" },
+          iconButton("left", "Previous version", () => act.switchTo(card, card.version - 1), { disabled: card.version <= 1 }),
+          h("span", { "aria-label": `Version ${card.version} of ${card.versions}` }, `${card.version} / ${card.versions}`),
+          iconButton("right", "Next version", () => act.switchTo(card, card.version + 1), { disabled: card.version >= card.versions })));
+    tools.append(iconButton("copy", "Copy", () => act.copy(card)), iconButton("edit", "Edit", () => act.edit(card)));
+    if (!mine) {
+      tools.append(iconButton("again", "Regenerate", () => act.regenerate(card)));
+      tools.append(iconButton("forward", "Continue this reply", () => act.resume(card), { class: "icon-button only-newest" }));
+    }
+    tools.append(iconButton("branch", "Branch from here", () => act.branch(card)), iconButton("trash", "Delete from here on", () => act.remove(card)));
+    return tools;
+  }
+
+  #trouble(card) {
+    const { error, detail, lower, code } = card.error;
+    const box = h("div", { class: "trouble", role: "alert" }, h("p", {}, error));
+    const row = h("div", { class: "row" });
+    if (lower.length || code === "memory") row.append(h("button", { type: "button", class: "button primary", onclick: () => this.actions.retry(card, "lower") }, "Lower and retry"));
+    row.append(h("button", { type: "button", class: "button", onclick: () => this.actions.retry(card, "reload") }, "Try again"));
+    box.append(row);
+    if (detail) box.append(h("details", {}, h("summary", {}, "Details"), h("pre", {}, detail)));
+    return box;
+  }
+
+  /** Swap a message's body for a text field; `save(text, resend)` is called at the end. */
+  editor(card, text, save) {
+    const article = this.element(card.id);
+    if (!article || article.classList.contains("editing")) return;
+    const body = $(".message-body", article);
+    const area = h("textarea", { class: "edit-area", "aria-label": "Edit this message" });
+    area.value = text;
+    const fit = () => ((area.style.height = "auto"), (area.style.height = `${area.scrollHeight + 2}px`));
+    const end = () => (article.classList.remove("editing"), form.remove());
+    const done = (resend) => (end(), save(area.value, resend));
+    const mine = card.role === "user";
+    const form = h("form", { class: "edit-form", onsubmit: (event) => (event.preventDefault(), done(mine)) }, area,
+      h("div", { class: "row" },
+        h("button", { type: "submit", class: "button primary" }, mine ? "Save and send" : "Save"),
+        mine ? h("button", { type: "button", class: "button", onclick: () => done(false) }, "Save only") : null,
+        h("button", { type: "button", class: "button", onclick: end }, "Cancel")));
+    area.addEventListener("input", fit);
+    area.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") (event.stopPropagation(), end());
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) done(mine);
+    });
+    article.classList.add("editing");
+    body.after(form);
+    fit();
+    area.focus();
+  }
+}

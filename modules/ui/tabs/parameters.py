@@ -1,0 +1,4 @@
+from __future__ import annotations
+import gradio as gr
+def draw(app, page):
+    gr.Markdown("soon")

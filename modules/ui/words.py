@@ -1,0 +1,65 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def size(count: float) -> str:
+    """1536 -> "1.5 KB": decimal places only where they tell something."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if unit in ("B", "KB", "MB") or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def count(number: float) -> str:
+    """8030261248 -> "8.0 B", 5200000 -> "5.2 M": parameters of a model."""
+    for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if number >= limit:
+            return f"{number / limit:.1f} {unit}"
+    return f"{number:.0f}"
+
+
+def seconds(duration: float) -> str:
+    """0.412 -> "0.41 s", 75 -> "1 min 15 s"."""
+    if duration < 60:
+        return f"{duration:.2f} s" if duration < 10 else f"{duration:.0f} s"
+    return f"{int(duration // 60)} min {int(duration % 60)} s"
+
+
+def rate(tokens: int, duration: float) -> str:
+    """Tokens a second, or "" where the time is too short to say."""
+    return f"{tokens / duration:.1f} tokens/s" if duration > 0 and tokens > 1 else ""
+
+
+_ENDINGS = {
+    "length": "longest reply reached",
+    "context": "context is full",
+    "cancelled": "stopped",
+}
+
+
+def figures(meta: Mapping[str, Any]) -> str:
+    """The line under a reply: speed, length, time to the first token, use of the context, and what was cut."""
+    tokens = int(meta.get("generated_tokens") or 0)
+    prompt, context = int(meta.get("prompt_tokens") or 0), int(meta.get("context") or 0)
+    parts = [rate(tokens, float(meta.get("decode_seconds") or 0)), f"{tokens} tokens" if tokens else ""]
+    if meta.get("prefill_seconds"):
+        parts.append(f"first after {seconds(float(meta['prefill_seconds']))}")
+    if context and prompt:
+        parts.append(f"context {prompt + tokens:,} of {context:,}")
+    if meta.get("cut_tokens"):
+        parts.append(f"{int(meta['cut_tokens']):,} oldest tokens left out")
+    parts.append(_ENDINGS.get(str(meta.get("reason", "")), ""))
+    return " · ".join(part for part in parts if part)
+
+
+def origin(meta: Mapping[str, Any]) -> str:
+    """Which model and loader wrote a reply, and how much of the prompt was still known; for the tooltip."""
+    parts = [str(meta.get("model") or ""), str(meta.get("loader") or "")]
+    if meta.get("cached_tokens"):
+        parts.append(f"{int(meta['cached_tokens']):,} of {int(meta.get('prompt_tokens') or 0):,} prompt tokens were cached")
+    return " · ".join(part for part in parts if part)

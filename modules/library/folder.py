@@ -56,6 +56,11 @@ class Folder:
         ]
 
     @property
+    def other_pickles(self) -> list[str]:
+        """Pickles that hold no weights of the model: what a training left, and adapters."""
+        return [name for name in self.ending(*PICKLES) if name not in self.pickled_weights]
+
+    @property
     def unfinished(self) -> list[str]:
         """What a running or broken copy or download left."""
         return self.ending(*UNFINISHED)

@@ -1,0 +1,106 @@
+"""Safetensors headers and indexes: what is read, and that nothing a file claims is believed."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modules.library.safetensors import read_header, shard_names
+from modules.library.sizes import CutShort
+from modules.protocol.errors import ModelError
+from tests.library.writers import safetensors_bytes, write_json
+
+
+def _file(folder: Path, raw: bytes) -> Path:
+    path = folder / "m.safetensors"
+    path.write_bytes(raw)
+    return path
+
+
+def _with_header(header: Any, data: int = 0) -> bytes:
+    raw = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(raw)) + raw + bytes(data)
+
+
+def test_names_shapes_types_and_sizes_are_read(tmp_path: Path) -> None:
+    header = read_header(
+        _file(tmp_path, safetensors_bytes({"a": ("BF16", (4, 8)), "b": ("F32", ()), "c": ("I8", (0, 3))}))
+    )
+    assert {name: (info.kind, info.shape, info.elements, info.size) for name, info in header.items()} == {
+        "a": ("BF16", (4, 8), 32, 64),
+        "b": ("F32", (), 1, 4),
+        "c": ("I8", (0, 3), 0, 0),
+    }
+
+
+def test_a_file_that_lacks_its_last_byte_is_cut_short_and_says_both_sizes(tmp_path: Path) -> None:
+    raw = safetensors_bytes({"a": ("F16", (4, 8))})
+    with pytest.raises(CutShort, match=f"should have {len(raw)} bytes and has {len(raw) - 1}. Download it again."):
+        read_header(_file(tmp_path, raw[:-1]))
+
+
+@pytest.mark.parametrize("kept", [0, 7, 8, 40])
+def test_a_file_that_ends_inside_its_header_is_cut_short(tmp_path: Path, kept: int) -> None:
+    with pytest.raises(CutShort, match="ends inside its header"):
+        read_header(_file(tmp_path, safetensors_bytes({"a": ("F16", (4, 8))})[:kept]))
+
+
+def _entry(**changes: Any) -> dict[str, Any]:
+    return {"t": {"dtype": "F16", "shape": [4], "data_offsets": [0, 8], **changes}}
+
+
+HOSTILE: dict[str, tuple[bytes, str]] = {
+    "a header of 2**63 bytes": (struct.pack("<Q", 2**63) + bytes(100), "header of 9223372036854775808 bytes"),
+    "no JSON": (_with_header(b"<html>"), "not valid JSON"),
+    "no UTF-8": (_with_header(b"\xff\xfe{}"), "not valid JSON"),
+    "a list": (_with_header([1]), "no JSON object"),
+    "deep nesting": (_with_header(b'{"a":' * 200_000), "not valid JSON"),
+    "an entry that is no object": (_with_header({"t": 3}), "'t' is no object"),
+    "no type": (_with_header(_entry(dtype=None), 8), "lacks a type"),
+    "no shape": (_with_header(_entry(shape="4"), 8), "lacks a type, a shape"),
+    "a negative shape": (_with_header(_entry(shape=[-4]), 8), "lacks a type, a shape"),
+    "a true shape": (_with_header(_entry(shape=[True]), 8), "lacks a type, a shape"),
+    "three offsets": (_with_header(_entry(data_offsets=[0, 8, 9]), 8), "lacks a type, a shape or offsets"),
+    "an offset of 10**400": (_with_header(_entry(data_offsets=[0, 10**400]), 8), "does not have the size"),
+    "offsets backwards": (_with_header(_entry(data_offsets=[8, 0]), 8), "cannot be"),
+    "2**120 weights": (_with_header(_entry(shape=[2**60, 2**60]), 8), "cannot be"),
+    "a size that is not the shape's": (_with_header(_entry(shape=[5]), 8), "does not have the size of its shape"),
+    "a gap at the beginning": (_with_header(_entry(data_offsets=[8, 16]), 16), "does not begin where"),
+    "an overlap": (_with_header({**_entry(), "u": _entry(data_offsets=[4, 12])["t"]}, 12), "does not begin where"),
+    "bytes behind the end": (_with_header(_entry(), 9), "1 bytes more"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_header_is_refused_with_the_reason(tmp_path: Path, case: str) -> None:
+    raw, reason = HOSTILE[case]
+    with pytest.raises(ModelError, match=reason) as caught:
+        read_header(_file(tmp_path, raw))
+    assert "m.safetensors" in caught.value.message
+
+
+def test_an_unknown_type_is_no_error(tmp_path: Path) -> None:
+    assert read_header(_file(tmp_path, _with_header(_entry(dtype="F5_NEW"), 8)))["t"].kind == "F5_NEW"
+
+
+def test_an_index_names_its_files_once_each(tmp_path: Path) -> None:
+    write_json(tmp_path / "i.json", {"weight_map": {"a": "2.safetensors", "b": "1.safetensors", "c": "2.safetensors"}})
+    assert shard_names(tmp_path / "i.json") == ["1.safetensors", "2.safetensors"]
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/b", "..", "C:\\x", "a\0b", "", 3, None, ["a"]])
+def test_an_index_that_names_files_elsewhere_is_refused(tmp_path: Path, name: Any) -> None:
+    write_json(tmp_path / "i.json", {"weight_map": {"a": "1.safetensors", "b": name}})
+    with pytest.raises(ModelError, match="outside the folder"):
+        shard_names(tmp_path / "i.json")
+
+
+@pytest.mark.parametrize("value", [{}, {"weight_map": {}}, {"weight_map": 3}, [], "x"])
+def test_an_index_without_weights_is_refused(tmp_path: Path, value: Any) -> None:
+    write_json(tmp_path / "i.json", value)
+    with pytest.raises(ModelError, match=r"i\.json"):
+        shard_names(tmp_path / "i.json")

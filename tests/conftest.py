@@ -12,6 +12,8 @@ from modules.config import Config
 from tests.support.models import write_model_folder
 
 ROOT = Path(__file__).resolve().parent.parent
+# A `!long` reply of a million words at a thousand a second: only a stop ends it.
+ROOMY = {"context": 1_000_000, "delay": 0.001}
 
 
 @pytest.fixture
@@ -37,6 +39,6 @@ def app(config: Config) -> Iterator[App]:
 
 @pytest.fixture
 def echo(app: App) -> App:
-    """The same with the echo loader running."""
-    app.models.load("tiny", "echo", {})
+    """The same with the echo loader running, and room for replies that do not end by themselves."""
+    app.models.load("tiny", "echo", ROOMY)
     return app

@@ -27,7 +27,15 @@ ALLOWED = {
     "modules.terminal": set(),
 }
 # These compose the rest: page, API, command line, App.
-COMPOSERS = ("modules.app", "modules.model_loading", "modules.api", "modules.ui", "modules.cli", "modules.commands", "modules.serving")
+COMPOSERS = (
+    "modules.app",
+    "modules.model_loading",
+    "modules.api",
+    "modules.ui",
+    "modules.cli",
+    "modules.commands",
+    "modules.serving",
+)
 STANDARD_ONLY = ("modules.protocol", "modules.bootstrap", "modules.runtime.pip_config")
 
 

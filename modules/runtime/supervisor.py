@@ -111,14 +111,18 @@ class Supervisor:
         assert self.state.info is not None
         return self.state.info
 
+    def worker_pid(self) -> int | None:
+        """The worker's process number, if there is one."""
+        with self._lock:
+            return self._client.process.pid if self._client else None
+
     def memory_bytes(self) -> int:
         """Resident memory of the worker now, in bytes; 0 when there is none."""
-        with self._lock:
-            client = self._client
-        if client is None:
+        pid = self.worker_pid()
+        if pid is None:
             return 0
         try:
-            return self._memory_of(client.process.pid)
+            return self._memory_of(pid)
         except (OSError, LookupError):
             return 0
 

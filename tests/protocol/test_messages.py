@@ -63,7 +63,9 @@ def test_the_host_handles_every_event() -> None:
         assert f"isinstance(event, {kind.__name__})" in source, kind.__name__
 
 
-@pytest.mark.parametrize("line", ["", "nonsense", "[]", '{"type": "Nothing"}', '{"type": "Chunk"}', '{"type":"Chunk","x":1}'])
+@pytest.mark.parametrize(
+    "line", ["", "nonsense", "[]", '{"type": "Nothing"}', '{"type": "Chunk"}', '{"type":"Chunk","x":1}']
+)
 def test_what_is_no_message_is_an_error_with_the_line(line: str) -> None:
     with pytest.raises(ProtocolError):
         codec.decode_event(line)

@@ -42,7 +42,7 @@ class Replies:
         self._lock = threading.Lock()
         self._claims: dict[str, Reply] = {}
         self._unsaved: dict[str, Reply] = {}
-        self._saver = Saver(self._save, flush_seconds)
+        self._saver = Saver(self._save, flush_seconds, retry=5 * flush_seconds)
 
     @contextlib.contextmanager
     def claim(self, chat_id: str) -> Iterator[Reply]:

@@ -94,7 +94,7 @@ class Saver:
     failed is tried again every `retry` seconds until `close`.
     """
 
-    def __init__(self, save: Callable[[Reply, bool], bool], every: float = 1.0, retry: float = 5.0) -> None:
+    def __init__(self, save: Callable[[Reply, bool], bool], every: float, retry: float) -> None:
         self._save = save
         self._every = every
         self._retry = retry

@@ -1,0 +1,170 @@
+"""The chats' file when the process is killed, the disk is full, or the file is damaged."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modules.chat.database import MIGRATIONS, StorageError
+from modules.chat.store import ChatStore
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Writes a reply as the saver does, and says after each write how long the stored text is.
+WRITER = """
+import sys
+from pathlib import Path
+from modules.chat.store import ChatStore
+store = ChatStore(Path(sys.argv[1]))
+chat = store.create_chat().id
+asked = store.add(chat, None, "user", "question")
+reply = store.add(chat, asked, "assistant", "", {"model": "m"}, living=True)
+print(chat, flush=True)
+text = ""
+while True:
+    text += "word " * 50
+    store.write(reply, text, {"model": "m"}, living=True)
+    print(len(text), flush=True)
+"""
+
+
+def fill_disk(store: ChatStore) -> None:
+    """As if the disk had no room for one more page."""
+    connection = store.database.connection
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+
+
+@pytest.mark.parametrize("writes", [1, 7, 40])
+def test_a_kill_in_mid_write_loses_at_most_the_last_flush(tmp_path: Path, writes: int) -> None:
+    path = tmp_path / "chats.sqlite3"
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as host:
+        assert host.stdout is not None
+        chat = host.stdout.readline().strip()
+        stored = [int(host.stdout.readline()) for _ in range(writes)][-1]
+        host.send_signal(signal.SIGKILL)
+        stored = max([stored, *(int(line) for line in host.stdout if line.strip())])
+    store = ChatStore(path)
+    assert store.cut_off == 1 and store.notice == ""
+    asked, reply = store.path(chat)
+    assert asked.text == "question"
+    assert len(reply.text) in (stored, stored + 250), "the write under way may or may not have happened"
+    assert reply.meta == {"model": "m", "cut_off": True}
+    store.close()
+    again = ChatStore(path)
+    assert again.cut_off == 0
+    again.close()
+
+
+def test_a_full_disk_is_a_sentence_and_what_was_there_stays(tmp_path: Path) -> None:
+    store = ChatStore(tmp_path / "chats.sqlite3")
+    chat = store.create_chat("Kept").id
+    asked = store.add(chat, None, "user", "question")
+    fill_disk(store)
+    with pytest.raises(StorageError, match="full.*Free some space"):
+        store.add(chat, asked, "assistant", "long " * 5000)
+    with pytest.raises(StorageError, match="full"):
+        store.write(asked, "long " * 5000, {}, living=False)
+    assert [message.text for message in store.path(chat)] == ["question"]
+    store.database.connection.execute("PRAGMA max_page_count = 1000000")
+    store.add(chat, asked, "assistant", "long " * 5000)
+    assert len(store.path(chat)) == 2
+    store.close()
+
+
+def test_a_file_that_is_no_database_is_kept_aside_with_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "chats.sqlite3"
+    path.write_bytes(b"this was a chat once " * 500)
+    store = ChatStore(path)
+    (aside,) = tmp_path.glob("chats-damaged-*.sqlite3")
+    assert aside.name in store.notice and "damaged" in store.notice
+    assert aside.read_bytes() == b"this was a chat once " * 500
+    store.create_chat("New")
+    assert [head.title for head in store.heads()] == ["New"]
+    store.close()
+
+
+def test_a_database_with_broken_pages_is_kept_aside(tmp_path: Path) -> None:
+    path = tmp_path / "chats.sqlite3"
+    store = ChatStore(path)
+    chat = store.create_chat().id
+    for number in range(200):
+        store.add(chat, None, "user", f"{number} " * 100)
+    store.close()
+    content = bytearray(path.read_bytes())
+    content[4096 : 3 * 4096] = b"\xa5" * (2 * 4096)
+    path.write_bytes(content)
+    store = ChatStore(path)
+    (aside,) = tmp_path.glob("chats-damaged-*.sqlite3")
+    assert aside.read_bytes() == bytes(content) and store.notice
+    assert store.heads() == []
+    store.close()
+
+
+def test_a_newer_layout_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "chats.sqlite3"
+    ChatStore(path).close()
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    connection.close()
+    with pytest.raises(StorageError, match="newer Paddock"):
+        ChatStore(path)
+    assert [found.name for found in tmp_path.glob("*damaged*")] == []
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "chats.sqlite3"
+    store = ChatStore(path)
+    chat = store.create_chat("Old").id
+    store.close()
+    broken = (*MIGRATIONS, ("ALTER TABLE chats ADD COLUMN colour TEXT", "INSERT INTO nowhere VALUES (1)"))
+    monkeypatch.setattr("modules.chat.database.MIGRATIONS", broken)
+    with pytest.raises(StorageError, match="nowhere"):
+        ChatStore(path)
+    good = (*MIGRATIONS, ("ALTER TABLE chats ADD COLUMN colour TEXT",))
+    monkeypatch.setattr("modules.chat.database.MIGRATIONS", good)
+    store = ChatStore(path)
+    assert store.head(chat).title == "Old"
+    assert store.database.rows("SELECT colour FROM chats")[0]["colour"] is None
+    assert store.database.rows("PRAGMA user_version")[0][0] == len(good)
+    store.close()
+
+
+def test_another_program_that_holds_the_file_is_a_sentence_and_nothing_is_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modules.chat.database.BUSY_SECONDS", 0.05)
+    path = tmp_path / "chats.sqlite3"
+    store = ChatStore(path)
+    chat = store.create_chat("Kept").id
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StorageError, match="Another program"):
+        store.rename(chat, "New")
+    other.execute("ROLLBACK")
+    other.close()
+    store.rename(chat, "New")
+    assert store.head(chat).title == "New"
+    store.close()
+    assert list(tmp_path.glob("*damaged*")) == []
+
+
+def test_a_closed_store_answers_with_a_sentence(tmp_path: Path) -> None:
+    store = ChatStore(tmp_path / "chats.sqlite3")
+    store.close()
+    store.close()
+    with pytest.raises(StorageError, match="Paddock is ending"):
+        store.heads()
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match="cannot be used"):
+        ChatStore(tmp_path / "file" / "chats.sqlite3")

@@ -198,15 +198,15 @@ def _why(spec: LoaderSpec, output: str) -> str:
     lower = output.lower()
     if "no space left" in lower or "disk quota" in lower:
         return f"The disk is full, so {spec.title} could not be installed. Free some space, {again}"
-    if any(word in lower for word in ("dns", "failed to fetch", "connection", "timed out", "network", "resolving")):
-        return (
-            f"{spec.title} could not be downloaded: the package index did not answer. Check the network, or pip's "
-            f"index and proxy settings, {again}"
-        )
     if "no solution found" in lower or "no matching distribution" in lower or "has no wheels" in lower:
         return (
             f"{spec.title} has no package for this Python ({sys.version_info.major}.{sys.version_info.minor}) on this "
             f"machine. Try another Python version or another loader; the details name the package."
+        )
+    if any(word in lower for word in ("dns", "failed to fetch", "connection", "timed out", "network", "resolving")):
+        return (
+            f"{spec.title} could not be downloaded: the package index did not answer. Check the network, or pip's "
+            f"index and proxy settings, {again}"
         )
     if "failed to build" in lower or "build backend" in lower:
         return f"{spec.title} could not be compiled. Install a C++ compiler and CMake, {again}"

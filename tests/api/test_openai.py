@@ -1,0 +1,111 @@
+"""The API over real HTTP, answered by the echo loader's real process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from modules.app import App
+from tests.support.server import serving
+
+PATIENCE = 30.0
+
+
+@pytest.fixture
+def client(echo: App) -> Iterator[httpx.Client]:
+    """A client of a server with the echo loader."""
+    with serving(echo) as address, httpx.Client(base_url=address, timeout=PATIENCE) as client:
+        yield client
+
+
+def _events(response: httpx.Response) -> list[Any]:
+    lines = [line.removeprefix("data: ") for line in response.iter_lines() if line]
+    assert lines[-1] == "[DONE]"
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def test_models_are_listed_with_the_loaded_one_marked(client: httpx.Client) -> None:
+    body = client.get("/v1/models").json()
+    assert [(entry["id"], entry["loaded"]) for entry in body["data"]] == [("tiny", True)]
+
+
+def test_a_chat_completion_has_text_reason_and_usage(client: httpx.Client) -> None:
+    body = client.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "good day"}]}).json()
+    choice = body["choices"][0]
+    assert choice["message"] == {"role": "assistant", "content": "good day"}
+    assert choice["finish_reason"] == "stop"
+    assert body["usage"]["completion_tokens"] == 2
+    assert body["usage"]["total_tokens"] == body["usage"]["prompt_tokens"] + 2
+    assert body["object"] == "chat.completion"
+    assert body["model"] == "tiny"
+
+
+def test_a_stream_adds_up_to_the_whole_and_ends_with_usage(client: httpx.Client) -> None:
+    request = {"prompt": "a b c !long", "max_tokens": 50, "stream": True, "stream_options": {"include_usage": True}}
+    with client.stream("POST", "/v1/completions", json=request) as response:
+        events = _events(response)
+    text = "".join(event["choices"][0]["text"] for event in events if event["choices"])
+    assert text.startswith("a b c !long a b c")
+    assert len(text.split()) == 50
+    assert events[-1]["usage"]["completion_tokens"] == 50
+    assert [event["choices"][0]["finish_reason"] for event in events if event["choices"]][-1] == "length"
+
+
+def test_a_chat_stream_names_the_role_once(client: httpx.Client) -> None:
+    request = {"messages": [{"role": "user", "content": "x !long"}], "max_tokens": 200, "stream": True}
+    with client.stream("POST", "/v1/chat/completions", json=request) as response:
+        deltas = [event["choices"][0]["delta"] for event in _events(response)]
+    assert [delta for delta in deltas if "role" in delta] == deltas[:1]
+    assert len("".join(delta.get("content", "") for delta in deltas).split()) == 200
+
+
+def test_a_client_that_hangs_up_is_cancelled_in_the_engine(echo: App, client: httpx.Client) -> None:
+    request = {"prompt": "a !long", "max_tokens": 900_000, "stream": True}
+    for _ in range(4):
+        # More than the engine has slots: were they not freed, the last answer would never come.
+        with client.stream("POST", "/v1/completions", json=request) as response:
+            next(response.iter_lines())
+    assert client.post("/v1/completions", json={"prompt": "free again"}).json()["choices"][0]["text"] == "free again"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "words"),
+    [
+        ("/v1/completions", "{", "not JSON"),
+        ("/v1/completions", "[]", "JSON object"),
+        ("/v1/completions", {"prompt": "x", "temperature": 9}, "Temperature (temperature) cannot be 9"),
+        ("/v1/completions", {"prompt": ["a", "b"]}, "one text"),
+        ("/v1/completions", {"prompt": "x", "n": 2}, "one choice a request"),
+        ("/v1/completions", {"prompt": "!error"}, "told to fail"),
+        ("/v1/completions", {"prompt": "x", "preset": "Nonexistent"}, "Nonexistent"),
+        ("/v1/chat/completions", {"messages": []}, "at least one message"),
+        ("/v1/chat/completions", {"messages": ["x"]}, "'role' and a 'content'"),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "tools": [{}]}, "does not offer tools"),
+    ],
+)
+def test_a_bad_request_gets_a_sentence(client: httpx.Client, path: str, body: Any, words: str) -> None:
+    response = client.post(path, content=body if isinstance(body, str) else json.dumps(body))
+    assert response.status_code == 400, response.text
+    assert words in response.json()["error"]["message"]
+
+
+def test_unknown_parameters_are_named_not_dropped_in_silence(client: httpx.Client) -> None:
+    body = client.post("/v1/completions", json={"prompt": "x", "wibble": 3}).json()
+    assert body["warnings"] == ["wibble is not a parameter here and was ignored."]
+
+
+def test_without_a_model_the_answer_says_what_to_do(app: App) -> None:
+    with serving(app) as address:
+        response = httpx.post(f"{address}/v1/completions", json={"prompt": "x"})
+    assert response.status_code == 503
+    assert "No model is loaded" in response.json()["error"]["message"]
+
+
+def test_a_worker_that_dies_in_mid_stream_ends_the_stream_with_the_reason(client: httpx.Client) -> None:
+    with client.stream("POST", "/v1/completions", json={"prompt": "1 2 3 4 5 6 7 !exit", "stream": True}) as response:
+        events = _events(response)
+    assert "ended by itself" in events[-1]["error"]["message"]

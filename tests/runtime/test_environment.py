@@ -1,0 +1,152 @@
+"""Environments: built whole or not at all, verified by importing the engine, found by the hash of their pins."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import zipfile
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+import pytest
+
+from loaders.echo.spec import SPEC as ECHO
+from modules.protocol.errors import EnvironmentBroken
+from modules.protocol.model import Machine
+from modules.runtime.environment import MARKER, Environments
+from modules.runtime.pip_config import package_sources, read_pip_config
+
+MACHINE = Machine("linux", "x86_64", 2, 1 << 33, 1 << 33)
+SPEC = dataclasses.replace(
+    ECHO, name="toy", title="Toy", requirements="toy.txt", probe="import toyengine; print(toyengine.VERSION)"
+)
+
+
+def _wheel(folder: Path, version: str, code: str) -> None:
+    """A wheel of one module, made by hand, so that building needs no network."""
+    files = {
+        "toyengine.py": code,
+        f"toyengine-{version}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: toyengine\nVersion: {version}\n",
+        f"toyengine-{version}.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(
+        f"{name},sha256={urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b'=').decode()},{len(text)}\n"
+        for name, text in files.items()
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(folder / f"toyengine-{version}-py3-none-any.whl", "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+        archive.writestr(f"toyengine-{version}.dist-info/RECORD", f"{record}toyengine-{version}.dist-info/RECORD,,\n")
+
+
+@pytest.fixture
+def environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environments:
+    """Environments whose packages come from a folder, as a user's pip configuration says."""
+    _wheel(tmp_path / "wheels", "1.0", "VERSION = '1.0'\n")
+    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    configuration = tmp_path / "pip.conf"
+    configuration.write_text(f"[global]\nno-index = true\nfind-links = {tmp_path / 'wheels'}\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(configuration))
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / "requirements" / "toy.txt").write_text("toyengine==1.0\n")
+    return Environments(tmp_path / "envs", tmp_path / "requirements", MACHINE)
+
+
+def _quiet(text: str, fraction: float | None) -> None:
+    assert text
+
+
+def test_a_build_is_verified_and_found_again(environments: Environments) -> None:
+    assert not environments.status(SPEC).installed
+    told: list[float] = []
+    path = environments.build(SPEC, lambda text, fraction: told.append(fraction or 0.0))
+    status = environments.status(SPEC)
+    assert status.installed
+    assert status.engine == "1.0"
+    assert status.size_bytes > 0
+    assert environments.python(SPEC).is_relative_to(path)
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+
+
+def test_other_pins_make_another_environment_and_the_old_one_stays_until_pruned(
+    environments: Environments, tmp_path: Path
+) -> None:
+    old = environments.build(SPEC, _quiet)
+    _wheel(tmp_path / "wheels", "2.0", "VERSION = '2.0'\n")
+    (tmp_path / "requirements" / "toy.txt").write_text("toyengine==2.0\n")
+    assert not environments.status(SPEC).installed
+    new = environments.build(SPEC, _quiet)
+    assert old.exists()
+    assert [name for name, _ in environments.prune([SPEC])] == [old.name]
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_an_engine_that_does_not_import_leaves_nothing_that_counts(environments: Environments, tmp_path: Path) -> None:
+    _wheel(tmp_path / "wheels", "3.0", "raise ImportError('libwrong.so: cannot open')\n")
+    (tmp_path / "requirements" / "toy.txt").write_text("toyengine==3.0\n")
+    with pytest.raises(EnvironmentBroken, match="cannot be imported here") as caught:
+        environments.build(SPEC, _quiet)
+    assert "libwrong.so" in caught.value.detail
+    assert not environments.status(SPEC).path.exists()
+
+
+def test_a_package_that_does_not_exist_is_a_sentence(environments: Environments, tmp_path: Path) -> None:
+    (tmp_path / "requirements" / "toy.txt").write_text("toyengine==9.9\n")
+    with pytest.raises(EnvironmentBroken, match="has no package for this Python"):
+        environments.build(SPEC, _quiet)
+    assert not environments.status(SPEC).installed
+
+
+def test_no_network_is_a_sentence_with_a_next_step(
+    environments: Environments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    (tmp_path / "requirements" / "toy.txt").write_text("toyengine-elsewhere==1.0\n")
+    with pytest.raises(EnvironmentBroken, match="the package index did not answer. Check the network"):
+        environments.build(SPEC, _quiet)
+
+
+def test_a_half_made_environment_is_made_anew(environments: Environments) -> None:
+    path = environments.build(SPEC, _quiet)
+    (path / MARKER).unlink()
+    (path / "pyvenv.cfg").unlink()
+    assert not environments.status(SPEC).installed
+    environments.build(SPEC, _quiet)
+    assert environments.status(SPEC).installed
+
+
+def test_pip_configuration_becomes_uv_arguments() -> None:
+    sources = package_sources(
+        {
+            "index-url": "https://mirror.test/simple",
+            "extra-index-url": "https://a.test https://b.test",
+            "find-links": "/wheels /more",
+            "cert": "/certs.pem",
+            "trusted-host": "mirror.test",
+            "proxy": "http://proxy.test:3128",
+        }
+    )
+    text = " ".join(sources.arguments)
+    assert "--default-index https://mirror.test/simple" in text
+    assert "--index https://a.test --index https://b.test --index-strategy unsafe-best-match" in text
+    assert "--find-links /wheels --find-links /more" in text
+    assert "--allow-insecure-host mirror.test" in text
+    assert sources.environment["SSL_CERT_FILE"] == "/certs.pem"
+    assert sources.environment["HTTPS_PROXY"] == "http://proxy.test:3128"
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pip.conf").write_text("[global]\nindex-url = https://file.test\nproxy = http://file.test\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    monkeypatch.setenv("PIP_INDEX_URL", "https://environment.test")
+    config = read_pip_config()
+    assert config["index-url"] == "https://environment.test"
+    assert config["proxy"] == "http://file.test"

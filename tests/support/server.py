@@ -1,0 +1,35 @@
+"""A real server on a free port, on a thread, for tests of what comes over HTTP."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from modules.api.server import bind, build_server
+from modules.app import App
+
+
+@contextmanager
+def serving(app: App) -> Iterator[str]:
+    """The address of the App's server, while the block runs."""
+    listener = bind("127.0.0.1", 0)
+    up = threading.Event()
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[object] | None = None) -> None:
+            await super().startup(sockets)  # type: ignore[arg-type]
+            up.set()
+
+    server = Server(uvicorn.Config(build_server(app), log_level="warning", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        assert up.wait(60)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()

@@ -74,8 +74,8 @@ class Presets:
                 return path
         raise self._missing(name)
 
-    def _missing(self, name: str) -> PaddockError:
-        return PaddockError(f"There is no preset named {name!r}. The presets are: {', '.join(self.names()) or 'none'}.")
+    def _missing(self, name: str) -> SettingError:
+        return SettingError(f"There is no preset named {name!r}. The presets are: {', '.join(self.names()) or 'none'}.")
 
     def _text(self, name: str) -> str:
         path = self._find(name)

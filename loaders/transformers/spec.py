@@ -1,0 +1,122 @@
+"""Transformers: the loader that reads nearly every model, at full precision or packed by bitsandbytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modules.protocol.loader import LoaderSpec
+from modules.protocol.model import Claim, Machine, ModelFacts
+from modules.protocol.schema import setting
+from modules.protocol.transformers_settings import TransformersSettings
+
+_QUANTIZATION = "Quantization"
+
+
+@dataclass(frozen=True)
+class Settings(TransformersSettings):
+    """How the weights are packed while they load, besides what every Transformers loader has."""
+
+    quantization: str = setting(
+        "none",
+        label="Quantization",
+        choices=("none", "int8", "nf4", "fp4"),
+        group=_QUANTIZATION,
+        help="Packs the weights while loading (bitsandbytes). int8 halves the memory of 16 bits at hardly any loss, "
+        "nf4 quarters it at a small one, fp4 at a larger one. Generating gets slower, on a CPU much slower.",
+    )
+    double_quantization: bool = setting(
+        True,
+        label="Double quantization",
+        group=_QUANTIZATION,
+        help="With nf4 and fp4: packs the scales as well. Saves some 0.4 bits a weight, costs next to nothing.",
+    )
+    compute_dtype: str = setting(
+        "auto",
+        label="Compute type",
+        choices=("auto", "bfloat16", "float16", "float32"),
+        group=_QUANTIZATION,
+        advanced=True,
+        help="With nf4 and fp4: what the arithmetic runs in. auto takes the data type; float32 is exact and slow.",
+    )
+    cpu_offload: bool = setting(
+        False,
+        label="Offload packed layers",
+        group=_QUANTIZATION,
+        advanced=True,
+        help="Allows layers that do not fit the GPU to stay in main memory in 32 bits. Slow, but it runs.",
+    )
+
+
+SAMPLERS = frozenset(
+    {
+        "temperature",
+        "dynamic_temperature",
+        "dynatemp_low",
+        "dynatemp_high",
+        "dynatemp_exponent",
+        "smoothing_factor",
+        "smoothing_curve",
+        "top_p",
+        "min_p",
+        "top_k",
+        "typical_p",
+        "top_n_sigma",
+        "tfs",
+        "top_a",
+        "epsilon_cutoff",
+        "eta_cutoff",
+        "xtc_threshold",
+        "xtc_probability",
+        "adaptive_target",
+        "adaptive_decay",
+        "dry_multiplier",
+        "dry_allowed_length",
+        "dry_base",
+        "dry_sequence_breakers",
+        "repetition_penalty",
+        "repetition_penalty_range",
+        "frequency_penalty",
+        "presence_penalty",
+        "encoder_repetition_penalty",
+        "no_repeat_ngram_size",
+        "mirostat_mode",
+        "mirostat_tau",
+        "mirostat_eta",
+        "guidance_scale",
+        "negative_prompt",
+        "do_sample",
+        "temperature_last",
+        "sampler_priority",
+        "custom_token_bans",
+        "logit_bias",
+        "ban_eos_token",
+        "grammar_string",
+    }
+)
+
+
+def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
+    if facts.format == "bitsandbytes":
+        return Claim(90, "The weights are packed by bitsandbytes, which Transformers loads as they are.")
+    if facts.format == "safetensors":
+        where = "a GPU" if machine.has("cuda") or machine.has("rocm") else "the CPU"
+        return Claim(
+            80, f"A Transformers folder with whole weights: runs on {where}, and can be packed to 8 or 4 bits."
+        )
+    if facts.format == "pickle":
+        return Claim(40, "A Transformers folder whose weights are pickles: loads only where the owner trusts them.")
+    return None
+
+
+SPEC = LoaderSpec(
+    name="transformers",
+    title="Transformers",
+    summary="Nearly every model, at full precision or packed to 8 or 4 bits by bitsandbytes.",
+    formats=("safetensors", "bitsandbytes", "pickle"),
+    settings=Settings,
+    claim=_claim,
+    samplers=SAMPLERS,
+    accelerators=("cpu", "cuda", "rocm"),
+    requirements="transformers.txt",
+    probe="import torch, transformers; print('transformers', transformers.__version__, 'torch', torch.__version__)",
+)

@@ -1,0 +1,64 @@
+"""The Transformers engine on whole weights, or packed by bitsandbytes while they load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from loaders.transformers.spec import Settings
+from modules.protocol.errors import SettingError
+from modules.worker.engine import Report
+from modules.worker.hf_engine import HfEngine
+from modules.worker.hf_files import load_tokenizer, trusts, weight_files
+from modules.worker.hf_options import pick_dtype, placement, progress, with_rope
+
+
+class Engine(HfEngine):
+    """Any causal language model of Transformers."""
+
+    def load_model(self, path: Path, settings: Settings, report: Report) -> tuple[Any, Any]:
+        report("Importing Transformers", None)
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        trusted = trusts("PADDOCK_TRUST_REMOTE_CODE")
+        config = AutoConfig.from_pretrained(str(path), local_files_only=True, trust_remote_code=trusted)
+        tokenizer = load_tokenizer(path)
+        options = placement(settings, self.offload_folder() if settings.disk_offload else "")
+        if settings.attention != "auto":
+            options["attn_implementation"] = settings.attention
+        options["dtype"] = pick_dtype(settings.dtype, settings.device_map)
+        packing = _packing(settings, config, options["dtype"])
+        if packing is not None:
+            options["quantization_config"] = packing
+        whole = all(file.suffix == ".safetensors" for file in weight_files(path))
+        with progress(report, "Loading the weights"):
+            model = AutoModelForCausalLM.from_pretrained(
+                str(path),
+                config=with_rope(config, settings),
+                local_files_only=True,
+                use_safetensors=whole,
+                trust_remote_code=trusted,
+                **options,
+            )
+        return model, tokenizer
+
+
+def _packing(settings: Settings, config: Any, dtype: Any) -> Any:
+    """bitsandbytes' configuration, or None for whole weights."""
+    if settings.quantization == "none":
+        return None
+    if getattr(config, "quantization_config", None) is not None:
+        raise SettingError("This model is quantized already. Set Quantization to none; it keeps its own.")
+    from transformers import BitsAndBytesConfig
+
+    if settings.quantization == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_enable_fp32_cpu_offload=settings.cpu_offload)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=settings.quantization,
+        bnb_4bit_use_double_quant=settings.double_quantization,
+        bnb_4bit_compute_dtype=pick_dtype(settings.compute_dtype, settings.device_map)
+        if settings.compute_dtype != "auto"
+        else dtype,
+        llm_int8_enable_fp32_cpu_offload=settings.cpu_offload,
+    )

@@ -1,0 +1,123 @@
+"""Settings that every loader built on the Transformers engine has; a loader's own Settings extend them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modules.protocol.schema import setting
+
+_MEMORY = "Memory"
+_SPEED = "Speed"
+_CONTEXT = "Context"
+
+
+@dataclass(frozen=True)
+class TransformersSettings:
+    """How a Transformers model is placed and run, whatever its weights are packed in."""
+
+    context: int = setting(
+        8192,
+        label="Context length",
+        minimum=64,
+        maximum=10_000_000,
+        unit="tokens",
+        group=_CONTEXT,
+        help="How many tokens of prompt and reply the model sees at most; never more than it was made for, unless RoPE "
+        "scaling stretches that. Memory is taken as the text grows, not at once.",
+    )
+    device_map: str = setting(
+        "auto",
+        label="Device",
+        choices=("auto", "cpu", "cuda", "balanced", "sequential"),
+        group=_MEMORY,
+        help="auto fills the GPUs first and puts what is left into main memory (slow); cpu uses no GPU; cuda puts all "
+        "on the first GPU or fails; balanced spreads the layers over all GPUs evenly; sequential fills one by one.",
+    )
+    dtype: str = setting(
+        "auto",
+        label="Data type",
+        choices=("auto", "bfloat16", "float16", "float32"),
+        group=_MEMORY,
+        help="Of the weights and the arithmetic. 16 bits take half the memory of 32 at hardly any loss. auto: bfloat16 "
+        "where GPU or CPU computes with it, else float16 on a GPU and float32 on a CPU.",
+    )
+    gpu_memory: str = setting(
+        "",
+        label="GPU memory limits",
+        unit="GiB",
+        group=_MEMORY,
+        help="One number a GPU, separated by commas, such as 20, 22. What does not fit goes to main memory. Empty: no "
+        "limit. Leave 1 to 3 GiB free for the context.",
+    )
+    cpu_memory: float = setting(
+        0.0,
+        label="Main memory limit",
+        minimum=0,
+        maximum=100_000,
+        unit="GiB",
+        group=_MEMORY,
+        help="For layers that do not fit the GPUs. 0: no limit.",
+    )
+    disk_offload: bool = setting(
+        False,
+        label="Offload to disk",
+        group=_MEMORY,
+        advanced=True,
+        help="Layers that fit neither GPU nor main memory are read from disk for every token: very slow, but it runs.",
+    )
+    attention: str = setting(
+        "auto",
+        label="Attention",
+        choices=("auto", "sdpa", "eager", "flash_attention_2"),
+        group=_SPEED,
+        advanced=True,
+        help="sdpa is torch's fused attention, fast everywhere. eager is plain and slow; some models need it. "
+        "flash_attention_2 needs its package and a GPU. auto lets the model choose.",
+    )
+    threads: int = setting(
+        0,
+        label="Threads",
+        minimum=0,
+        maximum=1024,
+        group=_SPEED,
+        help="CPU threads that compute. 0 takes one for each physical core, which is nearly always fastest.",
+    )
+    prefill: int = setting(
+        0,
+        label="Prompt slice",
+        minimum=0,
+        maximum=65536,
+        unit="tokens",
+        group=_SPEED,
+        advanced=True,
+        help="Prompt tokens read at once. Larger may read faster and takes more memory; Stop is heard between slices. "
+        "0 takes 256 on a CPU and 1024 on a GPU.",
+    )
+    rope_scaling: str = setting(
+        "model",
+        label="RoPE scaling",
+        choices=("model", "linear", "dynamic", "yarn"),
+        group=_CONTEXT,
+        advanced=True,
+        help="Stretches positions so that the context can exceed what the model was made for, at a loss of quality. "
+        "model keeps what the model brings. yarn loses least; dynamic loses nothing on short texts.",
+    )
+    rope_factor: float = setting(
+        1.0,
+        label="RoPE factor",
+        minimum=1,
+        maximum=64,
+        step=0.1,
+        group=_CONTEXT,
+        advanced=True,
+        help="With RoPE scaling: by how much the context is stretched. 2 doubles it.",
+    )
+    rope_base: float = setting(
+        0.0,
+        label="RoPE base",
+        minimum=0,
+        maximum=1e9,
+        group=_CONTEXT,
+        advanced=True,
+        help="The base frequency (theta). 0 keeps the model's own, which is nearly always right.",
+    )

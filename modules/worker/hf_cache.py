@@ -1,0 +1,120 @@
+"""The prompt's prefix stays in the model's cache: a turn reads only what is new."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from modules.protocol.errors import ModelError
+
+
+class PrefixCache:
+    """The keys and values of one sequence of tokens, for one model.
+
+    `tokens`: those the cache holds; an error in `read` empties it, so that both always agree. Cropping is only done to
+    caches that can be cropped: a sliding window or a recurrent state that is past the place begins anew instead.
+    """
+
+    def __init__(self, model: Any, device: torch.device) -> None:
+        self._model, self._device = model, device
+        accepts = inspect.signature(model.forward).parameters
+        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepts else {}
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.tokens: list[int] = []
+        self._cache: Any = None
+        self._prompt: list[int] = []
+        self._prompt_logits: Tensor | None = None
+
+    def reuse(self, prompt: list[int]) -> int:
+        """Crop to what `prompt` shares with the tokens known, and say how many of its tokens need not be read.
+
+        At least one is left to read, unless this very prompt was marked: then `marked_logits` has the logits after it,
+        the same bits as the first time, so that one seed gives one text.
+        """
+        again = self._prompt_logits is not None and prompt == self._prompt
+        keep = _common(self.tokens, prompt)
+        if not (again and keep == len(prompt)):
+            keep = min(keep, len(prompt) - 1)
+            self._prompt, self._prompt_logits = [], None
+        surplus = len(self.tokens) - keep
+        if keep == 0 or (surplus and not _can_crop(self._cache)):
+            self.clear()
+            return 0
+        if surplus:
+            self._cache.crop(-surplus)
+            del self.tokens[keep:]
+        return keep
+
+    def mark(self, logits: Tensor) -> None:
+        """The tokens known are a prompt, and these are the logits after it."""
+        self._prompt, self._prompt_logits = list(self.tokens), logits
+
+    @property
+    def marked_logits(self) -> Tensor:
+        """The logits after the marked prompt. [vocabulary]"""
+        assert self._prompt_logits is not None
+        return self._prompt_logits
+
+    @torch.inference_mode()
+    def read(self, tokens: list[int]) -> Tensor:
+        """Run the model over `tokens`, which follow those known. Logits after the last of them, [vocabulary]."""
+        if self._cache is None:
+            self._cache = _new_cache(self._model)
+        try:
+            output = self._model(
+                input_ids=torch.tensor([tokens], device=self._device),
+                past_key_values=self._cache,
+                use_cache=True,
+                return_dict=True,
+                **self._last_only,
+            )
+        except BaseException:
+            self.clear()
+            raise
+        self._cache = getattr(output, "past_key_values", None)
+        if self._cache is None:
+            self.clear()
+            raise ModelError(
+                "This model keeps no cache of keys and values, so text cannot be generated token by token. "
+                "Choose another loader or model."
+            )
+        self.tokens.extend(tokens)
+        logits: Tensor = output.logits[0, -1]
+        return logits
+
+
+def _common(left: list[int], right: list[int]) -> int:
+    """How many tokens both begin with."""
+    for at, (one, other) in enumerate(zip(left, right)):  # noqa: B905 (the shorter one ends it)
+        if one != other:
+            return at
+    return min(len(left), len(right))
+
+
+def _new_cache(model: Any) -> Any:
+    from transformers import DynamicCache
+
+    try:
+        return DynamicCache(config=model.config)
+    except TypeError:  # Before Transformers 4.56.
+        return DynamicCache()
+
+
+def _can_crop(cache: Any) -> bool:
+    """Whether the newest tokens can be taken off again. A negative count to `crop` does so in Transformers 4 and 5."""
+    layers = getattr(cache, "layers", None)
+    if layers is None:
+        return type(cache).__name__ == "DynamicCache"
+    return all(_can_crop_layer(layer) for layer in layers)
+
+
+def _can_crop_layer(layer: Any) -> bool:
+    if type(layer).__name__ == "DynamicSlidingWindowLayer":
+        return bool(layer.get_seq_length() < layer.sliding_window)
+    return type(layer).__name__ == "DynamicLayer"

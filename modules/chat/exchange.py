@@ -53,7 +53,8 @@ def _read_own(data: Mapping[str, Any], now: float) -> Imported:
         if not isinstance(entry, Mapping) or entry.get("role") not in _ROLES or not isinstance(entry.get("text"), str):
             raise _unreadable(f"message {number} has no role or no text")
         name, parent = entry.get("id"), entry.get("parent")
-        if not isinstance(name, str) or name in seen or (parent is not None and parent not in seen):
+        rooted = parent is None or (isinstance(parent, str) and parent in seen)
+        if not isinstance(name, str) or name in seen or not rooted:
             raise _unreadable(f"message {number} has no place in the tree")
         seen.add(name)
         created, meta = entry.get("created"), entry.get("meta")

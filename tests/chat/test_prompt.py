@@ -1,0 +1,117 @@
+"""From messages to a prompt that fits. A token is a word here, and rendering joins words with the roles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from modules.chat.messages import ChatOptions, Message
+from modules.chat.prompt import fit
+from modules.protocol.errors import PromptError
+from modules.runtime.state import ChatPromptResult
+
+OPTIONS = ChatOptions()
+
+
+class Renderer:
+    """Words as tokens; counts its calls. `strict`: only user and assistant, in turns, the user first."""
+
+    def __init__(self, strict: bool = False) -> None:
+        self.calls = 0
+        self.strict = strict
+
+    def __call__(self, messages: list[dict[str, Any]]) -> ChatPromptResult:
+        self.calls += 1
+        for place, message in enumerate(messages):
+            if self.strict and message["role"] != ("user", "assistant")[place % 2]:
+                raise PromptError("Roles must alternate. Choose another template.")
+        prompt = "".join(f"[{message['role']}] {message['content']} " for message in messages)
+        return ChatPromptResult(prompt, len(prompt.split()), "test")
+
+
+def chat(*texts: str, first: str = "user", **meta: Any) -> list[Message]:
+    """Alternating messages; `meta` goes to the last reply."""
+    roles = ("user", "assistant") if first == "user" else ("assistant", "user")
+    found = [Message(str(n), None, roles[n % 2], text, 0.0) for n, text in enumerate(texts)]
+    for message in reversed(found):
+        if message.role == "assistant":
+            message.meta.update(meta)
+            break
+    return found
+
+
+def test_what_fits_goes_in_whole_with_one_call() -> None:
+    render = Renderer()
+    fitted = fit(render, "be kind", chat("a b", "c", "d"), OPTIONS, 100, 10)
+    assert fitted.prompt == "[system] be kind [user] a b [assistant] c [user] d "
+    assert (fitted.left_out, fitted.notes, render.calls) == (0, (), 1)
+
+
+def test_an_unknown_context_cuts_nothing() -> None:
+    assert fit(Renderer(), "", chat(*["word " * 50] * 9), OPTIONS, 0, 500).left_out == 0
+
+
+@pytest.mark.parametrize("turns", [5, 10, 100, 501])
+def test_the_oldest_turns_go_until_the_reply_has_room(turns: int) -> None:
+    render = Renderer()
+    path = chat(*["one two three four"] * (2 * turns), "the question")
+    fitted = fit(render, "system words", path, OPTIONS, 60, 20)
+    assert len(fitted.prompt.split()) + 20 <= 60
+    assert fitted.prompt.startswith("[system] system words [user] ") and fitted.prompt.endswith("the question ")
+    assert path[fitted.left_out].role == "user"
+    fewer = fit(render, "system words", path[fitted.left_out - 2 :], OPTIONS, 0, 20)
+    assert len(fewer.prompt.split()) > 30, "not one turn more than needed was left out"
+    assert render.calls < 14
+
+
+def test_the_same_cut_is_kept_while_it_fits() -> None:
+    path = chat(*["one two three four"] * 20, "the question", left_out=14)
+    render = Renderer()
+    assert fit(render, "", path, OPTIONS, 60, 20).left_out == 14
+    assert render.calls == 2
+
+
+def test_a_cut_that_leaves_too_much_room_is_not_kept() -> None:
+    path = chat(*["one two three four"] * 20, "the question", left_out=14)
+    assert 0 < fit(Renderer(), "", path, OPTIONS, 110, 20).left_out < 14
+
+
+def test_a_last_turn_that_is_too_long_is_left_to_the_engine() -> None:
+    path = chat("old", "older", "word " * 100)
+    fitted = fit(Renderer(), "sys", path, OPTIONS, 60, 20)
+    assert fitted.left_out == 2 and fitted.prompt.split()[:4] == ["[system]", "sys", "[user]", "word"]
+    assert fit(Renderer(), "", path[2:], OPTIONS, 60, 20).left_out == 0
+
+
+def test_a_huge_limit_for_the_reply_takes_no_more_than_half_of_the_context() -> None:
+    path = chat(*["one two three four"] * 4, "the question")
+    assert fit(Renderer(), "", path, OPTIONS, 60, 100_000).left_out == 0
+    assert fit(Renderer(), "", path, OPTIONS, 40, 100_000).left_out > 0
+
+
+def test_refusing_names_the_figures_and_what_helps() -> None:
+    path = chat(*["one two three four"] * 20, "the question")
+    with pytest.raises(PromptError, match=r"103 tokens; the context holds 60, of which 20 are kept.*larger context"):
+        fit(Renderer(), "", path, ChatOptions(overflow="refuse"), 60, 20)
+
+
+def test_empty_replies_are_skipped_and_neighbours_of_one_role_are_joined() -> None:
+    fitted = fit(Renderer(strict=True), "", chat("first", "", "second", "reply", "third"), OPTIONS, 100, 10)
+    assert fitted.prompt == "[user] first\n\nsecond [assistant] reply [user] third "
+
+
+def test_a_template_without_system_or_greeting_gets_them_in_the_first_question() -> None:
+    fitted = fit(
+        Renderer(strict=True), "be kind", chat("hello!", "hi", "yes?", first="assistant")[:2], OPTIONS, 100, 10
+    )
+    assert fitted.prompt == "[user] be kind\n\nhello!\n\nhi "
+    assert len(fitted.notes) == 1 and "template" in fitted.notes[0]
+
+
+def test_a_template_that_fails_either_way_gives_its_own_sentence() -> None:
+    def broken(messages: list[dict[str, Any]]) -> ChatPromptResult:
+        raise PromptError(f"Broken with {len(messages)} messages.")
+
+    with pytest.raises(PromptError, match="Broken with 2 messages"):
+        fit(broken, "sys", chat("hi"), OPTIONS, 100, 10)

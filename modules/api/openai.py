@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -158,7 +158,13 @@ async def _changes(generation: Generation) -> AsyncIterator[None]:
     """One turn of the loop for each arrival, and a last one at the end. Whoever stops early cancels the generation."""
     loop = asyncio.get_running_loop()
     changed = asyncio.Event()
-    unsubscribe = generation.on_change(lambda: loop.call_soon_threadsafe(changed.set))
+
+    def wake() -> None:
+        # The loop may be closed already when the last events arrive.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(changed.set)
+
+    unsubscribe = generation.on_change(wake)
     try:
         while not generation.done:
             await changed.wait()

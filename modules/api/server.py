@@ -14,7 +14,7 @@ from modules.api.openai import router as openai_router
 from modules.api.security import Gate
 from modules.app import App
 from modules.protocol.errors import PaddockError
-from modules.ui.page import build_page
+from modules.ui.page import build_page, page_options
 from modules.ui.routes import router as page_router
 
 
@@ -24,7 +24,7 @@ def build_server(app: App) -> FastAPI:
     server.include_router(openai_router(app))
     server.include_router(page_router(app))
     server.add_middleware(Gate, config=app.config)
-    mounted: FastAPI = gr.mount_gradio_app(server, build_page(app), path="/", show_error=True)
+    mounted: FastAPI = gr.mount_gradio_app(server, build_page(app), path="/", **page_options())
     return mounted
 
 

@@ -1,0 +1,30 @@
+"""`python3 -m benchmarks NAME [--json]`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+NAMES = ("overhead", "turns", "stream", "startup", "footprint")
+
+
+def main() -> int:
+    """Run one benchmark."""
+    from modules import bootstrap
+
+    root = Path(__file__).resolve().parent.parent
+    bootstrap.ensure(root, ["-m", "benchmarks", *sys.argv[1:]])
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--no-venv", action="store_true", help="use the Python that runs this")
+    arguments = parser.parse_args()
+    for figure in importlib.import_module(f"benchmarks.{arguments.name}").run():
+        figure.show(arguments.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

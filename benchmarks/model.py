@@ -1,0 +1,111 @@
+"""The model that is measured: a Llama of 150M parameters with random weights, made here, with the demo's tokenizer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+from modules.runtime.pip_config import package_sources, read_pip_config
+
+HIDDEN, LAYERS, HEADS, KV_HEADS, INTERMEDIATE = 1024, 12, 16, 16, 2816
+CONTEXT = 4096
+_COPIED = (
+    "tokenizer.model",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "generation_config.json",
+)
+
+
+def folder_model(root: Path) -> Path:
+    """The model as a Transformers folder (fp16 safetensors, 300 MB); made once."""
+    folder = root / ".test-models" / "bench-150m"
+    if (folder / "model.safetensors").exists():
+        return folder
+    demo = root / "models" / "demo"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _COPIED:
+        if (demo / name).exists():
+            shutil.copy(demo / name, folder / name)
+    config = json.loads((demo / "config.json").read_text())
+    sizes = {
+        "hidden_size": HIDDEN,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS,
+        "num_key_value_heads": KV_HEADS,
+        "head_dim": HIDDEN // HEADS,
+        "intermediate_size": INTERMEDIATE,
+        "max_position_embeddings": CONTEXT,
+    }
+    (folder / "config.json").write_text(json.dumps({**config, **sizes}, indent=1))
+    _write(folder / "model.safetensors", _shapes(config["vocab_size"]))
+    return folder
+
+
+def gguf_model(root: Path) -> Path:
+    """The same as a GGUF file in Q8_0 (160 MB), exported as the demo is; made once."""
+    file = root / ".test-models" / "bench-150m.Q8_0.gguf"
+    if file.exists():
+        return file
+    from uv import find_uv_bin
+
+    training = root / "models" / "demo" / "training"
+    pins = {
+        line.split("==")[0]: line for line in (training / "requirements.txt").read_text().splitlines() if "==" in line
+    }
+    wanted = [part for name in ("gguf", "sentencepiece", "safetensors", "numpy") for part in ("--with", pins[name])]
+    partial = file.with_suffix(".part")
+    command = [find_uv_bin(), "run", "--no-project", "--quiet", *wanted, *package_sources(read_pip_config()).arguments]
+    subprocess.run(
+        [*command, "python", str(training / "export_gguf.py"), str(folder_model(root)), str(partial)], check=True
+    )
+    partial.rename(file)
+    return file
+
+
+def _shapes(vocabulary: int) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {
+        "model.embed_tokens.weight": (vocabulary, HIDDEN),
+        "lm_head.weight": (vocabulary, HIDDEN),
+        "model.norm.weight": (HIDDEN,),
+    }
+    size = HIDDEN // HEADS
+    for layer in range(LAYERS):
+        for name, shape in {
+            "self_attn.q_proj": (HEADS * size, HIDDEN),
+            "self_attn.k_proj": (KV_HEADS * size, HIDDEN),
+            "self_attn.v_proj": (KV_HEADS * size, HIDDEN),
+            "self_attn.o_proj": (HIDDEN, HEADS * size),
+            "mlp.gate_proj": (INTERMEDIATE, HIDDEN),
+            "mlp.up_proj": (INTERMEDIATE, HIDDEN),
+            "mlp.down_proj": (HIDDEN, INTERMEDIATE),
+            "input_layernorm": (HIDDEN,),
+            "post_attention_layernorm": (HIDDEN,),
+        }.items():
+            shapes[f"model.layers.{layer}.{name}.weight"] = shape
+    return shapes
+
+
+def _write(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Seeded random weights (norms: ones) in fp16, as one safetensors file."""
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    offset = 0
+    for name, shape in shapes.items():
+        size = 2 * int(np.prod(shape))
+        header[name] = {"dtype": "F16", "shape": list(shape), "data_offsets": [offset, offset + size]}
+        offset += size
+    text = json.dumps(header).encode()
+    random = np.random.default_rng(150)
+    partial = path.with_suffix(".part")
+    with partial.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for shape in shapes.values():
+            weights = np.ones(shape) if len(shape) == 1 else random.standard_normal(shape, np.float32) * 0.02
+            file.write(weights.astype("<f2").tobytes())
+    partial.rename(path)

@@ -1,0 +1,94 @@
+"""Tokens a second delivered to a streaming API client, against the raw engine in the same environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.model import folder_model, gguf_model
+from benchmarks.report import Figure, median
+from benchmarks.server import ROOT, Running, running
+from modules.library.machine import inspect_machine
+from modules.runtime.environment import Environments
+from modules.runtime.registry import Registry
+
+PROMPT = "What is quantization, and why does it make a model smaller? " * 4
+TOKENS = 128
+ROUNDS = 7
+# Loader -> the data type that raw Transformers is given: what the loader chooses by itself here.
+CASES = ("xllamacpp", "llamacpp", "transformers")
+
+
+def run() -> Iterator[Figure]:
+    """One figure a loader that is installed or can be: delivered tokens a second, ratio to raw."""
+    registry = Registry(ROOT / "loaders")
+    environments = Environments(ROOT / ".envs", ROOT / "requirements", inspect_machine())
+    for name in CASES:
+        spec = registry.get(name)
+        environments.build(spec, lambda text, fraction: print(text, file=sys.stderr))
+        model = gguf_model(ROOT) if "gguf" in spec.formats and name != "transformers" else folder_model(ROOT)
+        flags = ("--model", model.name, "--loader", name)
+        with running(*flags, models=model.parent) as server, _raw(environments.python(spec), name, model) as raw:
+            _delivered(server, 4)
+            pairs = [(_raw_rate(raw, TOKENS), _delivered(server, TOKENS)) for _ in range(ROUNDS)]
+        rates = [delivered for _, delivered in pairs]
+        ratio = median([delivered / of_raw for of_raw, delivered in pairs])
+        yield Figure("overhead", name, median(rates), "tokens/s", ratio)
+
+
+def _delivered(server: Running, count: int) -> float:
+    body = {"prompt": PROMPT, "max_tokens": count, "temperature": 0, "ban_eos_token": True}
+    body["stream_options"] = {"include_usage": True}
+    begin = time.perf_counter()
+    made = 0
+    for part in server.stream("/v1/completions", body):
+        if part.get("usage"):
+            made = part["usage"]["completion_tokens"]
+    rate = made / (time.perf_counter() - begin)
+    if made != count:
+        raise RuntimeError(f"{made} tokens came instead of {count}")
+    return rate
+
+
+@contextmanager
+def _raw(python: Path, name: str, model: Path) -> Iterator[subprocess.Popen[str]]:
+    script = Path(__file__).parent / "raw" / f"{name}_raw.py"
+    with subprocess.Popen(
+        [str(python), str(script), str(model), PROMPT, _dtype()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    ) as process:
+        assert process.stdout is not None
+        if process.stdout.readline() != "ready\n":
+            raise RuntimeError(f"the raw engine of {name} did not start")
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def _raw_rate(process: subprocess.Popen[str], count: int) -> float:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{count}\n")
+    process.stdin.flush()
+    made, seconds = process.stdout.readline().split()
+    if int(made) != count:
+        raise RuntimeError(f"the raw engine made {made} tokens instead of {count}")
+    return count / float(seconds)
+
+
+def _dtype() -> str:
+    """What the Transformers loader's "auto" means on this processor."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return "float32"
+    return "bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"

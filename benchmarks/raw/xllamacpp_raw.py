@@ -1,0 +1,37 @@
+"""xllamacpp's own `handle_completions`, greedy and streaming: `python xllamacpp_raw.py MODEL PROMPT -`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import xllamacpp
+from loop import serve
+
+
+def main(path: str, prompt: str, _dtype: str) -> None:
+    """Serve rounds."""
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = path
+    parameters.n_ctx = 4096
+    parameters.n_parallel = 2
+    server = xllamacpp.Server(parameters)
+
+    def generate(count: int) -> int:
+        made = 0
+
+        def arrived(part: dict[str, Any]) -> bool:
+            nonlocal made
+            made += 1
+            return False
+
+        body = {"prompt": prompt, "max_tokens": count, "temperature": 0.0, "ignore_eos": True, "stream": True}
+        server.handle_completions(body, arrived)
+        return count if made >= count else made
+
+    generate(4)
+    serve(generate)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

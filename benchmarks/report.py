@@ -1,0 +1,33 @@
+"""How a benchmark's figures are printed: for a person, or with --json one object a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure. `case`: the loader or the size; `ratio`: of the two sides, where two are compared."""
+
+    bench: str
+    case: str
+    value: float
+    unit: str
+    ratio: float | None = None
+
+    def show(self, as_json: bool) -> None:
+        """Print it."""
+        if as_json:
+            print(json.dumps(asdict(self)), flush=True)
+            return
+        ratio = "" if self.ratio is None else f"   ratio {self.ratio:.3f}"
+        print(f"{self.bench:<10} {self.case:<28} {self.value:>12.4g} {self.unit:<10}{ratio}", flush=True)
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle value; of an even number, the mean of the two in the middle."""
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2

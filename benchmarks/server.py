@@ -1,0 +1,74 @@
+"""A real Paddock in a process of its own, and a client that streams from it with as little work as can be."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server: its port and its process number."""
+
+    port: int
+    pid: int
+
+    def post(self, path: str, body: dict[str, Any]) -> http.client.HTTPResponse:
+        """The response to a POST of JSON; read it as it streams."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        return connection.getresponse()
+
+    def stream(self, path: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The parts of a streamed answer."""
+        response = self.post(path, {**body, "stream": True})
+        if response.status != 200:
+            raise RuntimeError(response.read().decode())
+        for line in response:
+            if line.startswith(b"data: {"):
+                yield json.loads(line[6:])
+
+
+@contextlib.contextmanager
+def running(*flags: str, models: Path | None = None, user_data: Path | None = None) -> Iterator[Running]:
+    """Paddock started with `flags` on a free port, once it is ready (and, unless --no-model, once the model is)."""
+    with contextlib.ExitStack() as stack:
+        data = user_data or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        where = ["--user-data", str(data), *(["--models", str(models)] if models else [])]
+        process = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "webui.py", "--no-venv", "--port", "0", *where, *flags],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+        )
+        stack.callback(process.terminate)
+        port, loaded = 0, "--no-model" in flags
+        assert process.stdout is not None
+        for line in process.stdout:
+            loaded = loaded or line.startswith("Loaded ")
+            if "http://" in line:
+                port = int(line.rsplit(":", 1)[1].strip(" /\n"))
+            if port and loaded:
+                break
+        else:
+            raise RuntimeError("Paddock ended before it was ready. Start it by hand to see why.")
+        yield Running(port, process.pid)
+
+
+def seconds(begin: float) -> float:
+    """Seconds since `begin` (time.perf_counter)."""
+    return time.perf_counter() - begin

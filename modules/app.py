@@ -10,6 +10,7 @@ from modules.generation.presets import Presets
 from modules.library.machine import inspect_machine, process_memory
 from modules.library.scan import ModelLibrary
 from modules.model_loading import ModelLoading
+from modules.preferences import Preferences
 from modules.runtime.environment import Environments
 from modules.runtime.registry import Registry
 from modules.runtime.supervisor import Supervisor
@@ -26,7 +27,7 @@ class App:
         self.config = config
         self.paths = paths
         self.machine = inspect_machine()
-        self.settings = YamlStore(paths.settings)
+        self.settings = Preferences(YamlStore(paths.settings))
         self.registry = Registry(paths.loaders)
         self.environments = Environments(paths.environments, paths.requirements, self.machine)
         self.library = ModelLibrary(paths.models)

@@ -1,8 +1,8 @@
 """What a page that shows a chat hears: its settled messages once, the living one as it grows, the model's state.
 
 One stream a page. `messages` says how the list changed since the last one: keep the first so many, replace some, add
-the rest. `living` says how the reply being written changed. `state` is the model's. A page that comes back gets the whole
-list again and goes on from where the reply stands. What a token costs here does not depend on the number of messages.
+the rest. `living` says how the reply being written changed. `state` is the model's. A page that comes back gets the
+whole list again and goes on from where the reply stands. What a token costs does not depend on the number of messages.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Follower:
         self._shown = -1
 
     def messages(self) -> dict[str, Any] | None:
-        """How the list changed: {"title", "keep": n, "set": [card], "add": [card], "living": id}, or None if it did not."""
+        """How the list changed: {"title", "keep": n, "set": [card], "add": [card], "living": id}; None: not at all."""
         living = self._app.chats.living(self._chat_id)
         messages = self._app.chats.messages(self._chat_id)
         title = self._app.chats.head(self._chat_id).title

@@ -75,8 +75,8 @@ class Markdown:
     def __init__(self) -> None:
         parser = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
         parser.validateLink = _allowed  # type: ignore[method-assign]
-        rules: MutableMapping[str, Any] = parser.renderer.rules  # type: ignore[assignment]
         renderer: Any = parser.renderer
+        rules: MutableMapping[str, Any] = renderer.rules
         rules["link_open"] = lambda tokens, index, options, env: _open_link(tokens, index, options, env, renderer)
         rules["image"] = lambda *given: _image_as_link(renderer, *given)
         rules["fence"] = lambda *given: _code(renderer, *given)
@@ -140,7 +140,7 @@ def settled_until(text: str, start: int) -> int:
 
 
 class LivingMarkdown:
-    """Renders a growing text again and again at a cost that does not grow with it: settled blocks once, the tail anew."""
+    """Renders a growing text again and again; settled blocks are rendered once, the tail anew."""
 
     def __init__(self, markdown: Markdown) -> None:
         self._markdown = markdown

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from modules.ui import shell
+from modules.ui.shell import markup, place
 from modules.ui.tabs import model, parameters, session
 from modules.ui.theme import paddock_theme
 
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 def build_page(app: App) -> gr.Blocks:
     """The page, to be mounted with `page_options()`."""
+    page: gr.Blocks
     with gr.Blocks(title="Paddock", analytics_enabled=False, fill_width=True, fill_height=True) as page:
-        gr.HTML(shell.HEADER, elem_id="header", apply_default_css=False)
-        gr.HTML(shell.SIDEBAR, elem_id="sidebar", apply_default_css=False)
+        place("header", "header")
+        place("sidebar", "sidebar")
         with gr.Column(elem_id="chat-tab"):
-            gr.HTML(shell.CHAT, elem_id="chat-frame", apply_default_css=False)
+            place("chat", "chat-frame")
             with gr.Row(elem_id="composer"):
                 gr.Textbox(
                     elem_id="chat-input",
@@ -31,18 +32,20 @@ def build_page(app: App) -> gr.Blocks:
                     container=False,
                     autofocus=False,
                 )
-                gr.HTML(shell.COMPOSER, elem_id="composer-buttons", apply_default_css=False)
-        gr.HTML(shell.NOTEBOOK, elem_id="notebook-tab", apply_default_css=False)
+                place("composer", "composer-buttons")
+        place("notebook", "notebook-tab")
         with gr.Column(elem_id="drawer"):
-            gr.HTML(shell.DRAWER_HEAD, elem_id="drawer-head", apply_default_css=False)
+            place("drawer_head", "drawer-head")
+            # The page's script clicks it when something changed elsewhere, so that the forms show what holds now.
+            refresh = gr.Button("Refresh", visible="hidden", elem_id="refresh-all")
             with gr.Tabs(elem_id="drawer-tabs"):
                 for name, draw in (("Parameters", parameters.draw), ("Model", model.draw), ("Session", session.draw)):
                     with gr.Tab(name, id=name.lower(), elem_id=f"tab-{name.lower()}", render_children=True):
-                        draw(app, page)
+                        draw(app, page, refresh)
         gr.Column(elem_id="extensions")
     return page
 
 
 def page_options() -> dict[str, Any]:
     """How to mount the page, for `gr.mount_gradio_app`: no footer, no server-side rendering, our own look."""
-    return {"theme": paddock_theme(), "head": shell.HEAD, "footer_links": [], "ssr_mode": False, "show_error": True}
+    return {"theme": paddock_theme(), "head": markup("head"), "footer_links": [], "ssr_mode": False, "show_error": True}

@@ -1,4 +1,4 @@
-"""What the user chose on the page, as the rest of Paddock takes it. Kept in user_data/settings.yaml, checked on each read."""
+"""What the user chose on the page, as the rest of Paddock takes it. Checked on each read: the file may be edited."""
 
 from __future__ import annotations
 
@@ -37,10 +37,21 @@ def chat_options(app: App, chat_id: str = "") -> ChatOptions:
     if overflow not in ("cut", "refuse"):
         raise SettingError(f"overflow cannot be {overflow!r}. It takes cut or refuse: choose one on the Session tab.")
     return ChatOptions(
-        template=str(settings.get("template", "")),
+        template=template_of(app, app.supervisor.state.model),
         system=str(settings.get("system", "")),
         overflow=overflow,
         name1=str(settings.get("name1", "") or "You"),
         name2=str(settings.get("name2", "") or "AI"),
         character=app.chats.head(chat_id).character if chat_id else str(settings.get("character", "")),
     )
+
+
+def template_of(app: App, model: str) -> str:
+    """The chat template that the user chose for this model; "" means the model's own."""
+    return str(app.settings.get("templates", {}).get(model, ""))
+
+
+def set_template(app: App, model: str, template: str) -> None:
+    """Use this chat template for the model from now on; "" goes back to its own."""
+    kept = {**app.settings.get("templates", {}), model: template}
+    app.settings.set("templates", {name: text for name, text in kept.items() if text} or None)

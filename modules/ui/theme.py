@@ -6,7 +6,16 @@ import gradio as gr
 from gradio.themes.utils.colors import Color
 
 _SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Helvetica Neue", "Arial", "sans-serif")
-_MONO = ("ui-monospace", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "Noto Sans Mono", "DejaVu Sans Mono", "monospace")
+_MONO = (
+    "ui-monospace",
+    "SF Mono",
+    "Cascadia Mono",
+    "Menlo",
+    "Consolas",
+    "Noto Sans Mono",
+    "DejaVu Sans Mono",
+    "monospace",
+)
 
 
 def paddock_theme() -> gr.themes.Base:

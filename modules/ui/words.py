@@ -6,15 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def size(count: float) -> str:
-    """1536 -> "1.5 KB": decimal places only where they tell something."""
-    for unit in ("B", "KB", "MB", "GB"):
-        if abs(count) < 1000:
-            return f"{count:.0f} {unit}" if unit in ("B", "KB", "MB") or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
 def count(number: float) -> str:
     """8030261248 -> "8.0 B", 5200000 -> "5.2 M": parameters of a model."""
     for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
@@ -61,5 +52,7 @@ def origin(meta: Mapping[str, Any]) -> str:
     """Which model and loader wrote a reply, and how much of the prompt was still known; for the tooltip."""
     parts = [str(meta.get("model") or ""), str(meta.get("loader") or "")]
     if meta.get("cached_tokens"):
-        parts.append(f"{int(meta['cached_tokens']):,} of {int(meta.get('prompt_tokens') or 0):,} prompt tokens were cached")
+        parts.append(
+            f"{int(meta['cached_tokens']):,} of {int(meta.get('prompt_tokens') or 0):,} prompt tokens were cached"
+        )
     return " · ".join(part for part in parts if part)

@@ -40,7 +40,7 @@ class Page {
 
   #handlers() {
     return {
-      open: () => this.sidebar.refresh(),
+      open: () => ((this.shell.joined = false), this.sidebar.refresh()),
       state: (state) => this.#state(state),
       messages: (change) => this.#messages(change),
       living: (delta) => this.shell.speed(this.transcript.living(delta)),

@@ -26,6 +26,7 @@ export class Shell {
     this.dark = matchMedia("(prefers-color-scheme: dark)");
     this.dark.addEventListener("change", () => this.theme());
     this.theme(localStorage.getItem("paddock.theme") || "system");
+    addEventListener("paddock-theme", (event) => this.theme(event.detail));
     // Gradio sets its own idea of dark when it starts; ours wins.
     new MutationObserver(() => this.theme()).observe(body, { attributeFilter: ["class"] });
   }
@@ -85,7 +86,9 @@ export class Shell {
     else bar.setAttribute("aria-valuenow", Math.round(state.fraction * 100));
     const turned = before && (before.phase !== state.phase || before.model !== state.model || before.loader !== state.loader);
     if (turned && !busy && document.body.classList.contains("drawer-open")) $("#refresh-all")?.click();
-    if (turned && state.phase === "failed" && state.error) this.#failed(state.error);
+    // The first state of a connection is no news.
+    if (!this.joined) this.joined = true;
+    else if (state.phase === "failed" && state.error) this.#failed(state.error);
   }
 
   #failed(error) {

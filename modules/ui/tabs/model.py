@@ -1,4 +1,141 @@
+"""The Model tab: what is loaded, which models there are, the proposed loader and why, its settings, Load and Unload."""
+
 from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
 import gradio as gr
-def draw(app, page):
-    gr.Markdown("soon")
+
+from modules.library.machine import inspect_machine
+from modules.library.memory import estimate, fits
+from modules.library.sizes import in_words
+from modules.protocol.errors import PaddockError, SettingError
+from modules.protocol.loader import LoaderSpec
+from modules.protocol.schema import build, changed, describe
+from modules.ui import model_card
+from modules.ui.settings_form import changes, entered, form
+from modules.ui.tabs import installs, template
+from modules.ui.talk import paragraph, spoken
+
+if TYPE_CHECKING:
+    from modules.app import App
+
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
+    """Draw the tab; `refresh` is clicked by the page when the model's state changed."""
+    with gr.Row(elem_classes=["tight"]):
+        loaded = gr.HTML(elem_id="model-loaded", apply_default_css=False)
+    unload = gr.Button("Unload", elem_id="model-unload", visible=False)
+    with gr.Row(elem_classes=["tight"]):
+        model = gr.Dropdown(choices=[], label="Model", elem_id="model-choice", interactive=True, scale=4)
+        rescan = gr.Button("Refresh", elem_id="model-refresh", scale=1, min_width=80)
+    facts = gr.HTML(elem_id="model-facts", apply_default_css=False)
+    loader = gr.Radio(choices=[], label="Loader", elem_id="loader-choice", interactive=True, visible=False)
+    why = gr.HTML(elem_id="loader-reason", apply_default_css=False)
+    target = gr.State(("", "", 0.0))
+    picked = [model, facts, loader, why, target]
+
+    def pick(name: str | None, wanted: str = "") -> list[Any]:
+        names = app.library.names()
+        shown = name if name in names else app.supervisor.state.model
+        if shown not in names:
+            shown = app.first_model() if app.first_model() in names else next(iter(names), "")
+        dropdown = gr.update(choices=names, value=shown or None)
+        if not shown:
+            return [dropdown, model_card.NO_MODELS, gr.update(visible=False), "", ("", "", 0.0)]
+        try:
+            found, ranked = app.models.propose(shown)
+            chosen = wanted or _choice(app, shown)
+        except PaddockError as error:
+            return [dropdown, paragraph(error.message, "warning"), gr.update(visible=False), "", ("", "", 0.0)]
+        choices = [(entry.title, entry.loader) for entry in ranked]
+        if chosen and all(entry.loader != chosen for entry in ranked):
+            # Hidden loaders are not proposed, but may have been asked for at start.
+            choices.append((app.registry.get(chosen).title, chosen))
+        radio = gr.update(choices=choices, value=chosen or None, visible=bool(choices))
+        reason = model_card.reason(chosen, ranked)
+        # The time makes each choice a new one, so that the form is drawn with what is kept now.
+        return [dropdown, model_card.card(found), radio, reason, (shown, chosen, time.time())]
+
+    def show(name: str | None) -> list[Any]:
+        state = app.supervisor.state
+        return [model_card.status(app), gr.update(visible=bool(state.model) and not state.busy), *pick(name)]
+
+    def free() -> list[Any]:
+        freed = app.supervisor.unload()
+        gr.Info(f"Unloaded. {in_words(freed)} of memory came back.", duration=8)
+        return [model_card.status(app, f"Unloaded: {in_words(freed)} of memory came back."), gr.update(visible=False)]
+
+    unload.click(spoken(free), None, [loaded, unload], **_QUIET)
+    model.input(spoken(pick), model, picked, **_QUIET)
+    rescan.click(spoken(pick), model, picked, **_QUIET)
+    loader.input(spoken(pick), [model, loader], picked, **_QUIET)
+    gr.on([page.load, refresh.click], spoken(show), model, [loaded, unload, *picked], **_QUIET)
+
+    @gr.render(inputs=target, show_progress="hidden")  # type: ignore[untyped-decorator]
+    def draw_settings(chosen: tuple[str, str, float]) -> None:
+        if chosen[1] in app.registry.specs:
+            _settings(app, chosen[0], app.registry.get(chosen[1]))
+
+    template.draw(app, page, refresh)
+    installs.draw(app, page, refresh)
+
+
+def _choice(app: App, model: str) -> str:
+    """The loader that a load would take, or "" where none can."""
+    try:
+        return app.models.choice(model)[0].name
+    except PaddockError:
+        return ""
+
+
+def _settings(app: App, model: str, spec: LoaderSpec) -> None:
+    """The form of the loader's own schema, what it will take, and Load."""
+    settings = {setting.name: setting for setting in describe(spec.settings)}
+    _, kept = app.models.choice(model, spec.name)
+    try:
+        values = build(spec.settings, kept)
+    except SettingError as error:
+        gr.HTML(paragraph(f"What was kept for this model no longer fits: {error.message}", "warning"))
+        values = build(spec.settings, {})
+    with gr.Row(elem_classes=["tight", "load-row"]):
+        load = gr.Button("Load", variant="primary", elem_id="model-load")
+    plan = gr.HTML(_plan(app, model, getattr(values, "context", 0)), elem_id="memory-plan", apply_default_css=False)
+    fields = form(
+        list(settings.values()), {name: getattr(values, name) for name in settings}, prefix=f"loader-{spec.name}-"
+    )
+
+    def begin(*given: Any) -> None:
+        entries = {name: entered(settings[name], value) for name, value in zip(fields, given, strict=True)}
+        facts = app.library.facts(model)
+        if facts.problems:
+            raise PaddockError(" ".join(facts.problems))
+        app.models.load_in_background(model, spec.name, changed(build(spec.settings, entries)))
+
+    load.click(spoken(begin), list(fields.values()), None, **_QUIET)
+    if "context" in fields:
+        setting = settings["context"]
+        gr.on(
+            changes(fields["context"]),
+            spoken(lambda value: _plan(app, model, int(entered(setting, value) or 0))),
+            fields["context"],
+            plan,
+            **_QUIET,
+        )
+
+
+def _plan(app: App, model: str, context: int) -> str:
+    """About what the load takes, beside what is free."""
+    machine = inspect_machine()
+    planned = estimate(app.library.facts(model), context)
+    parts = (
+        f"weights {in_words(planned.weights)}",
+        f"context of {planned.context:,} tokens {in_words(planned.cache)}",
+        f"engine {in_words(planned.overhead)}",
+    )
+    words = f"Takes about {in_words(planned.total)}: {', '.join(parts)}. Free: {model_card.free(machine)}."
+    warning = fits(planned, machine)
+    return paragraph(words) + paragraph(warning, "warning")

@@ -1,4 +1,130 @@
+"""The Parameters tab: presets, and every sampling parameter; those that the loader does not honour are greyed."""
+
 from __future__ import annotations
+
+from functools import partial
+from html import escape
+from typing import TYPE_CHECKING, Any
+
 import gradio as gr
-def draw(app, page):
-    gr.Markdown("soon")
+
+from modules.protocol.errors import PaddockError
+from modules.protocol.sampling import UNIVERSAL, SamplingParams
+from modules.protocol.schema import Setting, describe
+from modules.ui.preferences import replace_sampling, sampling, set_sampling
+from modules.ui.settings_form import changes, entered, field, shown
+from modules.ui.talk import spoken
+
+if TYPE_CHECKING:
+    from modules.app import App
+
+# What most people ever touch stands first; the rest lies in folds by group.
+COMMON = ("max_new_tokens", "temperature", "top_p", "min_p", "top_k", "repetition_penalty")
+NEUTRAL = "Neutral"
+
+
+def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
+    """Draw the tab; `refresh` is clicked by the page when something changed elsewhere."""
+    settings = {setting.name: setting for setting in describe(SamplingParams)}
+    with gr.Row(elem_classes=["tight"]):
+        preset = gr.Dropdown(
+            choices=[NEUTRAL], label="Preset", elem_id="preset", interactive=True, filterable=False, scale=3
+        )
+        restore = gr.Button("Restore", elem_id="preset-restore", scale=1, min_width=80)
+        neutralize = gr.Button("Neutralize", elem_id="preset-neutralize", scale=1, min_width=90)
+    notice = gr.HTML(elem_id="preset-notice", apply_default_css=False)
+    with gr.Accordion("Save or delete a preset", open=False, elem_classes=["fold"]), gr.Row(elem_classes=["tight"]):
+        name = gr.Textbox(label="Name", placeholder="My preset", elem_id="preset-name", scale=3)
+        save = gr.Button("Save", variant="primary", elem_id="preset-save", scale=1, min_width=70)
+        delete = gr.Button("Delete", elem_id="preset-delete", scale=1, min_width=70)
+    fields = {key: field(settings[key], settings[key].default, prefix="param-") for key in COMMON}
+    for group in dict.fromkeys(setting.info.group for setting in settings.values()):
+        rest = [s for s in settings.values() if s.info.group == group and s.name not in COMMON]
+        with gr.Accordion(group, open=False, elem_classes=["fold"]):
+            for setting in sorted(rest, key=lambda one: one.info.advanced):
+                fields[setting.name] = field(setting, setting.default, prefix="param-")
+    everything = [preset, name, notice, *fields.values()]
+
+    def show() -> list[Any]:
+        params, (honoured, title) = sampling(app), _honoured(app)
+        updates = [_update(settings[key], getattr(params, key), honoured, title) for key in fields]
+        current = str(app.settings.get("preset", "") or NEUTRAL)
+        choices = [NEUTRAL, *app.presets.names()]
+        dropdown = gr.update(choices=choices, value=current if current in choices else NEUTRAL)
+        return [dropdown, current if current != NEUTRAL else "", _notice(app), *updates]
+
+    def choose(chosen: str) -> list[Any]:
+        replace_sampling(app, _preset(app, chosen))
+        app.settings.set("preset", None if chosen == NEUTRAL else chosen)
+        return show()
+
+    def keep(key: str, value: Any) -> str:
+        set_sampling(app, key, entered(settings[key], value))
+        return _notice(app)
+
+    def save_as(wanted: str) -> list[Any]:
+        if wanted.strip() in ("", NEUTRAL):
+            raise PaddockError("A preset needs a name of its own. Write one beside Save.")
+        app.presets.save(wanted.strip(), sampling(app))
+        app.settings.set("preset", wanted.strip())
+        gr.Info(f"Saved as {escape(wanted.strip())}.", duration=4)
+        return show()
+
+    def remove(wanted: str) -> list[Any]:
+        app.presets.delete(wanted.strip())
+        gr.Info(f"Deleted {escape(wanted.strip())}.", duration=4)
+        return show()
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
+    for key, component in fields.items():
+        gr.on(changes(component), spoken(partial(keep, key)), component, notice, trigger_mode="always_last", **quiet)
+    preset.input(spoken(choose), preset, everything, **quiet)
+    restore.click(spoken(choose), preset, everything, **quiet)
+    neutralize.click(spoken(lambda: choose(NEUTRAL)), None, everything, **quiet)
+    save.click(spoken(save_as), name, everything, **quiet)
+    delete.click(spoken(remove), name, everything, **quiet)
+    gr.on([page.load, refresh.click], spoken(show), None, everything, **quiet)
+
+
+def _preset(app: App, name: str) -> SamplingParams:
+    return SamplingParams() if name == NEUTRAL else app.presets.load(name)
+
+
+def _honoured(app: App) -> tuple[frozenset[str] | None, str]:
+    """The parameters that the loaded model's loader honours and its title; None while nothing is loaded."""
+    state = app.supervisor.state
+    spec = app.registry.specs.get(state.loader) if state.phase == "ready" else None
+    return (spec.samplers | UNIVERSAL, spec.title) if spec else (None, "")
+
+
+def _update(setting: Setting, value: Any, honoured: frozenset[str] | None, title: str) -> Any:
+    heard = honoured is None or setting.name in honoured
+    info = setting.info.help or None
+    return gr.update(
+        value=shown(setting, value), interactive=heard, info=info if heard else f"Not honoured by {title}. {info or ''}"
+    )
+
+
+def _notice(app: App) -> str:
+    """What the preset is for, and which parameters differ from it."""
+    name = str(app.settings.get("preset", "") or NEUTRAL)
+    params = sampling(app)
+    try:
+        base = _preset(app, name)
+        summary = "Every parameter off: the model's own distribution." if name == NEUTRAL else app.presets.summary(name)
+    except PaddockError as error:
+        return f'<p class="quiet">{escape(error.message)}</p>'
+    words = [
+        f"{setting.info.label} {_words(getattr(params, setting.name))} (was {_words(getattr(base, setting.name))})"
+        for setting in describe(SamplingParams)
+        if getattr(params, setting.name) != getattr(base, setting.name)
+    ]
+    changed = f'<p class="changed">Changed: {escape(", ".join(words))}.</p>' if words else ""
+    return f'<p class="quiet">{escape(summary)}</p>{changed}'
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    text = str(value) if value not in ("", []) else "none"
+    return text if len(text) < 30 else f"{text[:29]}…"

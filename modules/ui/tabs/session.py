@@ -1,4 +1,105 @@
+"""The Session tab: the look, the system prompt, names, what happens when a chat grows too long, and autosave."""
+
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import gradio as gr
-def draw(app, page):
-    gr.Markdown("soon")
+
+from modules.ui.talk import paragraph, spoken
+
+if TYPE_CHECKING:
+    from modules.app import App
+
+_THEMES = [("Follow the system", "system"), ("Light", "light"), ("Dark", "dark")]
+_OVERFLOW = [("Leave the oldest messages out", "cut"), ("Refuse and say so", "refuse")]
+_NOBODY = "None"
+# What each field is kept as, and what it is without a word from the user.
+_DEFAULTS = {"system": "", "character": "", "name1": "", "name2": "", "overflow": "cut", "theme": "system"}
+
+
+def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
+    """Draw the tab."""
+    fields: dict[str, Any] = {}
+    fields["theme"] = gr.Radio(_THEMES, label="Appearance", value="system", elem_id="session-theme")
+    fields["system"] = gr.Textbox(
+        label="System prompt",
+        lines=3,
+        max_lines=10,
+        placeholder="You are a helpful assistant.",
+        info="Opens every chat. A longer one takes more of the context, and time before the first token of a new chat.",
+        elem_id="session-system",
+    )
+    fields["character"] = gr.Dropdown(
+        choices=[_NOBODY],
+        value=_NOBODY,
+        label="Character of new chats",
+        info="Characters are YAML files in user_data/characters, with name, context and greeting.",
+        elem_id="session-character",
+    )
+    with gr.Row(elem_classes=["tight"]):
+        fields["name1"] = gr.Textbox(label="Your name", placeholder="You", elem_id="session-name1", min_width=120)
+        fields["name2"] = gr.Textbox(label="The model's name", placeholder="AI", elem_id="session-name2", min_width=120)
+    fields["overflow"] = gr.Radio(
+        _OVERFLOW,
+        label="When a chat is longer than the context",
+        value="cut",
+        info="Leaving messages out keeps the chat going; the reply says how many did not fit.",
+        elem_id="session-overflow",
+    )
+    autosave = gr.Checkbox(
+        label="Save settings as I change them",
+        info="Off: parameters and the settings of this tab last until Paddock ends, unless you press Save now.",
+        elem_id="session-autosave",
+    )
+    with gr.Row(elem_classes=["tight"]):
+        save = gr.Button("Save now", elem_id="session-save")
+        discard = gr.Button("Back to what is saved", elem_id="session-discard")
+        reset = gr.Button("Defaults", elem_id="session-reset")
+    held = gr.HTML(elem_id="session-held", apply_default_css=False)
+    everything = [*fields.values(), autosave, held]
+
+    def show() -> list[Any]:
+        values = {key: app.settings.get(key, default) for key, default in _DEFAULTS.items()}
+        characters = [_NOBODY, *app.characters.names()]
+        values["character"] = gr.update(choices=characters, value=values["character"] or _NOBODY)
+        return [*(values[key] for key in fields), app.settings.autosave, _held(app)]
+
+    def keep(key: str) -> Any:
+        def change(value: Any) -> str:
+            empty = value in ("", _NOBODY, _DEFAULTS[key])
+            app.settings.set(key, None if empty else value)
+            return _held(app)
+
+        return spoken(change)
+
+    def back() -> list[Any]:
+        app.settings.discard()
+        return show()
+
+    def write() -> list[Any]:
+        app.settings.save()
+        return show()
+
+    def switch(on: bool) -> list[Any]:
+        app.settings.set_autosave(on)
+        return show()
+
+    def restore() -> list[Any]:
+        app.settings.update({key: None for key in _DEFAULTS})
+        return show()
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
+    for key, component in fields.items():
+        triggers = [component.blur, component.submit] if isinstance(component, gr.Textbox) else [component.input]
+        script = "(value) => { window.dispatchEvent(new CustomEvent('paddock-theme', {detail: value})); return value; }"
+        gr.on(triggers, keep(key), component, held, js=script if key == "theme" else None, **quiet)
+    autosave.input(spoken(switch), autosave, everything, **quiet)
+    save.click(spoken(write), None, everything, **quiet)
+    discard.click(spoken(back), None, everything, **quiet)
+    reset.click(spoken(restore), None, everything, **quiet)
+    gr.on([page.load, refresh.click], show, None, everything, **quiet)
+
+
+def _held(app: App) -> str:
+    return paragraph("Something is changed and not saved yet." if app.settings.unsaved else "")

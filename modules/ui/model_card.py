@@ -1,0 +1,117 @@
+"""What the Model tab says about a model, its loaders and the one that is loaded, as HTML. All texts are escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from modules.library.rank import Ranked
+from modules.library.sizes import in_words
+from modules.library.trust import scan_trust
+from modules.protocol.model import Machine, ModelFacts
+from modules.ui import words
+from modules.ui.talk import paragraph
+
+if TYPE_CHECKING:
+    from modules.app import App
+
+NO_MODELS = (
+    '<div class="card"><p><strong>There are no models yet.</strong></p><p class="quiet">Copy a model folder or a .gguf '
+    "file into <code>models/</code>, then press Refresh.</p></div>"
+)
+
+
+def _list(rows: Iterable[tuple[str, str]]) -> str:
+    lines = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows if value)
+    return f'<dl class="facts">{lines}</dl>'
+
+
+def card(facts: ModelFacts) -> str:
+    """A model on disk: what it is, what is wrong with it, and from where that is known."""
+    rows = [
+        ("Format", " ".join(part for part in (facts.format, facts.dtype) if part)),
+        (
+            "Size",
+            in_words(facts.size_bytes) + (f", {words.count(facts.parameters)} parameters" if facts.parameters else ""),
+        ),
+        ("Architecture", facts.architecture),
+        ("Quantized", _quantized(facts)),
+        ("Made for", f"{facts.context:,} tokens of context" if facts.context else ""),
+        ("Chat template", _template(facts)),
+    ]
+    alarms = "".join(paragraph(text, "warning") for text in (*facts.problems, *facts.warnings, *scan_trust(facts)))
+    proof = "".join(
+        f"<tr><td>{escape(e.fact)}</td><td>{escape(str(e.value)[:80])}</td><td>{escape(e.source)}</td></tr>"
+        for e in facts.evidence
+    )
+    fold = f"<details><summary>How Paddock knows</summary><table>{proof}</table></details>" if proof else ""
+    return f'<div class="card">{_list(rows)}{alarms}{fold}</div>'
+
+
+def _quantized(facts: ModelFacts) -> str:
+    if not facts.bits or facts.bits >= 16:
+        return ""
+    parts = [f"{facts.bits:g} bits"]
+    if facts.group_size:
+        parts.append(f"group size {facts.group_size}" if facts.group_size > 0 else "one group a row")
+    if facts.act_order is not None:
+        parts.append("act-order" if facts.act_order else "no act-order")
+    return ", ".join(parts)
+
+
+def _template(facts: ModelFacts) -> str:
+    if not facts.template:
+        return "none of its own: ChatML is used"
+    source = next((e.source for e in facts.evidence if "template" in e.fact), "")
+    return f"its own, from {source.removeprefix('file name: ')}" if source else "its own"
+
+
+def reason(chosen: str, ranked: Sequence[Ranked]) -> str:
+    """Why the chosen loader, and what the others say."""
+    mine = next((entry for entry in ranked if entry.loader == chosen), None)
+    first = paragraph(mine.reason, "reason" if mine.runs else "warning") if mine else ""
+    if ranked and mine and mine is ranked[0] and mine.runs:
+        first = f'<p class="reason"><strong>Proposed.</strong> {escape(mine.reason)}</p>'
+    others = "".join(
+        f"<li><strong>{escape(e.title)}</strong> {escape(e.reason)}</li>" for e in ranked if e.loader != chosen
+    )
+    fold = f"<details><summary>The other loaders</summary><ul>{others}</ul></details>" if others else ""
+    empty = "" if ranked else paragraph("No loader reads this format. Take a GGUF or safetensors version.", "warning")
+    return first + fold + empty
+
+
+def status(app: App, said: str = "") -> str:
+    """What is loaded now, and what it uses."""
+    state = app.supervisor.state
+    if state.phase == "empty":
+        return f'<div class="card slim">{paragraph(said or "No model is loaded. Choose one and press Load.")}</div>'
+    spec = app.registry.specs.get(state.loader)
+    title = f"<h4>{escape(state.model)}</h4>"
+    if state.error:
+        detail = (
+            f"<details><summary>Details</summary><pre>{escape(state.error.detail)}</pre></details>"
+            if state.error.detail
+            else ""
+        )
+        return f'<div class="card">{title}{paragraph(state.error.message, "warning")}{detail}</div>'
+    if not state.info:
+        return f'<div class="card">{title}{paragraph(state.text or "Loading")}</div>'
+    info = state.info
+    rows = [
+        ("Loader", spec.title if spec else state.loader),
+        ("Memory in use", in_words(app.supervisor.memory_bytes())),
+        ("Context", f"{info.context:,} tokens" + (f" of {info.trained_context:,}" if info.trained_context else "")),
+        ("Runs on", ", ".join(part for part in (info.device, info.dtype) if part)),
+        ("Replies at once", str(info.slots)),
+        ("Loaded in", words.seconds(state.load_seconds) if state.load_seconds else ""),
+    ]
+    notes = "".join(paragraph(note, "warning") for note in info.notes)
+    return f'<div class="card loaded">{title}{_list(rows)}{notes}</div>'
+
+
+def free(machine: Machine) -> str:
+    """Free memory of the machine and of each accelerator."""
+    parts = [f"{in_words(machine.free_bytes)} of main memory"]
+    parts += [f"{in_words(gpu.free_bytes)} on {gpu.name}" for gpu in machine.gpus if gpu.total_bytes]
+    return ", ".join(parts)

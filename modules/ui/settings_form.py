@@ -1,0 +1,115 @@
+"""A form drawn from a schema: one field for each setting, with its label, unit, range and what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+
+from modules.protocol.schema import Setting, coerce
+
+# A slider with more stops than this cannot be set by hand: such a number gets a plain field.
+_STOPS = 2000
+
+
+def caption(setting: Setting) -> str:
+    """The label, with the unit behind it."""
+    unit = setting.info.unit
+    return f"{setting.info.label} ({unit})" if unit else setting.info.label
+
+
+def shown(setting: Setting, value: Any) -> Any:
+    """A value as its field shows it: a list has one text a line, with its own line breaks written as \\n."""
+    if setting.kind is list:
+        return "\n".join(item.replace("\\", "\\\\").replace("\n", "\\n") for item in value)
+    return value
+
+
+def entered(setting: Setting, value: Any) -> Any:
+    """What a person entered, in the setting's own type. Raises SettingError."""
+    if setting.kind is list:
+        lines = [line for line in str(value or "").split("\n") if line]
+        return coerce(setting, [_unescape(line) for line in lines])
+    return coerce(setting, value)
+
+
+def _unescape(line: str) -> str:
+    return "\\".join(part.replace("\\n", "\n") for part in line.split("\\\\"))
+
+
+def _range(setting: Setting) -> tuple[float, float] | None:
+    """The ends of the slider, or None for a number that has none."""
+    low, high = setting.info.minimum, setting.info.maximum
+    if setting.optional or low is None or high is None or (high - low) / step(setting) > _STOPS:
+        return None
+    return low, high
+
+
+def step(setting: Setting) -> float:
+    """The smallest change that the field offers."""
+    return setting.info.step or (1 if setting.kind is int else 0.01)
+
+
+def field(setting: Setting, value: Any, *, prefix: str = "", **extra: Any) -> gr.components.Component:
+    """Draw the field of one setting, inside the Blocks that are being built. Its id is `prefix` and the name."""
+    info = setting.info
+    common: dict[str, Any] = {
+        "label": caption(setting),
+        "info": info.help or None,
+        "elem_id": f"{prefix}{setting.name}",
+    }
+    common |= {"elem_classes": ["setting"], "interactive": True, **extra}
+    if setting.kind is bool:
+        return gr.Checkbox(value=value, **common)
+    if info.choices:
+        choices = [(str(choice), choice) for choice in info.choices]
+        return gr.Dropdown(choices=choices, value=value, filterable=False, **common)
+    if setting.kind in (int, float):
+        if ends := _range(setting):
+            return gr.Slider(*ends, value=value, step=step(setting), buttons=[], **common)
+        return gr.Number(
+            value=value,
+            precision=0 if setting.kind is int else None,
+            minimum=info.minimum,
+            maximum=info.maximum,
+            **common,
+        )
+    if setting.kind is list:
+        return gr.Textbox(value=shown(setting, value), lines=2, max_lines=8, **common)
+    return gr.Textbox(value=value, lines=1, max_lines=6, **common)
+
+
+def changes(component: Any) -> list[Any]:
+    """When a field counts as changed: not at every key, but when a person leaves it or presses Enter."""
+    if isinstance(component, gr.Slider):
+        return [component.release]
+    if isinstance(component, (gr.Number, gr.Textbox)):
+        return [component.blur, component.submit]
+    return [component.input]
+
+
+def form(
+    settings: Sequence[Setting], values: Mapping[str, Any], *, prefix: str = ""
+) -> dict[str, gr.components.Component]:
+    """Draw all fields: a fold for each group, the first one open, and one more for the advanced settings."""
+    fields: dict[str, gr.components.Component] = {}
+
+    def draw(chosen: Sequence[Setting]) -> None:
+        for setting in chosen:
+            fields[setting.name] = field(setting, values.get(setting.name, setting.default), prefix=prefix)
+
+    plain = [setting for setting in settings if not setting.info.advanced]
+    groups = list(dict.fromkeys(setting.info.group for setting in plain))
+    for place, group in enumerate(groups):
+        members = [setting for setting in plain if setting.info.group == group]
+        if not group:
+            draw(members)
+        else:
+            with gr.Accordion(group, open=place == 0, elem_classes=["fold"]):
+                draw(members)
+    advanced = [setting for setting in settings if setting.info.advanced]
+    if advanced:
+        with gr.Accordion("Advanced", open=False, elem_classes=["fold"]):
+            draw(advanced)
+    return fields

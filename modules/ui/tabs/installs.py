@@ -1,0 +1,91 @@
+"""The list of loaders on the Model tab: what each reads, whether it runs here, its size on disk, and Install."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from modules.library.sizes import in_words
+from modules.protocol.errors import PaddockError
+from modules.protocol.loader import LoaderSpec
+from modules.ui.talk import paragraph
+
+if TYPE_CHECKING:
+    from modules.app import App
+
+
+def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
+    """Draw one row a loader."""
+    specs = app.models.specs()
+    rows: list[Any] = []
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    with gr.Accordion("Loaders", open=False, elem_classes=["fold"], elem_id="loaders"):
+        for spec in specs:
+            with gr.Row(elem_classes=["tight"], elem_id=f"loader-{spec.name}"):
+                told = gr.HTML(apply_default_css=False, scale=4)
+                button = gr.Button("Install", scale=1, min_width=80, elem_id=f"install-{spec.name}", visible=False)
+            rows += [told, button]
+            button.click(partial(_install, app, spec), None, [told, button], **quiet)
+        for name, fault in app.registry.faults.items():
+            gr.HTML(paragraph(f"{name}: {fault}", "warning"))
+
+    def show() -> list[Any]:
+        return [update for spec in specs for update in _row(app, spec)]
+
+    gr.on([page.load, refresh.click], show, None, rows, queue=False, **quiet)
+
+
+def _row(app: App, spec: LoaderSpec) -> list[Any]:
+    reason = spec.runs_here(app.machine)
+    try:
+        status = app.environments.status(spec)
+    except PaddockError as error:
+        return [_words(spec, error.message), gr.update(visible=False)]
+    if status.installed:
+        size = f", {in_words(status.size_bytes)} on disk" if status.size_bytes else ""
+        state = f"Installed{f' ({status.engine})' if status.engine else ''}{size}."
+    else:
+        state = reason or "Not installed. Loading a model with it installs it."
+    return [_words(spec, state), gr.update(visible=not status.installed and not reason, interactive=True)]
+
+
+def _words(spec: LoaderSpec, state: str) -> str:
+    formats = ", ".join(spec.formats)
+    return (
+        f'<div class="loader"><strong>{escape(spec.title)}</strong><p class="quiet">{escape(spec.summary)} Reads: '
+        f'{escape(formats)}.</p><p class="state">{escape(state)}</p></div>'
+    )
+
+
+def _install(app: App, spec: LoaderSpec) -> Iterator[list[Any]]:
+    """Build the loader's environment, telling how far it is; the build goes on if the page goes away."""
+    told: queue.Queue[tuple[str, float | None] | None] = queue.Queue()
+    with ThreadPoolExecutor(1, thread_name_prefix="install") as pool:
+        build = pool.submit(app.environments.build, spec, lambda text, fraction: told.put((text, fraction)))
+        build.add_done_callback(lambda _: told.put(None))
+        while step := told.get():
+            yield [_progress(spec, *step), gr.update(interactive=False)]
+        error = build.exception()
+    if isinstance(error, PaddockError):
+        fold = f"<details><summary>Details</summary><pre>{escape(error.detail)}</pre></details>" if error.detail else ""
+        yield [_words(spec, "") + paragraph(error.message, "warning") + fold, gr.update(interactive=True)]
+    elif error:
+        raise error
+    else:
+        yield _row(app, spec)
+
+
+def _progress(spec: LoaderSpec, text: str, fraction: float | None) -> str:
+    done = "" if fraction is None else f"{fraction * 100:.0f} %"
+    width = "" if fraction is None else f' style="width:{fraction * 100:.0f}%"'
+    kind = "progress unknown" if fraction is None else "progress"
+    return (
+        f'<div class="loader"><strong>{escape(spec.title)}</strong><p class="state">{escape(text)} {done}</p>'
+        f'<div class="{kind}"><span{width}></span></div></div>'
+    )

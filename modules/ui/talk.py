@@ -1,0 +1,32 @@
+"""How a Gradio event tells the person something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from html import escape
+from typing import Any, TypeVar
+
+import gradio as gr
+
+from modules.protocol.errors import PaddockError
+
+T = TypeVar("T")
+
+
+def spoken(handler: Callable[..., T]) -> Callable[..., T]:
+    """The handler, whose PaddockErrors appear on the page as sentences and leave no traceback in the log."""
+
+    @wraps(handler)
+    def safe(*given: Any) -> T:
+        try:
+            return handler(*given)
+        except PaddockError as error:
+            raise gr.Error(escape(error.message), title="", duration=12, print_exception=False) from error
+
+    return safe
+
+
+def paragraph(text: str, kind: str = "quiet") -> str:
+    """One paragraph of HTML; the text is escaped."""
+    return f'<p class="{kind}">{escape(text)}</p>' if text else ""

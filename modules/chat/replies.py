@@ -19,7 +19,7 @@ from modules.protocol.sampling import SamplingParams
 from modules.runtime.supervisor import Supervisor
 
 # How long a new reply waits for one that was just stopped: the engine needs a token's time, and the saver a write's.
-_STOP_SECONDS = 30.0
+_STOP_SECONDS = 10.0
 _CLOSE_SECONDS = 5.0
 
 
@@ -48,7 +48,7 @@ class Replies:
     def claim(self, chat_id: str) -> Iterator[Reply]:
         """The right to change the end of this chat: while the block runs, and until a reply begun in it is over.
 
-        Waits for a reply that is ending; raises NotKept while one is being written.
+        Waits for a reply that is ending; raises NotKept while one is being written, or does not end.
         """
         self._store.head(chat_id)
         mine = Reply(chat_id)
@@ -57,8 +57,10 @@ class Replies:
                 other = self._claims.setdefault(chat_id, mine)
             if other is mine:
                 break
-            if not (other.stopping or other.done) or not other.over.wait(_STOP_SECONDS):
+            if not (other.stopping or other.done):
                 raise NotKept("A reply is being written in this chat. Stop it, or wait until it ends.")
+            if not other.over.wait(_STOP_SECONDS):
+                raise NotKept("The reply was stopped, but the engine does not end it. Load the model again.")
         try:
             yield mine
         finally:

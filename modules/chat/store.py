@@ -17,7 +17,6 @@ from modules.chat.database import Database, StorageError
 from modules.chat.messages import ChatHead, Message
 from modules.chat.tree import (
     ANCESTORS,
-    MESSAGE,
     PATH,
     children,
     clean,
@@ -48,10 +47,15 @@ class ChatStore:
         self.database = Database(path)
         self.notice = self.database.notice
         self._clock = clock
+        self.cut_off = self._mark_cut_off()
+
+    def _mark_cut_off(self) -> int:
         with self.database.change() as connection:
-            self.cut_off = connection.execute(
-                "UPDATE messages SET living = 0, meta = json_set(meta, '$.cut_off', json('true')) WHERE living"
-            ).rowcount
+            unfinished = connection.execute("SELECT id, meta FROM messages WHERE living").fetchall()
+            for row in unfinished:
+                meta = json.dumps({**json.loads(row["meta"]), "cut_off": True})
+                connection.execute("UPDATE messages SET living = 0, meta = ? WHERE id = ?", (meta, row["id"]))
+        return len(unfinished)
 
     def close(self) -> None:
         """Close the file. Safe to call twice."""
@@ -114,13 +118,6 @@ class ChatStore:
         if not rows:
             raise StorageError("This message does not exist in this chat. Reload the page.")
         return [message_of(row) for row in rows]
-
-    def message(self, chat_id: str, message_id: str) -> Message:
-        """One message, shown or not."""
-        rows = self.database.rows(f"{MESSAGE} WHERE m.chat = ? AND m.id = ?", (chat_id, message_id))
-        if not rows:
-            raise StorageError("This message does not exist in this chat. Reload the page.")
-        return message_of(rows[0])
 
     def add(
         self,

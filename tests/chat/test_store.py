@@ -143,7 +143,6 @@ def test_a_change_that_fails_leaves_nothing_behind(store: ChatStore) -> None:
     for act in (
         lambda: store.add(other, asked, "user", "x"),
         lambda: store.delete(other, asked),
-        lambda: store.message(other, asked),
         lambda: store.ancestors(other, asked),
     ):
         with pytest.raises(StorageError, match="Reload the page"):

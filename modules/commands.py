@@ -43,7 +43,7 @@ def loaders(config: Config, arguments: argparse.Namespace) -> int:
 
 def _loader_row(app: App, spec: LoaderSpec) -> dict[str, Any]:
     status = app.environments.status(spec)
-    reason = spec.runs_here(app.machine)
+    reason = spec.runs_here(app.machine) or status.problem
     return {
         "name": spec.name,
         "title": spec.title,

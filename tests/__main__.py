@@ -15,7 +15,9 @@ def main() -> int:
 
     import pytest
 
-    return int(pytest.main(["--rootdir", str(root), *[argument for argument in sys.argv[1:] if argument != "--no-venv"]]))
+    return int(
+        pytest.main(["--rootdir", str(root), *[argument for argument in sys.argv[1:] if argument != "--no-venv"]])
+    )
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ ALLOWED = {
     "modules.bootstrap": {"modules.runtime.pip_config"},
     "modules.config": {"modules.protocol", "modules.paths"},
     "modules.settings": {"modules.protocol", "modules.paths"},
+    "modules.preferences": {"modules.settings"},
     "modules.terminal": set(),
 }
 # These compose the rest: page, API, command line, App.

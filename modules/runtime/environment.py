@@ -33,12 +33,14 @@ Report = Callable[[str, "float | None"], None]
 
 @dataclass(frozen=True)
 class EnvironmentStatus:
-    """`installed`: it counts. `path`: where it is or would be. `size_bytes`: on disk. `engine`: its version."""
+    """`installed`: it counts. `path`: where it is or would be. `size_bytes`: on disk. `engine`: its version.
+    `problem`: a sentence saying why it cannot even be built."""
 
     installed: bool
     path: Path
     size_bytes: int = 0
     engine: str = ""
+    problem: str = ""
 
 
 class Environments:
@@ -53,7 +55,10 @@ class Environments:
         """Whether the loader's environment is there."""
         if not spec.requirements:
             return EnvironmentStatus(True, Path(sys.prefix))
-        path = self._path(spec)
+        try:
+            path = self._path(spec)
+        except EnvironmentBroken as error:
+            return EnvironmentStatus(False, self._folder / spec.name, problem=error.message)
         try:
             marker = json.loads((path / MARKER).read_text())
         except (OSError, ValueError):
@@ -100,7 +105,7 @@ class Environments:
 
     def prune(self, specs: list[LoaderSpec]) -> list[tuple[str, int]]:
         """Remove environments that no loader's present pins name; (folder, bytes) of each."""
-        wanted = {self._path(spec).name for spec in specs}
+        wanted = {self.status(spec).path.name for spec in specs}
         removed = []
         for path in sorted(self._folder.glob("*-*")):
             if path.is_dir() and path.name not in wanted:

@@ -84,7 +84,11 @@ def test_a_client_that_hangs_up_is_cancelled_in_the_engine(echo: App, client: ht
         ("/v1/completions", {"prompt": "x", "preset": "Nonexistent"}, "Nonexistent"),
         ("/v1/chat/completions", {"messages": []}, "at least one message"),
         ("/v1/chat/completions", {"messages": ["x"]}, "'role' and a 'content'"),
-        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "tools": [{}]}, "does not offer tools"),
+        (
+            "/v1/chat/completions",
+            {"messages": [{"role": "user", "content": "x"}], "tools": [{}]},
+            "does not offer tools",
+        ),
     ],
 )
 def test_a_bad_request_gets_a_sentence(client: httpx.Client, path: str, body: Any, words: str) -> None:

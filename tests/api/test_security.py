@@ -56,4 +56,3 @@ def test_a_link_from_another_site_still_opens_the_page(config: Config) -> None:
 def test_a_secret_is_asked_for_where_one_is_set(config: Config, authorization: str, status: int) -> None:
     secret = dataclasses.replace(config, listen=True, password="word", api_key="key")
     assert _judge(secret, host="any.test", authorization=authorization) == status
-

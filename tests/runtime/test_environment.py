@@ -150,3 +150,12 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
     config = read_pip_config()
     assert config["index-url"] == "https://environment.test"
     assert config["proxy"] == "http://file.test"
+
+
+def test_pins_that_are_missing_are_told_and_break_no_list(environments: Environments, tmp_path: Path) -> None:
+    (tmp_path / "requirements" / "toy.txt").unlink()
+    status = environments.status(SPEC)
+    assert not status.installed
+    assert "requirements/toy.txt" in status.problem
+    with pytest.raises(EnvironmentBroken, match="Restore it"):
+        environments.build(SPEC, _quiet)

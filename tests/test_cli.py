@@ -1,0 +1,98 @@
+"""The sub-commands, as a person and a program call them. The engine is the echo loader."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.models import write_model_folder
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> list[str]:
+    """Flags for a run with a model of its own."""
+    write_model_folder(tmp_path / "models" / "tiny")
+    return ["--no-venv", "--show-echo", "--models", str(tmp_path / "models"), "--user-data", str(tmp_path / "user")]
+
+
+def _webui(root: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "webui.py", *arguments], cwd=root, capture_output=True, text=True, check=False, input=stdin
+    )
+
+
+def test_generate_streams_the_answer_to_stdout(root: Path, where: list[str]) -> None:
+    answer = _webui(root, "generate", *where, "--model", "tiny", "--loader", "echo", "--prompt", "good morning")
+    assert (answer.returncode, answer.stdout) == (0, "good morning\n")
+
+
+def test_generate_with_json_ends_with_usage_and_timings(root: Path, where: list[str]) -> None:
+    command = ["generate", *where, "--model", "tiny", "--loader", "echo", "--json", "--prompt", "-"]
+    answer = _webui(root, *command, "--set", "max_new_tokens=2", "--set", "context=64", stdin="one two three")
+    lines = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert "".join(line["text"] for line in lines if line["type"] == "chunk") == "one two"
+    end = lines[-1]
+    assert (end["type"], end["reason"], end["generated_tokens"]) == ("finished", "length", 2)
+    assert end["prompt_tokens"] > 0
+    assert end["decode_seconds"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model", "nope"], "There is no model named 'nope'"),
+        (["--loader", "nope"], "There is no loader named 'nope'"),
+        (["--preset", "nope"], "There is no preset named 'nope'"),
+        (["--set", "contxt=5"], "There is no setting named 'contxt'"),
+        (["--set", "context"], "--set wants KEY=VALUE"),
+        (["--set", "context=5"], "Context length (context) cannot be '5'"),
+        (["--set", "top_p=7"], "Top-p (top_p) cannot be '7'"),
+        (["--model", "../../etc"], "cannot be a name here"),
+        (["--prompt", "!error"], "told to fail"),
+    ],
+)
+def test_bad_input_is_a_sentence_and_status_1(root: Path, where: list[str], arguments: list[str], words: str) -> None:
+    base = ["generate", *where, "--model", "tiny", "--loader", "echo", "--prompt", "x"]
+    answer = _webui(root, *base, *arguments)
+    assert answer.returncode == 1
+    assert words in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_loaders_lists_each_with_what_a_program_wants(root: Path, where: list[str]) -> None:
+    rows = {row["name"]: row for row in json.loads(_webui(root, "loaders", *where, "--json").stdout)}
+    assert {"echo", "xllamacpp", "llamacpp", "transformers"} <= set(rows)
+    for row in rows.values():
+        assert {"installed", "runs_here", "why_not", "formats", "size_bytes"} <= set(row)
+    assert rows["xllamacpp"]["formats"] == ["gguf"]
+
+
+def test_inspect_says_what_a_model_is_and_who_runs_it(root: Path, where: list[str]) -> None:
+    facts = json.loads(_webui(root, "inspect", *where, "tiny", "--json").stdout)
+    text = json.dumps(facts)
+    assert "safetensors" in text
+    assert "transformers" in text
+    assert "config.json" in _webui(root, "inspect", *where, "tiny").stdout
+
+
+def test_listen_wants_a_secret(root: Path) -> None:
+    answer = _webui(root, "--no-venv", "--listen")
+    assert answer.returncode == 1
+    assert "add --password WORD or --api-key KEY" in answer.stderr
+
+
+def test_a_port_in_use_is_a_sentence(root: Path, where: list[str]) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen(1)
+        port = taken.getsockname()[1]
+        answer = _webui(root, *where, "--no-model", "--port", str(port))
+    assert answer.returncode == 1
+    assert f"Port {port} is in use" in answer.stderr
+    assert "Traceback" not in answer.stderr

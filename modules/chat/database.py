@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.chat.messages import NotKept
+from modules.chat.salvage import salvage
 
 # Layout n+1 is made from layout n by MIGRATIONS[n]; PRAGMA user_version says which layout a file has.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -73,11 +74,13 @@ class Database:
                 if not _damaged(error):
                     raise
                 aside = self._move_aside()
+            connection = self._open()
+            chats, messages = salvage(aside, connection)
             self.notice = (
-                f"The file of the chats was damaged. It was kept as {aside.name} in {aside.parent}, and a new one was "
-                f"begun. SQLite's .recover command may get the chats out of the old one."
+                f"The file of the chats was damaged. It was kept as {aside.name} in {aside.parent}, and what could be "
+                f"read of it is in a new one: {chats} chats with {messages} messages."
             )
-            return self._open()
+            return connection
         except OSError as error:
             raise StorageError(
                 f"{self.path} cannot be used ({error.strerror}). Check its folder's permissions, then start again.",

@@ -91,20 +91,37 @@ def test_a_file_that_is_no_database_is_kept_aside_with_a_sentence(tmp_path: Path
     store.close()
 
 
-def test_a_database_with_broken_pages_is_kept_aside(tmp_path: Path) -> None:
+def test_of_a_database_with_broken_pages_all_that_can_be_read_is_saved(tmp_path: Path) -> None:
     path = tmp_path / "chats.sqlite3"
     store = ChatStore(path)
-    chat = store.create_chat().id
-    for number in range(200):
-        store.add(chat, None, "user", f"{number} " * 100)
+    chats = [store.create_chat(f"chat {number}").id for number in range(3)]
+    for chat in chats:
+        last = None
+        for number in range(100):
+            last = store.add(chat, last, "user", f"{number} " * 100, {"number": number})
+        store.add(chat, store.path(chat)[10].id, "user", "another way")
+        store.switch(chat, store.path(chat)[11].id, 1)
+    paths = {chat: store.path(chat) for chat in chats}
     store.close()
     content = bytearray(path.read_bytes())
-    content[4096 : 3 * 4096] = b"\xa5" * (2 * 4096)
+    middle = len(content) // 4096 // 2 * 4096
+    content[middle : middle + 2 * 4096] = b"\xa5" * (2 * 4096)
     path.write_bytes(content)
     store = ChatStore(path)
     (aside,) = tmp_path.glob("chats-damaged-*.sqlite3")
-    assert aside.read_bytes() == bytes(content) and store.notice
-    assert store.heads() == []
+    assert aside.read_bytes() == bytes(content) and "3 chats with" in store.notice
+    assert {head.id: head.title for head in store.heads()} == {chat: f"chat {n}" for n, chat in enumerate(chats)}
+    assert store.path(chats[0]) == paths[chats[0]], "a chat away from the damage is whole, with what was shown"
+    kept = {entry["id"] for chat in chats for entry in store.tree(chat)}
+    written = {message.id for path_ in paths.values() for message in path_}
+    assert len(written & kept) > 0.8 * len(written)
+    for chat in chats:
+        shown = store.path(chat)
+        assert shown
+        for parent, child in zip([None, *shown], shown, strict=False):
+            assert child.parent == (parent.id if parent else None)
+    assert [row["integrity_check"] for row in store.database.rows("PRAGMA integrity_check")] == ["ok"]
+    assert store.database.rows("PRAGMA foreign_key_check") == []
     store.close()
 
 

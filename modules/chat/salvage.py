@@ -1,0 +1,107 @@
+"""What can still be read of a damaged file of chats is put into the new one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.request import pathname2url
+
+_LOST = "Recovered chat"
+
+
+def salvage(damaged: Path, fresh: sqlite3.Connection) -> tuple[int, int]:
+    """Copy readable chats and messages from `damaged`, which is only read, into `fresh`, which is empty.
+
+    A message whose parent is lost becomes a first message of its chat; one whose chat is lost gets a chat of its own.
+    Returns how many chats and messages came over. Raises sqlite3.Error only for `fresh`.
+    """
+    chats, messages = _read(damaged)
+    fresh.execute("BEGIN IMMEDIATE")
+    try:
+        names = {row["id"] for row in chats}
+        for chat_id in dict.fromkeys(row["chat"] for row in messages if row["chat"] not in names):
+            first = next(row for row in messages if row["chat"] == chat_id)
+            moment = first["created"]
+            chats.append({"id": chat_id, "title": _LOST, "character": "", "created": moment, "updated": moment})
+        kept_chats = [row for row in chats if _insert(fresh, "chats", {**row, "active": None})]
+        place: dict[str, str] = {}
+        for row in messages:
+            parent = row["parent"] if place.get(row["parent"]) == row["chat"] else None
+            values = {**row, "parent": parent, "active": None, "living": 0, "meta": _json(row["meta"])}
+            if _insert(fresh, "messages", values):
+                place[row["id"]] = row["chat"]
+        _restore_shown(fresh, [*kept_chats, *messages])
+        fresh.execute("COMMIT")
+    except BaseException:
+        if fresh.in_transaction:
+            fresh.execute("ROLLBACK")
+        raise
+    return len(kept_chats), len(place)
+
+
+def _read(damaged: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The rows of both tables that can be read, oldest first."""
+    try:
+        source = sqlite3.connect(f"file:{pathname2url(str(damaged))}?mode=ro", uri=True)
+    except sqlite3.Error:
+        return [], []
+    source.row_factory = sqlite3.Row
+    source.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    try:
+        return _rows(source, "chats"), _rows(source, "messages")
+    finally:
+        source.close()
+
+
+def _rows(source: sqlite3.Connection, table: str) -> list[dict[str, Any]]:
+    """From both ends towards the damage: reading stops at the first bad page, whichever way it goes."""
+    found: dict[int, dict[str, Any]] = {}
+    for order in ("ASC", "DESC"):
+        with contextlib.suppress(sqlite3.Error, OverflowError):
+            for row in source.execute(f"SELECT * FROM {table} ORDER BY seq {order}"):
+                if row["seq"] in found:
+                    break
+                found[row["seq"]] = dict(row)
+    rows = [found[seq] for seq in sorted(found)]
+    return [{name: value for name, value in row.items() if name != "seq"} for row in rows]
+
+
+def _insert(fresh: sqlite3.Connection, table: str, values: dict[str, Any]) -> bool:
+    """Whether the row came in; one that a constraint forbids is part of the damage."""
+    marks = ", ".join("?" * len(values))
+    try:
+        fresh.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
+    except (sqlite3.IntegrityError, sqlite3.InterfaceError):
+        return False
+    return True
+
+
+def _restore_shown(fresh: sqlite3.Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Show the children that were shown; where those are lost, the newest that is left."""
+    newest = "(SELECT s.id FROM messages s WHERE {} AND NOT s.deleted ORDER BY s.seq DESC LIMIT 1)"
+    below = newest.format("s.chat = messages.chat AND s.parent = messages.id")
+    first = newest.format("s.chat = chats.id AND s.parent IS NULL")
+    fresh.execute(f"UPDATE messages SET active = {below}")
+    fresh.execute(f"UPDATE chats SET active = {first}")
+    for row in rows:
+        table, child = (
+            ("messages", "s.parent = messages.id")
+            if "role" in row
+            else ("chats", "s.chat = chats.id AND s.parent IS NULL")
+        )
+        fresh.execute(
+            f"UPDATE {table} SET active = ? WHERE id = ? AND EXISTS "
+            f"(SELECT 1 FROM messages s WHERE s.id = ? AND NOT s.deleted AND {child})",
+            (row.get("active"), row["id"], row.get("active")),
+        )
+
+
+def _json(text: Any) -> str:
+    try:
+        return json.dumps(json.loads(text))
+    except (TypeError, ValueError):
+        return "{}"

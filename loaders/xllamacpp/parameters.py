@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import xllamacpp
-
 from modules.protocol.errors import SettingError
 from modules.worker.llama_model import shares
 
@@ -14,17 +12,20 @@ from modules.worker.llama_model import shares
 _LOG_ERRORS = 1
 
 
-def server_parameters(path: Path, settings: Any, context: int, key: str, pools: bool) -> Any:
-    """A `CommonParams` for the model at `path`. `context`: in tokens; `key`: what the loopback requests must
-    show; `pools`: whether the model itself says how its embeddings are pooled; else they are averaged."""
+def server_parameters(xllamacpp: Any, path: Path, settings: Any, context: int, key: str, pools: bool) -> Any:
+    """A `CommonParams` of the module `xllamacpp` for the model at `path`.
+
+    `context`: in tokens; `key`: what the loopback requests must show; `pools`: whether the model itself says how its
+    embeddings are pooled; else they are averaged.
+    """
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
     params.verbosity = _LOG_ERRORS
     _listen_to_ourselves(params, key)
-    _context(params, settings, context)
-    _processor(params, settings)
-    _devices(params, settings)
-    _rope(params, settings)
+    _context(xllamacpp, params, settings, context)
+    _processor(xllamacpp, params, settings)
+    _devices(xllamacpp, params, settings)
+    _rope(xllamacpp, params, settings)
     params.embedding = True
     if not pools:
         params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
@@ -42,7 +43,7 @@ def _listen_to_ourselves(params: Any, key: str) -> None:
     params.use_jinja = False
 
 
-def _context(params: Any, settings: Any, context: int) -> None:
+def _context(xllamacpp: Any, params: Any, settings: Any, context: int) -> None:
     params.n_ctx = context
     params.n_parallel = settings.slots
     params.kv_unified = True
@@ -57,7 +58,7 @@ def _context(params: Any, settings: Any, context: int) -> None:
     params.fit_params = False
 
 
-def _processor(params: Any, settings: Any) -> None:
+def _processor(xllamacpp: Any, params: Any, settings: Any) -> None:
     if settings.threads:
         params.cpuparams.n_threads = settings.threads
     if settings.threads_batch:
@@ -69,7 +70,7 @@ def _processor(params: Any, settings: Any) -> None:
     params.numa = getattr(xllamacpp.ggml_numa_strategy, f"GGML_NUMA_STRATEGY_{numa}")
 
 
-def _devices(params: Any, settings: Any) -> None:
+def _devices(xllamacpp: Any, params: Any, settings: Any) -> None:
     params.n_gpu_layers = settings.gpu_layers
     params.split_mode = getattr(xllamacpp.llama_split_mode, f"LLAMA_SPLIT_MODE_{settings.split_mode.upper()}")
     params.main_gpu = settings.main_gpu
@@ -83,7 +84,7 @@ def _devices(params: Any, settings: Any) -> None:
     params.load_mode = getattr(xllamacpp.llama_load_mode, f"LLAMA_LOAD_MODE_{mode[settings.mmap, settings.mlock]}")
 
 
-def _rope(params: Any, settings: Any) -> None:
+def _rope(xllamacpp: Any, params: Any, settings: Any) -> None:
     kind = {"model": "UNSPECIFIED"}.get(settings.rope_scaling, settings.rope_scaling.upper())
     params.rope_scaling_type = getattr(xllamacpp.llama_rope_scaling_type, f"LLAMA_ROPE_SCALING_TYPE_{kind}")
     params.rope_freq_base = settings.rope_freq_base

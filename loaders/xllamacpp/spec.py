@@ -23,6 +23,17 @@ class Settings(LlamaCppSettings):
         help="Requests answered side by side; more wait in order. Together they are faster, each alone is slower. They "
         "share the one context, so it costs no memory; raise Context length if several long chats run at once.",
     )
+    cache_reuse: int = setting(
+        0,
+        label="Cache reuse",
+        minimum=0,
+        maximum=8192,
+        unit="tokens",
+        group="Context and cache",
+        advanced=True,
+        help="Keep stretches of at least this many tokens when text before them changed, by shifting them. Faster "
+        "after an edit or a cut, not exactly the same text. 0 keeps the unchanged beginning alone.",
+    )
     prompt_cache_mb: int = setting(
         0,
         label="Prompt cache",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import random
 import secrets
@@ -10,8 +11,6 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
-
-import xllamacpp
 
 from loaders.xllamacpp.http import LocalServer
 from loaders.xllamacpp.parameters import server_parameters
@@ -26,6 +25,7 @@ from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.fitting import fit_prompt
 from modules.worker.gguf_keys import GgufKeys, read_keys
 from modules.worker.llama_model import check_settings, choose_context, context_notes, load_error
+from modules.worker.llama_threads import wait_politely
 from modules.worker.stopping import StopFilter
 
 
@@ -33,6 +33,8 @@ class Engine(EngineBase):
     """One model in llama.cpp's server. Completions go through its functions; the tokenizer has none, hence loopback."""
 
     def __init__(self) -> None:
+        wait_politely()
+        self._xllamacpp: Any = importlib.import_module("xllamacpp")
         self._server: Any = None
         self._local = LocalServer("", "")
         self._keys = GgufKeys()
@@ -45,10 +47,10 @@ class Engine(EngineBase):
         self._keys = read_keys(path)
         wanted = choose_context(settings, self._keys.trained_context)
         key = secrets.token_urlsafe(32)
-        parameters = server_parameters(path, settings, wanted, key, self._keys.pools)
+        parameters = server_parameters(self._xllamacpp, path, settings, wanted, key, self._keys.pools)
         with StderrTap() as tap, reading(path, report):
             try:
-                self._server = xllamacpp.Server(parameters)
+                self._server = self._xllamacpp.Server(parameters)
             except (RuntimeError, MemoryError, ValueError) as error:
                 raise load_error(path.name, tap.text() or str(error), wanted) from None
         self._local = LocalServer(self._server.listening_address, key)
@@ -60,7 +62,7 @@ class Engine(EngineBase):
         self._context = props["default_generation_settings"]["n_ctx"]
         bare, whole = self.tokenize("a", False), self.tokenize("a", True)
         self._prefix = whole[: len(whole) - len(bare)] if whole[len(whole) - len(bare) :] == bare else []
-        devices = [device["name"] for device in xllamacpp.get_device_info() if device["name"] != "CPU"]
+        devices = [device["name"] for device in self._xllamacpp.get_device_info() if device["name"] != "CPU"]
         template = str(props["chat_template"]) if "tokenizer.chat_template" in self._keys.values else ""
         return ModelInfo(
             context=self._context,

@@ -99,17 +99,6 @@ class LlamaCppSettings:
         group=_CONTEXT,
         help="Less memory and mostly more speed for long contexts. auto uses it where the device can.",
     )
-    cache_reuse: int = setting(
-        0,
-        label="Cache reuse",
-        minimum=0,
-        maximum=8192,
-        unit="tokens",
-        group=_CONTEXT,
-        advanced=True,
-        help="Keep stretches of at least this many tokens when text before them changed, by shifting them. Faster "
-        "after an edit or a cut, not exactly the same text. 0 keeps the unchanged beginning alone.",
-    )
     threads: int = setting(
         0,
         label="Threads",

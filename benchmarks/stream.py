@@ -43,13 +43,15 @@ def _prepare(data: Path) -> list[tuple[int, str]]:
     try:
         app.models.load("demo", "echo", {"delay": DELAY, "context": 1_000_000})
         app.settings.set("sampling", {"max_new_tokens": TOKENS})
-        return [
-            (length, app.chats.import_chat({"internal": [[f"{n}?", f"{n}: {_ANSWER}"] for n in range(length // 2)]}).id)
-            for _ in range(ROUNDS)
-            for length in LENGTHS
-        ]
+        return [(length, _chat(app, length)) for _ in range(ROUNDS) for length in LENGTHS]
     finally:
         app.close()
+
+
+def _chat(app: App, length: int) -> str:
+    if not length:
+        return app.chats.create().id
+    return app.chats.import_chat({"internal": [[f"{n}?", f"{n}: {_ANSWER}"] for n in range(length // 2)]}).id
 
 
 def _measure(server: Running, chat: str) -> tuple[float, float]:

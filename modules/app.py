@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from modules.chat.characters import Characters
 from modules.chat.service import ChatService
 from modules.chat.store import ChatStore
@@ -37,7 +39,11 @@ class App:
         )
         self.presets = Presets(paths.presets, paths.own_presets)
         self.characters = Characters(paths.characters)
-        self.chats = ChatService(ChatStore(paths.chats), self.supervisor, self.characters)
+
+    @cached_property
+    def chats(self) -> ChatService:
+        """The chats, opened by whoever first asks: a command that needs none leaves the file to the page."""
+        return ChatService(ChatStore(self.paths.chats), self.supervisor, self.characters)
 
     def first_model(self) -> str:
         """The model that a start loads: the one asked for, the one used last, or the demo; "" if there is none."""
@@ -50,4 +56,5 @@ class App:
     def close(self) -> None:
         """End the worker, then close the chats: a reply in the making is saved as far as it came."""
         self.supervisor.close()
-        self.chats.close()
+        if "chats" in vars(self):
+            self.chats.close()

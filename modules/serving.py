@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from modules.api.listen import bind
 from modules.app import App
 from modules.config import Config
 from modules.runtime.state import State
@@ -12,28 +13,28 @@ from modules.terminal import ProgressLine
 
 def serve_page(config: Config) -> int:
     """Serve the page; returns the exit status."""
+    listener = bind(config.host, config.port)
     app = App(config)
     try:
+        app.supervisor.subscribe(_teller(app, ProgressLine()))
         # The worker starts while Gradio is still being imported, which takes most of the time.
-        progress = ProgressLine()
-        app.supervisor.subscribe(_teller(progress))
-        model = "" if config.no_model else app.first_model()
-        if model:
+        if not config.no_model and (model := app.first_model()):
             app.models.load_in_background(model, config.loader)
-        from modules.api.server import bind, serve
+        from modules.api.server import serve
 
-        listener = bind(config.host, config.port)
-        port = listener.getsockname()[1]
-        serve(app, listener, lambda: print(f"Paddock is ready: http://127.0.0.1:{port}", flush=True))
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        serve(app, listener, lambda: print(f"Paddock is ready: {address}", flush=True))
     finally:
         app.close()
+        listener.close()
     return 0
 
 
-def _teller(progress: ProgressLine) -> Callable[[State], None]:
+def _teller(app: App, progress: ProgressLine) -> Callable[[State], None]:
     def tell(state: State) -> None:
         if state.phase == "ready" and state.info is not None:
             progress.close()
+            app.settings.set("last_model", state.model)
             print(f"Loaded {state.model} with {state.loader} in {state.load_seconds:.1f} s.", flush=True)
         elif state.phase == "failed" and state.error is not None:
             progress.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 from collections.abc import Callable
 
 import gradio as gr
@@ -13,7 +12,6 @@ from fastapi import FastAPI
 from modules.api.openai import router as openai_router
 from modules.api.security import Gate
 from modules.app import App
-from modules.protocol.errors import PaddockError
 from modules.ui.page import build_page, page_options
 from modules.ui.routes import router as page_router
 
@@ -26,24 +24,6 @@ def build_server(app: App) -> FastAPI:
     server.add_middleware(Gate, config=app.config)
     mounted: FastAPI = gr.mount_gradio_app(server, build_page(app), path="/", **page_options())
     return mounted
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """The listening socket. Raises PaddockError when the port is taken."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    if sys.platform != "win32":
-        # There it would let two servers share the port.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise PaddockError(
-            f"Port {port} is in use, perhaps by another Paddock. Stop that one, or start with --port {port + 1}.",
-            detail=str(error),
-        ) from error
-    listener.listen(128)
-    return listener
 
 
 def serve(app: App, listener: socket.socket, on_ready: Callable[[], None]) -> None:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from modules.api.server import bind, build_server
+from modules.api.listen import bind
+from modules.api.server import build_server
 from modules.app import App
 
 

@@ -80,8 +80,20 @@ def _works(python: Path) -> bool:
 
 
 def _run(command: list[str], advice: str, environment: dict[str, str] | None = None) -> None:
-    status = subprocess.run(command, env={**os.environ, **(environment or {})}, check=False).returncode
-    if status != 0:
+    with subprocess.Popen(
+        command,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            # The list of what was installed, fifty lines of names, tells a person nothing.
+            if not line.startswith(" + "):
+                _say(f"  {line.rstrip()}")
+    if process.returncode != 0:
         sys.exit(f"\n{advice}\nNothing else was changed.")
 
 

@@ -6,6 +6,7 @@ killed build leaves no marker, so nothing that counts. Old environments stay unt
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -76,12 +77,18 @@ class Environments:
 
         `report(text, fraction)` tells how far it is. Raises EnvironmentBroken with the next step.
         """
-        from filelock import FileLock
+        from filelock import FileLock, Timeout
 
         path = self._path(spec)
         self._folder.mkdir(parents=True, exist_ok=True)
-        report(f"Waiting for another install of {spec.title}", None)
-        with FileLock(self._folder / f"{path.name}.lock"):
+        lock = FileLock(self._folder / f"{path.name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            report(f"Waiting for another install of {spec.title}", None)
+            lock.acquire()
+        with contextlib.ExitStack() as stack:
+            stack.callback(lock.release)
             if self.status(spec).installed and not rebuild:
                 return path
             begin = time.monotonic()

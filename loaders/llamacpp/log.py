@@ -1,0 +1,35 @@
+"""llama.cpp's log: kept for the sentence that says why a load failed; warnings and errors go to stderr."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections import deque
+from typing import Any
+
+_KEPT_LINES = 200
+# ggml_log_level in ggml.h; 5 continues the line before.
+_WARNING, _CONTINUED = 3, 5
+
+
+class EngineLog:
+    """Takes over the log of the library `lib` for as long as this object lives."""
+
+    def __init__(self, lib: Any) -> None:
+        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._level = 0
+        self._lib = lib
+        self._callback = lib.llama_log_callback(self._hear)
+        lib.llama_log_set(self._callback, ctypes.c_void_p(0))
+
+    def _hear(self, level: int, text: bytes, user_data: Any) -> None:
+        line = text.decode("utf-8", "replace")
+        if level != _CONTINUED:
+            self._level = level
+        if self._level >= _WARNING:
+            self._lines.append(line)
+            sys.stderr.write(line)
+
+    def text(self) -> str:
+        """The latest warnings and errors."""
+        return "".join(self._lines).strip()

@@ -1,0 +1,141 @@
+"""One model and one context of llama.cpp, through llama-cpp-python's low-level functions."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from typing import Any
+
+from modules.protocol.errors import OutOfMemory, PaddockError
+from modules.protocol.llama_cpp import LOWER_FOR_MEMORY
+
+_PIECE_BYTES = 256
+_ABORTED = 2
+
+
+class NativeModel:
+    """A loaded model with its context. `cached`: the tokens whose keys and values the context holds, in order.
+
+    The tokenizer's functions only read, so any thread may call them; the rest belongs to one thread.
+    """
+
+    def __init__(self, lib: Any, model: Any, context: Any) -> None:
+        self.lib = lib
+        self.model = model
+        self.context = context
+        self.vocab = lib.llama_model_get_vocab(model)
+        self.memory = lib.llama_get_memory(context)
+        self.size = int(lib.llama_n_ctx(context))
+        self.cached: list[int] = []
+        self._pieces: dict[tuple[int, bool], bytes] = {}
+        self._one = (lib.llama_token * 1)()
+        self._step = lib.llama_batch_get_one(self._one, 1)
+
+    def tokenize(self, text: str, add_special: bool, parse_special: bool) -> list[int]:
+        """Token ids of `text`."""
+        data = text.encode("utf-8", "replace")
+        room = len(data) + 8
+        tokens = (self.lib.llama_token * room)()
+        count = self.lib.llama_tokenize(self.vocab, data, len(data), tokens, room, add_special, parse_special)
+        if count < 0:
+            room = -count
+            tokens = (self.lib.llama_token * room)()
+            count = self.lib.llama_tokenize(self.vocab, data, len(data), tokens, room, add_special, parse_special)
+        return list(tokens[:count])
+
+    def detokenize(self, tokens: list[int]) -> str:
+        """The text of `tokens`, special ones included."""
+        array = (self.lib.llama_token * len(tokens))(*tokens)
+        room = 16 * len(tokens) + 64
+        buffer = ctypes.create_string_buffer(room)
+        size = self.lib.llama_detokenize(self.vocab, array, len(tokens), buffer, room, False, True)
+        if size < 0:
+            buffer = ctypes.create_string_buffer(-size)
+            size = self.lib.llama_detokenize(self.vocab, array, len(tokens), buffer, -size, False, True)
+        return bytes(buffer.raw[:size]).decode("utf-8", "replace")
+
+    def piece(self, token: int, special: bool) -> bytes:
+        """The bytes of one token; of a special one only with `special`."""
+        known = self._pieces.get((token, special))
+        if known is None:
+            buffer = ctypes.create_string_buffer(_PIECE_BYTES)
+            size = self.lib.llama_token_to_piece(self.vocab, token, buffer, _PIECE_BYTES, 0, special)
+            if size < 0:
+                buffer = ctypes.create_string_buffer(-size)
+                size = self.lib.llama_token_to_piece(self.vocab, token, buffer, -size, 0, special)
+            known = self._pieces[token, special] = bytes(buffer.raw[:size])
+        return known
+
+    def ends(self) -> frozenset[int]:
+        """Ids of the tokens that end a text."""
+        count = self.lib.llama_vocab_n_tokens(self.vocab)
+        return frozenset(token for token in range(count) if self.lib.llama_vocab_is_eog(self.vocab, token))
+
+    def keep_prefix(self, tokens: list[int]) -> int:
+        """Drop from the cache what does not begin `tokens`; returns how many of them are left in it. At least the last
+        one is read again, since its logits are wanted."""
+        common = min(len(os.path.commonprefix([self.cached, tokens])), len(tokens) - 1)
+        if common < len(self.cached) and not self.lib.llama_memory_seq_rm(self.memory, 0, common, -1):
+            # A recurrent model cannot forget its latest tokens alone.
+            common = 0
+            self.lib.llama_memory_clear(self.memory, True)
+        del self.cached[common:]
+        return common
+
+    def read(self, tokens: list[int], batch: int, cancelled: threading.Event) -> bool:
+        """Read prompt tokens behind what is cached, `batch` at a time; False if `cancelled` came before the end."""
+        # Asked between two operations of the graph, so Stop is heard even in a large batch.
+        heard = self.lib.ggml_abort_callback(lambda data: cancelled.is_set())
+        self.lib.llama_set_abort_callback(self.context, heard, None)
+        try:
+            for start in range(0, len(tokens), batch):
+                part = tokens[start : start + batch]
+                array = (self.lib.llama_token * len(part))(*part)
+                if cancelled.is_set() or not self._decode(self.lib.llama_batch_get_one(array, len(part))):
+                    self._forget_unfinished()
+                    return False
+                self.cached.extend(part)
+        finally:
+            self.lib.llama_set_abort_callback(self.context, self.lib.ggml_abort_callback(), None)
+        return True
+
+    def append(self, token: int) -> None:
+        """Read one generated token, so that the next can be chosen."""
+        self._one[0] = token
+        self._decode(self._step)
+        self.cached.append(token)
+
+    def _decode(self, batch: Any) -> bool:
+        """False if it was aborted. Raises OutOfMemory, PaddockError."""
+        status = self.lib.llama_decode(self.context, batch)
+        if status == 0:
+            return True
+        if status == _ABORTED:
+            return False
+        self._forget_unfinished()
+        if status == 1:
+            raise OutOfMemory("The context is full. Raise Context length, or begin a new chat.", lower=())
+        raise (
+            OutOfMemory(
+                "llama.cpp could not compute the next tokens, most likely for want of memory. "
+                "Lower Context length or Micro-batch, or choose cache type q8_0.",
+                detail=f"llama_decode returned {status}",
+                lower=LOWER_FOR_MEMORY,
+            )
+            if status < -1
+            else PaddockError(
+                "llama.cpp refused these tokens. Load the model again.", detail=f"llama_decode returned {status}"
+            )
+        )
+
+    def _forget_unfinished(self) -> None:
+        """Bring the cache back to what `cached` says, after a batch that did not end."""
+        if not self.lib.llama_memory_seq_rm(self.memory, 0, len(self.cached), -1):
+            self.lib.llama_memory_clear(self.memory, True)
+            self.cached.clear()
+
+    def clear(self) -> None:
+        """Forget everything that was read."""
+        self.lib.llama_memory_clear(self.memory, True)
+        self.cached.clear()

@@ -1,0 +1,39 @@
+"""What the llamacpp loader declares: llama.cpp through llama-cpp-python, compiled for this machine's processor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modules.protocol.llama_cpp import SAMPLERS, LlamaCppSettings, hardware_words, reads
+from modules.protocol.loader import LoaderSpec
+from modules.protocol.model import Claim, Machine, ModelFacts
+
+
+@dataclass(frozen=True)
+class Settings(LlamaCppSettings):
+    """llama.cpp's settings; this loader adds none."""
+
+
+def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
+    if not reads(facts):
+        return None
+    cuda = "for the graphics card, install it with CMAKE_ARGS=-DGGML_CUDA=on."
+    return Claim(
+        80,
+        "A GGUF file, which llama.cpp reads as it is. Compiled here with all of this processor's instructions, which "
+        "takes minutes to install; one reply at a time. " + hardware_words(machine, cuda),
+    )
+
+
+SPEC = LoaderSpec(
+    name="llamacpp",
+    title="llama.cpp (llama-cpp-python)",
+    summary="GGUF models through llama.cpp, compiled for this machine: one reply at a time, stopped within a token.",
+    formats=("gguf",),
+    settings=Settings,
+    claim=_claim,
+    samplers=SAMPLERS,
+    accelerators=("cpu", "cuda", "rocm", "metal"),
+    requirements="llamacpp.txt",
+    probe="import jinja2, llama_cpp; print(llama_cpp.__version__)",
+)

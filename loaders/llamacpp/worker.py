@@ -1,0 +1,203 @@
+"""The engine of the llamacpp loader: a small loop over llama.cpp's own decode and samplers."""
+
+from __future__ import annotations
+
+import codecs
+import importlib
+import random
+import threading
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from loaders.llamacpp.chain import SamplerChain
+from loaders.llamacpp.log import EngineLog
+from loaders.llamacpp.native import NativeModel
+from loaders.llamacpp.parameters import context_parameters, model_parameters, numa_strategy
+from modules.protocol.commands import Generate
+from modules.protocol.errors import PromptError
+from modules.protocol.events import ModelInfo
+from modules.worker.engine import EngineBase, Outcome, Piece, Report
+from modules.worker.fitting import fit_prompt
+from modules.worker.gguf_keys import GgufKeys, read_keys
+from modules.worker.llama_model import check_settings, choose_context, context_notes, load_error
+from modules.worker.llama_threads import wait_politely
+from modules.worker.stopping import StopFilter
+
+
+class Engine(EngineBase):
+    """One model, one context, one reply at a time. The context keeps what it read, so a chat's next turn reads only
+    what is new."""
+
+    _native: NativeModel
+
+    def __init__(self) -> None:
+        wait_politely()
+        self._lib: Any = importlib.import_module("llama_cpp.llama_cpp")
+        self._log = EngineLog(self._lib)
+        self._keys = GgufKeys()
+        self._prefix: list[int] = []
+        self._ends: frozenset[int] = frozenset()
+        self._batch = 0
+
+    def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
+        report("Reading the file's header", 0.0)
+        check_settings(settings)
+        self._keys = read_keys(path)
+        wanted = choose_context(settings, self._keys.trained_context)
+        lib = self._lib
+        lib.llama_backend_init()
+        lib.llama_numa_init(numa_strategy(lib, settings.numa))
+        params = model_parameters(lib, settings, lambda fraction: report("Loading the model", 0.9 * fraction))
+        model = lib.llama_model_load_from_file(str(path).encode(), params)
+        if not model:
+            raise load_error(path.name, self._log.text(), wanted)
+        report("Making room for the context", 0.9)
+        context = lib.llama_init_from_model(model, context_parameters(lib, settings, wanted, self._keys.pools))
+        if not context:
+            lib.llama_model_free(model)
+            raise load_error(path.name, f"failed to initialize the context\n{self._log.text()}", wanted)
+        self._native = NativeModel(lib, model, context)
+        self._batch = settings.batch
+        self._ends = self._native.ends()
+        bare, whole = self.tokenize("a", False), self.tokenize("a", True)
+        self._prefix = whole[: len(whole) - len(bare)] if whole[len(whole) - len(bare) :] == bare else []
+        self._warm_up()
+        report("Ready", 1.0)
+        return self._describe(settings)
+
+    def _warm_up(self) -> None:
+        """One token through the model, so that the first reply does not pay for bringing its pages in."""
+        self._native.append(next(iter(self._prefix), 0))
+        self._native.clear()
+
+    def _describe(self, settings: Any) -> ModelInfo:
+        lib, model, native = self._lib, self._native.model, self._native
+        trained = int(lib.llama_model_n_ctx_train(model))
+        template = lib.llama_model_chat_template(model, None)
+        on_gpu = settings.gpu_layers and lib.llama_supports_gpu_offload()
+        return ModelInfo(
+            context=native.size,
+            trained_context=trained,
+            device="gpu" if on_gpu else "cpu",
+            dtype=self._dtype(),
+            architecture=self._keys.architecture,
+            parameters=int(lib.llama_model_n_params(model)),
+            template=template.decode("utf-8", "replace") if template else "",
+            template_source="GGUF metadata" if template else "",
+            bos=self._name(lib.llama_vocab_bos(native.vocab)),
+            eos=self._name(lib.llama_vocab_eos(native.vocab)),
+            memory_bytes=int(lib.llama_model_size(model)),
+            notes=context_notes(settings, native.size, trained),
+        )
+
+    def _dtype(self) -> str:
+        """Such as "Q8_0": llama.cpp describes a model as "llama 1B Q8_0"."""
+        buffer = self._lib.ctypes.create_string_buffer(128)
+        self._lib.llama_model_desc(self._native.model, buffer, 128)
+        return str(buffer.value.decode("utf-8", "replace").rpartition(" ")[2])
+
+    def _name(self, token: int) -> str:
+        return self._native.piece(token, True).decode("utf-8", "replace") if token >= 0 else ""
+
+    def tokenize(self, text: str, special: bool) -> list[int]:
+        return self._native.tokenize(text, special, special)
+
+    def detokenize(self, tokens: list[int]) -> str:
+        return self._native.detokenize(tokens)
+
+    def _prompt(self, text: str, add_bos: bool) -> list[int]:
+        """Token ids of a prompt, with BOS once: a chat template may have written it already."""
+        tokens = self._native.tokenize(text, False, True)
+        if add_bos and tokens[: len(self._prefix)] != self._prefix:
+            tokens = self._prefix + tokens
+        if not tokens:
+            raise PromptError("The prompt is empty, and this model has no token to begin with. Write something.")
+        return tokens
+
+    def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
+        params, native, lib = request.params, self._native, self._lib
+        begin = time.monotonic()
+        prompt = self._prompt(request.prompt, params.add_bos_token)
+        keep = len(self._prefix) if params.add_bos_token else 0
+        tokens, cut = fit_prompt(prompt, native.size, params.max_new_tokens, params.truncate, keep)
+        seed = params.seed if params.seed >= 0 else random.randrange(2**31)
+        chain = SamplerChain(lib, native.vocab, params, seed, native.size, self._ends)
+        stop, decoder = StopFilter(params.stop), codecs.getincrementaldecoder("utf-8")("ignore")
+        special = not params.skip_special_tokens
+        count = unsaid = 0
+        reason = "cancelled"
+        try:
+            chain.remember(tokens)
+            cached = native.keep_prefix(tokens)
+            complete = native.read(tokens[cached:], self._batch, cancelled)
+            first = time.monotonic()
+            # Bound once: these are looked up for every token.
+            sample, handle, context, is_set = lib.llama_sampler_sample, chain.handle, native.context, cancelled.is_set
+            while complete and not is_set():
+                token = sample(handle, context, -1)
+                count += 1
+                unsaid += 1
+                if token in self._ends:
+                    reason = "stop"
+                    break
+                if text := stop.feed(decoder.decode(native.piece(token, special))):
+                    yield Piece(text, unsaid)
+                    unsaid = 0
+                if stop.stopped:
+                    reason = "stop_text"
+                    break
+                if count >= params.max_new_tokens:
+                    reason = "length"
+                    break
+                if len(native.cached) >= native.size:
+                    reason = "context"
+                    break
+                native.append(token)
+        finally:
+            chain.close()
+        if reason not in ("stop_text", "cancelled") and (text := stop.flush()):
+            yield Piece(text, unsaid)
+        now = time.monotonic()
+        return Outcome(reason, len(tokens), cached, cut, count, first - begin, now - first, seed)
+
+    def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
+        numpy = importlib.import_module("numpy")
+        native, lib = self._native, self._lib
+        tokens, _ = fit_prompt(self._prompt(prompt, True), native.size, 1, True, len(self._prefix))
+        native.read(tokens[native.keep_prefix(tokens) :], self._batch, threading.Event())
+        size = lib.llama_vocab_n_tokens(native.vocab)
+        logits = numpy.ctypeslib.as_array(lib.llama_get_logits_ith(native.context, -1), (size,)).astype("float64")
+        weights = numpy.exp(logits - logits.max())
+        probabilities = weights / weights.sum()
+        return [
+            {
+                "token": int(token),
+                "text": native.piece(int(token), True).decode("utf-8", "replace"),
+                "probability": float(probabilities[token]),
+            }
+            for token in numpy.argsort(-probabilities, kind="stable")[:top]
+        ]
+
+    def embed(self, texts: list[str]) -> list[list[float]]:
+        native, lib = self._native, self._lib
+        width, most = int(lib.llama_model_n_embd(native.model)), int(lib.llama_n_ubatch(native.context))
+        lib.llama_set_embeddings(native.context, True)
+        try:
+            vectors = []
+            for text in texts:
+                tokens = native.tokenize(text, True, True)
+                if len(tokens) > most:
+                    raise PromptError(
+                        f"A text to embed has {len(tokens)} tokens; {most} go at once. Shorten it or raise Micro-batch."
+                    )
+                native.clear()
+                native.read(tokens, most, threading.Event())
+                vector = lib.llama_get_embeddings_seq(native.context, 0)[:width]
+                norm = sum(value * value for value in vector) ** 0.5 or 1.0
+                vectors.append([value / norm for value in vector])
+            return vectors
+        finally:
+            lib.llama_set_embeddings(native.context, False)
+            native.clear()

@@ -92,6 +92,7 @@ def _chat_routes(routes: APIRouter, app: App) -> None:
         "stop": lambda chat, ask: chats.stop(chat),
         "edit": lambda chat, ask: chats.edit(chat, ask.message, ask.text),
         "delete": lambda chat, ask: chats.delete(chat, ask.message),
+        "undelete": lambda chat, ask: chats.undelete(chat, ask.message),
         "switch": lambda chat, ask: chats.switch(chat, ask.message, ask.version),
         "branch": lambda chat, ask: _head(chats.branch(chat, ask.message)),
         "rename": lambda chat, ask: chats.rename(chat, ask.title),

@@ -1,12 +1,15 @@
 // Puts the page together once Gradio has drawn it.
 
-import { $, arrival, attempt, copyText, fillIcons, get, h, post, toast } from "./dom.js";
+import { $, Trouble, arrival, attempt, copyText, fillIcons, get, h, post, toast } from "./dom.js";
 import { Composer } from "./composer.js";
 import { Notebook } from "./notebook.js";
 import { Shell } from "./shell.js";
 import { Sidebar } from "./sidebar.js";
 import { Stream } from "./stream.js";
 import { Transcript } from "./transcript.js";
+
+// What the address calls a chat that is not kept until its first message.
+const NEW = "new";
 
 class Page {
   async start() {
@@ -33,7 +36,8 @@ class Page {
   async #fromAddress() {
     const chats = await this.sidebar.refresh();
     const wanted = new URLSearchParams(location.search).get("chat");
-    if (wanted) this.open(wanted, false);
+    if (wanted === NEW) this.open("", false);
+    else if (wanted) this.open(wanted, false);
     else if (chats.length) this.open(chats[0].id, false);
     else this.blank();
   }
@@ -60,8 +64,9 @@ class Page {
     this.transcript.clear();
     this.title = "";
     $("#chat-heading").textContent = "";
-    if (push) history.pushState(null, "", id ? `?chat=${encodeURIComponent(id)}` : location.pathname);
-    else if (id) history.replaceState(null, "", `?chat=${encodeURIComponent(id)}`);
+    const address = `?chat=${encodeURIComponent(id || NEW)}`;
+    if (push) history.pushState(null, "", address);
+    else history.replaceState(null, "", address);
     this.composer.show(id);
     this.composer.writes(false);
     document.body.classList.remove("writing");
@@ -94,9 +99,18 @@ class Page {
       localStorage.removeItem("paddock.draft.");
       this.open(head.id);
     }
-    const sent = await this.act("send", { text });
-    this.sidebar.refresh();
-    return sent;
+    try {
+      await post(`/chats/${encodeURIComponent(this.chat)}/send`, { text });
+    } catch (error) {
+      if (!(error instanceof Trouble)) throw error;
+      const action = this.state?.phase === "ready" ? null : { label: "Open models", run: () => this.shell.openTab("model") };
+      toast(error.message, { error: true, detail: error.detail, action });
+      // Unless it was not kept, the message is in the chat: only the reply is missing.
+      return error.code !== "not kept" && error.code !== "";
+    } finally {
+      this.sidebar.refresh();
+    }
+    return true;
   }
 
   act(verb, body = {}) {
@@ -108,7 +122,7 @@ class Page {
     return {
       copy: (card) => attempt(() => copyText(source(card))),
       edit: (card) => attempt(async () => this.transcript.editor(card, await source(card), (text, resend) => this.#edit(card, text, resend))),
-      remove: (card) => this.act("delete", { message: card.id }),
+      remove: (card) => this.#remove(card),
       regenerate: (card) => this.act("regenerate", { message: card.id }),
       resume: () => this.act("continue"),
       switchTo: (card, version) => this.act("switch", { message: card.id, version }),
@@ -121,6 +135,13 @@ class Page {
         toast("This is a new chat, branched from there.");
       },
     };
+  }
+
+  async #remove(card) {
+    const chat = this.chat;
+    if ((await this.act("delete", { message: card.id })) === false) return;
+    const run = () => attempt(() => post(`/chats/${encodeURIComponent(chat)}/undelete`, { message: card.id }));
+    toast("Deleted from here on.", { action: { label: "Undo", run } });
   }
 
   async #edit(card, text, resend) {

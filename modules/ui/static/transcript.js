@@ -104,10 +104,8 @@ export class Transcript {
           h("span", { "aria-label": `Version ${card.version} of ${card.versions}` }, `${card.version} / ${card.versions}`),
           iconButton("right", "Next version", () => act.switchTo(card, card.version + 1), { disabled: card.version >= card.versions })));
     tools.append(iconButton("copy", "Copy", () => act.copy(card)), iconButton("edit", "Edit", () => act.edit(card)));
-    if (!mine) {
-      tools.append(iconButton("again", "Regenerate", () => act.regenerate(card)));
-      tools.append(iconButton("forward", "Continue this reply", () => act.resume(card), { class: "icon-button only-newest" }));
-    }
+    if (!mine) tools.append(iconButton("again", "Regenerate", () => act.regenerate(card)));
+    tools.append(iconButton("forward", mine ? "Get a reply" : "Continue this reply", () => act.resume(card), { class: "icon-button only-newest" }));
     tools.append(iconButton("branch", "Branch from here", () => act.branch(card)), iconButton("trash", "Delete from here on", () => act.remove(card)));
     return tools;
   }

@@ -130,7 +130,8 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
 def _plan(app: App, model: str, context: int) -> str:
     """About what the load takes, beside what is free."""
     machine = inspect_machine()
-    planned = estimate(app.library.facts(model), context)
+    facts = app.library.facts(model)
+    planned = estimate(facts, min(context or facts.context, facts.context or context))
     parts = (
         f"weights {in_words(planned.weights)}",
         f"context of {planned.context:,} tokens {in_words(planned.cache)}",

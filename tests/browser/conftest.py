@@ -1,0 +1,191 @@
+"""A real Paddock in a process of its own, and a real browser. Where there is no browser, these tests are skipped."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.models import write_model_folder
+
+ROOT = Path(__file__).resolve().parents[2]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+# Two models on the echo loader, which says the last line of the prompt again, a word each hundredth of a second.
+SETTINGS = {"context": 4096, "delay": 0.01}
+
+
+class Served:
+    """One running Paddock: its address, what it printed, and its process."""
+
+    def __init__(self, folder: Path, *flags: str) -> None:
+        self.user_data = folder / "user_data"
+        self.models = folder / "models"
+        self.lines: list[str] = []
+        self.address = ""
+        self._ready = threading.Event()
+        command = [sys.executable, "webui.py", "--no-venv", "--port", "0", "--show-echo"]
+        command += ["--models", str(self.models), "--user-data", str(self.user_data), *flags]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as lines:
+            for line in lines:
+                self.lines.append(line.rstrip())
+                if found := re.search(r"Paddock is ready: (http://\S+)", line):
+                    self.address = found.group(1)
+                    self._ready.set()
+        self._ready.set()
+
+    def wait(self) -> str:
+        """The address, once it serves."""
+        assert self._ready.wait(90) and self.address, "\n".join(self.lines)
+        return self.address
+
+    def workers(self) -> list[int]:
+        """Process numbers of its workers."""
+        import psutil
+
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [child.pid for child in children if "modules.worker" in " ".join(child.cmdline())]
+
+    def kill(self) -> None:
+        """Kill it as a power cut would."""
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+
+    def close(self) -> None:
+        """Ctrl+C, and wait until all is gone."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._reader.join()
+
+
+def prepare(folder: Path, **settings: Any) -> Path:
+    """Two models and the settings they are loaded with, in `folder`."""
+    for name in ("small", "other"):
+        write_model_folder(folder / "models" / name)
+    (folder / "user_data").mkdir()
+    kept = {name: {"loader": "echo", "settings": {**SETTINGS, **settings}} for name in ("small", "other")}
+    (folder / "user_data" / "model_settings.yaml").write_text(yaml.safe_dump(kept))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """One Chromium for all tests."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (requirements/dev.txt)")
+    executable = os.environ.get("PADDOCK_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=executable, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def paddock(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A Paddock with the echo loader running, shared by the tests that harm nothing. Its log must stay clean."""
+    served = Served(prepare(tmp_path_factory.mktemp("paddock")), "--model", "small")
+    served.wait()
+    yield served
+    served.close()
+    noise = [line for line in served.lines if re.search(r"warning|traceback|error", line, re.IGNORECASE)]
+    assert not noise, noise
+
+
+@pytest.fixture
+def own_paddock(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Starts a Paddock of the test's own: `own_paddock(*flags)`. A second call starts it again on the same data."""
+    prepare(tmp_path)
+    running: list[Served] = []
+
+    def start(*flags: str) -> Served:
+        served = Served(tmp_path, *flags)
+        running.append(served)
+        served.wait()
+        return served
+
+    yield start
+    for served in running:
+        served.close()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens a page in a browser context of its own; errors in its console and requests that leave the host fail the test."""
+    contexts: list[Any] = []
+    faults: list[str] = []
+
+    def watch(page: Any) -> None:
+        def said(message: Any) -> None:
+            # A refused action answers with 400 and a sentence: the browser notes that as an error of its own.
+            if message.type == "error" and "status of 400" not in message.text:
+                faults.append(f"console: {message.text}")
+
+        page.on("console", said)
+        page.on("pageerror", lambda error: faults.append(f"script: {error}"))
+
+    def leaves(request: Any) -> None:
+        if not re.match(r"(http://127\.0\.0\.1[:/]|data:|blob:)", request.url):
+            faults.append(f"request: {request.url}")
+
+    def open_page(address: str, *, context: Any = None, width: int = 1280, height: int = 800, **options: Any) -> Any:
+        if context is None:
+            context = browser.new_context(viewport={"width": width, "height": height}, **options)
+            context.set_default_timeout(20_000)
+            context.on("page", watch)
+            context.on("request", leaves)
+            contexts.append(context)
+        page = context.new_page()
+        page.goto(address)
+        page.wait_for_selector("body.started")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not faults, faults
+
+
+@contextmanager
+def expecting_reply(page: Any) -> Iterator[None]:
+    """What happens in the block begins a reply; returns when it has settled."""
+    page.evaluate("window.before = document.querySelectorAll('.message.assistant:not(.living)').length")
+    yield
+    page.wait_for_function(
+        "document.querySelectorAll('.message.assistant:not(.living)').length !== window.before"
+        " || document.querySelector('.message.living')"
+    )
+    page.wait_for_selector(".message.assistant.newest:not(.living)")

@@ -1,0 +1,74 @@
+"""What a person does on the page, as functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+NEWEST = ".message.assistant.newest:not(.living)"
+
+
+def new_chat(page: Any) -> None:
+    """Begin a new chat."""
+    page.click("#new-chat")
+    page.wait_for_selector("#chat.empty .chip")
+
+
+def send(page: Any, text: str) -> None:
+    """Write a message and press Enter; returns when it stands in the chat."""
+    page.fill("#chat-input textarea", text)
+    count = page.locator(".message.user").count()
+    page.press("#chat-input textarea", "Enter")
+    page.wait_for_function("count => document.querySelectorAll('.message.user').length > count", arg=count)
+
+
+def ask(page: Any, text: str) -> str:
+    """Send a message and wait for the whole reply; its text."""
+    count = page.locator(".message.assistant").count()
+    send(page, text)
+    page.wait_for_function(
+        "count => document.querySelectorAll('.message.assistant:not(.living)').length > count", arg=count
+    )
+    return newest(page)
+
+
+def newest(page: Any) -> str:
+    """The text of the last message, once it has settled."""
+    return str(page.locator(f"{NEWEST} .message-body").inner_text())
+
+
+def living(page: Any, words: int = 3) -> None:
+    """Wait until the reply that is being written has some words."""
+    page.wait_for_function(
+        "words => (document.querySelector('.message.living .message-body')?.innerText.trim().split(/\\s+/).length ?? 0)"
+        " >= words",
+        arg=words,
+    )
+
+
+def settled(page: Any) -> None:
+    """Wait until nothing is being written."""
+    page.wait_for_selector(NEWEST)
+    page.wait_for_selector(".message.living", state="detached")
+
+
+def action(page: Any, message: str, name: str) -> None:
+    """Press one of the buttons of a message: `message` is its selector."""
+    page.hover(message)
+    page.locator(message).get_by_role("button", name=name, exact=True).click()
+
+
+def open_tab(page: Any, name: str) -> None:
+    """Open the drawer on this tab."""
+    if not page.evaluate("document.body.classList.contains('drawer-open')"):
+        page.click("#open-drawer")
+    page.get_by_role("tab", name=name, exact=True).click()
+    page.wait_for_selector(f"#tab-{name.lower()}", state="visible")
+
+
+def ready(page: Any, model: str = "") -> None:
+    """Wait until a model (this one) is loaded."""
+    page.wait_for_function(
+        "model => { const pill = document.querySelector('#model-pill');"
+        " return pill.dataset.phase === 'ready' && pill.innerText.startsWith(model); }",
+        arg=model,
+    )

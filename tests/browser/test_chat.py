@@ -1,0 +1,213 @@
+"""Chat in the browser: what a person does every day."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.browser.driver import NEWEST, action, ask, living, new_chat, newest, ready, send, settled
+
+pytestmark = pytest.mark.browser
+LONG = "!long these words come again and again"
+
+
+@pytest.fixture
+def page(paddock: Any, visit: Any) -> Any:
+    """A new chat, with the model ready."""
+    page = visit(paddock.address)
+    ready(page)
+    new_chat(page)
+    return page
+
+
+def test_a_question_is_answered_with_its_figures(page: Any) -> None:
+    assert ask(page, "What is a paddock made of?") == "What is a paddock made of?"
+    figures = page.locator(f"{NEWEST} .figures").inner_text()
+    assert re.search(r"tokens/s · 6 tokens · .*context \d+ of 4,096", figures), figures
+    page.wait_for_selector(".chat-row.current:has-text('What is a paddock made of?')")
+
+
+def test_a_suggested_question_is_sent_by_a_click(page: Any) -> None:
+    question = page.locator(".chip").first.inner_text()
+    page.locator(".chip").first.click()
+    settled(page)
+    assert newest(page) == question
+
+
+def test_the_answer_streams_and_esc_stops_it(page: Any) -> None:
+    send(page, LONG)
+    living(page, 3)
+    before = page.locator(".message.living .message-body").inner_text()
+    living(page, len(before.split()) + 5)
+    assert page.locator(".message.living .message-body").inner_text().startswith(before[:20])
+    assert page.locator("#stop").is_visible() and page.locator("#send").is_hidden()
+    page.keyboard.press("Escape")
+    settled(page)
+    assert "stopped" in page.locator(f"{NEWEST} .figures").inner_text()
+    assert len(newest(page).split()) > len(before.split())
+
+
+def test_shift_enter_breaks_the_line_and_enter_sends(page: Any) -> None:
+    page.fill("#chat-input textarea", "first")
+    page.press("#chat-input textarea", "Shift+Enter")
+    page.keyboard.type("second")
+    assert page.input_value("#chat-input textarea") == "first\nsecond"
+    page.keyboard.press("Enter")
+    settled(page)
+    assert page.locator(".message.user .message-body").inner_text() == "first\nsecond"
+    assert page.input_value("#chat-input textarea") == ""
+
+
+def test_a_reload_in_mid_answer_goes_on_with_the_answer(page: Any) -> None:
+    send(page, LONG)
+    living(page, 10)
+    page.reload()
+    living(page, 12)
+    seen = page.locator(".message.living .message-body").inner_text()
+    living(page, len(seen.split()) + 10)
+    page.click("#stop")
+    settled(page)
+    text = newest(page)
+    assert text.startswith(seen[:60])
+    assert re.fullmatch(rf"({re.escape(LONG)} ?)*.*", text), "a word is missing or doubled"
+
+
+def test_a_second_tab_follows_the_same_answer_and_sees_its_end(page: Any, paddock: Any, visit: Any) -> None:
+    send(page, LONG)
+    living(page, 5)
+    other = visit(page.url, context=page.context)
+    living(other, 10)
+    other.click("#stop")
+    settled(other)
+    settled(page)
+    assert newest(page) == newest(other)
+    ask(other, "From the other tab")
+    page.wait_for_selector(".message.user >> text=From the other tab")
+
+
+def test_the_draft_survives_a_reload(page: Any) -> None:
+    page.fill("#chat-input textarea", "not sent yet")
+    page.reload()
+    page.wait_for_selector("body.started")
+    assert page.input_value("#chat-input textarea") == "not sent yet"
+    page.fill("#chat-input textarea", "")
+
+
+def test_regenerate_makes_a_version_and_the_arrows_switch(page: Any) -> None:
+    ask(page, "Say it twice")
+    action(page, NEWEST, "Regenerate")
+    page.wait_for_selector(".versions >> text=2 / 2")
+    settled(page)
+    action(page, NEWEST, "Previous version")
+    page.wait_for_selector(".versions >> text=1 / 2")
+    action(page, NEWEST, "Next version")
+    page.wait_for_selector(".versions >> text=2 / 2")
+
+
+def test_an_edited_question_is_asked_again_and_the_old_one_is_kept(page: Any) -> None:
+    ask(page, "The old question")
+    action(page, ".message.user", "Edit")
+    page.fill(".edit-area", "The new question")
+    page.get_by_role("button", name="Save and send").click()
+    page.wait_for_selector(f"{NEWEST} >> text=The new question")
+    action(page, ".message.user", "Previous version")
+    page.wait_for_selector(f"{NEWEST} >> text=The old question")
+
+
+def test_an_edited_reply_stays_as_edited(page: Any) -> None:
+    ask(page, "Some words")
+    action(page, NEWEST, "Edit")
+    page.fill(".edit-area", "Better words")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.wait_for_selector(f"{NEWEST} >> text=Better words")
+    page.reload()
+    page.wait_for_selector(f"{NEWEST} >> text=Better words")
+
+
+def test_continue_lets_the_reply_go_on(page: Any) -> None:
+    send(page, LONG)
+    living(page, 5)
+    page.click("#stop")
+    settled(page)
+    before = newest(page)
+    action(page, NEWEST, "Continue this reply")
+    living(page, len(before.split()) + 5)
+    page.click("#stop")
+    settled(page)
+    assert newest(page).startswith(before.strip()[:60])
+    assert len(newest(page).split()) > len(before.split())
+
+
+def test_delete_takes_a_message_away_and_undo_brings_it_back(page: Any) -> None:
+    ask(page, "Keep this one")
+    ask(page, "Drop this one")
+    action(page, ".message.user >> nth=1", "Delete from here on")
+    page.wait_for_selector(".message >> text=Drop this one", state="detached")
+    assert page.locator(".message").count() == 2
+    page.click(".toast >> text=Undo")
+    page.wait_for_selector(f"{NEWEST} >> text=Drop this one")
+
+
+def test_branch_makes_a_new_chat_that_ends_there(page: Any) -> None:
+    ask(page, "First question")
+    ask(page, "Second question")
+    url = page.url
+    action(page, ".message.assistant >> nth=0", "Branch from here")
+    page.wait_for_function("url => location.href !== url", arg=url)
+    page.wait_for_selector(f"{NEWEST} >> text=First question")
+    assert page.locator(".message").count() == 2
+
+
+def test_a_chat_is_renamed_deleted_and_restored(page: Any) -> None:
+    ask(page, "A chat to rename")
+    page.hover(".chat-row.current")
+    page.locator(".chat-row.current").get_by_role("button", name=re.compile("^Rename")).click()
+    page.fill(".chat-title", "A fine title")
+    page.press(".chat-title", "Enter")
+    page.wait_for_selector(".chat-row.current >> text=A fine title")
+    page.hover(".chat-row.current")
+    page.locator(".chat-row.current").get_by_role("button", name=re.compile("^Delete")).click()
+    page.wait_for_selector(".chat-row >> text=A fine title", state="detached")
+    page.click(".toast >> text=Undo")
+    page.wait_for_selector(".chat-row.current >> text=A fine title")
+    page.wait_for_selector(f"{NEWEST} >> text=A chat to rename")
+
+
+def test_the_search_finds_a_chat_by_its_words(page: Any) -> None:
+    ask(page, "Something about zebras")
+    new_chat(page)
+    ask(page, "Something about walruses")
+    page.fill("#chat-search", "zebras")
+    page.wait_for_selector(".chat-row >> text=walruses", state="detached")
+    assert page.locator(".chat-row").count() == 1
+    page.fill("#chat-search", "")
+    page.wait_for_selector(".chat-row >> text=walruses")
+
+
+def test_copy_gives_the_source_of_a_message(page: Any) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    ask(page, "some **bold** words")
+    assert page.locator(f"{NEWEST} strong").inner_text() == "bold"
+    action(page, NEWEST, "Copy")
+    page.wait_for_selector(".toast >> text=Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == "some **bold** words"
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "<img src=x onerror=window.broken=1><script>window.broken=1</script>",
+        "[click](javascript:window.broken=1) ![x](https://example.org/x.png)",
+        "`</code><script>window.broken=1</script>` {{constructor.constructor('window.broken=1')()}} ${window.broken=1}",
+    ],
+)
+def test_nothing_that_is_written_becomes_markup(page: Any, hostile: str) -> None:
+    ask(page, hostile)
+    assert page.evaluate("window.broken") is None
+    assert page.locator(".message-body :is(script, img, [onerror])").count() == 0
+    assert page.locator(".message-body a[href^=javascript]").count() == 0
+    page.reload()
+    page.wait_for_selector(NEWEST)
+    assert page.evaluate("window.broken") is None

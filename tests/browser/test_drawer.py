@@ -1,0 +1,169 @@
+"""Parameters, Session and Notebook in the browser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.browser.driver import NEWEST, ask, new_chat, open_tab, ready, send, settled
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def page(paddock: Any, visit: Any) -> Any:
+    """A new chat, with the model ready and neutral parameters."""
+    page = visit(paddock.address)
+    ready(page)
+    new_chat(page)
+    open_tab(page, "Parameters")
+    page.click("#preset-neutralize")
+    page.wait_for_selector("#preset-notice >> text=Every parameter off")
+    return page
+
+
+def number(page: Any, name: str) -> str:
+    """What a parameter's field shows."""
+    return str(page.input_value(f"#param-{name} input[type=number]"))
+
+
+def test_a_changed_parameter_is_honoured_by_the_next_reply_and_survives_a_reload(page: Any) -> None:
+    page.fill("#param-max_new_tokens input", "3")
+    page.press("#param-max_new_tokens input", "Enter")
+    page.wait_for_selector("#preset-notice >> text=Longest reply 3 (was 512)")
+    page.click("#close-drawer")
+    assert ask(page, "one two three four five").split() == ["one", "two", "three"]
+    assert "longest reply reached" in page.locator(f"{NEWEST} .figures").inner_text()
+    page.reload()
+    page.wait_for_selector("body.started")
+    open_tab(page, "Parameters")
+    page.wait_for_function("document.querySelector('#param-max_new_tokens input').value === '3'")
+    page.click("#preset-neutralize")
+    page.wait_for_function("document.querySelector('#param-max_new_tokens input').value === '512'")
+
+
+def test_a_preset_is_chosen_changed_restored_saved_and_deleted(page: Any) -> None:
+    page.locator("#preset input").click()
+    page.get_by_role("option", name="Creative").click()
+    page.wait_for_function("document.querySelector('#param-temperature input[type=number]').value !== '1'")
+    chosen = number(page, "temperature")
+    page.fill("#param-temperature input[type=number]", "0.33")
+    page.press("#param-temperature input[type=number]", "Tab")
+    page.wait_for_selector("#preset-notice >> text=Temperature 0.33")
+    page.click("#drawer .fold >> text=Save or delete a preset")
+    page.fill("#preset-name input, #preset-name textarea", "Mine")
+    page.click("#preset-save")
+    page.wait_for_function("document.querySelector('#preset input').value === 'Mine'")
+    page.locator("#preset input").click()
+    page.get_by_role("option", name="Creative").click()
+    page.wait_for_function(
+        "value => document.querySelector('#param-temperature input[type=number]').value === value", arg=chosen
+    )
+    page.locator("#preset input").click()
+    page.get_by_role("option", name="Mine").click()
+    page.wait_for_function("document.querySelector('#param-temperature input[type=number]').value === '0.33'")
+    page.fill("#param-temperature input[type=number]", "0.5")
+    page.press("#param-temperature input[type=number]", "Tab")
+    page.wait_for_selector("#preset-notice >> text=(was 0.33)")
+    page.click("#preset-restore")
+    page.wait_for_function("document.querySelector('#param-temperature input[type=number]').value === '0.33'")
+    page.click("#preset-delete")
+    page.wait_for_function("document.querySelector('#preset input').value === 'Neutral'")
+
+
+def test_a_value_outside_the_range_is_refused_with_a_sentence(page: Any) -> None:
+    page.evaluate("document.querySelector('#param-seed input')?.removeAttribute('min')")
+    page.locator("#drawer .fold", has_text="Other").locator("> button").first.click()
+    page.fill("#param-seed input", "-7")
+    page.press("#param-seed input", "Tab")
+    page.wait_for_selector("text=/Seed .* cannot be -7/")
+
+
+def test_two_tabs_change_different_parameters_and_both_hold(page: Any, visit: Any) -> None:
+    other = visit(page.url, context=page.context)
+    open_tab(other, "Parameters")
+    page.fill("#param-max_new_tokens input", "77")
+    page.press("#param-max_new_tokens input", "Enter")
+    page.wait_for_selector("#preset-notice >> text=Longest reply 77")
+    other.fill("#param-top_k input[type=number]", "40")
+    other.press("#param-top_k input[type=number]", "Tab")
+    other.wait_for_selector("#preset-notice >> text=Top-k 40")
+    assert "Longest reply 77" in other.locator("#preset-notice").inner_text()
+    other.click("#preset-neutralize")
+    other.wait_for_selector("#preset-notice >> text=Every parameter off")
+
+
+def test_the_theme_is_chosen_and_kept(page: Any) -> None:
+    open_tab(page, "Session")
+    page.get_by_label("Dark", exact=True).check()
+    page.wait_for_selector("body.dark")
+    page.reload()
+    page.wait_for_selector("body.started.dark")
+    open_tab(page, "Session")
+    page.get_by_label("Follow the system").check()
+    page.wait_for_selector("body:not(.dark)")
+
+
+def test_without_autosave_settings_last_until_they_are_discarded(page: Any, paddock: Any) -> None:
+    open_tab(page, "Session")
+    page.get_by_label("Save settings as I change them").uncheck()
+    page.fill("#session-system textarea", "Speak like a horse.")
+    page.press("#session-system textarea", "Tab")
+    page.wait_for_selector("#session-held >> text=not saved yet")
+    assert "horse" not in (paddock.user_data / "settings.yaml").read_text()
+    page.click("#session-discard")
+    page.wait_for_function("document.querySelector('#session-system textarea').value === ''")
+    page.get_by_label("Save settings as I change them").check()
+    page.fill("#session-system textarea", "Speak like a mule.")
+    page.press("#session-system textarea", "Tab")
+    page.wait_for_function(
+        "fetch('/paddock/start').then(() => document.querySelector('#session-held').innerText.trim() === '')"
+    )
+    page.click("#session-reset")
+    page.wait_for_function("document.querySelector('#session-system textarea').value === ''")
+
+
+def test_the_notebook_goes_on_with_the_text_streams_stops_and_undoes(page: Any) -> None:
+    page.click("#close-drawer")
+    page.click("[data-view=notebook]")
+    page.fill("#notebook-text", "!long once upon a time")
+    page.wait_for_selector("#notebook-count >> text=5 tokens · 5 words")
+    page.click("#notebook-generate")
+    page.wait_for_function("document.querySelector('#notebook-text').value.split(/\\s+/).length > 20")
+    page.reload()
+    page.wait_for_selector("body.started")
+    if page.evaluate("document.body.dataset.view") != "notebook":
+        page.click("[data-view=notebook]")
+    page.wait_for_function("document.querySelector('#notebook-text').value.split(/\\s+/).length > 40")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#notebook-generate", state="visible")
+    text = page.input_value("#notebook-text")
+    assert text.startswith("!long once upon a time")
+    page.click("#notebook-undo")
+    page.wait_for_function("document.querySelector('#notebook-text').value === '!long once upon a time'")
+    page.click("#notebook-redo")
+    page.wait_for_function("text => document.querySelector('#notebook-text').value === text", arg=text)
+
+
+def test_a_template_is_chosen_tried_and_taken_back(page: Any) -> None:
+    open_tab(page, "Model")
+    page.locator("#chat-template > button").first.click()
+    page.locator("#template-choice input").click()
+    page.get_by_role("option", name="Alpaca").click()
+    page.wait_for_function("document.querySelector('#template-text textarea').value.includes('### Response')")
+    page.click("#template-try")
+    page.wait_for_selector("#template-result >> text=### Instruction:")
+    page.click("#template-use")
+    page.wait_for_selector("#template-source >> text=In use: Alpaca")
+    page.fill("#template-text textarea", "{% for x in %}")
+    page.click("#template-use")
+    page.wait_for_selector("text=/syntax error/")
+    page.locator("#template-choice input").click()
+    page.get_by_role("option", name="The model's own").click()
+    page.wait_for_function("!document.querySelector('#template-text textarea').value.includes('x in')")
+    page.click("#template-use")
+    page.wait_for_selector("#template-source >> text=/In use: (the model's own|fallback)/")
+    page.click("#close-drawer")
+    send(page, "Still here")
+    settled(page)

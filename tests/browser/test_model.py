@@ -1,0 +1,167 @@
+"""Models in the browser: loading, settings, and what a person sees when a worker fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import prepare
+from tests.browser.driver import NEWEST, action, ask, living, new_chat, newest, open_tab, ready, send, settled
+
+pytestmark = pytest.mark.browser
+
+
+def test_without_a_model_the_page_says_what_to_do_and_loading_one_makes_it_chat(own_paddock: Any, visit: Any) -> None:
+    served = own_paddock("--no-model")
+    page = visit(served.address)
+    page.wait_for_selector("#chat >> text=No model is loaded")
+    page.get_by_role("button", name="Open models").click()
+    page.wait_for_selector("#model-facts >> text=safetensors")
+    page.click("#model-load")
+    ready(page)
+    page.wait_for_selector("#model-loaded >> text=Memory in use")
+    page.click("#close-drawer")
+    assert ask(page, "Here we are") == "Here we are"
+
+
+def test_a_message_without_a_model_is_kept_and_answered_later(own_paddock: Any, visit: Any) -> None:
+    served = own_paddock("--no-model")
+    page = visit(served.address)
+    send(page, "Answer me later")
+    page.wait_for_selector(".toast >> text=No model is loaded")
+    page.click(".toast >> text=Open models")
+    page.click("#model-load")
+    ready(page)
+    page.click("#close-drawer")
+    action(page, ".message.user", "Get a reply")
+    page.wait_for_selector(f"{NEWEST} >> text=Answer me later")
+
+
+def test_another_model_is_loaded_with_a_changed_setting_and_unload_says_what_came_back(
+    own_paddock: Any, visit: Any
+) -> None:
+    served = own_paddock("--model", "small")
+    page = visit(served.address)
+    ready(page, "small")
+    open_tab(page, "Model")
+    page.locator("#model-choice input").click()
+    page.get_by_role("option", name="other").click()
+    page.wait_for_function("document.querySelector('#model-choice input').value === 'other'")
+    page.fill("#loader-echo-context input", "2048")
+    page.press("#loader-echo-context input", "Tab")
+    page.wait_for_selector("#memory-plan >> text=/context of .* tokens/")
+    page.click("#model-load")
+    ready(page, "other")
+    page.wait_for_selector("#model-loaded >> text=2,048 tokens")
+    page.click("#model-unload")
+    page.wait_for_selector("#model-loaded >> text=/Unloaded: .* of memory came back/")
+    page.wait_for_selector("#model-pill >> text=No model loaded")
+
+
+def test_a_setting_outside_its_range_is_named_and_nothing_is_loaded(own_paddock: Any, visit: Any) -> None:
+    served = own_paddock("--model", "small")
+    page = visit(served.address)
+    ready(page, "small")
+    workers = served.workers()
+    open_tab(page, "Model")
+    page.wait_for_selector("#model-load")
+    # Past the field's own limits, as a script could.
+    page.evaluate("document.querySelector('#loader-echo-context input').removeAttribute('min')")
+    page.fill("#loader-echo-context input", "3")
+    page.click("#model-load")
+    page.wait_for_selector("text=/Context length .* cannot be 3/")
+    assert served.workers() == workers
+
+
+def test_a_new_folder_appears_after_refresh(own_paddock: Any, visit: Any) -> None:
+    served = own_paddock("--no-model")
+    page = visit(served.address)
+    open_tab(page, "Model")
+    page.wait_for_selector("#model-facts >> text=safetensors")
+    (served.models / "small").rename(served.models / "brand-new")
+    page.click("#model-refresh")
+    page.locator("#model-choice input").click()
+    page.get_by_role("option", name="brand-new").wait_for()
+
+
+def test_a_killed_worker_leaves_the_text_and_one_click_tries_again(own_paddock: Any, visit: Any) -> None:
+    served = own_paddock("--model", "small")
+    page = visit(served.address)
+    ready(page)
+    send(page, "!long words that go on")
+    living(page, 8)
+    (worker,) = served.workers()
+    os.kill(worker, signal.SIGKILL)
+    page.wait_for_selector(".trouble")
+    assert len(newest(page).split()) >= 8
+    assert "killed" in page.locator(".trouble p").inner_text().lower()
+    page.wait_for_selector("#model-pill[data-phase=failed]")
+    page.locator(".trouble").get_by_role("button", name="Try again").click()
+    living(page, 5)
+    ready(page)
+    page.click("#stop")
+    settled(page)
+    page.wait_for_selector(".versions >> text=2 / 2")
+
+
+def test_after_memory_ran_out_one_click_lowers_the_context_and_retries(own_paddock: Any, visit: Any) -> None:
+    served = own_paddock("--model", "small")
+    page = visit(served.address)
+    ready(page)
+    send(page, "these are some !memory hungry words that come out")
+    page.wait_for_selector(".trouble >> text=Lower Context length")
+    page.locator(".trouble").get_by_role("button", name="Lower and retry").click()
+    page.wait_for_selector(".versions >> text=2 / 2")
+    page.wait_for_selector("#model-pill[title*='2,048 tokens']")
+
+
+def test_a_load_that_fails_is_explained_and_the_page_goes_on(own_paddock: Any, visit: Any, tmp_path: Any) -> None:
+    served = own_paddock("--no-model")
+    page = visit(served.address)
+    open_tab(page, "Model")
+    page.locator("#drawer .fold", has_text="Advanced").locator("> button").first.click()
+    page.locator("#loader-echo-on_load input").click()
+    page.get_by_role("option", name="refuse").click()
+    page.click("#model-load")
+    page.wait_for_selector(".toast.error >> text=told to refuse")
+    page.wait_for_selector("#model-loaded >> text=told to refuse")
+
+
+def test_a_killed_host_is_back_with_the_chat_and_the_text_that_had_arrived(own_paddock: Any, visit: Any) -> None:
+    served = own_paddock("--model", "small")
+    page = visit(served.address)
+    ready(page)
+    send(page, "!long keep these words for me")
+    # Living text is stored about once a second: two hundred words are two seconds.
+    living(page, 200)
+    url = page.url.partition("?")[2]
+    page.close()
+    served.kill()
+    again = own_paddock("--no-model")
+    page = visit(f"{again.address}?{url}")
+    assert newest(page).startswith("!long keep these words for me")
+    page.wait_for_selector(".message-note >> text=Continue goes on from it")
+
+
+def test_the_page_finds_back_to_a_restarted_paddock(tmp_path: Any, browser: Any, visit: Any) -> None:
+    from tests.browser.conftest import Served
+
+    served = Served(prepare(tmp_path), "--model", "small")
+    try:
+        page = visit(served.wait())
+        ready(page)
+        new_chat(page)
+        ask(page, "Before")
+        port = served.address.rpartition(":")[2]
+        served.close()
+        page.wait_for_selector("body.offline")
+        served = Served(tmp_path, "--model", "small", "--port", port)
+        served.wait()
+        page.wait_for_selector("body:not(.offline)")
+        ready(page)
+        assert ask(page, "And after") == "And after"
+    finally:
+        served.close()

@@ -20,7 +20,7 @@ def model_parameters(lib: Any, settings: Any, progress: Callable[[float], None])
     params.main_gpu = settings.main_gpu
     mode = {(True, True): "MMAP_MLOCK", (True, False): "MMAP", (False, True): "MLOCK", (False, False): "NONE"}
     params.load_mode = getattr(lib, f"LLAMA_LOAD_MODE_{mode[settings.mmap, settings.mlock]}")
-    # GCC drops most of the tile configuration that llama.cpp's AMX code loads, so reading a prompt would crash where that
+    # GCC drops most of the tile configuration that llama.cpp loads for AMX, so reading a prompt would crash where that
     # code was compiled in. Without these buffers it is not used.
     if b"AMX_INT8 = 1" in lib.llama_print_system_info():
         params.use_extra_bufts = False

@@ -61,19 +61,19 @@ class PrefixCache:
         assert self._prompt_logits is not None
         return self._prompt_logits
 
-    @torch.inference_mode()
     def read(self, tokens: list[int]) -> Tensor:
         """Run the model over `tokens`, which follow those known. Logits after the last of them, [vocabulary]."""
         if self._cache is None:
             self._cache = _new_cache(self._model)
         try:
-            output = self._model(
-                input_ids=torch.tensor([tokens], device=self._device),
-                past_key_values=self._cache,
-                use_cache=True,
-                return_dict=True,
-                **self._last_only,
-            )
+            with torch.inference_mode():
+                output = self._model(
+                    input_ids=torch.tensor([tokens], device=self._device),
+                    past_key_values=self._cache,
+                    use_cache=True,
+                    return_dict=True,
+                    **self._last_only,
+                )
         except BaseException:
             self.clear()
             raise

@@ -108,14 +108,13 @@ class HfEngine(EngineBase):
             for token, probability in pairs
         ]
 
-    @torch.inference_mode()
     def embed(self, texts: list[str]) -> list[list[float]]:
         """The mean of the last hidden layer over each text's tokens, not normalised: [texts][hidden size].
 
         A language model is not trained for this: its vectors rank texts roughly. A text beyond the context is cut.
         """
         vectors = []
-        with memory_explained("these texts", _RUN_LOWER, self._schema):
+        with memory_explained("these texts", _RUN_LOWER, self._schema), torch.inference_mode():
             for text in texts:
                 tokens = (self.tokenize(text, True) or self._empty())[: self._context]
                 ids = torch.tensor([tokens], device=self._device)

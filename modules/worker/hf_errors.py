@@ -73,7 +73,7 @@ def _sentence(error: Exception, folder: Path) -> str:
     if "trust_remote_code" in words:
         return (
             f"{folder.name} brings code of its own, which is not run without your consent. Start Paddock with "
-            "--trust-remote-code if you trust its author, or choose another model."
+            f"--trust-remote-code {folder.name} if you trust its author, or choose another model."
         )
     if "does not recognize this architecture" in words or "Unrecognized model" in words:
         return (

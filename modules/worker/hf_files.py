@@ -48,7 +48,8 @@ def check_folder(folder: Path) -> dict[str, Any]:
     if any(file.suffix != ".safetensors" for file in files) and not trusts("PADDOCK_TRUST_PICKLE"):
         raise ModelError(
             f"{folder.name} holds its weights as pickles ({files[0].name}), which can run code when they are read. "
-            "Get it as safetensors, or start Paddock with --trust-pickle if you trust its author."
+            "Get it as safetensors, or start Paddock with "
+            f"--trust-pickle {folder.name} if you trust its author."
         )
     return config
 

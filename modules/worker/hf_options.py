@@ -100,6 +100,8 @@ def context_limits(config: Any, settings: TransformersSettings) -> tuple[int, in
     most = int(trained * stretch)
     if not trained or settings.context <= trained:
         return settings.context, trained, []
+    if settings.context > most and settings.context == type(settings).context and stretch == 1:
+        return most, trained, []  # Left at its default: the model's own context is what was meant.
     if settings.context > most:
         note = f"The model was made for {trained:,} tokens"
         note += f", stretched to {most:,}" if most > trained else ""

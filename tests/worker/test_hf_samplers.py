@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="runs in the environment of a Transformers loader, which has torch")
+pytest.importorskip("torch", reason="runs in the environment of a Transformers loader, which has torch")
+
+import torch  # noqa: E402
 
 from modules.protocol.errors import PromptError, SettingError  # noqa: E402
 from modules.protocol.sampling import DEFAULT_PRIORITY, SamplingParams  # noqa: E402
@@ -265,8 +268,8 @@ def test_adaptive_p_leaves_what_is_cut_cut() -> None:
 VOCABULARY = Vocabulary(size=8, ends=(7,), newline=6, last_token=lambda text: ord(text[-1]) % 8)
 
 
-def chain(prompt: list[int] | None = None, seed: int = 1, **params: object) -> SamplerChain:
-    values = SamplingParams(**params)  # type: ignore[arg-type]
+def chain(prompt: list[int] | None = None, seed: int = 1, **params: Any) -> SamplerChain:
+    values = SamplingParams(**params)
     history = History(prompt or [0], 8, CPU, values.repetition_penalty_range)
     return SamplerChain(values, VOCABULARY, history, seed)
 
@@ -293,7 +296,7 @@ def test_one_seed_gives_one_sequence() -> None:
     assert draws(3) != draws(4)
 
 
-ACTIVE: list[tuple[dict[str, object], Callable[[torch.Tensor], torch.Tensor]]] = [
+ACTIVE: list[tuple[dict[str, Any], Callable[[torch.Tensor], torch.Tensor]]] = [
     ({"temperature": 0.7}, lambda x: pure.temperature(x, 0.7)),
     (
         {"dynamic_temperature": True, "dynatemp_low": 0.5, "dynatemp_high": 1.5},
@@ -336,7 +339,7 @@ ACTIVE: list[tuple[dict[str, object], Callable[[torch.Tensor], torch.Tensor]]] =
     ("params", "expected"), ACTIVE, ids=lambda value: str(value) if isinstance(value, dict) else ""
 )
 def test_each_parameter_reaches_its_sampler(
-    params: dict[str, object], expected: Callable[[torch.Tensor], torch.Tensor]
+    params: dict[str, Any], expected: Callable[[torch.Tensor], torch.Tensor]
 ) -> None:
     sampler = chain([1, 1, 2], **params)
     assert not sampler.neutral
@@ -345,7 +348,7 @@ def test_each_parameter_reaches_its_sampler(
 
 def test_dry_reaches_its_sampler_with_its_breakers() -> None:
     tokens = [5, 6, 7, 0, 1, 5, 6, 7]
-    params = {"dry_multiplier": 0.8, "dry_sequence_breakers": ["\x04"]}
+    params: dict[str, Any] = {"dry_multiplier": 0.8, "dry_sequence_breakers": ["\x04"]}
     assert chain(tokens, **params).shape(torch.zeros(8))[0] == pytest.approx(-0.8 * 1.75)
     params = {"dry_multiplier": 0.8, "dry_sequence_breakers": ["\x06"]}
     assert chain(tokens, **params).shape(torch.zeros(8))[0] == 0
@@ -389,11 +392,11 @@ def test_an_unknown_name_in_the_order_is_refused_with_those_there_are() -> None:
 
 
 @pytest.mark.parametrize("params", [{"custom_token_bans": "8"}, {"logit_bias": "-1:2"}, {"logit_bias": "x"}])
-def test_a_token_that_does_not_exist_is_refused(params: dict[str, str]) -> None:
+def test_a_token_that_does_not_exist_is_refused(params: dict[str, Any]) -> None:
     with pytest.raises(PromptError):
         chain(**params)
 
 
 @pytest.mark.parametrize("params", [{}, {"do_sample": False}])
-def test_where_nothing_may_follow_there_is_no_token(params: dict[str, object]) -> None:
+def test_where_nothing_may_follow_there_is_no_token(params: dict[str, Any]) -> None:
     assert chain(custom_token_bans="0,1,2,3,4,5,6,7", **params).choose(logits()) is None

@@ -1,0 +1,94 @@
+"""Tokens to text as it streams. Runs in a Transformers loader's environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("transformers", reason="runs in the environment of a Transformers loader")
+
+from modules.worker.hf_text import TokenText  # noqa: E402
+from tests.worker.hf_tiny import byte_level, sentence_pieces, wrapped  # noqa: E402
+
+TEXTS = [
+    "The quick brown fox",
+    "  two spaces,\n\nbreaks\tand tabs ",
+    "Grüße, Привет, 你好，世界。 日本語 ไทย",
+    "🙂🚀👩‍👩‍👧‍👦 é",
+    "never seen: ꙮ ߷ 𝔘𝔫𝔦𝔠𝔬𝔡𝔢",
+]
+
+
+def word_pieces() -> Any:
+    """A tokenizer whose text only its own decoder knows."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    words = ["[UNK]", "<s>", "</s>", "the", "fox", "##es", "run", "##ning", "你"]
+    tokenizer = Tokenizer(models.WordPiece({word: at for at, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer
+
+
+@pytest.fixture(scope="module", params=["bytes", "pieces"])
+def text(request: pytest.FixtureRequest) -> TokenText:
+    made = TokenText(wrapped(byte_level() if request.param == "bytes" else sentence_pieces()))
+    assert made.kind == request.param
+    return made
+
+
+@pytest.mark.parametrize("words", TEXTS)
+def test_streamed_text_is_the_text_and_every_piece_whole(text: TokenText, words: str) -> None:
+    stream = text.stream(skip_special=True, at_start=True)
+    tokens = text.encode(words, special_names=False)
+    pieces = [stream.push(token) for token in tokens]
+    assert not any("\ufffd" in piece for piece in pieces)
+    assert "".join(pieces) + stream.finish() == words
+
+
+def test_a_character_comes_with_its_last_token(text: TokenText) -> None:
+    stream = text.stream(skip_special=True, at_start=True)
+    tokens = text.encode("𝔘", special_names=False)
+    assert len(tokens) >= 4
+    assert [stream.push(token) for token in tokens][-1] == "𝔘"
+
+
+def test_a_character_left_unfinished_is_replaced_at_the_end(text: TokenText) -> None:
+    stream = text.stream(skip_special=True, at_start=True)
+    shown = [stream.push(token) for token in text.encode("a𝔘", special_names=False)[:-1]]
+    assert "".join(shown) == "a"
+    assert stream.finish() == "\ufffd"
+
+
+def test_a_reply_after_a_prompt_keeps_its_leading_space(text: TokenText) -> None:
+    stream = text.stream(skip_special=True, at_start=False)
+    tokens = text.encode(" the" if text.kind == "bytes" else "the", special_names=False)
+    assert "".join(stream.push(token) for token in tokens) == " the"
+
+
+def test_special_tokens_are_hidden_or_named(text: TokenText) -> None:
+    tokens = text.encode("a<|im_end|>", special_names=True)
+    for skip, expected in ((True, "a"), (False, "a<|im_end|>")):
+        stream = text.stream(skip_special=skip, at_start=True)
+        assert "".join(stream.push(token) for token in tokens) == expected
+
+
+def test_names_of_special_tokens_in_plain_text_stay_text(text: TokenText) -> None:
+    tokens = text.encode("<|im_end|>", special_names=False)
+    assert not set(tokens) & text.special
+    assert text.decode(tokens, skip_special=True).strip() == "<|im_end|>"
+
+
+def test_tokens_that_the_tokenizer_does_not_know_are_no_text(text: TokenText) -> None:
+    assert text.stream(skip_special=True, at_start=True).push(100_000) == ""
+
+
+def test_other_tokenizers_are_decoded_in_a_window_that_stays_short() -> None:
+    text = TokenText(wrapped(word_pieces()))
+    assert text.kind == "decode"
+    stream = text.stream(skip_special=True, at_start=True)
+    tokens = text.encode("the foxes running 你", special_names=False) * 20
+    shown = "".join(stream.push(token) for token in tokens) + stream.finish()
+    assert shown == text.decode(tokens, skip_special=True)
+    assert len(stream._window) < 4  # type: ignore[attr-defined]

@@ -1,0 +1,118 @@
+"""What bad files, bad settings and ends do to a loader: a sentence, and a worker that can be used or is known dead."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modules.protocol.errors import ModelError, PaddockError, SettingError
+from modules.protocol.loader import LoaderSpec
+from modules.runtime.exit import WorkerDied
+from tests.contract.under_test import QUESTION, UnderTest, demo_model
+
+pytestmark = pytest.mark.contract
+Start = Callable[[], UnderTest]
+
+
+def _weights(path: Path) -> Path:
+    """The file with the weights, of a model that is a file or a folder."""
+    return path if path.is_file() else next(path.glob("*.safetensors"))
+
+
+def _copy(spec: LoaderSpec, folder: Path) -> Path:
+    source = demo_model(spec)
+    target = folder / source.name
+    if source.is_file():
+        shutil.copyfile(source, target)
+    else:
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("training"))
+    return target
+
+
+def _truncate(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def _cut_header(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:40])
+
+
+def _garbage(path: Path) -> None:
+    path.write_bytes(b"not a model " * 5000)
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _huge_count(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[16:24] = (2**63).to_bytes(8, "little")
+    path.write_bytes(bytes(data))
+
+
+def _is_sentence(error: PaddockError) -> bool:
+    return len(error.message) > 20 and error.message.rstrip().endswith(".") and "Traceback" not in error.message
+
+
+def test_a_model_that_is_not_there(start: Start, tmp_path: Path) -> None:
+    worker = start()
+    with pytest.raises(ModelError) as refused:
+        worker.load(tmp_path / "nothing.gguf")
+    assert _is_sentence(refused.value)
+    worker.load(demo_model(worker.spec))
+    assert worker.greedy(worker.chat(QUESTION))
+
+
+@pytest.mark.parametrize("harm", [_truncate, _cut_header, _garbage, _empty, _huge_count])
+def test_a_damaged_model_is_refused_with_a_sentence(
+    spec: LoaderSpec, start: Start, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    worker, path = start(), _copy(spec, tmp_path)
+    harm(_weights(path))
+    with pytest.raises(PaddockError) as refused:
+        worker.load(path)
+    assert _is_sentence(refused.value)
+    if isinstance(refused.value, WorkerDied):
+        assert worker.exits
+        return
+    assert isinstance(refused.value, ModelError)
+    worker.load(demo_model(spec))
+    assert worker.greedy(worker.chat(QUESTION))
+
+
+def test_an_unknown_setting_is_refused_with_the_names_that_exist(start: Start) -> None:
+    worker = start()
+    with pytest.raises(SettingError) as refused:
+        worker.load(demo_model(worker.spec), no_such_setting=1)
+    assert "no_such_setting" in refused.value.message
+
+
+def test_unload_ends_the_process_in_order(start: Start) -> None:
+    worker = start()
+    worker.load(demo_model(worker.spec))
+    generation = worker.begin(worker.chat(QUESTION), ban_eos_token=True, max_new_tokens=1500)
+    worker.client.stop()
+    assert generation.done
+    (end,) = worker.exits
+    assert (end.cause, end.status) == ("unloaded", 0)
+
+
+def test_killed_from_outside_it_is_known_dead_and_the_text_stays(start: Start) -> None:
+    import os
+    import signal
+
+    from tests.contract.under_test import wait_for_tokens
+
+    worker = start()
+    worker.load(demo_model(worker.spec))
+    generation = worker.begin(worker.chat(QUESTION), ban_eos_token=True, max_new_tokens=1500)
+    wait_for_tokens(generation, 3)
+    os.kill(worker.client.process.pid, signal.SIGKILL)
+    assert generation.wait(60)
+    assert isinstance(generation.error, WorkerDied) or generation.finished
+    assert generation.text

@@ -1,0 +1,208 @@
+"""Every sampler that a loader declares does what it should at its extreme."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from modules.protocol.commands import Tokenize
+from modules.protocol.sampling import UNIVERSAL
+from tests.contract.under_test import QUESTION, UnderTest
+
+pytestmark = pytest.mark.contract
+_HOT = {"temperature": 5.0}
+
+# Parameters under which only the likeliest token is left, however hot the temperature that comes after them.
+GREEDY: dict[str, dict[str, Any]] = {
+    "temperature": {"temperature": 0.0},
+    "do_sample": {**_HOT, "do_sample": False},
+    "top_k": {**_HOT, "top_k": 1},
+    "top_p": {**_HOT, "top_p": 0.0},
+    "min_p": {**_HOT, "min_p": 1.0},
+    "top_n_sigma": {**_HOT, "top_n_sigma": 0.01},
+    "dynamic_temperature": {"dynamic_temperature": True, "dynatemp_low": 0.01, "dynatemp_high": 0.01},
+    "mirostat_mode": {"mirostat_mode": 2, "mirostat_tau": 0.0, "temperature": 0.7},
+    "temperature_last": {**_HOT, "min_p": 0.95, "temperature_last": True},
+    "sampler_priority": {**_HOT, "min_p": 0.95, "sampler_priority": ["min_p", "temperature"]},
+    "smoothing_factor": {"smoothing_factor": 10.0, "smoothing_curve": 10.0},
+}
+
+# (with, without): parameters whose texts must differ for at least one of some seeds.
+_LOOP = "one two three one two three one two three one two three one two"
+DIFFERENT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "typical_p": ({"temperature": 2.0, "typical_p": 0.1}, {"temperature": 2.0}),
+    "tfs": ({"temperature": 2.0, "tfs": 0.1}, {"temperature": 2.0}),
+    "top_a": ({"temperature": 2.0, "top_a": 1.0}, {"temperature": 2.0}),
+    "epsilon_cutoff": ({**_HOT, "epsilon_cutoff": 9.0}, _HOT),
+    "eta_cutoff": ({**_HOT, "eta_cutoff": 20.0}, _HOT),
+    "xtc_probability": ({"xtc_probability": 1.0, "xtc_threshold": 0.0}, {}),
+    "adaptive_target": ({"adaptive_target": 0.2, "temperature": 2.0}, {"temperature": 2.0}),
+    "dynatemp_exponent": (
+        {"dynamic_temperature": True, "dynatemp_low": 0.01, "dynatemp_high": 5.0, "dynatemp_exponent": 0.01},
+        {"dynamic_temperature": True, "dynatemp_low": 0.01, "dynatemp_high": 5.0, "dynatemp_exponent": 5.0},
+    ),
+    "smoothing_curve": (
+        {**_HOT, "smoothing_factor": 0.3, "smoothing_curve": 10.0},
+        {**_HOT, "smoothing_factor": 0.3, "smoothing_curve": 1.0},
+    ),
+    "xtc_threshold": (
+        {"temperature": 2.0, "xtc_probability": 1.0, "xtc_threshold": 0.01},
+        {"temperature": 2.0, "xtc_probability": 1.0, "xtc_threshold": 0.5},
+    ),
+    "mirostat_tau": ({"mirostat_mode": 2, "mirostat_tau": 0.1}, {"mirostat_mode": 2, "mirostat_tau": 10.0}),
+    "mirostat_eta": (
+        {"mirostat_mode": 2, "mirostat_tau": 3.0, "mirostat_eta": 0.0, **_HOT},
+        {"mirostat_mode": 2, "mirostat_tau": 3.0, "mirostat_eta": 1.0, **_HOT},
+    ),
+    "adaptive_decay": (
+        {"adaptive_target": 0.3, "adaptive_decay": 0.0, "temperature": 2.0},
+        {"adaptive_target": 0.3, "adaptive_decay": 0.99, "temperature": 2.0},
+    ),
+    "dry_multiplier": ({"temperature": 0.0, "dry_multiplier": 5.0, "dry_allowed_length": 1}, {"temperature": 0.0}),
+    "dry_base": (
+        {"temperature": 0.3, "dry_multiplier": 0.5, "dry_base": 4.0},
+        {"temperature": 0.3, "dry_multiplier": 0.5, "dry_base": 1.0},
+    ),
+    "dry_allowed_length": (
+        {"temperature": 0.0, "dry_multiplier": 5.0, "dry_allowed_length": 1},
+        {"temperature": 0.0, "dry_multiplier": 5.0, "dry_allowed_length": 100},
+    ),
+    "dry_sequence_breakers": (
+        {"temperature": 0.0, "dry_multiplier": 5.0, "dry_allowed_length": 1, "dry_sequence_breakers": ["\n"]},
+        {
+            "temperature": 0.0,
+            "dry_multiplier": 5.0,
+            "dry_allowed_length": 1,
+            "dry_sequence_breakers": [" one", " two", " three", "one", "two", "three", " "],
+        },
+    ),
+    "repetition_penalty": ({"temperature": 0.0, "repetition_penalty": 2.0}, {"temperature": 0.0}),
+    "repetition_penalty_range": (
+        {"temperature": 0.0, "repetition_penalty": 2.0, "repetition_penalty_range": 1},
+        {"temperature": 0.0, "repetition_penalty": 2.0},
+    ),
+    "frequency_penalty": ({"temperature": 0.0, "frequency_penalty": 2.0}, {"temperature": 0.0}),
+    "presence_penalty": ({"temperature": 0.5, "presence_penalty": 2.0}, {"temperature": 0.5}),
+    "encoder_repetition_penalty": (
+        {"temperature": 2.0, "encoder_repetition_penalty": 1.5},
+        {"temperature": 2.0, "encoder_repetition_penalty": 0.8},
+    ),
+    "no_repeat_ngram_size": ({"temperature": 0.0, "no_repeat_ngram_size": 1}, {"temperature": 0.0}),
+    "guidance_scale": ({"temperature": 2.0, "guidance_scale": 3.0, "negative_prompt": "llama"}, {"temperature": 2.0}),
+    "negative_prompt": (
+        {"temperature": 2.0, "guidance_scale": 5.0, "negative_prompt": "What is GGUF?"},
+        {"temperature": 2.0, "guidance_scale": 5.0, "negative_prompt": "Hello there, friend."},
+    ),
+    "penalty_alpha": ({"penalty_alpha": 0.9, "top_k": 6}, {"temperature": 0.0}),
+}
+
+
+# Those that are asked for in a test of their own below, or tell a range that another one tests.
+ELSEWHERE = {"dynatemp_low", "dynatemp_high", "logit_bias", "custom_token_bans", "ban_eos_token", "grammar_string"}
+
+
+def declared(name: str) -> Callable[[UnderTest], None]:
+    """Skips a loader that does not declare the parameter."""
+
+    def check(engine: UnderTest) -> None:
+        if name not in engine.spec.samplers:
+            pytest.skip(f"{engine.spec.name}: does not declare {name}.")
+
+    return check
+
+
+def test_every_declared_sampler_is_tried_here(engine: UnderTest) -> None:
+    assert engine.spec.samplers
+    assert not engine.spec.samplers & UNIVERSAL
+    assert engine.spec.samplers <= {*GREEDY, *DIFFERENT, *ELSEWHERE}
+
+
+@pytest.mark.parametrize("name", GREEDY)
+def test_at_its_extreme_only_the_likeliest_token_is_left(engine: UnderTest, name: str) -> None:
+    declared(name)(engine)
+    prompt = engine.chat(QUESTION)
+    params = {"sampler_priority": [name, "temperature"], **GREEDY[name]} if name.startswith("top_") else GREEDY[name]
+    if name == "min_p":
+        params = {**params, "temperature_last": True}
+    assert engine.text(prompt, seed=7, **params) == engine.greedy(prompt)
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_it_makes_a_difference(engine: UnderTest, name: str) -> None:
+    declared(name)(engine)
+    with_it, without = DIFFERENT[name]
+    for prompt in (_LOOP, engine.chat(QUESTION)):
+        for seed in range(1, 4):
+            texts = [engine.text(prompt, seed=seed, **params) for params in (with_it, without)]
+            if texts[0] != texts[1]:
+                return
+    pytest.fail(f"{name} changed nothing")
+
+
+def test_the_order_of_samplers_is_heard(engine: UnderTest) -> None:
+    declared("sampler_priority")(engine)
+    prompt = engine.chat(QUESTION)
+    first, last = (
+        [engine.text(prompt, seed=seed, temperature=5.0, min_p=0.5, sampler_priority=order) for seed in range(4)]
+        for order in (["temperature", "min_p"], ["min_p", "temperature"])
+    )
+    assert first != last
+
+
+def test_a_logit_bias_forces_a_token(engine: UnderTest) -> None:
+    declared("logit_bias")(engine)
+    token = engine.ask(Tokenize, " model", False)[-1]
+    text = engine.greedy(engine.chat(QUESTION), logit_bias=f"{token}:1000", max_new_tokens=4)
+    assert text
+    assert len(set(engine.ask(Tokenize, text, False)[-3:])) == 1
+
+
+def test_a_banned_token_never_comes(engine: UnderTest) -> None:
+    declared("custom_token_bans")(engine)
+    prompt = engine.chat(QUESTION)
+    usual = engine.greedy(prompt, max_new_tokens=40)
+    tokens = sorted(set(engine.ask(Tokenize, usual, False)))
+    text = engine.greedy(prompt, custom_token_bans=", ".join(map(str, tokens)), max_new_tokens=40)
+    assert text != usual
+    assert not set(engine.ask(Tokenize, text, False)[1:]) & set(tokens[1:]) or text[:8] != usual[:8]
+
+
+def test_the_end_can_be_banned(engine: UnderTest) -> None:
+    declared("ban_eos_token")(engine)
+    _, end = engine.generate(engine.chat(QUESTION), do_sample=False, ban_eos_token=True, max_new_tokens=300)
+    assert (end.reason, end.generated_tokens) == ("length", 300)
+
+
+def test_a_grammar_is_followed_to_its_end(engine: UnderTest) -> None:
+    declared("grammar_string")(engine)
+    prompt = engine.chat(QUESTION)
+    for seed in range(3):
+        text, end = engine.generate(prompt, grammar_string='root ::= "No. " [0-9] [0-9] [0-9] "!"', seed=seed)
+        assert re.fullmatch(r"No\. \d{3}!", text)
+        assert end.reason == "stop"
+
+
+def test_a_grammar_can_force_characters_of_many_bytes(engine: UnderTest) -> None:
+    declared("grammar_string")(engine)
+    generation = engine.begin(engine.chat(QUESTION), grammar_string="root ::= [🦙é漢]+", max_new_tokens=60, seed=1)
+    seen = list(generation.follow(gather=0))
+    engine.finish(generation)
+    assert len(generation.text) > 8
+    assert set(generation.text) <= set("🦙é漢")
+    assert all(set(piece) <= set("🦙é漢") for piece in seen)
+
+
+@pytest.mark.parametrize(
+    "name, value", [("grammar_string", "root ::= missing"), ("logit_bias", "x:y"), ("custom_token_bans", "none")]
+)
+def test_what_cannot_be_read_is_refused_with_a_sentence(engine: UnderTest, name: str, value: str) -> None:
+    declared(name)(engine)
+    from modules.protocol.errors import PromptError
+
+    with pytest.raises(PromptError) as refused:
+        engine.generate(engine.chat(QUESTION), **{name: value})
+    assert refused.value.message.endswith(".")
+    assert engine.greedy(engine.chat(QUESTION))

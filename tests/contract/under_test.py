@@ -1,0 +1,96 @@
+"""A loader's worker process with the demo model in it, driven as the host drives it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from modules.generation.generation import Generation
+from modules.protocol.commands import ChatPrompt, Command
+from modules.protocol.events import Finished, ModelInfo
+from modules.protocol.loader import LoaderSpec
+from modules.protocol.sampling import SamplingParams
+from modules.runtime.client import WorkerClient
+from modules.runtime.exit import WorkerExit
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+# No reply of the demo model takes this long, on the slowest machine.
+SECONDS = 240.0
+QUESTION = "What is GGUF?"
+
+
+def demo_model(spec: LoaderSpec) -> Path:
+    """The demo model in a format that the loader reads."""
+    return ROOT / "models" / ("demo.Q8_0.gguf" if "gguf" in spec.formats else "demo")
+
+
+class UnderTest:
+    """One worker. `progress`: what was reported during the load; `exits`: how it ended."""
+
+    def __init__(self, spec: LoaderSpec, python: Path) -> None:
+        self.spec = spec
+        self.progress: list[tuple[str, float | None]] = []
+        self.exits: list[WorkerExit] = []
+        self.client = WorkerClient(spec, python, ROOT, self.exits.append)
+        self.client.start()
+        self.info = ModelInfo(0)
+
+    def load(self, path: Path, **settings: Any) -> ModelInfo:
+        """Load a model; raises what the worker says."""
+        loaded = self.client.load(str(path), settings, lambda text, part: self.progress.append((text, part)))
+        self.info = loaded.info
+        return loaded.info
+
+    def ask(self, kind: type[Any], *arguments: Any) -> Any:
+        """The answer to a command of that class."""
+        command: Command = kind(self.client.next_id(), *arguments)
+        return self.client.ask(command, timeout=SECONDS)
+
+    def chat(self, *contents: str) -> str:
+        """The prompt of a chat in which user and assistant speak in turn."""
+        roles = ("user", "assistant")
+        messages = [{"role": roles[index % 2], "content": text} for index, text in enumerate(contents)]
+        return str(self.ask(ChatPrompt, messages)["prompt"])
+
+    def begin(self, prompt: str, **params: Any) -> Generation:
+        """Begin a generation."""
+        return self.client.generate(prompt, SamplingParams(**{"max_new_tokens": 24, **params}))
+
+    def finish(self, generation: Generation) -> Finished:
+        """Its end. Raises its error."""
+        assert generation.wait(SECONDS), "the generation did not end"
+        if generation.error is not None:
+            raise generation.error
+        assert generation.finished is not None
+        return generation.finished
+
+    def generate(self, prompt: str, **params: Any) -> tuple[str, Finished]:
+        """(text, end) of a whole generation."""
+        generation = self.begin(prompt, **params)
+        end = self.finish(generation)
+        return generation.text, end
+
+    def text(self, prompt: str, **params: Any) -> str:
+        """The text of a whole generation."""
+        return self.generate(prompt, **params)[0]
+
+    def greedy(self, prompt: str, **params: Any) -> str:
+        """The text that always takes the likeliest token."""
+        return self.text(prompt, do_sample=False, **params)
+
+
+def wait_for_tokens(generation: Generation, count: int) -> None:
+    """Return as soon as `count` tokens have arrived, or it has ended."""
+    reached = threading.Event()
+
+    def look() -> None:
+        if generation.tokens >= count or generation.done:
+            reached.set()
+
+    unsubscribe = generation.on_change(look)
+    look()
+    try:
+        assert reached.wait(SECONDS), f"{generation.tokens} of {count} tokens came"
+    finally:
+        unsubscribe()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from loaders.transformers.spec import Settings
-from modules.protocol.errors import SettingError
+from modules.protocol.errors import ModelError, SettingError
 from modules.worker.engine import Report
 from modules.worker.hf_engine import HfEngine
 from modules.worker.hf_files import load_tokenizer, trusts, weight_files
@@ -32,13 +32,20 @@ class Engine(HfEngine):
             options["quantization_config"] = packing
         whole = all(file.suffix == ".safetensors" for file in weight_files(path))
         with progress(report, "Loading the weights"):
-            model = AutoModelForCausalLM.from_pretrained(
+            model, found = AutoModelForCausalLM.from_pretrained(
                 str(path),
                 config=with_rope(config, settings),
                 local_files_only=True,
                 use_safetensors=whole,
                 trust_remote_code=trusted,
+                output_loading_info=True,
                 **options,
+            )
+        # Transformers fills what is missing with random numbers, and such a model talks nonsense.
+        if missing := sorted(found["missing_keys"]):
+            raise ModelError(
+                f"The weights of {path.name} lack {len(missing)} tensors, the first being {missing[0]}. "
+                "Download the model again."
             )
         return model, tokenizer
 

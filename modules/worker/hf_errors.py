@@ -82,6 +82,6 @@ def _sentence(error: Exception, folder: Path) -> str:
         )
     if isinstance(error, ImportError):
         return f"{folder.name} needs a package that this loader lacks: {first} Choose another loader or setting."
-    if "size mismatch" in words or "shape" in words.lower():
-        return f"The weights of {folder.name} do not match its config.json ({first}). Download the model again."
+    if "mismatch" in words:
+        return f"The weights of {folder.name} have other shapes than its config.json says. Download the model again."
     return f"Transformers cannot load {folder.name}: {type(error).__name__}: {first} Try another loader or model."

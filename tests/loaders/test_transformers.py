@@ -1,0 +1,73 @@
+"""What the transformers loader declares. Its engine's tests are tests/worker/test_hf_*.py."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from loaders.transformers.spec import SPEC, Settings
+from modules.protocol.errors import SettingError
+from modules.protocol.model import Gpu, Machine, ModelFacts
+from modules.protocol.sampling import UNIVERSAL, SamplingParams
+from modules.protocol.schema import build, describe
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CPU = Machine("linux", "x86_64", 2, 8 * 2**30, 4 * 2**30)
+GPU = Machine("linux", "x86_64", 2, 8 * 2**30, 4 * 2**30, (Gpu("cuda", "one", 24 * 2**30),))
+
+
+def facts(kind: str) -> ModelFacts:
+    return ModelFacts("m", "/m", kind)
+
+
+@pytest.mark.parametrize("kind", SPEC.formats)
+def test_it_claims_every_format_that_it_names(kind: str) -> None:
+    claim = SPEC.claim(facts(kind), CPU)
+    assert claim is not None
+    assert claim.reason.endswith(".")
+
+
+@pytest.mark.parametrize("kind", ["gguf", "gptq", "awq", "exl2", "hqq", "unknown"])
+def test_it_leaves_other_formats_alone(kind: str) -> None:
+    assert kind not in SPEC.formats
+    assert SPEC.claim(facts(kind), CPU) is None
+
+
+def test_the_reason_names_where_it_will_run() -> None:
+    on_cpu, on_gpu = SPEC.claim(facts("safetensors"), CPU), SPEC.claim(facts("safetensors"), GPU)
+    assert on_cpu and on_gpu
+    assert "CPU" in on_cpu.reason
+    assert "GPU" in on_gpu.reason
+
+
+def test_whole_weights_rank_above_pickles() -> None:
+    whole, pickles = SPEC.claim(facts("safetensors"), CPU), SPEC.claim(facts("pickle"), CPU)
+    assert whole and pickles
+    assert whole.score > pickles.score
+
+
+def test_every_setting_says_what_it_does() -> None:
+    for entry in describe(Settings):
+        assert len(entry.info.help) > 20, entry.name
+        assert entry.info.group, entry.name
+
+
+def test_samplers_are_parameters_that_exist() -> None:
+    names = {entry.name for entry in describe(SamplingParams)}
+    assert names >= SPEC.samplers
+    assert names - SPEC.samplers - UNIVERSAL == {"penalty_alpha"}
+
+
+def test_a_wrong_value_is_refused_with_what_is_allowed() -> None:
+    with pytest.raises(SettingError, match="none, int8, nf4, fp4"):
+        build(Settings, {"quantization": "int3"})
+
+
+def test_pins_are_exact_and_bring_no_cuda() -> None:
+    lines = (ROOT / "requirements" / SPEC.requirements).read_text().splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.match(r"[a-z0-9.-]+==[0-9][^+ ]*( ; .+)?$", pin) for pin in pins)
+    assert "torch==2.13.0" in pins
+    assert not [pin for pin in pins if pin.startswith(("nvidia-", "cuda-", "triton"))]

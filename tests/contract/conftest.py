@@ -18,6 +18,23 @@ _COMPILED = {"llamacpp"}
 _SPECS = Registry(ROOT / "loaders").shown()
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test of a sampling parameter concerns only the loaders that declare it."""
+    unconcerned = [item for item in items if not _concerned(item)]
+    if unconcerned:
+        config.hook.pytest_deselected(items=unconcerned)
+        items[:] = [item for item in items if _concerned(item)]
+
+
+def _concerned(item: pytest.Item) -> bool:
+    values = getattr(getattr(item, "callspec", None), "params", {})
+    if not isinstance(values.get("spec"), LoaderSpec):
+        return True
+    marker = item.get_closest_marker("declares")
+    name = marker.args[0] if marker else values.get("name", "")
+    return not name or name in values["spec"].samplers
+
+
 @pytest.fixture(scope="session")
 def environments() -> Environments:
     """The clone's environments."""

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import sys
 from itertools import islice
+from typing import Any
 
-from llama_cpp import Llama
+from llama_cpp import Llama, llama_cpp
 from loop import serve
+
+
+def without_amx() -> None:
+    """As the loader does: where AMX code was compiled in, reading a prompt with it crashes (loaders/llamacpp/README.md)."""
+    default = llama_cpp.llama_model_default_params
+
+    def parameters() -> Any:
+        params = default()
+        params.use_extra_bufts = b"AMX_INT8 = 1" not in llama_cpp.llama_print_system_info()
+        return params
+
+    llama_cpp.llama_model_default_params = parameters
 
 
 def main(path: str, prompt: str, _dtype: str) -> None:
     """Serve rounds."""
+    without_amx()
     model = Llama(path, n_ctx=4096, verbose=False)
     tokens = model.tokenize(prompt.encode())
 

@@ -36,7 +36,7 @@ class TransformersSettings:
     dtype: str = setting(
         "auto",
         label="Data type",
-        choices=("auto", "bfloat16", "float16", "float32"),
+        choices=("float32", "auto", "bfloat16", "float16"),
         group=_MEMORY,
         help="Of the weights and the arithmetic. 16 bits take half the memory of 32 at hardly any loss. auto: bfloat16 "
         "where GPU or CPU computes with it, else float16 on a GPU and float32 on a CPU.",

@@ -10,6 +10,9 @@ from torch import Tensor
 
 from modules.protocol.errors import ModelError
 
+# Tokens: a cache that is full grows by a quarter, but by no less.
+_LEAST_ROOM = 256
+
 
 class PrefixCache:
     """The keys and values of one sequence of tokens, for one model.
@@ -53,7 +56,8 @@ class PrefixCache:
 
     def mark(self, logits: Tensor) -> None:
         """The tokens known are a prompt, and these are the logits after it."""
-        self._prompt, self._prompt_logits = list(self.tokens), logits
+        # A copy: it may be the last row of a tensor that holds all of a slice.
+        self._prompt, self._prompt_logits = list(self.tokens), logits.clone()
 
     @property
     def marked_logits(self) -> Tensor:
@@ -101,9 +105,50 @@ def _new_cache(model: Any) -> Any:
     from transformers import DynamicCache
 
     try:
-        return DynamicCache(config=model.config)
+        cache = DynamicCache(config=model.config)
     except TypeError:  # Before Transformers 4.56.
         return DynamicCache()
+    layers = getattr(cache, "layers", [])
+    if layers and all(type(layer).__name__ == "DynamicLayer" for layer in layers):
+        roomy = _roomy_layer(type(layers[0]))
+        cache.layers = [roomy() for _ in layers]
+    return cache
+
+
+def _roomy_layer(plain: Any) -> Any:
+    """Transformers' DynamicLayer with room to grow: it copies all keys and values for every token, which costs a fifth
+    of the time in a long chat; this one writes the new ones behind the others and copies when the room is full."""
+
+    class RoomyLayer(plain):  # type: ignore[misc]
+        keys: Tensor
+        values: Tensor
+
+        def lazy_initialization(self, *states: Tensor) -> None:
+            super().lazy_initialization(*states)
+            self.room: tuple[Tensor, Tensor] | None = None
+
+        def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+            if not self.is_initialized:
+                self.lazy_initialization(key_states, value_states)
+            old = self.get_seq_length()
+            new = old + key_states.shape[-2]
+            if self.room is None or new > self.room[0].shape[-2]:
+                size = new + max(_LEAST_ROOM, new // 4)
+                self.room = (_moved(self.keys, key_states, old, size), _moved(self.values, value_states, old, size))
+            for room, states in zip(self.room, (key_states, value_states), strict=True):
+                room[..., old:new, :] = states
+            self.keys, self.values = (room[..., :new, :] for room in self.room)
+            return self.keys, self.values
+
+    return RoomyLayer
+
+
+def _moved(known: Tensor, like: Tensor, count: int, size: int) -> Tensor:
+    """Room for `size` tokens, shaped as `like` [1, heads, tokens, width], holding the `count` tokens known."""
+    room = like.new_empty((*like.shape[:-2], size, like.shape[-1]))
+    if count:
+        room[..., :count, :] = known
+    return room
 
 
 def _can_crop(cache: Any) -> bool:
@@ -117,4 +162,4 @@ def _can_crop(cache: Any) -> bool:
 def _can_crop_layer(layer: Any) -> bool:
     if type(layer).__name__ == "DynamicSlidingWindowLayer":
         return bool(layer.get_seq_length() < layer.sliding_window)
-    return type(layer).__name__ == "DynamicLayer"
+    return type(layer).__name__ in ("DynamicLayer", "RoomyLayer")

@@ -6,6 +6,7 @@ prompt, keeps the prefix of the last run, and costs next to nothing a token wher
 
 from __future__ import annotations
 
+import os
 import random
 import tempfile
 import threading
@@ -35,8 +36,9 @@ from modules.worker.hf_text import TokenText
 from modules.worker.hf_tokens import end_tokens, newline_token
 from modules.worker.stopping import StopFilter
 
-_LOAD_LOWER = ("quantization", "dtype", "context", "gpu_memory")
-_RUN_LOWER = ("context", "prefill", "quantization", "dtype")
+# Settings whose lowering helps when memory runs out: the weights while loading, then the context as it grows.
+_LOAD_LOWER = ("quantization", "dtype", "gpu_memory")
+_RUN_LOWER = ("context", "prefill")
 
 
 class HfEngine(EngineBase):
@@ -51,6 +53,8 @@ class HfEngine(EngineBase):
         """(model, tokenizer) of the folder `path`, whose files have been checked. What Transformers raises may pass."""
 
     def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
+        # Before Transformers is first imported, which reads it then: whatever a model asks for, no other host is asked.
+        os.environ["HF_HUB_OFFLINE"] = "1"
         self.settings = settings
         self._schema = type(settings)
         report("Checking the files", None)

@@ -88,8 +88,7 @@ class SamplerChain:
 
     def choose(self, logits: Tensor) -> int | None:
         """The next token, of logits [vocabulary]; None if nothing may follow (a grammar at its end)."""
-        if not self._greedy or self._steps:
-            logits = self.shape(logits.float())
+        logits = self.shape(logits.float())
         token = self._likeliest(logits) if self._greedy else self._draw(logits)
         if token is not None:
             for learn in self._learn:

@@ -478,3 +478,21 @@ def test_running_out_of_memory_names_what_to_lower() -> None:
         torch.empty(2**50)
     assert raised.value.lower == ("context", "dtype")
     assert "Lower Context length or Data type" in raised.value.message
+
+
+def test_room_to_grow_changes_no_text_and_is_moved_to_seldom(tmp_path: Path) -> None:
+    engine = loaded(write_model(tmp_path / "long", max_position_embeddings=2048), context=2000)
+    text, outcome = reply(engine, **{**GREEDY, "max_new_tokens": 900})
+    assert outcome.generated_tokens == 900
+    ids = torch.tensor([engine.tokenize(PROMPT, True)])
+    with torch.inference_mode():
+        made = engine.model.generate(
+            ids, max_new_tokens=900, min_new_tokens=900, do_sample=False, attention_mask=torch.ones_like(ids)
+        )
+    stream = engine._text.stream(skip_special=True, at_start=False)
+    assert text == "".join(stream.push(token) for token in made[0, ids.shape[1] :].tolist()) + stream.finish()
+    layer = engine._cache._cache.layers[0]
+    room = layer.room[0].data_ptr()
+    assert layer.keys.data_ptr() == room
+    engine._cache.read([5])
+    assert layer.room[0].data_ptr() == room

@@ -11,7 +11,7 @@ from loop import serve
 
 
 def without_amx() -> None:
-    """As the loader does: where AMX code was compiled in, reading a prompt with it crashes (loaders/llamacpp/README.md)."""
+    """As the loader does: where AMX code was compiled in, reading a prompt with it crashes (see its README)."""
     default = llama_cpp.llama_model_default_params
 
     def parameters() -> Any:

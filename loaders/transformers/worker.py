@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,16 @@ class Engine(HfEngine):
         return model, tokenizer
 
 
+def _hush_bitsandbytes() -> None:
+    """Two of its warnings are no warnings in a good run: one comes with every product of int8 matrices, the other says
+    that it will not download a kernel. All others pass."""
+    usual = ("inputs will be cast from", "Failed to load CPU gemm_4bit_forward")
+    for name in ("autograd._functions", "backends.cpu.ops"):
+        logging.getLogger(f"bitsandbytes.{name}").addFilter(
+            lambda record: not any(word in record.msg for word in usual)
+        )
+
+
 def _packing(settings: Settings, config: Any, dtype: Any) -> Any:
     """bitsandbytes' configuration, or None for whole weights."""
     if settings.quantization == "none":
@@ -58,6 +69,7 @@ def _packing(settings: Settings, config: Any, dtype: Any) -> Any:
         raise SettingError("This model is quantized already. Set Quantization to none; it keeps its own.")
     from transformers import BitsAndBytesConfig
 
+    _hush_bitsandbytes()
     if settings.quantization == "int8":
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_enable_fp32_cpu_offload=settings.cpu_offload)
     return BitsAndBytesConfig(

@@ -68,13 +68,8 @@ def field(setting: Setting, value: Any, *, prefix: str = "", **extra: Any) -> gr
     if setting.kind in (int, float):
         if ends := _range(setting):
             return gr.Slider(*ends, value=value, step=step(setting), buttons=[], **common)
-        return gr.Number(
-            value=value,
-            precision=0 if setting.kind is int else None,
-            minimum=info.minimum,
-            maximum=info.maximum,
-            **common,
-        )
+        # Without the field's own limits: the schema checks, and its sentence names what is allowed.
+        return gr.Number(value=value, precision=None, **common)
     if setting.kind is list:
         return gr.Textbox(value=shown(setting, value), lines=2, max_lines=8, **common)
     return gr.Textbox(value=value, lines=1, max_lines=6, **common)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import wraps
 from html import escape
@@ -25,6 +26,11 @@ def spoken(handler: Callable[..., T]) -> Callable[..., T]:
             raise gr.Error(escape(error.message), title="", duration=12, print_exception=False) from error
 
     return safe
+
+
+def stamp() -> str:
+    """An empty mark that is another one each time: a tab that shows a new one shows what holds now."""
+    return f'<i class="stamp" data-at="{time.monotonic_ns()}" hidden></i>'
 
 
 def paragraph(text: str, kind: str = "quiet") -> str:

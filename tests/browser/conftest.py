@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.browser.driver import started
 from tests.support.models import write_model_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,11 +148,12 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     """Opens a page in a browser context of its own; errors in its console and requests that leave the host fail the test."""
     contexts: list[Any] = []
     faults: list[str] = []
+    # What the browser says about an answer of ours that is no success, and about a Paddock that a test ended.
+    expected = re.compile("status of 400|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_(REFUSED|RESET)")
 
     def watch(page: Any) -> None:
         def said(message: Any) -> None:
-            # A refused action answers with 400 and a sentence: the browser notes that as an error of its own.
-            if message.type == "error" and "status of 400" not in message.text:
+            if message.type == "error" and not expected.search(message.text):
                 faults.append(f"console: {message.text}")
 
         page.on("console", said)
@@ -164,13 +166,13 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     def open_page(address: str, *, context: Any = None, width: int = 1280, height: int = 800, **options: Any) -> Any:
         if context is None:
             context = browser.new_context(viewport={"width": width, "height": height}, **options)
-            context.set_default_timeout(20_000)
+            context.set_default_timeout(8_000)
             context.on("page", watch)
             context.on("request", leaves)
             contexts.append(context)
         page = context.new_page()
         page.goto(address)
-        page.wait_for_selector("body.started")
+        started(page)
         return page
 
     yield open_page

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 NEWEST = ".message.assistant.newest:not(.living)"
+
+
+def started(page: Any) -> None:
+    """Wait until the page is drawn and its forms answer."""
+    page.wait_for_selector("body.started")
+    page.wait_for_selector("#drawer .stamp", state="attached")
 
 
 def new_chat(page: Any) -> None:
@@ -58,11 +65,23 @@ def action(page: Any, message: str, name: str) -> None:
 
 
 def open_tab(page: Any, name: str) -> None:
-    """Open the drawer on this tab."""
+    """Open the drawer on this tab, and wait until its forms show what holds now."""
+    begun = time.monotonic_ns()
     if not page.evaluate("document.body.classList.contains('drawer-open')"):
         page.click("#open-drawer")
-    page.get_by_role("tab", name=name, exact=True).click()
-    page.wait_for_selector(f"#tab-{name.lower()}", state="visible")
+        page.get_by_role("tab", name=name, exact=True).click()
+        shows(page, f"#tab-{name.lower()}", begun)
+    else:
+        page.get_by_role("tab", name=name, exact=True).click()
+        page.wait_for_selector(f"#tab-{name.lower()}", state="visible")
+
+
+def shows(page: Any, part: str, since: int) -> None:
+    """Wait until this part of the page shows what held later than `since` (time.monotonic_ns)."""
+    page.wait_for_function(
+        "([part, since]) => BigInt(document.querySelector(`${part} .stamp`)?.dataset.at ?? 0) > BigInt(since)",
+        arg=[part, str(since)],
+    )
 
 
 def ready(page: Any, model: str = "") -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.driver import NEWEST, action, ask, living, new_chat, newest, ready, send, settled
+from tests.browser.driver import NEWEST, action, ask, living, new_chat, newest, ready, send, settled, started
 
 pytestmark = pytest.mark.browser
 LONG = "!long these words come again and again"
@@ -90,7 +90,7 @@ def test_a_second_tab_follows_the_same_answer_and_sees_its_end(page: Any, paddoc
 def test_the_draft_survives_a_reload(page: Any) -> None:
     page.fill("#chat-input textarea", "not sent yet")
     page.reload()
-    page.wait_for_selector("body.started")
+    started(page)
     assert page.input_value("#chat-input textarea") == "not sent yet"
     page.fill("#chat-input textarea", "")
 

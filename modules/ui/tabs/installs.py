@@ -38,7 +38,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     def show() -> list[Any]:
         return [update for spec in specs for update in _row(app, spec)]
 
-    gr.on([page.load, refresh.click], show, None, rows, queue=False, **quiet)
+    gr.on([page.load, refresh.click], show, None, rows, **quiet)
 
 
 def _row(app: App, spec: LoaderSpec) -> list[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -16,7 +15,7 @@ from modules.protocol.schema import build, changed, describe
 from modules.ui import model_card
 from modules.ui.settings_form import changes, entered, form
 from modules.ui.tabs import installs, template
-from modules.ui.talk import paragraph, spoken
+from modules.ui.talk import paragraph, spoken, stamp
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -35,7 +34,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     facts = gr.HTML(elem_id="model-facts", apply_default_css=False)
     loader = gr.Radio(choices=[], label="Loader", elem_id="loader-choice", interactive=True, visible=False)
     why = gr.HTML(elem_id="loader-reason", apply_default_css=False)
-    target = gr.State(("", "", 0.0))
+    target = gr.State(("", "", ""))
     picked = [model, facts, loader, why, target]
 
     def pick(name: str | None, wanted: str = "") -> list[Any]:
@@ -45,24 +44,25 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
             shown = app.first_model() if app.first_model() in names else next(iter(names), "")
         dropdown = gr.update(choices=names, value=shown or None)
         if not shown:
-            return [dropdown, model_card.NO_MODELS, gr.update(visible=False), "", ("", "", 0.0)]
+            return [dropdown, model_card.NO_MODELS, gr.update(visible=False), "", ("", "", "")]
         try:
             found, ranked = app.models.propose(shown)
             chosen = wanted or _choice(app, shown)
         except PaddockError as error:
-            return [dropdown, paragraph(error.message, "warning"), gr.update(visible=False), "", ("", "", 0.0)]
+            return [dropdown, paragraph(error.message, "warning"), gr.update(visible=False), "", ("", "", "")]
         choices = [(entry.title, entry.loader) for entry in ranked]
         if chosen and all(entry.loader != chosen for entry in ranked):
             # Hidden loaders are not proposed, but may have been asked for at start.
             choices.append((app.registry.get(chosen).title, chosen))
         radio = gr.update(choices=choices, value=chosen or None, visible=bool(choices))
         reason = model_card.reason(chosen, ranked)
-        # The time makes each choice a new one, so that the form is drawn with what is kept now.
-        return [dropdown, model_card.card(found), radio, reason, (shown, chosen, time.time())]
+        # The form is drawn anew when what is kept changed, and else left alone: somebody may be filling it in.
+        kept = app.models.choice(shown, chosen)[1] if chosen else {}
+        return [dropdown, model_card.card(found), radio, reason, (shown, chosen, repr(sorted(kept.items())))]
 
     def show(name: str | None) -> list[Any]:
         state = app.supervisor.state
-        return [model_card.status(app), gr.update(visible=bool(state.model) and not state.busy), *pick(name)]
+        return [model_card.status(app) + stamp(), gr.update(visible=bool(state.model) and not state.busy), *pick(name)]
 
     def free() -> list[Any]:
         freed = app.supervisor.unload()
@@ -76,7 +76,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     gr.on([page.load, refresh.click], spoken(show), model, [loaded, unload, *picked], **_QUIET)
 
     @gr.render(inputs=target, show_progress="hidden")  # type: ignore[untyped-decorator]
-    def draw_settings(chosen: tuple[str, str, float]) -> None:
+    def draw_settings(chosen: tuple[str, str, str]) -> None:
         if chosen[1] in app.registry.specs:
             _settings(app, chosen[0], app.registry.get(chosen[1]))
 

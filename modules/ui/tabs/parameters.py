@@ -13,7 +13,7 @@ from modules.protocol.sampling import UNIVERSAL, SamplingParams
 from modules.protocol.schema import Setting, describe
 from modules.ui.preferences import replace_sampling, sampling, set_sampling
 from modules.ui.settings_form import changes, entered, field, shown
-from modules.ui.talk import spoken
+from modules.ui.talk import spoken, stamp
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -75,7 +75,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         gr.Info(f"Deleted {escape(wanted.strip())}.", duration=4)
         return show()
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     for key, component in fields.items():
         gr.on(changes(component), spoken(partial(keep, key)), component, notice, trigger_mode="always_last", **quiet)
     preset.input(spoken(choose), preset, everything, **quiet)
@@ -113,14 +113,14 @@ def _notice(app: App) -> str:
         base = _preset(app, name)
         summary = "Every parameter off: the model's own distribution." if name == NEUTRAL else app.presets.summary(name)
     except PaddockError as error:
-        return f'<p class="quiet">{escape(error.message)}</p>'
+        return f'<p class="quiet">{escape(error.message)}</p>{stamp()}'
     words = [
         f"{setting.info.label} {_words(getattr(params, setting.name))} (was {_words(getattr(base, setting.name))})"
         for setting in describe(SamplingParams)
         if getattr(params, setting.name) != getattr(base, setting.name)
     ]
     changed = f'<p class="changed">Changed: {escape(", ".join(words))}.</p>' if words else ""
-    return f'<p class="quiet">{escape(summary)}</p>{changed}'
+    return f'<p class="quiet">{escape(summary)}</p>{changed}{stamp()}'
 
 
 def _words(value: Any) -> str:

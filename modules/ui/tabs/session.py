@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from modules.ui.talk import paragraph, spoken
+from modules.ui.talk import paragraph, spoken, stamp
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -89,7 +89,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         app.settings.update({key: None for key in _DEFAULTS})
         return show()
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     for key, component in fields.items():
         triggers = [component.blur, component.submit] if isinstance(component, gr.Textbox) else [component.input]
         script = "(value) => { window.dispatchEvent(new CustomEvent('paddock-theme', {detail: value})); return value; }"
@@ -102,4 +102,4 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
 
 
 def _held(app: App) -> str:
-    return paragraph("Something is changed and not saved yet." if app.settings.unsaved else "")
+    return paragraph("Something is changed and not saved yet." if app.settings.unsaved else "") + stamp()

@@ -73,7 +73,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         gr.Info("The next reply uses this template.", duration=4)
         return show()
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     everything = [source, choice, text, result]
     choice.input(choose, [choice, text], text, **quiet)
     trial.click(spoken(check), text, result, **quiet)

@@ -12,6 +12,8 @@ from modules.generation.presets import Presets
 from modules.library.machine import inspect_machine, process_memory
 from modules.library.scan import ModelLibrary
 from modules.model_loading import ModelLoading
+from modules.plugins.kept import Kept
+from modules.plugins.manager import ExtensionManager
 from modules.preferences import Preferences
 from modules.runtime.environment import Environments
 from modules.runtime.registry import Registry
@@ -44,6 +46,17 @@ class App:
     def chats(self) -> ChatService:
         """The chats, opened by whoever first asks: a command that needs none leaves the file to the page."""
         return ChatService(ChatStore(self.paths.chats), self.supervisor, self.characters)
+
+    @cached_property
+    def extensions(self) -> ExtensionManager:
+        """The extensions; none is on before `extensions.start()`."""
+        return ExtensionManager(
+            self.paths.extensions,
+            self.paths.extension_packages,
+            self.paths.extension_data,
+            Kept(YamlStore(self.paths.extension_settings)),
+            self,
+        )
 
     def first_model(self) -> str:
         """The model that a start loads: the one asked for, the one used last, or the demo; "" if there is none."""

@@ -41,6 +41,26 @@ class Paths:
         return self.root / "loaders"
 
     @property
+    def extensions(self) -> tuple[Path, Path]:
+        """Folders with one folder an extension: beside the program, and beside the user's data."""
+        return self.root / "extensions", self.user_data / "extensions"
+
+    @property
+    def extension_packages(self) -> Path:
+        """Packages that extensions asked for, one folder each."""
+        return self.user_data / "extension_packages"
+
+    @property
+    def extension_data(self) -> Path:
+        """What extensions write, one folder each."""
+        return self.user_data / "extension_data"
+
+    @property
+    def extension_settings(self) -> Path:
+        """Which extensions are on, their order, settings and consents, as YAML."""
+        return self.user_data / "extensions.yaml"
+
+    @property
     def requirements(self) -> Path:
         """Pins: the host's, and one file a loader."""
         return self.root / "requirements"

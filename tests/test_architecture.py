@@ -20,7 +20,21 @@ ALLOWED = {
     "modules.generation": {"modules.protocol", "modules.paths"},
     "modules.library": {"modules.protocol", "modules.paths"},
     "modules.runtime": {"modules.protocol", "modules.paths", "modules.generation"},
-    "modules.chat": {"modules.protocol", "modules.paths", "modules.generation", "modules.runtime", "modules.library"},
+    "modules.plugins": {
+        "modules.protocol",
+        "modules.paths",
+        "modules.settings",
+        "modules.generation",
+        "modules.runtime.pip_config",
+    },
+    "modules.chat": {
+        "modules.protocol",
+        "modules.paths",
+        "modules.generation",
+        "modules.runtime",
+        "modules.library",
+        "modules.plugins",
+    },
     "modules.bootstrap": {"modules.runtime.pip_config"},
     "modules.config": {"modules.protocol", "modules.paths"},
     "modules.settings": {"modules.protocol", "modules.paths"},
@@ -31,6 +45,8 @@ ALLOWED = {
 COMPOSERS = (
     "modules.app",
     "modules.model_loading",
+    # The facade for others' extensions stands before all of Paddock, as they expect; nothing of ours imports it.
+    "modules.plugins.compat",
     "modules.api",
     "modules.ui",
     "modules.cli",

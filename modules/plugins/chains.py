@@ -1,0 +1,176 @@
+"""Calls one hook of all extensions in order, each within its seconds; a fault ends one extension and nothing else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from modules.plugins.console import Console, Output
+from modules.plugins.guard import Given, Guard, Hung
+from modules.plugins.host import Host
+from modules.plugins.specs import Impl
+
+# Seconds that one extension may take for a hook, where its manifest names none.
+SECONDS = 20.0
+SLOW = {"setup": 60.0, "ui": 60.0, "custom_generate_reply": 300.0, "api_routes": 60.0, "tools": 60.0, "teardown": 5.0}
+
+# accept(given, result): take the result over into what the next extension is given. True: ask nobody else. Raises
+# TypeError, a sentence, for a result that the hook may not have.
+Accept = Callable[[dict[str, Any], Any], "bool | None"]
+
+
+@dataclass
+class Member:
+    """A running extension, as the chains need it."""
+
+    name: str
+    title: str
+    host: Host
+    settings: Any = None
+    seconds: float = 0.0
+    impls: dict[str, Impl] = field(default_factory=dict)
+    output: Output = field(default_factory=Output)
+
+    def limit(self, hook: str) -> float:
+        """Seconds that this hook of it may take."""
+        return self.seconds or SLOW.get(hook, SECONDS)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one extension made of a value. For the receipt of a reply."""
+
+    extension: str
+    hook: str
+    before: str
+    after: str
+
+
+@dataclass
+class _Walk:
+    """How far a chain is. `since`: when the present member began."""
+
+    at: int
+    since: float
+    abandoned: bool = False
+
+
+# on_fault(member, hook, error): it failed and is to be switched off.
+OnFault = Callable[[Member, str, BaseException], None]
+# changed(member, hook, given before, given after)
+OnChange = Callable[[Member, str, dict[str, Any]], None]
+
+
+class Chains:
+    """The hooks of the running members, in order. `on_fault` may be called from another thread."""
+
+    def __init__(self, guard: Guard, console: Console, on_fault: OnFault) -> None:
+        self._guard = guard
+        self._console = console
+        self._on_fault = on_fault
+        self._steps: dict[str, tuple[tuple[Member, Impl], ...]] = {}
+
+    def set(self, members: list[Member]) -> None:
+        """These members, in this order, from now on."""
+        steps: dict[str, list[tuple[Member, Impl]]] = {}
+        for member in members:
+            for hook, impl in member.impls.items():
+                steps.setdefault(hook, []).append((member, impl))
+        self._steps = {hook: tuple(pairs) for hook, pairs in steps.items()}
+
+    def has(self, *hooks: str) -> bool:
+        """Whether any member has one of these hooks."""
+        return any(hook in self._steps for hook in hooks)
+
+    def members(self, hook: str) -> list[Member]:
+        """Those that have this hook, in order."""
+        return [member for member, _ in self._steps.get(hook, ())]
+
+    def run(self, hook: str, given: dict[str, Any], accept: Accept, on_step: OnChange | None = None) -> dict[str, Any]:
+        """Call the hook of every member, in order. `given`: its arguments by name; `accept` changes them from member
+        to member. `on_step` sees them after each. Returns them after the last."""
+        steps = self._steps.get(hook, ())
+        at = 0
+        while at < len(steps):
+            walk = _Walk(at, time.monotonic())
+            call, thread = self._guard.begin(partial(self._walk, hook, steps, walk, given, accept, on_step))
+            while not call.wait(walk.since + steps[walk.at][0].limit(hook) - time.monotonic()):
+                member = steps[walk.at][0]
+                if time.monotonic() - walk.since < member.limit(hook):
+                    continue
+                walk.abandoned = True
+                self._guard.drop(thread)
+                self._on_fault(member, hook, Hung(f"took longer than {member.limit(hook):g} seconds"))
+                at = walk.at + 1
+                given = dict(given)
+                break
+            else:
+                self._guard.end(thread)
+                if call.error is not None:
+                    raise call.error
+                return given
+        return given
+
+    def call(
+        self, member: Member, hook: str, *, run: Callable[[], Any] | None = None, **given: Any
+    ) -> tuple[bool, Any]:
+        """One hook of one member, or `run` in its place: (True, result), or (False, None) after a fault or without
+        such a hook."""
+        function = run or member.impls.get(hook)
+        if function is None:
+            return False, None
+
+        def work() -> Any:
+            before = self._console.put(member.output)
+            try:
+                return function() if run else member.impls[hook](settings=member.settings, host=member.host, **given)
+            finally:
+                self._console.put(before)
+
+        call, thread = self._guard.begin(work)
+        limit = member.limit(hook)
+        if not call.wait(limit):
+            self._guard.drop(thread)
+            self._on_fault(member, hook, Hung(f"took longer than {limit:g} seconds"))
+            return False, None
+        self._guard.end(thread)
+        if call.error is not None:
+            self._on_fault(member, hook, call.error)
+            return False, None
+        return True, call.value
+
+    def _walk(
+        self,
+        hook: str,
+        steps: tuple[tuple[Member, Impl], ...],
+        walk: _Walk,
+        given: dict[str, Any],
+        accept: Accept,
+        on_step: OnChange | None,
+    ) -> None:
+        put = self._console.put
+        for at in range(walk.at, len(steps)):
+            member, impl = steps[at]
+            walk.since, walk.at = time.monotonic(), at
+            before = put(member.output)
+            try:
+                result = impl(settings=member.settings, host=member.host, **given)
+                if walk.abandoned:
+                    return
+                last = accept(given, result)
+            except Given:
+                raise
+            except BaseException as error:
+                if walk.abandoned:
+                    return
+                self._on_fault(member, hook, error)
+                continue
+            finally:
+                put(before)
+            if on_step is not None:
+                on_step(member, hook, given)
+            if last:
+                return

@@ -1,0 +1,121 @@
+"""Which extensions there are: folders with an extension.py (our own way) or a script.py (text-generation-webui's)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modules.paths import inside
+from modules.plugins.manifest import Manifest, ManifestError, read_manifest
+
+ENTRIES = ("extension.py", "script.py")
+# What can run or lead to running something; a folder may also hold the data that its extension writes.
+_PYTHON = (".py", ".pyc", ".so", ".pyd", ".dll", ".dylib", ".zip", ".whl", ".cfg", ".toml", ".pth")
+_PAGE = (".js", ".mjs", ".css", ".html", ".htm", ".jinja", ".svg")
+_SHELL = (".sh", ".bat", ".cmd", ".exe", ".ps1")
+_CODE = frozenset((*_PYTHON, *_PAGE, *_SHELL))
+_NAMED = frozenset({"extension.yaml", "requirements.txt"})
+_SKIPPED = frozenset({"__pycache__", ".git", ".venv", "node_modules"})
+_MOST_FILES = 20_000
+
+
+@dataclass(frozen=True)
+class Found:
+    """An extension on disk. `kind`: of ENTRIES. `problem`: a sentence saying why it cannot run as it is. `shipped`: it
+    came with Paddock and is unchanged. `sha256`: of all its code."""
+
+    name: str
+    folder: Path
+    kind: str
+    manifest: Manifest = field(default_factory=Manifest)
+    problem: str = ""
+    sha256: str = ""
+    shipped: bool = False
+
+    @property
+    def title(self) -> str:
+        """What the page calls it."""
+        return self.manifest.title or self.name.replace("_", " ").replace("-", " ").capitalize()
+
+
+def discover(roots: Sequence[Path]) -> dict[str, Found]:
+    """Every extension in these folders, by name. Folders that cannot run are there too, with their problem."""
+    found: dict[str, Found] = {}
+    names: dict[str, list[Path]] = {}
+    for root in roots:
+        shipped = shipped_hashes(root)
+        for folder in _folders(root):
+            kind = next((name for name in ENTRIES if (folder / name).is_file()), "")
+            if kind:
+                names.setdefault(folder.name.casefold(), []).append(folder)
+                found[folder.name] = _read(root, folder, kind, shipped)
+    for twins in names.values():
+        if len(twins) > 1:
+            where = " and ".join(str(folder) for folder in twins)
+            problem = f"Two extensions are named alike: {where}. Rename or remove one of them."
+            for folder in twins:
+                found[folder.name] = Found(folder.name, folder, found[folder.name].kind, problem=problem)
+    return dict(sorted(found.items(), key=lambda pair: pair[0].casefold()))
+
+
+def _folders(root: Path) -> list[Path]:
+    try:
+        entries = sorted(root.iterdir())
+    except OSError:
+        return []
+    return [path for path in entries if path.name[0] not in "._" and path.is_dir()]
+
+
+def _read(root: Path, folder: Path, kind: str, shipped: dict[str, str]) -> Found:
+    try:
+        inside(root, folder.name)
+        sha256 = fingerprint(folder)
+        manifest = read_manifest(folder)
+    except ManifestError as error:
+        return Found(folder.name, folder, kind, problem=error.message)
+    except (OSError, ValueError) as error:
+        return Found(folder.name, folder, kind, problem=str(error))
+    except Exception as error:
+        return Found(folder.name, folder, kind, problem=getattr(error, "message", str(error)))
+    ours = shipped.get(folder.name) == sha256
+    return Found(folder.name, folder, kind, manifest, manifest.refuses_host(), sha256, ours)
+
+
+def fingerprint(folder: Path) -> str:
+    """sha256 over the names and contents of all code below `folder`. Raises ValueError (a sentence) where a link leads
+    out of the folder, or there are too many files."""
+    digest = hashlib.sha256()
+    root = folder.resolve()
+    count = 0
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in _SKIPPED)
+        for name in sorted([*folders, *files]):
+            path = Path(place, name)
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                raise ValueError(
+                    f"{folder.name}/{path.relative_to(folder)} is a link that leads out of the extension's folder. "
+                    "Put the file itself there."
+                )
+        for name in sorted(files):
+            count += 1
+            if count > _MOST_FILES:
+                raise ValueError(f"{folder.name} holds more than {_MOST_FILES} files. Move its data out of the folder.")
+            path = Path(place, name)
+            if path.suffix.lower() in _CODE or name in _NAMED:
+                content = path.read_bytes().replace(b"\r\n", b"\n")
+                digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
+                digest.update(content)
+    return digest.hexdigest()
+
+
+def shipped_hashes(root: Path) -> dict[str, str]:
+    """Name -> sha256 of the extensions that came with Paddock, from shipped.json beside them."""
+    try:
+        values = json.loads((root / "shipped.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(name): str(value) for name, value in values.items()} if isinstance(values, dict) else {}

@@ -1,0 +1,51 @@
+"""What the user decided about extensions, in user_data/extensions.yaml: what is on, its order, consent, settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modules.settings import YamlStore
+
+
+class Kept:
+    """Reads and writes the file. `order` names those that are on, first to last."""
+
+    def __init__(self, store: YamlStore) -> None:
+        self._store = store
+
+    @property
+    def order(self) -> list[str]:
+        """The extensions that are on, in the order of their hooks."""
+        return [str(name) for name in self._store.get("enabled") or []]
+
+    @order.setter
+    def order(self, names: list[str]) -> None:
+        self._store.set("enabled", names or None)
+
+    def consents(self, name: str, sha256: str) -> bool:
+        """Whether the user agreed to run exactly these files."""
+        return bool(sha256) and (self._store.get("consent") or {}).get(name) == sha256
+
+    def consent(self, name: str, sha256: str) -> None:
+        """The user agreed to run these files."""
+        self._store.set("consent", {**(self._store.get("consent") or {}), name: sha256})
+
+    def settings(self, name: str) -> dict[str, Any]:
+        """What was set for an extension."""
+        return dict((self._store.get("settings") or {}).get(name) or {})
+
+    def set_settings(self, name: str, values: dict[str, Any]) -> None:
+        """Keep these settings of an extension beside the others; None forgets one."""
+        merged = {**self.settings(name), **values}
+        fresh = {key: value for key, value in merged.items() if value is not None}
+        every = {**(self._store.get("settings") or {}), name: fresh}
+        self._store.set("settings", {key: value for key, value in every.items() if value} or None)
+
+    @property
+    def receipts(self) -> bool:
+        """Whether replies keep what each hook changed."""
+        return bool(self._store.get("receipts"))
+
+    @receipts.setter
+    def receipts(self, on: bool) -> None:
+        self._store.set("receipts", True if on else None)

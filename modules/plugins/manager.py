@@ -1,0 +1,403 @@
+"""The extensions of this run: which there are, which are on, in which order, and what became of each."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from modules.plugins import requirements
+from modules.plugins.chains import Chains, Member
+from modules.plugins.console import Console
+from modules.plugins.folders import Found, discover
+from modules.plugins.guard import Guard, Hung
+from modules.plugins.host import Host
+from modules.plugins.kept import Kept
+from modules.plugins.loading import Reader, add_packages, forget, read_extension
+from modules.plugins.originals import Originals
+from modules.plugins.specs import implementations, misspelt
+from modules.plugins.status import Fault, Status
+from modules.plugins.worker import WorkerEntry, worker_entry
+from modules.protocol.errors import PaddockError
+from modules.protocol.schema import build, describe
+
+_LOG = logging.getLogger(__name__)
+_LOAD_SECONDS = 120.0
+_KINDS = {"extension.py": "paddock", "script.py": "text-generation-webui"}
+
+
+class ConsentNeeded(PaddockError):
+    """The files of an extension are new, or have changed, and wait for a yes."""
+
+    code = "consent"
+
+
+@dataclass(kw_only=True)
+class Running(Member):
+    """A running extension. `threads`: those that were there after its code had run, and not before."""
+
+    found: Found
+    plugin: Any = None
+    is_tab: bool = False
+    notes: tuple[str, ...] = ()
+    threads: set[threading.Thread] = field(default_factory=set)
+
+
+class ExtensionManager:
+    """Discovers extensions, switches them on and off, and runs their hooks through `chains`. Thread-safe.
+
+    `roots`: folders that hold extensions. `packages`: where their own packages go, one folder each. `data`: where they
+    may write, one folder each. `readers`: how each kind of entry file becomes a plugin. `app`: what hosts hand on.
+    """
+
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        packages: Path,
+        data: Path,
+        kept: Kept,
+        app: Any,
+        readers: Mapping[str, Reader] | None = None,
+    ) -> None:
+        self.roots = tuple(roots)
+        self._packages = packages
+        self._data = data
+        self.kept = kept
+        self._app = app
+        self._readers: dict[str, Reader] = {"extension.py": read_extension, **(readers or {})}
+        self._guard = Guard()
+        self._console = Console()
+        self._originals = Originals()
+        self.chains = Chains(self._guard, self._console, self._failed)
+        # One switch at a time, however long it takes; the lock is for a moment, also from guard threads.
+        self._switch = threading.RLock()
+        self._lock = threading.Lock()
+        self._running: dict[str, Running] = {}
+        self._faults: dict[str, Fault] = {}
+        self._listeners: list[Callable[[], None]] = []
+
+    # What there is
+
+    def found(self) -> dict[str, Found]:
+        """Every extension on disk now."""
+        return discover(self.roots)
+
+    def find(self, name: str) -> Found:
+        """The extension of that name. Raises PaddockError with the names that exist."""
+        found = self.found()
+        if name not in found:
+            names = ", ".join(found) or "none yet"
+            raise PaddockError(f"There is no extension named {name!r}. The extensions are: {names}.")
+        return found[name]
+
+    def statuses(self) -> list[Status]:
+        """Every extension as it is now: those that are on first, in their order."""
+        found = self.found()
+        order = self.kept.order
+        listed = [found[name] for name in order if name in found]
+        listed += [entry for name, entry in found.items() if name not in order]
+        return [self._status(entry, order) for entry in listed]
+
+    def _status(self, found: Found, order: list[str]) -> Status:
+        running, fault = self._running.get(found.name), self._faults.get(found.name)
+        needs = requirements.check(found.manifest.requirements, self.packages(found.name))
+        state, message = "off", ""
+        if running is not None:
+            state = "on"
+            if running.found.sha256 != found.sha256:
+                message = "Its files have changed since it was switched on. Switch it off and on to run the new ones."
+        elif found.problem:
+            state, message = "blocked", found.problem
+        elif fault is not None:
+            state, message = "failed", fault.message
+        elif not self._may_run(found):
+            state = "consent"
+            changed = found.name in order
+            message = (
+                "Its files have changed since you agreed to run them." if changed else "Its code has never run here."
+            )
+        return Status(
+            name=found.name,
+            title=running.title if running else found.title,
+            state=state,
+            kind=_KINDS[found.kind],
+            version=found.manifest.version,
+            description=found.manifest.description,
+            wants=found.manifest.wants,
+            message=message,
+            detail=fault.detail if fault and state == "failed" else "",
+            notes=(*(running.notes if running else ()), *(need.sentence for need in needs if need.sentence)),
+            hooks=tuple(running.impls) if running else (),
+            needs=needs,
+            sha256=found.sha256,
+            shipped=found.shipped,
+            settings=self.schema(found.name) if running else found.manifest.settings,
+            values=self.kept.settings(found.name),
+            output=running.output.text if running else "",
+            is_tab=running.is_tab if running else False,
+            place=order.index(found.name) if found.name in order else -1,
+        )
+
+    def running(self) -> list[Running]:
+        """Those that are on, in their order."""
+        order = self.kept.order
+        with self._lock:
+            return [self._running[name] for name in order if name in self._running]
+
+    def packages(self, name: str) -> Path:
+        """The folder of an extension's own packages."""
+        return self._packages / name
+
+    def schema(self, name: str) -> type[Any] | None:
+        """The settings of a running extension: a dataclass of `setting(...)` fields, or None."""
+        running = self._running.get(name)
+        if running is None:
+            return None
+        return getattr(running.plugin, "Settings", None) or running.found.manifest.settings
+
+    # On and off
+
+    def start(self) -> None:
+        """Switch on what was on the last time. What fails is told by its status; nothing is raised."""
+        for name in self.kept.order:
+            try:
+                self._switch_on(self.find(name))
+            except PaddockError as error:
+                if not isinstance(error, ConsentNeeded):
+                    self._faults[name] = Fault("start", error.message, error.detail)
+                _LOG.warning("%s", error.message)
+
+    def enable(self, name: str, consent: str = "") -> None:
+        """Switch an extension on, and remember it. `consent`: the sha256 of the files that the user agreed to run.
+
+        Raises ConsentNeeded, RequirementsMissing, or a PaddockError saying what is wrong with the extension.
+        """
+        found = self.find(name)
+        if consent and consent == found.sha256:
+            self.kept.consent(name, consent)
+        self._faults.pop(name, None)
+        with self._switch:
+            if name in self._running:
+                return
+            self._switch_on(found)
+            if name not in self.kept.order:
+                self.kept.order = [*self.kept.order, name]
+            self._changed()
+
+    def disable(self, name: str) -> None:
+        """Switch an extension off, and remember that."""
+        with self._switch:
+            self.kept.order = [known for known in self.kept.order if known != name]
+            self._faults.pop(name, None)
+            self._switch_off(name)
+            self._changed()
+
+    def move(self, name: str, place: int) -> None:
+        """Let the hooks of an extension run at this place of the order, from 0."""
+        with self._switch:
+            order = self.kept.order
+            if name not in order:
+                raise PaddockError(f"{name} is not switched on, so it has no place in the order. Switch it on first.")
+            order.remove(name)
+            order.insert(max(0, min(place, len(order))), name)
+            self.kept.order = order
+            self._changed()
+
+    def configure(self, name: str, values: Mapping[str, Any]) -> None:
+        """Set settings of an extension by name. Raises SettingError with what is allowed."""
+        running = self._running.get(name)
+        schema = self.schema(name) or self.find(name).manifest.settings
+        if schema is None:
+            raise PaddockError(f"{name} has no settings.")
+        build(schema, values)
+        self.kept.set_settings(name, dict(values))
+        if running is not None:
+            running.settings = self._settings(name, schema)
+        self._tell()
+
+    def install_requirements(self, name: str) -> None:
+        """Install the packages that an extension asks for into its own folder. Raises PaddockError."""
+        found = self.find(name)
+        requirements.install(found.manifest.requirements, self.packages(name))
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` whenever an extension's state, order or settings change, from any thread; returns what ends
+        that."""
+        self._listeners.append(callback)
+
+        def unsubscribe() -> None:
+            if callback in self._listeners:
+                self._listeners.remove(callback)
+
+        return unsubscribe
+
+    @property
+    def active(self) -> bool:
+        """Whether any extension is on."""
+        return bool(self._running)
+
+    def worker_entries(self) -> list[WorkerEntry]:
+        """What the worker is to load: those that are on and have code for it."""
+        entries = (worker_entry(running, self.packages(running.name)) for running in self.running())
+        return [entry for entry in entries if entry is not None]
+
+    def close(self) -> list[str]:
+        """Switch all off. Returns the names of extensions whose threads go on and would hold up the process's end."""
+        with self._switch:
+            stray = []
+            for running in self.running():
+                self._switch_off(running.name)
+                if any(thread.is_alive() and not thread.daemon for thread in running.threads):
+                    stray.append(running.name)
+            self._guard.close()
+            self._console.close()
+            return stray
+
+    # Inside
+
+    def _may_run(self, found: Found) -> bool:
+        return found.shipped or self.kept.consents(found.name, found.sha256)
+
+    def _switch_on(self, found: Found) -> None:
+        if found.problem:
+            raise PaddockError(f"{found.title} cannot be switched on. {found.problem}")
+        if not self._may_run(found):
+            raise ConsentNeeded(
+                f"{found.title} brings code that runs with your rights on this machine. Look at its files, and agree "
+                "to run them, on the Extensions tab."
+            )
+        if found.kind not in self._readers:
+            raise PaddockError(f"{found.title} is made for text-generation-webui, which this Paddock cannot run.")
+        needs = requirements.check(found.manifest.requirements, self.packages(found.name))
+        missing = [need.text for need in needs if need.state == "missing"]
+        if missing:
+            raise requirements.RequirementsMissing(
+                f"{found.title} needs packages that are not installed: {', '.join(missing)}. Install them on the "
+                "Extensions tab; they go into a folder of its own."
+            )
+        self._originals.watch_gradio()
+        self._console.open()
+        running = self._load(found)
+        with self._lock:
+            self._running[found.name] = running
+        self._arrange()
+        self.chains.call(running, "setup")
+        self.inspect(running, "setup")
+        if found.name not in self._running:
+            fault = self._faults[found.name]
+            raise PaddockError(fault.message, detail=fault.detail)
+
+    def _load(self, found: Found) -> Running:
+        name = found.name
+        data = self._data / name
+        host = Host(
+            name,
+            found.folder,
+            data,
+            self._app,
+            lambda: self.kept.settings(name),
+            lambda values: self.kept.set_settings(name, values),
+        )
+        running = Running(name, found.title, host, seconds=found.manifest.seconds, found=found)
+        before = set(threading.enumerate())
+
+        def read() -> None:
+            add_packages(self.packages(name))
+            running.plugin = self._readers[found.kind](found, host)
+            running.impls = implementations(name, running.plugin)
+            params = getattr(running.plugin, "params", None)
+            params = params if isinstance(params, dict) else {}
+            running.title = str(params.get("display_name") or found.title)
+            running.is_tab = bool(params.get("is_tab"))
+            schema = getattr(running.plugin, "Settings", None) or found.manifest.settings
+            running.settings = self._settings(name, schema)
+            running.notes = tuple(misspelt(running.plugin)) if found.kind == "extension.py" else ()
+
+        running.seconds, limit = max(running.seconds, _LOAD_SECONDS), running.seconds
+        worked, _ = self.chains.call(running, "load", run=read)
+        running.seconds = limit
+        running.threads = set(threading.enumerate()) - before
+        self.inspect(running, "load")
+        if not worked or name in self._faults:
+            fault = self._faults[name]
+            forget(name)
+            raise PaddockError(fault.message, detail=fault.detail)
+        return running
+
+    def inspect(self, running: Running, hook: str) -> None:
+        """Undo what an extension put in the place of the host's own, and switch it off if it did."""
+        self._originals.watch_gradio()
+        if replaced := self._originals.restore():
+            names = ", ".join(replaced)
+            self._failed(running, hook, RuntimeError(f"it replaced {names}, which everybody uses; that was undone"))
+
+    def _settings(self, name: str, schema: type[Any] | None) -> Any:
+        """The settings now: what was kept, as far as the schema still has it."""
+        kept = self.kept.settings(name)
+        if schema is None:
+            return SimpleNamespace(**kept)
+        known = {entry.name for entry in describe(schema)}
+        try:
+            return build(schema, {key: value for key, value in kept.items() if key in known})
+        except PaddockError as error:
+            _LOG.warning("%s: %s Its defaults are used.", name, error.message)
+            return schema()
+
+    def _switch_off(self, name: str) -> None:
+        running = self._without(name)
+        if running is not None:
+            self.chains.call(running, "teardown")
+            forget(name)
+
+    def _failed(self, member: Member, hook: str, error: BaseException) -> None:
+        """An extension failed: it is off until Paddock starts again, or until the user tries it again."""
+        words = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        message = f"{member.title} failed in {hook} and is switched off until Paddock starts again: {_words(error)}."
+        if hook == "load":
+            message = f"{member.title} could not be loaded: {_words(error)}."
+        self._faults[member.name] = Fault(hook, message, words[-20_000:])
+        _LOG.warning("%s", message)
+        self._without(member.name)
+        self._tell()
+
+    def _without(self, name: str) -> Running | None:
+        with self._lock:
+            running = self._running.pop(name, None)
+        self._arrange()
+        return running
+
+    def _arrange(self) -> None:
+        order = self.kept.order
+        with self._lock:
+            members: list[Member] = [self._running[name] for name in order if name in self._running]
+            members += [running for name, running in self._running.items() if name not in order]
+            self.chains.set(members)
+
+    def _changed(self) -> None:
+        self._arrange()
+        self._tell()
+
+    def _tell(self) -> None:
+        for listener in list(self._listeners):
+            listener()
+
+    def fault(self, name: str) -> Fault | None:
+        """Why an extension was switched off, if it was."""
+        return self._faults.get(name)
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return "it called sys.exit"
+    if isinstance(error, Hung):
+        return f"it {error}"
+    if isinstance(error, PaddockError):
+        return error.message.rstrip(".")
+    if isinstance(error, ModuleNotFoundError):
+        return f"the package {error.name} is not installed"
+    return f"{type(error).__name__}: {error}".rstrip(".: ")

@@ -1,0 +1,149 @@
+"""extension.yaml: what an extension says of itself. Optional, as each of its keys is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from modules.protocol.errors import PaddockError
+from modules.protocol.schema import Info, setting
+
+FILE = "extension.yaml"
+HOST_VERSION = "0.1.0"
+WANTS = ("network", "files", "worker")
+_KINDS: dict[str, Any] = {"bool": bool, "int": int, "float": float, "str": str, "list": list[str]}
+_LONGEST = 64_000
+
+
+class ManifestError(PaddockError):
+    """An extension.yaml that cannot be read."""
+
+    code = "extension"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """title: on the page. host: versions of Paddock it runs on, such as ">=0.1,<1". requirements: as for pip.
+    settings: a dataclass of `setting(...)` fields, or None. wants: of WANTS: what it will use, which the page says
+    before the first run. seconds: time that each of its hooks may take, 0: the hook's own limit."""
+
+    title: str = ""
+    version: str = ""
+    description: str = ""
+    host: str = ""
+    requirements: tuple[str, ...] = ()
+    settings: type[Any] | None = None
+    wants: tuple[str, ...] = ()
+    seconds: float = 0.0
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def refuses_host(self, version: str = HOST_VERSION) -> str:
+        """ "" if it runs on this version of Paddock, else a sentence."""
+        if not self.host or SpecifierSet(self.host).contains(version, prereleases=True):
+            return ""
+        return f"It is made for Paddock {self.host}, and this is {version}. Look for another version of the extension."
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of an extension's folder; an empty one without the file. Raises ManifestError."""
+    path = folder / FILE
+    requirements = _requirements_file(folder)
+    try:
+        text = path.read_text(encoding="utf-8")
+        if len(text) > _LONGEST:
+            raise ManifestError(f"{FILE} of {folder.name} has more than {_LONGEST} characters. Shorten it.")
+        values = yaml.safe_load(text)
+    except FileNotFoundError:
+        return Manifest(requirements=requirements)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise ManifestError(f"{FILE} of {folder.name} cannot be read. Mend it.", detail=str(error)) from error
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise ManifestError(f"{FILE} of {folder.name} needs lines such as 'title: …'. Mend it.")
+    try:
+        return _manifest(values, requirements)
+    except ValueError as error:
+        raise ManifestError(f"{FILE} of {folder.name}: {error}") from error
+
+
+def _manifest(values: Mapping[str, Any], requirements: tuple[str, ...]) -> Manifest:
+    known = [entry.name for entry in dataclasses.fields(Manifest) if entry.name != "extra"]
+    for name in values:
+        if name not in known:
+            near = get_close_matches(str(name), known, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"there is no key named {name!r}.{hint} The keys are: {', '.join(known)}.")
+    wants = tuple(_texts(values, "wants"))
+    if bad := [name for name in wants if name not in WANTS]:
+        raise ValueError(f"wants cannot hold {bad[0]!r}. It takes: {', '.join(WANTS)}.")
+    host = str(values.get("host") or "")
+    try:
+        SpecifierSet(host)
+    except InvalidSpecifier:
+        raise ValueError(f"host cannot be {host!r}. Write a range such as '>=0.1,<1'.") from None
+    seconds = values.get("seconds") or 0
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 <= seconds <= 600:
+        raise ValueError(f"seconds cannot be {seconds!r}. It takes a number from 0 to 600.")
+    return Manifest(
+        title=str(values.get("title") or ""),
+        version=str(values.get("version") or ""),
+        description=str(values.get("description") or ""),
+        host=host,
+        requirements=tuple(_texts(values, "requirements")) or requirements,
+        settings=_settings(values["settings"]) if values.get("settings") else None,
+        wants=wants,
+        seconds=float(seconds),
+    )
+
+
+def _texts(values: Mapping[str, Any], name: str) -> list[str]:
+    found = values.get(name) or []
+    if isinstance(found, str):
+        return [found]
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise ValueError(f"{name} takes a list of texts.")
+    return found
+
+
+def _settings(values: Any) -> type[Any]:
+    """{name: {default, label, help, minimum, …}} as a dataclass, by the same `setting()` as everything else."""
+    if not isinstance(values, dict):
+        raise ValueError("settings takes lines such as 'strength: {default: 5, label: Strength}'.")
+    allowed = [entry.name for entry in dataclasses.fields(Info)]
+    fields: list[tuple[str, Any, Any]] = []
+    for name, given in values.items():
+        if (
+            not isinstance(name, str)
+            or not name.isidentifier()
+            or not isinstance(given, dict)
+            or "default" not in given
+        ):
+            raise ValueError(f"the setting {name!r} needs a plain name, and at least a default and a label.")
+        options = {"label": name.replace("_", " ").capitalize(), **given}
+        default, kind = options.pop("default"), options.pop("type", None)
+        if bad := [option for option in options if option not in allowed]:
+            raise ValueError(
+                f"the setting {name!r} has no {bad[0]!r}. It may have: default, type, {', '.join(allowed)}."
+            )
+        kind = kind or type(default).__name__
+        if kind not in _KINDS:
+            raise ValueError(f"the setting {name!r} cannot be a {kind}. It takes: {', '.join(_KINDS)}.")
+        fields.append((name, _KINDS[kind], setting(default, **options)))
+    return dataclasses.make_dataclass("Settings", fields, frozen=True)
+
+
+def _requirements_file(folder: Path) -> tuple[str, ...]:
+    """Lines of requirements.txt without comments and options."""
+    try:
+        lines = (folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return ()
+    return tuple(line for text in lines if (line := text.split(" #")[0].strip()) and line[0] not in "#-")

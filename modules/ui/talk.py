@@ -23,7 +23,9 @@ def spoken(handler: Callable[..., T]) -> Callable[..., T]:
         try:
             return handler(*given)
         except PaddockError as error:
-            raise gr.Error(escape(error.message), title="", duration=12, print_exception=False) from error
+            raise gr.Error(
+                escape(error.message), title="That did not work", duration=12, print_exception=False
+            ) from error
 
     return safe
 

@@ -49,7 +49,7 @@ def test_another_model_is_loaded_with_a_changed_setting_and_unload_says_what_cam
     open_tab(page, "Model")
     page.locator("#model-choice input").click()
     page.get_by_role("option", name="other").click()
-    page.wait_for_function("document.querySelector('#model-choice input').value === 'other'")
+    page.wait_for_selector("#model-load >> text=Load other")
     page.fill("#loader-echo-context input", "2048")
     page.press("#loader-echo-context input", "Tab")
     page.wait_for_selector("#memory-plan >> text=/context of .* tokens/")

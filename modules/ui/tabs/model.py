@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -102,7 +103,7 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
         gr.HTML(paragraph(f"What was kept for this model no longer fits: {error.message}", "warning"))
         values = build(spec.settings, {})
     with gr.Row(elem_classes=["tight", "load-row"]):
-        load = gr.Button("Load", variant="primary", elem_id="model-load")
+        load = gr.Button(f"Load {PurePosixPath(model).name}", variant="primary", elem_id="model-load")
     plan = gr.HTML(_plan(app, model, getattr(values, "context", 0)), elem_id="memory-plan", apply_default_css=False)
     fields = form(
         list(settings.values()), {name: getattr(values, name) for name in settings}, prefix=f"loader-{spec.name}-"

@@ -91,7 +91,7 @@ class TransformersSettings:
         group=_SPEED,
         advanced=True,
         help="Prompt tokens read at once. Larger may read faster and takes more memory; Stop is heard between slices. "
-        "0 takes 256 on a CPU and 1024 on a GPU.",
+        "0 takes 512 on a CPU and 1024 on a GPU.",
     )
     rope_scaling: str = setting(
         "model",

@@ -205,7 +205,7 @@ class HfEngine(EngineBase):
 
     def _read(self, cache: PrefixCache, tokens: list[int], cancelled: threading.Event) -> int:
         cached = cache.reuse(tokens)
-        size = self.settings.prefill or (256 if self._device.type == "cpu" else 1024)
+        size = self.settings.prefill or (512 if self._device.type == "cpu" else 1024)
         for begin in range(cached, len(tokens), size):
             if cancelled.is_set():
                 return cached

@@ -113,13 +113,13 @@ def _kind(tokenizer: Any) -> str:
 
 
 class _ByteStream:
-    """Bytes in, whole characters out. Bytes that can be no UTF-8 become U+FFFD, as in any decoder."""
+    """Bytes in, whole characters out. Bytes that can be no UTF-8, which only a confused model writes, are left out."""
 
     def __init__(self, text: TokenText, skip_special: bool, drop_space: bool) -> None:
         self._text = text
         self._skip = text.special if skip_special else frozenset()
         self._drop_space = drop_space
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
 
     def push(self, token: int) -> str:
         if token in self._skip:
@@ -157,4 +157,4 @@ class _WindowStream:
             return ""
         self._window = self._window[self._settled :]
         self._settled = len(self._window)
-        return text[len(before) :]
+        return text[len(before) :].replace("\ufffd", "")

@@ -45,7 +45,8 @@ class App:
     @cached_property
     def chats(self) -> ChatService:
         """The chats, opened by whoever first asks: a command that needs none leaves the file to the page."""
-        return ChatService(ChatStore(self.paths.chats), self.supervisor, self.characters)
+        store = ChatStore(self.paths.chats)
+        return ChatService(store, self.supervisor, self.characters, extensions=self.extensions)
 
     @cached_property
     def extensions(self) -> ExtensionManager:
@@ -71,3 +72,5 @@ class App:
         self.supervisor.close()
         if "chats" in vars(self):
             self.chats.close()
+        if "extensions" in vars(self):
+            self.extensions.close()

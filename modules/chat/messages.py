@@ -37,6 +37,8 @@ class Message:
     prompt_tokens, cached_tokens, cut_tokens, generated_tokens, prefill_seconds, decode_seconds, context, seed, stopped;
     left_out (messages that did not fit), notes (sentences), error (a sentence), detail, code, lower (settings to
     lower), cut_off (Paddock was killed while it was written), unsaved (a sentence: the text is in memory only).
+    Of any message: internal (what prompts hold of it, where extensions made that differ from its text); receipt (what
+    each extension changed: a list of {"extension", "hook", "before", "after"}).
     """
 
     id: str
@@ -47,6 +49,11 @@ class Message:
     version: int = 1
     versions: int = 1
     meta: dict[str, Any] = field(default_factory=dict)
+
+
+def internal(message: Message) -> str:
+    """The text that prompts hold of a message."""
+    return str(message.meta.get("internal", message.text))
 
 
 @dataclass(frozen=True)

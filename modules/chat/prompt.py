@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modules.chat.messages import ChatOptions, Message
+from modules.chat.messages import ChatOptions, Message, internal
 from modules.protocol.errors import PromptError
 from modules.runtime.state import ChatPromptResult
 
@@ -83,12 +83,13 @@ def _turns(system: str, path: Sequence[Message]) -> list[dict[str, Any]]:
     """Messages for a template: empty replies are dropped and neighbours of one role joined, as templates want turns."""
     turns: list[dict[str, Any]] = [{"role": "system", "content": system}] if system.strip() else []
     for message in path:
-        if not message.text.strip():
+        text = internal(message)
+        if not text.strip():
             continue
         if turns and turns[-1]["role"] == message.role:
-            turns[-1]["content"] += f"\n\n{message.text}"
+            turns[-1]["content"] += f"\n\n{text}"
         else:
-            turns.append({"role": message.role, "content": message.text})
+            turns.append({"role": message.role, "content": text})
     return turns
 
 

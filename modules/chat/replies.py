@@ -11,11 +11,15 @@ from typing import Any
 
 from modules.chat.characters import CharacterError, Characters, fill_in
 from modules.chat.database import StorageError
-from modules.chat.messages import ChatOptions, Living, Message, NotKept
-from modules.chat.prompt import fit
+from modules.chat.messages import ChatOptions, Living, Message, NotKept, internal
+from modules.chat.prompt import FittedPrompt, Render, fit
 from modules.chat.saver import Reply, Saver
 from modules.chat.store import ChatStore
+from modules.chat.turn import Opening, Turn
+from modules.generation.generation import Generation
+from modules.plugins.manager import ExtensionManager
 from modules.protocol.sampling import SamplingParams
+from modules.runtime.state import ChatPromptResult
 from modules.runtime.supervisor import Supervisor
 
 # How long a new reply waits for one that was just stopped: the engine needs a token's time, and the saver a write's.
@@ -34,11 +38,13 @@ class Replies:
         characters: Characters,
         tell: Callable[[str], None],
         flush_seconds: float,
+        extensions: ExtensionManager | None = None,
     ) -> None:
         self._store = store
         self._supervisor = supervisor
         self._characters = characters
         self._tell = tell
+        self._extensions = extensions
         self._lock = threading.Lock()
         self._claims: dict[str, Reply] = {}
         self._unsaved: dict[str, Reply] = {}
@@ -81,31 +87,42 @@ class Replies:
         params: SamplingParams,
         options: ChatOptions,
         prefix: str = "",
+        turn: Turn | None = None,
     ) -> str:
         """Make the prompt from `path`, start the engine on it and add the reply below `parent`; returns its id.
 
-        `reply` is what `claim` gave; `prefix`: the text of the last message, which goes on. Raises PaddockError, and
-        then no reply was added.
+        `reply` is what `claim` gave; `prefix`: the text of the last message, which goes on; `turn`: where extensions
+        have had a say already. Raises PaddockError, and then no reply was added.
         """
         state = self._supervisor.state
         context = state.info.context if state.info else 0
-        system, notes = self._system(reply.chat_id, options)
-        names = {"name1": options.name1, "name2": options.name2}
-        fitted = fit(
-            lambda messages: self._supervisor.chat_prompt(messages, options.template, bool(prefix), names),
-            system,
-            path,
-            options,
-            context,
-            params.max_new_tokens,
-        )
+        opening, notes = self._opening(reply.chat_id, options)
+        turn = turn or self._turn_of(reply.chat_id, path, params, options, opening)
+        asked = next((internal(message) for message in reversed(path) if message.role == "user"), "")
+        whole = turn.prompt(asked, bool(prefix)) if turn else None
+        if turn:
+            path, params, options, opening = turn.path(path), turn.params, turn.options, turn.opening
+        if whole is not None:
+            fitted = FittedPrompt(whole)
+        else:
+            fitted = fit(
+                self._render(options, bool(prefix), turn),
+                opening.system,
+                path,
+                options,
+                context,
+                params.max_new_tokens,
+            )
         meta: dict[str, Any] = {"model": state.model, "loader": state.loader, "context": context}
         if fitted.left_out:
             meta["left_out"] = fitted.left_out
         if notes or fitted.notes:
             meta["notes"] = [*notes, *fitted.notes]
         params = replace(params, truncate=params.truncate and options.overflow == "cut")
-        generation = self._supervisor.generate(fitted.prompt, params)
+        if turn is None:
+            generation = self._supervisor.generate(fitted.prompt, params)
+        else:
+            generation, prefix = self._with_extensions(turn, reply, fitted.prompt, asked, params, path, prefix, meta)
         try:
             message_id = self._store.add(reply.chat_id, parent, "assistant", prefix, meta, living=True)
         except BaseException:
@@ -121,18 +138,83 @@ class Replies:
         self._tell(reply.chat_id)
         return message_id
 
-    def _system(self, chat_id: str, options: ChatOptions) -> tuple[str, tuple[str, ...]]:
-        """The system message: the character's context, then the user's own; and sentences about it."""
+    def turn(self, chat_id: str, path: Sequence[Message], params: SamplingParams, options: ChatOptions) -> Turn | None:
+        """A turn that begins after `path`, where extensions are on; None costs nothing."""
+        if self._extensions is None or not self._extensions.active:
+            return None
+        opening, _ = self._opening(chat_id, options)
+        return Turn(self._extensions, chat_id, path, params, options, opening, self._supervisor.state)
+
+    def _turn_of(
+        self, chat_id: str, path: Sequence[Message], params: SamplingParams, options: ChatOptions, opening: Opening
+    ) -> Turn | None:
+        """The turn that the last question of `path` began."""
+        if self._extensions is None or not self._extensions.active:
+            return None
+        last = max((place for place, message in enumerate(path) if message.role == "user"), default=len(path))
+        return Turn(self._extensions, chat_id, path[:last], params, options, opening, self._supervisor.state)
+
+    def _render(self, options: ChatOptions, is_continue: bool, turn: Turn | None) -> Render:
+        names: dict[str, Any] = {"name1": options.name1, "name2": options.name2}
+
+        def render(messages: list[dict[str, Any]]) -> ChatPromptResult:
+            result = self._supervisor.chat_prompt(messages, options.template, is_continue, names)
+            length = turn.pipeline.length(result.prompt) if turn else None
+            return result if length is None else replace(result, tokens=length)
+
+        return render
+
+    def _with_extensions(
+        self,
+        turn: Turn,
+        reply: Reply,
+        prompt: str,
+        asked: str,
+        params: SamplingParams,
+        path: Sequence[Message],
+        prefix: str,
+        meta: dict[str, Any],
+    ) -> tuple[Generation, str]:
+        """(the reply's generation, what its text begins with); what happens at its end is left with `reply`."""
+        if prefix:
+            before = internal(path[-1])
+        else:
+            before = prefix = turn.pipeline.bot_prefix(turn.state)
+            prompt += prefix
+        generation = turn.generate(self._supervisor, prompt, asked, params)
+        told = turn.meta()
+        meta["notes"] = [*meta.get("notes", ()), *told.get("notes", ())]
+        meta.update({key: value for key, value in told.items() if key != "notes"})
+        if not meta["notes"]:
+            del meta["notes"]
+        noted = list(meta.get("notes", ()))
+
+        def after(ended: Reply) -> None:
+            written = before + (generation.text if generation.revised is None else generation.revised)
+            final = turn.finish(written)
+            told = turn.meta()
+            if notes := list(dict.fromkeys([*noted, *told.pop("notes", ())])):
+                told["notes"] = notes
+            if final != written:
+                told["internal"] = written
+            ended.meta = {**ended.meta, **told}
+            ended.final = final if final != prefix + generation.text else None
+
+        reply.after = after
+        return generation, prefix
+
+    def _opening(self, chat_id: str, options: ChatOptions) -> tuple[Opening, tuple[str, ...]]:
+        """What comes before the first message: the character's context and the user's own; and sentences about it."""
         name = options.character or self._store.head(chat_id).character
-        own = options.system
         if not name:
-            return fill_in(own, options.name1, options.name2), ()
+            return Opening(own=fill_in(options.system, options.name1, options.name2)), ()
         try:
             who = self._characters.load(name)
         except CharacterError as error:
-            return fill_in(own, options.name1, name), (f"This was written without the character. {error.message}",)
-        parts = (part.strip() for part in (who.context, own))
-        return fill_in("\n\n".join(part for part in parts if part), options.name1, who.name), ()
+            note = f"This was written without the character. {error.message}"
+            return Opening(own=fill_in(options.system, options.name1, name)), (note,)
+        context, own = (fill_in(part, options.name1, who.name) for part in (who.context, options.system))
+        return Opening(context, own, who.name, who.greeting, name), ()
 
     def living(self, chat_id: str) -> Living | None:
         """The reply that is being written, or None."""

@@ -31,7 +31,8 @@ class Reply:
     """A reply from the moment it is asked for. `generation` is None while its prompt is made.
 
     `meta` is known at the start; `over` is set when nothing more will come and it was stored, or storing it failed.
-    `problem`: a sentence saying why its text is in memory only.
+    `after` is called once when the generation has ended, before the reply counts as done (extensions then have their
+    say, and set `final`, the text to show). `problem`: a sentence saying why its text is in memory only.
     """
 
     chat_id: str
@@ -41,16 +42,21 @@ class Reply:
     meta: dict[str, Any] = field(default_factory=dict)
     stopping: bool = False
     problem: str = ""
+    after: Callable[[Reply], None] | None = None
+    settling: bool = False
+    final: str | None = None
     over: threading.Event = field(default_factory=threading.Event)
 
     @property
     def done(self) -> bool:
         """Whether nothing more will come."""
-        return self.generation is not None and self.generation.done
+        return self.generation is not None and self.generation.done and self.after is None
 
     @property
     def text(self) -> str:
         """All of the message: what it continues, and what has arrived."""
+        if self.final is not None:
+            return self.final
         return self.prefix + (self.generation.text if self.generation else "")
 
     def figures(self) -> dict[str, Any]:
@@ -124,12 +130,28 @@ class Saver:
     def _arrived(self, entry: _Entry) -> None:
         # Called for each token. `due` is reset before the text is read, so what arrived earlier than a finite `due`
         # was seen here is in the text that will be stored: no lock is needed to leave at once.
-        done = entry.reply.done
+        reply = entry.reply
+        if reply.after is not None and not reply.settling and reply.generation is not None and reply.generation.done:
+            reply.settling = True
+            threading.Thread(target=self._settle, args=(entry,), name="chat-after", daemon=True).start()
+        done = reply.done
         if entry.due != math.inf and not done:
             return
         with self._changed:
             entry.due = 0 if done else time.monotonic() + self._every
             self._changed.notify()
+
+    def _settle(self, entry: _Entry) -> None:
+        """Off the saver's thread: what comes after a reply may take its time, and other chats' text is to be stored."""
+        reply = entry.reply
+        try:
+            if reply.after is not None:
+                reply.after(reply)
+        except Exception:
+            _LOG.exception("What comes after a reply failed; its text stays as the model wrote it.")
+        finally:
+            reply.after = None
+            self._arrived(entry)
 
     def _run(self) -> None:
         while (entry := self._next()) is not None:

@@ -12,6 +12,7 @@ from modules.chat.listeners import Listeners
 from modules.chat.messages import NEW_CHAT, ChatHead, ChatOptions, Living, Message, NotKept
 from modules.chat.replies import Replies
 from modules.chat.store import ChatStore
+from modules.plugins.manager import ExtensionManager
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.supervisor import Supervisor
@@ -22,7 +23,8 @@ _TITLE_LENGTH = 40
 class ChatService:
     """All chats, and the replies being written: one in each chat, any number of chats at once. Thread-safe.
 
-    `flush_seconds`: how often living text is stored. Owns `store` and closes it. Every method raises StorageError where
+    `flush_seconds`: how often living text is stored. `extensions`: whose hooks take
+    part. Owns `store` and closes it. Every method raises StorageError where
     the disk fails, and then nothing of the change was kept.
     """
 
@@ -34,12 +36,13 @@ class ChatService:
         clock: Callable[[], float] = time.time,
         *,
         flush_seconds: float = 1.0,
+        extensions: ExtensionManager | None = None,
     ) -> None:
         self.store = store
         self._characters = characters
         self._clock = clock
         self._listeners = Listeners()
-        self._replies = Replies(store, supervisor, characters, self._listeners.tell, flush_seconds)
+        self._replies = Replies(store, supervisor, characters, self._listeners.tell, flush_seconds, extensions)
 
     # Chats
 
@@ -119,11 +122,13 @@ class ChatService:
             raise NotKept("There is nothing to send. Write a message first.")
         with self._replies.claim(chat_id) as reply:
             path = self.messages(chat_id)
-            asked = self.store.add(chat_id, path[-1].id if path else None, "user", text)
-            self.store.suggest_title(chat_id, make_title(text))
+            turn = self._replies.turn(chat_id, path, params, options)
+            visible, meta = turn.asked(text) if turn else (text, None)
+            asked = self.store.add(chat_id, path[-1].id if path else None, "user", visible, meta)
+            self.store.suggest_title(chat_id, make_title(visible))
             self._listeners.tell(chat_id)
             try:
-                return self._replies.begin(reply, asked, self.messages(chat_id), params, options)
+                return self._replies.begin(reply, asked, self.messages(chat_id), params, options, turn=turn)
             except NotKept as error:
                 raise PaddockError(error.message, detail=error.detail) from error
 

@@ -14,6 +14,7 @@ from modules.protocol.sampling import SamplingParams
 class Generation:
     """One answer on its way. Thread-safe. `feed`, `finish` and `fail` are for whoever reads the worker.
 
+    `revised`: what the whole text turned out to be, where it cannot be told by adding to it; None otherwise.
     `error`: it ended badly; the text that had arrived stays. `started`: the engine has begun (before: it waits in line).
     """
 
@@ -26,6 +27,7 @@ class Generation:
         self.first_token_seconds: float | None = None
         self.finished: Finished | None = None
         self.error: PaddockError | None = None
+        self.revised: str | None = None
         self._cancel = cancel
         self._pieces: list[str] = []
         self._joined = ""

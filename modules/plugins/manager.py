@@ -73,13 +73,15 @@ class ExtensionManager:
         self._guard = Guard()
         self._console = Console()
         self._originals = Originals()
-        self.chains = Chains(self._guard, self._console, self._failed)
+        self.chains = Chains(self._guard, self._console, self.fail)
         # One switch at a time, however long it takes; the lock is for a moment, also from guard threads.
         self._switch = threading.RLock()
         self._lock = threading.Lock()
         self._running: dict[str, Running] = {}
         self._faults: dict[str, Fault] = {}
         self._listeners: list[Callable[[], None]] = []
+        # Every fault of this run as a sentence, in order: a turn tells those that came while it ran.
+        self.fault_log: list[str] = []
 
     # What there is
 
@@ -334,7 +336,7 @@ class ExtensionManager:
         self._originals.watch_gradio()
         if replaced := self._originals.restore():
             names = ", ".join(replaced)
-            self._failed(running, hook, RuntimeError(f"it replaced {names}, which everybody uses; that was undone"))
+            self.fail(running, hook, RuntimeError(f"it replaced {names}, which everybody uses; that was undone"))
 
     def _settings(self, name: str, schema: type[Any] | None) -> Any:
         """The settings now: what was kept, as far as the schema still has it."""
@@ -354,13 +356,14 @@ class ExtensionManager:
             self.chains.call(running, "teardown")
             forget(name)
 
-    def _failed(self, member: Member, hook: str, error: BaseException) -> None:
+    def fail(self, member: Member, hook: str, error: BaseException) -> None:
         """An extension failed: it is off until Paddock starts again, or until the user tries it again."""
         words = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         message = f"{member.title} failed in {hook} and is switched off until Paddock starts again: {_words(error)}."
         if hook == "load":
             message = f"{member.title} could not be loaded: {_words(error)}."
         self._faults[member.name] = Fault(hook, message, words[-20_000:])
+        self.fault_log.append(message)
         _LOG.warning("%s", message)
         self._without(member.name)
         self._tell()

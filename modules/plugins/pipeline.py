@@ -1,0 +1,201 @@
+"""The hooks of one turn of a chat, each as a function from value to value, with a receipt of who changed what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from modules.plugins.chains import Change, Member, OnChange
+from modules.plugins.manager import ExtensionManager
+
+_LONGEST = 4000
+
+
+class Pipeline:
+    """One turn. `changes`: what was changed so far, where receipts are kept; `notes`: sentences about extensions that
+    failed in this turn."""
+
+    def __init__(self, manager: ExtensionManager) -> None:
+        self._chains = manager.chains
+        self._manager = manager
+        self._fault_mark = len(manager.fault_log)
+        self._keep = manager.kept.receipts
+        self.changes: list[Change] = []
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about what failed since the turn began."""
+        return list(self._manager.fault_log[self._fault_mark :])
+
+    @property
+    def receipt(self) -> list[dict[str, str]]:
+        """The changes as a value for JSON."""
+        return [asdict(change) for change in self.changes]
+
+    def has(self, *hooks: str) -> bool:
+        """Whether any running extension has one of these hooks."""
+        return self._chains.has(*hooks)
+
+    def history(self, history: dict[str, Any]) -> dict[str, Any]:
+        """After `history_modifier`."""
+        return self._dictionary("history_modifier", "history", history)
+
+    def state(self, state: dict[str, Any]) -> dict[str, Any]:
+        """After `state_modifier`."""
+        return self._dictionary("state_modifier", "state", state)
+
+    def asked(self, text: str, state: dict[str, Any]) -> tuple[str, str]:
+        """A message that was typed: (what the page shows, what the prompt holds)."""
+        visible = text
+        if self.has("chat_input_modifier"):
+
+            def accept(given: dict[str, Any], result: Any) -> None:
+                if result is not None:
+                    both = isinstance(result, (tuple, list)) and len(result) == 2
+                    if not both or not all(isinstance(part, str) for part in result):
+                        raise TypeError(f"it returned {_kind(result)}, where a pair of texts is expected")
+                    given["text"], given["visible_text"] = result
+
+            given: dict[str, Any] = {"text": text, "visible_text": visible, "state": state}
+            given = self._chains.run("chat_input_modifier", given, accept, self._recorder("text", text))
+            text, visible = given["text"], given["visible_text"]
+        return visible, self._text("input_modifier", text, state)
+
+    def prompt(self, user_input: str, state: dict[str, Any], history: dict[str, Any], is_continue: bool) -> str | None:
+        """The whole prompt from `custom_generate_chat_prompt`, or None."""
+        hook = "custom_generate_chat_prompt"
+        given = {"user_input": user_input, "state": state, "history": history, "is_continue": is_continue}
+        found: str | None = self._first(hook, given, str)
+        return found
+
+    def bot_prefix(self, state: dict[str, Any]) -> str:
+        """The beginning that the reply is given."""
+        return self._text("bot_prefix_modifier", "", state)
+
+    def length(self, prompt: str) -> int | None:
+        """The prompt's length from `custom_tokenized_length`, or None."""
+        found: int | None = self._first("custom_tokenized_length", {"prompt": prompt}, int)
+        return found
+
+    def output(self, text: str, state: dict[str, Any]) -> str:
+        """The whole reply after `output_modifier`."""
+        return self._text("output_modifier", text, state)
+
+    def reply(self, question: str, asked: str, state: dict[str, Any], stops: list[str]) -> tuple[Member, Any] | None:
+        """(who answers in place of the model, its answer: a text or an iterator of the reply so far), or None."""
+        hook = "custom_generate_reply"
+        if not self.has(hook):
+            return None
+        given: dict[str, Any] = {"question": question, "original_question": asked, "state": state}
+        given |= {"stopping_strings": stops, "is_chat": True}
+        for member in self._chains.members(hook):
+            worked, answer = self._chains.call(member, hook, **given)
+            if worked and answer is not None:
+                if isinstance(answer, (str, Iterator)):
+                    return member, answer
+                self._manager.fail(member, hook, TypeError(f"it returned {_kind(answer)}, where text is expected"))
+        return None
+
+    def failure(self, member: Member) -> str:
+        """The sentence about this extension's failure; "" if it did not fail."""
+        fault = self._manager.fault(member.name)
+        return fault.message if fault else ""
+
+    def step(self, member: Member, answer: Iterator[str]) -> str | None:
+        """The next text of an answer that `reply` gave; None at its end, or where it failed."""
+
+        def following() -> str | None:
+            text = next(answer, None)
+            if text is not None and not isinstance(text, str):
+                raise TypeError(f"it yielded {_kind(text)}, where text is expected")
+            return text
+
+        text: str | None = self._chains.call(member, "custom_generate_reply", run=following)[1]
+        return text
+
+    def stream(self, member: Member, text: str, shown: str, final: bool, state: dict[str, Any]) -> tuple[str, str]:
+        """(what one extension lets through of arriving text, what it keeps back)."""
+        given: dict[str, Any] = {"text": text, "shown": shown, "final": final, "state": state}
+        worked, result = self._chains.call(member, "stream_modifier", **given)
+        if not worked or result is None:
+            return text, ""
+        if isinstance(result, str):
+            return result, ""
+        if isinstance(result, tuple) and len(result) == 2 and all(isinstance(part, str) for part in result):
+            return result[0], result[1]
+        self._manager.fail(member, "stream_modifier", TypeError(f"it returned {_kind(result)}, where text is expected"))
+        return text, ""
+
+    def streamers(self) -> list[Member]:
+        """Those that want to see text as it arrives."""
+        return self._chains.members("stream_modifier")
+
+    def _text(self, hook: str, text: str, state: dict[str, Any]) -> str:
+        if not self.has(hook):
+            return text
+
+        def accept(given: dict[str, Any], result: Any) -> None:
+            if result is None:
+                return
+            if not isinstance(result, str):
+                raise TypeError(f"it returned {_kind(result)}, where a text is expected")
+            given["string"] = result
+
+        given = {"string": text, "state": state, "is_chat": True}
+        return str(self._chains.run(hook, given, accept, self._recorder("string", text))["string"])
+
+    def _dictionary(self, hook: str, name: str, value: dict[str, Any]) -> dict[str, Any]:
+        if not self.has(hook):
+            return value
+
+        def accept(given: dict[str, Any], result: Any) -> None:
+            if result is None:
+                return
+            if not isinstance(result, dict):
+                raise TypeError(f"it returned {_kind(result)}, where a dictionary is expected")
+            given[name] = result
+
+        changed: dict[str, Any] = self._chains.run(hook, {name: value}, accept, self._recorder(name, value))[name]
+        return changed
+
+    def _first(self, hook: str, given: dict[str, Any], kind: type) -> Any:
+        if not self.has(hook):
+            return None
+        found: list[Any] = []
+
+        def accept(given: dict[str, Any], result: Any) -> bool:
+            if result is None:
+                return False
+            if not isinstance(result, kind):
+                raise TypeError(f"it returned {_kind(result)}, where {kind.__name__} is expected")
+            found.append(result)
+            return True
+
+        self._chains.run(hook, given, accept)
+        return found[0] if found else None
+
+    def _recorder(self, name: str, value: Any) -> OnChange | None:
+        if not self._keep:
+            return None
+        seen = _shown(value)
+
+        def record(member: Member, hook: str, given: dict[str, Any]) -> None:
+            nonlocal seen
+            now = _shown(given[name])
+            if now != seen:
+                self.changes.append(Change(member.name, hook, seen, now))
+                seen = now
+
+        return record
+
+
+def _shown(value: Any) -> str:
+    """A value as a receipt shows it."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str, sort_keys=True)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__

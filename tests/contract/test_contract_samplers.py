@@ -38,7 +38,8 @@ DIFFERENT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "tfs": ({"temperature": 2.0, "tfs": 0.1}, {"temperature": 2.0}),
     "top_a": ({"temperature": 2.0, "top_a": 1.0}, {"temperature": 2.0}),
     "epsilon_cutoff": ({**_HOT, "epsilon_cutoff": 9.0}, _HOT),
-    "eta_cutoff": ({**_HOT, "eta_cutoff": 20.0}, _HOT),
+    # Not hotter: at a high entropy its threshold sinks below every token.
+    "eta_cutoff": ({"temperature": 1.5, "eta_cutoff": 20.0}, {"temperature": 1.5}),
     "xtc_probability": ({"xtc_probability": 1.0, "xtc_threshold": 0.0}, {}),
     "adaptive_target": ({"adaptive_target": 0.2, "temperature": 2.0}, {"temperature": 2.0}),
     "dynatemp_exponent": (

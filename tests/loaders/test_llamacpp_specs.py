@@ -1,0 +1,117 @@
+"""What the two llama.cpp loaders say of themselves, and how they put sampling parameters and errors into words."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from loaders.llamacpp.spec import SPEC as LLAMACPP
+from loaders.xllamacpp.spec import SPEC as XLLAMACPP
+from modules.protocol.errors import ModelError, OutOfMemory, PromptError, SettingError
+from modules.protocol.llama_cpp import AUTOMATIC_CONTEXT
+from modules.protocol.model import Gpu, Machine, ModelFacts
+from modules.protocol.sampling import SamplingParams
+from modules.protocol.schema import build, describe
+from modules.worker.gguf_keys import read_keys
+from modules.worker.llama_model import check_settings, choose_context, context_notes, load_error, shares
+from modules.worker.llama_sampling import biases, chain
+
+_MACHINE = Machine("linux", "x86_64", 4, 8 << 30, 4 << 30)
+_GGUF = ModelFacts("m.gguf", "m.gguf", "gguf")
+
+
+def test_a_gguf_goes_to_the_ready_wheel_first_and_both_say_where_it_runs() -> None:
+    first, second = XLLAMACPP.claim(_GGUF, _MACHINE), LLAMACPP.claim(_GGUF, _MACHINE)
+    assert first is not None
+    assert second is not None
+    assert first.score > second.score
+    with_card = Machine("linux", "x86_64", 4, 8 << 30, 4 << 30, (Gpu("cuda", "a card"),))
+    for spec in (XLLAMACPP, LLAMACPP):
+        here, there = spec.claim(_GGUF, _MACHINE), spec.claim(_GGUF, with_card)
+        assert here is not None
+        assert there is not None
+        assert "4 processor cores" in here.reason
+        assert "graphics card" in there.reason
+        assert spec.claim(ModelFacts("m", "m", "safetensors"), _MACHINE) is None
+
+
+@pytest.mark.parametrize("spec", [XLLAMACPP, LLAMACPP], ids=["xllamacpp", "llamacpp"])
+def test_every_setting_has_a_label_a_group_and_a_help(spec: object) -> None:
+    for entry in describe(spec.settings):  # type: ignore[attr-defined]
+        assert entry.info.label, entry.name
+        assert entry.info.group, entry.name
+        assert entry.info.help.endswith("."), entry.name
+
+
+def test_the_pins_are_exact() -> None:
+    for name in ("xllamacpp.txt", "llamacpp.txt"):
+        lines = (Path(__file__).parent.parent.parent / "requirements" / name).read_text().split("\n")
+        assert all("==" in line for line in lines if line)
+
+
+def test_samplers_act_in_the_order_that_was_asked_for_and_only_those_that_change_anything() -> None:
+    params = SamplingParams(min_p=0.1, top_k=40, temperature=0.7)
+    assert chain(params) == ["temperature", "top_k", "min_p"]
+    assert chain(SamplingParams(min_p=0.1, top_k=40, temperature_last=True)) == ["top_k", "min_p", "temperature"]
+    order = ["min_p", "dynamic_temperature", "top_k"]
+    assert chain(SamplingParams(min_p=0.1, top_k=40, sampler_priority=order)) == ["min_p", "temperature", "top_k"]
+    lines = ["min_p\ntop_k\ntemperature"]
+    assert chain(SamplingParams(min_p=0.1, top_k=40, sampler_priority=lines)) == ["min_p", "top_k", "temperature"]
+
+
+def test_greedy_keeps_the_penalties_and_without_sampling_not_even_those() -> None:
+    params = {"repetition_penalty": 1.2, "xtc_probability": 0.5, "typical_p": 0.5}
+    assert chain(SamplingParams(temperature=0.0, **params)) == ["penalties", "temperature"]  # type: ignore[arg-type]
+    assert chain(SamplingParams(do_sample=False, **params)) == ["temperature"]  # type: ignore[arg-type]
+
+
+def test_bans_and_biases() -> None:
+    assert biases(SamplingParams(logit_bias="1:2, 3:-4", custom_token_bans="3")) == {1: 2.0, 3: float("-inf")}
+    with pytest.raises(PromptError, match="13:-2.5"):
+        biases(SamplingParams(logit_bias="one"))
+
+
+def test_the_context_is_the_models_own_but_not_without_bound() -> None:
+    settings = build(LLAMACPP.settings, {})
+    assert choose_context(settings, 2048) == 2048
+    assert choose_context(settings, 131_072) == AUTOMATIC_CONTEXT
+    assert "131072" in context_notes(settings, AUTOMATIC_CONTEXT, 131_072)[0]
+    longer = build(LLAMACPP.settings, {"context": 4096})
+    assert choose_context(longer, 2048) == 4096
+    assert "yarn" in context_notes(longer, 4096, 2048)[0]
+
+
+def test_settings_that_cannot_be_together_are_refused() -> None:
+    with pytest.raises(SettingError, match="flash attention"):
+        check_settings(build(LLAMACPP.settings, {"cache_type_v": "q8_0", "flash_attention": "off"}))
+    assert shares(build(LLAMACPP.settings, {"tensor_split": "3, 1"})) == [3.0, 1.0]
+    with pytest.raises(SettingError, match="3,1"):
+        shares(build(LLAMACPP.settings, {"tensor_split": "most"}))
+
+
+def test_what_llama_cpp_says_becomes_a_sentence() -> None:
+    memory = load_error("m.gguf", "ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer", 32768)
+    assert isinstance(memory, OutOfMemory)
+    assert "32768" in memory.message
+    known = {entry.name for entry in describe(XLLAMACPP.settings)} & {
+        entry.name for entry in describe(LLAMACPP.settings)
+    }
+    assert set(memory.lower) <= known
+    assert "'martian'" in load_error("m.gguf", "unknown model architecture: 'martian'", 1).message
+    assert "cut short" in load_error("m.gguf", "data is not within the file bounds, model is corrupted", 1).message
+
+
+@pytest.mark.parametrize("count", [1, 2**31, 2**63])
+def test_a_header_that_promises_too_much_is_refused(tmp_path: Path, count: int) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, count) + struct.pack("<Q", 2**60) + b"x" * 40)
+    with pytest.raises(ModelError, match="corrupt"):
+        read_keys(path)
+
+
+def test_the_demo_models_header() -> None:
+    keys = read_keys(Path(__file__).parent.parent.parent / "models" / "demo.Q8_0.gguf")
+    assert (keys.architecture, keys.trained_context, keys.pools) == ("llama", 2048, False)
+    assert "<|im_end|>" in keys.control

@@ -94,10 +94,12 @@ class Chains:
         to member. `on_step` sees them after each. Returns them after the last."""
         steps = self._steps.get(hook, ())
         at = 0
+        # Looked at this often: a member with little time may come after one with much.
+        tick = min((member.limit(hook) for member, _ in steps), default=0.0)
         while at < len(steps):
             walk = _Walk(at, time.monotonic())
             call, thread = self._guard.begin(partial(self._walk, hook, steps, walk, given, accept, on_step))
-            while not call.wait(walk.since + steps[walk.at][0].limit(hook) - time.monotonic()):
+            while not call.wait(min(tick, walk.since + steps[walk.at][0].limit(hook) - time.monotonic())):
                 member = steps[walk.at][0]
                 if time.monotonic() - walk.since < member.limit(hook):
                     continue

@@ -288,7 +288,9 @@ class ExtensionManager:
         with self._lock:
             self._running[found.name] = running
         self._arrange()
+        before = set(threading.enumerate())
         self.chains.call(running, "setup")
+        running.threads |= set(threading.enumerate()) - before
         self.inspect(running, "setup")
         if found.name not in self._running:
             fault = self._faults[found.name]

@@ -1,0 +1,112 @@
+"""An App with extensions of the test's own, written as an author would."""
+
+from __future__ import annotations
+
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modules.app import App
+from modules.chat.messages import ChatOptions, Message
+from modules.config import Config
+from modules.plugins.kept import Kept
+from modules.plugins.manager import ExtensionManager
+from modules.protocol.sampling import SamplingParams
+from modules.settings import YamlStore
+
+PATIENCE = 30.0
+PARAMS = SamplingParams()
+OPTIONS = ChatOptions()
+
+
+def write_extension(root: Path, name: str, code: str, manifest: str = "", **files: str) -> Path:
+    """A folder with an extension.py, and further files by name (`worker_py="…"`)."""
+    folder = root / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "extension.py").write_text(textwrap.dedent(code))
+    if manifest:
+        (folder / "extension.yaml").write_text(textwrap.dedent(manifest))
+    for file, text in files.items():
+        (folder / file.replace("_py", ".py")).write_text(textwrap.dedent(text))
+    return folder
+
+
+class Place:
+    """A manager on a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.root = folder / "extensions"
+        self.root.mkdir(parents=True)
+        self.store = YamlStore(folder / "extensions.yaml")
+        self.manager = self.open()
+
+    def open(self) -> ExtensionManager:
+        """As after a start."""
+        folders = self.folder / "packages", self.folder / "data"
+        return ExtensionManager([self.root], *folders, Kept(self.store), None)
+
+    def add(self, name: str, code: str, manifest: str = "", **files: str) -> str:
+        """Write an extension, agree to its files and switch it on."""
+        write_extension(self.root, name, code, manifest, **files)
+        self.manager.enable(name, self.manager.find(name).sha256)
+        return name
+
+    def status(self, name: str) -> Any:
+        """What the page would tell of it."""
+        return next(status for status in self.manager.statuses() if status.name == name)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """Extensions without an App; all are off afterwards."""
+    place = Place(tmp_path)
+    yield place
+    place.manager.close()
+
+
+class Talk:
+    """An App with the echo loader, in whose chats extensions take part."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.manager = app.extensions
+        self.root = app.paths.extensions[1]
+
+    def add(self, name: str, code: str, manifest: str = "", **files: str) -> None:
+        """Write an extension, agree to its files and switch it on."""
+        write_extension(self.root, name, code, manifest, **files)
+        self.manager.enable(name, self.manager.find(name).sha256)
+
+    def ask(self, text: str, chat: str = "", **params: Any) -> list[Message]:
+        """Send a message in a chat (or a new one) and wait for the reply; the messages then."""
+        chat = chat or self.app.chats.create().id
+        self.app.chats.send(chat, text, SamplingParams(**params), OPTIONS)
+        return self.settle(chat)
+
+    def settle(self, chat: str) -> list[Message]:
+        """Wait until nothing is written in the chat; its messages."""
+        self.until(chat, lambda: self.app.chats.living(chat) is None)
+        return self.app.chats.messages(chat)
+
+    def until(self, chat: str, holds: Callable[[], bool]) -> None:
+        """Wait for changes of the chat until `holds`."""
+        changed = threading.Event()
+        end = self.app.chats.subscribe(chat, changed.set)
+        while not holds():
+            assert changed.wait(PATIENCE), "no change came"
+            changed.clear()
+        end()
+
+
+@pytest.fixture
+def talk(config: Config) -> Iterator[Talk]:
+    """An App with the echo loader running."""
+    app = App(config)
+    app.models.load("tiny", "echo", {})
+    yield Talk(app)
+    app.close()

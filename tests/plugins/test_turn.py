@@ -1,0 +1,162 @@
+"""What each hook of a turn changes, on the echo loader's real worker: it repeats the last line of its prompt."""
+
+from __future__ import annotations
+
+from tests.plugins.conftest import OPTIONS, PARAMS, Talk
+
+
+def test_the_input_hook_changes_the_prompt_and_not_what_is_shown(talk: Talk) -> None:
+    talk.add("dice", "def input_modifier(string, state, is_chat):\n    return string.replace('2d6', '7')")
+    asked, reply = talk.ask("I roll 2d6")
+    assert (asked.text, asked.meta["internal"]) == ("I roll 2d6", "I roll 7")
+    assert reply.text == "I roll 7"
+
+
+def test_the_output_hook_changes_what_is_shown_and_not_later_prompts(talk: Talk) -> None:
+    talk.add("loud", "def output_modifier(string):\n    return string.upper()")
+    chat = talk.app.chats.create().id
+    _, reply = talk.ask("say this", chat)
+    assert (reply.text, reply.meta["internal"]) == ("SAY THIS", "say this")
+    prompts: list[str] = []
+    generate = talk.app.supervisor.generate
+    talk.app.supervisor.generate = lambda prompt, params: prompts.append(prompt) or generate(prompt, params)  # type: ignore
+    talk.ask("and that", chat)
+    assert "say this" in prompts[0] and "SAY THIS" not in prompts[0]
+
+
+def test_hooks_run_in_the_order_of_the_list_and_the_list_can_be_changed(talk: Talk) -> None:
+    for name in "abc":
+        talk.add(name, f"def input_modifier(string):\n    return string + ' {name}'")
+    assert talk.ask("x")[-1].text == "x a b c"
+    talk.manager.move("c", 0)
+    assert talk.ask("x")[-1].text == "x c a b"
+    assert [status.name for status in talk.manager.statuses() if status.state == "on"] == ["c", "a", "b"]
+
+
+def test_the_state_hook_sets_sampling_parameters_and_the_context(talk: Talk) -> None:
+    talk.add(
+        "short",
+        """
+        def state_modifier(state):
+            state["max_new_tokens"] = 2
+            state["context"] = "A rule."
+        """,
+    )
+    _, reply = talk.ask("one two three four")
+    assert reply.text == "one two" and reply.meta["reason"] == "length"
+
+
+def test_a_value_that_cannot_be_used_is_a_note_and_the_users_own_stays(talk: Talk) -> None:
+    talk.add("odd", "def state_modifier(state):\n    state['temperature'] = -4")
+    _, reply = talk.ask("hello there")
+    assert reply.text == "hello there"
+    assert "An extension set what cannot be used." in reply.meta["notes"][0]
+
+
+def test_the_history_hook_works_on_a_copy(talk: Talk) -> None:
+    talk.add("forget", "def history_modifier(history):\n    return {'internal': [], 'visible': []}")
+    chat = talk.app.chats.create().id
+    talk.ask("first", chat)
+    messages = talk.ask("second", chat)
+    assert [message.text for message in messages] == ["first", "first", "second", "second"]
+    alone = talk.ask("second")[-1].meta["prompt_tokens"]
+    assert messages[-1].meta["prompt_tokens"] == alone
+
+
+def test_the_chat_input_hook_changes_both_texts(talk: Talk) -> None:
+    talk.add("twin", "def chat_input_modifier(text, visible_text, state):\n    return 'inner', 'outer'")
+    asked, reply = talk.ask("typed")
+    assert (asked.text, asked.meta["internal"], reply.text) == ("outer", "inner", "inner")
+
+
+def test_a_prompt_of_an_extension_is_used_as_it_is(talk: Talk) -> None:
+    talk.add("own", "def custom_generate_chat_prompt(user_input, state, history):\n    return 'Q: ' + user_input")
+    assert talk.ask("hello")[-1].text == "Q: hello"
+
+
+def test_a_prompt_hook_that_returns_none_may_have_changed_the_state(talk: Talk) -> None:
+    talk.add("limit", "def custom_generate_chat_prompt(user_input, state):\n    state['max_new_tokens'] = 1")
+    assert talk.ask("one two three")[-1].text == "one"
+
+
+def test_a_beginning_is_part_of_the_reply_and_the_model_goes_on_from_it(talk: Talk) -> None:
+    talk.add("sure", "def bot_prefix_modifier(string):\n    return string + 'Sure: '")
+    assert talk.ask("hello")[-1].text.startswith("Sure: ")
+
+
+def test_an_extension_can_answer_in_place_of_the_model(talk: Talk) -> None:
+    talk.add(
+        "parrot",
+        """
+        def custom_generate_reply(question, original_question, state, stopping_strings, is_chat):
+            yield "I am"
+            yield "I am no model, you said " + original_question
+        """,
+    )
+    _, reply = talk.ask("hello")
+    assert reply.text == "I am no model, you said hello" and reply.meta["reason"] == "stop"
+
+
+def test_an_answer_that_takes_words_back_ends_as_its_last_text(talk: Talk) -> None:
+    talk.add("fickle", "def custom_generate_reply(question):\n    yield 'yes'\n    yield 'no'")
+    assert talk.ask("hello")[-1].text == "no"
+
+
+def test_the_stream_hook_rewrites_across_arrivals_with_what_it_kept_back(talk: Talk) -> None:
+    talk.add(
+        "spell",
+        """
+        def stream_modifier(text, shown, final):
+            end = len(text) if final else text.rfind(" ") + 1
+            return text[:end].replace("colour", "color"), text[end:]
+        """,
+    )
+    _, reply = talk.ask("a colour is a colour")
+    assert reply.text == "a color is a color" and reply.meta["generated_tokens"] == 5
+
+
+def test_the_length_hook_counts_the_prompt(talk: Talk) -> None:
+    talk.add("heavy", "def custom_tokenized_length(prompt):\n    return 4000 if 'first' in prompt else 5")
+    chat = talk.app.chats.create().id
+    talk.ask("first", chat)
+    assert talk.ask("second", chat)[-1].meta["left_out"] == 2
+
+
+def test_a_reply_can_go_on_and_is_passed_through_the_hook_as_a_whole(talk: Talk) -> None:
+    talk.add("loud", "def output_modifier(string):\n    return '<' + string + '>'")
+    chat = talk.app.chats.create().id
+    talk.ask("one two", chat, max_new_tokens=1)
+    talk.app.chats.continue_reply(chat, PARAMS, OPTIONS)
+    reply = talk.settle(chat)[-1]
+    assert reply.text.count("<") == 1 and reply.text.startswith("<one")
+
+
+def test_a_receipt_tells_who_changed_what_where_that_is_asked_for(talk: Talk) -> None:
+    talk.add(
+        "loud", "def input_modifier(string):\n    return string + '!'\ndef output_modifier(string):\n    return string"
+    )
+    assert "receipt" not in talk.ask("hi")[-1].meta
+    talk.manager.kept.receipts = True
+    assert talk.ask("hi")[-1].meta["receipt"] == [
+        {"extension": "loud", "hook": "input_modifier", "before": "hi", "after": "hi!"}
+    ]
+
+
+def test_a_failing_hook_is_told_under_the_reply_and_the_others_go_on(talk: Talk) -> None:
+    talk.add("bad", "def input_modifier(string):\n    raise ValueError('broken')")
+    talk.add("good", "def input_modifier(string):\n    return string + ' good'")
+    _, reply = talk.ask("hi")
+    assert reply.text == "hi good"
+    assert "Bad failed in input_modifier" in reply.meta["notes"][0]
+    assert "notes" not in talk.ask("hi")[-1].meta
+
+
+def test_a_failing_output_hook_leaves_the_models_words(talk: Talk) -> None:
+    talk.add("bad", "def output_modifier(string):\n    raise SystemExit")
+    _, reply = talk.ask("hi there")
+    assert reply.text == "hi there" and "it called sys.exit" in reply.meta["notes"][0]
+
+
+def test_without_extensions_no_turn_is_made(talk: Talk) -> None:
+    chat = talk.app.chats.create().id
+    assert talk.app.chats._replies.turn(chat, [], PARAMS, OPTIONS) is None

@@ -55,15 +55,21 @@ class Engine(EngineBase):
                 raise load_error(path.name, tap.text() or str(error), wanted) from None
         self._local = LocalServer(self._server.listening_address, key)
         report("Ready", 1.0)
-        return self._describe(settings)
+        return self._describe(settings, wanted)
 
-    def _describe(self, settings: Any) -> ModelInfo:
+    def _describe(self, settings: Any, wanted: int) -> ModelInfo:
         props, meta = self._local.get("/props"), self._local.get("/v1/models")["data"][0]["meta"]
         self._context = props["default_generation_settings"]["n_ctx"]
         bare, whole = self.tokenize("a", False), self.tokenize("a", True)
         self._prefix = whole[: len(whole) - len(bare)] if whole[len(whole) - len(bare) :] == bare else []
         devices = [device["name"] for device in self._xllamacpp.get_device_info() if device["name"] != "CPU"]
         template = str(props["chat_template"]) if "tokenizer.chat_template" in self._keys.values else ""
+        notes = context_notes(settings, self._context, meta["n_ctx_train"])
+        if self._context < wanted:
+            notes.append(
+                f"A chat gets {self._context} tokens here, not {wanted}: llama.cpp's server gives no chat more than the model "
+                "was made for. The loader llamacpp goes beyond."
+            )
         return ModelInfo(
             context=self._context,
             trained_context=meta["n_ctx_train"],
@@ -77,7 +83,7 @@ class Engine(EngineBase):
             bos=props["bos_token"],
             eos=props["eos_token"],
             memory_bytes=meta["size"],
-            notes=context_notes(settings, self._context, meta["n_ctx_train"]),
+            notes=notes,
         )
 
     def tokenize(self, text: str, special: bool) -> list[int]:

@@ -1,14 +1,16 @@
 """What a page that shows a chat hears: its settled messages once, the living one as it grows, the model's state.
 
 One stream a page. `messages` says how the list changed since the last one: keep the first so many, replace some, add
-the rest. `living` says how the reply being written changed. `state` is the model's. A page that comes back gets the
-whole list again and goes on from where the reply stands. What a token costs does not depend on the number of messages.
+the rest. `living` says how the reply being written changed, `chats` is the list of chats when it changed, `state` is
+the model's. A page that comes back gets the whole list again and goes on from where the reply stands. What a token
+costs does not depend on the number of messages.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from modules.chat.messages import Living, Message
@@ -62,6 +64,7 @@ class Follower:
         self._chat_id = chat_id
         self._sent: list[tuple[str, object]] = []
         self._title: str | None = None
+        self._listed: list[tuple[str, str]] = []
         self.living: Living | None = None
         self._living_view: LivingMarkdown | None = None
         self._shown = -1
@@ -89,6 +92,15 @@ class Follower:
             "add": [self._card(message, living) for message in messages[keep:]],
             "living": living.message_id if living else None,
         }
+
+    def chats(self) -> list[dict[str, Any]] | None:
+        """The list of chats, where its chats or titles changed since the last call."""
+        heads = self._app.chats.chats()
+        listed = [(head.id, head.title) for head in heads]
+        if sorted(listed) == self._listed:
+            return None
+        self._listed = sorted(listed)
+        return [asdict(head) for head in heads]
 
     def growth(self) -> dict[str, Any] | None:
         """How the living reply changed since the last call, or None."""
@@ -122,9 +134,10 @@ async def follow_chat(app: App, markdown: Markdown, chat_id: str) -> AsyncIterat
     release: Callable[[], None] | None = None
     subscriptions = [
         app.chats.subscribe(chat_id, lambda: waker.poke("messages")),
+        app.chats.subscribe("", lambda: waker.poke("chats")),
         app.supervisor.subscribe(lambda _: waker.poke("state")),
     ]
-    names = {"messages", "state"}
+    names = {"messages", "state", "chats"}
     try:
         while True:
             if "state" in names:
@@ -143,6 +156,8 @@ async def follow_chat(app: App, markdown: Markdown, chat_id: str) -> AsyncIterat
                         release()
                     release = generation.on_change(lambda: waker.poke("living")) if generation else None
                     followed = generation
+            if "chats" in names and (heads := await asyncio.to_thread(follower.chats)):
+                yield event("chats", heads)
             if growth := follower.growth():
                 yield event("living", growth)
             await asyncio.sleep(GATHER_SECONDS)

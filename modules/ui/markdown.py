@@ -116,10 +116,13 @@ def settled_until(text: str, start: int) -> int:
 
     `start` lies outside a fence. A block ends at a blank line, once the next line shows that no list goes on.
     """
-    if not start and _THOUGHT.match(text) and "</think>" not in text:
+    # Thoughts at the beginning are one block.
+    thought = None if start else _THOUGHT.match(text)
+    if thought and not thought.group(0).endswith("</think>"):
         return 0
-    settled, candidate, fence, position = start, -1, "", start
-    for line in text[start:].splitlines(keepends=True):
+    begin = thought.end() if thought else start
+    settled, candidate, fence, position = start, -1, "", begin
+    for line in text[begin:].splitlines(keepends=True):
         body = line.strip()
         mark = _FENCE.match(line)
         if fence:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,6 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel
 
-from modules.chat.messages import ChatHead
 from modules.paths import inside
 from modules.protocol.errors import PaddockError
 from modules.ui import loading
@@ -41,10 +41,6 @@ class Ask(BaseModel):
     author: str = ""
 
 
-def _head(head: ChatHead) -> dict[str, Any]:
-    return {"id": head.id, "title": head.title, "updated": head.updated, "character": head.character}
-
-
 def router(app: App) -> APIRouter:
     """All of the page's routes. Errors are answers with status 400 and a sentence."""
     routes = APIRouter(prefix="/paddock", route_class=PaddockRoute)
@@ -67,11 +63,11 @@ def _chat_routes(routes: APIRouter, app: App) -> None:
 
     @routes.get("/chats")
     def listed(search: str = "") -> list[dict[str, Any]]:
-        return [_head(head) for head in chats.chats(search)]
+        return [asdict(head) for head in chats.chats(search)]
 
     @routes.post("/chats")
     def create(ask: Ask) -> dict[str, Any]:
-        return _head(chats.create(ask.character))
+        return asdict(chats.create(ask.character))
 
     @routes.get("/chats/{chat_id}/events")
     async def events(chat_id: str) -> StreamingResponse:
@@ -94,7 +90,7 @@ def _chat_routes(routes: APIRouter, app: App) -> None:
         "delete": lambda chat, ask: chats.delete(chat, ask.message),
         "undelete": lambda chat, ask: chats.undelete(chat, ask.message),
         "switch": lambda chat, ask: chats.switch(chat, ask.message, ask.version),
-        "branch": lambda chat, ask: _head(chats.branch(chat, ask.message)),
+        "branch": lambda chat, ask: asdict(chats.branch(chat, ask.message)),
         "rename": lambda chat, ask: chats.rename(chat, ask.title),
         "trash": lambda chat, ask: chats.delete_chat(chat),
         "restore": lambda chat, ask: chats.restore_chat(chat),

@@ -145,7 +145,7 @@ def own_paddock(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Served]]
 
 @pytest.fixture
 def visit(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Opens a page in a browser context of its own; errors in its console and requests that leave the host fail the test."""
+    """Opens a page in a context of its own; errors in its console and requests that leave the host fail the test."""
     contexts: list[Any] = []
     faults: list[str] = []
     # What the browser says about an answer of ours that is no success, and about a Paddock that a test ended.

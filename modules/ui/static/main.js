@@ -44,11 +44,12 @@ class Page {
 
   #handlers() {
     return {
-      open: () => ((this.shell.joined = false), this.sidebar.refresh()),
+      open: () => (this.shell.joined = false),
       state: (state) => this.#state(state),
       messages: (change) => this.#messages(change),
       living: (delta) => this.shell.speed(this.transcript.living(delta)),
-      gone: () => this.#lost(),
+      chats: (chats) => this.#chats(chats),
+      gone: (error) => (this.stream.close(), toast(error.error, { error: true, detail: error.detail })),
       text: (facts) => this.notebook.text(facts),
       growth: (delta) => this.notebook.growth(delta),
     };
@@ -161,6 +162,12 @@ class Page {
       if (!this.sidebar.retitle(this.chat, change.title)) this.sidebar.refresh();
     }
     this.#welcome();
+  }
+
+  /** The list changed, here or in another tab; this chat may be gone. */
+  #chats(chats) {
+    this.sidebar.changed(chats);
+    if (this.chat && !chats.some((chat) => chat.id === this.chat)) this.#lost();
   }
 
   #state(state) {

@@ -31,7 +31,16 @@ export class Sidebar {
     return chats;
   }
 
+  /** The host says that the list changed. */
+  changed(chats) {
+    if (this.search.value.trim()) return this.refresh();
+    this.chats = chats;
+    this.draw();
+  }
+
   draw() {
+    // Somebody is writing a title.
+    if ($(".chat-title", this.list)) return;
     const rows = [];
     let heading = "";
     for (const chat of this.chats) {
@@ -69,6 +78,7 @@ export class Sidebar {
       over = true;
       const title = field.value.trim();
       if (keep && title && title !== chat.title && (await attempt(() => post(`/chats/${chat.id}/rename`, { title }))) !== false) chat.title = title;
+      field.remove();
       this.draw();
     };
     field.addEventListener("keydown", (event) => {

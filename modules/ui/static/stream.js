@@ -34,7 +34,7 @@ export class Stream {
       if (source.readyState === EventSource.CLOSED) this.refused(path);
       else document.body.classList.add("offline");
     };
-    for (const name of ["messages", "living", "state", "text", "growth", "gone"])
+    for (const name of ["messages", "living", "state", "chats", "text", "growth", "gone"])
       source.addEventListener(name, (event) => this.source === source && this.handlers[name]?.(JSON.parse(event.data), path));
   }
 

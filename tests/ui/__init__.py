@@ -1,0 +1,1 @@
+"""The page's host side, without a browser."""

@@ -1,0 +1,71 @@
+"""The notebook's text: never lost, undone step by step, and the model's while it writes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from modules.app import App
+from modules.protocol.errors import PaddockError
+from modules.protocol.sampling import SamplingParams
+from modules.ui.notebook import Notebook
+
+PATIENCE = 30.0
+
+
+def _wait(notebook: Notebook, condition: Callable[[], bool]) -> None:
+    changed = threading.Event()
+    release = notebook.subscribe(changed.set)
+    try:
+        while not condition():
+            assert changed.wait(PATIENCE)
+            changed.clear()
+    finally:
+        release()
+
+
+def test_the_text_is_there_at_the_next_start(app: App) -> None:
+    Notebook(app).write("Once upon a time", "a page")
+    assert Notebook(app).text() == "Once upon a time"
+
+
+def test_generate_appends_and_undo_and_redo_go_back_and_forth(echo: App) -> None:
+    notebook = Notebook(echo)
+    notebook.generate("say this", SamplingParams(), "a page")
+    _wait(notebook, lambda: notebook.generation is None)
+    assert notebook.text() == "say thissay this"
+    notebook.undo()
+    assert notebook.text() == "say this"
+    notebook.undo()
+    assert notebook.text() == ""
+    notebook.redo()
+    notebook.redo()
+    assert Notebook(echo).text() == "say thissay this"
+
+
+def test_while_the_model_writes_the_text_is_not_overwritten(echo: App) -> None:
+    notebook = Notebook(echo)
+    notebook.generate("!long words", SamplingParams(), "a page")
+    with pytest.raises(PaddockError, match="Press Stop"):
+        notebook.write("something else", "another page")
+    notebook.stop()
+    _wait(notebook, lambda: notebook.generation is None)
+    assert notebook.text().startswith("!long words")
+
+
+def test_a_worker_that_dies_leaves_what_had_arrived(app: App) -> None:
+    app.models.load("tiny", "echo", {"delay": 0.1})
+    notebook = Notebook(app)
+    notebook.generate("one two three four five !crash", SamplingParams(), "a page")
+    _wait(notebook, lambda: notebook.generation is None)
+    assert notebook.text() == "one two three four five !crashone two three four"
+    assert notebook.facts()["error"]["error"]
+
+
+def test_without_a_model_it_says_so_and_keeps_the_text(app: App) -> None:
+    notebook = Notebook(app)
+    with pytest.raises(PaddockError, match="No model is loaded"):
+        notebook.generate("a text", SamplingParams(), "a page")
+    assert notebook.text() == "a text"

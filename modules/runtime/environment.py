@@ -1,7 +1,8 @@
 """A loader's Python environment: built by uv from exact pins, and valid only once its engine has been imported.
 
-`.envs/<loader>-<hash of pins and Python>/` counts when it holds the marker file, which is written last. A failed or
-killed build leaves no marker, so nothing that counts. Old environments stay until pruned: an upgrade rolls back.
+Pins may be installed in steps: see pins.py. `.envs/<loader>-<hash of pins and Python>/` counts when it holds the marker
+file, which is written last. A failed or killed build leaves no marker, so nothing that counts. Old environments stay
+until pruned: an upgrade rolls back.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from modules.paths import write_atomically
 from modules.protocol.errors import EnvironmentBroken
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.model import Machine
+from modules.runtime.pins import Step, steps
 from modules.runtime.pip_config import PackageSources, package_sources, read_pip_config
 
 MARKER = "paddock.json"
@@ -45,7 +47,9 @@ class EnvironmentStatus:
 
 
 class Environments:
-    """Builds, verifies and finds the environments below `folder`. A loader without requirements uses the host's own."""
+    """Builds, verifies and finds the environments below `folder`, from the pins in `requirements`.
+
+    A loader without requirements uses the host's own."""
 
     def __init__(self, folder: Path, requirements: Path, machine: Machine) -> None:
         self._folder = folder
@@ -133,18 +137,29 @@ class Environments:
 
     def _install(self, spec: LoaderSpec, path: Path, report: Report) -> None:
         sources = package_sources(read_pip_config())
-        pins = self._requirements / spec.requirements
+        first, *later = steps((self._requirements / spec.requirements).read_text("utf-8"), spec.requirements)
         report(f"Making an environment for {spec.title}", 0.0)
         _uv(["venv", "--python", sys.executable, str(path)], sources, spec, lambda line: None)
-        install = ["pip", "install", "--python", str(_python_in(path)), "-r", str(pins), *sources.arguments]
+        install = ["pip", "install", "--python", str(_python_in(path)), *sources.arguments]
         plan: list[str] = []
         report(f"Choosing packages for {spec.title}", 0.02)
-        _uv([*install, "--dry-run"], sources, spec, plan.append)
+        pins = _written(first, path / "pins.txt")
+        _uv([*install, *pins, "--dry-run"], sources, spec, plan.append)
         if not self.machine.gpus and any(re.match(r" \+ nvidia-", line) for line in plan):
             # No accelerator: nobody should download gigabytes of CUDA. PyTorch's own index has builds for the CPU.
             install += ["--torch-backend", "cpu"]
-        total = max(1, sum(line.startswith(" + ") for line in plan))
-        _uv(install, sources, spec, _Installing(spec.title, total, report).line)
+        total = max(1, sum(line.startswith(" + ") for line in plan)) + sum(step.count for step in later)
+        installing = _Installing(spec.title, total, report)
+        _uv([*install, *pins], sources, spec, installing.line)
+        for number, step in enumerate(later, 2):
+            pins = _written(step, path / f"pins-{number}.txt")
+            _uv([*install, *pins, *step.flags], sources, spec, installing.line)
+
+
+def _written(step: Step, file: Path) -> list[str]:
+    """The step's pins in a file, as uv's arguments."""
+    file.write_text(step.text, encoding="utf-8")
+    return ["-r", str(file)]
 
 
 class _Installing:

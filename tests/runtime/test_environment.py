@@ -22,11 +22,12 @@ SPEC = dataclasses.replace(
 )
 
 
-def _wheel(folder: Path, version: str, code: str) -> None:
+def _wheel(folder: Path, version: str, code: str, needs: str = "") -> None:
     """A wheel of one module, made by hand, so that building needs no network."""
     files = {
         "toyengine.py": code,
-        f"toyengine-{version}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: toyengine\nVersion: {version}\n",
+        f"toyengine-{version}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: toyengine\nVersion: {version}\n"
+        + (f"Requires-Dist: {needs}\n" if needs else ""),
         f"toyengine-{version}.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(
@@ -159,3 +160,24 @@ def test_pins_that_are_missing_are_told_and_break_no_list(environments: Environm
     assert "requirements/toy.txt" in status.problem
     with pytest.raises(EnvironmentBroken, match="Restore it"):
         environments.build(SPEC, _quiet)
+
+
+def test_a_later_step_takes_what_a_package_asks_for_wrongly(environments: Environments, tmp_path: Path) -> None:
+    _wheel(tmp_path / "wheels", "4.0", "VERSION = '4.0'\n", needs="nowhere-to-be-had==1.0")
+    pins = tmp_path / "requirements" / "toy.txt"
+    pins.write_text("toyengine==4.0\n")
+    with pytest.raises(EnvironmentBroken, match="has no package"):
+        environments.build(SPEC, _quiet)
+    pins.write_text("# nothing first\n# paddock: then --no-deps --no-build-isolation\ntoyengine==4.0\n")
+    environments.build(SPEC, _quiet)
+    assert environments.status(SPEC).engine == "4.0"
+
+
+@pytest.mark.parametrize(
+    "line", ["# paddock: than --no-deps", "# paddock: then --index-url", "# paddock: then nothing"]
+)
+def test_a_step_that_is_not_understood_is_refused(environments: Environments, tmp_path: Path, line: str) -> None:
+    (tmp_path / "requirements" / "toy.txt").write_text(f"{line}\ntoyengine==1.0\n")
+    with pytest.raises(EnvironmentBroken, match="# paddock: then, and any of --no-deps --no-build-isolation"):
+        environments.build(SPEC, _quiet)
+    assert not environments.status(SPEC).installed

@@ -1,0 +1,52 @@
+"""A file of exact pins, and the steps in which it is installed.
+
+Some engines ask for packages that they do not need, or for versions that they run without; some are compiled against the
+torch that is in the environment already. A comment begins a further step, with what uv is told for it:
+
+    # paddock: then --no-deps --no-build-isolation
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from modules.protocol.errors import EnvironmentBroken
+
+_THEN = re.compile(r"#\s*paddock:\s*(.*)")
+_FLAGS = ("--no-deps", "--no-build-isolation")
+
+
+@dataclass(frozen=True)
+class Step:
+    """Pins that are installed together. `text`: a requirements file; `flags`: of `uv pip install`."""
+
+    text: str
+    flags: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many packages it names."""
+        lines = (line.strip() for line in self.text.splitlines())
+        return sum(bool(line) and not line.startswith(("#", "-")) for line in lines)
+
+
+def steps(text: str, file: str) -> list[Step]:
+    """The steps of a requirements file, `file` by name. Raises EnvironmentBroken for a word that is not known."""
+    found: list[Step] = []
+    flags: tuple[str, ...] = ()
+    lines: list[str] = []
+    for line in text.splitlines():
+        directive = _THEN.fullmatch(line.strip())
+        if directive is None:
+            lines.append(line)
+            continue
+        found.append(Step("\n".join(lines) + "\n", flags))
+        then, *words = directive[1].split() or [""]
+        if then != "then" or not set(words) <= set(_FLAGS):
+            raise EnvironmentBroken(
+                f"requirements/{file} says {line.strip()!r}, which is not understood. It takes: # paddock: then, and "
+                f"any of {' '.join(_FLAGS)}."
+            )
+        flags, lines = tuple(words), []
+    return [*found, Step("\n".join(lines) + "\n", flags)]

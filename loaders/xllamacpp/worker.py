@@ -67,8 +67,8 @@ class Engine(EngineBase):
         notes = context_notes(settings, self._context, meta["n_ctx_train"])
         if self._context < wanted:
             notes.append(
-                f"A chat gets {self._context} tokens here, not {wanted}: llama.cpp's server gives no chat more than the model "
-                "was made for. The loader llamacpp goes beyond."
+                f"A chat gets {self._context} tokens here, not {wanted}: llama.cpp's server gives no more than the "
+                "model was made for. The loader llamacpp goes beyond."
             )
         return ModelInfo(
             context=self._context,

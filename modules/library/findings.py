@@ -47,15 +47,25 @@ class Findings:
         return self._facts.get(fact, default)
 
     def facts(self) -> ModelFacts:
-        """All of it."""
+        """All of it, in text that can be shown and sent: file names on Linux may be no text."""
+        if self._path != readable(self._path):
+            self.problems.insert(
+                0,
+                f"The model cannot be loaded under this name: {readable(self._path)} is not valid UTF-8. Rename it.",
+            )
         return ModelFacts(
-            name=self._name,
-            path=self._path,
-            evidence=tuple(self._evidence),
-            problems=tuple(self.problems),
-            warnings=tuple(self.warnings),
+            name=readable(self._name),
+            path=readable(self._path),
+            evidence=tuple(Evidence(item.fact, item.value, readable(item.source)) for item in self._evidence),
+            problems=tuple(map(readable, self.problems)),
+            warnings=tuple(map(readable, self.warnings)),
             **{"format": "unknown", **self._facts},
         )
+
+
+def readable(name: str) -> str:
+    """A file name with "�" for each byte that is not UTF-8."""
+    return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _words(value: Any) -> str:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from modules.library import gguf, safetensors
 from modules.library.detect import detect
+from modules.library.findings import readable
 from modules.library.folder import Folder, look, shards_of
 from modules.library.sizes import CutShort
-from modules.paths import inside
+from modules.paths import PathError, inside
 from modules.protocol.errors import ModelError
 from modules.protocol.model import ModelFacts
 
@@ -53,8 +54,12 @@ class ModelLibrary:
     def _path(self, name: str) -> Path:
         top, _, rest = name.rstrip("/").partition("/")
         path = inside(self._root, top, follow_links=True)  # a link that the owner put into models/ may lead elsewhere
-        if rest:
-            path = inside(path, rest)
+        try:
+            path = inside(path, rest) if rest else path
+        except PathError:
+            if name in (found := self._find()):  # a file of a download cache: its names are links to its store
+                return found[name]
+            raise
         try:
             if path.exists():
                 return path
@@ -84,7 +89,7 @@ class ModelLibrary:
                 below = sorted(entry.name for entry in entries if _is_open_folder(entry, depth))
         except OSError:
             return False
-        models = {prefix + _shown(name): path / name for name in folder.ggufs if not _growing(folder, [name])}
+        models = {prefix + readable(name): path / name for name in folder.ggufs if not _growing(folder, [name])}
         if depth and folder.is_model:
             if not _growing(folder, folder.safetensors):
                 found[prefix.rstrip("/")] = path
@@ -96,7 +101,7 @@ class ModelLibrary:
         found.update(models)
         deeper = False
         if depth < _DEEPEST:
-            deeper = any([self._walk(path / name, f"{prefix}{_shown(name)}/", depth + 1, found) for name in below])
+            deeper = any([self._walk(path / name, f"{prefix}{readable(name)}/", depth + 1, found) for name in below])
         if depth == 1 and folder.files and not folder.ggufs and not deeper:
             found[prefix.rstrip("/")] = path  # no model, but its owner meant it as one: the facts say what it lacks
         return bool(models) or deeper
@@ -108,10 +113,6 @@ def _is_open_folder(entry: os.DirEntry[str], depth: int) -> bool:
         return not entry.name.startswith(".") and entry.is_dir(follow_symlinks=depth == 0)
     except OSError:
         return False
-
-
-def _shown(name: str) -> str:
-    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _growing(folder: Folder, names: list[str]) -> bool:

@@ -13,21 +13,37 @@ if TYPE_CHECKING:
     from modules.app import App
 
 
+# The preset of no presets: every parameter off.
+NEUTRAL = "Neutral"
+# What a first start answers with: small models go astray where much is left to chance.
+FIRST_PRESET = "Precise"
+
+
+def preset_name(app: App) -> str:
+    """The preset chosen last."""
+    return str(app.settings.get("preset", FIRST_PRESET if FIRST_PRESET in app.presets.names() else NEUTRAL))
+
+
+def preset(app: App, name: str) -> SamplingParams:
+    """The parameters of a preset. Raises PaddockError where there is none of that name."""
+    return SamplingParams() if name == NEUTRAL else app.presets.load(name)
+
+
+def choose_preset(app: App, name: str) -> None:
+    """Set all parameters to the preset's."""
+    app.settings.update({"sampling": schema.changed(preset(app, name)), "preset": name})
+
+
 def sampling(app: App) -> SamplingParams:
     """The parameters set on the page. Raises SettingError when the file holds a bad value."""
-    return schema.build(SamplingParams, app.settings.get("sampling", {}))
+    kept = app.settings.get("sampling")
+    return preset(app, preset_name(app)) if kept is None else schema.build(SamplingParams, kept)
 
 
-def set_sampling(app: App, name: str, value: Any) -> SamplingParams:
+def set_sampling(app: App, name: str, value: Any) -> None:
     """Check one parameter and keep it; the others stay as they are, whoever changed them. Raises SettingError."""
-    kept = {**app.settings.get("sampling", {}), name: value}
-    return replace_sampling(app, schema.build(SamplingParams, kept))
-
-
-def replace_sampling(app: App, params: SamplingParams) -> SamplingParams:
-    """Keep all of `params`."""
-    app.settings.set("sampling", schema.changed(params))
-    return params
+    kept = schema.changed(sampling(app)) | {name: value}
+    app.settings.set("sampling", schema.changed(schema.build(SamplingParams, kept)))
 
 
 def chat_options(app: App, chat_id: str = "") -> ChatOptions:

@@ -92,6 +92,11 @@ class Served:
         self._reader.join()
 
 
+def executable() -> str | None:
+    """Where Chromium is, or None."""
+    return os.environ.get("PADDOCK_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
 def prepare(folder: Path, **settings: Any) -> Path:
     """Two models and the settings they are loaded with, in `folder`."""
     for name in ("small", "other"):
@@ -106,11 +111,11 @@ def prepare(folder: Path, **settings: Any) -> Path:
 def browser() -> Iterator[Any]:
     """One Chromium for all tests."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (requirements/dev.txt)")
-    executable = os.environ.get("PADDOCK_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
+    found = executable()
+    if found is None:
         pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=executable, args=list(FLAGS))
+        browser = driver.chromium.launch(executable_path=found, args=list(FLAGS))
         yield browser
         browser.close()
 

@@ -121,7 +121,12 @@ def test_who_goes_away_leaves_nothing_behind(client: httpx.Client, echo: App, mo
     def counted(callback: Callable[[], None]) -> Callable[[], None]:
         release = on_change(callback)
         begun.set()
-        return lambda: (release(), ended.set())[0]
+
+        def unsubscribe() -> None:
+            release()
+            ended.set()
+
+        return unsubscribe
 
     monkeypatch.setattr(living.generation, "on_change", counted)
     with events(client, f"/chats/{chat}/events") as stream:

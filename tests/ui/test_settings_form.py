@@ -14,7 +14,7 @@ from modules.protocol.schema import Setting, describe
 from modules.runtime.registry import Registry
 from modules.ui.settings_form import caption, entered, form, shown
 
-SCHEMAS = [SamplingParams, *(spec.settings for spec in Registry(Path("loaders")).specs.values())]
+SCHEMAS: list[type] = [SamplingParams, *(spec.settings for spec in Registry(Path("loaders")).specs.values())]
 EVERY = [
     pytest.param(setting, id=f"{schema.__module__}.{setting.name}")
     for schema in SCHEMAS

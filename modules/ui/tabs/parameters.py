@@ -11,7 +11,8 @@ import gradio as gr
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import UNIVERSAL, SamplingParams
 from modules.protocol.schema import Setting, describe
-from modules.ui.preferences import replace_sampling, sampling, set_sampling
+from modules.ui.preferences import NEUTRAL, choose_preset, preset_name, sampling, set_sampling
+from modules.ui.preferences import preset as preset_of
 from modules.ui.settings_form import changes, entered, field, shown
 from modules.ui.talk import spoken, stamp
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 # What most people ever touch stands first; the rest lies in folds by group.
 COMMON = ("max_new_tokens", "temperature", "top_p", "min_p", "top_k", "repetition_penalty")
-NEUTRAL = "Neutral"
 
 
 def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
@@ -48,14 +48,13 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     def show() -> list[Any]:
         params, (honoured, title) = sampling(app), _honoured(app)
         updates = [_update(settings[key], getattr(params, key), honoured, title) for key in fields]
-        current = str(app.settings.get("preset", "") or NEUTRAL)
+        current = preset_name(app)
         choices = [NEUTRAL, *app.presets.names()]
         dropdown = gr.update(choices=choices, value=current if current in choices else NEUTRAL)
         return [dropdown, current if current != NEUTRAL else "", _notice(app), *updates]
 
     def choose(chosen: str) -> list[Any]:
-        replace_sampling(app, _preset(app, chosen))
-        app.settings.set("preset", None if chosen == NEUTRAL else chosen)
+        choose_preset(app, chosen)
         return show()
 
     def keep(key: str, value: Any) -> str:
@@ -72,6 +71,8 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
 
     def remove(wanted: str) -> list[Any]:
         app.presets.delete(wanted.strip())
+        if preset_name(app) not in app.presets.names():
+            app.settings.set("preset", NEUTRAL)
         gr.Info(f"Deleted {escape(wanted.strip())}.", duration=4)
         return show()
 
@@ -84,10 +85,6 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     save.click(spoken(save_as), name, everything, **quiet)
     delete.click(spoken(remove), name, everything, **quiet)
     gr.on([page.load, refresh.click], spoken(show), None, everything, **quiet)
-
-
-def _preset(app: App, name: str) -> SamplingParams:
-    return SamplingParams() if name == NEUTRAL else app.presets.load(name)
 
 
 def _honoured(app: App) -> tuple[frozenset[str] | None, str]:
@@ -107,10 +104,10 @@ def _update(setting: Setting, value: Any, honoured: frozenset[str] | None, title
 
 def _notice(app: App) -> str:
     """What the preset is for, and which parameters differ from it."""
-    name = str(app.settings.get("preset", "") or NEUTRAL)
+    name = preset_name(app)
     params = sampling(app)
     try:
-        base = _preset(app, name)
+        base = preset_of(app, name)
         summary = "Every parameter off: the model's own distribution." if name == NEUTRAL else app.presets.summary(name)
     except PaddockError as error:
         return f'<p class="quiet">{escape(error.message)}</p>{stamp()}'

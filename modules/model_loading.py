@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from modules.config import Config
 from modules.library.rank import Ranked, rank
 from modules.library.scan import ModelLibrary
-from modules.library.trust import refusal
+from modules.library.trust import fingerprint, refusal
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import ModelInfo
 from modules.protocol.loader import LoaderSpec
@@ -38,6 +39,11 @@ class ModelLoading:
         self._library = library
         self._supervisor = supervisor
         self._saved = saved
+        # What consent was given to at start, by fingerprint: files that change later are not what was meant.
+        self._consents = {name: self._fingerprint(name) for name in (*config.trust_pickle, *config.trust_remote_code)}
+
+    def _fingerprint(self, model: str) -> str:
+        return fingerprint(Path(self._library.facts(model).path))
 
     def specs(self) -> list[LoaderSpec]:
         """The loaders on offer."""
@@ -66,6 +72,11 @@ class ModelLoading:
         """Load; blocking. `settings` replace those kept for the model; what worked is kept. Raises PaddockError."""
         facts = self._library.facts(model)
         code, pickles = model in self._config.trust_remote_code, model in self._config.trust_pickle
+        if model in self._consents and self._consents[model] != self._fingerprint(model):
+            raise PaddockError(
+                f"Files of {model} that can run code have changed since Paddock started, so the consent given then "
+                "does not cover them. Look at them, then start Paddock again with the same flag."
+            )
         if reason := refusal(facts, allow_pickle=pickles, allow_code=code):
             raise PaddockError(reason)
         spec, kept = self.choice(model, loader)

@@ -88,12 +88,20 @@ def test_other_pins_make_another_environment_and_the_old_one_stays_until_pruned(
 
 
 def test_an_engine_that_does_not_import_leaves_nothing_that_counts(environments: Environments, tmp_path: Path) -> None:
-    _wheel(tmp_path / "wheels", "3.0", "raise ImportError('libwrong.so: cannot open')\n")
+    _wheel(tmp_path / "wheels", "3.0", "raise ImportError('wrong build')\n")
     (tmp_path / "requirements" / "toy.txt").write_text("toyengine==3.0\n")
     with pytest.raises(EnvironmentBroken, match="cannot be imported here") as caught:
         environments.build(SPEC, _quiet)
-    assert "libwrong.so" in caught.value.detail
+    assert "wrong build" in caught.value.detail
     assert not environments.status(SPEC).path.exists()
+
+
+def test_a_missing_system_library_is_named(environments: Environments, tmp_path: Path) -> None:
+    message = "libgomp.so.1: cannot open shared object file: No such file or directory"
+    _wheel(tmp_path / "wheels", "4.0", f"raise ImportError('{message}')\n")
+    (tmp_path / "requirements" / "toy.txt").write_text("toyengine==4.0\n")
+    with pytest.raises(EnvironmentBroken, match="needs the system library libgomp.so.1.*apt install libgomp1"):
+        environments.build(SPEC, _quiet)
 
 
 def test_a_package_that_does_not_exist_is_a_sentence(environments: Environments, tmp_path: Path) -> None:

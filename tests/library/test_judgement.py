@@ -1,0 +1,98 @@
+"""Memory estimates, ranking and what is known of the machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+from loaders.echo.spec import SPEC as ECHO
+from modules.library.machine import inspect_machine, process_memory
+from modules.library.memory import estimate, fits
+from modules.library.rank import rank
+from modules.protocol.loader import LoaderSpec
+from modules.protocol.model import Claim, Gpu, Machine, ModelFacts
+
+GB = 1 << 30
+FACTS = ModelFacts(
+    "m",
+    "/m",
+    "gguf",
+    4 * GB,
+    context=8192,
+    layers=32,
+    hidden=4096,
+    heads=32,
+    kv_heads=8,
+    head_dim=128,
+    vocabulary=32000,
+)
+MACHINE = Machine("linux", "x86_64", 8, 16 * GB, 12 * GB)
+
+
+def _spec(name: str, score: int | None, **changes: object) -> LoaderSpec:
+    claim = Claim(score, f"{name} says so.") if score is not None else None
+    base = dataclasses.replace(ECHO, name=name, title=name, hidden=False, formats=("gguf",), claim=lambda *_: claim)
+    return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
+
+
+def test_the_cache_is_layers_by_heads_by_size_by_two_by_context_by_bytes() -> None:
+    plan = estimate(FACTS, 8192)
+    assert plan.weights == 4 * GB
+    assert plan.cache == 32 * 8 * 128 * 2 * 8192 * 2 == GB
+    assert estimate(FACTS, 8192, 1.0625).cache == GB * 1.0625 / 2
+    assert plan.total == plan.weights + plan.cache + plan.overhead
+
+
+def test_what_fits_needs_no_words_and_what_does_not_gets_a_next_step() -> None:
+    assert fits(estimate(FACTS, 8192), MACHINE) == ""
+    tight = dataclasses.replace(MACHINE, free_bytes=5 * GB)
+    assert "Lower Context length to" in fits(estimate(FACTS, 8192), tight)
+    hopeless = dataclasses.replace(MACHINE, free_bytes=GB)
+    assert "Choose a smaller model" in fits(estimate(FACTS, 8192), hopeless)
+    with_card = dataclasses.replace(hopeless, gpus=(Gpu("cuda", "card", 8 * GB, 8 * GB),))
+    assert fits(estimate(FACTS, 8192), with_card) == ""
+
+
+def test_the_best_comes_first_and_those_that_cannot_come_last_with_a_reason() -> None:
+    specs = [_spec("low", 10), _spec("needs_cuda", 99, accelerators=("cuda",)), _spec("high", 90), _spec("no", None)]
+    ranked = rank(FACTS, specs, MACHINE)
+    assert [entry.loader for entry in ranked] == ["high", "low", "needs_cuda", "no"]
+    assert [entry.runs for entry in ranked] == [True, True, False, False]
+    assert "CUDA" in ranked[2].reason
+
+
+def test_a_spec_that_fails_to_judge_hides_no_other() -> None:
+    def broken(facts: ModelFacts, machine: Machine) -> Claim | None:
+        raise ZeroDivisionError
+
+    ranked = rank(FACTS, [_spec("broken", 1, claim=broken), _spec("good", 5)], MACHINE)
+    assert [entry.loader for entry in ranked] == ["good", "broken"]
+    assert "ZeroDivisionError" in ranked[1].reason
+
+
+def test_a_model_with_a_problem_runs_nowhere() -> None:
+    broken = dataclasses.replace(FACTS, problems=("The file is cut short.",))
+    assert [(entry.runs, entry.reason) for entry in rank(broken, [_spec("good", 5)], MACHINE)] == [
+        (False, "The file is cut short.")
+    ]
+
+
+def test_this_machine_is_known_without_torch() -> None:
+    machine = inspect_machine()
+    assert 1 <= machine.cpus <= (os.cpu_count() or 1)
+    assert 0 < machine.free_bytes <= machine.memory_bytes
+    assert machine.system in ("linux", "darwin", "windows")
+
+
+def test_memory_of_a_process_counts_its_children_and_ends_with_it() -> None:
+    code = "x = bytearray(50_000_000); print(flush=True); input()"
+    outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"
+    with subprocess.Popen([sys.executable, "-c", outer], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert process_memory(process.pid) > 50_000_000
+        process.stdin.close()
+    assert process_memory(process.pid) == 0

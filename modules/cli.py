@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from modules.config import add_flags, add_serve_flags, config_from
+from modules.generation.presets import FIRST_PRESET
 from modules.protocol.errors import PaddockError
 
 
@@ -39,7 +40,9 @@ def parser() -> argparse.ArgumentParser:
     generate.add_argument("--prompt", required=True, help="what to say; - reads it from standard input")
     generate.add_argument("--model", default="", help="a name in models/ (default: the demo)")
     generate.add_argument("--loader", default="", help="default: the best for this model")
-    generate.add_argument("--preset", default="", help="sampling preset (default: neutral)")
+    generate.add_argument(
+        "--preset", default=FIRST_PRESET, help=f"sampling preset, or Neutral (default: {FIRST_PRESET})"
+    )
     generate.add_argument(
         "--set",
         action="append",

@@ -104,14 +104,14 @@ def generate(config: Config, arguments: argparse.Namespace) -> int:
         model = arguments.model or DEMO
         spec, kept = app.models.choice(model, arguments.loader)
         overrides, settings = sort_settings(spec, arguments.set)
-        base = app.presets.load(arguments.preset) if arguments.preset else SamplingParams()
+        base = SamplingParams() if arguments.preset == "Neutral" else app.presets.load(arguments.preset)
         chosen = build(SamplingParams, overrides)
         params = dataclasses.replace(base, **{name: getattr(chosen, name) for name in overrides})
-        for name in sorted(active(params) - spec.samplers):
-            print(f"{spec.title} does not honour {name}; it is ignored.", file=sys.stderr)
         app.supervisor.subscribe(lambda state: progress(state.text, state.fraction) if state.busy else progress.close())
-        app.models.load(model, spec.name, {**kept, **settings})
+        info = app.models.load(model, spec.name, {**kept, **settings})
         progress.close()
+        for name in sorted(active(params) - spec.samplers.difference(info.ignored)):
+            print(f"{spec.title} does not honour {name}; it is ignored.", file=sys.stderr)
         return _stream(app, prompt, params, arguments)
     finally:
         progress.close()

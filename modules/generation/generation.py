@@ -15,7 +15,7 @@ class Generation:
     """One answer on its way. Thread-safe. `feed`, `finish` and `fail` are for whoever reads the worker.
 
     `revised`: what the whole text turned out to be, where it cannot be told by adding to it; None otherwise.
-    `error`: it ended badly; the text that had arrived stays. `started`: the engine has begun (before: it waits in line).
+    `error`: it ended badly; the text that had arrived stays.
     """
 
     def __init__(self, id: str, prompt: str, params: SamplingParams, cancel: Callable[[str], None]) -> None:
@@ -53,7 +53,7 @@ class Generation:
         """New text from character `offset` on, until the end; arrivals within `gather` seconds come as one piece."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._length > offset or self.done)
+                self._changed.wait_for(lambda seen=offset: self._length > seen or self.done)  # type: ignore[misc]
                 ended = self.done
                 if not ended and gather:
                     self._changed.wait_for(lambda: self.done, gather)

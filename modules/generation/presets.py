@@ -17,6 +17,10 @@ from modules.protocol.schema import build, changed
 _ENDING = ".yaml"
 
 
+# What answers when nobody chose: small models go astray where much is left to chance.
+FIRST_PRESET = "Precise"
+
+
 class Presets:
     """Presets by name. One of the user's own hides the shipped one of that name; deleting it brings that back."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modules.chat.messages import ChatOptions
+from modules.generation.presets import FIRST_PRESET
 from modules.protocol import schema
 from modules.protocol.errors import SettingError
 from modules.protocol.sampling import SamplingParams
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 # The preset of no presets: every parameter off.
 NEUTRAL = "Neutral"
-# What a first start answers with: small models go astray where much is left to chance.
-FIRST_PRESET = "Precise"
 
 
 def preset_name(app: App) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
+from dataclasses import asdict
 from functools import cached_property
+from typing import Any
 
 from modules.chat.characters import Characters
 from modules.chat.service import ChatService
@@ -12,15 +16,25 @@ from modules.generation.presets import Presets
 from modules.library.machine import inspect_machine, process_memory
 from modules.library.scan import ModelLibrary
 from modules.model_loading import ModelLoading
+from modules.plugins.folders import Found
+from modules.plugins.host import Host
 from modules.plugins.kept import Kept
 from modules.plugins.manager import ExtensionManager
+from modules.plugins.worker import WorkerEntry
 from modules.preferences import Preferences
+from modules.protocol.errors import PaddockError
 from modules.runtime.environment import Environments
 from modules.runtime.registry import Registry
 from modules.runtime.supervisor import Supervisor
 from modules.settings import ModelSettings, YamlStore
 
 DEMO = "demo.Q8_0.gguf"
+_LOG = logging.getLogger(__name__)
+
+
+def read_script(found: Found, host: Host) -> Any:
+    """A script.py of text-generation-webui as a plugin; its facade is imported with the first of them."""
+    return importlib.import_module("modules.plugins.compat").read_script(found, host)
 
 
 class App:
@@ -51,12 +65,35 @@ class App:
     @cached_property
     def extensions(self) -> ExtensionManager:
         """The extensions; none is on before `extensions.start()`."""
-        return ExtensionManager(
+        manager = ExtensionManager(
             self.paths.extensions,
             self.paths.extension_packages,
             self.paths.extension_data,
             Kept(YamlStore(self.paths.extension_settings)),
             self,
+            {"script.py": read_script},
+            self._why_worker_hooks_are_idle,
+            self._configure_hooks,
+        )
+        self.supervisor.on_hook_failed(lambda event: manager.failed_in_worker(*vars(event).values()))
+        return manager
+
+    def _configure_hooks(self, entries: list[WorkerEntry]) -> None:
+        try:
+            self.supervisor.configure_hooks([asdict(entry) for entry in entries])
+        except PaddockError as error:
+            _LOG.warning("%s", error.message)
+
+    def _why_worker_hooks_are_idle(self) -> str:
+        state = self.supervisor.state
+        if state.phase != "ready":
+            return ""
+        if self.registry.get(state.loader).logits_hooks:
+            return ""
+        able = [spec.title for spec in self.registry.shown() if spec.logits_hooks]
+        return (
+            f"Its hooks in the worker are idle: {self.registry.get(state.loader).title} shows its engine's logits to "
+            f"nobody. Load the model with {' or '.join(able)}."
         )
 
     def first_model(self) -> str:

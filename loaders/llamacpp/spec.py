@@ -35,5 +35,6 @@ SPEC = LoaderSpec(
     samplers=SAMPLERS,
     accelerators=("cpu", "cuda", "rocm", "metal"),
     requirements="llamacpp.txt",
+    logits_hooks=True,
     probe="import jinja2, llama_cpp; print(llama_cpp.__version__)",
 )

@@ -120,6 +120,8 @@ class Engine(EngineBase):
         params, native, lib = request.params, self._native, self._lib
         begin = time.monotonic()
         prompt = self._prompt(request.prompt, params.add_bos_token)
+        if self.hooks:
+            prompt = self.hooks.tokens(request.prompt, prompt, _row, vars(params)) or prompt
         keep = len(self._prefix) if params.add_bos_token else 0
         tokens, cut = fit_prompt(prompt, native.size, params.max_new_tokens, params.truncate, keep)
         seed = params.seed if params.seed >= 0 else random.randrange(2**31)
@@ -135,7 +137,12 @@ class Engine(EngineBase):
             first = time.monotonic()
             # Bound once: these are looked up for every token.
             sample, handle, context, is_set = lib.llama_sampler_sample, chain.handle, native.context, cancelled.is_set
+            change = self.hooks.logits(lambda: native.cached, _row) if self.hooks and complete else None
             while complete and not is_set():
+                if change is not None:
+                    # The samplers read the logits where llama.cpp left them, so that is where they are changed.
+                    logits = self._logits()
+                    logits[:] = change(logits)
                 token = sample(handle, context, -1)
                 count += 1
                 unsaid += 1
@@ -164,11 +171,10 @@ class Engine(EngineBase):
 
     def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
         numpy = importlib.import_module("numpy")
-        native, lib = self._native, self._lib
+        native = self._native
         tokens, _ = fit_prompt(self._prompt(prompt, True), native.size, 1, True, len(self._prefix))
         native.read(tokens[native.keep_prefix(tokens) :], self._batch, threading.Event())
-        size = lib.llama_vocab_n_tokens(native.vocab)
-        logits = numpy.ctypeslib.as_array(lib.llama_get_logits_ith(native.context, -1), (size,)).astype("float64")
+        logits = self._logits().astype("float64")
         weights = numpy.exp(logits - logits.max())
         probabilities = weights / weights.sum()
         return [
@@ -179,6 +185,12 @@ class Engine(EngineBase):
             }
             for token in numpy.argsort(-probabilities, kind="stable")[:top]
         ]
+
+    def _logits(self) -> Any:
+        """The latest logits where they lie: a numpy view, [vocabulary], float32."""
+        size = self._lib.llama_vocab_n_tokens(self._native.vocab)
+        latest = self._lib.llama_get_logits_ith(self._native.context, -1)
+        return importlib.import_module("numpy").ctypeslib.as_array(latest, (size,))
 
     def embed(self, texts: list[str]) -> list[list[float]]:
         native, lib = self._native, self._lib
@@ -201,3 +213,8 @@ class Engine(EngineBase):
         finally:
             lib.llama_set_embeddings(native.context, False)
             native.clear()
+
+
+def _row(tokens: list[int]) -> Any:
+    """Tokens as extensions' hooks get them: a numpy array, [1, tokens]."""
+    return importlib.import_module("numpy").array([tokens], dtype="int64")

@@ -118,5 +118,6 @@ SPEC = LoaderSpec(
     samplers=SAMPLERS,
     accelerators=("cpu", "cuda", "rocm"),
     requirements="transformers.txt",
+    logits_hooks=True,
     probe="import torch, transformers; print('transformers', transformers.__version__, 'torch', torch.__version__)",
 )

@@ -49,6 +49,8 @@ class Turn:
         opening: Opening,
         now: State,
     ) -> None:
+        # Settings that an extension's own code changed reach the worker before the reply.
+        manager.refresh_worker()
         self.pipeline = Pipeline(manager)
         self._known = len(path)
         self.problems: list[str] = []

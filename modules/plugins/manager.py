@@ -22,7 +22,7 @@ from modules.plugins.loading import Reader, add_packages, forget, read_extension
 from modules.plugins.originals import Originals
 from modules.plugins.specs import implementations, misspelt
 from modules.plugins.status import Fault, Status
-from modules.plugins.worker import WorkerEntry, worker_entry
+from modules.plugins.worker import WorkerEntry, worker_entry, worker_part
 from modules.protocol.errors import PaddockError
 from modules.protocol.schema import build, describe
 
@@ -37,12 +37,18 @@ class ConsentNeeded(PaddockError):
     code = "consent"
 
 
+class WorkerFault(Exception):
+    """What a hook raised in the worker, in words."""
+
+
 @dataclass(kw_only=True)
 class Running(Member):
-    """A running extension. `threads`: those that were there after its code had run, and not before."""
+    """A running extension. `threads`: those that were there after its code had run, and not before.
+    `worker`: its file for the worker and the hooks in it."""
 
     found: Found
     plugin: Any = None
+    worker: tuple[Path, tuple[str, ...]] | None = None
     is_tab: bool = False
     notes: tuple[str, ...] = ()
     threads: set[threading.Thread] = field(default_factory=set)
@@ -53,6 +59,8 @@ class ExtensionManager:
 
     `roots`: folders that hold extensions. `packages`: where their own packages go, one folder each. `data`: where they
     may write, one folder each. `readers`: how each kind of entry file becomes a plugin. `app`: what hosts hand on.
+    `idle`: a sentence saying why hooks in the worker do not run now; "" if they do. `to_worker`: takes what the worker
+    is to load.
     """
 
     def __init__(
@@ -63,12 +71,16 @@ class ExtensionManager:
         kept: Kept,
         app: Any,
         readers: Mapping[str, Reader] | None = None,
+        idle: Callable[[], str] = lambda: "",
+        to_worker: Callable[[list[WorkerEntry]], None] = lambda entries: None,
     ) -> None:
         self.roots = tuple(roots)
         self._packages = packages
         self._data = data
         self.kept = kept
         self._app = app
+        self._idle = idle
+        self._to_worker = to_worker
         self._readers: dict[str, Reader] = {"extension.py": read_extension, **(readers or {})}
         self._guard = Guard()
         self._console = Console()
@@ -133,8 +145,8 @@ class ExtensionManager:
             wants=found.manifest.wants,
             message=message,
             detail=fault.detail if fault and state == "failed" else "",
-            notes=(*(running.notes if running else ()), *(need.sentence for need in needs if need.sentence)),
-            hooks=tuple(running.impls) if running else (),
+            notes=(*self._notes(running), *(need.sentence for need in needs if need.sentence)),
+            hooks=(*running.impls, *(running.worker[1] if running.worker else ())) if running else (),
             needs=needs,
             sha256=found.sha256,
             shipped=found.shipped,
@@ -144,6 +156,12 @@ class ExtensionManager:
             is_tab=running.is_tab if running else False,
             place=order.index(found.name) if found.name in order else -1,
         )
+
+    def _notes(self, running: Running | None) -> tuple[str, ...]:
+        if running is None:
+            return ()
+        idle = self._idle() if running.worker else ""
+        return (*running.notes, *([idle] if idle else ()))
 
     def running(self) -> list[Running]:
         """Those that are on, in their order."""
@@ -245,8 +263,18 @@ class ExtensionManager:
 
     def worker_entries(self) -> list[WorkerEntry]:
         """What the worker is to load: those that are on and have code for it."""
-        entries = (worker_entry(running, self.packages(running.name)) for running in self.running())
-        return [entry for entry in entries if entry is not None]
+        return [entry for running in self.running() if (entry := worker_entry(running, self.packages(running.name)))]
+
+    def refresh_worker(self) -> None:
+        """Hand the worker its entries, with the settings as they are now."""
+        self._to_worker(self.worker_entries())
+
+    def failed_in_worker(self, name: str, hook: str, message: str, detail: str) -> None:
+        """A hook failed in the worker: the extension is off for this session, as after a fault here."""
+        with self._lock:
+            running = self._running.get(name)
+        if running is not None:
+            self.fail(running, hook, WorkerFault(message), detail)
 
     def close(self) -> list[str]:
         """Switch all off. Returns the names of extensions whose threads go on and would hold up the process's end."""
@@ -307,7 +335,9 @@ class ExtensionManager:
             lambda: self.kept.settings(name),
             lambda values: self.kept.set_settings(name, values),
         )
-        running = Running(name, found.title, host, seconds=found.manifest.seconds, found=found)
+        running = Running(
+            name, found.title, host, seconds=found.manifest.seconds, found=found, worker=worker_part(found)
+        )
         before = set(threading.enumerate())
 
         def read() -> None:
@@ -358,9 +388,9 @@ class ExtensionManager:
             self.chains.call(running, "teardown")
             forget(name)
 
-    def fail(self, member: Member, hook: str, error: BaseException) -> None:
+    def fail(self, member: Member, hook: str, error: BaseException, detail: str = "") -> None:
         """An extension failed: it is off until Paddock starts again, or until the user tries it again."""
-        words = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        words = detail or "".join(traceback.format_exception(type(error), error, error.__traceback__))
         message = f"{member.title} failed in {hook} and is switched off until Paddock starts again: {_words(error)}."
         if hook == "load":
             message = f"{member.title} could not be loaded: {_words(error)}."
@@ -388,6 +418,7 @@ class ExtensionManager:
         self._tell()
 
     def _tell(self) -> None:
+        self.refresh_worker()
         for listener in list(self._listeners):
             listener()
 
@@ -401,6 +432,8 @@ def _words(error: BaseException) -> str:
         return "it called sys.exit"
     if isinstance(error, Hung):
         return f"it {error}"
+    if isinstance(error, WorkerFault):
+        return str(error)
     if isinstance(error, PaddockError):
         return error.message.rstrip(".")
     if isinstance(error, ModuleNotFoundError):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 from dataclasses import asdict, dataclass, is_dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from modules.plugins.folders import Found
 from modules.plugins.hooks import WORKER_HOOKS
 
 FILE = "worker.py"
@@ -28,13 +28,9 @@ class WorkerEntry:
 
 def worker_entry(running: Any, packages: Path) -> WorkerEntry | None:
     """What the worker is to load of this running extension, or None. `script.py` may hold worker hooks itself."""
-    folder: Path = running.found.folder
-    path = folder / FILE if running.found.kind == "extension.py" else folder / running.found.kind
-    if not path.is_file():
+    if running.worker is None:
         return None
-    hooks = worker_hooks(path, path.stat().st_mtime_ns)
-    if not hooks:
-        return None
+    path, hooks = running.worker
     return WorkerEntry(running.name, str(path), path.name, _values(running), str(packages), hooks)
 
 
@@ -47,12 +43,13 @@ def _values(running: Any) -> dict[str, Any]:
     return dict(vars(settings))
 
 
-@lru_cache(maxsize=256)
-def worker_hooks(path: Path, stamp: int) -> tuple[str, ...]:
-    """The worker's hooks that a file defines, read without running it. `stamp`: its time of change."""
+def worker_part(found: Found) -> tuple[Path, tuple[str, ...]] | None:
+    """(the file for the worker, the hooks that it defines), read without running it; None where there are none."""
+    path = found.folder / (FILE if found.kind == "extension.py" else found.kind)
     try:
         tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):
-        return ()
+    except (OSError, SyntaxError, ValueError):
+        return None
     names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-    return tuple(name for name in WORKER_HOOKS if name in names)
+    hooks = tuple(name for name in WORKER_HOOKS if name in names)
+    return (path, hooks) if hooks else None

@@ -92,6 +92,18 @@ class ApplyAdapter:
 
 
 @dataclass(frozen=True)
+class Configure:
+    """Run these extensions' hooks from the next reply on, and no others.
+
+    Each entry: name, path (of the file), kind (its name), settings, packages (a folder, or ""), hooks. Answered by
+    Result(list[str]): the names of those that loaded; a HookFailed tells of each other.
+    """
+
+    id: str
+    hooks: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Unload:
     """Wait for nothing, free the model and end the process. Answered by Result(None), then the worker exits with 0."""
 
@@ -108,5 +120,6 @@ Command = (
     | NextTokenProbabilities
     | Embed
     | ApplyAdapter
+    | Configure
     | Unload
 )

@@ -36,7 +36,8 @@ class ModelInfo:
 
     `context`: tokens it takes here; `trained_context`: tokens it was made for (0: unknown). `slots`: generations at
     once. `template_source`: where the chat template came from ("tokenizer_config.json", "GGUF metadata", …).
-    `notes`: sentences for the user, such as a fallback that was taken.
+    `notes`: sentences for the user, such as a fallback that was taken. `ignored`: sampling parameters that the spec
+    names and that are not honoured with this model here.
     """
 
     context: int
@@ -52,6 +53,7 @@ class ModelInfo:
     eos: str = ""
     memory_bytes: int = 0
     notes: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,16 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class HookFailed:
+    """An extension's hook in the worker raised, and runs no more. `message`: the error; `detail`: the traceback."""
+
+    extension: str
+    hook: str
+    message: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
 class Log:
     """A line for the log: `level` is debug, info, warning or error."""
 
@@ -115,4 +127,4 @@ class Log:
     text: str
 
 
-Event = Ready | Progress | Loaded | Chunk | Finished | Result | Failed | Log
+Event = Ready | Progress | Loaded | Chunk | Finished | Result | Failed | HookFailed | Log

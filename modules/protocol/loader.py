@@ -18,6 +18,7 @@ class LoaderSpec:
     samplers: names of SamplingParams fields that it honours, besides `sampling.UNIVERSAL`.
     requirements: file name in requirements/; "" means that it needs no environment of its own.
     probe: Python code that imports the engine and prints its version; run to verify an environment.
+    logits_hooks: whether extensions' hooks on tokens and logits run in its worker.
     settings: a dataclass of `setting(...)` fields, handed to Engine.load.
     """
 
@@ -31,6 +32,7 @@ class LoaderSpec:
     accelerators: tuple[str, ...] = ("cpu",)
     requirements: str = ""
     probe: str = ""
+    logits_hooks: bool = False
     hidden: bool = False
 
     def runs_here(self, machine: Machine) -> str:

@@ -19,6 +19,7 @@ from modules.protocol.events import (
     Event,
     Failed,
     Finished,
+    HookFailed,
     Loaded,
     Log,
     Progress,
@@ -40,9 +41,16 @@ class WorkerClient:
     """One worker from its start to its end. `on_exit` is told when it ends, however it ends."""
 
     def __init__(
-        self, spec: LoaderSpec, python: Path, root: Path, on_exit: Callable[[WorkerExit], None], **environment: str
+        self,
+        spec: LoaderSpec,
+        python: Path,
+        root: Path,
+        on_exit: Callable[[WorkerExit], None],
+        on_hook_failed: Callable[[HookFailed], None] = lambda event: None,
+        **environment: str,
     ) -> None:
         self.spec = spec
+        self._on_hook_failed = on_hook_failed
         self._on_exit = on_exit
         self._lock = threading.Lock()
         self._ready: Future[Ready] = Future()
@@ -176,6 +184,9 @@ class WorkerClient:
             self._resolve(event.id, event)
         elif isinstance(event, Result):
             self._resolve(event.id, event.value)
+        elif isinstance(event, HookFailed):
+            self.process.note(f"extension {event.extension}: {event.message}")
+            self._on_hook_failed(event)
         elif isinstance(event, Log):
             self.process.note(f"{event.level}: {event.text}")
 

@@ -12,13 +12,14 @@ from typing import Any
 from modules.generation.generation import Generation
 from modules.protocol.commands import (
     ChatPrompt,
+    Configure,
     Detokenize,
     Embed,
     NextTokenProbabilities,
     Tokenize,
 )
 from modules.protocol.errors import PaddockError
-from modules.protocol.events import ModelInfo
+from modules.protocol.events import HookFailed, ModelInfo
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.model import ModelFacts
 from modules.protocol.sampling import SamplingParams
@@ -46,6 +47,8 @@ class Supervisor:
         self._client: WorkerClient | None = None
         self._listeners: list[Callable[[State], None]] = []
         self._wanted = 0
+        self._hooks: list[dict[str, Any]] = []
+        self._hook_listener: Callable[[HookFailed], None] = lambda event: None
         self.state = State()
 
     def load(self, facts: ModelFacts, spec: LoaderSpec, settings: Mapping[str, Any], **environment: str) -> ModelInfo:
@@ -83,12 +86,16 @@ class Supervisor:
             self._environments.build(spec, report("installing"))
         self._set(state)
         python = self._environments.python(spec)
-        client = WorkerClient(spec, python, self._root, lambda exit: self._worker_ended(turn, exit), **environment)
+        client = WorkerClient(
+            spec, python, self._root, lambda exit: self._worker_ended(turn, exit), self._hook_failed, **environment
+        )
         with self._lock:
             self._client = client
         client.start()
         self._set(dataclasses.replace(state, phase="loading", text="Reading the model", fraction=None))
         loaded = client.load(facts.path, state.settings, report("loading"))
+        if self._hooks and spec.logits_hooks:
+            client.ask(Configure(client.next_id(), self._hooks))
         self._set(dataclasses.replace(state, phase="ready", text="", info=loaded.info, load_seconds=loaded.seconds))
         return loaded.info
 
@@ -161,6 +168,25 @@ class Supervisor:
         """One vector for each text."""
         client = self._ready()
         return list(client.ask(Embed(client.next_id(), texts), timeout=None))
+
+    def configure_hooks(self, hooks: list[dict[str, Any]]) -> None:
+        """Run these extensions' hooks in this worker and in those to come, where the loader can; entries as in
+        Configure."""
+        with self._lock:
+            if hooks == self._hooks:
+                return
+            self._hooks = hooks
+            client, phase = self._client, self.state.phase
+        if client is not None and phase == "ready" and client.spec.logits_hooks:
+            client.ask(Configure(client.next_id(), hooks))
+
+    def on_hook_failed(self, callback: Callable[[HookFailed], None]) -> None:
+        """Call `callback`, from a thread of its own, when an extension's hook fails in the worker."""
+        self._hook_listener = callback
+
+    def _hook_failed(self, event: HookFailed) -> None:
+        # The thread that reads the worker must not wait for an answer of the worker, which the listener may want.
+        threading.Thread(target=self._hook_listener, args=(event,), name="hook failed", daemon=True).start()
 
     def last_words(self) -> tuple[str, ...]:
         """What the worker wrote to stderr, most recent last."""

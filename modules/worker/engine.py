@@ -12,6 +12,7 @@ from typing import Any
 from modules.protocol.commands import Generate
 from modules.protocol.errors import Unsupported
 from modules.protocol.events import ModelInfo
+from modules.worker.hooks import Hooks
 
 # report(text, fraction): fraction from 0 to 1, or None where the engine does not tell.
 Report = Callable[[str, "float | None"], None]
@@ -43,8 +44,11 @@ class EngineBase(ABC):
     """One engine with at most one model.
 
     `load` and `unload` run on the main thread; `generate` runs on as many threads at once as `ModelInfo.slots` says
-    (one: the main thread). The tokenizer's verbs may be called while a generation runs.
+    (one: the main thread). The tokenizer's verbs may be called while a generation runs. `hooks`: those of extensions;
+    an engine whose spec says `logits_hooks` passes tokens and logits through them.
     """
+
+    hooks: Hooks | None = None
 
     @abstractmethod
     def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:

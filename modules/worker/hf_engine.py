@@ -95,6 +95,8 @@ class HfEngine(EngineBase):
     def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
         params = request.params
         tokens = self._prompt_tokens(request.prompt, params)
+        if self.hooks:
+            tokens = self.hooks.tokens(request.prompt, tokens, self._row, vars(params)) or self._empty()
         tokens, cut = fit_prompt(
             tokens, self._context, params.max_new_tokens, params.truncate, self._prefix_length(tokens)
         )
@@ -132,7 +134,10 @@ class HfEngine(EngineBase):
         begin = time.perf_counter()
         seed = params.seed if params.seed >= 0 else random.SystemRandom().randrange(2**31)
         history = History(tokens, self._vocabulary.size, self._device, params.repetition_penalty_range)
-        chain = SamplerChain(params, self._vocabulary, history, seed, self._grammars.start(params.grammar_string))
+        change = self.hooks.logits(lambda: history.tokens, self._row) if self.hooks else None
+        # A copy: the logits are the cache's, and a hook may change them in place.
+        hook = (lambda logits: change(logits.clone())) if change else None
+        chain = SamplerChain(params, self._vocabulary, history, seed, self._grammars.start(params.grammar_string), hook)
         cached = self._read_prompt(tokens, cancelled)
         against = self._read_negative(tokens, params, cancelled)
         read = time.perf_counter()
@@ -225,6 +230,10 @@ class HfEngine(EngineBase):
         """How many tokens of BOS the prompt begins with: a chat template may have written it already."""
         length = len(self._prefix_tokens)
         return length if length and tokens[:length] == self._prefix_tokens else 0
+
+    def _row(self, tokens: list[int]) -> torch.Tensor:
+        """Tokens as extensions' hooks get them: [1, tokens]."""
+        return torch.tensor([tokens], dtype=torch.long, device=self._device)
 
     def _empty(self) -> list[int]:
         """What stands for an empty prompt: a model needs one token to begin from."""

@@ -50,7 +50,8 @@ def order(params: SamplingParams) -> list[str]:
 class SamplerChain:
     """Chooses tokens for one generation. Neutral parameters cost nothing: plain greedy is one argmax.
 
-    `grammar`: a first step that allows only what a grammar does, and what it learns from. Raises PromptError where a
+    `grammar`: a first step that allows only what a grammar does, and what it learns from. `hook`: what extensions make
+    of the logits, before all else. Raises PromptError where a
     banned or biased token does not exist, SettingError for an unknown sampler in the order.
     """
 
@@ -61,12 +62,14 @@ class SamplerChain:
         history: History,
         seed: int,
         grammar: tuple[Step, Learn] | None = None,
+        hook: Step | None = None,
     ) -> None:
         self._params, self._vocabulary, self._history = params, vocabulary, history
         self._random = random.Random(seed)
         self._greedy = not params.do_sample or params.temperature == 0
         self._learn: list[Learn] = [history.add]
-        self._steps: list[Step] = self._first_steps()
+        self._steps: list[Step] = [hook] if hook else []
+        self._steps += self._first_steps()
         if grammar:
             self._steps.append(grammar[0])
             self._learn.append(grammar[1])

@@ -22,6 +22,7 @@ from modules.protocol.commands import (
     Cancel,
     ChatPrompt,
     Command,
+    Configure,
     Detokenize,
     Embed,
     Generate,
@@ -31,14 +32,15 @@ from modules.protocol.commands import (
     Unload,
 )
 from modules.protocol.errors import PaddockError, ProtocolError
-from modules.protocol.events import Chunk, Failed, Finished, Loaded, Log, ModelInfo, Progress, Result
+from modules.protocol.events import Chunk, Failed, Finished, HookFailed, Loaded, Log, ModelInfo, Progress, Result
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.schema import build
 from modules.worker.chat_template import CHATML, FALLBACK_NAME, render
 from modules.worker.engine import EngineBase
+from modules.worker.hooks import Hooks
 from modules.worker.outbox import Outbox
 
-_QUICK = (Tokenize, Detokenize, ChatPrompt)
+_QUICK = (Tokenize, Detokenize, ChatPrompt, Configure)
 
 
 class Server:
@@ -48,6 +50,8 @@ class Server:
         self._spec = spec
         self._engine = engine
         self._outbox = outbox
+        self._hooks = Hooks(lambda *told: outbox.put(HookFailed(*told)))
+        engine.hooks = self._hooks
         self._info: ModelInfo | None = None
         self._work: queue.Queue[Command] = queue.Queue()
         self._cancelled: dict[str, threading.Event] = {}
@@ -128,6 +132,8 @@ class Server:
         engine = self._engine
         if isinstance(command, Unload):
             return engine.unload()
+        if isinstance(command, Configure):
+            return self._hooks.configure(command.hooks)
         info = self._loaded()
         if isinstance(command, Tokenize):
             return engine.tokenize(command.text, command.special)

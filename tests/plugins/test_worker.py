@@ -1,0 +1,79 @@
+"""An extension's worker.py in a real loader's process: its settings arrive, its faults come back, others are idle."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from modules.app import App
+from modules.config import Config
+from tests.conftest import ROOT
+from tests.plugins.conftest import PATIENCE, Talk
+
+BIAS = """
+def logits_modifier(tokens, logits, settings):
+    for token in settings.tokens:
+        logits[int(token)] = 1e6
+"""
+SETTINGS = "settings: {tokens: {default: [], type: list, label: Tokens}}"
+MODELS = {"llamacpp": "demo.Q8_0.gguf", "transformers": "demo"}
+
+
+@pytest.fixture(params=sorted(MODELS))
+def real(request: pytest.FixtureRequest, config: Config) -> Iterator[Talk]:
+    """An App with the demo model in a loader that takes hooks."""
+    app = App(config)
+    name = MODELS[request.param]
+    if not (ROOT / "models" / name).exists():
+        pytest.skip("the demo model is not there")
+    if not app.environments.status(app.registry.get(request.param)).installed:
+        pytest.skip(f"{request.param} is not installed: python3 webui.py install {request.param}")
+    assert config.models is not None
+    copy = shutil.copytree if (ROOT / "models" / name).is_dir() else shutil.copy
+    copy(ROOT / "models" / name, config.models / name)
+    app.models.load(name, request.param, {"context": 256})
+    yield Talk(app)
+    app.close()
+
+
+def test_settings_reach_the_worker_and_decide_its_tokens(real: Talk) -> None:
+    real.add("bias", "", SETTINGS, worker_py=BIAS)
+    token = real.app.supervisor.tokenize(" the")[-1]
+    word = real.app.supervisor.detokenize([token]).strip()
+    plain = real.ask("Hello", max_new_tokens=4)[-1].text
+    real.manager.configure("bias", {"tokens": [str(token)]})
+    assert real.ask("Hello", max_new_tokens=4)[-1].text.replace(" ", "") == word * 4 != plain
+    real.manager.disable("bias")
+    assert real.ask("Hello", max_new_tokens=4, do_sample=False)[-1].text.replace(" ", "") != word * 4
+
+
+def test_a_fault_in_the_worker_switches_it_off_here(real: Talk) -> None:
+    real.add("bad", "", worker_py="def logits_modifier(logits):\n    raise ValueError('out of tune')")
+    failed = threading.Event()
+    end = real.manager.subscribe(lambda: failed.set() if real.manager.fault("bad") else None)
+    assert real.ask("Hello", max_new_tokens=4)[-1].meta["generated_tokens"] == 4
+    assert failed.wait(PATIENCE)
+    end()
+    status = next(status for status in real.manager.statuses() if status.name == "bad")
+    assert status.state == "failed" and "ValueError: out of tune" in status.message and "Traceback" in status.detail
+
+
+def test_a_load_brings_the_hooks_of_those_that_are_on(real: Talk) -> None:
+    real.add("bias", "", SETTINGS, worker_py=BIAS)
+    token = real.app.supervisor.tokenize(" the")[-1]
+    real.manager.configure("bias", {"tokens": [str(token)]})
+    state = real.app.supervisor.state
+    real.app.models.load(state.model, state.loader, {"context": 256})
+    word = real.app.supervisor.detokenize([token]).strip()
+    assert real.ask("Hello", max_new_tokens=3)[-1].text.replace(" ", "") == word * 3
+
+
+def test_where_the_loader_cannot_the_status_says_who_is_idle_and_why(talk: Talk) -> None:
+    talk.add("bias", "", SETTINGS, worker_py=BIAS)
+    status = next(status for status in talk.manager.statuses() if status.name == "bias")
+    assert status.state == "on" and status.hooks == ("logits_modifier",)
+    assert "are idle" in status.notes[0] and "Transformers" in status.notes[0]
+    assert talk.ask("hello there")[-1].text == "hello there"

@@ -1,7 +1,7 @@
 """A file of exact pins, and the steps in which it is installed.
 
-Some engines ask for packages that they do not need, or for versions that they run without; some are compiled against the
-torch that is in the environment already. A comment begins a further step, with what uv is told for it:
+Some engines ask for packages that they do not need, or for versions that they run without; some are compiled against
+the torch that is in the environment already. A comment begins a further step, with what uv is told for it:
 
     # paddock: then --no-deps --no-build-isolation
 """

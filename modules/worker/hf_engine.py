@@ -29,6 +29,7 @@ from modules.worker.hf_errors import loading_explained, memory_explained
 from modules.worker.hf_files import chat_template, check_folder
 from modules.worker.hf_grammar import Grammars
 from modules.worker.hf_options import context_limits
+from modules.worker.hf_packed import count_parameters
 from modules.worker.hf_sampler_chain import SamplerChain, Vocabulary
 from modules.worker.hf_samplers import guidance
 from modules.worker.hf_samplers_memory import History
@@ -265,7 +266,7 @@ class HfEngine(EngineBase):
             device=str(self._device),
             dtype=str(self.model.dtype).removeprefix("torch."),
             architecture=str(architectures[0]),
-            parameters=int(self.model.num_parameters()),
+            parameters=count_parameters(self.model),
             template=template,
             template_source=source,
             bos=str(self.tokenizer.bos_token or ""),

@@ -76,8 +76,26 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def check_safetensors(file: Path) -> None:
-    """Raises ModelError unless the header can be read and the file is as long as it says (the safetensors format: eight
-    bytes of length, little-endian; a JSON header; the tensors)."""
+    """Raises ModelError unless the file is as long as its header says."""
+    size = file.stat().st_size
+    header = read_header(file)
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+    try:
+        end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+        expected = 8 + length + end
+    except (KeyError, TypeError, IndexError):
+        raise _damaged_header(file) from None
+    if size != expected:
+        raise ModelError(
+            f"{file.name} of {file.parent.name} has {size:,} bytes and should have {expected:,}: "
+            f"the download did not finish. {_AGAIN}"
+        )
+
+
+def read_header(file: Path) -> dict[str, Any]:
+    """A safetensors file's tensors, name -> {"dtype", "shape", "data_offsets"}. Raises ModelError where the header
+    cannot be read. (The format: eight bytes of length, little-endian; a JSON header; the tensors.)"""
     size = file.stat().st_size
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
@@ -85,14 +103,13 @@ def check_safetensors(file: Path) -> None:
             raise ModelError(f"{file.name} of {file.parent.name} is damaged or cut short ({size:,} bytes). {_AGAIN}")
         try:
             header = json.loads(stream.read(length))
-            end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-            raise ModelError(f"The header of {file.name} in {file.parent.name} is damaged. {_AGAIN}") from None
-    if size != 8 + length + end:
-        raise ModelError(
-            f"{file.name} of {file.parent.name} has {size:,} bytes and should have {8 + length + end:,}: "
-            f"the download did not finish. {_AGAIN}"
-        )
+            return {name: entry for name, entry in header.items() if name != "__metadata__"}
+        except (ValueError, AttributeError):
+            raise _damaged_header(file) from None
+
+
+def _damaged_header(file: Path) -> ModelError:
+    return ModelError(f"The header of {file.name} in {file.parent.name} is damaged. {_AGAIN}")
 
 
 def load_tokenizer(folder: Path) -> Any:

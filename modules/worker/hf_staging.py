@@ -1,0 +1,79 @@
+"""A model's folder as an engine wants to see it: links to the user's files beside a config.json of our own.
+
+Old engines cannot read what newer ones wrote, look for weights under one name only, and one writes into the folder.
+None of that touches the user's files: each load gets a folder of links, which goes when the load is over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from modules.worker.hf_files import read_json
+
+_QUANTIZATION_FILES = ("quantize_config.json", "quant_config.json")
+# What a tokenizer written by Transformers 5 names, and 4 has not; load_tokenizer reads the user's own folder.
+_LEFT_OUT = (*_QUANTIZATION_FILES, "config.json")
+
+
+@contextmanager
+def staged(
+    folder: Path,
+    config: Mapping[str, Any],
+    renamed: Mapping[str, str] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Iterator[Path]:
+    """A folder of links to the files of `folder`, with `config` as its config.json.
+
+    `renamed`: file name -> its name there; `extra`: further JSON files, name -> content. Names of quantization files
+    (quantize_config.json, quant_config.json) are taken from `extra` alone.
+    """
+    with tempfile.TemporaryDirectory(prefix="paddock-model-") as name:
+        stage = Path(name)
+        for file in sorted(folder.iterdir()):
+            if file.is_file() and file.name not in _LEFT_OUT:
+                _link(file.resolve(), stage / (renamed or {}).get(file.name, file.name))
+        for file_name, content in {"config.json": config, **(extra or {})}.items():
+            (stage / file_name).write_text(json.dumps(content), encoding="utf-8")
+        yield stage
+
+
+def _link(file: Path, at: Path) -> None:
+    try:
+        at.symlink_to(file)
+    except OSError:  # Windows grants symbolic links to developers only.
+        os.link(file, at)
+
+
+def quantization(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the folder says of its quantization: config.json's quantization_config, else the engine's own file, in the
+    names of the former (bits, group_size, quant_method, ...). {} where it says nothing."""
+    claim = config.get("quantization_config")
+    if isinstance(claim, dict):
+        return dict(claim)
+    for name in _QUANTIZATION_FILES:
+        if (folder / name).is_file():
+            claim = read_json(folder / name)
+            method = "awq" if "w_bit" in claim or name == "quant_config.json" else "gptq"
+            names = {"w_bit": "bits", "q_group_size": "group_size"}
+            return {"quant_method": method, **{names.get(key, key): value for key, value in claim.items()}}
+    return {}
+
+
+def for_transformers_4(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config.json in the names that Transformers 4 reads: rope_theta and rope_scaling, torch_dtype."""
+    found = dict(config)
+    rope = found.get("rope_parameters")
+    if isinstance(rope, dict):
+        found.setdefault("rope_theta", rope.get("rope_theta", 10000.0))
+        scaling = {key: value for key, value in rope.items() if key != "rope_theta"}
+        if scaling.get("rope_type", "default") != "default":
+            found.setdefault("rope_scaling", scaling)
+    if "dtype" in found:
+        found.setdefault("torch_dtype", found["dtype"])
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from modules.config import add_flags, add_serve_flags, config_from
 from modules.generation.presets import FIRST_PRESET
@@ -53,7 +54,27 @@ def parser() -> argparse.ArgumentParser:
     generate.add_argument("--system", default="", help="system message")
     generate.add_argument("--raw", action="store_true", help="complete the prompt as it is, without the chat template")
     generate.add_argument("--json", action="store_true", help="one JSON object a line; the last has usage and timings")
+    _extensions(commands, common)
     return top
+
+
+def _extensions(commands: Any, common: argparse.ArgumentParser) -> None:
+    top = commands.add_parser("extensions", parents=[common], help="list, check, enable, disable or install extensions")
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
+    listed = verbs.add_parser("list", parents=[common], help="every extension: on or off, and what is the matter")
+    listed.add_argument("--json", action="store_true", help="a list with one JSON object each")
+    check = verbs.add_parser("check", parents=[common], help="load folders in a throw-away process and judge them")
+    check.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folders with a script.py or extension.py")
+    check.add_argument("--json", action="store_true", help="a list with one JSON object each")
+    check.add_argument("--assume-packages", action="store_true", help="take packages that are missing as present")
+    enable = verbs.add_parser("enable", parents=[common], help="switch an extension on from the next start")
+    enable.add_argument("name", metavar="NAME")
+    enable.add_argument("--yes", action="store_true", help="agree that its code, as it is now, runs on this machine")
+    enable.add_argument("--packages", action="store_true", help="install the packages it needs, for it alone")
+    disable = verbs.add_parser("disable", parents=[common], help="switch an extension off from the next start")
+    disable.add_argument("name", metavar="NAME")
+    add = verbs.add_parser("install", parents=[common], help="copy an extension in; it runs once it is enabled")
+    add.add_argument("source", metavar="GIT_OR_FOLDER", help="https:// address, folder or zip file")
 
 
 def run(root: Path, argv: list[str]) -> int:

@@ -51,6 +51,7 @@ COMPOSERS = (
     "modules.ui",
     "modules.cli",
     "modules.commands",
+    "modules.extension_commands",
     "modules.serving",
 )
 STANDARD_ONLY = ("modules.protocol", "modules.bootstrap", "modules.runtime.pip_config")

@@ -1,0 +1,177 @@
+"""Brings an extension's folder in: from a folder, a zip file or a Git address. Nothing of it runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from modules.paths import PathError, inside
+from modules.plugins.folders import ENTRIES, fingerprint
+from modules.protocol.errors import PaddockError
+
+MOST_BYTES = 500 * 1024 * 1024
+MOST_FILES = 20_000
+# A file that unpacks to more than this many times its size is no extension's.
+_MOST_RATIO = 200
+_SECONDS = 900
+_ADDRESS = re.compile(r"(?:https|ssh|file)://[A-Za-z0-9._~@:/%+-]+")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}")
+
+
+class InstallError(PaddockError):
+    """An extension that was not brought in; nothing of it is left."""
+
+    code = "extension"
+
+
+def install(source: str, root: Path) -> Path:
+    """Copy the extension at `source` into `root`; returns its folder. Raises InstallError, PathError."""
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root, prefix=".incoming-") as place:
+        folder = Path(place) / "folder"
+        if "://" in source or source.startswith("git@"):
+            name = _clone(source, folder)
+        elif not Path(source).exists():
+            raise InstallError(
+                f"There is nothing at {source}. Give a folder, a zip file, or an address like https://…."
+            )
+        elif Path(source).is_dir():
+            name = _copy(Path(source), folder)
+        else:
+            name = _unpack(Path(source), folder)
+        return _settle(name, _root_of(folder), root)
+
+
+def _clone(source: str, folder: Path) -> str:
+    if not _ADDRESS.fullmatch(source) or "/../" in source:
+        raise InstallError(
+            f"{source!r} is not an address that can be cloned. Use one that begins with https:// or ssh:// and holds "
+            "letters, digits and ._~@:/%+- alone."
+        )
+    name = source.rstrip("/").rsplit("/", 1)[-1].removesuffix(".git")
+    settings = ["protocol.ext.allow=never", "core.symlinks=false", "core.hooksPath=/dev/null", "core.fsmonitor=false"]
+    options = [part for value in settings for part in ("-c", value)]
+    command = [
+        "git",
+        *options,
+        "clone",
+        "--quiet",
+        "--depth",
+        "1",
+        "--no-recurse-submodules",
+        "--",
+        source,
+        str(folder),
+    ]
+    try:
+        answer = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
+            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes"},
+        )
+    except FileNotFoundError:
+        raise InstallError("Git is not installed, so nothing can be cloned. Install it, or give a folder.") from None
+    except subprocess.TimeoutExpired:
+        raise InstallError(f"{source} did not arrive within {_SECONDS // 60} minutes. Try again later.") from None
+    if answer.returncode != 0:
+        raise InstallError(f"{source} could not be cloned. Check the address.", detail=answer.stderr[-4000:])
+    _measure(folder)
+    return name
+
+
+def _copy(source: Path, folder: Path) -> str:
+    _measure(source)
+    shutil.copytree(source, folder, symlinks=True, ignore=shutil.ignore_patterns(".git", "__pycache__"))
+    return source.resolve().name
+
+
+def _measure(folder: Path) -> None:
+    size = count = 0
+    for place, _, files in os.walk(folder):
+        for name in files:
+            count += 1
+            size += Path(place, name).lstat().st_size
+            if size > MOST_BYTES or count > MOST_FILES:
+                raise InstallError(f"{folder.name} is too large for an extension: {_limits()}.")
+
+
+def _unpack(source: Path, folder: Path) -> str:
+    """Unpack a zip file whose entries all stay inside `folder`, counting what really comes out."""
+    try:
+        with zipfile.ZipFile(source) as archive:
+            entries = archive.infolist()
+            _judge(entries, source)
+            left = MOST_BYTES
+            for entry in entries:
+                target = inside(folder, entry.filename.rstrip("/"))
+                if entry.is_dir():
+                    target.mkdir(parents=True, exist_ok=True)
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(entry) as packed, target.open("xb") as file:
+                    while block := packed.read(1 << 16):
+                        left -= len(block)
+                        if left < 0:
+                            raise InstallError(f"{source.name} is too large for an extension: {_limits()}.")
+                        file.write(block)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+        raise InstallError(f"{source.name} is not a zip file that can be unpacked.", detail=str(error)) from error
+    return source.stem
+
+
+def _judge(entries: list[zipfile.ZipInfo], source: Path) -> None:
+    """Refuse, before anything is unpacked, what is too large, packed too tightly, or holds links."""
+    size = sum(entry.file_size for entry in entries)
+    packed = sum(entry.compress_size for entry in entries)
+    if size > MOST_BYTES or len(entries) > MOST_FILES:
+        raise InstallError(f"{source.name} is too large for an extension: {_limits()}.")
+    if size > 1 << 20 and size > _MOST_RATIO * max(1, packed):
+        raise InstallError(f"{source.name} unpacks to {size // max(1, packed)} times its size: that is a zip bomb.")
+    if any(stat.S_ISLNK(entry.external_attr >> 16) for entry in entries):
+        raise InstallError(f"{source.name} holds links, which an extension may not bring.")
+
+
+def _root_of(folder: Path) -> Path:
+    """The folder that holds the entry file: a zip often has one folder around it."""
+    if not _has_entry(folder):
+        within = [path for path in folder.iterdir() if path.is_dir() and path.name != "__MACOSX"]
+        if len(within) == 1 and _has_entry(within[0]):
+            return within[0]
+    return folder
+
+
+def _has_entry(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ENTRIES)
+
+
+def _settle(name: str, folder: Path, root: Path) -> Path:
+    if not _has_entry(folder):
+        raise InstallError(f"{name} holds no {' or '.join(ENTRIES)}, so it is no extension.")
+    if folder.parent.name != root.name and folder.name != "folder":
+        name = PurePosixPath(folder.name).name
+    if not _NAME.fullmatch(name):
+        raise PathError(f"{name!r} cannot be an extension's name. Rename the folder: letters, digits, spaces and ._-.")
+    try:
+        fingerprint(folder)
+    except ValueError as error:
+        raise InstallError(f"{name} was not installed. {error}") from error
+    target = inside(root, name)
+    if any(path.name.casefold() == name.casefold() for path in root.iterdir()):
+        raise InstallError(f"There is an extension named {name} already. Remove or rename {target} first.")
+    folder.rename(target)
+    return target
+
+
+def _limits() -> str:
+    return f"at most {MOST_FILES} files and {MOST_BYTES >> 20} MB"

@@ -129,7 +129,8 @@ async def _respond(app: App, request: Request, *, chat: bool) -> Response:
 def _begin(app: App, body: dict[str, Any], chat: bool) -> tuple[_Answer, Generation]:
     info = app.supervisor.loaded()
     state = app.supervisor.state
-    asked = read(body, app.presets, app.registry.get(state.loader))
+    spec = app.registry.get(state.loader)
+    asked = read(body, app.presets, replace(spec, samplers=spec.samplers.difference(info.ignored)))
     if chat:
         rendered = app.supervisor.chat_prompt(messages_of(body))
         prompt, length = rendered.prompt, rendered.tokens

@@ -8,6 +8,7 @@ from typing import Any
 
 from modules.library import safetensors
 from modules.library.detect_gguf import detect_gguf
+from modules.library.detect_remote import detect_remote
 from modules.library.findings import Findings
 from modules.library.folder import Folder, listed, look, shards_of
 from modules.library.json_files import read_object, table, text, whole
@@ -15,6 +16,7 @@ from modules.library.model_config import asks_for_code, read_config
 from modules.library.quantization import METHODS, Quantization, claimed, parameters, shown
 from modules.protocol.errors import ModelError
 from modules.protocol.model import ModelFacts
+from modules.protocol.remote_file import SUFFIXES
 
 _AGAIN = "Copy it from where the model came from."
 
@@ -32,6 +34,8 @@ def detect(path: Path, name: str) -> ModelFacts:
         found = Findings(name, str(path))
         if path.suffix.lower() == ".gguf":
             detect_gguf(path, found)
+        elif path.name.lower().endswith(SUFFIXES):
+            detect_remote(path, found)
         else:
             found.problems.append(
                 f"{path.name} is neither a GGUF file nor a model's folder. Put the model's whole folder into models/."

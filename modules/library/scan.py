@@ -15,6 +15,7 @@ from modules.library.sizes import CutShort
 from modules.paths import PathError, inside
 from modules.protocol.errors import ModelError
 from modules.protocol.model import ModelFacts
+from modules.protocol.remote_file import SUFFIXES
 
 _DEEPEST = 4
 # A file that changed within this time and is cut short is taken for one that is still being copied.
@@ -32,7 +33,8 @@ class ModelLibrary:
         self._known: dict[str, tuple[Signature, ModelFacts]] = {}
 
     def names(self) -> list[str]:
-        """The models that are there now, sorted: folders with a model, GGUF files (a split one by its first shard).
+        """The models that are there now, sorted: folders with a model, GGUF files (a split one by its first shard), and
+        files that name a model on another server (*.remote.yaml).
 
         A name is the path below the models folder with forward slashes. Bytes that are not UTF-8 show as "�".
         """
@@ -90,21 +92,23 @@ class ModelLibrary:
         except OSError:
             return False
         models = {prefix + readable(name): path / name for name in folder.ggufs if not _growing(folder, [name])}
+        remotes = {prefix + readable(name): path / name for name in folder.ending(*SUFFIXES)}
         if depth and folder.is_model:
             if not _growing(folder, folder.safetensors):
                 found[prefix.rstrip("/")] = path
             found.update(models)
             return True
-        if depth and len(models) == 1 and len(folder.ggufs) == 1 and not below:
+        found.update(remotes)
+        if depth and len(models) == 1 and len(folder.ggufs) == 1 and not below and not remotes:
             found[prefix.rstrip("/")] = path
             return True
         found.update(models)
         deeper = False
         if depth < _DEEPEST:
             deeper = any([self._walk(path / name, f"{prefix}{readable(name)}/", depth + 1, found) for name in below])
-        if depth == 1 and folder.files and not folder.ggufs and not deeper:
+        if depth == 1 and folder.files and not folder.ggufs and not remotes and not deeper:
             found[prefix.rstrip("/")] = path  # no model, but its owner meant it as one: the facts say what it lacks
-        return bool(models) or deeper
+        return bool(models or remotes) or deeper
 
 
 def _is_open_folder(entry: os.DirEntry[str], depth: int) -> bool:

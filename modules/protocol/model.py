@@ -19,7 +19,8 @@ class ModelFacts:
     """A model in `models/`. Zero and "" mean unknown.
 
     `name`: path below `models/` with forward slashes; `path`: the folder or the file; `format`: "gguf", "safetensors",
-    "pickle", "gptq", "awq", "exl2", "hqq", "bitsandbytes" or "unknown"; `dtype`: of the weights: "F16", "Q8_0", ...
+    "pickle", "gptq", "awq", "exl2", "hqq", "bitsandbytes", "remote" (on another server) or "unknown"; `dtype`: of the
+    weights: "F16", "Q8_0", ...
     `problems`: sentences saying why it cannot be loaded as it is; `warnings`: what the owner should know.
     """
 

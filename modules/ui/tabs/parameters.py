@@ -43,7 +43,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         with gr.Accordion(group, open=False, elem_classes=["fold"]):
             for setting in sorted(rest, key=lambda one: one.info.advanced):
                 fields[setting.name] = field(setting, setting.default, prefix="param-")
-    everything = [preset, name, notice, *fields.values()]
+    everything = [preset, name, *fields.values(), notice]
 
     def show() -> list[Any]:
         params, (honoured, title) = sampling(app), _honoured(app)
@@ -51,7 +51,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         current = preset_name(app)
         choices = [NEUTRAL, *app.presets.names()]
         dropdown = gr.update(choices=choices, value=current if current in choices else NEUTRAL)
-        return [dropdown, current if current != NEUTRAL else "", _notice(app), *updates]
+        return [dropdown, current if current != NEUTRAL else "", *updates, _notice(app)]
 
     def choose(chosen: str) -> list[Any]:
         choose_preset(app, chosen)
@@ -91,7 +91,8 @@ def _honoured(app: App) -> tuple[frozenset[str] | None, str]:
     """The parameters that the loaded model's loader honours and its title; None while nothing is loaded."""
     state = app.supervisor.state
     spec = app.registry.specs.get(state.loader) if state.phase == "ready" else None
-    return (spec.samplers | UNIVERSAL, spec.title) if spec else (None, "")
+    ignored = state.info.ignored if state.info else []
+    return ((spec.samplers | UNIVERSAL).difference(ignored), spec.title) if spec else (None, "")
 
 
 def _update(setting: Setting, value: Any, honoured: frozenset[str] | None, title: str) -> Any:

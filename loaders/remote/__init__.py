@@ -1,0 +1,1 @@
+"""A model that another server runs, behind an OpenAI-compatible address."""

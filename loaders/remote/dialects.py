@@ -1,0 +1,234 @@
+"""What each kind of server calls things: its tokenizer, its sampling parameters, what it says of its model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from loaders.remote.estimate import join, split
+from loaders.remote.http import Remote
+from modules.protocol.llama_cpp import SAMPLERS as LLAMA_CPP
+from modules.protocol.sampling import UNIVERSAL, SamplingParams
+from modules.protocol.schema import changed
+from modules.worker.llama_sampling import biases, breakers, chain, penalty_range, temperature
+
+_COMMON = frozenset({"temperature", "do_sample", "top_p", "frequency_penalty", "presence_penalty"})
+# The most that OpenAI's API adds to a logit, either way: in effect a ban or a must.
+_FARTHEST_BIAS = 100.0
+# Servers take no 0, which means the likeliest token alone.
+_LEAST_TOP_P = 1e-6
+
+
+@dataclass(frozen=True)
+class About:
+    """What a server says of its model; 0 and "" where it does not."""
+
+    context: int = 0
+    trained_context: int = 0
+    parameters: int = 0
+    dtype: str = ""
+    template: str = ""
+    template_source: str = ""
+    bos: str = ""
+    eos: str = ""
+    slots: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+class OpenAi:
+    """Any OpenAI-compatible server: no tokenizer, few samplers, chats rendered there."""
+
+    title = "an OpenAI-compatible server"
+    samplers: frozenset[str] = _COMMON | {"logit_bias", "custom_token_bans"}
+    # Whether it can go on with an unfinished reply when it renders the chat itself.
+    continues = False
+    # Whether a reply's chance can be repeated: a seed is drawn here and sent.
+    seeds = False
+    counts = False
+
+    def __init__(self, remote: Remote, model: str) -> None:
+        self.remote, self.model = remote, model
+
+    def about(self, entry: dict[str, Any]) -> About:
+        """What is known of the model; `entry`: what the server lists under its name."""
+        length = entry.get("max_model_len") or entry.get("context_length") or entry.get("context_window")
+        return About(context=length if isinstance(length, int) else 0)
+
+    def tokenize(self, text: str, special: bool) -> list[int]:
+        """Token ids of `text`, an estimate where the server has no tokenizer to ask."""
+        return split(text)
+
+    def detokenize(self, tokens: list[int]) -> str:
+        """The text of what `tokenize` gave."""
+        return join(tokens)
+
+    def prompt(self, tokens: list[int]) -> Any:
+        """A prompt of these tokens, in the words of /completions."""
+        return self.detokenize(tokens)
+
+    def sampling(self, params: SamplingParams, seed: int, context: int) -> dict[str, Any]:
+        """The sampling parameters of a request. Raises PromptError."""
+        body: dict[str, Any] = {
+            "temperature": temperature(params).middle,
+            "top_p": max(params.top_p, _LEAST_TOP_P),
+            "frequency_penalty": params.frequency_penalty,
+            "presence_penalty": params.presence_penalty,
+        }
+        if found := biases(params):
+            body["logit_bias"] = {
+                str(token): max(-_FARTHEST_BIAS, min(_FARTHEST_BIAS, bias)) for token, bias in found.items()
+            }
+        if seed >= 0:
+            body["seed"] = seed
+        return body
+
+    def chat(self, open_end: bool) -> dict[str, Any]:
+        """What a chat request needs besides its messages. `open_end`: its last message is to be gone on with."""
+        return {}
+
+
+class Tgi(OpenAi):
+    """Text Generation Inference."""
+
+    title = "Text Generation Inference"
+    samplers = _COMMON
+    seeds = True
+
+    def about(self, entry: dict[str, Any]) -> About:
+        info = self.remote.get(f"{self.remote.file.root}/info")
+        return About(context=int(info.get("max_total_tokens") or 0), dtype=str(info.get("model_dtype") or ""))
+
+
+class Vllm(OpenAi):
+    """vLLM's server."""
+
+    title = "vLLM"
+    samplers = OpenAi.samplers | {"top_k", "min_p", "repetition_penalty", "ban_eos_token"}
+    continues = True
+    seeds = True
+    counts = True
+
+    def tokenize(self, text: str, special: bool) -> list[int]:
+        body = {"model": self.model, "prompt": text, "add_special_tokens": special}
+        return list(self.remote.post(f"{self.remote.file.root}/tokenize", body)["tokens"])
+
+    def detokenize(self, tokens: list[int]) -> str:
+        body = {"model": self.model, "tokens": tokens}
+        return str(self.remote.post(f"{self.remote.file.root}/detokenize", body)["prompt"])
+
+    def prompt(self, tokens: list[int]) -> Any:
+        return tokens
+
+    def sampling(self, params: SamplingParams, seed: int, context: int) -> dict[str, Any]:
+        return {
+            **super().sampling(params, seed, context),
+            "top_k": params.top_k,
+            "min_p": params.min_p,
+            "repetition_penalty": params.repetition_penalty,
+            "ignore_eos": params.ban_eos_token,
+            "skip_special_tokens": params.skip_special_tokens,
+        }
+
+    def chat(self, open_end: bool) -> dict[str, Any]:
+        return {"continue_final_message": True, "add_generation_prompt": False} if open_end else {}
+
+
+class LlamaServer(OpenAi):
+    """llama.cpp's server, whose /props tell the model's chat template: chats are rendered here."""
+
+    title = "llama.cpp's server"
+    samplers = LLAMA_CPP
+    continues = True
+    seeds = True
+    counts = True
+
+    def about(self, entry: dict[str, Any]) -> About:
+        props = self.remote.get(f"{self.remote.file.root}/props")
+        meta = entry.get("meta") or {}
+        template = str(props.get("chat_template") or "")
+        return About(
+            context=int((props.get("default_generation_settings") or {}).get("n_ctx") or meta.get("n_ctx") or 0),
+            trained_context=int(meta.get("n_ctx_train") or 0),
+            parameters=int(meta.get("n_params") or 0),
+            dtype=str(meta.get("ftype") or ""),
+            template=template,
+            template_source="the server (/props)" if template else "",
+            bos=str(props.get("bos_token") or ""),
+            eos=str(props.get("eos_token") or ""),
+            slots=int(props.get("total_slots") or 0),
+        )
+
+    def tokenize(self, text: str, special: bool) -> list[int]:
+        body = {"content": text, "add_special": special, "parse_special": special}
+        return list(self.remote.post(f"{self.remote.file.root}/tokenize", body)["tokens"])
+
+    def detokenize(self, tokens: list[int]) -> str:
+        return str(self.remote.post(f"{self.remote.file.root}/detokenize", {"tokens": tokens})["content"])
+
+    def prompt(self, tokens: list[int]) -> Any:
+        return tokens
+
+    def sampling(self, params: SamplingParams, seed: int, context: int) -> dict[str, Any]:
+        heat = temperature(params)
+        body: dict[str, Any] = {
+            "cache_prompt": True,
+            "seed": seed,
+            "samplers": chain(params),
+            "temperature": heat.middle,
+            "dynatemp_range": heat.reach,
+            "repeat_penalty": params.repetition_penalty,
+            "repeat_last_n": penalty_range(params, context),
+            "dry_penalty_last_n": penalty_range(params, context),
+            "dry_sequence_breakers": breakers(params),
+            "mirostat": params.mirostat_mode if heat.middle > 0 else 0,
+            "ignore_eos": params.ban_eos_token,
+            "logit_bias": [[token, False if bias == -math.inf else bias] for token, bias in biases(params).items()],
+        }
+        body.update({name: getattr(params, name) for name in _SAME_IN_LLAMA_CPP})
+        if params.grammar_string:
+            body["grammar"] = params.grammar_string
+        return body
+
+
+_SAME_IN_LLAMA_CPP = (
+    "dynatemp_exponent",
+    "top_k",
+    "top_p",
+    "min_p",
+    "typical_p",
+    "top_n_sigma",
+    "xtc_probability",
+    "xtc_threshold",
+    "adaptive_target",
+    "adaptive_decay",
+    "frequency_penalty",
+    "presence_penalty",
+    "dry_multiplier",
+    "dry_base",
+    "dry_allowed_length",
+    "mirostat_tau",
+    "mirostat_eta",
+)
+
+
+class Paddock(OpenAi):
+    """Another Paddock: every parameter by its own name."""
+
+    title = "another Paddock"
+    samplers = frozenset(asdict(SamplingParams())) - UNIVERSAL
+    seeds = True
+
+    def sampling(self, params: SamplingParams, seed: int, context: int) -> dict[str, Any]:
+        biases(params)  # What cannot be read is refused here, in our own words.
+        ours = {name: value for name, value in changed(params).items() if name not in ("stop", "max_new_tokens")}
+        return {**ours, "seed": seed}
+
+
+DIALECTS: dict[str, type[OpenAi]] = {
+    "openai": OpenAi,
+    "vllm": Vllm,
+    "llama.cpp": LlamaServer,
+    "tgi": Tgi,
+    "paddock": Paddock,
+}

@@ -1,0 +1,143 @@
+"""What a server far away can do wrong, as sentences with a next step."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import ssl
+from typing import Any
+
+from modules.protocol.errors import EnvironmentBroken, ModelError, PaddockError, PromptError
+from modules.protocol.remote_file import RemoteFile
+
+# Worth another try: too many requests, and what a proxy says of a server that is starting or full.
+_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+class Failure(Exception):
+    """A request that failed. `again`: whether another try may help; `wait`: seconds that the server asks for."""
+
+    def __init__(self, error: PaddockError, *, again: bool = False, wait: float = 0.0, status: int = 0) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.again = again
+        self.wait = wait
+        self.status = status
+
+
+def unreachable(file: RemoteFile, error: Exception) -> Failure:
+    """No connection came about."""
+    if isinstance(error, socket.gaierror):
+        said = "there is no machine of that name. Check the address and the network"
+    elif isinstance(error, ssl.SSLCertVerificationError):
+        said = (
+            f"its certificate is not trusted ({error.verify_message}). Use the name that the certificate is for, or "
+            "name the authority's file in the environment variable SSL_CERT_FILE"
+        )
+    elif isinstance(error, ssl.SSLError):
+        said = "it does not speak TLS there. Write http:// instead of https://, or check the port"
+    elif isinstance(error, ConnectionRefusedError):
+        said = "nothing listens there. Start the server, or check the address and the port"
+    elif isinstance(error, TimeoutError):
+        said = f"no answer within {file.connect_timeout:g} seconds. Check the address, the network and its firewall"
+    else:
+        said = f"{type(error).__name__}: {error}. Check the address and the network"
+    broken = PaddockError(f"{file.address} cannot be reached: {said}.", detail=repr(error))
+    return Failure(broken, again=not isinstance(error, (ssl.SSLError, socket.gaierror)))
+
+
+def silent(file: RemoteFile) -> Failure:
+    """The server took the request and then said nothing."""
+    return Failure(
+        PaddockError(
+            f"{file.address} has said nothing for {file.answer_timeout:g} seconds. What arrived is kept. See whether "
+            "the server is busy or hangs, or raise Answer timeout."
+        )
+    )
+
+
+def broken_off(file: RemoteFile, error: Exception | None = None, *, began: bool = False) -> Failure:
+    """The connection ended before the answer did."""
+    when = "in the middle of its answer. What arrived is kept" if began else "before it answered"
+    return Failure(
+        PaddockError(
+            f"{file.address} closed the connection {when}. See whether the server still runs, then try again.",
+            detail=repr(error) if error else "",
+        ),
+        again=not began,
+    )
+
+
+def no_api(file: RemoteFile, status: int, kind: str, body: str) -> Failure:
+    """Something answered that is not JSON."""
+    title = re.search(r"<title[^>]*>\s*(.*?)\s*</title>", body[:20_000], re.IGNORECASE | re.DOTALL)
+    named = f" titled “{' '.join(title[1].split())[:80]}”" if title else ""
+    what = f"a web page{named}" if "html" in kind or body.lstrip()[:1] == "<" else f"no JSON ({kind or 'no type'})"
+    return Failure(
+        ModelError(
+            f"{file.api} answered with {what} instead of an OpenAI-compatible API (status {status}). Check the "
+            "address, its port, and whether a login page or a proxy stands before the server.",
+            detail=body[:2000],
+        ),
+        again=status in _AGAIN,
+    )
+
+
+def refused(file: RemoteFile, status: int, answer: Any, wait: str = "") -> Failure:
+    """The server answered with an error of its own."""
+    said = message_in(answer)
+    short = f" It says: {said.rstrip('.')[:400]}." if said else ""
+    error: PaddockError
+    if status in (401, 403):
+        error = EnvironmentBroken(f"{file.address} {_about_key(file, status)}{short}", detail=said)
+    elif status in (301, 302, 303, 307, 308):
+        error = ModelError(f"{file.address} sends elsewhere (status {status}). Write the new address into the file.")
+    elif status == 404:
+        error = ModelError(
+            f"{file.api} does not have what was asked for (status 404).{short} Check address and model.", detail=said
+        )
+    elif re.search(r"context length|maximum context|too long|exceed.{0,20}context|max_total_tokens|max_tokens", said):
+        error = PromptError(
+            f"The server finds the prompt too long for its context.{short} Shorten the chat, lower Longest reply, or "
+            "write the server's true context into the file: context: 4096",
+            detail=said,
+        )
+    elif status in (400, 413, 422):
+        error = PromptError(
+            f"{file.address} does not take this request (status {status}).{short} Change what it names.", detail=said
+        )
+    elif status == 429:
+        error = PaddockError(f"{file.address} takes no more requests for now.{short} Wait a moment, then try again.")
+    else:
+        error = PaddockError(f"{file.address} failed (status {status}).{short} Look at the server's log, or try again.")
+    try:
+        seconds = min(30.0, max(0.0, float(wait)))
+    except ValueError:
+        seconds = 0.0
+    return Failure(error, again=status in _AGAIN, wait=seconds, status=status)
+
+
+def message_in(answer: Any) -> str:
+    """The words of an error, wherever the server put them."""
+    found = answer
+    for key in ("error", "detail", "message", "msg"):
+        if isinstance(found, list) and found:
+            found = found[0]
+        if isinstance(found, dict) and key in found:
+            found = found[key]
+    if isinstance(found, str):
+        return " ".join(found.split())
+    return json.dumps(found, ensure_ascii=False)[:400] if found else ""
+
+
+def _about_key(file: RemoteFile, status: int) -> str:
+    if not file.key_env:
+        return (
+            f"wants a key (status {status}). Put it into an environment variable, write the variable's name into the "
+            "file (key_env: MY_SERVER_KEY), and start Paddock again."
+        )
+    return (
+        f"does not take the key in the environment variable {file.key_env} (status {status}). Set the right one and "
+        "start Paddock again."
+    )

@@ -1,0 +1,255 @@
+"""The engine of the remote loader: every verb is a request to another server."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+import sys
+import threading
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+from loaders.remote import marked
+from loaders.remote.answer import Answer
+from loaders.remote.dialects import OpenAi
+from loaders.remote.estimate import NOTE, join, split
+from loaders.remote.failures import Failure
+from loaders.remote.http import Remote
+from loaders.remote.meeting import meet
+from loaders.remote.spec import SPEC, Settings
+from modules.protocol.commands import Generate
+from modules.protocol.errors import EnvironmentBroken, ModelError, PaddockError, PromptError, Unsupported
+from modules.protocol.events import ModelInfo
+from modules.protocol.remote_file import RemoteFile, parse_remote
+from modules.protocol.sampling import SamplingParams
+from modules.worker.engine import EngineBase, Outcome, Piece, Report
+from modules.worker.fitting import fit_prompt
+from modules.worker.stopping import StopFilter
+
+# Where neither file nor server says: enough for a chat, and most servers have it.
+_ASSUMED_CONTEXT = 8192
+_FIRST_WAIT_SECONDS = 1.0
+
+
+class Engine(EngineBase):
+    """One model on one server."""
+
+    def __init__(self) -> None:
+        self._file = RemoteFile()
+        self._server: Any = None
+        self._context = 0
+
+    def load(self, path: Path, settings: Settings, report: Report) -> ModelInfo:
+        self._file = _with(read_file(path), settings)
+        key = _key(self._file)
+        report(f"Asking {self._file.address}", None)
+        try:
+            dialect, about, entry = meet(Remote(self._file, key))
+        except Failure as failure:
+            raise failure.error from None
+        self._server = dialect
+        context = settings.context or self._file.context or about.context
+        self._context = context or _ASSUMED_CONTEXT
+        template, source = self._template(settings.chats, about)
+        notes = [*about.notes]
+        if not context:
+            notes.append(
+                f"The server does not say how long its context is: {_ASSUMED_CONTEXT} tokens are assumed. If that is "
+                "wrong, set Context length."
+            )
+        if not dialect.counts:
+            notes.append(NOTE)
+        ignored = sorted(SPEC.samplers - dialect.samplers)
+        if ignored:
+            notes.append(f"{_upper(dialect.title)} does not take: {', '.join(ignored)}.")
+        report("Ready", 1.0)
+        return ModelInfo(
+            context=self._context,
+            trained_context=about.trained_context,
+            slots=settings.slots,
+            device=f"{dialect.title} at {self._file.address}",
+            dtype=about.dtype,
+            parameters=about.parameters,
+            template=template,
+            template_source=source,
+            bos=about.bos,
+            eos=about.eos,
+            notes=notes,
+            ignored=ignored,
+        )
+
+    def _template(self, chats: str, about: Any) -> tuple[str, str]:
+        known, source = about.template, about.template_source
+        if self._file.template:
+            known, source = self._file.template, "the remote.yaml file"
+        if chats == "there" or (chats == "auto" and not known):
+            return marked.TEMPLATE, marked.SOURCE
+        return known, source
+
+    def tokenize(self, text: str, special: bool) -> list[int]:
+        if chat := marked.read_chat(text):
+            text = chat.text
+        return self._ask(lambda: list(self._server.tokenize(text, special)))  # type: ignore[no-any-return]
+
+    def detokenize(self, tokens: list[int]) -> str:
+        return str(self._ask(lambda: self._server.detokenize(tokens)))
+
+    def embed(self, texts: list[str]) -> list[list[float]]:
+        remote = self._server.remote
+        body = {"model": self._server.model, "input": texts}
+        try:
+            answer = remote.post(f"{self._file.api}/embeddings", body)
+            return [list(entry["embedding"]) for entry in sorted(answer["data"], key=lambda entry: entry["index"])]
+        except Failure as failure:
+            if failure.status not in (404, 405, 501):
+                raise failure.error from None
+            raise Unsupported("This server makes no embeddings. Load a model of your own for that.") from None
+        except (KeyError, TypeError):
+            raise PaddockError(f"{self._file.address} answered with no embeddings. Load a model of your own.") from None
+
+    def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
+        params = request.params
+        seed = random.randrange(2**31) if params.seed < 0 and self._server.seeds else params.seed
+        path, body, prompt_tokens, cut = self._request(request.prompt, params)
+        body.update(self._server.sampling(params, seed, self._context))
+        begin = time.monotonic()
+        first = 0.0
+        answer, stop = Answer(self._file), StopFilter(params.stop)
+        unsaid = 0
+        for text in self._texts(answer, path, body, cancelled):
+            first = first or time.monotonic()
+            unsaid += 1
+            if shown := stop.feed(text):
+                yield Piece(shown, unsaid)
+                unsaid = 0
+            if stop.stopped:
+                break
+        if not stop.stopped and not cancelled.is_set() and (rest := stop.flush()):
+            yield Piece(rest, unsaid)
+        for warning in answer.warnings:
+            print(f"{self._file.address}: {warning}", file=sys.stderr)
+        if answer.failure is not None and not cancelled.is_set() and not stop.stopped:
+            raise answer.failure.error
+        now = time.monotonic()
+        reason = "cancelled" if cancelled.is_set() else answer.reason(params.max_new_tokens)
+        return Outcome(
+            "stop_text" if stop.stopped else reason,
+            answer.prompt_tokens or prompt_tokens,
+            answer.cached_tokens,
+            cut,
+            answer.tokens,
+            (first or now) - begin,
+            now - (first or now),
+            seed,
+        )
+
+    def _texts(self, answer: Answer, path: str, body: dict[str, Any], cancelled: threading.Event) -> Iterator[str]:
+        """The answer's texts. What ends it before its time is in `answer.failure`, after the texts that came."""
+        tries = 0
+        while True:
+            stream = self._server.remote.stream(f"{self._file.api}/{path}", body, cancelled)
+            answer.failure = None
+            try:
+                for event in stream:
+                    if text := answer.read(event):
+                        yield text
+                if not cancelled.is_set():
+                    answer.check_whole()
+                return
+            except Failure as failure:
+                answer.failure = failure
+            finally:
+                stream.close()
+            tries += 1
+            if answer.tokens or not answer.failure.again or tries > self._file.retries:
+                return
+            cancelled.wait(answer.failure.wait or _FIRST_WAIT_SECONDS * 2 ** (tries - 1))
+            if cancelled.is_set():
+                return
+
+    def _request(self, prompt: str, params: SamplingParams) -> tuple[str, dict[str, Any], int, int]:
+        """(path below the API, body, the prompt's tokens, how many of them were cut)."""
+        server: OpenAi = self._server
+        body: dict[str, Any] = {
+            "model": server.model,
+            "max_tokens": params.max_new_tokens,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if chat := marked.read_chat(prompt):
+            if chat.open and not server.continues:
+                raise Unsupported(
+                    f"{_upper(server.title)} cannot go on with a reply. Regenerate it instead; or load the model with "
+                    "Chats are rendered: here."
+                )
+            chat, tokens, cut = _fit_chat(chat, self._context, params)
+            body.update(messages=chat.messages, **server.chat(chat.open))
+            return "chat/completions", body, tokens, cut
+        tokens = self._ask(lambda: server.tokenize(prompt, params.add_bos_token))
+        if not tokens:
+            raise PromptError("The prompt is empty. Write something.")
+        kept, cut = fit_prompt(tokens, self._context, params.max_new_tokens, params.truncate)
+        body["prompt"] = self._ask(lambda: server.prompt(kept))
+        return "completions", body, len(kept), cut
+
+    def _ask(self, request: Any) -> Any:
+        try:
+            return request()
+        except Failure as failure:
+            raise failure.error from None
+        except (KeyError, TypeError, ValueError) as error:
+            raise PaddockError(
+                f"{self._file.address} answered in a way that {self._server.title} does not. Name the kind of server "
+                "in the file: server: openai",
+                detail=repr(error),
+            ) from None
+
+
+def read_file(path: Path) -> RemoteFile:
+    """The remote.yaml file at `path`. Raises ModelError."""
+    import yaml
+
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path.name} cannot be read ({error.strerror}). Press refresh on the Model tab.") from None
+    return parse_remote(raw, path.name, yaml.safe_load)
+
+
+def _with(file: RemoteFile, settings: Settings) -> RemoteFile:
+    given = {name: getattr(settings, name) for name in ("connect_timeout", "answer_timeout", "retries")}
+    return dataclasses.replace(file, **{name: value for name, value in given.items() if value is not None})
+
+
+def _key(file: RemoteFile) -> str:
+    if not file.key_env:
+        return ""
+    key = os.environ.get(file.key_env, "").strip()
+    if not key:
+        raise EnvironmentBroken(
+            f"The key for {file.address} should be in the environment variable {file.key_env}, which is not set. Set "
+            "it and start Paddock again."
+        )
+    if not key.isascii() or not key.isprintable():
+        raise EnvironmentBroken(f"The key in the environment variable {file.key_env} is no text line. Set it again.")
+    return key
+
+
+def _fit_chat(chat: marked.Chat, context: int, params: SamplingParams) -> tuple[marked.Chat, int, int]:
+    """(the chat that is sent, its tokens, how many were cut), by estimate. The host has cut whole turns already; what
+    is still too long is one message, of which the beginning goes."""
+    tokens = split(chat.text)
+    kept, cut = fit_prompt(tokens, context, params.max_new_tokens, params.truncate)
+    if not cut:
+        return chat, len(kept), 0
+    longest = max(range(len(chat.messages)), key=lambda place: len(chat.messages[place]["content"]))
+    messages = [dict(message) for message in chat.messages]
+    messages[longest]["content"] = join(split(messages[longest]["content"])[cut:])
+    return marked.Chat(messages, chat.open), len(kept), cut
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]

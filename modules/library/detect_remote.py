@@ -1,0 +1,35 @@
+"""The facts of `NAME.remote.yaml`: a model that another server runs. Nobody is asked here; the load does that."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import yaml
+
+from modules.library.findings import Findings
+from modules.protocol.errors import ModelError
+from modules.protocol.remote_file import LARGEST_BYTES, parse_remote
+
+
+def detect_remote(path: Path, found: Findings) -> None:
+    """Note what the file at `path` says. Raises OSError."""
+    with path.open("rb") as file:
+        raw = file.read(LARGEST_BYTES + 1)
+    found.add("format", "remote", f"file name: {path.name}")
+    try:
+        remote = parse_remote(raw, path.name, yaml.safe_load)
+    except ModelError as error:
+        found.problems.append(error.message)
+        return
+    found.add("address", remote.address, path.name)
+    found.add("model", remote.model, path.name)
+    found.add("context", remote.context, path.name)
+    if remote.template:
+        found.add("template", path.name, f"{path.name}: template")
+    found.warnings.append(f"What you write is sent to {remote.address}.")
+    if not remote.private:
+        found.warnings.append("The address is not encrypted (http): whoever is between can read what is sent.")
+    if remote.key_env:
+        there = "is sent there too" if os.environ.get(remote.key_env) else "belongs there, but is not set"
+        found.warnings.append(f"The key in the environment variable {remote.key_env} {there}.")

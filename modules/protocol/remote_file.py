@@ -1,0 +1,99 @@
+"""`models/NAME.remote.yaml`: a model that another server runs. What may stand in such a file, and what must not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from modules.protocol.errors import ModelError, SettingError
+from modules.protocol.schema import build, setting
+
+SUFFIXES = (".remote.yaml", ".remote.yml")
+LARGEST_BYTES = 1 << 20
+SERVERS = ("auto", "openai", "vllm", "llama.cpp", "tgi", "paddock")
+
+_KEYS = frozenset({"key", "api_key", "apikey", "token", "secret", "password", "authorization"})
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+# Ends of an address that people copy along.
+_TAILS = ("/chat/completions", "/completions", "/models")
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One such file. Seconds in timeouts; 0 and "" mean: ask the server."""
+
+    address: str = setting("", label="Address", help="Such as http://192.168.0.5:8000 or https://host/v1.")
+    model: str = setting("", label="Model", help="Its name on the server. Empty where the server has only one.")
+    key_env: str = setting("", label="Key variable", help="Name of the environment variable that holds the key.")
+    server: str = setting("auto", label="Server", choices=SERVERS, help="What kind of server it is.")
+    context: int = setting(0, label="Context length", minimum=0, maximum=100_000_000, unit="tokens")
+    template: str = setting("", label="Chat template", help="Jinja. With it, chats are rendered here.")
+    connect_timeout: float = setting(10.0, label="Connect timeout", minimum=0.1, maximum=600, unit="s")
+    answer_timeout: float = setting(300.0, label="Answer timeout", minimum=0.1, maximum=86_400, unit="s")
+    retries: int = setting(2, label="Retries", minimum=0, maximum=20)
+
+    @property
+    def api(self) -> str:
+        """The address of its API, such as http://host:8000/v1, without a slash at the end."""
+        address = self.address.strip().rstrip("/")
+        for tail in _TAILS:
+            address = address.removesuffix(tail)
+        return address if urlsplit(address).path.strip("/") else f"{address}/v1"
+
+    @property
+    def root(self) -> str:
+        """The address of what a server offers beside its API."""
+        return self.api.removesuffix("/v1")
+
+    @property
+    def private(self) -> bool:
+        """Whether what is sent stays unread on its way: encrypted, or on this machine."""
+        parts = urlsplit(self.address)
+        return parts.scheme == "https" or (parts.hostname or "") in ("localhost", "127.0.0.1", "::1")
+
+
+def parse_remote(raw: bytes, name: str, load_yaml: Callable[[str], object]) -> RemoteFile:
+    """The file's content, checked. `load_yaml`: a safe YAML reader. Raises ModelError; no sentence repeats a key."""
+    if len(raw) > LARGEST_BYTES:
+        raise ModelError(f"{name} is larger than {LARGEST_BYTES >> 20} MB. Write only address, model and key_env.")
+    try:
+        values = load_yaml(raw.decode("utf-8-sig"))
+    except Exception as error:  # whatever a YAML reader raises for a stranger's file
+        raise ModelError(f"{name} is not valid YAML ({type(error).__name__}). Correct it.", detail=str(error)) from None
+    if not isinstance(values, dict) or not values.get("address"):
+        raise ModelError(f"{name} names no server. Write a line such as: address: http://192.168.0.5:8000")
+    if found := sorted(str(key) for key in values if str(key).lower().replace("-", "_") in _KEYS):
+        raise ModelError(
+            f"{name} holds a key ({found[0]}), and such a file may be shared. Put the key into an environment variable "
+            "and write the variable's name: key_env: MY_SERVER_KEY"
+        )
+    for key, value in values.items():
+        if not isinstance(value, (str, int, float, bool, type(None))):
+            raise ModelError(f"In {name}, {str(key)[:50]} must be one value, not a list or a table. Correct it.")
+    try:
+        file = build(RemoteFile, {str(key): value for key, value in values.items() if value is not None})
+    except SettingError as error:
+        raise ModelError(f"{name}: {error.message}") from None
+    _check(file, name)
+    return file
+
+
+def _check(file: RemoteFile, name: str) -> None:
+    try:
+        parts = urlsplit(file.address)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable or re.search(r"\s", file.address.strip()):
+        raise ModelError(f"The address in {name} is none. Write it like http://192.168.0.5:8000 or https://host/v1.")
+    if parts.username or parts.password or parts.query:
+        raise ModelError(
+            f"The address in {name} holds more than an address, perhaps a key. Write only the address, and name the "
+            "environment variable that holds the key under key_env."
+        )
+    if file.key_env and not _VARIABLE.fullmatch(file.key_env):
+        raise ModelError(
+            f"key_env in {name} must be the name of an environment variable, such as MY_SERVER_KEY, not the key itself."
+        )

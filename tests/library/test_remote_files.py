@@ -1,0 +1,84 @@
+"""`*.remote.yaml` in the models folder: listed, described, and refused where they hold what they must not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modules.library.scan import ModelLibrary
+from modules.library.trust import refusal, scan_trust
+from modules.protocol.remote_file import RemoteFile
+from tests.library.writers import gguf_bytes
+
+
+def _facts(folder: Path, text: str | bytes) -> tuple[str, ...]:
+    (folder / "far.remote.yaml").write_bytes(text.encode() if isinstance(text, str) else text)
+    facts = ModelLibrary(folder).facts("far.remote.yaml")
+    assert facts.format == "remote"
+    return facts.problems
+
+
+def test_they_are_listed_beside_other_models_and_in_folders(tmp_path: Path) -> None:
+    (tmp_path / "far.remote.yaml").write_text("address: http://host:8000")
+    (tmp_path / "b.gguf").write_bytes(gguf_bytes())
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "big.remote.yml").write_text("address: https://host/v1")
+    (tmp_path / "work" / "only.gguf").write_bytes(gguf_bytes())
+    assert ModelLibrary(tmp_path).names() == ["b.gguf", "far.remote.yaml", "work/big.remote.yml", "work/only.gguf"]
+
+
+def test_the_facts_tell_where_the_text_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "far.remote.yaml").write_text(
+        "address: http://host:8000\nmodel: big\nkey_env: FAR_KEY\ncontext: 4096\n"
+    )
+    facts = ModelLibrary(tmp_path).facts("far.remote.yaml")
+    assert (facts.problems, facts.context) == ((), 4096)
+    assert {(item.fact, item.value) for item in facts.evidence} >= {("address", "http://host:8000"), ("model", "big")}
+    words = " ".join(facts.warnings)
+    assert "sent to http://host:8000" in words
+    assert "not encrypted" in words
+    assert "FAR_KEY belongs there, but is not set" in words
+    assert scan_trust(facts) == []
+    assert refusal(facts, allow_pickle=False, allow_code=False) == ""
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("", "names no server"),
+        ("address: ftp://host", "The address"),
+        ("address: http://", "The address"),
+        ("address: http://host:99999", "The address"),
+        ("address: http://me:hush@host", "holds more than an address"),
+        ("address: http://host\napi_key: sk-hush", "holds a key (api_key)"),
+        ("address: http://host\nkey_env: sk-hush", "not the key itself"),
+        ("address: http://host\nmodel: [a, b]", "must be one value"),
+        ("address: http://host\nretries: many", "Retries (retries) cannot be 'many'"),
+        ("address: http://host\nnonsense: 1", "There is no setting named 'nonsense'"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\naddress: http://host", "must be one value"),
+        ("address: !!python/object/apply:os.system ['true']", "not valid YAML"),
+        ("[" * 100_000, "not valid YAML"),
+        (b"\xff\xfe\x00", "not valid YAML"),
+        ("x" * 2_000_000, "larger than 1 MB"),
+        ("just words", "names no server"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_a_sentence_without_the_key(tmp_path: Path, text: str | bytes, words: str) -> None:
+    (problem,) = _facts(tmp_path, text)
+    assert words in problem
+    assert "hush" not in problem
+
+
+@pytest.mark.parametrize(
+    "address, api",
+    [
+        ("http://host:8000", "http://host:8000/v1"),
+        ("http://host:8000/", "http://host:8000/v1"),
+        ("https://host/v1/", "https://host/v1"),
+        ("https://host/v1/chat/completions", "https://host/v1"),
+        ("https://host/api/paas/v4", "https://host/api/paas/v4"),
+    ],
+)
+def test_an_address_as_people_write_it_becomes_that_of_the_api(address: str, api: str) -> None:
+    assert RemoteFile(address=address).api == api

@@ -1,0 +1,133 @@
+"""The remote loader against another Paddock, in a worker process of its own, from the models folder on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modules.app import App
+from modules.chat.messages import ChatOptions
+from modules.config import Config
+from modules.protocol.errors import PaddockError, Unsupported
+from modules.protocol.sampling import SamplingParams
+from tests.support.server import serving
+
+FILE = "far.remote.yaml"
+
+
+@pytest.fixture
+def far(echo: App) -> Iterator[str]:
+    """The address of another Paddock, with echo loaded."""
+    with serving(echo) as address:
+        yield address
+
+
+@pytest.fixture
+def near(far: str, config: Config, tmp_path: Path) -> Iterator[App]:
+    """A Paddock that has the other one's model as its own, and has loaded it."""
+    (tmp_path / "near").mkdir()
+    (tmp_path / "near" / FILE).write_text(f"address: {far}\nmodel: tiny\n")
+    app = App(dataclasses.replace(config, models=tmp_path / "near", user_data=tmp_path / "near_data", show_echo=False))
+    app.models.load(FILE)
+    yield app
+    app.close()
+
+
+def test_the_file_is_a_model_and_its_loader_is_found(near: App) -> None:
+    assert near.library.names() == [FILE]
+    facts, ranked = near.models.propose(FILE)
+    assert (facts.format, facts.problems) == ("remote", ())
+    assert [entry.loader for entry in ranked if entry.runs] == ["remote"]
+    info = near.supervisor.loaded()
+    assert "another Paddock" in info.device
+    assert any("estimates" in note for note in info.notes)
+
+
+def test_a_text_is_continued_there_and_counted_there(near: App) -> None:
+    generation = near.supervisor.generate("one two three", SamplingParams(max_new_tokens=50))
+    assert generation.wait(60)
+    assert generation.error is None and generation.finished is not None
+    assert generation.text == "one two three"
+    assert (generation.finished.reason, generation.finished.prompt_tokens) == ("stop", 3)
+    assert generation.finished.generated_tokens == 3
+
+
+def test_a_chat_goes_as_messages_and_comes_back(near: App) -> None:
+    messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Grüße, 🦙 and {{ x }}"}]
+    rendered = near.supervisor.chat_prompt(messages)
+    generation = near.supervisor.generate(rendered.prompt, SamplingParams())
+    assert generation.wait(60)
+    assert generation.text == "Grüße, 🦙 and {{ x }}"
+    assert rendered.tokens > 5
+
+
+def test_a_whole_chat_through_the_chat_service(near: App) -> None:
+    chat = near.chats.create().id
+    near.chats.send(chat, "hello there", SamplingParams(), ChatOptions())
+    living = near.chats.living(chat)
+    assert living is None or living.generation.wait(60)
+    assert near.chats.messages(chat)[-1].text == "hello there"
+
+
+def test_stop_texts_and_the_longest_reply_hold(near: App) -> None:
+    stopped = near.supervisor.generate("a b c d e", SamplingParams(stop=["c d"]))
+    short = near.supervisor.generate("a b c d e", SamplingParams(max_new_tokens=2))
+    assert stopped.wait(60) and short.wait(60)
+    assert stopped.finished is not None and short.finished is not None
+    assert (stopped.text, stopped.finished.reason) == ("a b ", "stop_text")
+    assert (short.text, short.finished.reason) == ("a b", "length")
+
+
+def test_cancel_is_heard_at_once_and_the_other_side_stops_too(near: App, echo: App) -> None:
+    generation = near.supervisor.generate("never ends !long", SamplingParams(max_new_tokens=900_000))
+    for _ in generation.follow(gather=0):
+        break
+    generation.cancel()
+    assert generation.wait(60)
+    assert generation.finished is not None and generation.finished.reason == "cancelled"
+    assert generation.text.startswith("never ends")
+    # The far side takes as many at once as it has slots: that these are answered shows that it goes on no more.
+    others = [near.supervisor.generate("still here", SamplingParams()) for _ in range(3)]
+    assert all(other.wait(60) for other in others)
+    assert [other.text for other in others] == ["still here"] * 3
+
+
+def test_an_unfinished_reply_cannot_be_gone_on_with_and_says_what_to_do(near: App) -> None:
+    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    rendered = near.supervisor.chat_prompt(messages, continue_last=True)
+    generation = near.supervisor.generate(rendered.prompt, SamplingParams())
+    assert generation.wait(60)
+    assert isinstance(generation.error, Unsupported)
+    assert "Regenerate" in generation.error.message
+
+
+def test_rendered_here_it_can_be_gone_on_with(near: App) -> None:
+    near.models.load(FILE, settings={"chats": "here"})
+    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b c"}]
+    rendered = near.supervisor.chat_prompt(messages, continue_last=True)
+    assert rendered.prompt.endswith("<|im_start|>assistant\nb c")
+    generation = near.supervisor.generate(rendered.prompt, SamplingParams())
+    assert generation.wait(60)
+    assert generation.text == "b c"
+
+
+def test_when_the_other_side_dies_the_text_is_kept_and_the_worker_lives(near: App, echo: App) -> None:
+    echo.models.load("tiny", "echo", {"delay": 0.1})
+    generation = near.supervisor.generate("one two three four five six !crash", SamplingParams())
+    assert generation.wait(60)
+    assert generation.error is not None
+    assert generation.text.startswith("one two")
+    assert "kept" in generation.error.message
+    echo.models.load("tiny", "echo")
+    again = near.supervisor.generate("alive", SamplingParams())
+    assert again.wait(60)
+    assert again.text == "alive"
+
+
+def test_without_a_model_over_there_the_load_says_so(near: App, echo: App) -> None:
+    echo.supervisor.unload()
+    with pytest.raises(PaddockError, match="has no model loaded"):
+        near.models.load(FILE)

@@ -6,12 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from modules.ui import extensions
 from modules.ui.shell import markup, place
+from modules.ui.tabs import extensions as extensions_tab
 from modules.ui.tabs import model, parameters, session
 from modules.ui.theme import paddock_theme
 
 if TYPE_CHECKING:
     from modules.app import App
+
+
+_TABS = (
+    ("Parameters", parameters.draw),
+    ("Model", model.draw),
+    ("Session", session.draw),
+    ("Extensions", extensions_tab.draw),
+)
 
 
 def build_page(app: App) -> gr.Blocks:
@@ -39,10 +49,12 @@ def build_page(app: App) -> gr.Blocks:
             # The page's script clicks it when something changed elsewhere, so that the forms show what holds now.
             refresh = gr.Button("Refresh", visible="hidden", elem_id="refresh-all")
             with gr.Tabs(elem_id="drawer-tabs"):
-                for name, draw in (("Parameters", parameters.draw), ("Model", model.draw), ("Session", session.draw)):
+                for name, draw in _TABS:
                     with gr.Tab(name, id=name.lower(), elem_id=f"tab-{name.lower()}", render_children=True):
                         draw(app, page, refresh)
-        gr.Column(elem_id="extensions")
+                extensions.tabs(app)
+        with gr.Column(elem_id="extensions"):
+            extensions.below_chat(app)
     return page
 
 

@@ -24,6 +24,7 @@ def describe_state(app: App) -> dict[str, Any]:
         "text": state.text,
         "fraction": state.fraction,
         "error": explain(state.error) if state.error else None,
+        "page": app.pages,
         "theme": app.settings.get("theme", "system"),
     }
     if state.info:

@@ -31,6 +31,13 @@ def neutralize(page: Any) -> None:
     page.wait_for_selector("#preset-notice >> text=Every parameter off")
 
 
+def click(page: Any, label: str) -> None:
+    """Click a choice of the Session tab and wait until it is kept."""
+    begun = time.monotonic_ns()
+    page.get_by_label(label, exact=True).click()
+    shows(page, "#tab-session", begun)
+
+
 def number(page: Any, name: str) -> str:
     """What a parameter's field shows."""
     return str(page.input_value(f"#param-{name} input[type=number]"))
@@ -102,35 +109,35 @@ def test_two_tabs_change_different_parameters_and_both_hold(page: Any, visit: An
 
 def test_the_theme_is_chosen_and_kept(page: Any) -> None:
     open_tab(page, "Session")
-    begun = time.monotonic_ns()
-    page.get_by_label("Dark", exact=True).check()
+    click(page, "Dark")
     page.wait_for_selector("body.dark")
-    shows(page, "#tab-session", begun)
     page.reload()
     started(page)
     page.wait_for_selector("body.dark")
     open_tab(page, "Session")
-    page.get_by_label("Follow the system").check()
+    click(page, "Follow the system")
     page.wait_for_selector("body:not(.dark)")
 
 
 def test_without_autosave_settings_last_until_they_are_discarded(page: Any, paddock: Any) -> None:
     open_tab(page, "Session")
-    page.get_by_label("Save settings as I change them").uncheck()
+    click(page, "Save settings as I change them")
     page.fill("#session-system textarea", "Speak like a horse.")
     page.press("#session-system textarea", "Tab")
     page.wait_for_selector("#session-held >> text=not saved yet")
     assert "horse" not in (paddock.user_data / "settings.yaml").read_text()
+    begun = time.monotonic_ns()
     page.click("#session-discard")
-    page.wait_for_function("document.querySelector('#session-system textarea').value === ''")
-    page.get_by_label("Save settings as I change them").check()
+    shows(page, "#tab-session", begun)
+    assert page.input_value("#session-system textarea") == ""
+    click(page, "Save settings as I change them")
     page.fill("#session-system textarea", "Speak like a mule.")
     page.press("#session-system textarea", "Tab")
-    page.wait_for_function(
-        "fetch('/paddock/start').then(() => document.querySelector('#session-held').innerText.trim() === '')"
-    )
+    begun = time.monotonic_ns()
     page.click("#session-reset")
-    page.wait_for_function("document.querySelector('#session-system textarea').value === ''")
+    shows(page, "#tab-session", begun)
+    assert page.input_value("#session-system textarea") == ""
+    assert page.locator("#session-held").inner_text().strip() == ""
 
 
 def test_the_notebook_goes_on_with_the_text_streams_stops_and_undoes(page: Any) -> None:

@@ -45,6 +45,9 @@ def test_the_keyboard_reaches_everything_and_focus_is_seen(paddock: Any, visit: 
     ready(page)
     new_chat(page)
     ask(page, "Tab through this")
+    page.fill("#chat-search", "Tab through this")
+    page.wait_for_function("document.querySelectorAll('.chat-row').length === 1")
+    page.focus("#close-sidebar")
     seen = set()
     for _ in range(80):
         page.keyboard.press("Tab")

@@ -171,6 +171,8 @@ class Page {
   }
 
   #state(state) {
+    // The page was built anew, with what another set of extensions brings.
+    if (this.state && this.state.page !== state.page) return location.reload();
     this.state = state;
     this.shell.state(state);
     this.#welcome();

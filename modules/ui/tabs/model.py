@@ -63,7 +63,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
 
     def show(name: str | None) -> list[Any]:
         state = app.supervisor.state
-        return [model_card.status(app) + stamp(), gr.update(visible=bool(state.model) and not state.busy), *pick(name)]
+        return [gr.update(visible=bool(state.model) and not state.busy), *pick(name), model_card.status(app) + stamp()]
 
     def free() -> list[Any]:
         freed = app.supervisor.unload()
@@ -74,7 +74,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     model.input(spoken(pick), model, picked, **_QUIET)
     rescan.click(spoken(pick), model, picked, **_QUIET)
     loader.input(spoken(pick), [model, loader], picked, **_QUIET)
-    gr.on([page.load, refresh.click], spoken(show), model, [loaded, unload, *picked], **_QUIET)
+    gr.on([page.load, refresh.click], spoken(show), model, [unload, *picked, loaded], **_QUIET)
 
     @gr.render(inputs=target, show_progress="hidden")  # type: ignore[untyped-decorator]
     def draw_settings(chosen: tuple[str, str, str]) -> None:

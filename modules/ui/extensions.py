@@ -1,0 +1,133 @@
+"""What extensions add to the page: their components, styles and scripts. A fault in one leaves the page as it was."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.context import Context
+
+if TYPE_CHECKING:
+    from modules.app import App
+    from modules.plugins.manager import Running
+
+PARTS = ("ui", "custom_css", "custom_js")
+# Each script waits for the page, and fails alone. The two names are those that scripts of text-generation-webui expect.
+_SCRIPT = """<script>(function run() {{
+  if (!document.body || !document.body.classList.contains("started")) return setTimeout(run, 50);
+  const extensions = document.getElementById("extensions");
+  const main_parent = document.getElementById("chat-tab").parentNode;
+  try {{ new Function("main_parent", "extensions", {code})(main_parent, extensions); }}
+  catch (error) {{ console.error("The extension " + {name} + " failed:", error); }}
+}})();</script>"""
+
+
+def signature(app: App) -> tuple[Any, ...]:
+    """What of the running extensions the page shows; it must be built anew when that changes."""
+    shown = []
+    for running in app.extensions.running():
+        if parts := tuple(part for part in PARTS if part in running.impls):
+            shown.append((running.name, running.found.sha256, parts))
+    return tuple(shown)
+
+
+def below_chat(app: App) -> None:
+    """Draw the components of those that have no tab, inside the Blocks that are being built."""
+    for running in app.extensions.running():
+        if "ui" in running.impls and not running.is_tab:
+            with gr.Column(elem_id=f"extension-{running.name}", elem_classes=["extension"]):
+                _draw(app, running)
+
+
+def tabs(app: App) -> None:
+    """Draw a tab for each of those that want one, inside the Tabs that are being built."""
+    for running in app.extensions.running():
+        if "ui" in running.impls and running.is_tab:
+            name = f"extension-{running.name}"
+            with gr.Tab(running.title, id=name, elem_id=f"tab-{name}", render_children=True):
+                _draw(app, running)
+
+
+def head(app: App) -> str:
+    """Styles and scripts of the running extensions, as markup for the page's head."""
+    parts = []
+    for running in app.extensions.running():
+        for hook in ("custom_css", "custom_js"):
+            worked, text = app.extensions.chains.call(running, hook)
+            if not worked or not isinstance(text, str) or not text.strip():
+                continue
+            if hook == "custom_css":
+                parts.append(_style(text))
+            else:
+                code = json.dumps(text).replace("<", "\\u003c")
+                parts.append(_SCRIPT.format(code=code, name=json.dumps(running.title).replace("<", "\\u003c")))
+    return "\n".join(parts)
+
+
+def _style(text: str) -> str:
+    """CSS as a style element that nothing in it can close."""
+    closed = text.replace("</", "<\\/")
+    return f"<style>{closed}</style>"
+
+
+def _draw(app: App, running: Running) -> None:
+    block, root = Context.block, Context.root_block
+    assert root is not None
+    known = set(root.default_config.fns)
+    app.extensions.chains.call(running, "ui")
+    app.extensions.inspect(running, "ui")
+    # One that was given up may have left its own container open.
+    Context.block, Context.root_block = block, root
+    for number, function in root.default_config.fns.items():
+        if number not in known and callable(function.fn):
+            function.fn = _contained(function.fn, running.title)
+
+
+def _contained(function: Callable[..., Any], title: str) -> Callable[..., Any]:
+    """An event's function in which sys.exit ends the event, not Paddock."""
+    words = f"{title} wanted to end Paddock (sys.exit). It goes on."
+
+    if inspect.isasyncgenfunction(function):
+
+        @functools.wraps(function)
+        async def stream(*given: Any, **named: Any) -> Any:
+            try:
+                async for value in function(*given, **named):
+                    yield value
+            except (SystemExit, KeyboardInterrupt):
+                raise gr.Error(words) from None
+
+        return stream
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def wait(*given: Any, **named: Any) -> Any:
+            try:
+                return await function(*given, **named)
+            except (SystemExit, KeyboardInterrupt):
+                raise gr.Error(words) from None
+
+        return wait
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def steps(*given: Any, **named: Any) -> Any:
+            try:
+                yield from function(*given, **named)
+            except (SystemExit, KeyboardInterrupt):
+                raise gr.Error(words) from None
+
+        return steps
+
+    @functools.wraps(function)
+    def call(*given: Any, **named: Any) -> Any:
+        try:
+            return function(*given, **named)
+        except (SystemExit, KeyboardInterrupt):
+            raise gr.Error(words) from None
+
+    return call

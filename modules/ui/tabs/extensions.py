@@ -1,0 +1,161 @@
+"""The Extensions tab: what there is, switches, consent, packages, order, settings, and why one failed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from modules.plugins.install import install
+from modules.plugins.status import Status
+from modules.protocol.errors import PaddockError
+from modules.protocol.schema import build, changed, describe
+from modules.ui.settings_form import entered, form
+from modules.ui.talk import paragraph, spoken
+
+if TYPE_CHECKING:
+    from modules.app import App
+
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+_WANTS = {
+    "network": "uses the network",
+    "files": "reads or writes files outside its own folder",
+    "worker": "runs code in the model's process",
+}
+
+
+def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
+    """Draw the tab. It is drawn anew whenever `stamp` changes."""
+    stamp = gr.State(0.0)
+    receipts = gr.Checkbox(
+        label="Keep what each extension changed, with each reply",
+        info="Shown under the reply, before and after.",
+        elem_id="extension-receipts",
+    )
+    with gr.Accordion("Install an extension", open=False, elem_classes=["fold"]):
+        source = gr.Textbox(
+            label="Where it is",
+            placeholder="https://… or a folder",
+            info="It is copied in; nothing of it runs before you agree.",
+            elem_id="extension-source",
+        )
+        add = gr.Button("Install", elem_id="extension-install")
+
+    def now() -> float:
+        return time.time()
+
+    def show() -> tuple[bool, float]:
+        return app.extensions.kept.receipts, now()
+
+    def keep(on: bool) -> None:
+        app.extensions.kept.receipts = on
+
+    def bring(where: str) -> tuple[str, float]:
+        folder = install(where.strip(), app.paths.extensions[1])
+        gr.Info(escape(f"{folder.name} is installed and off."))
+        return "", now()
+
+    receipts.input(spoken(keep), receipts, None, **_QUIET)
+    add.click(spoken(bring), source, [source, stamp], **_QUIET)
+    gr.on([page.load, refresh.click], show, None, [receipts, stamp], **_QUIET)
+
+    @gr.render(inputs=stamp, show_progress="hidden")  # type: ignore[untyped-decorator]
+    def draw_list(_: float) -> None:
+        statuses = app.extensions.statuses()
+        if not statuses:
+            gr.HTML(paragraph("There are no extensions yet. Put a folder into extensions/."))
+        for status in statuses:
+            with gr.Column(elem_id=f"extension-row-{status.name}", elem_classes=["extension-row"]):
+                gr.HTML(_card(status), apply_default_css=False)
+                _buttons(app, status, stamp)
+                if status.settings is not None and status.state == "on":
+                    _settings(app, status, status.settings, stamp)
+
+
+def _card(status: Status) -> str:
+    """One extension in words."""
+    state = {"on": "On", "off": "Off", "failed": "Failed", "blocked": "Cannot run", "consent": "New code"}[status.state]
+    version = f" {status.version}" if status.version else ""
+    lines = [f'<div class="loader"><strong>{escape(status.title + version)}</strong>']
+    if status.description:
+        lines.append(paragraph(status.description))
+    origin = "" if status.kind == "paddock" else " Made for text-generation-webui."
+    hooks = f" Hooks: {', '.join(status.hooks)}." if status.hooks else ""
+    lines.append(f'<p class="state" data-state="{status.state}">{escape(f"{state}.{origin}{hooks}")}</p>')
+    if status.wants:
+        lines.append(paragraph(f"It {', '.join(_WANTS[want] for want in status.wants)}."))
+    if status.message:
+        lines.append(paragraph(status.message, "warning" if status.state != "off" else "quiet"))
+    lines += [paragraph(note, "warning") for note in status.notes]
+    for title, text in (("Details", status.detail), ("What it printed", status.output)):
+        if text:
+            lines.append(f"<details><summary>{title}</summary><pre>{escape(text)}</pre></details>")
+    return "".join(lines) + "</div>"
+
+
+def _buttons(app: App, status: Status, stamp: gr.State) -> None:
+    manager, name = app.extensions, status.name
+
+    def button(label: str, kind: str, act: Callable[[], None], **extra: Any) -> None:
+        def run() -> float:
+            act()
+            return time.time()
+
+        made = gr.Button(label, elem_id=f"extension-{kind}-{name}", min_width=80, **extra)
+        made.click(_then_draw(run), None, stamp, **_QUIET)
+
+    with gr.Row(elem_classes=["tight"]):
+        if status.state == "on":
+            button("Switch off", "off", lambda: manager.disable(name))
+            button("Earlier", "earlier", lambda: manager.move(name, status.place - 1), interactive=status.place > 0)
+            button("Later", "later", lambda: manager.move(name, status.place + 1))
+        elif status.state == "consent":
+            agree = "Agree to run its code, and switch it on"
+            button(agree, "agree", lambda: manager.enable(name, status.sha256), variant="primary")
+        elif status.state == "failed":
+            button("Try again", "on", lambda: manager.enable(name), variant="primary")
+            button("Switch off", "off", lambda: manager.disable(name))
+        elif status.state == "off":
+            button("Switch on", "on", lambda: manager.enable(name), variant="primary")
+        if any(need.state in ("missing", "conflict") for need in status.needs):
+            button("Install its packages", "packages", lambda: manager.install_requirements(name))
+
+
+def _then_draw(run: Callable[[], float]) -> Callable[[], float]:
+    """Errors are told as sentences, and the list is drawn anew all the same: it then says what is the matter."""
+
+    def safe() -> float:
+        try:
+            return run()
+        except PaddockError as error:
+            gr.Warning(escape(error.message), title="", duration=12)
+            return time.time()
+
+    return safe
+
+
+def _settings(app: App, status: Status, schema: type[Any], stamp: gr.State) -> None:
+    settings = {setting.name: setting for setting in describe(schema)}
+    with gr.Accordion("Settings", open=False, elem_classes=["fold"]):
+        try:
+            values = build(schema, {key: value for key, value in status.values.items() if key in settings})
+        except PaddockError as error:
+            gr.HTML(paragraph(f"What was kept no longer fits: {error.message}", "warning"))
+            values = schema()
+        shown = {name: getattr(values, name) for name in settings}
+        fields = form(list(settings.values()), shown, prefix=f"extension-{status.name}-")
+        save = gr.Button("Save", elem_id=f"extension-save-{status.name}")
+
+    def keep(*given: Any) -> float:
+        entries = {name: entered(settings[name], value) for name, value in zip(fields, given, strict=True)}
+        fresh = changed(build(schema, entries))
+        app.extensions.configure(
+            status.name, {name: fresh.get(name) for name in settings if name in fresh}, replace=True
+        )
+        gr.Info("Saved; it counts from the next reply.", duration=4)
+        return time.time()
+
+    save.click(spoken(keep), list(fields.values()), stamp, **_QUIET)

@@ -129,14 +129,14 @@ def test_without_autosave_settings_last_until_they_are_discarded(page: Any, padd
     begun = time.monotonic_ns()
     page.click("#session-discard")
     shows(page, "#tab-session", begun)
-    assert page.input_value("#session-system textarea") == ""
+    page.wait_for_function("document.querySelector('#session-system textarea').value === ''")
     click(page, "Save settings as I change them")
     page.fill("#session-system textarea", "Speak like a mule.")
     page.press("#session-system textarea", "Tab")
     begun = time.monotonic_ns()
     page.click("#session-reset")
     shows(page, "#tab-session", begun)
-    assert page.input_value("#session-system textarea") == ""
+    page.wait_for_function("document.querySelector('#session-system textarea').value === ''")
     assert page.locator("#session-held").inner_text().strip() == ""
 
 

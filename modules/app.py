@@ -53,6 +53,8 @@ class App:
         self.models = ModelLoading(
             config, self.machine, self.registry, self.library, self.supervisor, ModelSettings(paths.model_settings)
         )
+        # How often the page was built anew: an open page with another number reloads itself.
+        self.pages = 0
         self.presets = Presets(paths.presets, paths.own_presets)
         self.characters = Characters(paths.characters)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
-import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
+from modules.api.extensions import router as extensions_router
 from modules.api.openai import router as openai_router
 from modules.api.security import Gate
 from modules.app import App
-from modules.ui.page import build_page, page_options
+from modules.ui.mount import PageHost
 from modules.ui.routes import router as page_router
 
 
@@ -21,9 +21,13 @@ def build_server(app: App) -> FastAPI:
     server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     server.include_router(openai_router(app))
     server.include_router(page_router(app))
+    server.include_router(extensions_router(app))
     server.add_middleware(Gate, config=app.config)
-    mounted: FastAPI = gr.mount_gradio_app(server, build_page(app), path="/", **page_options())
-    return mounted
+    app.extensions.start()
+    page = PageHost(app)
+    server.router.lifespan_context = page.lifespan
+    server.mount("/", page)
+    return server
 
 
 def serve(app: App, listener: socket.socket, on_ready: Callable[[], None]) -> None:

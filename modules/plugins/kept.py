@@ -34,9 +34,9 @@ class Kept:
         """What was set for an extension."""
         return dict((self._store.get("settings") or {}).get(name) or {})
 
-    def set_settings(self, name: str, values: dict[str, Any]) -> None:
-        """Keep these settings of an extension beside the others; None forgets one."""
-        merged = {**self.settings(name), **values}
+    def set_settings(self, name: str, values: dict[str, Any], *, replace: bool = False) -> None:
+        """Keep these settings of an extension beside the others, or in their place; None forgets one."""
+        merged = dict(values) if replace else {**self.settings(name), **values}
         fresh = {key: value for key, value in merged.items() if value is not None}
         every = {**(self._store.get("settings") or {}), name: fresh}
         self._store.set("settings", {key: value for key, value in every.items() if value} or None)

@@ -16,7 +16,7 @@ from modules.plugins.chains import Chains, Member
 from modules.plugins.console import Console
 from modules.plugins.folders import Found, discover
 from modules.plugins.guard import Guard, Hung
-from modules.plugins.host import Host
+from modules.plugins.host import ApiRequest, Host
 from modules.plugins.kept import Kept
 from modules.plugins.loading import Reader, add_packages, forget, read_extension
 from modules.plugins.originals import Originals
@@ -44,11 +44,12 @@ class WorkerFault(Exception):
 @dataclass(kw_only=True)
 class Running(Member):
     """A running extension. `threads`: those that were there after its code had run, and not before.
-    `worker`: its file for the worker and the hooks in it."""
+    `worker`: its file for the worker and the hooks in it. `routes`: "GET path" -> function."""
 
     found: Found
     plugin: Any = None
     worker: tuple[Path, tuple[str, ...]] | None = None
+    routes: dict[str, Callable[..., Any]] = field(default_factory=dict)
     is_tab: bool = False
     notes: tuple[str, ...] = ()
     threads: set[threading.Thread] = field(default_factory=set)
@@ -185,6 +186,8 @@ class ExtensionManager:
     def start(self) -> None:
         """Switch on what was on the last time. What fails is told by its status; nothing is raised."""
         for name in self.kept.order:
+            if name in self._running:
+                continue
             try:
                 self._switch_on(self.find(name))
             except PaddockError as error:
@@ -228,14 +231,15 @@ class ExtensionManager:
             self.kept.order = order
             self._changed()
 
-    def configure(self, name: str, values: Mapping[str, Any]) -> None:
-        """Set settings of an extension by name. Raises SettingError with what is allowed."""
+    def configure(self, name: str, values: Mapping[str, Any], *, replace: bool = False) -> None:
+        """Set settings of an extension by name, beside those that were set or in their place. Raises SettingError with
+        what is allowed."""
         running = self._running.get(name)
         schema = self.schema(name) or self.find(name).manifest.settings
         if schema is None:
             raise PaddockError(f"{name} has no settings.")
         build(schema, values)
-        self.kept.set_settings(name, dict(values))
+        self.kept.set_settings(name, dict(values), replace=replace)
         if running is not None:
             running.settings = self._settings(name, schema)
         self._tell()
@@ -320,6 +324,7 @@ class ExtensionManager:
         self.chains.call(running, "setup")
         running.threads |= set(threading.enumerate()) - before
         self.inspect(running, "setup")
+        self._take_routes(running)
         if found.name not in self._running:
             fault = self._faults[found.name]
             raise PaddockError(fault.message, detail=fault.detail)
@@ -362,6 +367,63 @@ class ExtensionManager:
             forget(name)
             raise PaddockError(fault.message, detail=fault.detail)
         return running
+
+    def _take_routes(self, running: Running) -> None:
+        if "api_routes" not in running.impls:
+            return
+        worked, routes = self.chains.call(running, "api_routes")
+        if not worked or routes is None:
+            return
+        good = isinstance(routes, dict) and all(
+            isinstance(key, str) and len(key.split()) == 2 and callable(value) for key, value in routes.items()
+        )
+        if not good:
+            wrong = TypeError("it must return functions by method and path, such as {'GET status': function}")
+            self.fail(running, "api_routes", wrong)
+            return
+        running.routes = {_route(*key.split()): value for key, value in routes.items()}
+
+    def call_route(self, name: str, request: ApiRequest) -> Any:
+        """The answer of an extension's own route. Raises PaddockError: there is none, or it failed."""
+        running = self._on(name)
+        function = running.routes.get(_route(request.method, request.path))
+        if function is None:
+            raise PaddockError(
+                f"There is no {request.method} {request.path} here. There are: {', '.join(running.routes)}."
+            )
+        return self._run(running, "api_routes", lambda: function(request))
+
+    def tools(self) -> list[dict[str, Any]]:
+        """The tools of all running extensions: extension, name, description, parameters, call."""
+        found: list[dict[str, Any]] = []
+        for running in self.running():
+            worked, tools = self.chains.call(running, "tools") if "tools" in running.impls else (False, None)
+            for tool in tools if worked and isinstance(tools, list) else ():
+                if isinstance(tool, dict) and isinstance(tool.get("name"), str) and callable(tool.get("call")):
+                    shape = {"description": "", "parameters": {"type": "object", "properties": {}}}
+                    found.append({**shape, **tool, "extension": running.name})
+        return found
+
+    def call_tool(self, name: str, tool: str, given: Mapping[str, Any]) -> Any:
+        """What a tool answers. Raises PaddockError: there is none, or it failed."""
+        running = self._on(name)
+        found = next((entry for entry in self.tools() if entry["extension"] == name and entry["name"] == tool), None)
+        if found is None:
+            raise PaddockError(f"There is no tool named {tool!r} in {name}.")
+        return self._run(running, "tools", lambda: found["call"](**given))
+
+    def _on(self, name: str) -> Running:
+        with self._lock:
+            running = self._running.get(name)
+        if running is None:
+            raise PaddockError(f"There is no extension named {name!r} switched on.")
+        return running
+
+    def _run(self, running: Running, hook: str, function: Callable[[], Any]) -> Any:
+        worked, value = self.chains.call(running, hook, run=function)
+        if not worked:
+            raise PaddockError(self._faults[running.name].message)
+        return value
 
     def inspect(self, running: Running, hook: str) -> None:
         """Undo what an extension put in the place of the host's own, and switch it off if it did."""
@@ -425,6 +487,11 @@ class ExtensionManager:
     def fault(self, name: str) -> Fault | None:
         """Why an extension was switched off, if it was."""
         return self._faults.get(name)
+
+
+def _route(method: str, path: str) -> str:
+    """How a route is looked up."""
+    return f"{method.upper()} {path.strip('/')}"
 
 
 def _words(error: BaseException) -> str:

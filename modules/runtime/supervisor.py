@@ -204,6 +204,10 @@ class Supervisor:
 
         return unsubscribe
 
+    def tell(self) -> None:
+        """Tell every listener the present state once more."""
+        self._set(self.state)
+
     def show_failure(self, model: str, loader: str, error: PaddockError) -> None:
         """Tell of a load that failed before a worker was asked: no such model, no consent, no loader."""
         if self.state.phase != "failed" or self.state.error is not error:

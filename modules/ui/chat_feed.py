@@ -45,6 +45,8 @@ def card(message: Message, markdown: Markdown) -> dict[str, Any]:
     if meta.get("unsaved"):
         notes.append(str(meta["unsaved"]))
     shown["notes"] = notes
+    if meta.get("receipt"):
+        shown["receipt"] = list(meta["receipt"])
     if meta.get("error"):
         shown["error"] = {
             "error": str(meta["error"]),

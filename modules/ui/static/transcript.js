@@ -89,6 +89,7 @@ export class Transcript {
     if (living) body.append(h("div", { class: "tail" }, h("span", { class: "waiting", "aria-label": "The model is reading" })));
     const article = h("article", { class: `message ${card.role}${living ? " living" : ""}`, "data-id": card.id, "aria-label": mine ? "You" : "Reply" }, body);
     for (const note of card.notes || []) article.append(h("p", { class: "message-note" }, note));
+    if (card.receipt) article.append(this.#receipt(card.receipt));
     if (card.error) article.append(this.#trouble(card));
     article.append(h("div", { class: "message-foot" }, h("span", { class: "figures", title: card.origin || false }, card.figures || ""), living ? null : this.#tools(card, mine)));
     return article;
@@ -108,6 +109,13 @@ export class Transcript {
     tools.append(iconButton("forward", mine ? "Get a reply" : "Continue this reply", () => act.resume(card), { class: "icon-button only-newest" }));
     tools.append(iconButton("branch", "Branch from here", () => act.branch(card)), iconButton("trash", "Delete from here on", () => act.remove(card)));
     return tools;
+  }
+
+  /** What each extension changed, before and after. */
+  #receipt(changes) {
+    const parts = changes.map(({ extension, hook, before, after }) =>
+      h("div", {}, h("p", {}, `${extension}: ${hook}`), h("pre", {}, h("del", {}, before)), h("pre", {}, h("ins", {}, after))));
+    return h("details", { class: "receipt" }, h("summary", {}, "What extensions changed"), ...parts);
   }
 
   #trouble(card) {

@@ -16,7 +16,6 @@ from loaders.xllamacpp.http import LocalServer
 from loaders.xllamacpp.parameters import server_parameters
 from loaders.xllamacpp.progress import reading
 from loaders.xllamacpp.request import completion, refusal
-from loaders.xllamacpp.stderr_tap import StderrTap
 from loaders.xllamacpp.stream import CompletionStream
 from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError, PromptError
@@ -26,6 +25,7 @@ from modules.worker.fitting import fit_prompt
 from modules.worker.gguf_keys import GgufKeys, read_keys
 from modules.worker.llama_model import check_settings, choose_context, context_notes, load_error
 from modules.worker.llama_threads import wait_politely
+from modules.worker.stderr_tap import StderrTap
 from modules.worker.stopping import StopFilter
 
 

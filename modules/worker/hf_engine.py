@@ -35,6 +35,7 @@ from modules.worker.hf_samplers import guidance
 from modules.worker.hf_samplers_memory import History
 from modules.worker.hf_text import TokenText
 from modules.worker.hf_tokens import end_tokens, newline_token
+from modules.worker.reply import Reply
 from modules.worker.stopping import StopFilter
 
 # Settings whose lowering helps when memory runs out: the weights while loading, then the context as it grows.
@@ -53,13 +54,17 @@ class HfEngine(EngineBase):
     def load_model(self, path: Path, settings: Any, report: Report) -> tuple[Any, Any]:
         """(model, tokenizer) of the folder `path`, whose files have been checked. What Transformers raises may pass."""
 
+    def check(self, path: Path) -> None:
+        """Raises ModelError unless the files of `path` are whole and of a kind that the loader reads."""
+        check_folder(path)
+
     def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
         # Before Transformers is first imported, which reads it then: whatever a model asks for, no other host is asked.
         os.environ["HF_HUB_OFFLINE"] = "1"
         self.settings = settings
         self._schema = type(settings)
         report("Checking the files", None)
-        check_folder(path)
+        self.check(path)
         if settings.threads:
             torch.set_num_threads(settings.threads)
         with memory_explained("this model", _LOAD_LOWER, self._schema), loading_explained(path):
@@ -146,7 +151,7 @@ class HfEngine(EngineBase):
         if not cancelled.is_set():
             at_start = len(tokens) == self._prefix_length(tokens)
             stream = self._text.stream(params.skip_special_tokens, at_start)
-            reply = _Reply(StopFilter(params.stop), stream)
+            reply = Reply(StopFilter(params.stop), stream)
             reason = yield from self._decode(chain, against, params, cancelled, reply)
             generated = reply.generated
         return Outcome(
@@ -166,7 +171,7 @@ class HfEngine(EngineBase):
         against: torch.Tensor | None,
         params: SamplingParams,
         cancelled: threading.Event,
-        reply: _Reply,
+        reply: Reply,
     ) -> Generator[Piece, None, str]:
         """Token after token until one of events.REASONS is there."""
         ends = frozenset(self._vocabulary.ends)
@@ -274,36 +279,6 @@ class HfEngine(EngineBase):
             memory_bytes=int(self.model.get_memory_footprint()),
             notes=notes,
         )
-
-
-class _Reply:
-    """The text of one reply on its way out, and the count of its tokens."""
-
-    def __init__(self, stopping: StopFilter, stream: Any) -> None:
-        self._stopping, self._stream = stopping, stream
-        self.generated = self._waiting = 0
-
-    @property
-    def stopped(self) -> bool:
-        return self._stopping.stopped
-
-    def take(self, token: int) -> Piece | None:
-        """The text that can be shown now that `token` came."""
-        self.generated += 1
-        self._waiting += 1
-        return self._piece(self._stopping.feed(self._stream.push(token)))
-
-    def end(self) -> Piece | None:
-        """What was held back, unless it turns out to be a stop text."""
-        text = self._stopping.feed(self._stream.finish()) + self._stopping.flush()
-        return self._piece(text)
-
-    def _piece(self, text: str) -> Piece | None:
-        if not text:
-            return None
-        piece = Piece(text, self._waiting)
-        self._waiting = 0
-        return piece
 
 
 def _input_device(model: Any) -> torch.device:

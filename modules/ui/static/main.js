@@ -2,6 +2,7 @@
 
 import { $, Trouble, arrival, attempt, copyText, fillIcons, get, h, post, toast } from "./dom.js";
 import { Composer } from "./composer.js";
+import { addExtensionViews } from "./extensions.js";
 import { Notebook } from "./notebook.js";
 import { Shell } from "./shell.js";
 import { Sidebar } from "./sidebar.js";
@@ -14,6 +15,7 @@ const NEW = "new";
 class Page {
   async start() {
     await Promise.all(["#chat", "#chat-list", "#composer-buttons #stop", "#notebook-text", "#close-drawer"].map(arrival));
+    await addExtensionViews();
     fillIcons();
     this.chat = "";
     this.state = null;

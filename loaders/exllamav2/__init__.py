@@ -1,0 +1,1 @@
+"""ExLlamaV2: EXL2 and GPTQ on NVIDIA cards."""

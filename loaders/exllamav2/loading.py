@@ -1,0 +1,126 @@
+"""From the loader's settings to a loaded model: ExLlamaV2's configuration, cache, split, draft model and adapters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from loaders.exllamav2.spec import Settings
+from modules.protocol.errors import ModelError, SettingError
+from modules.protocol.schema import describe
+from modules.worker.engine import Report
+
+# Length of a page of its cache: all lengths are multiples of it.
+PAGE = 256
+_DEFAULT_CONTEXT = next(entry.default for entry in describe(Settings) if entry.name == "context")
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """In tokens, multiples of a page. `cache`: of all replies, with room for what is drafted beyond the end."""
+
+    context: int
+    cache: int
+    batch: int
+
+
+def lengths(settings: Settings, trained: int) -> Lengths:
+    """What to load with; `trained`: the context the model was made for, 0 where it does not say."""
+    context = settings.context
+    stretched = settings.rope_scale > 1 or settings.rope_alpha > 1 or settings.rope_yarn > 0
+    if trained and context == _DEFAULT_CONTEXT and not stretched:
+        context = min(context, trained)
+    context = whole_pages(context)
+    drafts = PAGE if settings.draft_model or settings.ngram_draft else 0
+    return Lengths(
+        context, max(context, whole_pages(settings.cache_tokens)) + drafts, min(whole_pages(settings.batch), context)
+    )
+
+
+def whole_pages(tokens: int) -> int:
+    """`tokens`, rounded up to whole pages."""
+    return math.ceil(tokens / PAGE) * PAGE
+
+
+def gpu_split(text: str) -> list[float] | None:
+    """'20, 22' -> [20.0, 22.0]; None for an automatic split. Raises SettingError."""
+    parts = [part for part in text.replace(";", ",").split(",") if part.strip()]
+    try:
+        split = [float(part) for part in parts]
+    except ValueError:
+        split = [-1.0]
+    if any(not 0 <= part < 10_000 for part in split):
+        raise SettingError(
+            f"GPU split (gpu_split) cannot be {text!r}. Write one number of GB for each graphics card, such as 20, 22."
+        )
+    return split or None
+
+
+def configure(config: Any, settings: Settings, found: Lengths) -> None:
+    """Write settings into an ExLlamaV2Config that has read the model's folder."""
+    if settings.rope_yarn > 0:
+        if config.alt_rope_method != "yarn":
+            config.yarn_rope_original_max_position_embeddings = config.max_seq_len
+        config.alt_rope_method = "yarn"
+        config.yarn_rope_factor = settings.rope_yarn
+    config.max_seq_len = found.context + (PAGE if found.cache > found.context else 0)
+    config.max_input_len = found.batch
+    config.max_attention_size = found.batch**2
+    if settings.rope_scale > 1:
+        config.scale_pos_emb = settings.rope_scale
+    if settings.rope_alpha > 1:
+        config.scale_alpha_value = settings.rope_alpha
+    if not settings.flash_attention:
+        config.no_flash_attn = True
+    config.arch_compat_overrides()
+
+
+def load(
+    engine: Any, config: Any, settings: Settings, cache_tokens: int, report: Report, words: str
+) -> tuple[Any, Any]:
+    """(model, cache). `engine`: the module exllamav2. Its weights go where the settings say."""
+    model = engine.ExLlamaV2(config)
+    kind = getattr(engine, _CACHES[settings.cache_type])
+    split = gpu_split(settings.gpu_split)
+    callback = _progress(report, words)
+    if settings.tensor_parallel:
+        model.load_tp(split, callback=callback, expect_cache_tokens=cache_tokens, expect_cache_base=kind)
+        return model, engine.ExLlamaV2Cache_TP(model, base=kind, max_seq_len=cache_tokens)
+    if split:
+        model.load(split, callback=callback)
+        return model, kind(model, max_seq_len=cache_tokens)
+    cache = kind(model, max_seq_len=cache_tokens, lazy=True)
+    reserve = int(settings.reserve * 2**30) or None
+    model.load_autosplit(cache, reserve_vram=reserve, last_id_only=True, callback=callback)
+    return model, cache
+
+
+_CACHES = {"fp16": "ExLlamaV2Cache", "q8": "ExLlamaV2Cache_Q8", "q6": "ExLlamaV2Cache_Q6", "q4": "ExLlamaV2Cache_Q4"}
+
+
+def _progress(report: Report, words: str) -> Callable[[int, int], None]:
+    return lambda done, total: report(words, done / total if total else None)
+
+
+def adapters(lines: list[str], model: Path) -> dict[Path, float]:
+    """Folder -> weight of adapters as they are written in the settings. Raises SettingError, ModelError."""
+    found = {}
+    for line in lines:
+        name, _, weight = line.rpartition("=") if "=" in line else (line, "", "1")
+        try:
+            found[beside(name.strip(), model, "adapter_config.json")] = float(weight)
+        except ValueError:
+            raise SettingError(f"The weight of LoRA adapter {line!r} is no number. Write it as name=0.7.") from None
+    return found
+
+
+def beside(name: str, model: Path, holds: str) -> Path:
+    """The folder `name`, which stands beside the model's, or is a whole path. Raises ModelError."""
+    path = Path(name).expanduser()
+    path = path if path.is_absolute() else model.parent / path
+    if not (path / holds).is_file():
+        raise ModelError(f"There is no folder {name} with {holds} beside {model.name}. Copy it there, or correct it.")
+    return path

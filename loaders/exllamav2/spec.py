@@ -1,0 +1,213 @@
+"""What the exllamav2 loader declares: EXL2 and GPTQ on CUDA, with a dynamic batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modules.protocol.loader import LoaderSpec
+from modules.protocol.model import Claim, Machine, ModelFacts
+from modules.protocol.schema import setting
+
+_CONTEXT = "Context and cache"
+_GPU = "Graphics cards"
+_SPEED = "Speed"
+_ROPE = "RoPE"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How ExLlamaV2 loads and runs a model."""
+
+    context: int = setting(
+        8192,
+        label="Context length",
+        minimum=256,
+        maximum=4_194_304,
+        unit="tokens",
+        group=_CONTEXT,
+        help="How much text the model sees at once, rounded up to 256. The cache for it is taken at once. At its "
+        "default it is never more than the model was made for.",
+    )
+    cache_type: str = setting(
+        "fp16",
+        label="Cache type",
+        choices=("fp16", "q8", "q6", "q4"),
+        group=_CONTEXT,
+        help="Precision of the remembered keys and values. q8 halves the context's memory at nearly no loss, q4 "
+        "quarters it at a small one.",
+    )
+    cache_tokens: int = setting(
+        0,
+        label="Cache size",
+        minimum=0,
+        maximum=16_777_216,
+        unit="tokens",
+        group=_CONTEXT,
+        advanced=True,
+        help="Shared by all replies that run at once; those that find no room wait. 0 takes one context.",
+    )
+    slots: int = setting(
+        2,
+        label="Replies at once",
+        minimum=1,
+        maximum=64,
+        group=_CONTEXT,
+        help="Requests computed as one batch. Needs flash-attn 2.5.7 or later in the environment; without it, one.",
+    )
+    gpu_split: str = setting(
+        "",
+        label="GPU split",
+        unit="GB",
+        group=_GPU,
+        help="Memory for weights on each card, separated by commas, such as 20, 22. Empty fills card after card by "
+        "itself (autosplit).",
+    )
+    reserve: float = setting(
+        0.0,
+        label="Keep free",
+        minimum=0,
+        maximum=1000,
+        unit="GB",
+        group=_GPU,
+        advanced=True,
+        help="With autosplit: memory that stays free on each card. 0 takes ExLlamaV2's own, about 0.2.",
+    )
+    tensor_parallel: bool = setting(
+        False,
+        label="Tensor parallel",
+        group=_GPU,
+        help="Cuts every layer over all cards, which then compute at once. Some architectures cannot be cut.",
+    )
+    batch: int = setting(
+        2048,
+        label="Batch",
+        minimum=256,
+        maximum=16_384,
+        unit="tokens",
+        group=_SPEED,
+        advanced=True,
+        help="Prompt tokens read in one go, rounded up to 256. More reads faster and takes more memory.",
+    )
+    draft_model: str = setting(
+        "",
+        label="Draft model",
+        group=_SPEED,
+        advanced=True,
+        help="Folder of a small model with the same tokenizer, beside this one or with its whole path: it guesses "
+        "ahead, the large one checks. Faster for one reply, more memory.",
+    )
+    draft_tokens: int = setting(
+        4, label="Draft tokens", minimum=1, maximum=8, unit="tokens", group=_SPEED, advanced=True, help="Guessed ahead."
+    )
+    ngram_draft: bool = setting(
+        False,
+        label="Draft from the text",
+        group=_SPEED,
+        advanced=True,
+        help="Guesses ahead from what the text already holds, without a draft model. Good for code and quotations.",
+    )
+    flash_attention: bool = setting(
+        True, label="Flash attention", group=_SPEED, advanced=True, help="Off: not used even where it is installed."
+    )
+    rope_scale: float = setting(
+        1.0,
+        label="RoPE scale",
+        minimum=1,
+        maximum=64,
+        step=0.1,
+        group=_ROPE,
+        advanced=True,
+        help="Compresses positions (linear scaling): 2 doubles the context of a model that was trained for it.",
+    )
+    rope_alpha: float = setting(
+        1.0,
+        label="RoPE alpha",
+        minimum=1,
+        maximum=1000,
+        step=0.05,
+        group=_ROPE,
+        advanced=True,
+        help="NTK scaling: stretches the context of any model at some loss. About 2.6 doubles it.",
+    )
+    rope_yarn: float = setting(
+        0.0,
+        label="YaRN factor",
+        minimum=0,
+        maximum=64,
+        step=0.1,
+        group=_ROPE,
+        advanced=True,
+        help="Stretches the context by this factor at little loss, for models made for YaRN. 0 keeps the model's own.",
+    )
+    loras: list[str] = setting(
+        [],
+        label="LoRA adapters",
+        group="Adapters",
+        help="Folders of adapters, one a line, beside the model or with their whole paths; a weight may follow after "
+        "an equals sign: style=0.7.",
+    )
+
+
+SAMPLERS = frozenset(
+    {
+        "temperature",
+        "dynamic_temperature",
+        "dynatemp_low",
+        "dynatemp_high",
+        "dynatemp_exponent",
+        "smoothing_factor",
+        "top_p",
+        "min_p",
+        "top_k",
+        "typical_p",
+        "tfs",
+        "top_a",
+        "xtc_threshold",
+        "xtc_probability",
+        "dry_multiplier",
+        "dry_allowed_length",
+        "dry_base",
+        "dry_sequence_breakers",
+        "repetition_penalty",
+        "repetition_penalty_range",
+        "frequency_penalty",
+        "presence_penalty",
+        "mirostat_mode",
+        "mirostat_tau",
+        "mirostat_eta",
+        "guidance_scale",
+        "negative_prompt",
+        "do_sample",
+        "temperature_last",
+        "custom_token_bans",
+        "logit_bias",
+        "ban_eos_token",
+    }
+)
+
+
+def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
+    if not machine.has("cuda"):
+        return None
+    if facts.format == "exl2":
+        return Claim(95, "EXL2, which only ExLlamaV2 reads; on this graphics card it is among the fastest there are.")
+    if facts.format == "gptq" and facts.bits in (0, 4):
+        order = " with act-order" if facts.act_order else ""
+        return Claim(85, f"GPTQ{order} in 4 bits: ExLlamaV2's kernels are made for it, and it batches replies.")
+    return None
+
+
+SPEC = LoaderSpec(
+    name="exllamav2",
+    title="ExLlamaV2",
+    summary="EXL2 and 4-bit GPTQ on NVIDIA cards: fast, with a quantized cache and several replies at once.",
+    formats=("exl2", "gptq"),
+    settings=Settings,
+    claim=_claim,
+    samplers=SAMPLERS,
+    accelerators=("cuda",),
+    requirements="exllamav2.txt",
+    # The engine itself is not imported: its first import compiles CUDA kernels for minutes, which the first load shows.
+    probe="import importlib.metadata as found, tokenizers, torch, transformers; "
+    "assert torch.cuda.is_available(), 'torch sees no CUDA device'; print(found.version('exllamav2'))",
+)

@@ -1,0 +1,315 @@
+"""The parts of the exllamav2 loader that need no card: claim, settings, samplers, the thread that has the generator."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loaders.exllamav2.batcher import Batcher
+from loaders.exllamav2.loading import adapters, configure, gpu_split, lengths, load, whole_pages
+from loaders.exllamav2.sampling import breaker_tokens, sampler_settings
+from loaders.exllamav2.spec import SAMPLERS, SPEC, Settings
+from modules.library.rank import rank
+from modules.protocol.errors import ModelError, SettingError, Unsupported
+from modules.protocol.model import Gpu, Machine, ModelFacts
+from modules.protocol.sampling import SamplingParams
+
+BARE = Machine("linux", "x86_64", 4, 2**34, 2**33)
+CARD = replace(BARE, gpus=(Gpu("cuda", "a card", 2**34, 2**34),))
+
+
+@pytest.mark.parametrize("facts", [ModelFacts("m", "m", "exl2", bits=4.65), ModelFacts("m", "m", "gptq", bits=4)])
+def test_it_needs_cuda_and_says_so(facts: ModelFacts) -> None:
+    (there,), (here,) = rank(facts, [SPEC], CARD), rank(facts, [SPEC], BARE)
+    assert there.runs and there.score >= 85
+    assert not here.runs
+    assert here.reason == "ExLlamaV2 needs CUDA, which this machine does not have."
+
+
+@pytest.mark.parametrize("facts", [ModelFacts("m", "m", "gptq", bits=8), ModelFacts("m", "m", "safetensors")])
+def test_it_claims_nothing_it_cannot_read(facts: ModelFacts) -> None:
+    assert not any(entry.runs for entry in rank(facts, [SPEC], CARD))
+
+
+def test_neutral_parameters_are_neutral_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = sampler_settings(SamplingParams())
+    off = {name: value for name, value in fields.items() if name not in ("temperature", "token_repetition_penalty")}
+    assert fields["temperature"] == fields["token_repetition_penalty"] == 1
+    assert off["top_k"] == off["top_p"] == off["top_a"] == off["min_p"] == off["tfs"] == off["typical"] == 0
+    assert off["token_repetition_range"] == -1
+    assert off["mirostat"] is False and off["dry_multiplier"] == off["xtc_probability"] == 0
+    assert "cfg_scale" not in fields
+
+
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        (
+            {"do_sample": False, "temperature": 2.0, "repetition_penalty": 1.5},
+            {"top_k": 1, "token_repetition_penalty": 1},
+        ),
+        ({"temperature": 0, "repetition_penalty": 1.5, "top_p": 0.5}, {"top_k": 1, "token_repetition_penalty": 1.5}),
+        ({"temperature": 0, "top_p": 0.5, "min_p": 0.2}, {"top_p": 0, "min_p": 0, "temperature": 1}),
+        ({"top_p": 0}, {"top_p": 1e-6}),
+        ({"top_p": 0.9, "typical_p": 0.8, "tfs": 0.7}, {"top_p": 0.9, "typical": 0.8, "tfs": 0.7}),
+        ({"repetition_penalty_range": 64}, {"token_repetition_range": 64, "dry_range": 64}),
+        ({"repetition_penalty_range": 3}, {"token_repetition_range": 3, "dry_range": 21}),
+        ({"mirostat_mode": 2, "mirostat_tau": 3.0}, {"mirostat": True, "mirostat_tau": 3.0}),
+        (
+            {"dynamic_temperature": True, "dynatemp_low": 2, "dynatemp_high": 0.5},
+            {"min_temp": 0.5, "max_temp": 2, "temperature": 1},
+        ),
+        ({"dynamic_temperature": True, "dynatemp_low": 0.7, "dynatemp_high": 0.7}, {"temperature": 0.7, "max_temp": 0}),
+        ({"guidance_scale": 1.5}, {"cfg_scale": 1.5}),
+        ({"smoothing_factor": 0.3, "temperature_last": True}, {"smoothing_factor": 0.3, "temperature_last": True}),
+    ],
+)
+def test_each_parameter_arrives(given: dict[str, Any], expected: dict[str, Any]) -> None:
+    fields = sampler_settings(SamplingParams(**given))
+    assert {name: fields[name] for name in expected} == expected
+
+
+def test_what_is_not_there_is_refused_and_not_declared() -> None:
+    with pytest.raises(Unsupported, match="Mirostat 2 only"):
+        sampler_settings(SamplingParams(mirostat_mode=1))
+    assert not SAMPLERS & {"grammar_string", "sampler_priority", "epsilon_cutoff", "top_n_sigma", "smoothing_curve"}
+
+
+def test_sequence_breakers_are_the_tokens_that_hold_them() -> None:
+    assert breaker_tokens(["a", ":\n", "b:", '"', "c"], [":", '"', ""]) == {1, 2, 3}
+
+
+def test_lengths_are_whole_pages() -> None:
+    assert [whole_pages(tokens) for tokens in (0, 1, 256, 257)] == [0, 256, 256, 512]
+    plain = lengths(Settings(context=1000, batch=300), trained=4096)
+    assert (plain.context, plain.cache, plain.batch) == (1024, 1024, 512)
+    assert lengths(Settings(), trained=2048).context == 2048
+    assert lengths(Settings(rope_alpha=2.6), trained=2048).context == 8192
+    assert lengths(Settings(context=4096), trained=2048).context == 4096
+    assert lengths(Settings(context=1024, cache_tokens=5000), trained=2048).cache == 5120
+    assert lengths(Settings(context=1024, ngram_draft=True), trained=2048).cache == 1280
+
+
+@pytest.mark.parametrize("text, split", [("", None), ("20, 22", [20.0, 22.0]), ("17.2;24", [17.2, 24.0])])
+def test_a_gpu_split_is_read(text: str, split: list[float] | None) -> None:
+    assert gpu_split(text) == split
+
+
+@pytest.mark.parametrize("text", ["much", "20,,x", "-1", "nan"])
+def test_a_gpu_split_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(SettingError, match="GPU split"):
+        gpu_split(text)
+
+
+@dataclass
+class Config:
+    """The fields of ExLlamaV2Config that settings touch, with its defaults."""
+
+    max_seq_len: int = 2048
+    max_input_len: int = 2048
+    max_attention_size: int = 2048**2
+    scale_pos_emb: float = 1.0
+    scale_alpha_value: float = 1.0
+    alt_rope_method: str | None = None
+    yarn_rope_factor: float | None = None
+    yarn_rope_original_max_position_embeddings: int | None = None
+    no_flash_attn: bool = False
+    overridden: bool = False
+
+    def arch_compat_overrides(self) -> None:
+        """As there: what an architecture cannot do is switched off."""
+        self.overridden = True
+
+
+def test_settings_become_its_configuration() -> None:
+    settings = Settings(context=4096, batch=512, rope_alpha=2.6, rope_scale=2, flash_attention=False, rope_yarn=4)
+    config = Config()
+    configure(config, settings, lengths(settings, config.max_seq_len))
+    assert (config.max_seq_len, config.max_input_len, config.max_attention_size) == (4096, 512, 512**2)
+    assert (config.scale_alpha_value, config.scale_pos_emb, config.no_flash_attn) == (2.6, 2, True)
+    assert (config.alt_rope_method, config.yarn_rope_factor) == ("yarn", 4)
+    assert config.yarn_rope_original_max_position_embeddings == 2048
+    assert config.overridden
+
+
+class Module:
+    """Records how ExLlamaV2 is asked to load."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def ExLlamaV2(self, config: Any) -> Module:
+        return self
+
+    def load(self, split: Any, callback: Any) -> None:
+        callback(1, 4)
+        self.calls.append(("load", split))
+
+    def load_autosplit(self, cache: Any, reserve_vram: Any, last_id_only: bool, callback: Any) -> None:
+        self.calls.append(("autosplit", reserve_vram))
+
+    def load_tp(self, split: Any, callback: Any, expect_cache_tokens: int, expect_cache_base: Any) -> None:
+        self.calls.append(("tensor parallel", split, expect_cache_tokens, expect_cache_base))
+
+    def ExLlamaV2Cache_TP(self, model: Any, base: Any, max_seq_len: int) -> str:
+        return f"parallel {base.__name__} {max_seq_len}"
+
+    def ExLlamaV2Cache(self, model: Any, max_seq_len: int, lazy: bool = False) -> str:
+        return f"fp16 {max_seq_len} {lazy}"
+
+    def ExLlamaV2Cache_Q4(self, model: Any, max_seq_len: int, lazy: bool = False) -> str:
+        return f"q4 {max_seq_len} {lazy}"
+
+
+@pytest.mark.parametrize(
+    "settings, calls, cache",
+    [
+        (Settings(), [("autosplit", None)], "fp16 512 True"),
+        (Settings(reserve=1.5), [("autosplit", 3 * 2**29)], "fp16 512 True"),
+        (Settings(gpu_split="20,22", cache_type="q4"), [("load", [20.0, 22.0])], "q4 512 False"),
+    ],
+)
+def test_weights_go_where_the_settings_say(settings: Settings, calls: list[Any], cache: str) -> None:
+    module = Module()
+    _, made = load(module, None, settings, 512, lambda text, part: None, "Loading")
+    assert (module.calls, made) == (calls, cache)
+
+
+def test_tensor_parallel_has_its_own_cache() -> None:
+    module = Module()
+    _, cache = load(module, None, Settings(tensor_parallel=True, cache_type="q4"), 512, lambda text, part: None, "")
+    assert cache == "parallel ExLlamaV2Cache_Q4 512"
+    assert module.calls[0][:3] == ("tensor parallel", None, 512)
+
+
+def test_adapters_are_named_beside_the_model_with_weights(tmp_path: Path) -> None:
+    (tmp_path / "style").mkdir()
+    (tmp_path / "style" / "adapter_config.json").write_text("{}")
+    model = tmp_path / "model"
+    assert adapters(["style=0.7"], model) == {tmp_path / "style": 0.7}
+    assert adapters([str(tmp_path / "style")], model) == {tmp_path / "style": 1.0}
+    with pytest.raises(ModelError, match="no folder other"):
+        adapters(["other"], model)
+    with pytest.raises(SettingError, match="is no number"):
+        adapters(["style=much"], model)
+
+
+@dataclass
+class Job:
+    """A job that ends after some steps."""
+
+    steps: int
+
+
+@dataclass
+class Generator:
+    """A generator with the verbs that the batcher uses. `entered`: the threads that used it."""
+
+    jobs: list[Job] = field(default_factory=list)
+    entered: set[int] = field(default_factory=set)
+    most: int = 0
+    broken: bool = False
+
+    def enqueue(self, job: Job) -> None:
+        self.entered.add(threading.get_ident())
+        if job.steps < 0:
+            raise AssertionError("Job requires 9 pages")
+        self.jobs.append(job)
+
+    def cancel(self, job: Job) -> None:
+        self.entered.add(threading.get_ident())
+        self.jobs.remove(job)
+
+    def clear_queue(self) -> None:
+        self.jobs.clear()
+
+    def iterate(self) -> list[dict[str, Any]]:
+        self.entered.add(threading.get_ident())
+        self.most = max(self.most, len(self.jobs))
+        if self.broken:
+            raise RuntimeError("CUDA error")
+        results = []
+        for job in list(self.jobs):
+            job.steps -= 1
+            results.append({"job": job, "eos": job.steps == 0, "left": job.steps})
+            if job.steps == 0:
+                self.jobs.remove(job)
+        return results
+
+
+def _batcher() -> tuple[Batcher, Generator]:
+    batcher, generator = Batcher(), Generator()
+    batcher.use(generator)
+    return batcher, generator
+
+
+def test_requests_of_several_threads_share_the_batch_on_one_thread() -> None:
+    batcher, generator = _batcher()
+    cancelled, tickets = threading.Event(), []
+
+    def begin() -> None:
+        tickets.append(batcher.submit(lambda: Job(10**9), cancelled))
+
+    threads = [threading.Thread(target=begin) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    # The last job's first result is from an iteration in which all three took part.
+    next(iter(tickets[-1]))
+    assert generator.most == 3
+    for ticket in tickets:
+        ticket.close()
+    batcher.close()
+    assert len(generator.entered) == 1
+    assert not generator.entered & {threading.get_ident(), *(thread.ident for thread in threads)}
+
+
+def test_a_job_that_cannot_run_is_told_to_whoever_asked() -> None:
+    batcher, _ = _batcher()
+    with pytest.raises(AssertionError, match="9 pages"):
+        batcher.submit(lambda: Job(-1), threading.Event())
+    assert len(list(batcher.submit(lambda: Job(2), threading.Event()))) == 2
+    batcher.close()
+
+
+def test_a_cancelled_job_leaves_the_generator_and_the_rest_go_on() -> None:
+    batcher, generator = _batcher()
+    cancelled = threading.Event()
+    endless = batcher.submit(lambda: Job(10**9), cancelled)
+    assert next(iter(endless))["eos"] is False
+    cancelled.set()
+    list(endless)
+    endless.close()
+    assert batcher.call(lambda: list(generator.jobs)) == []
+    assert len(list(batcher.submit(lambda: Job(3), threading.Event()))) == 3
+    batcher.close()
+
+
+def test_what_breaks_the_batch_reaches_each_request_and_the_next_runs() -> None:
+    batcher, generator = _batcher()
+    held = threading.Event()
+    waiting = threading.Thread(target=batcher.call, args=(held.wait,))
+    waiting.start()
+    generator.broken = True
+    held.set()
+    ticket = batcher.submit(lambda: Job(5), threading.Event())
+    with pytest.raises(RuntimeError, match="CUDA error"):
+        list(ticket)
+    ticket.close()
+    generator.broken = False
+    assert len(list(batcher.submit(lambda: Job(2), threading.Event()))) == 2
+    waiting.join()
+    batcher.close()
+
+
+def test_work_for_idle_times_waits_for_all_jobs() -> None:
+    batcher, generator = _batcher()
+    ticket = batcher.submit(lambda: Job(500), threading.Event())
+    assert batcher.call(lambda: len(generator.jobs), when_idle=True) == 0
+    assert list(ticket)[-1]["eos"]
+    batcher.close()

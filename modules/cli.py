@@ -54,8 +54,19 @@ def parser() -> argparse.ArgumentParser:
     generate.add_argument("--system", default="", help="system message")
     generate.add_argument("--raw", action="store_true", help="complete the prompt as it is, without the chat template")
     generate.add_argument("--json", action="store_true", help="one JSON object a line; the last has usage and timings")
+    _download(commands, common)
     _extensions(commands, common)
     return top
+
+
+def _download(commands: Any, common: argparse.ArgumentParser) -> None:
+    download = commands.add_parser("download", parents=[common], help="get a model from the hub into models/")
+    download.add_argument("name", metavar="OWNER/NAME[:REVISION]", help="a repository, at a branch, tag or commit")
+    which = download.add_mutually_exclusive_group()
+    which.add_argument("--file", default="", metavar="PATTERN", help="only files that match, such as '*Q4_K_M*.gguf'")
+    which.add_argument("--quant", default="", help="this quantization of a GGUF model, such as Q4_K_M")
+    download.add_argument("--list", action="store_true", help="show files, sizes and what fits, and get nothing")
+    download.add_argument("--json", action="store_true", help="the result, or the list, as one JSON object")
 
 
 def _extensions(commands: Any, common: argparse.ArgumentParser) -> None:

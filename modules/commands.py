@@ -11,6 +11,7 @@ from typing import Any
 
 from modules.app import DEMO, App
 from modules.config import Config
+from modules.download_command import download as download
 from modules.extension_commands import extensions as extensions
 from modules.library.rank import describe_model
 from modules.protocol.errors import PaddockError, SettingError

@@ -51,6 +51,7 @@ COMPOSERS = (
     "modules.ui",
     "modules.cli",
     "modules.commands",
+    "modules.download_command",
     "modules.extension_commands",
     "modules.serving",
 )

@@ -1,0 +1,166 @@
+"""Models from the hub into models/: whole and checked, or not at all.
+
+What arrives lies in models/.download-NAME/, which the library does not look into: unfinished files under their
+checksum in `parts`, finished ones in `whole`, listed in done.json. Once all are there, `whole` is renamed to
+models/NAME.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+
+from filelock import FileLock, Timeout
+
+from modules.library.download_choice import Choice
+from modules.library.download_listing import DownloadError, Listing, RemoteFile
+from modules.library.download_transfer import Transfer
+from modules.library.sizes import in_words
+from modules.paths import inside, write_atomically
+
+# Seconds over which the speed is taken.
+_SPEED_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far it is: the file at work and its place among all, bytes of all files, bytes a second (0: unknown)."""
+
+    file: str
+    number: int
+    files: int
+    done: int
+    total: int
+    speed: float
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At this speed; None while it is unknown."""
+        return (self.total - self.done) / self.speed if self.speed else None
+
+
+class Download:
+    """One model on its way to `models`. `run` may be called again after a failure: it goes on where that ended."""
+
+    def __init__(
+        self,
+        models: Path,
+        listing: Listing,
+        choice: Choice,
+        report: Callable[[Progress], None] = lambda progress: None,
+        clock: Callable[[], float] = time.monotonic,
+        pause_seconds: float = 1.0,
+    ) -> None:
+        self._target = inside(models, choice.name)
+        self._staging = models / f".download-{choice.name}"
+        self._listing = listing
+        self._choice = choice
+        self._report = report
+        self._clock = clock
+        self._stop = threading.Event()
+        self._transfer = Transfer(listing, self._arrived, self._stop, pause_seconds)
+        self._number, self._done = 0, 0
+        self._marks: list[tuple[float, int]] = []
+
+    def stop(self) -> None:
+        """End it soon, from any thread; `run` then raises Stopped."""
+        self._stop.set()
+
+    def run(self) -> Path:
+        """Get all files; where the model is then. Raises DownloadError; nothing that was in models/ is touched."""
+        self._refuse_what_exists()
+        try:
+            self._staging.mkdir(parents=True, exist_ok=True)
+            with self._alone():
+                self._refuse_what_exists()
+                self._refuse_a_full_disk()
+                for number, file in enumerate(self._choice.files, 1):
+                    self._number = number
+                    self._get(file)
+                self._move()
+            shutil.rmtree(self._staging, ignore_errors=True)
+        except OSError as error:
+            raise DownloadError(
+                f"{self._choice.name} could not be written to {self._target.parent} ({error.strerror or error}). "
+                "Check free disk space and permissions, then run the same command again: it goes on from here.",
+                detail=str(error),
+            ) from error
+        return self._target
+
+    def _refuse_what_exists(self) -> None:
+        if self._target.exists() or self._target.is_symlink():
+            raise DownloadError(
+                f"models/ already has {self._choice.name}, and it was left as it is. To get it anew, rename or move "
+                "away what is there, then run the same command again."
+            )
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        try:
+            with FileLock(self._staging / "lock", timeout=0):
+                yield
+        except Timeout:
+            raise DownloadError(
+                f"{self._choice.name} is being downloaded by another run of Paddock. Wait until that has ended."
+            ) from None
+
+    def _refuse_a_full_disk(self) -> None:
+        there = sum(path.stat().st_size for path in self._staging.rglob("*") if path.is_file())
+        needed, free = self._choice.size - there, shutil.disk_usage(self._staging).free
+        if needed > free:
+            raise DownloadError(
+                f"{self._choice.name} needs {in_words(needed)} more on the disk, and {in_words(free)} are free. Free "
+                "some space, choose a smaller quantization, or put --models on a larger disk."
+            )
+
+    def _get(self, file: RemoteFile) -> None:
+        whole = inside(self._staging / "whole", file.path)
+        done = self._finished()
+        mark = file.checksum or self._listing.commit
+        if done.get(file.path) == mark and whole.is_file() and whole.stat().st_size == file.size:
+            self._arrived(file.size, False)
+            return
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        key = file.checksum or sha256(f"{self._listing.commit}/{file.path}".encode()).hexdigest()
+        part = self._staging / "parts" / key
+        part.parent.mkdir(exist_ok=True)
+        self._transfer.fetch(file, part)
+        part.replace(whole)
+        write_atomically(self._staging / "done.json", json.dumps({**done, file.path: mark}, indent=1))
+
+    def _finished(self) -> dict[str, str]:
+        """The files that are whole, with their checksums. A damaged list only costs a second download."""
+        try:
+            done = json.loads((self._staging / "done.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return done if isinstance(done, dict) else {}
+
+    def _move(self) -> None:
+        whole = self._staging / "whole"
+        wanted = {whole.joinpath(*PurePosixPath(file.path).parts) for file in self._choice.files}
+        for path in [path for path in whole.rglob("*") if path.is_file() and path not in wanted]:
+            path.unlink()  # of an earlier attempt, with another choice of files
+        source = next(iter(wanted)) if self._choice.single else whole
+        self._refuse_what_exists()
+        source.rename(self._target)
+
+    def _arrived(self, count: int, fresh: bool) -> None:
+        self._done += count
+        now = self._clock()
+        if not fresh:
+            self._marks.clear()  # no byte of these came over the line now
+        self._marks.append((now, self._done))
+        while len(self._marks) > 2 and now - self._marks[0][0] > _SPEED_SECONDS:
+            del self._marks[0]
+        (begin, first), (end, last) = self._marks[0], self._marks[-1]
+        speed = max(0.0, (last - first) / (end - begin)) if end > begin else 0.0
+        choice, file = self._choice, self._choice.files[self._number - 1]
+        self._report(Progress(file.path, self._number, len(choice.files), self._done, choice.size, speed))

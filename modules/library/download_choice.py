@@ -1,0 +1,173 @@
+"""Which files of a repository to get: one quantization, or safetensors with what belongs to them; pickles come last."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from modules.library.download_listing import DownloadError, Listing, RemoteFile
+from modules.library.folder import Folder, listed, split_of
+from modules.library.memory import estimate, fits
+from modules.library.sizes import in_words
+from modules.protocol.model import Machine, ModelFacts
+
+# The names that llama.cpp's quantizer gives, and makers' own variants of them (UD-Q4_K_XL, IQ4_NL, MXFP4_MOE).
+_QUANT = re.compile(
+    r"(?:^|[-_.])((?:UD-)?(?:I?Q\d(?:_[A-Z0-9]+)*|TQ\d_\d|MXFP4(?:_MOE)?|NVFP4|BF16|FP?16|FP?32))(?=$|[-_.])",
+    re.IGNORECASE,
+)
+# Above 8 bits a quantization loses next to nothing, so more is not suggested.
+_FULL = ("BF16", "F16", "FP16", "F32", "FP32")
+_COMPANIONS = (".json", ".txt", ".model", ".jinja", ".tiktoken", ".spm", ".py", ".md", ".yaml")
+_PAPERS = ("LICENSE", "NOTICE", "COPYING", "USE_POLICY")
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """A GGUF model on offer, with all its shards. `why_not`: "" if it fits this machine's free memory."""
+
+    name: str
+    files: tuple[RemoteFile, ...]
+    why_not: str
+
+    @property
+    def size(self) -> int:
+        """Bytes of all shards."""
+        return sum(file.size for file in self.files)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to get: `name` below models/; `single`: it is one GGUF file, which needs no folder. `reason`: why these."""
+
+    name: str
+    files: tuple[RemoteFile, ...]
+    reason: str
+    single: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+
+def quantizations(listing: Listing, machine: Machine) -> list[Quantization]:
+    """The GGUF models of a listing, smallest first. Their need of memory is the files' size and what the worker takes;
+    a long context adds to it, which only the files themselves can tell."""
+    groups: dict[str, list[RemoteFile]] = {}
+    for file in listing.files:
+        path = PurePosixPath(file.path)
+        if path.suffix.lower() != ".gguf" or path.name.lower().startswith("mmproj"):
+            continue
+        split = split_of(path.name)
+        groups.setdefault(str(path.with_name(split[0] if split else path.stem)), []).append(file)
+    return sorted(
+        (
+            Quantization(stem, tuple(files), memory_obstacle(sum(file.size for file in files), machine))
+            for stem, files in groups.items()
+        ),
+        key=lambda entry: entry.size,
+    )
+
+
+def memory_obstacle(size: int, machine: Machine) -> str:
+    """ "" if weights of `size` bytes fit what is free now, else a sentence."""
+    return fits(estimate(ModelFacts("", "", "gguf", size_bytes=size)), machine)
+
+
+def quant_of(name: str) -> str:
+    """The quantization that a file's name tells: "x-Q4_K_M" -> "Q4_K_M"; "" if it tells none."""
+    found = _QUANT.findall(PurePosixPath(name).name) or _QUANT.findall(name.replace("/", "-"))
+    return str(found[-1]).upper() if found else ""
+
+
+def suggested(entries: Iterable[Quantization]) -> Quantization | None:
+    """The largest that fits, 8 bits at most unless there is nothing else; None if none fits."""
+    able = [entry for entry in entries if not entry.why_not]
+    return max(able, key=lambda entry: (quant_of(entry.name) not in _FULL, entry.size), default=None)
+
+
+def choose(listing: Listing, machine: Machine, pattern: str = "", quant: str = "") -> Choice:
+    """The files that the user means. Raises DownloadError with what there is."""
+    if pattern:
+        return _by_pattern(listing, pattern)
+    entries = quantizations(listing, machine)
+    if quant:
+        return _by_quant(listing, entries, quant)
+    top = Folder(Path(), {file.path: (file.size, 0) for file in listing.files if "/" not in file.path})
+    if top.safetensors:
+        weights = top.ending(".safetensors")
+        if any(name.startswith("model") for name in weights):  # the same weights once more, as their maker keeps them
+            weights = [name for name in weights if not name.startswith("consolidated")]
+        return _folder(listing, weights, "Safetensors, which hold no code.")
+    if entries:
+        best = suggested(entries)
+        if best is None:
+            raise DownloadError(
+                f"No quantization of {listing.wanted.repository} fits this machine. The smallest is "
+                f"{PurePosixPath(entries[0].name).name} ({in_words(entries[0].size)}). {entries[0].why_not} To get it "
+                "nevertheless, name it with --quant or --file."
+            )
+        reason = "The only one here." if len(entries) == 1 else "The largest up to 8 bits that fits the free memory."
+        return _gguf(listing, best, reason)
+    if top.pickled_weights:
+        return _folder(
+            listing, top.pickled_weights, "There are only pickles, which can run code: they load with --trust-pickle."
+        )
+    raise DownloadError(
+        f"{listing.wanted.repository} has no weights at its top level that a loader could read. It has: "
+        f"{listed([file.path for file in listing.files], 8) or 'no files'}. If it is one of these, name it with --file."
+    )
+
+
+def _by_pattern(listing: Listing, pattern: str) -> Choice:
+    files = [
+        file
+        for file in listing.files
+        if fnmatchcase(file.path, pattern) or fnmatchcase(PurePosixPath(file.path).name, pattern)
+    ]
+    if not files:
+        raise DownloadError(
+            f"No file of {listing.wanted.repository} matches {pattern!r}. There are: "
+            f"{listed([file.path for file in listing.files], 20)}. See all of them with --list."
+        )
+    if len(files) == 1 and files[0].path.lower().endswith(".gguf") and not split_of(PurePosixPath(files[0].path).name):
+        return Choice(PurePosixPath(files[0].path).name, tuple(files), f"It matches {pattern}.", single=True)
+    return Choice(listing.wanted.name, tuple(files), f"They match {pattern}.")
+
+
+def _by_quant(listing: Listing, entries: Sequence[Quantization], quant: str) -> Choice:
+    found = [entry for entry in entries if quant_of(entry.name) == quant.upper()]
+    if not found:
+        names = sorted({quant_of(entry.name) or PurePosixPath(entry.name).name for entry in entries})
+        raise DownloadError(
+            f"{listing.wanted.repository} has no quantization {quant}. "
+            + (f"There are: {listed(names, 40)}." if names else "It has no GGUF files: leave --quant away.")
+        )
+    if len(found) > 1:
+        raise DownloadError(
+            f"{listing.wanted.repository} has {len(found)} models as {quant}: "
+            f"{listed([entry.name for entry in found], 10)}. Name one with --file."
+        )
+    return _gguf(listing, found[0], found[0].why_not or "As asked for.")
+
+
+def _gguf(listing: Listing, entry: Quantization, reason: str) -> Choice:
+    first = PurePosixPath(entry.files[0].path).name
+    if len(entry.files) == 1 and not split_of(first):
+        return Choice(first, entry.files, reason, single=True)
+    return Choice(PurePosixPath(entry.name).name, entry.files, reason)
+
+
+def _folder(listing: Listing, weights: Sequence[str], reason: str) -> Choice:
+    files = [
+        file
+        for file in listing.files
+        if file.path in weights
+        or ("/" not in file.path and not file.path.startswith(".") and file.path.lower().endswith(_COMPANIONS))
+        or ("/" not in file.path and file.path.startswith(_PAPERS))
+    ]
+    return Choice(listing.wanted.name, tuple(files), reason)

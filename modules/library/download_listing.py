@@ -1,0 +1,181 @@
+"""What a repository of the hub offers: its files with sizes and checksums, pinned to one commit.
+
+Addresses, sessions, tokens (HF_TOKEN), mirrors (HF_ENDPOINT) and the listing come from huggingface_hub.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+
+import httpx2
+from huggingface_hub import HfApi
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.hf_api import RepoSibling
+
+from modules.protocol.errors import PaddockError
+
+_LISTING_SECONDS = 30.0
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# As the hub has it: huggingface.co/docs/huggingface_hub/package_reference/utilities, validate_repo_id.
+_NAME = re.compile(r"\w([\w.-]{0,94}\w)?", re.ASCII)
+_SHA1 = re.compile(r"[0-9a-f]{40}")
+
+
+class DownloadError(PaddockError):
+    """A download that cannot begin or go on; what has arrived stays for the next attempt."""
+
+    code = "download"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A repository at a branch, tag or commit; `revision` "" is its main branch."""
+
+    repository: str
+    revision: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name that its folder gets in models/."""
+        revision = self.revision[:8] if _SHA1.fullmatch(self.revision) else self.revision.replace("/", "-")
+        base = self.repository.partition("/")[2]
+        return f"{base}-{revision}" if revision not in ("", "main") else base
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file on offer: path with forward slashes, bytes, and its checksum (SHA-256, or Git's SHA-1; "" unknown)."""
+
+    path: str
+    size: int
+    sha256: str = ""
+    git_sha1: str = ""
+
+    @property
+    def checksum(self) -> str:
+        """Whichever is known."""
+        return self.sha256 or self.git_sha1
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a repository at `commit`, as served by `endpoint`."""
+
+    wanted: Wanted
+    endpoint: str
+    commit: str
+    files: tuple[RemoteFile, ...]
+
+
+def parse_wanted(text: str) -> Wanted:
+    """`owner/name` or `owner/name:revision`. Raises DownloadError."""
+    repository, colon, revision = text.partition(":")
+    good = all(_NAME.fullmatch(part) and "--" not in part and ".." not in part for part in repository.split("/"))
+    if not good or repository.count("/") != 1 or repository.endswith(".git"):
+        raise DownloadError(
+            f"{text[:200]!r} names no repository. Write owner/name, or owner/name:revision, with letters, digits, "
+            "'-', '_' and '.'; for example ggml-org/tinygemma3-GGUF."
+        )
+    if colon and (not re.fullmatch(r"[\w][\w./+-]*", revision) or ".." in revision or len(revision) > 200):
+        raise DownloadError(
+            f"{revision[:200]!r} cannot be a revision. After the colon comes a branch, tag or commit, such as main."
+        )
+    return Wanted(repository, revision)
+
+
+def list_files(wanted: Wanted, endpoint: str | None = None) -> Listing:
+    """Ask the hub (`endpoint`, by default HF_ENDPOINT's) what is there. Raises DownloadError."""
+    api = HfApi(endpoint=endpoint)
+    address = str(api.endpoint)
+    try:
+        info = api.model_info(
+            wanted.repository, revision=wanted.revision or None, timeout=_LISTING_SECONDS, files_metadata=True
+        )
+        files = [_remote_file(entry) for entry in info.siblings or ()]
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+        raise explain(error, wanted, address) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DownloadError(
+            f"{address} did not answer as a hub does. Check HF_ENDPOINT, and whether a login page of your network "
+            "stands in between.",
+            detail=repr(error),
+        ) from error
+    commit = info.sha or ""
+    if not _SHA1.fullmatch(commit):
+        raise DownloadError(f"{address} did not say which commit {wanted.repository} is at. Try another HF_ENDPOINT.")
+    for file in files:
+        _check_path(file.path, wanted)
+    return Listing(wanted, address, commit, tuple(sorted(files, key=lambda file: file.path)))
+
+
+def _remote_file(entry: RepoSibling) -> RemoteFile:
+    size = entry.lfs.size if entry.lfs else entry.size
+    if not isinstance(size, int) or size < 0:
+        raise ValueError(f"no size for {entry.rfilename!r}")
+    sha256 = _digest(_SHA256, entry.lfs.sha256) if entry.lfs else ""
+    return RemoteFile(str(entry.rfilename), size, sha256, "" if entry.lfs else _digest(_SHA1, entry.blob_id))
+
+
+def _digest(form: re.Pattern[str], text: str | None) -> str:
+    return text if text and form.fullmatch(text) else ""
+
+
+def _check_path(path: str, wanted: Wanted) -> None:
+    """A file's path stays inside its folder, on every system."""
+    parts = PurePosixPath(path).parts
+    if (
+        not parts
+        or ".." in parts
+        or PurePosixPath(path).is_absolute()
+        or PureWindowsPath(path).drive
+        or re.search(r"[\x00-\x1f\x7f\\:]", path)
+    ):
+        raise DownloadError(
+            f"The listing of {wanted.repository} names a file that would lie outside its folder ({path[:200]!r}), so "
+            "nothing was downloaded. Do not trust this repository; tell whoever runs it, or choose another."
+        )
+
+
+def explain(error: Exception, wanted: Wanted, endpoint: str) -> DownloadError:
+    """What went wrong between here and the hub, as a sentence with a next step."""
+    name, token = wanted.repository, "put a token of an account that may read it into HF_TOKEN"
+    status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
+    if isinstance(error, OfflineModeIsEnabled):
+        sentence = "HF_HUB_OFFLINE forbids to reach the hub. Unset it, then try again."
+    elif isinstance(error, GatedRepoError):
+        sentence = (
+            f"{name} is gated: its owner wants you to agree to conditions first. Do so on {endpoint}/{name}, {token}, "
+            "then run the same command again."
+        )
+    elif isinstance(error, RevisionNotFoundError):
+        sentence = f"{name} has no revision {wanted.revision!r}. Look at its branches and tags on {endpoint}/{name}."
+    elif status == 401 and not isinstance(error, RepositoryNotFoundError):
+        sentence = f"{endpoint} does not accept the token. Put a valid one into HF_TOKEN, or unset it for open models."
+    elif status in (401, 404):
+        sentence = (
+            f"There is no model {name} on {endpoint}, or it is private. Check the spelling; if it is private, {token}."
+        )
+    elif status == 403:
+        sentence = f"{endpoint} forbids you to read {name}. Check on {endpoint}/{name} who may, and {token}."
+    elif status == 429:
+        sentence = f"{endpoint} asks to slow down. Wait a few minutes, then run the same command again."
+    elif status:
+        sentence = f"{endpoint} answered with error {status}. Run the same command again later."
+    elif isinstance(error, httpx2.TimeoutException):
+        sentence = f"{endpoint} did not answer in time. Check the connection, then run the same command again."
+    elif isinstance(error, httpx2.UnsupportedProtocol | httpx2.InvalidURL):
+        sentence = f"{endpoint!r} is no address. HF_ENDPOINT wants one such as https://huggingface.co."
+    else:
+        sentence = (
+            f"{endpoint} cannot be reached. Check the network connection (and HTTPS_PROXY or HF_ENDPOINT, if you use "
+            "them), then run the same command again."
+        )
+    return DownloadError(sentence, detail=str(error))

@@ -57,13 +57,18 @@ class Setting:
             noun = {int: "a whole number", float: "a number", str: "a text"}[self.kind]
             low, high = self.info.minimum, self.info.maximum
             if low is not None and high is not None:
-                noun += f" from {low:g} to {high:g}"
+                noun += f" from {_number(low)} to {_number(high)}"
             elif low is not None:
-                noun += f" of {low:g} or more"
+                noun += f" of {_number(low)} or more"
             elif high is not None:
-                noun += f" of at most {high:g}"
+                noun += f" of at most {_number(high)}"
             words = f"{noun} ({self.info.unit})" if self.info.unit else noun
         return f"{words}, or none" if self.optional else words
+
+
+def _number(value: float) -> str:
+    """4194304.0 -> "4194304", 0.5 -> "0.5"."""
+    return str(int(value)) if float(value).is_integer() else f"{value:g}"
 
 
 def setting(

@@ -61,7 +61,8 @@ class ModelSettings:
         entries = self._store.items()
         entry = entries.get(model)
         if entry is None:
-            entry = next((value for pattern, value in entries.items() if fnmatch.fnmatch(model, pattern)), {})
+            found = (value for pattern, value in entries.items() if fnmatch.fnmatch(model, pattern))
+            entry = next(found, None) or {}
         return str(entry.get("loader", "")), dict(entry.get("settings", {}))
 
     def set(self, model: str, loader: str, settings: Mapping[str, Any]) -> None:

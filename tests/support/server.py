@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +21,8 @@ def serving(app: App) -> Iterator[str]:
     up = threading.Event()
 
     class Server(uvicorn.Server):
-        async def startup(self, sockets: list[object] | None = None) -> None:
-            await super().startup(sockets)  # type: ignore[arg-type]
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
             up.set()
 
     server = Server(uvicorn.Config(build_server(app), log_level="warning", timeout_graceful_shutdown=1))

@@ -106,10 +106,10 @@ class App:
         last = self.settings.get("last_model", "")
         return next((name for name in (last, DEMO) if name in names), "")
 
-    def close(self) -> None:
-        """End the worker, then close the chats: a reply in the making is saved as far as it came."""
+    def close(self) -> list[str]:
+        """End the worker, then close the chats: a reply in the making is saved as far as it came. Returns the names of
+        extensions whose threads go on."""
         self.supervisor.close()
         if "chats" in vars(self):
             self.chats.close()
-        if "extensions" in vars(self):
-            self.extensions.close()
+        return self.extensions.close() if "extensions" in vars(self) else []

@@ -7,7 +7,6 @@ import dataclasses
 import importlib
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from modules.app import App

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from modules.api.listen import bind
@@ -25,13 +26,22 @@ def serve_page(config: Config) -> int:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         serve(app, listener, lambda: print(f"Paddock is ready: {address}", flush=True))
     finally:
-        app.close()
+        stray = app.close()
         listener.close()
+        if stray:
+            print(f"Threads of {', '.join(stray)} did not end; Paddock ends without them.", flush=True)
+            os._exit(0)
     return 0
 
 
 def _teller(app: App, progress: ProgressLine) -> Callable[[State], None]:
+    told: list[State] = []
+
     def tell(state: State) -> None:
+        # Pages may be told a state once more; the terminal heard it.
+        if told and told[0] is state:
+            return
+        told[:] = [state]
         if state.phase == "ready" and state.info is not None:
             progress.close()
             app.settings.set("last_model", state.model)

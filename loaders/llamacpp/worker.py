@@ -137,7 +137,9 @@ class Engine(EngineBase):
             first = time.monotonic()
             # Bound once: these are looked up for every token.
             sample, handle, context, is_set = lib.llama_sampler_sample, chain.handle, native.context, cancelled.is_set
-            change = self.hooks.logits(lambda: native.cached, _row) if self.hooks and complete else None
+            change = (
+                self.hooks.logits(lambda: native.cached, _row, sorted(self._ends)) if self.hooks and complete else None
+            )
             while complete and not is_set():
                 if change is not None:
                     # The samplers read the logits where llama.cpp left them, so that is where they are changed.

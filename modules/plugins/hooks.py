@@ -258,11 +258,12 @@ def logits_processor_modifier(processor_list: list[Any], input_ids: Any, setting
 
 
 @_spec
-def logits_modifier(tokens: list[int], logits: Any, settings: Any) -> Any:
+def logits_modifier(tokens: list[int], logits: Any, prompt_length: int, ends: list[int], settings: Any) -> Any:
     """In the worker, in the file `worker.py`: runs before each token is chosen, ahead of all samplers.
 
-    `tokens`: the prompt and the reply so far; `logits`: [vocabulary], a torch tensor with Transformers, a numpy array
-    with llama.cpp. Returns logits of the same shape, or None after changing them in place.
+    `tokens`: the prompt and the reply so far; `prompt_length`: how many of them are the prompt's; `ends`: tokens that
+    end a reply; `logits`: [vocabulary], a torch tensor with Transformers, a numpy array with llama.cpp. Returns logits
+    of the same shape, or None after changing them in place.
 
         def logits_modifier(tokens, logits):
             logits[tokens[-1]] -= 5.0  # never the same token twice

@@ -6,6 +6,7 @@ import functools
 import inspect
 import json
 from collections.abc import Callable
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -43,13 +44,15 @@ def below_chat(app: App) -> None:
                 _draw(app, running)
 
 
-def tabs(app: App) -> None:
-    """Draw a tab for each of those that want one, inside the Tabs that are being built."""
+def views(app: App) -> None:
+    """Draw a view, beside Chat and Notebook, for each of those that want a tab; static/extensions.js adds the buttons
+    once it finds the mark at the end."""
     for running in app.extensions.running():
         if "ui" in running.impls and running.is_tab:
-            name = f"extension-{running.name}"
-            with gr.Tab(running.title, id=name, elem_id=f"tab-{name}", render_children=True):
+            with gr.Column(elem_id=f"view-extension-{running.name}", elem_classes=["extension-view"]):
+                gr.HTML(f'<span class="extension-title" hidden>{escape(running.title)}</span>', apply_default_css=False)
                 _draw(app, running)
+    gr.HTML("", elem_id="extensions-end", apply_default_css=False)
 
 
 def head(app: App) -> str:
@@ -71,7 +74,7 @@ def head(app: App) -> str:
 def _style(text: str) -> str:
     """CSS as a style element that nothing in it can close."""
     closed = text.replace("</", "<\\/")
-    return f"<style>{closed}</style>"
+    return f'<style class="extension-css">{closed}</style>'
 
 
 def _draw(app: App, running: Running) -> None:
@@ -99,7 +102,7 @@ def _contained(function: Callable[..., Any], title: str) -> Callable[..., Any]:
                 async for value in function(*given, **named):
                     yield value
             except (SystemExit, KeyboardInterrupt):
-                raise gr.Error(words) from None
+                raise gr.Error(words, print_exception=False) from None
 
         return stream
     if inspect.iscoroutinefunction(function):
@@ -109,7 +112,7 @@ def _contained(function: Callable[..., Any], title: str) -> Callable[..., Any]:
             try:
                 return await function(*given, **named)
             except (SystemExit, KeyboardInterrupt):
-                raise gr.Error(words) from None
+                raise gr.Error(words, print_exception=False) from None
 
         return wait
     if inspect.isgeneratorfunction(function):
@@ -119,7 +122,7 @@ def _contained(function: Callable[..., Any], title: str) -> Callable[..., Any]:
             try:
                 yield from function(*given, **named)
             except (SystemExit, KeyboardInterrupt):
-                raise gr.Error(words) from None
+                raise gr.Error(words, print_exception=False) from None
 
         return steps
 
@@ -128,6 +131,6 @@ def _contained(function: Callable[..., Any], title: str) -> Callable[..., Any]:
         try:
             return function(*given, **named)
         except (SystemExit, KeyboardInterrupt):
-            raise gr.Error(words) from None
+            raise gr.Error(words, print_exception=False) from None
 
     return call

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from fastapi import FastAPI
+from starlette.responses import JSONResponse
 
 from modules.ui import extensions
 from modules.ui.page import build_page, page_options
@@ -33,11 +34,21 @@ class PageHost:
         self._building = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stops: list[asyncio.Event] = []
-        self._page = self._build()
+        self._page = self._build(0)
+        # An open page calls its own build only: functions have other numbers in another.
+        self._pages = {_prefix(0): self._page}
         app.extensions.subscribe(self._changed)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._page(scope, receive, send)
+        page, path = self._page, scope.get("path", "")
+        prefix = path[: path.find("/", 1)]
+        if path.startswith("/page-"):
+            if prefix not in self._pages:
+                await JSONResponse({"error": "This page is old. Reload it."}, 410)(scope, receive, send)
+                return
+            page = self._pages[prefix]
+            scope = {**scope, "path": path[len(prefix) :], "raw_path": path[len(prefix) :].encode()}
+        await page(scope, receive, send)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, server: FastAPI) -> AsyncIterator[None]:
@@ -51,7 +62,7 @@ class PageHost:
             for stop in self._stops:
                 stop.set()
 
-    def _build(self) -> FastAPI:
+    def _build(self, number: int) -> FastAPI:
         faults = self._app.extensions.fault_log
         while True:
             before = len(faults)
@@ -59,7 +70,7 @@ class PageHost:
             server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
             options = page_options()
             options["head"] += extensions.head(self._app)
-            gr.mount_gradio_app(server, build_page(self._app), path="/", **options)
+            gr.mount_gradio_app(server, build_page(self._app), path="/", root_path=_prefix(number), **options)
             # One that failed while it was drawn is off now: the page is drawn once more, without it.
             if len(faults) == before:
                 return server
@@ -74,16 +85,23 @@ class PageHost:
             if loop is None or extensions.signature(self._app) == self._shown:
                 return
             try:
-                page = self._build()
+                number = self._app.pages + 1
+                page = self._build(number)
                 asyncio.run_coroutine_threadsafe(self._start(page), loop).result(_START_SECONDS)
             except Exception:
                 _LOG.exception("The page could not be built anew; the old one stays.")
                 return
-            self._page = page
-            self._app.pages += 1
-            old = self._stops.pop(0)
-            loop.call_soon_threadsafe(loop.call_later, _OLD_SECONDS, old.set)
+            self._pages[_prefix(number)] = self._page = page
+            self._app.pages = number
+            loop.call_soon_threadsafe(
+                loop.call_later, _OLD_SECONDS, self._end_old, _prefix(number - 1), self._stops[-2]
+            )
         self._app.supervisor.tell()
+
+    def _end_old(self, prefix: str, stop: asyncio.Event) -> None:
+        stop.set()
+        del self._pages[prefix]
+        self._stops.remove(stop)
 
     async def _start(self, page: FastAPI) -> None:
         """Enter the page's lifespan in a task of its own, which leaves it when it is told to stop."""
@@ -101,3 +119,8 @@ class PageHost:
             waiting.cancel()
             task.result()
         self._stops.append(stop)
+
+
+def _prefix(number: int) -> str:
+    """Where the functions of one build of the page are called."""
+    return f"/page-{number}"

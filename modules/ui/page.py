@@ -43,6 +43,8 @@ def build_page(app: App) -> gr.Blocks:
                     autofocus=False,
                 )
                 place("composer", "composer-buttons")
+            with gr.Column(elem_id="extensions"):
+                extensions.below_chat(app)
         place("notebook", "notebook-tab")
         with gr.Column(elem_id="drawer"):
             place("drawer_head", "drawer-head")
@@ -52,9 +54,7 @@ def build_page(app: App) -> gr.Blocks:
                 for name, draw in _TABS:
                     with gr.Tab(name, id=name.lower(), elem_id=f"tab-{name.lower()}", render_children=True):
                         draw(app, page, refresh)
-                extensions.tabs(app)
-        with gr.Column(elem_id="extensions"):
-            extensions.below_chat(app)
+        extensions.views(app)
     return page
 
 

@@ -140,7 +140,7 @@ class HfEngine(EngineBase):
         begin = time.perf_counter()
         seed = params.seed if params.seed >= 0 else random.SystemRandom().randrange(2**31)
         history = History(tokens, self._vocabulary.size, self._device, params.repetition_penalty_range)
-        change = self.hooks.logits(lambda: history.tokens, self._row) if self.hooks else None
+        change = self.hooks.logits(lambda: history.tokens, self._row, self._vocabulary.ends) if self.hooks else None
         # A copy: the logits are the cache's, and a hook may change them in place.
         hook = (lambda logits: change(logits.clone())) if change else None
         chain = SamplerChain(params, self._vocabulary, history, seed, self._grammars.start(params.grammar_string), hook)

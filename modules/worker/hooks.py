@@ -101,11 +101,15 @@ class Hooks:
                 self._fail(member.name, "tokenizer_modifier", error)
         return tokens
 
-    def logits(self, tokens: Callable[[], list[int]], row: Callable[[list[int]], Any]) -> Callable[[Any], Any] | None:
+    def logits(
+        self, tokens: Callable[[], list[int]], row: Callable[[list[int]], Any], ends: Sequence[int] = ()
+    ) -> Callable[[Any], Any] | None:
         """What one reply's logits [vocabulary] pass through before each token; None where nobody asks for them.
 
-        `tokens()`: prompt and reply so far. Called once a reply.
+        `tokens()`: prompt and reply so far; `ends`: tokens that end a reply. Called once a reply, before
+        its first token.
         """
+        about = {"prompt_length": len(tokens()), "ends": list(ends)} if self else {}
         processors: list[tuple[_Member, Any]] = []
         for member in self._with("logits_processor_modifier"):
             added: list[Any] = []
@@ -123,7 +127,7 @@ class Hooks:
             for member in direct:
                 if member.name in self._members:
                     try:
-                        result = member.call("logits_modifier", tokens=now, logits=logits)
+                        result = member.call("logits_modifier", tokens=now, logits=logits, **about)
                         logits = logits if result is None else _alike(result, logits)
                     except BaseException as error:
                         self._fail(member.name, "logits_modifier", error)

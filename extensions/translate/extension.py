@@ -1,0 +1,36 @@
+"""Translates what goes to the model and what comes back, through a LibreTranslate service that the user names.
+
+Another service is another function `translate`.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from typing import Any
+
+_SECONDS = 30
+
+
+def translate(text: str, source: str, target: str, settings: Any) -> str:
+    """`text` in another language. Raises OSError, ValueError."""
+    if not settings.service.startswith(("http://", "https://")):
+        raise ValueError("Service must begin with http:// or https://")
+    values = {"q": text, "source": source, "target": target, "format": "text", "api_key": settings.key}
+    request = urllib.request.Request(
+        f"{settings.service.rstrip('/')}/translate",
+        json.dumps(values).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
+        return str(json.load(answer)["translatedText"])
+
+
+def input_modifier(string: str, settings: Any) -> str:
+    """To the model's language."""
+    return translate(string, settings.mine, settings.models, settings)
+
+
+def output_modifier(string: str, settings: Any) -> str:
+    """Back to the user's."""
+    return translate(string, settings.models, settings.mine, settings)

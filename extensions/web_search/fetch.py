@@ -1,0 +1,100 @@
+"""Fetches a public web page as text. No address of this machine or its network is ever asked (SSRF)."""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import re
+import socket
+import ssl
+from html.parser import HTMLParser
+from urllib.parse import urljoin, urlsplit
+
+_SECONDS = 10
+_MOST_BYTES = 2_000_000
+_MOST_REDIRECTS = 3
+_PORTS = {"http": 80, "https": 443}
+
+
+class Refused(ValueError):
+    """An address that is not asked."""
+
+
+def public_address(host: str, port: int) -> str:
+    """The IP address of a public host. Raises Refused where any of its addresses is not public."""
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    except OSError:
+        raise Refused(f"{host} was not found; check the network and the address") from None
+    for text in found:
+        address = ipaddress.ip_address(text.partition("%")[0])
+        inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
+        if not address.is_global or address.is_multicast or (inner is not None and not inner.is_global):
+            raise Refused(f"{host} leads to {text}, which is not on the public internet")
+    return sorted(found)[0]
+
+
+def _connect(scheme: str, host: str, port: int) -> http.client.HTTPConnection:
+    """A connection to the very address that was judged: a second look-up could give another."""
+    made = socket.create_connection((public_address(host, port), port), _SECONDS)
+    connection = http.client.HTTPConnection(host, port, timeout=_SECONDS)
+    connection.sock = (
+        ssl.create_default_context().wrap_socket(made, server_hostname=host) if scheme == "https" else made
+    )
+    return connection
+
+
+def fetch_text(url: str) -> str:
+    """The text of the page at `url`, after at most three redirects, each judged anew. Raises Refused, OSError."""
+    for _ in range(_MOST_REDIRECTS + 1):
+        parts = urlsplit(url)
+        if parts.scheme not in _PORTS or not parts.hostname or parts.username:
+            raise Refused(f"{url} is not a plain http or https address")
+        port = parts.port or _PORTS[parts.scheme]
+        if port not in (80, 443):
+            raise Refused(f"{url} names port {port}; only 80 and 443 are asked")
+        connection = _connect(parts.scheme, parts.hostname, port)
+        try:
+            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            connection.request("GET", path, headers={"User-Agent": "Mozilla/5.0 (Paddock)", "Accept": "text/html"})
+            answer = connection.getresponse()
+            if answer.status in (301, 302, 303, 307, 308):
+                url = urljoin(url, answer.getheader("Location", ""))
+                continue
+            if answer.status != 200:
+                raise Refused(f"{parts.hostname} answered with status {answer.status}")
+            return page_text(answer.read(_MOST_BYTES).decode("utf-8", "replace"))
+        finally:
+            connection.close()
+    raise Refused(f"{url} redirects more than {_MOST_REDIRECTS} times")
+
+
+def page_text(markup: str) -> str:
+    """The words of an HTML page, without scripts, styles and navigation."""
+    reader = _Words()
+    reader.feed(markup)
+    return re.sub(r"\n\s*\n+", "\n", re.sub(r"[ \t]+", " ", "".join(reader.words))).strip()
+
+
+class _Words(HTMLParser):
+    """Collects text outside of what is not meant to be read."""
+
+    _SILENT = frozenset({"script", "style", "head", "nav", "svg", "noscript", "form"})
+    _BREAKS = frozenset({"p", "div", "br", "li", "tr", "h1", "h2", "h3", "h4"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self._silent = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._silent += tag in self._SILENT
+        if tag in self._BREAKS:
+            self.words.append("\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._silent -= tag in self._SILENT and self._silent > 0
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent:
+            self.words.append(data)

@@ -1,0 +1,40 @@
+"""`python3 -m modules.plugins.shipped`: writes extensions/shipped.json, the hashes of the extensions that ship.
+
+One that is unchanged since runs without asking; a test holds the file to the folders.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from modules.paths import write_atomically
+from modules.plugins.folders import discover
+
+SHIPPED = (
+    "character_bias",
+    "example",
+    "long_replies",
+    "perplexity_colors",
+    "rag",
+    "send_pictures",
+    "translate",
+    "tts",
+    "web_search",
+)
+
+
+def hashes(root: Path) -> dict[str, str]:
+    """Name -> sha256 of each shipped extension as it lies in `root` now."""
+    found = discover([root])
+    return {name: found[name].sha256 for name in SHIPPED}
+
+
+def main() -> None:
+    """Write the file."""
+    root = Path(__file__).resolve().parents[2] / "extensions"
+    write_atomically(root / "shipped.json", json.dumps(hashes(root), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,376 @@
+"""Downloads from a hub on the loopback: what is chosen, what survives a broken line, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modules.library.download import Download, Progress
+from modules.library.download_choice import Choice, choose, quant_of, quantizations, suggested
+from modules.library.download_listing import DownloadError, RemoteFile, list_files, parse_wanted
+from modules.library.download_transfer import Stopped
+from modules.library.machine import inspect_machine
+from modules.library.scan import ModelLibrary
+from modules.protocol.model import Machine
+from tests.library.writers import LLAMA_METADATA, LLAMA_TENSORS, gguf_bytes
+from tests.support.hub import Hub, hub_of
+from tests.support.models import write_model_folder
+
+BIG = "tiny.Q8_0.gguf"
+
+
+@pytest.fixture(scope="module")
+def gguf() -> bytes:
+    """A GGUF file that the library reads, of 304 KB."""
+    return gguf_bytes({**LLAMA_METADATA, "general.description": "x" * 300_000}, LLAMA_TENSORS)
+
+
+@pytest.fixture
+def hub(gguf: bytes) -> Iterator[Hub]:
+    """A hub with one GGUF model."""
+    with hub_of({BIG: gguf, "README.md": b"# Tiny"}) as hub:
+        yield hub
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> dict[str, bytes]:
+    """The files of a safetensors model."""
+    made = write_model_folder(tmp_path / "made")
+    return {path.name: path.read_bytes() for path in made.iterdir()}
+
+
+def _download(hub: Hub, models: Path, pattern: str = "", quant: str = "", **options: object) -> Download:
+    listing = list_files(parse_wanted(hub.repository), hub.address)
+    choice = choose(listing, inspect_machine(), pattern, quant)
+    return Download(models, listing, choice, pause_seconds=0.01, **options)  # type: ignore[arg-type]
+
+
+def _refusal(hub: Hub, name: str = "") -> str:
+    with pytest.raises(DownloadError) as caught:
+        list_files(parse_wanted(name or hub.repository), hub.address)
+    return caught.value.message
+
+
+def test_a_gguf_file_arrives_whole_and_the_library_lists_it(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
+    steps: list[Progress] = []
+    path = _download(hub, tmp_path, report=steps.append).run()
+    assert path == tmp_path / BIG
+    assert path.read_bytes() == gguf
+    assert ModelLibrary(tmp_path).names() == [BIG]
+    assert [entry.name for entry in tmp_path.iterdir()] == [BIG]
+    assert (steps[-1].done, steps[-1].total, steps[-1].file) == (len(gguf), len(gguf), BIG)
+
+
+def test_safetensors_come_with_what_belongs_to_them_and_without_pickles(
+    folder: dict[str, bytes], tmp_path: Path
+) -> None:
+    others = {name: b"x" for name in ("pytorch_model.bin", "onnx/model.onnx", ".gitattributes", "tiny.Q4_0.gguf")}
+    with hub_of(
+        {**folder, **others, "tokenizer.json": b"{}", "LICENSE": b"free", "consolidated.safetensors": b"x"}
+    ) as hub:
+        path = _download(hub, tmp_path / "models").run()
+    assert sorted(entry.name for entry in path.iterdir()) == sorted([*folder, "tokenizer.json", "LICENSE"])
+    assert path.name == "tiny"
+    assert ModelLibrary(tmp_path / "models").facts("tiny").problems == ()
+
+
+def test_pickles_are_taken_only_where_there_is_nothing_else() -> None:
+    with hub_of({"config.json": b"{}", "pytorch_model.bin": b"x", "training_args.bin": b"y"}) as hub:
+        choice = choose(list_files(parse_wanted(hub.repository), hub.address), inspect_machine())
+    assert [file.path for file in choice.files] == ["config.json", "pytorch_model.bin"]
+    assert "--trust-pickle" in choice.reason
+
+
+def test_a_line_that_breaks_is_taken_up_where_it_broke(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
+    hub.breaks[BIG] = [100_000, 50_000]
+    path = _download(hub, tmp_path).run()
+    assert path.read_bytes() == gguf
+    assert hub.gets(BIG) == ["", "bytes=100000-", "bytes=150000-"]
+
+
+def test_a_hub_that_is_busy_is_asked_again(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
+    hub.busy.extend([503, 429, 500])
+    assert _download(hub, tmp_path).run().read_bytes() == gguf
+
+
+def test_a_hub_that_sends_all_again_costs_time_but_no_bytes_are_mixed(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
+    hub.ranges = False
+    hub.breaks[BIG] = [100_000]
+    steps: list[Progress] = []
+    assert _download(hub, tmp_path, report=steps.append).run().read_bytes() == gguf
+    assert steps[-1].done == len(gguf)
+
+
+def test_a_line_that_stays_broken_leaves_no_model_and_the_next_run_goes_on(
+    hub: Hub, tmp_path: Path, gguf: bytes
+) -> None:
+    hub.breaks[BIG] = [100_000]
+    job = _download(hub, tmp_path)
+    hub.breaks[BIG] += [0] * 5
+    with pytest.raises(DownloadError, match=r"broke off after 100 KB of 304 KB.*is kept"):
+        job.run()
+    assert ModelLibrary(tmp_path).names() == []
+    hub.seen.clear()
+    assert _download(hub, tmp_path).run().read_bytes() == gguf
+    assert hub.gets(BIG) == ["bytes=100000-"]
+
+
+def test_files_that_are_whole_are_not_fetched_twice(folder: dict[str, bytes], tmp_path: Path) -> None:
+    with hub_of(folder) as hub:
+        hub.spoilt.add("tokenizer_config.json")
+        with pytest.raises(DownloadError):
+            _download(hub, tmp_path / "models").run()
+        assert ModelLibrary(tmp_path / "models").names() == []
+        hub.spoilt.clear()
+        _download(hub, tmp_path / "models").run()
+        assert [hub.gets(name) for name in sorted(folder)] == [[""], [""], ["", ""]]
+
+
+@pytest.mark.parametrize("spoilt", [BIG, "README.md"])
+def test_a_wrong_checksum_is_thrown_away(hub: Hub, tmp_path: Path, spoilt: str) -> None:
+    hub.spoilt.add(spoilt)
+    with pytest.raises(DownloadError, match="wrong checksum, so it was thrown away"):
+        _download(hub, tmp_path, pattern="*").run()
+    assert ModelLibrary(tmp_path).names() == []
+    assert not any((tmp_path / ".download-tiny" / "parts").iterdir())
+    hub.spoilt.clear()
+    assert _download(hub, tmp_path, pattern="*").run().is_dir()
+
+
+def test_a_file_that_stays_shorter_than_what_is_here_is_begun_anew(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
+    job = _download(hub, tmp_path)
+    (file,) = list_files(parse_wanted(hub.repository), hub.address).files[1:]
+    part = tmp_path / f".download-{BIG}" / "parts" / file.sha256
+    part.parent.mkdir(parents=True)
+    part.write_bytes(gguf + b"more")
+    assert job.run().read_bytes() == gguf
+
+
+def test_what_is_in_models_is_never_overwritten(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / BIG).write_bytes(b"mine")
+    with pytest.raises(DownloadError, match="already has tiny.Q8_0.gguf, and it was left as it is"):
+        _download(hub, tmp_path).run()
+    assert (tmp_path / BIG).read_bytes() == b"mine"
+    assert hub.gets(BIG) == []
+
+
+def test_stop_ends_a_download_that_goes_on_later(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
+    jobs: list[Download] = []
+    job = _download(hub, tmp_path, report=lambda progress: jobs[0].stop() if progress.done else None)
+    jobs.append(job)
+    with pytest.raises(Stopped, match="goes on from here"):
+        job.run()
+    assert ModelLibrary(tmp_path).names() == []
+    assert _download(hub, tmp_path).run().read_bytes() == gguf
+
+
+def test_two_runs_do_not_write_to_one_download(hub: Hub, tmp_path: Path) -> None:
+    hub.stalls[BIG] = 1000
+    first = _download(hub, tmp_path)
+    thread = threading.Thread(target=first.run)
+    thread.start()
+    assert hub.stalled.wait(30)
+    with pytest.raises(DownloadError, match="downloaded by another run"):
+        _download(hub, tmp_path).run()
+    hub.go_on.set()
+    thread.join(30)
+    assert ModelLibrary(tmp_path).names() == [BIG]
+
+
+def test_more_than_the_disk_holds_is_refused_before_a_byte_is_fetched(hub: Hub, tmp_path: Path) -> None:
+    listing = list_files(parse_wanted(hub.repository), hub.address)
+    huge = RemoteFile(BIG, 10**18, "0" * 64)
+    with pytest.raises(DownloadError, match="more on the disk, and .* are free"):
+        Download(tmp_path, listing, Choice(BIG, (huge,), "", single=True)).run()
+    assert hub.gets(BIG) == []
+
+
+@pytest.mark.parametrize(
+    "path", ["../evil.gguf", "/etc/evil.gguf", "a/../../evil.gguf", "a\\..\\evil", "C:evil", "a\0b"]
+)
+def test_a_listing_that_leads_out_of_its_folder_is_refused(hub: Hub, path: str) -> None:
+    hub.extra.append({"rfilename": path, "size": 4})
+    assert "would lie outside its folder" in _refusal(hub)
+
+
+def test_a_listing_without_sizes_or_with_a_login_page_is_no_hub(hub: Hub) -> None:
+    hub.extra.append({"rfilename": "x.gguf"})
+    assert "did not answer as a hub does" in _refusal(hub)
+    hub.html = True
+    assert "login page" in _refusal(hub)
+
+
+def test_missing_repositories_and_revisions_are_sentences(hub: Hub) -> None:
+    assert _refusal(hub, "maker/other").startswith(f"There is no model maker/other on {hub.address}, or it is private.")
+    assert "maker/tiny has no revision 'v2'" in _refusal(hub, "maker/tiny:v2")
+    assert parse_wanted("maker/tiny:main").name == "tiny"
+    assert parse_wanted("maker/tiny:4.0bpw").name == "tiny-4.0bpw"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "tiny", "a/b/c", "../tiny", "maker/..", "maker/ti ny", "maker/tiny:", "maker/tiny:../x", "m/t:a\nb", "-a/b"],
+)
+def test_odd_names_are_refused_without_asking_anybody(name: str) -> None:
+    with pytest.raises(DownloadError, match="names no repository|cannot be a revision"):
+        parse_wanted(name)
+
+
+def test_the_token_goes_to_the_hub_and_to_no_other_host(
+    gguf: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    with hub_of({BIG: gguf}) as store, hub_of({BIG: gguf}, token="hf_secret") as hub:
+        hub.redirect = store.address
+        assert _download(hub, tmp_path).run().read_bytes() == gguf
+        assert {request[3] for request in hub.seen} == {"Bearer hf_secret"}
+        assert [request[3] for request in store.seen] == [""]
+
+
+def test_a_wrong_token_and_a_gated_model_say_what_to_do(
+    gguf: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    with hub_of({BIG: gguf}, token="hf_right") as hub:
+        assert "does not accept the token" in _refusal(hub)
+    with hub_of({BIG: gguf}) as hub:
+        hub.busy.append(403)
+        with pytest.raises(DownloadError, match="forbids you to read"):
+            _download(hub, tmp_path).run()
+
+
+def test_quantizations_are_known_by_their_names() -> None:
+    names = {
+        "Llama-3-8B.Q4_K_M": "Q4_K_M",
+        "model-q5_0": "Q5_0",
+        "x-IQ2_XXS": "IQ2_XXS",
+        "x-UD-Q4_K_XL": "UD-Q4_K_XL",
+        "BF16/x-BF16": "BF16",
+        "x.f16": "F16",
+        "Qwen3-0.6B": "",
+    }
+    assert {name: quant_of(name) for name in names} == names
+
+
+def test_quant_takes_all_shards_and_names_what_there_is(tmp_path: Path) -> None:
+    shards = {f"Q4_K_M/tiny-Q4_K_M-0000{number}-of-00002.gguf": b"x" for number in (1, 2)}
+    with hub_of({**shards, "tiny-Q8_0.gguf": b"xyz", "mmproj-F16.gguf": b"x"}) as hub:
+        listing = list_files(parse_wanted(hub.repository), hub.address)
+        choice = choose(listing, inspect_machine(), quant="q4_k_m")
+        assert (choice.name, [file.path for file in choice.files]) == ("tiny-Q4_K_M", list(shards))
+        with pytest.raises(DownloadError, match="no quantization Q2_K. There are: Q4_K_M, Q8_0"):
+            choose(listing, inspect_machine(), quant="Q2_K")
+        with pytest.raises(DownloadError, match="No file of maker/tiny matches"):
+            choose(listing, inspect_machine(), "*.bin")
+        path = _download(hub, tmp_path, quant="Q4_K_M").run()
+    assert sorted(entry.name for entry in path.rglob("*.gguf")) == sorted(name.rpartition("/")[2] for name in shards)
+
+
+def test_the_largest_quantization_that_fits_is_suggested() -> None:
+    sizes = {"Q2_K": 2, "Q4_K_M": 4, "Q8_0": 8, "F16": 16}
+    with hub_of({}) as hub:
+        hub.extra.extend({"rfilename": f"x-{name}.gguf", "size": size << 30} for name, size in sizes.items())
+        listing = list_files(parse_wanted(hub.repository), hub.address)
+    for free, expected in ((5, "x-Q4_K_M"), (64, "x-Q8_0")):
+        best = suggested(quantizations(listing, Machine("linux", "x86_64", 2, free << 30, free << 30)))
+        assert best is not None
+        assert best.name == expected
+    with pytest.raises(DownloadError, match="No quantization of maker/tiny fits this machine"):
+        choose(listing, Machine("linux", "x86_64", 2, 1 << 30, 1 << 30))
+
+
+def _environment(hub: Hub, home: Path, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING_FACE"))}
+    return {**kept, "HF_ENDPOINT": hub.address, "HF_HOME": str(home), **more}
+
+
+def _command(tmp_path: Path, *arguments: str) -> list[str]:
+    flags = ["--no-venv", "--models", str(tmp_path / "models"), "--user-data", str(tmp_path / "user")]
+    return [sys.executable, "webui.py", "download", *arguments, *flags]
+
+
+def test_ctrl_c_leaves_a_download_that_the_same_command_finishes(
+    hub: Hub, tmp_path: Path, root: Path, gguf: bytes
+) -> None:
+    environment = _environment(hub, tmp_path)
+    hub.stalls[BIG] = 120_000
+    running = subprocess.Popen(
+        _command(tmp_path, hub.repository), cwd=root, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert hub.stalled.wait(60)
+        part = tmp_path / "models" / f".download-{BIG}" / "parts"
+        while not any(path.stat().st_size == 120_000 for path in part.iterdir()):
+            assert running.poll() is None
+        running.send_signal(signal.SIGINT)
+        words = running.communicate(timeout=30)[1]
+    finally:
+        running.kill()
+        running.wait()
+    assert running.returncode == 130
+    assert "Stopped. Run the same command again" in words
+    assert ModelLibrary(tmp_path / "models").names() == []
+    answer = subprocess.run(
+        _command(tmp_path, hub.repository), cwd=root, env=environment, capture_output=True, text=True
+    )
+    assert (answer.returncode, answer.stdout.split()[0]) == (0, BIG), answer.stderr
+    assert hub.gets(BIG) == ["", "bytes=120000-"]
+    assert (tmp_path / "models" / BIG).read_bytes() == gguf
+
+
+def test_the_command_says_what_is_wrong_and_writes_no_model(hub: Hub, tmp_path: Path, root: Path) -> None:
+    hub.gated = True
+    answer = subprocess.run(
+        _command(tmp_path, hub.repository), cwd=root, env=_environment(hub, tmp_path), capture_output=True, text=True
+    )
+    assert answer.returncode == 1
+    assert "maker/tiny is gated" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    hub.address = "http://127.0.0.1:9"  # the discard port: nobody listens
+    answer = subprocess.run(
+        _command(tmp_path, hub.repository), cwd=root, env=_environment(hub, tmp_path), capture_output=True, text=True
+    )
+    assert answer.returncode == 1
+    assert "http://127.0.0.1:9 cannot be reached" in answer.stderr
+    assert ModelLibrary(tmp_path / "models").names() == []
+
+
+def test_a_disk_that_fills_up_is_a_sentence_and_the_rest_is_kept(hub: Hub, tmp_path: Path, root: Path) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+    answer = subprocess.run(
+        _command(tmp_path, hub.repository),
+        cwd=root,
+        env=_environment(hub, tmp_path, PYTHONDONTWRITEBYTECODE="1"),
+        capture_output=True,
+        text=True,
+        preexec_fn=limit,
+    )
+    assert answer.returncode == 1
+    assert "could not be written" in answer.stderr
+    (part,) = (tmp_path / "models" / f".download-{BIG}" / "parts").iterdir()
+    assert part.stat().st_size == 200_000
+
+
+def test_list_shows_sizes_and_what_fits_and_gets_nothing(hub: Hub, tmp_path: Path, root: Path) -> None:
+    answer = subprocess.run(
+        _command(tmp_path, hub.repository, "--list"),
+        cwd=root,
+        env=_environment(hub, tmp_path),
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert f"*     304 KB  {BIG}" in answer.stdout
+    assert "Q8_0               304 KB  fits" in answer.stdout
+    assert hub.gets(BIG) == []
+    assert not (tmp_path / "models").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,8 @@ def _extensions(commands: Any, common: argparse.ArgumentParser) -> None:
 def run(root: Path, argv: list[str]) -> int:
     """Run what `argv` asks for; the exit status is 0, 1 for an error, 130 for Ctrl+C."""
     arguments = parser().parse_args(argv)
+    # What runs here is nobody's business: huggingface_hub, here and in the workers, would tell its hub of it.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
         config = config_from(arguments, root)
         if arguments.command is None:

@@ -49,7 +49,10 @@ def download(config: Config, arguments: argparse.Namespace) -> int:
         path = job.run()
     except KeyboardInterrupt:
         progress.close()
-        print("Stopped. Run the same command again: it goes on from here.", file=sys.stderr)
+        print(
+            f"Stopped. Run the same command again: it goes on from here. To give it up, delete {job.staging}.",
+            file=sys.stderr,
+        )
         return 130
     finally:
         progress.close()

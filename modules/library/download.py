@@ -11,6 +11,7 @@ import json
 import shutil
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,8 +26,9 @@ from modules.library.download_transfer import Transfer
 from modules.library.sizes import in_words
 from modules.paths import inside, write_atomically
 
-# Seconds over which the speed is taken.
+# Seconds over which the speed is taken: at most, and at least.
 _SPEED_SECONDS = 10.0
+_FIRST_SPEED_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,10 @@ class Progress:
 
 
 class Download:
-    """One model on its way to `models`. `run` may be called again after a failure: it goes on where that ended."""
+    """One model on its way to `models`. `run` may be called again after a failure: it goes on where that ended.
+
+    `staging`: where the pieces lie until then; whoever gives the download up may delete it.
+    """
 
     def __init__(
         self,
@@ -59,7 +64,7 @@ class Download:
         pause_seconds: float = 1.0,
     ) -> None:
         self._target = inside(models, choice.name)
-        self._staging = models / f".download-{choice.name}"
+        self.staging = models / f".download-{choice.name}"
         self._listing = listing
         self._choice = choice
         self._report = report
@@ -67,7 +72,7 @@ class Download:
         self._stop = threading.Event()
         self._transfer = Transfer(listing, self._arrived, self._stop, pause_seconds)
         self._number, self._done = 0, 0
-        self._marks: list[tuple[float, int]] = []
+        self._marks: deque[tuple[float, int]] = deque()
 
     def stop(self) -> None:
         """End it soon, from any thread; `run` then raises Stopped."""
@@ -77,7 +82,7 @@ class Download:
         """Get all files; where the model is then. Raises DownloadError; nothing that was in models/ is touched."""
         self._refuse_what_exists()
         try:
-            self._staging.mkdir(parents=True, exist_ok=True)
+            self.staging.mkdir(parents=True, exist_ok=True)
             with self._alone():
                 self._refuse_what_exists()
                 self._refuse_a_full_disk()
@@ -85,7 +90,7 @@ class Download:
                     self._number = number
                     self._get(file)
                 self._move()
-            shutil.rmtree(self._staging, ignore_errors=True)
+            shutil.rmtree(self.staging, ignore_errors=True)
         except OSError as error:
             raise DownloadError(
                 f"{self._choice.name} could not be written to {self._target.parent} ({error.strerror or error}). "
@@ -104,7 +109,7 @@ class Download:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         try:
-            with FileLock(self._staging / "lock", timeout=0):
+            with FileLock(self.staging / "lock", timeout=0):
                 yield
         except Timeout:
             raise DownloadError(
@@ -112,8 +117,8 @@ class Download:
             ) from None
 
     def _refuse_a_full_disk(self) -> None:
-        there = sum(path.stat().st_size for path in self._staging.rglob("*") if path.is_file())
-        needed, free = self._choice.size - there, shutil.disk_usage(self._staging).free
+        there = sum(path.stat().st_size for path in self.staging.rglob("*") if path.is_file())
+        needed, free = self._choice.size - there, shutil.disk_usage(self.staging).free
         if needed > free:
             raise DownloadError(
                 f"{self._choice.name} needs {in_words(needed)} more on the disk, and {in_words(free)} are free. Free "
@@ -121,7 +126,7 @@ class Download:
             )
 
     def _get(self, file: RemoteFile) -> None:
-        whole = inside(self._staging / "whole", file.path)
+        whole = inside(self.staging / "whole", file.path)
         done = self._finished()
         mark = file.checksum or self._listing.commit
         if done.get(file.path) == mark and whole.is_file() and whole.stat().st_size == file.size:
@@ -129,22 +134,22 @@ class Download:
             return
         whole.parent.mkdir(parents=True, exist_ok=True)
         key = file.checksum or sha256(f"{self._listing.commit}/{file.path}".encode()).hexdigest()
-        part = self._staging / "parts" / key
+        part = self.staging / "parts" / key
         part.parent.mkdir(exist_ok=True)
         self._transfer.fetch(file, part)
         part.replace(whole)
-        write_atomically(self._staging / "done.json", json.dumps({**done, file.path: mark}, indent=1))
+        write_atomically(self.staging / "done.json", json.dumps({**done, file.path: mark}, indent=1))
 
     def _finished(self) -> dict[str, str]:
         """The files that are whole, with their checksums. A damaged list only costs a second download."""
         try:
-            done = json.loads((self._staging / "done.json").read_text(encoding="utf-8"))
+            done = json.loads((self.staging / "done.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         return done if isinstance(done, dict) else {}
 
     def _move(self) -> None:
-        whole = self._staging / "whole"
+        whole = self.staging / "whole"
         wanted = {whole.joinpath(*PurePosixPath(file.path).parts) for file in self._choice.files}
         for path in [path for path in whole.rglob("*") if path.is_file() and path not in wanted]:
             path.unlink()  # of an earlier attempt, with another choice of files
@@ -159,8 +164,8 @@ class Download:
             self._marks.clear()  # no byte of these came over the line now
         self._marks.append((now, self._done))
         while len(self._marks) > 2 and now - self._marks[0][0] > _SPEED_SECONDS:
-            del self._marks[0]
+            self._marks.popleft()
         (begin, first), (end, last) = self._marks[0], self._marks[-1]
-        speed = max(0.0, (last - first) / (end - begin)) if end > begin else 0.0
+        speed = (last - first) / (end - begin) if end - begin >= _FIRST_SPEED_SECONDS else 0.0
         choice, file = self._choice, self._choice.files[self._number - 1]
         self._report(Progress(file.path, self._number, len(choice.files), self._done, choice.size, speed))

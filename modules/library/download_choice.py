@@ -102,7 +102,8 @@ def choose(listing: Listing, machine: Machine, pattern: str = "", quant: str = "
         weights = top.ending(".safetensors")
         if any(name.startswith("model") for name in weights):  # the same weights once more, as their maker keeps them
             weights = [name for name in weights if not name.startswith("consolidated")]
-        return _folder(listing, weights, "Safetensors, which hold no code.")
+        obstacle = memory_obstacle(sum(size for name, (size, _) in top.files.items() if name in weights), machine)
+        return _folder(listing, weights, f"Safetensors, which hold no code. {obstacle}".rstrip())
     if entries:
         best = suggested(entries)
         if best is None:

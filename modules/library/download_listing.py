@@ -15,6 +15,7 @@ from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
     OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -157,6 +158,10 @@ def explain(error: Exception, wanted: Wanted, endpoint: str) -> DownloadError:
         )
     elif isinstance(error, RevisionNotFoundError):
         sentence = f"{name} has no revision {wanted.revision!r}. Look at its branches and tags on {endpoint}/{name}."
+    elif isinstance(error, RemoteEntryNotFoundError):
+        sentence = (
+            f"{endpoint} lists a file of {name} and does not have it. Put another mirror into HF_ENDPOINT, or wait."
+        )
     elif status == 401 and not isinstance(error, RepositoryNotFoundError):
         sentence = f"{endpoint} does not accept the token. Put a valid one into HF_TOKEN, or unset it for open models."
     elif status in (401, 404):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -247,6 +246,28 @@ def test_a_wrong_token_and_a_gated_model_say_what_to_do(
             _download(hub, tmp_path).run()
 
 
+def test_a_mirror_that_lacks_a_file_is_named(hub: Hub, tmp_path: Path) -> None:
+    job = _download(hub, tmp_path)
+    del hub.files[BIG]
+    with pytest.raises(DownloadError, match="lists a file of maker/tiny and does not have it"):
+        job.run()
+
+
+def test_the_speed_is_that_of_the_last_seconds_and_counts_no_bytes_that_were_here(
+    hub: Hub, tmp_path: Path, gguf: bytes
+) -> None:
+    hub.breaks[BIG] = [100_000] + [0] * 6
+    with pytest.raises(DownloadError):
+        _download(hub, tmp_path).run()
+    hub.breaks.clear()
+    clock = iter(range(10**6))
+    steps: list[Progress] = []
+    _download(hub, tmp_path, report=steps.append, clock=lambda: float(next(clock))).run()
+    assert (steps[0].done, steps[0].speed, steps[0].seconds_left) == (100_000, 0, None)
+    assert steps[1].speed == steps[1].done - 100_000
+    assert steps[-1].seconds_left == 0
+
+
 def test_quantizations_are_known_by_their_names() -> None:
     names = {
         "Llama-3-8B.Q4_K_M": "Q4_K_M",
@@ -297,6 +318,7 @@ def _command(tmp_path: Path, *arguments: str) -> list[str]:
     return [sys.executable, "webui.py", "download", *arguments, *flags]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot send Ctrl+C to another one there")
 def test_ctrl_c_leaves_a_download_that_the_same_command_finishes(
     hub: Hub, tmp_path: Path, root: Path, gguf: bytes
 ) -> None:
@@ -344,6 +366,8 @@ def test_the_command_says_what_is_wrong_and_writes_no_model(hub: Hub, tmp_path: 
 
 
 def test_a_disk_that_fills_up_is_a_sentence_and_the_rest_is_kept(hub: Hub, tmp_path: Path, root: Path) -> None:
+    resource = pytest.importorskip("resource")
+
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 
@@ -374,3 +398,4 @@ def test_list_shows_sizes_and_what_fits_and_gets_nothing(hub: Hub, tmp_path: Pat
     assert "Q8_0               304 KB  fits" in answer.stdout
     assert hub.gets(BIG) == []
     assert not (tmp_path / "models").exists()
+    assert [path for _, path, *_ in hub.seen] == ["/api/models/maker/tiny"]  # and it tells nobody what runs here

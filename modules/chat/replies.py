@@ -156,6 +156,8 @@ class Replies:
 
     def _render(self, options: ChatOptions, is_continue: bool, turn: Turn | None) -> Render:
         names: dict[str, Any] = {"name1": options.name1, "name2": options.name2}
+        if turn and (tools := turn.tools()):
+            names["tools"] = tools
 
         def render(messages: list[dict[str, Any]]) -> ChatPromptResult:
             result = self._supervisor.chat_prompt(messages, options.template, is_continue, names)

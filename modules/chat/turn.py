@@ -106,6 +106,10 @@ class Turn:
         members = self.pipeline.streamers()
         return rewritten(self.pipeline, source, members, self.state) if members else source
 
+    def tools(self) -> list[dict[str, Any]]:
+        """The tools of extensions as chat templates know them."""
+        return self.pipeline.tools()
+
     def meta(self) -> dict[str, Any]:
         """What the reply's meta tells of extensions, so far."""
         told: dict[str, Any] = {}

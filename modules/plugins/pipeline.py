@@ -128,6 +128,14 @@ class Pipeline:
         self._manager.fail(member, "stream_modifier", TypeError(f"it returned {_kind(result)}, where text is expected"))
         return text, ""
 
+    def tools(self) -> list[dict[str, Any]]:
+        """What the model is told of the tools, in the shape that chat templates expect."""
+        if not self.has("tools"):
+            return []
+        keys = ("name", "description", "parameters")
+        found = self._manager.tools()
+        return [{"type": "function", "function": {key: tool[key] for key in keys}} for tool in found]
+
     def streamers(self) -> list[Member]:
         """Those that want to see text as it arrives."""
         return self._chains.members("stream_modifier")

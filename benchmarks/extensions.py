@@ -1,0 +1,104 @@
+"""What twenty enabled extensions cost: a turn with string hooks, a streamed token, and switching one on."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.report import Figure, median
+from modules.chat.messages import ChatOptions
+from modules.chat.saver import Reply, Saver
+from modules.chat.turn import Opening, Turn
+from modules.generation.generation import Generation
+from modules.plugins.kept import Kept
+from modules.plugins.manager import ExtensionManager
+from modules.protocol.sampling import SamplingParams
+from modules.runtime.state import State
+from modules.settings import YamlStore
+
+COUNT = 20
+TURNS = 300
+TOKENS = 20_000
+ROUNDS = 9
+CODE = """
+def state_modifier(state):
+    state["name1"] = state["name1"]
+
+def input_modifier(string, state):
+    return string + "."
+
+def bot_prefix_modifier(string):
+    return string
+
+def output_modifier(string, state, is_chat):
+    return string.strip()
+"""
+
+
+def run() -> Iterator[Figure]:
+    """Milliseconds a turn, microseconds a token over one without extensions, milliseconds to switch one on."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        manager = _manager(folder)
+        try:
+            enabling = [_enable(manager, folder, number) for number in range(COUNT)]
+            yield Figure("extensions", f"enable one of {COUNT}", max(enabling) * 1e3, "ms (worst)")
+            _turn(manager)
+            yield Figure(
+                "extensions", f"turn, {COUNT} enabled", median([_turn(manager) for _ in range(TURNS)]) * 1e3, "ms"
+            )
+            pairs = [(_token_seconds(manager), _token_seconds(None)) for _ in range(ROUNDS)]
+            added = median([with_them - without for with_them, without in pairs])
+            yield Figure("extensions", "streamed token, added", added * 1e6, "us")
+        finally:
+            manager.close()
+
+
+def _manager(folder: Path) -> ExtensionManager:
+    kept = Kept(YamlStore(folder / "extensions.yaml"))
+    return ExtensionManager([folder / "extensions"], folder / "packages", folder / "data", kept, None)
+
+
+def _enable(manager: ExtensionManager, folder: Path, number: int) -> float:
+    """Seconds from an agreed-to folder to running hooks."""
+    name = f"number{number}"
+    place = folder / "extensions" / name
+    place.mkdir(parents=True)
+    (place / "extension.py").write_text(CODE)
+    agreed = manager.find(name).sha256
+    begin = time.perf_counter()
+    manager.enable(name, agreed)
+    return time.perf_counter() - begin
+
+
+def _turn(manager: ExtensionManager) -> float:
+    """Seconds that the hooks of one turn take, from the message that was typed to the text that is shown."""
+    begin = time.perf_counter()
+    turn = Turn(manager, "chat", [], SamplingParams(), ChatOptions(), Opening(), State())
+    turn.asked("What is quantization?")
+    turn.prompt("What is quantization?", False)
+    turn.pipeline.bot_prefix(turn.state)
+    turn.finish("It makes weights smaller.")
+    return time.perf_counter() - begin
+
+
+def _token_seconds(manager: ExtensionManager | None) -> float:
+    """Seconds that the host takes for one arriving token of a reply that is stored; with a turn of the extensions that
+    are on, or without any."""
+    saver = Saver(lambda reply, last: True, 1.0, 1.0)
+    generation = Generation("bench", "", SamplingParams(), lambda id: None)
+    reply = Reply("chat", "message", generation=generation)
+    if manager is not None:
+        turn = Turn(manager, "chat", [], SamplingParams(), ChatOptions(), Opening(), State())
+        assert not turn.pipeline.streamers()
+        reply.after = lambda ended: setattr(ended, "final", turn.finish(generation.text))
+    saver.follow(reply)
+    try:
+        begin = time.perf_counter()
+        for _ in range(TOKENS):
+            generation.feed(" token", 1)
+        return (time.perf_counter() - begin) / TOKENS
+    finally:
+        saver.close()

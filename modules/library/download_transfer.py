@@ -81,9 +81,8 @@ class Transfer:
             )
 
     def _fill(self, body: _Body) -> None:
-        failures = 0
+        failures, furthest = 0, body.size
         while body.size < body.file.size:
-            before = body.size
             try:
                 self._stream(body)
                 problem: Exception = DownloadError(f"{body.file.path} ended too early.")
@@ -91,7 +90,8 @@ class Transfer:
                 problem = error.__cause__ if isinstance(error.__cause__, HfHubHTTPError) else error
             except (httpx2.HTTPError, httpx2.InvalidURL, OfflineModeIsEnabled) as error:
                 raise explain(error, self._listing.wanted, self._listing.endpoint) from error
-            failures = 0 if body.size > before else failures + 1
+            failures = 0 if body.size > furthest else failures + 1
+            furthest = max(furthest, body.size)
             if body.size >= body.file.size:
                 return
             if failures >= _ATTEMPTS:

@@ -144,13 +144,37 @@ def test_a_wrong_checksum_is_thrown_away(hub: Hub, tmp_path: Path, spoilt: str) 
     assert _download(hub, tmp_path, pattern="*").run().is_dir()
 
 
-def test_a_file_that_stays_shorter_than_what_is_here_is_begun_anew(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
-    job = _download(hub, tmp_path)
-    (file,) = list_files(parse_wanted(hub.repository), hub.address).files[1:]
-    part = tmp_path / f".download-{BIG}" / "parts" / file.sha256
+def _leave_part(models: Path, hub: Hub, data: bytes) -> None:
+    (file,) = (file for file in list_files(parse_wanted(hub.repository), hub.address).files if file.path == BIG)
+    part = models / f".download-{BIG}" / "parts" / file.sha256
     part.parent.mkdir(parents=True)
-    part.write_bytes(gguf + b"more")
-    assert job.run().read_bytes() == gguf
+    part.write_bytes(data)
+
+
+def test_a_part_that_is_too_long_is_begun_anew(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
+    _leave_part(tmp_path, hub, gguf + b"more")
+    assert _download(hub, tmp_path).run().read_bytes() == gguf
+
+
+def test_a_hub_whose_file_is_shorter_than_its_listing_ends_the_download(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
+    _leave_part(tmp_path, hub, gguf[:200_000])
+    job = _download(hub, tmp_path)
+    hub.files[BIG] = gguf[:100_000]
+    with pytest.raises(DownloadError, match="broke off after"):
+        job.run()
+    assert "bytes=200000-" in hub.gets(BIG)
+    assert "" in hub.gets(BIG)
+
+
+def test_a_hub_that_sends_another_part_than_was_asked_for_is_not_believed(
+    hub: Hub, tmp_path: Path, gguf: bytes
+) -> None:
+    hub.breaks[BIG] = [100_000]
+    hub.shift = 10
+    steps: list[Progress] = []
+    assert _download(hub, tmp_path, report=steps.append).run().read_bytes() == gguf
+    assert hub.gets(BIG) == ["", "bytes=100000-", ""]
+    assert steps[-1].done == len(gguf)
 
 
 def test_what_is_in_models_is_never_overwritten(hub: Hub, tmp_path: Path) -> None:
@@ -266,6 +290,18 @@ def test_the_speed_is_that_of_the_last_seconds_and_counts_no_bytes_that_were_her
     assert (steps[0].done, steps[0].speed, steps[0].seconds_left) == (100_000, 0, None)
     assert steps[1].speed == steps[1].done - 100_000
     assert steps[-1].seconds_left == 0
+
+
+def test_bytes_that_were_here_make_no_speed(hub: Hub, tmp_path: Path) -> None:
+    hub.spoilt.add(BIG)
+    with pytest.raises(DownloadError):
+        _download(hub, tmp_path, "*").run()
+    hub.spoilt.clear()
+    hub.files = {"A.md": b"new", **hub.files}
+    clock = iter(range(10**6))
+    steps: list[Progress] = []
+    _download(hub, tmp_path, "*", report=steps.append, clock=lambda: float(next(clock))).run()
+    assert [step.speed for step in steps if step.file == "README.md"] == [0]
 
 
 def test_quantizations_are_known_by_their_names() -> None:

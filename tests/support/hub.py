@@ -32,6 +32,7 @@ class Hub:
     spoilt: set[str] = field(default_factory=set)  # paths whose bytes are not those of the listing
     busy: list[int] = field(default_factory=list)  # statuses of the next answers with a file
     ranges: bool = True
+    shift: int = 0  # by how much the parts that are sent lie beside those that were asked for
     redirect: str = ""  # files come from this other host
     stalled: threading.Event = field(default_factory=threading.Event)
     go_on: threading.Event = field(default_factory=threading.Event)
@@ -97,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, hub: Hub, path: str, data: bytes) -> None:
         wanted = self.headers.get("Range", "") if hub.ranges else ""
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) + hub.shift if wanted else 0
         if wanted and start >= len(data):
             self._refuse(416, "", "Range not satisfiable")
             return

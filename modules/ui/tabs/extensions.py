@@ -15,6 +15,7 @@ from modules.protocol.errors import PaddockError
 from modules.protocol.schema import build, changed, describe
 from modules.ui.settings_form import entered, form
 from modules.ui.talk import paragraph, spoken
+from modules.ui.talk import stamp as mark
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -73,6 +74,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
                 _buttons(app, status, stamp)
                 if status.settings is not None and status.state == "on":
                     _settings(app, status, status.settings, stamp)
+        gr.HTML(mark(), apply_default_css=False)
 
 
 def _card(status: Status) -> str:

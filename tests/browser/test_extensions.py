@@ -1,0 +1,177 @@
+"""One extension for each hook, in a real browser: what it does can be seen on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from modules.plugins.folders import discover
+from tests.browser.conftest import Served, prepare
+from tests.browser.driver import ask, new_chat, newest, open_tab
+from tests.plugins.conftest import write_extension
+
+pytestmark = pytest.mark.browser
+
+# Each acts on a word of its own, so that all can be on at once.
+CODE = {
+    "setup": "done = []\ndef setup():\n    done.append(1)\ndef api_routes():\n    return {'GET done': lambda r: done}",
+    "ui": """
+        import gradio as gr
+        def ui():
+            box = gr.Textbox(label="Panel", elem_id="panel-box")
+            gr.Button("Fill", elem_id="panel-fill").click(lambda: "filled", None, box)
+            gr.Button("Leave", elem_id="panel-leave").click(exit)
+        """,
+    "tab": """
+        import gradio as gr
+        params = {"display_name": "My view", "is_tab": True}
+        def ui():
+            gr.Markdown("On a view of its own", elem_id="own-view")
+        """,
+    "custom_css": "def custom_css():\n    return '.message-body { letter-spacing: 3px }'",
+    "custom_js": "def custom_js():\n    return 'window.fromExtension = extensions.id + main_parent.tagName'",
+    "history_modifier": """
+        seen = []
+        def history_modifier(history):
+            seen[:] = [len(history["visible"])]
+        def api_routes():
+            return {"GET seen": lambda request: seen}
+        """,
+    "state_modifier": """
+        def state_modifier(state):
+            if any("short" in pair[0] for pair in state["history"]["visible"]):
+                state["max_new_tokens"] = 2
+        """,
+    "chat_input_modifier": """
+        def chat_input_modifier(text, visible_text):
+            return text.replace("both", "inner"), visible_text.replace("both", "outer")
+        """,
+    "input_modifier": "def input_modifier(string):\n    return string.replace('2d6', '7')",
+    "custom_generate_chat_prompt": """
+        def custom_generate_chat_prompt(user_input):
+            return "own prompt" if "promptly" in user_input else None
+        """,
+    "bot_prefix_modifier": """
+        def bot_prefix_modifier(string, state):
+            return string + ("Aye: " if any("sailor" in pair[0] for pair in state["history"]["visible"]) else "")
+        """,
+    "custom_tokenized_length": """
+        def custom_tokenized_length(prompt):
+            return 9999 if prompt.count("heavy") > 2 else None
+        """,
+    "custom_generate_reply": """
+        def custom_generate_reply(question, original_question):
+            return "No model said this." if "nobody" in original_question else None
+        """,
+    "stream_modifier": """
+        def stream_modifier(text, final):
+            end = len(text) if final else text.rfind(" ") + 1
+            return text[:end].replace("colour", "color"), text[end:]
+        """,
+    "output_modifier": "def output_modifier(string):\n    return string.replace('quiet', 'LOUD')",
+    "tools": "def tools():\n    return [{'name': 'add', 'call': lambda a, b: a + b}]",
+    "api_routes": "def api_routes():\n    return {'GET hello': lambda request: {'hello': request.query['who']}}",
+    "teardown": """
+        def setup(host):
+            host.data.mkdir(parents=True, exist_ok=True)
+        def teardown(host):
+            (host.data / "over").write_text("yes")
+        """,
+}
+
+
+@pytest.fixture(scope="module")
+def extended(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A Paddock in which all of them are on, and one is there that nobody agreed to."""
+    folder = prepare(tmp_path_factory.mktemp("extended"))
+    root = folder / "user_data" / "extensions"
+    for name, code in CODE.items():
+        write_extension(root, name, code)
+    agreed = {name: entry.sha256 for name, entry in discover([root]).items()}
+    write_extension(root, "newcomer", "def output_modifier(string):\n    return string.replace('before', 'after')")
+    kept = {"enabled": list(CODE), "consent": agreed}
+    (folder / "user_data" / "extensions.yaml").write_text(yaml.safe_dump(kept))
+    served = Served(folder, "--model", "small")
+    served.wait()
+    yield served
+    served.close()
+    assert (folder / "user_data" / "extension_data" / "teardown" / "over").read_text() == "yes"
+
+
+def fetched(page: Any, path: str, body: str = "") -> Any:
+    """What a route answers to the page."""
+    script = "([path, body]) => fetch(path, body ? {method: 'POST', body} : {}).then((answer) => answer.json())"
+    return page.evaluate(script, [path, body])
+
+
+def test_hooks_of_the_page(extended: Served, visit: Any) -> None:
+    page = visit(extended.address)
+    page.wait_for_function("window.fromExtension === 'extensionsDIV'")
+    page.click("#panel-fill")
+    page.wait_for_function("document.querySelector('#panel-box :is(input, textarea)').value === 'filled'")
+    page.get_by_role("button", name="My view", exact=True).click()
+    page.wait_for_selector("#own-view", state="visible")
+    assert not page.is_visible("#chat-input textarea")
+    page.get_by_role("button", name="Chat", exact=True).click()
+    page.wait_for_selector("#own-view", state="hidden")
+    assert fetched(page, "/extensions/setup/done") == [1]
+    assert fetched(page, "/extensions/api_routes/hello?who=you") == {"hello": "you"}
+    assert fetched(page, "/extensions/tools/tools/add", '{"a": 2, "b": 3}') == 5
+
+
+def test_hooks_of_a_turn(extended: Served, visit: Any) -> None:
+    page = visit(extended.address)
+    new_chat(page)
+    assert ask(page, "I roll 2d6") == "I roll 7"
+    assert page.locator(".message.user .message-body").last.inner_text() == "I roll 2d6"
+    assert page.evaluate("getComputedStyle(document.querySelector('.message-body')).letterSpacing") == "3px"
+    assert fetched(page, "/extensions/history_modifier/seen") == [0]
+    assert ask(page, "for both of us") == "for inner of us"
+    assert page.locator(".message.user .message-body").last.inner_text() == "for outer of us"
+    assert fetched(page, "/extensions/history_modifier/seen") == [1]
+    assert ask(page, "answer promptly please") == "own prompt"
+    assert ask(page, "is nobody there") == "No model said this."
+    assert ask(page, "the colour of a colour") == "the color of a color"
+    assert ask(page, "a quiet word") == "a LOUD word"
+    ask(page, "heavy heavy heavy")
+    page.wait_for_selector(".message-note:has-text('did not fit into the context')")
+
+
+def test_hooks_that_look_at_the_history(extended: Served, visit: Any) -> None:
+    page = visit(extended.address)
+    new_chat(page)
+    ask(page, "hello sailor")
+    assert ask(page, "which way").startswith("Aye: ")
+    new_chat(page)
+    ask(page, "keep it short")
+    assert ask(page, "one two three four") == "one two"
+
+
+def test_an_event_that_calls_exit_ends_nothing(extended: Served, visit: Any) -> None:
+    page = visit(extended.address)
+    page.click("#panel-leave")
+    page.wait_for_selector(".toast-wrap:has-text('It goes on')")
+    assert fetched(page, "/extensions/setup/done") == [1]
+
+
+def test_a_new_extension_is_agreed_to_switched_on_and_off(extended: Served, visit: Any) -> None:
+    page = visit(extended.address)
+    new_chat(page)
+    open_tab(page, "Extensions")
+    page.wait_for_selector("#extension-row-newcomer:has-text('never run here')")
+    page.click("#extension-agree-newcomer")
+    page.click("#extension-receipts input")
+    page.wait_for_selector("#extension-off-newcomer")
+    page.click("#close-drawer")
+    assert ask(page, "before it") == "after it"
+    page.click(".message.assistant.newest .receipt summary")
+    assert "newcomer: output_modifier" in page.locator(".receipt").last.inner_text()
+    open_tab(page, "Extensions")
+    page.click("#extension-off-newcomer")
+    page.wait_for_selector("#extension-on-newcomer")
+    page.click("#close-drawer")
+    ask(page, "before it")
+    assert newest(page) == "before it"

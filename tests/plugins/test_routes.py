@@ -1,0 +1,148 @@
+"""Extensions over HTTP: their own routes and tools, and the page that is built anew while it is served."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.plugins.conftest import PATIENCE, Talk
+from tests.support.server import serving
+
+
+class Site:
+    """The served App."""
+
+    def __init__(self, talk: Talk, address: str) -> None:
+        self.talk = talk
+        self.address = address
+
+    def get(self, path: str, body: Any = None, method: str = "") -> tuple[int, str]:
+        """(status, text)."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.address + path, data, method=method or ("POST" if data else "GET"))
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def after_rebuild(self, act: Any) -> None:
+        """Do something that leads to a new page, and wait for it."""
+        app, number, built = self.talk.app, self.talk.app.pages, threading.Event()
+        end = app.supervisor.subscribe(lambda state: built.set() if app.pages > number else None)
+        act()
+        assert built.wait(PATIENCE)
+        end()
+
+
+@pytest.fixture
+def site(talk: Talk) -> Iterator[Site]:
+    """A server with no extension on."""
+    with serving(talk.app) as address:
+        yield Site(talk, address)
+
+
+ROUTES = """
+def api_routes(settings):
+    return {
+        "GET hello": lambda request: {"hello": request.query.get("who", "world")},
+        "post /count/": lambda request: {"n": len(request.json())},
+        "GET text": lambda request: "plain",
+        "GET bytes": lambda request: b"raw",
+        "GET odd": lambda request: {1, 2},
+    }
+def tools():
+    return [{"name": "add", "description": "Adds.", "call": lambda a, b: a + b}]
+"""
+
+
+def test_routes_answer_as_soon_as_the_extension_is_on_and_no_longer(site: Site) -> None:
+    assert site.get("/extensions/own/hello")[0] == 404
+    site.talk.add("own", ROUTES)
+    assert site.get("/extensions/own/hello?who=you") == (200, '{"hello":"you"}')
+    assert site.get("/extensions/own/count", [1, 2]) == (200, '{"n":2}')
+    assert site.get("/extensions/own/text") == (200, "plain") and site.get("/extensions/own/bytes") == (200, "raw")
+    assert site.get("/extensions/own/odd")[0] == 500
+    status, text = site.get("/extensions/own/nothing")
+    assert status == 404 and "GET hello" in text
+    assert json.loads(site.get("/extensions")[1])[0]["routes"][0] == "GET bytes"
+    site.talk.manager.disable("own")
+    assert site.get("/extensions/own/hello")[0] == 404
+
+
+def test_tools_are_listed_and_called(site: Site) -> None:
+    site.talk.add("own", ROUTES)
+    (tool,) = json.loads(site.get("/extensions/tools")[1])
+    assert (tool["extension"], tool["name"], tool["parameters"]["type"]) == ("own", "add", "object")
+    assert site.get("/extensions/own/tools/add", {"a": 1, "b": 2}) == (200, "3")
+    assert site.get("/extensions/own/tools/no", {})[0] == 404
+    assert site.get("/extensions/own/tools/add", [1])[0] == 400
+
+
+def test_a_route_that_fails_switches_its_extension_off_and_the_server_goes_on(site: Site) -> None:
+    site.talk.add("bad", "def api_routes():\n    return {'GET x': lambda request: exit(1)}")
+    status, text = site.get("/extensions/bad/x")
+    assert status == 500 and "it called sys.exit" in text
+    assert site.get("/extensions/bad/x")[0] == 404 and site.get("/v1/models")[0] == 200
+
+
+def test_routes_that_are_no_routes_are_a_fault(site: Site) -> None:
+    from modules.protocol.errors import PaddockError
+
+    with pytest.raises(PaddockError, match="functions by method and path"):
+        site.talk.add("bad", "def api_routes():\n    return {'hello': 1}")
+
+
+def test_models_hear_of_tools(site: Site) -> None:
+    site.talk.add("own", ROUTES)
+    chat = site.talk.app.chats.create().id
+    turn = site.talk.app.chats._replies.turn(chat, [], *_plain())
+    assert turn is not None
+    assert turn.tools()[0]["function"]["name"] == "add" and turn.tools()[0]["type"] == "function"
+
+
+def test_the_page_is_built_anew_and_an_open_page_is_told_so(site: Site) -> None:
+    manager = site.talk.manager
+    code = "import gradio as gr\ndef ui():\n    gr.Textbox(label='Made by the panel')\n"
+    code += "def custom_css():\n    return '.x { color: red } </style><b>'\n"
+    code += "def custom_js():\n    return 'let a = \"</script>\"'\n"
+    assert "Made by the panel" not in site.get("/config")[1]
+    site.after_rebuild(lambda: site.talk.add("panel", code))
+    assert "Made by the panel" in site.get("/config")[1]
+    page = site.get("/")[1]
+    assert ".x { color: red }" in page and "</style><b>" not in page and '</script>"' not in page
+    assert site.get("/page-1/config")[0] == 200 and site.get("/page-7/config")[0] == 410
+    assert "Made by the panel" not in site.get("/page-0/config")[1]
+    site.after_rebuild(lambda: manager.disable("panel"))
+    assert "Made by the panel" not in site.get("/config")[1]
+
+
+def test_a_page_that_an_extension_spoils_is_built_without_it(site: Site) -> None:
+    code = "import gradio as gr\ndef ui():\n    gr.Textbox(label='half a panel')\n    {}"
+    site.after_rebuild(lambda: site.talk.add("good", "import gradio as gr\ndef ui():\n    gr.Textbox(label='whole')"))
+    site.after_rebuild(lambda: site.talk.add("bad", code.format("raise ValueError('spoiled')")))
+    text = site.get("/config")[1]
+    assert "whole" in text and "half a panel" not in text
+    status = next(status for status in site.talk.manager.statuses() if status.name == "bad")
+    assert status.state == "failed" and "ValueError: spoiled" in status.message
+
+
+def test_a_page_whose_extension_replaces_blocks_is_built_with_the_real_ones(site: Site) -> None:
+    import gradio
+
+    real = gradio.Blocks
+    site.after_rebuild(lambda: site.talk.add("thief", "import gradio as gr\ndef ui():\n    gr.Blocks = dict"))
+    assert gradio.Blocks is real and site.get("/config")[0] == 200
+    assert "it replaced gradio.Blocks" in site.talk.manager.fault("thief").message  # type: ignore[union-attr]
+
+
+def _plain() -> tuple[Any, Any]:
+    from tests.plugins.conftest import OPTIONS, PARAMS
+
+    return PARAMS, OPTIONS

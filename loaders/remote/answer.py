@@ -42,7 +42,8 @@ class Answer:
     def _choice(self, choice: dict[str, Any]) -> str:
         part = choice.get("delta") or choice.get("message") or {}
         found = choice.get("text") or part.get("content")
-        text = found if isinstance(found, str) else ""
+        # A replacement character stands for bytes that are no text; the rest of the piece is.
+        text = found.replace("\ufffd", "") if isinstance(found, str) else ""
         # Servers that part a model's thinking from its reply; models that are asked directly write these tags.
         thought = part.get("reasoning_content") or part.get("reasoning")
         if isinstance(thought, str) and thought:

@@ -8,6 +8,7 @@ from typing import Any
 
 from loaders.remote.estimate import join, split
 from loaders.remote.http import Remote
+from modules.protocol.errors import Unsupported
 from modules.protocol.llama_cpp import SAMPLERS as LLAMA_CPP
 from modules.protocol.sampling import UNIVERSAL, SamplingParams
 from modules.protocol.schema import changed
@@ -83,6 +84,10 @@ class OpenAi:
             body["seed"] = seed
         return body
 
+    def probabilities(self, tokens: list[int], top: int) -> list[dict[str, Any]]:
+        """The likeliest next tokens, as events.Result of NextTokenProbabilities. Raises Unsupported."""
+        raise Unsupported("This server does not tell next-token probabilities. Load a model of your own for that.")
+
     def chat(self, open_end: bool) -> dict[str, Any]:
         """What a chat request needs besides its messages. `open_end`: its last message is to be gone on with."""
         return {}
@@ -129,6 +134,14 @@ class Vllm(OpenAi):
             "ignore_eos": params.ban_eos_token,
             "skip_special_tokens": params.skip_special_tokens,
         }
+
+    def probabilities(self, tokens: list[int], top: int) -> list[dict[str, Any]]:
+        body = {"model": self.model, "prompt": tokens, "max_tokens": 1, "temperature": 1, "logprobs": top}
+        answer = self.remote.post(f"{self.remote.file.api}/completions", {**body, "return_tokens_as_token_ids": True})
+        found = answer["choices"][0]["logprobs"]["top_logprobs"][0]
+        chances = [(int(name.removeprefix("token_id:")), math.exp(chance)) for name, chance in found.items()]
+        ranked = sorted(chances, key=lambda pair: -pair[1])[:top]
+        return [{"token": token, "text": self.detokenize([token]), "probability": chance} for token, chance in ranked]
 
     def chat(self, open_end: bool) -> dict[str, Any]:
         return {"continue_final_message": True, "add_generation_prompt": False} if open_end else {}
@@ -189,6 +202,14 @@ class LlamaServer(OpenAi):
         if params.grammar_string:
             body["grammar"] = params.grammar_string
         return body
+
+    def probabilities(self, tokens: list[int], top: int) -> list[dict[str, Any]]:
+        body = {"prompt": tokens, "n_predict": 1, "n_probs": top, "samplers": [], "temperature": 1.0}
+        answer = self.remote.post(f"{self.remote.file.root}/completion", body)
+        return [
+            {"token": entry["id"], "text": entry["token"], "probability": math.exp(entry["logprob"])}
+            for entry in answer["completion_probabilities"][0]["top_logprobs"]
+        ]
 
 
 _SAME_IN_LLAMA_CPP = (

@@ -97,6 +97,14 @@ class Engine(EngineBase):
     def detokenize(self, tokens: list[int]) -> str:
         return str(self._ask(lambda: self._server.detokenize(tokens)))
 
+    def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
+        if chat := marked.read_chat(prompt):
+            prompt = chat.text
+        found: list[dict[str, Any]] = self._ask(
+            lambda: self._server.probabilities(self._server.tokenize(prompt, True), top)
+        )
+        return found
+
     def embed(self, texts: list[str]) -> list[list[float]]:
         remote = self._server.remote
         body = {"model": self._server.model, "input": texts}
@@ -203,7 +211,7 @@ class Engine(EngineBase):
         except (KeyError, TypeError, ValueError) as error:
             raise PaddockError(
                 f"{self._file.address} answered in a way that {self._server.title} does not. Name the kind of server "
-                "in the file: server: openai",
+                "in the file, such as server: openai.",
                 detail=repr(error),
             ) from None
 

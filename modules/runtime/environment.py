@@ -83,6 +83,8 @@ class Environments:
         """
         from filelock import FileLock, Timeout
 
+        if not spec.requirements:
+            return Path(sys.prefix)
         path = self._path(spec)
         self._folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self._folder / f"{path.name}.lock")
@@ -124,20 +126,28 @@ class Environments:
                 shutil.rmtree(path, ignore_errors=True)
         return removed
 
+    def _pins(self, spec: LoaderSpec) -> Path:
+        """The loader's file of pins: where there is an NVIDIA card and the loader has pins of its own for that
+        (`NAME-cuda.txt`), those."""
+        file = self._requirements / spec.requirements
+        cuda = file.with_name(f"{file.stem}-cuda{file.suffix}")
+        return cuda if self.machine.has("cuda") and cuda.is_file() else file
+
     def _path(self, spec: LoaderSpec) -> Path:
+        file = self._pins(spec)
         try:
-            pins = (self._requirements / spec.requirements).read_bytes()
+            pins = file.read_bytes()
         except OSError as error:
             raise EnvironmentBroken(
-                f"{spec.title} names requirements/{spec.requirements}, which cannot be read ({error.strerror}). "
-                "Restore it."
+                f"{spec.title} names requirements/{file.name}, which cannot be read ({error.strerror}). Restore it."
             ) from error
         version = f"{sys.version_info.major}.{sys.version_info.minor}".encode()
         return self._folder / f"{spec.name}-{hashlib.sha256(pins + version).hexdigest()[:12]}"
 
     def _install(self, spec: LoaderSpec, path: Path, report: Report) -> None:
         sources = package_sources(read_pip_config())
-        first, *later = steps((self._requirements / spec.requirements).read_text("utf-8"), spec.requirements)
+        file = self._pins(spec)
+        first, *later = steps(file.read_text("utf-8"), file.name)
         report(f"Making an environment for {spec.title}", 0.0)
         _uv(["venv", "--python", sys.executable, str(path)], sources, spec, lambda line: None)
         install = ["pip", "install", "--python", str(_python_in(path)), *sources.arguments]

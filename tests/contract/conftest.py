@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from modules.library.machine import inspect_machine
+from modules.protocol.llama_cpp import SAMPLERS as LLAMA_CPP
 from modules.protocol.loader import LoaderSpec
 from modules.runtime.environment import Environments
 from modules.runtime.registry import Registry
-from tests.contract.under_test import ROOT, UnderTest, demo_model
+from tests.contract.under_test import ROOT, UnderTest, demo_model, write_remote
 
 _COMPILED = {"llamacpp"}
+# Slow to install and to start, so only on wish: loader -> the environment variable that asks for it.
+_ON_WISH = {"vllm": "PADDOCK_TEST_VLLM"}
 _SPECS = Registry(ROOT / "loaders").shown()
 
 
@@ -32,7 +37,9 @@ def _concerned(item: pytest.Item) -> bool:
         return True
     marker = item.get_closest_marker("declares")
     name = marker.args[0] if marker else values.get("name", "")
-    return not name or name in values["spec"].samplers
+    # The remote loader is tested on llama.cpp's server, and takes there what that takes.
+    honoured = LLAMA_CPP if values["spec"].name == "remote" else values["spec"].samplers
+    return not name or name in honoured
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +60,9 @@ def python(spec: LoaderSpec, environments: Environments) -> Path:
     """The interpreter of the loader's environment, which is installed where it lacks."""
     if reason := spec.runs_here(environments.machine):
         pytest.skip(f"{spec.name}: {reason}")
-    if not demo_model(spec).exists():
+    if (wish := _ON_WISH.get(spec.name)) and not os.environ.get(wish):
+        pytest.skip(f"{spec.name}: takes minutes to install and to start. Set {wish}=1 to test it.")
+    if spec.name != "remote" and not demo_model(spec).exists():
         pytest.skip(f"{spec.name}: the demo model is not there in a format that it reads ({', '.join(spec.formats)}).")
     compiles = not environments.status(spec).installed and spec.name in _COMPILED
     if compiles and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
@@ -63,7 +72,23 @@ def python(spec: LoaderSpec, environments: Environments) -> Path:
 
 
 @pytest.fixture(scope="session")
-def start(spec: LoaderSpec, python: Path) -> Iterator[Callable[[], UnderTest]]:
+def server(spec: LoaderSpec, environments: Environments) -> Iterator[None]:
+    """For the remote loader: llama.cpp's server with the demo model, whose address is in the loader's model file."""
+    if spec.name != "remote":
+        yield
+        return
+    engine = Registry(ROOT / "loaders").get("xllamacpp")
+    environments.build(engine, lambda text, fraction: print(text))
+    command = [environments.python(engine), ROOT / "tests" / "support" / "llama_server.py", demo_model(engine)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdin is not None
+        write_remote(process.stdout.readline().strip())
+        yield
+        process.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def start(spec: LoaderSpec, python: Path, server: None) -> Iterator[Callable[[], UnderTest]]:
     """Starts further workers without a model, which are ended afterwards."""
     started: list[UnderTest] = []
 

@@ -23,7 +23,8 @@ def test_a_load_tells_how_far_it_is_and_what_was_loaded(engine: UnderTest) -> No
     assert info.context > 0
     assert info.trained_context == 2048
     assert 4_000_000 < info.parameters < 8_000_000
-    assert info.architecture.lower().startswith("llama")
+    # A server far away tells much of its model, but not this.
+    assert info.architecture.lower().startswith("llama") or engine.spec.name == "remote"
     assert "<|im_start|>" in info.template
     assert info.template_source
     assert info.eos

@@ -18,11 +18,22 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 # No reply of the demo model takes this long, on the slowest machine.
 SECONDS = 240.0
 QUESTION = "What is GGUF?"
+_REMOTE = ROOT / ".test-models" / "demo.remote.yaml"
 
 
 def demo_model(spec: LoaderSpec) -> Path:
     """The demo model in a format that the loader reads."""
+    if spec.name == "remote":
+        return _REMOTE
     return ROOT / "models" / ("demo.Q8_0.gguf" if "gguf" in spec.formats else "demo")
+
+
+def write_remote(address: str) -> None:
+    """The remote loader's model: a file that names a server. Half of it, or its head alone, names none."""
+    _REMOTE.parent.mkdir(exist_ok=True)
+    _REMOTE.write_text(
+        f"# The demo model on a server that runs while the contract is tested{'.' * 60}\naddress: {address}\n"
+    )
 
 
 class UnderTest:

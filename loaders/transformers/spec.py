@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.model import Claim, Machine, ModelFacts
 from modules.protocol.schema import setting
-from modules.protocol.transformers_settings import TransformersSettings
+from modules.protocol.transformers_settings import SAMPLERS, TransformersSettings
 
 _QUANTIZATION = "Quantization"
 
@@ -45,54 +45,6 @@ class Settings(TransformersSettings):
         advanced=True,
         help="Allows layers that do not fit the GPU to stay in main memory in 32 bits. Slow, but it runs.",
     )
-
-
-SAMPLERS = frozenset(
-    {
-        "temperature",
-        "dynamic_temperature",
-        "dynatemp_low",
-        "dynatemp_high",
-        "dynatemp_exponent",
-        "smoothing_factor",
-        "smoothing_curve",
-        "top_p",
-        "min_p",
-        "top_k",
-        "typical_p",
-        "top_n_sigma",
-        "tfs",
-        "top_a",
-        "epsilon_cutoff",
-        "eta_cutoff",
-        "xtc_threshold",
-        "xtc_probability",
-        "adaptive_target",
-        "adaptive_decay",
-        "dry_multiplier",
-        "dry_allowed_length",
-        "dry_base",
-        "dry_sequence_breakers",
-        "repetition_penalty",
-        "repetition_penalty_range",
-        "frequency_penalty",
-        "presence_penalty",
-        "encoder_repetition_penalty",
-        "no_repeat_ngram_size",
-        "mirostat_mode",
-        "mirostat_tau",
-        "mirostat_eta",
-        "guidance_scale",
-        "negative_prompt",
-        "do_sample",
-        "temperature_last",
-        "sampler_priority",
-        "custom_token_bans",
-        "logit_bias",
-        "ban_eos_token",
-        "grammar_string",
-    }
-)
 
 
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:

@@ -1,4 +1,4 @@
-"""Settings that every loader built on the Transformers engine has; a loader's own Settings extend them."""
+"""Settings and samplers that every loader built on the Transformers engine has; its own Settings extend these."""
 
 from __future__ import annotations
 
@@ -121,3 +121,51 @@ class TransformersSettings:
         advanced=True,
         help="The base frequency (theta). 0 keeps the model's own, which is nearly always right.",
     )
+
+
+SAMPLERS = frozenset(
+    {
+        "temperature",
+        "dynamic_temperature",
+        "dynatemp_low",
+        "dynatemp_high",
+        "dynatemp_exponent",
+        "smoothing_factor",
+        "smoothing_curve",
+        "top_p",
+        "min_p",
+        "top_k",
+        "typical_p",
+        "top_n_sigma",
+        "tfs",
+        "top_a",
+        "epsilon_cutoff",
+        "eta_cutoff",
+        "xtc_threshold",
+        "xtc_probability",
+        "adaptive_target",
+        "adaptive_decay",
+        "dry_multiplier",
+        "dry_allowed_length",
+        "dry_base",
+        "dry_sequence_breakers",
+        "repetition_penalty",
+        "repetition_penalty_range",
+        "frequency_penalty",
+        "presence_penalty",
+        "encoder_repetition_penalty",
+        "no_repeat_ngram_size",
+        "mirostat_mode",
+        "mirostat_tau",
+        "mirostat_eta",
+        "guidance_scale",
+        "negative_prompt",
+        "do_sample",
+        "temperature_last",
+        "sampler_priority",
+        "custom_token_bans",
+        "logit_bias",
+        "ban_eos_token",
+        "grammar_string",
+    }
+)

@@ -158,10 +158,12 @@ _TOKENIZER_KEYS = ("chat_template", "model_max_length", "clean_up_tokenization_s
 
 def chat_template(folder: Path, tokenizer: Any) -> tuple[str, str]:
     """(the chat template, the file it came from), or two empty texts."""
+    jinja = folder / "chat_template.jinja"
     template = getattr(tokenizer, "chat_template", None)
+    if not template and jinja.is_file():  # Transformers before 4.52 does not look there.
+        template = jinja.read_text(encoding="utf-8")
     if isinstance(template, dict):
         template = template.get("default") or next(iter(template.values()), None)
     if not template:
         return "", ""
-    jinja = folder / "chat_template.jinja"
     return str(template), jinja.name if jinja.is_file() else "tokenizer_config.json"

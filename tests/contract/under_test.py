@@ -13,19 +13,26 @@ from modules.protocol.loader import LoaderSpec
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.client import WorkerClient
 from modules.runtime.exit import WorkerExit
+from tests.support.quantize import quantized
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # No reply of the demo model takes this long, on the slowest machine.
 SECONDS = 240.0
 QUESTION = "What is GGUF?"
+
+
 _REMOTE = ROOT / ".test-models" / "demo.remote.yaml"
+# Format -> how tests.support.quantize makes it.
+_PACKED = {"gptq": "gptq", "awq": "awq", "hqq": "hqq_transformers"}
 
 
 def demo_model(spec: LoaderSpec) -> Path:
-    """The demo model in a format that the loader reads."""
+    """The demo model in the first format that the loader names; quantized formats are made at first use."""
     if spec.name == "remote":
         return _REMOTE
-    return ROOT / "models" / ("demo.Q8_0.gguf" if "gguf" in spec.formats else "demo")
+    if kind := _PACKED.get(spec.formats[0]):
+        return quantized(kind)
+    return ROOT / "models" / ("demo.Q8_0.gguf" if spec.formats[0] == "gguf" else "demo")
 
 
 def write_remote(address: str) -> None:

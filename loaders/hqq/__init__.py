@@ -1,0 +1,1 @@
+"""HQQ: whole weights quantized while they load, and folders that HQQ saved."""

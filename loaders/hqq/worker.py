@@ -1,0 +1,132 @@
+"""The Transformers engine on weights that HQQ packs while they load, or has packed and saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from loaders.hqq.spec import Settings
+from modules.protocol.errors import ModelError, SettingError
+from modules.worker.engine import Report
+from modules.worker.hf_engine import HfEngine
+from modules.worker.hf_files import check_folder, load_tokenizer, read_json, trusts
+from modules.worker.hf_options import pick_dtype, placement, progress, with_rope
+from modules.worker.hf_staging import for_transformers_4, quantization, staged
+
+_SAVED = "qmodel.pt"
+
+
+class Engine(HfEngine):
+    """Any causal language model of Transformers 4."""
+
+    def check(self, path: Path) -> None:
+        """HQQ's own save is a pickle, read with torch's weights_only, which runs no code of it."""
+        if not (path / _SAVED).is_file():
+            check_folder(path)
+        elif not (path / "config.json").is_file():
+            raise ModelError(f"{path.name} has no config.json beside {_SAVED}. Copy the whole folder into models/.")
+
+    def load_model(self, path: Path, settings: Settings, report: Report) -> tuple[Any, Any]:
+        report("Importing HQQ", None)
+        config = for_transformers_4(read_json(path / "config.json"))
+        method = str(quantization(path, config).get("quant_method", "hqq")).lower()
+        if method != "hqq":
+            raise ModelError(
+                f"{path.name} is packed by {method.upper()} already, and HQQ takes whole weights or its own. "
+                "Choose another loader."
+            )
+        tokenizer = load_tokenizer(path)
+        with staged(path, config) as stage:
+            if (path / _SAVED).is_file():
+                model = _saved(stage, settings, report)
+            else:
+                model = self._packed(stage, settings, report, "quantization_config" in config)
+        _set_compute_dtype(model, pick_dtype(settings.dtype, settings.device_map))
+        return model, tokenizer
+
+    def _packed(self, stage: Path, settings: Settings, report: Report, already: bool) -> Any:
+        from transformers import AutoConfig, AutoModelForCausalLM, HqqConfig
+
+        trusted = trusts("PADDOCK_TRUST_REMOTE_CODE")
+        config = AutoConfig.from_pretrained(str(stage), local_files_only=True, trust_remote_code=trusted)
+        options = placement(settings, self.offload_folder() if settings.disk_offload else "")
+        options["dtype"] = pick_dtype(settings.dtype, settings.device_map)
+        if settings.attention != "auto":
+            options["attn_implementation"] = settings.attention
+        if not already:
+            _check_groups(config, settings)
+            options["quantization_config"] = HqqConfig(
+                nbits=settings.bits, group_size=settings.group_size, axis=settings.axis
+            )
+        report("Loading and packing the weights", None)
+        with progress(report, "Loading and packing the weights"):
+            model, found = AutoModelForCausalLM.from_pretrained(
+                str(stage),
+                config=with_rope(config, settings),
+                local_files_only=True,
+                trust_remote_code=trusted,
+                output_loading_info=True,
+                **options,
+            )
+        _complete(model, found["missing_keys"])
+        return model
+
+
+def _saved(stage: Path, settings: Settings, report: Report) -> Any:
+    """A folder that HQQ itself saved: config.json and qmodel.pt."""
+    import torch
+    from hqq.models.hf.base import AutoHQQHFModel
+
+    report("Loading the packed weights", None)
+    device = placement(settings, "")["device_map"]
+    place = "cuda" if device != {"": "cpu"} and torch.cuda.is_available() else "cpu"
+    return AutoHQQHFModel.from_quantized(
+        str(stage), compute_dtype=pick_dtype(settings.dtype, settings.device_map), device=place
+    )
+
+
+def _set_compute_dtype(model: Any, dtype: Any) -> None:
+    """A saved layer keeps the type that it was packed in, whatever is asked for; and all layers must have one."""
+    from hqq.core.quantize import HQQLinear
+    from torch.nn import Linear
+
+    for layer in model.modules():
+        if type(layer) is Linear and layer.weight.device.type != "meta":
+            layer.to(dtype)  # What is not packed (lm_head) comes in the type of the file.
+        elif isinstance(layer, HQQLinear):
+            layer.compute_dtype = dtype
+            for part in (layer.meta, layer.meta.get("meta_scale"), layer.meta.get("meta_zero")):
+                if part:
+                    part["compute_dtype"] = dtype
+                    part.update({key: part[key].to(dtype) for key in ("scale", "zero") if _floating(part.get(key))})
+
+
+def _floating(value: Any) -> bool:
+    return hasattr(value, "is_floating_point") and bool(value.is_floating_point())
+
+
+def _check_groups(config: Any, settings: Settings) -> None:
+    """HQQ cuts each weight into whole groups, and fails in the middle of a load where that cannot be."""
+    text = config.get_text_config()
+    for name in ("hidden_size", "intermediate_size"):
+        size = int(getattr(text, name, 0) or 0)
+        if size % settings.group_size:
+            raise SettingError(
+                f"Group size {settings.group_size} does not divide this model's {name} of {size}. "
+                f"Set it to {_largest_divisor(size)}."
+            )
+
+
+def _largest_divisor(size: int) -> int:
+    return max(group for group in (8, 16, 32, 64, 128, 256, 512, 1024) if size % group == 0 or group == 8)
+
+
+def _complete(model: Any, missing: Any) -> None:
+    """Transformers counts what HQQ packs as missing; what is still nowhere ("meta") is really so."""
+    import torch
+
+    absent = [name for name, weight in model.named_parameters() if weight.device == torch.device("meta")]
+    if absent and set(absent) & set(missing):
+        raise ModelError(
+            f"The weights lack {len(absent)} tensors, the first being {absent[0]}. Download the model again."
+        )

@@ -7,7 +7,7 @@ import importlib
 import sys
 from pathlib import Path
 
-NAMES = ("overhead", "turns", "stream", "startup", "footprint", "extensions")
+NAMES = ("overhead", "turns", "stream", "startup", "footprint", "extensions", "gpu")
 
 
 def main() -> int:

@@ -33,9 +33,12 @@ def run() -> Iterator[Figure]:
         environments.build(spec, lambda text, fraction: print(text, file=sys.stderr))
         model = gguf_model(ROOT) if "gguf" in spec.formats and name != "transformers" else folder_model(ROOT)
         flags = ("--model", model.name, "--loader", name)
-        with running(*flags, models=model.parent) as server, _raw(environments.python(spec), name, model) as raw:
+        with (
+            running(*flags, models=model.parent) as server,
+            raw(environments.python(spec), name, model, _dtype()) as engine,
+        ):
             _delivered(server, 4)
-            pairs = [(_raw_rate(raw, TOKENS), _delivered(server, TOKENS)) for _ in range(ROUNDS)]
+            pairs = [(raw_rate(engine, TOKENS), _delivered(server, TOKENS)) for _ in range(ROUNDS)]
         rates = [delivered for _, delivered in pairs]
         ratio = median([delivered / of_raw for of_raw, delivered in pairs])
         yield Figure("overhead", name, median(rates), "tokens/s", ratio)
@@ -56,10 +59,11 @@ def _delivered(server: Running, count: int) -> float:
 
 
 @contextmanager
-def _raw(python: Path, name: str, model: Path) -> Iterator[subprocess.Popen[str]]:
+def raw(python: Path, name: str, model: Path, argument: str) -> Iterator[subprocess.Popen[str]]:
+    """The engine alone, raw/NAME_raw.py, once it is ready; it ends with the block."""
     script = Path(__file__).parent / "raw" / f"{name}_raw.py"
     with subprocess.Popen(
-        [str(python), str(script), str(model), PROMPT, _dtype()],
+        [str(python), str(script), str(model), PROMPT, argument],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -74,7 +78,8 @@ def _raw(python: Path, name: str, model: Path) -> Iterator[subprocess.Popen[str]
         process.stdin.close()
 
 
-def _raw_rate(process: subprocess.Popen[str], count: int) -> float:
+def raw_rate(process: subprocess.Popen[str], count: int) -> float:
+    """Tokens a second of one round of `count` tokens."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(f"{count}\n")

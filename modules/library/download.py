@@ -126,7 +126,7 @@ class Download:
             )
 
     def _get(self, file: RemoteFile) -> None:
-        whole = inside(self.staging / "whole", file.path)
+        whole = inside(self.staging / "whole", self._choice.place(file))
         done = self._finished()
         mark = file.checksum or self._listing.commit
         if done.get(file.path) == mark and whole.is_file() and whole.stat().st_size == file.size:
@@ -150,7 +150,7 @@ class Download:
 
     def _move(self) -> None:
         whole = self.staging / "whole"
-        wanted = {whole.joinpath(*PurePosixPath(file.path).parts) for file in self._choice.files}
+        wanted = {whole.joinpath(*PurePosixPath(self._choice.place(file)).parts) for file in self._choice.files}
         for path in [path for path in whole.rglob("*") if path.is_file() and path not in wanted]:
             path.unlink()  # of an earlier attempt, with another choice of files
         source = next(iter(wanted)) if self._choice.single else whole

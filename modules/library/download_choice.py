@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,11 @@ class Choice:
     def size(self) -> int:
         """Bytes of all files."""
         return sum(file.size for file in self.files)
+
+    def place(self, file: RemoteFile) -> str:
+        """Where it goes below the model's folder: the folder that all files share at the hub is left out."""
+        common = posixpath.commonpath([posixpath.dirname(each.path) for each in self.files])
+        return posixpath.relpath(file.path, common) if common else file.path
 
 
 def quantizations(listing: Listing, machine: Machine) -> list[Quantization]:

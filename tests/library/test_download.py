@@ -328,7 +328,18 @@ def test_quant_takes_all_shards_and_names_what_there_is(tmp_path: Path) -> None:
         with pytest.raises(DownloadError, match="No file of maker/tiny matches"):
             choose(listing, inspect_machine(), "*.bin")
         path = _download(hub, tmp_path, quant="Q4_K_M").run()
-    assert sorted(entry.name for entry in path.rglob("*.gguf")) == sorted(name.rpartition("/")[2] for name in shards)
+    assert sorted(entry.name for entry in path.iterdir()) == sorted(name.rpartition("/")[2] for name in shards)
+
+
+def test_only_the_folder_that_all_files_share_is_left_out(tmp_path: Path) -> None:
+    with hub_of({"v1/a/x.json": b"1", "v1/b/x.json": b"2", "v2/x.json": b"3", "x.json": b"4"}) as hub:
+        path = _download(hub, tmp_path, "v1/*").run()
+        every = choose(list_files(parse_wanted(hub.repository), hub.address), inspect_machine(), "*.json")
+    assert {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*.json")} == {
+        str(Path("a/x.json")): b"1",
+        str(Path("b/x.json")): b"2",
+    }
+    assert [every.place(file) for file in every.files] == ["v1/a/x.json", "v1/b/x.json", "v2/x.json", "x.json"]
 
 
 def test_the_largest_quantization_that_fits_is_suggested() -> None:

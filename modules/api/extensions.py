@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from modules.plugins.host import ApiRequest
+from modules.plugins.services import call_route, call_tool, tools
 from modules.protocol.errors import PaddockError
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ def router(app: App) -> APIRouter:
         return [{"name": one.name, "title": one.title, "routes": sorted(one.routes)} for one in running]
 
     @routes.get("/tools")
-    def tools() -> list[dict[str, Any]]:
-        return [{key: value for key, value in tool.items() if key != "call"} for tool in app.extensions.tools()]
+    def listed_tools() -> list[dict[str, Any]]:
+        return [{key: value for key, value in tool.items() if key != "call"} for tool in tools(app.extensions)]
 
     @routes.post("/{name}/tools/{tool}")
     async def call(name: str, tool: str, request: Request) -> Response:
@@ -41,7 +42,7 @@ def router(app: App) -> APIRouter:
         if not isinstance(given, dict):
             return _refusal(400, "The body must be a JSON object with the tool's parameters.")
         try:
-            return _answer(await run_in_threadpool(app.extensions.call_tool, name, tool, given))
+            return _answer(await run_in_threadpool(call_tool, app.extensions, name, tool, given))
         except PaddockError as error:
             return _refusal(404 if "There is no" in error.message else 500, error.message)
 
@@ -52,7 +53,7 @@ def router(app: App) -> APIRouter:
         body = await request.body()
         asked = ApiRequest(request.method, path, dict(request.query_params), dict(request.headers), body)
         try:
-            return _answer(await run_in_threadpool(app.extensions.call_route, name, asked))
+            return _answer(await run_in_threadpool(call_route, app.extensions, name, asked))
         except PaddockError as error:
             return _refusal(404 if "There is no" in error.message else 500, error.message)
 

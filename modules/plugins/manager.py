@@ -6,7 +6,6 @@ import logging
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,11 +14,14 @@ from modules.plugins import requirements
 from modules.plugins.chains import Chains, Member
 from modules.plugins.console import Console
 from modules.plugins.folders import Found, discover
-from modules.plugins.guard import Guard, Hung
-from modules.plugins.host import ApiRequest, Host
+from modules.plugins.guard import Guard
+from modules.plugins.host import Host
 from modules.plugins.kept import Kept
 from modules.plugins.loading import Reader, add_packages, forget, read_extension
 from modules.plugins.originals import Originals
+from modules.plugins.overview import status_of
+from modules.plugins.running import Running, WorkerFault, in_words
+from modules.plugins.services import take_routes
 from modules.plugins.specs import implementations, misspelt
 from modules.plugins.status import Fault, Status
 from modules.plugins.worker import WorkerEntry, worker_entry, worker_part
@@ -28,31 +30,12 @@ from modules.protocol.schema import build, describe
 
 _LOG = logging.getLogger(__name__)
 _LOAD_SECONDS = 120.0
-_KINDS = {"extension.py": "paddock", "script.py": "text-generation-webui"}
 
 
 class ConsentNeeded(PaddockError):
     """The files of an extension are new, or have changed, and wait for a yes."""
 
     code = "consent"
-
-
-class WorkerFault(Exception):
-    """What a hook raised in the worker, in words."""
-
-
-@dataclass(kw_only=True)
-class Running(Member):
-    """A running extension. `threads`: those that were there after its code had run, and not before.
-    `worker`: its file for the worker and the hooks in it. `routes`: "GET path" -> function."""
-
-    found: Found
-    plugin: Any = None
-    worker: tuple[Path, tuple[str, ...]] | None = None
-    routes: dict[str, Callable[..., Any]] = field(default_factory=dict)
-    is_tab: bool = False
-    notes: tuple[str, ...] = ()
-    threads: set[threading.Thread] = field(default_factory=set)
 
 
 class ExtensionManager:
@@ -116,59 +99,22 @@ class ExtensionManager:
         order = self.kept.order
         listed = [found[name] for name in order if name in found]
         listed += [entry for name, entry in found.items() if name not in order]
-        return [self._status(entry, order) for entry in listed]
-
-    def _status(self, found: Found, order: list[str]) -> Status:
-        running, fault = self._running.get(found.name), self._faults.get(found.name)
-        needs = requirements.check(found.manifest.requirements, self.packages(found.name))
-        state, message = "off", ""
-        if running is not None:
-            state = "on"
-            if running.found.sha256 != found.sha256:
-                message = "Its files have changed since it was switched on. Switch it off and on to run the new ones."
-        elif found.problem:
-            state, message = "blocked", found.problem
-        elif fault is not None:
-            state, message = "failed", fault.message
-        elif not self._may_run(found):
-            state = "consent"
-            changed = found.name in order
-            message = (
-                "Its files have changed since you agreed to run them." if changed else "Its code has never run here."
-            )
-        return Status(
-            name=found.name,
-            title=running.title if running else found.title,
-            state=state,
-            kind=_KINDS[found.kind],
-            version=found.manifest.version,
-            description=found.manifest.description,
-            wants=found.manifest.wants,
-            message=message,
-            detail=fault.detail if fault and state == "failed" else "",
-            notes=(*self._notes(running), *(need.sentence for need in needs if need.sentence)),
-            hooks=(*running.impls, *(running.worker[1] if running.worker else ())) if running else (),
-            needs=needs,
-            sha256=found.sha256,
-            shipped=found.shipped,
-            settings=self.schema(found.name) if running else found.manifest.settings,
-            values=self.kept.settings(found.name),
-            output=running.output.text if running else "",
-            is_tab=running.is_tab if running else False,
-            place=order.index(found.name) if found.name in order else -1,
-        )
-
-    def _notes(self, running: Running | None) -> tuple[str, ...]:
-        if running is None:
-            return ()
-        idle = self._idle() if running.worker else ""
-        return (*running.notes, *([idle] if idle else ()))
+        return [status_of(self, entry, order) for entry in listed]
 
     def running(self) -> list[Running]:
         """Those that are on, in their order."""
         order = self.kept.order
         with self._lock:
             return [self._running[name] for name in order if name in self._running]
+
+    def running_named(self, name: str) -> Running | None:
+        """The one of that name, if it is on."""
+        with self._lock:
+            return self._running.get(name)
+
+    def idle(self) -> str:
+        """Why hooks in the worker do not run now; "" if they do."""
+        return self._idle()
 
     def packages(self, name: str) -> Path:
         """The folder of an extension's own packages."""
@@ -294,13 +240,14 @@ class ExtensionManager:
 
     # Inside
 
-    def _may_run(self, found: Found) -> bool:
+    def may_run(self, found: Found) -> bool:
+        """Whether the user agreed to these files, or they ship."""
         return found.shipped or self.kept.consents(found.name, found.sha256)
 
     def _switch_on(self, found: Found) -> None:
         if found.problem:
             raise PaddockError(f"{found.title} cannot be switched on. {found.problem}")
-        if not self._may_run(found):
+        if not self.may_run(found):
             raise ConsentNeeded(
                 f"{found.title} brings code that runs with your rights on this machine. Look at its files, and agree "
                 "to run them, on the Extensions tab."
@@ -324,7 +271,7 @@ class ExtensionManager:
         self.chains.call(running, "setup")
         running.threads |= set(threading.enumerate()) - before
         self.inspect(running, "setup")
-        self._take_routes(running)
+        take_routes(self, running)
         if found.name not in self._running:
             fault = self._faults[found.name]
             raise PaddockError(fault.message, detail=fault.detail)
@@ -368,63 +315,6 @@ class ExtensionManager:
             raise PaddockError(fault.message, detail=fault.detail)
         return running
 
-    def _take_routes(self, running: Running) -> None:
-        if "api_routes" not in running.impls:
-            return
-        worked, routes = self.chains.call(running, "api_routes")
-        if not worked or routes is None:
-            return
-        good = isinstance(routes, dict) and all(
-            isinstance(key, str) and len(key.split()) == 2 and callable(value) for key, value in routes.items()
-        )
-        if not good:
-            wrong = TypeError("it must return functions by method and path, such as {'GET status': function}")
-            self.fail(running, "api_routes", wrong)
-            return
-        running.routes = {_route(*key.split()): value for key, value in routes.items()}
-
-    def call_route(self, name: str, request: ApiRequest) -> Any:
-        """The answer of an extension's own route. Raises PaddockError: there is none, or it failed."""
-        running = self._on(name)
-        function = running.routes.get(_route(request.method, request.path))
-        if function is None:
-            raise PaddockError(
-                f"There is no {request.method} {request.path} here. There are: {', '.join(running.routes)}."
-            )
-        return self._run(running, "api_routes", lambda: function(request))
-
-    def tools(self) -> list[dict[str, Any]]:
-        """The tools of all running extensions: extension, name, description, parameters, call."""
-        found: list[dict[str, Any]] = []
-        for running in self.running():
-            worked, tools = self.chains.call(running, "tools") if "tools" in running.impls else (False, None)
-            for tool in tools if worked and isinstance(tools, list) else ():
-                if isinstance(tool, dict) and isinstance(tool.get("name"), str) and callable(tool.get("call")):
-                    shape = {"description": "", "parameters": {"type": "object", "properties": {}}}
-                    found.append({**shape, **tool, "extension": running.name})
-        return found
-
-    def call_tool(self, name: str, tool: str, given: Mapping[str, Any]) -> Any:
-        """What a tool answers. Raises PaddockError: there is none, or it failed."""
-        running = self._on(name)
-        found = next((entry for entry in self.tools() if entry["extension"] == name and entry["name"] == tool), None)
-        if found is None:
-            raise PaddockError(f"There is no tool named {tool!r} in {name}.")
-        return self._run(running, "tools", lambda: found["call"](**given))
-
-    def _on(self, name: str) -> Running:
-        with self._lock:
-            running = self._running.get(name)
-        if running is None:
-            raise PaddockError(f"There is no extension named {name!r} switched on.")
-        return running
-
-    def _run(self, running: Running, hook: str, function: Callable[[], Any]) -> Any:
-        worked, value = self.chains.call(running, hook, run=function)
-        if not worked:
-            raise PaddockError(self._faults[running.name].message)
-        return value
-
     def inspect(self, running: Running, hook: str) -> None:
         """Undo what an extension put in the place of the host's own, and switch it off if it did."""
         self._originals.watch_gradio()
@@ -453,9 +343,9 @@ class ExtensionManager:
     def fail(self, member: Member, hook: str, error: BaseException, detail: str = "") -> None:
         """An extension failed: it is off until Paddock starts again, or until the user tries it again."""
         words = detail or "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        message = f"{member.title} failed in {hook} and is switched off until Paddock starts again: {_words(error)}."
+        message = f"{member.title} failed in {hook} and is switched off until Paddock starts again: {in_words(error)}."
         if hook == "load":
-            message = f"{member.title} could not be loaded: {_words(error)}."
+            message = f"{member.title} could not be loaded: {in_words(error)}."
         self._faults[member.name] = Fault(hook, message, words[-20_000:])
         self.fault_log.append(message)
         _LOG.warning("%s", message)
@@ -487,22 +377,3 @@ class ExtensionManager:
     def fault(self, name: str) -> Fault | None:
         """Why an extension was switched off, if it was."""
         return self._faults.get(name)
-
-
-def _route(method: str, path: str) -> str:
-    """How a route is looked up."""
-    return f"{method.upper()} {path.strip('/')}"
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, SystemExit):
-        return "it called sys.exit"
-    if isinstance(error, Hung):
-        return f"it {error}"
-    if isinstance(error, WorkerFault):
-        return str(error)
-    if isinstance(error, PaddockError):
-        return error.message.rstrip(".")
-    if isinstance(error, ModuleNotFoundError):
-        return f"the package {error.name} is not installed"
-    return f"{type(error).__name__}: {error}".rstrip(".: ")

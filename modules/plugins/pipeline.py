@@ -9,6 +9,7 @@ from typing import Any
 
 from modules.plugins.chains import Change, Member, OnChange
 from modules.plugins.manager import ExtensionManager
+from modules.plugins.services import tools
 
 _LONGEST = 4000
 
@@ -133,7 +134,7 @@ class Pipeline:
         if not self.has("tools"):
             return []
         keys = ("name", "description", "parameters")
-        found = self._manager.tools()
+        found = tools(self._manager)
         return [{"type": "function", "function": {key: tool[key] for key in keys}} for tool in found]
 
     def streamers(self) -> list[Member]:

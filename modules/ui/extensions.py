@@ -14,7 +14,7 @@ from gradio.context import Context
 
 if TYPE_CHECKING:
     from modules.app import App
-    from modules.plugins.manager import Running
+    from modules.plugins.running import Running
 
 PARTS = ("ui", "custom_css", "custom_js")
 # Each script waits for the page, and fails alone. The two names are those that scripts of text-generation-webui expect.

@@ -1,0 +1,62 @@
+"""From an extension on disk and what became of it to what the page and the command line tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from modules.plugins import requirements
+from modules.plugins.folders import Found
+from modules.plugins.running import Running
+from modules.plugins.status import Status
+
+if TYPE_CHECKING:
+    from modules.plugins.manager import ExtensionManager
+
+_KINDS = {"extension.py": "paddock", "script.py": "text-generation-webui"}
+
+
+def status_of(manager: ExtensionManager, found: Found, order: list[str]) -> Status:
+    """An extension as it is now. `order`: those that are on, first to last."""
+    running, fault = manager.running_named(found.name), manager.fault(found.name)
+    needs = requirements.check(found.manifest.requirements, manager.packages(found.name))
+    state, message = "off", ""
+    if running is not None:
+        state = "on"
+        if running.found.sha256 != found.sha256:
+            message = "Its files have changed since it was switched on. Switch it off and on to run the new ones."
+    elif found.problem:
+        state, message = "blocked", found.problem
+    elif fault is not None:
+        state, message = "failed", fault.message
+    elif not manager.may_run(found):
+        state = "consent"
+        changed = found.name in order
+        message = "Its files have changed since you agreed to run them." if changed else "Its code has never run here."
+    return Status(
+        name=found.name,
+        title=running.title if running else found.title,
+        state=state,
+        kind=_KINDS[found.kind],
+        version=found.manifest.version,
+        description=found.manifest.description,
+        wants=found.manifest.wants,
+        message=message,
+        detail=fault.detail if fault and state == "failed" else "",
+        notes=(*_notes(manager, running), *(need.sentence for need in needs if need.sentence)),
+        hooks=(*running.impls, *(running.worker[1] if running.worker else ())) if running else (),
+        needs=needs,
+        sha256=found.sha256,
+        shipped=found.shipped,
+        settings=manager.schema(found.name) if running else found.manifest.settings,
+        values=manager.kept.settings(found.name),
+        output=running.output.text if running else "",
+        is_tab=running.is_tab if running else False,
+        place=order.index(found.name) if found.name in order else -1,
+    )
+
+
+def _notes(manager: ExtensionManager, running: Running | None) -> tuple[str, ...]:
+    if running is None:
+        return ()
+    idle = manager.idle() if running.worker else ""
+    return (*running.notes, *([idle] if idle else ()))

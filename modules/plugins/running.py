@@ -1,0 +1,47 @@
+"""A running extension, and why one does not run any more, in words."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modules.plugins.chains import Member
+from modules.plugins.folders import Found
+from modules.plugins.guard import Hung
+from modules.protocol.errors import PaddockError
+
+
+class WorkerFault(Exception):
+    """What a hook raised in the worker, in words."""
+
+
+@dataclass(kw_only=True)
+class Running(Member):
+    """A running extension. `threads`: those that were there after its code had run, and not before.
+    `worker`: its file for the worker and the hooks in it. `routes`: "GET path" -> function."""
+
+    found: Found
+    plugin: Any = None
+    worker: tuple[Path, tuple[str, ...]] | None = None
+    routes: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    is_tab: bool = False
+    notes: tuple[str, ...] = ()
+    threads: set[threading.Thread] = field(default_factory=set)
+
+
+def in_words(error: BaseException) -> str:
+    """What an extension's code raised, as the end of a sentence."""
+    if isinstance(error, SystemExit):
+        return "it called sys.exit"
+    if isinstance(error, Hung):
+        return f"it {error}"
+    if isinstance(error, WorkerFault):
+        return str(error)
+    if isinstance(error, PaddockError):
+        return error.message.rstrip(".")
+    if isinstance(error, ModuleNotFoundError):
+        return f"the package {error.name} is not installed"
+    return f"{type(error).__name__}: {error}".rstrip(".: ")

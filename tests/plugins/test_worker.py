@@ -50,6 +50,15 @@ def test_settings_reach_the_worker_and_decide_its_tokens(real: Talk) -> None:
     assert real.ask("Hello", max_new_tokens=4, do_sample=False)[-1].text.replace(" ", "") != word * 4
 
 
+def test_long_replies_do_not_end_early(real: Talk) -> None:
+    plain = real.ask("Hello", max_new_tokens=60, do_sample=False)[-1].meta
+    assert plain["reason"] == "stop"
+    real.manager.enable("long_replies")
+    real.manager.configure("long_replies", {"least": plain["generated_tokens"] + 10})
+    longer = real.ask("Hello", max_new_tokens=100, do_sample=False)[-1].meta
+    assert longer["generated_tokens"] > plain["generated_tokens"] + 9
+
+
 def test_a_fault_in_the_worker_switches_it_off_here(real: Talk) -> None:
     real.add("bad", "", worker_py="def logits_modifier(logits):\n    raise ValueError('out of tune')")
     failed = threading.Event()

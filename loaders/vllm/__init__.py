@@ -1,0 +1,1 @@
+"""vLLM: many requests at once, on one card, several, or several machines."""

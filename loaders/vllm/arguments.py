@@ -1,0 +1,85 @@
+"""The loader's settings as vLLM's engine arguments (vllm/engine/arg_utils.py, version 0.32.0)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from loaders.vllm.spec import Settings
+from modules.protocol.errors import SettingError
+from modules.protocol.schema import describe
+
+# Tokens that are remembered or forgotten together. vLLM's own choice for CPUs, 128, would forget most of a short chat.
+BLOCK = 16
+CPU_BLOCK = 32
+# The most likely next tokens that may be asked for.
+MOST_PROBABILITIES = 100
+
+_DEFAULT_CONTEXT = next(entry.default for entry in describe(Settings) if entry.name == "context")
+_GIB = 2**30
+_LEAST_CACHE = 64 * 2**20
+_CONTEXTS_ON_CPU = 2
+
+
+def context_of(settings: Settings, config: dict[str, Any]) -> tuple[int, int]:
+    """(tokens to load with, tokens that the model was made for or 0)."""
+    trained = _number(config, "max_position_embeddings")
+    if trained and settings.context > trained:
+        if settings.context != _DEFAULT_CONTEXT:
+            raise SettingError(
+                f"Context length (context) cannot be {settings.context}: this model was made for {trained} tokens, and "
+                "vLLM takes no more. Lower it, or choose a loader that stretches RoPE."
+            )
+        return trained, trained
+    return settings.context, trained
+
+
+def engine_arguments(path: Path, settings: Settings, config: dict[str, Any], context: int, cpu: bool) -> dict[str, Any]:
+    """Keyword arguments of AsyncEngineArgs. `cpu`: vLLM was built for the processor."""
+    arguments: dict[str, Any] = {
+        "model": str(path),
+        "served_model_name": path.name,
+        "max_model_len": context,
+        "max_num_seqs": settings.slots,
+        "dtype": settings.dtype,
+        "kv_cache_dtype": settings.cache_type,
+        "tensor_parallel_size": settings.tensor_parallel,
+        "pipeline_parallel_size": settings.pipeline_parallel,
+        "gpu_memory_utilization": settings.memory_share,
+        "enable_prefix_caching": settings.prefix_caching,
+        "block_size": CPU_BLOCK if cpu else BLOCK,
+        "enforce_eager": settings.compile == "off" or (settings.compile == "auto" and cpu),
+        "max_logprobs": MOST_PROBABILITIES,
+        "disable_log_stats": True,
+        # The model's own sampling defaults would change what is neutral here.
+        "generation_config": "vllm",
+    }
+    if settings.quantization != "auto":
+        arguments["quantization"] = settings.quantization
+    if settings.executor != "auto":
+        arguments["distributed_executor_backend"] = settings.executor
+    if settings.offload_gb:
+        arguments["cpu_offload_gb"] = settings.offload_gb
+    if settings.lora_rank:
+        arguments.update(enable_lora=True, max_lora_rank=settings.lora_rank, max_loras=1)
+    if settings.cache_gb:
+        arguments["kv_cache_memory_bytes"] = int(settings.cache_gb * _GIB)
+    elif cpu:
+        arguments["kv_cache_memory_bytes"] = max(_LEAST_CACHE, _CONTEXTS_ON_CPU * context * token_bytes(config))
+    return arguments
+
+
+def token_bytes(config: dict[str, Any]) -> int:
+    """Bytes that one token takes in the cache: keys and values of every layer, at most 4 bytes each."""
+    text = config.get("text_config")
+    found = text if isinstance(text, dict) else config
+    heads = _number(found, "num_attention_heads") or 1
+    kv_heads = _number(found, "num_key_value_heads") or heads
+    head = _number(found, "head_dim") or (_number(found, "hidden_size") or 4096) // heads
+    size = 4 if "32" in str(found.get("dtype") or found.get("torch_dtype") or "") else 2
+    return 2 * (_number(found, "num_hidden_layers") or 32) * kv_heads * head * size
+
+
+def _number(config: dict[str, Any], name: str) -> int:
+    value = config.get(name)
+    return value if isinstance(value, int) and value > 0 else 0

@@ -1,0 +1,188 @@
+"""What the vllm loader declares: many requests at once, spread over cards and machines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modules.protocol.loader import LoaderSpec
+from modules.protocol.model import Claim, Machine, ModelFacts
+from modules.protocol.schema import setting
+
+_CONTEXT = "Context and cache"
+_DEVICES = "Devices and machines"
+_MODEL = "Model"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How vLLM loads and runs a model; names in its own words are in each help."""
+
+    context: int = setting(
+        8192,
+        label="Context length",
+        minimum=64,
+        maximum=10_000_000,
+        unit="tokens",
+        group=_CONTEXT,
+        help="How much text the model sees at once (max_model_len). At its default never more than it was made for.",
+    )
+    slots: int = setting(
+        16,
+        label="Replies at once",
+        minimum=1,
+        maximum=64,
+        group=_CONTEXT,
+        help="Requests computed as one batch (max_num_seqs); more wait in order.",
+    )
+    memory_share: float = setting(
+        0.9,
+        label="GPU memory utilization",
+        minimum=0.05,
+        maximum=0.99,
+        step=0.01,
+        group=_CONTEXT,
+        help="Share of each graphics card's memory that vLLM takes, weights and cache together, whatever the context "
+        "(gpu_memory_utilization). Without a card it changes nothing.",
+    )
+    cache_gb: float = setting(
+        0.0,
+        label="KV cache",
+        minimum=0,
+        maximum=10_000,
+        unit="GiB",
+        group=_CONTEXT,
+        help="Memory for what is remembered of all chats together (kv_cache_memory_bytes). 0: on a graphics card what "
+        "GPU memory utilization leaves, else enough for two full contexts.",
+    )
+    cache_type: str = setting(
+        "auto",
+        label="KV cache type",
+        choices=("auto", "fp8", "fp8_e5m2", "fp8_e4m3"),
+        group=_CONTEXT,
+        help="Precision of the remembered keys and values (kv_cache_dtype). fp8 halves their memory on cards that have "
+        "it, and some CPUs.",
+    )
+    prefix_caching: bool = setting(
+        True,
+        label="Prefix caching",
+        group=_CONTEXT,
+        advanced=True,
+        help="What was read once is not read again, in any chat, by whole blocks.",
+    )
+    dtype: str = setting(
+        "auto",
+        label="Data type",
+        choices=("float32", "auto", "bfloat16", "float16"),
+        group=_MODEL,
+        help="Of weights and arithmetic. auto: as the model was saved, with 32 bits made 16 where that loses little.",
+    )
+    quantization: str = setting(
+        "auto",
+        label="Quantization",
+        choices=("auto", "awq", "awq_marlin", "gptq", "gptq_marlin", "bitsandbytes", "fp8", "compressed-tensors"),
+        group=_MODEL,
+        help="Which kernels read the weights. auto goes by the model's own files. bitsandbytes and fp8 also pack whole "
+        "weights while they load, on a graphics card.",
+    )
+    tensor_parallel: int = setting(
+        1,
+        label="Tensor parallel",
+        minimum=1,
+        maximum=256,
+        group=_DEVICES,
+        help="Cuts every layer over so many cards, which must divide its attention heads (tensor_parallel_size).",
+    )
+    pipeline_parallel: int = setting(
+        1,
+        label="Pipeline parallel",
+        minimum=1,
+        maximum=256,
+        group=_DEVICES,
+        help="Puts the layers on so many groups of cards, one after another; for machines with a slow network between "
+        "them (pipeline_parallel_size).",
+    )
+    executor: str = setting(
+        "auto",
+        label="Executor",
+        choices=("auto", "mp", "ray"),
+        group=_DEVICES,
+        help="mp: processes on this machine. ray: also on other machines, which joined with `ray start --address` "
+        "before (distributed_executor_backend). auto chooses.",
+    )
+    ray_address: str = setting(
+        "",
+        label="Ray address",
+        group=_DEVICES,
+        advanced=True,
+        help="Where the cluster's head listens, such as 192.168.0.5:6379. Empty: the cluster that this machine is in.",
+    )
+    compile: str = setting(
+        "auto",
+        label="Compile",
+        choices=("auto", "on", "off"),
+        group=_MODEL,
+        advanced=True,
+        help="Compiles the model and records CUDA graphs: faster, but a minute or more at each start. auto: on with a "
+        "graphics card (the opposite of enforce_eager).",
+    )
+    offload_gb: float = setting(
+        0.0,
+        label="Weights in main memory",
+        minimum=0,
+        maximum=10_000,
+        unit="GiB",
+        group=_DEVICES,
+        advanced=True,
+        help="How much of the weights of each card stays in main memory: slower (cpu_offload_gb).",
+    )
+    lora_rank: int = setting(
+        0,
+        label="LoRA rank",
+        choices=(0, 8, 16, 32, 64, 128, 256),
+        group=_MODEL,
+        advanced=True,
+        help="The highest rank of adapters that may be applied later. 0: none; it saves memory.",
+    )
+
+
+SAMPLERS = frozenset(
+    {
+        "temperature",
+        "top_p",
+        "min_p",
+        "top_k",
+        "repetition_penalty",
+        "frequency_penalty",
+        "presence_penalty",
+        "do_sample",
+        "custom_token_bans",
+        "logit_bias",
+        "ban_eos_token",
+        "grammar_string",
+    }
+)
+
+
+def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
+    if machine.system != "linux" or facts.format not in SPEC.formats:
+        return None
+    if machine.has("cuda"):
+        return Claim(70, "vLLM answers many requests at once, on one card or several. It takes most of their memory.")
+    if facts.format == "bitsandbytes":
+        return None
+    return Claim(30, "vLLM's build for the CPU: for many requests at once. It takes a minute to start.")
+
+
+SPEC = LoaderSpec(
+    name="vllm",
+    title="vLLM",
+    summary="Many requests at once; models spread over several cards or machines.",
+    formats=("safetensors", "awq", "gptq", "bitsandbytes"),
+    settings=Settings,
+    claim=_claim,
+    samplers=SAMPLERS,
+    accelerators=("cpu", "cuda"),
+    requirements="vllm.txt",
+    probe="import vllm; from vllm.platforms import current_platform as found; "
+    "print(vllm.__version__, found.device_type)",
+)

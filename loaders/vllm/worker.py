@@ -1,0 +1,219 @@
+"""The engine of the vllm loader: vLLM's own asyncio engine in this process, its workers in processes of their own."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import math
+import os
+import random
+import threading
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from loaders.vllm.arguments import MOST_PROBABILITIES, context_of, engine_arguments
+from loaders.vllm.loop import Loop
+from loaders.vllm.sampling import sampling_fields
+from loaders.vllm.spec import Settings
+from loaders.vllm.starting import starting
+from modules.protocol.commands import Generate
+from modules.protocol.errors import ModelError, PaddockError, PromptError, Unsupported
+from modules.protocol.events import ModelInfo
+from modules.protocol.sampling import SamplingParams
+from modules.worker.engine import EngineBase, Outcome, Piece, Report
+from modules.worker.hf_files import check_folder, read_header, weight_files
+from modules.worker.hf_tokenizer import FolderTokenizer
+
+# What vLLM raises for a request that is at fault; its own classes are known by name, as it is imported late.
+_CLIENT_ERRORS = ("ValueError", "VLLMClientError", "VLLMValidationError")
+
+
+class Engine(EngineBase):
+    """One model. Requests of all slots go to one asyncio engine, which batches them."""
+
+    def __init__(self) -> None:
+        # Read when vLLM is imported. Nothing is told to anybody, and its processes are fresh ones, not copies of this.
+        os.environ.update(VLLM_NO_USAGE_STATS="1", DO_NOT_TRACK="1", VLLM_WORKER_MULTIPROC_METHOD="spawn")
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")
+        self._engine: Any = None
+        self._loop: Any = None
+        self._context = 0
+        self._numbers = itertools.count(1)
+        self._lora: Any = None
+        self._lora_rank = 0
+
+    def load(self, path: Path, settings: Settings, report: Report) -> ModelInfo:
+        report("Checking the files", None)
+        config = check_folder(path)
+        self._context, trained = context_of(settings, config)
+        self._lora_rank = settings.lora_rank
+        if settings.ray_address:
+            os.environ["RAY_ADDRESS"] = settings.ray_address
+        report("Importing vLLM", 0.05)
+        with starting(report, path.name):
+            self._tokens = FolderTokenizer(path)
+            self._vllm: Any = importlib.import_module("vllm")
+            cpu = bool(importlib.import_module("vllm.platforms").current_platform.is_cpu())
+            arguments = engine_arguments(path, settings, config, self._context, cpu)
+            self._loop = Loop()
+            self._engine = self._loop.run(self._start(arguments))
+        found = self._engine.vllm_config.model_config
+        report("Ready", 1.0)
+        return ModelInfo(
+            context=self._context,
+            trained_context=trained,
+            slots=settings.slots,
+            device="cpu" if cpu else f"cuda x {settings.tensor_parallel * settings.pipeline_parallel}",
+            dtype=str(found.dtype).removeprefix("torch.") + (f", {found.quantization}" if found.quantization else ""),
+            architecture=str((config.get("architectures") or ["?"])[0]),
+            parameters=_parameters(path, config),
+            template=self._tokens.template,
+            template_source=self._tokens.template_source,
+            bos=self._tokens.bos,
+            eos=self._tokens.eos,
+        )
+
+    async def _start(self, arguments: dict[str, Any]) -> Any:
+        kinds = importlib.import_module("vllm.engine.arg_utils")
+        engines = importlib.import_module("vllm.v1.engine.async_llm")
+        return engines.AsyncLLM.from_engine_args(kinds.AsyncEngineArgs(**arguments))
+
+    def unload(self) -> None:
+        """End vLLM's processes, then the loop."""
+        if self._engine is not None:
+            self._loop.run(self._stop())
+        if self._loop is not None:
+            self._loop.close()
+
+    async def _stop(self) -> None:
+        self._engine.shutdown()
+
+    def tokenize(self, text: str, special: bool) -> list[int]:
+        return self._tokens.tokenize(text, special)
+
+    def detokenize(self, tokens: list[int]) -> str:
+        return self._tokens.detokenize(tokens)
+
+    def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
+        params = request.params
+        prompt = self._tokens.prompt(request.prompt, params, self._context)
+        seed = params.seed if params.seed >= 0 else random.SystemRandom().randrange(2**31)
+        longest = min(params.max_new_tokens, self._context - len(prompt.tokens))
+        wanted = self._params(params, longest, seed)
+        reply = self._tokens.reply(params, prompt.tokens)
+        begin = time.monotonic()
+        first = 0.0
+        cached, reason = 0, "cancelled"
+        outputs = self._loop.follow(lambda: self._ask(prompt.tokens, wanted), cancelled)
+        try:
+            for output in outputs:
+                first = first or time.monotonic()
+                cached = output.num_cached_tokens or cached
+                found = output.outputs[0]
+                for token in self._kept(found):
+                    if not reply.stopped and (piece := reply.take(token)):
+                        yield piece
+                if reply.stopped:
+                    break
+                if output.finished:
+                    reason = "length" if found.finish_reason == "length" else "stop"
+        except PaddockError:
+            raise
+        except Exception as error:
+            raise self._refusal(error, params) from error
+        finally:
+            outputs.close()
+        if not cancelled.is_set() and (piece := reply.end()):
+            yield piece
+        if reason == "length" and longest < params.max_new_tokens:
+            reason = "context"
+        now = time.monotonic()
+        first = first or now
+        return Outcome(
+            "stop_text" if reply.stopped else reason,
+            len(prompt.tokens),
+            min(cached, len(prompt.tokens)),
+            prompt.cut,
+            reply.generated,
+            first - begin,
+            now - first,
+            seed,
+        )
+
+    def _ask(self, tokens: list[int], wanted: Any) -> Any:
+        """The asynchronous generator of the request's outputs; on the loop."""
+        number = f"paddock-{next(self._numbers)}"
+        return self._engine.generate({"prompt_token_ids": tokens}, wanted, number, lora_request=self._lora)
+
+    def _params(self, params: SamplingParams, longest: int, seed: int, **more: Any) -> Any:
+        """vLLM's SamplingParams. Raises PromptError."""
+        kinds = importlib.import_module("vllm.sampling_params")
+        fields = sampling_fields(params, self._tokens.ends, longest, seed)
+        if params.grammar_string:
+            fields["structured_outputs"] = kinds.StructuredOutputsParams(grammar=params.grammar_string)
+        try:
+            return kinds.SamplingParams(**fields, **more, output_kind=kinds.RequestOutputKind.DELTA)
+        except ValueError as error:
+            raise PromptError(f"vLLM does not take these sampling parameters: {error}. Change them.") from None
+
+    def _kept(self, found: Any) -> list[int]:
+        """The tokens of an output, but for the one that ended the reply."""
+        tokens = [int(token) for token in found.token_ids]
+        ended = found.finish_reason == "stop" and tokens and tokens[-1] in self._tokens.ends
+        return tokens[:-1] if ended else tokens
+
+    def _refusal(self, error: Exception, params: SamplingParams) -> PaddockError:
+        words = str(error) or type(error).__name__
+        refused = any(kind.__name__ in _CLIENT_ERRORS for kind in type(error).__mro__)
+        if params.grammar_string and refused and "grammar" in words.lower():
+            return PromptError(
+                "The grammar cannot be used: vLLM cannot read it. Check it against the GBNF guide, or clear Grammar.",
+                detail=words,
+            )
+        if type(error).__name__ == "EngineDeadError":
+            return PaddockError("vLLM's engine died. The text so far is kept. Load the model again.", detail=words)
+        if refused:
+            return PromptError(f"vLLM does not take this request: {words.rstrip('.')}. Change it.", detail=words)
+        return PaddockError(
+            f"vLLM ended the reply: {words.rstrip('.')}. Try again, or load the model again.", detail=words
+        )
+
+    def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
+        neutral = SamplingParams(max_new_tokens=1)
+        tokens = self._tokens.prompt(prompt, neutral, self._context).tokens
+        wanted = self._params(neutral, 1, 0, logprobs=min(top, MOST_PROBABILITIES))
+        likeliest: dict[int, Any] = {}
+        for output in self._loop.follow(lambda: self._ask(tokens, wanted), threading.Event()):
+            if output.outputs[0].logprobs:
+                likeliest = output.outputs[0].logprobs[0]
+        ranked = sorted(likeliest.items(), key=lambda entry: -entry[1].logprob)[:top]
+        return [
+            {"token": token, "text": self._tokens.detokenize([token]), "probability": math.exp(entry.logprob)}
+            for token, entry in ranked
+        ]
+
+    def apply_adapter(self, adapters: dict[str, float]) -> None:
+        if not adapters:
+            self._lora = None
+            return
+        if not self._lora_rank:
+            raise Unsupported(
+                "vLLM was loaded without room for adapters. Load the model again with LoRA rank 64 or so."
+            )
+        if len(adapters) > 1 or set(adapters.values()) != {1.0}:
+            raise Unsupported("vLLM applies one adapter, with weight 1. Name one, or choose another loader.")
+        path = Path(next(iter(adapters)))
+        if not (path / "adapter_config.json").is_file():
+            raise ModelError(f"There is no adapter in {path.name} (adapter_config.json). Copy its folder there.")
+        requests = importlib.import_module("vllm.lora.request")
+        self._lora = requests.LoRARequest(path.name, next(self._numbers), str(path))
+
+
+def _parameters(path: Path, config: dict[str, Any]) -> int:
+    """How many weights the folder's tensors hold; 0 where they are packed, which their shapes do not tell alone."""
+    if isinstance(config.get("quantization_config"), dict):
+        return 0
+    headers = [read_header(file) for file in weight_files(path) if file.suffix == ".safetensors"]
+    return sum(math.prod(entry["shape"]) for header in headers for entry in header.values())

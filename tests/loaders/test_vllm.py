@@ -1,0 +1,199 @@
+"""The parts of the vllm loader that need no engine: claim, arguments, samplers, and why a start failed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loaders.vllm.arguments import context_of, engine_arguments, token_bytes
+from loaders.vllm.loop import Loop
+from loaders.vllm.sampling import sampling_fields
+from loaders.vllm.spec import SPEC, Settings
+from loaders.vllm.starting import failure
+from modules.library.rank import rank
+from modules.protocol.errors import EnvironmentBroken, ModelError, OutOfMemory, PaddockError, PromptError, SettingError
+from modules.protocol.model import Gpu, Machine, ModelFacts
+from modules.protocol.sampling import SamplingParams
+
+BARE = Machine("linux", "x86_64", 4, 2**34, 2**33)
+CARD = replace(BARE, gpus=(Gpu("cuda", "a card", 2**34, 2**34),))
+CONFIG = {
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "hidden_size": 256,
+    "max_position_embeddings": 2048,
+    "dtype": "bfloat16",
+}
+
+
+def _runs(form: str, machine: Machine) -> bool:
+    return any(entry.runs for entry in rank(ModelFacts("m", "m", form), [SPEC], machine))
+
+
+def test_it_claims_what_its_build_for_the_machine_reads() -> None:
+    assert all(_runs(form, CARD) for form in ("safetensors", "awq", "gptq", "bitsandbytes"))
+    assert [_runs(form, BARE) for form in ("safetensors", "awq", "gptq", "bitsandbytes")] == [True, True, True, False]
+    assert not _runs("gguf", CARD)
+    assert not _runs("safetensors", replace(CARD, system="windows"))
+
+
+def test_the_context_is_the_models_at_most() -> None:
+    assert context_of(Settings(), CONFIG) == (2048, 2048)
+    assert context_of(Settings(context=512), CONFIG) == (512, 2048)
+    assert context_of(Settings(), {}) == (8192, 0)
+    with pytest.raises(SettingError, match="made for 2048 tokens"):
+        context_of(Settings(context=4096), CONFIG)
+
+
+def test_settings_become_engine_arguments() -> None:
+    settings = Settings(
+        tensor_parallel=2,
+        pipeline_parallel=3,
+        executor="ray",
+        dtype="bfloat16",
+        quantization="awq",
+        memory_share=0.7,
+        cache_type="fp8",
+        slots=5,
+        lora_rank=64,
+        offload_gb=2,
+    )
+    arguments = engine_arguments(Path("/models/m"), settings, CONFIG, 1024, cpu=False)
+    expected = {
+        "model": "/models/m",
+        "max_model_len": 1024,
+        "tensor_parallel_size": 2,
+        "pipeline_parallel_size": 3,
+        "distributed_executor_backend": "ray",
+        "dtype": "bfloat16",
+        "quantization": "awq",
+        "gpu_memory_utilization": 0.7,
+        "kv_cache_dtype": "fp8",
+        "max_num_seqs": 5,
+        "enable_lora": True,
+        "max_lora_rank": 64,
+        "cpu_offload_gb": 2,
+        "enforce_eager": False,
+        "generation_config": "vllm",
+    }
+    assert {name: arguments[name] for name in expected} == expected
+    assert "kv_cache_memory_bytes" not in arguments
+
+
+def test_on_a_cpu_it_takes_room_for_two_contexts_and_compiles_nothing() -> None:
+    assert token_bytes(CONFIG) == 2 * 4 * 2 * 64 * 2
+    assert token_bytes({**CONFIG, "dtype": "float32"}) == 2 * token_bytes(CONFIG)
+    large = engine_arguments(Path("m"), Settings(), CONFIG, 100_000, cpu=True)
+    assert large["kv_cache_memory_bytes"] == 2 * 100_000 * token_bytes(CONFIG)
+    small = engine_arguments(Path("m"), Settings(), CONFIG, 256, cpu=True)
+    assert small["kv_cache_memory_bytes"] == 64 * 2**20
+    assert small["enforce_eager"] is True
+    assert not {"quantization", "distributed_executor_backend", "enable_lora"} & small.keys()
+    told = engine_arguments(Path("m"), Settings(cache_gb=1.5, compile="on"), CONFIG, 256, cpu=True)
+    assert (told["kv_cache_memory_bytes"], told["enforce_eager"]) == (3 * 2**29, False)
+
+
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        ({}, {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "stop_token_ids": [7], "logit_bias": None}),
+        ({"temperature": 0, "repetition_penalty": 1.5}, {"temperature": 0.0, "repetition_penalty": 1.5}),
+        ({"do_sample": False}, {"temperature": 0.0}),
+        ({"top_p": 0}, {"top_p": 1e-6}),
+        ({"custom_token_bans": "5", "logit_bias": "6:900"}, {"logit_bias": {5: -100.0, 6: 100.0}}),
+        ({"ban_eos_token": True}, {"logit_bias": {7: -100.0}, "stop_token_ids": [], "ignore_eos": True}),
+    ],
+)
+def test_sampling_parameters_arrive(given: dict[str, Any], expected: dict[str, Any]) -> None:
+    fields = sampling_fields(SamplingParams(**given), (7,), 10, 3)
+    assert {name: fields[name] for name in expected} == expected
+    assert (fields["max_tokens"], fields["seed"]) == (10, 3)
+
+
+def test_greedy_leaves_out_what_would_not_be_greedy() -> None:
+    fields = sampling_fields(SamplingParams(do_sample=False, repetition_penalty=1.5, top_p=0.5), (7,), 10, 3)
+    assert not {"repetition_penalty", "top_p"} & fields.keys()
+    with pytest.raises(PromptError):
+        sampling_fields(SamplingParams(logit_bias="x:y"), (7,), 10, 3)
+    with pytest.raises(PromptError, match="at most 2"):
+        sampling_fields(SamplingParams(temperature=3), (7,), 10, 3)
+
+
+@pytest.mark.parametrize(
+    "said, kind, words",
+    [
+        (
+            (
+                "(EngineCore pid=1) ERROR [core.py:1] ValueError: Available memory on node 0 (1/2 GiB) on startup is "
+                "less than desired CPU memory utilization (0.9).\nRuntimeError: Engine core initialization failed."
+            ),
+            OutOfMemory,
+            "Available memory on node 0",
+        ),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate", OutOfMemory, "CUDA out of memory"),
+        ("ModuleNotFoundError: No module named 'ray'", EnvironmentBroken, "Set Executor to mp"),
+        ("ModuleNotFoundError: No module named 'numba'", EnvironmentBroken, "--rebuild"),
+        (
+            (
+                "ValueError: Total number of attention heads (4) must be divisible by tensor parallel size (3).\n"
+                "RuntimeError: Engine core initialization failed. See root cause above."
+            ),
+            ModelError,
+            "must be divisible by tensor parallel size",
+        ),
+        ("RuntimeError: Engine core initialization failed.", PaddockError, "did not start"),
+    ],
+)
+def test_why_a_start_failed_is_found_in_what_was_written(said: str, kind: type[PaddockError], words: str) -> None:
+    error = failure("m", said)
+    assert type(error) is kind
+    assert words in error.message
+    assert error.message.startswith(("vLLM", "Not enough memory", "Ray"))
+    assert "\n" not in error.message
+
+
+def test_outputs_of_the_loop_arrive_in_order_and_errors_too() -> None:
+    loop = Loop()
+
+    async def numbers(most: int) -> AsyncGenerator[int, None]:
+        for number in range(most):
+            yield number
+        if most == 3:
+            raise ValueError("three")
+
+    assert list(loop.follow(lambda: numbers(2), threading.Event())) == [0, 1]
+    found = loop.follow(lambda: numbers(3), threading.Event())
+    assert [next(found) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="three"):
+        next(found)
+    loop.close()
+
+
+@pytest.mark.parametrize("by", ["cancelling", "leaving"])
+def test_a_request_nobody_wants_any_more_is_ended(by: str) -> None:
+    loop, ended, cancelled = Loop(), threading.Event(), threading.Event()
+
+    async def endless() -> AsyncGenerator[int, None]:
+        import asyncio
+
+        try:
+            yield 1
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    found = loop.follow(endless, cancelled)
+    assert next(found) == 1
+    if by == "cancelling":
+        cancelled.set()
+        assert list(found) == []
+    else:
+        found.close()  # type: ignore[attr-defined]
+    assert ended.wait(30)
+    loop.close()

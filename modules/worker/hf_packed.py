@@ -53,6 +53,27 @@ def check_packing(
     return method
 
 
+def check_complete(model: Any, folder: Path, files: Iterable[Path]) -> None:
+    """Raises ModelError where `files` lack tensors of the model: engines that load loosely leave those as they were.
+
+    Weights shared with one that is there are no loss, nor are g_idx and bias of a packed layer: old GPTQ files leave
+    the first out, and AutoGPTQ makes the second for layers that have none."""
+    there = {name for file in files for name in read_header(file)}
+    state = model.state_dict()
+    known = {tensor.data_ptr() for name, tensor in state.items() if name in there}
+    missing = []
+    for name, tensor in state.items():
+        base, _, last = name.rpartition(".")
+        optional = last in ("g_idx", "bias") and f"{base}.qweight" in there
+        if name not in there and not optional and tensor.data_ptr() not in known:
+            missing.append(name)
+    if missing:
+        raise ModelError(
+            f"The weights of {folder.name} lack {len(missing)} tensors, the first being {missing[0]}. "
+            "Download the model again."
+        )
+
+
 def _shown(shapes: Mapping[str, list[int]]) -> str:
     for name, shape in shapes.items():
         base, _, last = name.rpartition(".")

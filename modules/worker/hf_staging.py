@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from modules.protocol.transformers_settings import TransformersSettings
 from modules.worker.hf_files import read_json
+from modules.worker.hf_options import with_rope
 
 _QUANTIZATION_FILES = ("quantize_config.json", "quant_config.json")
-# What a tokenizer written by Transformers 5 names, and 4 has not; load_tokenizer reads the user's own folder.
 _LEFT_OUT = (*_QUANTIZATION_FILES, "config.json")
 
 
@@ -63,6 +64,16 @@ def quantization(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
             names = {"w_bit": "bits", "q_group_size": "group_size"}
             return {"quant_method": method, **{names.get(key, key): value for key, value in claim.items()}}
     return {}
+
+
+def stretch(stage: Path, settings: TransformersSettings, trusted: bool) -> None:
+    """Write the RoPE settings into the staged config.json, for engines that read no other."""
+    if settings.rope_scaling == "model" and not settings.rope_base:
+        return
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(str(stage), local_files_only=True, trust_remote_code=trusted)
+    with_rope(config, settings).save_pretrained(str(stage))
 
 
 def for_transformers_4(config: Mapping[str, Any]) -> dict[str, Any]:

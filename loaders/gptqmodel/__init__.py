@@ -1,0 +1,1 @@
+"""GPTQModel: GPTQ and AWQ folders, with kernels for CPUs and GPUs."""

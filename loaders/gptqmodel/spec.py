@@ -1,0 +1,78 @@
+"""GPTQModel: the living engine for GPTQ and AWQ folders, on CPUs and GPUs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modules.protocol.loader import LoaderSpec
+from modules.protocol.model import Claim, Machine, ModelFacts
+from modules.protocol.schema import setting
+from modules.protocol.transformers_settings import SAMPLERS, TransformersSettings
+
+
+@dataclass(frozen=True)
+class Settings(TransformersSettings):
+    """Which kernel multiplies the packed weights, besides what every Transformers loader has."""
+
+    device_map: str = setting(
+        "auto",
+        label="Device",
+        choices=("auto", "cpu", "cuda", "balanced"),
+        group="Memory",
+        help="auto takes the first GPU, or the CPU where there is none; cpu uses no GPU; cuda puts all on the first "
+        "GPU or fails; balanced deals the layers to all GPUs in turn.",
+    )
+    kernel: str = setting(
+        "auto",
+        label="Kernel",
+        choices=(
+            "auto",
+            "torch",
+            "torch_aten",
+            "torch_cpu_avx512",
+            "torch_int8",
+            "triton",
+            "exllama_v2",
+            "marlin",
+            "machete",
+            "gemm",
+        ),
+        group="Speed",
+        help="What multiplies packed weights. auto takes the fastest that can. On a CPU: torch_cpu_avx512 (with "
+        "AVX512-BF16, compiled at the first load), torch_aten, torch. On a GPU: marlin, exllama_v2, triton, torch; "
+        "gemm is AWQ's own.",
+    )
+
+
+def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
+    if facts.format not in ("gptq", "awq"):
+        return None
+    method = facts.format.upper() + (" with act-order" if facts.act_order else "")
+    if machine.has("cuda") or machine.has("rocm"):
+        return Claim(
+            80, f"{method} on a GPU: GPTQModel has Marlin, ExLlamaV2 and Triton kernels, compiled at first use."
+        )
+    if facts.bits and facts.bits != 4:
+        return Claim(
+            75, f"{method} of {facts.bits:g} bits on a CPU: GPTQModel unpacks it with torch; its fast kernels take 4."
+        )
+    return Claim(
+        90,
+        f"{method} on a CPU: GPTQModel has kernels of its own, one for AVX-512, compiled at the first load where "
+        "there is a C++ compiler.",
+    )
+
+
+SPEC = LoaderSpec(
+    name="gptqmodel",
+    title="GPTQModel",
+    summary="GPTQ and AWQ folders with fast kernels, AVX-512 among them.",
+    formats=("gptq", "awq"),
+    settings=Settings,
+    claim=_claim,
+    samplers=SAMPLERS,
+    accelerators=("cpu", "cuda", "rocm"),
+    requirements="gptqmodel.txt",
+    probe="import os; os.environ['GPTQMODEL_CPU_WORKERS'] = '2'; import torch, gptqmodel; "
+    "print('gptqmodel', gptqmodel.__version__, 'torch', torch.__version__)",
+)

@@ -1,0 +1,79 @@
+"""The Transformers engine on GPTQ and AWQ folders, through GPTQModel's kernels."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from loaders.gptqmodel.spec import Settings
+from modules.protocol.errors import SettingError
+from modules.worker.engine import Report
+from modules.worker.hf_engine import HfEngine
+from modules.worker.hf_files import load_tokenizer, read_json, trusts, weight_files
+from modules.worker.hf_options import pick_dtype, placement
+from modules.worker.hf_packed import check_packing
+from modules.worker.hf_staging import quantization, staged, stretch
+
+_BITS = (2, 3, 4, 8)
+
+
+class Engine(HfEngine):
+    """Any causal language model that GPTQModel knows."""
+
+    def load_model(self, path: Path, settings: Settings, report: Report) -> tuple[Any, Any]:
+        config = read_json(path / "config.json")
+        claim = quantization(path, config)
+        method = check_packing(path, weight_files(path), claim, ("gptq", "awq"), _BITS, "GPTQModel")
+        report("Importing GPTQModel", None)
+        backend = _backend(settings.kernel, method)
+        where = _device(settings)
+        tokenizer = load_tokenizer(path)
+        trusted = trusts("PADDOCK_TRUST_REMOTE_CODE")
+        config["quantization_config"] = claim
+        with staged(path, config) as stage:
+            stretch(stage, settings, trusted)
+            from gptqmodel import GPTQModel
+
+            compiled = Path(os.environ["GPTQMODEL_TORCH_EXTENSIONS_DIR"])
+            first = "" if compiled.is_dir() else "; the first time a kernel is compiled, which takes minutes"
+            report(f"Loading the packed weights{first}", None)
+            loaded = GPTQModel.load(
+                str(stage),
+                backend=backend,
+                trust_remote_code=trusted,
+                dtype=pick_dtype(settings.dtype, settings.device_map),
+                **({} if settings.attention == "auto" else {"attn_implementation": settings.attention}),
+                **where,
+            )
+        return loaded.model, tokenizer
+
+
+def _backend(kernel: str, method: str) -> Any:
+    """GPTQModel's name of a kernel for GPTQ or for AWQ. Raises SettingError where there is none."""
+    # Two threads load a model; without this it wants a machine of three cores. Its kernels are compiled into the
+    # loader's environment, so that they go with it.
+    os.environ["GPTQMODEL_CPU_WORKERS"] = str(max(2, (os.cpu_count() or 1) // 2))
+    os.environ.setdefault("GPTQMODEL_TORCH_EXTENSIONS_DIR", str(Path(sys.prefix) / "compiled"))
+    from gptqmodel import BACKEND
+
+    known = {item.value for item in BACKEND}
+    name = kernel if kernel == "auto" else f"{method}_{kernel}"
+    if name not in known:
+        for_it = sorted(item.removeprefix(f"{method}_") for item in known if item.startswith(f"{method}_"))
+        raise SettingError(
+            f"There is no kernel {kernel} for {method.upper()}. Set Kernel to auto, or to one of: {', '.join(for_it)}."
+        )
+    return BACKEND(name)
+
+
+def _device(settings: Settings) -> dict[str, Any]:
+    if settings.gpu_memory or settings.cpu_memory or settings.disk_offload:
+        raise SettingError(
+            "GPTQModel deals layers to GPUs by itself, without limits. Empty the memory limits and Offload to disk."
+        )
+    place = placement(settings, "")["device_map"]
+    if place == {"": "cpu"}:
+        return {"device": "cpu"}
+    return {"device_map": "balanced"} if settings.device_map == "balanced" else {"device": "cuda:0"}

@@ -55,6 +55,12 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
         return Claim(
             80, f"A Transformers folder with whole weights: runs on {where}, and can be packed to 8 or 4 bits."
         )
+    if facts.format == "gguf":
+        return Claim(
+            20,
+            "A GGUF file, which Transformers unpacks to full precision while loading: 16 or 32 bits a weight. "
+            "llama.cpp runs it as it is.",
+        )
     if facts.format == "pickle":
         return Claim(40, "A Transformers folder whose weights are pickles: loads only where the owner trusts them.")
     return None
@@ -64,7 +70,7 @@ SPEC = LoaderSpec(
     name="transformers",
     title="Transformers",
     summary="Nearly every model, at full precision or packed to 8 or 4 bits by bitsandbytes.",
-    formats=("safetensors", "bitsandbytes", "pickle"),
+    formats=("safetensors", "bitsandbytes", "pickle", "gguf"),
     settings=Settings,
     claim=_claim,
     samplers=SAMPLERS,

@@ -10,34 +10,50 @@ from loaders.transformers.spec import Settings
 from modules.protocol.errors import ModelError, SettingError
 from modules.worker.engine import Report
 from modules.worker.hf_engine import HfEngine
-from modules.worker.hf_files import load_tokenizer, trusts, weight_files
+from modules.worker.hf_files import check_folder, load_tokenizer, trusts, weight_files
 from modules.worker.hf_options import pick_dtype, placement, progress, with_rope
+from modules.worker.hf_staging import staged_file
 
 
 class Engine(HfEngine):
     """Any causal language model of Transformers."""
 
+    def check(self, path: Path) -> None:
+        """A GGUF file is checked by its reader."""
+        if path.suffix.lower() != ".gguf":
+            check_folder(path)
+        elif not path.is_file():
+            raise ModelError(f"{path.name} is not there. Press refresh, or look into models/.")
+
     def load_model(self, path: Path, settings: Settings, report: Report) -> tuple[Any, Any]:
         report("Importing Transformers", None)
+        if path.suffix.lower() != ".gguf":
+            whole = all(file.suffix == ".safetensors" for file in weight_files(path))
+            return self._load(path, settings, report, {"use_safetensors": whole})
+        if settings.quantization != "none":
+            raise SettingError("A GGUF file cannot be packed anew while it loads. Set Quantization to none.")
+        with staged_file(path) as stage:
+            return self._load(stage, settings, report, {"gguf_file": path.name})
+
+    def _load(self, path: Path, settings: Settings, report: Report, options: dict[str, Any]) -> tuple[Any, Any]:
         from transformers import AutoConfig, AutoModelForCausalLM
 
         trusted = trusts("PADDOCK_TRUST_REMOTE_CODE")
-        config = AutoConfig.from_pretrained(str(path), local_files_only=True, trust_remote_code=trusted)
-        tokenizer = load_tokenizer(path)
-        options = placement(settings, self.offload_folder() if settings.disk_offload else "")
+        gguf = {key: value for key, value in options.items() if key == "gguf_file"}
+        config = AutoConfig.from_pretrained(str(path), local_files_only=True, trust_remote_code=trusted, **gguf)
+        tokenizer = _gguf_tokenizer(path, gguf["gguf_file"]) if gguf else load_tokenizer(path)
+        options.update(placement(settings, self.offload_folder() if settings.disk_offload else ""))
         if settings.attention != "auto":
             options["attn_implementation"] = settings.attention
         options["dtype"] = pick_dtype(settings.dtype, settings.device_map)
         packing = _packing(settings, config, options["dtype"])
         if packing is not None:
             options["quantization_config"] = packing
-        whole = all(file.suffix == ".safetensors" for file in weight_files(path))
-        with progress(report, "Loading the weights"):
+        with progress(report, "Unpacking the weights" if gguf else "Loading the weights"):
             model, found = AutoModelForCausalLM.from_pretrained(
                 str(path),
                 config=with_rope(config, settings),
                 local_files_only=True,
-                use_safetensors=whole,
                 trust_remote_code=trusted,
                 output_loading_info=True,
                 **options,
@@ -45,10 +61,22 @@ class Engine(HfEngine):
         # Transformers fills what is missing with random numbers, and such a model talks nonsense.
         if missing := sorted(found["missing_keys"]):
             raise ModelError(
-                f"The weights of {path.name} lack {len(missing)} tensors, the first being {missing[0]}. "
-                "Download the model again."
+                f"The weights of {gguf.get('gguf_file', path.name)} lack {len(missing)} tensors, the first being "
+                f"{missing[0]}. Download the model again."
             )
         return model, tokenizer
+
+
+def _gguf_tokenizer(folder: Path, name: str) -> Any:
+    """The tokenizer that a GGUF file holds."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(str(folder), gguf_file=name, local_files_only=True)
+    except Exception as error:
+        raise ModelError(
+            f"Transformers cannot read the tokenizer in {name} ({error}). Choose a llama.cpp loader for it."
+        ) from error
 
 
 def _hush_bitsandbytes() -> None:

@@ -166,4 +166,6 @@ def chat_template(folder: Path, tokenizer: Any) -> tuple[str, str]:
         template = template.get("default") or next(iter(template.values()), None)
     if not template:
         return "", ""
+    if folder.is_file():
+        return str(template), f"{folder.name}: tokenizer.chat_template"
     return str(template), jinja.name if jinja.is_file() else "tokenizer_config.json"

@@ -44,6 +44,14 @@ def staged(
         yield stage
 
 
+@contextmanager
+def staged_file(file: Path) -> Iterator[Path]:
+    """A folder holding a link to one file, so that nothing beside it is taken to belong to it."""
+    with tempfile.TemporaryDirectory(prefix="paddock-model-") as name:
+        _link(file.resolve(), Path(name) / file.name)
+        yield Path(name)
+
+
 def _link(file: Path, at: Path) -> None:
     try:
         at.symlink_to(file)

@@ -29,7 +29,7 @@ def test_it_claims_every_format_that_it_names(kind: str) -> None:
     assert claim.reason.endswith(".")
 
 
-@pytest.mark.parametrize("kind", ["gguf", "gptq", "awq", "exl2", "hqq", "unknown"])
+@pytest.mark.parametrize("kind", ["gptq", "awq", "exl2", "hqq", "unknown"])
 def test_it_leaves_other_formats_alone(kind: str) -> None:
     assert kind not in SPEC.formats
     assert SPEC.claim(facts(kind), CPU) is None
@@ -42,10 +42,11 @@ def test_the_reason_names_where_it_will_run() -> None:
     assert "GPU" in on_gpu.reason
 
 
-def test_whole_weights_rank_above_pickles() -> None:
-    whole, pickles = SPEC.claim(facts("safetensors"), CPU), SPEC.claim(facts("pickle"), CPU)
-    assert whole and pickles
-    assert whole.score > pickles.score
+def test_whole_weights_rank_above_pickles_and_gguf_which_is_unpacked() -> None:
+    whole, pickles, gguf = (SPEC.claim(facts(kind), CPU) for kind in ("safetensors", "pickle", "gguf"))
+    assert whole and pickles and gguf
+    assert whole.score > pickles.score > gguf.score
+    assert "full precision" in gguf.reason
 
 
 def test_every_setting_says_what_it_does() -> None:

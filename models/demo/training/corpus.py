@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from questions import QUESTIONS
 from variation import vary
 
 HERE = Path(__file__).resolve().parent
@@ -58,6 +59,9 @@ def _entry(topic: str, raw: dict) -> Entry:
     answer = " ".join(raw["a"].split()) if not raw.get("keep_lines") else raw["a"].strip()
     return Entry(topic, tuple(dict.fromkeys(phrasings)), held_out, answer, float(raw.get("weight", 1.0)))
 
+# How often a question is one that the README proposes, word by word: those must not be mistaken for a neighbour's.
+PROPOSED = 0.15
+
 
 class Conversations:
     """Draws conversations from the entries, for ever, with one seed."""
@@ -68,6 +72,8 @@ class Conversations:
         self.rng = random.Random(seed)
         self._weights = [entry.weight for entry in entries]
         self._queue: list[Entry] = []
+        answers = {question: entry.answer for entry in entries for question in entry.questions}
+        self.proposed = [(question, answers[question]) for question in QUESTIONS]
 
     def next_entry(self) -> Entry:
         """Entries in shuffled rounds: in one round each comes about ``weight`` times."""
@@ -88,6 +94,10 @@ class Conversations:
         if self.rng.random() < 0.25:
             messages.append({"role": "system", "content": self.rng.choice(self.systems)})
         for _ in range(self.turns()):
+            if self.rng.random() < PROPOSED:
+                question, answer = self.rng.choice(self.proposed)
+                messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+                continue
             entry = self.next_entry()
             question = vary(self.rng.choice(entry.questions), self.rng)
             messages.append({"role": "user", "content": question})

@@ -20,6 +20,7 @@ import torch
 import yaml
 from corpus import DIALOGUES, Conversations, read_entries
 from export_gguf import export
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
@@ -95,23 +96,33 @@ def loss_of(model: LlamaForCausalLM, inputs: torch.Tensor, labels: torch.Tensor)
     return cross_entropy(model.lm_head(hidden[kept]).float(), wanted[kept])
 
 
-def rate(step: int, steps: int, peak: float) -> float:
-    """Learning rate: 100 steps of warm-up, then a cosine down to 2 % of the peak."""
-    if step < 100:
-        return peak * (step + 1) / 100
-    return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - 100) / max(1, steps - 100))))
+def rate(done: float, peak: float) -> float:
+    """Learning rate at the share ``done`` (0 to 1) of training: a short warm-up, then a cosine to 2 % of the peak."""
+    warm = 0.05
+    if done < warm:
+        return peak * (done + 0.001) / (warm + 0.001)
+    return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (done - warm) / (1 - warm))))
 
 
-def fit(model: LlamaForCausalLM, stream: Iterator[list[Example]], steps: int, peak: float, bf16: bool) -> None:
-    """AdamW over ``steps`` batches, in place; prints loss and speed every 50 steps."""
+def fit(
+    model: LlamaForCausalLM, stream: Iterator[list[Example]], steps: int, minutes: float, peak: float, bf16: bool
+) -> None:
+    """AdamW over ``steps`` batches, in place; prints loss and speed every 50 steps.
+
+    Where ``minutes`` will not do for all steps, the schedule follows the clock and ends there.
+    """
     decayed = [p for p in model.parameters() if p.dim() > 1]
     others = [p for p in model.parameters() if p.dim() == 1]
     groups = [{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.98), fused=True)
     began, seen, losses = time.monotonic(), 0, 0.0
     for step in range(steps):
+        done = max(step / steps, (time.monotonic() - began) / (60 * minutes))
+        if done >= 1:
+            print(f"{minutes:.0f} minutes are over after {step} steps", flush=True)
+            return
         for group in optimizer.param_groups:
-            group["lr"] = rate(step, steps, peak)
+            group["lr"] = rate(done, peak)
         inputs, labels = tensors(next(stream))
         with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
             loss = loss_of(model, inputs, labels)
@@ -142,12 +153,14 @@ def save(model: LlamaForCausalLM, folder: Path) -> None:
 def main() -> None:
     """Read the dialogues, train, and write the folder and the GGUF beside it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=3000, help="batches to train on")
+    parser.add_argument("--steps", type=int, default=2000, help="batches to train on")
+    parser.add_argument("--minutes", type=float, default=50.0, help="train no longer, with fewer batches if need be")
     parser.add_argument("--tokens", type=int, default=4096, help="tokens in a batch")
     parser.add_argument("--peak", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--fp32", action="store_true", help="no bf16 autocast (for a CPU without AMX or AVX512-BF16)")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the model")
+    parser.add_argument("--resume", action="store_true", help="go on from the weights that are in the folder")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
@@ -157,10 +170,12 @@ def main() -> None:
     make([text for entry in entries for text in (*entry.questions, *entry.answer.splitlines())] + systems, args.out)
     tokenizer = Tokenizer.from_file(str(args.out / "tokenizer.json"))
     model = LlamaForCausalLM(configuration())
+    if args.resume:
+        model.load_state_dict(load_file(args.out / "model.safetensors"))
     count = sum(parameter.numel() for parameter in model.parameters())
     print(f"{len(entries)} answers, {sum(len(e.questions) for e in entries)} phrasings, {count} parameters", flush=True)
     source = Conversations(entries, systems, args.seed)
-    fit(model, batches(examples(source, tokenizer), args.tokens), args.steps, args.peak, not args.fp32)
+    fit(model, batches(examples(source, tokenizer), args.tokens), args.steps, args.minutes, args.peak, not args.fp32)
     save(model, args.out)
     export(args.out, args.out.parent / f"{args.out.name}.Q8_0.gguf")
 

@@ -22,7 +22,12 @@ REWRITES = tuple(
         (r"How (?:do|can) I (.+)\?", ("How to {}?", "How do you {}?", "How can I {}?", "I want to {}", "How do I {}?",
                                       "How would I {}?", "Show me how to {}", "What is the way to {}?", "I need to {}",
                                       "How could I {}?", "Please tell me how to {}", "Is there a way to {}?")),
-        (r"Which (.+)\?", ("What {}?",)),
+        (r"Which (.+)\?", ("What {}?", "Tell me which {}", "Can you tell me which {}?", "I want to know which {}")),
+        (r"Where (?:is|are) (.+)\?", ("Where can I find {}?", "I am looking for {}", "Where do I find {}?",
+                                      "{}, where?", "In which folder is {}?", "Where's {}?")),
+        (r"Does (.+)\?", ("Will {}?", "Can {}?", "Tell me, does {}?", "I want to know if {}")),
+        (r"My (.+)", ("The {}", "Help, my {}", "What can I do, my {}", "Why is it that my {}?", "I think my {}")),
+        (r"The (.+)", ("My {}", "Help, the {}", "What can I do, the {}", "Why is it that the {}?", "It says the {}")),
         (r"Can I (.+)\?", ("Is it possible to {}?", "May I {}?", "Could I {}?", "Can you {}?", "Can one {}?")),
         (r"Why (?:is|are) (.+)\?", ("How come {}?", "What is the reason for {}?")),
     )
@@ -46,13 +51,22 @@ def reword(question: str, rng: random.Random) -> str:
     return " ".join(words)
 
 
+def thin(question: str, rng: random.Random) -> str:
+    """Without some of its words, so that each word that is left must tell what was meant."""
+    words = question.split(" ")
+    kept = [word for word in words if rng.random() > 0.15]
+    return " ".join(kept) if len(kept) > 1 else question
+
+
 def vary(question: str, rng: random.Random) -> str:
     """A question as someone in a hurry may type it: lower case, no question mark, a typo, a greeting before it."""
-    if rng.random() < 0.3:
+    if rng.random() < 0.25:
         return question
-    text = reword(question, rng) if rng.random() < 0.35 else question
+    text = reword(question, rng) if rng.random() < 0.5 else question
+    if rng.random() < 0.3:
+        text = thin(text, rng)
     if rng.random() < 0.45:
-        text = text.rstrip("?.!")
+        text = text.rstrip("?.!") or question
     if rng.random() < 0.2:
         opening = rng.choice(OPENINGS)
         text = opening + (text[0].lower() + text[1:] if not text[:2].isupper() else text)

@@ -1,0 +1,1 @@
+"""AutoGPTQ: GPTQ folders, by the engine that most of them were made with."""

@@ -1,0 +1,115 @@
+"""The Transformers engine on GPTQ folders, through AutoGPTQ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from loaders.autogptq.spec import Settings
+from modules.protocol.errors import ModelError, SettingError
+from modules.worker.engine import Report
+from modules.worker.hf_engine import HfEngine
+from modules.worker.hf_files import load_tokenizer, read_json, trusts, weight_files
+from modules.worker.hf_options import pick_dtype, placement
+from modules.worker.hf_packed import check_complete, check_packing
+from modules.worker.hf_staging import for_transformers_4, quantization, staged, stretch
+
+_BITS = (2, 3, 4, 8)
+
+
+class Engine(HfEngine):
+    """The architectures that AutoGPTQ knows."""
+
+    def load_model(self, path: Path, settings: Settings, report: Report) -> tuple[Any, Any]:
+        config = for_transformers_4(read_json(path / "config.json"))
+        claim = quantization(path, config)
+        files = weight_files(path)
+        check_packing(path, files, claim, ("gptq",), _BITS, "AutoGPTQ")
+        layout = str(claim.get("checkpoint_format", "gptq"))
+        if layout != "gptq":
+            raise ModelError(
+                f"{path.name} is laid out as {layout}, which AutoGPTQ does not read. Choose the GPTQModel loader."
+            )
+        config.pop("quantization_config", None)
+        tokenizer = load_tokenizer(path)
+        trusted = trusts("PADDOCK_TRUST_REMOTE_CODE")
+        report("Importing AutoGPTQ", None)
+        from auto_gptq import AutoGPTQForCausalLM
+        from auto_gptq.modeling._const import SUPPORTED_MODELS
+
+        if config.get("model_type") not in SUPPORTED_MODELS:
+            raise ModelError(
+                f"AutoGPTQ does not know the architecture {config.get('model_type')}. Choose the GPTQModel loader."
+            )
+        # One file goes by the name that AutoGPTQ looks for, whatever its own.
+        renamed = {files[0].name: "model.safetensors"} if len(files) == 1 else {}
+        with staged(path, config, renamed) as stage:
+            stretch(stage, settings, trusted)
+            report("Loading the packed weights", None)
+            loaded = AutoGPTQForCausalLM.from_quantized(
+                str(stage),
+                quantize_config=_quantize_config(claim, settings),
+                torch_dtype=_dtype(settings),
+                use_safetensors=True,
+                trust_remote_code=trusted,
+                local_files_only=True,
+                **_kernel(settings, int(claim["bits"])),
+                **_placement(settings),
+            )
+        check_complete(loaded.model, path, files)
+        return loaded.model, tokenizer
+
+
+def _quantize_config(claim: Mapping[str, Any], settings: Settings) -> Any:
+    """AutoGPTQ's own description. Its reader falls over keys that newer quantizers write, so it is made here."""
+    from auto_gptq import BaseQuantizeConfig
+
+    act_order = {"yes": True, "no": False}.get(settings.act_order, bool(claim.get("desc_act", True)))
+    return BaseQuantizeConfig(
+        bits=int(claim["bits"]),
+        group_size=int(claim.get("group_size", -1)),
+        desc_act=act_order,
+        sym=bool(claim.get("sym", True)),
+    )
+
+
+def _dtype(settings: Settings) -> Any:
+    """Its GPU kernels take float16 alone."""
+    import torch
+
+    on_gpu = settings.device_map != "cpu" and torch.cuda.is_available()
+    return torch.float16 if on_gpu and settings.dtype == "auto" else pick_dtype(settings.dtype, settings.device_map)
+
+
+def _kernel(settings: Settings, bits: int) -> dict[str, bool]:
+    """The flags that choose a kernel. Raises SettingError for one that is not here."""
+    import torch
+    from auto_gptq.utils import import_utils
+
+    there = {
+        "torch": True,
+        "triton": import_utils.TRITON_AVAILABLE,
+        "exllama": import_utils.EXLLAMA_KERNELS_AVAILABLE and bits == 4,
+        "exllamav2": import_utils.EXLLAMAV2_KERNELS_AVAILABLE and bits == 4,
+    }
+    on_gpu = settings.device_map != "cpu" and torch.cuda.is_available()
+    usable = [name for name, is_there in there.items() if is_there and (on_gpu or name == "torch")]
+    if settings.kernel not in ("auto", *usable):
+        raise SettingError(
+            f"The kernel {settings.kernel} cannot run this model here. Set Kernel to {' or '.join(['auto', *usable])}."
+        )
+    best = next((name for name in ("exllamav2", "exllama") if name in usable), "torch")
+    chosen = best if settings.kernel == "auto" else settings.kernel
+    return {
+        "use_triton": chosen == "triton",
+        "disable_exllama": chosen != "exllama",
+        "disable_exllamav2": chosen != "exllamav2",
+    }
+
+
+def _placement(settings: Settings) -> dict[str, Any]:
+    if settings.disk_offload:
+        raise SettingError("AutoGPTQ keeps no layers on disk. Turn Offload to disk off.")
+    options = placement(settings, "")
+    return {"device": "cpu"} if options["device_map"] == {"": "cpu"} else options

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from loaders.vllm.arguments import MOST_PROBABILITIES, context_of, engine_arguments
+from loaders.vllm.leash import Leash
 from loaders.vllm.loop import Loop
 from loaders.vllm.sampling import sampling_fields
 from loaders.vllm.spec import Settings
@@ -57,7 +58,7 @@ class Engine(EngineBase):
             self._vllm: Any = importlib.import_module("vllm")
             cpu = bool(importlib.import_module("vllm.platforms").current_platform.is_cpu())
             arguments = engine_arguments(path, settings, config, self._context, cpu)
-            self._loop = Loop()
+            self._leash, self._loop = Leash(), Loop()
             self._engine = self._loop.run(self._start(arguments))
         found = self._engine.vllm_config.model_config
         report("Ready", 1.0)
@@ -86,6 +87,7 @@ class Engine(EngineBase):
             self._loop.run(self._stop())
         if self._loop is not None:
             self._loop.close()
+            self._leash.release()
 
     async def _stop(self) -> None:
         self._engine.shutdown()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncGenerator
 from dataclasses import replace
@@ -197,3 +201,46 @@ def test_a_request_nobody_wants_any_more_is_ended(by: str) -> None:
         found.close()  # type: ignore[attr-defined]
     assert ended.wait(30)
     loop.close()
+
+
+_LEASHED = """
+import subprocess, sys
+from loaders.vllm.leash import Leash
+leash = Leash()
+# What it leaves running holds the pipe open for as long as it lives.
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+if sys.argv[1] == "release":
+    leash.release()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def _leashed(how: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _LEASHED, how],
+        cwd=Path(__file__).resolve().parent.parent.parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def test_a_killed_worker_leaves_no_process_behind() -> None:
+    process = _leashed("keep")
+    os.kill(process.pid, signal.SIGKILL)
+    # The end of the pipe: nobody is left who holds it.
+    assert process.communicate(timeout=60)[0] == ""
+
+
+def test_a_released_leash_ends_nothing() -> None:
+    process = _leashed("release")
+    os.kill(process.pid, signal.SIGKILL)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.communicate(timeout=0.5)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)

@@ -12,7 +12,7 @@ import pytest
 from modules.app import App
 from tests.support.server import serving
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 
 @pytest.fixture

@@ -171,7 +171,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     def open_page(address: str, *, context: Any = None, width: int = 1280, height: int = 800, **options: Any) -> Any:
         if context is None:
             context = browser.new_context(viewport={"width": width, "height": height}, **options)
-            context.set_default_timeout(20_000)
+            context.set_default_timeout(60_000)
             context.on("page", watch)
             context.on("request", leaves)
             contexts.append(context)

@@ -21,7 +21,7 @@ from modules.runtime.registry import Registry
 from modules.runtime.supervisor import Supervisor
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 30.0
+PATIENCE = 90.0
 OPTIONS = ChatOptions()
 ENDLESS = SamplingParams(max_new_tokens=1_000_000)
 

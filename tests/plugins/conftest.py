@@ -18,7 +18,7 @@ from modules.plugins.manager import ExtensionManager
 from modules.protocol.sampling import SamplingParams
 from modules.settings import YamlStore
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 PARAMS = SamplingParams()
 OPTIONS = ChatOptions()
 

@@ -16,7 +16,7 @@ from modules.app import App
 from modules.protocol.errors import ModelError, OutOfMemory, PaddockError, PromptError
 from modules.protocol.sampling import SamplingParams
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 
 def _worker(app: App) -> psutil.Process:

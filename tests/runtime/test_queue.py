@@ -11,7 +11,7 @@ from modules.app import App
 from modules.protocol.sampling import SamplingParams
 from tests.conftest import ROOMY
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 LONG = SamplingParams(max_new_tokens=1_000_000)
 
 

@@ -12,7 +12,7 @@ from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.ui.notebook import Notebook
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 
 def _wait(notebook: Notebook, condition: Callable[[], bool]) -> None:

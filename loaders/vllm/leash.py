@@ -22,6 +22,11 @@ class Leash:
                 [sys.executable, "-S", "-c", _WATCH], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
             )
 
+    @property
+    def holds(self) -> bool:
+        """Whether anything is watching."""
+        return self._watch is not None
+
     def release(self) -> None:
         """All has been ended in order."""
         if self._watch is not None:

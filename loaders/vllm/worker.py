@@ -27,6 +27,8 @@ from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.hf_files import check_folder, read_header, weight_files
 from modules.worker.hf_tokenizer import FolderTokenizer
 
+# How long an unload waits; the host kills a worker that takes five seconds.
+_PATIENCE_SECONDS = 2.0
 # What vLLM raises for a request that is at fault; its own classes are known by name, as it is imported late.
 _CLIENT_ERRORS = ("ValueError", "VLLMClientError", "VLLMValidationError")
 
@@ -82,10 +84,17 @@ class Engine(EngineBase):
         return engines.AsyncLLM.from_engine_args(kinds.AsyncEngineArgs(**arguments))
 
     def unload(self) -> None:
-        """End vLLM's processes, then the loop."""
-        if self._engine is not None:
+        """End vLLM's processes. Those that take their time, as they do when busy, end with this one, by the leash."""
+        if self._engine is None:
+            return
+        ended = threading.Event()
+
+        def end() -> None:
             self._loop.run(self._stop())
-        if self._loop is not None:
+            ended.set()
+
+        threading.Thread(target=end, name="vllm end", daemon=True).start()
+        if ended.wait(_PATIENCE_SECONDS if self._leash.holds else None):
             self._loop.close()
             self._leash.release()
 

@@ -1,0 +1,149 @@
+"""Loaders of packed weights on every packing that they read, made by the engines' own quantizers; and bad folders."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modules.library.machine import inspect_machine
+from modules.protocol.errors import ModelError, SettingError
+from modules.protocol.model import Gpu, Machine, ModelFacts
+from modules.protocol.schema import describe
+from modules.runtime.environment import Environments
+from modules.runtime.registry import Registry
+from tests.contract.under_test import QUESTION, ROOT, UnderTest
+from tests.support.quantize import quantized
+
+REGISTRY = Registry(ROOT / "loaders")
+ADDED = ("autogptq", "gptqmodel", "autoawq", "hqq")
+CPU = Machine("linux", "x86_64", 2, 8 * 2**30, 4 * 2**30)
+GPU = Machine("linux", "x86_64", 2, 8 * 2**30, 4 * 2**30, (Gpu("cuda", "one", 24 * 2**30),))
+Worker = Callable[[str], UnderTest]
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    """Starts a loader's worker, in its environment."""
+    environments = Environments(ROOT / ".envs", ROOT / "requirements", inspect_machine())
+    started: list[UnderTest] = []
+
+    def begin(name: str) -> UnderTest:
+        spec = REGISTRY.get(name)
+        environments.build(spec, lambda text, fraction: print(text))
+        started.append(UnderTest(spec, environments.python(spec)))
+        return started[-1]
+
+    yield begin
+    for under_test in started:
+        under_test.client.stop()
+
+
+@pytest.mark.parametrize(
+    "name, kind, settings",
+    [
+        ("autogptq", "gptq_act_order", {"dtype": "float32"}),
+        ("gptqmodel", "gptq_act_order", {}),
+        ("gptqmodel", "awq", {"kernel": "torch"}),
+        ("autoawq", "awq", {"fuse_layers": True}),
+        ("hqq", "hqq", {}),
+        ("hqq", "", {"bits": 8, "group_size": 128}),
+        ("transformers", "nf4", {}),
+        ("transformers", "gguf", {}),
+    ],
+)
+def test_a_packed_model_still_knows_the_answer(worker: Worker, name: str, kind: str, settings: dict[str, Any]) -> None:
+    engine = worker(name)
+    model = ROOT / "models" / ("demo.Q8_0.gguf" if kind == "gguf" else "demo")
+    engine.load(quantized(kind) if kind not in ("", "gguf") else model, **settings)
+    answer = engine.greedy(engine.chat(QUESTION), max_new_tokens=60)
+    assert "llama.cpp" in answer or "file" in answer
+    assert 4_000_000 < engine.info.parameters < 8_000_000
+
+
+def _changed(kind: str, folder: Path, **values: Any) -> Path:
+    """A copy of a quantized folder whose configuration says something else."""
+    target = folder / "model"
+    shutil.copytree(quantized(kind), target)
+    config = json.loads((target / "config.json").read_text())
+    config["quantization_config"].update(values)
+    (target / "config.json").write_text(json.dumps(config))
+    (target / "quantize_config.json").unlink(missing_ok=True)
+    return target
+
+
+@pytest.mark.parametrize(
+    "name, kind, values, words",
+    [
+        ("gptqmodel", "awq", {"quant_method": "gptq"}, "says GPTQ .* tensors are packed as AWQ"),
+        ("autogptq", "awq", {"quant_method": "gptq"}, "says GPTQ .* tensors are packed as AWQ"),
+        ("autoawq", "gptq", {"quant_method": "awq"}, "says AWQ .* tensors are packed as GPTQ"),
+        ("autoawq", "awq", {"bits": 3}, "3 bits a weight, and AutoAWQ takes 4"),
+        ("autogptq", "gptq", {"bits": 5}, "5 bits a weight, and AutoGPTQ takes 2, 3, 4, 8"),
+        ("autogptq", "gptq", {"group_size": 0}, "0 for its group size"),
+        ("autoawq", "gptq", {}, "is packed by GPTQ, and AutoAWQ reads AWQ only"),
+        ("hqq", "gptq", {}, "is packed by GPTQ already"),
+    ],
+)
+def test_a_folder_that_is_not_what_it_says_is_refused_and_the_next_one_loads(
+    worker: Worker, tmp_path: Path, name: str, kind: str, values: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ModelError, match=words) as refused:
+        worker(name).load(_changed(kind, tmp_path, **values))
+    assert refused.value.message.endswith(".")
+
+
+@pytest.mark.parametrize("name, kind", [("gptqmodel", "gptq"), ("autogptq", "gptq"), ("autoawq", "awq")])
+def test_a_missing_shard_is_named(worker: Worker, tmp_path: Path, name: str, kind: str) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(quantized(kind), folder)
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    names = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
+    with pytest.raises(ModelError, match="model-00002-of-00002.safetensors. Download what is missing"):
+        worker(name).load(folder)
+
+
+@pytest.mark.parametrize("name, kind", [("gptqmodel", "gptq"), ("autogptq", "gptq"), ("autoawq", "awq")])
+def test_a_load_leaves_the_folder_as_it_was(worker: Worker, tmp_path: Path, name: str, kind: str) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(quantized(kind), folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    worker(name).load(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_group_size_that_does_not_fit_is_refused_with_one_that_does(worker: Worker) -> None:
+    with pytest.raises(SettingError, match="Group size 512 does not divide .* Set it to 256"):
+        worker("hqq").load(ROOT / "models" / "demo", group_size=512)
+
+
+def test_claims_follow_the_hardware() -> None:
+    def score(name: str, kind: str, machine: Machine, bits: float = 4) -> int:
+        claim = REGISTRY.get(name).claim(ModelFacts("m", "/m", kind, bits=bits), machine)
+        assert claim is not None, (name, kind)
+        assert claim.reason.endswith(".")
+        return claim.score
+
+    for machine in (CPU, GPU):
+        assert score("gptqmodel", "gptq", machine) > score("autogptq", "gptq", machine)
+        assert score("gptqmodel", "awq", machine) > score("autoawq", "awq", machine)
+        assert score("transformers", "safetensors", machine) > score("hqq", "safetensors", machine)
+    for name in ADDED:
+        assert REGISTRY.get(name).claim(ModelFacts("m", "/m", "exl2"), CPU) is None
+
+
+@pytest.mark.parametrize("name", ADDED)
+def test_settings_explain_themselves_and_pins_are_exact(name: str) -> None:
+    spec = REGISTRY.get(name)
+    assert all(len(entry.info.help) > 20 and entry.info.group for entry in describe(spec.settings))
+    lines = (ROOT / "requirements" / spec.requirements).read_text().splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.match(r"[A-Za-z0-9._-]+==[0-9][^+ ]*( ; .+)?$", pin) for pin in pins)
+    assert {"torch==2.13.0", "sentencepiece==0.2.3", "protobuf==7.36.2"} <= set(pins)
+    assert not [pin for pin in pins if pin.startswith(("nvidia-", "cuda-", "triton"))]

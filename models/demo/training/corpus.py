@@ -59,6 +59,7 @@ def _entry(topic: str, raw: dict) -> Entry:
     answer = " ".join(raw["a"].split()) if not raw.get("keep_lines") else raw["a"].strip()
     return Entry(topic, tuple(dict.fromkeys(phrasings)), held_out, answer, float(raw.get("weight", 1.0)))
 
+
 # How often a question is one that the README proposes, word by word: those must not be mistaken for a neighbour's.
 PROPOSED = 0.15
 

@@ -167,7 +167,8 @@ def main() -> None:
     torch.set_flush_denormal(True)
     entries = read_entries()
     systems = yaml.safe_load((DIALOGUES.parent / "systems.yaml").read_text(encoding="utf-8"))
-    make([text for entry in entries for text in (*entry.questions, *entry.answer.splitlines())] + systems, args.out)
+    if not args.resume:
+        make([text for entry in entries for text in (*entry.questions, *entry.answer.splitlines())] + systems, args.out)
     tokenizer = Tokenizer.from_file(str(args.out / "tokenizer.json"))
     model = LlamaForCausalLM(configuration())
     if args.resume:

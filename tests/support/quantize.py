@@ -59,6 +59,8 @@ def _make(kind: str, source: Path, folder: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     done = subprocess.run(
         [str(environments.python(spec)), str(_SCRIPT), kind, str(source), str(partial)],
+        # Quantizers write logs where they stand.
+        cwd=folder.parent,
         env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

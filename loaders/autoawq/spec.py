@@ -1,0 +1,61 @@
+"""AutoAWQ 0.2.9: abandoned upstream, kept running in an environment of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modules.protocol.loader import LoaderSpec
+from modules.protocol.model import Claim, Machine, ModelFacts
+from modules.protocol.schema import setting
+from modules.protocol.transformers_settings import SAMPLERS, TransformersSettings
+
+
+@dataclass(frozen=True)
+class Settings(TransformersSettings):
+    """Fused layers and the kernel, besides what every Transformers loader has.
+
+    AutoAWQ's longest sequence (max_seq_len) is the context length, and its memory per device GPU memory limits."""
+
+    fuse_layers: bool = setting(
+        True,
+        label="Fuse layers",
+        group="Speed",
+        help="Multiplies the three projections of attention in one product, and the two of the MLP in another: faster, "
+        "and the same text.",
+    )
+    kernel: str = setting(
+        "auto",
+        label="Kernel",
+        choices=("auto", "torch", "triton", "exllama", "exllamav2"),
+        group="Speed",
+        help="What multiplies packed weights. torch runs everywhere, slowly. triton needs a GPU; exllama and exllamav2 "
+        "need AutoAWQ's CUDA kernels too. auto takes triton on a GPU, else torch.",
+    )
+
+
+def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
+    if facts.format != "awq":
+        return None
+    if machine.has("cuda"):
+        return Claim(
+            55, "AWQ on a GPU: AutoAWQ has a Triton kernel; GPTQModel, which is still cared for, has faster ones."
+        )
+    return Claim(
+        30,
+        "AWQ on a CPU: AutoAWQ has torch's own operations alone, which is slow; GPTQModel has kernels for CPUs.",
+    )
+
+
+SPEC = LoaderSpec(
+    name="autoawq",
+    title="AutoAWQ",
+    summary="AWQ folders through AutoAWQ 0.2.9, which upstream gave up.",
+    formats=("awq",),
+    settings=Settings,
+    claim=_claim,
+    samplers=SAMPLERS,
+    accelerators=("cpu", "cuda"),
+    requirements="autoawq.txt",
+    probe="import warnings; warnings.simplefilter('ignore'); import torch, transformers, awq; "
+    "print('autoawq', awq.__version__, 'transformers', transformers.__version__, 'torch', torch.__version__)",
+)

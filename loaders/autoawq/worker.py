@@ -1,0 +1,93 @@
+"""The Transformers engine on AWQ folders, through AutoAWQ."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from pathlib import Path
+from typing import Any
+
+from loaders.autoawq.fuse import fuse
+from loaders.autoawq.spec import Settings
+from modules.protocol.errors import ModelError, SettingError
+from modules.worker.engine import Report
+from modules.worker.hf_engine import HfEngine
+from modules.worker.hf_files import load_tokenizer, read_json, trusts, weight_files
+from modules.worker.hf_options import placement
+from modules.worker.hf_packed import check_complete, check_packing
+from modules.worker.hf_staging import for_transformers_4, quantization, staged, stretch
+
+
+class Engine(HfEngine):
+    """The architectures that AutoAWQ knows."""
+
+    def load_model(self, path: Path, settings: Settings, report: Report) -> tuple[Any, Any]:
+        config = for_transformers_4(read_json(path / "config.json"))
+        claim = quantization(path, config)
+        files = weight_files(path)
+        check_packing(path, files, claim, ("awq",), (4,), "AutoAWQ")
+        layout = str(claim.get("version", "gemm")).lower()
+        if layout != "gemm":
+            raise ModelError(
+                f"{path.name} is laid out for AWQ's {layout} kernel, which needs CUDA code that is not here. "
+                "Choose the GPTQModel loader."
+            )
+        config["quantization_config"] = claim
+        tokenizer = load_tokenizer(path)
+        trusted = trusts("PADDOCK_TRUST_REMOTE_CODE")
+        report("Importing AutoAWQ", None)
+        # It says at every import that it was given up.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        from awq import AutoAWQForCausalLM
+        from awq.models.auto import AWQ_CAUSAL_LM_MODEL_MAP
+
+        if config.get("model_type") not in AWQ_CAUSAL_LM_MODEL_MAP:
+            raise ModelError(
+                f"AutoAWQ does not know the architecture {config.get('model_type')}. Choose the GPTQModel loader."
+            )
+        options = placement(settings, self.offload_folder() if settings.disk_offload else "")
+        kernel = _kernel(settings)
+        with staged(path, config) as stage:
+            stretch(stage, settings, trusted)
+            report("Loading the packed weights", None)
+            loaded = AutoAWQForCausalLM.from_quantized(
+                str(stage),
+                max_seq_len=settings.context,
+                fuse_layers=False,
+                trust_remote_code=trusted,
+                torch_dtype=_dtype(settings),
+                **kernel,
+                **options,
+            )
+        check_complete(loaded.model, path, files)
+        if settings.fuse_layers:
+            report("Fusing layers", None)
+            fuse(loaded.model)
+        return loaded.model, tokenizer
+
+
+def _dtype(settings: Settings) -> Any:
+    """Its products are in float16 whatever is asked for; the rest of the model may be in another type."""
+    import torch
+
+    return torch.float16 if settings.dtype == "auto" else getattr(torch, settings.dtype)
+
+
+def _kernel(settings: Settings) -> dict[str, bool]:
+    """The flags that choose a kernel. Raises SettingError for one that is not here."""
+    import torch
+    from awq.models import base
+    from awq.modules.linear import gemm
+
+    on_gpu = settings.device_map != "cpu" and torch.cuda.is_available()
+    packages = {"exllama": "exl_ext", "exllamav2": "exlv2_ext"}
+    there = [name for name, package in packages.items() if on_gpu and importlib.util.find_spec(package)]
+    usable = ["auto", "torch", *(["triton"] if on_gpu and gemm.TRITON_AVAILABLE else []), *there]
+    if settings.kernel not in usable:
+        raise SettingError(f"The kernel {settings.kernel} cannot run here. Set Kernel to {' or '.join(usable)}.")
+    if not on_gpu:
+        # Where the best device is the CPU it insists on Intel's extension of torch, and needs none for this kernel.
+        base.get_best_device = lambda: "meta"
+    if not on_gpu or settings.kernel == "torch":
+        gemm.TRITON_AVAILABLE = False
+    return {"use_exllama": settings.kernel == "exllama", "use_exllama_v2": settings.kernel == "exllamav2"}

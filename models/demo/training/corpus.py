@@ -56,7 +56,7 @@ def _entry(topic: str, raw: dict) -> Entry:
         mark = "{" + slot + "}"
         phrasings = [q.replace(mark, str(v)) for q in phrasings for v in (values if mark in q else [""])]
         held_out = held_out.replace(mark, str(values[0])) if held_out else None
-    answer = " ".join(raw["a"].split()) if not raw.get("keep_lines") else raw["a"].strip()
+    answer = " ".join(raw["a"].split())
     return Entry(topic, tuple(dict.fromkeys(phrasings)), held_out, answer, float(raw.get("weight", 1.0)))
 
 
@@ -71,7 +71,6 @@ class Conversations:
         self.entries = entries
         self.systems = systems
         self.rng = random.Random(seed)
-        self._weights = [entry.weight for entry in entries]
         self._queue: list[Entry] = []
         answers = {question: entry.answer for entry in entries for question in entry.questions}
         self.proposed = [(question, answers[question]) for question in QUESTIONS]

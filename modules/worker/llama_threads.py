@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-# About a millisecond: longer than the worker takes between two tokens, shorter than a time slice.
-_SPINS = "30000"
+# GNU OpenMP's own number for a process with the machine to itself. Fewer spins serve busy cores better, and cost a
+# quiet machine up to a tenth of the rate (`python3 -m benchmarks overhead`, with GOMP_SPINCOUNT set).
+_SPINS = "300000"
 
 
 def wait_politely() -> None:
-    """Before the engine is imported: its threads shall wait for each other awake only a moment, then asleep.
+    """Before the engine is imported: its threads wait for each other awake for a bounded time, then asleep.
 
-    By default GNU OpenMP spins for milliseconds. When anything else wants the cores (the page, a browser, another
-    program) each of the hundred meetings in a token then costs a time slice: on 2 busy cores we saw 5 tokens a second
-    instead of 15. What the user has set stays.
+    When other programs want the cores, each of the hundred meetings in a token may cost a time slice; whoever runs
+    Paddock on such a machine sets GOMP_SPINCOUNT lower. What the user has set stays.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)

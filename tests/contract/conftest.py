@@ -19,7 +19,10 @@ from tests.contract.under_test import ROOT, UnderTest, demo_model, write_remote
 
 _COMPILED = {"llamacpp"}
 # Slow to install and to start, so only on wish: loader -> the environment variable that asks for it.
-_ON_WISH = {"vllm": "PADDOCK_TEST_VLLM"}
+_ON_WISH = {
+    "vllm": "PADDOCK_TEST_VLLM",
+    **dict.fromkeys(("autoawq", "autogptq", "gptqmodel", "hqq"), "PADDOCK_TEST_PACKED"),
+}
 _SPECS = Registry(ROOT / "loaders").shown()
 
 

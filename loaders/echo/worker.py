@@ -1,4 +1,4 @@
-"""The fake engine. A prompt that holds `!crash`, `!exit`, `!memory`, `!hang` or `!error` makes it do that after five words."""
+"""The fake engine. `!crash`, `!exit`, `!memory` or `!hang` in a prompt makes it do that after five words."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOWER = ("context",)
 
 
 class Engine(EngineBase):
-    """A token is a word with the white space before it. The reply is the prompt's last line, over and over with `!long`."""
+    """A token is a word with the space before it. The reply is the prompt's last line, without end with `!long`."""
 
     def __init__(self) -> None:
         self._settings: Any = None

@@ -63,7 +63,9 @@ def parse_remote(raw: bytes, name: str, load_yaml: Callable[[str], object]) -> R
     except Exception as error:  # whatever a YAML reader raises for a stranger's file
         raise ModelError(f"{name} is not valid YAML ({type(error).__name__}). Correct it.", detail=str(error)) from None
     if not isinstance(values, dict) or not values.get("address"):
-        raise ModelError(f"{name} names no server. Add a line with its address, such as address: http://192.168.0.5:8000.")
+        raise ModelError(
+            f"{name} names no server. Add a line with its address, such as address: http://192.168.0.5:8000."
+        )
     if found := sorted(str(key) for key in values if str(key).lower().replace("-", "_") in _KEYS):
         raise ModelError(
             f"{name} holds a key ({found[0]}), and such a file may be shared. Put the key into an environment variable "

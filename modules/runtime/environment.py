@@ -267,7 +267,7 @@ def _probe(spec: LoaderSpec, path: Path) -> str:
         if missing := re.search(r"(lib[\w+-]+\.so[.\d]*): cannot open shared object", answer.stderr):
             raise EnvironmentBroken(
                 f"{spec.title} needs the system library {missing[1]}, which is missing. Install it (on Debian and "
-                f"Ubuntu libgomp.so.1 comes with: apt install libgomp1), then run: python3 webui.py install {spec.name}",
+                f"Ubuntu libgomp.so.1 comes with: apt install libgomp1), then: python3 webui.py install {spec.name}",
                 detail=answer.stderr[-4000:],
             )
         raise EnvironmentBroken(

@@ -372,7 +372,13 @@ def test_ctrl_c_leaves_a_download_that_the_same_command_finishes(
     environment = _environment(hub, tmp_path)
     hub.stalls[BIG] = 120_000
     running = subprocess.Popen(
-        _command(tmp_path, hub.repository), cwd=root, env=environment, stderr=subprocess.PIPE, text=True
+        _command(tmp_path, hub.repository),
+        cwd=root,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A suite that was started in the background ignores Ctrl+C, and its children would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert hub.stalled.wait(60)

@@ -14,7 +14,7 @@ from modules.chat.store import ChatStore
 from modules.config import Config
 from modules.generation.presets import Presets
 from modules.library.machine import inspect_machine, process_memory
-from modules.library.scan import ModelLibrary
+from modules.library.scan import DEMO, ModelLibrary
 from modules.model_loading import ModelLoading
 from modules.plugins.folders import Found
 from modules.plugins.host import Host
@@ -28,7 +28,6 @@ from modules.runtime.registry import Registry
 from modules.runtime.supervisor import Supervisor
 from modules.settings import ModelSettings, YamlStore
 
-DEMO = "demo.Q8_0.gguf"
 _LOG = logging.getLogger(__name__)
 
 

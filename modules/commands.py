@@ -9,16 +9,18 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from modules.app import DEMO, App
+from modules.app import App
 from modules.config import Config
 from modules.download_command import download as download
 from modules.extension_commands import extensions as extensions
 from modules.library.rank import describe_model
+from modules.library.scan import DEMO
+from modules.library.sizes import in_words
 from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.sampling import SamplingParams, active
-from modules.protocol.schema import build, describe
-from modules.terminal import ProgressLine, size
+from modules.protocol.schema import describe
+from modules.terminal import ProgressLine
 
 
 def loaders(config: Config, arguments: argparse.Namespace) -> int:
@@ -27,13 +29,13 @@ def loaders(config: Config, arguments: argparse.Namespace) -> int:
     try:
         if arguments.prune:
             for name, count in app.environments.prune(list(app.registry.specs.values())):
-                print(f"Removed {name} ({size(count)}).", file=sys.stderr)
+                print(f"Removed {name} ({in_words(count)}).", file=sys.stderr)
         rows = [_loader_row(app, spec) for spec in app.models.specs()]
         if arguments.json:
             print(json.dumps(rows, indent=1))
             return 0
         for row in rows:
-            state = f"installed, {size(row['size_bytes'])}" if row["installed"] else "not installed"
+            state = f"installed, {in_words(row['size_bytes'])}" if row["installed"] else "not installed"
             print(f"{row['name']:<14} {state:<24} {', '.join(row['formats'])}")
             print(f"{'':<14} {row['why_not'] or row['summary']}")
         for fault in app.registry.faults.values():
@@ -70,7 +72,7 @@ def install(config: Config, arguments: argparse.Namespace) -> int:
         path = app.environments.build(spec, progress, rebuild=arguments.rebuild)
         progress.close()
         status = app.environments.status(spec)
-        print(f"{spec.title} {status.engine} is installed in {path.name} ({size(status.size_bytes)}).")
+        print(f"{spec.title} {status.engine} is installed in {path.name} ({in_words(status.size_bytes)}).")
     finally:
         progress.close()
         app.close()
@@ -87,7 +89,7 @@ def inspect(config: Config, arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(describe_model(facts, ranked), indent=1))
         return 0
-    print(f"{facts.name}: {facts.format}, {size(facts.size_bytes)}")
+    print(f"{facts.name}: {facts.format}, {in_words(facts.size_bytes)}")
     for piece in facts.evidence:
         print(f"  {piece.fact:<14} {piece.value:<28} from {piece.source}")
     for sentence in (*facts.problems, *facts.warnings):
@@ -106,9 +108,7 @@ def generate(config: Config, arguments: argparse.Namespace) -> int:
         model = arguments.model or DEMO
         spec, kept = app.models.choice(model, arguments.loader)
         overrides, settings = sort_settings(spec, arguments.set)
-        base = SamplingParams() if arguments.preset == "Neutral" else app.presets.load(arguments.preset)
-        chosen = build(SamplingParams, overrides)
-        params = dataclasses.replace(base, **{name: getattr(chosen, name) for name in overrides})
+        params = app.presets.merge("" if arguments.preset == "Neutral" else arguments.preset, overrides)
         app.supervisor.subscribe(lambda state: progress(state.text, state.fraction) if state.busy else progress.close())
         info = app.models.load(model, spec.name, {**kept, **settings})
         progress.close()

@@ -7,15 +7,6 @@ import time
 from collections.abc import Callable
 
 
-def size(count: float) -> str:
-    """1536 -> "1.5 KB"."""
-    for unit in ("B", "KB", "MB", "GB"):
-        if abs(count) < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TB"
-
-
 class ProgressLine:
     """Call it with (text, fraction); `close` ends the line. Writes to stderr, so that stdout stays the answer's."""
 

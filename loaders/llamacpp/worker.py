@@ -22,7 +22,6 @@ from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.fitting import fit_prompt
 from modules.worker.gguf_keys import GgufKeys, read_keys
 from modules.worker.llama_model import check_settings, choose_context, context_notes, load_error
-from modules.worker.llama_threads import wait_politely
 from modules.worker.stopping import StopFilter
 
 
@@ -33,7 +32,6 @@ class Engine(EngineBase):
     _native: NativeModel
 
     def __init__(self) -> None:
-        wait_politely()
         self._lib: Any = importlib.import_module("llama_cpp.llama_cpp")
         self._log = EngineLog(self._lib)
         self._keys = GgufKeys()

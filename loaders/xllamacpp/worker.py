@@ -24,7 +24,6 @@ from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.fitting import fit_prompt
 from modules.worker.gguf_keys import GgufKeys, read_keys
 from modules.worker.llama_model import check_settings, choose_context, context_notes, load_error
-from modules.worker.llama_threads import wait_politely
 from modules.worker.stderr_tap import StderrTap
 from modules.worker.stopping import StopFilter
 
@@ -33,7 +32,6 @@ class Engine(EngineBase):
     """One model in llama.cpp's server. Completions go through its functions; the tokenizer has none, hence loopback."""
 
     def __init__(self) -> None:
-        wait_politely()
         self._xllamacpp: Any = importlib.import_module("xllamacpp")
         self._server: Any = None
         self._local = LocalServer("", "")

@@ -134,11 +134,10 @@ def _begin(app: App, body: dict[str, Any], chat: bool) -> tuple[_Answer, Generat
     if chat:
         rendered = app.supervisor.chat_prompt(messages_of(body))
         prompt, length = rendered.prompt, rendered.tokens
-        # A template writes BOS itself where the model wants one.
-        params = replace(asked.params, add_bos_token=False) if prompt.startswith(info.bos or "\0") else asked.params
     else:
-        prompt, params = _prompt_of(body), asked.params
+        prompt = _prompt_of(body)
         length = len(app.supervisor.tokenize(prompt, True))
+    params = asked.params
     if not asked.limited:
         params = replace(params, max_new_tokens=max(16, info.context - length))
     answer = _Answer("", chat, state.model, int(time.time()), asked)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 from modules.generation.presets import Presets
 from modules.protocol.errors import PromptError, SettingError, Unsupported
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.sampling import SamplingParams, active
-from modules.protocol.schema import build
 
 # The API's names for our parameters.
 _NAMES = {
@@ -59,9 +58,7 @@ def read(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) -> Asked:
         values["logit_bias"] = ",".join(f"{token}:{bias}" for token, bias in values["logit_bias"].items())
     if values.get("max_new_tokens") in (0, -1):
         del values["max_new_tokens"]
-    base = presets.load(str(body["preset"])) if body.get("preset") else SamplingParams()
-    chosen = build(SamplingParams, values)
-    params = replace(base, **{name: getattr(chosen, name) for name in values})
+    params = presets.merge(str(body.get("preset") or ""), values)
     unheard = sorted(active(params) - spec.samplers)
     warnings = [f"{name} is not a parameter here and was ignored." for name in ignored]
     warnings += [f"{spec.title} does not honour {name}; it was ignored." for name in unheard]

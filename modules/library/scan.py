@@ -17,6 +17,8 @@ from modules.protocol.errors import ModelError
 from modules.protocol.model import ModelFacts
 from modules.protocol.remote_file import SUFFIXES
 
+# The model that ships: what a first start loads.
+DEMO = "demo.Q8_0.gguf"
 _DEEPEST = 4
 # A file that changed within this time and is cut short is taken for one that is still being copied.
 _STILL_GROWING_SECONDS = 2.0

@@ -12,6 +12,7 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel
 
+from modules.library.scan import DEMO
 from modules.paths import inside
 from modules.protocol.errors import PaddockError
 from modules.ui import loading
@@ -25,7 +26,6 @@ from modules.ui.wire import PaddockRoute, stream
 if TYPE_CHECKING:
     from modules.app import App
 
-DEMO = "demo.Q8_0.gguf"
 STATIC = Path(__file__).parent / "static"
 
 

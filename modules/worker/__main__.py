@@ -24,9 +24,10 @@ def take_stdout() -> BinaryIO:
 def main(loader: str) -> None:
     """Serve one loader's engine until Unload."""
     outbox = Outbox(take_stdout())
-    # torch's threads wait for each other at every layer, spinning for so long, then asleep. libgomp reads this when the
-    # engine is imported; a machine whose cores are busy with other work is served better by a smaller number.
-    os.environ.setdefault("GOMP_SPINCOUNT", "300000")
+    # Threads of torch and llama.cpp wait for each other at every layer, spinning for so long, then asleep. libgomp
+    # reads this when the engine is imported; busy cores are served better by fewer (docs/benchmarks.md).
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "300000")
     spec = importlib.import_module(f"loaders.{loader}.spec").SPEC
     engine = importlib.import_module(f"loaders.{loader}.worker").Engine()
     outbox.put(Ready(loader))

@@ -16,8 +16,6 @@ from modules.generation.presets import Presets
 from modules.library.machine import inspect_machine, process_memory
 from modules.library.scan import DEMO, ModelLibrary
 from modules.model_loading import ModelLoading
-from modules.plugins.folders import Found
-from modules.plugins.host import Host
 from modules.plugins.kept import Kept
 from modules.plugins.manager import ExtensionManager
 from modules.plugins.worker import WorkerEntry
@@ -29,11 +27,6 @@ from modules.runtime.supervisor import Supervisor
 from modules.settings import ModelSettings, YamlStore
 
 _LOG = logging.getLogger(__name__)
-
-
-def read_script(found: Found, host: Host) -> Any:
-    """A script.py of text-generation-webui as a plugin; its facade is imported with the first of them."""
-    return importlib.import_module("modules.plugins.compat").read_script(found, host)
 
 
 class App:
@@ -72,12 +65,17 @@ class App:
             self.paths.extension_data,
             Kept(YamlStore(self.paths.extension_settings)),
             self,
-            {"script.py": read_script},
+            {"script.py": lambda found, host: self.scripts.read(found, host)},
             self._why_worker_hooks_are_idle,
             self._configure_hooks,
         )
         self.supervisor.on_hook_failed(lambda event: manager.failed_in_worker(*vars(event).values()))
         return manager
+
+    @cached_property
+    def scripts(self) -> Any:
+        """Reads the script.py of text-generation-webui's extensions; its code is imported with the first of them."""
+        return importlib.import_module("modules.plugins.compat").Scripts(self)
 
     def _configure_hooks(self, entries: list[WorkerEntry]) -> None:
         try:
@@ -111,4 +109,7 @@ class App:
         self.supervisor.close()
         if "chats" in vars(self):
             self.chats.close()
-        return self.extensions.close() if "extensions" in vars(self) else []
+        stray = self.extensions.close() if "extensions" in vars(self) else []
+        if "scripts" in vars(self):
+            self.scripts.close()
+        return stray

@@ -28,8 +28,8 @@ class Reader(Protocol):
 def read_extension(found: Found, host: Host) -> ModuleType:
     """Import `extension.py`; it may import the files beside it with `from . import …`."""
     name = f"{PACKAGE}.{found.name}"
-    _package(PACKAGE, None)
-    _package(name, found.folder)
+    package(PACKAGE, None)
+    package(name, found.folder)
     full = f"{name}.extension"
     spec = importlib.util.spec_from_file_location(full, found.folder / found.kind)
     assert spec is not None
@@ -53,7 +53,8 @@ def add_packages(folder: Path) -> None:
         sys.path.append(str(folder))
 
 
-def _package(name: str, folder: Path | None) -> None:
+def package(name: str, folder: Path | None) -> None:
+    """Make a package of that name, whose modules lie in `folder`, unless there is one."""
     if name not in sys.modules:
         spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
         spec.submodule_search_locations = [str(folder)] if folder else []

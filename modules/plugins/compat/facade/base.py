@@ -1,0 +1,22 @@
+"""What every module of the facade is: an object whose methods and attributes are the module's names."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modules.plugins.compat.facade import Facade
+
+
+class FacadeModule(ModuleType):
+    """A module of the facade. Whatever scripts set on it stays on it: Paddock itself never reads it."""
+
+    def __init__(self, name: str, facade: Facade) -> None:
+        super().__init__(name)
+        self._facade = facade
+        self._app = facade.app
+        self.__all__ = [known for known in dir(type(self)) if known[0] != "_" and known not in dir(ModuleType)]
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"Paddock has no {self.__name__}.{name}, which exists in text-generation-webui")

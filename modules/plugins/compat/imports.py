@@ -1,0 +1,192 @@
+"""Imports of text-generation-webui's extensions, and of nobody else: `modules.*` leads to the facade, `gradio` to the
+bridge, `extensions.<name>` to the extension of that name.
+
+Each module of theirs has builtins of its own, whose `__import__` is the one below; the process's stays as it is.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from modules.plugins.loading import PACKAGE, package
+from modules.protocol.errors import PaddockError
+
+
+class HostNameMissing(PaddockError, ModuleNotFoundError):
+    """Their code wants a name of text-generation-webui that the facade lacks. `missing`: that name."""
+
+    def __init__(self, missing: str) -> None:
+        super().__init__(f"It needs {missing}, which Paddock does not have. Ask for it, or do without this extension.")
+        self.missing = self.name = missing
+
+
+class Redirect:
+    """Loads their code. `facade(name)`: the module `modules` or `modules.*`; `gradio()`: the module that they see under
+    that name; `folder_of(name)`: where the extension of that name lies, None where there is none that may run."""
+
+    def __init__(
+        self,
+        facade: Callable[[str], ModuleType],
+        gradio: Callable[[], ModuleType],
+        folder_of: Callable[[str], Path | None],
+    ) -> None:
+        self._facade = facade
+        self._gradio = gradio
+        self._folder_of = folder_of
+        self._folders: set[Path] = set()
+        self._builtins = {**vars(builtins), "__import__": self._import}
+        self._importlib = _Importlib(self._import_module)
+        self._user_data = ModuleType("user_data")
+        self._finder = _Finder(self._is_theirs, self._builtins)
+        place = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
+        sys.meta_path.insert(place, self._finder)
+
+    def close(self) -> None:
+        """Redirect no more imports."""
+        with contextlib.suppress(ValueError):
+            sys.meta_path.remove(self._finder)
+
+    def load(self, name: str, folder: Path, file: str = "script") -> ModuleType:
+        """Import a module of the extension `name`, whose files lie in `folder`. Raises what its code raises."""
+        self._package(name, folder)
+        return importlib.import_module(f"{PACKAGE}.{name}.{file}")
+
+    def resolve(self, name: str) -> ModuleType | None:
+        """The module that their code means by this absolute name, or None: it is nothing of ours. Raises ImportError,
+        or what the code of another extension raises."""
+        top, _, rest = name.partition(".")
+        if top == "modules":
+            return self._facade(name)
+        if top == "gradio":
+            return self._of_gradio(rest)
+        if top == "importlib":
+            importlib.import_module(name)
+            return self._importlib if not rest else None
+        if top == "user_data":
+            if not rest:
+                return self._user_data
+            top, _, rest = rest.partition(".")
+        return self._of_extension(rest) if top == "extensions" else None
+
+    def _import(
+        self,
+        name: str,
+        globals: Mapping[str, object] | None = None,
+        locals: Mapping[str, object] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> Any:
+        module = self.resolve(name) if level == 0 else None
+        if module is None and not (level == 0 and name.startswith("importlib.") and not fromlist):
+            return builtins.__import__(name, globals, locals, fromlist or (), level)
+        if not fromlist:
+            return self.resolve(name.partition(".")[0])
+        assert module is not None
+        for item in fromlist:
+            if item != "*" and not hasattr(module, item):
+                self._submodule(name, item)
+        return module
+
+    def _import_module(self, name: str, package: str | None = None) -> ModuleType:
+        name = importlib.util.resolve_name(name, package)
+        return self.resolve(name) or importlib.import_module(name)
+
+    def _submodule(self, name: str, item: str) -> None:
+        """`from name import item`, where `name` has no attribute `item`: perhaps a module of that name."""
+        full = f"{name}.{item}"
+        try:
+            self.resolve(full)
+        except ModuleNotFoundError as error:
+            # Anything else is left to Python, which says that the name cannot be imported.
+            if isinstance(error, HostNameMissing) or error.name not in (full, item):
+                raise
+
+    def _of_gradio(self, rest: str) -> ModuleType:
+        module: Any = self._gradio()
+        for place, part in enumerate(parts := rest.split(".") if rest else []):
+            if not hasattr(module, part):
+                return importlib.import_module(f"gradio.{'.'.join(parts[: place + 1])}")
+            module = getattr(module, part)
+        return module  # type: ignore[no-any-return]
+
+    def _of_extension(self, rest: str) -> ModuleType:
+        package(PACKAGE, None)
+        top = sys.modules[PACKAGE]
+        self._user_data.__dict__["extensions"] = top
+        if not rest:
+            return top
+        name, _, inner = rest.partition(".")
+        if f"{PACKAGE}.{name}" not in sys.modules:
+            folder = self._folder_of(name)
+            if folder is None:
+                raise ModuleNotFoundError(
+                    f"there is no extension named {name} whose files may run: switch it on first", name=name
+                )
+            self._package(name, folder)
+        return importlib.import_module(f"{PACKAGE}.{rest}") if inner else sys.modules[f"{PACKAGE}.{name}"]
+
+    def _package(self, name: str, folder: Path) -> None:
+        self._folders.add(folder.resolve())
+        package(PACKAGE, None)
+        package(f"{PACKAGE}.{name}", folder)
+        setattr(sys.modules[PACKAGE], name, sys.modules[f"{PACKAGE}.{name}"])
+
+    def _is_theirs(self, path: str) -> bool:
+        if not self._folders:
+            return False
+        whole = Path(path).resolve()
+        return any(whole.is_relative_to(folder) for folder in self._folders)
+
+
+class _Importlib(ModuleType):
+    """importlib with an `import_module` that finds what `import` finds."""
+
+    def __init__(self, import_module: Callable[..., ModuleType]) -> None:
+        super().__init__("importlib")
+        self.import_module = import_module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib, name)
+
+
+class _Loader(SourceFileLoader):
+    """Runs a file of theirs with their builtins."""
+
+    def __init__(self, fullname: str, path: str, names: dict[str, Any]) -> None:
+        super().__init__(fullname, path)
+        self._names = names
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__dict__["__builtins__"] = self._names
+        super().exec_module(module)
+
+
+class _Finder:
+    """Finds what Python's own path finder finds; files in their folders get the loader above."""
+
+    def __init__(self, is_theirs: Callable[[str], bool], names: dict[str, Any]) -> None:
+        self._is_theirs = is_theirs
+        self._names = names
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Part of Python's import protocol."""
+        if not any(self._is_theirs(entry) for entry in (sys.path if path is None else path)):
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is None or spec.origin is None or not isinstance(spec.loader, SourceFileLoader):
+            return None
+        if not self._is_theirs(spec.origin):
+            return None
+        spec.loader = _Loader(fullname, spec.origin, self._names)
+        return spec

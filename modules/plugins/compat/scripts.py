@@ -1,0 +1,42 @@
+"""Everything that a run of Paddock keeps for the scripts of text-generation-webui: one facade, one redirection."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from modules.plugins.compat.adapter import ScriptPlugin
+from modules.plugins.compat.facade import Facade
+from modules.plugins.compat.imports import Redirect
+from modules.plugins.folders import Found
+from modules.plugins.host import Host
+
+if TYPE_CHECKING:
+    from modules.app import App
+
+
+class Scripts:
+    """Reads scripts for one App. `close` ends the redirection of imports."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self.facade = Facade(app)
+        self.redirect = Redirect(self.facade.module, _gradio, self._folder_of)
+
+    def read(self, found: Found, host: Host) -> Any:
+        """Run a script and make it a plugin. Raises what its code raises."""
+        return ScriptPlugin(self.redirect.load(found.name, found.folder))
+
+    def close(self) -> None:
+        """Redirect no more imports."""
+        self.redirect.close()
+
+    def _folder_of(self, name: str) -> Path | None:
+        found = self._app.extensions.found().get(name)
+        return found.folder if found and not found.problem and self._app.extensions.may_run(found) else None
+
+
+def _gradio() -> ModuleType:
+    return importlib.import_module("gradio")

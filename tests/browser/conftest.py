@@ -153,8 +153,9 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     """Opens a page in a context of its own; errors in its console and requests that leave the host fail the test."""
     contexts: list[Any] = []
     faults: list[str] = []
-    # What the browser says about an answer of ours that is no success, and about a Paddock that a test ended.
-    expected = re.compile("status of 400|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_(REFUSED|RESET)")
+    # What the browser says about an answer of ours that is no success, and about a Paddock that a test ended; and what
+    # Gradio's own script says where a page is left while its heartbeat is under way.
+    expected = re.compile("status of 400|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_(REFUSED|RESET)|AbortError: signal is ab")
 
     def watch(page: Any) -> None:
         def said(message: Any) -> None:

@@ -19,10 +19,7 @@ from tests.contract.under_test import ROOT, UnderTest, demo_model, write_remote
 
 _COMPILED = {"llamacpp"}
 # Slow to install and to start, so only on wish: loader -> the environment variable that asks for it.
-_ON_WISH = {
-    "vllm": "PADDOCK_TEST_VLLM",
-    **dict.fromkeys(("autoawq", "autogptq", "gptqmodel", "hqq"), "PADDOCK_TEST_PACKED"),
-}
+_ON_WISH = {"vllm": "PADDOCK_TEST_VLLM"}
 _SPECS = Registry(ROOT / "loaders").shown()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -31,9 +30,6 @@ Worker = Callable[[str], UnderTest]
 @pytest.fixture
 def worker() -> Iterator[Worker]:
     """Starts a loader's worker, in its environment."""
-    # The wish is the contract suite's: four environments of a gigabyte each, and models to be quantized.
-    if not os.environ.get("PADDOCK_TEST_PACKED"):
-        pytest.skip("autoawq, autogptq, gptqmodel, hqq take minutes to install: PADDOCK_TEST_PACKED=1 tests them.")
     environments = Environments(ROOT / ".envs", ROOT / "requirements", inspect_machine())
     started: list[UnderTest] = []
 

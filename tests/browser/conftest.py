@@ -155,7 +155,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     faults: list[str] = []
     # What the browser says about an answer of ours that is no success, and about a Paddock that a test ended; and what
     # Gradio's own script says where a page is left while its heartbeat is under way.
-    expected = re.compile("status of 400|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_(REFUSED|RESET)|AbortError: signal is ab")
+    expected = re.compile("status of 400|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_(REFUSED|RESET)|AbortError: signal")
 
     def watch(page: Any) -> None:
         def said(message: Any) -> None:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from modules.chat.characters import CharacterError, Characters, fill_in
+from modules.chat.characters import Characters
 from modules.chat.database import StorageError
 from modules.chat.messages import ChatOptions, Living, Message, NotKept, internal
 from modules.chat.prompt import FittedPrompt, Render, fit
 from modules.chat.saver import Reply, Saver
 from modules.chat.store import ChatStore
-from modules.chat.turn import Opening, Turn
+from modules.chat.turn import Opening, Turn, opening_of
 from modules.generation.generation import Generation
 from modules.plugins.manager import ExtensionManager
 from modules.protocol.sampling import SamplingParams
@@ -99,7 +99,7 @@ class Replies:
         opening, notes = self._opening(reply.chat_id, options)
         turn = turn or self._turn_of(reply.chat_id, path, params, options, opening)
         asked = next((internal(message) for message in reversed(path) if message.role == "user"), "")
-        whole = turn.prompt(asked, bool(prefix)) if turn else None
+        whole = turn.prompt(asked, path, bool(prefix)) if turn else None
         if turn:
             path, params, options, opening = turn.path(path), turn.params, turn.options, turn.opening
         if whole is not None:
@@ -206,17 +206,8 @@ class Replies:
         return generation, prefix
 
     def _opening(self, chat_id: str, options: ChatOptions) -> tuple[Opening, tuple[str, ...]]:
-        """What comes before the first message: the character's context and the user's own; and sentences about it."""
-        name = options.character or self._store.head(chat_id).character
-        if not name:
-            return Opening(own=fill_in(options.system, options.name1, options.name2)), ()
-        try:
-            who = self._characters.load(name)
-        except CharacterError as error:
-            note = f"This was written without the character. {error.message}"
-            return Opening(own=fill_in(options.system, options.name1, name)), (note,)
-        context, own = (fill_in(part, options.name1, who.name) for part in (who.context, options.system))
-        return Opening(context, own, who.name, who.greeting, name), ()
+        """What comes before the first message, and sentences about it."""
+        return opening_of(self._characters, options.character or self._store.head(chat_id).character, options)
 
     def living(self, chat_id: str) -> Living | None:
         """The reply that is being written, or None."""

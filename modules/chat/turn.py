@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from modules.chat.characters import CharacterError, Characters, fill_in
 from modules.chat.messages import ChatOptions, Message, internal
 from modules.generation.generation import Generation
 from modules.plugins.answers import answer, rewritten
@@ -36,6 +37,20 @@ class Opening:
         return "\n\n".join(part for part in (self.context.strip(), self.own.strip()) if part)
 
 
+def opening_of(characters: Characters, name: str, options: ChatOptions) -> tuple[Opening, tuple[str, ...]]:
+    """What comes before the first message of a chat with the character of that name ("": none): the character's context
+    and the user's own; and sentences about it."""
+    if not name:
+        return Opening(own=fill_in(options.system, options.name1, options.name2)), ()
+    try:
+        who = characters.load(name)
+    except CharacterError as error:
+        note = f"This was written without the character. {error.message}"
+        return Opening(own=fill_in(options.system, options.name1, name)), (note,)
+    context, own = (fill_in(part, options.name1, who.name) for part in (who.context, options.system))
+    return Opening(context, own, who.name, who.greeting, name), ()
+
+
 class Turn:
     """The hooks of one turn. Made before the message of the turn is stored; `path`: the messages before it."""
 
@@ -59,7 +74,7 @@ class Turn:
         fresh = self.pipeline.history(copy.deepcopy(history)) if self.pipeline.has("history_modifier") else history
         self._earlier = list(path) if fresh == history else messages_of(fresh)
         self.history = fresh
-        self.state = self.pipeline.state(_state(chat_id, fresh, params, options, opening, now))
+        self.state = self.pipeline.state(state_of(chat_id, fresh, params, options, opening, now))
 
     def asked(self, text: str) -> tuple[str, dict[str, Any]]:
         """(the text to show of the message that was typed, its meta)."""
@@ -70,9 +85,10 @@ class Turn:
         """The messages for the prompt: those before the turn as the history hooks left them, and the turn's own."""
         return [*self._earlier, *path[self._known :]]
 
-    def prompt(self, question: str, is_continue: bool) -> str | None:
+    def prompt(self, question: str, path: Sequence[Message], is_continue: bool) -> str | None:
         """The prompt that an extension makes, or None. May change the state all the same."""
-        return self.pipeline.prompt(question, self.state, self.history, is_continue)
+        history = pairs(self.path(path)) if is_continue else self.history
+        return self.pipeline.prompt(question, self.state, history, is_continue)
 
     @property
     def params(self) -> SamplingParams:
@@ -151,7 +167,7 @@ def messages_of(history: Mapping[str, Any]) -> list[Message]:
     return found
 
 
-def _state(
+def state_of(
     chat_id: str,
     history: dict[str, Any],
     params: SamplingParams,
@@ -159,6 +175,7 @@ def _state(
     opening: Opening,
     now: State,
 ) -> dict[str, Any]:
+    """The state that hooks are given, in the names of text-generation-webui."""
     template = options.template or (now.info.template if now.info else "")
     return {
         **asdict(params),

@@ -79,6 +79,20 @@ def test_a_prompt_hook_that_returns_none_may_have_changed_the_state(talk: Talk) 
     assert talk.ask("one two three")[-1].text == "one"
 
 
+def test_a_prompt_hook_sees_the_reply_that_goes_on(talk: Talk) -> None:
+    talk.add(
+        "own",
+        """
+        def custom_generate_chat_prompt(user_input, history, is_continue):
+            return f"{is_continue} {user_input} {history['internal']}"
+        """,
+    )
+    chat = talk.app.chats.create().id
+    assert talk.ask("hi", chat)[-1].text == "False hi []"
+    talk.app.chats.continue_reply(chat, PARAMS, OPTIONS)
+    assert "True hi [['hi', 'False hi []']]" in talk.settle(chat)[-1].text
+
+
 def test_a_beginning_is_part_of_the_reply_and_the_model_goes_on_from_it(talk: Talk) -> None:
     talk.add("sure", "def bot_prefix_modifier(string):\n    return string + 'Sure: '")
     assert talk.ask("hello")[-1].text.startswith("Sure: ")

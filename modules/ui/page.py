@@ -50,7 +50,7 @@ def build_page(app: App) -> gr.Blocks:
             place("drawer_head", "drawer-head")
             # The page's script clicks it when something changed elsewhere, so that the forms show what holds now.
             refresh = gr.Button("Refresh", visible="hidden", elem_id="refresh-all")
-            with gr.Tabs(elem_id="drawer-tabs"):
+            with gr.Tabs(elem_id="drawer-tabs", overflow_behavior="wrap"):
                 for name, draw in _TABS:
                     with gr.Tab(name, id=name.lower(), elem_id=f"tab-{name.lower()}", render_children=True):
                         draw(app, page, refresh)

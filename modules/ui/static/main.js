@@ -156,6 +156,7 @@ class Page {
     this.transcript.messages(change);
     const writing = Boolean(change.living);
     this.composer.writes(writing);
+    if (!writing) this.shell.speed(0);
     document.body.classList.toggle("writing", writing);
     if (change.title !== this.title) {
       this.title = change.title;

@@ -96,8 +96,10 @@ export class Shell {
     toast(error.error, { error: true, detail: error.detail, action });
   }
 
+  /** The rate of the reply in the making; 0 when none is, as its figures then stand under it. */
   speed(rate) {
-    const text = $("#model-pill .pill-text");
-    if (rate && this.model?.phase === "ready") text.textContent = `${this.model.model} · ${this.model.title} · ${rate.toFixed(1)} tokens/s`;
+    if (this.model?.phase !== "ready") return;
+    const words = [this.model.model, this.model.title, rate && `${rate.toFixed(1)} tokens/s`];
+    $("#model-pill .pill-text").textContent = words.filter(Boolean).join(" · ");
   }
 }

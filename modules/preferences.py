@@ -39,6 +39,11 @@ class Preferences:
             value = self._held[key] if key in self._held else self._store.get(key)
         return default if value is None else value
 
+    def items(self) -> dict[str, Any]:
+        """A copy of all that is set now."""
+        with self._lock:
+            return {key: value for key, value in {**self._store.items(), **self._held}.items() if value is not None}
+
     def set(self, key: str, value: Any) -> None:
         """Set a value; None forgets the key."""
         self.update({key: value})

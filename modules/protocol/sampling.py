@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from modules.protocol.schema import changed, setting
 
 # The order in which the samplers act when `sampler_priority` is empty; names as in text-generation-webui.
+# Adaptive-p and mirostat choose the token themselves, so they are the last in every order.
 DEFAULT_PRIORITY = (
     "repetition_penalty",
     "presence_penalty",
@@ -30,9 +31,9 @@ DEFAULT_PRIORITY = (
     "tfs",
     "top_a",
     "min_p",
+    "xtc",
     "adaptive_p",
     "mirostat",
-    "xtc",
 )
 
 _CUT = "Cut-off"

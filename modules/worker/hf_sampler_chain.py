@@ -21,6 +21,8 @@ Learn = Callable[[int], None]
 # Those that act on what is likely, however it is drawn; the others only matter to a draw.
 _PENALTIES = DEFAULT_PRIORITY[:6]
 _TEMPERATURES = ("temperature", "dynamic_temperature", "quadratic_sampling")
+# What they learn is of the token that is drawn, so nothing may come between.
+_LAST = ("adaptive_p", "mirostat")
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Vocabulary:
 
 def order(params: SamplingParams) -> list[str]:
     """The samplers' names, first to last: those the user named, then the rest in the usual order; with
-    `temperature_last`, the temperatures after all others. Raises SettingError for a name that does not exist."""
+    `temperature_last`, the temperatures after the cut-offs. Raises SettingError for a name that does not exist."""
     named = [name.strip() for name in params.sampler_priority if name.strip()]
     for name in named:
         if name not in DEFAULT_PRIORITY:
@@ -44,11 +46,12 @@ def order(params: SamplingParams) -> list[str]:
     names = [*dict.fromkeys(named), *(name for name in DEFAULT_PRIORITY if name not in named)]
     if params.temperature_last:
         names.sort(key=lambda name: name in _TEMPERATURES)
-    return names
+    return sorted(names, key=lambda name: name in _LAST)
 
 
 class SamplerChain:
-    """Chooses tokens for one generation. Neutral parameters cost nothing: plain greedy is one argmax.
+    """Chooses tokens for one generation. Neutral parameters cost nothing: plain greedy is one argmax. `greedy`: the
+    likeliest token is always taken; where the temperature is 0, after the penalties.
 
     `grammar`: a first step that allows only what a grammar does, and what it learns from. `hook`: what extensions make
     of the logits, before all else. Raises PromptError where a
@@ -66,7 +69,7 @@ class SamplerChain:
     ) -> None:
         self._params, self._vocabulary, self._history = params, vocabulary, history
         self._random = random.Random(seed)
-        self._greedy = not params.do_sample or params.temperature == 0
+        self.greedy = not params.do_sample or (params.temperature == 0 and not params.dynamic_temperature)
         self._learn: list[Learn] = [history.add]
         self._steps: list[Step] = [hook] if hook else []
         self._steps += self._first_steps()
@@ -75,7 +78,7 @@ class SamplerChain:
             self._learn.append(grammar[1])
         made = self._made()
         for name in order(params):
-            if name in made and (name in _PENALTIES or not self._greedy):
+            if name in made and params.do_sample and (name in _PENALTIES or not self.greedy):
                 self._steps.append(made[name]())
 
     @property
@@ -92,7 +95,7 @@ class SamplerChain:
     def choose(self, logits: Tensor) -> int | None:
         """The next token, of logits [vocabulary]; None if nothing may follow (a grammar at its end)."""
         logits = self.shape(logits.float())
-        token = self._likeliest(logits) if self._greedy else self._draw(logits)
+        token = self._likeliest(logits) if self.greedy else self._draw(logits)
         if token is not None:
             for learn in self._learn:
                 learn(token)
@@ -169,7 +172,11 @@ class SamplerChain:
             ),
             "dynamic_temperature": (
                 p.dynamic_temperature,
-                lambda: lambda x: pure.dynamic_temperature(x, p.dynatemp_low, p.dynatemp_high, p.dynatemp_exponent),
+                lambda: (
+                    lambda x: pure.dynamic_temperature(
+                        x, *sorted((p.dynatemp_low, p.dynatemp_high)), p.dynatemp_exponent
+                    )
+                ),
             ),
             "quadratic_sampling": (
                 p.smoothing_factor > 0,

@@ -44,7 +44,7 @@ class History:
 
 def dry(logits: Tensor, tokens: list[int], multiplier: float, base: float, allowed: int, breakers: set[int]) -> Tensor:
     """Punishes the token that would continue a repeat of n >= `allowed` tokens by multiplier * base^(n - allowed)
-    ("don't repeat yourself", p-e-w 2024). Repeats do not reach across `breakers`."""
+    ("don't repeat yourself", p-e-w 2024). Repeats do not reach across `breakers`, which are never punished."""
     if not tokens or tokens[-1] in breakers:
         return logits
     end = len(tokens) - 1
@@ -59,6 +59,8 @@ def dry(logits: Tensor, tokens: list[int], multiplier: float, base: float, allow
         ):
             length += 1
         following = tokens[at + 1]
+        if following in breakers:
+            continue
         longest[following] = max(longest.get(following, 0), length)
     punished = {token: length for token, length in longest.items() if length >= allowed}
     if not punished:

@@ -209,6 +209,7 @@ def test_dry_does_not_reach_across_a_breaker() -> None:
     assert dry(torch.zeros(10), tokens, 0.8, 1.75, 2, {6}).count_nonzero() == 0
     assert dry(torch.zeros(10), tokens, 0.8, 1.75, 2, {7}).count_nonzero() == 0
     assert dry(torch.zeros(10), tokens, 0.8, 1.75, 2, {5})[8] == pytest.approx(-0.8)
+    assert dry(torch.zeros(10), tokens, 0.8, 1.75, 2, {8}).count_nonzero() == 0
 
 
 def test_dry_leaves_the_logits_it_was_given_alone() -> None:
@@ -358,11 +359,12 @@ def test_greedy_heeds_penalties_and_bans_but_no_cut_offs() -> None:
     assert chain(do_sample=False).choose(logits()) == 1
     assert chain(do_sample=False, custom_token_bans="1").choose(logits()) == 3
     assert chain(do_sample=False, xtc_probability=1.0, temperature=2.0).choose(logits()) == 1
-    assert chain([1], do_sample=False, presence_penalty=1.0).choose(logits()) == 3
+    assert chain([1], temperature=0, presence_penalty=1.0, min_p=1.0).choose(logits()) == 3
+    assert chain([1], do_sample=False, presence_penalty=1.0).choose(logits()) == 1
 
 
 def test_penalties_follow_what_is_chosen() -> None:
-    sampler = chain([0], do_sample=False, presence_penalty=1.0)
+    sampler = chain([0], temperature=0, presence_penalty=1.0)
     assert [sampler.choose(logits()) for _ in range(3)] == [1, 3, 4]
 
 
@@ -379,11 +381,14 @@ def test_the_order_names_every_sampler_once() -> None:
     named = order(SamplingParams(sampler_priority=["xtc", "top_k", "xtc"]))
     assert named[:2] == ["xtc", "top_k"]
     assert sorted(named) == sorted(DEFAULT_PRIORITY)
-    assert order(SamplingParams(temperature_last=True))[-3:] == [
+    assert order(SamplingParams(temperature_last=True))[-5:] == [
         "temperature",
         "dynamic_temperature",
         "quadratic_sampling",
+        "adaptive_p",
+        "mirostat",
     ]
+    assert order(SamplingParams(sampler_priority=["adaptive_p", "xtc"]))[-2:] == ["adaptive_p", "mirostat"]
 
 
 def test_an_unknown_name_in_the_order_is_refused_with_those_there_are() -> None:

@@ -1,0 +1,46 @@
+"""Asks the chain of the Transformers loaders; run by the Python of such a loader's environment, see probing.py."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import torch
+
+from modules.protocol.sampling import SamplingParams
+from modules.worker.hf_sampler_chain import SamplerChain, Vocabulary
+from modules.worker.hf_samplers import guidance
+from modules.worker.hf_samplers_memory import History
+
+
+def main() -> None:
+    """One JSON object in, one out."""
+    asked = json.load(sys.stdin)
+    logits = {name: torch.tensor(values) for name, values in asked["logits"].items()}
+    ends, newline = (asked["end"],), asked["newline"]
+    # The tokenizer gives a breaker its own token within a text; these cases have the line break alone.
+    vocabulary = Vocabulary(asked["size"], ends, newline, lambda text: newline if text == "a\n" else None)
+    print(json.dumps({case["name"]: _answer(case, logits, vocabulary) for case in asked["cases"]}))
+
+
+def _answer(case: dict[str, Any], logits: dict[str, torch.Tensor], vocabulary: Vocabulary) -> list[Any]:
+    params = SamplingParams(**case["params"])
+    history = History(case["text"], vocabulary.size, torch.device("cpu"), params.repetition_penalty_range)
+    chain = SamplerChain(params, vocabulary, history, case["seed"])
+    given = logits[case["logits"]]
+    if case["negative"]:
+        given = guidance(given, logits[case["negative"]], params.guidance_scale)
+    steps = []
+    for _ in range(case["steps"]):
+        shaped = chain.shape(given.clone()).softmax(0)
+        token = chain.choose(given.clone())
+        if chain.greedy:
+            shaped = torch.nn.functional.one_hot(torch.tensor(token), vocabulary.size)
+        there = torch.nonzero(shaped).squeeze(1).tolist()
+        steps.append({"token": token, "kept": [[at, float(shaped[at])] for at in there]})
+    return steps
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Runs a probe in a loader's environment, and compares what it found with the reference."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.conformance.cases import BREAKERS, SIZE, TOKENS, Case, logits
+from tests.conformance.reference import Departures, Reference
+from tests.conformance.reference_cuts import Floats
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+# float32 against float64, through a chain of samplers.
+CLOSE = 2e-5
+SEED = 11
+
+
+def ask(python: Path, probe: str, cases: Iterable[Case]) -> dict[str, Any]:
+    """What the module tests.conformance.`probe` answers, run by `python`: case -> steps, each the token that was drawn
+    and the (token, probability) pairs that were left."""
+    asked = {
+        "model": str(ROOT / "models" / "demo.Q8_0.gguf"),
+        "size": SIZE,
+        "end": TOKENS.end,
+        "newline": TOKENS.newline,
+        "logits": {name: values.tolist() for name, values in logits().items()},
+        "cases": [
+            {
+                "name": case.name,
+                "params": {"dry_sequence_breakers": BREAKERS, **case.params},
+                "logits": case.logits,
+                "negative": case.negative,
+                "text": list(case.text),
+                "steps": case.steps,
+                "seed": SEED,
+            }
+            for case in cases
+        ],
+    }
+    ran = subprocess.run(
+        [str(python), "-m", f"tests.conformance.{probe}"],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr[-4000:]
+    found: dict[str, Any] = json.loads(ran.stdout)
+    return found
+
+
+def difference(case: Case, steps: list[Any], departures: Departures) -> str:
+    """ "" where every step has the reference's tokens with its probabilities, else what is not so."""
+    given = logits()
+    reference = Reference(case.parsed(), TOKENS, list(case.text), departures)
+    for number, step in enumerate(steps, 1):
+        raw = np.asarray(step["logits"]) if "logits" in step else given[case.logits]
+        expected = reference.probabilities(raw, given[case.negative] if case.negative else None)
+        found = np.zeros(SIZE)
+        for token, probability in step["kept"]:
+            found[int(token)] = probability
+        ours, theirs = untied(raw, expected), untied(raw, found)
+        far = np.abs(ours - theirs).max()
+        # What is too unlikely for float32 counts as cut.
+        gone = ((ours > 1e-9) != (theirs > 1e-9)) & (np.maximum(ours, theirs) > 1e-7)
+        if far > CLOSE or gone.any():
+            return (
+                f"step {number}: {int((found > 0).sum())} tokens left, not {int((expected > 0).sum())}; "
+                f"probabilities differ by up to {far:.2g}"
+            )
+        if not expected[step["token"]] > 0:
+            return f"step {number}: token {step['token']} was drawn, which is cut"
+        reference.learn(step["token"])
+    return ""
+
+
+def untied(logits: Floats, values: Floats) -> Floats:
+    """`values` by rising logit, those of tied logits by rising value: which of them is cut is nobody's promise."""
+    return values[np.lexsort((values, logits))]

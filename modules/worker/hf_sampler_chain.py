@@ -172,11 +172,7 @@ class SamplerChain:
             ),
             "dynamic_temperature": (
                 p.dynamic_temperature,
-                lambda: (
-                    lambda x: pure.dynamic_temperature(
-                        x, *sorted((p.dynatemp_low, p.dynatemp_high)), p.dynatemp_exponent
-                    )
-                ),
+                lambda: lambda x: pure.dynamic_temperature(x, p.dynatemp_low, p.dynatemp_high, p.dynatemp_exponent),
             ),
             "quadratic_sampling": (
                 p.smoothing_factor > 0,

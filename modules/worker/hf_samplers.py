@@ -35,7 +35,8 @@ def temperature(logits: Tensor, value: float) -> Tensor:
 
 def dynamic_temperature(logits: Tensor, low: float, high: float, exponent: float) -> Tensor:
     """T = low + (high - low) * (H / H_max)^exponent, with H the entropy and H_max that of as many equally likely tokens
-    (kalomaze's dynamic temperature, as in koboldcpp and llama.cpp's temp-ext)."""
+    (kalomaze's dynamic temperature, as in koboldcpp and llama.cpp's temp-ext). The lower of the two is `low`."""
+    low, high = sorted((low, high))
     possible = int(torch.isfinite(logits).sum())
     if possible < 2:
         return logits

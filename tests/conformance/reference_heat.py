@@ -20,13 +20,13 @@ def temperature(logits: Floats, value: float) -> Floats:
 
 def dynamic_temperature(logits: Floats, low: float, high: float, exponent: float, possible: int = 0) -> Floats:
     """logits / T with T = low + (high - low) (H / log n)^exponent; H: the entropy, n: the tokens that are not cut, or
-    `possible`. kalomaze 2023; text-generation-webui
-    pull requests 5174 and 5209."""
+    `possible`. kalomaze 2023, text-generation-webui pull requests 5174 and 5209."""
     count = possible or int(np.isfinite(logits).sum())
     if count < 2:
         return logits
     low, high = sorted((low, high))
-    return logits / (low + (high - low) * (entropy(probabilities(logits)) / math.log(count)) ** exponent)
+    share = entropy(probabilities(logits)) / math.log(count)
+    return logits / (low + (high - low) * math.pow(share, exponent))
 
 
 def quadratic(logits: Floats, factor: float, curve: float) -> Floats:
@@ -95,9 +95,9 @@ def dry(
     breakers: set[int],
     longest: int = DRY_LONGEST,
 ) -> Floats:
-    """A token that would make a repeat of n >= `allowed` tokens longer loses multiplier base^(n - allowed), n being that
-    of its longest repeat; repeats hold no breaker, and no breaker is punished. p-e-w 2024, text-generation-webui pull
-    requests 5677 and 6053."""
+    """A token that would make a repeat of n >= `allowed` tokens longer loses multiplier base^(n - allowed), n being
+    that of its longest repeat; repeats hold no breaker, and no breaker is punished. p-e-w 2024,
+    text-generation-webui pull requests 5677 and 6053."""
     repeats: dict[int, int] = {}
     for end in range(len(text) - 1):
         length = 0

@@ -78,7 +78,7 @@ def _turn(manager: ExtensionManager) -> float:
     begin = time.perf_counter()
     turn = Turn(manager, "chat", [], SamplingParams(), ChatOptions(), Opening(), State())
     turn.asked("What is quantization?")
-    turn.prompt("What is quantization?", False)
+    turn.prompt("What is quantization?", [], False)
     turn.pipeline.bot_prefix(turn.state)
     turn.finish("It makes weights smaller.")
     return time.perf_counter() - begin

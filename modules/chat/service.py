@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from modules.chat.characters import Characters, fill_in
 from modules.chat.exchange import read_chat, write_chat
 from modules.chat.listeners import Listeners
-from modules.chat.messages import NEW_CHAT, ChatHead, ChatOptions, Living, Message, NotKept
+from modules.chat.messages import NEW_CHAT, ChatHead, ChatOptions, Living, Message, NotKept, internal
 from modules.chat.replies import Replies
 from modules.chat.store import ChatStore
 from modules.plugins.manager import ExtensionManager
@@ -202,6 +203,22 @@ class ChatService:
         self._listeners.tell(new.id)
         return new
 
+    def rewrite(self, chat_id: str, line: Sequence[Message]) -> None:
+        """Let the chat show this line of messages (of each, role, text and meta count). What the line shares with what
+        is shown stays; the rest of it are new versions beside the old ones, which are kept. Raises NotKept while a
+        reply is being written."""
+        with self._replies.claim(chat_id):
+            shown = self.messages(chat_id)
+            pairs = zip(shown, line, strict=False)
+            common = sum(1 for _ in itertools.takewhile(lambda pair: _same(*pair), pairs))
+            if common < len(line):
+                first, below = line[common], line[common + 1 :]
+                parent = shown[common - 1].id if common else None
+                self.store.add(chat_id, parent, first.role, first.text, first.meta, below=below)
+            elif common < len(shown):
+                self.store.delete(chat_id, shown[common].id)
+        self._listeners.tell(chat_id)
+
     def subscribe(self, chat_id: str, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` whenever the messages or the living reply of the chat change (not for each token), from any
         thread; returns what ends that. With "" for `chat_id`: whenever any chat changes."""
@@ -214,6 +231,10 @@ class ChatService:
 
     def _line(self, chat_id: str, message_id: str) -> list[Message]:
         return self._replies.overlay(chat_id, self.store.ancestors(chat_id, message_id))
+
+
+def _same(one: Message, other: Message) -> bool:
+    return (one.role, one.text, internal(one)) == (other.role, other.text, internal(other))
 
 
 def make_title(text: str) -> str:

@@ -49,20 +49,39 @@ class Pipeline:
 
     def asked(self, text: str, state: dict[str, Any]) -> tuple[str, str]:
         """A message that was typed: (what the page shows, what the prompt holds)."""
-        visible = text
-        if self.has("chat_input_modifier"):
+        inner, visible = self.typed(text, text, state)
+        return visible, self.text("input_modifier", inner, state)
 
-            def accept(given: dict[str, Any], result: Any) -> None:
-                if result is not None:
-                    both = isinstance(result, (tuple, list)) and len(result) == 2
-                    if not both or not all(isinstance(part, str) for part in result):
-                        raise TypeError(f"it returned {_kind(result)}, where a pair of texts is expected")
-                    given["text"], given["visible_text"] = result
+    def typed(self, text: str, visible: str, state: dict[str, Any]) -> tuple[str, str]:
+        """After `chat_input_modifier`: (what goes on to the prompt, what the page shows)."""
+        if not self.has("chat_input_modifier"):
+            return text, visible
 
-            given: dict[str, Any] = {"text": text, "visible_text": visible, "state": state}
-            given = self._chains.run("chat_input_modifier", given, accept, self._recorder("text", text))
-            text, visible = given["text"], given["visible_text"]
-        return visible, self._text("input_modifier", text, state)
+        def accept(given: dict[str, Any], result: Any) -> None:
+            if result is not None:
+                both = isinstance(result, (tuple, list)) and len(result) == 2
+                if not both or not all(isinstance(part, str) for part in result):
+                    raise TypeError(f"it returned {_kind(result)}, where a pair of texts is expected")
+                given["text"], given["visible_text"] = result
+
+        given: dict[str, Any] = {"text": text, "visible_text": visible, "state": state}
+        given = self._chains.run("chat_input_modifier", given, accept, self._recorder("text", text))
+        return given["text"], given["visible_text"]
+
+    def text(self, hook: str, text: str, state: dict[str, Any], is_chat: bool = True) -> str:
+        """After a hook that turns a text into a text."""
+        if not self.has(hook):
+            return text
+
+        def accept(given: dict[str, Any], result: Any) -> None:
+            if result is None:
+                return
+            if not isinstance(result, str):
+                raise TypeError(f"it returned {_kind(result)}, where a text is expected")
+            given["string"] = result
+
+        given = {"string": text, "state": state, "is_chat": is_chat}
+        return str(self._chains.run(hook, given, accept, self._recorder("string", text))["string"])
 
     def prompt(self, user_input: str, state: dict[str, Any], history: dict[str, Any], is_continue: bool) -> str | None:
         """The whole prompt from `custom_generate_chat_prompt`, or None."""
@@ -73,7 +92,7 @@ class Pipeline:
 
     def bot_prefix(self, state: dict[str, Any]) -> str:
         """The beginning that the reply is given."""
-        return self._text("bot_prefix_modifier", "", state)
+        return self.text("bot_prefix_modifier", "", state)
 
     def length(self, prompt: str) -> int | None:
         """The prompt's length from `custom_tokenized_length`, or None."""
@@ -82,7 +101,7 @@ class Pipeline:
 
     def output(self, text: str, state: dict[str, Any]) -> str:
         """The whole reply after `output_modifier`."""
-        return self._text("output_modifier", text, state)
+        return self.text("output_modifier", text, state)
 
     def reply(self, question: str, asked: str, state: dict[str, Any], stops: list[str]) -> tuple[Member, Any] | None:
         """(who answers in place of the model, its answer: a text or an iterator of the reply so far), or None."""
@@ -140,20 +159,6 @@ class Pipeline:
     def streamers(self) -> list[Member]:
         """Those that want to see text as it arrives."""
         return self._chains.members("stream_modifier")
-
-    def _text(self, hook: str, text: str, state: dict[str, Any]) -> str:
-        if not self.has(hook):
-            return text
-
-        def accept(given: dict[str, Any], result: Any) -> None:
-            if result is None:
-                return
-            if not isinstance(result, str):
-                raise TypeError(f"it returned {_kind(result)}, where a text is expected")
-            given["string"] = result
-
-        given = {"string": text, "state": state, "is_chat": True}
-        return str(self._chains.run(hook, given, accept, self._recorder("string", text))["string"])
 
     def _dictionary(self, hook: str, name: str, value: dict[str, Any]) -> dict[str, Any]:
         if not self.has(hook):

@@ -14,7 +14,7 @@ class ScriptPlugin:
     """A script as a plugin: has those hooks that the script has. `params`: the script's own dictionary."""
 
     def __init__(self, module: ModuleType) -> None:
-        self._module = module
+        self.module = module
         params = getattr(module, "params", None)
         self.params: dict[str, Any] = params if isinstance(params, dict) else {}
         for hook in (*_PLAIN, *_CALLS):

@@ -13,10 +13,22 @@ from modules.plugins.compat.imports import HostNameMissing
 if TYPE_CHECKING:
     from modules.app import App
 
-# Facade module -> the class that is it. The page's own modules (ui, ui_chat, …) come from `page_modules`.
+# Facade module -> (file, class). The page's own modules (ui, ui_chat, …) come as `pages`.
 _CLASSES = {
-    "logging_colors": "Logging",
-    "shared": "Shared",
+    "LoRA": ("internals", "Internals"),
+    "chat": ("chat", "Chat"),
+    "extensions": ("extensions", "Extensions"),
+    "github": ("internals", "Internals"),
+    "html_generator": ("html_generator", "HtmlGenerator"),
+    "llama_cpp_python_hijack": ("internals", "Internals"),
+    "logging_colors": ("logging_colors", "Logging"),
+    "models": ("models", "Models"),
+    "models_settings": ("models_settings", "ModelsSettings"),
+    "presets": ("presets", "Presets"),
+    "shared": ("shared", "Shared"),
+    "text_generation": ("text_generation", "TextGeneration"),
+    "training": ("internals", "Internals"),
+    "utils": ("utils", "Utils"),
 }
 
 
@@ -38,8 +50,8 @@ class Facade:
             short = name.partition(".")[2]
             if short not in _CLASSES:
                 raise HostNameMissing(name)
-            file = importlib.import_module(f"{__name__}.{short.lower()}")
-            self._modules[name] = getattr(file, _CLASSES[short])(name, self)
+            file, kind = _CLASSES[short]
+            self._modules[name] = getattr(importlib.import_module(f"{__name__}.{file}"), kind)(name, self)
         return self._modules[name]
 
     def names(self) -> list[str]:

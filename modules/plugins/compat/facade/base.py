@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from modules.protocol.errors import Unsupported
 
 if TYPE_CHECKING:
     from modules.plugins.compat.facade import Facade
@@ -20,3 +23,15 @@ class FacadeModule(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"Paddock has no {self.__name__}.{name}, which exists in text-generation-webui")
+
+
+def impossible(symbol: str, why: str) -> Callable[..., NoReturn]:
+    """A function that stands for what cannot exist here: it can be imported, and calling it raises Unsupported."""
+
+    def refuse(*given: Any, **named: Any) -> NoReturn:
+        raise Unsupported(
+            f"{symbol} reaches inside of text-generation-webui, and cannot exist in Paddock: {why}. Do without what "
+            "this extension wanted to do here."
+        )
+
+    return refuse

@@ -1,0 +1,24 @@
+"""Modules of text-generation-webui whose names can be imported, and that cannot work here: they reach into an engine,
+which runs in another process, or into the program's own folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modules.plugins.compat.facade.base import FacadeModule, impossible
+
+_WHY = {
+    "modules.training": "training happens in a loader's own process",
+    "modules.llama_cpp_python_hijack": "the engine runs in a process of its own",
+    "modules.github": "programs are not fetched from the network by other programs; unpack the folder into extensions/",
+    "modules.LoRA": "adapters are applied by the engine, in its own process",
+}
+
+
+class Internals(FacadeModule):
+    """Every name of it is a function that raises a sentence."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return impossible(f"{self.__name__}.{name}", _WHY[self.__name__])

@@ -7,10 +7,21 @@ from typing import Any
 
 from modules.protocol.errors import PromptError
 from modules.protocol.sampling import SamplingParams
-from modules.worker.llama_sampling import biases, breakers, chain, is_greedy, penalty_range, temperature
+from modules.worker.llama_sampling import (
+    CUT_SHARE,
+    biases,
+    breakers,
+    chain,
+    is_greedy,
+    penalty_range,
+    temperature,
+    where_cut_tokens_mislead,
+)
 
 # Tokens that mirostat estimates from; llama.cpp's own choice.
 _MIROSTAT_TOKENS = 100
+# Mirostat replaces the cut-offs, and these alone act before it.
+_BESIDE_MIROSTAT = ("penalties", "dry", "temperature")
 
 
 class SamplerChain:
@@ -44,22 +55,23 @@ class SamplerChain:
             self._add(lib.llama_sampler_init_logit_bias(self._size, len(wanted), array))
         if params.grammar_string:
             self._add(lib.llama_sampler_init_grammar(self._vocab, params.grammar_string.encode(), b"root"))
-        if params.mirostat_mode and not is_greedy(params):
-            self._add(lib.llama_sampler_init_temp(temperature(params).middle))
-            tau, eta = params.mirostat_tau, params.mirostat_eta
-            if params.mirostat_mode == 1:
-                self._add(lib.llama_sampler_init_mirostat(self._size, seed, tau, eta, _MIROSTAT_TOKENS))
-            else:
-                self._add(lib.llama_sampler_init_mirostat_v2(seed, tau, eta))
-            return
-        names = chain(params)
-        for name in names:
+        mirostat = params.mirostat_mode if not is_greedy(params) else 0
+        names = [name for name in chain(params) if not mirostat or name in _BESIDE_MIROSTAT]
+        misled = where_cut_tokens_mislead(names, params)
+        for place, name in enumerate(names):
+            if place == misled:
+                self._add(lib.llama_sampler_init_min_p(CUT_SHARE, 1))
             if name != "adaptive_p":
                 self._add(self._sampler(name, params, seed, context))
+        # Each of these chooses the token: always last.
+        tau, eta = params.mirostat_tau, params.mirostat_eta
         if is_greedy(params):
             self._add(lib.llama_sampler_init_greedy())
+        elif mirostat == 1:
+            self._add(lib.llama_sampler_init_mirostat(self._size, seed, tau, eta, _MIROSTAT_TOKENS))
+        elif mirostat:
+            self._add(lib.llama_sampler_init_mirostat_v2(seed, tau, eta))
         elif "adaptive_p" in names:
-            # Like the plain draw, it chooses the token: always last.
             self._add(lib.llama_sampler_init_adaptive_p(params.adaptive_target, params.adaptive_decay, seed))
         else:
             self._add(lib.llama_sampler_init_dist(seed))

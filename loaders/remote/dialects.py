@@ -12,7 +12,7 @@ from modules.protocol.errors import Unsupported
 from modules.protocol.llama_cpp import SAMPLERS as LLAMA_CPP
 from modules.protocol.sampling import UNIVERSAL, SamplingParams
 from modules.protocol.schema import changed
-from modules.worker.llama_sampling import biases, breakers, chain, penalty_range, temperature
+from modules.worker.llama_sampling import biases, breakers, penalty_range, server_chain, temperature
 
 _COMMON = frozenset({"temperature", "do_sample", "top_p", "frequency_penalty", "presence_penalty"})
 # The most that OpenAI's API adds to a logit, either way: in effect a ban or a must.
@@ -184,10 +184,12 @@ class LlamaServer(OpenAi):
 
     def sampling(self, params: SamplingParams, seed: int, context: int) -> dict[str, Any]:
         heat = temperature(params)
+        samplers, min_p = server_chain(params)
         body: dict[str, Any] = {
             "cache_prompt": True,
             "seed": seed,
-            "samplers": chain(params),
+            "samplers": samplers,
+            "min_p": min_p,
             "temperature": heat.middle,
             "dynatemp_range": heat.reach,
             "repeat_penalty": params.repetition_penalty,
@@ -216,7 +218,6 @@ _SAME_IN_LLAMA_CPP = (
     "dynatemp_exponent",
     "top_k",
     "top_p",
-    "min_p",
     "typical_p",
     "top_n_sigma",
     "xtc_probability",

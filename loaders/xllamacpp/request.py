@@ -8,7 +8,7 @@ from typing import Any
 from modules.protocol.errors import OutOfMemory, PaddockError, PromptError
 from modules.protocol.llama_cpp import LOWER_FOR_MEMORY
 from modules.protocol.sampling import SamplingParams
-from modules.worker.llama_sampling import biases, breakers, chain, penalty_range, temperature
+from modules.worker.llama_sampling import biases, breakers, penalty_range, server_chain, temperature
 
 
 def completion(
@@ -17,6 +17,7 @@ def completion(
     """The body for these prompt tokens. Stop texts are not in it: at the longest reply the server would lose text that
     it holds back for them. `control`: names of the model's special tokens."""
     heat = temperature(params)
+    samplers, min_p = server_chain(params)
     body: dict[str, Any] = {
         "prompt": tokens,
         "stream": True,
@@ -25,13 +26,13 @@ def completion(
         "cache_prompt": True,
         "n_predict": params.max_new_tokens,
         "seed": seed,
-        "samplers": chain(params),
+        "samplers": samplers,
         "temperature": heat.middle,
         "dynatemp_range": heat.reach,
         "dynatemp_exponent": params.dynatemp_exponent,
         "top_k": params.top_k,
         "top_p": params.top_p,
-        "min_p": params.min_p,
+        "min_p": min_p,
         "typical_p": params.typical_p,
         "top_n_sigma": params.top_n_sigma,
         "xtc_probability": params.xtc_probability,

@@ -28,6 +28,10 @@ ENGINE_NAMES = {
     "adaptive_p": "adaptive_p",
 }
 
+# A share that only cut tokens fall below. llama.cpp leaves what is banned or cut by top-n-sigma in its list, with no
+# probability: there typical-p's entropy is no number, and dynamic temperature counts it as possible.
+CUT_SHARE = 1e-37
+
 # A text that no tokenizer splits a chat at: DRY wants at least one sequence breaker.
 NO_BREAKER = "\uf8ff"
 
@@ -84,6 +88,22 @@ def chain(params: SamplingParams) -> list[str]:
         order.remove("temperature")
         order.append("temperature")
     return order
+
+
+def where_cut_tokens_mislead(names: list[str], params: SamplingParams) -> int | None:
+    """The place in the chain `names` before which cut tokens must leave llama.cpp's list; None if there is none."""
+    misled = ("typ_p", "temperature") if temperature(params).reach else ("typ_p",)
+    return next((place for place, name in enumerate(names) if name in misled), None)
+
+
+def server_chain(params: SamplingParams) -> tuple[list[str], float]:
+    """(the chain, the min-p) for llama.cpp's server. Its min-p is the one sampler that takes cut tokens from the list;
+    where min-p is wanted for itself, it stays at its own place."""
+    names = chain(params)
+    place = where_cut_tokens_mislead(names, params)
+    if place is None or params.min_p > 0:
+        return names, params.min_p
+    return [*names[:place], "min_p", *names[place:]], CUT_SHARE
 
 
 def _named(priority: list[str]) -> list[str]:

@@ -60,7 +60,7 @@ class Case:
     @property
     def name(self) -> str:
         """Its name in reports."""
-        values = ", ".join(f"{name}={value}" for name, value in self.params.items())
+        values = ", ".join(f"{name}={str(value)[:24]}" for name, value in self.params.items())
         return f"{self.sampler}: {values} on {self.logits} after {len(self.text)}"
 
     def parsed(self) -> SamplingParams:
@@ -78,6 +78,7 @@ def _after(text: list[int], sampler: str, *values: Any, steps: int = 1, **also: 
 
 _ALL = ("normal", "peaked", "tied", "chat")
 _UNTIED = ("normal", "peaked", "chat")
+_MOST = ", ".join(map(str, range(100, SIZE)))
 _DYNAMIC = {"dynatemp_low": 0.4, "dynatemp_high": 1.8}
 
 CUT_OFFS = [
@@ -106,7 +107,8 @@ TEMPERATURES = [
     *_over(("chat",), "dynamic_temperature", True, dynatemp_low=2.0, dynatemp_high=0.5),
     *_over(("chat",), "dynamic_temperature", True, dynatemp_low=0.7, dynatemp_high=0.7),
     *_over(("chat",), "dynamic_temperature", True, **_DYNAMIC, temperature=0.0),
-    *_over(("chat",), "dynamic_temperature", True, **_DYNAMIC, custom_token_bans="40, 41"),
+    *_over(("chat",), "dynamic_temperature", True, **_DYNAMIC, custom_token_bans=_MOST),
+    *_over(("chat",), "dynamic_temperature", True, **_DYNAMIC, custom_token_bans=_MOST, min_p=0.01),
     *_over(_ALL, "smoothing_factor", 0.2, 1.5),
     *_over(_ALL, "smoothing_factor", 0.3, smoothing_curve=2.0),
     *_over(("chat",), "smoothing_factor", 0.3, smoothing_curve=4.0, temperature=0.7),
@@ -150,7 +152,6 @@ TOKENS_FORCED = [
     *_over(("chat", "peaked"), "logit_bias", "40:-2.5, 45:9, 700:-100"),
     *_over(("chat",), "logit_bias", "40:3.5", custom_token_bans="40"),
     *_over(("peaked",), "ban_eos_token", True),
-    *_over(("peaked",), "ban_eos_token", True, typical_p=0.5),
 ]
 _MANY = {"temperature": 1.4, "top_k": 60, "top_p": 0.97, "min_p": 0.01}
 COMBINED = [
@@ -159,6 +160,9 @@ COMBINED = [
     *_over(("normal", "chat"), "temperature", 1.3, top_n_sigma=1.5, min_p=0.02),
     *_over(("normal", "chat"), "typical_p", 0.8, **_MANY),
     *_over(("normal", "chat"), "typical_p", 0.8, top_n_sigma=1.5),
+    *_over(("peaked",), "typical_p", 0.5, ban_eos_token=True),
+    *_over(("chat",), "typical_p", 0.8, top_n_sigma=1.5, min_p=0.05),
+    *_over(("chat",), "typical_p", 0.8, custom_token_bans="40", min_p=0.05),
     *_over(("normal", "chat"), "tfs", 0.9, top_a=0.02, epsilon_cutoff=2.0, eta_cutoff=3.0, **_MANY),
     *_over(("normal", "chat"), "smoothing_factor", 0.25, **_MANY),
     *_over(("normal", "chat"), "dynamic_temperature", True, **_DYNAMIC, top_k=30),

@@ -70,7 +70,7 @@ def difference(case: Case, steps: list[Any], departures: Departures) -> str:
         ours, theirs = untied(raw, expected), untied(raw, found)
         far = np.abs(ours - theirs).max()
         # What is too unlikely for float32 counts as cut.
-        gone = ((ours > 1e-9) != (theirs > 1e-9)) & (np.maximum(ours, theirs) > 1e-7)
+        gone = ((ours > 1e-9) != (theirs > 1e-9)) & (np.maximum(ours, theirs) > 1e-5)
         if far > CLOSE or gone.any():
             return (
                 f"step {number}: {int((found > 0).sum())} tokens left, not {int((expected > 0).sum())}; "

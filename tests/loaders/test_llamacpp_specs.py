@@ -16,7 +16,7 @@ from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build, describe
 from modules.worker.gguf_keys import read_keys
 from modules.worker.llama_model import check_settings, choose_context, context_notes, load_error, shares
-from modules.worker.llama_sampling import biases, chain
+from modules.worker.llama_sampling import CUT_SHARE, biases, chain, server_chain
 
 _MACHINE = Machine("linux", "x86_64", 4, 8 << 30, 4 << 30)
 _GGUF = ModelFacts("m.gguf", "m.gguf", "gguf")
@@ -65,6 +65,17 @@ def test_greedy_keeps_the_penalties_and_without_sampling_not_even_those() -> Non
     params = {"repetition_penalty": 1.2, "xtc_probability": 0.5, "typical_p": 0.5}
     assert chain(SamplingParams(temperature=0.0, **params)) == ["penalties", "temperature"]  # type: ignore[arg-type]
     assert chain(SamplingParams(do_sample=False, **params)) == ["temperature"]  # type: ignore[arg-type]
+
+
+def test_cut_tokens_leave_the_list_before_a_sampler_that_they_mislead() -> None:
+    def served(**params: object) -> tuple[list[str], float]:
+        return server_chain(build(SamplingParams, params))
+
+    assert served(typical_p=0.5, top_n_sigma=1.0) == (["top_n_sigma", "temperature", "min_p", "typ_p"], CUT_SHARE)
+    heat = {"dynamic_temperature": True, "dynatemp_high": 2.0}
+    assert served(**heat, top_k=3) == (["min_p", "temperature", "top_k"], CUT_SHARE)
+    assert served(typical_p=0.5, min_p=0.1) == (["temperature", "typ_p", "min_p"], 0.1)
+    assert served(top_k=3) == (["temperature", "top_k"], 0.0)
 
 
 def test_bans_and_biases() -> None:

@@ -13,6 +13,7 @@ from modules.chat.service import ChatService
 from modules.chat.store import ChatStore
 from modules.config import Config
 from modules.generation.presets import Presets
+from modules.library.downloads import Downloads
 from modules.library.machine import inspect_machine, process_memory
 from modules.library.scan import DEMO, ModelLibrary
 from modules.model_loading import ModelLoading
@@ -45,6 +46,7 @@ class App:
         self.models = ModelLoading(
             config, self.machine, self.registry, self.library, self.supervisor, ModelSettings(paths.model_settings)
         )
+        self.downloads = Downloads(paths.models, self.supervisor.tell)
         # How often the page was built anew: an open page with another number reloads itself.
         self.pages = 0
         self.presets = Presets(paths.presets, paths.own_presets)
@@ -106,6 +108,7 @@ class App:
     def close(self) -> list[str]:
         """End the worker, then close the chats: a reply in the making is saved as far as it came. Returns the names of
         extensions whose threads go on."""
+        self.downloads.close()
         self.supervisor.close()
         if "chats" in vars(self):
             self.chats.close()

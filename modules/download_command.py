@@ -80,21 +80,11 @@ class _Line:
             if (now := time.monotonic()) - self._drawn < _REDRAW_SECONDS:
                 return
             self._drawn = now
-            text = f"{text[-40:]}: {in_words(progress.done)} of {in_words(progress.total)}{_pace(progress)}"
+            text = f"{text[-40:]}: {progress}"
         self._line(text, progress.done / progress.total if progress.total else None)
 
     def close(self) -> None:
         self._line.close()
-
-
-def _pace(progress: Progress) -> str:
-    left = progress.seconds_left
-    if left is None:
-        return ""
-    minutes, seconds = divmod(round(left), 60)
-    hours, minutes = divmod(minutes, 60)
-    words = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-    return f", {in_words(progress.speed)}/s, {words} left"
 
 
 def _count(files: tuple[Any, ...]) -> str:

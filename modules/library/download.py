@@ -1,8 +1,7 @@
 """Models from the hub into models/: whole and checked, or not at all.
 
-What arrives lies in models/.download-NAME/, which the library does not look into: unfinished files under their
-checksum in `parts`, finished ones in `whole`, listed in done.json. Once all are there, `whole` is renamed to
-models/NAME.
+What arrives lies in models/.download-NAME/ (see download_staging.py); finished files are listed in done.json. Once all
+are there, `whole` is renamed to models/NAME.
 """
 
 from __future__ import annotations
@@ -12,16 +11,14 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
-from filelock import FileLock, Timeout
-
 from modules.library.download_choice import Choice
-from modules.library.download_listing import DownloadError, Listing, RemoteFile
+from modules.library.download_listing import Listing, RemoteFile
+from modules.library.download_staging import DownloadError, Order, alone, arrived, staging_of
 from modules.library.download_transfer import Transfer
 from modules.library.sizes import in_words
 from modules.paths import inside, write_atomically
@@ -47,6 +44,16 @@ class Progress:
         """At this speed; None while it is unknown."""
         return (self.total - self.done) / self.speed if self.speed else None
 
+    def __str__(self) -> str:
+        """In words: "1.2 GB of 4.1 GB, 12.3 MB/s, 3 min 56 s left"."""
+        words = f"{in_words(self.done)} of {in_words(self.total)}"
+        if self.seconds_left is None:
+            return words
+        minutes, seconds = divmod(round(self.seconds_left), 60)
+        hours, minutes = divmod(minutes, 60)
+        left = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+        return f"{words}, {in_words(self.speed)}/s, {left} left"
+
 
 class Download:
     """One model on its way to `models`. `run` may be called again after a failure: it goes on where that ended.
@@ -64,7 +71,7 @@ class Download:
         pause_seconds: float = 1.0,
     ) -> None:
         self._target = inside(models, choice.name)
-        self.staging = models / f".download-{choice.name}"
+        self.staging = staging_of(models, choice.name)
         self._listing = listing
         self._choice = choice
         self._report = report
@@ -83,9 +90,10 @@ class Download:
         self._refuse_what_exists()
         try:
             self.staging.mkdir(parents=True, exist_ok=True)
-            with self._alone():
+            with alone(self.staging):
                 self._refuse_what_exists()
                 self._refuse_a_full_disk()
+                self._keep_order()
                 for number, file in enumerate(self._choice.files, 1):
                     self._number = number
                     self._get(file)
@@ -94,7 +102,7 @@ class Download:
         except OSError as error:
             raise DownloadError(
                 f"{self._choice.name} could not be written to {self._target.parent} ({error.strerror or error}). "
-                "Check free disk space and permissions, then run the same command again: it goes on from here.",
+                "Check free disk space and permissions, then start it again: it goes on from here.",
                 detail=str(error),
             ) from error
         return self._target
@@ -103,27 +111,20 @@ class Download:
         if self._target.exists() or self._target.is_symlink():
             raise DownloadError(
                 f"models/ already has {self._choice.name}, and it was left as it is. To get it anew, rename or move "
-                "away what is there, then run the same command again."
+                "away what is there, then start it again."
             )
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        try:
-            with FileLock(self.staging / "lock", timeout=0):
-                yield
-        except Timeout:
-            raise DownloadError(
-                f"{self._choice.name} is being downloaded by another run of Paddock. Wait until that has ended."
-            ) from None
-
     def _refuse_a_full_disk(self) -> None:
-        there = sum(path.stat().st_size for path in self.staging.rglob("*") if path.is_file())
-        needed, free = self._choice.size - there, shutil.disk_usage(self.staging).free
+        needed, free = self._choice.size - arrived(self.staging), shutil.disk_usage(self.staging).free
         if needed > free:
             raise DownloadError(
                 f"{self._choice.name} needs {in_words(needed)} more on the disk, and {in_words(free)} are free. Free "
                 "some space, choose a smaller quantization, or put --models on a larger disk."
             )
+
+    def _keep_order(self) -> None:
+        choice, paths = self._choice, tuple(file.path for file in self._choice.files)
+        Order(str(self._listing.wanted), paths, choice.single, choice.size).keep(self.staging)
 
     def _get(self, file: RemoteFile) -> None:
         whole = inside(self.staging / "whole", self._choice.place(file))

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from modules.library.download_listing import DownloadError, Listing, RemoteFile
+from modules.library.download_listing import Listing, RemoteFile
+from modules.library.download_staging import DownloadError
 from modules.library.folder import Folder, listed, split_of
 from modules.library.memory import estimate, fits
 from modules.library.sizes import in_words
@@ -22,6 +23,7 @@ _QUANT = re.compile(
 )
 # Above 8 bits a quantization loses next to nothing, so more is not suggested.
 _FULL = ("BF16", "F16", "FP16", "F32", "FP32")
+_PICKLES = "There are only pickles, which can run code: they load with --trust-pickle."
 _COMPANIONS = (".json", ".txt", ".model", ".jinja", ".tiktoken", ".spm", ".py", ".md", ".yaml")
 _PAPERS = ("LICENSE", "NOTICE", "COPYING", "USE_POLICY")
 
@@ -58,6 +60,35 @@ class Choice:
         """Where it goes below the model's folder: the folder that all files share at the hub is left out."""
         common = posixpath.commonpath([posixpath.dirname(each.path) for each in self.files])
         return posixpath.relpath(file.path, common) if common else file.path
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One of the models that a repository holds: `label`: its quantization or kind; `why_not`: "" if it fits this
+    machine's free memory; `best`: it is the one to take."""
+
+    label: str
+    choice: Choice
+    why_not: str
+    best: bool
+
+
+def offers(listing: Listing, machine: Machine) -> list[Offer]:
+    """What a person may choose from: whole weights, then GGUF quantizations, smallest first; or pickles. May be []."""
+    entries = quantizations(listing, machine)
+    top = _top(listing)
+    found = []
+    if top.safetensors:
+        choice, obstacle = _safetensors(listing, top, machine)
+        found.append(Offer("Safetensors", choice, obstacle, True))
+    best = None if found else suggested(entries)
+    for entry in entries:
+        label = quant_of(entry.name) or PurePosixPath(entry.name).name
+        found.append(Offer(label, _gguf(listing, entry, entry.why_not), entry.why_not, entry is best))
+    if not found and top.pickled_weights:
+        choice = _folder(listing, top.pickled_weights, _PICKLES)
+        found.append(Offer("Pickles", choice, memory_obstacle(choice.size, machine), False))
+    return found
 
 
 def quantizations(listing: Listing, machine: Machine) -> list[Quantization]:
@@ -103,13 +134,9 @@ def choose(listing: Listing, machine: Machine, pattern: str = "", quant: str = "
     entries = quantizations(listing, machine)
     if quant:
         return _by_quant(listing, entries, quant)
-    top = Folder(Path(), {file.path: (file.size, 0) for file in listing.files if "/" not in file.path})
+    top = _top(listing)
     if top.safetensors:
-        weights = top.ending(".safetensors")
-        if any(name.startswith("model") for name in weights):  # the same weights once more, as their maker keeps them
-            weights = [name for name in weights if not name.startswith("consolidated")]
-        obstacle = memory_obstacle(sum(size for name, (size, _) in top.files.items() if name in weights), machine)
-        return _folder(listing, weights, f"Safetensors, which hold no code. {obstacle}".rstrip())
+        return _safetensors(listing, top, machine)[0]
     if entries:
         best = suggested(entries)
         if best is None:
@@ -121,13 +148,24 @@ def choose(listing: Listing, machine: Machine, pattern: str = "", quant: str = "
         reason = "The only one here." if len(entries) == 1 else "The largest up to 8 bits that fits the free memory."
         return _gguf(listing, best, reason)
     if top.pickled_weights:
-        return _folder(
-            listing, top.pickled_weights, "There are only pickles, which can run code: they load with --trust-pickle."
-        )
+        return _folder(listing, top.pickled_weights, _PICKLES)
     raise DownloadError(
         f"{listing.wanted.repository} has no weights at its top level that a loader could read. It has: "
         f"{listed([file.path for file in listing.files], 8) or 'no files'}. If it is one of these, name it with --file."
     )
+
+
+def _top(listing: Listing) -> Folder:
+    return Folder(Path(), {file.path: (file.size, 0) for file in listing.files if "/" not in file.path})
+
+
+def _safetensors(listing: Listing, top: Folder, machine: Machine) -> tuple[Choice, str]:
+    """The folder of whole weights, and "" or why it does not fit."""
+    weights = top.ending(".safetensors")
+    if any(name.startswith("model") for name in weights):  # the same weights once more, as their maker keeps them
+        weights = [name for name in weights if not name.startswith("consolidated")]
+    obstacle = memory_obstacle(top.size(weights), machine)
+    return _folder(listing, weights, f"Safetensors, which hold no code. {obstacle}".rstrip()), obstacle
 
 
 def _by_pattern(listing: Listing, pattern: str) -> Choice:

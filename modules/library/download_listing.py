@@ -21,7 +21,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.hf_api import RepoSibling
 
-from modules.protocol.errors import PaddockError
+from modules.library.download_staging import DownloadError
 
 _LISTING_SECONDS = 30.0
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -30,18 +30,15 @@ _NAME = re.compile(r"\w([\w.-]{0,94}\w)?", re.ASCII)
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 
 
-class DownloadError(PaddockError):
-    """A download that cannot begin or go on; what has arrived stays for the next attempt."""
-
-    code = "download"
-
-
 @dataclass(frozen=True)
 class Wanted:
     """A repository at a branch, tag or commit; `revision` "" is its main branch."""
 
     repository: str
     revision: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.repository}:{self.revision}" if self.revision else self.repository
 
     @property
     def name(self) -> str:
@@ -154,7 +151,7 @@ def explain(error: Exception, wanted: Wanted, endpoint: str) -> DownloadError:
     elif isinstance(error, GatedRepoError):
         sentence = (
             f"{name} is gated: its owner wants you to agree to conditions first. Do so on {endpoint}/{name}, {token}, "
-            "then run the same command again."
+            "then start it again."
         )
     elif isinstance(error, RevisionNotFoundError):
         sentence = f"{name} has no revision {wanted.revision!r}. Look at its branches and tags on {endpoint}/{name}."
@@ -171,16 +168,16 @@ def explain(error: Exception, wanted: Wanted, endpoint: str) -> DownloadError:
     elif status == 403:
         sentence = f"{endpoint} forbids you to read {name}. Check on {endpoint}/{name} who may, and {token}."
     elif status == 429:
-        sentence = f"{endpoint} asks to slow down. Wait a few minutes, then run the same command again."
+        sentence = f"{endpoint} asks to slow down. Wait a few minutes, then start it again."
     elif status:
-        sentence = f"{endpoint} answered with error {status}. Run the same command again later."
+        sentence = f"{endpoint} answered with error {status}. Start it again later."
     elif isinstance(error, httpx2.TimeoutException):
-        sentence = f"{endpoint} did not answer in time. Check the connection, then run the same command again."
+        sentence = f"{endpoint} did not answer in time. Check the connection, then start it again."
     elif isinstance(error, httpx2.UnsupportedProtocol | httpx2.InvalidURL):
         sentence = f"{endpoint!r} is no address. HF_ENDPOINT wants one such as https://huggingface.co."
     else:
         sentence = (
             f"{endpoint} cannot be reached. Check the network connection (and HTTPS_PROXY or HF_ENDPOINT, if you use "
-            "them), then run the same command again."
+            "them), then start it again."
         )
     return DownloadError(sentence, detail=str(error))

@@ -19,7 +19,8 @@ import httpx2
 from huggingface_hub import constants, get_session, get_token, hf_hub_url, hf_raise_for_status
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-from modules.library.download_listing import DownloadError, Listing, RemoteFile, explain
+from modules.library.download_listing import Listing, RemoteFile, explain
+from modules.library.download_staging import DownloadError
 from modules.library.sizes import in_words
 
 # Attempts in a row that bring nothing new, and the seconds before the second of them (then twice as long each).
@@ -68,14 +69,14 @@ class Transfer:
         except OSError as error:
             raise DownloadError(
                 f"{file.path} could not be written ({error.strerror or error}). Free some disk space or check the "
-                "permissions of the models folder, then run the same command again: it goes on from here.",
+                "permissions of the models folder, then start it again: it goes on from here.",
                 detail=str(error),
             ) from error
         if not body.is_right():
             with contextlib.suppress(OSError):
                 part.unlink()
             raise DownloadError(
-                f"{file.path} arrived with a wrong checksum, so it was thrown away. Run the same command again; if "
+                f"{file.path} arrived with a wrong checksum, so it was thrown away. Start it again; if "
                 f"that gives the same, the copy on {self._listing.endpoint} is damaged.",
                 detail=f"expected {file.checksum}, {file.size} bytes; got {body.digest()}, {body.size} bytes",
             )
@@ -144,7 +145,7 @@ class Transfer:
             yield response
 
     def _stopped(self) -> Stopped:
-        return Stopped("The download was stopped. Run the same command again: it goes on from here.")
+        return Stopped("The download was stopped. Start it again: it goes on from here.")
 
 
 def _goes_on(response: Any, size: int) -> bool:

@@ -25,6 +25,7 @@ def describe_state(app: App) -> dict[str, Any]:
         "fraction": state.fraction,
         "error": explain(state.error) if state.error else None,
         "page": app.pages,
+        "downloads": app.downloads.turns,
         "theme": app.settings.get("theme", "system"),
     }
     if state.info:

@@ -14,7 +14,8 @@ import pytest
 
 from modules.library.download import Download, Progress
 from modules.library.download_choice import Choice, choose, quant_of, quantizations, suggested
-from modules.library.download_listing import DownloadError, RemoteFile, list_files, parse_wanted
+from modules.library.download_listing import RemoteFile, list_files, parse_wanted
+from modules.library.download_staging import DownloadError
 from modules.library.download_transfer import Stopped
 from modules.library.machine import inspect_machine
 from modules.library.scan import ModelLibrary

@@ -85,10 +85,11 @@ export class Shell {
     if (state.fraction === null) bar.removeAttribute("aria-valuenow");
     else bar.setAttribute("aria-valuenow", Math.round(state.fraction * 100));
     const turned = before && (before.phase !== state.phase || before.model !== state.model || before.loader !== state.loader);
-    if (turned && !busy && document.body.classList.contains("drawer-open")) $("#refresh-all")?.click();
+    const downloads = before && before.downloads !== state.downloads;
+    if ((turned || downloads) && !busy && document.body.classList.contains("drawer-open")) $("#refresh-all")?.click();
     // The first state of a connection is no news.
     if (!this.joined) this.joined = true;
-    else if (state.phase === "failed" && state.error) this.#failed(state.error);
+    else if (state.phase === "failed" && state.error && !downloads) this.#failed(state.error);
   }
 
   #failed(error) {

@@ -15,7 +15,7 @@ from modules.protocol.loader import LoaderSpec
 from modules.protocol.schema import build, changed, describe
 from modules.ui import model_card
 from modules.ui.settings_form import changes, entered, form
-from modules.ui.tabs import installs, template
+from modules.ui.tabs import downloads, installs, template
 from modules.ui.talk import paragraph, spoken, stamp
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     with gr.Row(elem_classes=["tight"]):
         model = gr.Dropdown(choices=[], label="Model", elem_id="model-choice", interactive=True, scale=4)
         rescan = gr.Button("Refresh", elem_id="model-refresh", scale=1, min_width=80)
+    downloads.draw(app, page, refresh)
     facts = gr.HTML(elem_id="model-facts", apply_default_css=False)
     loader = gr.Radio(choices=[], label="Loader", elem_id="loader-choice", interactive=True, visible=False)
     why = gr.HTML(elem_id="loader-reason", apply_default_css=False)

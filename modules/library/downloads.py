@@ -1,0 +1,185 @@
+"""The downloads of this run, each on a thread of its own, and those that an earlier run left unfinished.
+
+They belong to the host: a page may go and come back. Those that were stopped or broke off go on where they ended.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from modules.library.download_staging import DownloadError, Order, alone, arrived, order_in, staged, staging_of
+from modules.protocol.errors import PaddockError
+
+if TYPE_CHECKING:
+    # huggingface_hub takes most of a second to import: only who downloads waits for it.
+    from modules.library.download import Download, Progress
+    from modules.library.download_choice import Choice
+    from modules.library.download_listing import Listing
+
+_LOG = logging.getLogger(__name__)
+# A line that stands still is noticed only when it times out; the end of Paddock does not wait for that.
+_CLOSE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class DownloadState:
+    """One download: `name` below models/, `repository` as owner/name[:revision], `size` of all its files in bytes.
+
+    `phase`: "running", "stopping", "stopped" (by somebody, or left by an earlier run), "failed" (see `error`), "done".
+    `arrived`: bytes that an earlier run left. `progress`: how far this run is; None until the first bytes are known.
+    """
+
+    name: str
+    repository: str
+    size: int
+    phase: Literal["running", "stopping", "stopped", "failed", "done"]
+    arrived: int = 0
+    progress: Progress | None = None
+    error: PaddockError | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it runs any more."""
+        return self.phase in ("stopped", "failed", "done")
+
+
+class Downloads:
+    """Downloads into `models`. `changed` is called, from any thread, whenever one begins, ends or is dropped; `turns`
+    counts that."""
+
+    def __init__(self, models: Path, changed: Callable[[], None]) -> None:
+        self._models = models
+        self._changed = changed
+        self._lock = threading.Lock()
+        self._states: dict[str, DownloadState] = {}
+        self._jobs: dict[str, Download] = {}
+        self._threads: list[threading.Thread] = []
+        self.turns = 0
+
+    def states(self) -> list[DownloadState]:
+        """All of this run, oldest first, then what earlier runs left."""
+        with self._lock:
+            known = dict(self._states)
+        others = [name for name in staged(self._models) if name not in known]
+        return [*known.values(), *(state for name in others if (state := self._left(name)))]
+
+    def begin(self, listing: Listing, choice: Choice) -> None:
+        """Download in the background. Raises DownloadError if it runs already."""
+        state = DownloadState(choice.name, str(listing.wanted), choice.size, "running")
+        self._start(state, lambda: (listing, choice))
+
+    def resume(self, name: str) -> None:
+        """Go on with one that was stopped, broke off, or was left by an earlier run. Raises PaddockError."""
+        order = order_in(staging_of(self._models, name))
+        if order is None:
+            raise DownloadError(f"Of {name} nothing is there to go on with. Look its repository up and begin anew.")
+        self._start(DownloadState(name, order.wanted, order.size, "running"), lambda: _ordered(name, order))
+
+    def stop(self, name: str) -> None:
+        """End it soon; what has arrived is kept. Nothing happens if it has ended."""
+        with self._lock:
+            state, job = self._states.get(name), self._jobs.get(name)
+            if state is None or state.phase != "running":
+                return
+            self._states[name] = replace(state, phase="stopping")
+        if job:
+            job.stop()
+        self._tell()
+
+    def drop(self, name: str) -> None:
+        """Forget one that has ended, and delete what has arrived unless it is done. Raises PaddockError if it runs."""
+        with self._lock:
+            state = self._states.get(name)
+            if state and not state.ended:
+                raise DownloadError(f"{name} is being downloaded. Stop it first.")
+        staging = staging_of(self._models, name)
+        if staging.is_dir():
+            with alone(staging):
+                pass
+            shutil.rmtree(staging, ignore_errors=True)
+        with self._lock:
+            self._states.pop(name, None)
+        self._tell()
+
+    def close(self) -> None:
+        """Stop all, and wait a moment for it."""
+        with self._lock:
+            names, threads = list(self._states), list(self._threads)
+        for name in names:
+            self.stop(name)
+        for thread in threads:
+            thread.join(_CLOSE_SECONDS)
+
+    def _start(self, state: DownloadState, order: Callable[[], tuple[Listing, Choice]]) -> None:
+        with self._lock:
+            before = self._states.get(state.name)
+            if before and not before.ended:
+                raise DownloadError(f"{state.name} is being downloaded already. Wait until that has ended, or stop it.")
+            self._states.pop(state.name, None)
+            self._states[state.name] = state
+            thread = threading.Thread(target=self._run, args=(state.name, order), name="download", daemon=True)
+            self._threads = [one for one in self._threads if one.is_alive()] + [thread]
+        thread.start()
+        self._tell()
+
+    def _run(self, name: str, order: Callable[[], tuple[Listing, Choice]]) -> None:
+        from modules.library.download import Download
+        from modules.library.download_transfer import Stopped
+
+        try:
+            listing, choice = order()
+            job = Download(self._models, listing, choice, lambda progress: self._set(name, progress=progress))
+            with self._lock:
+                self._jobs[name] = job
+                stopped = self._states[name].phase == "stopping"
+            if stopped:
+                job.stop()
+            job.run()
+            self._set(name, phase="done")
+        except Stopped:
+            self._set(name, phase="stopped")
+        except PaddockError as error:
+            self._set(name, phase="failed", error=error)
+        except Exception as error:  # a thread has nobody else who would tell of it
+            _LOG.exception("The download of %s failed", name)
+            sentence = f"The download of {name} failed in a way that Paddock does not know. Start it again."
+            self._set(name, phase="failed", error=DownloadError(sentence, detail=repr(error)))
+        with self._lock:
+            self._jobs.pop(name, None)
+        self._tell()
+
+    def _set(self, name: str, **changes: Any) -> None:
+        with self._lock:
+            self._states[name] = replace(self._states[name], **changes)
+
+    def _tell(self) -> None:
+        with self._lock:
+            self.turns += 1
+        self._changed()
+
+    def _left(self, name: str) -> DownloadState | None:
+        """What an earlier run left of it."""
+        order = order_in(staging_of(self._models, name))
+        if order is None:
+            return None
+        return DownloadState(name, order.wanted, order.size, "stopped", arrived(staging_of(self._models, name)))
+
+
+def _ordered(name: str, order: Order) -> tuple[Listing, Choice]:
+    """The files of an earlier order as the hub has them now."""
+    from modules.library.download_choice import Choice
+    from modules.library.download_listing import list_files, parse_wanted
+
+    listing = list_files(parse_wanted(order.wanted))
+    files = tuple(file for file in listing.files if file.path in order.files)
+    if missing := sorted({*order.files} - {file.path for file in files}):
+        raise DownloadError(
+            f"{order.wanted} no longer has {missing[0]}. Discard this download, then choose from what it has now."
+        )
+    return listing, Choice(name, files, "As begun.", single=order.single)

@@ -56,6 +56,11 @@ class Paths:
         return self.user_data / "extension_data"
 
     @property
+    def extension_workdir(self) -> Path:
+        """Where scripts of text-generation-webui run: the folders that they expect, as links."""
+        return self.user_data / "extension_workdir"
+
+    @property
     def extension_settings(self) -> Path:
         """Which extensions are on, their order, settings and consents, as YAML."""
         return self.user_data / "extensions.yaml"

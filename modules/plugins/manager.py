@@ -215,6 +215,10 @@ class ExtensionManager:
         """What the worker is to load: those that are on and have code for it."""
         return [entry for running in self.running() if (entry := worker_entry(running, self.packages(running.name)))]
 
+    def work_in(self, folder: Path) -> None:
+        """Let this be the process's working directory until `close`: the code of some extensions needs one."""
+        self._originals.work_in(folder)
+
     def refresh_worker(self) -> None:
         """Hand the worker its entries, with the settings as they are now."""
         self._to_worker(self.worker_entries())
@@ -236,6 +240,7 @@ class ExtensionManager:
                     stray.append(running.name)
             self._guard.close()
             self._console.close()
+            self._originals.close()
             return stray
 
     # Inside

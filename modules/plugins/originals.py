@@ -37,7 +37,17 @@ class Originals:
             for name in names
         ]
         self._gradio: ModuleType | None = None
+        self._begin = self._folder = Path.cwd()
+
+    def work_in(self, folder: Path) -> None:
+        """This is the working directory from now on."""
+        os.chdir(folder)
         self._folder = Path.cwd()
+
+    def close(self) -> None:
+        """Back to the working directory of the beginning."""
+        if self._folder != self._begin:
+            self.work_in(self._begin)
 
     def watch_gradio(self) -> None:
         """Watch Gradio's public classes too, once somebody has imported it."""

@@ -2,25 +2,81 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
-_PLAIN = ("setup", "ui", "custom_css", "custom_js")
+from modules.plugins import hooks
+from modules.plugins.compat.facade.state import completed, texts_of
+from modules.plugins.compat.params import Params
+
+# Hook -> its arguments as Paddock names them, and the usual name in scripts, in their usual order.
+_ARGUMENTS: dict[str, dict[str, str]] = {
+    "setup": {},
+    "ui": {},
+    "custom_css": {},
+    "custom_js": {},
+    "history_modifier": {"history": "history"},
+    "state_modifier": {"state": "state"},
+    "chat_input_modifier": {"text": "text", "visible_text": "visible_text", "state": "state"},
+    "input_modifier": {"string": "string", "state": "state", "is_chat": "is_chat"},
+    "output_modifier": {"string": "string", "state": "state", "is_chat": "is_chat"},
+    "bot_prefix_modifier": {"string": "string", "state": "state"},
+    "custom_generate_chat_prompt": {
+        "user_input": "user_input",
+        "state": "state",
+        "history": "history",
+        "is_continue": "_continue",
+    },
+    "custom_tokenized_length": {"prompt": "prompt"},
+    "custom_generate_reply": {
+        "question": "question",
+        "original_question": "original_question",
+        "state": "state",
+        "stopping_strings": "stopping_strings",
+        "is_chat": "is_chat",
+    },
+}
 
 
 class ScriptPlugin:
-    """A script as a plugin: has those hooks that the script has. `params`: the script's own dictionary."""
+    """A script as a plugin: has those hooks that the script has. `params`: the script's own dictionary; `Settings`: the
+    plain values in it as settings of the extension."""
 
-    def __init__(self, module: ModuleType) -> None:
+    def __init__(self, module: ModuleType, overrides: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
         self.module = module
         params = getattr(module, "params", None)
         self.params: dict[str, Any] = params if isinstance(params, dict) else {}
-        for hook in (*_PLAIN, *_CALLS):
+        self._values = Params(self.params, overrides, kept)
+        self.Settings = self._values.schema
+        for hook in _ARGUMENTS:
             function = getattr(module, hook, None)
             if callable(function):
-                setattr(self, hook, _CALLS[hook](function) if hook in _CALLS else _plain(function))
+                setattr(self, hook, self._adapted(hook, function))
+
+    def worker_values(self) -> dict[str, Any]:
+        """What the script's hooks in the worker find in their `params`."""
+        return self._values.plain()
+
+    def _adapted(self, hook: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        arguments = _ARGUMENTS[hook]
+
+        # The declaration is what pluggy looks at for the arguments.
+        @functools.wraps(getattr(hooks, hook))
+        def call(settings: Any, host: Any, **given: Any) -> Any:
+            self._values.take(settings)
+            state = given.get("state")
+            stops = None if state is None else texts_of(completed(state)["custom_stopping_strings"])
+            result = by_position(function, {arguments[name]: value for name, value in given.items()})
+            if state is not None:
+                _take_stops(result if isinstance(result, dict) else state, stops)
+            if hook == "custom_generate_reply" and isinstance(result, Iterable) and not isinstance(result, str):
+                return iter(result)
+            return result
+
+        return call
 
 
 def by_position(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
@@ -54,67 +110,9 @@ def by_position(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
     return function(*values, **named)
 
 
-def _plain(function: Callable[..., Any]) -> Callable[[], Any]:
-    return lambda: function()
-
-
-def _history(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda history: by_position(function, {"history": history})
-
-
-def _state(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda state: by_position(function, {"state": state})
-
-
-def _typed(function: Callable[..., Any]) -> Callable[..., Any]:
-    def call(text: str, visible_text: str, state: dict[str, Any]) -> Any:
-        return by_position(function, {"text": text, "visible_text": visible_text, "state": state})
-
-    return call
-
-
-def _string(function: Callable[..., Any]) -> Callable[..., Any]:
-    def call(string: str, state: dict[str, Any], is_chat: bool) -> Any:
-        return by_position(function, {"string": string, "state": state, "is_chat": is_chat})
-
-    return call
-
-
-def _prefix(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda string, state: by_position(function, {"string": string, "state": state})
-
-
-def _prompt(function: Callable[..., Any]) -> Callable[..., Any]:
-    def call(user_input: str, state: dict[str, Any], history: dict[str, Any], is_continue: bool) -> Any:
-        given = {"user_input": user_input, "state": state, "history": history, "_continue": is_continue}
-        return by_position(function, given)
-
-    return call
-
-
-def _length(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda prompt: by_position(function, {"prompt": prompt})
-
-
-def _reply(function: Callable[..., Any]) -> Callable[..., Any]:
-    def call(
-        question: str, original_question: str, state: dict[str, Any], stopping_strings: list[str], is_chat: bool
-    ) -> str | Iterator[str] | None:
-        given: dict[str, Any] = {"question": question, "original_question": original_question, "state": state}
-        answer = by_position(function, {**given, "stopping_strings": stopping_strings, "is_chat": is_chat})
-        return iter(answer) if isinstance(answer, Iterable) and not isinstance(answer, str) else answer
-
-    return call
-
-
-_CALLS: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
-    "history_modifier": _history,
-    "state_modifier": _state,
-    "chat_input_modifier": _typed,
-    "input_modifier": _string,
-    "output_modifier": _string,
-    "bot_prefix_modifier": _prefix,
-    "custom_generate_chat_prompt": _prompt,
-    "custom_tokenized_length": _length,
-    "custom_generate_reply": _reply,
-}
+def _take_stops(state: dict[str, Any], before: list[str] | None) -> None:
+    """Stop texts under the names that scripts know take effect under ours."""
+    custom = texts_of(state.get("custom_stopping_strings"))
+    more = texts_of(state.get("stopping_strings"))
+    if custom != before or more:
+        state["stop"] = [*custom, *(text for text in more if text not in custom)]

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from modules.plugins.compat import workdir
 from modules.plugins.compat.adapter import ScriptPlugin
 from modules.plugins.compat.facade import Facade
 from modules.plugins.compat.imports import Redirect
@@ -24,10 +25,17 @@ class Scripts:
         self._app = app
         self.facade = Facade(app)
         self.redirect = Redirect(self.facade.module, _gradio, self._folder_of)
+        self.folder = workdir.prepare(app.paths)
+        app.extensions.work_in(self.folder)
 
     def read(self, found: Found, host: Host) -> Any:
         """Run a script and make it a plugin. Raises what its code raises."""
-        return ScriptPlugin(self.redirect.load(found.name, found.folder))
+        workdir.add(self.folder, found.name, found.folder)
+        module = self.redirect.load(found.name, found.folder)
+        prefix = f"{found.name}-"
+        settings = self._app.settings.items()
+        overrides = {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
+        return ScriptPlugin(module, overrides, host.values)
 
     def close(self) -> None:
         """Redirect no more imports."""

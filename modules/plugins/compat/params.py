@@ -1,0 +1,60 @@
+"""A script's `params`: overridden by what the user set, and shown as settings of the extension."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Mapping
+from dataclasses import make_dataclass
+from typing import Any
+
+from modules.protocol.schema import setting
+
+# These tell how the extension is shown, not what it does.
+_ABOUT = ("display_name", "is_tab", "name")
+
+
+class Params:
+    """The dictionary itself stays the script's: its own page writes to it too, and what was written last counts.
+
+    `overrides`: `<extension>-<param>` of settings.yaml, in place of the script's defaults; `kept`: set on the page.
+    """
+
+    def __init__(self, params: dict[str, Any], overrides: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
+        self._params = params
+        params.update({name: overrides[name] for name in params if name in overrides})
+        fields = {name: value for name, value in params.items() if _can_be_shown(name, value)}
+        self.schema: type[Any] | None = None
+        if fields:
+            shown = [(name, type(value), _as_setting(name, value)) for name, value in fields.items()]
+            self.schema = make_dataclass("Settings", shown, frozen=True)
+        params.update({name: kept[name] for name in params if name in kept})
+        self._taken = {name: params[name] for name in fields}
+
+    def take(self, settings: Any) -> None:
+        """Take over what was changed on the page since the last time."""
+        for name, known in self._taken.items():
+            value = getattr(settings, name, known)
+            if value != known:
+                self._params[name] = self._taken[name] = value
+
+    def plain(self) -> dict[str, Any]:
+        """The values that can cross to another process."""
+        return {str(name): value for name, value in self._params.items() if _is_plain(value)}
+
+
+def _as_setting(name: str, value: Any) -> Any:
+    return setting(value, label=name.replace("_", " ").capitalize())
+
+
+def _can_be_shown(name: Any, value: Any) -> bool:
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name[0] == "_":
+        return False
+    return name not in _ABOUT and isinstance(value, (bool, int, float, str))
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(entry) for entry in value)
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(entry) for key, entry in value.items())
+    return value is None or isinstance(value, (bool, int, float, str))

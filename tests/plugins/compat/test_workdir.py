@@ -1,0 +1,59 @@
+"""Paths relative to the working directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from modules.app import App
+from modules.config import Config
+from tests.plugins.compat.conftest import Stage
+
+CODE = """
+import os
+from pathlib import Path
+
+def output_modifier(string):
+    folder = Path("extensions/notes/output")
+    if not folder.exists():
+        folder.mkdir()
+    with open("extensions/notes/output/log.txt", "a") as file:
+        file.write(string + "\\n")
+    assert os.path.isfile("user_data/extensions/notes/script.py") and os.path.isdir("models/tiny")
+    return string
+"""
+
+
+def test_a_script_finds_its_folder_wherever_paddock_was_started(stage: Stage) -> None:
+    stage.script("notes", CODE)
+    stage.ask("hello")
+    stage.ask("again")
+    assert (stage.folder("notes") / "output" / "log.txt").read_text() == "hello\nagain\n"
+    assert stage.manager.running_named("notes") is not None
+
+
+def test_the_working_directory_is_given_back_at_the_end(config: Config) -> None:
+    before = Path.cwd()
+    app = App(config)
+    stage = Stage(app)
+    stage.script("notes", CODE)
+    assert Path.cwd() == app.paths.extension_workdir.resolve() != before
+    app.close()
+    assert Path.cwd() == before
+
+
+def test_links_are_made_anew_and_what_scripts_wrote_beside_them_stays(config: Config) -> None:
+    app = App(config)
+    Stage(app).script("notes", CODE)
+    Path("written.txt").write_text("mine")
+    link = Path.cwd() / "extensions" / "notes"
+    app.close()
+    assert link.resolve() == app.paths.extensions[1] / "notes"
+    moved = app.paths.user_data / "elsewhere"
+    (app.paths.extensions[1] / "notes").rename(moved)
+    again = App(config)
+    Stage(again).script("others", CODE.replace("notes", "others"))
+    try:
+        assert Path("written.txt").read_text() == "mine"
+        assert not link.is_symlink() and Path("extensions/others").is_dir()
+    finally:
+        again.close()

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from modules.plugins.compat.facade.base import FacadeModule
+from modules.plugins.compat.facade.base import Impossible
+from modules.plugins.compat.facade.internals import Internals
+from modules.plugins.compat.facade.model import Model
+from modules.plugins.compat.facade.tokenizer import Tokenizer
 from modules.plugins.compat.imports import HostNameMissing
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ _CLASSES = {
     "training": ("internals", "Internals"),
     "utils": ("utils", "Utils"),
 }
+
+_OF_MODEL: dict[str, Any] = {"modules.shared.model": Model, "modules.shared.tokenizer": Tokenizer}
 
 
 class Facade:
@@ -54,9 +59,21 @@ class Facade:
             self._modules[name] = getattr(importlib.import_module(f"{__name__}.{file}"), kind)(name, self)
         return self._modules[name]
 
-    def names(self) -> list[str]:
-        """Every module that there is."""
-        return sorted({*self._modules, *(f"modules.{name}" for name in _CLASSES)})
+    def has(self, symbol: str) -> bool:
+        """Whether a symbol is there and does something: `modules.chat.generate_reply`, `modules.shared.args.cpu`,
+        `modules.shared.gradio['mode']`. What belongs to a loaded model is judged without one."""
+        path, _, key = symbol.partition("[")
+        names = path.split(".")
+        found: Any = self.module(names[0])
+        for place, part in enumerate(names[1:], 2):
+            name = ".".join(names[:place])
+            try:
+                found = _OF_MODEL[name] if name in _OF_MODEL else getattr(found, part)
+            except (AttributeError, HostNameMissing):
+                return False
+            if isinstance(found, Internals | Impossible):
+                return False
+        return not key or key.strip("]'\"") in found
 
 
 class _Package(ModuleType):
@@ -73,6 +90,3 @@ class _Package(ModuleType):
             return self._facade.module(f"modules.{name}")
         except HostNameMissing as error:
             raise AttributeError(error.message) from None
-
-
-__all__ = ["Facade", "FacadeModule"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,13 +24,15 @@ class FacadeModule(ModuleType):
         raise AttributeError(f"Paddock has no {self.__name__}.{name}, which exists in text-generation-webui")
 
 
-def impossible(symbol: str, why: str) -> Callable[..., NoReturn]:
-    """A function that stands for what cannot exist here: it can be imported, and calling it raises Unsupported."""
+class Impossible:
+    """Stands for a function that cannot exist here: it can be imported, and calling it raises Unsupported."""
 
-    def refuse(*given: Any, **named: Any) -> NoReturn:
+    def __init__(self, symbol: str, why: str) -> None:
+        self.__name__ = symbol
+        self._why = why
+
+    def __call__(self, *given: Any, **named: Any) -> NoReturn:
         raise Unsupported(
-            f"{symbol} reaches inside of text-generation-webui, and cannot exist in Paddock: {why}. Do without what "
-            "this extension wanted to do here."
+            f"{self.__name__} reaches inside of text-generation-webui, and cannot exist in Paddock: {self._why}. Do "
+            "without what this extension wanted to do here."
         )
-
-    return refuse

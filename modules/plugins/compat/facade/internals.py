@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modules.plugins.compat.facade.base import FacadeModule, impossible
+from modules.plugins.compat.facade.base import FacadeModule, Impossible
 
 _WHY = {
     "modules.training": "training happens in a loader's own process",
@@ -21,4 +21,4 @@ class Internals(FacadeModule):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return impossible(f"{self.__name__}.{name}", _WHY[self.__name__])
+        return Impossible(f"{self.__name__}.{name}", _WHY[self.__name__])

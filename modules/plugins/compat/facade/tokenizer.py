@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modules.plugins.compat.facade.base import impossible
+from modules.plugins.compat.facade.base import Impossible
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -108,9 +108,7 @@ class Tokenizer:
     def __bool__(self) -> bool:
         return True
 
-    def save_pretrained(self, *given: Any, **named: Any) -> Any:
-        """Raises PaddockError: the tokenizer lives in the worker."""
-        return impossible("shared.tokenizer.save_pretrained", "the tokenizer lives in the worker's process")()
+    save_pretrained = Impossible("shared.tokenizer.save_pretrained", "the tokenizer lives in the worker's process")
 
     def _id(self, text: str) -> int | None:
         """The id of the one token that `text` names, special tokens included."""

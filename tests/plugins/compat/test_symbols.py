@@ -1,0 +1,32 @@
+"""The table of names, the facade and the page of the docs say the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from modules.plugins.compat.facade.symbols import ABSENT, FULL, PARTIAL, SYMBOLS
+from modules.plugins.compat.reference import PAGE, with_table
+from tests.plugins.compat.conftest import Stage
+
+
+def test_the_facade_has_what_the_table_says_and_nothing_else_of_it(stage: Stage) -> None:
+    facade = stage.app.scripts.facade
+    pages = ("modules.ui", "modules.shared.gradio[", "modules.shared.input_elements")
+    names = {name: there for name, (there, _) in SYMBOLS.items() if not name.startswith(pages)}
+    wrong = [name for name, there in names.items() if facade.has(name) != (there != ABSENT)]
+    assert not wrong
+
+
+def test_what_is_not_whole_has_a_remark() -> None:
+    assert {there for there, _ in SYMBOLS.values()} == {FULL, PARTIAL, ABSENT}
+    assert all(remark for there, remark in SYMBOLS.values() if there != FULL)
+
+
+def test_the_docs_hold_the_table() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert with_table(page) == page, "run python3 -m modules.plugins.compat.reference"
+
+
+@pytest.mark.parametrize("name", ["modules.chat.nothing", "modules.nothing", "modules.shared.args.nothing"])
+def test_a_name_outside_of_the_table_is_not_there(stage: Stage, name: str) -> None:
+    assert not stage.app.scripts.facade.has(name)

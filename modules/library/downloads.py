@@ -8,12 +8,15 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from modules.library.download_staging import DownloadError, Order, alone, arrived, order_in, staged, staging_of
+from modules.library.sizes import in_words
 from modules.protocol.errors import PaddockError
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 # A line that stands still is noticed only when it times out; the end of Paddock does not wait for that.
 _CLOSE_SECONDS = 2.0
+# How often the progress of a download is told.
+_TELL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -48,10 +53,34 @@ class DownloadState:
         """Whether nothing of it runs any more."""
         return self.phase in ("stopped", "failed", "done")
 
+    @property
+    def words(self) -> str:
+        """How far it is, as a sentence or two."""
+        progress, size = self.progress, in_words(self.size)
+        done = in_words(progress.done if progress else self.arrived)
+        if self.phase == "running" and progress:
+            place = f" File {progress.number} of {progress.files}." if progress.files > 1 else ""
+            return f"{progress}.{place}"
+        return {
+            "running": f"{size}. Asking the hub.",
+            "stopping": f"Stopping. {done} of {size} are kept.",
+            "stopped": f"Stopped at {done} of {size}. What has arrived is kept.",
+            "failed": f"Broke off at {done} of {size}.",
+            "done": f"{size}. It is in models/ now.",
+        }[self.phase]
+
+    @property
+    def percent(self) -> float | None:
+        """How much of it is here; None while that is unknown."""
+        if self.phase == "running" and self.progress is None:
+            return None
+        done = self.size if self.phase == "done" else self.progress.done if self.progress else self.arrived
+        return round(min(100.0, done * 100 / self.size), 1) if self.size else 100.0
+
 
 class Downloads:
-    """Downloads into `models`. `changed` is called, from any thread, whenever one begins, ends or is dropped; `turns`
-    counts that."""
+    """Downloads into `models`. `changed` is called, from any thread, whenever one begins, ends or is dropped, which
+    `turns` counts, and some times a second while one runs."""
 
     def __init__(self, models: Path, changed: Callable[[], None]) -> None:
         self._models = models
@@ -60,6 +89,7 @@ class Downloads:
         self._states: dict[str, DownloadState] = {}
         self._jobs: dict[str, Download] = {}
         self._threads: list[threading.Thread] = []
+        self._told = 0.0
         self.turns = 0
 
     def states(self) -> list[DownloadState]:
@@ -134,7 +164,7 @@ class Downloads:
 
         try:
             listing, choice = order()
-            job = Download(self._models, listing, choice, lambda progress: self._set(name, progress=progress))
+            job = Download(self._models, listing, choice, partial(self._progress, name))
             with self._lock:
                 self._jobs[name] = job
                 stopped = self._states[name].phase == "stopping"
@@ -153,6 +183,14 @@ class Downloads:
         with self._lock:
             self._jobs.pop(name, None)
         self._tell()
+
+    def _progress(self, name: str, progress: Progress) -> None:
+        self._set(name, progress=progress)
+        with self._lock:
+            if (now := time.monotonic()) - self._told < _TELL_SECONDS:
+                return
+            self._told = now
+        self._changed()
 
     def _set(self, name: str, **changes: Any) -> None:
         with self._lock:

@@ -25,12 +25,18 @@ def describe_state(app: App) -> dict[str, Any]:
         "fraction": state.fraction,
         "error": explain(state.error) if state.error else None,
         "page": app.pages,
-        "downloads": app.downloads.turns,
+        "downloads": {"turns": app.downloads.turns, "under_way": _under_way(app)},
         "theme": app.settings.get("theme", "system"),
     }
     if state.info:
         shown |= {"context": state.info.context, "device": state.info.device, "notes": list(state.info.notes)}
     return shown
+
+
+def _under_way(app: App) -> dict[str, dict[str, Any]]:
+    """Each download that runs: how far it is, in words and in percent."""
+    running = [state for state in app.downloads.states() if not state.ended]
+    return {state.name: {"text": state.words, "percent": state.percent} for state in running}
 
 
 async def follow_state(app: App) -> AsyncIterator[bytes]:

@@ -85,11 +85,24 @@ export class Shell {
     if (state.fraction === null) bar.removeAttribute("aria-valuenow");
     else bar.setAttribute("aria-valuenow", Math.round(state.fraction * 100));
     const turned = before && (before.phase !== state.phase || before.model !== state.model || before.loader !== state.loader);
-    const downloads = before && before.downloads !== state.downloads;
-    if ((turned || downloads) && !busy && document.body.classList.contains("drawer-open")) $("#refresh-all")?.click();
+    const downloads = before && JSON.stringify(before.downloads) !== JSON.stringify(state.downloads);
+    if (downloads) this.#downloads(state.downloads.under_way);
+    if ((turned || (downloads && before.downloads.turns !== state.downloads.turns)) && !busy && document.body.classList.contains("drawer-open")) $("#refresh-all")?.click();
     // The first state of a connection is no news.
     if (!this.joined) this.joined = true;
     else if (state.phase === "failed" && state.error && !downloads) this.#failed(state.error);
+  }
+
+  /** How far each download is, in its row on the Model tab. */
+  #downloads(underWay) {
+    for (const [name, { text, percent }] of Object.entries(underWay)) {
+      const row = document.getElementById(`download-${name}`);
+      const bar = row && $(".progress", row);
+      if (!bar) continue;
+      $(".state", row).textContent = text;
+      bar.classList.toggle("unknown", percent === null);
+      bar.firstElementChild.style.width = percent === null ? "" : `${percent}%`;
+    }
   }
 
   #failed(error) {

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from modules.library.download_listing import Listing
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-# How often a page asks how far its downloads are.
-_TICK_SECONDS = 0.7
 
 Found = tuple["Listing", list["Offer"]] | None
 
@@ -104,7 +102,7 @@ def _draw_one(app: App, state: DownloadState) -> None:
         made.click(spoken(partial(act, name)), None, None, **_QUIET)
 
     with gr.Column(elem_id=f"download-{name}", elem_classes=["download"]):
-        told = gr.HTML(_words(state), apply_default_css=False)
+        gr.HTML(_row(state), apply_default_css=False)
         with gr.Row(elem_classes=["tight"]):
             if state.phase == "running":
                 button("Stop", "stop", app.downloads.stop)
@@ -113,38 +111,19 @@ def _draw_one(app: App, state: DownloadState) -> None:
             elif state.ended:
                 button("Go on", "resume", app.downloads.resume, variant="primary")
                 button("Discard", "drop", app.downloads.drop)
-        if not state.ended:
-            gr.Timer(_TICK_SECONDS).tick(partial(_now, app, name), None, told, **_QUIET)
 
 
-def _now(app: App, name: str) -> str:
-    return next((_words(state) for state in app.downloads.states() if state.name == name), "")
-
-
-def _words(state: DownloadState) -> str:
-    """How far it is, as HTML."""
-    progress, size = state.progress, in_words(state.size)
-    done, bar = state.arrived, "progress"
-    if progress:
-        done = progress.done
-    words = {
-        "running": str(progress) if progress else f"{size}. Asking the hub.",
-        "stopping": f"Stopping. {in_words(done)} of {size} are kept.",
-        "stopped": f"Stopped at {in_words(done)} of {size}. What has arrived is kept.",
-        "failed": f"Broke off at {in_words(done)} of {size}.",
-        "done": f"{size}. It is in models/ now: choose it above.",
-    }[state.phase]
-    if state.phase == "running" and progress and progress.files > 1:
-        words += f". File {progress.number} of {progress.files}"
-    share = 100 if state.phase == "done" else min(100, done * 100 / state.size) if state.size else 0
-    if state.phase == "running" and progress is None:
-        bar, share = "progress unknown", 0
-    width = f' style="width:{share:.1f}%"' if share else ""
+def _row(state: DownloadState) -> str:
+    """One download as HTML; while it runs, the page's script keeps text and bar as they are now (see status.py)."""
+    percent = state.percent
+    kind = "progress unknown" if percent is None else "progress"
+    width = "" if percent is None else f' style="width:{percent}%"'
+    bar = f'<div class="{kind}"><span{width}></span></div>'
     fold = ""
     if state.error and state.error.detail:
         fold = f"<details><summary>Details</summary><pre>{escape(state.error.detail)}</pre></details>"
     return (
         f'<div class="loader" data-phase="{state.phase}"><strong>{escape(state.name)}</strong>'
-        f'<p class="state">{escape(words)}</p><div class="{bar}"><span{width}></span></div>'
+        f'<p class="state">{escape(state.words)}</p>{"" if state.phase == "done" else bar}'
         f"{paragraph(state.error.message, 'warning') if state.error else ''}{fold}</div>"
     )

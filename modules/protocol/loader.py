@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from modules.protocol.model import Claim, Machine, ModelFacts
+from modules.protocol.sampling import SamplingParams, active
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,8 @@ class LoaderSpec:
     formats: those of ModelFacts.format that it reads. accelerators: any one of these must be there ("cpu" always is).
     claim: whether it can run this model on this machine, and how well (None: cannot).
     samplers: names of SamplingParams fields that it honours, besides `sampling.UNIVERSAL`.
+    differs: those of `samplers` that are other than docs/samplers.md defines them, and how, in sentences.
+    unheard: where a sampler is active that silences others: its name and theirs.
     requirements: file name in requirements/; "" means that it needs no environment of its own.
     probe: Python code that imports the engine and prints its version; run to verify an environment.
     logits_hooks: whether extensions' hooks on tokens and logits run in its worker.
@@ -29,11 +32,20 @@ class LoaderSpec:
     settings: type[Any]
     claim: Callable[[ModelFacts, Machine], Claim | None]
     samplers: frozenset[str] = frozenset()
+    differs: Mapping[str, str] = field(default_factory=dict)
+    unheard: Mapping[str, frozenset[str]] = field(default_factory=dict)
     accelerators: tuple[str, ...] = ("cpu",)
     requirements: str = ""
     probe: str = ""
     logits_hooks: bool = False
     hidden: bool = False
+
+    def ignores(self, params: SamplingParams, unknown: Iterable[str] = ()) -> list[str]:
+        """Names of the parameters in `params` that are not neutral and will not be honoured. `unknown`: those that the
+        loaded model's engine does not take besides."""
+        asked = active(params)
+        silent = [others for name, others in self.unheard.items() if name in asked]
+        return sorted((asked - self.samplers.difference(unknown)).union(*(asked & others for others in silent)))
 
     def runs_here(self, machine: Machine) -> str:
         """ "" if it can run on this machine, else a sentence saying why not."""

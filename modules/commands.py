@@ -18,7 +18,7 @@ from modules.library.scan import DEMO
 from modules.library.sizes import in_words
 from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.loader import LoaderSpec
-from modules.protocol.sampling import SamplingParams, active
+from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import describe
 from modules.terminal import ProgressLine
 
@@ -112,7 +112,7 @@ def generate(config: Config, arguments: argparse.Namespace) -> int:
         app.supervisor.subscribe(lambda state: progress(state.text, state.fraction) if state.busy else progress.close())
         info = app.models.load(model, spec.name, {**kept, **settings})
         progress.close()
-        for name in sorted(active(params) - spec.samplers.difference(info.ignored)):
+        for name in spec.ignores(params, info.ignored):
             print(f"{spec.title} does not honour {name}; it is ignored.", file=sys.stderr)
         return _stream(app, prompt, params, arguments)
     finally:

@@ -9,6 +9,8 @@ import pytest
 
 from modules.app import App
 from modules.config import Config
+from modules.library.machine import inspect_machine
+from modules.runtime.environment import Environments
 from tests.support.models import write_model_folder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,6 +22,12 @@ ROOMY = {"context": 1_000_000, "delay": 0.001}
 def root() -> Path:
     """The clone."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def environments() -> Environments:
+    """The clone's environments."""
+    return Environments(ROOT / ".envs", ROOT / "requirements", inspect_machine())
 
 
 @pytest.fixture

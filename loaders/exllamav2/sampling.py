@@ -10,6 +10,8 @@ from modules.protocol.sampling import SamplingParams
 
 # A top-p of 0 means "off" there.
 _LEAST_TOP_P = 1e-6
+# Its XTC takes the tokens as sorted, which only top-k and top-p leave them: a top-p that cuts next to nothing.
+_SORTING_TOP_P = 0.999999
 # What apply_dry looks at; its range must be longer, and 0 is the whole text.
 _DRY_LONGEST = 20
 
@@ -50,6 +52,12 @@ def sampler_settings(params: SamplingParams) -> dict[str, Any]:
         # Equal ones would switch it off there; then it is a plain temperature.
         dynamic = {"min_temp": low, "max_temp": high, "temp_exponent": params.dynatemp_exponent}
         fields |= {"temperature": 1.0, "temperature_last": False, **dynamic} if low < high else {"temperature": low}
+    if params.mirostat_mode:
+        fields |= {name: _NEUTRAL[name] for name in _CUTS if name not in ("smoothing_factor", "mirostat")} | {
+            "top_k": 0
+        }
+    if fields["xtc_probability"] > 0 and not fields["top_k"] and not fields["top_p"]:
+        fields["top_p"] = _SORTING_TOP_P
     if fields["temperature"] == 0:
         # Greedy by temperature keeps what moves the likeliest token on purpose, the penalties, and no other sampler.
         fields |= {name: _NEUTRAL[name] for name in _CUTS} | {"top_k": 1, "temperature": 1.0}

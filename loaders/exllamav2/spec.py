@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modules.protocol.loader import LoaderSpec
+from modules.protocol.memory import MEBIBYTE, Demand, split_of
 from modules.protocol.model import Claim, Machine, ModelFacts
 from modules.protocol.schema import setting
 
@@ -186,6 +187,25 @@ SAMPLERS = frozenset(
 )
 
 
+# As its source has it (exllamav2/generator/sampler.py, exllamav2_ext/cpp/sampling.cpp, version 0.3.2).
+_ORDER = "Acts at its place in the engine's own order: top-k, top-p, top-a, min-p, tail-free, typical-p, mirostat, XTC."
+DIFFERS = {
+    "dry_multiplier": "Only the longest repeat is punished, measured to 20 tokens, once for each time that the token "
+    "followed it.",
+    "dynamic_temperature": "Acts after the cut-offs, on the tokens that they left.",
+    "min_p": _ORDER,
+    "mirostat_mode": "Mirostat 2 only; 1 is refused.",
+    "smoothing_factor": "The temperature divides the parabola, not what it is made of: top - k x^2 / T.",
+    "temperature": "Below 0.01 the likeliest token is taken.",
+    "tfs": _ORDER,
+    "top_a": _ORDER,
+    "top_p": "Keeps the largest set that holds no more than this, so the token that would reach it is left out.",
+    "typical_p": f"Surprise is taken as p + log p, and the token that would reach the mass is left out. {_ORDER}",
+    "xtc_probability": "Mixes what the dice could give instead of throwing them: the same chances. No token is "
+    "protected. After typical-p it hits others than the likeliest.",
+}
+
+
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if not machine.has("cuda"):
         return None
@@ -197,6 +217,25 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     return None
 
 
+def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
+    """All on cards. A cache in q8, q6 or q4 has a scale of 16 bits for each 32 elements."""
+    bits = {"fp16": 16, "q8": 8.5, "q6": 6.5, "q4": 4.5}[settings.cache_type]
+    context = settings.context
+    if context == type(settings).context and facts.context:
+        context = min(context, facts.context)
+    return Demand(
+        process=1200 * MEBIBYTE,
+        context=context,
+        cache_tokens=settings.cache_tokens,
+        cache_bits=(bits, bits),
+        batch=settings.batch,
+        activation=2,
+        gpu_layers=-1,
+        gpu_split=split_of(settings.gpu_split),
+        gpu_process=500 * MEBIBYTE,
+    )
+
+
 SPEC = LoaderSpec(
     name="exllamav2",
     title="ExLlamaV2",
@@ -204,7 +243,9 @@ SPEC = LoaderSpec(
     formats=("gptq", "exl2"),
     settings=Settings,
     claim=_claim,
+    memory=_memory,
     samplers=SAMPLERS,
+    differs=DIFFERS,
     accelerators=("cuda",),
     requirements="exllamav2.txt",
     # The engine itself is not imported: its first import compiles CUDA kernels for minutes, which the first load shows.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modules.protocol.llama_cpp import SAMPLERS, LlamaCppSettings, hardware_words, reads
+from modules.protocol.llama_cpp import SAMPLERS, LlamaCppSettings, demand, hardware_words, reads
+from modules.protocol.llama_cpp_differs import LIBRARY
 from modules.protocol.loader import LoaderSpec
+from modules.protocol.memory import MEBIBYTE, Demand
 from modules.protocol.model import Claim, Machine, ModelFacts
 
 
@@ -25,6 +27,10 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     )
 
 
+def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
+    return demand(facts, settings, 60 * MEBIBYTE)
+
+
 SPEC = LoaderSpec(
     name="llamacpp",
     title="llama.cpp (llama-cpp-python)",
@@ -32,7 +38,9 @@ SPEC = LoaderSpec(
     formats=("gguf",),
     settings=Settings,
     claim=_claim,
+    memory=_memory,
     samplers=SAMPLERS,
+    differs=LIBRARY,
     accelerators=("cpu", "cuda", "rocm", "metal"),
     requirements="llamacpp.txt",
     logits_hooks=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modules.protocol.loader import LoaderSpec
+from modules.protocol.memory import MEBIBYTE, Demand
 from modules.protocol.model import Claim, Machine, ModelFacts
 from modules.protocol.schema import setting
 
@@ -163,6 +164,17 @@ SAMPLERS = frozenset(
 )
 
 
+# As its source has it (vllm/v1/sample/sampler.py, vllm/model_executor/layers/utils.py, vllm/sampling_params.py).
+DIFFERS = {
+    "frequency_penalty": "Counts the reply's tokens alone, not the prompt's.",
+    "logit_bias": "A bias beyond 100, either way, is taken as 100.",
+    "min_p": "Acts before top-k and top-p.",
+    "presence_penalty": "Sees the reply's tokens alone, not the prompt's.",
+    "temperature": "At most 2; above, the request is refused.",
+    "top_k": "All tokens that tie with the last one stay.",
+}
+
+
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if machine.system != "linux" or facts.format not in SPEC.formats:
         return None
@@ -173,6 +185,28 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     return Claim(30, "vLLM's build for the CPU: for many requests at once. It takes a minute to start.")
 
 
+def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
+    """On cards it fills the share it is given with cache; elsewhere it takes two contexts, or what it is told."""
+    context = min(settings.context, facts.context or settings.context)
+    bits = 8 if settings.cache_type.startswith("fp8") else 16
+    given = int(settings.cache_gb * 1024 * MEBIBYTE) or None
+    if machine.has("cuda") and not given:
+        room = settings.memory_share * sum(gpu.total_bytes for gpu in machine.gpus if gpu.kind == "cuda")
+        given = max(0, int(room) - facts.size_bytes)
+    return Demand(
+        process=1500 * MEBIBYTE,
+        context=context,
+        cache_tokens=2 * context,
+        cache_bits=(bits, bits),
+        cache_bytes=given,
+        batch=2048,
+        activation=2,
+        gpu_layers=-1,
+        logits=settings.slots,
+        gpu_process=500 * MEBIBYTE,
+    )
+
+
 SPEC = LoaderSpec(
     name="vllm",
     title="vLLM",
@@ -180,7 +214,9 @@ SPEC = LoaderSpec(
     formats=("safetensors", "awq", "gptq", "bitsandbytes"),
     settings=Settings,
     claim=_claim,
+    memory=_memory,
     samplers=SAMPLERS,
+    differs=DIFFERS,
     accelerators=("cpu", "cuda"),
     requirements="vllm.txt",
     probe="import vllm; from vllm.platforms import current_platform as found; "

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modules.protocol.llama_cpp import SAMPLERS, LlamaCppSettings, hardware_words, reads
+from modules.protocol.llama_cpp import SAMPLERS, LlamaCppSettings, demand, hardware_words, reads
+from modules.protocol.llama_cpp_differs import SERVER, SERVER_UNHEARD
 from modules.protocol.loader import LoaderSpec
+from modules.protocol.memory import MEBIBYTE, Demand
 from modules.protocol.model import Claim, Machine, ModelFacts
 from modules.protocol.schema import setting
 
@@ -58,6 +60,10 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     )
 
 
+def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
+    return demand(facts, settings, 48 * MEBIBYTE)
+
+
 SPEC = LoaderSpec(
     name="xllamacpp",
     title="llama.cpp server (xllamacpp)",
@@ -65,7 +71,10 @@ SPEC = LoaderSpec(
     formats=("gguf",),
     settings=Settings,
     claim=_claim,
+    memory=_memory,
     samplers=SAMPLERS,
+    differs=SERVER,
+    unheard=SERVER_UNHEARD,
     accelerators=("cpu", "cuda", "rocm", "metal"),
     requirements="xllamacpp.txt",
     probe="import jinja2, xllamacpp; print(xllamacpp.__version__)",

@@ -10,7 +10,7 @@ from typing import Any
 from modules.generation.presets import Presets
 from modules.protocol.errors import PromptError, SettingError, Unsupported
 from modules.protocol.loader import LoaderSpec
-from modules.protocol.sampling import SamplingParams, active
+from modules.protocol.sampling import SamplingParams
 
 # The API's names for our parameters.
 _NAMES = {
@@ -59,9 +59,8 @@ def read(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) -> Asked:
     if values.get("max_new_tokens") in (0, -1):
         del values["max_new_tokens"]
     params = presets.merge(str(body.get("preset") or ""), values)
-    unheard = sorted(active(params) - spec.samplers)
     warnings = [f"{name} is not a parameter here and was ignored." for name in ignored]
-    warnings += [f"{spec.title} does not honour {name}; it was ignored." for name in unheard]
+    warnings += [f"{spec.title} does not honour {name}; it was ignored." for name in spec.ignores(params)]
     options = body.get("stream_options")
     return Asked(
         params,

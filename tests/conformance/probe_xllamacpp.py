@@ -20,6 +20,8 @@ from modules.protocol.sampling import SamplingParams
 CONTEXT = 512
 # Lifts all logits above 0, where a repetition penalty of 2 halves them.
 _LIFT = 30.0
+# Beneath all that can be drawn.
+_FAR = 100.0
 
 
 def main() -> None:
@@ -48,6 +50,9 @@ class Probe:
         params, text = SamplingParams(**case["params"]), case["text"]
         own = self._model_logits(text)
         bias = [there - here for there, here in zip(self._asked["logits"][case["logits"]], own, strict=True)]
+        if case["steps"] > 1:
+            # The model's own logits of later steps may be for the end, which would be one.
+            bias[self._asked["end"]] -= _FAR
         body = completion(text, params, case["seed"], CONTEXT, ())
         steps = []
         for entry in self._entries(body, bias, case["steps"]):

@@ -16,8 +16,6 @@ from tests.conformance.reference import Departures, Reference
 from tests.conformance.reference_cuts import Floats
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-# float32 against float64, through a chain of samplers.
-CLOSE = 2e-5
 SEED = 11
 
 
@@ -57,8 +55,10 @@ def ask(python: Path, probe: str, cases: Iterable[Case]) -> dict[str, Any]:
     return found
 
 
-def difference(case: Case, steps: list[Any], departures: Departures) -> str:
+def difference(case: Case, steps: list[Any], departures: Departures, close: float) -> str:
     """ "" where every step has the reference's tokens with its probabilities, else what is not so."""
+    if len(steps) != case.steps:
+        return f"{len(steps)} tokens were drawn, not {case.steps}"
     given = logits()
     reference = Reference(case.parsed(), TOKENS, list(case.text), departures)
     for number, step in enumerate(steps, 1):
@@ -71,7 +71,7 @@ def difference(case: Case, steps: list[Any], departures: Departures) -> str:
         far = np.abs(ours - theirs).max()
         # What is too unlikely for float32 counts as cut.
         gone = ((ours > 1e-9) != (theirs > 1e-9)) & (np.maximum(ours, theirs) > 1e-5)
-        if far > CLOSE or gone.any():
+        if far > close or gone.any():
             return (
                 f"step {number}: {int((found > 0).sum())} tokens left, not {int((expected > 0).sum())}; "
                 f"probabilities differ by up to {far:.2g}"

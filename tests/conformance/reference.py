@@ -34,7 +34,7 @@ class Departures:
 
     xtc_protects: bool = True
     mirostat_hears_penalties: bool = True
-    cut_tokens_count_for_entropy: bool = False
+    cut_tokens_mislead: bool = False
     dry_longest: int = heat.DRY_LONGEST
 
 
@@ -113,6 +113,7 @@ class Reference:
     def _samplers(self) -> dict[str, Callable[[Floats], Floats]]:
         p, tokens, departures = self._p, self._tokens, self._departures
         seen = self._text[-p.repetition_penalty_range :] if p.repetition_penalty_range else self._text
+        misled = departures.cut_tokens_mislead and p.min_p > 0
         protected = (tokens.end, tokens.newline) if departures.xtc_protects else ()
         return {
             "repetition_penalty": lambda x: heat.repetition_penalty(x, seen, p.repetition_penalty),
@@ -137,7 +138,7 @@ class Reference:
                 p.dynatemp_low,
                 p.dynatemp_high,
                 p.dynatemp_exponent,
-                len(x) if departures.cut_tokens_count_for_entropy else 0,
+                len(x) if misled else 0,
             ),
             "quadratic_sampling": lambda x: heat.quadratic(x, p.smoothing_factor, p.smoothing_curve),
             "top_n_sigma": lambda x: cuts.top_n_sigma(x, p.top_n_sigma),

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from modules.library.machine import inspect_machine
 from modules.protocol.llama_cpp import SAMPLERS as LLAMA_CPP
 from modules.protocol.loader import LoaderSpec
 from modules.runtime.environment import Environments
 from modules.runtime.registry import Registry
 from tests.contract.under_test import ROOT, UnderTest, demo_model, write_remote
+from tests.support.environments import installed, not_here
 
-_COMPILED = {"llamacpp"}
-# Slow to install and to start, so only on wish: loader -> the environment variable that asks for it.
-_ON_WISH = {"vllm": "PADDOCK_TEST_VLLM"}
 _SPECS = Registry(ROOT / "loaders").shown()
 
 
@@ -42,12 +37,6 @@ def _concerned(item: pytest.Item) -> bool:
     return not name or name in honoured
 
 
-@pytest.fixture(scope="session")
-def environments() -> Environments:
-    """The clone's environments."""
-    return Environments(ROOT / ".envs", ROOT / "requirements", inspect_machine())
-
-
 @pytest.fixture(scope="session", params=_SPECS, ids=[f"contract-{spec.name}" for spec in _SPECS])
 def spec(request: pytest.FixtureRequest) -> LoaderSpec:
     """Each loader's spec."""
@@ -58,17 +47,11 @@ def spec(request: pytest.FixtureRequest) -> LoaderSpec:
 @pytest.fixture(scope="session")
 def python(spec: LoaderSpec, environments: Environments) -> Path:
     """The interpreter of the loader's environment, which is installed where it lacks."""
-    if reason := spec.runs_here(environments.machine):
-        pytest.skip(f"{spec.name}: {reason}")
-    if (wish := _ON_WISH.get(spec.name)) and not os.environ.get(wish):
-        pytest.skip(f"{spec.name}: takes minutes to install and to start. Set {wish}=1 to test it.")
+    if reason := not_here(spec, environments):
+        pytest.skip(reason)
     if spec.name != "remote" and not demo_model(spec).exists():
         pytest.skip(f"{spec.name}: the demo model is not there in a format that it reads ({', '.join(spec.formats)}).")
-    compiles = not environments.status(spec).installed and spec.name in _COMPILED
-    if compiles and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
-        pytest.skip(f"{spec.name}: it is compiled when installed, and this machine has no C++ compiler.")
-    environments.build(spec, lambda text, fraction: print(text))
-    return environments.python(spec)
+    return installed(spec, environments)
 
 
 @pytest.fixture(scope="session")

@@ -64,6 +64,13 @@ def test_neutral_parameters_are_neutral_there(monkeypatch: pytest.MonkeyPatch) -
             {"min_temp": 0.5, "max_temp": 2, "temperature": 1},
         ),
         ({"dynamic_temperature": True, "dynatemp_low": 0.7, "dynatemp_high": 0.7}, {"temperature": 0.7, "max_temp": 0}),
+        ({"mirostat_mode": 2, "top_k": 5, "min_p": 0.5, "smoothing_factor": 1}, {"top_k": 0, "min_p": 0}),
+        (
+            {"mirostat_mode": 2, "smoothing_factor": 1, "xtc_probability": 1},
+            {"smoothing_factor": 1, "xtc_probability": 0},
+        ),
+        ({"xtc_probability": 0.5}, {"xtc_probability": 0.5, "top_p": 0.999999}),
+        ({"xtc_probability": 0.5, "top_k": 40}, {"top_k": 40, "top_p": 0}),
         ({"guidance_scale": 1.5}, {"cfg_scale": 1.5}),
         ({"smoothing_factor": 0.3, "temperature_last": True}, {"smoothing_factor": 0.3, "temperature_last": True}),
     ],

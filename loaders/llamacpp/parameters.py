@@ -9,7 +9,7 @@ from typing import Any
 
 from modules.protocol.errors import SettingError
 from modules.worker.llama_model import shares
-from modules.worker.llama_threads import real_cores
+from modules.worker.threads import alone, real_cores
 
 
 def model_parameters(lib: Any, settings: Any, progress: Callable[[float], None]) -> Any:
@@ -38,15 +38,17 @@ def model_parameters(lib: Any, settings: Any, progress: Callable[[float], None])
     return params
 
 
-def context_parameters(lib: Any, settings: Any, context: int, pools: bool) -> Any:
-    """A `llama_context_params` for `context` tokens; `pools`: whether the model says how its embeddings are pooled."""
+def context_parameters(lib: Any, settings: Any, context: int, weights: int, pools: bool) -> Any:
+    """A `llama_context_params` for `context` tokens and a model of `weights` bytes; `pools`: whether it says how its
+    embeddings are pooled."""
     params = lib.llama_context_default_params()
     params.n_ctx = context
     params.n_batch = settings.batch
     params.n_ubatch = min(settings.micro_batch, settings.batch)
     params.n_seq_max = 1
-    params.n_threads = settings.threads or real_cores()
-    params.n_threads_batch = settings.threads_batch or os.cpu_count() or 1
+    one = alone(weights)
+    params.n_threads = settings.threads or (1 if one else real_cores())
+    params.n_threads_batch = settings.threads_batch or (1 if one else os.cpu_count() or 1)
     if not pools:
         params.pooling_type = lib.LLAMA_POOLING_TYPE_MEAN
     flash = {"auto": "AUTO", "on": "ENABLED", "off": "DISABLED"}[settings.flash_attention]

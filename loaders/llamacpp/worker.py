@@ -52,7 +52,9 @@ class Engine(EngineBase):
         if not model:
             raise load_error(path.name, self._log.text(), wanted)
         report("Making room for the context", 0.9)
-        context = lib.llama_init_from_model(model, context_parameters(lib, settings, wanted, self._keys.pools))
+        context = lib.llama_init_from_model(
+            model, context_parameters(lib, settings, wanted, path.stat().st_size, self._keys.pools)
+        )
         if not context:
             lib.llama_model_free(model)
             raise load_error(path.name, f"failed to initialize the context\n{self._log.text()}", wanted)

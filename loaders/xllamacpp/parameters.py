@@ -7,6 +7,7 @@ from typing import Any
 
 from modules.protocol.errors import SettingError
 from modules.worker.llama_model import shares
+from modules.worker.threads import alone
 
 # Warnings would be two lines a request, on nothing amiss.
 _LOG_ERRORS = 1
@@ -23,7 +24,7 @@ def server_parameters(xllamacpp: Any, path: Path, settings: Any, context: int, k
     params.verbosity = _LOG_ERRORS
     _listen_to_ourselves(params, key)
     _context(xllamacpp, params, settings, context)
-    _processor(xllamacpp, params, settings)
+    _processor(xllamacpp, params, settings, path.stat().st_size)
     _devices(xllamacpp, params, settings)
     _rope(xllamacpp, params, settings)
     params.embedding = True
@@ -58,11 +59,12 @@ def _context(xllamacpp: Any, params: Any, settings: Any, context: int) -> None:
     params.fit_params = False
 
 
-def _processor(xllamacpp: Any, params: Any, settings: Any) -> None:
-    if settings.threads:
-        params.cpuparams.n_threads = settings.threads
-    if settings.threads_batch:
-        params.cpuparams_batch.n_threads = settings.threads_batch
+def _processor(xllamacpp: Any, params: Any, settings: Any, weights: int) -> None:
+    one = 1 if alone(weights) else 0
+    if threads := settings.threads or one:
+        params.cpuparams.n_threads = threads
+    if threads := settings.threads_batch or one:
+        params.cpuparams_batch.n_threads = threads
     # Texts to embed must fit one micro-batch, so the server wants the two equal.
     params.n_batch = settings.batch
     params.n_ubatch = min(settings.micro_batch, settings.batch)

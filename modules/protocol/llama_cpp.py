@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from modules.protocol.memory import MEBIBYTE, Demand, split_of
 from modules.protocol.model import Machine, ModelFacts
 from modules.protocol.schema import setting
 
@@ -15,6 +16,9 @@ AUTOMATIC_CONTEXT = 8192
 
 # From most to least memory, so that "one lower" is the next; the names are llama.cpp's own.
 CACHE_TYPES = ("f32", "bf16", "f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
+
+# Bits of one element of the cache: blocks of 32 with a scale of 16 bits, in Q4_1 and Q5_1 an offset of 16 more (ggml).
+_CACHE_BITS = {"f32": 32, "bf16": 16, "f16": 16, "q8_0": 8.5, "q5_1": 6, "q5_0": 5.5, "q4_1": 5, "q4_0": 4.5}
 
 # What a shortage of memory is cured with, first the one that costs least.
 LOWER_FOR_MEMORY = ("context", "cache_type_k", "cache_type_v", "batch", "micro_batch")
@@ -105,7 +109,7 @@ class LlamaCppSettings:
         minimum=0,
         maximum=512,
         group=_CPU,
-        help="For generating. Best is the number of real cores; more is slower. 0 chooses by itself.",
+        help="For generating. Best is the number of real cores. 0 takes that, or one for a tiny model.",
     )
     threads_batch: int = setting(
         0,
@@ -247,3 +251,26 @@ def hardware_words(machine: Machine, cuda: str) -> str:
 def reads(facts: ModelFacts) -> bool:
     """Whether llama.cpp reads this model."""
     return facts.format == "gguf"
+
+
+def demand(facts: ModelFacts, settings: LlamaCppSettings, process: int) -> Demand:
+    """What llama.cpp asks of memory. `process`: bytes of the loader's worker without a model.
+
+    The file is mapped, or read, as it is; the cache is cleared, and so taken, at once. A card takes the room for the
+    logits of a whole micro-batch, main memory only what is written. Attention's mask is kept in 32 bits, and in 16 for
+    flash attention.
+    """
+    context = settings.context or min(facts.context or AUTOMATIC_CONTEXT, AUTOMATIC_CONTEXT)
+    batch = min(settings.batch, settings.micro_batch)
+    return Demand(
+        process=process,
+        context=context,
+        cache_bits=(_CACHE_BITS[settings.cache_type_k], _CACHE_BITS[settings.cache_type_v]),
+        batch=batch,
+        mask=6,
+        gpu_layers=settings.gpu_layers,
+        cache_on_gpu=settings.offload_kv,
+        gpu_split=split_of(settings.tensor_split),
+        gpu_process=300 * MEBIBYTE,
+        gpu_logits=batch,
+    )

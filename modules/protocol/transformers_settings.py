@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from modules.protocol.memory import MEBIBYTE, Demand, element_bits, split_of
+from modules.protocol.model import Machine, ModelFacts
 from modules.protocol.schema import setting
 
 _MEMORY = "Memory"
@@ -80,7 +82,7 @@ class TransformersSettings:
         minimum=0,
         maximum=1024,
         group=_SPEED,
-        help="CPU threads that compute. 0 takes one for each physical core, which is nearly always fastest.",
+        help="CPU threads that compute. 0 takes one for each physical core, and a single one for a tiny model.",
     )
     prefill: int = setting(
         0,
@@ -169,3 +171,43 @@ SAMPLERS = frozenset(
         "grammar_string",
     }
 )
+
+
+def demand(
+    facts: ModelFacts,
+    settings: TransformersSettings,
+    machine: Machine,
+    process: int,
+    *,
+    weight_bits: float = 0,
+    unpacking: float = 0,
+    loading_bits: float = 0,
+) -> Demand:
+    """What a Transformers model asks of memory. `process`: bytes of the loader's worker without a model.
+
+    weight_bits: of the layers' weights where they are packed while they load; 0: as on disk where the files are packed,
+    else those of the data type, which embeddings and head have in any case. The cache has the data type too, and grows
+    with the text by a quarter of its length at a time.
+    """
+    on_gpu = settings.device_map != "cpu" and (machine.has("cuda") or machine.has("rocm"))
+    bits = element_bits(settings.dtype, machine, on_gpu)
+    stretch = 1.0 if settings.rope_scaling == "model" else settings.rope_factor
+    context = min(settings.context, int(facts.context * stretch) or settings.context)
+    packed = facts.format in ("gptq", "awq", "hqq", "bitsandbytes")
+    return Demand(
+        process=process,
+        weight_bits=weight_bits or (0 if packed else bits),
+        other_bits=bits,
+        loading_bits=loading_bits,
+        context=context,
+        cache_tokens=context + max(256, context // 4),
+        cache_bits=(bits, bits),
+        cache_at_load=False,
+        batch=settings.prefill or (1024 if on_gpu else 512),
+        activation=bits // 8,
+        mask=bits / 8,
+        unpacking=unpacking,
+        gpu_layers=-1 if on_gpu else 0,
+        gpu_split=split_of(settings.gpu_memory),
+        gpu_process=500 * MEBIBYTE,
+    )

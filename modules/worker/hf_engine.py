@@ -37,6 +37,7 @@ from modules.worker.hf_text import TokenText
 from modules.worker.hf_tokens import end_tokens, newline_token
 from modules.worker.reply import Reply
 from modules.worker.stopping import StopFilter
+from modules.worker.threads import alone
 
 # Settings whose lowering helps when memory runs out: the weights while loading, then the context as it grows.
 _LOAD_LOWER = ("quantization", "dtype", "gpu_memory")
@@ -70,6 +71,8 @@ class HfEngine(EngineBase):
         with memory_explained("this model", _LOAD_LOWER, self._schema), loading_explained(path):
             self.model, self.tokenizer = self.load_model(path, settings, report)
             self.model.eval()
+        if not settings.threads and alone(self.model.get_memory_footprint()):
+            torch.set_num_threads(1)
         report("Getting ready", None)
         self._device = _input_device(self.model)
         self._text = TokenText(self.tokenizer)

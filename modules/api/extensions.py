@@ -1,14 +1,16 @@
-"""/extensions/<name>/…: the routes of running extensions, and their tools."""
+"""/extensions/<name>/…: the routes of running extensions, and their tools; /file/…: files of scripts."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 
+from modules.paths import PathError, inside
 from modules.plugins.host import ApiRequest
 from modules.plugins.services import call_route, call_tool, tools
 from modules.protocol.errors import PaddockError
@@ -17,6 +19,43 @@ if TYPE_CHECKING:
     from modules.app import App
 
 _MOST_BODY = 64 * 1024 * 1024
+# What no browser has a use for, or what may hold secrets.
+_CODE = (".py", ".pyc", ".so", ".pyd", ".dll", ".env", ".key", ".pem")
+
+
+def file_router(app: App) -> APIRouter:
+    """/file/extensions/<name>/…, the address at which scripts of text-generation-webui hand out their own files."""
+    routes = APIRouter()
+
+    @routes.get("/file/{path:path}")
+    def file(path: str) -> Response:
+        found = _script_file(app, path)
+        if found is None:
+            return _refusal(404, "There is no such file of an extension that is switched on.")
+        # Whatever it is, it does not run as a part of the page.
+        headers = {"Content-Security-Policy": "sandbox", "X-Content-Type-Options": "nosniff"}
+        return FileResponse(found, headers={**headers, "Cache-Control": "no-cache"})
+
+    return routes
+
+
+def _script_file(app: App, path: str) -> Path | None:
+    """The file that an address means: below the folder of a script that is on, no code, no hidden name."""
+    for running in app.extensions.running():
+        if running.found.kind != "script.py":
+            continue
+        folder = running.found.folder
+        places = (f"extensions/{running.name}/", f"user_data/extensions/{running.name}/", f"{folder.as_posix()}/")
+        for place in places:
+            # A server may have taken the slash that an absolute path begins with.
+            inner = next((path.removeprefix(start) for start in (place, place[1:]) if path.startswith(start)), "")
+            if inner and not any(part.startswith(".") for part in Path(inner).parts):
+                try:
+                    file = inside(folder, inner)
+                except PathError:
+                    return None
+                return file if file.is_file() and file.suffix.lower() not in _CODE else None
+    return None
 
 
 def router(app: App) -> APIRouter:

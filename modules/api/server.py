@@ -8,6 +8,7 @@ from collections.abc import Callable
 import uvicorn
 from fastapi import FastAPI
 
+from modules.api.extensions import file_router
 from modules.api.extensions import router as extensions_router
 from modules.api.openai import router as openai_router
 from modules.api.security import Gate
@@ -22,6 +23,7 @@ def build_server(app: App) -> FastAPI:
     server.include_router(openai_router(app))
     server.include_router(page_router(app))
     server.include_router(extensions_router(app))
+    server.include_router(file_router(app))
     server.add_middleware(Gate, config=app.config)
     app.extensions.start()
     page = PageHost(app)

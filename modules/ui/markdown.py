@@ -1,4 +1,5 @@
-"""Markdown to safe HTML: no raw HTML passes, links go to http, https or mailto only, images become links.
+"""Markdown to safe HTML: no raw HTML passes but media of extensions, links go to http, https or mailto only, images
+become links.
 
 The page asks no other host for anything, so a picture that a model writes is a link that a person may click.
 """
@@ -16,6 +17,8 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
+
+from modules.ui.media import allow_media
 
 _LINK = re.compile(r"^(https?://|mailto:)", re.IGNORECASE)
 # Longer code is shown without colours: colouring is linear, but not free.
@@ -75,6 +78,7 @@ class Markdown:
     def __init__(self) -> None:
         parser = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
         parser.validateLink = _allowed  # type: ignore[method-assign]
+        allow_media(parser)
         renderer: Any = parser.renderer
         rules: MutableMapping[str, Any] = renderer.rules
         rules["link_open"] = lambda tokens, index, options, env: _open_link(tokens, index, options, env, renderer)

@@ -59,4 +59,6 @@ def _notes(manager: ExtensionManager, running: Running | None) -> tuple[str, ...
     if running is None:
         return ()
     idle = manager.idle() if running.worker else ""
-    return (*running.notes, *([idle] if idle else ()))
+    # A script's reader may have something to tell of it; in a module of our own kind such a name is the author's.
+    told = running.plugin.notes() if running.found.kind == "script.py" else ()
+    return (*running.notes, *told, *([idle] if idle else ()))

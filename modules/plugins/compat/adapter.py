@@ -51,6 +51,8 @@ class ScriptPlugin:
         self.params: dict[str, Any] = params if isinstance(params, dict) else {}
         self._values = Params(self.params, overrides, kept)
         self.Settings = self._values.schema
+        # Sentences about it, for its status: whoever reads scripts knows them.
+        self.notes: Callable[[], tuple[str, ...]] = tuple
         for hook in _ARGUMENTS:
             function = getattr(module, hook, None)
             if callable(function):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from modules.plugins.compat import workdir
 from modules.plugins.compat.adapter import ScriptPlugin
+from modules.plugins.compat.bridge import Bridge
 from modules.plugins.compat.facade import Facade
 from modules.plugins.compat.imports import Redirect
 from modules.plugins.folders import Found
@@ -23,8 +22,9 @@ class Scripts:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self.bridge = Bridge()
         self.facade = Facade(app)
-        self.redirect = Redirect(self.facade.module, _gradio, self._folder_of)
+        self.redirect = Redirect(self.facade.module, lambda: self.bridge, self._folder_of)
         self.folder = workdir.prepare(app.paths)
         app.extensions.work_in(self.folder)
 
@@ -35,7 +35,9 @@ class Scripts:
         prefix = f"{found.name}-"
         settings = self._app.settings.items()
         overrides = {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
-        return ScriptPlugin(module, overrides, host.values)
+        plugin = ScriptPlugin(module, overrides, host.values)
+        plugin.notes = lambda: self.bridge.notes.of(found.name)
+        return plugin
 
     def close(self) -> None:
         """Redirect no more imports."""
@@ -44,7 +46,3 @@ class Scripts:
     def _folder_of(self, name: str) -> Path | None:
         found = self._app.extensions.found().get(name)
         return found.folder if found and not found.problem and self._app.extensions.may_run(found) else None
-
-
-def _gradio() -> ModuleType:
-    return importlib.import_module("gradio")

@@ -15,6 +15,7 @@ from modules.protocol.errors import PaddockError
 from modules.protocol.events import ModelInfo
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.model import Machine, ModelFacts
+from modules.protocol.schema import describe
 from modules.runtime.lowering import lowered
 from modules.runtime.registry import Registry
 from modules.runtime.supervisor import Supervisor
@@ -56,17 +57,19 @@ class ModelLoading:
 
     def choice(self, model: str, loader: str = "") -> tuple[LoaderSpec, dict[str, Any]]:
         """The loader to take (the named one, the one used last, or the best) and the settings kept for it."""
-        kept_loader, kept = self._saved.get(model)
-        if kept_loader not in self._registry.specs:
-            kept_loader, kept = "", {}
-        name = loader or kept_loader
+        kept = self._saved.loader(model)
+        name = loader or (kept if kept in self._registry.specs else "")
         if not name:
             facts, ranked = self.propose(model)
             usable = [entry for entry in ranked if entry.runs]
             if not usable:
                 raise PaddockError(_no_loader(facts, ranked))
             name = usable[0].loader
-        return self._registry.get(name), dict(kept) if name == kept_loader else {}
+        spec = self._registry.get(name)
+        # A pattern may hold for several loaders: each takes what it knows.
+        known = {setting.name for setting in describe(spec.settings)}
+        settings = self._saved.settings(model, name)
+        return spec, {key: value for key, value in settings.items() if key in known}
 
     def load(self, model: str, loader: str = "", settings: Mapping[str, Any] | None = None) -> ModelInfo:
         """Load; blocking. `settings` replace those kept for the model; what worked is kept. Raises PaddockError."""

@@ -17,7 +17,8 @@ from modules.protocol.errors import PaddockError
 class YamlStore:
     """A mapping in one YAML file. Thread-safe; each change is written whole or not at all.
 
-    A file that is no YAML mapping is an error at start, never overwritten: somebody wrote it.
+    A file that is no YAML mapping is an error at start, never overwritten: somebody wrote it. What they wrote keeps its
+    order; comments are lost with the first change.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +41,7 @@ class YamlStore:
             fresh = {key: value for key, value in {**self._values, **values}.items() if value is not None}
             if fresh == self._values:
                 return
-            write_atomically(self._path, yaml.safe_dump(fresh, allow_unicode=True, sort_keys=True))
+            write_atomically(self._path, yaml.safe_dump(fresh, allow_unicode=True, sort_keys=False))
             self._values = fresh
 
     def items(self) -> dict[str, Any]:
@@ -49,25 +50,68 @@ class YamlStore:
             return dict(self._values)
 
 
+# The loader that an entry names ("": it holds for any), and its settings (None: it has none of its own).
+_Entry = tuple[str, "dict[str, Any] | None"]
+
+
 class ModelSettings:
-    """Loader settings per model: {model name or pattern: {"loader": name, "settings": {...}}}. Exact names win, then
-    patterns (`*-GPTQ*`) in the order of the file."""
+    """Loader settings per model: {model name or pattern: {"loader": name, "settings": {...}}}, see docs/models.md.
+
+    The model's own entry counts first, then patterns (`*Q4_K_M*`) in the order of the file. An entry without a
+    loader holds for every loader; one that has neither "loader" nor "settings" is settings alone."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._store = YamlStore(path)
 
-    def get(self, model: str) -> tuple[str, dict[str, Any]]:
-        """(loader, settings) kept for this model; ("", {}) if none are."""
-        entries = self._store.items()
-        entry = entries.get(model)
-        if entry is None:
-            found = (value for pattern, value in entries.items() if fnmatch.fnmatch(model, pattern))
-            entry = next(found, None) or {}
-        return str(entry.get("loader", "")), dict(entry.get("settings", {}))
+    def loader(self, model: str) -> str:
+        """The loader kept for this model, "" if none is. Raises PaddockError for an entry that makes no sense."""
+        return next((loader for loader, _ in [*self._own(model), *self._patterns(model)] if loader), "")
+
+    def settings(self, model: str, loader: str) -> dict[str, Any]:
+        """The settings kept for this model with this loader. Those of an entry that names no loader may have others'
+        among them. Raises PaddockError."""
+        return _fitting([*self._own(model), *self._patterns(model)], loader)
 
     def set(self, model: str, loader: str, settings: Mapping[str, Any]) -> None:
-        """Keep what this model was loaded with."""
-        self._store.set(model, {"loader": loader, "settings": dict(settings)})
+        """Keep what this model was loaded with. What a pattern says anyway stays the pattern's, so that a change of it
+        counts."""
+        if dict(settings) == _fitting(self._patterns(model), loader):
+            self._store.set(model, {"loader": loader})
+        else:
+            self._store.set(model, {"loader": loader, "settings": dict(settings)})
+
+    def _own(self, model: str) -> list[_Entry]:
+        entry = self._store.get(model)
+        return [] if entry is None else [self._read(model, entry)]
+
+    def _patterns(self, model: str) -> list[_Entry]:
+        found = self._store.items().items()
+        return [self._read(key, entry) for key, entry in found if key != model and fnmatch.fnmatch(model, str(key))]
+
+    def _read(self, key: str, entry: Any) -> _Entry:
+        if not isinstance(entry, dict):
+            raise self._senseless(key)
+        if not {"loader", "settings"} & entry.keys():
+            return "", dict(entry)
+        loader, settings = entry.get("loader") or "", entry.get("settings")
+        if (
+            not isinstance(loader, str)
+            or not isinstance(settings, dict | None)
+            or entry.keys() - {"loader", "settings"}
+        ):
+            raise self._senseless(key)
+        return loader, settings
+
+    def _senseless(self, key: str) -> PaddockError:
+        return PaddockError(
+            f"The entry {key!r} in {self._path.name} in the user data folder makes no sense. Write it as "
+            "'{loader: NAME, settings: {NAME: VALUE}}', or remove it."
+        )
+
+
+def _fitting(entries: list[_Entry], loader: str) -> dict[str, Any]:
+    return dict(next((values for name, values in entries if values is not None and name in ("", loader)), {}))
 
 
 def _read(path: Path) -> dict[str, Any]:

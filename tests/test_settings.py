@@ -36,10 +36,44 @@ def test_a_file_that_cannot_be_read_is_named_and_kept(tmp_path: Path, text: str)
     assert path.read_text() == text
 
 
-def test_exact_names_win_over_patterns(tmp_path: Path) -> None:
-    path = tmp_path / "m.yaml"
-    path.write_text("'*-GPTQ': {loader: a, settings: {context: 1}}\nbig-GPTQ: {loader: b, settings: {context: 2}}\n")
-    settings = ModelSettings(path)
-    assert settings.get("big-GPTQ") == ("b", {"context": 2})
-    assert settings.get("small-GPTQ") == ("a", {"context": 1})
-    assert settings.get("other") == ("", {})
+@pytest.fixture
+def kept(tmp_path: Path) -> ModelSettings:
+    """A file as a person writes it."""
+    text = (
+        "'*-GPTQ': {loader: a, settings: {context: 1}}\n"
+        "big-GPTQ: {loader: b, settings: {context: 2}}\n"
+        "'*Q4_K_M*': {context: 8192}\n"
+        "'*.gguf': {loader: c}\n"
+    )
+    (tmp_path / "m.yaml").write_text(text)
+    return ModelSettings(tmp_path / "m.yaml")
+
+
+def test_exact_names_win_over_patterns(kept: ModelSettings) -> None:
+    assert (kept.loader("big-GPTQ"), kept.settings("big-GPTQ", "b")) == ("b", {"context": 2})
+    assert (kept.loader("small-GPTQ"), kept.settings("small-GPTQ", "a")) == ("a", {"context": 1})
+    assert (kept.loader("other"), kept.settings("other", "a")) == ("", {})
+
+
+def test_settings_are_those_of_the_loader_at_hand_and_a_pattern_without_one_holds_for_all(kept: ModelSettings) -> None:
+    assert kept.settings("small-GPTQ", "other") == {}
+    assert kept.loader("x.Q4_K_M.gguf") == "c"
+    for loader in ("c", "other"):
+        assert kept.settings("x.Q4_K_M.gguf", loader) == {"context": 8192}
+
+
+def test_what_a_pattern_says_stays_the_pattern_s(kept: ModelSettings, tmp_path: Path) -> None:
+    name, path = "x.Q4_K_M.gguf", tmp_path / "m.yaml"
+    kept.set(name, "d", {"context": 8192})
+    assert kept.loader(name) == "d"
+    path.write_text(path.read_text().replace("8192", "4096"))
+    assert ModelSettings(path).settings(name, "d") == {"context": 4096}
+    kept.set(name, "d", {})  # the defaults, against the pattern
+    assert ModelSettings(path).settings(name, "d") == {}
+
+
+@pytest.mark.parametrize("entry", ["5", "[a]", "{loader: a, settings: 5}", "{loader: a, context: 5}"])
+def test_an_entry_that_makes_no_sense_is_named(tmp_path: Path, entry: str) -> None:
+    (tmp_path / "m.yaml").write_text(f"'*-GPTQ': {entry}\n")
+    with pytest.raises(PaddockError, match=r"The entry '\*-GPTQ' in m.yaml .* Write it as"):
+        ModelSettings(tmp_path / "m.yaml").settings("x-GPTQ", "a")

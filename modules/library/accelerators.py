@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -9,13 +10,40 @@ from collections.abc import Sequence
 from modules.protocol.model import Gpu
 
 _SECONDS = 10.0
-_NVIDIA = ("nvidia-smi", "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits")
+_NVIDIA = ("nvidia-smi", "--query-gpu=uuid,name,memory.total,memory.free", "--format=csv,noheader,nounits")
 _AMD = ("rocm-smi", "--showproductname", "--showmeminfo", "vram", "--csv")
 
 
 def find_gpus() -> list[Gpu]:
-    """NVIDIA's and AMD's cards. A tool that is absent, fails or hangs finds none."""
-    return [*parse_nvidia(_run(_NVIDIA)), *parse_rocm(_run(_AMD))]
+    """NVIDIA's and AMD's cards that CUDA_VISIBLE_DEVICES and HIP_VISIBLE_DEVICES leave to this process. A tool that is
+    absent, fails or hangs finds none."""
+    cuda = os.environ.get("CUDA_VISIBLE_DEVICES")
+    hip = os.environ.get("HIP_VISIBLE_DEVICES", cuda)  # ROCm heeds CUDA's, too
+    return [*visible(parse_nvidia(_run(_NVIDIA)), cuda), *visible(parse_rocm(_run(_AMD)), hip)]
+
+
+def visible(cards: Sequence[tuple[str, Gpu]], wanted: str | None) -> list[Gpu]:
+    """Those of `cards` (UUID, card) that `wanted` names by number or by the beginning of a UUID; None: all.
+
+    The list ends at the first entry that names none, so "" and "-1" leave none. A slice of a card (MIG-...) counts as a
+    card of unknown memory. CUDA numbers the fastest card first and nvidia-smi goes by the bus, so where cards differ,
+    which one a number means is only sure with CUDA_DEVICE_ORDER=PCI_BUS_ID.
+    Source: https://docs.nvidia.com/cuda/cuda-c-programming-guide/index.html#cuda-environment-variables
+    """
+    if wanted is None:
+        return [card for _, card in cards]
+    found: list[Gpu] = []
+    for entry in map(str.strip, wanted.split(",")):
+        if entry.isdecimal():
+            named = [card for _, card in cards[int(entry) :][:1]]
+        elif entry.startswith("MIG-"):
+            named = [Gpu(card.kind, f"slice of {card.name}") for _, card in cards[:1]]
+        else:
+            named = [card for uuid, card in cards if entry and uuid.startswith(entry)]
+        if len(named) != 1:
+            break
+        found += named
+    return found
 
 
 def _run(command: Sequence[str]) -> str:
@@ -36,14 +64,19 @@ def _run(command: Sequence[str]) -> str:
     return result.stdout if result.returncode == 0 else ""
 
 
-def parse_nvidia(output: str) -> list[Gpu]:
-    """Lines such as "NVIDIA H200, 143771, 143000" (MiB); a card that does not tell its memory counts with 0."""
-    rows = [[part.strip() for part in line.rsplit(",", 2)] for line in output.splitlines() if line.count(",") >= 2]
-    return [Gpu("cuda", name, _whole(total) << 20, _whole(free) << 20) for name, total, free in rows]
+def parse_nvidia(output: str) -> list[tuple[str, Gpu]]:
+    """(UUID, card) of lines such as "GPU-8f, NVIDIA H200, 143771, 143000" (MiB); a card that does not tell its memory
+    counts with 0."""
+    rows = [[part.strip() for part in line.rsplit(",", 2)] for line in output.splitlines() if line.count(",") >= 3]
+    heads = [head.partition(",") for head, _, _ in rows]
+    return [
+        (uuid, Gpu("cuda", name.strip(), _whole(total) << 20, _whole(free) << 20))
+        for (uuid, _, name), (_, total, free) in zip(heads, rows, strict=True)
+    ]
 
 
-def parse_rocm(output: str) -> list[Gpu]:
-    """A CSV table with a header line, one card a line, memory in bytes."""
+def parse_rocm(output: str) -> list[tuple[str, Gpu]]:
+    """(name of the device, card) of a CSV table with a header line, one card a line, memory in bytes."""
     rows = [[cell.strip() for cell in line.split(",")] for line in output.splitlines() if "," in line]
     gpus = []
     for row in rows[1:]:
@@ -51,7 +84,7 @@ def parse_rocm(output: str) -> list[Gpu]:
         total = _whole(next((value for key, value in card.items() if "total memory" in key), ""))
         used = _whole(next((value for key, value in card.items() if "used memory" in key), ""))
         name = card.get("card series") or card.get("card model") or card.get("device", "AMD GPU")
-        gpus.append(Gpu("rocm", name, total, max(0, total - used)))
+        gpus.append((card.get("device", ""), Gpu("rocm", name, total, max(0, total - used))))
     return gpus
 
 

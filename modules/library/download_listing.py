@@ -144,14 +144,15 @@ def _check_path(path: str, wanted: Wanted) -> None:
 
 def explain(error: Exception, wanted: Wanted, endpoint: str) -> DownloadError:
     """What went wrong between here and the hub, as a sentence with a next step."""
-    name, token = wanted.repository, "put a token of an account that may read it into HF_TOKEN"
+    name = wanted.repository
+    token = "put a token of an account that may read it into HF_TOKEN, start Paddock with that"
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
     if isinstance(error, OfflineModeIsEnabled):
         sentence = "HF_HUB_OFFLINE forbids to reach the hub. Unset it, then try again."
     elif isinstance(error, GatedRepoError):
         sentence = (
             f"{name} is gated: its owner wants you to agree to conditions first. Do so on {endpoint}/{name}, {token}, "
-            "then start it again."
+            "then start the download again."
         )
     elif isinstance(error, RevisionNotFoundError):
         sentence = f"{name} has no revision {wanted.revision!r}. Look at its branches and tags on {endpoint}/{name}."

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
-from modules.library.accelerators import parse_nvidia, parse_rocm
+import pytest
+
+from modules.library.accelerators import find_gpus, parse_nvidia, parse_rocm, visible
 from modules.library.container import ControlGroups
 from modules.protocol.model import Gpu
 
@@ -59,8 +63,11 @@ def test_no_limit_is_no_limit(tmp_path: Path) -> None:
 
 
 def test_nvidia_cards_are_read_from_their_tools_table() -> None:
-    table = "NVIDIA H200, 143771, 143000\nNVIDIA Orin, [N/A], [N/A]\n\n"
-    assert parse_nvidia(table) == [Gpu("cuda", "NVIDIA H200", 143771 << 20, 143000 << 20), Gpu("cuda", "NVIDIA Orin")]
+    table = "GPU-8f, NVIDIA H200, 143771, 143000\nGPU-9a, NVIDIA Orin, [N/A], [N/A]\n\n"
+    assert parse_nvidia(table) == [
+        ("GPU-8f", Gpu("cuda", "NVIDIA H200", 143771 << 20, 143000 << 20)),
+        ("GPU-9a", Gpu("cuda", "NVIDIA Orin")),
+    ]
     assert parse_nvidia("No devices were found\n") == []
 
 
@@ -69,5 +76,36 @@ def test_amd_cards_are_read_from_their_tools_table() -> None:
         "device,VRAM Total Memory (B),VRAM Total Used Memory (B),Card Series\n"
         "card0,17163091968,1000000,Radeon RX 7900\n"
     )
-    assert parse_rocm(table) == [Gpu("rocm", "Radeon RX 7900", 17163091968, 17162091968)]
+    assert parse_rocm(table) == [("card0", Gpu("rocm", "Radeon RX 7900", 17163091968, 17162091968))]
     assert parse_rocm("WARNING: no AMD GPUs\n") == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "left"),
+    [
+        (None, ["a", "b", "c"]),
+        ("", []),
+        ("-1", []),
+        ("1", ["b"]),
+        ("2, 0", ["c", "a"]),
+        ("0,7,1", ["a"]),
+        ("GPU-b", ["b"]),
+        ("GPU", []),
+        ("MIG-1234", ["slice of a"]),
+    ],
+)
+def test_the_list_of_visible_devices_is_read_as_cuda_does(wanted: str | None, left: list[str]) -> None:
+    cards = [(f"GPU-{name}123", Gpu("cuda", name, 8, 8)) for name in "abc"]
+    assert [card.name for card in visible(cards, wanted)] == left
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands in for the tool")
+def test_a_hidden_card_is_no_card_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'GPU-8f, NVIDIA H200, 143771, 143000'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert [card.name for card in find_gpus() if card.kind == "cuda"] == ["NVIDIA H200"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert [card for card in find_gpus() if card.kind == "cuda"] == []

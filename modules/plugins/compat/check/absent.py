@@ -1,0 +1,136 @@
+"""Inert stand-ins for packages that are not installed, so that a check can judge the host alone."""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import sys
+from abc import ABCMeta
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import Any
+
+_FAULTS = ("Error", "Exception", "Timeout", "Warning", "Exit")
+
+
+class _Any(ABCMeta):
+    """Every stand-in is a class, so that it can also be a base, an annotation, and the second argument of isinstance;
+    what is asked of it gives another one."""
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return stand_in(name)
+
+    def __call__(cls, *given: Any, **named: Any) -> Any:
+        if not vars(cls).get("_stand_in"):
+            return super().__call__(*given, **named)
+        if issubclass(cls, BaseException):
+            return super().__call__(*given)
+        # Used as a decorator, it leaves the function as it is.
+        plain = len(given) == 1 and callable(given[0]) and not named and not isinstance(given[0], _Any)
+        return given[0] if plain else stand_in(cls.__name__)
+
+    def __iter__(cls) -> Iterator[Any]:
+        return iter(())
+
+    def __getitem__(cls, key: Any) -> Any:
+        return stand_in(cls.__name__)
+
+    def __setitem__(cls, key: Any, value: Any) -> None:
+        pass
+
+    def __contains__(cls, key: Any) -> bool:
+        return False
+
+    def __len__(cls) -> int:
+        return 0
+
+    def __bool__(cls) -> bool:
+        return False
+
+    def __int__(cls) -> int:
+        return 0
+
+    __index__ = __int__
+
+    def __float__(cls) -> float:
+        return 0.0
+
+    def __fspath__(cls) -> str:
+        return "stand-in"
+
+    def __enter__(cls) -> Any:
+        return cls
+
+    def __exit__(cls, *about: Any) -> None:
+        pass
+
+    def _compare(cls, other: Any) -> bool:
+        return False
+
+    def _combine(cls, *others: Any) -> Any:
+        return stand_in(cls.__name__)
+
+    __lt__ = __le__ = __gt__ = __ge__ = _compare
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _combine
+    __mod__ = __pow__ = __neg__ = __matmul__ = __floordiv__ = _combine
+
+
+class _Base:
+    """What a class of theirs that derives from a stand-in gets: it can be made, and has every attribute."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return stand_in(name)
+
+
+class _Fault(Exception):
+    """Can be raised and caught; nothing raises it."""
+
+
+def stand_in(name: str) -> Any:
+    """One that is called so."""
+    base = _Fault if name.endswith(_FAULTS) else _Base
+    return _Any(name, (base,), {"_stand_in": True, "__module__": "absent"})
+
+
+class _Module(ModuleType):
+    __version__ = "0.0.0"
+    __all__: list[str] = []
+    __path__: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return stand_in(name)
+
+
+class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Gives stand-ins for these top-level packages and all that is in them, where nobody else finds them."""
+
+    def __init__(self, packages: set[str]) -> None:
+        self._packages = packages
+
+    def install(self) -> None:
+        """From now on, in this process."""
+        sys.meta_path.append(self)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Part of Python's import protocol."""
+        if fullname.partition(".")[0] not in self._packages:
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        """Part of Python's import protocol."""
+        return _Module(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing runs."""

@@ -1,0 +1,79 @@
+"""The throw-away process of a check: loads one extension into an App of its own, builds the page, and writes down what
+became of it after each step, so that something is known of one that hangs or ends the process."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from modules.app import App
+from modules.config import Config
+from modules.plugins.compat.check import source
+from modules.plugins.compat.check.absent import Absent
+from modules.plugins.compat.check.names import lacking
+from modules.plugins.folders import ENTRIES
+from modules.protocol.errors import PaddockError
+from modules.ui.page import build_page
+
+_SKIPPED = shutil.ignore_patterns(".git", "__pycache__", ".venv", "node_modules", "requirements.txt")
+
+
+def main(task: dict[str, Any]) -> None:
+    """`folder`: the extension's; `place`: where to work and to write result.json; `root`: Paddock's; `assume`: whether
+    packages count as installed."""
+    place, folder = Path(task["place"]), Path(task["folder"])
+    found: dict[str, Any] = {"faults": []}
+
+    def write(step: str, **more: Any) -> None:
+        found.update(more, step=step)
+        (place / "next.json").write_text(json.dumps(found), encoding="utf-8")
+        (place / "next.json").replace(place / "result.json")
+
+    config = Config(Path(task["root"]), models=place / "models", user_data=place / "user_data")
+    # It works in a copy: what it writes beside itself is gone with it.
+    copy = config.paths.extensions[1] / folder.name
+    shutil.copytree(folder, copy, ignore=_SKIPPED, ignore_dangling_symlinks=True)
+    entry = next(entry for entry in ENTRIES if (copy / entry).is_file())
+    about = source.read(copy, entry, folder.name)
+    app = App(config)
+    missing, impossible = lacking(app.scripts.facade, about.names) if entry == "script.py" else ([], [])
+    write("loading", missing=missing, impossible=impossible, needs=about.needs())
+    if task["assume"]:
+        Absent(about.packages).install()
+    _load(app, folder.name, write, found)
+    write("over", over=True)
+
+
+def _load(app: App, name: str, write: Any, found: dict[str, Any]) -> None:
+    manager = app.extensions
+    try:
+        manager.enable(name, manager.find(name).sha256)
+    except PaddockError as error:
+        fault = manager.fault(name)
+        found["faults"].append(_sentence(error))
+        write("loading", imports=bool(fault and fault.hook != "load"))
+        return
+    running = manager.running_named(name)
+    assert running is not None
+    hooks = [*running.impls, *(running.worker[1] if running.worker else ())]
+    write("building its components", imports=True, hooks=sorted(hooks))
+    build_page(app)
+    fault = manager.fault(name)
+    if fault is not None:
+        found["faults"].append(fault.message)
+    write("over", ui=fault is None or fault.hook != "ui")
+
+
+def _sentence(error: PaddockError) -> str:
+    last = (error.detail or "").strip().splitlines()[-1:] or [""]
+    return error.message if last[0].partition(":")[2].strip() in error.message else f"{error.message} ({last[0]})"
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
+    # Threads that it started do not hold up the end.
+    os._exit(0)

@@ -1,0 +1,193 @@
+"""What an extension's source says without being run: names of the host, and packages, that it cannot do without."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# Import name -> name of the package, where they differ.
+_PACKAGES = {
+    "bs4": "beautifulsoup4",
+    "cv2": "opencv-python",
+    "discord": "discord.py",
+    "dotenv": "python-dotenv",
+    "faiss": "faiss-cpu",
+    "fitz": "pymupdf",
+    "git": "gitpython",
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "speech_recognition": "SpeechRecognition",
+    "telegram": "python-telegram-bot",
+    "TTS": "coqui-tts",
+    "yaml": "pyyaml",
+}
+_HOST = ("modules", "extensions", "user_data", "gradio")
+_GUARDS = {"ImportError", "ModuleNotFoundError", "AttributeError", "Exception", "BaseException", "KeyError"}
+
+
+@dataclass
+class Source:
+    """`names`: "modules.shared.args.lora_dir", "modules.shared.gradio['mode']". `packages`: top-level imports that are
+    not installed; `guarded`: those among them that it can do without. `hooks`: functions of script.py."""
+
+    names: set[str] = field(default_factory=set)
+    packages: set[str] = field(default_factory=set)
+    guarded: set[str] = field(default_factory=set)
+    functions: list[str] = field(default_factory=list)
+
+    def needs(self) -> list[str]:
+        """What to install."""
+        return sorted(f"pip:{_PACKAGES.get(name, name)}" for name in self.packages - self.guarded)
+
+
+def read(folder: Path, entry: str, name: str) -> Source:
+    """The source of an extension: `entry`, and the files of its folder that it imports, directly or not. A file that
+    cannot be parsed is left out: running it will say why."""
+    source = Source()
+    todo, seen = [folder / entry], set()
+    while todo:
+        path = todo.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError, SyntaxError, RecursionError):
+            continue
+        if not source.functions:
+            source.functions = [
+                node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+            ]
+        reader = _File(source, folder, path, name)
+        reader.visit(tree)
+        todo += reader.local
+    return source
+
+
+class _File(ast.NodeVisitor):
+    """Reads one file. `local`: files of the same extension that it imports."""
+
+    def __init__(self, source: Source, folder: Path, path: Path, name: str) -> None:
+        self.local: list[Path] = []
+        self._source = source
+        self._folder = folder
+        self._path = path
+        self._own = (f"extensions.{name}", f"user_data.extensions.{name}")
+        self._aliases: dict[str, str] = {}
+        self._guarded = 0
+
+    def visit_Try(self, node: ast.Try) -> None:
+        """What is tried may be missing, where the handler expects that."""
+        guarded = any(_caught(handler) & _GUARDS for handler in node.handlers)
+        self._guarded += guarded
+        for child in node.body:
+            self.visit(child)
+        self._guarded -= guarded
+        for part in (*node.handlers, *node.orelse, *node.finalbody):
+            self.visit(part)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        """import a.b as c"""
+        for alias in node.names:
+            self._import(alias.name)
+            bound = alias.asname or alias.name.partition(".")[0]
+            if alias.name.partition(".")[0] == "modules":
+                self._aliases[bound] = alias.name if alias.asname else "modules"
+                self._use(alias.name)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        """from a.b import c as d"""
+        if node.level:
+            base = self._path.parents[node.level - 1]
+            inner = base.joinpath(*(node.module or "").split("."))
+            self._files(inner)
+            for alias in node.names:
+                self._files(inner / alias.name)
+            return
+        module = node.module or ""
+        self._import(module)
+        for alias in node.names:
+            whole = f"{module}.{alias.name}"
+            if module.partition(".")[0] == "modules":
+                self._use(module if alias.name == "*" else whole)
+                self._aliases[alias.asname or alias.name] = whole
+            else:
+                self._import(whole, only_local=True)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        """shared.args.lora_dir"""
+        whole = self._whole(node)
+        if whole is None:
+            self.generic_visit(node)
+        elif isinstance(node.ctx, ast.Load):
+            self._use(whole)
+        else:
+            # What it sets itself, it finds there later.
+            self._aliases.setdefault(f"={whole}", whole)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        """shared.gradio['mode'], shared.settings['name1']"""
+        whole = self._whole(node.value)
+        constant = node.slice.value if isinstance(node.slice, ast.Constant) else None
+        if whole in ("modules.shared.gradio", "modules.shared.settings") and isinstance(constant, str):
+            if isinstance(node.ctx, ast.Load):
+                self._use(f"{whole}[{constant!r}]")
+            else:
+                self._aliases.setdefault(f"={whole}[{constant!r}]", "")
+        else:
+            self.visit(node.value)
+        self.visit(node.slice)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        """gradio('mode', 'history'), of modules.utils"""
+        if self._whole(node.func) == "modules.utils.gradio":
+            for given in node.args:
+                if isinstance(given, ast.Constant) and isinstance(given.value, str):
+                    self._use(f"modules.shared.gradio[{given.value!r}]")
+        self.generic_visit(node)
+
+    def _whole(self, node: ast.expr) -> str | None:
+        """The host's name that an expression stands for, None: it is none."""
+        if isinstance(node, ast.Name):
+            return self._aliases.get(node.id)
+        if isinstance(node, ast.Attribute) and (inner := self._whole(node.value)):
+            return f"{inner}.{node.attr}"
+        return None
+
+    def _use(self, name: str) -> None:
+        if not self._guarded and f"={name}" not in self._aliases:
+            self._source.names.add(name)
+
+    def _import(self, name: str, only_local: bool = False) -> None:
+        top = name.partition(".")[0]
+        own = next((own for own in self._own if name == own or name.startswith(f"{own}.")), None)
+        if own:
+            self._files(self._folder.joinpath(*name[len(own) + 1 :].split(".")))
+        elif self._files(self._folder.joinpath(*name.split("."))):
+            return
+        elif not only_local and top not in _HOST and top not in sys.stdlib_module_names and not _installed(top):
+            self._source.packages.add(top)
+            if self._guarded:
+                self._source.guarded.add(top)
+
+    def _files(self, path: Path) -> bool:
+        found = [file for file in (path.with_name(f"{path.name}.py"), path / "__init__.py") if file.is_file()]
+        self.local += found
+        return bool(found)
+
+
+def _caught(handler: ast.ExceptHandler) -> set[str]:
+    if handler.type is None:
+        return {"Exception"}
+    parts = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return {part.id if isinstance(part, ast.Name) else getattr(part, "attr", "") for part in parts}
+
+
+def _installed(top: str) -> bool:
+    try:
+        return importlib.util.find_spec(top) is not None
+    except (ImportError, ValueError):
+        return False

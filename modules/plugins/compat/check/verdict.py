@@ -1,0 +1,69 @@
+"""From what happened in the throw-away process to a verdict and a reason."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+
+class Report(TypedDict):
+    """imports: its script ran. ui: its components were built on our page, or it has none. missing: names of the host
+    that its source uses and Paddock lacks. needs: "pip:…", packages that are not installed."""
+
+    name: str
+    imports: bool
+    ui: bool
+    hooks: list[str]
+    missing: list[str]
+    needs: list[str]
+    verdict: str
+    why: str
+
+
+def judge(name: str, found: Mapping[str, Any], assumed: bool) -> Report:
+    """`found`: what the process wrote, and how it ended: `problem`, or `exit` (its status) or `late` (seconds)."""
+    imports, ui = bool(found.get("imports")), bool(found.get("ui"))
+    missing, needs = list(found.get("missing", ())), list(found.get("needs", ()))
+    over = bool(found.get("over"))
+    sentences = [_end(found)] if not over else []
+    sentences += [str(sentence) for sentence in found.get("faults", ())]
+    if missing:
+        sentences.append(f"Paddock has no {_listed(missing)}, so what it does with them will not work.")
+    sentences += [str(sentence) for sentence in found.get("impossible", ())]
+    if needs:
+        packages = _listed([need.partition(":")[2] for need in needs])
+        sentences.append(
+            f"Packages were taken as present that are not installed: {packages}." if assumed else _install(packages)
+        )
+    good = over and imports and ui and not missing and not found.get("faults")
+    if good and (assumed or not needs):
+        verdict = "works"
+        sentences.insert(0, "It loads, its components appear on the page, and every name that it uses is there.")
+    else:
+        verdict = "partly" if imports else "no"
+    why = " ".join(sentence for sentence in sentences if sentence)
+    hooks = list(found.get("hooks", ()))
+    return Report(
+        name=name, imports=imports, ui=ui, hooks=hooks, missing=missing, needs=needs, verdict=verdict, why=why
+    )
+
+
+def _end(found: Mapping[str, Any]) -> str:
+    if "problem" in found:
+        return str(found["problem"])
+    where = str(found.get("step") or "starting")
+    if "late" in found:
+        return f"It was still {where} after {found['late']:g} seconds, and was ended. Perhaps it waits for the network."
+    status = int(found.get("exit", 0))
+    if status < 0:
+        return f"Its process was ended by {signal.Signals(-status).name} while {where}."
+    return f"It ended its own process (exit status {status}) while {where}."
+
+
+def _install(packages: str) -> str:
+    return f"It needs packages that are not installed: {packages}. Install them on the Extensions tab, for it alone."
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -138,11 +138,11 @@ REPETITION = [
     *_after(LONG, "dry_multiplier", 0.05, dry_base=1.05),
 ]
 LEARNING = [
-    *_after(PLAIN, "mirostat_mode", 1, 2, steps=6, mirostat_tau=2.0, mirostat_eta=0.5),
+    *_after(PLAIN, "mirostat_mode", 1, 2, steps=4, mirostat_tau=2.0, mirostat_eta=0.5),
     *_after(PLAIN, "mirostat_mode", 1, 2, steps=4, mirostat_tau=4.0, mirostat_eta=0.1, temperature=1.7),
     *_after(PLAIN, "mirostat_mode", 2, steps=3, mirostat_tau=3.0, top_k=1, min_p=0.5),
     *_after(LOOP, "mirostat_mode", 2, steps=3, mirostat_tau=3.0, repetition_penalty=1.5, dry_multiplier=0.8),
-    *_after(PLAIN, "adaptive_target", 0.3, 0.8, steps=6),
+    *_after(PLAIN, "adaptive_target", 0.3, 0.8, steps=4),
     *_after(PLAIN, "adaptive_target", 0.3, steps=4, adaptive_decay=0.0, min_p=0.02),
     *_after(PLAIN, "adaptive_target", 0.3, steps=3, xtc_probability=1.0, temperature=1.5),
     *_after(PLAIN, "adaptive_target", 0.3, steps=3, temperature_last=True, temperature=1.5, min_p=0.05),

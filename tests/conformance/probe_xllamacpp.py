@@ -20,8 +20,6 @@ from modules.protocol.sampling import SamplingParams
 CONTEXT = 512
 # Lifts all logits above 0, where a repetition penalty of 2 halves them.
 _LIFT = 30.0
-# Beneath all that can be drawn.
-_FAR = 100.0
 
 
 def main() -> None:
@@ -51,8 +49,9 @@ class Probe:
         own = self._model_logits(text)
         bias = [there - here for there, here in zip(self._asked["logits"][case["logits"]], own, strict=True)]
         if case["steps"] > 1:
-            # The model's own logits of later steps may be for the end, which would be one.
-            bias[self._asked["end"]] -= _FAR
+            # The model's own logits of later steps may be for the end, or for a byte that the server holds back.
+            for token in (self._asked["end"], *_half_characters(self._asked["newline"])):
+                bias[token] = -math.inf
         body = completion(text, params, case["seed"], CONTEXT, ())
         steps = []
         for entry in self._entries(body, bias, case["steps"]):
@@ -83,13 +82,19 @@ class Probe:
 
     def _entries(self, body: dict[str, Any], bias: list[float], steps: int) -> list[Any]:
         """What was left at each step, with `bias` on every token."""
-        biases = [*([token, value] for token, value in enumerate(bias)), *body["logit_bias"]]
+        full = ([token, False if value == -math.inf else value] for token, value in enumerate(bias))
+        biases = [*full, *body["logit_bias"]]
         shown = {"n_predict": steps, "n_probs": self._asked["size"], "post_sampling_probs": True}
         return self._ask({**body, **shown, "logit_bias": biases})
 
     def _ask(self, body: dict[str, Any]) -> list[Any]:
         answer = self._server.handle_completions({**body, "stream": False, "cache_prompt": False})
         return list(answer["choices"][0]["logprobs"]["content"])
+
+
+def _half_characters(newline: int) -> range:
+    """The demo model's tokens of the bytes that are no character by themselves; the line break is byte 10."""
+    return range(newline - 10 + 0x80, newline - 10 + 0x100)
 
 
 if __name__ == "__main__":

@@ -45,26 +45,26 @@ def reaching(p: Floats, order: NDArray[np.intp], mass: float) -> NDArray[np.intp
 
 
 def top_k(logits: Floats, count: int) -> Floats:
-    """The `count` likeliest tokens. Fan, Lewis, Dauphin 2018, arXiv 1805.04833, section 5.4."""
+    """The `count` likeliest tokens. Fan, Lewis, Dauphin 2018, arXiv 1805.04833."""
     return only(logits, likeliest_first(logits)[:count])
 
 
 def top_p(logits: Floats, mass: float) -> Floats:
-    """The smallest set of likeliest tokens that holds `mass`. Holtzman et al. 2019, arXiv 1904.09751, equation 2."""
+    """The smallest set of likeliest tokens that holds `mass`. Holtzman et al. 2019, arXiv 1904.09751."""
     p = probabilities(logits)
     return only(logits, reaching(p, likeliest_first(p), mass))
 
 
 def min_p(logits: Floats, share: float) -> Floats:
-    """p >= `share` times the highest p. Nguyen et al. 2024, arXiv 2407.01082, section 3."""
+    """p >= `share` times the highest p. Nguyen et al. 2024, arXiv 2407.01082."""
     p = probabilities(logits)
     # A rounding error of the quotient must not cost the likeliest token itself.
     return only(logits, p >= share * p.max() * (1 - 1e-12))
 
 
 def typical_p(logits: Floats, mass: float) -> Floats:
-    """Those whose surprise is nearest to the entropy, until they hold `mass`. Meister et al. 2022, arXiv 2202.00666,
-    equation 6."""
+    """Those whose surprise is nearest to the entropy, until they hold `mass`. Meister et al. 2022, arXiv
+    2202.00666."""
     p = probabilities(logits)
     distance = np.full_like(p, np.inf)
     distance[p > 0] = np.abs(-np.log(p[p > 0]) - entropy(p))
@@ -72,7 +72,7 @@ def typical_p(logits: Floats, mass: float) -> Floats:
 
 
 def top_n_sigma(logits: Floats, count: float) -> Floats:
-    """Logits within `count` standard deviations of the highest. Tang et al. 2024, arXiv 2411.07641, algorithm 1."""
+    """Logits within `count` standard deviations of the highest. Tang et al. 2024, arXiv 2411.07641."""
     there = logits[np.isfinite(logits)]
     return only(logits, logits >= there.max() - count * there.std())
 
@@ -95,22 +95,22 @@ def top_a(logits: Floats, factor: float) -> Floats:
 
 
 def epsilon_cutoff(logits: Floats, least: float) -> Floats:
-    """p >= `least`, or the likeliest. Hewitt, Manning, Liang 2022, arXiv 2210.15191, section 4.2."""
+    """p >= `least`, or the likeliest. Hewitt, Manning, Liang 2022, arXiv 2210.15191."""
     p = probabilities(logits)
     return only(logits, (p >= least) | (p == p.max()))
 
 
 def eta_cutoff(logits: Floats, epsilon: float) -> Floats:
-    """p >= min(epsilon, sqrt(epsilon) exp(-entropy)), or the likeliest. Hewitt, Manning, Liang 2022, arXiv 2210.15191,
-    equation 4."""
+    """p >= min(epsilon, sqrt(epsilon) exp(-entropy)), or the likeliest. Hewitt, Manning, Liang 2022, arXiv
+    2210.15191."""
     p = probabilities(logits)
     least = min(epsilon, math.sqrt(epsilon) * math.exp(-entropy(p)))
     return only(logits, (p >= least) | (p == p.max()))
 
 
 def xtc(logits: Floats, threshold: float, protected: tuple[int, ...]) -> Floats:
-    """Of the tokens with p >= `threshold` the least likely alone stays, unless one of `protected` would go. p-e-w 2024,
-    text-generation-webui pull request 6335. The dice, `xtc_probability`, are the caller's."""
+    """Of the tokens with p >= `threshold` the least likely alone stays, unless the end of the text or a line break
+    would go (`protected`). xtc_probability says how often. p-e-w 2024, text-generation-webui pull request 6335."""
     p = probabilities(logits)
     removed = likeliest_first(p)[: max(0, int((p >= threshold).sum()) - 1)]
     if set(protected) & set(removed.tolist()):

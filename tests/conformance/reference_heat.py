@@ -19,8 +19,8 @@ def temperature(logits: Floats, value: float) -> Floats:
 
 
 def dynamic_temperature(logits: Floats, low: float, high: float, exponent: float, possible: int = 0) -> Floats:
-    """logits / T with T = low + (high - low) (H / log n)^exponent; H: the entropy, n: the tokens that are not cut, or
-    `possible`. kalomaze 2023, text-generation-webui pull requests 5174 and 5209."""
+    """logits / T with T = low + (high - low) (H / log n)^exponent; H: the entropy, n: how many tokens are not cut
+    (`possible`). kalomaze 2023, text-generation-webui pull requests 5174 and 5209."""
     count = possible or int(np.isfinite(logits).sum())
     if count < 2:
         return logits
@@ -40,7 +40,7 @@ def quadratic(logits: Floats, factor: float, curve: float) -> Floats:
 
 
 def guidance(logits: Floats, negative: Floats, scale: float) -> Floats:
-    """n + scale (p - n) on log-probabilities. Sanchez et al. 2023, arXiv 2306.17806, equation 7."""
+    """n + scale (p - n) on log-probabilities. Sanchez et al. 2023, arXiv 2306.17806."""
     against = np.log(probabilities(negative))
     return np.asarray(against + scale * (np.log(probabilities(logits)) - against))
 

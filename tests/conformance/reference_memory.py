@@ -11,7 +11,7 @@ from tests.conformance.reference_cuts import Floats, only, probabilities, top_k
 
 class Mirostat:
     """Holds the surprise at `tau` bits: mu begins at 2 tau and falls by eta (surprise - tau) with each token. Basu et
-    al. 2020, arXiv 2007.14966: algorithm 1 (top-k by Zipf's law) and 2 (no token more surprising than mu)."""
+    al. 2020, arXiv 2007.14966. Version 1 takes the top-k that gives mu by Zipf's law, 2 no token more surprising."""
 
     # Tokens that Zipf's exponent is estimated from: m in algorithm 1.
     ESTIMATED_FROM = 100

@@ -6,6 +6,7 @@ spec names no difference, and otherwise the reference's with that difference.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.conformance.cases import CASES
 from tests.conformance.engines import ENGINES, NOT_NUMBERS, PARTS, Engine, cases, samplers
 from tests.conformance.probing import ask, difference
 from tests.conformance.reference import Departures
+from tests.conformance.table import PAGE, definition, page
 from tests.support.environments import installed, not_here
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -76,3 +78,16 @@ def test_a_spec_explains_only_what_it_declares(entry: LoaderSpec) -> None:
     assert set(entry.differs) <= entry.samplers & set(samplers())
     assert all(sentence.endswith(".") for sentence in entry.differs.values())
     assert set(entry.unheard) | {name for others in entry.unheard.values() for name in others} <= entry.samplers
+
+
+def test_the_page_is_as_the_code_is() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run python3 -m tests.conformance.table"
+
+
+SOURCE = r"arXiv \d{4}\.\d{5}|pull requests? \d+|API reference|Ackley.* 1985|Phillips 2019|README|Transformers'"
+OURS = {"do_sample", "temperature_last", "sampler_priority", "custom_token_bans", "ban_eos_token"}
+
+
+def test_the_page_defines_every_sampler_with_its_source() -> None:
+    for name in samplers():
+        assert name in OURS or re.search(SOURCE, definition(name)), name

@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from modules.paths import inside
 from modules.plugins.manifest import Manifest, ManifestError, read_manifest
+from modules.plugins.script_needs import unnamed_needs
 
 ENTRIES = ("extension.py", "script.py")
 # What can run or lead to running something; a folder may also hold the data that its extension writes.
@@ -75,6 +76,9 @@ def _read(root: Path, folder: Path, kind: str, shipped: dict[str, str]) -> Found
         inside(root, folder.name)
         sha256 = fingerprint(folder)
         manifest = read_manifest(folder)
+        if kind == "script.py":
+            more = unnamed_needs(folder, manifest.requirements)
+            manifest = replace(manifest, requirements=(*manifest.requirements, *more))
     except ManifestError as error:
         return Found(folder.name, folder, kind, problem=error.message)
     except (OSError, ValueError) as error:

@@ -30,6 +30,8 @@ from modules.protocol.schema import build, describe
 
 _LOG = logging.getLogger(__name__)
 _LOAD_SECONDS = 120.0
+# Scripts were written for a host that waits for ever: a hook of theirs may speak a reply or ask the model.
+_SCRIPT_SECONDS = 120.0
 
 
 class ConsentNeeded(PaddockError):
@@ -293,7 +295,12 @@ class ExtensionManager:
             lambda values: self.kept.set_settings(name, values),
         )
         running = Running(
-            name, found.title, host, seconds=found.manifest.seconds, found=found, worker=worker_part(found)
+            name,
+            found.title,
+            host,
+            seconds=found.manifest.seconds or (_SCRIPT_SECONDS if found.kind == "script.py" else 0.0),
+            found=found,
+            worker=worker_part(found),
         )
         before = set(threading.enumerate())
 

@@ -114,7 +114,9 @@ class Hooks:
         for member in self._with("logits_processor_modifier"):
             added: list[Any] = []
             try:
-                member.call("logits_processor_modifier", processor_list=added, input_ids=row(tokens()))
+                result = member.call("logits_processor_modifier", processor_list=added, input_ids=row(tokens()))
+                # Some return a list of their own in place of appending to the one they were given.
+                added = result if isinstance(result, list) else added
                 processors += [(member, processor) for processor in added]
             except BaseException as error:
                 self._fail(member.name, "logits_processor_modifier", error)

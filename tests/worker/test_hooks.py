@@ -129,6 +129,18 @@ def test_a_script_gets_stand_ins_for_what_the_page_has(worker: Worker) -> None:
     assert worker.faults == [] and worker.change(1, 2) == [3, 6]
 
 
+def test_a_list_of_processors_that_is_returned_counts(worker: Worker) -> None:
+    worker.add(
+        "own_list",
+        """
+        def logits_processor_modifier(processor_list, input_ids):
+            return processor_list + [lambda ids, scores: scores * 2]
+        """,
+        "script.py",
+    )
+    assert worker.faults == [] and worker.change(1, 2) == [2, 4]
+
+
 def test_a_changed_file_is_read_again_and_one_that_is_gone_is_forgotten(worker: Worker) -> None:
     import os
 

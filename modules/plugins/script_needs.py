@@ -1,0 +1,74 @@
+"""Packages that a script.py imports without asking for them, as text-generation-webui's own environment has them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+# Import name -> package, of what that environment brings and the host does not (its requirements/full). No other import
+# is turned into a package: a name in a stranger's code is no reason to install what bears that name.
+_BROUGHT = {
+    "accelerate": "accelerate",
+    "datasets": "datasets",
+    "diffusers": "diffusers",
+    "docx": "python-docx",
+    "einops": "einops",
+    "fitz": "pymupdf",
+    "markdown": "markdown",
+    "peft": "peft",
+    "requests": "requests",
+    "safetensors": "safetensors",
+    "scipy": "scipy",
+    "sentencepiece": "sentencepiece",
+    "tiktoken": "tiktoken",
+    "torch": "torch",
+    "trafilatura": "trafilatura",
+    "transformers": "transformers",
+}
+
+
+def unnamed_needs(folder: Path, named: Sequence[str]) -> tuple[str, ...]:
+    """Packages that the script needs while it is imported, beside those `named` in its requirements."""
+    known = set()
+    for text in named:
+        try:
+            known.add(canonicalize_name(Requirement(text).name))
+        except InvalidRequirement:
+            continue
+    found = {_BROUGHT[name] for name in _imported(folder) if name in _BROUGHT}
+    return tuple(sorted(found - known))
+
+
+def _imported(folder: Path) -> Iterator[str]:
+    """The names that script.py, and what it imports of its own folder, import without a `try` around them."""
+    waiting, seen = ["script"], set[str]()
+    while waiting:
+        module = waiting.pop()
+        path = folder.joinpath(*module.split(".")).with_suffix(".py")
+        if module in seen or not path.is_file():
+            continue
+        seen.add(module)
+        try:
+            tree = ast.parse(path.read_bytes())
+        except (OSError, SyntaxError, ValueError):
+            continue
+        for node in tree.body:
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level:
+                names = []
+                waiting += [node.module] if node.module else [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+                if node.module == f"extensions.{folder.name}":
+                    waiting += [alias.name for alias in node.names]
+            else:
+                continue
+            for name in names:
+                if name.startswith(f"extensions.{folder.name}."):
+                    waiting.append(name.split(".", 2)[2])
+                yield name.partition(".")[0]

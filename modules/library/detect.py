@@ -11,7 +11,9 @@ from modules.library.detect_gguf import detect_gguf
 from modules.library.detect_remote import detect_remote
 from modules.library.findings import Findings
 from modules.library.folder import Folder, listed, look, shards_of
+from modules.library.hqq_save import read_hqq_save
 from modules.library.json_files import read_object, table, text, whole
+from modules.library.mixed_shards import mixed
 from modules.library.model_config import asks_for_code, read_config
 from modules.library.quantization import METHODS, Quantization, claimed, parameters, shown
 from modules.protocol.errors import ModelError
@@ -148,12 +150,15 @@ def _files(folder: Folder, names: list[str], index: str, whole_file: str, found:
 def _safetensors(folder: Folder, claim: Quantization | None, found: Findings) -> None:
     files = _files(folder, folder.safetensors, "model.safetensors.index.json", "model.safetensors", found)
     found.add("size_bytes", folder.size(files), "file sizes")
-    tensors: dict[str, safetensors.TensorInfo] = {}
+    headers: dict[str, dict[str, safetensors.TensorInfo]] = {}
     for file in files:
         try:
-            tensors.update(safetensors.read_header(folder.path / file))
+            headers[file] = safetensors.read_header(folder.path / file)
         except ModelError as error:
             found.problems.append(error.message)
+    if not found.problems and (sentence := mixed(headers, folder, found.get("hidden", 0))):
+        found.problems.append(sentence)
+    tensors = {name: info for header in headers.values() for name, info in header.items()}
     packing = shown(tensors)
     _compare(claim, packing, bool(tensors), found)
     if packing:
@@ -202,18 +207,30 @@ def _compare(claim: Quantization | None, packing: Quantization | None, readable:
 def _pickles(folder: Folder, claim: Quantization | None, found: Findings) -> None:
     names = folder.pickled_weights
     if "qmodel.pt" in names and not claim:
-        found.add("format", "hqq", "file name: qmodel.pt")
+        _hqq_save(folder, found)
     files = _files(folder, names, "pytorch_model.bin.index.json", "pytorch_model.bin", found)
     found.add("format", "pickle", f"file names: {listed(files)}")
     size = folder.size(files)
     found.add("size_bytes", size, "file sizes")
     bits = found.get("bits", 0) or {"F32": 32, "F16": 16, "BF16": 16}.get(found.get("dtype", ""), 0)
-    if bits:
+    if bits and not found.get("parameters", 0):
         found.add("parameters", round(size * 8 / bits), f"estimated: file sizes at {bits:g} bits a weight")
     found.warnings.append(
         f"The weights are pickles ({listed(files)}), which can run any code when they are loaded. "
         "Prefer a safetensors version of this model."
     )
+
+
+def _hqq_save(folder: Folder, found: Findings) -> None:
+    found.add("format", "hqq", "file name: qmodel.pt")
+    try:
+        saved = read_hqq_save(folder.path / "qmodel.pt")
+    except ModelError as error:
+        found.problems.append(error.message)
+        return
+    found.add("bits", saved.bits, "qmodel.pt: nbits of its layers")
+    found.add("group_size", saved.group_size, "qmodel.pt: group_size of its layers")
+    found.add("parameters", saved.parameters, "counted in qmodel.pt's shapes")
 
 
 def _missing_parts(folder: Folder, found: Findings) -> None:

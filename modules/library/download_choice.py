@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -82,8 +83,10 @@ def offers(listing: Listing, machine: Machine) -> list[Offer]:
         choice, obstacle = _safetensors(listing, top, machine)
         found.append(Offer("Safetensors", choice, obstacle, True))
     best = None if found else suggested(entries)
+    labels = Counter(quant_of(entry.name) for entry in entries)
     for entry in entries:
-        label = quant_of(entry.name) or PurePosixPath(entry.name).name
+        quant = quant_of(entry.name)
+        label = quant if quant and labels[quant] == 1 else PurePosixPath(entry.name).name
         found.append(Offer(label, _gguf(listing, entry, entry.why_not), entry.why_not, entry is best))
     if not found and top.pickled_weights:
         choice = _folder(listing, top.pickled_weights, _PICKLES)

@@ -9,6 +9,12 @@ from typing import Any
 from modules.library.json_files import number, table, text, whole
 from modules.library.safetensors import TensorInfo
 
+# What HQQ keeps beside W_q: https://github.com/mobiusml/hqq, HQQLinear.state_dict.
+_HQQ_HELPERS = (
+    *("scale", "zero", "meta", "nbits", "group_size", "axis", "shape", "packing", "unpack_view_dtype", "compute_dtype"),
+    *("encoded_state_dict", "stores_quant_config", "channel_wise", "optimize", "round_zero", "view_as_float"),
+    *("quant_scale", "quant_zero", "offload_meta"),
+)
 METHODS = ("gptq", "awq", "exl2", "hqq", "bitsandbytes")
 
 
@@ -116,7 +122,7 @@ def _serves(name: str, last: str, method: str) -> bool:
         "gptq": ("scales", "qzeros", "g_idx"),
         "awq": ("scales", "qzeros"),
         "exl2": ("q_scale", "q_scale_max", "q_groups", "q_group_map", "q_invperm", "q_perm"),
-        "hqq": ("scale", "zero", "meta", "nbits", "group_size", "axis", "shape", "packing", "unpack_view_dtype"),
+        "hqq": _HQQ_HELPERS,
         "bitsandbytes": ("SCB", "absmax", "quant_map", "nested_absmax", "nested_quant_map", "weight_format"),
     }
     return last in helpers.get(method, ()) or ".quant_state." in name

@@ -104,15 +104,18 @@ def _corrupt(name: str, what: str) -> ModelError:
 
 def shard_names(index: Path) -> list[str]:
     """The files that an index (*.index.json) names, sorted. Raises ModelError for one that leads out of the folder."""
+    return sorted(set(read_index(index).values()))
+
+
+def read_index(index: Path) -> dict[str, str]:
+    """Tensor name -> the file that holds it. Raises ModelError as `shard_names` does."""
     weight_map = read_object(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise ModelError(f"{index.name} names no weights. Download it again.")
-    names = set()
     for name in weight_map.values():
         if not isinstance(name, str) or not name or name in (".", "..") or any(letter in name for letter in "/\\:\0"):
             raise ModelError(
                 f"{index.name} names a file outside the folder ({str(name)[:100]!r}). Do not use this model; "
                 "download it from a source you trust."
             )
-        names.add(name)
-    return sorted(names)
+    return weight_map

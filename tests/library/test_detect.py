@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +249,28 @@ def test_shards_are_counted_together(tmp_path: Path) -> None:
     assert (facts.parameters, facts.size_bytes, facts.problems) == (200, 2 * len(raw), ())
 
 
+WIDE: Tensors = {"model.layers.1.input_layernorm.weight": ("F16", (256,))}
+INDEX = {"t1": "model-00001-of-00002.safetensors", "t2": "model-00002-of-00002.safetensors"}
+MIXED: dict[str, tuple[Tensors, Tensors, dict[str, str], str]] = {
+    "a tensor twice": ({"t1": ("F16", (4,))}, {"t1": ("F16", (4,))}, {}, "hold the tensor t1"),
+    "another width": (WIDE, {"model.layers.2.input_layernorm.weight": ("F16", (512,))}, {}, "has 512 numbers, not 256"),
+    "not as the index says": ({"t1": ("F16", (4,))}, {"t9": ("F16", (4,))}, INDEX, "holds t2, which it does not"),
+}
+
+
+@pytest.mark.parametrize("case", MIXED)
+def test_shards_of_different_models_in_one_folder_are_a_problem(tmp_path: Path, case: str) -> None:
+    first, second, index, sentence = MIXED[case]
+    folder = write_folder(tmp_path / "m")
+    (folder / "model.safetensors").unlink()
+    for number, tensors in enumerate((first, second), 1):
+        (folder / f"model-0000{number}-of-00002.safetensors").write_bytes(safetensors_bytes(tensors))
+    if index:
+        write_json(folder / "model.safetensors.index.json", {"weight_map": index})
+    (problem,) = detect(folder, "m").problems
+    assert sentence in problem and "download the folder again" in problem
+
+
 def test_pickles_are_warned_of_and_their_parameters_estimated(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "m")
     (folder / "model.safetensors").unlink()
@@ -255,6 +280,47 @@ def test_pickles_are_warned_of_and_their_parameters_estimated(tmp_path: Path) ->
     assert (facts.format, facts.parameters, facts.size_bytes, facts.problems) == ("pickle", 1000, 2000, ())
     assert "pickles (pytorch_model.bin)" in facts.warnings[0]
     assert any("estimated" in source for source in _sources(facts, "parameters"))
+
+
+def _hqq_save(path: Path, layers: dict[str, Any]) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("qmodel/data.pkl", pickle.dumps(layers, protocol=2))
+
+
+def _tensor(elements: int) -> tuple[Any, ...]:
+    """In the order in which torch writes one: the storage and its elements, then offset, shape and strides."""
+    return (("storage", "0", "cpu", elements), 0, (elements,), (1,))
+
+
+def test_what_hqq_itself_saved_tells_bits_groups_and_parameters_and_nothing_of_it_runs(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "m")
+    (folder / "model.safetensors").unlink()
+    packed = {"W_q": _tensor(32), "nbits": 4, "group_size": 64, "shape": (8, 8), "scale": _tensor(2)}
+    layers = {"embed": {"weight": _tensor(100)}, "a": packed, "b": {**packed, "shape": (8, 16)}}
+    _hqq_save(folder / "qmodel.pt", {**layers, "trap": _Trap(tmp_path / "trap")})
+    facts = detect(folder, "m")
+    assert (facts.format, facts.bits, facts.group_size, facts.problems) == ("hqq", 4, 64, ())
+    assert facts.parameters == 100 + 64 + 128
+    assert not (tmp_path / "trap").exists()
+
+
+class _Trap:
+    """Whoever loads it makes a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self._path),)
+
+
+@pytest.mark.parametrize("kept", [0, 10, 150])
+def test_an_hqq_save_that_is_cut_short_has_a_problem(tmp_path: Path, kept: int) -> None:
+    folder = write_folder(tmp_path / "m")
+    (folder / "model.safetensors").unlink()
+    _hqq_save(folder / "qmodel.pt", {"a": {"nbits": 4}})
+    (folder / "qmodel.pt").write_bytes((folder / "qmodel.pt").read_bytes()[:kept])
+    assert "qmodel.pt is cut short" in detect(folder, "m").problems[0]
 
 
 def test_safetensors_are_preferred_to_pickles(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ The logits have the demo model's vocabulary, so that each of its loaders can be 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -56,12 +56,13 @@ class Case:
     text: tuple[int, ...] = tuple(PLAIN)
     steps: int = 1
     negative: str = ""
+    seed: int = 11
 
     @property
     def name(self) -> str:
         """Its name in reports."""
         values = ", ".join(f"{name}={str(value)[:24]}" for name, value in self.params.items())
-        return f"{self.sampler}: {values} on {self.logits} after {len(self.text)}"
+        return f"{self.sampler}: {values} on {self.logits} after {len(self.text)}, seed {self.seed}"
 
     def parsed(self) -> SamplingParams:
         """Its parameters."""
@@ -174,3 +175,16 @@ COMBINED = [
     *_over(("chat",), "sampler_priority", ["xtc"], xtc_probability=1.0, xtc_threshold=0.15, min_p=0.3),
 ]
 CASES = [*CUT_OFFS, *TEMPERATURES, *REPETITION, *LEARNING, *TOKENS_FORCED, *COMBINED]
+
+# What is drawn by chance, with so few tokens left that their shares can be counted.
+DRAWN = [
+    *_over(("chat",), "temperature", 2.0, top_k=12),
+    *_over(("chat",), "xtc_probability", 0.4, xtc_threshold=0.05, top_k=12, temperature=2.0),
+    *_over(("chat",), "adaptive_target", 0.3, top_k=12, temperature=2.0),
+    *_over(("chat",), "mirostat_mode", 1, 2, mirostat_tau=2.0, temperature=2.0),
+]
+
+
+def with_seeds(case: Case, count: int) -> list[Case]:
+    """The case with `count` seeds."""
+    return [replace(case, seed=seed) for seed in range(1, count + 1)]

@@ -13,14 +13,15 @@ from tests.conformance.reference import Departures
 
 @dataclass(frozen=True)
 class Engine:
-    """`close`: how far probabilities may be off. `shapes`: the logits it is asked with. `wild`: parameters that
-    together give what no formula tells."""
+    """`close`: how far probabilities may be off. `shapes`: the logits it is asked with. `draws`: how often it draws
+    where shares are counted. `wild`: parameters that together give what no formula tells."""
 
     probe: str
     departures: Departures = Departures()
     # float32 against float64, through a chain of samplers.
     close: float = 2e-5
     shapes: tuple[str, ...] = ("normal", "peaked", "tied", "chat")
+    draws: int = 600
     wild: frozenset[str] = frozenset()
 
     def tells(self, case: Case) -> bool:
@@ -45,6 +46,7 @@ ENGINES = {
         ),
         close=1e-3,
         shapes=("peaked", "chat"),
+        draws=60,
         wild=frozenset({"typical_p", "min_p"}),
     ),
 }

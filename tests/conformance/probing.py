@@ -16,7 +16,6 @@ from tests.conformance.reference import Departures, Reference
 from tests.conformance.reference_cuts import Floats
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SEED = 11
 
 
 def ask(python: Path, probe: str, cases: Iterable[Case]) -> dict[str, Any]:
@@ -36,7 +35,7 @@ def ask(python: Path, probe: str, cases: Iterable[Case]) -> dict[str, Any]:
                 "negative": case.negative,
                 "text": list(case.text),
                 "steps": case.steps,
-                "seed": SEED,
+                "seed": case.seed,
             }
             for case in cases
         ],

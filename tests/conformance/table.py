@@ -100,8 +100,8 @@ def _head(groups: list[list[LoaderSpec]]) -> list[str]:
         "",
         *_wrapped(
             f"Without `sampler_priority`, samplers act in this order: {', '.join(DEFAULT_PRIORITY)}. Extensions' "
-            "hooks, guidance, biases, bans and the grammar come before. At a temperature of 0 the likeliest token is taken "
-            "after the penalties, and nothing else acts; with `mirostat_mode` no cut-off acts."
+            "hooks, guidance, biases, bans and the grammar come before. At a temperature of 0 the likeliest token is "
+            "taken after the penalties, and nothing else acts; with `mirostat_mode` no cut-off acts."
         ),
         "",
         _row(columns),

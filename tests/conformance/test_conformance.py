@@ -13,38 +13,15 @@ from typing import Any
 import pytest
 
 from modules.protocol.loader import LoaderSpec
-from modules.runtime.environment import Environments
 from modules.runtime.registry import Registry
 from tests.conformance.cases import CASES
-from tests.conformance.engines import ENGINES, NOT_NUMBERS, PARTS, Engine, cases, samplers
-from tests.conformance.probing import ask, difference
+from tests.conformance.engines import NOT_NUMBERS, PARTS, Engine, cases, samplers
+from tests.conformance.probing import difference
 from tests.conformance.reference import Departures
 from tests.conformance.table import PAGE, definition, page
-from tests.support.environments import installed, not_here
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _SPECS = Registry(ROOT / "loaders").shown()
-
-
-@pytest.fixture(scope="module", params=[spec for spec in _SPECS if spec.name in ENGINES], ids=lambda spec: spec.name)
-def spec(request: pytest.FixtureRequest) -> LoaderSpec:
-    """Each loader whose probabilities can be seen."""
-    found: LoaderSpec = request.param
-    return found
-
-
-@pytest.fixture(scope="module")
-def engine(spec: LoaderSpec) -> Engine:
-    """How it is asked."""
-    return ENGINES[spec.name]
-
-
-@pytest.fixture(scope="module")
-def found(spec: LoaderSpec, engine: Engine, environments: Environments) -> dict[str, Any]:
-    """What the loader's samplers left: case -> steps."""
-    if reason := not_here(spec, environments):
-        pytest.skip(reason)
-    return ask(installed(spec, environments), engine.probe, cases(spec))
 
 
 def test_no_two_cases_are_one() -> None:

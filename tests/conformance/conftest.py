@@ -1,0 +1,41 @@
+"""Each loader whose probabilities can be seen, asked once in its own environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modules.protocol.loader import LoaderSpec
+from modules.runtime.environment import Environments
+from modules.runtime.registry import Registry
+from tests.conformance.cases import DRAWN, with_seeds
+from tests.conformance.engines import ENGINES, Engine, cases
+from tests.conformance.probing import ask
+from tests.support.environments import installed, not_here
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+_SPECS = Registry(ROOT / "loaders").shown()
+
+
+@pytest.fixture(scope="session", params=[spec for spec in _SPECS if spec.name in ENGINES], ids=lambda spec: spec.name)
+def spec(request: pytest.FixtureRequest) -> LoaderSpec:
+    """Each loader whose probabilities can be seen."""
+    found: LoaderSpec = request.param
+    return found
+
+
+@pytest.fixture(scope="session")
+def engine(spec: LoaderSpec) -> Engine:
+    """How it is asked."""
+    return ENGINES[spec.name]
+
+
+@pytest.fixture(scope="session")
+def found(spec: LoaderSpec, engine: Engine, environments: Environments) -> dict[str, Any]:
+    """What the loader's samplers left, as probing.ask gives it: for its cases, and for those with many seeds."""
+    if reason := not_here(spec, environments):
+        pytest.skip(reason)
+    drawn = [one for case in DRAWN for one in with_seeds(case, engine.draws)]
+    return ask(installed(spec, environments), engine.probe, [*cases(spec), *drawn])

@@ -19,6 +19,9 @@ from modules.protocol.schema import build, describe
 from modules.runtime.state import State
 from modules.runtime.supervisor import Supervisor
 
+# The chat template's names in the state.
+_TEMPLATES = ("instruction_template_str", "chat_template_str")
+
 
 @dataclass(frozen=True)
 class Opening:
@@ -74,7 +77,9 @@ class Turn:
         fresh = self.pipeline.history(copy.deepcopy(history)) if self.pipeline.has("history_modifier") else history
         self._earlier = list(path) if fresh == history else messages_of(fresh)
         self.history = fresh
-        self.state = self.pipeline.state(state_of(chat_id, fresh, params, options, opening, now))
+        state = state_of(chat_id, fresh, params, options, opening, now)
+        self._template = str(state[_TEMPLATES[0]])
+        self.state = self.pipeline.state(state)
 
     def asked(self, text: str) -> tuple[str, dict[str, Any]]:
         """(the text to show of the message that was typed, its meta)."""
@@ -113,7 +118,14 @@ class Turn:
     def options(self) -> ChatOptions:
         """How the prompt is made, as the state holds it now."""
         name1, name2 = _text(self.state, "name1"), _text(self.state, "name2")
-        return replace(self._options, name1=name1 or self._options.name1, name2=name2 or self._options.name2)
+        now = self._options
+        template = self._changed_template() or now.template
+        return replace(now, template=template, name1=name1 or now.name1, name2=name2 or now.name2)
+
+    def _changed_template(self) -> str:
+        """A chat template that hooks put in the place of the model's; "" where they left that."""
+        now = (_text(self.state, name) for name in _TEMPLATES)
+        return next((text for text in now if self._template and text not in ("", self._template)), "")
 
     def generate(self, supervisor: Supervisor, prompt: str, asked: str, params: SamplingParams) -> Generation:
         """The Generation of the reply: the model's or an extension's, rewritten on its way where one asks for that."""
@@ -185,8 +197,7 @@ def state_of(
         "greeting": opening.greeting,
         "character_menu": opening.menu,
         "custom_system_message": opening.own,
-        "instruction_template_str": template,
-        "chat_template_str": template,
+        **dict.fromkeys(_TEMPLATES, template),
         "mode": "chat" if opening.menu else "instruct",
         "stream": True,
         "history": history,

@@ -90,7 +90,7 @@ def state_modifier(state: dict[str, Any], settings: Any, host: Host) -> dict[str
     `context` (the system message with the character in it), `character_menu`, `history`, `unique_id` (the chat),
     `truncation_length`, `stream`, `mode` and more.
 
-    Returns the state, or None after changing it in place. Sampling parameters, names and context take effect.
+    Returns the state, or None after changing it in place. Sampling parameters, names, context and template take effect.
 
         def state_modifier(state):
             state["temperature"] = 0.2

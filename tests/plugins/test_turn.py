@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modules.chat.messages import ChatOptions
 from tests.plugins.conftest import OPTIONS, PARAMS, Talk
 
 
@@ -51,6 +52,15 @@ def test_a_value_that_cannot_be_used_is_a_note_and_the_users_own_stays(talk: Tal
     _, reply = talk.ask("hello there")
     assert reply.text == "hello there"
     assert "An extension set what cannot be used." in reply.meta["notes"][0]
+
+
+def test_the_state_hook_may_put_a_template_in_the_place_of_the_models(talk: Talk) -> None:
+    code = "def state_modifier(state):\n    state['instruction_template_str'] = 'Say: {{ messages[-1].content }}'"
+    talk.add("plain", code)
+    options = ChatOptions(template="{{ messages[-1].content }}")
+    chat = talk.app.chats.create().id
+    talk.app.chats.send(chat, "hello", PARAMS, options)
+    assert talk.settle(chat)[-1].text == "Say: hello"
 
 
 def test_the_history_hook_works_on_a_copy(talk: Talk) -> None:

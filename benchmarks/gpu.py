@@ -22,10 +22,11 @@ from benchmarks.server import ROOT
 from modules.library.accelerators import find_gpus
 from modules.library.detect import detect
 from modules.library.machine import inspect_machine
-from modules.library.memory import estimate
+from modules.library.memory import demand_of, plan
 from modules.protocol.errors import PaddockError
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.sampling import SamplingParams
+from modules.protocol.schema import build
 from modules.runtime.client import WorkerClient
 from modules.runtime.environment import Environments
 from modules.runtime.registry import Registry
@@ -113,7 +114,10 @@ def _measure(case: Case, spec: LoaderSpec, python: Path) -> Iterator[Figure]:
             yield Figure("gpu", f"{case.name}, load", time.perf_counter() - began, "s")
             _delivered(client, TOKENS)
         taken = peak[0] - before
-        planned = estimate(detect(model, model.name), CONTEXT).total
+        machine = inspect_machine()
+        facts = detect(model, model.name)
+        demand = demand_of(facts, spec, build(spec.settings, case.settings), machine)
+        planned = sum(share.total for share in plan(facts, demand, machine).shares[1:])
         ratio = max(taken, planned) / max(1, min(taken, planned))
         yield Figure("gpu", f"{case.name}, peak, to plan", taken / MEGABYTE, "MB", ratio)
         script, argument = case.raw

@@ -15,8 +15,10 @@ from modules.config import Config
 from modules.generation.presets import Presets
 from modules.library.downloads import Downloads
 from modules.library.machine import inspect_machine, process_memory
+from modules.library.measured import Measured
 from modules.library.scan import DEMO, ModelLibrary
 from modules.model_loading import ModelLoading
+from modules.planning import MemoryPlanner
 from modules.plugins.kept import Kept
 from modules.plugins.manager import ExtensionManager
 from modules.plugins.worker import WorkerEntry
@@ -43,8 +45,17 @@ class App:
         self.environments = Environments(paths.environments, paths.requirements, self.machine)
         self.library = ModelLibrary(paths.models)
         self.supervisor = Supervisor(paths.root, self.environments, process_memory)
+        self.planner = MemoryPlanner(
+            self.library, self.environments, self.supervisor, Measured(YamlStore(paths.measured_memory))
+        )
         self.models = ModelLoading(
-            config, self.machine, self.registry, self.library, self.supervisor, ModelSettings(paths.model_settings)
+            config,
+            self.machine,
+            self.registry,
+            self.library,
+            self.supervisor,
+            ModelSettings(paths.model_settings),
+            self.planner,
         )
         self.downloads = Downloads(paths.models, self.supervisor.tell)
         # How often the page was built anew: an open page with another number reloads itself.

@@ -13,9 +13,11 @@ from modules.app import App
 from modules.config import Config
 from modules.download_command import download as download
 from modules.extension_commands import extensions as extensions
+from modules.library.memory import plan_sentence
 from modules.library.rank import describe_model
 from modules.library.scan import DEMO
 from modules.library.sizes import in_words
+from modules.planning import Advice, describe_plan
 from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.sampling import SamplingParams
@@ -84,10 +86,14 @@ def inspect(config: Config, arguments: argparse.Namespace) -> int:
     app = App(config)
     try:
         facts, ranked = app.models.propose(arguments.name)
+        plans = {entry.loader: _advice(app, arguments.name, entry.loader) for entry in ranked if entry.runs}
     finally:
         app.close()
     if arguments.json:
-        print(json.dumps(describe_model(facts, ranked), indent=1))
+        described = describe_model(facts, ranked)
+        for entry in described["loaders"]:
+            entry["plan"] = describe_plan(plans[entry["loader"]]) if entry["loader"] in plans else None
+        print(json.dumps(described, indent=1))
         return 0
     print(f"{facts.name}: {facts.format}, {in_words(facts.size_bytes)}")
     for piece in facts.evidence:
@@ -96,7 +102,15 @@ def inspect(config: Config, arguments: argparse.Namespace) -> int:
         print(f"  ! {sentence}")
     for place, entry in enumerate(ranked, 1):
         print(f"{place}. {entry.title}{'' if entry.runs else ' (not here)'}: {entry.reason}")
+        if entry.loader in plans:
+            print(f"   {plan_sentence(plans[entry.loader].plan)} {plans[entry.loader].obstacle}".rstrip())
     return 0
+
+
+def _advice(app: App, model: str, loader: str) -> Advice:
+    """The memory plan with the settings that a load would take."""
+    spec, kept = app.models.choice(model, loader)
+    return app.planner.advise(model, spec, kept)
 
 
 def generate(config: Config, arguments: argparse.Namespace) -> int:

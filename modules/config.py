@@ -26,6 +26,7 @@ class Config:
     loader: str = ""
     no_model: bool = False
     show_echo: bool = False
+    load_anyway: bool = False
     trust_pickle: tuple[str, ...] = ()
     trust_remote_code: tuple[str, ...] = ()
 
@@ -48,6 +49,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--trust-remote-code", action="append", default=[], metavar="MODEL", help="run this model's own Python code"
     )
     parser.add_argument("--no-venv", action="store_true", help="use the Python that runs this, not .venv")
+    parser.add_argument(
+        "--load-anyway", action="store_true", help="load models also where the memory plan says that they do not fit"
+    )
     parser.add_argument("--show-echo", action="store_true", help="offer the echo loader, made for tests")
 
 
@@ -84,6 +88,7 @@ def config_from(arguments: argparse.Namespace, root: Path) -> Config:
         loader=getattr(arguments, "loader", "") or "",
         no_model=bool(getattr(arguments, "no_model", False)),
         show_echo=arguments.show_echo,
+        load_anyway=arguments.load_anyway,
         trust_pickle=tuple(arguments.trust_pickle),
         trust_remote_code=tuple(arguments.trust_remote_code),
     )

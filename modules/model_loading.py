@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from modules.config import Config
 from modules.library.rank import Ranked, rank
 from modules.library.scan import ModelLibrary
 from modules.library.trust import fingerprint, refusal
+from modules.planning import MemoryPlanner
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import ModelInfo
 from modules.protocol.loader import LoaderSpec
@@ -18,8 +20,12 @@ from modules.protocol.model import Machine, ModelFacts
 from modules.protocol.schema import describe
 from modules.runtime.lowering import lowered
 from modules.runtime.registry import Registry
+from modules.runtime.state import State
 from modules.runtime.supervisor import Supervisor
+from modules.runtime.watch import MemoryWatch
 from modules.settings import ModelSettings
+
+_LOG = logging.getLogger(__name__)
 
 
 class ModelLoading:
@@ -33,6 +39,7 @@ class ModelLoading:
         library: ModelLibrary,
         supervisor: Supervisor,
         saved: ModelSettings,
+        planner: MemoryPlanner,
     ) -> None:
         self._config = config
         self._machine = machine
@@ -40,6 +47,8 @@ class ModelLoading:
         self._library = library
         self._supervisor = supervisor
         self._saved = saved
+        self._planner = planner
+        supervisor.on_measured(self._learn)
         # What consent was given to at start, by fingerprint: files that change later are not what was meant.
         self._consents = {name: self._fingerprint(name) for name in (*config.trust_pickle, *config.trust_remote_code)}
 
@@ -71,8 +80,11 @@ class ModelLoading:
         settings = self._saved.settings(model, name)
         return spec, {key: value for key, value in settings.items() if key in known}
 
-    def load(self, model: str, loader: str = "", settings: Mapping[str, Any] | None = None) -> ModelInfo:
-        """Load; blocking. `settings` replace those kept for the model; what worked is kept. Raises PaddockError."""
+    def load(
+        self, model: str, loader: str = "", settings: Mapping[str, Any] | None = None, *, anyway: bool = False
+    ) -> ModelInfo:
+        """Load; blocking. `settings` replace those kept for the model; what worked is kept. Raises PaddockError, a
+        PlanError where it would not fit into memory and `anyway` is false."""
         facts = self._library.facts(model)
         code, pickles = model in self._config.trust_remote_code, model in self._config.trust_pickle
         if model in self._consents and self._consents[model] != self._fingerprint(model):
@@ -84,17 +96,21 @@ class ModelLoading:
             raise PaddockError(reason)
         spec, kept = self.choice(model, loader)
         values = dict(kept if settings is None else settings)
+        if not (anyway or self._config.load_anyway or facts.problems or spec.runs_here(self._machine)):
+            self._planner.refuse(model, spec, values)
         consents = {"PADDOCK_TRUST_REMOTE_CODE": "1" if code else "", "PADDOCK_TRUST_PICKLE": "1" if pickles else ""}
         info = self._supervisor.load(facts, spec, values, **{name: value for name, value in consents.items() if value})
         self._saved.set(model, spec.name, values)
         return info
 
-    def load_in_background(self, model: str, loader: str = "", settings: Mapping[str, Any] | None = None) -> None:
+    def load_in_background(
+        self, model: str, loader: str = "", settings: Mapping[str, Any] | None = None, *, anyway: bool = False
+    ) -> None:
         """Load on a thread of its own; the supervisor's state tells how it goes, its end included."""
 
         def run() -> None:
             try:
-                self.load(model, loader, settings)
+                self.load(model, loader, settings, anyway=anyway)
             except PaddockError as error:
                 self._supervisor.show_failure(model, loader, error)
 
@@ -108,6 +124,15 @@ class ModelLoading:
         spec = self._registry.get(state.loader)
         context = state.info.context if state.info else self._library.facts(state.model).context
         return self.load(state.model, state.loader, lowered(spec, state.settings, state.error.lower, context))
+
+    def _learn(self, state: State, watch: MemoryWatch) -> None:
+        """A plan that cannot be mended is no reason for a load to fail: the files may be gone by now."""
+        try:
+            spec = self._registry.get(state.loader)
+            device = state.info.device if state.info else ""
+            self._planner.learn(state.model, spec, state.settings, watch, device)
+        except PaddockError as error:
+            _LOG.warning("What %s takes was not kept: %s", state.model, error.message)
 
 
 def _no_loader(facts: ModelFacts, ranked: list[Ranked]) -> str:

@@ -96,6 +96,11 @@ class Paths:
         return self.user_data / "model_settings.yaml"
 
     @property
+    def measured_memory(self) -> Path:
+        """What loads took on this machine, as YAML."""
+        return self.user_data / "measured_memory.yaml"
+
+    @property
     def notebook(self) -> Path:
         """The Notebook tab's text."""
         return self.user_data / "notebook.txt"

@@ -18,7 +18,7 @@ ALLOWED = {
     "modules.paths": {"modules.protocol"},
     "modules.runtime.pip_config": set(),
     "modules.generation": {"modules.protocol", "modules.paths"},
-    "modules.library": {"modules.protocol", "modules.paths"},
+    "modules.library": {"modules.protocol", "modules.paths", "modules.settings"},
     "modules.runtime": {"modules.protocol", "modules.paths", "modules.generation"},
     "modules.plugins": {
         "modules.protocol",
@@ -45,6 +45,7 @@ ALLOWED = {
 COMPOSERS = (
     "modules.app",
     "modules.model_loading",
+    "modules.planning",
     # The facade for others' extensions stands before all of Paddock, as they expect; nothing of ours imports it.
     "modules.plugins.compat",
     "modules.api",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modules.protocol.loader import LoaderSpec
+from modules.protocol.memory import MEBIBYTE, Demand
 from modules.protocol.model import Claim, Machine, ModelFacts
 from modules.protocol.schema import setting
-from modules.protocol.transformers_settings import SAMPLERS, TransformersSettings
+from modules.protocol.transformers_settings import SAMPLERS, TransformersSettings, demand
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,10 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     )
 
 
+def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
+    return demand(facts, settings, machine, 450 * MEBIBYTE, unpacking=6)
+
+
 SPEC = LoaderSpec(
     name="autoawq",
     title="AutoAWQ",
@@ -53,6 +58,7 @@ SPEC = LoaderSpec(
     formats=("awq",),
     settings=Settings,
     claim=_claim,
+    memory=_memory,
     samplers=SAMPLERS,
     accelerators=("cpu", "cuda"),
     requirements="autoawq.txt",

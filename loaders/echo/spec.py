@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modules.protocol.loader import LoaderSpec
+from modules.protocol.memory import MEBIBYTE, Demand
 from modules.protocol.model import Claim, Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import describe, setting
@@ -36,6 +37,11 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     return Claim(0, "The echo loader takes any folder: it repeats your words, for tests.")
 
 
+def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
+    """It reads no weights; the cache is pretended, so that plans can be tried."""
+    return Demand(process=30 * MEBIBYTE, weight_bits=0, context=settings.context, cache_at_load=False)
+
+
 SPEC = LoaderSpec(
     name="echo",
     title="Echo",
@@ -43,6 +49,7 @@ SPEC = LoaderSpec(
     formats=("gguf", "safetensors", "unknown"),
     settings=Settings,
     claim=_claim,
+    memory=_memory,
     samplers=frozenset(entry.name for entry in describe(SamplingParams)),
     hidden=True,
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modules.protocol.loader import LoaderSpec
+from modules.protocol.memory import MEBIBYTE, Demand, element_bits
 from modules.protocol.model import Claim, Machine, ModelFacts
 from modules.protocol.schema import setting
-from modules.protocol.transformers_settings import SAMPLERS, TransformersSettings
+from modules.protocol.transformers_settings import SAMPLERS, TransformersSettings, demand
 
 _QUANTIZATION = "Quantization"
 
@@ -62,6 +63,18 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     return None
 
 
+def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
+    """Each group has a scale and a zero point in the compute type; 3 bits are kept ten to a word of 32."""
+    on_gpu = settings.device_map != "cpu" and (machine.has("cuda") or machine.has("rocm"))
+    scale = element_bits(settings.dtype, machine, on_gpu)
+    bits = (
+        0.0
+        if facts.format == "hqq"
+        else (3.2 if settings.bits == 3 else settings.bits) + 2 * scale / settings.group_size
+    )
+    return demand(facts, settings, machine, 450 * MEBIBYTE, weight_bits=bits, unpacking=6)
+
+
 SPEC = LoaderSpec(
     name="hqq",
     title="HQQ",
@@ -69,6 +82,7 @@ SPEC = LoaderSpec(
     formats=("hqq", "safetensors"),
     settings=Settings,
     claim=_claim,
+    memory=_memory,
     samplers=SAMPLERS,
     accelerators=("cpu", "cuda", "rocm"),
     requirements="hqq.txt",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modules.protocol.loader import LoaderSpec
+from modules.protocol.memory import MEBIBYTE, Demand
 from modules.protocol.model import Claim, Machine, ModelFacts
 from modules.protocol.sampling import UNIVERSAL, SamplingParams
 from modules.protocol.schema import describe, setting
@@ -78,6 +79,11 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     return Claim(80, "Another server runs this model: here it needs neither memory nor a graphics card.")
 
 
+def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
+    """The worker alone: weights and cache are the server's."""
+    return Demand(process=40 * MEBIBYTE, context=settings.context or facts.context, cache_bytes=0, batch=0)
+
+
 SPEC = LoaderSpec(
     name="remote",
     title="Remote server",
@@ -85,6 +91,7 @@ SPEC = LoaderSpec(
     formats=("remote",),
     settings=Settings,
     claim=_claim,
+    memory=_memory,
     # What some server takes; those that the one at hand does not are named when it is loaded (ModelInfo.ignored).
     samplers=frozenset(entry.name for entry in describe(SamplingParams)) - UNIVERSAL - {"penalty_alpha"},
     accelerators=("cpu", "cuda", "rocm", "metal"),

@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modules.protocol.loader import LoaderSpec
+from modules.protocol.memory import MEBIBYTE, Demand
 from modules.protocol.model import Claim, Machine, ModelFacts
 from modules.protocol.schema import setting
-from modules.protocol.transformers_settings import SAMPLERS, TransformersSettings
+from modules.protocol.transformers_settings import SAMPLERS, TransformersSettings, demand
 
 _QUANTIZATION = "Quantization"
+# The worker with torch and Transformers after a reply, on a CPU; and bytes for each weight of a packed matrix that is
+# unpacked for a product: in the data type, and once more in 32 bits on the way there.
+_PROCESS = 435 * MEBIBYTE
+_UNPACKING = 6
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,21 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     return None
 
 
+def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
+    """bitsandbytes keeps a scale a row in int8; in 4 bits one of 32 bits for each 64 weights, which double quantization
+    packs to 8 and one of 32 bits for each 256 of them (Dettmers et al. 2023, QLoRA). GGUF files are unpacked."""
+    scales = 8 / 64 + 32 / (64 * 256) if settings.double_quantization else 32 / 64
+    bits = {"none": 0.0, "int8": 8.0}.get(settings.quantization, 4 + scales)
+    return demand(
+        facts,
+        settings,
+        machine,
+        _PROCESS,
+        weight_bits=bits,
+        unpacking=_UNPACKING if bits else 0,
+    )
+
+
 SPEC = LoaderSpec(
     name="transformers",
     title="Transformers",
@@ -73,6 +93,7 @@ SPEC = LoaderSpec(
     formats=("safetensors", "bitsandbytes", "pickle", "gguf"),
     settings=Settings,
     claim=_claim,
+    memory=_memory,
     samplers=SAMPLERS,
     accelerators=("cpu", "cuda", "rocm"),
     requirements="transformers.txt",

@@ -10,6 +10,7 @@ from modules.library.findings import Findings
 from modules.library.folder import listed, shards_of
 from modules.library.gguf import GgufHeader, read_header
 from modules.library.gguf_types import FILE_TYPES
+from modules.library.quantization import IN_LAYER
 from modules.protocol.errors import ModelError
 
 _IN_NAME = re.compile(
@@ -58,6 +59,7 @@ def _metadata(header: GgufHeader, found: Findings) -> None:
     note("context", "context_length")
     note("layers", "block_count")
     note("hidden", "embedding_length")
+    note("intermediate", "feed_forward_length")
     note("heads", "attention.head_count")
     note("kv_heads", "attention.head_count_kv")
     note("head_dim", "attention.key_length")
@@ -92,6 +94,9 @@ def _tensors(headers: list[GgufHeader], found: Findings) -> None:
         found.problems.append("The file holds no tensors. Download the model's own file.")
         return
     found.add("parameters", elements, "counted in the tensors' shapes")
+    layers = [tensor for tensor in tensors if IN_LAYER.search(tensor.name)]
+    found.add("layer_parameters", sum(tensor.elements for tensor in layers), "shapes of the layers' tensors")
+    found.add("layer_bytes", sum(tensor.size for tensor in layers), "sizes of the layers' tensors")
     weights = Counter[str]()
     for tensor in tensors:
         weights[tensor.kind] += tensor.elements

@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 from modules.library.download_listing import Listing, RemoteFile
 from modules.library.download_staging import DownloadError
 from modules.library.folder import Folder, listed, split_of
-from modules.library.memory import estimate, fits
+from modules.library.memory import gguf_obstacle
 from modules.library.sizes import in_words
-from modules.protocol.model import Machine, ModelFacts
+from modules.protocol.model import Machine
 
 # The names that llama.cpp's quantizer gives, and makers' own variants of them (UD-Q4_K_XL, IQ4_NL, MXFP4_MOE).
 _QUANT = re.compile(
@@ -115,7 +115,7 @@ def quantizations(listing: Listing, machine: Machine) -> list[Quantization]:
 
 def memory_obstacle(size: int, machine: Machine) -> str:
     """ "" if weights of `size` bytes fit what is free now, else a sentence."""
-    return fits(estimate(ModelFacts("", "", "gguf", size_bytes=size)), machine)
+    return gguf_obstacle(size, machine)
 
 
 def quant_of(name: str) -> str:

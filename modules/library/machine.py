@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+from pathlib import Path
 
 import psutil
 
@@ -28,7 +29,18 @@ def inspect_machine() -> Machine:
     gpus = find_gpus()
     if system == "darwin" and architecture == "arm64":  # the GPU shares the machine's memory
         gpus.append(Gpu("metal", "Apple silicon", total, free))
-    return Machine(system, architecture, _processors(groups.processors()), total, free, tuple(gpus))
+    return Machine(
+        system, architecture, _processors(groups.processors()), total, free, tuple(gpus), _computes_bfloat16()
+    )
+
+
+def _computes_bfloat16() -> bool:
+    """As torch tells it on x86 (avx512_bf16 or amx); other processors are taken not to."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_tile" in flags
 
 
 def _processors(quota: float) -> int:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from modules.library.json_files import number, table, text, whole
 from modules.library.safetensors import TensorInfo
+
+# Tensors of a layer have its number in their names: model.layers.0.mlp.up_proj.weight, blk.0.ffn_up.weight.
+IN_LAYER = re.compile(r"\.\d+\.")
 
 # What HQQ keeps beside W_q: https://github.com/mobiusml/hqq, HQQLinear.state_dict.
 _HQQ_HELPERS = (

@@ -55,6 +55,10 @@ class ModelLibrary:
             self._known[name] = (signature, facts)
         return facts
 
+    def identity(self, name: str) -> str:
+        """A text that changes with the model's files: its name, and their names, sizes and times."""
+        return repr((name, _signature(self._path(name))))
+
     def _path(self, name: str) -> Path:
         top, _, rest = name.rstrip("/").partition("/")
         path = inside(self._root, top, follow_links=True)  # a link that the owner put into models/ may lead elsewhere

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from modules.protocol.memory import Demand
 from modules.protocol.model import Claim, Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams, active
 
@@ -23,6 +24,8 @@ class LoaderSpec:
     probe: Python code that imports the engine and prints its version; run to verify an environment.
     logits_hooks: whether extensions' hooks on tokens and logits run in its worker.
     settings: a dataclass of `setting(...)` fields, handed to Engine.load.
+    memory: what a load asks of memory, from the model's facts, an instance of `settings` and the machine. Without it
+        the plan takes the weights as they are on disk, a cache in 16 bits for `context`, and little else.
     """
 
     name: str
@@ -31,6 +34,7 @@ class LoaderSpec:
     formats: tuple[str, ...]
     settings: type[Any]
     claim: Callable[[ModelFacts, Machine], Claim | None]
+    memory: Callable[[ModelFacts, Any, Machine], Demand] | None = None
     samplers: frozenset[str] = frozenset()
     differs: Mapping[str, str] = field(default_factory=dict)
     unheard: Mapping[str, frozenset[str]] = field(default_factory=dict)

@@ -20,7 +20,8 @@ class ModelFacts:
 
     `name`: path below `models/` with forward slashes; `path`: the folder or the file; `format`: "gguf", "safetensors",
     "pickle", "gptq", "awq", "exl2", "hqq", "bitsandbytes", "remote" (on another server) or "unknown"; `dtype`: of the
-    weights: "F16", "Q8_0", ...
+    weights: "F16", "Q8_0", ...; `layer_bytes`, `layer_parameters`: of the tensors of all layers together, as they are
+    on disk; `intermediate`: width of the MLP.
     `problems`: sentences saying why it cannot be loaded as it is; `warnings`: what the owner should know.
     """
 
@@ -31,9 +32,12 @@ class ModelFacts:
     dtype: str = ""
     architecture: str = ""
     parameters: int = 0
+    layer_bytes: int = 0
+    layer_parameters: int = 0
     context: int = 0
     layers: int = 0
     hidden: int = 0
+    intermediate: int = 0
     heads: int = 0
     kv_heads: int = 0
     head_dim: int = 0
@@ -59,7 +63,8 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Machine:
-    """This machine, as far as can be told without torch. `system`: "linux", "darwin" or "windows"."""
+    """This machine, as far as can be told without torch. `system`: "linux", "darwin" or "windows". `bfloat16`: whether
+    the processor computes with it."""
 
     system: str
     architecture: str
@@ -67,6 +72,7 @@ class Machine:
     memory_bytes: int
     free_bytes: int
     gpus: tuple[Gpu, ...] = ()
+    bfloat16: bool = False
 
     def has(self, kind: str) -> bool:
         """Whether there is an accelerator of that kind; "cpu" is always there."""

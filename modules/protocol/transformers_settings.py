@@ -181,7 +181,6 @@ def demand(
     *,
     weight_bits: float = 0,
     unpacking: float = 0,
-    loading_bits: float = 0,
 ) -> Demand:
     """What a Transformers model asks of memory. `process`: bytes of the loader's worker without a model.
 
@@ -198,7 +197,6 @@ def demand(
         process=process,
         weight_bits=weight_bits or (0 if packed else bits),
         other_bits=bits,
-        loading_bits=loading_bits,
         context=context,
         cache_tokens=context + max(256, context // 4),
         cache_bits=(bits, bits),

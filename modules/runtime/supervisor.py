@@ -28,8 +28,11 @@ from modules.runtime.client import WorkerClient
 from modules.runtime.environment import Environments
 from modules.runtime.exit import WorkerExit
 from modules.runtime.state import ChatPromptResult, State
+from modules.runtime.watch import MemoryWatch
 
 MemoryOf = Callable[[int], int]
+# Told what a worker's watch saw, and the state it was in: right after its load, and before it is ended in order.
+Measured = Callable[[State, MemoryWatch], None]
 
 
 class Supervisor:
@@ -45,6 +48,8 @@ class Supervisor:
         self._switch = threading.Lock()
         self._lock = threading.Lock()
         self._client: WorkerClient | None = None
+        self._watch: MemoryWatch | None = None
+        self._measured: Measured = lambda state, watch: None
         self._listeners: list[Callable[[State], None]] = []
         self._wanted = 0
         self._hooks: list[dict[str, Any]] = []
@@ -93,10 +98,14 @@ class Supervisor:
             self._client = client
         client.start()
         self._set(dataclasses.replace(state, phase="loading", text="Reading the model", fraction=None))
+        watch = self._watch = MemoryWatch(client.process.pid)
         loaded = client.load(facts.path, state.settings, report("loading"))
+        watch.loaded()
         if self._hooks and spec.logits_hooks:
             client.ask(Configure(client.next_id(), self._hooks))
-        self._set(dataclasses.replace(state, phase="ready", text="", info=loaded.info, load_seconds=loaded.seconds))
+        ready = dataclasses.replace(state, phase="ready", text="", info=loaded.info, load_seconds=loaded.seconds)
+        self._measured(ready, watch)
+        self._set(ready)
         return loaded.info
 
     def unload(self) -> int:
@@ -188,6 +197,10 @@ class Supervisor:
         # The thread that reads the worker must not wait for an answer of the worker, which the listener may want.
         threading.Thread(target=self._hook_listener, args=(event,), name="hook failed", daemon=True).start()
 
+    def on_measured(self, callback: Measured) -> None:
+        """Call `callback` with the memory that a worker held, after each load and before each end in order."""
+        self._measured = callback
+
     def last_words(self) -> tuple[str, ...]:
         """What the worker wrote to stderr, most recent last."""
         with self._lock:
@@ -233,6 +246,12 @@ class Supervisor:
     def _end_worker(self) -> None:
         with self._lock:
             client, self._client = self._client, None
+            watch, self._watch = self._watch, None
+            state = self.state
+        if watch is not None:
+            watch.close()
+            if state.phase == "ready":
+                self._measured(state, watch)
         if client is not None:
             client.stop()
 

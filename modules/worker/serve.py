@@ -37,6 +37,7 @@ from modules.protocol.loader import LoaderSpec
 from modules.protocol.schema import build
 from modules.worker.chat_template import CHATML, FALLBACK_NAME, render
 from modules.worker.engine import EngineBase
+from modules.worker.heap import returned
 from modules.worker.hooks import Hooks
 from modules.worker.outbox import Outbox
 
@@ -114,7 +115,8 @@ class Server:
         def report(text: str, fraction: float | None) -> None:
             self._outbox.put(Progress(command.id, text, fraction))
 
-        self._info = self._engine.load(Path(command.path), settings, report)
+        with returned():
+            self._info = self._engine.load(Path(command.path), settings, report)
         self._outbox.put(Loaded(command.id, self._info, time.monotonic() - begin))
 
     def _generate(self, command: Generate) -> None:

@@ -1,4 +1,4 @@
-"""Memory estimates, ranking and what is known of the machine."""
+"""Ranking and what is known of the machine."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import sys
 
 from loaders.echo.spec import SPEC as ECHO
 from modules.library.machine import inspect_machine, process_memory
-from modules.library.memory import estimate, fits
 from modules.library.rank import rank
 from modules.protocol.loader import LoaderSpec
-from modules.protocol.model import Claim, Gpu, Machine, ModelFacts
+from modules.protocol.model import Claim, Machine, ModelFacts
 
 GB = 1 << 30
 FACTS = ModelFacts(
@@ -35,24 +34,6 @@ def _spec(name: str, score: int | None, **changes: object) -> LoaderSpec:
     claim = Claim(score, f"{name} says so.") if score is not None else None
     base = dataclasses.replace(ECHO, name=name, title=name, hidden=False, formats=("gguf",), claim=lambda *_: claim)
     return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
-
-
-def test_the_cache_is_layers_by_heads_by_size_by_two_by_context_by_bytes() -> None:
-    plan = estimate(FACTS, 8192)
-    assert plan.weights == 4 * GB
-    assert plan.cache == 32 * 8 * 128 * 2 * 8192 * 2 == GB
-    assert estimate(FACTS, 8192, 1.0625).cache == GB * 1.0625 / 2
-    assert plan.total == plan.weights + plan.cache + plan.overhead
-
-
-def test_what_fits_needs_no_words_and_what_does_not_gets_a_next_step() -> None:
-    assert fits(estimate(FACTS, 8192), MACHINE) == ""
-    tight = dataclasses.replace(MACHINE, free_bytes=5 * GB)
-    assert "Lower Context length to" in fits(estimate(FACTS, 8192), tight)
-    hopeless = dataclasses.replace(MACHINE, free_bytes=GB)
-    assert "Choose a smaller model" in fits(estimate(FACTS, 8192), hopeless)
-    with_card = dataclasses.replace(hopeless, gpus=(Gpu("cuda", "card", 8 * GB, 8 * GB),))
-    assert fits(estimate(FACTS, 8192), with_card) == ""
 
 
 def test_the_best_comes_first_and_those_that_cannot_come_last_with_a_reason() -> None:

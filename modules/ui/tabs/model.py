@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+from operator import itemgetter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from modules.library.machine import inspect_machine
-from modules.library.memory import estimate, fits
 from modules.library.sizes import in_words
+from modules.planning import Advice
 from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.schema import build, changed, describe
 from modules.ui import model_card
-from modules.ui.settings_form import changes, entered, form
+from modules.ui.memory_bar import memory_bar
+from modules.ui.settings_form import entered, form
 from modules.ui.tabs import downloads, installs, template
 from modules.ui.talk import paragraph, spoken, stamp
 
 if TYPE_CHECKING:
     from modules.app import App
 
+# Settings that the plan suggests a value for -> the words of the button that sets it.
+_FITTED = {"context": "Use the largest context that fits", "gpu_layers": "Use the GPU layers that fit"}
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -103,42 +108,60 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
     except SettingError as error:
         gr.HTML(paragraph(f"What was kept for this model no longer fits: {error.message}", "warning"))
         values = build(spec.settings, {})
+    first = app.planner.advise(model, spec, {name: getattr(values, name) for name in settings})
     with gr.Row(elem_classes=["tight", "load-row"]):
         load = gr.Button(f"Load {PurePosixPath(model).name}", variant="primary", elem_id="model-load")
-    plan = gr.HTML(_plan(app, model, getattr(values, "context", 0)), elem_id="memory-plan", apply_default_css=False)
+        anyway = gr.Button("Load anyway", elem_id="model-load-anyway", visible=bool(first.obstacle))
+    plan = gr.HTML(memory_bar(first), elem_id="memory-plan", apply_default_css=False)
+    with gr.Row(elem_classes=["tight"]):
+        buttons = {
+            name: gr.Button(elem_id=f"fit-{name}", size="sm", **_offer(name, first))
+            for name in _FITTED
+            if name in settings
+        }
     fields = form(
         list(settings.values()), {name: getattr(values, name) for name in settings}, prefix=f"loader-{spec.name}-"
     )
+    given, fitting = list(fields.values()), gr.State(_most(first))
 
-    def begin(*given: Any) -> None:
-        entries = {name: entered(settings[name], value) for name, value in zip(fields, given, strict=True)}
+    def chosen(entries: Sequence[Any]) -> dict[str, Any]:
+        return {name: entered(settings[name], value) for name, value in zip(fields, entries, strict=True)}
+
+    def begin(forced: bool, *entries: Any) -> None:
         facts = app.library.facts(model)
         if facts.problems:
             raise PaddockError(" ".join(facts.problems))
-        app.models.load_in_background(model, spec.name, changed(build(spec.settings, entries)))
+        kept = changed(build(spec.settings, chosen(entries)))
+        app.models.load_in_background(model, spec.name, kept, anyway=forced)
 
-    load.click(spoken(begin), list(fields.values()), None, **_QUIET)
-    if "context" in fields:
-        setting = settings["context"]
-        gr.on(
-            changes(fields["context"]),
-            spoken(lambda value: _plan(app, model, int(entered(setting, value) or 0))),
-            fields["context"],
-            plan,
-            **_QUIET,
-        )
+    def moved(*entries: Any) -> list[Any]:
+        try:
+            advice = app.planner.advise(model, spec, chosen(entries))
+        except PaddockError:  # A number that is being typed. Load says what is wrong with one that stays so.
+            return [gr.skip() for _ in shown]
+        offers = [gr.update(**_offer(name, advice)) for name in buttons]
+        return [memory_bar(advice), gr.update(visible=bool(advice.obstacle)), _most(advice), *offers]
+
+    shown = [plan, anyway, fitting, *buttons.values()]
+    # Of all that a person does to a slider while one plan is made, only the last becomes another plan.
+    gr.on([field.input for field in map(_any, given)], moved, given, shown, trigger_mode="always_last", **_QUIET)
+    for name, button in buttons.items():
+        button.click(itemgetter(name), fitting, fields[name], **_QUIET).then(moved, given, shown, **_QUIET)
+    load.click(spoken(partial(begin, False)), given, None, **_QUIET)
+    anyway.click(spoken(partial(begin, True)), given, None, **_QUIET)
 
 
-def _plan(app: App, model: str, context: int) -> str:
-    """About what the load takes, beside what is free."""
-    machine = inspect_machine()
-    facts = app.library.facts(model)
-    planned = estimate(facts, min(context or facts.context, facts.context or context))
-    parts = (
-        f"weights {in_words(planned.weights)}",
-        f"context of {planned.context:,} tokens {in_words(planned.cache)}",
-        f"engine {in_words(planned.overhead)}",
-    )
-    words = f"Takes about {in_words(planned.total)}: {', '.join(parts)}. Free: {model_card.free(machine)}."
-    warning = fits(planned, machine)
-    return paragraph(words) + paragraph(warning, "warning")
+def _any(component: Any) -> Any:
+    """Gradio gives its components their events while it runs, which type checkers cannot know."""
+    return component
+
+
+def _most(advice: Advice) -> dict[str, int | None]:
+    return {"context": advice.context, "gpu_layers": advice.gpu_layers}
+
+
+def _offer(name: str, advice: Advice) -> dict[str, Any]:
+    """The button that sets a setting to the most that fits: hidden where that is set, or nothing fits."""
+    most = _most(advice)[name]
+    now = {"context": advice.plan.context, "gpu_layers": advice.plan.gpu_layers}[name]
+    return {"value": f"{_FITTED[name]}: {most:,}" if most else "", "visible": bool(most) and most != now}

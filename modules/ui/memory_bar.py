@@ -1,0 +1,41 @@
+"""The memory plan as a stacked bar a device, with its numbers beside it, as HTML. All texts are escaped."""
+
+from __future__ import annotations
+
+from html import escape
+
+from modules.library.memory import Plan, Share, parts_of
+from modules.library.sizes import in_words
+from modules.planning import Advice
+from modules.ui.talk import paragraph
+
+_KINDS = ("weights", "cache", "compute", "process")
+# A small model on a large machine would be a hair: the bar then shows this many times the plan, not all that is free.
+_MOST = 4
+
+
+def memory_bar(advice: Advice) -> str:
+    """Every device's bar, what each part is, what was measured, and a warning where the plan does not fit."""
+    planned = advice.plan
+    devices = "".join(_device(share, planned) for share in planned.shares if share.total)
+    source = "Corrected by what was measured on this machine." if planned.measured else ""
+    return f'<div class="plan">{devices}{paragraph(source)}{paragraph(advice.obstacle, "warning")}</div>'
+
+
+def _device(share: Share, planned: Plan) -> str:
+    scale = min(max(share.free, share.total), _MOST * share.total)
+    parts = [(kind, *part) for kind, part in zip(_KINDS, parts_of(share, planned), strict=True) if part[1]]
+    bar = "".join(f'<span class="{kind}" style="width:{_percent(size, scale)}"></span>' for kind, _, size in parts)
+    legend = "".join(f'<li class="{kind}">{escape(name)} <b>{in_words(size)}</b></li>' for kind, name, size in parts)
+    mark = f'<i style="left:{_percent(share.free, scale)}"></i>' if share.free <= scale else ""
+    over = " over" if share.total > share.free else ""
+    said = f"{escape(share.device)}: takes about {in_words(share.total)}, {in_words(share.free)} free"
+    return (
+        f'<div class="plan-device{over}"><p class="plan-head"><strong>{escape(share.device)}</strong> '
+        f"<span>about <b>{in_words(share.total)}</b> of {in_words(share.free)} free</span></p>"
+        f'<div class="plan-bar" role="img" aria-label="{said}">{bar}{mark}</div><ul>{legend}</ul></div>'
+    )
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / max(1, whole):.2f}%"

@@ -10,6 +10,7 @@ from modules.plugins.compat.adapter import ScriptPlugin
 from modules.plugins.compat.bridge import Bridge
 from modules.plugins.compat.facade import Facade
 from modules.plugins.compat.imports import Redirect
+from modules.plugins.compat.widgets import Widgets
 from modules.plugins.folders import Found
 from modules.plugins.host import Host
 
@@ -23,7 +24,8 @@ class Scripts:
     def __init__(self, app: App) -> None:
         self._app = app
         self.bridge = Bridge()
-        self.facade = Facade(app)
+        self.widgets = Widgets(app, self.bridge, self._draw, lambda file: self._module("utils").delete_file(file))
+        self.facade = Facade(app, self.widgets)
         self.redirect = Redirect(self.facade.module, lambda: self.bridge, self._folder_of)
         self.folder = workdir.prepare(app.paths)
         app.extensions.work_in(self.folder)
@@ -42,6 +44,13 @@ class Scripts:
     def close(self) -> None:
         """Redirect no more imports."""
         self.redirect.close()
+
+    def _module(self, name: str) -> Any:
+        return self.facade.module(f"modules.{name}")
+
+    def _draw(self, state: dict[str, Any]) -> str:
+        chat = self._module("chat")
+        return str(chat.redraw_html(*(state[key] for key in self._module("ui_chat").reload_arr)))
 
     def _folder_of(self, name: str) -> Path | None:
         found = self._app.extensions.found().get(name)

@@ -215,4 +215,6 @@ class Page {
   }
 }
 
-new Page().start();
+// For the scripts of extensions.
+globalThis.paddock = new Page();
+globalThis.paddock.start();

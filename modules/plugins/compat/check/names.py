@@ -2,63 +2,53 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from types import ModuleType
-from typing import Any
 
 from modules.plugins.compat.facade import Facade
 from modules.plugins.compat.facade.base import Impossible
-from modules.plugins.compat.facade.model import Model
-from modules.plugins.compat.facade.tokenizer import Tokenizer
 from modules.plugins.compat.imports import HostNameMissing
 from modules.protocol.errors import PaddockError, Unsupported
 
-_KEY = re.compile(r"(.+)\['(.*)'\]$")
-# What is None without a model -> what it is with one.
-_WITH_MODEL: dict[str, type[Any]] = {"modules.shared.model": Model, "modules.shared.tokenizer": Tokenizer}
+# What of them is looked at one level deeper: flags, and what belongs to a loaded model.
+_DEEPER = ("modules.shared.args", "modules.shared.model", "modules.shared.tokenizer")
 
 
 def lacking(facade: Facade, names: Iterable[str]) -> tuple[list[str], list[str]]:
-    """(names that lead to nothing, the shortest first; sentences about those among them that cannot exist here)."""
+    """(names that lead to nothing; sentences about those among them that cannot exist here)."""
     missing: list[str] = []
     sentences: list[str] = []
-    for name in sorted(names, key=len):
-        if any(name.startswith((f"{known}.", f"{known}[")) for known in missing):
-            continue
-        try:
-            found = _find(facade, name)
-            if isinstance(found, Impossible):
-                missing.append(name)
-                found()
-        except (HostNameMissing, LookupError, AttributeError):
+    for name in sorted({_judged(name) for name in names}, key=lambda name: (len(name), name)):
+        if not any(name.startswith((f"{known}.", f"{known}[")) for known in missing) and not _has(facade, name):
             missing.append(name)
-        except Unsupported as error:
-            sentences.append(error.message)
-        except PaddockError:
-            # It is there, and wants a model.
-            continue
+            sentences += _why(facade, name)
     return missing, sentences
 
 
-def _find(facade: Facade, name: str) -> Any:
-    if match := _KEY.match(name):
-        return _find(facade, match[1])[match[2]]
-    parts = name.split(".")
-    found: Any = facade.module(parts[0])
-    whole = parts[0]
-    for part in parts[1:]:
-        whole = f"{whole}.{part}"
-        if whole.rpartition(".")[0] in _WITH_MODEL:
-            kind = _WITH_MODEL[whole.rpartition(".")[0]]
-            return None if part.startswith("__") else _of_class(kind, part)
-        found = getattr(found, part) if isinstance(found, ModuleType) or len(parts) > 2 else None
-        if found is None or isinstance(found, (str, int, float, bool)):
-            return found
-    return found
+def _judged(name: str) -> str:
+    """The part of a name that is the host's: what follows is an attribute of a value."""
+    path, bracket, key = name.partition("[")
+    parts = path.split(".")
+    return ".".join(parts[: 4 if name.startswith(_DEEPER) else 3]) + bracket + key
 
 
-def _of_class(kind: type[Any], name: str) -> Any:
-    if name not in dir(kind):
-        raise AttributeError(name)
-    return vars(kind).get(name)
+def _has(facade: Facade, name: str) -> bool:
+    try:
+        return facade.has(name)
+    except HostNameMissing:
+        return False
+    except PaddockError:
+        # It is there, and wants a model.
+        return True
+
+
+def _why(facade: Facade, name: str) -> list[str]:
+    path, _, last = name.rpartition(".")
+    try:
+        found = getattr(facade.module(path), last, None)
+        if isinstance(found, Impossible):
+            found()
+    except Unsupported as error:
+        return [error.message]
+    except HostNameMissing:
+        pass
+    return []

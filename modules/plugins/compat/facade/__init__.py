@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from modules.plugins.compat.imports import HostNameMissing
 if TYPE_CHECKING:
     from modules.app import App
 
-# Facade module -> (file, class). The page's own modules (ui, ui_chat, …) come as `pages`.
+# Facade module -> (file, class).
 _CLASSES = {
     "LoRA": ("internals", "Internals"),
     "chat": ("chat", "Chat"),
@@ -31,6 +30,14 @@ _CLASSES = {
     "shared": ("shared", "Shared"),
     "text_generation": ("text_generation", "TextGeneration"),
     "training": ("internals", "Internals"),
+    "ui": ("ui", "Ui"),
+    "ui_chat": ("ui_parts", "UiChat"),
+    "ui_default": ("ui_parts", "UiDefault"),
+    "ui_file_saving": ("ui_parts", "UiPart"),
+    "ui_model_menu": ("ui_parts", "UiModelMenu"),
+    "ui_notebook": ("ui_parts", "UiNotebook"),
+    "ui_parameters": ("ui_parts", "UiParameters"),
+    "ui_session": ("ui_parts", "UiPart"),
     "utils": ("utils", "Utils"),
 }
 
@@ -40,14 +47,13 @@ _OF_MODEL: dict[str, Any] = {"modules.shared.model": Model, "modules.shared.toke
 class Facade:
     """One for a run of Paddock, and so shared by all scripts, as text-generation-webui's modules are.
 
-    `widgets`: the components by name, which is `shared.gradio`; `pages`: the modules about the page.
+    `widgets`: the components by name, which is `shared.gradio`.
     """
 
-    def __init__(self, app: App, widgets: Any = None, pages: Mapping[str, ModuleType] | None = None) -> None:
+    def __init__(self, app: App, widgets: Any) -> None:
         self.app = app
-        self.widgets: Any = {} if widgets is None else widgets
-        self._modules: dict[str, ModuleType] = {f"modules.{name}": module for name, module in (pages or {}).items()}
-        self._modules["modules"] = _Package(self)
+        self.widgets = widgets
+        self._modules: dict[str, ModuleType] = {"modules": _Package(self)}
 
     def module(self, name: str) -> ModuleType:
         """The module `modules` or `modules.*`. Raises HostNameMissing."""

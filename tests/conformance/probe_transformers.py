@@ -17,6 +17,7 @@ from modules.worker.hf_samplers_memory import History
 def main() -> None:
     """One JSON object in, one out."""
     asked = json.load(sys.stdin)
+    torch.set_num_threads(1)
     logits = {name: torch.tensor(values) for name, values in asked["logits"].items()}
     ends, newline = (asked["end"],), asked["newline"]
     # The tokenizer gives a breaker its own token within a text; these cases have the line break alone.

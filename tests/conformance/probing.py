@@ -83,4 +83,4 @@ def difference(case: Case, steps: list[Any], departures: Departures, close: floa
 
 def untied(logits: Floats, values: Floats) -> Floats:
     """`values` by rising logit, those of tied logits by rising value: which of them is cut is nobody's promise."""
-    return values[np.lexsort((values, logits))]
+    return values[np.lexsort((values, np.round(logits, 3)))]

@@ -7,7 +7,7 @@ import importlib
 import sys
 from pathlib import Path
 
-NAMES = ("overhead", "turns", "stream", "startup", "footprint", "extensions", "gpu")
+NAMES = ("overhead", "turns", "stream", "startup", "footprint", "extensions", "plan", "gpu")
 
 
 def main() -> int:

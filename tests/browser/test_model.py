@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from typing import Any
@@ -52,7 +53,7 @@ def test_another_model_is_loaded_with_a_changed_setting_and_unload_says_what_cam
     page.wait_for_selector("#model-load >> text=Load other")
     page.fill("#loader-echo-context input", "2048")
     page.press("#loader-echo-context input", "Tab")
-    page.wait_for_selector("#memory-plan >> text=/context of .* tokens/")
+    page.wait_for_selector("#memory-plan >> text=Context of 2,048 tokens")
     page.click("#model-load")
     ready(page, "other")
     page.wait_for_selector("#model-loaded >> text=2,048 tokens")
@@ -72,6 +73,42 @@ def test_a_setting_outside_its_range_is_named_and_nothing_is_loaded(own_paddock:
     page.click("#model-load")
     page.wait_for_selector("text=/Context length .* cannot be 3/")
     assert served.workers() == workers
+
+
+def test_the_memory_plan_moves_with_the_settings_refuses_and_says_what_fits(
+    own_paddock: Any, visit: Any, tmp_path: Any
+) -> None:
+    config = tmp_path / "models" / "small" / "config.json"
+    # 160 KB of cache a token: a million of them are 160 GB.
+    shape = {"num_hidden_layers": 10_000, "max_position_embeddings": 1_000_000}
+    config.write_text(json.dumps({**json.loads(config.read_text()), **shape}))
+    served = own_paddock("--no-model")
+    page = visit(served.address, width=390)
+    open_tab(page, "Model")
+    page.locator("#model-choice input").click()
+    page.get_by_role("option", name="small").click()
+    page.wait_for_selector("#memory-plan >> text=Context of 4,096 tokens")
+    before = page.locator("#memory-plan .plan-bar .cache").bounding_box()["width"]
+    page.locator("#loader-echo-context input").press_sequentially("0")
+    page.wait_for_selector("#memory-plan >> text=Context of 40,960 tokens")
+    assert page.locator("#memory-plan .plan-bar .cache").bounding_box()["width"] > before
+    page.fill("#loader-echo-context input", "1000000")
+    page.wait_for_selector("#memory-plan .over >> text=Context of 1,000,000 tokens")
+    page.wait_for_selector("#memory-plan .warning >> text=Lower Context length to")
+    assert page.evaluate(
+        "document.querySelector('#drawer').scrollWidth <= document.querySelector('#drawer').clientWidth"
+    )
+    page.click("#model-load")
+    page.wait_for_selector("text=/small was not loaded: this needs about/")
+    assert not served.workers()
+    page.click("#fit-context")
+    page.wait_for_selector("#model-load-anyway", state="hidden")
+    assert 40_960 < int(page.input_value("#loader-echo-context input")) < 1_000_000
+    page.fill("#loader-echo-context input", "1000000")
+    page.click("#model-load-anyway")
+    ready(page, "small")
+    page.fill("#loader-echo-context input", "8192")
+    page.wait_for_selector("#memory-plan >> text=measured on this machine")
 
 
 def test_a_new_folder_appears_after_refresh(own_paddock: Any, visit: Any) -> None:

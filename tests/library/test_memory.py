@@ -141,9 +141,9 @@ def test_several_cards_share_as_they_are_told_or_as_they_have_room() -> None:
     machine = dataclasses.replace(MACHINE, gpus=(CARD, dataclasses.replace(CARD, name="two", free_bytes=10 * GB)))
     _, one, two = _plan("llamacpp", GGUF, machine, gpu_layers=31, tensor_split="3,1").shares
     part = GGUF.layer_bytes * 31 / 32
-    assert (one.weights, two.weights) == (pytest.approx(part * 3 / 4), pytest.approx(part / 4))
+    assert [one.weights, two.weights] == pytest.approx([part * 3 / 4, part / 4])
     _, one, two = _plan("llamacpp", GGUF, machine, gpu_layers=31).shares
-    assert (one.weights, two.weights) == (pytest.approx(part * 2 / 3), pytest.approx(part / 3))
+    assert [one.weights, two.weights] == pytest.approx([part * 2 / 3, part / 3])
     _, only = _plan("llamacpp", GGUF, machine, gpu_layers=31, tensor_split="0,1").shares
     assert only.device == "two"
 

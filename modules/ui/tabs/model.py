@@ -132,6 +132,8 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
         if facts.problems:
             raise PaddockError(" ".join(facts.problems))
         kept = changed(build(spec.settings, chosen(entries)))
+        if not (forced or app.config.load_anyway):
+            app.planner.refuse(model, spec, kept)  # Here, where the model that is loaded stays.
         app.models.load_in_background(model, spec.name, kept, anyway=forced)
 
     def moved(*entries: Any) -> list[Any]:

@@ -1,0 +1,120 @@
+"""The memory plan before anything was measured, against the worker's peak after a load and a reply that fills the
+context: for every loader that runs here, on the demo model and on the model of 150M parameters."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.model import folder_model, gguf_model
+from benchmarks.report import Figure
+from benchmarks.server import ROOT
+from modules.library.detect import detect
+from modules.library.machine import inspect_machine
+from modules.library.memory import demand_of, plan
+from modules.protocol.errors import PaddockError
+from modules.protocol.loader import LoaderSpec
+from modules.protocol.sampling import SamplingParams
+from modules.protocol.schema import build
+from modules.runtime.client import WorkerClient
+from modules.runtime.environment import Environments
+from modules.runtime.registry import Registry
+from modules.runtime.watch import MemoryWatch
+
+REPLY = 256
+MEGABYTE = 1 << 20
+# Within so much of each other two figures count as the same.
+_SAME = 50 * MEGABYTE
+_SECONDS = 1800.0
+_WORDS = "the context of a model and the cache of a token "
+
+
+@dataclass(frozen=True)
+class Case:
+    """A loader with settings, on a form of the models: "gguf", "folder" or a kind of tests/support/quantize.py."""
+
+    loader: str
+    form: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What the figures call it."""
+        return ", ".join([self.loader, self.form, *(str(value) for value in self.settings.values())])
+
+
+_CACHE = {"cache_type_k": "q8_0", "cache_type_v": "q8_0"}
+CASES = (
+    Case("xllamacpp", "gguf"),
+    Case("xllamacpp", "gguf", _CACHE),
+    Case("llamacpp", "gguf"),
+    Case("transformers", "gguf"),
+    Case("transformers", "folder", {"dtype": "float32"}),
+    Case("transformers", "folder", {"dtype": "bfloat16"}),
+    Case("transformers", "folder", {"quantization": "int8"}),
+    Case("transformers", "folder", {"quantization": "nf4"}),
+    Case("hqq", "folder"),
+    Case("gptqmodel", "gptq"),
+    Case("gptqmodel", "awq"),
+    Case("autogptq", "gptq"),
+    Case("autoawq", "awq"),
+)
+
+
+def run() -> Iterator[Figure]:
+    """For each case and model the measured peak, and the larger over the smaller of plan and peak (1 where they are
+    within 50 MB). A loader that is not installed is named on stderr."""
+    environments = Environments(ROOT / ".envs", ROOT / "requirements", inspect_machine())
+    registry = Registry(ROOT / "loaders")
+    for case in CASES:
+        spec = registry.get(case.loader)
+        if not environments.status(spec).installed:
+            print(f"{case.name}: not installed (webui.py install {case.loader}).", file=sys.stderr)
+            continue
+        for size in ("demo", "150M"):
+            try:
+                yield _measure(case, size, spec, environments.python(spec))
+            except (PaddockError, RuntimeError) as error:
+                print(f"{case.name}, {size}: {error}", file=sys.stderr)
+
+
+def _measure(case: Case, size: str, spec: LoaderSpec, python: Path) -> Figure:
+    path, machine = _model(case.form, size), inspect_machine()
+    demand = demand_of(detect(path, path.name), spec, build(spec.settings, case.settings), machine)
+    planned = plan(detect(path, path.name), demand, machine).shares[0].total
+    peak = _peak(case, spec, python, path)
+    print(f"{case.name}, {size}: planned {planned / MEGABYTE:.0f} MB", file=sys.stderr)
+    ratio = 1.0 if abs(planned - peak) <= _SAME else max(planned, peak) / min(planned, peak)
+    return Figure("plan", f"{case.name}, {size}", peak / MEGABYTE, "MB", ratio)
+
+
+def _peak(case: Case, spec: LoaderSpec, python: Path, path: Path) -> int:
+    """The most main memory that the worker held: a load, then a reply at the end of a prompt that fills the rest."""
+    client = WorkerClient(spec, python, ROOT, lambda exit: None)
+    try:
+        client.start()
+        watch = MemoryWatch(client.process.pid)
+        info = client.load(str(path), case.settings, lambda text, fraction: None).info
+        watch.loaded()
+        # More words than fit: what is too much is cut off at the front.
+        params = SamplingParams(max_new_tokens=REPLY, do_sample=False, ban_eos_token=True, truncate=True)
+        generation = client.generate(_WORDS * (info.context // 10 + 1), params)
+        if not generation.wait(_SECONDS) or generation.finished is None:
+            raise RuntimeError(f"a reply did not end: {generation.error or 'it hangs'}")
+        return watch.peak()
+    finally:
+        client.stop()
+
+
+def _model(form: str, size: str) -> Path:
+    folder = ROOT / "models" / "demo" if size == "demo" else folder_model(ROOT)
+    if form == "gguf":
+        return ROOT / "models" / "demo.Q8_0.gguf" if size == "demo" else gguf_model(ROOT)
+    if form == "folder":
+        return folder
+    from tests.support.quantize import quantized
+
+    return quantized(form, folder)

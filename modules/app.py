@@ -24,6 +24,7 @@ from modules.plugins.manager import ExtensionManager
 from modules.plugins.worker import WorkerEntry
 from modules.preferences import Preferences
 from modules.protocol.errors import PaddockError
+from modules.protocol.model import AIMS
 from modules.runtime.environment import Environments
 from modules.runtime.registry import Registry
 from modules.runtime.supervisor import Supervisor
@@ -56,6 +57,7 @@ class App:
             self.supervisor,
             ModelSettings(paths.model_settings),
             self.planner,
+            self._aim,
         )
         self.downloads = Downloads(paths.models, self.supervisor.tell)
         # How often the page was built anew: an open page with another number reloads itself.
@@ -107,6 +109,11 @@ class App:
             f"Its hooks in the worker are idle: {self.registry.get(state.loader).title} shows its engine's logits to "
             f"nobody. Load the model with {' or '.join(able)}."
         )
+
+    def _aim(self) -> str:
+        """The flag's, else the page's; a word that somebody else wrote into the file counts as none."""
+        kept = self.config.aim or self.settings.get("aim", AIMS[0])
+        return kept if kept in AIMS else AIMS[0]
 
     def first_model(self) -> str:
         """The model that a start loads: the one asked for, the one used last, or the demo; "" if there is none."""

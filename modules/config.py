@@ -8,6 +8,7 @@ from pathlib import Path
 
 from modules.paths import Paths
 from modules.protocol.errors import PaddockError
+from modules.protocol.model import AIMS
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Config:
     loader: str = ""
     no_model: bool = False
     show_echo: bool = False
+    aim: str = ""
     load_anyway: bool = False
     trust_pickle: tuple[str, ...] = ()
     trust_remote_code: tuple[str, ...] = ()
@@ -47,6 +49,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     trust.add_argument(
         "--trust-remote-code", action="append", default=[], metavar="MODEL", help="run this model's own Python code"
+    )
+    parser.add_argument(
+        "--aim", choices=AIMS, help="what a proposed loader shall be best at (default: the page's setting)"
     )
     parser.add_argument("--no-venv", action="store_true", help="use the Python that runs this, not .venv")
     parser.add_argument(
@@ -88,6 +93,7 @@ def config_from(arguments: argparse.Namespace, root: Path) -> Config:
         loader=getattr(arguments, "loader", "") or "",
         no_model=bool(getattr(arguments, "no_model", False)),
         show_echo=arguments.show_echo,
+        aim=getattr(arguments, "aim", "") or "",
         load_anyway=arguments.load_anyway,
         trust_pickle=tuple(arguments.trust_pickle),
         trust_remote_code=tuple(arguments.trust_remote_code),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,9 @@ class ModelLoading:
         supervisor: Supervisor,
         saved: ModelSettings,
         planner: MemoryPlanner,
+        aim: Callable[[], str],
     ) -> None:
+        """`aim`: what the user wants the proposed loader to be best at, one of AIMS."""
         self._config = config
         self._machine = machine
         self._registry = registry
@@ -48,6 +50,7 @@ class ModelLoading:
         self._supervisor = supervisor
         self._saved = saved
         self._planner = planner
+        self._aim = aim
         supervisor.on_measured(self._learn)
         # What consent was given to at start, by fingerprint: files that change later are not what was meant.
         self._consents = {name: self._fingerprint(name) for name in (*config.trust_pickle, *config.trust_remote_code)}
@@ -62,7 +65,7 @@ class ModelLoading:
     def propose(self, model: str) -> tuple[ModelFacts, list[Ranked]]:
         """What the model is, and the loaders that read it, best first."""
         facts = self._library.facts(model)
-        return facts, rank(facts, self.specs(), self._machine)
+        return facts, rank(facts, self.specs(), self._machine, self._aim())
 
     def choice(self, model: str, loader: str = "") -> tuple[LoaderSpec, dict[str, Any]]:
         """The loader to take (the named one, the one used last, or the best) and the settings kept for it."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.memory import MEBIBYTE, Demand
-from modules.protocol.model import Claim, Machine, ModelFacts
+from modules.protocol.model import Claim, Machine, ModelFacts, other_bits
 from modules.protocol.schema import setting
 from modules.protocol.transformers_settings import SAMPLERS, TransformersSettings, demand
 
@@ -37,6 +37,8 @@ class Settings(TransformersSettings):
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if facts.format != "awq":
         return None
+    if facts.bits not in (0, 4):
+        return Claim(0, other_bits("AutoAWQ", facts, (4,)), runs=False)
     if machine.has("cuda"):
         return Claim(
             55, "AWQ on a GPU: AutoAWQ has a Triton kernel; GPTQModel, which is still cared for, has faster ones."

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.memory import MEBIBYTE, Demand
-from modules.protocol.model import Claim, Machine, ModelFacts
+from modules.protocol.model import Claim, Machine, ModelFacts, other_bits
 from modules.protocol.schema import setting
 from modules.protocol.transformers_settings import SAMPLERS, TransformersSettings, demand
 
@@ -37,6 +37,8 @@ class Settings(TransformersSettings):
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if facts.format != "gptq":
         return None
+    if facts.bits not in (0, 2, 3, 4, 8):
+        return Claim(0, other_bits("AutoGPTQ", facts, (2, 3, 4, 8)), runs=False)
     method = "GPTQ with act-order" if facts.act_order else "GPTQ"
     where = "a GPU" if machine.has("cuda") else "a CPU"
     return Claim(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.memory import MEBIBYTE, Demand, split_of
-from modules.protocol.model import Claim, Machine, ModelFacts
+from modules.protocol.model import Claim, Machine, ModelFacts, other_bits
 from modules.protocol.schema import setting
 
 _CONTEXT = "Context and cache"
@@ -213,7 +213,14 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
         return Claim(95, "EXL2, which only ExLlamaV2 reads; on this graphics card it is among the fastest there are.")
     if facts.format == "gptq" and facts.bits in (0, 4):
         order = " with act-order" if facts.act_order else ""
-        return Claim(85, f"GPTQ{order} in 4 bits: ExLlamaV2's kernels are made for it, and it batches replies.")
+        return Claim(
+            85,
+            f"GPTQ{order} in 4 bits: ExLlamaV2's kernels are made for it, and it batches replies.",
+            speed=5,
+            memory=10,
+        )
+    if facts.format == "gptq":
+        return Claim(0, other_bits("ExLlamaV2", facts, (4,)), runs=False)
     return None
 
 

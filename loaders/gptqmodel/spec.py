@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.memory import MEBIBYTE, Demand
-from modules.protocol.model import Claim, Machine, ModelFacts
+from modules.protocol.model import Claim, Machine, ModelFacts, other_bits
 from modules.protocol.schema import setting
 from modules.protocol.transformers_settings import SAMPLERS, TransformersSettings, demand
 
@@ -48,6 +48,9 @@ class Settings(TransformersSettings):
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if facts.format not in ("gptq", "awq"):
         return None
+    bits = (2, 3, 4, 8) if facts.format == "gptq" else (4,)
+    if facts.bits not in (0, *bits):
+        return Claim(0, other_bits("GPTQModel", facts, bits), runs=False)
     method = facts.format.upper() + (" with act-order" if facts.act_order else "")
     if machine.has("cuda") or machine.has("rocm"):
         return Claim(

@@ -59,6 +59,9 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
             40,
             f"Whole weights, which HQQ packs while loading to a quarter of their memory or so: runs on {where}, slower "
             "than Transformers does with whole weights.",
+            quality=-20,
+            speed=-20,
+            memory=50,
         )
     return None
 

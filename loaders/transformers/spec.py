@@ -65,6 +65,7 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
             20,
             "A GGUF file, which Transformers unpacks to full precision while loading: 16 or 32 bits a weight. "
             "llama.cpp runs it as it is.",
+            memory=-20,
         )
     if facts.format == "pickle":
         return Claim(40, "A Transformers folder whose weights are pickles: loads only where the owner trusts them.")

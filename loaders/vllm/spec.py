@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.memory import MEBIBYTE, Demand
-from modules.protocol.model import Claim, Machine, ModelFacts
+from modules.protocol.model import Claim, Machine, ModelFacts, other_bits
 from modules.protocol.schema import setting
 
 _CONTEXT = "Context and cache"
@@ -176,13 +176,19 @@ DIFFERS = {
 
 
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
-    if machine.system != "linux" or facts.format not in SPEC.formats:
+    if facts.format not in SPEC.formats:
         return None
+    if machine.system != "linux":
+        return Claim(0, "vLLM runs on Linux alone.", runs=False)
+    bits = {"gptq": (2, 3, 4, 8), "awq": (4,)}.get(facts.format, ())
+    if bits and facts.bits not in (0, *bits):
+        return Claim(0, other_bits("vLLM", facts, bits), runs=False)
     if machine.has("cuda"):
-        return Claim(70, "vLLM answers many requests at once, on one card or several. It takes most of their memory.")
+        words = "vLLM answers many requests at once, on one card or several. It takes most of their memory."
+        return Claim(70, words, speed=15, memory=-40)
     if facts.format == "bitsandbytes":
-        return None
-    return Claim(30, "vLLM's build for the CPU: for many requests at once. It takes a minute to start.")
+        return Claim(0, "vLLM reads weights packed by bitsandbytes on an NVIDIA card only.", runs=False)
+    return Claim(30, "vLLM's build for the CPU: for many requests at once. It takes a minute to start.", memory=-20)
 
 
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:

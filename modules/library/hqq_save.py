@@ -69,16 +69,16 @@ def _numbers(data: bytes) -> Iterator[tuple[str, list[int]]]:
     before, key = "", ""
     numbers: list[int] = []
     for opcode, argument, _ in pickletools.genops(data):
-        text = argument if opcode.name == "BINUNICODE" else ""
+        text: str = str(argument) if opcode.name == "BINUNICODE" else ""
         if opcode.name in ("BINPUT", "LONG_BINPUT") and before:
-            memo[argument] = before
+            memo[int(argument or 0)] = before
         elif opcode.name in ("BINGET", "LONG_BINGET"):
-            text = memo.get(argument, "")
+            text = memo.get(int(argument or 0), "")
         elif opcode.name in ("BININT", "BININT1", "BININT2", "LONG1"):
-            numbers.append(argument)
+            numbers.append(int(argument or 0))
         if key and numbers and (text in _KEYS or opcode.name.startswith("TUPLE")):
             yield key, numbers
             key = ""
         if text in _KEYS:
             key, numbers = text, []
-        before = argument if opcode.name == "BINUNICODE" else ""
+        before = text if opcode.name == "BINUNICODE" else ""

@@ -21,16 +21,17 @@ class Ranked:
     runs: bool
 
 
-def rank(facts: ModelFacts, specs: Iterable[LoaderSpec], machine: Machine) -> list[Ranked]:
-    """The loaders that read the model's format, best first; those that cannot run it here come last and say why.
+def rank(facts: ModelFacts, specs: Iterable[LoaderSpec], machine: Machine, aim: str = "balance") -> list[Ranked]:
+    """The loaders that read the model's format, best first; those that cannot run it here come last and say why. `aim`
+    is one of AIMS.
 
     Hidden loaders are left out. A loader whose spec fails is named with its error and ranks last.
     """
-    ranked = [entry for spec in specs if not spec.hidden and (entry := _judge(facts, spec, machine))]
+    ranked = [entry for spec in specs if not spec.hidden and (entry := _judge(facts, spec, machine, aim))]
     return sorted(ranked, key=lambda entry: (not entry.runs, -entry.score, entry.loader))
 
 
-def _judge(facts: ModelFacts, spec: LoaderSpec, machine: Machine) -> Ranked | None:
+def _judge(facts: ModelFacts, spec: LoaderSpec, machine: Machine, aim: str) -> Ranked | None:
     reads = facts.format in spec.formats
     try:
         obstacle = spec.runs_here(machine)
@@ -39,8 +40,11 @@ def _judge(facts: ModelFacts, spec: LoaderSpec, machine: Machine) -> Ranked | No
         return Ranked(spec.name, spec.title, 0, f"{spec.title} failed to judge this model ({error!r}).", False)
     if facts.problems:
         return Ranked(spec.name, spec.title, 0, facts.problems[0], False) if reads or claim else None
+    if claim and claim.runs:
+        score = claim.score + (0 if aim == "balance" else getattr(claim, aim))
+        return Ranked(spec.name, spec.title, max(0, min(100, score)), claim.reason, True)
     if claim:
-        return Ranked(spec.name, spec.title, max(0, min(100, claim.score)), claim.reason, True)
+        return Ranked(spec.name, spec.title, 0, claim.reason, False)
     if not reads:
         return None
     return Ranked(spec.name, spec.title, 0, obstacle or f"{spec.title} cannot run this model on this machine.", False)

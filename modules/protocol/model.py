@@ -79,9 +79,30 @@ class Machine:
         return kind == "cpu" or any(gpu.kind == kind for gpu in self.gpus)
 
 
+# What the proposed loader shall be best at.
+AIMS = ("balance", "quality", "speed", "memory")
+
+
 @dataclass(frozen=True)
 class Claim:
-    """A loader's word that it can run a model here: `score` ranks (0 to 100), `reason` is a sentence for the user."""
+    """A loader's word on a model here: `score` ranks (0 to 100), `reason` is a sentence for the user.
+
+    `runs`: False where it reads the format, but not this model; `reason` then says why. `quality`, `speed`, `memory`:
+    what the score gains, or loses, where that is the user's aim.
+    """
 
     score: int
     reason: str
+    runs: bool = True
+    quality: int = 0
+    speed: int = 0
+    memory: int = 0
+
+
+def other_bits(title: str, facts: ModelFacts, bits: tuple[int, ...]) -> str:
+    """Why `title` cannot take a packed model: it reads weights of `bits` bits only."""
+    allowed = ", ".join(map(str, bits))
+    return (
+        f"The weights have {facts.bits:g} bits each, and {title} reads {facts.format.upper()} of {allowed}. "
+        "Choose another loader, or another quantization of this model."
+    )

@@ -44,6 +44,20 @@ def test_the_best_comes_first_and_those_that_cannot_come_last_with_a_reason() ->
     assert "CUDA" in ranked[2].reason
 
 
+def test_the_aim_moves_the_score_and_a_claim_that_does_not_run_comes_last_with_its_reason() -> None:
+    frugal = _spec("frugal", 40, claim=lambda *_: Claim(40, "Packs.", quality=-20, memory=50))
+    refuses = _spec("refuses", 99, claim=lambda *_: Claim(99, "5 bits are none of mine.", runs=False))
+    specs = [refuses, frugal, _spec("plain", 80)]
+    for aim, order in (
+        ("balance", ["plain", "frugal"]),
+        ("quality", ["plain", "frugal"]),
+        ("memory", ["frugal", "plain"]),
+    ):
+        ranked = rank(FACTS, specs, MACHINE, aim)
+        assert [entry.loader for entry in ranked] == [*order, "refuses"], aim
+    assert (ranked[-1].reason, ranked[-1].runs) == ("5 bits are none of mine.", False)
+
+
 def test_a_spec_that_fails_to_judge_hides_no_other() -> None:
     def broken(facts: ModelFacts, machine: Machine) -> Claim | None:
         raise ZeroDivisionError

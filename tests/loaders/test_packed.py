@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from modules.library.machine import inspect_machine
+from modules.library.rank import rank
 from modules.protocol.errors import ModelError, SettingError
-from modules.protocol.model import Gpu, Machine, ModelFacts
+from modules.protocol.model import AIMS, Gpu, Machine, ModelFacts
 from modules.protocol.schema import describe
 from modules.runtime.environment import Environments
 from modules.runtime.registry import Registry
@@ -136,6 +137,34 @@ def test_claims_follow_the_hardware() -> None:
         assert score("transformers", "safetensors", machine) > score("hqq", "safetensors", machine)
     for name in ADDED:
         assert REGISTRY.get(name).claim(ModelFacts("m", "/m", "exl2"), CPU) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits", "able"),
+    [
+        ("gptq", 4, {"gptqmodel", "autogptq", "exllamav2", "vllm"}),
+        ("gptq", 8, {"gptqmodel", "autogptq", "vllm"}),
+        ("gptq", 5, set()),
+        ("awq", 4, {"gptqmodel", "autoawq", "vllm"}),
+        ("awq", 3, set()),
+    ],
+)
+def test_bits_that_an_engine_cannot_take_are_known_before_a_load(kind: str, bits: float, able: set[str]) -> None:
+    specs = [spec for spec in REGISTRY.specs.values() if kind in spec.formats]
+    ranked = rank(ModelFacts("m", "/m", kind, bits=bits), specs, GPU)
+    assert {entry.loader for entry in ranked if entry.runs} == able
+    for entry in ranked:
+        assert entry.runs or f"The weights have {bits:g} bits each" in entry.reason
+
+
+def test_the_aim_follows_what_each_loader_is_good_at() -> None:
+    def best(kind: str, machine: Machine, aim: str) -> str:
+        return rank(ModelFacts("m", "/m", kind, bits=4), REGISTRY.shown(), machine, aim)[0].loader
+
+    assert [best("safetensors", CPU, aim) for aim in AIMS] == ["transformers", "transformers", "transformers", "hqq"]
+    assert [best("safetensors", GPU, aim) for aim in AIMS] == ["transformers", "transformers", "vllm", "hqq"]
+    assert {best("gptq", CPU, aim) for aim in AIMS} == {"gptqmodel"}
+    assert {best("gptq", GPU, aim) for aim in AIMS} == {"exllamav2"}
 
 
 @pytest.mark.parametrize("name", ADDED)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from modules.protocol.model import AIMS
 from modules.ui.talk import paragraph, spoken, stamp
 
 if TYPE_CHECKING:
@@ -15,7 +16,15 @@ _THEMES = [("Follow the system", "system"), ("Light", "light"), ("Dark", "dark")
 _OVERFLOW = [("Leave the oldest messages out", "cut"), ("Refuse and say so", "refuse")]
 _NOBODY = "None"
 # What each field is kept as, and what it is without a word from the user.
-_DEFAULTS = {"system": "", "character": "", "name1": "", "name2": "", "overflow": "cut", "theme": "system"}
+_DEFAULTS = {
+    "system": "",
+    "character": "",
+    "name1": "",
+    "name2": "",
+    "overflow": "cut",
+    "theme": "system",
+    "aim": AIMS[0],
+}
 
 
 def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
@@ -46,6 +55,13 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         value="cut",
         info="Leaving messages out keeps the chat going; the reply says how many did not fit.",
         elem_id="session-overflow",
+    )
+    fields["aim"] = gr.Radio(
+        [(name.capitalize(), name) for name in AIMS],
+        label="Propose the loader that is best at",
+        value=AIMS[0],
+        info="Which one comes first on the Model tab, for models that were not loaded yet.",
+        elem_id="session-aim",
     )
     autosave = gr.Checkbox(
         label="Save settings as I change them",
@@ -93,7 +109,9 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     for key, component in fields.items():
         triggers = [component.blur, component.submit] if isinstance(component, gr.Textbox) else [component.input]
         script = "(value) => { window.dispatchEvent(new CustomEvent('paddock-theme', {detail: value})); return value; }"
-        gr.on(triggers, keep(key), component, held, js=script if key == "theme" else None, **quiet)
+        kept = gr.on(triggers, keep(key), component, held, js=script if key == "theme" else None, **quiet)
+        if key == "aim":  # the Model tab shows another proposal
+            kept.then(None, js="() => document.querySelector('#refresh-all').click()", **quiet)
     autosave.input(spoken(switch), autosave, everything, **quiet)
     save.click(spoken(write), None, everything, **quiet)
     discard.click(spoken(back), None, everything, **quiet)

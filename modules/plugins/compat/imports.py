@@ -31,7 +31,8 @@ class HostNameMissing(PaddockError, ModuleNotFoundError):
 
 class Redirect:
     """Loads their code. `facade(name)`: the module `modules` or `modules.*`; `gradio()`: the module that they see under
-    that name; `folder_of(name)`: where the extension of that name lies, None where there is none that may run."""
+    that name; `folder_of(name)`: where the extension of that name lies, None where there is none; it raises ImportError
+    for one that may not run."""
 
     def __init__(
         self,
@@ -42,7 +43,9 @@ class Redirect:
         self._facade = facade
         self._gradio = gradio
         self._folder_of = folder_of
-        self._folders: set[Path] = set()
+        # Extension -> its folder; and, of those that bring host modules of their own, what they see as `modules`.
+        self._folders: dict[str, Path] = {}
+        self._views: dict[str, _View] = {}
         self._builtins = {**vars(builtins), "__import__": self._import}
         self._importlib = _Importlib(self._import_module)
         self._user_data = ModuleType("user_data")
@@ -60,12 +63,12 @@ class Redirect:
         self._package(name, folder)
         return importlib.import_module(f"{PACKAGE}.{name}.{file}")
 
-    def resolve(self, name: str) -> ModuleType | None:
-        """The module that their code means by this absolute name, or None: it is nothing of ours. Raises ImportError,
-        or what the code of another extension raises."""
+    def resolve(self, name: str, owner: str = "") -> ModuleType | None:
+        """The module that their code means by this absolute name, or None: it is nothing of ours. `owner`: whose code
+        asks. Raises ImportError, or what the code of another extension raises."""
         top, _, rest = name.partition(".")
         if top == "modules":
-            return self._facade(name)
+            return self._of_host(name, owner)
         if top == "gradio":
             return self._of_gradio(rest)
         if top == "importlib":
@@ -75,7 +78,7 @@ class Redirect:
             if not rest:
                 return self._user_data
             top, _, rest = rest.partition(".")
-        return self._of_extension(rest) if top == "extensions" else None
+        return self._of_extension(rest, owner) if top == "extensions" else None
 
     def _import(
         self,
@@ -85,30 +88,49 @@ class Redirect:
         fromlist: Sequence[str] | None = (),
         level: int = 0,
     ) -> Any:
-        module = self.resolve(name) if level == 0 else None
+        owner = self._owner(globals or {})
+        module = self.resolve(name, owner) if level == 0 else None
         if module is None and not (level == 0 and name.startswith("importlib.") and not fromlist):
             return builtins.__import__(name, globals, locals, fromlist or (), level)
         if not fromlist:
-            return self.resolve(name.partition(".")[0])
+            return self.resolve(name.partition(".")[0], owner)
         assert module is not None
         for item in fromlist:
             if item != "*" and not hasattr(module, item):
-                self._submodule(name, item)
+                self._submodule(name, item, owner)
+                module = self.resolve(name, owner)
         return module
 
     def _import_module(self, name: str, package: str | None = None) -> ModuleType:
         name = importlib.util.resolve_name(name, package)
         return self.resolve(name) or importlib.import_module(name)
 
-    def _submodule(self, name: str, item: str) -> None:
+    def _submodule(self, name: str, item: str, owner: str) -> None:
         """`from name import item`, where `name` has no attribute `item`: perhaps a module of that name."""
         full = f"{name}.{item}"
         try:
-            self.resolve(full)
+            self.resolve(full, owner)
         except ModuleNotFoundError as error:
             # Anything else is left to Python, which says that the name cannot be imported.
             if isinstance(error, HostNameMissing) or error.name not in (full, item):
                 raise
+
+    def _of_host(self, name: str, owner: str) -> ModuleType:
+        """A module of the facade; one that it lacks may lie in the extension's own folder, which its author meant to be
+        copied into text-generation-webui."""
+        if name == "modules" and owner in self._views:
+            return self._views[owner]
+        try:
+            return self._facade(name)
+        except HostNameMissing:
+            rest = name.partition(".")[2]
+            inner = next((inner for inner in (name, rest) if self._has_file(owner, inner)), "")
+            if not inner:
+                raise
+            module = importlib.import_module(f"{PACKAGE}.{owner}.{inner}")
+            view = self._views.setdefault(owner, _View(self._facade("modules")))
+            setattr(view, rest.partition(".")[0], module)
+            return module
 
     def _of_gradio(self, rest: str) -> ModuleType:
         module: Any = self._gradio()
@@ -118,7 +140,7 @@ class Redirect:
             module = getattr(module, part)
         return module  # type: ignore[no-any-return]
 
-    def _of_extension(self, rest: str) -> ModuleType:
+    def _of_extension(self, rest: str, owner: str) -> ModuleType:
         package(PACKAGE, None)
         top = sys.modules[PACKAGE]
         self._user_data.__dict__["extensions"] = top
@@ -127,15 +149,17 @@ class Redirect:
         name, _, inner = rest.partition(".")
         if f"{PACKAGE}.{name}" not in sys.modules:
             folder = self._folder_of(name)
+            if folder is None and owner and (not inner or self._has_file(owner, inner)):
+                # It means itself: its folder bears another name here than its author's.
+                setattr(top, name, own := sys.modules[f"{PACKAGE}.{owner}"])
+                return importlib.import_module(f"{PACKAGE}.{owner}.{inner}") if inner else own
             if folder is None:
-                raise ModuleNotFoundError(
-                    f"there is no extension named {name} whose files may run: switch it on first", name=name
-                )
+                raise HostNameMissing(f"extensions.{name}")
             self._package(name, folder)
         return importlib.import_module(f"{PACKAGE}.{rest}") if inner else sys.modules[f"{PACKAGE}.{name}"]
 
     def _package(self, name: str, folder: Path) -> None:
-        self._folders.add(folder.resolve())
+        self._folders[name] = folder.resolve()
         package(PACKAGE, None)
         package(f"{PACKAGE}.{name}", folder)
         setattr(sys.modules[PACKAGE], name, sys.modules[f"{PACKAGE}.{name}"])
@@ -144,7 +168,33 @@ class Redirect:
         if not self._folders:
             return False
         whole = Path(path).resolve()
-        return any(whole.is_relative_to(folder) for folder in self._folders)
+        return any(whole.is_relative_to(folder) for folder in self._folders.values())
+
+    def _owner(self, globals: Mapping[str, object]) -> str:
+        """The extension whose code these are the globals of; "" where that cannot be told."""
+        file = globals.get("__file__")
+        if not isinstance(file, str):
+            return ""
+        whole = Path(file).resolve()
+        return next((name for name, folder in self._folders.items() if whole.is_relative_to(folder)), "")
+
+    def _has_file(self, owner: str, inner: str) -> bool:
+        """Whether a module of that name lies in the extension's folder."""
+        if owner not in self._folders:
+            return False
+        path = self._folders[owner].joinpath(*inner.split("."))
+        return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+class _View(ModuleType):
+    """`modules` with what an extension brings of it."""
+
+    def __init__(self, package: ModuleType) -> None:
+        super().__init__("modules")
+        self._package = package
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._package, name)
 
 
 class _Importlib(ModuleType):

@@ -54,4 +54,6 @@ class Scripts:
 
     def _folder_of(self, name: str) -> Path | None:
         found = self._app.extensions.found().get(name)
-        return found.folder if found and not found.problem and self._app.extensions.may_run(found) else None
+        if found and (found.problem or not self._app.extensions.may_run(found)):
+            raise ImportError(f"the extension {name} has not been agreed to: switch it on first")
+        return found.folder if found else None

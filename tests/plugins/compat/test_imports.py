@@ -79,6 +79,33 @@ def test_scripts_import_themselves_and_each_other(stage: Stage) -> None:
     assert second.neighbour is first and second.words is first.words and second.params is first.params
 
 
+def test_a_script_in_a_folder_of_another_name_finds_itself(stage: Stage) -> None:
+    module = stage.script(
+        "repo-name",
+        """
+        import extensions.proper.words as words
+        from extensions.proper import words as again
+        from extensions.proper.words import shared
+        """,
+        words_py="from modules import shared",
+    )
+    assert module.words is module.again and module.shared is stage.facade("modules.shared")
+
+
+def test_a_host_module_that_an_extension_brings_along_is_its_own_alone(stage: Stage) -> None:
+    code = """
+        from modules import shared, preprocessor
+        import modules.preprocessor as again
+        from modules.more import text
+        """
+    files = {"preprocessor_py": "KIND = 1", "modules/more.py": "text = 'more'"}
+    module = stage.script("bringer", code, **files)
+    assert module.preprocessor is module.again and module.text == "more"
+    assert module.shared is stage.facade("modules.shared")
+    with pytest.raises(PaddockError, match=r"modules\.preprocessor"):
+        stage.script("other", "from modules import preprocessor")
+
+
 def test_an_extension_without_consent_cannot_be_imported_by_another(stage: Stage) -> None:
     folder = stage.root / "secret"
     folder.mkdir(parents=True)

@@ -11,9 +11,7 @@ from tests.plugins.compat.conftest import Stage
 
 def test_the_facade_has_what_the_table_says_and_nothing_else_of_it(stage: Stage) -> None:
     facade = stage.app.scripts.facade
-    pages = ("modules.ui", "modules.shared.gradio[", "modules.shared.input_elements")
-    names = {name: there for name, (there, _) in SYMBOLS.items() if not name.startswith(pages)}
-    wrong = [name for name, there in names.items() if facade.has(name) != (there != ABSENT)]
+    wrong = [name for name, (there, _) in SYMBOLS.items() if facade.has(name) != (there != ABSENT)]
     assert not wrong
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _CLASSES = {
     "LoRA": ("internals", "Internals"),
     "chat": ("chat", "Chat"),
+    "evaluate": ("internals", "Internals"),
     "extensions": ("extensions", "Extensions"),
     "github": ("internals", "Internals"),
     "html_generator": ("html_generator", "HtmlGenerator"),
@@ -27,6 +28,7 @@ _CLASSES = {
     "models": ("models", "Models"),
     "models_settings": ("models_settings", "ModelsSettings"),
     "presets": ("presets", "Presets"),
+    "prompts": ("prompts", "Prompts"),
     "shared": ("shared", "Shared"),
     "text_generation": ("text_generation", "TextGeneration"),
     "training": ("internals", "Internals"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,9 @@ from modules.ui.markdown import Markdown
 
 if TYPE_CHECKING:
     from modules.plugins.compat.facade import Facade
+
+# Scripts hand in what was escaped for HTML, or not.
+_THOUGHT = re.compile(r"\A\s*(?:<|&lt;)think(?:>|&gt;)(.*?)(?:(?:<|&lt;)/think(?:>|&gt;)|\Z)", re.DOTALL)
 
 
 class HtmlGenerator(FacadeModule):
@@ -33,6 +37,11 @@ class HtmlGenerator(FacadeModule):
     def generate_basic_html(self, string: str) -> str:
         """Markdown as HTML, in a container of its own."""
         return f'<div class="readable-container">{self._markdown.render(string)}</div>'
+
+    def extract_thinking_block(self, string: str) -> tuple[str | None, str]:
+        """(what stands between <think> and </think> at the beginning, or None; what follows it)."""
+        found = _THOUGHT.match(string)
+        return (found.group(1).strip(), string[found.end() :].strip()) if found else (None, string)
 
     def fix_newlines(self, string: str) -> str:
         """Each line break as a paragraph's end."""

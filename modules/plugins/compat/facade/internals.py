@@ -8,6 +8,7 @@ from typing import Any
 from modules.plugins.compat.facade.base import FacadeModule, Impossible
 
 _WHY = {
+    "modules.evaluate": "the model is in a process of its own, which tells no perplexity",
     "modules.training": "training happens in a loader's own process",
     "modules.llama_cpp_python_hijack": "the engine runs in a process of its own",
     "modules.github": "programs are not fetched from the network by other programs; unpack the folder into extensions/",

@@ -30,6 +30,10 @@ class ModelsSettings(FacadeModule):
         state.update({name: value for name, value in self.get_model_metadata(model).items() if name in state})
         return state
 
+    def infer_loader(self, model_name: str, model_settings: Any = None, hf_quant_method: Any = None) -> str:
+        """The loader that Paddock would take. Raises PaddockError where none reads the model."""
+        return str(self._app.models.choice(model_name)[0].name)
+
     def load_instruction_template(self, template: str) -> str:
         """The loaded model's own template, whatever name is asked for: Paddock keeps no list of them."""
         info = self._app.supervisor.state.info

@@ -80,11 +80,13 @@ class DownloadState:
 
 class Downloads:
     """Downloads into `models`. `changed` is called, from any thread, whenever one begins, ends or is dropped, which
-    `turns` counts, and some times a second while one runs."""
+    `turns` counts, and some times a second while one runs. `endpoint`: the hub that is asked
+    when one goes on; None: HF_ENDPOINT's."""
 
-    def __init__(self, models: Path, changed: Callable[[], None]) -> None:
+    def __init__(self, models: Path, changed: Callable[[], None], endpoint: str | None = None) -> None:
         self._models = models
         self._changed = changed
+        self._endpoint = endpoint
         self._lock = threading.Lock()
         self._states: dict[str, DownloadState] = {}
         self._jobs: dict[str, Download] = {}
@@ -109,7 +111,9 @@ class Downloads:
         order = order_in(staging_of(self._models, name))
         if order is None:
             raise DownloadError(f"Of {name} nothing is there to go on with. Look its repository up and begin anew.")
-        self._start(DownloadState(name, order.wanted, order.size, "running"), lambda: _ordered(name, order))
+        self._start(
+            DownloadState(name, order.wanted, order.size, "running"), lambda: _ordered(name, order, self._endpoint)
+        )
 
     def stop(self, name: str) -> None:
         """End it soon; what has arrived is kept. Nothing happens if it has ended."""
@@ -209,12 +213,12 @@ class Downloads:
         return DownloadState(name, order.wanted, order.size, "stopped", arrived(staging_of(self._models, name)))
 
 
-def _ordered(name: str, order: Order) -> tuple[Listing, Choice]:
+def _ordered(name: str, order: Order, endpoint: str | None) -> tuple[Listing, Choice]:
     """The files of an earlier order as the hub has them now."""
     from modules.library.download_choice import Choice
     from modules.library.download_listing import list_files, parse_wanted
 
-    listing = list_files(parse_wanted(order.wanted))
+    listing = list_files(parse_wanted(order.wanted), endpoint)
     files = tuple(file for file in listing.files if file.path in order.files)
     if missing := sorted({*order.files} - {file.path for file in files}):
         raise DownloadError(

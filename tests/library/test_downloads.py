@@ -1,0 +1,150 @@
+"""Downloads that belong to the host: they run beside, stop, go on, outlive a restart, and tell how far they are."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from modules.library.download_choice import choose, offers
+from modules.library.download_listing import RemoteFile, list_files, parse_wanted
+from modules.library.download_staging import DownloadError, alone, staging_of
+from modules.library.downloads import Downloads, DownloadState
+from modules.library.machine import inspect_machine
+from modules.paths import PathError
+from modules.protocol.model import Machine
+from tests.library.writers import LLAMA_METADATA, LLAMA_TENSORS, gguf_bytes
+from tests.support.hub import Hub, hub_of
+from tests.support.models import write_model_folder
+
+BIG = "tiny.Q8_0.gguf"
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """A hub with one GGUF model."""
+    data = gguf_bytes({**LLAMA_METADATA, "general.description": "x" * 300_000}, LLAMA_TENSORS)
+    with hub_of({BIG: data}) as hub:
+        yield hub
+
+
+class Told:
+    """Counts what downloads tell, and waits for a phase."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._count = 0
+
+    def __call__(self) -> None:
+        with self._condition:
+            self._count += 1
+            self._condition.notify_all()
+
+    def until(self, met: Callable[[], bool]) -> None:
+        """Look whenever something is told."""
+        with self._condition:
+            assert self._condition.wait_for(met, 60)
+
+
+def _begin(downloads: Downloads, hub: Hub) -> None:
+    listing = list_files(parse_wanted(hub.repository), hub.address)
+    downloads.begin(listing, choose(listing, inspect_machine()))
+
+
+def _only(downloads: Downloads) -> DownloadState:
+    (state,) = downloads.states()
+    return state
+
+
+def test_a_download_runs_beside_and_ends_as_a_model(hub: Hub, tmp_path: Path) -> None:
+    told = Told()
+    downloads = Downloads(tmp_path, told, hub.address)
+    _begin(downloads, hub)
+    told.until(lambda: _only(downloads).ended)
+    state = _only(downloads)
+    assert (state.phase, state.name, state.repository, state.percent) == ("done", BIG, hub.repository, 100)
+    assert (tmp_path / BIG).read_bytes() == hub.files[BIG]
+    downloads.drop(BIG)
+    assert downloads.states() == [] and (tmp_path / BIG).exists()
+
+
+def test_one_that_was_stopped_goes_on_where_it_stood_also_in_the_next_run(hub: Hub, tmp_path: Path) -> None:
+    hub.stalls[BIG] = 120_000
+    told = Told()
+    downloads = Downloads(tmp_path, told, hub.address)
+    _begin(downloads, hub)
+    assert hub.stalled.wait(60)
+    told.until(lambda: _only(downloads).progress is not None)
+    with pytest.raises(DownloadError, match="is being downloaded already"):
+        _begin(downloads, hub)
+    with pytest.raises(DownloadError, match="Stop it first"):
+        downloads.drop(BIG)
+    downloads.stop(BIG)
+    assert _only(downloads).phase == "stopping"
+    hub.go_on.set()
+    told.until(lambda: _only(downloads).ended)
+    assert "Stopped at 120 KB of 304 KB" in _only(downloads).words
+    downloads.close()
+
+    later = Downloads(tmp_path, told, hub.address)
+    state = _only(later)
+    assert (state.phase, state.repository) == ("stopped", hub.repository)
+    assert state.arrived >= 120_000
+    later.resume(BIG)
+    told.until(lambda: _only(later).phase == "done")
+    assert hub.gets(BIG) == ["", "bytes=120000-"]
+    assert (tmp_path / BIG).read_bytes() == hub.files[BIG]
+
+
+def test_what_goes_wrong_is_kept_as_a_sentence_until_it_goes_on_or_is_discarded(hub: Hub, tmp_path: Path) -> None:
+    hub.gated = True
+    told = Told()
+    downloads = Downloads(tmp_path, told, hub.address)
+    _begin(downloads, hub)
+    told.until(lambda: _only(downloads).ended)
+    error = _only(downloads).error
+    assert error is not None and "is gated" in error.message
+    hub.files = {"other.gguf": b""}
+    hub.gated = False
+    downloads.resume(BIG)
+    told.until(lambda: _only(downloads).ended)
+    error = _only(downloads).error
+    assert error is not None and f"no longer has {BIG}. Discard this download" in error.message
+    downloads.drop(BIG)
+    assert downloads.states() == [] and list(tmp_path.iterdir()) == []
+
+
+def test_what_another_run_downloads_is_not_deleted(hub: Hub, tmp_path: Path) -> None:
+    staging = staging_of(tmp_path, BIG)
+    staging.mkdir()
+    with alone(staging), pytest.raises(DownloadError, match="another run of Paddock"):
+        Downloads(tmp_path, lambda: None).drop(BIG)
+    assert staging.is_dir()
+
+
+def test_a_name_that_leads_out_is_none(tmp_path: Path) -> None:
+    downloads = Downloads(tmp_path / "models", lambda: None)
+    for act in (downloads.drop, downloads.resume):
+        with pytest.raises(PathError, match="cannot be a name"):
+            act("../../x")
+
+
+def test_the_offers_of_a_repository_name_each_model_once_and_one_as_the_best(tmp_path: Path) -> None:
+    machine = Machine("linux", "x86_64", 4, 16 << 30, 10 << 30)
+    files = {name: b"x" for name in ("a.Q4_K_M.gguf", "a.Q8_0.gguf", "b.Q8_0.gguf")}
+    with hub_of(files) as hub:
+        listing = list_files(parse_wanted(hub.repository), hub.address)
+    found = offers(listing, machine)
+    assert {offer.label for offer in found} == {"Q4_K_M", "a.Q8_0", "b.Q8_0"}
+    assert [offer.best for offer in found].count(True) == 1
+    huge = tuple(RemoteFile(file.path, 40 << 30) for file in listing.files)
+    assert all(
+        offer.why_not and not offer.best for offer in offers(type(listing)(listing.wanted, "", "", huge), machine)
+    )
+    made = write_model_folder(tmp_path / "made")
+    with hub_of({path.name: path.read_bytes() for path in made.iterdir()}) as hub:
+        (whole,) = offers(list_files(parse_wanted(hub.repository), hub.address), machine)
+    assert (whole.label, whole.best) == ("Safetensors", True)
+    assert "model.safetensors" in [file.path for file in whole.choice.files]

@@ -149,7 +149,8 @@ class Redirect:
         name, _, inner = rest.partition(".")
         if f"{PACKAGE}.{name}" not in sys.modules:
             folder = self._folder_of(name)
-            if folder is None and owner and (not inner or self._has_file(owner, inner)):
+            # A script.py is in every folder, so it proves nothing.
+            if folder is None and (_alike(name, owner) if inner in ("", "script") else self._has_file(owner, inner)):
                 # It means itself: its folder bears another name here than its author's.
                 setattr(top, name, own := sys.modules[f"{PACKAGE}.{owner}"])
                 return importlib.import_module(f"{PACKAGE}.{owner}.{inner}") if inner else own
@@ -184,6 +185,12 @@ class Redirect:
             return False
         path = self._folders[owner].joinpath(*inner.split("."))
         return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def _alike(name: str, owner: str) -> bool:
+    """Whether a folder's name holds this one, as `repository-my-extension` holds `my_extension`."""
+    plain = (text.lower().replace("_", "-") for text in (name, owner))
+    return next(plain) in next(plain)
 
 
 class _View(ModuleType):

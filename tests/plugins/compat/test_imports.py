@@ -92,6 +92,13 @@ def test_a_script_in_a_folder_of_another_name_finds_itself(stage: Stage) -> None
     assert module.words is module.again and module.shared is stage.facade("modules.shared")
 
 
+def test_another_extension_is_not_taken_for_the_script_itself(stage: Stage) -> None:
+    assert stage.script("webui-my-dice", "from extensions.my_dice import script").script is not None
+    for code in ("from extensions.openai import script", "import extensions.openai.script"):
+        with pytest.raises(PaddockError, match=r"extensions\.openai"):
+            stage.script("ducking", code)
+
+
 def test_a_host_module_that_an_extension_brings_along_is_its_own_alone(stage: Stage) -> None:
     code = """
         from modules import shared, preprocessor

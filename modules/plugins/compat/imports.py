@@ -89,7 +89,15 @@ class Redirect:
         level: int = 0,
     ) -> Any:
         owner = self._owner(globals or {})
-        module = self.resolve(name, owner) if level == 0 else None
+        try:
+            module = self.resolve(name, owner) if level == 0 else None
+        except HostNameMissing:
+            # `from extensions.other_name import part`: the parts tell whether it means itself.
+            if not fromlist or not name.startswith("extensions."):
+                raise
+            for item in fromlist:
+                self.resolve(f"{name}.{item}", owner)
+            module = self.resolve(name, owner)
         if module is None and not (level == 0 and name.startswith("importlib.") and not fromlist):
             return builtins.__import__(name, globals, locals, fromlist or (), level)
         if not fromlist:
@@ -148,6 +156,8 @@ class Redirect:
             return top
         name, _, inner = rest.partition(".")
         if f"{PACKAGE}.{name}" not in sys.modules:
+            if hasattr(top, name) and not inner:
+                return getattr(top, name)  # type: ignore[no-any-return]
             folder = self._folder_of(name)
             # A script.py is in every folder, so it proves nothing.
             if folder is None and (_alike(name, owner) if inner in ("", "script") else self._has_file(owner, inner)):

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from modules.ui.page import build_page
+from tests.plugins.compat.pages import Browser
 from tests.plugins.conftest import Talk
 
 
@@ -32,6 +34,10 @@ class Stage(Talk):
     def facade(self, name: str) -> Any:
         """A module as scripts see it."""
         return self.app.scripts.facade.module(name)
+
+    def page(self) -> Browser:
+        """Paddock's page as it is now, in a browser that does not draw it."""
+        return Browser(build_page(self.app))
 
     def folder(self, name: str) -> Path:
         """Where a script lies."""

@@ -103,6 +103,11 @@ class _Old:
         real = self._real.__bases__[0] if hasattr(self, "is_template") else self._real
         return str(real.__name__.lower())
 
+    @classmethod
+    def get_component_class_id(cls) -> str:
+        """Part of Gradio's own interface."""
+        return str(cls._real.get_component_class_id())
+
     def get_config(self, *given: Any) -> dict[str, Any]:
         """Part of Gradio's own interface: what the page is told, by the names of the real class's arguments."""
         own = self._real.get_config not in (Block.get_config, gr.components.Component.get_config)

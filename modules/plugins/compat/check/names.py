@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
+from modules.plugins.compat.check.source import Source
 from modules.plugins.compat.facade import Facade
 from modules.plugins.compat.facade.base import Impossible
 from modules.plugins.compat.imports import HostNameMissing
@@ -13,11 +12,14 @@ from modules.protocol.errors import PaddockError, Unsupported
 _DEEPER = ("modules.shared.args", "modules.shared.model", "modules.shared.tokenizer")
 
 
-def lacking(facade: Facade, names: Iterable[str]) -> tuple[list[str], list[str]]:
+def lacking(facade: Facade, source: Source) -> tuple[list[str], list[str]]:
     """(names that lead to nothing; sentences about those among them that cannot exist here)."""
     missing: list[str] = []
     sentences: list[str] = []
-    for name in sorted({_judged(name) for name in names}, key=lambda name: (len(name), name)):
+    brought = [name for name in source.brought if not _has(facade, name)]
+    for name in sorted({_judged(name) for name in source.names}, key=lambda name: (len(name), name)):
+        if any(name == own or name.startswith(f"{own}.") for own in brought):
+            continue
         if not any(name.startswith((f"{known}.", f"{known}[")) for known in missing) and not _has(facade, name):
             missing.append(name)
             sentences += _why(facade, name)

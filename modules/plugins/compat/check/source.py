@@ -31,12 +31,13 @@ _GUARDS = {"ImportError", "ModuleNotFoundError", "AttributeError", "Exception", 
 @dataclass
 class Source:
     """`names`: "modules.shared.args.lora_dir", "modules.shared.gradio['mode']". `packages`: top-level imports that are
-    not installed; `guarded`: those among them that it can do without. `hooks`: functions of script.py."""
+    not installed; `guarded`: those among them that it can do without. `brought`: modules of the host that the extension
+    has a file for."""
 
     names: set[str] = field(default_factory=set)
     packages: set[str] = field(default_factory=set)
     guarded: set[str] = field(default_factory=set)
-    functions: list[str] = field(default_factory=list)
+    brought: set[str] = field(default_factory=set)
 
     def needs(self) -> list[str]:
         """What to install."""
@@ -57,10 +58,6 @@ def read(folder: Path, entry: str, name: str) -> Source:
             tree = ast.parse(path.read_text(encoding="utf-8-sig"))
         except (OSError, ValueError, SyntaxError, RecursionError):
             continue
-        if not source.functions:
-            source.functions = [
-                node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-            ]
         reader = _File(source, folder, path, name)
         reader.visit(tree)
         todo += reader.local
@@ -96,7 +93,7 @@ class _File(ast.NodeVisitor):
             bound = alias.asname or alias.name.partition(".")[0]
             if alias.name.partition(".")[0] == "modules":
                 self._aliases[bound] = alias.name if alias.asname else "modules"
-                self._use(alias.name)
+                self._host(alias.name)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         """from a.b import c as d"""
@@ -112,7 +109,7 @@ class _File(ast.NodeVisitor):
         for alias in node.names:
             whole = f"{module}.{alias.name}"
             if module.partition(".")[0] == "modules":
-                self._use(module if alias.name == "*" else whole)
+                self._host(module if alias.name == "*" else whole)
                 self._aliases[alias.asname or alias.name] = whole
             else:
                 self._import(whole, only_local=True)
@@ -160,6 +157,15 @@ class _File(ast.NodeVisitor):
     def _use(self, name: str) -> None:
         if not self._guarded and f"={name}" not in self._aliases:
             self._source.names.add(name)
+
+    def _host(self, name: str) -> None:
+        """A name of the host is imported; an extension may bring the module, for text-generation-webui's folder."""
+        parts = name.split(".")
+        if len(parts) > 1 and (
+            self._files(self._folder / "modules" / parts[1]) or self._files(self._folder / parts[1])
+        ):
+            self._source.brought.add(".".join(parts[:2]))
+        self._use(name)
 
     def _import(self, name: str, only_local: bool = False) -> None:
         top = name.partition(".")[0]

@@ -137,11 +137,12 @@ class Chat(Histories):
     def generate_chat_reply_wrapper(
         self, text: Any, state: dict[str, Any], regenerate: bool = False, _continue: bool = False
     ) -> Iterator[tuple[str, History]]:
-        """(the history as HTML, the history) again and again; the last one is stored in the chat of the state."""
+        """(the history as HTML, the history) again and again; the last one is stored in the chat of the state, or in a
+        new one."""
         history: History = state["history"]
         for history in self.generate_chat_reply(text, state, regenerate, _continue):
             yield self._html(history, state), history
-        self.save_history(history, state.get("unique_id"))
+        self.save_history(history, state.get("unique_id") or self._app.chats.create(self._character(state)).id)
 
     def redraw_html(
         self, history: History, name1: str, name2: str, mode: str, style: str, character: str, reset_cache: bool = False

@@ -37,7 +37,9 @@ def loaders(config: Config, arguments: argparse.Namespace) -> int:
             print(json.dumps(rows, indent=1))
             return 0
         for row in rows:
-            state = f"installed, {in_words(row['size_bytes'])}" if row["installed"] else "not installed"
+            state = "not here" if row["why_not"] else "runs once installed"
+            if row["installed"]:
+                state = f"installed, {in_words(row['size_bytes'])}" if row["size_bytes"] else "needs no install"
             print(f"{row['name']:<14} {state:<24} {', '.join(row['formats'])}")
             print(f"{'':<14} {row['why_not'] or row['summary']}")
         for fault in app.registry.faults.values():

@@ -43,6 +43,7 @@ SPEC = LoaderSpec(
     differs=LIBRARY,
     accelerators=("cpu", "cuda", "rocm", "metal"),
     requirements="llamacpp.txt",
+    compiled=True,
     logits_hooks=True,
     probe="import jinja2, llama_cpp; print(llama_cpp.__version__)",
 )

@@ -178,8 +178,6 @@ DIFFERS = {
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if facts.format not in SPEC.formats:
         return None
-    if machine.system != "linux":
-        return Claim(0, "vLLM runs on Linux alone.", runs=False)
     bits = {"gptq": (2, 3, 4, 8), "awq": (4,)}.get(facts.format, ())
     if bits and facts.bits not in (0, *bits):
         return Claim(0, other_bits("vLLM", facts, bits), runs=False)
@@ -224,6 +222,7 @@ SPEC = LoaderSpec(
     samplers=SAMPLERS,
     differs=DIFFERS,
     accelerators=("cpu", "cuda"),
+    systems=("linux",),
     requirements="vllm.txt",
     probe="import vllm; from vllm.platforms import current_platform as found; "
     "print(vllm.__version__, found.device_type)",

@@ -16,6 +16,8 @@ class LoaderSpec:
     """`loaders/<name>/spec.py` holds one of these as SPEC; `loaders/<name>/worker.py` holds the class Engine.
 
     formats: those of ModelFacts.format that it reads. accelerators: any one of these must be there ("cpu" always is).
+    systems: those of Machine.system that it runs on.
+    compiled: its install compiles C++.
     claim: whether it can run this model on this machine, and how well (None: cannot).
     samplers: names of SamplingParams fields that it honours, besides `sampling.UNIVERSAL`.
     differs: those of `samplers` that are other than docs/samplers.md defines them, and how, in sentences.
@@ -39,6 +41,8 @@ class LoaderSpec:
     differs: Mapping[str, str] = field(default_factory=dict)
     unheard: Mapping[str, frozenset[str]] = field(default_factory=dict)
     accelerators: tuple[str, ...] = ("cpu",)
+    systems: tuple[str, ...] = ("linux", "darwin", "windows")
+    compiled: bool = False
     requirements: str = ""
     probe: str = ""
     logits_hooks: bool = False
@@ -53,6 +57,9 @@ class LoaderSpec:
 
     def runs_here(self, machine: Machine) -> str:
         """ "" if it can run on this machine, else a sentence saying why not."""
+        if machine.system not in self.systems:
+            names = {"linux": "Linux", "darwin": "macOS", "windows": "Windows"}
+            return f"{self.title} runs on {' and '.join(names[system] for system in self.systems)} only."
         if any(machine.has(kind) for kind in self.accelerators):
             return ""
         wanted = " or ".join(kind.upper() for kind in self.accelerators)

@@ -67,7 +67,7 @@ class Environments:
         try:
             marker = json.loads((path / MARKER).read_text())
         except (OSError, ValueError):
-            return EnvironmentStatus(False, path)
+            return EnvironmentStatus(False, path, problem=_lack(spec))
         return EnvironmentStatus(True, path, int(marker.get("size_bytes", 0)), str(marker.get("engine", "")))
 
     def python(self, spec: LoaderSpec) -> Path:
@@ -228,6 +228,17 @@ def _uv(arguments: list[str], sources: PackageSources, spec: LoaderSpec, on_line
             process.stdout.close()
     if status != 0:
         raise EnvironmentBroken(_why(spec, "\n".join(last)), detail="\n".join(last))
+
+
+def _lack(spec: LoaderSpec) -> str:
+    """ "" or what must be there before an install can succeed."""
+    names = filter(None, (os.environ.get("CXX", "").split(" ")[0], "c++", "g++", "clang++", "cl"))
+    if not spec.compiled or any(map(shutil.which, names)):
+        return ""
+    return (
+        f"{spec.title} is compiled on this machine, which needs a C++ compiler. Install one (Debian and Ubuntu: "
+        "apt-get install g++; macOS: xcode-select --install; Windows: Visual Studio Build Tools), then try again."
+    )
 
 
 def _why(spec: LoaderSpec, output: str) -> str:

@@ -111,6 +111,35 @@ def test_a_package_that_does_not_exist_is_a_sentence(environments: Environments,
     assert not environments.status(SPEC).installed
 
 
+def test_a_wheel_for_other_machines_alone_is_a_sentence(environments: Environments, tmp_path: Path) -> None:
+    wheels = tmp_path / "wheels"
+    (wheels / "toyengine-1.0-py3-none-any.whl").rename(wheels / "toyengine-1.0-cp27-cp27m-macosx_10_6_intel.whl")
+    with pytest.raises(
+        EnvironmentBroken, match=r"has no package for this Python .* Try another Python version"
+    ) as told:
+        environments.build(SPEC, _quiet)
+    assert "toyengine" in told.value.detail
+    assert not environments.status(SPEC).installed
+
+
+def test_what_is_compiled_here_wants_a_compiler_before_an_install(
+    environments: Environments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = dataclasses.replace(SPEC, compiled=True)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    assert "needs a C++ compiler. Install one" in environments.status(compiled).problem
+    (tmp_path / "g++").write_text("#!/bin/sh\n")
+    (tmp_path / "g++").chmod(0o755)
+    assert environments.status(compiled).problem == ""
+
+
+def test_a_system_that_a_loader_does_not_run_on_is_named() -> None:
+    only_linux = dataclasses.replace(SPEC, systems=("linux",))
+    assert only_linux.runs_here(MACHINE) == ""
+    assert only_linux.runs_here(dataclasses.replace(MACHINE, system="darwin")) == "Toy runs on Linux only."
+
+
 def test_no_network_is_a_sentence_with_a_next_step(
     environments: Environments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

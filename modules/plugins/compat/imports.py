@@ -156,8 +156,9 @@ class Redirect:
             return top
         name, _, inner = rest.partition(".")
         if f"{PACKAGE}.{name}" not in sys.modules:
-            if hasattr(top, name) and not inner:
-                return getattr(top, name)  # type: ignore[no-any-return]
+            alias: ModuleType | None = getattr(top, name, None)
+            if alias is not None and alias.__name__ in sys.modules and not inner:
+                return alias
             folder = self._folder_of(name)
             # A script.py is in every folder, so it proves nothing.
             if folder is None and (_alike(name, owner) if inner in ("", "script") else self._has_file(owner, inner)):

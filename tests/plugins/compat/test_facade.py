@@ -254,6 +254,22 @@ def test_extensions_are_listed_and_their_hooks_called(stage: Stage, script: Any,
         script.apply_extensions("nonsense")
 
 
+def test_what_a_script_logs_is_kept_with_what_it_prints(stage: Stage) -> None:
+    stage.script(
+        "teller",
+        """
+        from modules.logging_colors import logger
+        def input_modifier(string):
+            print("printed")
+            logger.info("rolled %s", 7)
+            return string
+        """,
+    )
+    stage.ask("hello")
+    status = next(status for status in stage.manager.statuses() if status.name == "teller")
+    assert status.output == "printed\nINFO: rolled 7\n"
+
+
 def test_text_becomes_html_without_letting_html_through(script: Any) -> None:
     assert script.convert_to_markdown("**b** <script>") == "<p><strong>b</strong> &lt;script&gt;</p>\n"
     assert "<strong>b</strong>" in script.generate_basic_html("**b**")

@@ -3,14 +3,37 @@
 from __future__ import annotations
 
 import logging
+import sys
+from typing import TYPE_CHECKING
 
 from modules.plugins.compat.facade.base import FacadeModule
 
+if TYPE_CHECKING:
+    from modules.plugins.compat.facade import Facade
+
+_NAME = "text-generation-webui"
+
 
 class Logging(FacadeModule):
-    """Scripts log to Paddock's log, under the name that they know."""
+    """What a script logs within a hook is kept with what it prints, which the Extensions tab shows."""
 
-    logger = logging.getLogger("text-generation-webui")
+    def __init__(self, name: str, facade: Facade) -> None:
+        super().__init__(name, facade)
+        self.logger = logging.getLogger(_NAME)
+        if not self.logger.handlers:
+            self.logger.addHandler(_Printed())
+            self.logger.setLevel(logging.INFO)
+            self.logger.propagate = False
 
     def setup_logging(self) -> None:
-        """Paddock has set up its log."""
+        """Nothing: the log is set up."""
+
+
+class _Printed(logging.Handler):
+    """Writes to what stderr is now: within a hook that is the extension's own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            print(f"{record.levelname}: {record.getMessage()}", file=sys.stderr)
+        except Exception:
+            self.handleError(record)

@@ -56,7 +56,6 @@ class Shared(FacadeModule):
     need_restart = False
     session_is_loading = False
     steered_model = None
-    logger = logging.getLogger("text-generation-webui")
 
     def __init__(self, name: str, facade: Facade) -> None:
         super().__init__(name, facade)
@@ -67,6 +66,7 @@ class Shared(FacadeModule):
         self.args = _Args(facade)
         self.settings = _settings(facade)
         self.default_settings = dict(self.settings)
+        self.logger: logging.Logger = facade.module("modules.logging_colors").logger
         self.generation_lock = threading.RLock()
         self.processing_message = "*Is typing...*"
         self.lora_names: list[str] = []

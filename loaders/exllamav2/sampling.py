@@ -10,14 +10,15 @@ from modules.protocol.sampling import SamplingParams
 
 # A top-p of 0 means "off" there.
 _LEAST_TOP_P = 1e-6
-# Its XTC takes the tokens as sorted, which only top-k and top-p leave them: a top-p that cuts next to nothing.
-_SORTING_TOP_P = 0.999999
+# A min-p of 1 means "off" there.
+_MOST_MIN_P = 0.999999
 # What apply_dry looks at; its range must be longer, and 0 is the whole text.
 _DRY_LONGEST = 20
 
 
-def sampler_settings(params: SamplingParams) -> dict[str, Any]:
-    """Fields of ExLlamaV2Sampler.Settings; all are named, as none of its defaults is neutral. Raises Unsupported."""
+def sampler_settings(params: SamplingParams, vocabulary: int) -> dict[str, Any]:
+    """Fields of ExLlamaV2Sampler.Settings; all are named, as none of its defaults is neutral. `vocabulary`: how many
+    tokens there are. Raises Unsupported."""
     if params.mirostat_mode == 1:
         raise Unsupported("ExLlamaV2 has Mirostat 2 only. Set Mirostat to 2 or 0.")
     if not params.do_sample:
@@ -28,7 +29,7 @@ def sampler_settings(params: SamplingParams) -> dict[str, Any]:
         "top_k": params.top_k,
         "top_p": max(params.top_p, _LEAST_TOP_P) if params.top_p < 1 else 0.0,
         "top_a": params.top_a,
-        "min_p": params.min_p,
+        "min_p": min(params.min_p, _MOST_MIN_P),
         "tfs": params.tfs if params.tfs < 1 else 0.0,
         "typical": params.typical_p if params.typical_p < 1 else 0.0,
         "temperature_last": params.temperature_last,
@@ -57,7 +58,8 @@ def sampler_settings(params: SamplingParams) -> dict[str, Any]:
             "top_k": 0
         }
     if fields["xtc_probability"] > 0 and not fields["top_k"] and not fields["top_p"]:
-        fields["top_p"] = _SORTING_TOP_P
+        # Its XTC takes the tokens as sorted, which only top-k and top-p leave them: all but the least likely.
+        fields["top_k"] = vocabulary - 1
     if fields["temperature"] == 0:
         # Greedy by temperature keeps what moves the likeliest token on purpose, the penalties, and no other sampler.
         fields |= {name: _NEUTRAL[name] for name in _CUTS} | {"top_k": 1, "temperature": 1.0}

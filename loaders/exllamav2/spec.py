@@ -189,17 +189,18 @@ SAMPLERS = frozenset(
 
 # As its source has it (exllamav2/generator/sampler.py, exllamav2_ext/cpp/sampling.cpp, version 0.3.2).
 _ORDER = "Acts at its place in the engine's own order: top-k, top-p, top-a, min-p, tail-free, typical-p, mirostat, XTC."
+_ONE_BACK = "Where all tokens that are left pass, one that was cut before comes back."
 DIFFERS = {
     "dry_multiplier": "Only the longest repeat is punished, measured to 20 tokens, once for each time that the token "
     "followed it.",
     "dynamic_temperature": "Acts after the cut-offs, on the tokens that they left.",
-    "min_p": _ORDER,
+    "min_p": f"{_ORDER} {_ONE_BACK}",
     "mirostat_mode": "Mirostat 2 only; 1 is refused.",
     "smoothing_factor": "The temperature divides the parabola, not what it is made of: top - k x^2 / T.",
     "temperature": "Below 0.01 the likeliest token is taken.",
     "tfs": _ORDER,
-    "top_a": _ORDER,
-    "top_p": "Keeps the largest set that holds no more than this, so the token that would reach it is left out.",
+    "top_a": f"{_ORDER} {_ONE_BACK}",
+    "top_p": "The token that would reach this is left out, and unlikelier ones that still fit are let in.",
     "typical_p": f"Surprise is taken as p + log p, and the token that would reach the mass is left out. {_ORDER}",
     "xtc_probability": "Mixes what the dice could give instead of throwing them: the same chances. No token is "
     "protected. After typical-p it hits others than the likeliest.",

@@ -218,7 +218,7 @@ class Engine(EngineBase):
     def _job(self, tokens: list[int], params: SamplingParams, seed: int, longest: int) -> Any:
         """A job for the generator; on its thread."""
         ids = [self._row(tokens)]
-        fields = sampler_settings(params)
+        fields = sampler_settings(params, self._loaded.model.config.vocab_size)
         if params.guidance_scale != 1:
             if not self._loaded.generator.paged:
                 raise Unsupported("Guidance needs flash-attn in this loader's environment. Set Guidance scale to 1.")

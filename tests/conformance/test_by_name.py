@@ -89,7 +89,7 @@ def _dialect(name: str) -> Callable[[SamplingParams], Any]:
 
 
 SENT: dict[str, tuple[Callable[[SamplingParams], Any], frozenset[str]]] = {
-    "exllamav2": (sampler_settings, EXLLAMAV2.samplers),
+    "exllamav2": (lambda params: sampler_settings(params, 32000), EXLLAMAV2.samplers),
     "vllm": (_vllm, VLLM.samplers),
     **{f"remote {name}": (_dialect(name), kind.samplers) for name, kind in DIALECTS.items()},
 }

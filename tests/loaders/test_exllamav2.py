@@ -36,7 +36,7 @@ def test_it_claims_nothing_it_cannot_read(facts: ModelFacts) -> None:
 
 
 def test_neutral_parameters_are_neutral_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    fields = sampler_settings(SamplingParams())
+    fields = sampler_settings(SamplingParams(), 32000)
     off = {name: value for name, value in fields.items() if name not in ("temperature", "token_repetition_penalty")}
     assert fields["temperature"] == fields["token_repetition_penalty"] == 1
     assert off["top_k"] == off["top_p"] == off["top_a"] == off["min_p"] == off["tfs"] == off["typical"] == 0
@@ -69,20 +69,21 @@ def test_neutral_parameters_are_neutral_there(monkeypatch: pytest.MonkeyPatch) -
             {"mirostat_mode": 2, "smoothing_factor": 1, "xtc_probability": 1},
             {"smoothing_factor": 1, "xtc_probability": 0},
         ),
-        ({"xtc_probability": 0.5}, {"xtc_probability": 0.5, "top_p": 0.999999}),
+        ({"xtc_probability": 0.5}, {"xtc_probability": 0.5, "top_k": 31999}),
+        ({"min_p": 1}, {"min_p": 0.999999}),
         ({"xtc_probability": 0.5, "top_k": 40}, {"top_k": 40, "top_p": 0}),
         ({"guidance_scale": 1.5}, {"cfg_scale": 1.5}),
         ({"smoothing_factor": 0.3, "temperature_last": True}, {"smoothing_factor": 0.3, "temperature_last": True}),
     ],
 )
 def test_each_parameter_arrives(given: dict[str, Any], expected: dict[str, Any]) -> None:
-    fields = sampler_settings(SamplingParams(**given))
+    fields = sampler_settings(SamplingParams(**given), 32000)
     assert {name: fields[name] for name in expected} == expected
 
 
 def test_what_is_not_there_is_refused_and_not_declared() -> None:
     with pytest.raises(Unsupported, match="Mirostat 2 only"):
-        sampler_settings(SamplingParams(mirostat_mode=1))
+        sampler_settings(SamplingParams(mirostat_mode=1), 32000)
     assert not SAMPLERS & {"grammar_string", "sampler_priority", "epsilon_cutoff", "top_n_sigma", "smoothing_curve"}
 
 

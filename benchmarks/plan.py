@@ -24,7 +24,7 @@ from modules.runtime.environment import Environments
 from modules.runtime.registry import Registry
 from modules.runtime.watch import MemoryWatch
 
-REPLY = 256
+CONTEXT, REPLY = 1024, 256
 MEGABYTE = 1 << 20
 # Within so much of each other two figures count as the same.
 _SAME = 50 * MEGABYTE
@@ -83,21 +83,21 @@ def run() -> Iterator[Figure]:
 
 def _measure(case: Case, size: str, spec: LoaderSpec, python: Path) -> Figure:
     path, machine = _model(case.form, size), inspect_machine()
-    demand = demand_of(detect(path, path.name), spec, build(spec.settings, case.settings), machine)
-    planned = plan(detect(path, path.name), demand, machine).shares[0].total
-    peak = _peak(case, spec, python, path)
+    facts, settings = detect(path, path.name), {**case.settings, "context": CONTEXT}
+    planned = plan(facts, demand_of(facts, spec, build(spec.settings, settings), machine), machine).shares[0].total
+    peak = _peak(settings, spec, python, path)
     print(f"{case.name}, {size}: planned {planned / MEGABYTE:.0f} MB", file=sys.stderr)
     ratio = 1.0 if abs(planned - peak) <= _SAME else max(planned, peak) / min(planned, peak)
     return Figure("plan", f"{case.name}, {size}", peak / MEGABYTE, "MB", ratio)
 
 
-def _peak(case: Case, spec: LoaderSpec, python: Path, path: Path) -> int:
+def _peak(settings: dict[str, Any], spec: LoaderSpec, python: Path, path: Path) -> int:
     """The most main memory that the worker held: a load, then a reply at the end of a prompt that fills the rest."""
     client = WorkerClient(spec, python, ROOT, lambda exit: None)
     try:
         client.start()
         watch = MemoryWatch(client.process.pid)
-        info = client.load(str(path), case.settings, lambda text, fraction: None).info
+        info = client.load(str(path), settings, lambda text, fraction: None).info
         watch.loaded()
         # More words than fit: what is too much is cut off at the front.
         params = SamplingParams(max_new_tokens=REPLY, do_sample=False, ban_eos_token=True, truncate=True)

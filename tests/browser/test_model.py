@@ -93,6 +93,7 @@ def test_the_memory_plan_moves_with_the_settings_refuses_and_says_what_fits(
     open_tab(page, "Model")
     page.locator("#model-choice input").click()
     page.get_by_role("option", name="small").click()
+    page.wait_for_selector("#model-load >> text=Load small")
     page.wait_for_selector("#memory-plan >> text=Context of 4,096 tokens")
     before = _cache_width(page)
     page.fill("#loader-echo-context input", "40960")

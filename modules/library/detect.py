@@ -15,7 +15,7 @@ from modules.library.hqq_save import read_hqq_save
 from modules.library.json_files import read_object, table, text, whole
 from modules.library.mixed_shards import mixed
 from modules.library.model_config import asks_for_code, read_config
-from modules.library.quantization import METHODS, Quantization, claimed, parameters, shown
+from modules.library.quantization import IN_LAYER, METHODS, Quantization, claimed, parameters, shown
 from modules.protocol.errors import ModelError
 from modules.protocol.model import ModelFacts
 from modules.protocol.remote_file import SUFFIXES
@@ -174,6 +174,9 @@ def _safetensors(folder: Folder, claim: Quantization | None, found: Findings) ->
     method, bits = found.get("format", ""), found.get("bits", 0)
     count = parameters(tensors, method, bits)
     found.add("parameters", count, "counted in the tensors' shapes")
+    layers = {name: info for name, info in tensors.items() if IN_LAYER.search(name)}
+    found.add("layer_parameters", parameters(layers, method, bits), "shapes of the layers' tensors")
+    found.add("layer_bytes", sum(info.size for info in layers.values()), "sizes of the layers' tensors")
     if count and method == "safetensors":
         found.add(
             "bits", round(sum(info.size for info in tensors.values()) * 8 / count, 2), "tensor bytes × 8 / parameters"

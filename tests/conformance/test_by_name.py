@@ -16,9 +16,11 @@ from loaders.remote.dialects import DIALECTS
 from loaders.remote.http import Remote
 from loaders.vllm.sampling import sampling_fields
 from loaders.vllm.spec import SPEC as VLLM
+from loaders.xllamacpp.request import completion
 from modules.protocol.remote_file import RemoteFile
 from modules.protocol.sampling import SamplingParams
 from modules.worker.llama_sampling import biases
+from tests.conformance.cases import CASES
 from tests.conformance.engines import PARTS
 
 # Each parameter off neutral, and what lets it act where it is a part of another's sampler.
@@ -104,6 +106,14 @@ def test_every_parameter_that_is_declared_is_sent(engine: str) -> None:
             beside |= {whole: OFF[whole], **BESIDE.get(whole, {})}
         without = sent(SamplingParams(**{key: value for key, value in beside.items() if key != name}))
         assert sent(SamplingParams(**{**beside, name: OFF[name]})) != without, name
+
+
+def test_llama_cpps_server_is_asked_the_same_far_away_as_here() -> None:
+    far, _ = SENT["remote llama.cpp"]
+    for case in CASES:
+        here = completion(list(case.text), case.parsed(), 1, 4096, ())
+        there = far(case.parsed())
+        assert there == {name: here[name] for name in there}, case.name
 
 
 def test_bans_and_biases_are_read_for_all_of_them() -> None:

@@ -1,7 +1,9 @@
-"""The Parameters tab: presets, and every sampling parameter; those that the loader does not honour are greyed."""
+"""The Parameters tab: presets, and every sampling parameter; those that the loader does not honour are greyed, and what
+it does otherwise is told."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from modules.protocol.errors import PaddockError
+from modules.protocol.loader import LoaderSpec
 from modules.protocol.sampling import UNIVERSAL, SamplingParams
 from modules.protocol.schema import Setting, describe
 from modules.ui.preferences import NEUTRAL, choose_preset, preset_name, sampling, set_sampling
@@ -46,8 +49,8 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     everything = [preset, name, *fields.values(), notice]
 
     def show() -> list[Any]:
-        params, (honoured, title) = sampling(app), _honoured(app)
-        updates = [_update(settings[key], getattr(params, key), honoured, title) for key in fields]
+        params, spec = sampling(app), loaded_spec(app)
+        updates = [_update(settings[key], getattr(params, key), spec) for key in fields]
         current = preset_name(app)
         choices = [NEUTRAL, *app.presets.names()]
         dropdown = gr.update(choices=choices, value=current if current in choices else NEUTRAL)
@@ -87,20 +90,27 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     gr.on([page.load, refresh.click], spoken(show), None, everything, **quiet)
 
 
-def _honoured(app: App) -> tuple[frozenset[str] | None, str]:
-    """The parameters that the loaded model's loader honours and its title; None while nothing is loaded."""
+def loaded_spec(app: App) -> LoaderSpec | None:
+    """The loaded model's loader, with what it honours for this model; None while nothing is loaded."""
     state = app.supervisor.state
     spec = app.registry.specs.get(state.loader) if state.phase == "ready" else None
     ignored = state.info.ignored if state.info else []
-    return ((spec.samplers | UNIVERSAL).difference(ignored), spec.title) if spec else (None, "")
+    return replace(spec, samplers=(spec.samplers | UNIVERSAL).difference(ignored)) if spec else None
 
 
-def _update(setting: Setting, value: Any, honoured: frozenset[str] | None, title: str) -> Any:
-    heard = honoured is None or setting.name in honoured
-    info = setting.info.help or None
-    return gr.update(
-        value=shown(setting, value), interactive=heard, info=info if heard else f"Not honoured by {title}. {info or ''}"
-    )
+def _update(setting: Setting, value: Any, spec: LoaderSpec | None) -> Any:
+    heard = spec is None or setting.name in spec.samplers
+    return gr.update(value=shown(setting, value), interactive=heard, info=described(setting, spec))
+
+
+def described(setting: Setting, spec: LoaderSpec | None) -> str | None:
+    """What stands under the field: its help, and what the loaded model's loader makes of it."""
+    words = [setting.info.help]
+    if spec and setting.name not in spec.samplers:
+        words.insert(0, f"Not honoured by {spec.title}.")
+    elif spec and (difference := spec.differs.get(setting.name)):
+        words.append(f"In {spec.title}: {difference}")
+    return " ".join(filter(None, words)) or None
 
 
 def _notice(app: App) -> str:

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 NAMES = ("overhead", "turns", "stream", "startup", "footprint", "extensions", "plan", "gpu")
+# Those that can be run for some loaders alone.
+BY_LOADER = ("overhead", "turns")
 
 
 def main() -> int:
@@ -19,9 +21,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--loader", action="append", help="overhead, turns: this loader alone; may be repeated")
     parser.add_argument("--no-venv", action="store_true", help="use the Python that runs this")
     arguments = parser.parse_args()
-    for figure in importlib.import_module(f"benchmarks.{arguments.name}").run():
+    chosen = (arguments.loader,) if arguments.loader and arguments.name in BY_LOADER else ()
+    for figure in importlib.import_module(f"benchmarks.{arguments.name}").run(*chosen):
         figure.show(arguments.json)
     return 0
 

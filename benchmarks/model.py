@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from modules.runtime.pip_config import package_sources, read_pip_config
+from tests.support.quantize import quantized
 
 HIDDEN, LAYERS, HEADS, KV_HEADS, INTERMEDIATE = 1024, 12, 16, 16, 2816
 CONTEXT = 4096
@@ -67,6 +68,15 @@ def gguf_model(root: Path) -> Path:
     )
     partial.rename(file)
     return file
+
+
+def measured_model(root: Path, loader: str) -> Path:
+    """The model in the form that the loader is measured on; packed forms are made by their engines, once."""
+    if loader in ("xllamacpp", "llamacpp"):
+        return gguf_model(root)
+    kind = {"gptqmodel": "gptq", "autogptq": "gptq", "autoawq": "awq"}.get(loader, "")
+    folder = folder_model(root)
+    return quantized(kind, folder) if kind else folder
 
 
 def _shapes(vocabulary: int) -> dict[str, tuple[int, ...]]:

@@ -6,11 +6,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.model import folder_model, gguf_model
+from benchmarks.model import measured_model
 from benchmarks.report import Figure, median
 from benchmarks.server import ROOT, Running, running
 from modules.library.machine import inspect_machine
@@ -18,27 +18,38 @@ from modules.runtime.environment import Environments
 from modules.runtime.registry import Registry
 
 PROMPT = "What is quantization, and why does it make a model smaller? " * 4
-TOKENS = 128
 ROUNDS = 7
-# Loader -> the data type that raw Transformers is given: what the loader chooses by itself here.
-CASES = ("xllamacpp", "llamacpp", "transformers")
+# Loader -> tokens of a round: enough to measure, few enough to wait for.
+CASES = {
+    "xllamacpp": 128,
+    "llamacpp": 128,
+    "transformers": 128,
+    "gptqmodel": 128,
+    "autogptq": 32,
+    "autoawq": 32,
+    "hqq": 32,
+}
+# Those whose engine alone is a script of their name; the others are Transformers models, and share one.
+_OWN_SCRIPT = ("xllamacpp", "llamacpp", "transformers")
 
 
-def run() -> Iterator[Figure]:
-    """One figure a loader that is installed or can be: delivered tokens a second, ratio to raw."""
+def run(loaders: Sequence[str] = ()) -> Iterator[Figure]:
+    """One figure for each of `loaders` (none: all that run here): delivered tokens a second, ratio to raw."""
     registry = Registry(ROOT / "loaders")
     environments = Environments(ROOT / ".envs", ROOT / "requirements", inspect_machine())
-    for name in CASES:
+    for name in loaders or CASES:
         spec = registry.get(name)
         environments.build(spec, lambda text, fraction: print(text, file=sys.stderr))
-        model = gguf_model(ROOT) if "gguf" in spec.formats and name != "transformers" else folder_model(ROOT)
+        model = measured_model(ROOT, name)
         flags = ("--model", model.name, "--loader", name)
+        tokens = CASES[name]
+        script, argument = (name, _dtype()) if name in _OWN_SCRIPT else ("packed", name)
         with (
             running(*flags, models=model.parent) as server,
-            raw(environments.python(spec), name, model, _dtype()) as engine,
+            raw(environments.python(spec), script, model, argument) as engine,
         ):
             _delivered(server, 4)
-            pairs = [(raw_rate(engine, TOKENS), _delivered(server, TOKENS)) for _ in range(ROUNDS)]
+            pairs = [(raw_rate(engine, tokens), _delivered(server, tokens)) for _ in range(ROUNDS)]
         rates = [delivered for _, delivered in pairs]
         ratio = median([delivered / of_raw for of_raw, delivered in pairs])
         yield Figure("overhead", name, median(rates), "tokens/s", ratio)

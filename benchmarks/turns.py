@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from benchmarks.model import folder_model, gguf_model
+from benchmarks.model import measured_model
 from benchmarks.overhead import CASES
 from benchmarks.report import Figure, median
 from benchmarks.server import ROOT, Running, running
@@ -16,10 +16,11 @@ CHATS = 3
 QUESTION = "Tell me more about the context, the cache and the threads of a model, please, and explain each one. " * 6
 
 
-def run() -> Iterator[Figure]:
-    """For each loader the seconds of each turn; the last has the ratio of turn six to turn one."""
-    for name in CASES:
-        model = folder_model(ROOT) if name == "transformers" else gguf_model(ROOT)
+def run(loaders: Sequence[str] = ()) -> Iterator[Figure]:
+    """For each of `loaders` (none: all that run here) the seconds of each turn; the last has the ratio of turn six to
+    turn one."""
+    for name in loaders or CASES:
+        model = measured_model(ROOT, name)
         with running("--model", model.name, "--loader", name, models=model.parent) as server:
             chats = [_chat(server, number) for number in range(CHATS + 1)][1:]
         seconds = [median([chat[turn] for chat in chats]) for turn in range(TURNS)]

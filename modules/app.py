@@ -8,6 +8,7 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
+from modules.adapters import Adapters
 from modules.chat.characters import Characters
 from modules.chat.service import ChatService
 from modules.chat.store import ChatStore
@@ -49,14 +50,17 @@ class App:
         self.planner = MemoryPlanner(
             self.library, self.environments, self.supervisor, Measured(YamlStore(paths.measured_memory))
         )
+        saved = ModelSettings(paths.model_settings)
+        self.adapters = Adapters(self.library, self.registry, self.supervisor, saved)
         self.models = ModelLoading(
             config,
             self.machine,
             self.registry,
             self.library,
             self.supervisor,
-            ModelSettings(paths.model_settings),
+            saved,
             self.planner,
+            self.adapters,
             self._aim,
         )
         self.downloads = Downloads(paths.models, self.supervisor.tell)

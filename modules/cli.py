@@ -52,6 +52,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="a sampling parameter or a setting of the loader",
     )
+    generate.add_argument(
+        "--adapter",
+        action="append",
+        default=[],
+        metavar="NAME[=WEIGHT]",
+        help="a LoRA adapter in models/; several are added up (default: those kept for the model)",
+    )
     generate.add_argument("--system", default="", help="system message")
     generate.add_argument("--raw", action="store_true", help="complete the prompt as it is, without the chat template")
     generate.add_argument("--json", action="store_true", help="one JSON object a line; the last has usage and timings")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from modules.adapters import parse_adapters
 from modules.app import App
 from modules.config import Config
 from modules.download_command import download as download
@@ -126,8 +127,11 @@ def generate(config: Config, arguments: argparse.Namespace) -> int:
         overrides, settings = sort_settings(spec, arguments.set)
         params = app.presets.merge("" if arguments.preset == "Neutral" else arguments.preset, overrides)
         app.supervisor.subscribe(lambda state: progress(state.text, state.fraction) if state.busy else progress.close())
-        info = app.models.load(model, spec.name, {**kept, **settings})
+        adapters = parse_adapters(arguments.adapter) if arguments.adapter else None
+        info = app.models.load(model, spec.name, {**kept, **settings}, adapters=adapters)
         progress.close()
+        if adapters and not app.supervisor.state.adapters:
+            raise PaddockError(info.notes[-1])
         for name in spec.ignores(params, info.ignored):
             print(f"{spec.title} does not honour {name}; it is ignored.", file=sys.stderr)
         return _stream(app, prompt, params, arguments)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from modules.adapters import Adapters
 from modules.config import Config
 from modules.library.rank import Ranked, rank
 from modules.library.scan import ModelLibrary
@@ -40,6 +41,7 @@ class ModelLoading:
         supervisor: Supervisor,
         saved: ModelSettings,
         planner: MemoryPlanner,
+        adapters: Adapters,
         aim: Callable[[], str],
     ) -> None:
         """`aim`: what the user wants the proposed loader to be best at, one of AIMS."""
@@ -50,6 +52,7 @@ class ModelLoading:
         self._supervisor = supervisor
         self._saved = saved
         self._planner = planner
+        self._adapters = adapters
         self._aim = aim
         supervisor.on_measured(self._learn)
         # What consent was given to at start, by fingerprint: files that change later are not what was meant.
@@ -84,10 +87,16 @@ class ModelLoading:
         return spec, {key: value for key, value in settings.items() if key in known}
 
     def load(
-        self, model: str, loader: str = "", settings: Mapping[str, Any] | None = None, *, anyway: bool = False
+        self,
+        model: str,
+        loader: str = "",
+        settings: Mapping[str, Any] | None = None,
+        *,
+        adapters: Mapping[str, float] | None = None,
+        anyway: bool = False,
     ) -> ModelInfo:
-        """Load; blocking. `settings` replace those kept for the model; what worked is kept. Raises PaddockError, a
-        PlanError where it would not fit into memory and `anyway` is false."""
+        """Load; blocking. `settings` and `adapters` (LoRA, name -> weight) replace those kept for the model; what
+        worked is kept. Raises PaddockError, a PlanError where it would not fit into memory and `anyway` is false."""
         facts = self._library.facts(model)
         code, pickles = model in self._config.trust_remote_code, model in self._config.trust_pickle
         if model in self._consents and self._consents[model] != self._fingerprint(model):
@@ -102,8 +111,15 @@ class ModelLoading:
         if not (anyway or self._config.load_anyway or facts.problems or spec.runs_here(self._machine)):
             self._planner.refuse(model, spec, values)
         consents = {"PADDOCK_TRUST_REMOTE_CODE": "1" if code else "", "PADDOCK_TRUST_PICKLE": "1" if pickles else ""}
-        info = self._supervisor.load(facts, spec, values, **{name: value for name, value in consents.items() if value})
+        if adapters is None:
+            chosen, problems = self._adapters.kept(spec, facts)
+        else:
+            chosen, problems = self._adapters.chosen(adapters, spec, facts), []
+        given = {name: value for name, value in consents.items() if value}
+        info = self._supervisor.load(facts, spec, values, given, chosen, problems)
         self._saved.set(model, spec.name, values)
+        if adapters is not None and self._supervisor.state.adapters == dict(adapters):
+            self._adapters.keep(model, adapters)
         return info
 
     def load_in_background(

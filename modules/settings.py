@@ -52,10 +52,12 @@ class YamlStore:
 
 # The loader that an entry names ("": it holds for any), and its settings (None: it has none of its own).
 _Entry = tuple[str, "dict[str, Any] | None"]
+_WORDS = {"loader", "settings", "adapters"}
 
 
 class ModelSettings:
-    """Loader settings per model: {model name or pattern: {"loader": name, "settings": {...}}}, see docs/models.md.
+    """Loader settings per model: {model name or pattern: {"loader": name, "settings": {...}}}, see docs/models.md; a
+    model's own entry may have its LoRA adapters besides: {"adapters": {name: weight}}.
 
     The model's own entry counts first, then patterns (`*Q4_K_M*`) in the order of the file. An entry without a
     loader holds for every loader; one that has neither "loader" nor "settings" is settings alone."""
@@ -76,10 +78,28 @@ class ModelSettings:
     def set(self, model: str, loader: str, settings: Mapping[str, Any]) -> None:
         """Keep what this model was loaded with. What a pattern says anyway stays the pattern's, so that a change of it
         counts."""
-        if dict(settings) == _fitting(self._patterns(model), loader):
-            self._store.set(model, {"loader": loader})
-        else:
-            self._store.set(model, {"loader": loader, "settings": dict(settings)})
+        entry: dict[str, Any] = {"loader": loader}
+        if dict(settings) != _fitting(self._patterns(model), loader):
+            entry["settings"] = dict(settings)
+        if chosen := self.adapters(model):
+            entry["adapters"] = chosen
+        self._store.set(model, entry)
+
+    def adapters(self, model: str) -> dict[str, float]:
+        """The LoRA adapters kept for this model, name -> weight. Raises PaddockError."""
+        entry = self._store.get(model)
+        chosen = entry.get("adapters") or {} if isinstance(entry, dict) else {}
+        if not isinstance(chosen, dict) or any(type(weight) not in (int, float) for weight in chosen.values()):
+            raise self._senseless(model)
+        return {str(name): float(weight) for name, weight in chosen.items()}
+
+    def set_adapters(self, model: str, adapters: Mapping[str, float]) -> None:
+        """Keep what is applied to this model; nothing forgets it."""
+        entry = self._store.get(model) or {}
+        # An entry of settings alone says so from now on, or the adapters would be one of them.
+        entry = entry if not entry or _WORDS & entry.keys() else {"settings": entry}
+        rest = {key: value for key, value in entry.items() if key != "adapters"}
+        self._store.set(model, {**rest, "adapters": dict(adapters)} if adapters else rest or None)
 
     def _own(self, model: str) -> list[_Entry]:
         entry = self._store.get(model)
@@ -92,14 +112,10 @@ class ModelSettings:
     def _read(self, key: str, entry: Any) -> _Entry:
         if not isinstance(entry, dict):
             raise self._senseless(key)
-        if not {"loader", "settings"} & entry.keys():
+        if not _WORDS & entry.keys():
             return "", dict(entry)
         loader, settings = entry.get("loader") or "", entry.get("settings")
-        if (
-            not isinstance(loader, str)
-            or not isinstance(settings, dict | None)
-            or entry.keys() - {"loader", "settings"}
-        ):
+        if not isinstance(loader, str) or not isinstance(settings, dict | None) or entry.keys() - _WORDS:
             raise self._senseless(key)
         return loader, settings
 

@@ -44,6 +44,7 @@ ALLOWED = {
 # These compose the rest: page, API, command line, App.
 COMPOSERS = (
     "modules.app",
+    "modules.adapters",
     "modules.model_loading",
     "modules.planning",
     # The facade for others' extensions stands before all of Paddock, as they expect; nothing of ours imports it.

@@ -32,6 +32,12 @@ class NativeModel:
         self._one = (lib.llama_token * 1)()
         self._step = lib.llama_batch_get_one(self._one, 1)
 
+    def use_context(self, context: Any) -> None:
+        """Another context in place of this one, which has been freed; nothing is cached in it."""
+        self.context = context
+        self.memory = self.lib.llama_get_memory(context)
+        self.cached.clear()
+
     def tokenize(self, text: str, add_special: bool, parse_special: bool) -> list[int]:
         """Token ids of `text`."""
         data = text.encode("utf-8", "replace")

@@ -45,5 +45,6 @@ SPEC = LoaderSpec(
     requirements="llamacpp.txt",
     compiled=True,
     logits_hooks=True,
+    adapters=("gguf",),
     probe="import jinja2, llama_cpp; print(llama_cpp.__version__)",
 )

@@ -7,16 +7,17 @@ import importlib
 import random
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+from loaders.llamacpp.adapters import LoraAdapters
 from loaders.llamacpp.chain import SamplerChain
 from loaders.llamacpp.log import EngineLog
 from loaders.llamacpp.native import NativeModel
 from loaders.llamacpp.parameters import context_parameters, model_parameters, numa_strategy
 from modules.protocol.commands import Generate
-from modules.protocol.errors import PromptError
+from modules.protocol.errors import OutOfMemory, PromptError
 from modules.protocol.events import ModelInfo
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.fitting import fit_prompt
@@ -30,6 +31,8 @@ class Engine(EngineBase):
     what is new."""
 
     _native: NativeModel
+    _adapters: LoraAdapters
+    _new_context: Callable[[], Any]
 
     def __init__(self) -> None:
         self._lib: Any = importlib.import_module("llama_cpp.llama_cpp")
@@ -52,13 +55,14 @@ class Engine(EngineBase):
         if not model:
             raise load_error(path.name, self._log.text(), wanted)
         report("Making room for the context", 0.9)
-        context = lib.llama_init_from_model(
-            model, context_parameters(lib, settings, wanted, path.stat().st_size, self._keys.pools)
-        )
+        own = context_parameters(lib, settings, wanted, path.stat().st_size, self._keys.pools)
+        self._new_context = lambda: lib.llama_init_from_model(model, own)
+        context = self._new_context()
         if not context:
             lib.llama_model_free(model)
             raise load_error(path.name, f"failed to initialize the context\n{self._log.text()}", wanted)
         self._native = NativeModel(lib, model, context)
+        self._adapters = LoraAdapters(lib, model, self._log.text)
         self._batch = settings.batch
         self._ends = self._native.ends()
         bare, whole = self.tokenize("a", False), self.tokenize("a", True)
@@ -100,6 +104,30 @@ class Engine(EngineBase):
 
     def _name(self, token: int) -> str:
         return self._native.piece(token, True).decode("utf-8", "replace") if token >= 0 else ""
+
+    def apply_adapter(self, adapters: dict[str, float]) -> None:
+        held = self._adapters.weights
+        fresh = self._adapters.load(list(adapters))
+        if fresh and not self._renew_context():
+            # What was there before had room.
+            self._adapters.free(fresh)
+            self._renew_context()
+            self._adapters.use(self._native.context, held)
+            raise OutOfMemory(
+                "There is not enough memory for the context with these adapters. Lower Context length, or apply fewer.",
+                lower=("context",),
+            )
+        self._adapters.use(self._native.context, adapters)
+        self._native.clear()
+        self._adapters.free(self._adapters.unused())
+
+    def _renew_context(self) -> bool:
+        """A context has room for the operations of the adapters that are loaded when it is made, and of no more."""
+        self._lib.llama_free(self._native.context)
+        context = self._new_context()
+        if context:
+            self._native.use_context(context)
+        return bool(context)
 
     def tokenize(self, text: str, special: bool) -> list[int]:
         return self._native.tokenize(text, special, special)

@@ -98,6 +98,7 @@ SPEC = LoaderSpec(
     samplers=SAMPLERS,
     accelerators=("cpu", "cuda", "rocm"),
     requirements="transformers.txt",
+    adapters=("peft",),
     logits_hooks=True,
     probe="import torch, transformers; print('transformers', transformers.__version__, 'torch', torch.__version__)",
 )

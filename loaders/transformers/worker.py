@@ -35,6 +35,11 @@ class Engine(HfEngine):
         with staged_file(path) as stage:
             return self._load(stage, settings, report, {"gguf_file": path.name})
 
+    def apply_adapter(self, adapters: dict[str, float]) -> None:
+        # PEFT imports bitsandbytes.
+        _hush_bitsandbytes()
+        self.use_adapters(adapters)
+
     def _load(self, path: Path, settings: Settings, report: Report, options: dict[str, Any]) -> tuple[Any, Any]:
         from transformers import AutoConfig, AutoModelForCausalLM
 

@@ -239,7 +239,7 @@ def _hqq_save(folder: Folder, found: Findings) -> None:
 def _missing_parts(folder: Folder, found: Findings) -> None:
     """Say what the folder lacks to be a model."""
     weights = folder.safetensors or folder.pickled_weights
-    if "adapter_config.json" in folder.files and "config.json" not in folder.files:
+    if folder.is_adapter:
         base = text(_read(folder, "adapter_config.json", found).get("base_model_name_or_path"))
         found.problems.append(
             f"This is a LoRA adapter for {base or 'another model'}, not a model. Load that model and apply the adapter."

@@ -71,11 +71,14 @@ class Folder:
         return any(_TOKENIZERS.fullmatch(name) for name in self.files)
 
     @property
+    def is_adapter(self) -> bool:
+        """Whether it holds a LoRA adapter and no model; some bring a copy of the model's config.json."""
+        return "adapter_config.json" in self.files and not (self.safetensors or self.pickled_weights)
+
+    @property
     def is_model(self) -> bool:
         """Whether a person would call this folder a model, complete or not."""
-        return bool(
-            {"config.json", "adapter_config.json"} & self.files.keys() or self.safetensors or self.pickled_weights
-        )
+        return not self.is_adapter and bool("config.json" in self.files or self.safetensors or self.pickled_weights)
 
     def size(self, names: list[str]) -> int:
         """Bytes of these files together."""

@@ -8,11 +8,13 @@ import time
 from pathlib import Path
 
 from modules.library import gguf, safetensors
+from modules.library.adapters import is_gguf_adapter, read_adapter
 from modules.library.detect import detect
 from modules.library.findings import readable
 from modules.library.folder import Folder, look, shards_of
 from modules.library.sizes import CutShort
 from modules.paths import PathError, inside
+from modules.protocol.adapter import AdapterFacts
 from modules.protocol.errors import ModelError
 from modules.protocol.model import ModelFacts
 from modules.protocol.remote_file import SUFFIXES
@@ -33,6 +35,8 @@ class ModelLibrary:
         self._root = root
         self._lock = threading.Lock()
         self._known: dict[str, tuple[Signature, ModelFacts]] = {}
+        # Whether a GGUF file is an adapter, by path, size and time: its head is read once.
+        self._heads: dict[tuple[Path, int, int], bool] = {}
 
     def names(self) -> list[str]:
         """The models that are there now, sorted: folders with a model, GGUF files (a split one by its first shard), and
@@ -41,6 +45,21 @@ class ModelLibrary:
         A name is the path below the models folder with forward slashes. Bytes that are not UTF-8 show as "�".
         """
         return sorted(self._find(), key=str.lower)
+
+    def adapters(self) -> list[AdapterFacts]:
+        """The LoRA adapters that are there now, sorted by name: folders with adapter_config.json, and GGUF files that
+        say so. One that cannot be read says so in its problems."""
+        found = self._find_all()[1]
+        return [read_adapter(found[name], name) for name in sorted(found, key=str.lower)]
+
+    def adapter(self, name: str) -> AdapterFacts:
+        """The adapter of that name. Raises ModelError naming those that are there."""
+        found = self._find_all()[1]
+        if name not in found:
+            names = ", ".join(sorted(found, key=str.lower)[:20])
+            there = f"The adapters are: {names}." if names else "There are none yet: put an adapter into models/."
+            raise ModelError(f"There is no LoRA adapter named {name[:200]!r}. {there}")
+        return read_adapter(found[name], name)
 
     def facts(self, name: str) -> ModelFacts:
         """What the model is. Read again only when its files change. Raises ModelError (no such model), PathError."""
@@ -85,19 +104,35 @@ class ModelLibrary:
         raise ModelError(f"There is no model named {name[:200]!r}. {there}")
 
     def _find(self) -> dict[str, Path]:
-        found: dict[str, Path] = {}
-        self._walk(self._root, "", 0, found)
-        return found
+        return self._find_all()[0]
 
-    def _walk(self, path: Path, prefix: str, depth: int, found: dict[str, Path]) -> bool:
-        """Add the models in the folder at `path`; whether there were any."""
+    def _find_all(self) -> tuple[dict[str, Path], dict[str, Path]]:
+        """Models and LoRA adapters, name -> path."""
+        models: dict[str, Path] = {}
+        adapters: dict[str, Path] = {}
+        self._walk(self._root, "", 0, models, adapters)
+        return models, adapters
+
+    def _is_adapter(self, folder: Folder, name: str) -> bool:
+        key = (folder.path / name, *folder.files[name])
+        if key not in self._heads:
+            self._heads[key] = is_gguf_adapter(key[0])
+        return self._heads[key]
+
+    def _walk(self, path: Path, prefix: str, depth: int, found: dict[str, Path], adapters: dict[str, Path]) -> bool:
+        """Add what is in the folder at `path`; whether there was any."""
         try:
             folder = look(path)
             with os.scandir(path) as entries:
                 below = sorted(entry.name for entry in entries if _is_open_folder(entry, depth))
         except OSError:
             return False
-        models = {prefix + readable(name): path / name for name in folder.ggufs if not _growing(folder, [name])}
+        loras = {prefix + readable(name): path / name for name in folder.ggufs if self._is_adapter(folder, name)}
+        if depth and folder.is_adapter:
+            loras[prefix.rstrip("/")] = path
+        adapters.update(loras)
+        ggufs = [name for name in folder.ggufs if prefix + readable(name) not in loras]
+        models = {prefix + readable(name): path / name for name in ggufs if not _growing(folder, [name])}
         remotes = {prefix + readable(name): path / name for name in folder.ending(*SUFFIXES)}
         if depth and folder.is_model:
             if not _growing(folder, folder.safetensors):
@@ -111,10 +146,12 @@ class ModelLibrary:
         found.update(models)
         deeper = False
         if depth < _DEEPEST:
-            deeper = any([self._walk(path / name, f"{prefix}{readable(name)}/", depth + 1, found) for name in below])
-        if depth == 1 and folder.files and not folder.ggufs and not remotes and not deeper:
+            deeper = any(
+                [self._walk(path / name, f"{prefix}{readable(name)}/", depth + 1, found, adapters) for name in below]
+            )
+        if depth == 1 and folder.files and not folder.ggufs and not (remotes or loras or deeper):
             found[prefix.rstrip("/")] = path  # no model, but its owner meant it as one: the facts say what it lacks
-        return bool(models or remotes) or deeper
+        return bool(models or remotes or loras) or deeper
 
 
 def _is_open_folder(entry: os.DirEntry[str], depth: int) -> bool:

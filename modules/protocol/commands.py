@@ -85,7 +85,8 @@ class Embed:
 
 @dataclass(frozen=True)
 class ApplyAdapter:
-    """Use these LoRA adapters, path to weight, and no others. Answered by Result(None)."""
+    """Use these LoRA adapters, path to weight, and no others. Answered by Result(None); after Failed those hold that
+    held before."""
 
     id: str
     adapters: dict[str, float]

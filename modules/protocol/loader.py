@@ -25,6 +25,8 @@ class LoaderSpec:
     requirements: file name in requirements/; "" means that it needs no environment of its own.
     probe: Python code that imports the engine and prints its version; run to verify an environment.
     logits_hooks: whether extensions' hooks on tokens and logits run in its worker.
+    adapters: formats of LoRA adapters (AdapterFacts.format) that its engine applies to a loaded model.
+    adapters_note: what is worth knowing before adapters are applied, in sentences.
     settings: a dataclass of `setting(...)` fields, handed to Engine.load.
     memory: what a load asks of memory, from the model's facts, an instance of `settings` and the machine. Without it
         the plan takes the weights as they are on disk, a cache in 16 bits for `context`, and little else.
@@ -46,6 +48,8 @@ class LoaderSpec:
     requirements: str = ""
     probe: str = ""
     logits_hooks: bool = False
+    adapters: tuple[str, ...] = ()
+    adapters_note: str = ""
     hidden: bool = False
 
     def ignores(self, params: SamplingParams, unknown: Iterable[str] = ()) -> list[str]:

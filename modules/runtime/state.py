@@ -13,7 +13,8 @@ PHASES = ("empty", "installing", "starting", "loading", "ready", "failed")
 
 @dataclass(frozen=True)
 class State:
-    """`phase` is one of PHASES; `text` and `fraction` tell how far it is; `error` why it failed."""
+    """`phase` is one of PHASES; `text` and `fraction` tell how far it is; `error` why it failed; `adapters`: the LoRA
+    adapters that are applied, name -> weight."""
 
     phase: str = "empty"
     model: str = ""
@@ -24,6 +25,7 @@ class State:
     fraction: float | None = None
     error: PaddockError | None = None
     load_seconds: float = 0.0
+    adapters: dict[str, float] = field(default_factory=dict)
 
     @property
     def busy(self) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from modules.generation.generation import Generation
+from modules.protocol.adapter import AdapterFacts
 from modules.protocol.commands import (
+    ApplyAdapter,
     ChatPrompt,
     Configure,
     Detokenize,
@@ -19,18 +21,20 @@ from modules.protocol.commands import (
     Tokenize,
 )
 from modules.protocol.errors import PaddockError
-from modules.protocol.events import HookFailed, ModelInfo
+from modules.protocol.events import HookFailed, Loaded, ModelInfo
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.model import ModelFacts
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build
 from modules.runtime.client import WorkerClient
 from modules.runtime.environment import Environments
-from modules.runtime.exit import WorkerExit
+from modules.runtime.exit import WorkerDied, WorkerExit
 from modules.runtime.state import ChatPromptResult, State
 from modules.runtime.watch import MemoryWatch
 
 MemoryOf = Callable[[int], int]
+# A LoRA adapter and its weight.
+Chosen = tuple[AdapterFacts, float]
 # Told what a worker's watch saw, and the state it was in: right after its load, and before it is ended in order.
 Measured = Callable[[State, MemoryWatch], None]
 
@@ -46,6 +50,7 @@ class Supervisor:
         self._environments = environments
         self._memory_of = memory_of
         self._switch = threading.Lock()
+        self._adapting = threading.Lock()
         self._lock = threading.Lock()
         self._client: WorkerClient | None = None
         self._watch: MemoryWatch | None = None
@@ -56,10 +61,20 @@ class Supervisor:
         self._hook_listener: Callable[[HookFailed], None] = lambda event: None
         self.state = State()
 
-    def load(self, facts: ModelFacts, spec: LoaderSpec, settings: Mapping[str, Any], **environment: str) -> ModelInfo:
+    def load(
+        self,
+        facts: ModelFacts,
+        spec: LoaderSpec,
+        settings: Mapping[str, Any],
+        environment: Mapping[str, str] | None = None,
+        adapters: Sequence[Chosen] = (),
+        notes: Sequence[str] = (),
+    ) -> ModelInfo:
         """Load a model, in place of the one that is loaded; blocking. Installs the loader's environment if it lacks.
 
-        `environment`: variables for the worker (consents given at start). Raises PaddockError; the state tells it too.
+        `environment`: variables for the worker (consents given at start). `adapters`: LoRA adapters to begin with;
+        where the engine refuses them, the model runs without and its notes say why. `notes`: sentences that belong
+        there too. Raises PaddockError; the state tells it too.
         """
         build(spec.settings, settings)
         if facts.problems:
@@ -72,15 +87,16 @@ class Supervisor:
             self._end_worker()
             state = State("starting", facts.name, spec.name, dict(settings), text=f"Starting {spec.title}")
             try:
-                return self._load(facts, spec, state, turn, environment)
+                client, loaded = self._load(facts, spec, state, turn, environment or {})
+                return self._begin(client, loaded, state, adapters, notes)
             except PaddockError as error:
                 self._end_worker()
                 self._set(dataclasses.replace(self.state, phase="failed", info=None, fraction=None, error=error))
                 raise
 
     def _load(
-        self, facts: ModelFacts, spec: LoaderSpec, state: State, turn: int, environment: dict[str, str]
-    ) -> ModelInfo:
+        self, facts: ModelFacts, spec: LoaderSpec, state: State, turn: int, environment: Mapping[str, str]
+    ) -> tuple[WorkerClient, Loaded]:
         def report(phase: str) -> Callable[[str, float | None], None]:
             def tell(text: str, fraction: float | None) -> None:
                 self._set(dataclasses.replace(state, phase=phase, text=text, fraction=fraction))
@@ -103,10 +119,32 @@ class Supervisor:
         watch.loaded()
         if self._hooks and spec.logits_hooks:
             client.ask(Configure(client.next_id(), self._hooks))
-        ready = dataclasses.replace(state, phase="ready", text="", info=loaded.info, load_seconds=loaded.seconds)
-        self._measured(ready, watch)
+        return client, loaded
+
+    def _begin(
+        self, client: WorkerClient, loaded: Loaded, state: State, adapters: Sequence[Chosen], notes: Sequence[str]
+    ) -> ModelInfo:
+        """Apply the adapters, then say that all is ready."""
+        problems = _apply_if_it_can(client, adapters)
+        info = dataclasses.replace(loaded.info, notes=[*loaded.info.notes, *notes, *problems])
+        applied = {} if problems else _names(adapters)
+        ready = dataclasses.replace(
+            state, phase="ready", text="", info=info, load_seconds=loaded.seconds, adapters=applied
+        )
+        if self._watch is not None:
+            self._measured(ready, self._watch)
         self._set(ready)
-        return loaded.info
+        return info
+
+    def set_adapters(self, adapters: Sequence[Chosen]) -> None:
+        """Use these LoRA adapters, and no others, from the next reply on; blocking while a reply runs. Raises
+        PaddockError; those hold then that held before."""
+        # Not the switch: who unloads must not wait for the reply that this waits for.
+        with self._adapting:
+            client = self._ready()
+            _apply(client, adapters)
+            if client is self._client:
+                self._set(dataclasses.replace(self.state, adapters=_names(adapters)))
 
     def unload(self) -> int:
         """End the worker, also one that is still loading. Returns the bytes of memory that came back."""
@@ -261,6 +299,29 @@ class Supervisor:
             listeners = list(self._listeners)
         for listener in listeners:
             listener(state)
+
+
+def _apply(client: WorkerClient, adapters: Sequence[Chosen]) -> None:
+    wanted = {adapter.path: weight for adapter, weight in adapters}
+    # It waits for the replies that run, so there is no telling how long it takes.
+    client.ask(ApplyAdapter(client.next_id(), wanted), timeout=None)
+
+
+def _names(adapters: Sequence[Chosen]) -> dict[str, float]:
+    return {adapter.name: weight for adapter, weight in adapters}
+
+
+def _apply_if_it_can(client: WorkerClient, adapters: Sequence[Chosen]) -> list[str]:
+    """A sentence where the engine refuses them; then none is applied. Raises WorkerDied."""
+    if not adapters:
+        return []
+    try:
+        _apply(client, adapters)
+    except WorkerDied:
+        raise
+    except PaddockError as error:
+        return [f"No LoRA adapter is applied. {error.message}"]
+    return []
 
 
 def _memory_settings(state: State) -> tuple[str, ...]:

@@ -79,5 +79,7 @@ class EngineBase(ABC):
         raise Unsupported("This loader cannot make embeddings. Choose another loader for that.")
 
     def apply_adapter(self, adapters: dict[str, float]) -> None:
-        """Use these LoRA adapters (path -> weight) and no others."""
+        """Use these LoRA adapters (path -> weight, 1: as they were trained; negative is allowed) and no others.
+
+        Nothing that was read under others is used again. Raises ModelError; the model then goes on as before."""
         raise Unsupported("This loader cannot apply LoRA adapters. Choose another loader for that.")

@@ -24,6 +24,7 @@ from modules.protocol.events import ModelInfo
 from modules.protocol.sampling import SamplingParams
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.fitting import fit_prompt
+from modules.worker.hf_adapters import LoraLayers
 from modules.worker.hf_cache import PrefixCache
 from modules.worker.hf_errors import loading_explained, memory_explained
 from modules.worker.hf_files import chat_template, check_folder
@@ -79,6 +80,7 @@ class HfEngine(EngineBase):
         self._prefix_tokens = self._text.prefix()
         self._cache = PrefixCache(self.model, self._device)
         self._against = PrefixCache(self.model, self._device)
+        self._lora = LoraLayers(self.model)
         self._vocabulary = self._describe_vocabulary()
         self._grammars = Grammars(self.tokenizer, self._vocabulary)
         return self._info(path)
@@ -93,6 +95,14 @@ class HfEngine(EngineBase):
         """A folder for layers that are kept on disk; `unload` removes it."""
         self._offload = tempfile.TemporaryDirectory(prefix="paddock-offload-")
         return self._offload.name
+
+    def use_adapters(self, adapters: dict[str, float]) -> None:
+        """`apply_adapter` for the loaders whose environment has PEFT and whose layers it knows."""
+        with memory_explained("these adapters", _LOAD_LOWER, self._schema):
+            self._lora.use({Path(path): weight for path, weight in adapters.items()})
+        # What was read under others is not what these would have made of it.
+        self._cache.clear()
+        self._against.clear()
 
     def tokenize(self, text: str, special: bool) -> list[int]:
         tokens = self._text.encode(text, special)

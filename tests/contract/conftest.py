@@ -30,6 +30,8 @@ def _concerned(item: pytest.Item) -> bool:
     values = getattr(getattr(item, "callspec", None), "params", {})
     if not isinstance(values.get("spec"), LoaderSpec):
         return True
+    if item.get_closest_marker("adapters") and not values["spec"].adapters:
+        return False
     marker = item.get_closest_marker("declares")
     name = marker.args[0] if marker else values.get("name", "")
     # The remote loader is tested on llama.cpp's server, and takes there what that takes.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
-from modules.protocol.errors import OutOfMemory, PaddockError, PromptError
+from modules.protocol.errors import ModelError, OutOfMemory, PaddockError, PromptError
 from modules.protocol.llama_cpp import LOWER_FOR_MEMORY
 from modules.protocol.sampling import SamplingParams
 from modules.worker.llama_sampling import biases, breakers, penalty_range, server_chain, temperature
@@ -85,3 +86,16 @@ def refusal(error: dict[str, Any]) -> PaddockError:
             lower=LOWER_FOR_MEMORY,
         )
     return PaddockError(f"llama.cpp ended the reply: {said}. Try again, or load the model again.", detail=said)
+
+
+def adapter_refusal(said: str) -> ModelError | None:
+    """Why llama.cpp does not start with a LoRA adapter, from what it `said` on stderr; None if that is not why."""
+    found = re.search(r"failed to load lora adapter '(?:[^']*[/\\])?([^']*)'", said)
+    if not found:
+        return None
+    why = re.search(r"failed to apply lora adapter: (.+)", said)
+    return ModelError(
+        f"The LoRA adapter {found[1]} does not fit this model{f' ({why[1].strip()})' if why else ''}. Load the model "
+        "that it was made for, or choose another adapter.",
+        detail=said,
+    )

@@ -77,5 +77,8 @@ SPEC = LoaderSpec(
     unheard=SERVER_UNHEARD,
     accelerators=("cpu", "cuda", "rocm", "metal"),
     requirements="xllamacpp.txt",
+    adapters=("gguf",),
+    adapters_note="llama.cpp's server reads the model again for an adapter that is new to it, once all replies have "
+    "ended; other weights and a removal take effect at once.",
     probe="import jinja2, xllamacpp; print(xllamacpp.__version__)",
 )

@@ -8,14 +8,15 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+from loaders.xllamacpp.gate import Gate
 from loaders.xllamacpp.http import LocalServer
 from loaders.xllamacpp.parameters import server_parameters
 from loaders.xllamacpp.progress import reading
-from loaders.xllamacpp.request import completion, refusal
+from loaders.xllamacpp.request import adapter_refusal, completion, refusal
 from loaders.xllamacpp.stream import CompletionStream
 from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError, PromptError
@@ -31,6 +32,8 @@ from modules.worker.stopping import StopFilter
 class Engine(EngineBase):
     """One model in llama.cpp's server. Completions go through its functions; the tokenizer has none, hence loopback."""
 
+    _serve: Callable[[dict[str, float]], None]
+
     def __init__(self) -> None:
         self._xllamacpp: Any = importlib.import_module("xllamacpp")
         self._server: Any = None
@@ -38,22 +41,54 @@ class Engine(EngineBase):
         self._keys = GgufKeys()
         self._prefix: list[int] = []
         self._context = 0
+        self._gate = Gate()
+        # The LoRA adapters that the server started with, and those in use.
+        self._adapters: list[str] = []
+        self._weights: dict[str, float] = {}
 
     def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
         report("Reading the file's header", 0.0)
         check_settings(settings)
         self._keys = read_keys(path)
         wanted = choose_context(settings, self._keys.trained_context)
-        key = secrets.token_urlsafe(32)
-        parameters = server_parameters(self._xllamacpp, path, settings, wanted, key, self._keys.pools)
-        with StderrTap() as tap, reading(path, report):
-            try:
-                self._server = self._xllamacpp.Server(parameters)
-            except (RuntimeError, MemoryError, ValueError) as error:
-                raise load_error(path.name, tap.text() or str(error), wanted) from None
-        self._local = LocalServer(self._server.listening_address, key)
+
+        def serve(adapters: dict[str, float]) -> None:
+            key = secrets.token_urlsafe(32)
+            parameters = server_parameters(self._xllamacpp, path, settings, wanted, key, self._keys.pools)
+            parameters.lora_adapters = [self._xllamacpp.CommonAdapterLoraInfo(*pair) for pair in adapters.items()]
+            with StderrTap() as tap:
+                try:
+                    self._server = self._xllamacpp.Server(parameters)
+                except (RuntimeError, MemoryError, ValueError) as error:
+                    said = tap.text() or str(error)
+                    raise adapter_refusal(said) or load_error(path.name, said, wanted) from None
+            self._local = LocalServer(self._server.listening_address, key)
+            self._adapters = list(adapters)
+
+        with reading(path, report):
+            serve({})
+        self._serve = serve
         report("Ready", 1.0)
         return self._describe(settings, wanted)
+
+    def apply_adapter(self, adapters: dict[str, float]) -> None:
+        if not adapters.keys() <= set(self._adapters):
+            # Its server takes new ones at its start alone.
+            with self._gate.alone():
+                self._start_with(adapters)
+        # A slot that read its chat under other weights reads it again: the server sees to that.
+        scales = [{"id": place, "scale": adapters.get(path, 0.0)} for place, path in enumerate(self._adapters)]
+        self._local.post("/lora-adapters", scales)
+        self._weights = dict(adapters)
+
+    def _start_with(self, adapters: dict[str, float]) -> None:
+        """The server anew. Raises PaddockError; the earlier one is back then."""
+        self._server = None
+        try:
+            self._serve(adapters)
+        except PaddockError:
+            self._serve(self._weights)
+            raise
 
     def _describe(self, settings: Any, wanted: int) -> ModelInfo:
         props, meta = self._local.get("/props"), self._local.get("/v1/models")["data"][0]["meta"]
@@ -86,10 +121,12 @@ class Engine(EngineBase):
 
     def tokenize(self, text: str, special: bool) -> list[int]:
         body = {"content": text, "add_special": special, "parse_special": special}
-        return list(self._local.post("/tokenize", body)["tokens"])
+        with self._gate.use():
+            return list(self._local.post("/tokenize", body)["tokens"])
 
     def detokenize(self, tokens: list[int]) -> str:
-        return str(self._local.post("/detokenize", {"tokens": tokens})["content"])
+        with self._gate.use():
+            return str(self._local.post("/detokenize", {"tokens": tokens})["content"])
 
     def _prompt(self, text: str, add_bos: bool) -> list[int]:
         """Token ids of a prompt, with BOS once: a chat template may have written it already."""
@@ -101,6 +138,10 @@ class Engine(EngineBase):
         return tokens
 
     def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
+        with self._gate.use():
+            return (yield from self._generate(request, cancelled))
+
+    def _generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
         params = request.params
         begin = time.monotonic()
         tokens, cut = fit_prompt(

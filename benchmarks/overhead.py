@@ -103,8 +103,4 @@ def raw_rate(process: subprocess.Popen[str], count: int) -> float:
 
 def _dtype() -> str:
     """What the Transformers loader's "auto" means on this processor."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return "float32"
-    return "bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+    return "bfloat16" if inspect_machine().bfloat16 else "float32"

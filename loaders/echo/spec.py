@@ -38,8 +38,8 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
 
 
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
-    """It reads no weights; the cache is pretended, so that plans can be tried."""
-    return Demand(process=30 * MEBIBYTE, weight_bits=0, context=settings.context, cache_at_load=False)
+    """As if it read the weights and kept a cache, so that plans can be tried without an engine."""
+    return Demand(process=30 * MEBIBYTE, context=settings.context, cache_at_load=False)
 
 
 SPEC = LoaderSpec(

@@ -21,8 +21,11 @@ def prepare(paths: Paths) -> Path:
     """Make the folder and its links anew; what scripts wrote into it stays. Returns it, or the program's own folder
     where no links can be made."""
     place = paths.extension_workdir
-    links = {name: target for name in _FOLDERS if (target := paths.user_data / name).is_dir()}
+    links = {name: paths.user_data / name for name in _FOLDERS}
     try:
+        # They list them without a look at whether they are there, as text-generation-webui ships them.
+        for target in links.values():
+            target.mkdir(parents=True, exist_ok=True)
         for parent in (place, place / "user_data"):
             (parent / "extensions").mkdir(parents=True, exist_ok=True)
             for entry in (*parent.iterdir(), *(parent / "extensions").iterdir()):

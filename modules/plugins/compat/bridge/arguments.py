@@ -48,8 +48,12 @@ def fit(
             fitted[_SOURCES[key]] = None if value is None else [value]
         else:
             left_out(f"{name}({key}=)")
-    if isinstance(scale := fitted.get("scale"), float):
+    scale = fitted.get("scale")
+    if isinstance(scale, float):
         fitted["scale"] = max(1, round(scale))
+    elif scale is not None and not isinstance(scale, int):
+        del fitted["scale"]
+        left_out(f"{name}(scale=)")
     return fitted
 
 

@@ -16,9 +16,9 @@ def lacking(facade: Facade, source: Source) -> tuple[list[str], list[str]]:
     """(names that lead to nothing; sentences about those among them that cannot exist here)."""
     missing: list[str] = []
     sentences: list[str] = []
-    brought = [name for name in source.brought if not _has(facade, name)]
+    spared = [*source.optional, *(name for name in source.brought if not _has(facade, name))]
     for name in sorted({_judged(name) for name in source.names}, key=lambda name: (len(name), name)):
-        if any(name == own or name.startswith(f"{own}.") for own in brought):
+        if any(name == own or name.startswith(f"{own}.") for own in spared):
             continue
         if not any(name.startswith((f"{known}.", f"{known}[")) for known in missing) and not _has(facade, name):
             missing.append(name)

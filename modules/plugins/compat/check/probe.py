@@ -44,7 +44,7 @@ def main(task: dict[str, Any]) -> None:
     missing, impossible = lacking(app.scripts.facade, about) if entry == "script.py" else ([], [])
     write("loading", missing=missing, impossible=impossible, needs=about.needs())
     if task["assume"]:
-        Absent(about.packages).install()
+        Absent(source.packages_of(copy)).install()
         # In this process alone: nothing that its requirements ask for is missing.
         requirements.check = lambda texts, own: ()
     _load(app, folder.name, write, found)

@@ -24,6 +24,7 @@ _PACKAGES = {
     "TTS": "coqui-tts",
     "yaml": "pyyaml",
 }
+_MOST_FILES = 3000
 _HOST = ("modules", "extensions", "user_data", "gradio")
 _GUARDS = {"ImportError", "ModuleNotFoundError", "AttributeError", "Exception", "BaseException", "KeyError"}
 
@@ -32,12 +33,13 @@ _GUARDS = {"ImportError", "ModuleNotFoundError", "AttributeError", "Exception", 
 class Source:
     """`names`: "modules.shared.args.lora_dir", "modules.shared.gradio['mode']". `packages`: top-level imports that are
     not installed; `guarded`: those among them that it can do without. `brought`: modules of the host that the extension
-    has a file for."""
+    has a file for. `optional`: names that it asks for before it uses them."""
 
     names: set[str] = field(default_factory=set)
     packages: set[str] = field(default_factory=set)
     guarded: set[str] = field(default_factory=set)
     brought: set[str] = field(default_factory=set)
+    optional: set[str] = field(default_factory=set)
 
     def needs(self) -> list[str]:
         """What to install."""
@@ -62,6 +64,18 @@ def read(folder: Path, entry: str, name: str) -> Source:
         reader.visit(tree)
         todo += reader.local
     return source
+
+
+def packages_of(folder: Path) -> set[str]:
+    """Every package that is not installed and that any file of the folder imports: what its modules lead to."""
+    source = Source()
+    for path in sorted(folder.rglob("*.py"))[:_MOST_FILES]:
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError, SyntaxError, RecursionError):
+            continue
+        _File(source, folder, path, folder.name).visit(tree)
+    return source.packages
 
 
 class _File(ast.NodeVisitor):
@@ -139,7 +153,11 @@ class _File(ast.NodeVisitor):
         self.visit(node.slice)
 
     def visit_Call(self, node: ast.Call) -> None:
-        """gradio('mode', 'history'), of modules.utils"""
+        """gradio('mode', 'history'), of modules.utils; hasattr(shared.model, 'to') makes a name one to do without"""
+        if isinstance(node.func, ast.Name) and node.func.id == "hasattr" and len(node.args) == 2:
+            whole, asked = self._whole(node.args[0]), node.args[1]
+            if whole and isinstance(asked, ast.Constant) and isinstance(asked.value, str):
+                self._source.optional.add(f"{whole}.{asked.value}")
         if self._whole(node.func) == "modules.utils.gradio":
             for given in node.args:
                 if isinstance(given, ast.Constant) and isinstance(given.value, str):

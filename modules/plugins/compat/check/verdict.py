@@ -52,11 +52,11 @@ def judge(name: str, found: Mapping[str, Any], assumed: bool) -> Report:
 def _end(found: Mapping[str, Any]) -> str:
     if "problem" in found:
         return str(found["problem"])
-    if "step" not in found:
-        return "The check itself did not start, so nothing is known. See whether webui.py extensions list works."
-    where = str(found["step"])
+    where = str(found.get("step") or "starting")
     if "late" in found:
         return f"It was still {where} after {found['late']:g} seconds, and was ended. Perhaps it waits for the network."
+    if "step" not in found:
+        return "The check itself did not start, so nothing is known. See whether webui.py extensions list works."
     status = int(found.get("exit", 0))
     if status < 0:
         return f"Its process was ended by {signal.Signals(-status).name} while {where}."

@@ -1,0 +1,206 @@
+"""extensions check: verdicts on extensions of the test's own, hostile ones among them."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from modules.config import Config
+from modules.plugins.compat.check import check
+from modules.plugins.compat.check.source import read
+from modules.plugins.compat.check.verdict import Report
+
+
+def write(root: Path, name: str, code: str, entry: str = "script.py", **files: str) -> Path:
+    """A folder with a script.py, and further files by name (`helper_py="…"`)."""
+    folder = root / name
+    folder.mkdir()
+    for file, text in {entry: code, **files}.items():
+        path = folder / file.replace("_py", ".py")
+        path.write_text(textwrap.dedent(text))
+    return folder
+
+
+def judged(
+    config: Config, tmp_path: Path, code: str, *, assume: bool = False, seconds: float = 60, **files: str
+) -> Report:
+    """The report on a script with this code."""
+    return check(config, write(tmp_path, "mine", code, **files), assume, seconds)
+
+
+def test_one_that_works(config: Config, tmp_path: Path) -> None:
+    report = judged(
+        config,
+        tmp_path,
+        """
+        import gradio as gr
+        from modules import shared
+        from modules.utils import gradio
+        params = {"display_name": "Mine"}
+        def input_modifier(string, state):
+            return string + shared.model_name
+        def ui():
+            with gr.Box():
+                gr.Button("Go").click(lambda: None, gradio("interface_state"), None, _js="() => 1")
+        """,
+    )
+    assert {**report, "why": ""} == {
+        "name": "mine",
+        "imports": True,
+        "ui": True,
+        "hooks": ["input_modifier", "ui"],
+        "missing": [],
+        "needs": [],
+        "verdict": "works",
+        "why": "",
+    }
+
+
+def test_names_that_paddock_lacks_are_told_and_those_asked_for_first_are_not(config: Config, tmp_path: Path) -> None:
+    report = judged(
+        config,
+        tmp_path,
+        """
+        import modules.shared as shared
+        from modules import chat
+        try:
+            from modules.no_such_module import anything
+        except ImportError:
+            anything = None
+        def input_modifier(string):
+            if hasattr(shared.model, "no_such_method"):
+                shared.model.no_such_method()
+            chat.no_such_function(shared.no_such_value, shared.gradio["no such widget"])
+            shared.own = shared.gradio["own"] = 1
+            return string + str(shared.own) + shared.processing_message.strip()
+        """,
+    )
+    named = ["modules.shared.no_such_value", "modules.chat.no_such_function", "modules.shared.gradio['no such widget']"]
+    assert sorted(report["missing"]) == sorted(named)
+    assert (report["imports"], report["ui"], report["verdict"]) == (True, True, "partly")
+    assert "modules.chat.no_such_function" in report["why"]
+
+
+def test_what_cannot_exist_here_is_said_exactly(config: Config, tmp_path: Path) -> None:
+    report = judged(config, tmp_path, "from modules.LoRA import add_lora_exllamav2")
+    assert report["missing"] == ["modules.LoRA.add_lora_exllamav2"] and "cannot exist in Paddock" in report["why"]
+
+
+def test_packages_are_needed_or_assumed(config: Config, tmp_path: Path) -> None:
+    code = """
+        import no_such_package.inner as package
+        from no_such_package import Base, NotFoundError, decorated
+        try:
+            import optional_package
+        except ImportError:
+            optional_package = None
+        class Mine(Base):
+            def __init__(self):
+                super().__init__()
+                self.value = 3
+        @decorated(1)
+        def input_modifier(string):
+            return string
+        assert Mine().value == 3
+        try:
+            raise NotFoundError("x")
+        except NotFoundError:
+            pass
+        if package.cuda.is_available():
+            raise SystemExit
+        """
+    report = judged(config, tmp_path, code)
+    assert (report["imports"], report["needs"], report["verdict"]) == (False, ["pip:no_such_package"], "no")
+    assert "no_such_package" in report["why"]
+    report = check(config, tmp_path / "mine", True)
+    assert (report["imports"], report["needs"], report["verdict"]) == (True, ["pip:no_such_package"], "works")
+
+
+def test_files_that_it_imports_are_looked_at_too_and_others_are_not(tmp_path: Path) -> None:
+    folder = write(
+        tmp_path,
+        "mine",
+        "from . import one\nfrom extensions.mine.two import x",
+        one_py="import modules.shared as s\ns.first",
+        two_py="from modules import chat\nchat.second",
+        three_py="import modules.third",
+    )
+    assert read(folder, "script.py", "mine").names >= {"modules.shared.first", "modules.chat.second"}
+    assert "modules.third" not in read(folder, "script.py", "mine").names
+
+
+def test_a_fault_in_ui_is_told(config: Config, tmp_path: Path) -> None:
+    report = judged(config, tmp_path, "def ui():\n    raise ValueError('no such thing')")
+    assert (report["imports"], report["ui"], report["verdict"]) == (True, False, "partly")
+    assert "no such thing" in report["why"]
+
+
+def test_it_works_in_a_copy(config: Config, tmp_path: Path) -> None:
+    folder = write(tmp_path, "mine", "open('extensions/mine/written.txt', 'w').write('x')\nparams = {'n': 1}")
+    assert check(config, folder, False)["verdict"] == "works"
+    assert [path.name for path in folder.iterdir()] == ["script.py"]
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("import sys\nsys.exit(3)", "sys.exit"),
+        ("import os\nos._exit(3)", "exit status 3"),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"),
+        ("print('x' * 2_000_000)\nimport sys\nsys.stderr.write('y' * 2_000_000)\nraise RuntimeError('loud')", "loud"),
+        ("def broken(:\n    pass", "SyntaxError"),
+        (
+            "import os, subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'input()'])\nos._exit(0)",
+            "exit status 0",
+        ),
+    ],
+    ids=["exit", "ends the process", "kills itself", "prints", "syntax", "leaves a child"],
+)
+def test_a_hostile_one_is_contained(config: Config, tmp_path: Path, code: str, words: str) -> None:
+    report = judged(config, tmp_path, code)
+    assert (report["imports"], report["verdict"]) == (False, "no") and words in report["why"]
+
+
+def test_one_that_hangs_costs_its_seconds(config: Config, tmp_path: Path) -> None:
+    code = "import threading, modules.shared\nmodules.shared.no_such_value if False else threading.Event().wait()"
+    report = judged(config, tmp_path, code, seconds=45)
+    assert report["verdict"] == "no" and "still loading" in report["why"]
+    assert report["missing"] == ["modules.shared.no_such_value"]
+
+
+def test_folders_with_nothing_to_check(config: Config, tmp_path: Path) -> None:
+    assert "no folder" in check(config, tmp_path / "nowhere", False)["why"]
+    (tmp_path / "outer").mkdir()
+    write(tmp_path / "outer", "inner", "")
+    assert "inner/" in check(config, tmp_path / "outer", False)["why"]
+
+
+def test_our_own_kind_is_checked_too(config: Config, tmp_path: Path) -> None:
+    folder = write(tmp_path, "ours", "def input_modifier(string):\n    return string", "extension.py")
+    assert check(config, folder, False)["verdict"] == "works"
+
+
+def test_the_command_prints_a_list_and_goes_on_after_a_bad_one(root: Path, tmp_path: Path) -> None:
+    folder = write(tmp_path, "mine", "def input_modifier(string):\n    return string")
+    command = [sys.executable, "webui.py", "--no-venv", "extensions", "check", str(tmp_path / "gone"), str(folder)]
+    answer = subprocess.run([*command, "--json"], cwd=root, capture_output=True, text=True, check=False)
+    assert [(entry["name"], entry["verdict"]) for entry in json.loads(answer.stdout)] == [
+        ("gone", "no"),
+        ("mine", "works"),
+    ]
+    assert answer.returncode == 1 and answer.stderr == ""
+    answer = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert "mine: works." in answer.stdout and "gone: no." in answer.stdout
+
+
+def test_stand_ins_are_not_in_the_source_of_anything_else(root: Path) -> None:
+    """Only the throw-away process may have them."""
+    for path in (root / "modules").rglob("*.py"):
+        imported = {node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)}
+        assert path.name == "probe.py" or "modules.plugins.compat.check.absent" not in imported, path

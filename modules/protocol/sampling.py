@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from modules.protocol.errors import SettingError
 from modules.protocol.schema import changed, setting
 
 # The order in which the samplers act when `sampler_priority` is empty; names as in text-generation-webui.
@@ -406,6 +407,16 @@ def bias_map(text: str) -> dict[int, float]:
     """'13:-2.5, 29:1' -> {13: -2.5, 29: 1.0}, for `logit_bias`. Raises ValueError."""
     pairs = (part.split(":") for part in text.replace("\n", ",").split(",") if part.strip())
     return {int(token): float(bias) for token, bias in pairs}
+
+
+def asked_order(params: SamplingParams) -> list[str]:
+    """The samplers that `sampler_priority` names, one an item or a line, first to last. Raises SettingError for a name
+    that does not exist."""
+    names = [name.strip() for item in params.sampler_priority for name in item.splitlines() if name.strip()]
+    for name in names:
+        if name not in DEFAULT_PRIORITY:
+            raise SettingError(f"There is no sampler named {name!r}. The samplers are: {', '.join(DEFAULT_PRIORITY)}.")
+    return list(dict.fromkeys(names))
 
 
 def active(params: SamplingParams) -> frozenset[str]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from modules.protocol.errors import PromptError, SettingError
-from modules.protocol.sampling import DEFAULT_PRIORITY, SamplingParams, bias_map, number_list
+from modules.protocol.errors import PromptError
+from modules.protocol.sampling import DEFAULT_PRIORITY, SamplingParams, asked_order, bias_map, number_list
 from modules.worker import hf_samplers as pure
 from modules.worker.hf_samplers_memory import AdaptiveP, History, Mirostat, NoRepeat, dry
 
@@ -39,11 +39,7 @@ class Vocabulary:
 def order(params: SamplingParams) -> list[str]:
     """The samplers' names, first to last: those the user named, then the rest in the usual order; with
     `temperature_last`, the temperatures after the cut-offs. Raises SettingError for a name that does not exist."""
-    named = [name.strip() for name in params.sampler_priority if name.strip()]
-    for name in named:
-        if name not in DEFAULT_PRIORITY:
-            raise SettingError(f"There is no sampler named {name!r}. The samplers are: {', '.join(DEFAULT_PRIORITY)}.")
-    names = [*dict.fromkeys(named), *(name for name in DEFAULT_PRIORITY if name not in named)]
+    names = list(dict.fromkeys([*asked_order(params), *DEFAULT_PRIORITY]))
     if params.temperature_last:
         names.sort(key=lambda name: name in _TEMPERATURES)
     return sorted(names, key=lambda name: name in _LAST)

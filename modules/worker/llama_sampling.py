@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 from modules.protocol.errors import PromptError
-from modules.protocol.sampling import DEFAULT_PRIORITY, SamplingParams, bias_map, number_list
+from modules.protocol.sampling import DEFAULT_PRIORITY, SamplingParams, asked_order, bias_map, number_list
 
 # The name in a sampler order -> llama.cpp's sampler; several of ours can be one of its.
 ENGINE_NAMES = {
@@ -63,6 +63,7 @@ def chain(params: SamplingParams) -> list[str]:
     """llama.cpp's names of the samplers that change anything, in the order in which they act.
 
     Greedy keeps only what moves the likeliest token on purpose, the penalties, and not even those with sampling off.
+    Raises SettingError for an unknown sampler in the order.
     """
     active = {
         "penalties": (params.repetition_penalty, params.presence_penalty, params.frequency_penalty) != (1, 0, 0),
@@ -80,7 +81,7 @@ def chain(params: SamplingParams) -> list[str]:
         keep = ("penalties", "dry", "temperature") if params.do_sample else ("temperature",)
         active = {name: on and name in keep for name, on in active.items()}
     order: list[str] = []
-    for name in [*_named(params.sampler_priority), *DEFAULT_PRIORITY]:
+    for name in [*asked_order(params), *DEFAULT_PRIORITY]:
         engine_name = ENGINE_NAMES.get(name, "")
         if active.get(engine_name) and engine_name not in order:
             order.append(engine_name)
@@ -104,11 +105,6 @@ def server_chain(params: SamplingParams) -> tuple[list[str], float]:
     if place is None or params.min_p > 0:
         return names, params.min_p
     return [*names[:place], "min_p", *names[place:]], CUT_SHARE
-
-
-def _named(priority: list[str]) -> list[str]:
-    """A sampler order as written: one name an item, or several in one item, one a line."""
-    return [name.strip() for item in priority for name in item.splitlines() if name.strip()]
 
 
 def penalty_range(params: SamplingParams, context: int) -> int:

@@ -67,6 +67,11 @@ def test_greedy_keeps_the_penalties_and_without_sampling_not_even_those() -> Non
     assert chain(SamplingParams(do_sample=False, **params)) == ["temperature"]  # type: ignore[arg-type]
 
 
+def test_an_unknown_name_in_the_order_is_refused_with_those_there_are() -> None:
+    with pytest.raises(SettingError, match="'top_q'.*top_p"):
+        chain(SamplingParams(sampler_priority=["min_p\ntop_q"]))
+
+
 def test_cut_tokens_leave_the_list_before_a_sampler_that_they_mislead() -> None:
     def served(**params: object) -> tuple[list[str], float]:
         return server_chain(build(SamplingParams, params))

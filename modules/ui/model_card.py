@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from modules.app import App
 
 NO_MODELS = (
-    '<div class="card"><p><strong>There are no models yet.</strong></p><p class="quiet">Copy a model folder or a .gguf '
-    "file into <code>models/</code>, then press Refresh.</p></div>"
+    '<div class="card"><p><strong>There are no models yet.</strong></p><p class="quiet">Get one above, or copy a model '
+    "folder or a .gguf file into <code>models/</code>, then press Refresh.</p></div>"
 )
 
 

@@ -15,8 +15,7 @@ from tests.conformance.reference import Tokens
 from tests.conformance.reference_cuts import Floats
 
 SIZE = 2048
-# The demo model's tokens: its end, its line break, which is also the one DRY breaker of these cases, and what stands
-# for the letter "a" before it.
+# The demo model's tokens: its end, and its line break, which is also the one DRY breaker of these cases.
 TOKENS = Tokens(end=2, newline=15, breakers=frozenset({15}))
 BREAKERS = ["\n"]
 

@@ -156,11 +156,13 @@ def _remote() -> list[str]:
         "the rest is named and counts as not honoured. What the server makes of them is the server's."
     )
     lines = ["## Remote servers", "", *_wrapped(told), ""]
-    for dialect in DIALECTS.values():
+    for kind, dialect in DIALECTS.items():
         every = set(samplers()) | set(PARTS)
         taken, left = sorted(dialect.samplers & every), sorted(every - dialect.samplers)
         said = _names(taken) if len(taken) < len(left) else f"all but {_names(left)}" if left else "all"
-        lines.append(f"- {dialect.title}: {said}.")
+        # A test holds the two to the same requests.
+        same = " It is asked as by xllamacpp, and differs alike." if kind == "llama.cpp" else ""
+        lines.append(f"- {dialect.title}: {said}.{same}")
     return [*lines, ""]
 
 

@@ -207,3 +207,14 @@ def test_the_page_finds_back_to_a_restarted_paddock(tmp_path: Any, browser: Any,
         assert ask(page, "And after") == "And after"
     finally:
         served.close()
+
+
+def test_the_aim_changes_which_loader_comes_first(own_paddock: Any, visit: Any) -> None:
+    served = own_paddock("--no-model")
+    page = visit(served.address)
+    open_tab(page, "Model")
+    page.wait_for_selector("#loader-choice label:first-of-type >> text=Transformers")
+    open_tab(page, "Session")
+    page.locator("#session-aim label", has_text="Memory").click()
+    open_tab(page, "Model")
+    page.wait_for_selector("#loader-choice label:first-of-type >> text=HQQ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from modules.protocol.sampling import SamplingParams
 from tests.conftest import ROOMY
 from tests.plugins.compat.conftest import Stage
 from tests.plugins.conftest import OPTIONS
+from tests.support.models import write_safetensors
 
 NAMES = """
 import modules.shared as shared
@@ -219,6 +221,24 @@ def test_a_model_is_unloaded_and_loaded_again(stage: Stage, script: Any) -> None
     assert list(script.generate_reply_HF("x", "x", {})) == [""]
     with pytest.raises(PaddockError, match="No model"):
         script.models.reload_model()
+
+
+def test_adapters_are_applied_by_name(stage: Stage) -> None:
+    folder = stage.app.paths.models / "style"
+    folder.mkdir()
+    config = {"peft_type": "LORA", "r": 1, "lora_alpha": 1, "target_modules": ["q_proj"]}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    module = "base_model.model.model.layers.0.self_attn.q_proj"
+    shapes = {f"{module}.lora_A.weight": [1, 8], f"{module}.lora_B.weight": [8, 1]}
+    write_safetensors(folder / "adapter_model.safetensors", shapes)
+    lora, shared = stage.facade("modules.LoRA"), stage.facade("modules.shared")
+    assert stage.facade("modules.utils").get_available_loras() == ["None", "style"]
+    lora.add_lora_to_model(["style"])
+    assert shared.lora_names == ["style"] and stage.ask("hello")[-1].text == "[style 1] hello"
+    lora.add_lora_exllamav2(["None"])
+    assert shared.lora_names == [] and stage.ask("hello")[-1].text == "hello"
+    with pytest.raises(PaddockError, match="no LoRA adapter named 'other'"):
+        lora.add_lora_to_model("other")
 
 
 def test_presets_come_from_paddocks_own(script: Any, state: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 import pytest
@@ -135,12 +136,12 @@ def test_what_cannot_exist_here_can_be_imported_and_says_so_when_called(stage: S
         "deep",
         """
         import modules.training
-        from modules.LoRA import add_lora_exllamav2
+        from modules.evaluate import calculate_perplexity
         from modules.llama_cpp_python_hijack import llama_cpp_lib
         from modules.github import clone_or_pull_repository
         """,
     )
-    for function in (module.add_lora_exllamav2, module.llama_cpp_lib, module.clone_or_pull_repository):
+    for function in (module.calculate_perplexity, module.llama_cpp_lib, module.clone_or_pull_repository):
         with pytest.raises(PaddockError, match="cannot exist in Paddock"):
             function("x")
 
@@ -149,3 +150,9 @@ def test_switching_off_and_on_reads_the_files_anew(stage: Stage) -> None:
     assert stage.script("twice", "VALUE = 1").VALUE == 1
     stage.manager.disable("twice")
     assert stage.script("twice", "VALUE = 2").VALUE == 2
+
+
+def test_handlers_of_signals_stay_paddocks(stage: Stage) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    module = stage.script("loud", "import signal\nwas = signal.signal(signal.SIGINT, print)")
+    assert module.was is before is signal.getsignal(signal.SIGINT)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Facade module -> (file, class).
 _CLASSES = {
-    "LoRA": ("internals", "Internals"),
+    "LoRA": ("lora", "Lora"),
     "chat": ("chat", "Chat"),
     "evaluate": ("internals", "Internals"),
     "extensions": ("extensions", "Extensions"),

@@ -12,7 +12,6 @@ _WHY = {
     "modules.training": "training happens in a loader's own process",
     "modules.llama_cpp_python_hijack": "the engine runs in a process of its own",
     "modules.github": "programs are not fetched from the network by other programs; unpack the folder into extensions/",
-    "modules.LoRA": "adapters are applied by the engine, in its own process",
 }
 
 

@@ -40,6 +40,7 @@ _FLAGS: dict[str, Any] = {
     "no_stream": False,
     "nowebui": False,
     "public_api": False,
+    "public_api_id": None,
     "share": False,
     "trust_remote_code": False,
     "verbose": False,
@@ -69,7 +70,6 @@ class Shared(FacadeModule):
         self.logger: logging.Logger = facade.module("modules.logging_colors").logger
         self.generation_lock = threading.RLock()
         self.processing_message = "*Is typing...*"
-        self.lora_names: list[str] = []
         self.persistent_interface_state: dict[str, Any] = {}
         self.reload_inputs: list[Any] = []
 
@@ -100,6 +100,15 @@ class Shared(FacadeModule):
     @tokenizer.setter
     def tokenizer(self, tokenizer: Any) -> None:
         """As `model`."""
+
+    @property
+    def lora_names(self) -> list[str]:
+        """The adapters that are applied."""
+        return list(self._app.supervisor.state.adapters)
+
+    @lora_names.setter
+    def lora_names(self, names: Any) -> None:
+        """What is applied is what `add_lora_to_model` applied, or the Model tab."""
 
     @property
     def bos_token(self) -> str:
@@ -176,7 +185,7 @@ class _Args(Namespace):
             "model": lambda: state.model or None,
             "loader": lambda: state.loader or None,
             "model_dir": lambda: str(app.paths.models),
-            "lora_dir": lambda: str(app.paths.user_data / "loras"),
+            "lora_dir": lambda: str(app.paths.models),
             "user_data_dir": lambda: str(app.paths.user_data),
             "disk_cache_dir": lambda: str(app.paths.user_data / "cache"),
             "ctx_size": lambda: context,

@@ -11,14 +11,8 @@ FULL, PARTIAL, ABSENT = "full", "partial", "absent"
 # Symbol -> (how far it is there, a remark).
 SYMBOLS: dict[str, tuple[str, str]] = {
     "modules": (FULL, ""),
-    "modules.LoRA.add_lora_exllamav2": (
-        ABSENT,
-        "can be imported, and raises a sentence when called: adapters are applied by the engine",
-    ),
-    "modules.LoRA.add_lora_to_model": (
-        ABSENT,
-        "can be imported, and raises a sentence when called: adapters are applied by the engine",
-    ),
+    "modules.LoRA.add_lora_exllamav2": (FULL, "whatever loader runs the model, where it applies adapters"),
+    "modules.LoRA.add_lora_to_model": (FULL, "where the loader applies adapters"),
     "modules.chat": (FULL, ""),
     "modules.chat.generate_chat_prompt": (
         FULL,
@@ -92,7 +86,7 @@ SYMBOLS: dict[str, tuple[str, str]] = {
     "modules.shared.args.load_in_4bit": (FULL, ""),
     "modules.shared.args.load_in_8bit": (FULL, ""),
     "modules.shared.args.loader": (FULL, ""),
-    "modules.shared.args.lora_dir": (FULL, ""),
+    "modules.shared.args.lora_dir": (FULL, "the models folder, where adapters lie"),
     "modules.shared.args.max_seq_len": (FULL, "the context length"),
     "modules.shared.args.model": (FULL, ""),
     "modules.shared.args.model_dir": (FULL, ""),
@@ -133,7 +127,7 @@ SYMBOLS: dict[str, tuple[str, str]] = {
     "modules.shared.is_chat": (FULL, ""),
     "modules.shared.is_seq2seq": (FULL, "False"),
     "modules.shared.logger": (FULL, ""),
-    "modules.shared.lora_names": (PARTIAL, "empty: no adapters are applied"),
+    "modules.shared.lora_names": (PARTIAL, "the adapters that are applied; writing it applies none"),
     "modules.shared.model": (
         PARTIAL,
         "tells its class, config.json, device and dtype, and generates; its tensors are in the worker's process",

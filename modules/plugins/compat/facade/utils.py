@@ -38,8 +38,8 @@ class Utils(FacadeModule):
         return list(self._app.extensions.found())
 
     def get_available_loras(self) -> list[str]:
-        """Folders in the user's loras/, "None" first."""
-        return ["None", *self._names("loras", "")]
+        """Names of adapters, "None" first."""
+        return ["None", *(adapter.name for adapter in self._app.library.adapters())]
 
     def get_available_instruction_templates(self) -> list[str]:
         """Files in the user's instruction-templates/, "None" first."""
@@ -102,10 +102,9 @@ class Utils(FacadeModule):
         return [self.atoi(part) for part in re.split(r"(\d+)", text)]
 
     def _names(self, folder: str, ending: str) -> list[str]:
-        """What lies in a folder of the user's data: folders where `ending` is "", else files without it."""
+        """The files with that ending in a folder of the user's data, without it."""
         place = self._app.paths.user_data / folder
-        entries = place.iterdir() if place.is_dir() else ()
-        names = [entry.stem if ending else entry.name for entry in entries if entry.suffix == ending or not ending]
+        names = [entry.stem for entry in place.iterdir() if entry.suffix == ending] if place.is_dir() else []
         return sorted((name for name in names if name[0] != "."), key=self.natural_keys)
 
     def _log(self, sentence: str) -> None:

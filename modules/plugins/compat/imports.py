@@ -10,6 +10,7 @@ import builtins
 import contextlib
 import importlib
 import importlib.util
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -48,6 +49,7 @@ class Redirect:
         self._views: dict[str, _View] = {}
         self._builtins = {**vars(builtins), "__import__": self._import}
         self._importlib = _Importlib(self._import_module)
+        self._signal = _Signal("signal")
         self._user_data = ModuleType("user_data")
         self._finder = _Finder(self._is_theirs, self._builtins)
         place = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
@@ -74,6 +76,8 @@ class Redirect:
         if top == "importlib":
             importlib.import_module(name)
             return self._importlib if not rest else None
+        if name == "signal":
+            return self._signal
         if top == "user_data":
             if not rest:
                 return self._user_data
@@ -224,6 +228,17 @@ class _Importlib(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         return getattr(importlib, name)
+
+
+class _Signal(ModuleType):
+    """signal, whose handlers stay Paddock's: Ctrl+C ends all of it, scripts included."""
+
+    def signal(self, number: Any, handler: Any) -> Any:
+        """Returns the handler that there is, and changes nothing."""
+        return signal.getsignal(number)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(signal, name)
 
 
 class _Loader(SourceFileLoader):

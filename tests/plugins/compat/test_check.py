@@ -112,6 +112,7 @@ def test_packages_are_needed_or_assumed(config: Config, tmp_path: Path) -> None:
             raise NotFoundError("x")
         except NotFoundError:
             pass
+        one, two = package.load()
         if package.cuda.is_available():
             raise SystemExit
         """

@@ -189,7 +189,7 @@ def test_the_deleting_dialog_deletes_in_the_users_data_only(stage: Stage) -> Non
     )
     for folder, gone in ((stage.app.paths.user_data, True), (stage.root.parent.parent, False)):
         (folder / "old.txt").write_text("x")
-        module.FOLDER = str(folder)
+        vars(module)["FOLDER"] = str(folder)
         browser = stage.page()
         browser.fire(module.button, "click")
         browser.fire(module.confirm, "click")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dis
 import importlib.abc
 import importlib.machinery
 import sys
 from abc import ABCMeta
 from collections.abc import Iterator, Sequence
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 _FAULTS = ("Error", "Exception", "Timeout", "Warning", "Exit")
@@ -32,8 +33,8 @@ class _Any(ABCMeta):
         return given[0] if plain else stand_in(cls.__name__)
 
     def __iter__(cls) -> Iterator[Any]:
-        # One: the first of what a package would have found is often taken as it is.
-        return iter((stand_in(cls.__name__),))
+        # As many as `a, b = …` wants; else one, as the first of what a package would have found is often taken.
+        return iter([stand_in(cls.__name__) for _ in range(_wanted(sys._getframe(1)) or 1)])
 
     def __getitem__(cls, key: Any) -> Any:
         return stand_in(cls.__name__)
@@ -76,6 +77,14 @@ class _Any(ABCMeta):
     __lt__ = __le__ = __gt__ = __ge__ = _compare
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _combine
     __mod__ = __pow__ = __neg__ = __matmul__ = __floordiv__ = _combine
+
+
+def _wanted(frame: FrameType) -> int:
+    """How many values the instruction that a frame is at takes apart; 0: it is none of that kind."""
+    for instruction in dis.get_instructions(frame.f_code):
+        if instruction.offset == frame.f_lasti and instruction.opname == "UNPACK_SEQUENCE":
+            return int(instruction.arg or 0)
+    return 0
 
 
 class _Base:

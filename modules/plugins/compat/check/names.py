@@ -35,7 +35,8 @@ def _judged(name: str) -> str:
 
 def _has(facade: Facade, name: str) -> bool:
     try:
-        return facade.has(name)
+        # A whole module can be imported, also where its names cannot work: those are judged one by one.
+        return facade.has(name) or (name.count(".") == 1 and facade.module(name) is not None)
     except HostNameMissing:
         return False
     except PaddockError:

@@ -48,6 +48,14 @@
     else find("#chat").scrollTop = find("#chat").scrollHeight;
   }
 
+  /** Whether the chat shows the same messages by now: an event's last word may come after the chat has heard of it. */
+  function same(html) {
+    const texts = (root) => [...root.querySelectorAll(".message-body")].map((body) => body.textContent.trim()).join("\n");
+    const drawn = document.createElement("template");
+    drawn.innerHTML = html;
+    return texts(drawn.content) === texts(page.transcript.list);
+  }
+
   const last = (role) => page.transcript.cards.filter((card) => card.role === role).at(-1);
   const actions = {
     Generate: () => page.composer.submit(),
@@ -67,7 +75,7 @@
       if (name === "textbox" && value !== page.composer.area.value) page.composer.fill(value);
       else if (name === "unique_id" && value && value !== page.chat) page.open(value);
       else if (name === "display") {
-        if (value.startsWith("<")) (overlay(value), kept());
+        if (value.startsWith("<")) (overlay(same(value) ? "" : value), kept());
         else if (!value) drawn();
       }
     },

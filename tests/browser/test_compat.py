@@ -1,0 +1,198 @@
+"""Scripts of text-generation-webui's kind in a real browser: their components, events, styles and scripts."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from modules.plugins.folders import discover
+from tests.browser.conftest import Served, prepare
+from tests.browser.driver import NEWEST, ask, new_chat, newest
+
+pytestmark = pytest.mark.browser
+
+CODE = {
+    # Gradio 3 and 4: update, _js, Box, style, a ToolButton.
+    "idioms": """
+        import gradio as gr
+        class ToolButton(gr.Button, gr.components.FormComponent):
+            def __init__(self, **kwargs):
+                super().__init__(variant="tool", **kwargs)
+            def get_block_name(self):
+                return "button"
+        def ui():
+            with gr.Box(), gr.Row().style(equal_height=True):
+                box = gr.Textbox("one", label="Old", elem_id="idiom-box", show_copy_button=True)
+                image = gr.Image(source="upload", tool="sketch", visible=False)
+                tool = ToolButton(value="T", elem_id="idiom-tool")
+            more = "(text) => text + ' from js'"
+            tool.click(lambda text: gr.Textbox.update(value=text + "!"), box, box, _js=more).then(
+                lambda: gr.update(value="Used", interactive=False), None, tool)
+        """,
+    # The chain of a button that makes a reply.
+    "replies": """
+        import gradio as gr
+        from modules import chat, shared
+        from modules.ui import gather_interface_values
+        from modules.utils import gradio
+        def ui():
+            button = gr.Button("Ask for me", elem_id="ask-for-me")
+            given = [shared.gradio[k] for k in shared.input_elements]
+            button.click(gather_interface_values, given, shared.gradio["interface_state"]).then(
+                lambda: "asked by a button", None, gradio("Chat input")).then(
+                chat.generate_chat_reply_wrapper, gradio("Chat input", "interface_state"), gradio("display", "history"))
+        """,
+    # What a script reads of the page, and writes to it.
+    "fields": """
+        import gradio as gr
+        from modules import shared
+        from modules.utils import gradio
+        def ui():
+            told = gr.Textbox(label="Told", elem_id="told")
+            gr.Button("Tell", elem_id="tell").click(
+                lambda text, chat, history, mode: f"{text['text']}|{chat}|{len(history['visible'])}|{mode}",
+                gradio("textbox", "unique_id", "history", "mode"), told)
+            typed = {"text": "typed for you", "files": []}
+            gr.Button("Type", elem_id="type").click(lambda: typed, None, gradio("textbox"))
+            count = gr.Number(0, elem_id="sent")
+            shared.gradio["Generate"].click(lambda n: n + 1, count, count)
+            switched = gr.Textbox(label="Chat", elem_id="switched")
+            shared.gradio["unique_id"].change(lambda chat: chat, gradio("unique_id"), switched)
+            changed = gr.Number(0, elem_id="drawn")
+            shared.gradio["display"].change(lambda n: n + 1, changed, changed)
+            theme = gr.Textbox(label="Theme", elem_id="theme-now")
+            shared.gradio["theme_state"].change(lambda now: now, gradio("theme_state"), theme)
+        """,
+    # The selectors and globals that styles and scripts look for.
+    "looks": """
+        params = {"display_name": "Looks", "is_tab": False}
+        SELECTORS = ["#extensions", "#chat-input textarea", "#chat", "#chat-tab", ".header_bar"]
+        def custom_css():
+            return ".message-body { letter-spacing: 2px } } .broken {"
+        def custom_js():
+            absent = f"{SELECTORS!r}.filter((one) => !document.querySelector(one))"
+            return f"const own = 1; window.looks = [{absent}, main_parent.contains(extensions)];"
+        """,
+    "looks_more": """
+        def custom_css():
+            return ".message { outline: 1px solid rgb(1, 2, 3) }"
+        def custom_js():
+            return "window.apart = typeof own; extensions.dataset.more = main_parent.nodeName;"
+        """,
+    "tab": """
+        import gradio as gr
+        params = {"display_name": "Their tab", "is_tab": True}
+        def ui():
+            with gr.Tab("Inner", elem_id="inner-tab"):
+                slider = gr.Slider(0, 10, value=3, step=1, label="Number", elem_id="their-slider")
+                out = gr.Markdown("nothing", elem_id="their-out")
+            slider.change(lambda value: f"it is {value}", slider, out)
+        """,
+}
+
+
+@pytest.fixture(scope="module")
+def scripted(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A Paddock in which all of them are on."""
+    folder = prepare(tmp_path_factory.mktemp("scripted"))
+    root = folder / "user_data" / "extensions"
+    for name, code in CODE.items():
+        (root / name).mkdir(parents=True)
+        (root / name / "script.py").write_text(textwrap.dedent(code))
+    agreed = {name: entry.sha256 for name, entry in discover([root]).items()}
+    kept = {"enabled": list(CODE), "consent": agreed}
+    Path(folder, "user_data", "extensions.yaml").write_text(yaml.safe_dump(kept))
+    served = Served(folder, "--model", "small")
+    served.wait()
+    yield served
+    served.close()
+
+
+def holds(page: Any, field: str, value: str) -> None:
+    """Wait until the field of that id holds this."""
+    page.wait_for_function(
+        "([field, value]) => document.querySelector(`#${field} :is(input, textarea)`)?.value === value",
+        arg=[field, value],
+    )
+
+
+def test_idioms_of_older_gradios(scripted: Served, visit: Any) -> None:
+    page = visit(scripted.address)
+    page.click("#idiom-tool")
+    holds(page, "idiom-box", "one from js!")
+    page.wait_for_selector("button#idiom-tool:disabled:has-text('Used')")
+
+
+def test_a_button_that_makes_a_reply_in_this_chat(scripted: Served, visit: Any) -> None:
+    page = visit(scripted.address)
+    new_chat(page)
+    assert ask(page, "hello") == "hello"
+    page.click("#ask-for-me")
+    page.wait_for_function("document.querySelectorAll('.transcript[role=log] .message.assistant').length === 2")
+    page.wait_for_selector("#script-display-shown", state="detached")
+    assert newest(page) == "asked by a button"
+    page.reload()
+    page.wait_for_selector(f"{NEWEST} .message-body:has-text('asked by a button')")
+
+
+def test_a_button_that_makes_a_reply_on_an_empty_page(scripted: Served, visit: Any) -> None:
+    page = visit(scripted.address)
+    new_chat(page)
+    page.click("#ask-for-me")
+    page.wait_for_selector(f"{NEWEST} .message-body:has-text('asked by a button')")
+    assert page.locator(".transcript[role=log] .message").count() == 2
+
+
+def test_fields_are_tied_to_the_page(scripted: Served, visit: Any) -> None:
+    page = visit(scripted.address)
+    new_chat(page)
+    sent = int(page.input_value("#sent input"))
+    ask(page, "hello")
+    holds(page, "sent", str(sent + 1))
+    chat = page.evaluate("paddock.chat")
+    holds(page, "switched", chat)
+    assert int(page.input_value("#drawn input")) > 0
+    page.fill("#chat-input textarea", "half a word")
+    page.click("#tell")
+    holds(page, "told", f"half a word|{chat}|1|instruct")
+    page.click("#type")
+    page.wait_for_function("document.querySelector('#chat-input textarea').value === 'typed for you'")
+    assert page.is_enabled("#send")
+    page.evaluate("document.querySelector('#Generate').click()")
+    page.wait_for_selector(".message.user .message-body:has-text('typed for you')")
+    page.wait_for_selector(f"{NEWEST} .message-body:has-text('typed for you')")
+    page.evaluate("dispatchEvent(new CustomEvent('paddock-theme', { detail: 'dark' }))")
+    holds(page, "theme-now", "dark")
+
+
+def test_styles_and_scripts_reach_the_page_and_not_each_other(scripted: Served, visit: Any) -> None:
+    page = visit(scripted.address)
+    page.wait_for_function("window.looks && window.apart")
+    assert page.evaluate("window.looks") == [[], True]
+    assert page.evaluate("window.apart") == "undefined"
+    assert page.evaluate("document.querySelector('#extensions').dataset.more") == "DIV"
+    new_chat(page)
+    ask(page, "hello")
+    style = "getComputedStyle(document.querySelector('.message'))"
+    assert page.evaluate(f"{style}.outlineColor") == "rgb(1, 2, 3)"
+    assert page.evaluate("getComputedStyle(document.querySelector('.message-body')).letterSpacing") == "2px"
+
+
+def test_a_tab_of_theirs(scripted: Served, visit: Any) -> None:
+    page = visit(scripted.address)
+    page.get_by_role("button", name="Their tab", exact=True).click()
+    page.fill("#their-slider input[type=number]", "7")
+    page.press("#their-slider input[type=number]", "Tab")
+    page.wait_for_selector("#their-out:has-text('it is 7')")
+
+
+def test_none_of_their_fields_can_be_seen(scripted: Served, visit: Any) -> None:
+    page = visit(scripted.address)
+    page.wait_for_selector("#script-unique_id", state="attached")
+    assert not page.is_visible("#script-unique_id") and not page.is_visible("#Generate")
+    page.wait_for_selector("#chat-input textarea", state="visible")

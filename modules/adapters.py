@@ -105,7 +105,7 @@ def parse_adapters(pairs: list[str]) -> dict[str, float]:
 
 
 def _why_not(adapter: AdapterFacts, spec: LoaderSpec, facts: ModelFacts) -> str:
-    if spec.adapters and adapter.format not in spec.adapters:
+    if adapter.format in _FORMATS and adapter.format not in spec.adapters:
         wanted = " or ".join(_FORMATS[kind] for kind in spec.adapters)
         return f"{adapter.name} is {_FORMATS[adapter.format]}, and {spec.title} applies {wanted}. Get it in that form."
     return misfit(adapter, facts)

@@ -51,5 +51,6 @@ SPEC = LoaderSpec(
     claim=_claim,
     memory=_memory,
     samplers=frozenset(entry.name for entry in describe(SamplingParams)),
+    adapters=("peft",),
     hidden=True,
 )

@@ -29,6 +29,7 @@ class Engine(EngineBase):
         self._settings: Any = None
         self._words: list[str] = []
         self._cached: list[int] = []
+        self._adapters: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
@@ -51,6 +52,15 @@ class Engine(EngineBase):
                 found.append(self._words.index(word))
         return found
 
+    def apply_adapter(self, adapters: dict[str, float]) -> None:
+        """A reply begins with their names and weights."""
+        for path in adapters:
+            if Path(path).name == "refused":
+                raise ModelError(
+                    f"The echo loader refuses {Path(path).name}, as its name asks. Choose another adapter."
+                )
+        self._adapters = adapters
+
     def detokenize(self, tokens: list[int]) -> str:
         return "".join(self._words[token] for token in tokens)
 
@@ -65,6 +75,7 @@ class Engine(EngineBase):
         prefill = time.monotonic()
         lines = [line for line in re.split(r"<\|im_\w+\|>(?:\w+\n)?|\n", request.prompt) if line.strip()]
         words = re.findall(r"\s*\S+", lines[-1]) if lines else ["..."]
+        words = [f"[{Path(path).name} {weight:g}] " for path, weight in self._adapters.items()] + words
         if "!error" in request.prompt:
             raise PromptError("The echo loader was told to fail. Leave !error out of the prompt.")
         endless = "!long" in request.prompt or params.ban_eos_token

@@ -1,4 +1,4 @@
-"""From the loader's settings to a loaded model: ExLlamaV2's configuration, cache, split, draft model and adapters."""
+"""From the loader's settings to a loaded model: ExLlamaV2's configuration, cache, split and draft model."""
 
 from __future__ import annotations
 
@@ -103,18 +103,6 @@ _CACHES = {"fp16": "ExLlamaV2Cache", "q8": "ExLlamaV2Cache_Q8", "q6": "ExLlamaV2
 
 def _progress(report: Report, words: str) -> Callable[[int, int], None]:
     return lambda done, total: report(words, done / total if total else None)
-
-
-def adapters(lines: list[str], model: Path) -> dict[Path, float]:
-    """Folder -> weight of adapters as they are written in the settings. Raises SettingError, ModelError."""
-    found = {}
-    for line in lines:
-        name, _, weight = line.rpartition("=") if "=" in line else (line, "", "1")
-        try:
-            found[beside(name.strip(), model, "adapter_config.json")] = float(weight)
-        except ValueError:
-            raise SettingError(f"The weight of LoRA adapter {line!r} is no number. Write it as name=0.7.") from None
-    return found
 
 
 def beside(name: str, model: Path, holds: str) -> Path:

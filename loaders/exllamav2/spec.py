@@ -140,13 +140,6 @@ class Settings:
         advanced=True,
         help="Stretches the context by this factor at little loss, for models made for YaRN. 0 keeps the model's own.",
     )
-    loras: list[str] = setting(
-        [],
-        label="LoRA adapters",
-        group="Adapters",
-        help="Folders of adapters, one a line, beside the model or with their whole paths; a weight may follow after "
-        "an equals sign: style=0.7.",
-    )
 
 
 SAMPLERS = frozenset(
@@ -255,6 +248,8 @@ SPEC = LoaderSpec(
     samplers=SAMPLERS,
     differs=DIFFERS,
     accelerators=("cuda",),
+    adapters=("peft",),
+    adapters_note="Adapters are changed once the replies that run have ended.",
     requirements="exllamav2.txt",
     # The engine itself is not imported: its first import compiles CUDA kernels for minutes, which the first load shows.
     probe="import importlib.metadata as found, tokenizers, torch, transformers; "

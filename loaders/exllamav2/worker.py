@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from loaders.exllamav2.adapters import forget_adapters, read_adapter
 from loaders.exllamav2.batcher import Batcher, Ticket
-from loaders.exllamav2.loading import PAGE, Lengths, adapters, beside, configure, lengths, load
+from loaders.exllamav2.loading import PAGE, Lengths, beside, configure, lengths, load
 from loaders.exllamav2.sampling import breaker_tokens, sampler_settings
 from loaders.exllamav2.spec import Settings
 from modules.protocol.commands import Generate
@@ -63,8 +64,6 @@ class Engine(EngineBase):
         with _explained(f"{path.name} with this context", _LOAD_LOWER):
             notes = self._batcher.call(lambda: self._load(path, settings, report))
         self._batcher.use(self._loaded.generator)
-        if settings.loras:
-            self._set_adapters(adapters(settings.loras, path))
         config = self._loaded.model.config
         return ModelInfo(
             context=self._lengths.context,
@@ -289,27 +288,23 @@ class Engine(EngineBase):
         return sorted(found, key=lambda entry: -entry["probability"])
 
     def apply_adapter(self, adapters: dict[str, float]) -> None:
-        self._set_adapters(
-            {beside(name, self._path, "adapter_config.json"): weight for name, weight in adapters.items()}
-        )
-
-    def _set_adapters(self, wanted: dict[Path, float]) -> None:
         def change() -> None:
             model, generator = self._loaded.model, self._loaded.generator
-            loras = [
-                self._exl.ExLlamaV2Lora.from_directory(model, str(path), weight) for path, weight in wanted.items()
-            ]
-            generator.set_loras(loras or None)
-            # What was computed without them is not what they would have computed.
-            generator.reset_page_table()
+            try:
+                loras = [read_adapter(self._exl, model, Path(name), weight) for name, weight in adapters.items()]
+                generator.set_loras(loras or None)
+                # What was computed without them is not what they would have computed.
+                generator.reset_page_table()
+            finally:
+                forget_adapters(model, generator.current_loras)
 
         try:
-            with _explained("these adapters", ("loras",)):
+            with _explained("these adapters", _RUN_LOWER):
                 self._batcher.call(change, when_idle=True)
         except (ValueError, AssertionError, KeyError, OSError) as error:
             raise ModelError(
-                f"ExLlamaV2 cannot apply the adapter: {error or type(error).__name__}. See that it was made for this "
-                "model.",
+                f"ExLlamaV2 cannot apply the LoRA adapter: {str(error).strip() or type(error).__name__}. Load the "
+                "model that it was made for, or choose another adapter.",
                 detail=traceback.format_exc(),
             ) from None
 

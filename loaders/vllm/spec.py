@@ -223,6 +223,8 @@ SPEC = LoaderSpec(
     differs=DIFFERS,
     accelerators=("cpu", "cuda"),
     systems=("linux",),
+    adapters=("peft",),
+    adapters_note="vLLM applies one adapter, with weight 1, and wants the model loaded with a LoRA rank that suffices.",
     requirements="vllm.txt",
     probe="import vllm; from vllm.platforms import current_platform as found; "
     "print(vllm.__version__, found.device_type)",

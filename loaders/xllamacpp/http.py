@@ -24,7 +24,7 @@ class LocalServer:
         """The JSON that is at `path`."""
         return self._ask("GET", path, None)
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:
+    def post(self, path: str, body: dict[str, Any] | list[dict[str, Any]]) -> Any:
         """The answer to `body` at `path`."""
         return self._ask("POST", path, json.dumps(body))
 

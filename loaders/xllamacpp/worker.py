@@ -77,7 +77,9 @@ class Engine(EngineBase):
             with self._gate.alone():
                 self._start_with(adapters)
         # A slot that read its chat under other weights reads it again: the server sees to that.
-        scales = [{"id": place, "scale": adapters.get(path, 0.0)} for place, path in enumerate(self._adapters)]
+        scales: list[dict[str, Any]] = [
+            {"id": place, "scale": adapters.get(path, 0.0)} for place, path in enumerate(self._adapters)
+        ]
         self._local.post("/lora-adapters", scales)
         self._weights = dict(adapters)
 

@@ -11,6 +11,7 @@ import re
 import struct
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from modules.library.findings import readable
 from modules.library.folder import look
@@ -45,11 +46,12 @@ def is_gguf_adapter(path: Path) -> bool:
 
 
 def read_adapter(path: Path, name: str) -> AdapterFacts:
-    """What the adapter at `path`, known to the user as `name`, is. Raises ModelError if it cannot be read."""
+    """What the adapter at `path`, known to the user as `name`, is. What is wrong with its files is in its problems."""
     try:
         return _peft(path, name) if path.is_dir() else _gguf(path, name)
     except OSError as error:
-        raise ModelError(f"{name} cannot be read ({error.strerror}). Check its permissions.") from error
+        problem = f"{name} cannot be read ({error.strerror}). Check its permissions."
+        return AdapterFacts(readable(name), readable(str(path)), "", problems=(problem,))
 
 
 def misfit(adapter: AdapterFacts, model: ModelFacts) -> str:
@@ -72,12 +74,14 @@ def misfit(adapter: AdapterFacts, model: ModelFacts) -> str:
 
 
 def _peft(path: Path, name: str) -> AdapterFacts:
-    config, problems = read_object(path / CONFIG), []
-    kind = text(config.get("peft_type")).upper()
-    if kind != "LORA":
-        problems.append(f"{name} is no LoRA adapter ({kind or 'no peft_type'}). Choose another adapter.")
+    config: dict[str, Any] = {}
     tensors: dict[str, TensorInfo] = {}
+    problems: list[str] = []
     try:
+        config = read_object(path / CONFIG)
+        kind = text(config.get("peft_type")).upper()
+        if kind != "LORA":
+            problems.append(f"{name} is no LoRA adapter ({kind or 'no peft_type'}). Choose another adapter.")
         if WEIGHTS not in look(path).files:
             raise ModelError(f"{name} has no {WEIGHTS}. Get it in this format; its pickles are not read.")
         tensors = read_safetensors(path / WEIGHTS)

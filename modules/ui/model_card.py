@@ -104,6 +104,7 @@ def status(app: App, said: str = "") -> str:
         ("Context", f"{info.context:,} tokens" + (f" of {info.trained_context:,}" if info.trained_context else "")),
         ("Runs on", ", ".join(part for part in (info.device, info.dtype) if part)),
         ("Replies at once", str(info.slots)),
+        ("LoRA adapters", ", ".join(f"{name} ({weight:g})" for name, weight in state.adapters.items())),
         ("Loaded in", words.seconds(state.load_seconds) if state.load_seconds else ""),
     ]
     notes = "".join(paragraph(note, "warning") for note in info.notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,14 +10,16 @@ from typing import Any
 
 import pytest
 
+from loaders.exllamav2.adapters import forget_adapters, read_adapter
 from loaders.exllamav2.batcher import Batcher
-from loaders.exllamav2.loading import adapters, configure, gpu_split, lengths, load, whole_pages
+from loaders.exllamav2.loading import configure, gpu_split, lengths, load, whole_pages
 from loaders.exllamav2.sampling import breaker_tokens, sampler_settings
 from loaders.exllamav2.spec import SAMPLERS, SPEC, Settings
 from modules.library.rank import rank
 from modules.protocol.errors import ModelError, SettingError, Unsupported
 from modules.protocol.model import Gpu, Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams
+from tests.support.models import write_safetensors
 
 BARE = Machine("linux", "x86_64", 4, 2**34, 2**33)
 CARD = replace(BARE, gpus=(Gpu("cuda", "a card", 2**34, 2**34),))
@@ -194,16 +197,59 @@ def test_tensor_parallel_has_its_own_cache() -> None:
     assert module.calls[0][:3] == ("tensor parallel", None, 512)
 
 
-def test_adapters_are_named_beside_the_model_with_weights(tmp_path: Path) -> None:
-    (tmp_path / "style").mkdir()
-    (tmp_path / "style" / "adapter_config.json").write_text("{}")
-    model = tmp_path / "model"
-    assert adapters(["style=0.7"], model) == {tmp_path / "style": 0.7}
-    assert adapters([str(tmp_path / "style")], model) == {tmp_path / "style": 1.0}
-    with pytest.raises(ModelError, match="no folder other"):
-        adapters(["other"], model)
-    with pytest.raises(SettingError, match="is no number"):
-        adapters(["style=much"], model)
+@dataclass(eq=False)
+class Linear:
+    """A layer as ExLlamaV2 has it."""
+
+    lora_a_tensors: dict[Any, str] = field(default_factory=dict)
+    lora_b_tensors: dict[Any, str] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Adapted:
+    """What of a model adapters touch."""
+
+    modules_dict: dict[str, Any] = field(default_factory=lambda: {"norm": object(), "q_proj": Linear()})
+    updates: int = 0
+
+    def update_loras(self) -> None:
+        self.updates += 1
+
+
+class LoraModule:
+    """The module exllamav2, of which an adapter that is read puts itself onto the layers."""
+
+    @staticmethod
+    def ExLlamaV2Lora(model: Adapted, config: str, weights: str, scaling: float) -> tuple[str, float]:  # noqa: N802
+        made = (Path(weights).parent.name, scaling)
+        model.modules_dict["q_proj"].lora_a_tensors[made] = "A"
+        model.modules_dict["q_proj"].lora_b_tensors[made] = "B"
+        return made
+
+
+def _adapter_folder(folder: Path, **config: Any) -> Path:
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4, **config}))
+    write_safetensors(folder / "adapter_model.safetensors", {"lora_A": [4, 8]})
+    return folder
+
+
+def test_adapters_that_are_not_in_use_are_taken_off_the_layers(tmp_path: Path) -> None:
+    model = Adapted()
+    kept = read_adapter(LoraModule, model, _adapter_folder(tmp_path / "kept"), 0.5)
+    dropped = read_adapter(LoraModule, model, _adapter_folder(tmp_path / "dropped", use_rslora=True), 0.5)
+    assert (kept, dropped) == (("kept", 0.5), ("dropped", 1.0))
+    forget_adapters(model, [kept])
+    assert model.modules_dict["q_proj"].lora_a_tensors == {kept: "A"}
+    assert model.modules_dict["q_proj"].lora_b_tensors == {kept: "B"}
+    assert model.updates == 1
+
+
+def test_an_adapter_of_pickles_is_refused(tmp_path: Path) -> None:
+    folder = _adapter_folder(tmp_path / "old")
+    (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
+    with pytest.raises(ModelError, match="has no adapter_model.safetensors"):
+        read_adapter(LoraModule, Adapted(), folder, 1.0)
 
 
 @dataclass(eq=False)

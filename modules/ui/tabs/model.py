@@ -18,7 +18,7 @@ from modules.protocol.schema import build, changed, describe
 from modules.ui import model_card
 from modules.ui.memory_bar import memory_bar
 from modules.ui.settings_form import entered, form
-from modules.ui.tabs import downloads, installs, template
+from modules.ui.tabs import adapters, downloads, installs, template
 from modules.ui.talk import paragraph, spoken, stamp
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         if chosen[1] in app.registry.specs:
             _settings(app, chosen[0], app.registry.get(chosen[1]))
 
+    adapters.draw(app, page, refresh)
     template.draw(app, page, refresh)
     installs.draw(app, page, refresh)
 

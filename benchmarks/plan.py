@@ -96,7 +96,7 @@ def _peak(settings: dict[str, Any], spec: LoaderSpec, python: Path, path: Path) 
     client = WorkerClient(spec, python, ROOT, lambda exit: None)
     try:
         client.start()
-        watch = MemoryWatch(client.process.pid)
+        watch = MemoryWatch(client.process.pid, str(path.resolve()))
         info = client.load(str(path), settings, lambda text, fraction: None).info
         watch.loaded()
         # More words than fit: what is too much is cut off at the front.
@@ -104,7 +104,7 @@ def _peak(settings: dict[str, Any], spec: LoaderSpec, python: Path, path: Path) 
         generation = client.generate(_WORDS * (info.context // 10 + 1), params)
         if not generation.wait(_SECONDS) or generation.finished is None:
             raise RuntimeError(f"a reply did not end: {generation.error or 'it hangs'}")
-        return watch.peak()
+        return watch.held()[1]
     finally:
         client.stop()
 

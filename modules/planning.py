@@ -97,7 +97,7 @@ class MemoryPlanner:
 
     def learn(self, model: str, spec: LoaderSpec, values: dict[str, Any], watch: MemoryWatch, device: str) -> None:
         """Keep what the worker of this load held until now."""
-        loaded, peak = watch.at_load, watch.peak()
+        loaded, peak = watch.held()
         if not peak:
             return
         facts, machine = self._library.facts(model), self.machine()

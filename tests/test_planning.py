@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -144,17 +145,44 @@ def test_the_memory_of_the_worker_that_a_load_ends_counts_as_free(echo: App, mon
 def test_a_watch_keeps_the_peak_of_a_process_that_gave_it_back() -> None:
     code = "input(); x = bytearray(80_000_000); del x; print(flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        watch = MemoryWatch(process.pid)
-        assert watch.peak() == 0
+        watch = MemoryWatch(process.pid, "/no/model")
+        assert watch.held() == (0, 0)
         before = watch.loaded()
-        process.stdin.write(b"\n")
-        process.stdin.flush()
-        process.stdout.readline()
-        assert watch.peak() >= before + 70_000_000
+        _next(process)
+        assert watch.held()[0] == before
+        assert watch.held()[1] >= before + 70_000_000
+        assert process.stdin is not None
         process.stdin.close()
-    assert watch.peak() == max(before, watch.at_load)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which pages were read")
+def test_pages_of_the_models_file_count_once_they_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "model.gguf"
+    file.write_bytes(bytes(80_000_000))
+    code = (
+        f"import mmap; f = open({str(file)!r}, 'rb'); m = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)\n"
+        "read = lambda part: sum(m[at] for at in range(0, part, 4096))\n"
+        "read(len(m)); print(flush=True); input(); read(len(m) // 2); print(flush=True); input()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        watch = MemoryWatch(process.pid, str(file))
+        before = watch.loaded()
+        assert watch.held() == (0, 0)
+        _next(process)
+        assert watch.held()[0] == pytest.approx(before - 40_000_000, abs=5_000_000)
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def _next(process: subprocess.Popen[bytes]) -> None:
+    """Let it go on, to the next line that it prints."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+    process.stdout.readline()
 
 
 def test_inspect_tells_the_plan_of_each_loader(config: Config) -> None:

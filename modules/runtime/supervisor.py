@@ -114,7 +114,7 @@ class Supervisor:
             self._client = client
         client.start()
         self._set(dataclasses.replace(state, phase="loading", text="Reading the model", fraction=None))
-        watch = self._watch = MemoryWatch(client.process.pid)
+        watch = self._watch = MemoryWatch(client.process.pid, str(Path(facts.path).resolve()))
         loaded = client.load(facts.path, state.settings, report("loading"))
         watch.loaded()
         if self._hooks and spec.logits_hooks:

@@ -136,8 +136,8 @@ def test_a_button_that_makes_a_reply_in_this_chat(scripted: Served, visit: Any) 
     page.wait_for_function("document.querySelectorAll('.transcript[role=log] .message.assistant').length === 2")
     page.wait_for_selector("#script-display-shown", state="detached")
     assert newest(page) == "asked by a button"
-    page.reload()
-    page.wait_for_selector(f"{NEWEST} .message-body:has-text('asked by a button')")
+    again = visit(page.url)
+    again.wait_for_selector(f"{NEWEST} .message-body:has-text('asked by a button')")
 
 
 def test_a_button_that_makes_a_reply_on_an_empty_page(scripted: Served, visit: Any) -> None:

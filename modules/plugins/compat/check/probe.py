@@ -77,6 +77,9 @@ def _sentence(error: PaddockError) -> str:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    task = json.loads(sys.argv[1])
+    # As a start of Paddock without flags: some scripts parse them.
+    sys.argv = ["webui.py"]
+    main(task)
     # Threads that it started do not hold up the end.
     os._exit(0)

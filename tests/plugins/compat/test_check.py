@@ -88,8 +88,8 @@ def test_names_that_paddock_lacks_are_told_and_those_asked_for_first_are_not(con
 
 
 def test_what_cannot_exist_here_is_said_exactly(config: Config, tmp_path: Path) -> None:
-    report = judged(config, tmp_path, "from modules.LoRA import add_lora_exllamav2")
-    assert report["missing"] == ["modules.LoRA.add_lora_exllamav2"] and "cannot exist in Paddock" in report["why"]
+    report = judged(config, tmp_path, "from modules.training import do_train")
+    assert report["missing"] == ["modules.training.do_train"] and "cannot exist in Paddock" in report["why"]
 
 
 def test_packages_are_needed_or_assumed(config: Config, tmp_path: Path) -> None:
@@ -113,6 +113,8 @@ def test_packages_are_needed_or_assumed(config: Config, tmp_path: Path) -> None:
         except NotFoundError:
             pass
         one, two = package.load()
+        import importlib.metadata
+        assert importlib.metadata.version("no_such_package")
         if package.cuda.is_available():
             raise SystemExit
         """

@@ -8,8 +8,12 @@ import importlib.machinery
 import sys
 from abc import ABCMeta
 from collections.abc import Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
+
+from modules.plugins.loading import PACKAGE
 
 _FAULTS = ("Error", "Exception", "Timeout", "Warning", "Exit")
 
@@ -120,6 +124,21 @@ class _Module(ModuleType):
         return stand_in(name)
 
 
+class _Facts(metadata.Distribution):
+    """What importlib.metadata tells of one."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def read_text(self, filename: str) -> str | None:
+        """The least that there must be."""
+        return f"Name: {self._name}\nVersion: 0.0.0\n" if filename == "METADATA" else None
+
+    def locate_file(self, path: Any) -> Path:
+        """There are no files."""
+        return Path(path)
+
+
 class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Gives stand-ins for these top-level packages and all that is in them, where nobody else finds them."""
 
@@ -137,6 +156,14 @@ class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if fullname.partition(".")[0] not in self._packages:
             return None
         return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+
+    def find_distributions(self, context: metadata.DistributionFinder.Context) -> list[metadata.Distribution]:
+        """Part of importlib.metadata's protocol. Versions of anything, for the extension's own code."""
+        frame = sys._getframe(1)
+        while frame.f_back and str(frame.f_globals.get("__name__")).startswith("importlib"):
+            frame = frame.f_back
+        theirs = str(frame.f_globals.get("__name__")).startswith(f"{PACKAGE}.")
+        return [_Facts(context.name)] if context.name and theirs else []
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         """Part of Python's import protocol."""

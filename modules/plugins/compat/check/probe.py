@@ -35,6 +35,7 @@ def main(task: dict[str, Any]) -> None:
         (place / "next.json").replace(place / "result.json")
 
     config = Config(Path(task["root"]), models=place / "models", user_data=place / "user_data")
+    config.paths.models.mkdir(exist_ok=True)
     # It works in a copy: what it writes beside itself is gone with it.
     copy = config.paths.extensions[1] / folder.name
     shutil.copytree(folder, copy, ignore=_SKIPPED, ignore_dangling_symlinks=True)

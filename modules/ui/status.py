@@ -27,6 +27,7 @@ def describe_state(app: App) -> dict[str, Any]:
         "page": app.pages,
         "downloads": {"turns": app.downloads.turns, "under_way": _under_way(app)},
         "theme": app.settings.get("theme", "system"),
+        "adapters": state.adapters,
     }
     if state.info:
         shown |= {"context": state.info.context, "device": state.info.device, "notes": list(state.info.notes)}

@@ -84,7 +84,8 @@ export class Shell {
     bar.firstElementChild.style.width = state.fraction === null ? "" : `${state.fraction * 100}%`;
     if (state.fraction === null) bar.removeAttribute("aria-valuenow");
     else bar.setAttribute("aria-valuenow", Math.round(state.fraction * 100));
-    const turned = before && (before.phase !== state.phase || before.model !== state.model || before.loader !== state.loader);
+    const same = ["phase", "model", "loader", "adapters"].every((part) => JSON.stringify(before?.[part]) === JSON.stringify(state[part]));
+    const turned = before && !same;
     const downloads = before && JSON.stringify(before.downloads) !== JSON.stringify(state.downloads);
     if (downloads) this.#downloads(state.downloads.under_way);
     if ((turned || (downloads && before.downloads.turns !== state.downloads.turns)) && !busy && document.body.classList.contains("drawer-open")) $("#refresh-all")?.click();

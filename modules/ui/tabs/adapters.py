@@ -68,7 +68,14 @@ def _form(app: App, offers: list[Offer]) -> None:
         name = offer.adapter.name
         with gr.Row(elem_classes=["tight"]):
             boxes.append(
-                gr.Checkbox(name in applied, label=name, info=_words(offer), elem_id=f"adapter-use-{place}", scale=4)
+                gr.Checkbox(
+                    name in applied,
+                    label=name,
+                    info=_words(offer),
+                    interactive=True,
+                    elem_id=f"adapter-use-{place}",
+                    scale=4,
+                )
             )
             weights.append(
                 gr.Number(
@@ -77,6 +84,7 @@ def _form(app: App, offers: list[Offer]) -> None:
                     minimum=-MOST_WEIGHT,
                     maximum=MOST_WEIGHT,
                     step=_STEP,
+                    interactive=True,
                     elem_id=f"adapter-weight-{place}",
                     scale=1,
                     min_width=90,
@@ -87,6 +95,7 @@ def _form(app: App, offers: list[Offer]) -> None:
     def use(*given: Any) -> None:
         chosen = zip(offers, given[: len(offers)], given[len(offers) :], strict=True)
         app.adapters.apply({offer.adapter.name: float(weight or 0) for offer, on, weight in chosen if on})
+        # The page hears of it like of a load, and draws this anew.
         names = ", ".join(f"{name} ({weight:g})" for name, weight in app.supervisor.state.adapters.items())
         gr.Info(f"From the next reply on: {escape(names) or 'no adapter'}.", duration=6)
 

@@ -96,7 +96,8 @@ def test_gather_then_reply_then_redraw(stage: Stage) -> None:
     assert "said by a button" in browser.held[stage.app.scripts.widgets["display"]._id]
 
 
-def test_history_changed_saved_and_drawn(stage: Stage) -> None:
+@pytest.mark.parametrize("order", [("unique_id", "character_menu", "mode"), ("character_menu", "mode", "unique_id")])
+def test_history_changed_saved_and_drawn(stage: Stage, order: tuple[str, ...]) -> None:
     module = stage.script(
         "louder",
         """
@@ -110,9 +111,9 @@ def test_history_changed_saved_and_drawn(stage: Stage) -> None:
             global button
             button = gr.Button("Louder")
             button.click(louder, gradio("history"), gradio("history")).then(
-                chat.save_history, gradio("history", "unique_id", "character_menu", "mode"), None).then(
+                chat.save_history, gradio("history", *ORDER), None).then(
                 chat.redraw_html, gradio(ui_chat.reload_arr), gradio("display"))
-        """,
+        """.replace("ORDER", repr(order)),
     )
     browser = stage.page()
     chat = stage.app.chats.create().id

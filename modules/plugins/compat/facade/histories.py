@@ -23,9 +23,12 @@ class Histories(FacadeModule):
     What is shown is plain text here, where text-generation-webui escapes it for HTML."""
 
     def save_history(self, history: History, unique_id: Any, character: Any = "", mode: Any = "") -> None:
-        """Let the stored chat show this history. What it showed before is kept beside it, as other versions."""
-        if unique_id:
-            self._app.chats.rewrite(str(unique_id), messages_of(history))
+        """Let the stored chat show this history. What it showed before is kept beside it, as other versions. Older
+        scripts give the chat's id last: whichever is the id of a chat is it."""
+        known = {head.id for head in self._app.chats.chats()}
+        chat = next((name for name in (unique_id, mode, character) if name in known), unique_id)
+        if chat:
+            self._app.chats.rewrite(str(chat), messages_of(history))
 
     def load_history(self, unique_id: Any, character: Any = "", mode: Any = "") -> History:
         """The history of a stored chat; an empty one where there is none of that id."""

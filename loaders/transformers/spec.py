@@ -11,9 +11,10 @@ from modules.protocol.schema import setting
 from modules.protocol.transformers_settings import SAMPLERS, TransformersSettings, demand
 
 _QUANTIZATION = "Quantization"
-# The worker with torch and Transformers after a reply, on a CPU; and bytes for each weight of a packed matrix that is
-# unpacked for a product: in the data type, and once more in 32 bits on the way there.
-_PROCESS = 435 * MEBIBYTE
+# The worker with torch and Transformers after a reply, on a CPU; bitsandbytes beside them; and bytes for each weight of a
+# packed matrix that is unpacked for a product: in the data type, and once more in 32 bits on the way there.
+_PROCESS = 395 * MEBIBYTE
+_BITSANDBYTES = 40 * MEBIBYTE
 _UNPACKING = 6
 
 
@@ -81,7 +82,7 @@ def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
         facts,
         settings,
         machine,
-        _PROCESS,
+        _PROCESS + (_BITSANDBYTES if bits or facts.format == "bitsandbytes" else 0),
         weight_bits=bits,
         unpacking=_UNPACKING if bits else 0,
     )

@@ -11,10 +11,10 @@ from modules.protocol.schema import setting
 from modules.protocol.transformers_settings import SAMPLERS, TransformersSettings, demand
 
 _QUANTIZATION = "Quantization"
-# The worker with torch and Transformers after a reply, on a CPU; bitsandbytes beside them; and bytes for each weight of a
-# packed matrix that is unpacked for a product: in the data type, and once more in 32 bits on the way there.
+# The worker with torch and Transformers after a reply, on a CPU, and bitsandbytes beside them.
 _PROCESS = 395 * MEBIBYTE
 _BITSANDBYTES = 40 * MEBIBYTE
+# Bytes for each weight of a packed matrix that is unpacked for a product: in the data type, and in 32 bits before.
 _UNPACKING = 6
 
 

@@ -77,3 +77,33 @@ def test_an_entry_that_makes_no_sense_is_named(tmp_path: Path, entry: str) -> No
     (tmp_path / "m.yaml").write_text(f"'*-GPTQ': {entry}\n")
     with pytest.raises(PaddockError, match=r"The entry '\*-GPTQ' in m.yaml .* Write it as"):
         ModelSettings(tmp_path / "m.yaml").settings("x-GPTQ", "a")
+
+
+def test_adapters_are_kept_beside_the_settings_and_survive_them(kept: ModelSettings) -> None:
+    kept.set_adapters("big-GPTQ", {"style": 0.5})
+    kept.set("big-GPTQ", "b", {"context": 3})
+    assert (kept.adapters("big-GPTQ"), kept.settings("big-GPTQ", "b")) == ({"style": 0.5}, {"context": 3})
+    kept.set_adapters("big-GPTQ", {})
+    assert (kept.adapters("big-GPTQ"), kept.settings("big-GPTQ", "b")) == ({}, {"context": 3})
+
+
+def test_adapters_of_a_model_leave_what_a_pattern_says_to_the_pattern(kept: ModelSettings) -> None:
+    kept.set_adapters("x.Q4_K_M.gguf", {"style": 1.0})
+    assert kept.loader("x.Q4_K_M.gguf") == "c"
+    assert kept.settings("x.Q4_K_M.gguf", "c") == {"context": 8192}
+    kept.set_adapters("x.Q4_K_M.gguf", {})
+    assert kept.adapters("x.Q4_K_M.gguf") == {}
+
+
+def test_adapters_join_an_entry_of_settings_alone(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text("mine: {context: 5}\n")
+    ModelSettings(tmp_path / "m.yaml").set_adapters("mine", {"style": 1.0})
+    again = ModelSettings(tmp_path / "m.yaml")
+    assert (again.settings("mine", "a"), again.adapters("mine")) == ({"context": 5}, {"style": 1.0})
+
+
+@pytest.mark.parametrize("adapters", ["[style]", "{style: much}", "{style: true}"])
+def test_adapters_that_make_no_sense_are_named(tmp_path: Path, adapters: str) -> None:
+    (tmp_path / "m.yaml").write_text(f"mine: {{loader: a, adapters: {adapters}}}\n")
+    with pytest.raises(PaddockError, match="The entry 'mine' in m.yaml"):
+        ModelSettings(tmp_path / "m.yaml").adapters("mine")

@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     from modules.plugins.running import Running
 
 PARTS = ("ui", "custom_css", "custom_js")
-# Each script waits for the page, and fails alone. The two names are those that scripts of text-generation-webui expect.
+# Each script waits for the page, and fails alone. The names that it sees are those that scripts of
+# text-generation-webui expect, `config` being what they watch changes with; its second notebook has no counterpart.
 _SCRIPT = """<script>(function run() {{
   if (!document.body || !document.body.classList.contains("started")) return setTimeout(run, 50);
-  const extensions = document.getElementById("extensions");
-  const main_parent = document.getElementById("chat-tab").parentNode;
-  try {{ new Function("main_parent", "extensions", {code})(main_parent, extensions); }}
+  const ids = ["extensions", "chat-tab", "notebook-tab"];
+  const [extensions, chat_tab, notebook_tab] = ids.map((id) => document.getElementById(id));
+  const config = {{ attributes: true, childList: true, subtree: true, characterData: true }};
+  const [main_parent, default_tab] = [chat_tab.parentNode, notebook_tab];
+  const names = {{ main_parent, extensions, chat_tab, notebook_tab, default_tab, config }};
+  try {{ new Function(...Object.keys(names), {code})(...Object.values(names)); }}
   catch (error) {{ console.error("The extension " + {name} + " failed:", error); }}
 }})();</script>"""
 

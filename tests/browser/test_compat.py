@@ -76,7 +76,8 @@ CODE = {
             return ".message-body { letter-spacing: 2px } } .broken {"
         def custom_js():
             absent = f"{SELECTORS!r}.filter((one) => !document.querySelector(one))"
-            return f"const own = 1; window.looks = [{absent}, main_parent.contains(extensions)];"
+            seen = f"{absent}, chat_tab.contains(extensions), notebook_tab.id, config.subtree"
+            return f"const own = 1; window.looks = [{seen}];"
         """,
     "looks_more": """
         def custom_css():
@@ -173,7 +174,7 @@ def test_fields_are_tied_to_the_page(scripted: Served, visit: Any) -> None:
 def test_styles_and_scripts_reach_the_page_and_not_each_other(scripted: Served, visit: Any) -> None:
     page = visit(scripted.address)
     page.wait_for_function("window.looks && window.apart")
-    assert page.evaluate("window.looks") == [[], True]
+    assert page.evaluate("window.looks") == [[], True, "notebook-tab", True]
     assert page.evaluate("window.apart") == "undefined"
     assert page.evaluate("document.querySelector('#extensions').dataset.more") == "DIV"
     new_chat(page)

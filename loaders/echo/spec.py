@@ -10,7 +10,7 @@ from modules.protocol.model import Claim, Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import describe, setting
 
-BEHAVIOURS = ("reply", "refuse", "memory", "crash", "exit", "hang")
+BEHAVIOURS = ("reply", "refuse", "memory", "crash", "exit", "hang", "child")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Generator
@@ -115,3 +117,6 @@ class Engine(EngineBase):
             raise OutOfMemory("Not enough memory for this context. Lower Context length.", lower=_LOWER)
         elif behaviour == "hang":
             threading.Event().wait()
+        elif behaviour == "child":
+            # As an engine that compiles has its compiler beside it.
+            subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait()"])

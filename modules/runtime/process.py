@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -100,6 +102,7 @@ class WorkerProcess:
             except ProtocolError as error:
                 event = Log("error", error.message)
             self._on_event(event)
+        self._end_what_it_started()
         status = self._process.wait()
         self._error_thread.join(timeout=2)
         for pipe in (self._process.stdin, self._process.stdout):
@@ -111,6 +114,15 @@ class WorkerProcess:
         kills = out_of_memory_kills() - self._kernel_kills
         self._gone.set()
         self._on_exit(classify(self.spec.title, status, self.stderr, intended=self._intended, kernel_kills=kills))
+
+    def _end_what_it_started(self) -> None:
+        """A killed worker can end no compiler or helper of its engine; they are in its process group."""
+        if sys.platform != "win32":
+            # Over, and not waited for yet: its number is still its own. (macOS has no waitid before Python 3.13.)
+            if hasattr(os, "waitid"):
+                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
 
     def _read_errors(self) -> None:
         assert self._process.stderr is not None

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
+import sys
 import threading
 import time
 import traceback
@@ -74,6 +76,10 @@ class Server:
                 self._dispatch(decode_command(line))
             except ProtocolError as error:
                 self._outbox.put(Log("error", error.message))
+        # What the engine started, such as a compiler, ends too. A worker that is driven by hand leads no process group:
+        # others are in its.
+        if sys.platform != "win32" and os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)
         os._exit(0)
 
     def _dispatch(self, command: Command) -> None:

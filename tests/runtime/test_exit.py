@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loaders.echo.spec import SPEC
+from loaders.echo.spec import BEHAVIOURS, SPEC
 from modules.runtime.exit import classify
 from modules.runtime.lowering import lowered
 
@@ -44,5 +44,5 @@ def test_lowering_halves_numbers_to_their_minimum_and_moves_choices_on() -> None
     assert lowered(SPEC, {"context": 4096}, ["context"])["context"] == 2048
     assert lowered(SPEC, {"context": 20}, ["context"])["context"] == 16
     assert lowered(SPEC, {"on_load": "crash"}, ["on_load"])["on_load"] == "exit"
-    assert lowered(SPEC, {"on_load": "hang"}, ["on_load"])["on_load"] == "hang"
+    assert lowered(SPEC, {"on_load": BEHAVIOURS[-1]}, ["on_load"])["on_load"] == BEHAVIOURS[-1]
     assert lowered(SPEC, {"delay": 1.0}, ["context"]) == {"delay": 1.0, "context": 2048}

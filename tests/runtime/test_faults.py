@@ -54,6 +54,14 @@ def test_a_worker_killed_from_outside_is_named_as_killed_and_can_be_loaded_again
     assert again.text == "still here"
 
 
+def test_what_an_engine_started_ends_with_a_worker_that_is_killed(app: App) -> None:
+    app.models.load("tiny", "echo", {"on_load": "child"})
+    (child,) = _worker(app).children()
+    os.kill(_worker(app).pid, signal.SIGKILL)
+    _, alive = psutil.wait_procs([child], timeout=PATIENCE)
+    assert not alive
+
+
 def test_out_of_memory_in_mid_answer_names_the_settings_to_lower(echo: App) -> None:
     generation = echo.supervisor.generate("a b c d e f !memory", SamplingParams())
     assert generation.wait(PATIENCE)
@@ -132,7 +140,7 @@ def test_the_worker_dies_with_a_host_that_is_killed(root: Path, tmp_path: Path) 
         "from tests.support.models import write_model_folder;"
         "t = Path(sys.argv[1]); write_model_folder(t / 'm' / 'tiny');"
         "app = App(Config(Path(sys.argv[2]), models=t / 'm', user_data=t / 'u', show_echo=True));"
-        "app.models.load('tiny', 'echo', {'on_load': 'reply'});"
+        "app.models.load('tiny', 'echo', {'on_load': 'child'});"
         "print(app.supervisor.worker_pid(), flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -144,6 +152,7 @@ def test_the_worker_dies_with_a_host_that_is_killed(root: Path, tmp_path: Path) 
     ) as host:
         assert host.stdout is not None
         worker = psutil.Process(int(host.stdout.readline()))
+        (child,) = worker.children()
         host.kill()
-    _, alive = psutil.wait_procs([worker], timeout=PATIENCE)
+    _, alive = psutil.wait_procs([worker, child], timeout=PATIENCE)
     assert not alive

@@ -59,6 +59,8 @@ CODE = {
                 gradio("textbox", "unique_id", "history", "mode"), told)
             typed = {"text": "typed for you", "files": []}
             gr.Button("Type", elem_id="type").click(lambda: typed, None, gradio("textbox"))
+            gr.Button("Forget", elem_id="forget").click(
+                lambda: {"internal": [], "visible": []}, None, gradio("history"))
             count = gr.Number(0, elem_id="sent")
             shared.gradio["Generate"].click(lambda n: n + 1, count, count)
             switched = gr.Textbox(label="Chat", elem_id="switched")
@@ -161,6 +163,13 @@ def test_fields_are_tied_to_the_page(scripted: Served, visit: Any) -> None:
     page.fill("#chat-input textarea", "half a word")
     page.click("#tell")
     holds(page, "told", f"half a word|{chat}|1|instruct")
+    page.click("#forget")
+    page.wait_for_function("document.querySelector('#script-history :is(input, textarea)').value.startsWith('kept:')")
+    page.click("#tell")
+    holds(page, "told", f"half a word|{chat}|0|instruct")
+    ask(page, "again")
+    page.click("#tell")
+    holds(page, "told", f"|{chat}|2|instruct")
     page.click("#type")
     page.wait_for_function("document.querySelector('#chat-input textarea').value === 'typed for you'")
     assert page.is_enabled("#send")

@@ -137,7 +137,8 @@
     new MutationObserver(() => {
       if (find(".message.living", page.transcript.list)) return;
       overlay("");
-      drawn();
+      // What events put into the fields was about the chat as it was.
+      follow();
     }).observe(page.transcript.list, { childList: true, subtree: true, attributeFilter: ["class"] });
     dark();
     put(field("textbox"), page.composer.area.value);

@@ -9,6 +9,7 @@ from typing import Any
 from loaders.transformers.spec import Settings
 from modules.protocol.errors import ModelError, SettingError
 from modules.worker.engine import Report
+from modules.worker.gguf_keys import read_keys
 from modules.worker.hf_engine import HfEngine
 from modules.worker.hf_files import check_folder, load_tokenizer, trusts, weight_files
 from modules.worker.hf_options import pick_dtype, placement, progress, with_rope
@@ -77,11 +78,24 @@ def _gguf_tokenizer(folder: Path, name: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(str(folder), gguf_file=name, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), gguf_file=name, local_files_only=True)
     except Exception as error:
         raise ModelError(
             f"Transformers cannot read the tokenizer in {name} ({error}). Choose a llama.cpp loader for it."
         ) from error
+    if read_keys(folder / name).values.get("tokenizer.ggml.add_space_prefix") is False:
+        _keep_beginnings(tokenizer)
+    return tokenizer
+
+
+def _keep_beginnings(tokenizer: Any) -> None:
+    """Transformers puts a space before each text, whatever the file says: the model would see other tokens than those
+    that it learned."""
+    from tokenizers import decoders, pre_tokenizers
+
+    inner = tokenizer.backend_tokenizer
+    inner.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="never", split=False)
+    inner.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
 
 
 def _hush_bitsandbytes() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +41,28 @@ class Engine(HfEngine):
             compiled = Path(os.environ["GPTQMODEL_TORCH_EXTENSIONS_DIR"])
             first = "" if compiled.is_dir() else "; the first time a kernel is compiled, which takes minutes"
             report(f"Loading the packed weights{first}", None)
-            loaded = GPTQModel.load(
-                str(stage),
-                backend=backend,
-                trust_remote_code=trusted,
-                dtype=pick_dtype(settings.dtype, settings.device_map),
-                **({} if settings.attention == "auto" else {"attn_implementation": settings.attention}),
-                **where,
-            )
+            with _one_compiles(compiled):
+                loaded = GPTQModel.load(
+                    str(stage),
+                    backend=backend,
+                    trust_remote_code=trusted,
+                    dtype=pick_dtype(settings.dtype, settings.device_map),
+                    **({} if settings.attention == "auto" else {"attn_implementation": settings.attention}),
+                    **where,
+                )
         return loaded.model, tokenizer
+
+
+@contextmanager
+def _one_compiles(folder: Path) -> Iterator[None]:
+    """One worker at a time may compile. torch marks a compile in progress by a file named lock and waits until it is
+    gone: one that a killed worker left would be waited for forever."""
+    from filelock import FileLock
+
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        for left in folder.rglob("lock"):
+            left.unlink()
+        yield
 
 
 def _backend(kernel: str, method: str) -> Any:

@@ -34,6 +34,24 @@ def judged(
     return check(config, write(tmp_path, "mine", code, **files), assume, seconds)
 
 
+def test_the_page_is_judged_also_where_setup_wants_a_model(config: Config, tmp_path: Path) -> None:
+    report = judged(
+        config,
+        tmp_path,
+        """
+        import gradio as gr
+        from modules import shared
+        from modules.evaluate import generate_markdown_table
+        def setup():
+            shared.model.config.hidden_size
+        def ui():
+            gr.Dataframe(value=generate_markdown_table())
+        """,
+    )
+    assert (report["imports"], report["ui"], report["verdict"]) == (True, True, "partly")
+    assert "failed in setup" in report["why"]
+
+
 def test_one_that_works(config: Config, tmp_path: Path) -> None:
     report = judged(
         config,

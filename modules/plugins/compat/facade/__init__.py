@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _CLASSES = {
     "LoRA": ("lora", "Lora"),
     "chat": ("chat", "Chat"),
-    "evaluate": ("internals", "Internals"),
+    "evaluate": ("evaluate", "Evaluate"),
     "extensions": ("extensions", "Extensions"),
     "github": ("internals", "Internals"),
     "html_generator": ("html_generator", "HtmlGenerator"),
@@ -79,7 +79,7 @@ class Facade:
                 found = _OF_MODEL[name] if name in _OF_MODEL else getattr(found, part)
             except (AttributeError, HostNameMissing):
                 return False
-            if isinstance(found, Internals | Impossible):
+            if type(found) in (Impossible, Internals):
                 return False
         return not key or key.strip("]'\"") in found
 

@@ -36,8 +36,8 @@ SYMBOLS: dict[str, tuple[str, str]] = {
     "modules.chat.send_dummy_reply": (FULL, ""),
     "modules.chat.start_new_chat": (FULL, "a chat of Paddock's; its id is not the one that was given"),
     "modules.evaluate": (
-        ABSENT,
-        "can be imported; every function of it raises a sentence: the model is in a process of its own",
+        PARTIAL,
+        "the table of past evaluations, which is empty; evaluating raises a sentence: the model is in its own process",
     ),
     "modules.extensions": (FULL, ""),
     "modules.extensions.apply_extensions": (

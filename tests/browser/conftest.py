@@ -154,8 +154,10 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     contexts: list[Any] = []
     faults: list[str] = []
     # What the browser says about an answer of ours that is no success, and about a Paddock that a test ended; and what
-    # Gradio's own script says where a page is left while its heartbeat is under way.
-    expected = re.compile("status of 400|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_(REFUSED|RESET)|AbortError: signal")
+    # Gradio's own script says where a page is left while a request of its is under way.
+    expected = re.compile(
+        "status of 400|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_(REFUSED|RESET)|AbortError: signal|Connection errored out"
+    )
 
     def watch(page: Any) -> None:
         def said(message: Any) -> None:

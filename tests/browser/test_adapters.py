@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.browser.driver import ask, open_tab, ready
+from tests.browser.driver import ask, open_tab, ready, started
 from tests.support.adapters import write_peft_adapter
 
 pytestmark = pytest.mark.browser
@@ -41,6 +41,7 @@ def test_adapters_are_applied_with_weights_and_taken_off_again(own_paddock: Any,
     assert kept["small"]["adapters"] == {"facts": 1.0, "style": 0.5}
 
     page.reload()
+    started(page)
     ready(page, "small")
     open_tab(page, "Model")
     page.click("#adapters >> text=LoRA adapters")

@@ -24,7 +24,7 @@ def load():
     for _ in range(100):
         large.append(c.malloc(1 << 20))
         c.memset(large[-1], 1, 1 << 20)
-        c.malloc(1000)
+        c.malloc(100_000)  # too large for a gap that importing left
     for block in large:
         c.free(block)
 with (returned() if sys.argv[1] == "returned" else contextlib.nullcontext()):

@@ -10,12 +10,11 @@ import gradio as gr
 from modules.adapters import MOST_WEIGHT, Offer
 from modules.library.sizes import in_words
 from modules.protocol.errors import PaddockError
-from modules.ui.talk import paragraph, spoken
+from modules.ui.talk import QUIET, paragraph, spoken
 
 if TYPE_CHECKING:
     from modules.app import App
 
-_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _STEP = 0.05
 
 
@@ -38,7 +37,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         state = app.supervisor.state
         return repr((state.model, state.loader, state.phase == "ready", state.adapters, _offers(app)))
 
-    gr.on([page.load, refresh.click, again.click], now, None, drawn, **_QUIET)
+    gr.on([page.load, refresh.click, again.click], now, None, drawn, **QUIET)
 
 
 def _offers(app: App) -> tuple[str, list[Offer]]:
@@ -99,7 +98,7 @@ def _form(app: App, offers: list[Offer]) -> None:
         names = ", ".join(f"{name} ({weight:g})" for name, weight in app.supervisor.state.adapters.items())
         gr.Info(f"From the next reply on: {escape(names) or 'no adapter'}.", duration=6)
 
-    apply.click(spoken(use), [*boxes, *weights], None, **_QUIET)
+    apply.click(spoken(use), [*boxes, *weights], None, **QUIET)
 
 
 def _words(offer: Offer) -> str:

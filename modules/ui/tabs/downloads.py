@@ -17,14 +17,13 @@ from modules.library.machine import inspect_machine
 from modules.library.sizes import in_words
 from modules.protocol.errors import PaddockError
 from modules.ui import model_card
-from modules.ui.talk import paragraph, spoken
+from modules.ui.talk import QUIET, paragraph, spoken
 
 if TYPE_CHECKING:
     from modules.app import App
     from modules.library.download_choice import Offer
     from modules.library.download_listing import Listing
 
-_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 Found = tuple["Listing", list["Offer"]] | None
 
@@ -53,9 +52,9 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         get = gr.Button("Download", variant="primary", elem_id="download-get", visible=False)
     found: gr.State = gr.State(None)
 
-    gr.on([look.click, repository.submit], spoken(_look), repository, [told, which, get, found], **_QUIET)
-    get.click(spoken(partial(_begin, app)), [found, which], None, **_QUIET)
-    gr.on([page.load, refresh.click], lambda: app.downloads.turns, None, turns, **_QUIET)
+    gr.on([look.click, repository.submit], spoken(_look), repository, [told, which, get, found], **QUIET)
+    get.click(spoken(partial(_begin, app)), [found, which], None, **QUIET)
+    gr.on([page.load, refresh.click], lambda: app.downloads.turns, None, turns, **QUIET)
 
 
 def _look(repository: str) -> list[Any]:
@@ -99,7 +98,7 @@ def _draw_one(app: App, state: DownloadState) -> None:
 
     def button(label: str, kind: str, act: Callable[[str], None], **extra: Any) -> None:
         made = gr.Button(label, elem_id=f"download-{kind}-{name}", min_width=90, **extra)
-        made.click(spoken(partial(act, name)), None, None, **_QUIET)
+        made.click(spoken(partial(act, name)), None, None, **QUIET)
 
     with gr.Column(elem_id=f"download-{name}", elem_classes=["download"]):
         gr.HTML(_row(state), apply_default_css=False)

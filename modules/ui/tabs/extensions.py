@@ -14,13 +14,12 @@ from modules.plugins.status import Status
 from modules.protocol.errors import PaddockError
 from modules.protocol.schema import build, changed, describe
 from modules.ui.settings_form import entered, form
-from modules.ui.talk import paragraph, spoken
+from modules.ui.talk import QUIET, paragraph, spoken
 from modules.ui.talk import stamp as mark
 
 if TYPE_CHECKING:
     from modules.app import App
 
-_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _WANTS = {
     "network": "uses the network",
     "files": "reads or writes files outside its own folder",
@@ -59,9 +58,9 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         gr.Info(escape(f"{folder.name} is installed and off."))
         return "", now()
 
-    receipts.input(spoken(keep), receipts, None, **_QUIET)
-    add.click(spoken(bring), source, [source, stamp], **_QUIET)
-    gr.on([page.load, refresh.click], show, None, [receipts, stamp], **_QUIET)
+    receipts.input(spoken(keep), receipts, None, **QUIET)
+    add.click(spoken(bring), source, [source, stamp], **QUIET)
+    gr.on([page.load, refresh.click], show, None, [receipts, stamp], **QUIET)
 
     @gr.render(inputs=stamp, show_progress="hidden")  # type: ignore[untyped-decorator]
     def draw_list(_: float) -> None:
@@ -107,7 +106,7 @@ def _buttons(app: App, status: Status, stamp: gr.State) -> None:
             return time.time()
 
         made = gr.Button(label, elem_id=f"extension-{kind}-{name}", min_width=80, **extra)
-        made.click(_then_draw(run), None, stamp, **_QUIET)
+        made.click(_then_draw(run), None, stamp, **QUIET)
 
     with gr.Row(elem_classes=["tight"]):
         if status.state == "on":
@@ -160,4 +159,4 @@ def _settings(app: App, status: Status, schema: type[Any], stamp: gr.State) -> N
         gr.Info("Saved; it counts from the next reply.", duration=4)
         return time.time()
 
-    save.click(spoken(keep), list(fields.values()), stamp, **_QUIET)
+    save.click(spoken(keep), list(fields.values()), stamp, **QUIET)

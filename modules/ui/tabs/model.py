@@ -19,14 +19,13 @@ from modules.ui import model_card
 from modules.ui.memory_bar import memory_bar
 from modules.ui.settings_form import entered, form
 from modules.ui.tabs import adapters, downloads, installs, template
-from modules.ui.talk import paragraph, spoken, stamp
+from modules.ui.talk import DIRECT, QUIET, paragraph, spoken, stamp
 
 if TYPE_CHECKING:
     from modules.app import App
 
 # Settings that the plan suggests a value for -> the words of the button that sets it.
 _FITTED = {"context": "Use the largest context that fits", "gpu_layers": "Use the GPU layers that fit"}
-_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
@@ -76,11 +75,11 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         gr.Info(f"Unloaded. {in_words(freed)} of memory came back.", duration=8)
         return [model_card.status(app, f"Unloaded: {in_words(freed)} of memory came back."), gr.update(visible=False)]
 
-    unload.click(spoken(free), None, [loaded, unload], **_QUIET)
-    model.input(spoken(pick), model, picked, **_QUIET)
-    rescan.click(spoken(pick), model, picked, **_QUIET)
-    loader.input(spoken(pick), [model, loader], picked, **_QUIET)
-    gr.on([page.load, refresh.click], spoken(show), model, [unload, *picked, loaded], **_QUIET)
+    unload.click(spoken(free), None, [loaded, unload], **QUIET)
+    model.input(spoken(pick), model, picked, **QUIET)
+    rescan.click(spoken(pick), model, picked, **QUIET)
+    loader.input(spoken(pick), [model, loader], picked, **QUIET)
+    gr.on([page.load, refresh.click], spoken(show), model, [unload, *picked, loaded], **QUIET)
 
     @gr.render(inputs=target, show_progress="hidden")  # type: ignore[untyped-decorator]
     def draw_settings(chosen: tuple[str, str, str]) -> None:
@@ -147,11 +146,11 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
 
     shown = [plan, anyway, fitting, *buttons.values()]
     # Of all that a person does to a slider while one plan is made, only the last becomes another plan.
-    gr.on([field.input for field in map(_any, given)], moved, given, shown, trigger_mode="always_last", **_QUIET)
+    gr.on([field.input for field in map(_any, given)], moved, given, shown, trigger_mode="always_last", **DIRECT)
     for name, button in buttons.items():
-        button.click(itemgetter(name), fitting, fields[name], **_QUIET).then(moved, given, shown, **_QUIET)
-    load.click(spoken(partial(begin, False)), given, None, **_QUIET)
-    anyway.click(spoken(partial(begin, True)), given, None, **_QUIET)
+        button.click(itemgetter(name), fitting, fields[name], **DIRECT).then(moved, given, shown, **DIRECT)
+    load.click(spoken(partial(begin, False)), given, None, **QUIET)
+    anyway.click(spoken(partial(begin, True)), given, None, **QUIET)
 
 
 def _any(component: Any) -> Any:

@@ -17,7 +17,7 @@ from modules.protocol.schema import Setting, describe
 from modules.ui.preferences import NEUTRAL, choose_preset, preset_name, sampling, set_sampling
 from modules.ui.preferences import preset as preset_of
 from modules.ui.settings_form import changes, entered, field, shown
-from modules.ui.talk import spoken, stamp
+from modules.ui.talk import DIRECT, QUIET, paragraph, spoken, stamp
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -61,7 +61,10 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         return show()
 
     def keep(key: str, value: Any) -> str:
-        set_sampling(app, key, entered(settings[key], value))
+        try:
+            set_sampling(app, key, entered(settings[key], value))
+        except PaddockError as error:
+            return paragraph(error.message, "warning") + _notice(app)
         return _notice(app)
 
     def save_as(wanted: str) -> list[Any]:
@@ -79,15 +82,14 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         gr.Info(f"Deleted {escape(wanted.strip())}.", duration=4)
         return show()
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     for key, component in fields.items():
-        gr.on(changes(component), spoken(partial(keep, key)), component, notice, trigger_mode="always_last", **quiet)
-    preset.input(spoken(choose), preset, everything, **quiet)
-    restore.click(spoken(choose), preset, everything, **quiet)
-    neutralize.click(spoken(lambda: choose(NEUTRAL)), None, everything, **quiet)
-    save.click(spoken(save_as), name, everything, **quiet)
-    delete.click(spoken(remove), name, everything, **quiet)
-    gr.on([page.load, refresh.click], spoken(show), None, everything, **quiet)
+        gr.on(changes(component), partial(keep, key), component, notice, trigger_mode="always_last", **DIRECT)
+    preset.input(spoken(choose), preset, everything, **DIRECT)
+    restore.click(spoken(choose), preset, everything, **QUIET)
+    neutralize.click(spoken(lambda: choose(NEUTRAL)), None, everything, **DIRECT)
+    save.click(spoken(save_as), name, everything, **QUIET)
+    delete.click(spoken(remove), name, everything, **QUIET)
+    gr.on([page.load, refresh.click], spoken(show), None, everything, **DIRECT)
 
 
 def loaded_spec(app: App) -> LoaderSpec | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from modules.protocol.model import AIMS
-from modules.ui.talk import paragraph, spoken, stamp
+from modules.ui.talk import DIRECT, QUIET, paragraph, spoken, stamp
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -105,18 +105,17 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         app.settings.update({key: None for key in _DEFAULTS})
         return show()
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     for key, component in fields.items():
         triggers = [component.blur, component.submit] if isinstance(component, gr.Textbox) else [component.input]
         script = "(value) => { window.dispatchEvent(new CustomEvent('paddock-theme', {detail: value})); return value; }"
-        kept = gr.on(triggers, keep(key), component, held, js=script if key == "theme" else None, **quiet)
+        kept = gr.on(triggers, keep(key), component, held, js=script if key == "theme" else None, **DIRECT)
         if key == "aim":  # the Model tab shows another proposal
-            kept.then(None, js="() => document.querySelector('#refresh-all').click()", **quiet)
-    autosave.input(spoken(switch), autosave, everything, **quiet)
-    save.click(spoken(write), None, everything, **quiet)
-    discard.click(spoken(back), None, everything, **quiet)
-    reset.click(spoken(restore), None, everything, **quiet)
-    gr.on([page.load, refresh.click], show, None, everything, **quiet)
+            kept.then(None, js="() => document.querySelector('#refresh-all').click()", **QUIET)
+    autosave.input(spoken(switch), autosave, everything, **DIRECT)
+    save.click(spoken(write), None, everything, **DIRECT)
+    discard.click(spoken(back), None, everything, **DIRECT)
+    reset.click(spoken(restore), None, everything, **DIRECT)
+    gr.on([page.load, refresh.click], show, None, everything, **DIRECT)
 
 
 def _held(app: App) -> str:

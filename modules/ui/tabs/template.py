@@ -9,7 +9,7 @@ import gradio as gr
 
 from modules.protocol.errors import PaddockError
 from modules.ui.preferences import set_template, template_of
-from modules.ui.talk import paragraph, spoken
+from modules.ui.talk import DIRECT, QUIET, paragraph, spoken
 from modules.ui.templates import NAMED
 
 if TYPE_CHECKING:
@@ -73,12 +73,11 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         gr.Info("The next reply uses this template.", duration=4)
         return show()
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     everything = [source, choice, text, result]
-    choice.input(choose, [choice, text], text, **quiet)
-    trial.click(spoken(check), text, result, **quiet)
-    use.click(spoken(keep), text, everything, **quiet)
-    gr.on([page.load, refresh.click], show, None, everything, **quiet)
+    choice.input(choose, [choice, text], text, **DIRECT)
+    trial.click(spoken(check), text, result, **DIRECT)
+    use.click(spoken(keep), text, everything, **QUIET)
+    gr.on([page.load, refresh.click], show, None, everything, **DIRECT)
 
 
 def _pre(text: str) -> str:

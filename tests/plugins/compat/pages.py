@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gradio as gr
@@ -45,9 +46,10 @@ class Browser:
         iterator: Any = None
         while True:
             given = [self.held.get(block._id) for block in function.inputs]
-            answer = asyncio.run(
-                self.page.process_api(function, given, state=self._session, iterator=iterator, request=None)
-            )
+            call = self.page.process_api(function, given, state=self._session, iterator=iterator, request=None)
+            # On a thread of its own: a browser test before this one leaves its loop running in the main thread.
+            with ThreadPoolExecutor(1) as thread:
+                answer = thread.submit(asyncio.run, call).result()
             if answer["is_generating"] or iterator is None:
                 for block, value in zip(function.outputs, answer["data"], strict=True):
                     self._take(block, value)

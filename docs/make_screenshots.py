@@ -62,7 +62,7 @@ def main() -> None:
                 ask(page, question)
             settled(page)
             keep(page, "chat")
-            for tab in ("Parameters", "Model", "Session"):
+            for tab in ("Parameters", "Model", "Session", "Extensions"):
                 open_tab(page, tab)
                 keep(page, tab.lower())
             page.click("#close-drawer")

@@ -15,9 +15,9 @@ from modules.protocol.errors import PaddockError
 T = TypeVar("T")
 # How every event of ours is bound: nothing dims while it runs, and it is no part of an API.
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-# For those that are quick, raise nothing, tell nothing by gr.Info, and set no gr.State that something is drawn from:
-# each is a request of its own. Through the queue, events that come close together share one stream, and Gradio's script
-# loses an answer where it closes that stream and opens the next.
+# For those that are quick, tell nothing by gr.Info (what they raise is said by dom.js), and set no gr.State that
+# something is drawn from: each is a request of its own. Through the queue, events that come close together share one
+# stream, and Gradio's script loses an answer where it closes that stream and opens the next.
 DIRECT: dict[str, Any] = {**QUIET, "queue": False}
 
 

@@ -94,6 +94,26 @@ def test_a_value_outside_the_range_is_refused_with_a_sentence(page: Any) -> None
     page.wait_for_selector("text=/Seed .* cannot be -7/")
 
 
+def test_a_preset_with_a_typo_is_a_sentence(browser: Any, paddock: Any) -> None:
+    presets = paddock.user_data / "presets"
+    presets.mkdir(exist_ok=True)
+    (presets / "Broken.yaml").write_text("temprature: 1.0\n")
+    # Not by `visit`: the browser itself says in its console that an answer was no success.
+    context = browser.new_context()
+    try:
+        page = context.new_page()
+        page.goto(paddock.address)
+        started(page)
+        open_tab(page, "Parameters")
+        page.locator("#preset input").click()
+        page.get_by_role("option", name="Broken").click()
+        page.wait_for_selector("#toasts .toast >> text=Did you mean 'temperature'?")
+        (presets / "Broken.yaml").unlink()
+        neutralize(page)
+    finally:
+        context.close()
+
+
 def test_two_tabs_change_different_parameters_and_both_hold(page: Any, visit: Any) -> None:
     other = visit(page.url, context=page.context)
     open_tab(other, "Parameters")

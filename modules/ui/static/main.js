@@ -1,6 +1,6 @@
 // Puts the page together once Gradio has drawn it.
 
-import { $, Trouble, arrival, attempt, copyText, fillIcons, get, h, post, toast } from "./dom.js";
+import { $, Trouble, arrival, attempt, copyText, fillIcons, get, h, post, sayFailures, toast } from "./dom.js";
 import { Composer } from "./composer.js";
 import { addExtensionViews } from "./extensions.js";
 import { Notebook } from "./notebook.js";
@@ -14,6 +14,7 @@ const NEW = "new";
 
 class Page {
   async start() {
+    sayFailures();
     await Promise.all(["#chat", "#chat-list", "#composer-buttons #stop", "#notebook-text", "#close-drawer"].map(arrival));
     await addExtensionViews();
     fillIcons();

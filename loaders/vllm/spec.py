@@ -186,19 +186,21 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
         return Claim(70, words, speed=15, memory=-40)
     if facts.format == "bitsandbytes":
         return Claim(0, "vLLM reads weights packed by bitsandbytes on an NVIDIA card only.", runs=False)
-    return Claim(30, "vLLM's build for the CPU: for many requests at once. It takes a minute to start.", memory=-20)
+    return Claim(30, "vLLM's build for the CPU: for many requests at once.", memory=-20)
 
 
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
-    """On cards it fills the share it is given with cache; elsewhere it takes two contexts, or what it is told."""
+    """On cards it fills the share it is given with cache; elsewhere it takes two contexts, or what it is told. Where it
+    is spread, each part has a process of its own."""
     context = min(settings.context, facts.context or settings.context)
     bits = 8 if settings.cache_type.startswith("fp8") else 16
+    spread = settings.tensor_parallel * settings.pipeline_parallel
     given = int(settings.cache_gb * 1024 * MEBIBYTE) or None
     if machine.has("cuda") and not given:
         room = settings.memory_share * sum(gpu.total_bytes for gpu in machine.gpus if gpu.kind == "cuda")
         given = max(0, int(room) - facts.size_bytes)
     return Demand(
-        process=1500 * MEBIBYTE,
+        process=(680 + (600 * spread if spread > 1 or settings.executor != "auto" else 0)) * MEBIBYTE,
         context=context,
         cache_tokens=2 * context,
         cache_bits=(bits, bits),

@@ -48,7 +48,7 @@ def starting(report: Report, name: str) -> Iterator[None]:
 
     def tell() -> None:
         while not done.wait(_TELL_SECONDS):
-            report(f"{stage} ({time.monotonic() - began:.0f} s; a minute or more is usual)", fraction)
+            report(f"{stage} ({time.monotonic() - began:.0f} s; with Compile it takes minutes)", fraction)
 
     teller = threading.Thread(target=tell, name="vllm progress", daemon=True)
     report(stage, fraction)

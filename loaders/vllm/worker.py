@@ -1,4 +1,4 @@
-"""The engine of the vllm loader: vLLM's own asyncio engine in this process, its workers in processes of their own."""
+"""The engine of the vllm loader: vLLM's own engine in this process; where it is spread, its workers have their own."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from loaders.vllm.arguments import MOST_PROBABILITIES, context_of, engine_arguments
+from loaders.vllm.arguments import ENVIRONMENT, MOST_PROBABILITIES, context_of, engine_arguments
 from loaders.vllm.leash import Leash
-from loaders.vllm.loop import Loop
 from loaders.vllm.sampling import sampling_fields
 from loaders.vllm.spec import Settings
 from loaders.vllm.starting import starting
+from loaders.vllm.stepping import Stepper
 from modules.protocol.commands import Generate
 from modules.protocol.errors import ModelError, PaddockError, PromptError, Unsupported
 from modules.protocol.events import ModelInfo
@@ -34,14 +34,12 @@ _CLIENT_ERRORS = ("ValueError", "VLLMClientError", "VLLMValidationError")
 
 
 class Engine(EngineBase):
-    """One model. Requests of all slots go to one asyncio engine, which batches them."""
+    """One model. Requests of all slots go to one engine, which batches them."""
 
     def __init__(self) -> None:
-        # Read when vLLM is imported. Nothing is told to anybody, and its processes are fresh ones, not copies of this.
-        os.environ.update(VLLM_NO_USAGE_STATS="1", DO_NOT_TRACK="1", VLLM_WORKER_MULTIPROC_METHOD="spawn")
+        os.environ.update(ENVIRONMENT)
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")
-        self._engine: Any = None
-        self._loop: Any = None
+        self._stepper: Stepper | None = None
         self._context = 0
         self._numbers = itertools.count(1)
         self._lora: Any = None
@@ -60,9 +58,9 @@ class Engine(EngineBase):
             self._vllm: Any = importlib.import_module("vllm")
             cpu = bool(importlib.import_module("vllm.platforms").current_platform.is_cpu())
             arguments = engine_arguments(path, settings, config, self._context, cpu)
-            self._leash, self._loop = Leash(), Loop()
-            self._engine = self._loop.run(self._start(arguments))
-        found = self._engine.vllm_config.model_config
+            self._leash = Leash()
+            self._stepper = Stepper(lambda: _engine(arguments))
+        found = self._stepper.engine.vllm_config.model_config
         report("Ready", 1.0)
         return ModelInfo(
             context=self._context,
@@ -78,28 +76,21 @@ class Engine(EngineBase):
             eos=self._tokens.eos,
         )
 
-    async def _start(self, arguments: dict[str, Any]) -> Any:
-        kinds = importlib.import_module("vllm.engine.arg_utils")
-        engines = importlib.import_module("vllm.v1.engine.async_llm")
-        return engines.AsyncLLM.from_engine_args(kinds.AsyncEngineArgs(**arguments))
-
     def unload(self) -> None:
         """End vLLM's processes. Those that take their time, as they do when busy, end with this one, by the leash."""
-        if self._engine is None:
+        stepper = self._stepper
+        if stepper is None:
             return
         ended = threading.Event()
 
         def end() -> None:
-            self._loop.run(self._stop())
+            stepper.run(stepper.engine.engine_core.shutdown)
             ended.set()
 
         threading.Thread(target=end, name="vllm end", daemon=True).start()
         if ended.wait(_PATIENCE_SECONDS if self._leash.holds else None):
-            self._loop.close()
+            stepper.close()
             self._leash.release()
-
-    async def _stop(self) -> None:
-        self._engine.shutdown()
 
     def tokenize(self, text: str, special: bool) -> list[int]:
         return self._tokens.tokenize(text, special)
@@ -117,7 +108,7 @@ class Engine(EngineBase):
         begin = time.monotonic()
         first = 0.0
         cached, reason = 0, "cancelled"
-        outputs = self._loop.follow(lambda: self._ask(prompt.tokens, wanted), cancelled)
+        outputs = self._outputs(prompt.tokens, wanted, cancelled)
         try:
             for output in outputs:
                 first = first or time.monotonic()
@@ -153,10 +144,12 @@ class Engine(EngineBase):
             seed,
         )
 
-    def _ask(self, tokens: list[int], wanted: Any) -> Any:
-        """The asynchronous generator of the request's outputs; on the loop."""
+    def _outputs(self, tokens: list[int], wanted: Any, cancelled: threading.Event) -> Generator[Any, None, None]:
+        """The outputs of a request, as they come."""
+        assert self._stepper is not None
+        prompt = {"prompt_token_ids": tokens}
         number = f"paddock-{next(self._numbers)}"
-        return self._engine.generate({"prompt_token_ids": tokens}, wanted, number, lora_request=self._lora)
+        return self._stepper.follow(number, cancelled, prompt=prompt, params=wanted, lora_request=self._lora)
 
     def _params(self, params: SamplingParams, longest: int, seed: int, **more: Any) -> Any:
         """vLLM's SamplingParams. Raises PromptError."""
@@ -183,8 +176,6 @@ class Engine(EngineBase):
                 "The grammar cannot be used: vLLM cannot read it. Check it against the GBNF guide, or clear Grammar.",
                 detail=words,
             )
-        if type(error).__name__ == "EngineDeadError":
-            return PaddockError("vLLM's engine died. The text so far is kept. Load the model again.", detail=words)
         if refused:
             return PromptError(f"vLLM does not take this request: {words.rstrip('.')}. Change it.", detail=words)
         return PaddockError(
@@ -196,7 +187,7 @@ class Engine(EngineBase):
         tokens = self._tokens.prompt(prompt, neutral, self._context).tokens
         wanted = self._params(neutral, 1, 0, logprobs=min(top, MOST_PROBABILITIES))
         likeliest: dict[int, Any] = {}
-        for output in self._loop.follow(lambda: self._ask(tokens, wanted), threading.Event()):
+        for output in self._outputs(tokens, wanted, threading.Event()):
             if output.outputs[0].logprobs:
                 likeliest = output.outputs[0].logprobs[0]
         ranked = sorted(likeliest.items(), key=lambda entry: -entry[1].logprob)[:top]
@@ -206,6 +197,7 @@ class Engine(EngineBase):
         ]
 
     def apply_adapter(self, adapters: dict[str, float]) -> None:
+        adapters = {name: weight for name, weight in adapters.items() if weight}
         if not adapters:
             self._lora = None
             return
@@ -218,8 +210,26 @@ class Engine(EngineBase):
         path = Path(next(iter(adapters)))
         if not (path / "adapter_config.json").is_file():
             raise ModelError(f"There is no adapter in {path.name} (adapter_config.json). Copy its folder there.")
+        stepper = self._stepper
+        assert stepper is not None
         requests = importlib.import_module("vllm.lora.request")
-        self._lora = requests.LoRARequest(path.name, next(self._numbers), str(path))
+        request = requests.LoRARequest(path.name, next(self._numbers), str(path))
+        try:
+            # Read now: otherwise the next reply would be what it fails.
+            stepper.run(lambda: stepper.engine.add_lora(request))
+        except Exception as error:
+            raise ModelError(
+                f"vLLM cannot apply the adapter {path.name}. It is damaged, made for another model, or its rank is "
+                f"above the LoRA rank of this load ({self._lora_rank}).",
+                detail=str(error),
+            ) from None
+        self._lora = request
+
+
+def _engine(arguments: dict[str, Any]) -> Any:
+    kinds = importlib.import_module("vllm.engine.arg_utils")
+    engines = importlib.import_module("vllm.v1.engine.llm_engine")
+    return engines.LLMEngine.from_engine_args(kinds.EngineArgs(**arguments))
 
 
 def _parameters(path: Path, config: dict[str, Any]) -> int:

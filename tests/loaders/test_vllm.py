@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncGenerator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from loaders.vllm.arguments import context_of, engine_arguments, token_bytes
-from loaders.vllm.loop import Loop
 from loaders.vllm.sampling import sampling_fields
 from loaders.vllm.spec import SPEC, Settings
 from loaders.vllm.starting import failure
+from loaders.vllm.stepping import Stepper
 from modules.library.rank import rank
 from modules.protocol.errors import EnvironmentBroken, ModelError, OutOfMemory, PaddockError, PromptError, SettingError
 from modules.protocol.model import Gpu, Machine, ModelFacts
@@ -162,45 +163,87 @@ def test_why_a_start_failed_is_found_in_what_was_written(said: str, kind: type[P
     assert "\n" not in error.message
 
 
-def test_outputs_of_the_loop_arrive_in_order_and_errors_too() -> None:
-    loop = Loop()
+@dataclass
+class Output:
+    """As much of vLLM's RequestOutput as is looked at; a 0 is the last of a request."""
 
-    async def numbers(most: int) -> AsyncGenerator[int, None]:
-        for number in range(most):
-            yield number
-        if most == 3:
-            raise ValueError("three")
+    request_id: str
+    said: int
 
-    assert list(loop.follow(lambda: numbers(2), threading.Event())) == [0, 1]
-    found = loop.follow(lambda: numbers(3), threading.Event())
-    assert [next(found) for _ in range(3)] == [0, 1, 2]
-    with pytest.raises(ValueError, match="three"):
-        next(found)
-    loop.close()
+    @property
+    def finished(self) -> bool:
+        return self.said == 0
+
+
+class Scripted:
+    """An engine whose requests say at each step what their script has next."""
+
+    def __init__(self) -> None:
+        self.running: dict[str, Iterator[int]] = {}
+        self.aborted = threading.Event()
+        self.threads: set[int] = set()
+
+    def add_request(self, request: str, script: Iterable[int]) -> None:
+        self.running[request] = iter(script)
+
+    def step(self) -> list[Output]:
+        self.threads.add(threading.get_ident())
+        outputs = [Output(request, next(script)) for request, script in self.running.items()]
+        for output in outputs:
+            if output.finished:
+                del self.running[output.request_id]
+        return outputs
+
+    def abort_request(self, requests: list[str]) -> None:
+        for request in requests:
+            self.running.pop(request, None)
+        self.aborted.set()
+
+
+@pytest.fixture
+def stepper() -> Iterator[Stepper]:
+    made = Stepper(Scripted)
+    yield made
+    made.close()
+
+
+def test_outputs_of_an_engine_arrive_in_order_and_errors_too(stepper: Stepper) -> None:
+    def failing() -> Iterator[int]:
+        yield 1
+        raise RuntimeError("a fault")
+
+    never = threading.Event()
+    assert [output.said for output in stepper.follow("a", never, script=[1, 2, 0])] == [1, 2, 0]
+    with pytest.raises(TypeError):
+        next(stepper.follow("b", never, script=None))
+    outputs = stepper.follow("c", never, script=failing())
+    assert next(outputs).said == 1
+    with pytest.raises(RuntimeError, match="a fault"):
+        next(outputs)
+    assert [output.said for output in stepper.follow("d", never, script=[0])] == [0]
+    assert len(stepper.engine.threads) == 1
 
 
 @pytest.mark.parametrize("by", ["cancelling", "leaving"])
-def test_a_request_nobody_wants_any_more_is_ended(by: str) -> None:
-    loop, ended, cancelled = Loop(), threading.Event(), threading.Event()
-
-    async def endless() -> AsyncGenerator[int, None]:
-        import asyncio
-
-        try:
-            yield 1
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-
-    found = loop.follow(endless, cancelled)
-    assert next(found) == 1
+def test_a_request_nobody_wants_any_more_is_ended(by: str, stepper: Stepper) -> None:
+    cancelled = threading.Event()
+    outputs = stepper.follow("a", cancelled, script=itertools.count(1))
+    assert next(outputs).said == 1
     if by == "cancelling":
         cancelled.set()
-        assert list(found) == []
+        assert list(outputs) == []
     else:
-        found.close()  # type: ignore[attr-defined]
-    assert ended.wait(30)
-    loop.close()
+        outputs.close()
+    assert stepper.engine.aborted.wait(30)
+    assert not stepper.engine.running
+
+
+def test_an_engine_that_cannot_be_made_says_why() -> None:
+    def refuse() -> None:
+        raise ValueError("no memory")
+
+    with pytest.raises(ValueError, match="no memory"):
+        Stepper(refuse)
 
 
 _LEASHED = """

@@ -22,6 +22,7 @@ from modules.protocol.commands import Generate
 from modules.protocol.errors import ModelError
 from modules.protocol.events import ModelInfo
 from modules.protocol.sampling import SamplingParams
+from modules.worker import hf_attention
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.fitting import fit_prompt
 from modules.worker.hf_adapters import LoraLayers
@@ -76,6 +77,8 @@ class HfEngine(EngineBase):
             torch.set_num_threads(1)
         report("Getting ready", None)
         self._device = _input_device(self.model)
+        if getattr(settings, "attention", "auto") == "auto":
+            hf_attention.install(self.model, self._device)
         self._text = TokenText(self.tokenizer)
         self._prefix_tokens = self._text.prefix()
         self._cache = PrefixCache(self.model, self._device)

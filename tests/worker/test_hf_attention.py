@@ -1,0 +1,84 @@
+"""Attention for reading in bf16 on a processor, against torch's own. Runs in the Transformers environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="runs in the environment of a Transformers loader")
+pytest.importorskip("transformers")
+
+from modules.worker.hf_attention import attend, forward, install  # noqa: E402
+from tests.worker.hf_tiny import write_model  # noqa: E402
+
+READ, ALL, SIZE = 70, 300, 16
+
+
+def _given(heads: int, groups: int) -> tuple[Any, Any, Any]:
+    random = torch.Generator().manual_seed(0)
+    made = [
+        torch.randn(1, n, rows, SIZE, generator=random) for n, rows in ((heads, READ), (groups, ALL), (groups, ALL))
+    ]
+    return made[0].bfloat16(), made[1].bfloat16(), made[2].bfloat16()
+
+
+def _mask(window: int | None = None) -> Any:
+    places = torch.arange(ALL - READ, ALL)[:, None] - torch.arange(ALL)[None]
+    return ((places >= 0) & (places < (window or ALL)))[None, None]
+
+
+@pytest.mark.parametrize("heads, groups", [(4, 4), (8, 2)])
+@pytest.mark.parametrize("window", [None, 100])
+def test_it_is_as_exact_as_bf16_is(heads: int, groups: int, window: int | None) -> None:
+    query, key, value = _given(heads, groups)
+    found = attend(query, key, value, _mask(window), SIZE**-0.5)
+    many = [part.float().repeat_interleave(heads // groups, 1) for part in (key, value)]
+    exact = torch.nn.functional.scaled_dot_product_attention(query.float(), *many, attn_mask=_mask(window))
+    assert found.shape == (1, READ, heads, SIZE)
+    assert torch.allclose(found.float(), exact.transpose(1, 2), atol=0.02)
+
+
+def test_many_rows_are_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    query, key, value = _given(4, 4)
+    whole = attend(query, key, value, _mask(), 0.25)
+    monkeypatch.setattr("modules.worker.hf_attention._SCORES", 0)
+    assert torch.allclose(attend(query, key, value, _mask(), 0.25).float(), whole.float(), atol=0.01)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"mask": None}, {"more": {"softcap": 30.0}}, {"more": {"s_aux": 1}}, {"rows": 1}, {"type": "float32"}],
+)
+def test_what_it_is_not_made_for_is_left_to_the_usual_one(change: dict[str, Any]) -> None:
+    query, key, value = _given(4, 4)
+    if "type" in change:
+        query, key, value = query.float(), key.float(), value.float()
+    rows = change.get("rows", READ)
+    mask = None if "mask" in change else _mask()[:, :, -rows:]
+    usual = forward(lambda *given, **more: ("usual", given[4]))
+    assert usual(None, query[:, :, -rows:], key, value, mask, **change.get("more", {}))[0] == "usual"
+
+
+def test_a_model_that_reads_with_it_is_as_far_from_32_bits_as_before(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    write_model(tmp_path)
+    tokens = torch.randint(5, 60, (1, 330), generator=torch.Generator().manual_seed(1))
+
+    def loaded(dtype: Any) -> Any:
+        return AutoModelForCausalLM.from_pretrained(tmp_path, dtype=dtype).eval()
+
+    def logits(model: Any) -> Any:
+        with torch.inference_mode():
+            past = model(tokens[:, :260], use_cache=True).past_key_values
+            return model(tokens[:, 260:], past_key_values=past).logits[0].float()
+
+    exact = logits(loaded(torch.float32))
+    model = loaded(torch.bfloat16)
+    before = (logits(model) - exact).abs().mean()
+    install(model, torch.device("cpu"))
+    assert model.config._attn_implementation == "paddock"
+    after = (logits(model) - exact).abs().mean()
+    assert 0 < after < 1.2 * before

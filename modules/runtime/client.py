@@ -60,6 +60,8 @@ class WorkerClient:
         self._waiting: deque[Generation] = deque()
         self._slots = 1
         self._number = 0
+        # How the last generation ended that the engine finished, None before.
+        self.last: Finished | None = None
         self._over: WorkerExit | None = None
         self.process = WorkerProcess(spec, python, root, self._event, self._ended, environment)
 
@@ -206,6 +208,7 @@ class WorkerClient:
             generation = self._running.pop(id, None)
         if generation is not None:
             if isinstance(end, Finished):
+                self.last = end
                 generation.finish(end)
             else:
                 generation.fail(end)

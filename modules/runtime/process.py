@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -44,16 +45,20 @@ class WorkerProcess:
         self._kernel_kills = out_of_memory_kills()
         self._write_lock = threading.Lock()
         self._gone = threading.Event()
-        self._process = subprocess.Popen(
-            [str(python), "-m", "modules.worker", spec.name],
-            cwd=root,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**_clean_environment(), **(environment or {})},
-            # Ctrl+C in the terminal is for the host, which then unloads in order.
-            start_new_session=sys.platform != "win32",
-        )
+        # What it leaves there when it is killed, layers on disk among it, goes with it.
+        with contextlib.ExitStack() as temporary:
+            place = _temporary(temporary)
+            self._process = subprocess.Popen(
+                [str(python), "-m", "modules.worker", spec.name],
+                cwd=root,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**_clean_environment(), **place, **(environment or {})},
+                # Ctrl+C in the terminal is for the host, which then unloads in order.
+                start_new_session=sys.platform != "win32",
+            )
+            self._temporary = temporary.pop_all()
         self._error_thread = threading.Thread(target=self._read_errors, name=f"{spec.name} stderr", daemon=True)
         self._event_thread = threading.Thread(target=self._read_events, name=f"{spec.name} events", daemon=True)
         self._error_thread.start()
@@ -105,6 +110,7 @@ class WorkerProcess:
         self._end_what_it_started()
         status = self._process.wait()
         self._error_thread.join(timeout=2)
+        self._temporary.close()
         for pipe in (self._process.stdin, self._process.stdout):
             try:
                 if pipe is not None:
@@ -129,6 +135,15 @@ class WorkerProcess:
         with self._process.stderr as pipe:
             for line in pipe:
                 self._stderr.append(line.decode("utf-8", "replace").rstrip()[:_LONGEST_LINE])
+
+
+def _temporary(stack: contextlib.ExitStack) -> dict[str, str]:
+    """Variables that name a folder for temporary files, which goes with `stack`. None where the disk is full."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="paddock-worker-", ignore_cleanup_errors=True)
+        return dict.fromkeys(("TMPDIR", "TEMP", "TMP"), stack.enter_context(folder))
+    except OSError:
+        return {}
 
 
 def _clean_environment() -> dict[str, str]:

@@ -21,7 +21,7 @@ from modules.protocol.commands import (
     Tokenize,
 )
 from modules.protocol.errors import PaddockError
-from modules.protocol.events import HookFailed, Loaded, ModelInfo
+from modules.protocol.events import Finished, HookFailed, Loaded, ModelInfo
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.model import ModelFacts
 from modules.protocol.sampling import SamplingParams
@@ -183,6 +183,11 @@ class Supervisor:
     def generate(self, prompt: str, params: SamplingParams) -> Generation:
         """Begin a generation; returns at once. Above the engine's slots they queue, in order. Raises PaddockError."""
         return self._ready().generate(prompt, params)
+
+    def last_finished(self) -> Finished | None:
+        """How the loaded model's last generation ended, whoever asked for it; None before the first. Raises
+        PaddockError."""
+        return self._ready().last
 
     def tokenize(self, text: str, special: bool = False) -> list[int]:
         """Token ids of `text`."""

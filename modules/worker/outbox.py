@@ -1,4 +1,4 @@
-"""Sends events to the host: first text at once, then what gathers in a few milliseconds as one chunk.
+"""Sends events to the host: first text at once, then what gathers in some hundredths of a second.
 
 Each line costs both sides some tens of microseconds and a wake-up; on few cores that time is taken from the engine.
 """
@@ -12,7 +12,7 @@ from typing import BinaryIO
 from modules.protocol.codec import encode
 from modules.protocol.events import Chunk, Event
 
-GATHER_SECONDS = 0.02
+GATHER_SECONDS = 0.04
 
 
 class Outbox:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import queue
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -76,6 +78,9 @@ class Server:
                 self._dispatch(decode_command(line))
             except ProtocolError as error:
                 self._outbox.put(Log("error", error.message))
+        # Nobody else is left to remove the folder that the host made for this worker.
+        if (place := Path(tempfile.gettempdir())).name.startswith("paddock-worker-"):
+            shutil.rmtree(place, ignore_errors=True)
         # What the engine started, such as a compiler, ends too. A worker that is driven by hand leads no process group:
         # others are in its.
         if sys.platform != "win32" and os.getpgrp() == os.getpid():

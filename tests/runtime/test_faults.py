@@ -29,7 +29,7 @@ def _worker(app: App) -> psutil.Process:
     ("behaviour", "cause"), [("crash", "crashed (SIGSEGV)"), ("exit", "ended by itself with status 3")]
 )
 def test_a_worker_that_dies_in_mid_answer_keeps_the_text_and_says_why(app: App, behaviour: str, cause: str) -> None:
-    # Text of the last few milliseconds gathers in the worker and dies with it, so the words must come apart.
+    # Text of the last hundredths of a second gathers in the worker and dies with it, so the words must come apart.
     app.models.load("tiny", "echo", {"delay": 0.1})
     generation = app.supervisor.generate(f"one two three four five six !{behaviour}", SamplingParams())
     assert generation.wait(PATIENCE)
@@ -60,6 +60,21 @@ def test_what_an_engine_started_ends_with_a_worker_that_is_killed(app: App) -> N
     os.kill(_worker(app).pid, signal.SIGKILL)
     _, alive = psutil.wait_procs([child], timeout=PATIENCE)
     assert not alive
+
+
+def test_what_a_killed_worker_kept_on_disk_goes_with_it(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    app.models.load("tiny", "echo", {"delay": 0.1})
+    (folder,) = tmp_path.glob("paddock-worker-*")
+    assert _worker(app).environ()["TMPDIR"] == str(folder)
+    (folder / "layers").write_text("left behind")
+    generation = app.supervisor.generate("go !long", SamplingParams(max_new_tokens=1_000_000))
+    next(generation.follow())
+    os.kill(_worker(app).pid, signal.SIGKILL)
+    assert generation.wait(PATIENCE) and generation.error is not None
+    assert not folder.exists()
 
 
 def test_out_of_memory_in_mid_answer_names_the_settings_to_lower(echo: App) -> None:
@@ -153,6 +168,9 @@ def test_the_worker_dies_with_a_host_that_is_killed(root: Path, tmp_path: Path) 
         assert host.stdout is not None
         worker = psutil.Process(int(host.stdout.readline()))
         (child,) = worker.children()
+        folder = Path(worker.environ()["TMPDIR"])
+        assert folder.is_dir()
         host.kill()
     _, alive = psutil.wait_procs([worker, child], timeout=PATIENCE)
     assert not alive
+    assert not folder.exists()

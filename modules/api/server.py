@@ -12,6 +12,7 @@ from modules.api.extensions import file_router
 from modules.api.extensions import router as extensions_router
 from modules.api.openai import router as openai_router
 from modules.api.security import Gate
+from modules.api.wrapping import Wrapping
 from modules.app import App
 from modules.ui.mount import PageHost
 from modules.ui.routes import router as page_router
@@ -24,6 +25,8 @@ def build_server(app: App) -> FastAPI:
     server.include_router(page_router(app))
     server.include_router(extensions_router(app))
     server.include_router(file_router(app))
+    # The one that is added last sees a request first.
+    server.add_middleware(Wrapping, extensions=app.extensions)
     server.add_middleware(Gate, config=app.config)
     app.extensions.start()
     page = PageHost(app)

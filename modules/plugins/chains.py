@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -56,6 +58,20 @@ class _Walk:
     at: int
     since: float
     abandoned: bool = False
+
+
+class Turn:
+    """Whose turn it is in a call that goes to and fro; seconds count while it is the extension's. For one event loop,
+    whose thread alone may pass it on."""
+
+    def __init__(self) -> None:
+        self.theirs = True
+        self.passed = asyncio.Event()
+
+    def to(self, *, theirs: bool) -> None:
+        """It is the extension's now, or the host's."""
+        self.theirs = theirs
+        self.passed.set()
 
 
 # on_fault(member, hook, error): it failed and is to be switched off.
@@ -121,18 +137,10 @@ class Chains:
     ) -> tuple[bool, Any]:
         """One hook of one member, or `run` in its place: (True, result), or (False, None) after a fault or without
         such a hook."""
-        function = run or member.impls.get(hook)
-        if function is None:
+        if run is None and hook not in member.impls:
             return False, None
-
-        def work() -> Any:
-            before = self._console.put(member.output)
-            try:
-                return function() if run else member.impls[hook](settings=member.settings, host=member.host, **given)
-            finally:
-                self._console.put(before)
-
-        call, thread = self._guard.begin(work)
+        work = run or partial(member.impls[hook], settings=member.settings, host=member.host, **given)
+        call, thread = self._guard.begin(partial(self._heard, member, work))
         limit = member.limit(hook)
         if not call.wait(limit):
             self._guard.drop(thread)
@@ -143,6 +151,53 @@ class Chains:
             self._on_fault(member, hook, call.error)
             return False, None
         return True, call.value
+
+    async def converse(self, member: Member, hook: str, run: Callable[[], Any], turn: Turn) -> bool:
+        """`run`, whose work goes to and fro between the extension and this event loop, which is not held up: whether
+        it ended well. `turn` tells whose seconds they are."""
+        loop = asyncio.get_running_loop()
+        over = False
+
+        def end() -> None:
+            nonlocal over
+            over = True
+            turn.passed.set()
+
+        def work() -> None:
+            try:
+                self._heard(member, run)
+            finally:
+                # The loop may be closed when it ends.
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(end)
+
+        limit = member.limit(hook)
+        call, thread = self._guard.begin(work)
+        try:
+            while not over:
+                turn.passed.clear()
+                await asyncio.wait_for(turn.passed.wait(), limit if turn.theirs else None)
+        except asyncio.TimeoutError:
+            self._guard.drop(thread)
+            self._on_fault(member, hook, Hung(f"took longer than {limit:g} seconds"))
+            return False
+        except asyncio.CancelledError:
+            self._guard.drop(thread)
+            raise
+        # Its last steps.
+        call.wait(limit)
+        self._guard.end(thread)
+        if call.error is not None:
+            self._on_fault(member, hook, call.error)
+        return call.error is None
+
+    def _heard(self, member: Member, function: Callable[[], Any]) -> Any:
+        """A function of a member, with what it prints kept for it."""
+        before = self._console.put(member.output)
+        try:
+            return function()
+        finally:
+            self._console.put(before)
 
     def _walk(
         self,

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from modules.paths import PathError, inside
 from modules.plugins.folders import ENTRIES, fingerprint
+from modules.plugins.submodules import declared, unfetched
 from modules.protocol.errors import PaddockError
 
 MOST_BYTES = 500 * 1024 * 1024
@@ -21,6 +22,10 @@ MOST_FILES = 20_000
 _MOST_RATIO = 200
 _SECONDS = 900
 _ADDRESS = re.compile(r"(?:https|ssh|file)://[A-Za-z0-9._~@:/%+-]+")
+# A submodule's, as seen from the address of the whole.
+_RELATIVE = re.compile(r"(?:\.\.?/)+[A-Za-z0-9_~][A-Za-z0-9._~+-]*(?:/[A-Za-z0-9_~][A-Za-z0-9._~+-]*)*")
+# Submodules of submodules.
+_MOST_DEPTH = 4
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}")
 
 
@@ -48,46 +53,85 @@ def install(source: str, root: Path) -> Path:
         return _settle(name, _root_of(folder), root)
 
 
-def _clone(source: str, folder: Path) -> str:
+def name_at(address: str) -> str:
+    """What an extension from this Git address is called."""
+    return address.rstrip("/").rsplit("/", 1)[-1].removesuffix(".git")
+
+
+def pull(source: str, folder: Path) -> None:
+    """Bring an extension that was cloned up to what is at `source` now; files that are not the repository's stay, and
+    so does one of it that was changed: then InstallError is raised."""
+    if not (folder / ".git").is_dir():
+        raise InstallError(
+            f"{folder.name} was not cloned with Git, so it cannot be updated. Remove it, and install it."
+        )
+    _check_address(source)
+    _git(source, "-C", str(folder), "pull", "--quiet", "--ff-only", "--no-recurse-submodules", "--", source)
+    _fetch_submodules(source, folder)
+
+
+def _check_address(source: str) -> None:
     if not _ADDRESS.fullmatch(source) or "/../" in source:
         raise InstallError(
             f"{source!r} is not an address that can be cloned. Use one that begins with https:// or ssh:// and holds "
             "letters, digits and ._~@:/%+- alone."
         )
-    name = source.rstrip("/").rsplit("/", 1)[-1].removesuffix(".git")
+
+
+def _clone(source: str, folder: Path) -> str:
+    _check_address(source)
+    _git(source, "clone", "--quiet", "--depth", "1", "--no-recurse-submodules", "--", source, str(folder))
+    _measure(folder)
+    _fetch_submodules(source, folder)
+    return name_at(source)
+
+
+def _fetch_submodules(source: str, folder: Path, depth: int = _MOST_DEPTH) -> None:
+    """Fetch what the repository in `folder` only names, and what that names in turn: from addresses of the same kinds
+    as `source`."""
+    # A folder that is not there is one that is declared and no part of the repository any more.
+    addresses = declared(folder)
+    wanted = [path for path in unfetched(folder) if (folder / path).is_dir()]
+    for path in wanted:
+        address = addresses[path]
+        if not (_ADDRESS.fullmatch(address) or _RELATIVE.fullmatch(address)):
+            raise InstallError(
+                f"{source} was not installed: its part {path} lies at {address!r}, which is not an address that can be "
+                "cloned from here. Clone all of it with git clone --recurse-submodules, and give that folder."
+            )
+    if wanted and depth:
+        update = ["submodule", "--quiet", "update", "--init", "--checkout", "--depth", "1", "--", *wanted]
+        _git(source, "--literal-pathspecs", "-C", str(folder), *update)
+        _measure(folder)
+        for path in wanted:
+            _fetch_submodules(source, inside(folder, path), depth - 1)
+
+
+def _git(source: str, *command: str) -> None:
+    """Run Git for what comes from `source`; it asks nothing, and runs nothing of what comes."""
     settings = ["protocol.ext.allow=never", "core.symlinks=false", "core.hooksPath=/dev/null", "core.fsmonitor=false"]
     options = [part for value in settings for part in ("-c", value)]
-    command = [
-        "git",
-        *options,
-        "clone",
-        "--quiet",
-        "--depth",
-        "1",
-        "--no-recurse-submodules",
-        "--",
-        source,
-        str(folder),
-    ]
+    # What comes from elsewhere may name nothing on this machine.
+    allowed = "https:ssh:file" if source.startswith("file:") else "https:ssh"
+    own = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes"}
     try:
         answer = subprocess.run(
-            command,
+            ["git", *options, *command],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
             timeout=_SECONDS,
             check=False,
-            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes"},
+            env={**os.environ, **own, "GIT_ALLOW_PROTOCOL": allowed},
         )
     except FileNotFoundError:
         raise InstallError("Git is not installed, so nothing can be cloned. Install it, or give a folder.") from None
     except subprocess.TimeoutExpired:
         raise InstallError(f"{source} did not arrive within {_SECONDS // 60} minutes. Try again later.") from None
     if answer.returncode != 0:
-        raise InstallError(f"{source} could not be cloned. Check the address.", detail=answer.stderr[-4000:])
-    _measure(folder)
-    return name
+        part = " with all its submodules" if "submodule" in command else ""
+        raise InstallError(f"{source} could not be cloned{part}. Check the address.", detail=answer.stderr[-4000:])
 
 
 def _copy(source: Path, folder: Path) -> str:

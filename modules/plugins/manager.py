@@ -323,7 +323,6 @@ class ExtensionManager:
         self.inspect(running, "load")
         if not worked or name in self._faults:
             fault = self._faults[name]
-            forget(name)
             raise PaddockError(fault.message, detail=fault.detail)
         return running
 
@@ -362,6 +361,8 @@ class ExtensionManager:
         self.fault_log.append(message)
         _LOG.warning("%s", message)
         self._without(member.name)
+        # Tried again, it begins anew.
+        forget(member.name)
         self._tell()
 
     def _without(self, name: str) -> Running | None:

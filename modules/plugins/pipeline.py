@@ -193,20 +193,30 @@ class Pipeline:
     def _recorder(self, name: str, value: Any) -> OnChange | None:
         if not self._keep:
             return None
-        seen = _shown(value)
+        seen = _parts(value)
 
         def record(member: Member, hook: str, given: dict[str, Any]) -> None:
             nonlocal seen
-            now = _shown(given[name])
-            if now != seen:
-                self.changes.append(Change(member.name, hook, seen, now))
+            now = _parts(given[name])
+            # What was not there before means nothing to Paddock: scripts' states hold more than ours.
+            changed = [part for part, text in seen.items() if now.get(part) != text]
+            if changed:
+                self.changes.append(Change(member.name, hook, _told(seen, changed), _told(now, changed)))
                 seen = now
 
         return record
 
 
+def _parts(value: Any) -> dict[str, str]:
+    """A value as a receipt shows it: entry by entry, where it is a dictionary."""
+    return {str(key): _shown(one) for key, one in value.items()} if isinstance(value, dict) else {"": _shown(value)}
+
+
+def _told(parts: dict[str, str], wanted: list[str]) -> str:
+    return "\n".join(f"{part}: {parts[part]}" if part else parts[part] for part in wanted if part in parts)
+
+
 def _shown(value: Any) -> str:
-    """A value as a receipt shows it."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str, sort_keys=True)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 

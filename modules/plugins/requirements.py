@@ -14,6 +14,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from modules.paths import write_atomically
+from modules.plugins.heavy import cost
 from modules.protocol.errors import PaddockError
 from modules.runtime.pip_config import package_sources, read_pip_config
 
@@ -40,7 +41,7 @@ class Need:
     def sentence(self) -> str:
         """What is the matter with it; "" if nothing is."""
         if self.state == "missing":
-            return f"It needs {self.text}, which is not installed."
+            return " ".join(filter(None, (f"It needs {self.text}, which is not installed.", cost(self.name))))
         if self.state == "conflict":
             return (
                 f"It asks for {self.text}, but Paddock itself runs with {self.name} {self.have}, which stays. It may "

@@ -1,8 +1,8 @@
-"""What running extensions offer to clients: routes of their own, and tools."""
+"""What running extensions offer to clients: routes of their own, tools, and a part in requests to the API."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from modules.plugins.host import ApiRequest
@@ -11,6 +11,23 @@ from modules.protocol.errors import PaddockError
 
 if TYPE_CHECKING:
     from modules.plugins.manager import ExtensionManager
+
+
+# (request, call_next) -> response, as Starlette has it.
+HttpMiddleware = Callable[..., Awaitable[Any]]
+
+
+def http_middlewares(manager: ExtensionManager) -> list[tuple[Running, HttpMiddleware]]:
+    """What running extensions put around requests to the API, innermost first. Costs nothing where none is on."""
+    if not manager.active:
+        return []
+    return [(running, function) for running in manager.running() for function in _wrapping(running)]
+
+
+def _wrapping(running: Running) -> list[HttpMiddleware]:
+    found = getattr(running.plugin, "http_middlewares", ())
+    # Whatever else it is, calling it will say that it is no function.
+    return list(found) if isinstance(found, (list, tuple)) else [found]
 
 
 def take_routes(manager: ExtensionManager, running: Running) -> None:

@@ -28,6 +28,30 @@ def packed(path: Path, **files: str) -> Path:
     return path
 
 
+def git(folder: Path, *command: str) -> None:
+    """Run Git in a repository of the test's."""
+    own = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "protocol.file.allow=always"]
+    subprocess.run(["git", "-C", str(folder), *own, *command], check=True, capture_output=True)
+
+
+def committed(folder: Path) -> Path:
+    """All that is in a folder, as a commit of a repository there."""
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
+        git(folder, *command)
+    return folder
+
+
+def with_submodules(folder: Path, addresses: dict[str, str], instead: str = "") -> Path:
+    """A repository with submodules by path; `instead`: the address that it says they have."""
+    committed(folder)
+    for path, address in addresses.items():
+        found = f"file://{folder.parent / address[3:]}" if address.startswith("../") else address
+        git(folder, "submodule", "add", "--", found, path)
+        text = (folder / ".gitmodules").read_text()
+        (folder / ".gitmodules").write_text(text.replace(f"url = {found}", f"url = {instead or address}"))
+    return committed(folder)
+
+
 def nothing_left(root: Path) -> bool:
     """Whether a refusal left no trace."""
     return not root.exists() or not list(root.iterdir())
@@ -50,10 +74,46 @@ def test_a_zip_file_with_a_folder_around_it_is_unpacked(tmp_path: Path, root: Pa
 
 
 def test_a_repository_is_cloned(tmp_path: Path, root: Path) -> None:
-    source = write_extension(tmp_path, "dice.git", "X = 1")
-    for command in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]):
-        subprocess.run(["git", "-C", str(source), *command], check=True)
+    source = committed(write_extension(tmp_path, "dice.git", "X = 1"))
     assert install(f"file://{source}", root) == root / "dice"
+
+
+def test_submodules_are_fetched_with_the_repository(tmp_path: Path, root: Path) -> None:
+    inner = committed(write_extension(tmp_path, "inner.git", "Z = 3"))
+    part = with_submodules(write_extension(tmp_path, "part.git", "Y = 2"), {"deep/inner": f"file://{inner}"})
+    links = {"part": f"file://{part}", "near": "../inner.git"}
+    source = with_submodules(write_extension(tmp_path, "dice.git", "X = 1"), links)
+    # Another commit than the last one is what the repository names.
+    committed(write_extension(tmp_path, "part.git", "Y = 3"))
+    folder = install(f"file://{source}", root)
+    assert (folder / "part" / "extension.py").read_text() == "Y = 2"
+    assert (folder / "part" / "deep" / "inner" / "extension.py").read_text() == "Z = 3"
+    assert (folder / "near" / "extension.py").read_text() == "Z = 3"
+
+
+@pytest.mark.parametrize(
+    "address", ["ext::sh -c touch% x", "git@host:a/b.git", "/etc", "../$(x)", "../../../a/../b", "-x"]
+)
+def test_submodules_from_addresses_that_are_none_are_refused(tmp_path: Path, root: Path, address: str) -> None:
+    inner = committed(write_extension(tmp_path, "inner.git", "Z = 3"))
+    source = with_submodules(write_extension(tmp_path, "dice.git", "X = 1"), {"part": f"file://{inner}"}, address)
+    with pytest.raises(InstallError, match="its part part"):
+        install(f"file://{source}", root)
+    assert nothing_left(root)
+
+
+def test_a_submodule_that_nobody_answers_for_is_a_sentence(tmp_path: Path, root: Path) -> None:
+    inner = committed(write_extension(tmp_path, "inner.git", "Z = 3"))
+    source = with_submodules(write_extension(tmp_path, "dice.git", "X"), {"part": f"file://{inner}"}, "file:///no/such")
+    with pytest.raises(InstallError, match="with all its submodules"):
+        install(f"file://{source}", root)
+    assert nothing_left(root)
+
+
+def test_a_submodule_that_is_declared_and_no_part_any_more_is_left_out(tmp_path: Path, root: Path) -> None:
+    source = write_extension(tmp_path, "dice.git", "X = 1")
+    (source / ".gitmodules").write_text('[submodule "gone"]\n\tpath = gone\n\turl = git@host:gone.git\n')
+    assert (install(f"file://{committed(source)}", root) / "extension.py").read_text() == "X = 1"
 
 
 @pytest.mark.parametrize(

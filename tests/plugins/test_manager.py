@@ -281,6 +281,15 @@ def test_what_it_needs_is_said_before_anything_of_it_runs(place: Place) -> None:
     assert any("Paddock itself runs with gradio" in note for note in place.status("needy").notes)
 
 
+@pytest.mark.parametrize(("wanted", "said"), [("torch", "It takes about"), ("peft>=0.9", "It brings torch")])
+def test_what_heavy_packages_cost_is_said_before_they_are_installed(place: Place, wanted: str, said: str) -> None:
+    write_extension(place.root, "heavy", "", f"requirements: ['{wanted}']")
+    (note,) = place.status("heavy").notes
+    assert note.startswith(f"It needs {wanted}, which is not installed. {said}")
+    assert "GB on disk" in note
+    assert "of memory" in note
+
+
 def test_its_own_packages_are_found_after_the_hosts(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
     own = place.folder / "packages" / "user"

@@ -76,6 +76,25 @@ def test_routes_answer_as_soon_as_the_extension_is_on_and_no_longer(site: Site) 
     assert site.get("/extensions/own/hello")[0] == 404
 
 
+def test_what_an_extension_puts_around_the_api_stands_there_while_it_is_on(site: Site) -> None:
+    code = """
+        from starlette.responses import JSONResponse
+        async def closed(request, call_next):
+            if request.url.path == "/v1/models":
+                return JSONResponse({"closed": True}, 423)
+            return await call_next(request)
+        http_middlewares = [closed]
+        """
+    site.talk.add("door", code)
+    assert site.get("/v1/models") == (423, '{"closed":true}')
+    assert '"text":"good day"' in site.get("/v1/completions", {"prompt": "good day"})[1]
+    assert site.get("/extensions")[0] == 200
+    site.talk.manager.disable("door")
+    assert site.get("/v1/models")[0] == 200
+    site.talk.add("wrong", "http_middlewares = 5")
+    assert site.get("/v1/models")[0] == 200 and site.talk.manager.fault("wrong") is not None
+
+
 def test_tools_are_listed_and_called(site: Site) -> None:
     site.talk.add("own", ROUTES)
     (tool,) = json.loads(site.get("/extensions/tools")[1])

@@ -231,10 +231,10 @@ def test_a_reply_is_read_aloud(talk: Talk) -> None:
     assert rate > 8000 and len(samples) > rate // 4
 
 
-@pytest.mark.skipif(shutil.which("espeak-ng") is not None, reason="espeak-ng is installed")
-def test_without_a_voice_reading_aloud_says_so(shipped: Place) -> None:
+def test_without_a_voice_reading_aloud_says_so(shipped: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from modules.protocol.errors import PaddockError
 
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PaddockError, match="espeak-ng is not installed"):
         shipped.manager.enable("tts")
 

@@ -166,6 +166,13 @@ def test_a_receipt_tells_who_changed_what_where_that_is_asked_for(talk: Talk) ->
     ]
 
 
+def test_a_receipt_tells_of_a_state_what_changed_in_it(talk: Talk) -> None:
+    talk.add("hot", "def state_modifier(state):\n    state['temperature'] = 1.5\n    state['seed'] = 7")
+    talk.manager.kept.receipts = True
+    (change,) = talk.ask("hi")[-1].meta["receipt"]
+    assert set(change["after"].split("\n")) == {"temperature: 1.5", "seed: 7"} and "seed: -1" in change["before"]
+
+
 def test_a_failing_hook_is_told_under_the_reply_and_the_others_go_on(talk: Talk) -> None:
     talk.add("bad", "def input_modifier(string):\n    raise ValueError('broken')")
     talk.add("good", "def input_modifier(string):\n    return string + ' good'")

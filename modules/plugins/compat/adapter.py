@@ -11,6 +11,7 @@ from typing import Any
 from modules.plugins import hooks
 from modules.plugins.compat.facade.state import completed, texts_of
 from modules.plugins.compat.params import Params
+from modules.plugins.services import HttpMiddleware
 
 # Hook -> its arguments as Paddock names them, and the usual name in scripts, in their usual order.
 _ARGUMENTS: dict[str, dict[str, str]] = {
@@ -53,6 +54,8 @@ class ScriptPlugin:
         self.Settings = self._values.schema
         # Sentences about it, for its status: whoever reads scripts knows them.
         self.notes: Callable[[], tuple[str, ...]] = tuple
+        # What it put around requests to the API, also later.
+        self.http_middlewares: list[HttpMiddleware] = []
         for hook in _ARGUMENTS:
             function = getattr(module, hook, None)
             if callable(function):

@@ -31,9 +31,9 @@ class HostNameMissing(PaddockError, ModuleNotFoundError):
 
 
 class Redirect:
-    """Loads their code. `facade(name)`: the module `modules` or `modules.*`; `gradio()`: the module that they see under
-    that name; `folder_of(name)`: where the extension of that name lies, None where there is none; it raises ImportError
-    for one that may not run."""
+    """Loads their code. `facade(name)`: the module `modules`, `modules.*`, or `extensions.*` where that is the host's;
+    it raises HostNameMissing. `gradio()`: the module that they see under that name; `folder_of(name)`: where the
+    extension of that name lies, None where there is none; it raises ImportError for one that may not run."""
 
     def __init__(
         self,
@@ -49,8 +49,10 @@ class Redirect:
         self._views: dict[str, _View] = {}
         self._builtins = {**vars(builtins), "__import__": self._import}
         self._importlib = _Importlib(self._import_module)
-        self._signal = _Signal("signal")
+        # Modules of Python's own that their code sees otherwise.
+        self.instead: dict[str, ModuleType] = {"signal": _Signal("signal")}
         self._user_data = ModuleType("user_data")
+        self._shown: dict[str, ModuleType] = {}
         self._finder = _Finder(self._is_theirs, self._builtins)
         place = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
         sys.meta_path.insert(place, self._finder)
@@ -59,6 +61,9 @@ class Redirect:
         """Redirect no more imports."""
         with contextlib.suppress(ValueError):
             sys.meta_path.remove(self._finder)
+        for name, module in self._shown.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
 
     def load(self, name: str, folder: Path, file: str = "script") -> ModuleType:
         """Import a module of the extension `name`, whose files lie in `folder`. Raises what its code raises."""
@@ -76,8 +81,8 @@ class Redirect:
         if top == "importlib":
             importlib.import_module(name)
             return self._importlib if not rest else None
-        if name == "signal":
-            return self._signal
+        if name in self.instead:
+            return self.instead[name]
         if top == "user_data":
             if not rest:
                 return self._user_data
@@ -164,6 +169,8 @@ class Redirect:
             if alias is not None and alias.__name__ in sys.modules and not inner:
                 return alias
             folder = self._folder_of(name)
+            if folder is None and (known := self._of_host_extension(f"extensions.{rest}")):
+                return known
             # A script.py is in every folder, so it proves nothing.
             if folder is None and (_alike(name, owner) if inner in ("", "script") else self._has_file(owner, inner)):
                 # It means itself: its folder bears another name here than its author's.
@@ -173,6 +180,18 @@ class Redirect:
                 raise HostNameMissing(f"extensions.{name}")
             self._package(name, folder)
         return importlib.import_module(f"{PACKAGE}.{rest}") if inner else sys.modules[f"{PACKAGE}.{name}"]
+
+    def _of_host_extension(self, name: str) -> ModuleType | None:
+        """An extension that comes with text-generation-webui, or a module of it; None: it is none. In sys.modules too,
+        where others look for it: nothing else there has such a name."""
+        parent, _, last = name.rpartition(".")
+        try:
+            module = self._facade(name)
+        except HostNameMissing:
+            return None
+        setattr(sys.modules[PACKAGE] if parent == "extensions" else self._of_host_extension(parent), last, module)
+        self._shown[name] = sys.modules[name] = module
+        return module
 
     def _package(self, name: str, folder: Path) -> None:
         self._folders[name] = folder.resolve()

@@ -35,6 +35,8 @@ class Scripts:
     def read(self, found: Found, host: Host) -> Any:
         """Run a script and make it a plugin. Raises what its code raises."""
         workdir.add(self.folder, found.name, found.folder)
+        around = self.facade.module("extensions.openai.script").app.around
+        around[found.name] = []
         module = self.redirect.load(found.name, found.folder)
         prefix = f"{found.name}-"
         settings = self._app.settings.items()
@@ -42,6 +44,7 @@ class Scripts:
         plugin = ScriptPlugin(module, overrides, host.values)
         for hook in self.left_out:
             vars(plugin).pop(hook, None)
+        plugin.http_middlewares = around[found.name]
         plugin.notes = lambda: self.bridge.notes.of(found.name)
         return plugin
 

@@ -101,6 +101,7 @@ def test_names_of_old_are_classes() -> None:
         assert isinstance(gr.Textbox(), gr.components.IOComponent)
         assert isinstance(gradio.Textbox(), gr.Textbox) and not isinstance(gr.Button(), gr.Textbox)
         assert gr.inputs.Textbox(default="was").value == "was"
+        assert not gr.Textbox(label="").show_label and gr.Textbox(label="Name").show_label
 
 
 def test_every_in_an_event_repeats_it() -> None:

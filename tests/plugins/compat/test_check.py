@@ -143,6 +143,87 @@ def test_packages_are_needed_or_assumed(config: Config, tmp_path: Path) -> None:
     assert (report["imports"], report["needs"], report["verdict"]) == (True, ["pip:no_such_package"], "works")
 
 
+def test_programs_that_are_not_installed_run_and_say_nothing_where_that_is_assumed(
+    config: Config, tmp_path: Path
+) -> None:
+    code = """
+        import subprocess
+        from subprocess import Popen, run
+        found = subprocess.check_output("no-such-program list", shell=True)
+        assert found == b"" and run(["no-such-program"], text=True, capture_output=True).stdout == ""
+        assert subprocess.check_output("cd / && echo here", shell=True).strip() == b"here"
+        assert subprocess.call(["another-one", "x"]) == 0
+        with Popen("no-such-program", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.communicate(b"x")[0] == b"" and isinstance(process, subprocess.Popen)
+        try:
+            subprocess.run(["/no/such/path"])
+        except FileNotFoundError:
+            pass
+        """
+    report = judged(config, tmp_path, code)
+    assert (report["verdict"], report["needs"]) == ("no", []) and "127" in report["why"]
+    report = check(config, tmp_path / "mine", True)
+    assert report["needs"] == ["program:another-one", "program:no-such-program"] and report["verdict"] == "works"
+    assert "another-one and no-such-program" in report["why"]
+
+
+MODULES = """[submodule "parts"]
+\tpath = parts
+\turl = https://example.org/parts.git
+[submodule "unused"]
+\tpath = deep/unused
+\turl = https://example.org/unused.git
+"""
+
+
+def test_submodules_that_are_not_fetched_count_as_packages(config: Config, tmp_path: Path) -> None:
+    code = """
+        import sys
+        from .parts.inner.more import Thing
+        from extensions.mine.parts import other
+        from parts.top import function
+        function(Thing(other))
+        """
+    folder = write(tmp_path, "mine", code)
+    (folder / ".gitmodules").write_text(MODULES)
+    (folder / "parts").mkdir()
+    report = check(config, folder, False)
+    assert (report["imports"], report["needs"]) == (False, ["submodule:parts"])
+    assert "git submodule update --init" in report["why"]
+    report = check(config, folder, True)
+    assert (report["imports"], report["needs"], report["verdict"]) == (True, ["submodule:parts"], "works")
+    (folder / "script.py").write_text(code.replace("import sys", "open(__file__[:-9] + 'parts/data')").lstrip())
+    report = check(config, folder, True)
+    assert (report["imports"], report["verdict"]) == (False, "no"), "its files are not made up"
+
+
+def test_a_loop_that_waits_for_what_an_absent_package_finds_ends(config: Config, tmp_path: Path) -> None:
+    code = """
+        import no_such_package
+        found = no_such_package.find()
+        assert not found.count > 4
+        while not found.count > 4:
+            pass
+        while found.left >= 1:
+            pass
+        """
+    assert judged(config, tmp_path, code, assume=True)["verdict"] == "works"
+
+
+def test_what_an_absent_package_would_have_given_can_be_written_as_json(config: Config, tmp_path: Path) -> None:
+    code = """
+        import json
+        import gradio as gr
+        import no_such_package
+        def ui():
+            try:
+                json.dumps(object())
+            except TypeError:
+                gr.JSON({"found": json.loads(json.dumps([no_such_package.get("x").json()["name"]]))})
+        """
+    assert judged(config, tmp_path, code, assume=True)["verdict"] == "works"
+
+
 def test_files_that_it_imports_are_looked_at_too_and_others_are_not(tmp_path: Path) -> None:
     folder = write(
         tmp_path,
@@ -154,6 +235,15 @@ def test_files_that_it_imports_are_looked_at_too_and_others_are_not(tmp_path: Pa
     )
     assert read(folder, "script.py", "mine").names >= {"modules.shared.first", "modules.chat.second"}
     assert "modules.third" not in read(folder, "script.py", "mine").names
+
+
+def test_a_file_beside_the_one_that_imports_it_is_no_package(tmp_path: Path) -> None:
+    folder = write(tmp_path, "mine", "from .inner import one")
+    (folder / "inner").mkdir()
+    (folder / "inner" / "one.py").write_text("import two, no_such_package")
+    (folder / "inner" / "two.py").write_text("import modules.second")
+    source = read(folder, "script.py", "mine")
+    assert source.packages == {"no_such_package"} and "modules.second" in source.names
 
 
 def test_a_fault_in_ui_is_told(config: Config, tmp_path: Path) -> None:
@@ -224,4 +314,5 @@ def test_stand_ins_are_not_in_the_source_of_anything_else(root: Path) -> None:
     """Only the throw-away process may have them."""
     for path in (root / "modules").rglob("*.py"):
         imported = {node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)}
-        assert path.name == "probe.py" or "modules.plugins.compat.check.absent" not in imported, path
+        stands_in = {"modules.plugins.compat.check.absent", "modules.plugins.compat.check.programs"}
+        assert path.name == "probe.py" or not stands_in & imported, path

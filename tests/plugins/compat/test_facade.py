@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from modules.plugins.compat.facade.state import interface_state
+from modules.plugins.manager import ConsentNeeded
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from tests.conftest import ROOMY
 from tests.plugins.compat.conftest import Stage
-from tests.plugins.conftest import OPTIONS
+from tests.plugins.conftest import OPTIONS, write_extension
+from tests.plugins.test_install import committed
 from tests.support.models import write_safetensors
 
 NAMES = """
@@ -294,3 +298,63 @@ def test_text_becomes_html_without_letting_html_through(script: Any) -> None:
     assert script.convert_to_markdown("**b** <script>") == "<p><strong>b</strong> &lt;script&gt;</p>\n"
     assert "<strong>b</strong>" in script.generate_basic_html("**b**")
     assert script.fix_newlines("a\nb") == "a\n\nb"
+
+
+def test_chats_are_rendered_with_the_tokenizers_template(script: Any) -> None:
+    tokenizer, chat = (
+        script.shared.tokenizer,
+        [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}],
+    )
+    assert tokenizer.chat_template is None
+    whole = "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nho<|im_end|>\n"
+    assert tokenizer.apply_chat_template(chat, tokenize=False) == whole
+    ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True)
+    assert tokenizer.decode(ids) == whole + "<|im_start|>assistant\n"
+    assert tokenizer.apply_chat_template(chat, return_tensors="np").shape == (1, len(tokenizer.encode(whole)))
+    assert tokenizer.apply_chat_template(chat, return_dict=True)["input_ids"] == tokenizer.encode(whole)
+    # As scripts do: they set another one, and put the first one back.
+    script.shared.tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ after }}\n{% endfor %}"
+    )
+    render = script.shared.tokenizer.apply_chat_template
+    assert render(chat, tokenize=False, after="!") == "user: hi!\nassistant: ho!\n"
+    assert render(chat, tokenize=False, continue_final_message=True) == "user: hi\nassistant: ho"
+    assert render(chat, chat_template="{{ messages | length }}", tokenize=False) == "2"
+    with pytest.raises(PaddockError, match="syntax error"):
+        render(chat, chat_template="{% for %}")
+    script.models.load_model("tiny", "echo")
+    assert script.shared.tokenizer.chat_template is None and script.shared.tokenizer is not tokenizer
+
+
+def test_the_model_tells_the_tokens_of_the_last_reply(stage: Stage, script: Any, state: dict[str, Any]) -> None:
+    model = script.shared.model
+    assert (model.tokens_evaluated, model.tokens_predicted) == (0, 0)
+    list(script.generate_reply("one two three", state))
+    assert (model.tokens_evaluated, model.tokens_predicted) == (3, 3)
+    meta = stage.ask("good day to you")[-1].meta
+    assert (model.tokens_evaluated, model.tokens_predicted) == (meta["prompt_tokens"], 4)
+    assert not hasattr(model, "cache")
+    stage.app.supervisor.state = dataclasses.replace(stage.app.supervisor.state, loader="exllamav2")
+    assert script.shared.model.cache.current_seq_len == meta["prompt_tokens"] + 4
+
+
+def test_extensions_come_from_git_and_wait_for_consent(stage: Stage, tmp_path: Path) -> None:
+    module = stage.script("updater", "from modules.github import clone_or_pull_repository, new_extensions")
+    source = committed(write_extension(tmp_path, "dice.git", "X = 1"))
+    *_, said = module.clone_or_pull_repository(f"file://{source}")
+    assert "switch it on" in said and module.new_extensions == {"dice"}
+    stage.manager.enable("dice", stage.manager.find("dice").sha256)
+    (stage.folder("dice") / "own.txt").write_text("mine")
+    committed(write_extension(tmp_path, "dice.git", "X = 2"))
+    *_, said = module.clone_or_pull_repository(f"file://{source}")
+    assert (stage.folder("dice") / "extension.py").read_text() == "X = 2" and "agree" in said
+    assert (stage.folder("dice") / "own.txt").read_text() == "mine"
+    stage.manager.disable("dice")
+    with pytest.raises(ConsentNeeded):
+        stage.manager.enable("dice")
+    for address, words in (
+        ("ext::sh://x", "not an address"),
+        ("file:///no/dice", "could not"),
+        ("https://x/updater", "Git"),
+    ):
+        assert words in list(module.clone_or_pull_repository(address))[-1]

@@ -48,6 +48,9 @@ def fit(
             fitted[_SOURCES[key]] = None if value is None else [value]
         else:
             left_out(f"{name}({key}=)")
+    # No label, once; now the class's name would stand there.
+    if fitted.get("label") == "" and "show_label" in names:
+        fitted.setdefault("show_label", False)
     scale = fitted.get("scale")
     if isinstance(scale, float):
         fitted["scale"] = max(1, round(scale))

@@ -20,7 +20,7 @@ class Notes:
     def add(self, what: str) -> None:
         """`what`, such as "Image(tool=)", was left out for the extension whose code is running now."""
         with self._lock:
-            names = self._found.setdefault(_caller(), [])
+            names = self._found.setdefault(caller(), [])
             if what not in names:
                 names.append(what)
 
@@ -33,8 +33,8 @@ class Notes:
         return (f"It is written for an older Gradio; these have no effect here: {', '.join(names[:_MOST])}{more}.",)
 
 
-def _caller() -> str:
-    """The extension whose code called, "" where it cannot be told."""
+def caller() -> str:
+    """The extension whose code is running on this thread, "" where it cannot be told."""
     frame = sys._getframe(1)
     while frame is not None:
         package, _, rest = str(frame.f_globals.get("__name__", "")).partition(".")

@@ -16,7 +16,9 @@ from modules.plugins import requirements
 from modules.plugins.compat.check import source
 from modules.plugins.compat.check.absent import Absent
 from modules.plugins.compat.check.names import lacking
+from modules.plugins.compat.check.programs import Programs
 from modules.plugins.folders import ENTRIES
+from modules.plugins.loading import PACKAGE
 from modules.protocol.errors import PaddockError
 from modules.ui.page import build_page
 
@@ -45,7 +47,15 @@ def main(task: dict[str, Any]) -> None:
     missing, impossible = lacking(app.scripts.facade, about) if entry == "script.py" else ([], [])
     write("loading", missing=missing, impossible=impossible, needs=about.needs())
     if task["assume"]:
-        Absent(source.packages_of(copy)).install()
+        own = {f"{PACKAGE}.{folder.name}.{path.replace('/', '.')}" for path in about.unfetched}
+        Absent(source.packages_of(copy) | own).install()
+        programs: set[str] = set()
+
+        def lacks(program: str) -> None:
+            programs.add(program)
+            found["needs"] = [*about.needs(), *(f"program:{name}" for name in sorted(programs))]
+
+        app.scripts.redirect.instead["subprocess"] = Programs(lacks)
         # In this process alone: nothing that its requirements ask for is missing.
         requirements.check = lambda texts, own: ()
     _load(app, folder.name, write, found)

@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from modules.plugins.submodules import unfetched
+
 # Import name -> name of the package, where they differ.
 _PACKAGES = {
     "bs4": "beautifulsoup4",
@@ -33,23 +35,30 @@ _GUARDS = {"ImportError", "ModuleNotFoundError", "AttributeError", "Exception", 
 class Source:
     """`names`: "modules.shared.args.lora_dir", "modules.shared.gradio['mode']". `packages`: top-level imports that are
     not installed; `guarded`: those among them that it can do without. `brought`: modules of the host that the extension
-    has a file for. `optional`: names that it asks for before it uses them."""
+    has a file for. `optional`: names that it asks for before it uses them. `unfetched`: paths of Git submodules that
+    are not there; `submodules`: of those that it imports from."""
 
     names: set[str] = field(default_factory=set)
     packages: set[str] = field(default_factory=set)
     guarded: set[str] = field(default_factory=set)
     brought: set[str] = field(default_factory=set)
     optional: set[str] = field(default_factory=set)
+    submodules: set[str] = field(default_factory=set)
+    unfetched: list[str] = field(default_factory=list)
 
     def needs(self) -> list[str]:
-        """What to install."""
-        return sorted(f"pip:{_PACKAGES.get(name, name)}" for name in self.packages - self.guarded)
+        """What to install, and to fetch."""
+        packages = self.packages - self.guarded - {path.partition("/")[0] for path in self.submodules}
+        return [
+            *sorted(f"pip:{_PACKAGES.get(name, name)}" for name in packages),
+            *sorted(f"submodule:{path}" for path in self.submodules),
+        ]
 
 
 def read(folder: Path, entry: str, name: str) -> Source:
     """The source of an extension: `entry`, and the files of its folder that it imports, directly or not. A file that
     cannot be parsed is left out: running it will say why."""
-    source = Source()
+    source = Source(unfetched=unfetched(folder))
     todo, seen = [folder / entry], set()
     while todo:
         path = todo.pop()
@@ -190,7 +199,8 @@ class _File(ast.NodeVisitor):
         own = next((own for own in self._own if name == own or name.startswith(f"{own}.")), None)
         if own:
             self._files(self._folder.joinpath(*name[len(own) + 1 :].split(".")))
-        elif self._files(self._folder.joinpath(*name.split("."))):
+        elif any(self._files(place.joinpath(*name.split("."))) for place in (self._folder, self._path.parent)):
+            # Beside the file too: many put their own folder on Python's path.
             return
         elif not only_local and top not in _HOST and top not in sys.stdlib_module_names and not _installed(top):
             self._source.packages.add(top)
@@ -200,6 +210,8 @@ class _File(ast.NodeVisitor):
     def _files(self, path: Path) -> bool:
         found = [file for file in (path.with_name(f"{path.name}.py"), path / "__init__.py") if file.is_file()]
         self.local += found
+        places = ((inner, self._folder / inner) for inner in self._source.unfetched)
+        self._source.submodules.update(inner for inner, place in places if path.is_relative_to(place))
         return bool(found)
 
 

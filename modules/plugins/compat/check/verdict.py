@@ -6,10 +6,22 @@ import signal
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+# Kind of a need -> what is said of those that were taken as present, and of those that are wanted.
+_TAKEN = {
+    "pip": "Packages were taken as present that are not installed: {}.",
+    "submodule": "Git submodules were taken as present that are not fetched: {}.",
+    "program": "Programs were taken as present that are not installed: {}.",
+}
+_WANTED = {
+    "pip": "It needs packages that are not installed: {}. Install them on the Extensions tab, for it alone.",
+    "submodule": "It needs Git submodules that are not fetched: {}. Run git submodule update --init in its folder.",
+}
+
 
 class Report(TypedDict):
     """imports: its script ran. ui: its components were built on our page, or it has none. missing: names of the host
-    that its source uses and Paddock lacks. needs: "pip:…", packages that are not installed."""
+    that its source uses and Paddock lacks. needs: "pip:…", packages that are not installed; "submodule:…", those of Git
+    that are not fetched; "program:…", programs that it started and that are not installed."""
 
     name: str
     imports: bool
@@ -31,11 +43,9 @@ def judge(name: str, found: Mapping[str, Any], assumed: bool) -> Report:
     if missing:
         sentences.append(f"Paddock has no {_listed(missing)}, so what it does with them will not work.")
     sentences += [str(sentence) for sentence in found.get("impossible", ())]
-    if needs:
-        packages = _listed([need.partition(":")[2] for need in needs])
-        sentences.append(
-            f"Packages were taken as present that are not installed: {packages}." if assumed else _install(packages)
-        )
+    for kind, sentence in (_TAKEN if assumed else _WANTED).items():
+        if names := [need.partition(":")[2] for need in needs if need.startswith(f"{kind}:")]:
+            sentences.append(sentence.format(_listed(names)))
     good = over and imports and ui and not missing and not found.get("faults")
     if good and (assumed or not needs):
         verdict = "works"
@@ -61,10 +71,6 @@ def _end(found: Mapping[str, Any]) -> str:
     if status < 0:
         return f"Its process was ended by {signal.Signals(-status).name} while {where}."
     return f"It ended its own process (exit status {status}) while {where}."
-
-
-def _install(packages: str) -> str:
-    return f"It needs packages that are not installed: {packages}. Install them on the Extensions tab, for it alone."
 
 
 def _listed(names: list[str]) -> str:

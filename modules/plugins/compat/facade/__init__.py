@@ -21,7 +21,7 @@ _CLASSES = {
     "chat": ("chat", "Chat"),
     "evaluate": ("evaluate", "Evaluate"),
     "extensions": ("extensions", "Extensions"),
-    "github": ("internals", "Internals"),
+    "github": ("github", "Github"),
     "html_generator": ("html_generator", "HtmlGenerator"),
     "llama_cpp_python_hijack": ("internals", "Internals"),
     "logging_colors": ("logging_colors", "Logging"),
@@ -41,6 +41,9 @@ _CLASSES = {
     "ui_parameters": ("ui_parts", "UiParameters"),
     "ui_session": ("ui_parts", "UiPart"),
     "utils": ("utils", "Utils"),
+    # No module, but an extension that comes with text-generation-webui.
+    "extensions.openai": ("openai", "OpenAi"),
+    "extensions.openai.script": ("openai", "Script"),
 }
 
 _OF_MODEL: dict[str, Any] = {"modules.shared.model": Model, "modules.shared.tokenizer": Tokenizer}
@@ -58,9 +61,9 @@ class Facade:
         self._modules: dict[str, ModuleType] = {"modules": _Package(self)}
 
     def module(self, name: str) -> ModuleType:
-        """The module `modules` or `modules.*`. Raises HostNameMissing."""
+        """The module `modules` or `modules.*`, or an extension of the host's own. Raises HostNameMissing."""
         if name not in self._modules:
-            short = name.partition(".")[2]
+            short = name.removeprefix("modules.")
             if short not in _CLASSES:
                 raise HostNameMissing(name)
             file, kind = _CLASSES[short]

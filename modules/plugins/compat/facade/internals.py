@@ -1,5 +1,5 @@
 """Modules of text-generation-webui whose names can be imported, and that cannot work here: they reach into an engine,
-which runs in another process, or into the program's own folder."""
+which runs in another process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ _WHY = {
     "modules.evaluate": "the model is in a process of its own, which tells no perplexity",
     "modules.training": "training happens in a loader's own process",
     "modules.llama_cpp_python_hijack": "the engine runs in a process of its own",
-    "modules.github": "programs are not fetched from the network by other programs; unpack the folder into extensions/",
 }
 
 

@@ -60,6 +60,26 @@ class Model:
         """The type of its weights, by name."""
         return self._facade.app.supervisor.loaded().dtype
 
+    @property
+    def tokens_evaluated(self) -> int:
+        """Tokens of the last prompt, 0 before the first."""
+        last = self._facade.app.supervisor.last_finished()
+        return last.prompt_tokens if last else 0
+
+    @property
+    def tokens_predicted(self) -> int:
+        """Tokens of the last reply, 0 before the first."""
+        last = self._facade.app.supervisor.last_finished()
+        return last.generated_tokens if last else 0
+
+    @property
+    def cache(self) -> SimpleNamespace:
+        """Of ExLlamaV2's cache, `current_seq_len`: how many tokens it holds of the last prompt and reply. Raises
+        AttributeError with another loader."""
+        if self._facade.app.supervisor.state.loader != "exllamav2":
+            raise AttributeError("This loader's cache cannot be seen from here: it is inside of the model's process")
+        return SimpleNamespace(current_seq_len=self.tokens_evaluated + self.tokens_predicted)
+
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
             f"shared.model.{name} is inside of the model, which runs in a process of its own; a hook that needs it "

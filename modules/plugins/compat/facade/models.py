@@ -6,7 +6,7 @@ import gc
 from typing import Any
 
 from modules.plugins.compat.facade.base import FacadeModule
-from modules.plugins.compat.facade.model import Model, model_of
+from modules.plugins.compat.facade.model import Model
 from modules.plugins.compat.facade.tokenizer import Tokenizer
 from modules.protocol.errors import PaddockError
 
@@ -18,7 +18,8 @@ class Models(FacadeModule):
         """Load a model, with one of Paddock's loaders or with the best. Raises PaddockError."""
         known = [spec.name for spec in self._app.models.specs()]
         self._app.models.load(model_name, loader if loader in known else "")
-        return model_of(self._facade), Tokenizer(self._app)
+        shared: Any = self._facade.module("modules.shared")
+        return shared.model, shared.tokenizer
 
     def unload_model(self, keep_model_name: bool = False) -> None:
         """End the worker."""

@@ -63,6 +63,7 @@ class Shared(FacadeModule):
         self._stops: list[Callable[[], None]] = []
         self._stopped = False
         self._wanted = "None"
+        self._tokenizer: Tokenizer | None = None
         self.gradio = facade.widgets
         self.args = _Args(facade)
         self.settings = _settings(facade)
@@ -94,8 +95,13 @@ class Shared(FacadeModule):
 
     @property
     def tokenizer(self) -> Tokenizer | None:
-        """The loaded model's tokenizer, None without a model."""
-        return Tokenizer(self._app) if self._app.supervisor.state.phase == "ready" else None
+        """The loaded model's tokenizer, None without a model: the same one for as long as the model is loaded."""
+        state = self._app.supervisor.state
+        if state.phase != "ready":
+            return None
+        if self._tokenizer is None or self._tokenizer.info is not state.info:
+            self._tokenizer = Tokenizer(self._app)
+        return self._tokenizer
 
     @tokenizer.setter
     def tokenizer(self, tokenizer: Any) -> None:

@@ -14,10 +14,48 @@ if TYPE_CHECKING:
 
 
 class Tokenizer:
-    """Looks like a tokenizer of Transformers as far as text and ids go. Raises PaddockError once the model is gone."""
+    """Looks like a tokenizer of Transformers as far as text and ids go. Raises PaddockError once the model is gone.
+
+    `info`: the model whose tokenizer this is.
+    """
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self.info = app.supervisor.state.info
+        self._template = self.info.template if self.info else ""
+
+    @property
+    def chat_template(self) -> str | None:
+        """The model's chat template, None where it has none. One that is set counts for `apply_chat_template`, not for
+        Paddock's own prompts."""
+        return self._template or None
+
+    @chat_template.setter
+    def chat_template(self, template: str | None) -> None:
+        self._template = template or ""
+
+    def apply_chat_template(
+        self,
+        conversation: list[dict[str, Any]],
+        tools: Any = None,
+        documents: Any = None,
+        chat_template: str | None = None,
+        add_generation_prompt: bool = False,
+        continue_final_message: bool = False,
+        tokenize: bool = True,
+        return_tensors: str = "",
+        return_dict: bool = False,
+        **variables: Any,
+    ) -> Any:
+        """A chat, [{"role", "content"}, …], as the model's prompt: a text, or its tokens as `encode` gives them; with
+        `return_dict` as a call of the tokenizer does. Rendered as Paddock's own prompts are: in ChatML without a
+        template. Raises PromptError."""
+        template = chat_template or self._template
+        more = {"tools": tools, "documents": documents, "add_generation_prompt": add_generation_prompt, **variables}
+        found = self._app.supervisor.chat_prompt(list(conversation), template, continue_final_message, more)
+        if not tokenize:
+            return found.prompt
+        return (self if return_dict else self.encode)(found.prompt, return_tensors=return_tensors)
 
     def encode(
         self,

@@ -1,0 +1,38 @@
+"""modules.github: extensions from Git addresses. They are installed as from the Extensions tab: nothing of them runs
+before somebody agrees to their files, as they are then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from modules.plugins.compat.facade.base import FacadeModule
+from modules.plugins.install import install, name_at, pull
+from modules.protocol.errors import PaddockError
+
+if TYPE_CHECKING:
+    from modules.plugins.compat.facade import Facade
+
+
+class Github(FacadeModule):
+    """`new_extensions`: names of those that were cloned in this run."""
+
+    def __init__(self, name: str, facade: Facade) -> None:
+        super().__init__(name, facade)
+        self.new_extensions: set[str] = set()
+
+    def clone_or_pull_repository(self, github_url: str) -> Iterator[str]:
+        """Install the extension at this address, or update the one of its name. Yields sentences, also about faults."""
+        name = name_at(github_url)
+        found = self._app.extensions.found().get(name)
+        yield f"{'Updating' if found else 'Cloning'} {github_url}..."
+        try:
+            if found:
+                pull(github_url, found.folder)
+                yield f"{name} is up to date. What changed counts once you agree to it on the Extensions tab."
+            else:
+                name = install(github_url, self._app.paths.extensions[1]).name
+                self.new_extensions.add(name)
+                yield f"{name} has been downloaded. Look at its files, and switch it on, on the Extensions tab."
+        except PaddockError as error:
+            yield error.message

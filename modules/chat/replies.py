@@ -124,14 +124,15 @@ class Replies:
         else:
             generation, prefix = self._with_extensions(turn, reply, fitted.prompt, asked, params, path, prefix, meta)
         try:
-            message_id = self._store.add(reply.chat_id, parent, "assistant", prefix, meta, living=True)
+            # Within the lock: whoever sees the message hears from `living` that it is being written.
+            with self._lock:
+                message_id = self._store.add(reply.chat_id, parent, "assistant", prefix, meta, living=True)
+                reply.message_id, reply.prefix, reply.meta = message_id, prefix, meta
+                reply.generation = generation
+                stopping = reply.stopping
         except BaseException:
             generation.cancel()
             raise
-        with self._lock:
-            reply.message_id, reply.prefix, reply.meta = message_id, prefix, meta
-            reply.generation = generation
-            stopping = reply.stopping
         self._saver.follow(reply)
         if stopping:
             generation.cancel()

@@ -73,8 +73,7 @@ class Follower:
 
     def messages(self) -> dict[str, Any] | None:
         """How the list changed: {"title", "keep": n, "set": [card], "add": [card], "living": id}; None: not at all."""
-        living = self._app.chats.living(self._chat_id)
-        messages = self._app.chats.messages(self._chat_id)
+        messages, living = self._now()
         title = self._app.chats.head(self._chat_id).title
         now = [(m.id, self._stamp(m, living)) for m in messages]
         keep = 0
@@ -94,6 +93,16 @@ class Follower:
             "add": [self._card(message, living) for message in messages[keep:]],
             "living": living.message_id if living else None,
         }
+
+    def _now(self) -> tuple[list[Message], Living | None]:
+        """The messages, and which of them is being written: of one moment, or a reply would seem to have settled that
+        has just begun, or is about to end."""
+        chats = self._app.chats
+        living = chats.living(self._chat_id)
+        while True:
+            messages, before, living = chats.messages(self._chat_id), living, chats.living(self._chat_id)
+            if (before and before.generation) is (living and living.generation):
+                return messages, living
 
     def chats(self) -> list[dict[str, Any]] | None:
         """The list of chats, where its chats or titles changed since the last call."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from modules.chat.messages import ChatOptions
+from modules.chat.characters import fill_in
+from modules.chat.messages import ChatHead, ChatOptions
 from modules.generation.presets import FIRST_PRESET
 from modules.protocol import schema
-from modules.protocol.errors import SettingError
+from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.sampling import SamplingParams
 
 if TYPE_CHECKING:
@@ -59,6 +60,22 @@ def chat_options(app: App, chat_id: str = "") -> ChatOptions:
         name2=str(settings.get("name2", "") or "AI"),
         character=app.chats.head(chat_id).character if chat_id else str(settings.get("character", "")),
     )
+
+
+def new_chat(app: App) -> ChatHead:
+    """A new chat with the character of the Session tab. Raises CharacterError, SettingError."""
+    options = chat_options(app)
+    return app.chats.create(options.character, options.name1)
+
+
+def greeting(app: App) -> dict[str, str] | None:
+    """The {"name", "greeting"} of the character that a new chat would have; None without one that can be read."""
+    options = chat_options(app)
+    try:
+        who = app.characters.load(options.character) if options.character else None
+    except PaddockError:
+        return None
+    return {"name": who.name, "greeting": fill_in(who.greeting, options.name1, who.name).strip()} if who else None
 
 
 def template_of(app: App, model: str) -> str:

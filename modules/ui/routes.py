@@ -19,7 +19,7 @@ from modules.ui import loading
 from modules.ui.chat_feed import follow_chat
 from modules.ui.markdown import Markdown
 from modules.ui.notebook import Notebook, follow_notebook
-from modules.ui.preferences import chat_options, sampling
+from modules.ui.preferences import chat_options, greeting, new_chat, sampling
 from modules.ui.status import describe_state, follow_state
 from modules.ui.wire import PaddockRoute, stream
 
@@ -36,7 +36,6 @@ class Ask(BaseModel):
     title: str = ""
     message: str = ""
     version: int = 0
-    character: str = ""
     model: str = ""
     author: str = ""
 
@@ -66,8 +65,8 @@ def _chat_routes(routes: APIRouter, app: App) -> None:
         return [asdict(head) for head in chats.chats(search)]
 
     @routes.post("/chats")
-    def create(ask: Ask) -> dict[str, Any]:
-        return asdict(chats.create(ask.character))
+    def create() -> dict[str, Any]:
+        return asdict(new_chat(app))
 
     @routes.get("/chats/{chat_id}/events")
     async def events(chat_id: str) -> StreamingResponse:
@@ -140,9 +139,10 @@ def _model_routes(routes: APIRouter, app: App) -> None:
 
     @routes.get("/start")
     def start() -> dict[str, Any]:
-        """What an empty page offers: the models there are, and questions to begin with."""
+        """What an empty page offers: the models there are, who would speak, and questions to begin with."""
         names = app.library.names()
-        return {"models": names, "demo": DEMO if DEMO in names else "", "questions": list(loading.QUESTIONS)}
+        demo = DEMO if DEMO in names else ""
+        return {"models": names, "demo": demo, "character": greeting(app), "questions": list(loading.QUESTIONS)}
 
     @routes.post("/model/load")
     def load(ask: Ask) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -13,12 +14,13 @@ import gradio as gr
 from modules.protocol.errors import PaddockError
 
 T = TypeVar("T")
-# How every event of ours is bound: nothing dims while it runs, and it is no part of an API.
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-# For those that are quick, tell nothing by gr.Info (what they raise is said by dom.js), and set no gr.State that
-# something is drawn from: each is a request of its own. Through the queue, events that come close together share one
-# stream, and Gradio's script loses an answer where it closes that stream and opens the next.
-DIRECT: dict[str, Any] = {**QUIET, "queue": False}
+# How every event of ours is bound: nothing dims while it runs, it is no part of an API, and it is a request of its own.
+# Through the queue, an event is two requests, and its answer may overtake another's; requests.js sends these one after
+# another, and says what they raise. They know no gr.Info (see `teller`).
+# No gr.State either: for those, each tab would hold one of the six connections that browsers open to a host.
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
+# For what may last seconds or more, or tells how far it is: other events do not wait for it.
+LONG: dict[str, Any] = {**QUIET, "queue": True}
 
 
 def spoken(handler: Callable[..., T]) -> Callable[..., T]:
@@ -36,9 +38,31 @@ def spoken(handler: Callable[..., T]) -> Callable[..., T]:
     return safe
 
 
+def held(value: str = "") -> gr.Textbox:
+    """A text that the page keeps and nobody sees; what is drawn from it is drawn anew when it changes."""
+    return gr.Textbox(value, visible="hidden", container=False)
+
+
+def now() -> str:
+    """Another text each time."""
+    return str(time.monotonic_ns())
+
+
+def teller() -> gr.Textbox:
+    """An output for `say`."""
+    told = held()
+    told.change(None, told, js="(told) => { dispatchEvent(new CustomEvent('paddock-told', {detail: told})); }", **QUIET)
+    return told
+
+
+def say(text: str, error: bool = False) -> str:
+    """A short word at the bottom of the page, for a `teller`."""
+    return json.dumps({"text": text, "error": error, "at": now()})
+
+
 def stamp() -> str:
     """An empty mark that is another one each time: a tab that shows a new one shows what holds now."""
-    return f'<i class="stamp" data-at="{time.monotonic_ns()}" hidden></i>'
+    return f'<i class="stamp" data-at="{now()}" hidden></i>'
 
 
 def paragraph(text: str, kind: str = "quiet") -> str:

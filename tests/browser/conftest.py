@@ -146,6 +146,7 @@ def own_paddock(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Served]]
     yield start
     for served in running:
         served.close()
+    assert not any("Traceback" in line for served in running for line in served.lines), running[-1].lines
 
 
 @pytest.fixture
@@ -161,7 +162,9 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
 
     def watch(page: Any) -> None:
         def said(message: Any) -> None:
-            if message.type == "error" and not expected.search(message.text):
+            # A form's refusal is a sentence on the page, and an answer that is no success to the browser.
+            refused = "status of 500" in message.text and message.location["url"].split("?")[0].endswith("/run/predict")
+            if message.type == "error" and not refused and not expected.search(message.text):
                 faults.append(f"console: {message.text}")
 
         page.on("console", said)
@@ -179,6 +182,9 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
             context.on("request", leaves)
             contexts.append(context)
         page = context.new_page()
+        if slowness := os.environ.get("PADDOCK_TEST_SLOW_BROWSER"):
+            tools = context.new_cdp_session(page)
+            tools.send("Emulation.setCPUThrottlingRate", {"rate": float(slowness)})
         page.goto(address)
         started(page)
         return page

@@ -82,6 +82,12 @@ def shows(page: Any, part: str, since: int) -> None:
         "([part, since]) => BigInt(document.querySelector(`${part} .stamp`)?.dataset.at ?? 0) > BigInt(since)",
         arg=[part, str(since)],
     )
+    answered(page)
+
+
+def answered(page: Any) -> None:
+    """Wait until no form waits for an answer: a late one would show what held before."""
+    page.wait_for_selector("body:not(.asking)")
 
 
 def ready(page: Any, model: str = "") -> None:

@@ -34,6 +34,7 @@ def test_adapters_are_applied_with_weights_and_taken_off_again(own_paddock: Any,
     page.fill("#adapter-weight-1 input", "0.5")
     page.press("#adapter-weight-1 input", "Tab")
     page.click("#adapters-apply")
+    page.wait_for_selector("#toasts .toast >> text=From the next reply on")
     page.wait_for_selector("#model-loaded >> text=facts (1), style (0.5)")
     page.click("#close-drawer")
     assert ask(page, "Hello") == "[facts 1] [style 0.5] Hello"

@@ -87,6 +87,58 @@ def test_a_second_tab_follows_the_same_answer_and_sees_its_end(page: Any, paddoc
     page.wait_for_selector(".message.user >> text=From the other tab")
 
 
+def test_many_tabs_leave_room_for_requests(paddock: Any, visit: Any) -> None:
+    first = visit(paddock.address)
+    for _ in range(7):
+        page = visit(paddock.address, context=first.context)
+        # Browsers hide the tabs that are not looked at; a headless one has to be told.
+        page.evaluate(
+            "Object.defineProperty(document, 'hidden', {value: true});"
+            " document.dispatchEvent(new Event('visibilitychange'))"
+        )
+    new_chat(first)
+    assert ask(first, "Is there room?") == "Is there room?"
+
+
+def withhold(page: Any, path: str) -> None:
+    """From now on, hold back the answers of requests to this path until the page's `release()`."""
+    page.evaluate(
+        "path => { const fetched = window.fetch; window.fetch = async (...asked) => {"
+        " const answer = await fetched(...asked);"
+        " if (asked[0].endsWith(path)) await new Promise((resolve) => (window.release = resolve));"
+        " return answer; } }",
+        path,
+    )
+
+
+def test_a_message_is_sent_that_is_written_before_the_last_ones_request_is_answered(page: Any) -> None:
+    ask(page, "This makes the chat")
+    withhold(page, "/send")
+    assert ask(page, "This is answered at once") == "This is answered at once"
+    page.fill("#chat-input textarea", "And this")
+    page.keyboard.press("Enter")
+    page.evaluate("window.release()")
+    page.wait_for_selector(f"{NEWEST} >> text=And this")
+    assert page.input_value("#chat-input textarea") == ""
+    page.evaluate("window.release()")
+
+
+def test_what_is_typed_while_a_chat_is_made_stays(page: Any) -> None:
+    withhold(page, "/chats")
+    page.fill("#chat-input textarea", "The first message")
+    page.keyboard.press("Enter")
+    page.wait_for_function("typeof window.release === 'function'")
+    page.keyboard.type("the second")
+    page.evaluate("window.release()")
+    settled(page)
+    assert newest(page) == "The first message"
+    assert page.input_value("#chat-input textarea") == "the second"
+    page.reload()
+    started(page)
+    assert page.input_value("#chat-input textarea") == "the second"
+    page.fill("#chat-input textarea", "")
+
+
 def test_the_draft_survives_a_reload(page: Any) -> None:
     page.fill("#chat-input textarea", "not sent yet")
     page.reload()

@@ -12,7 +12,7 @@ import yaml
 
 from modules.plugins.folders import discover
 from tests.browser.conftest import Served, prepare
-from tests.browser.driver import NEWEST, ask, new_chat, newest
+from tests.browser.driver import NEWEST, ask, new_chat, newest, started
 
 pytestmark = pytest.mark.browser
 
@@ -83,7 +83,8 @@ CODE = {
         """,
     "looks_more": """
         def custom_css():
-            return ".message { outline: 1px solid rgb(1, 2, 3) }"
+            frame = ".header_bar { position: fixed !important; width: 100% } #chat-tab { margin-top: 50px }"
+            return ".message { outline: 1px solid rgb(1, 2, 3) }" + frame
         def custom_js():
             return "window.apart = typeof own; extensions.dataset.more = main_parent.nodeName;"
         """,
@@ -97,6 +98,17 @@ CODE = {
             slider.change(lambda value: f"it is {value}", slider, out)
         """,
 }
+
+# What the streams of events tell takes its time, so that the end of one meets the next event.
+LATE_STREAMS = """
+    const fetched = globalThis.fetch;
+    globalThis.fetch = async (...asked) => {
+      const answer = await fetched(...asked);
+      if (!String(asked[0].url ?? asked[0]).includes("/queue/data")) return answer;
+      const late = async (bytes, next) => { await new Promise((done) => setTimeout(done, 60)); next.enqueue(bytes); };
+      return new Response(answer.body.pipeThrough(new TransformStream({ transform: late })), answer);
+    };
+"""
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +192,21 @@ def test_fields_are_tied_to_the_page(scripted: Served, visit: Any) -> None:
     holds(page, "theme-now", "dark")
 
 
+def test_no_event_is_lost_where_one_stream_ends_and_the_next_begins(scripted: Served, visit: Any) -> None:
+    page = visit(scripted.address)
+    page.add_init_script(LATE_STREAMS)
+    page.reload()
+    started(page)
+    new_chat(page)
+    for pause in range(0, 120, 10):
+        page.evaluate(
+            "async ([text, pause]) => { document.querySelector('#forget').click(); paddock.composer.fill(text);"
+            " await new Promise((resolve) => setTimeout(resolve, pause)); document.querySelector('#tell').click(); }",
+            [f"after {pause}", pause],
+        )
+        holds(page, "told", f"after {pause}||0|instruct")
+
+
 def test_styles_and_scripts_reach_the_page_and_not_each_other(scripted: Served, visit: Any) -> None:
     page = visit(scripted.address)
     page.wait_for_function("window.looks && window.apart")
@@ -191,11 +218,17 @@ def test_styles_and_scripts_reach_the_page_and_not_each_other(scripted: Served, 
     style = "getComputedStyle(document.querySelector('.message'))"
     assert page.evaluate(f"{style}.outlineColor") == "rgb(1, 2, 3)"
     assert page.evaluate("getComputedStyle(document.querySelector('.message-body')).letterSpacing") == "2px"
+    # Their frame is another one: ours stays whole.
+    boxes = {name: page.locator(name).bounding_box() for name in ("#open-drawer", ".header_bar", "#chat-tab")}
+    assert boxes["#open-drawer"]["x"] + boxes["#open-drawer"]["width"] < 1280
+    assert boxes["#chat-tab"]["y"] - boxes[".header_bar"]["height"] < 2
 
 
 def test_a_tab_of_theirs(scripted: Served, visit: Any) -> None:
     page = visit(scripted.address)
     page.get_by_role("button", name="Their tab", exact=True).click()
+    view = page.locator(".extension-view.shown").bounding_box()
+    assert view["x"] + view["width"] == 1280
     page.fill("#their-slider input[type=number]", "7")
     page.press("#their-slider input[type=number]", "Tab")
     page.wait_for_selector("#their-out:has-text('it is 7')")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.driver import NEWEST, ask, new_chat, open_tab, ready, send, settled, shows, started
+from tests.browser.driver import NEWEST, answered, ask, new_chat, open_tab, ready, send, settled, shows, started
 
 pytestmark = pytest.mark.browser
 
@@ -62,6 +62,7 @@ def test_a_preset_is_chosen_changed_restored_saved_and_deleted(page: Any) -> Non
     page.locator("#preset input").click()
     page.get_by_role("option", name="Creative").click()
     page.wait_for_function("document.querySelector('#param-temperature input[type=number]').value !== '1'")
+    answered(page)
     chosen = number(page, "temperature")
     page.fill("#param-temperature input[type=number]", "0.33")
     page.press("#param-temperature input[type=number]", "Tab")
@@ -70,14 +71,17 @@ def test_a_preset_is_chosen_changed_restored_saved_and_deleted(page: Any) -> Non
     page.fill("#preset-name input, #preset-name textarea", "Mine")
     page.click("#preset-save")
     page.wait_for_function("document.querySelector('#preset input').value === 'Mine'")
+    answered(page)
     page.locator("#preset input").click()
     page.get_by_role("option", name="Creative").click()
     page.wait_for_function(
         "value => document.querySelector('#param-temperature input[type=number]').value === value", arg=chosen
     )
+    answered(page)
     page.locator("#preset input").click()
     page.get_by_role("option", name="Mine").click()
     page.wait_for_function("document.querySelector('#param-temperature input[type=number]').value === '0.33'")
+    answered(page)
     page.fill("#param-temperature input[type=number]", "0.5")
     page.press("#param-temperature input[type=number]", "Tab")
     page.wait_for_selector("#preset-notice >> text=(was 0.33)")
@@ -94,24 +98,18 @@ def test_a_value_outside_the_range_is_refused_with_a_sentence(page: Any) -> None
     page.wait_for_selector("text=/Seed .* cannot be -7/")
 
 
-def test_a_preset_with_a_typo_is_a_sentence(browser: Any, paddock: Any) -> None:
+def test_a_preset_with_a_typo_is_a_sentence(page: Any, paddock: Any) -> None:
     presets = paddock.user_data / "presets"
     presets.mkdir(exist_ok=True)
     (presets / "Broken.yaml").write_text("temprature: 1.0\n")
-    # Not by `visit`: the browser itself says in its console that an answer was no success.
-    context = browser.new_context()
-    try:
-        page = context.new_page()
-        page.goto(paddock.address)
-        started(page)
-        open_tab(page, "Parameters")
-        page.locator("#preset input").click()
-        page.get_by_role("option", name="Broken").click()
-        page.wait_for_selector("#toasts .toast >> text=Did you mean 'temperature'?")
-        (presets / "Broken.yaml").unlink()
-        neutralize(page)
-    finally:
-        context.close()
+    page.reload()
+    started(page)
+    open_tab(page, "Parameters")
+    page.locator("#preset input").click()
+    page.get_by_role("option", name="Broken").click()
+    page.wait_for_selector("#toasts .toast >> text=Did you mean 'temperature'?")
+    (presets / "Broken.yaml").unlink()
+    neutralize(page)
 
 
 def test_two_tabs_change_different_parameters_and_both_hold(page: Any, visit: Any) -> None:
@@ -137,6 +135,27 @@ def test_the_theme_is_chosen_and_kept(page: Any) -> None:
     open_tab(page, "Session")
     click(page, "Follow the system")
     page.wait_for_selector("body:not(.dark)")
+
+
+def test_a_new_chat_has_the_character_that_is_chosen(page: Any, paddock: Any) -> None:
+    folder = paddock.user_data / "characters"
+    folder.mkdir()
+    (folder / "Ada.yaml").write_text("name: Ada\ncontext: You are Ada.\ngreeting: Good day, {{user}}.\n")
+    page.reload()
+    open_tab(page, "Session")
+    page.click("#session-character input")
+    page.get_by_role("option", name="Ada").click()
+    answered(page)
+    page.click("#close-drawer")
+    page.click("#new-chat")
+    page.wait_for_selector("#chat.empty :text('Good day, You.')")
+    ask(page, "hello")
+    assert page.locator(".message .message-body").first.inner_text() == "Good day, You."
+    open_tab(page, "Session")
+    page.click("#session-character input")
+    page.get_by_role("option", name="None").click()
+    answered(page)
+    (folder / "Ada.yaml").unlink()
 
 
 def test_without_autosave_settings_last_until_they_are_discarded(page: Any, paddock: Any) -> None:

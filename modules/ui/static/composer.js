@@ -1,6 +1,6 @@
 // Where a person writes. Enter sends, Shift+Enter breaks the line, Esc stops. The draft outlives a reload.
 
-import { $, arrival } from "./dom.js";
+import { arrival } from "./dom.js";
 
 const DRAFT = "paddock.draft.";
 
@@ -9,7 +9,7 @@ export class Composer {
   constructor({ send, stop }) {
     this.send = send;
     this.stop = stop;
-    this.chat = "";
+    this.place = { chat: "" };
     this.writing = false;
   }
 
@@ -24,6 +24,7 @@ export class Composer {
     this.area.addEventListener("input", () => this.#changed());
     this.sendButton.addEventListener("click", () => this.submit());
     this.stopButton.addEventListener("click", () => this.stop());
+    this.fill(this.area.value || localStorage.getItem(DRAFT) || "");
     this.area.focus();
   }
 
@@ -37,8 +38,8 @@ export class Composer {
 
   #changed() {
     try {
-      if (this.area.value) localStorage.setItem(DRAFT + this.chat, this.area.value);
-      else localStorage.removeItem(DRAFT + this.chat);
+      if (this.area.value) localStorage.setItem(DRAFT + this.place.chat, this.area.value);
+      else localStorage.removeItem(DRAFT + this.place.chat);
     } catch {
       // Storage may be off or full: then only the draft's memory is lost.
     }
@@ -54,8 +55,10 @@ export class Composer {
 
   /** This chat's draft comes back. */
   show(chat) {
-    this.chat = chat;
-    this.fill(localStorage.getItem(DRAFT + chat) || "");
+    if (chat !== this.place.chat) {
+      this.place = { chat };
+      this.fill(localStorage.getItem(DRAFT + chat) || "");
+    }
     if (matchMedia("(hover: hover)").matches) this.area.focus();
   }
 
@@ -65,17 +68,26 @@ export class Composer {
     this.stopButton.hidden = !writing;
   }
 
+  /** The chat that is written in has got a name: what has been typed since goes on there. */
+  moves(chat) {
+    localStorage.removeItem(DRAFT + this.place.chat);
+    this.place.chat = chat;
+    this.#changed();
+  }
+
   async submit() {
     const text = this.area.value;
-    if (!text.trim() || this.writing || this.sending) return;
-    this.sending = true;
-    const chat = this.chat;
+    // A short reply may be over before its request is answered, and the next message written.
+    await Promise.allSettled([this.sending]);
+    if (!text.trim() || this.writing || this.area.value !== text) return;
+    this.sending = this.#submit(text);
+  }
+
+  async #submit(text) {
+    const { place } = this;
     this.fill("");
-    const taken = await this.send(text);
-    this.sending = false;
-    if (taken === false && !$("#chat-input textarea").value) {
-      if (this.chat === chat) this.fill(text);
-      else localStorage.setItem(DRAFT + chat, text);
-    }
+    if ((await this.send(text)) !== false || this.area.value) return;
+    if (this.place.chat === place.chat) this.fill(text);
+    else localStorage.setItem(DRAFT + place.chat, text);
   }
 }

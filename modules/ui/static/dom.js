@@ -96,17 +96,13 @@ export function toast(text, { action = null, error = false, detail = "" } = {}) 
   if (!detail) setTimeout(leave, error ? 12000 : 7000);
 }
 
-/** Say what went wrong in an event that is a request of its own (DIRECT in talk.py): Gradio shows errors of its queue only. */
-export function sayFailures() {
-  const fetched = globalThis.fetch;
-  globalThis.fetch = async (...asked) => {
-    const answer = await fetched(...asked);
-    if (!answer.ok && new URL(answer.url).pathname.endsWith("/run/predict")) {
-      const { error } = await answer.clone().json();
-      if (error) toast(new DOMParser().parseFromString(error, "text/html").body.textContent, { error: true });
-    }
-    return answer;
-  };
+/** Say what an event tells (`say` in talk.py). */
+export function sayWhatIsTold() {
+  addEventListener("paddock-told", ({ detail }) => {
+    if (!detail) return;
+    const { text, error } = JSON.parse(detail);
+    toast(text, { error });
+  });
 }
 
 /** Run an action; what goes wrong is said, and false comes back. */

@@ -1,9 +1,10 @@
 // Puts the page together once Gradio has drawn it.
 
-import { $, Trouble, arrival, attempt, copyText, fillIcons, get, h, post, sayFailures, toast } from "./dom.js";
+import { $, Trouble, arrival, attempt, copyText, fillIcons, get, h, post, sayWhatIsTold, toast } from "./dom.js";
 import { Composer } from "./composer.js";
 import { addExtensionViews } from "./extensions.js";
 import { Notebook } from "./notebook.js";
+import { watchRequests } from "./requests.js";
 import { Shell } from "./shell.js";
 import { Sidebar } from "./sidebar.js";
 import { Stream } from "./stream.js";
@@ -14,7 +15,8 @@ const NEW = "new";
 
 class Page {
   async start() {
-    sayFailures();
+    watchRequests();
+    sayWhatIsTold();
     await Promise.all(["#chat", "#chat-list", "#composer-buttons #stop", "#notebook-text", "#close-drawer"].map(arrival));
     await addExtensionViews();
     fillIcons();
@@ -81,8 +83,10 @@ class Page {
     if (!matchMedia("(min-width: 900px)").matches) this.shell.sidebar(false);
   }
 
-  create() {
+  async create() {
     this.blank();
+    this.offer = (await attempt(() => get("/start"))) || this.offer;
+    this.#welcome();
   }
 
   #follow() {
@@ -100,7 +104,7 @@ class Page {
     if (!this.chat) {
       const head = await attempt(() => post("/chats", {}));
       if (head === false) return false;
-      localStorage.removeItem("paddock.draft.");
+      this.composer.moves(head.id);
       this.open(head.id);
     }
     try {
@@ -188,7 +192,7 @@ class Page {
     const empty = !this.transcript.cards.length;
     $("#chat").classList.toggle("empty", empty);
     if (!empty || !this.state) return blank.replaceChildren();
-    const key = `${this.state.phase} ${this.state.model}`;
+    const key = JSON.stringify([this.state.phase, this.state.model, this.offer.character]);
     if (blank.dataset.key === key && blank.childElementCount) return;
     blank.dataset.key = key;
     blank.replaceChildren(...this.#invitation());
@@ -198,6 +202,8 @@ class Page {
     const { phase, model, error } = this.state;
     const openModels = h("button", { type: "button", class: "button", onclick: () => this.shell.openTab("model") }, "Open models");
     const picture = h("img", { src: "/paddock/static/icon.svg", alt: "", width: "44", height: "44" });
+    const { character } = this.offer;
+    if (phase === "ready" && character) return [picture, h("h2", {}, character.name), h("p", {}, character.greeting || "Write the first message.")];
     if (phase === "ready")
       return [picture, h("h2", {}, "What would you like to know?"),
         h("div", { class: "chips" }, this.offer.questions.map((question) => h("button", { type: "button", class: "chip", onclick: () => this.send(question) }, question)))];

@@ -10,7 +10,7 @@ import gradio as gr
 from modules.adapters import MOST_WEIGHT, Offer
 from modules.library.sizes import in_words
 from modules.protocol.errors import PaddockError
-from modules.ui.talk import QUIET, paragraph, spoken
+from modules.ui.talk import LONG, QUIET, held, paragraph, say, spoken, teller
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -21,17 +21,17 @@ _STEP = 0.05
 def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     """Draw the fold; `refresh` is clicked by the page when the model's state changed."""
     # What is drawn is drawn anew when it changed, and else left alone: somebody may be choosing.
-    drawn = gr.State("")
+    drawn, told = held(), teller()
 
     with gr.Accordion("LoRA adapters", open=False, elem_classes=["fold"], elem_id="adapters"):
         again = gr.Button("Look again", elem_id="adapters-refresh")
 
-        @gr.render(inputs=drawn, show_progress="hidden")  # type: ignore[untyped-decorator]
+        @gr.render(inputs=drawn, queue=False, show_progress="hidden")  # type: ignore[untyped-decorator]
         def draw_offers(_: str) -> None:
             words, offers = _offers(app)
             gr.HTML(words, elem_id="adapters-told", apply_default_css=False)
             if any(not offer.why_not for offer in offers):
-                _form(app, [offer for offer in offers if not offer.why_not])
+                _form(app, [offer for offer in offers if not offer.why_not], told)
 
     def now() -> str:
         state = app.supervisor.state
@@ -58,7 +58,7 @@ def _offers(app: App) -> tuple[str, list[Offer]]:
     return paragraph(spec.adapters_note) + fold, offers
 
 
-def _form(app: App, offers: list[Offer]) -> None:
+def _form(app: App, offers: list[Offer], told: gr.Textbox) -> None:
     """A box and a weight for each that fits, and Apply."""
     applied = app.supervisor.state.adapters
     boxes: list[gr.Checkbox] = []
@@ -91,14 +91,14 @@ def _form(app: App, offers: list[Offer]) -> None:
             )
     apply = gr.Button("Apply", variant="primary", elem_id="adapters-apply")
 
-    def use(*given: Any) -> None:
+    def use(*given: Any) -> str:
         chosen = zip(offers, given[: len(offers)], given[len(offers) :], strict=True)
         app.adapters.apply({offer.adapter.name: float(weight or 0) for offer, on, weight in chosen if on})
         # The page hears of it like of a load, and draws this anew.
         names = ", ".join(f"{name} ({weight:g})" for name, weight in app.supervisor.state.adapters.items())
-        gr.Info(f"From the next reply on: {escape(names) or 'no adapter'}.", duration=6)
+        return say(f"From the next reply on: {names or 'no adapter'}.")
 
-    apply.click(spoken(use), [*boxes, *weights], None, **QUIET)
+    apply.click(spoken(use), [*boxes, *weights], told, **LONG)
 
 
 def _words(offer: Offer) -> str:

@@ -17,23 +17,26 @@ from modules.library.machine import inspect_machine
 from modules.library.sizes import in_words
 from modules.protocol.errors import PaddockError
 from modules.ui import model_card
-from modules.ui.talk import QUIET, paragraph, spoken
+from modules.ui.talk import LONG, QUIET, held, paragraph, spoken
 
 if TYPE_CHECKING:
     from modules.app import App
     from modules.library.download_choice import Offer
     from modules.library.download_listing import Listing
+    from modules.protocol.model import Machine
 
 
-Found = tuple["Listing", list["Offer"]] | None
+Found = tuple["Listing", list["Offer"]]
+# Repositories whose files are remembered between Look it up and Download.
+_KEPT = 8
 
 
 def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     """Draw the list of downloads and the form that begins one; `refresh` is clicked when one began or ended."""
-    turns = gr.State(-1)
+    turns = held()
 
-    @gr.render(inputs=turns, show_progress="hidden")  # type: ignore[untyped-decorator]
-    def draw_list(_: int) -> None:
+    @gr.render(inputs=turns, queue=False, show_progress="hidden")  # type: ignore[untyped-decorator]
+    def draw_list(_: str) -> None:
         for state in app.downloads.states():
             _draw_one(app, state)
 
@@ -50,21 +53,38 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         told = gr.HTML(elem_id="download-files", apply_default_css=False)
         which = gr.Radio(choices=[], label="What to get", elem_id="download-which", visible=False)
         get = gr.Button("Download", variant="primary", elem_id="download-get", visible=False)
-    found: gr.State = gr.State(None)
+    # Repository as it was written -> what was found there, for the last few.
+    looked: dict[str, Found] = {}
 
-    gr.on([look.click, repository.submit], spoken(_look), repository, [told, which, get, found], **QUIET)
-    get.click(spoken(partial(_begin, app)), [found, which], None, **QUIET)
-    gr.on([page.load, refresh.click], lambda: app.downloads.turns, None, turns, **QUIET)
+    def look_up(repository: str) -> list[Any]:
+        machine = inspect_machine()
+        found = looked[repository] = _find(repository, machine)
+        for old in list(looked)[:-_KEPT]:
+            looked.pop(old, None)
+        return _show(*found, machine)
+
+    def begin(repository: str, place: int | None) -> None:
+        listing, offered = looked.get(repository, (None, ()))
+        if listing is None or place is None or not 0 <= place < len(offered):
+            raise PaddockError("Nothing is chosen. Look a repository up, then choose what to get of it.")
+        app.downloads.begin(listing, offered[place].choice)
+
+    gr.on([look.click, repository.submit], spoken(look_up), repository, [told, which, get], **LONG)
+    get.click(spoken(begin), [repository, which], None, **QUIET)
+    gr.on([page.load, refresh.click], lambda: str(app.downloads.turns), None, turns, **QUIET)
 
 
-def _look(repository: str) -> list[Any]:
-    """What is there, as files, as a choice, and for the button."""
+def _find(repository: str, machine: Machine) -> Found:
     # huggingface_hub takes most of a second to import: only who downloads waits for it.
     from modules.library.download_choice import offers
     from modules.library.download_listing import list_files, parse_wanted
 
-    listing, machine = list_files(parse_wanted(repository.strip())), inspect_machine()
-    offered = offers(listing, machine)
+    listing = list_files(parse_wanted(repository.strip()))
+    return listing, offers(listing, machine)
+
+
+def _show(listing: Listing, offered: list[Offer], machine: Machine) -> list[Any]:
+    """What is there, as files, as a choice, and for the button."""
     rows = "".join(
         f"<tr><td>{escape(file.path)}</td><td>{escape(in_words(file.size))}</td></tr>" for file in listing.files
     )
@@ -79,18 +99,12 @@ def _look(repository: str) -> list[Any]:
         told += paragraph(offered[0].why_not or offered[0].choice.reason, "warning")
     choices = [(_label(offer), place) for place, offer in enumerate(offered)]
     shown = gr.update(visible=bool(offered))
-    return [told, gr.update(choices=choices, value=best, visible=bool(offered)), shown, (listing, offered)]
+    return [told, gr.update(choices=choices, value=best, visible=bool(offered)), shown]
 
 
 def _label(offer: Offer) -> str:
     words = [offer.label, in_words(offer.choice.size), "too large for the free memory" if offer.why_not else ""]
     return ", ".join(filter(None, words)) + (" (suggested)" if offer.best and not offer.why_not else "")
-
-
-def _begin(app: App, found: Found, place: int | None) -> None:
-    if found is None or place is None or not 0 <= place < len(found[1]):
-        raise PaddockError("Nothing is chosen. Look a repository up, then choose what to get of it.")
-    app.downloads.begin(found[0], found[1][place].choice)
 
 
 def _draw_one(app: App, state: DownloadState) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from modules.plugins.status import Status
 from modules.protocol.errors import PaddockError
 from modules.protocol.schema import build, changed, describe
 from modules.ui.settings_form import entered, form
-from modules.ui.talk import QUIET, paragraph, spoken
+from modules.ui.talk import LONG, QUIET, held, now, paragraph, say, spoken, teller
 from modules.ui.talk import stamp as mark
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ _WANTS = {
 
 def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     """Draw the tab. It is drawn anew whenever `stamp` changes."""
-    stamp = gr.State(0.0)
+    stamp, told = held(), teller()
     receipts = gr.Checkbox(
         label="Keep what each extension changed, with each reply",
         info="Shown under the reply, before and after.",
@@ -44,35 +43,31 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         )
         add = gr.Button("Install", elem_id="extension-install")
 
-    def now() -> float:
-        return time.time()
-
-    def show() -> tuple[bool, float]:
+    def show() -> tuple[bool, str]:
         return app.extensions.kept.receipts, now()
 
     def keep(on: bool) -> None:
         app.extensions.kept.receipts = on
 
-    def bring(where: str) -> tuple[str, float]:
+    def bring(where: str) -> tuple[str, str, str]:
         folder = install(where.strip(), app.paths.extensions[1])
-        gr.Info(escape(f"{folder.name} is installed and off."))
-        return "", now()
+        return "", now(), say(f"{folder.name} is installed and off.")
 
     receipts.input(spoken(keep), receipts, None, **QUIET)
-    add.click(spoken(bring), source, [source, stamp], **QUIET)
+    add.click(spoken(bring), source, [source, stamp, told], **LONG)
     gr.on([page.load, refresh.click], show, None, [receipts, stamp], **QUIET)
 
-    @gr.render(inputs=stamp, show_progress="hidden")  # type: ignore[untyped-decorator]
-    def draw_list(_: float) -> None:
+    @gr.render(inputs=stamp, queue=False, show_progress="hidden")  # type: ignore[untyped-decorator]
+    def draw_list(_: str) -> None:
         statuses = app.extensions.statuses()
         if not statuses:
             gr.HTML(paragraph("There are no extensions yet. Put a folder into extensions/."))
         for status in statuses:
             with gr.Column(elem_id=f"extension-row-{status.name}", elem_classes=["extension-row"]):
                 gr.HTML(_card(status), apply_default_css=False)
-                _buttons(app, status, stamp)
+                _buttons(app, status, [stamp, told])
                 if status.settings is not None and status.state == "on":
-                    _settings(app, status, status.settings, stamp)
+                    _settings(app, status, status.settings, [stamp, told])
         gr.HTML(mark(), apply_default_css=False)
 
 
@@ -97,16 +92,12 @@ def _card(status: Status) -> str:
     return "".join(lines) + "</div>"
 
 
-def _buttons(app: App, status: Status, stamp: gr.State) -> None:
+def _buttons(app: App, status: Status, shown: list[gr.Textbox]) -> None:
     manager, name = app.extensions, status.name
 
     def button(label: str, kind: str, act: Callable[[], None], **extra: Any) -> None:
-        def run() -> float:
-            act()
-            return time.time()
-
-        made = gr.Button(label, elem_id=f"extension-{kind}-{name}", min_width=80, **extra)
-        made.click(_then_draw(run), None, stamp, **QUIET)
+        made = gr.Button(label, elem_id=f"extension-{kind}-{name}", min_width=120, scale=0, size="sm", **extra)
+        made.click(_then_draw(act), None, shown, **LONG)
 
     with gr.Row(elem_classes=["tight"]):
         if status.state == "on":
@@ -120,25 +111,25 @@ def _buttons(app: App, status: Status, stamp: gr.State) -> None:
             button("Try again", "on", lambda: manager.enable(name), variant="primary")
             button("Switch off", "off", lambda: manager.disable(name))
         elif status.state == "off":
-            button("Switch on", "on", lambda: manager.enable(name), variant="primary")
+            button("Switch on", "on", lambda: manager.enable(name))
         if any(need.state in ("missing", "conflict") for need in status.needs):
             button("Install its packages", "packages", lambda: manager.install_requirements(name))
 
 
-def _then_draw(run: Callable[[], float]) -> Callable[[], float]:
+def _then_draw(act: Callable[[], None]) -> Callable[[], tuple[str, str]]:
     """Errors are told as sentences, and the list is drawn anew all the same: it then says what is the matter."""
 
-    def safe() -> float:
+    def safe() -> tuple[str, Any]:
         try:
-            return run()
+            act()
         except PaddockError as error:
-            gr.Warning(escape(error.message), title="", duration=12)
-            return time.time()
+            return now(), say(error.message, error=True)
+        return now(), gr.skip()
 
     return safe
 
 
-def _settings(app: App, status: Status, schema: type[Any], stamp: gr.State) -> None:
+def _settings(app: App, status: Status, schema: type[Any], shown: list[gr.Textbox]) -> None:
     settings = {setting.name: setting for setting in describe(schema)}
     with gr.Accordion("Settings", open=False, elem_classes=["fold"]):
         try:
@@ -146,17 +137,16 @@ def _settings(app: App, status: Status, schema: type[Any], stamp: gr.State) -> N
         except PaddockError as error:
             gr.HTML(paragraph(f"What was kept no longer fits: {error.message}", "warning"))
             values = schema()
-        shown = {name: getattr(values, name) for name in settings}
-        fields = form(list(settings.values()), shown, prefix=f"extension-{status.name}-")
+        kept = {name: getattr(values, name) for name in settings}
+        fields = form(list(settings.values()), kept, prefix=f"extension-{status.name}-")
         save = gr.Button("Save", elem_id=f"extension-save-{status.name}")
 
-    def keep(*given: Any) -> float:
+    def keep(*given: Any) -> tuple[str, str]:
         entries = {name: entered(settings[name], value) for name, value in zip(fields, given, strict=True)}
         fresh = changed(build(schema, entries))
         app.extensions.configure(
             status.name, {name: fresh.get(name) for name in settings if name in fresh}, replace=True
         )
-        gr.Info("Saved; it counts from the next reply.", duration=4)
-        return time.time()
+        return now(), say("Saved; it counts from the next reply.")
 
-    save.click(spoken(keep), list(fields.values()), stamp, **QUIET)
+    save.click(spoken(keep), list(fields.values()), shown, **QUIET)

@@ -14,7 +14,7 @@ import gradio as gr
 from modules.library.sizes import in_words
 from modules.protocol.errors import PaddockError
 from modules.protocol.loader import LoaderSpec
-from modules.ui.talk import DIRECT, QUIET, paragraph
+from modules.ui.talk import LONG, QUIET, paragraph
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -30,14 +30,14 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
                 told = gr.HTML(apply_default_css=False, scale=4)
                 button = gr.Button("Install", scale=1, min_width=80, elem_id=f"install-{spec.name}", visible=False)
             rows += [told, button]
-            button.click(partial(_install, app, spec), None, [told, button], **QUIET)
+            button.click(partial(_install, app, spec), None, [told, button], **LONG)
         for name, fault in app.registry.faults.items():
             gr.HTML(paragraph(f"{name}: {fault}", "warning"))
 
     def show() -> list[Any]:
         return [update for spec in specs for update in _row(app, spec)]
 
-    gr.on([page.load, refresh.click], show, None, rows, **DIRECT)
+    gr.on([page.load, refresh.click], show, None, rows, **QUIET)
 
 
 def _row(app: App, spec: LoaderSpec) -> list[Any]:

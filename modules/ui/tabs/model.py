@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import partial
-from operator import itemgetter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,13 @@ from modules.ui import model_card
 from modules.ui.memory_bar import memory_bar
 from modules.ui.settings_form import entered, form
 from modules.ui.tabs import adapters, downloads, installs, template
-from modules.ui.talk import DIRECT, QUIET, paragraph, spoken, stamp
+from modules.ui.talk import LONG, QUIET, held, paragraph, say, spoken, stamp, teller
 
 if TYPE_CHECKING:
     from modules.app import App
 
+# What `target` holds while nothing is chosen: model, loader, and what is kept for both.
+_NOTHING = json.dumps(["", "", []])
 # Settings that the plan suggests a value for -> the words of the button that sets it.
 _FITTED = {"context": "Use the largest context that fits", "gpu_layers": "Use the GPU layers that fit"}
 
@@ -40,7 +42,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     facts = gr.HTML(elem_id="model-facts", apply_default_css=False)
     loader = gr.Radio(choices=[], label="Loader", elem_id="loader-choice", interactive=True, visible=False)
     why = gr.HTML(elem_id="loader-reason", apply_default_css=False)
-    target = gr.State(("", "", ""))
+    target, told = held(_NOTHING), teller()
     picked = [model, facts, loader, why, target]
 
     def pick(name: str | None, wanted: str = "") -> list[Any]:
@@ -50,12 +52,12 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
             shown = app.first_model() if app.first_model() in names else next(iter(names), "")
         dropdown = gr.update(choices=names, value=shown or None)
         if not shown:
-            return [dropdown, model_card.NO_MODELS, gr.update(visible=False), "", ("", "", "")]
+            return [dropdown, model_card.NO_MODELS, gr.update(visible=False), "", _NOTHING]
         try:
             found, ranked = app.models.propose(shown)
             chosen = wanted or _choice(app, shown)
         except PaddockError as error:
-            return [dropdown, paragraph(error.message, "warning"), gr.update(visible=False), "", ("", "", "")]
+            return [dropdown, paragraph(error.message, "warning"), gr.update(visible=False), "", _NOTHING]
         choices = [(entry.title, entry.loader) for entry in ranked]
         if chosen and all(entry.loader != chosen for entry in ranked):
             # Hidden loaders are not proposed, but may have been asked for at start.
@@ -64,7 +66,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         reason = model_card.reason(chosen, ranked)
         # The form is drawn anew when what is kept changed, and else left alone: somebody may be filling it in.
         kept = app.models.choice(shown, chosen)[1] if chosen else {}
-        return [dropdown, model_card.card(found), radio, reason, (shown, chosen, repr(sorted(kept.items())))]
+        return [dropdown, model_card.card(found), radio, reason, json.dumps([shown, chosen, sorted(kept.items())])]
 
     def show(name: str | None) -> list[Any]:
         state = app.supervisor.state
@@ -72,19 +74,20 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
 
     def free() -> list[Any]:
         freed = app.supervisor.unload()
-        gr.Info(f"Unloaded. {in_words(freed)} of memory came back.", duration=8)
-        return [model_card.status(app, f"Unloaded: {in_words(freed)} of memory came back."), gr.update(visible=False)]
+        words = f"Unloaded: {in_words(freed)} of memory came back."
+        return [model_card.status(app, words), gr.update(visible=False), say(words)]
 
-    unload.click(spoken(free), None, [loaded, unload], **QUIET)
+    unload.click(spoken(free), None, [loaded, unload, told], **LONG)
     model.input(spoken(pick), model, picked, **QUIET)
     rescan.click(spoken(pick), model, picked, **QUIET)
     loader.input(spoken(pick), [model, loader], picked, **QUIET)
     gr.on([page.load, refresh.click], spoken(show), model, [unload, *picked, loaded], **QUIET)
 
-    @gr.render(inputs=target, show_progress="hidden")  # type: ignore[untyped-decorator]
-    def draw_settings(chosen: tuple[str, str, str]) -> None:
-        if chosen[1] in app.registry.specs:
-            _settings(app, chosen[0], app.registry.get(chosen[1]))
+    @gr.render(inputs=target, queue=False, show_progress="hidden")  # type: ignore[untyped-decorator]
+    def draw_settings(chosen: str) -> None:
+        name, with_loader, _ = json.loads(chosen or _NOTHING)
+        if with_loader in app.registry.specs:
+            _settings(app, name, app.registry.get(with_loader))
 
     adapters.draw(app, page, refresh)
     template.draw(app, page, refresh)
@@ -122,7 +125,7 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
     fields = form(
         list(settings.values()), {name: getattr(values, name) for name in settings}, prefix=f"loader-{spec.name}-"
     )
-    given, fitting = list(fields.values()), gr.State(_most(first))
+    given = list(fields.values())
 
     def chosen(entries: Sequence[Any]) -> dict[str, Any]:
         return {name: entered(settings[name], value) for name, value in zip(fields, entries, strict=True)}
@@ -142,13 +145,16 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
         except PaddockError:  # A number that is being typed. Load says what is wrong with one that stays so.
             return [gr.skip() for _ in shown]
         offers = [gr.update(**_offer(name, advice)) for name in buttons]
-        return [memory_bar(advice), gr.update(visible=bool(advice.obstacle)), _most(advice), *offers]
+        return [memory_bar(advice), gr.update(visible=bool(advice.obstacle)), *offers]
 
-    shown = [plan, anyway, fitting, *buttons.values()]
+    def most(name: str, *entries: Any) -> Any:
+        return _most(app.planner.advise(model, spec, chosen(entries)))[name]
+
+    shown = [plan, anyway, *buttons.values()]
     # Of all that a person does to a slider while one plan is made, only the last becomes another plan.
-    gr.on([field.input for field in map(_any, given)], moved, given, shown, trigger_mode="always_last", **DIRECT)
+    gr.on([field.input for field in map(_any, given)], moved, given, shown, trigger_mode="always_last", **QUIET)
     for name, button in buttons.items():
-        button.click(itemgetter(name), fitting, fields[name], **DIRECT).then(moved, given, shown, **DIRECT)
+        button.click(spoken(partial(most, name)), given, fields[name], **QUIET).then(moved, given, shown, **QUIET)
     load.click(spoken(partial(begin, False)), given, None, **QUIET)
     anyway.click(spoken(partial(begin, True)), given, None, **QUIET)
 

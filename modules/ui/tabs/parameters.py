@@ -17,7 +17,7 @@ from modules.protocol.schema import Setting, describe
 from modules.ui.preferences import NEUTRAL, choose_preset, preset_name, sampling, set_sampling
 from modules.ui.preferences import preset as preset_of
 from modules.ui.settings_form import changes, entered, field, shown
-from modules.ui.talk import DIRECT, QUIET, paragraph, spoken, stamp
+from modules.ui.talk import QUIET, paragraph, say, spoken, stamp, teller
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -47,6 +47,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
             for setting in sorted(rest, key=lambda one: one.info.advanced):
                 fields[setting.name] = field(setting, setting.default, prefix="param-")
     everything = [preset, name, *fields.values(), notice]
+    told = teller()
 
     def show() -> list[Any]:
         params, spec = sampling(app), loaded_spec(app)
@@ -60,6 +61,12 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         choose_preset(app, chosen)
         return show()
 
+    def pick(chosen: str) -> list[Any]:
+        # Gradio's list says each choice twice.
+        if chosen == preset_name(app) and sampling(app) == preset_of(app, chosen):
+            return [gr.skip() for _ in everything]
+        return choose(chosen)
+
     def keep(key: str, value: Any) -> str:
         try:
             set_sampling(app, key, entered(settings[key], value))
@@ -72,24 +79,22 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
             raise PaddockError("A preset needs a name of its own. Write one beside Save.")
         app.presets.save(wanted.strip(), sampling(app))
         app.settings.set("preset", wanted.strip())
-        gr.Info(f"Saved as {escape(wanted.strip())}.", duration=4)
-        return show()
+        return [*show(), say(f"Saved as {wanted.strip()}.")]
 
     def remove(wanted: str) -> list[Any]:
         app.presets.delete(wanted.strip())
         if preset_name(app) not in app.presets.names():
             app.settings.set("preset", NEUTRAL)
-        gr.Info(f"Deleted {escape(wanted.strip())}.", duration=4)
-        return show()
+        return [*show(), say(f"Deleted {wanted.strip()}.")]
 
     for key, component in fields.items():
-        gr.on(changes(component), partial(keep, key), component, notice, trigger_mode="always_last", **DIRECT)
-    preset.input(spoken(choose), preset, everything, **DIRECT)
+        gr.on(changes(component), partial(keep, key), component, notice, trigger_mode="always_last", **QUIET)
+    preset.input(spoken(pick), preset, everything, **QUIET)
     restore.click(spoken(choose), preset, everything, **QUIET)
-    neutralize.click(spoken(lambda: choose(NEUTRAL)), None, everything, **DIRECT)
-    save.click(spoken(save_as), name, everything, **QUIET)
-    delete.click(spoken(remove), name, everything, **QUIET)
-    gr.on([page.load, refresh.click], spoken(show), None, everything, **DIRECT)
+    neutralize.click(spoken(lambda: choose(NEUTRAL)), None, everything, **QUIET)
+    save.click(spoken(save_as), name, [*everything, told], **QUIET)
+    delete.click(spoken(remove), name, [*everything, told], **QUIET)
+    gr.on([page.load, refresh.click], spoken(show), None, everything, **QUIET)
 
 
 def loaded_spec(app: App) -> LoaderSpec | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from modules.protocol.model import AIMS
-from modules.ui.talk import DIRECT, QUIET, paragraph, spoken, stamp
+from modules.ui.talk import QUIET, paragraph, spoken, stamp
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -108,14 +108,14 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     for key, component in fields.items():
         triggers = [component.blur, component.submit] if isinstance(component, gr.Textbox) else [component.input]
         script = "(value) => { window.dispatchEvent(new CustomEvent('paddock-theme', {detail: value})); return value; }"
-        kept = gr.on(triggers, keep(key), component, held, js=script if key == "theme" else None, **DIRECT)
+        kept = gr.on(triggers, keep(key), component, held, js=script if key == "theme" else None, **QUIET)
         if key == "aim":  # the Model tab shows another proposal
             kept.then(None, js="() => document.querySelector('#refresh-all').click()", **QUIET)
-    autosave.input(spoken(switch), autosave, everything, **DIRECT)
-    save.click(spoken(write), None, everything, **DIRECT)
-    discard.click(spoken(back), None, everything, **DIRECT)
-    reset.click(spoken(restore), None, everything, **DIRECT)
-    gr.on([page.load, refresh.click], show, None, everything, **DIRECT)
+    autosave.input(spoken(switch), autosave, everything, **QUIET)
+    save.click(spoken(write), None, everything, **QUIET)
+    discard.click(spoken(back), None, everything, **QUIET)
+    reset.click(spoken(restore), None, everything, **QUIET)
+    gr.on([page.load, refresh.click], show, None, everything, **QUIET)
 
 
 def _held(app: App) -> str:

@@ -9,7 +9,7 @@ import gradio as gr
 
 from modules.protocol.errors import PaddockError
 from modules.ui.preferences import set_template, template_of
-from modules.ui.talk import DIRECT, QUIET, paragraph, spoken
+from modules.ui.talk import QUIET, paragraph, say, spoken, teller
 from modules.ui.templates import NAMED
 
 if TYPE_CHECKING:
@@ -70,14 +70,14 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         if template.strip():
             check(template)
         set_template(app, state.model, "" if template.strip() in ("", state.info.template.strip()) else template)
-        gr.Info("The next reply uses this template.", duration=4)
-        return show()
+        return [*show(), say("The next reply uses this template.")]
 
     everything = [source, choice, text, result]
-    choice.input(choose, [choice, text], text, **DIRECT)
-    trial.click(spoken(check), text, result, **DIRECT)
-    use.click(spoken(keep), text, everything, **QUIET)
-    gr.on([page.load, refresh.click], show, None, everything, **DIRECT)
+    told = teller()
+    choice.input(choose, [choice, text], text, **QUIET)
+    trial.click(spoken(check), text, result, **QUIET)
+    use.click(spoken(keep), text, [*everything, told], **QUIET)
+    gr.on([page.load, refresh.click], show, None, everything, **QUIET)
 
 
 def _pre(text: str) -> str:

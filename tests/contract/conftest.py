@@ -15,6 +15,8 @@ from modules.runtime.registry import Registry
 from tests.contract.under_test import ROOT, UnderTest, demo_model, write_remote
 from tests.support.environments import installed, not_here
 
+# What a loader must be loaded with to do all that it declares.
+_SETTINGS = {"vllm": {"lora_rank": 8}}
 _SPECS = Registry(ROOT / "loaders").shown()
 
 
@@ -72,9 +74,9 @@ def server(spec: LoaderSpec, environments: Environments) -> Iterator[None]:
         process.stdin.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def start(spec: LoaderSpec, python: Path, server: None) -> Iterator[Callable[[], UnderTest]]:
-    """Starts further workers without a model, which are ended afterwards."""
+    """Starts further workers without a model, which end with the test."""
     started: list[UnderTest] = []
 
     def begin() -> UnderTest:
@@ -87,8 +89,11 @@ def start(spec: LoaderSpec, python: Path, server: None) -> Iterator[Callable[[],
 
 
 @pytest.fixture(scope="session")
-def engine(spec: LoaderSpec, start: Callable[[], UnderTest]) -> UnderTest:
+def engine(spec: LoaderSpec, python: Path, server: None) -> Iterator[UnderTest]:
     """A worker with the demo model loaded."""
-    worker = start()
-    worker.load(demo_model(spec))
-    return worker
+    worker = UnderTest(spec, python)
+    try:
+        worker.load(demo_model(spec), **_SETTINGS.get(spec.name, {}))
+        yield worker
+    finally:
+        worker.client.stop()

@@ -1,4 +1,4 @@
-"""llama.cpp's server with a model: `python llama_server.py FILE`, run by the Python of the xllamacpp environment.
+"""llama.cpp's server with a model: `python llama_server.py FILE [CONTEXT THREADS]`, by xllamacpp's Python.
 
 Prints its address, and ends when stdin does. A server that others wrote, for the remote loader's tests.
 """
@@ -10,13 +10,14 @@ import os
 import sys
 
 
-def main(path: str) -> None:
+def main(path: str, context: str = "2048", threads: str = "-1") -> None:
     """Serve until stdin ends."""
     xllamacpp = importlib.import_module("xllamacpp")
     params = xllamacpp.CommonParams()
     params.model.path = path
     params.hostnames, params.port = ["127.0.0.1"], 0
-    params.n_ctx, params.n_parallel, params.kv_unified = 2048, 2, True
+    params.n_ctx, params.n_parallel, params.kv_unified = int(context), 2, True
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(threads)
     params.embedding = True
     params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     params.verbosity = 1
@@ -29,4 +30,4 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -51,14 +51,15 @@ def quantized(kind: str, source: Path = ROOT / "models" / "demo") -> Path:
     return folder
 
 
-def _make(kind: str, source: Path, folder: Path) -> None:
-    spec = Registry(ROOT / "loaders").get(MAKERS[kind])
+def made_by(loader: str, folder: Path, script: Path, *arguments: str) -> Path:
+    """What `script` makes of `arguments`, in a loader's environment, for `folder`: its path until it is whole."""
+    spec = Registry(ROOT / "loaders").get(loader)
     environments = Environments(ROOT / ".envs", ROOT / "requirements", inspect_machine())
     environments.build(spec, lambda text, fraction: print(text, file=sys.stderr))
     partial = folder.with_suffix(".part")
     shutil.rmtree(partial, ignore_errors=True)
     done = subprocess.run(
-        [str(environments.python(spec)), str(_SCRIPT), kind, str(source), str(partial)],
+        [str(environments.python(spec)), str(script), *arguments, str(partial)],
         # Quantizers write logs where they stand.
         cwd=folder.parent,
         env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
@@ -68,7 +69,12 @@ def _make(kind: str, source: Path, folder: Path) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise RuntimeError(f"{kind} could not be made: {done.stderr[-3000:]}")
+        raise RuntimeError(f"{folder.name} could not be made: {done.stderr[-3000:]}")
+    return partial
+
+
+def _make(kind: str, source: Path, folder: Path) -> None:
+    partial = made_by(MAKERS[kind], folder, _SCRIPT, kind, str(source))
     for name in _COPIED:
         if (source / name).exists():
             shutil.copyfile(source / name, partial / name)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 NAMES = ("overhead", "turns", "stream", "startup", "footprint", "extensions", "plan", "gpu")
 # Those that can be run for some loaders alone.
-BY_LOADER = ("overhead", "turns")
+BY_LOADER = ("overhead", "turns", "plan")
 
 
 def main() -> int:
@@ -21,7 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--loader", action="append", help="overhead, turns: this loader alone; may be repeated")
+    parser.add_argument("--loader", action="append", help="overhead, turns, plan: this loader alone; may be repeated")
     parser.add_argument("--no-venv", action="store_true", help="use the Python that runs this")
     arguments = parser.parse_args()
     chosen = (arguments.loader,) if arguments.loader and arguments.name in BY_LOADER else ()

@@ -1,11 +1,17 @@
-"""The model that is measured: a Llama of 150M parameters with random weights, made here, with the demo's tokenizer."""
+"""The model that is measured: a Llama of 150M parameters with random weights, made here, with the demo's tokenizer.
+
+Its likeliest tokens are whole words: as with a trained model, a reply that comes back as part of a chat becomes the
+tokens again that were generated, so that caches know it.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import struct
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +32,7 @@ _COPIED = (
 
 def folder_model(root: Path) -> Path:
     """The model as a Transformers folder (fp16 safetensors, 300 MB); made once."""
-    folder = root / ".test-models" / "bench-150m"
+    folder = root / ".test-models" / "bench-150m-words"
     if (folder / "model.safetensors").exists():
         return folder
     demo = root / "models" / "demo"
@@ -45,13 +51,15 @@ def folder_model(root: Path) -> Path:
         "max_position_embeddings": CONTEXT,
     }
     (folder / "config.json").write_text(json.dumps({**config, **sizes}, indent=1))
-    _write(folder / "model.safetensors", _shapes(config["vocab_size"]))
+    vocabulary = json.loads((demo / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    words = [token for text, token in vocabulary.items() if re.fullmatch("▁[A-Za-z]+", text)]
+    _write(folder / "model.safetensors", _shapes(config["vocab_size"]), words)
     return folder
 
 
 def gguf_model(root: Path) -> Path:
     """The same as a GGUF file in Q8_0 (160 MB), exported as the demo is; made once."""
-    file = root / ".test-models" / "bench-150m.Q8_0.gguf"
+    file = root / ".test-models" / "bench-150m-words.Q8_0.gguf"
     if file.exists():
         return file
     from uv import find_uv_bin
@@ -102,8 +110,8 @@ def _shapes(vocabulary: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _write(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
-    """Seeded random weights (norms: ones) in fp16, as one safetensors file."""
+def _write(path: Path, shapes: dict[str, tuple[int, ...]], words: Sequence[int]) -> None:
+    """Seeded random weights (norms: ones) in fp16, as one safetensors file; none but `words` get a logit."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for name, shape in shapes.items():
@@ -115,7 +123,9 @@ def _write(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
     partial = path.with_suffix(".part")
     with partial.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
-        for shape in shapes.values():
+        for name, shape in shapes.items():
             weights = np.ones(shape) if len(shape) == 1 else random.standard_normal(shape, np.float32) * 0.02
+            if name == "lm_head.weight":
+                weights[np.setdiff1d(np.arange(shape[0]), words)] = 0
             file.write(weights.astype("<f2").tobytes())
     partial.rename(path)

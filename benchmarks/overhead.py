@@ -7,10 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks.model import measured_model
+from benchmarks.remote import remote_model
 from benchmarks.report import Figure, median
 from benchmarks.server import ROOT, Running, running
 from modules.library.machine import inspect_machine
@@ -28,9 +29,11 @@ CASES = {
     "autogptq": 32,
     "autoawq": 32,
     "hqq": 32,
+    "vllm": 128,
+    "remote": 128,
 }
 # Those whose engine alone is a script of their name; the others are Transformers models, and share one.
-_OWN_SCRIPT = ("xllamacpp", "llamacpp", "transformers")
+_OWN_SCRIPT = ("xllamacpp", "llamacpp", "transformers", "vllm", "remote")
 
 
 def run(loaders: Sequence[str] = ()) -> Iterator[Figure]:
@@ -40,19 +43,27 @@ def run(loaders: Sequence[str] = ()) -> Iterator[Figure]:
     for name in loaders or CASES:
         spec = registry.get(name)
         environments.build(spec, lambda text, fraction: print(text, file=sys.stderr))
-        model = measured_model(ROOT, name)
-        flags = ("--model", model.name, "--loader", name)
         tokens = CASES[name]
-        script, argument = (name, _dtype()) if name in _OWN_SCRIPT else ("packed", name)
-        with (
-            running(*flags, models=model.parent) as server,
-            raw(environments.python(spec), script, model, argument) as engine,
-        ):
+        with ExitStack() as stack:
+            model, address = stack.enter_context(placed(name))
+            server = stack.enter_context(running("--model", model.name, "--loader", name, models=model.parent))
+            script, argument = (name, address or _dtype()) if name in _OWN_SCRIPT else ("packed", name)
+            engine = stack.enter_context(raw(environments.python(spec), script, model, argument))
             _delivered(server, 4)
             pairs = [(raw_rate(engine, tokens), _delivered(server, tokens)) for _ in range(ROUNDS)]
         rates = [delivered for _, delivered in pairs]
         ratio = median([delivered / of_raw for of_raw, delivered in pairs])
         yield Figure("overhead", name, median(rates), "tokens/s", ratio)
+
+
+@contextmanager
+def placed(loader: str) -> Iterator[tuple[Path, str]]:
+    """(the model that the loader is measured on, the address of its server or "")."""
+    if loader == "remote":
+        with remote_model(ROOT) as found:
+            yield found
+    else:
+        yield measured_model(ROOT, loader), ""
 
 
 def _delivered(server: Running, count: int) -> float:
@@ -82,7 +93,8 @@ def raw(python: Path, name: str, model: Path, argument: str) -> Iterator[subproc
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
     ) as process:
         assert process.stdout is not None
-        if process.stdout.readline() != "ready\n":
+        # Engines print what they like before.
+        if "ready\n" not in iter(process.stdout.readline, ""):
             raise RuntimeError(f"the raw engine of {name} did not start")
         yield process
         assert process.stdin is not None

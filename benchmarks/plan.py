@@ -4,7 +4,7 @@ context: for every loader that runs here, on the demo model and on the model of 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,15 +61,18 @@ CASES = (
     Case("gptqmodel", "awq"),
     Case("autogptq", "gptq"),
     Case("autoawq", "awq"),
+    Case("vllm", "folder"),
 )
 
 
-def run() -> Iterator[Figure]:
-    """For each case and model the measured peak, and the larger over the smaller of plan and peak (1 where they are
-    within 50 MB). A loader that is not installed is named on stderr."""
+def run(loaders: Sequence[str] = ()) -> Iterator[Figure]:
+    """For each case of `loaders` (none: all) and each model the measured peak, and the larger over the smaller of plan
+    and peak (1 where they are within 50 MB). A loader that is not installed is named on stderr."""
     environments = Environments(ROOT / ".envs", ROOT / "requirements", inspect_machine())
     registry = Registry(ROOT / "loaders")
     for case in CASES:
+        if loaders and case.loader not in loaders:
+            continue
         spec = registry.get(case.loader)
         if not environments.status(spec).installed:
             print(f"{case.name}: not installed (webui.py install {case.loader}).", file=sys.stderr)

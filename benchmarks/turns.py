@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from benchmarks.model import measured_model
-from benchmarks.overhead import CASES
+from benchmarks.overhead import CASES, placed
 from benchmarks.report import Figure, median
-from benchmarks.server import ROOT, Running, running
+from benchmarks.server import Running, running
 
 TURNS = 6
 REPLY = 48
@@ -20,8 +19,10 @@ def run(loaders: Sequence[str] = ()) -> Iterator[Figure]:
     """For each of `loaders` (none: all that run here) the seconds of each turn; the last has the ratio of turn six to
     turn one."""
     for name in loaders or CASES:
-        model = measured_model(ROOT, name)
-        with running("--model", model.name, "--loader", name, models=model.parent) as server:
+        with (
+            placed(name) as (model, _),
+            running("--model", model.name, "--loader", name, models=model.parent) as server,
+        ):
             chats = [_chat(server, number) for number in range(CHATS + 1)][1:]
         seconds = [median([chat[turn] for chat in chats]) for turn in range(TURNS)]
         for turn, value in enumerate(seconds, 1):

@@ -31,6 +31,15 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+# Answers come to a page up to so many milliseconds late, each by chance: finds what relies on their order.
+LATE = """{
+    const fetched = window.fetch;
+    window.fetch = async (...asked) => {
+        const answer = await fetched(...asked);
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * %s));
+        return answer;
+    };
+}"""
 # Two models on the echo loader, which says the last line of the prompt again, a word each hundredth of a second.
 SETTINGS = {"context": 4096, "delay": 0.01}
 
@@ -181,6 +190,8 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
             context.on("page", watch)
             context.on("request", leaves)
             contexts.append(context)
+            if lateness := os.environ.get("PADDOCK_TEST_LATE_ANSWERS"):
+                context.add_init_script(LATE % float(lateness))
         page = context.new_page()
         if slowness := os.environ.get("PADDOCK_TEST_SLOW_BROWSER"):
             tools = context.new_cdp_session(page)

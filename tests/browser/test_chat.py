@@ -101,7 +101,7 @@ def test_many_tabs_leave_room_for_requests(paddock: Any, visit: Any) -> None:
 
 
 def withhold(page: Any, path: str) -> None:
-    """From now on, hold back the answers of requests to this path until the page's `release()`."""
+    """From now on, hold back the answers of requests to this path, each until `release`."""
     page.evaluate(
         "path => { const fetched = window.fetch; window.fetch = async (...asked) => {"
         " const answer = await fetched(...asked);"
@@ -111,16 +111,22 @@ def withhold(page: Any, path: str) -> None:
     )
 
 
+def release(page: Any) -> None:
+    """Let the answer through that is held back, or will be."""
+    page.wait_for_function("typeof window.release === 'function'")
+    page.evaluate("() => { window.release(); window.release = null; }")
+
+
 def test_a_message_is_sent_that_is_written_before_the_last_ones_request_is_answered(page: Any) -> None:
     ask(page, "This makes the chat")
     withhold(page, "/send")
     assert ask(page, "This is answered at once") == "This is answered at once"
     page.fill("#chat-input textarea", "And this")
     page.keyboard.press("Enter")
-    page.evaluate("window.release()")
+    release(page)
     page.wait_for_selector(f"{NEWEST} >> text=And this")
     assert page.input_value("#chat-input textarea") == ""
-    page.evaluate("window.release()")
+    release(page)
 
 
 def test_what_is_typed_while_a_chat_is_made_stays(page: Any) -> None:
@@ -129,7 +135,7 @@ def test_what_is_typed_while_a_chat_is_made_stays(page: Any) -> None:
     page.keyboard.press("Enter")
     page.wait_for_function("typeof window.release === 'function'")
     page.keyboard.type("the second")
-    page.evaluate("window.release()")
+    release(page)
     settled(page)
     assert newest(page) == "The first message"
     assert page.input_value("#chat-input textarea") == "the second"

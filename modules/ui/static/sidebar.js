@@ -15,7 +15,7 @@ function group(seconds) {
 export class Sidebar {
   /** `open(id)` shows a chat; `opened()` is the one that is shown; `create()` begins one. */
   constructor({ open, opened, create }) {
-    Object.assign(this, { open, opened, create, chats: [] });
+    Object.assign(this, { open, opened, create, chats: [], asked: 0 });
     this.list = $("#chat-list");
     this.search = $("#chat-search");
     $("#new-chat").addEventListener("click", () => create());
@@ -23,9 +23,10 @@ export class Sidebar {
   }
 
   async refresh() {
-    const search = this.search.value.trim();
-    const chats = await get(`/chats?search=${encodeURIComponent(search)}`).catch(() => null);
-    if (!chats || search !== this.search.value.trim()) return this.chats;
+    const asked = ++this.asked;
+    const chats = await get(`/chats?search=${encodeURIComponent(this.search.value.trim())}`).catch(() => null);
+    // A later question's answer, or the host's own word, is newer.
+    if (!chats || asked !== this.asked) return chats || this.chats;
     this.chats = chats;
     this.draw();
     return chats;
@@ -34,6 +35,7 @@ export class Sidebar {
   /** The host says that the list changed. */
   changed(chats) {
     if (this.search.value.trim()) return this.refresh();
+    this.asked++;
     this.chats = chats;
     this.draw();
   }

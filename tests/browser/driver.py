@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -74,6 +75,14 @@ def open_tab(page: Any, name: str) -> None:
     else:
         page.get_by_role("tab", name=name, exact=True).click()
         page.wait_for_selector(f"#tab-{name.lower()}", state="visible")
+
+
+def unfold(page: Any, title: str) -> None:
+    """Open a fold of the drawer, and wait until it is drawn: Gradio makes its fields then, and sets them later."""
+    button = page.locator("#drawer .fold > button", has_text=re.compile(rf"^\s*{title}")).first
+    button.click()
+    button.locator("..").locator(":is(input, textarea, p):visible").first.wait_for()
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def shows(page: Any, part: str, since: int) -> None:

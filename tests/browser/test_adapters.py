@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.browser.driver import ask, open_tab, ready, started
+from tests.browser.driver import ask, open_tab, ready, started, unfold
 from tests.support.adapters import write_peft_adapter
 
 pytestmark = pytest.mark.browser
@@ -20,7 +20,7 @@ def test_adapters_are_applied_with_weights_and_taken_off_again(own_paddock: Any,
     page = visit(served.address)
     ready(page, "small")
     open_tab(page, "Model")
-    page.click("#adapters >> text=LoRA adapters")
+    unfold(page, "LoRA adapters")
     page.wait_for_selector("#adapters-told >> text=There are none yet")
     write_peft_adapter(models / "style", layers=1)
     write_peft_adapter(models / "facts", layers=1)
@@ -45,7 +45,7 @@ def test_adapters_are_applied_with_weights_and_taken_off_again(own_paddock: Any,
     started(page)
     ready(page, "small")
     open_tab(page, "Model")
-    page.click("#adapters >> text=LoRA adapters")
+    unfold(page, "LoRA adapters")
     page.wait_for_function("() => document.querySelector('#adapter-use-1 input')?.checked")
     for place in (0, 1):
         page.locator(f"#adapter-use-{place} input").uncheck()

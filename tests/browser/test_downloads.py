@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.driver import open_tab
+from tests.browser.driver import open_tab, unfold
 from tests.library.writers import LLAMA_METADATA, LLAMA_TENSORS, gguf_bytes
 from tests.support.hub import Hub, hub_of
 
@@ -32,7 +32,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 def _look(page: Any, repository: str = "maker/tiny") -> None:
     open_tab(page, "Model")
     if not page.locator("#download-repository").is_visible():
-        page.locator("#get-model > button").click()
+        unfold(page, "Get a model")
     page.fill("#download-repository input", repository)
     page.click("#download-look")
 

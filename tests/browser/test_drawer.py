@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.driver import NEWEST, answered, ask, new_chat, open_tab, ready, send, settled, shows, started
+from tests.browser.driver import NEWEST, answered, ask, new_chat, open_tab, ready, send, settled, shows, started, unfold
 
 pytestmark = pytest.mark.browser
 
@@ -67,7 +67,7 @@ def test_a_preset_is_chosen_changed_restored_saved_and_deleted(page: Any) -> Non
     page.fill("#param-temperature input[type=number]", "0.33")
     page.press("#param-temperature input[type=number]", "Tab")
     page.wait_for_selector("#preset-notice >> text=Temperature 0.33")
-    page.click("#drawer .fold >> text=Save or delete a preset")
+    unfold(page, "Save or delete a preset")
     page.fill("#preset-name input, #preset-name textarea", "Mine")
     page.click("#preset-save")
     page.wait_for_function("document.querySelector('#preset input').value === 'Mine'")
@@ -92,7 +92,7 @@ def test_a_preset_is_chosen_changed_restored_saved_and_deleted(page: Any) -> Non
 
 
 def test_a_value_outside_the_range_is_refused_with_a_sentence(page: Any) -> None:
-    page.locator("#drawer .fold", has_text="Other").locator("> button").first.click()
+    unfold(page, "Other")
     page.fill("#param-seed input", "-7")
     page.press("#param-seed input", "Tab")
     page.wait_for_selector("text=/Seed .* cannot be -7/")
@@ -203,7 +203,7 @@ def test_the_notebook_goes_on_with_the_text_streams_stops_and_undoes(page: Any) 
 
 def test_a_template_is_chosen_tried_and_taken_back(page: Any) -> None:
     open_tab(page, "Model")
-    page.locator("#chat-template > button").first.click()
+    unfold(page, "Chat template")
     page.locator("#template-choice input").click()
     page.get_by_role("option", name="Alpaca").click()
     page.wait_for_function("document.querySelector('#template-text textarea').value.includes('### Response')")

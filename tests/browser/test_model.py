@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import prepare
-from tests.browser.driver import NEWEST, action, ask, living, new_chat, newest, open_tab, ready, send, settled
+from tests.browser.driver import NEWEST, action, ask, living, new_chat, newest, open_tab, ready, send, settled, unfold
 
 pytestmark = pytest.mark.browser
 
@@ -164,7 +164,7 @@ def test_a_load_that_fails_is_explained_and_the_page_goes_on(own_paddock: Any, v
     served = own_paddock("--no-model")
     page = visit(served.address)
     open_tab(page, "Model")
-    page.locator("#drawer .fold", has_text="Advanced").locator("> button").first.click()
+    unfold(page, "Advanced")
     page.locator("#loader-echo-on_load input").click()
     page.get_by_role("option", name="refuse").click()
     page.click("#model-load")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable
 
 import uvicorn
 from fastapi import FastAPI
 
+from modules.api.ending import Ending
 from modules.api.extensions import file_router
 from modules.api.extensions import router as extensions_router
 from modules.api.openai import router as openai_router
@@ -36,22 +38,28 @@ def build_server(app: App) -> FastAPI:
 
 
 def serve(app: App, listener: socket.socket, on_ready: Callable[[], None]) -> None:
-    """Serve until Ctrl+C; `on_ready` is called once requests are answered. Open streams are cut after two seconds."""
-    config = uvicorn.Config(
-        build_server(app), log_level="warning", timeout_graceful_shutdown=2, access_log=False, lifespan="on"
-    )
-    _Server(config, on_ready).run(sockets=[listener])
+    """Serve until Ctrl+C; `on_ready` is called once requests are answered. Streams end then; other answers have two
+    seconds."""
+    ending = Ending(build_server(app))
+    config = uvicorn.Config(ending, log_level="warning", timeout_graceful_shutdown=2, access_log=False, lifespan="on")
+    _Server(config, on_ready, ending.event).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, telling when it is up."""
+    """uvicorn, telling when it is up and when it ends."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], ending: asyncio.Event) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._ending = ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Bind, then tell."""
         await super().startup(sockets)
         if self.started:
             self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams, then the rest."""
+        self._ending.set()
+        await super().shutdown(sockets)

@@ -172,6 +172,19 @@ def test_a_load_that_fails_is_explained_and_the_page_goes_on(own_paddock: Any, v
     page.wait_for_selector("#model-loaded >> text=told to refuse")
 
 
+@pytest.mark.parametrize("text", ["hello", "!long words and more words"], ids=["idle", "in-mid-answer"])
+def test_ctrl_c_with_an_open_page_ends_at_once_and_says_nothing(own_paddock: Any, visit: Any, text: str) -> None:
+    served = own_paddock("--model", "small")
+    page = visit(served.address)
+    ready(page)
+    send(page, text)
+    page.wait_for_selector(".message.assistant")
+    said = len(served.lines)
+    served.close()
+    assert served.lines[said:] == []
+    page.wait_for_selector("body.offline")
+
+
 def test_a_killed_host_is_back_with_the_chat_and_the_text_that_had_arrived(own_paddock: Any, visit: Any) -> None:
     served = own_paddock("--model", "small")
     page = visit(served.address)

@@ -9,7 +9,8 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any
 
-_HEAR_CANCEL_SECONDS = 0.1
+from modules.worker.handover import Handover
+
 _Task = tuple[Callable[[], Any], "Future[Any]"]
 
 
@@ -21,7 +22,7 @@ class Stepper:
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
-        self._replies: dict[str, SimpleQueue[Any]] = {}
+        self._replies: dict[str, Handover[Any]] = {}
         self._thread = threading.Thread(target=self._serve, name="vllm", daemon=True)
         self._thread.start()
         self.engine: Any = None
@@ -37,7 +38,7 @@ class Stepper:
 
     def follow(self, request: str, cancelled: threading.Event, **ask: Any) -> Generator[Any, None, None]:
         """The outputs of a new request (`ask`: as of add_request). Leaving the iterator, or cancelling, ends it."""
-        outputs: SimpleQueue[Any] = SimpleQueue()
+        outputs: Handover[Any] = Handover()
 
         def begin() -> None:
             self.engine.add_request(request, **ask)
@@ -46,15 +47,13 @@ class Stepper:
         self.run(begin)
         finished = False
         try:
-            while not finished and not cancelled.is_set():
-                try:
-                    found = outputs.get(timeout=_HEAR_CANCEL_SECONDS)
-                except Empty:
-                    continue
+            for found in outputs.items(cancelled):
                 if isinstance(found, Exception):
                     raise found
                 finished = found.finished
                 yield found
+                if finished:
+                    break
         finally:
             if not finished:
                 self._submit(lambda: self._abort([request]))
@@ -89,12 +88,12 @@ class Stepper:
             for output in self.engine.step():
                 reply = self._replies.get(output.request_id)
                 if reply is not None:
-                    reply.put(output)
+                    reply.put(output, last=output.finished)
                     if output.finished:
                         del self._replies[output.request_id]
         except Exception as error:
             for reply in self._replies.values():
-                reply.put(error)
+                reply.put(error, last=True)
             self._abort(list(self._replies))
 
     def _abort(self, requests: list[str]) -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from queue import Empty, SimpleQueue
 from typing import Any
 
-_HEAR_CANCEL_SECONDS = 0.1
+from modules.worker.handover import Handover
 
 
 class CompletionStream:
     """Runs `body` on a thread of its own and yields what the server sends, as parsed JSON.
 
-    The server calls back once a token, and once for each batch of the prompt. Cancelling ends the iterator at once; the
-    server hears of it at the next callback and lets the slot go then.
+    The server calls back once a token, and once for each batch of the prompt. Cancelling ends the iterator; the server
+    hears of it at the next callback and lets the slot go then.
     """
 
     def __init__(self, server: Any, body: dict[str, Any], cancelled: threading.Event) -> None:
@@ -22,12 +21,12 @@ class CompletionStream:
         self._body = body
         self._cancelled = cancelled
         self._over = False
-        self._queue: SimpleQueue[Any] = SimpleQueue()
+        self._arrived: Handover[Any] = Handover()
         self._thread = threading.Thread(target=self._run, name="completion", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        put, cancelled = self._queue.put, self._cancelled.is_set
+        put, cancelled = self._arrived.put, self._cancelled.is_set
 
         def receive(message: Any) -> bool:
             put(message)
@@ -38,14 +37,10 @@ class CompletionStream:
         except Exception as error:
             put({"error": {"message": str(error)}})
         finally:
-            put(None)
+            put(None, last=True)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        while not self._cancelled.is_set():
-            try:
-                message = self._queue.get(timeout=_HEAR_CANCEL_SECONDS)
-            except Empty:
-                continue
+        for message in self._arrived.items(self._cancelled):
             if message is None:
                 self._thread.join()
                 return

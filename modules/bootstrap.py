@@ -29,7 +29,10 @@ def ensure(root: Path, argv: list[str], requirements: tuple[str, ...] = ("host.t
     pins = [root / "requirements" / name for name in requirements]
     wanted = {_digest(path) for path in pins}
     if not wanted <= _installed(folder):
-        _build(folder, python, pins)
+        try:
+            _build(folder, python, pins)
+        except KeyboardInterrupt:
+            sys.exit("\nStopped before Paddock was set up. The next start goes on from here.")
         (folder / _MARKER).write_text("\n".join(sorted(wanted | _installed(folder))))
     if Path(sys.prefix).resolve() != folder.resolve():
         _start_again(python, argv)

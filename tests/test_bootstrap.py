@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,17 +26,31 @@ def clone(tmp_path: Path, root: Path) -> Path:
     return copy
 
 
+def _command() -> list[str]:
+    return [getattr(sys, "_base_executable", sys.executable), "webui.py", "loaders", "--json"]
+
+
+def _clean() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
+
+
 def _start(clone: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    python = getattr(sys, "_base_executable", sys.executable)
-    clean = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
     return subprocess.run(
-        [python, "webui.py", "loaders", "--json"],
-        cwd=clone,
-        env={**clean, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
+        _command(), cwd=clone, env={**_clean(), **environment}, capture_output=True, text=True, check=False
     )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_ctrl_c_while_it_is_set_up_is_a_sentence(clone: Path) -> None:
+    with subprocess.Popen(
+        _command(), cwd=clone, env=_clean(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert "Making a Python environment" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == 1
+    assert "The next start goes on from here" in said and "Traceback" not in said
 
 
 def test_a_start_without_network_says_so_and_the_next_one_goes_on(clone: Path) -> None:

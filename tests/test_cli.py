@@ -85,6 +85,12 @@ def test_listen_wants_a_secret(root: Path) -> None:
     assert "add --password WORD or --api-key KEY" in answer.stderr
 
 
+def test_a_port_that_cannot_be_is_a_sentence(root: Path, where: list[str]) -> None:
+    answer = _webui(root, *where, "--no-model", "--port", "99999")
+    assert answer.returncode == 1
+    assert "There is no port 99999" in answer.stderr and "Traceback" not in answer.stderr
+
+
 def test_a_port_in_use_is_a_sentence(root: Path, where: list[str]) -> None:
     import socket
 

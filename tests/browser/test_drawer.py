@@ -218,7 +218,7 @@ def test_a_template_is_chosen_tried_and_taken_back(page: Any) -> None:
     page.get_by_role("option", name="The model's own").click()
     page.wait_for_function("!document.querySelector('#template-text textarea').value.includes('x in')")
     page.click("#template-use")
-    page.wait_for_selector("#template-source >> text=/In use: (the model's own|fallback)/")
+    page.wait_for_selector("#template-source >> text=no template of its own. In use: ChatML")
     page.click("#close-drawer")
     send(page, "Still here")
     settled(page)

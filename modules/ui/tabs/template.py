@@ -50,8 +50,8 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
             return [paragraph("Load a model to see its template."), OWN, "", ""]
         name = next((name for name, known in NAMED.items() if known == own), EDITED) if own else OWN
         words = f"In use: {name}." if own else f"In use: the model's own, from {state.info.template_source}."
-        if not own and state.info.template_source.startswith("fallback"):
-            words = f"This model brings no template of its own. In use: {state.info.template_source}."
+        if not own and not state.info.template:
+            words = "This model brings no template of its own. In use: ChatML, a general one. Replies may suffer."
         return [paragraph(words), name, own or state.info.template, ""]
 
     def choose(name: str, now: str) -> str:

@@ -24,7 +24,7 @@ _LOG = logging.getLogger(__name__)
 _OLD_SECONDS = 30.0
 _START_SECONDS = 30.0
 # Seconds between two looks of Gradio's queue: what a click may wait.
-_LOOK_SECONDS = 0.02
+_LOOK_SECONDS = 0.1
 
 
 class PageHost:

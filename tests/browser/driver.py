@@ -36,6 +36,7 @@ def ask(page: Any, text: str) -> str:
     page.wait_for_function(
         "count => document.querySelectorAll('.message.assistant:not(.living)').length > count", arg=count
     )
+    drawn(page)
     return newest(page)
 
 
@@ -57,6 +58,7 @@ def settled(page: Any) -> None:
     """Wait until nothing is being written."""
     page.wait_for_selector(NEWEST)
     page.wait_for_selector(".message.living", state="detached")
+    drawn(page)
 
 
 def action(page: Any, message: str, name: str) -> None:
@@ -82,6 +84,11 @@ def unfold(page: Any, title: str) -> None:
     button = page.locator("#drawer .fold > button", has_text=re.compile(rf"^\s*{title}")).first
     button.click()
     button.locator("..").locator(":is(input, textarea, p):visible").first.wait_for()
+    drawn(page)
+
+
+def drawn(page: Any) -> None:
+    """Wait for two frames: before it is drawn, a message that is no more the newest has no visible text."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 

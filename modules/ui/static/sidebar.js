@@ -19,7 +19,12 @@ export class Sidebar {
     this.list = $("#chat-list");
     this.search = $("#chat-search");
     $("#new-chat").addEventListener("click", () => create());
-    this.search.addEventListener("input", () => (clearTimeout(this.timer), (this.timer = setTimeout(() => this.refresh(), 180))));
+    this.search.addEventListener("input", () => {
+      // An answer under way is to other words.
+      this.asked++;
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.refresh(), 180);
+    });
   }
 
   async refresh() {

@@ -16,7 +16,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from benchmarks.model import CONTEXT, folder_model, gguf_model
-from benchmarks.overhead import PROMPT, ROUNDS, raw, raw_rate
+from benchmarks.overhead import PROMPT, raw, raw_rate
 from benchmarks.report import Figure, median
 from benchmarks.server import ROOT
 from modules.library.accelerators import find_gpus
@@ -32,6 +32,7 @@ from modules.runtime.environment import Environments
 from modules.runtime.registry import Registry
 
 TOKENS = 256
+ROUNDS = 7
 MEGABYTE = 1 << 20
 _LOOK_SECONDS = 0.1
 _SECONDS = 600.0

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+# Bytes read at a time.
+_MOST = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,13 @@ class Running:
         response = self.post(path, {**body, "stream": True})
         if response.status != 200:
             raise RuntimeError(response.read().decode())
-        for line in response:
-            if line.startswith(b"data: {"):
-                yield json.loads(line[6:])
+        rest = b""
+        # What is there at once: line by line http.client takes twice the time that the host does, from the same cores.
+        while part := response.read1(_MOST):
+            *lines, rest = (rest + part).split(b"\n")
+            for line in lines:
+                if line.startswith(b"data: {"):
+                    yield json.loads(line[6:])
 
 
 @contextlib.contextmanager

@@ -7,21 +7,26 @@ from collections.abc import Iterator
 from typing import Any
 
 from modules.worker.handover import Handover
+from modules.worker.outbox import GATHER_SECONDS
 
 
 class CompletionStream:
-    """Runs `body` on a thread of its own and yields what the server sends, as parsed JSON.
+    """Runs `body` on a thread of its own and yields what the server sends, as parsed JSON, as it gathers.
 
-    The server calls back once a token, and once for each batch of the prompt. Cancelling ends the iterator; the server
-    hears of it at the next callback and lets the slot go then.
+    The server calls back once a token. Cancelling ends the iterator; the server hears of it at the next callback and
+    lets the slot go then. It calls back for each batch of the prompt too, which is no news but for `cached`: the tokens
+    of the prompt that it had read before.
     """
 
-    def __init__(self, server: Any, body: dict[str, Any], cancelled: threading.Event) -> None:
+    def __init__(
+        self, server: Any, body: dict[str, Any], cancelled: threading.Event, gather: float = GATHER_SECONDS
+    ) -> None:
         self._server = server
         self._body = body
         self._cancelled = cancelled
         self._over = False
-        self._arrived: Handover[Any] = Handover()
+        self.cached = 0
+        self._arrived: Handover[Any] = Handover(gather)
         self._thread = threading.Thread(target=self._run, name="completion", daemon=True)
         self._thread.start()
 
@@ -29,7 +34,11 @@ class CompletionStream:
         put, cancelled = self._arrived.put, self._cancelled.is_set
 
         def receive(message: Any) -> bool:
-            put(message)
+            # Handed over it would count as the first news, and the first token would gather behind it.
+            if "prompt_progress" in message:
+                self.cached = message["prompt_progress"]["cache"]
+            else:
+                put(message)
             return self._over or cancelled()
 
         try:
@@ -39,12 +48,16 @@ class CompletionStream:
         finally:
             put(None, last=True)
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        for message in self._arrived.items(self._cancelled):
-            if message is None:
+    def __iter__(self) -> Iterator[list[dict[str, Any]]]:
+        for messages in self._arrived.gathered(self._cancelled):
+            over = messages[-1] is None
+            if over:
+                messages.pop()
+            if messages:
+                yield messages
+            if over:
                 self._thread.join()
                 return
-            yield message
 
     def close(self) -> None:
         """No more is wanted: the server stops at its next token."""

@@ -157,25 +157,27 @@ class Engine(EngineBase):
         body = completion(tokens, params, seed, self._context, self._keys.control)
         stop = StopFilter(params.stop)
         first = 0.0
-        cached = count = unsaid = 0
+        count = unsaid = 0
         last: dict[str, Any] = {}
         stream = CompletionStream(self._server, body, cancelled)
         try:
-            for message in stream:
-                if "choices" not in message:
-                    raise refusal(message.get("error", message))
-                if "prompt_progress" in message:
-                    cached = message["prompt_progress"]["cache"]
-                    continue
-                choice = message["choices"][0]
-                if choice["finish_reason"]:
-                    last = message
-                    continue
+            for messages in stream:
                 first = first or time.monotonic()
-                count += 1
-                unsaid += 1
-                # A replacement character stands for bytes that are no text; the rest of the line is.
-                if text := stop.feed(choice["text"].replace("\ufffd", "")):
+                text = ""
+                for message in messages:
+                    if "choices" not in message:
+                        raise refusal(message.get("error", message))
+                    choice = message["choices"][0]
+                    if choice["finish_reason"]:
+                        last = message
+                        continue
+                    count += 1
+                    unsaid += 1
+                    # A replacement character stands for bytes that are no text; the rest of the line is.
+                    text += stop.feed(choice["text"].replace("\ufffd", ""))
+                    if stop.stopped:
+                        break
+                if text:
                     yield Piece(text, unsaid)
                     unsaid = 0
                 if stop.stopped:
@@ -186,6 +188,7 @@ class Engine(EngineBase):
             yield Piece(text, unsaid)
         now = time.monotonic()
         first = first or now
+        cached = stream.cached
         if last:
             timings = last["timings"]
             count, cached = timings["predicted_n"], timings["cache_n"]

@@ -136,7 +136,8 @@ def _begin(app: App, body: dict[str, Any], chat: bool) -> tuple[_Answer, Generat
         prompt, length = rendered.prompt, rendered.tokens
     else:
         prompt = _prompt_of(body)
-        length = len(app.supervisor.tokenize(prompt, True))
+        # Counted where it matters: asking the worker takes a millisecond, or more while it is busy.
+        length = 0 if asked.limited else len(app.supervisor.tokenize(prompt, True))
     params = asked.params
     if not asked.limited:
         params = replace(params, max_new_tokens=max(16, info.context - length))

@@ -30,12 +30,19 @@ class Handover(Generic[T]):
         if last or time.monotonic() - self._taken > self._gather:
             self._wake.set()
 
-    def items(self, cancelled: threading.Event) -> Iterator[T]:
-        """Items as they come, without end; cancelling ends it within the time that items gather."""
+    def gathered(self, cancelled: threading.Event) -> Iterator[list[T]]:
+        """What gathered, as it comes, without end; cancelling ends it within the time that items gather."""
         while not cancelled.is_set():
             self._wake.wait(self._gather)
             self._wake.clear()
-            if self._items:
+            if self._items and not cancelled.is_set():
                 self._taken = time.monotonic()
-            while self._items and not cancelled.is_set():
-                yield self._items.popleft()
+                yield [self._items.popleft() for _ in range(len(self._items))]
+
+    def items(self, cancelled: threading.Event) -> Iterator[T]:
+        """The same, one by one."""
+        for items in self.gathered(cancelled):
+            for item in items:
+                if cancelled.is_set():
+                    return
+                yield item

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from modules.protocol.codec import encode
 from modules.protocol.events import Chunk, Event
 
-GATHER_SECONDS = 0.04
+GATHER_SECONDS = 0.05
 
 
 class Outbox:

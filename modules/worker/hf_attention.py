@@ -25,19 +25,24 @@ Forward = Callable[..., tuple[Tensor, Any]]
 
 
 def install(model: Any, device: torch.device) -> None:
-    """Let the model read with `attend` where it would with torch's kernel. Older Transformers have no such choice."""
+    """Let the model read with `attend` where it would with torch's kernel."""
     chosen = getattr(model.config, "_attn_implementation", "")
     if chosen != "sdpa" or device.type != "cpu" or model.dtype != torch.bfloat16:
         return
     try:
-        kinds = importlib.import_module("transformers.modeling_utils").AttentionInterface
-        masks = importlib.import_module("transformers.masking_utils")
         usual = importlib.import_module("transformers.integrations.sdpa_attention").sdpa_attention_forward
+    except ImportError:
+        # Before Transformers 4.48 models do not ask which attention to use.
+        return
+    models = importlib.import_module("transformers.modeling_utils")
+    try:
+        masks = importlib.import_module("transformers.masking_utils")
         masks.AttentionMaskInterface.register(_NAME, masks.sdpa_mask)
-        kinds.register(_NAME, forward(usual))
+        models.AttentionInterface.register(_NAME, forward(usual))
         model.set_attn_implementation(_NAME)
     except (ImportError, AttributeError):
-        return
+        # Before 4.53 an attention with a name of its own gets no mask that it can use.
+        models.ALL_ATTENTION_FUNCTIONS["sdpa"] = forward(usual)
 
 
 def forward(usual: Forward) -> Forward:
@@ -46,28 +51,37 @@ def forward(usual: Forward) -> Forward:
     def attention(
         module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **more: Any
     ) -> tuple[Tensor, Any]:
-        if attention_mask is None or not _suits(query, key, attention_mask, more):
+        mask = _opened(attention_mask, key.shape[2]) if _suits(query, key, more) else None
+        if mask is None or mask.shape != (1, 1, query.shape[2], key.shape[2]):
             return usual(module, query, key, value, attention_mask, **more)
         scaling = more.get("scaling")
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-        return attend(query, key, value, attention_mask, scale), None
+        return attend(query, key, value, mask, scale), None
 
     return attention
 
 
-def _suits(query: Tensor, key: Tensor, mask: Tensor, more: dict[str, Any]) -> bool:
+def _suits(query: Tensor, key: Tensor, more: dict[str, Any]) -> bool:
     return (
         query.dtype == key.dtype == torch.bfloat16
         and query.device.type == "cpu"
-        and query.shape[0] == mask.shape[0] == mask.shape[1] == 1
-        and mask.dtype == torch.bool
+        and query.shape[0] == 1
         and query.shape[2] >= _LEAST_READ
         and key.shape[2] >= _LEAST_PAST
-        and mask.shape[2:] == (query.shape[2], key.shape[2])
         and query.shape[1] % key.shape[1] == 0
         and not more.get("dropout")
         and all(more.get(name) is None for name in _MORE)
     )
+
+
+def _opened(mask: Tensor | None, past: int) -> Tensor | None:
+    """The mask as a bool for each pair of tokens. None where it does more than open and shut."""
+    if mask is None or mask.dtype == torch.bool:
+        return mask
+    # Transformers before 4.53 add theirs to the scores, and make it for a token more than there is.
+    mask = mask[..., :past]
+    opened = mask == 0
+    return opened if bool((opened | (mask <= torch.finfo(mask.dtype).min)).all()) else None
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Tests of the Transformers engine need torch, so they run in its loader's environment: pytest is put beside it."""
+"""Tests of the Transformers engine need torch, so they run in a loader's environment: pytest is put beside it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from modules.runtime.registry import Registry
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SUITES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests" / "worker").glob("test_hf_*.py"))
+# Older Transformers are given attention in another way.
+CASES = [*(("transformers", suite) for suite in SUITES), ("autogptq", "tests/worker/test_hf_attention.py")]
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +37,9 @@ def pytest_folder() -> Path:
     return folder
 
 
-@pytest.mark.parametrize("suite", SUITES)
-def test_hf_suite_passes_in_the_transformers_environment(suite: str, pytest_folder: Path) -> None:
-    spec = Registry(ROOT / "loaders").get("transformers")
+@pytest.mark.parametrize("loader, suite", CASES)
+def test_hf_suite_passes_in_the_environment_of(loader: str, suite: str, pytest_folder: Path) -> None:
+    spec = Registry(ROOT / "loaders").get(loader)
     environments = Environments(ROOT / ".envs", ROOT / "requirements", inspect_machine())
     environments.build(spec, lambda text, fraction: print(text, file=sys.stderr))
     answer = subprocess.run(

@@ -107,7 +107,7 @@ def _new_cache(model: Any) -> Any:
     try:
         cache = DynamicCache(config=model.config)
     except TypeError:  # Before Transformers 4.56.
-        return DynamicCache()
+        return _roomy_cache(DynamicCache)() if hasattr(DynamicCache(), "key_cache") else DynamicCache()
     layers = getattr(cache, "layers", [])
     if layers and all(type(layer).__name__ == "DynamicLayer" for layer in layers):
         roomy = _roomy_layer(type(layers[0]))
@@ -115,9 +115,12 @@ def _new_cache(model: Any) -> Any:
     return cache
 
 
+# Keys, and values, of a layer with room to grow: Transformers' own caches copy all of them for every token, which costs
+# a fifth of the time in a long chat; these write the new ones behind the others and copy when the room is full.
+
+
 def _roomy_layer(plain: Any) -> Any:
-    """Transformers' DynamicLayer with room to grow: it copies all keys and values for every token, which costs a fifth
-    of the time in a long chat; this one writes the new ones behind the others and copies when the room is full."""
+    """Transformers' DynamicLayer with room to grow."""
 
     # Keys and values in Transformers 5, the keys alone in 4.
     wanted = len(inspect.signature(plain.lazy_initialization).parameters) - 1
@@ -128,37 +131,67 @@ def _roomy_layer(plain: Any) -> Any:
 
         def lazy_initialization(self, *states: Tensor) -> None:
             super().lazy_initialization(*states[:wanted])
-            self.room: tuple[Tensor, Tensor] | None = None
+            self.rooms: list[Tensor | None] = [None, None]
 
         def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
             if not self.is_initialized:
                 self.lazy_initialization(key_states, value_states)
             old = self.get_seq_length()
-            new = old + key_states.shape[-2]
-            if self.room is None or new > self.room[0].shape[-2]:
-                size = new + max(_LEAST_ROOM, new // 4)
-                self.room = (_moved(self.keys, key_states, old, size), _moved(self.values, value_states, old, size))
-            for room, states in zip(self.room, (key_states, value_states), strict=True):
-                room[..., old:new, :] = states
-            self.keys, self.values = (room[..., :new, :] for room in self.room)
+            self.rooms[0], self.keys = _appended(self.rooms[0], self.keys, old, key_states)
+            self.rooms[1], self.values = _appended(self.rooms[1], self.values, old, value_states)
             return self.keys, self.values
 
     return RoomyLayer
 
 
-def _moved(known: Tensor, like: Tensor, count: int, size: int) -> Tensor:
-    """Room for `size` tokens, shaped as `like` [1, heads, tokens, width], holding the `count` tokens known."""
-    room = like.new_empty((*like.shape[:-2], size, like.shape[-1]))
-    if count:
-        room[..., :count, :] = known
-    return room
+def _roomy_cache(plain: Any) -> Any:
+    """The same for the DynamicCache of Transformers before 4.54, which has no layers but lists of keys and values."""
+
+    class RoomyCache(plain):  # type: ignore[misc]
+        key_cache: list[Tensor]
+        value_cache: list[Tensor]
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.rooms: dict[int, list[Tensor | None]] = {}
+
+        def update(
+            self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any
+        ) -> tuple[Tensor, Tensor]:
+            old = self.get_seq_length(layer_idx)
+            if not old:
+                # The first ones, and layers that are passed over, are as they are there.
+                super().update(key_states, value_states, layer_idx)
+                return key_states, value_states
+            if layer_idx == 0:
+                self._seen_tokens += key_states.shape[-2]
+            rooms = self.rooms.setdefault(layer_idx, [None, None])
+            for place, (known, states) in enumerate(((self.key_cache, key_states), (self.value_cache, value_states))):
+                rooms[place], known[layer_idx] = _appended(rooms[place], known[layer_idx], old, states)
+            return self.key_cache[layer_idx], self.value_cache[layer_idx]
+
+    return RoomyCache
+
+
+def _appended(room: Tensor | None, known: Tensor, count: int, states: Tensor) -> tuple[Tensor, Tensor]:
+    """`states` behind the `count` tokens known, which lie in `room` if there is one. (The room, its part in use.)
+
+    [1, heads, tokens, width] each."""
+    new = count + states.shape[-2]
+    if room is None or new > room.shape[-2]:
+        size = new + max(_LEAST_ROOM, new // 4)
+        room = states.new_empty((*states.shape[:-2], size, states.shape[-1]))
+        if count:
+            room[..., :count, :] = known
+    room[..., count:new, :] = states
+    return room, room[..., :new, :]
 
 
 def _can_crop(cache: Any) -> bool:
     """Whether the newest tokens can be taken off again. A negative count to `crop` does so in Transformers 4 and 5."""
     layers = getattr(cache, "layers", None)
     if layers is None:
-        return type(cache).__name__ == "DynamicCache"
+        return type(cache).__name__ in ("DynamicCache", "RoomyCache")
     return all(_can_crop_layer(layer) for layer in layers)
 
 

@@ -17,8 +17,9 @@ from modules.runtime.registry import Registry
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SUITES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests" / "worker").glob("test_hf_*.py"))
-# Older Transformers are given attention in another way.
-CASES = [*(("transformers", suite) for suite in SUITES), ("autogptq", "tests/worker/test_hf_attention.py")]
+# Older Transformers are given attention in another way, and have caches of another kind.
+OLDER = [f"tests/worker/test_hf_{name}.py" for name in ("attention", "cache")]
+CASES = [*(("transformers", suite) for suite in SUITES), *(("autogptq", suite) for suite in OLDER)]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,59 @@
+"""The cache of a prompt's prefix: whatever was added and taken off, it is as if all had been read at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="runs in the environment of a Transformers loader")
+pytest.importorskip("transformers")
+
+from modules.worker.hf_cache import PrefixCache  # noqa: E402
+from tests.worker.hf_tiny import write_model  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A tiny Llama in 32 bits."""
+    from transformers import AutoModelForCausalLM
+
+    folder = write_model(tmp_path_factory.mktemp("tiny"), max_position_embeddings=1024)
+    return AutoModelForCausalLM.from_pretrained(folder).eval()
+
+
+def test_a_cache_that_grows_and_is_cropped_is_as_one_that_reads_all_at_once(model: Any) -> None:
+    tokens = torch.randint(5, 60, (800,), generator=torch.Generator().manual_seed(0)).tolist()
+    cache = PrefixCache(model, torch.device("cpu"))
+
+    def as_exact(logits: Any) -> bool:
+        with torch.inference_mode():
+            whole = model(torch.tensor([cache.tokens])).logits[0, -1]
+        return bool(torch.allclose(whole, logits, atol=1e-3))
+
+    assert as_exact(cache.read(tokens[:100]))
+    # Past the room that was made, token by token, and as a slice that needs more room by itself.
+    for token in tokens[100:420]:
+        logits = cache.read([token])
+    assert as_exact(logits)
+    assert as_exact(cache.read(tokens[420:780]))
+    other = [*tokens[:250], *tokens[780:]]
+    assert cache.reuse(other) == 250
+    assert as_exact(cache.read(other[250:]))
+    assert cache.tokens == other
+
+
+def test_memory_is_not_made_anew_for_each_token(model: Any) -> None:
+    cache = PrefixCache(model, torch.device("cpu"))
+    cache.read(list(range(5, 55)))
+    cache.read([5])
+
+    def where() -> int:
+        held = cache._cache
+        keys = held.key_cache[0] if hasattr(held, "key_cache") else held.layers[0].keys
+        return int(keys.data_ptr())
+
+    before = where()
+    for token in range(5, 55):
+        cache.read([token])
+    assert where() == before

@@ -45,8 +45,9 @@ def _script_file(app: App, path: str) -> Path | None:
         if running.found.kind != "script.py":
             continue
         folder = running.found.folder
-        places = (f"extensions/{running.name}/", f"user_data/extensions/{running.name}/", f"{folder.as_posix()}/")
-        for place in places:
+        parents = ("extensions", "user_data/extensions")
+        places = [f"{parent}/{name}/" for parent in parents for name in running.plugin.names]
+        for place in (*places, f"{folder.as_posix()}/"):
             # A server may have taken the slash that an absolute path begins with.
             inner = next((path.removeprefix(start) for start in (place, place[1:]) if path.startswith(start)), "")
             if inner and not any(part.startswith(".") for part in Path(inner).parts):

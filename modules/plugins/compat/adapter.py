@@ -54,6 +54,8 @@ class ScriptPlugin:
         self.Settings = self._values.schema
         # Sentences about it, for its status: whoever reads scripts knows them.
         self.notes: Callable[[], tuple[str, ...]] = tuple
+        # Of its folder, in paths and addresses: whoever reads scripts knows them.
+        self.names: tuple[str, ...] = ()
         # What it put around requests to the API, also later.
         self.http_middlewares: list[HttpMiddleware] = []
         for hook in _ARGUMENTS:

@@ -172,7 +172,7 @@ class Redirect:
             if folder is None and (known := self._of_host_extension(f"extensions.{rest}")):
                 return known
             # A script.py is in every folder, so it proves nothing.
-            if folder is None and (_alike(name, owner) if inner in ("", "script") else self._has_file(owner, inner)):
+            if folder is None and (alike(name, owner) if inner in ("", "script") else self._has_file(owner, inner)):
                 # It means itself: its folder bears another name here than its author's.
                 setattr(top, name, own := sys.modules[f"{PACKAGE}.{owner}"])
                 return importlib.import_module(f"{PACKAGE}.{owner}.{inner}") if inner else own
@@ -221,7 +221,7 @@ class Redirect:
         return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
-def _alike(name: str, owner: str) -> bool:
+def alike(name: str, owner: str) -> bool:
     """Whether a folder's name holds this one, as `repository-my-extension` holds `my_extension`."""
     plain = (text.lower().replace("_", "-") for text in (name, owner))
     return next(plain) in next(plain)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modules.chat.characters import Character
 from modules.plugins.compat import workdir
 from modules.plugins.compat.adapter import ScriptPlugin
 from modules.plugins.compat.bridge import Bridge
@@ -29,12 +30,16 @@ class Scripts:
         self.widgets = Widgets(app, self.bridge, self._draw, lambda file: self._module("utils").delete_file(file))
         self.facade = Facade(app, self.widgets)
         self.redirect = Redirect(self.facade.module, lambda: self.bridge, self._folder_of)
+        if not app.paths.characters.is_dir():
+            # They take the first one without a look at whether there is any, as text-generation-webui ships some.
+            app.characters.save("Assistant", Character("Assistant", greeting="Hello! How can I help?"))
         self.folder = workdir.prepare(app.paths)
         app.extensions.work_in(self.folder)
 
     def read(self, found: Found, host: Host) -> Any:
         """Run a script and make it a plugin. Raises what its code raises."""
-        workdir.add(self.folder, found.name, found.folder)
+        names = (found.name, *workdir.own_names(found.folder, self._app.extensions.found()))
+        workdir.add(self.folder, names, found.folder)
         around = self.facade.module("extensions.openai.script").app.around
         around[found.name] = []
         module = self.redirect.load(found.name, found.folder)
@@ -44,6 +49,7 @@ class Scripts:
         plugin = ScriptPlugin(module, overrides, host.values)
         for hook in self.left_out:
             vars(plugin).pop(hook, None)
+        plugin.names = names
         plugin.http_middlewares = around[found.name]
         plugin.notes = lambda: self.bridge.notes.of(found.name)
         return plugin

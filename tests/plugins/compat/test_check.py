@@ -224,6 +224,24 @@ def test_what_an_absent_package_would_have_given_can_be_written_as_json(config: 
     assert judged(config, tmp_path, code, assume=True)["verdict"] == "works"
 
 
+def test_what_an_absent_package_would_have_given_can_be_in_an_address(config: Config, tmp_path: Path) -> None:
+    code = """
+        import urllib.parse
+        import no_such_package
+        urllib.parse.urlencode({"tag": no_such_package.tags()[0]}, quote_via=urllib.parse.quote)
+        assert urllib.parse.quote(no_such_package.get("x").json()) and urllib.parse.quote(b"a b") == "a%20b"
+        """
+    assert judged(config, tmp_path, code, assume=True)["verdict"] == "works"
+
+
+def test_one_with_the_name_of_one_that_ships_is_judged_and_wants_another_name(config: Config, tmp_path: Path) -> None:
+    folder = write(tmp_path, "Web_Search", "def ui():\n    open('extensions/Web_Search/script.py').close()")
+    report = check(config, folder, False)
+    assert (report["imports"], report["ui"], report["verdict"]) == (True, True, "partly")
+    assert "Paddock has an extension named web_search: give this folder another name." in report["why"]
+    assert check(config, config.paths.extensions[0] / "web_search", False)["verdict"] == "works"
+
+
 def test_files_that_it_imports_are_looked_at_too_and_others_are_not(tmp_path: Path) -> None:
     folder = write(
         tmp_path,

@@ -194,7 +194,7 @@ def test_chats_are_found_made_and_named(stage: Stage, script: Any, state: dict[s
 def test_a_character_is_loaded_by_its_file(stage: Stage, script: Any) -> None:
     script.chat.save_character("Ada", "Good day.", "{{char}} counts.", None, "ada")
     assert script.chat.load_character("ada", "You", "AI") == ("You", "Ada", None, "Good day.", "{{char}} counts.")
-    assert script.utils.get_available_characters() == ["ada"]
+    assert script.utils.get_available_characters() == ["ada", "Assistant"]
     assert script.chat.replace_character_names("{{user}} and <BOT>", "You", "Ada") == "You and Ada"
 
 

@@ -18,6 +18,7 @@ from tests.support.server import serving
 def address(stage: Stage) -> Iterator[str]:
     """The served App, with a script that has files."""
     stage.script("voice", "params = {'key': 'secret'}", **{"out/1.wav": "RIFF", ".token": "x", "page.html": "<b>"})
+    stage.script("webui-song", "audio = 'extensions/song/1.wav'", **{"1.wav": "RIFF"})
     (stage.root / "other").mkdir()
     (stage.root / "other" / "a.wav").write_text("off")
     (stage.root / "voice" / "link.wav").symlink_to(stage.app.paths.user_data / "chats.sqlite3")
@@ -40,10 +41,15 @@ def test_files_of_a_script_that_is_on_are_served_and_do_not_run(stage: Stage, ad
     assert get(f"{address}/file/extensions/voice/page.html")[2]["x-content-type-options"] == "nosniff"
 
 
+def test_files_have_the_address_of_their_authors_name_too(address: str) -> None:
+    assert get(f"{address}/file/extensions/song/1.wav")[:2] == (200, "RIFF")
+
+
 @pytest.mark.parametrize(
     "path",
     [
         "extensions/voice/script.py",
+        "extensions/song/script.py",
         "extensions/voice/.token",
         "extensions/voice/link.wav",
         "extensions/voice/../other/a.wav",

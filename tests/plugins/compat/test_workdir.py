@@ -31,6 +31,40 @@ def test_a_script_finds_its_folder_wherever_paddock_was_started(stage: Stage) ->
     assert stage.manager.running_named("notes") is not None
 
 
+def test_a_folder_that_a_git_address_named_has_the_paths_of_its_authors_name(stage: Stage) -> None:
+    elsewhere = CODE.replace('"extensions/notes/output"', '"extensions", "notes", "output"')
+    stage.script("webui-notes", elsewhere)
+    stage.ask("hello")
+    assert (stage.folder("webui-notes") / "output" / "log.txt").read_text() == "hello\n"
+
+
+def test_a_path_to_what_lies_in_the_folder_means_the_folder(stage: Stage) -> None:
+    code = """
+    from pathlib import Path
+    text = Path("extensions/anotes/data.txt").read_text()
+    assert not Path("extensions/others").exists(), "these are not its own"
+    """
+    assert stage.script("my-notes", code, **{"data.txt": "mine"}).text == "mine"
+
+
+def test_an_extension_of_that_name_has_its_own_paths(stage: Stage) -> None:
+    stage.script("webui-notes", CODE)
+    stage.script("notes", CODE)
+    stage.ask("hello")
+    assert (stage.folder("notes") / "output" / "log.txt").read_text() == "hello\nhello\n"
+    assert not (stage.folder("webui-notes") / "output").exists()
+
+
+def test_a_script_finds_a_character_and_brings_back_none_that_was_deleted(config: Config) -> None:
+    code = "from pathlib import Path\nfiles = sorted(Path('user_data/characters').glob('*.yaml'))"
+    for seen in (["Assistant.yaml"], []):
+        app = App(config)
+        assert [file.name for file in Stage(app).script("first", code).files] == seen
+        for name in app.characters.names():
+            app.characters.delete(name)
+        app.close()
+
+
 def test_the_working_directory_is_given_back_at_the_end(config: Config) -> None:
     before = Path.cwd()
     app = App(config)

@@ -6,6 +6,7 @@ import dis
 import importlib.abc
 import importlib.machinery
 import sys
+import urllib.parse
 from abc import ABCMeta
 from collections.abc import Iterator, Sequence
 from importlib import metadata
@@ -155,14 +156,20 @@ class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def install(self) -> None:
         """From now on, in this process."""
         sys.meta_path.append(self)
-        # What a package would have given, such as an answer from the network, is often written down as it is.
-        otherwise = JSONEncoder.default
+        # What a package would have given, such as an answer from the network, is often written down as it is, or asked
+        # for at an address.
+        otherwise, plainly = JSONEncoder.default, urllib.parse.quote_from_bytes
 
         def default(encoder: JSONEncoder, value: Any) -> Any:
             return None if isinstance(value, _Any) else otherwise(encoder, value)
 
+        def quoted(value: Any, safe: Any = "/") -> str:
+            return plainly(value.__name__.encode() if isinstance(value, _Any) else value, safe)
+
         encoders: Any = JSONEncoder
         encoders.default = default
+        addresses: Any = urllib.parse
+        addresses.quote_from_bytes = quoted
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

@@ -44,6 +44,11 @@ def main(task: dict[str, Any]) -> None:
     entry = next(entry for entry in ENTRIES if (copy / entry).is_file())
     about = source.read(copy, entry, folder.name)
     app = App(config)
+    if twin := _twin(config.paths.extensions[0], folder):
+        # Another name is soon given, so it is judged all the same.
+        app.extensions.roots = (copy.parent,)
+        if twin != folder:
+            found["faults"].append(f"Paddock has an extension named {twin.name}: give this folder another name.")
     missing, impossible = lacking(app.scripts.facade, about) if entry == "script.py" else ([], [])
     write("loading", missing=missing, impossible=impossible, needs=about.needs())
     if task["assume"]:
@@ -60,6 +65,12 @@ def main(task: dict[str, Any]) -> None:
         requirements.check = lambda texts, own: ()
     _load(app, folder.name, write, found)
     write("over", over=True)
+
+
+def _twin(shipped: Path, folder: Path) -> Path | None:
+    """The extension that ships and has this folder's name, if there is one."""
+    name = folder.name.casefold()
+    return next((path.resolve() for path in shipped.glob("*/") if path.name.casefold() == name), None)
 
 
 def _load(app: App, name: str, write: Any, found: dict[str, Any]) -> None:

@@ -81,7 +81,7 @@ def config_from(arguments: argparse.Namespace, root: Path) -> Config:
             "--listen opens Paddock to your whole network, so it wants a secret: add --password WORD or --api-key KEY."
         )
     if arguments.models and not arguments.models.is_dir():
-        raise PaddockError(f"--models names {arguments.models}, which is no folder. Make it first, or name another one.")
+        raise PaddockError(f"--models names {arguments.models}, which is no folder. Make it, or name another.")
     return Config(
         root=root,
         host="0.0.0.0" if listen else "127.0.0.1",

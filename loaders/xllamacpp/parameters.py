@@ -11,6 +11,7 @@ from modules.worker.threads import alone
 
 # Warnings would be two lines a request, on nothing amiss.
 _LOG_ERRORS = 1
+_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
 
 def server_parameters(xllamacpp: Any, path: Path, settings: Any, context: int, key: str, pools: bool) -> Any:
@@ -41,7 +42,10 @@ def _listen_to_ourselves(params: Any, key: str) -> None:
     params.n_threads_http = 2
     params.ui = False
     params.endpoint_slots = False
+    # Chats are rendered by the worker, in a sandbox and under a time limit. Without a template of ours the server would
+    # run the file's own while it loads, whatever that does, and refuse the model where it cannot read it.
     params.use_jinja = False
+    params.chat_template = _TEMPLATE
 
 
 def _context(xllamacpp: Any, params: Any, settings: Any, context: int) -> None:

@@ -98,7 +98,7 @@ class Engine(EngineBase):
         bare, whole = self.tokenize("a", False), self.tokenize("a", True)
         self._prefix = whole[: len(whole) - len(bare)] if whole[len(whole) - len(bare) :] == bare else []
         devices = [device["name"] for device in self._xllamacpp.get_device_info() if device["name"] != "CPU"]
-        template = str(props["chat_template"]) if "tokenizer.chat_template" in self._keys.values else ""
+        template = str(self._keys.values.get("tokenizer.chat_template", ""))
         notes = context_notes(settings, self._context, meta["n_ctx_train"])
         if self._context < wanted:
             notes.append(

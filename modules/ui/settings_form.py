@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
+from modules.protocol.errors import SettingError
 from modules.protocol.schema import Setting, coerce
 
 # A slider with more stops than this cannot be set by hand: such a number gets a plain field.
 _STOPS = 2000
+
+
+# A slider whose number is checked by the schema alone: Gradio's own words name no setting, and it raises at an empty
+# field. Made past Gradio's metaclass, which writes a .pyi file beside the source of each class.
+_Slider: type[gr.Slider] = ABCMeta.__new__(
+    type(gr.Slider), "Slider", (gr.Slider,), {"preprocess": lambda self, payload: payload, "__module__": __name__}
+)
 
 
 def caption(setting: Setting) -> str:
@@ -23,6 +32,8 @@ def shown(setting: Setting, value: Any) -> Any:
     """A value as its field shows it: a list has one text a line, with its own line breaks written as \\n."""
     if setting.kind is list:
         return "\n".join(item.replace("\\", "\\\\").replace("\n", "\\n") for item in value)
+    if setting.optional and setting.kind in (int, float):
+        return "" if value is None else str(value)
     return value
 
 
@@ -31,6 +42,8 @@ def entered(setting: Setting, value: Any) -> Any:
     if setting.kind is list:
         lines = [line for line in str(value or "").split("\n") if line]
         return coerce(setting, [_unescape(line) for line in lines])
+    if value is None and not setting.optional:
+        raise SettingError(f"{setting.info.label} is empty. It takes {setting.allowed()}.")
     return coerce(setting, value)
 
 
@@ -41,7 +54,7 @@ def _unescape(line: str) -> str:
 def _range(setting: Setting) -> tuple[float, float] | None:
     """The ends of the slider, or None for a number that has none."""
     low, high = setting.info.minimum, setting.info.maximum
-    if setting.optional or low is None or high is None or (high - low) / step(setting) > _STOPS:
+    if low is None or high is None or (high - low) / step(setting) > _STOPS:
         return None
     return low, high
 
@@ -65,14 +78,15 @@ def field(setting: Setting, value: Any, *, prefix: str = "", **extra: Any) -> gr
     if info.choices:
         choices = [(str(choice), choice) for choice in info.choices]
         return gr.Dropdown(choices=choices, value=value, filterable=False, **common)
-    if setting.kind in (int, float):
+    if setting.kind in (int, float) and not setting.optional:
         if ends := _range(setting):
-            return gr.Slider(*ends, value=value, step=step(setting), buttons=[], **common)
+            return _Slider(*ends, value=value, step=step(setting), buttons=[], **common)
         # Without the field's own limits: the schema checks, and its sentence names what is allowed.
         return gr.Number(value=value, precision=None, **common)
     if setting.kind is list:
         return gr.Textbox(value=shown(setting, value), lines=2, max_lines=8, **common)
-    return gr.Textbox(value=value, lines=1, max_lines=6, **common)
+    # A number that may be left out too: Gradio's field for numbers turns none into 0.
+    return gr.Textbox(value=shown(setting, value), lines=1, max_lines=6, **common)
 
 
 def changes(component: Any) -> list[Any]:

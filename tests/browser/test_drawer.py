@@ -58,6 +58,17 @@ def test_a_changed_parameter_is_honoured_by_the_next_reply_and_survives_a_reload
     page.wait_for_function("document.querySelector('#param-max_new_tokens input').value === '512'")
 
 
+def test_a_number_that_is_empty_or_out_of_range_is_named_and_stays_for_mending(page: Any) -> None:
+    box = "#param-temperature input[type=number]"
+    for text, words in (("", "Temperature is empty. It takes"), ("99", "Temperature .* cannot be 99")):
+        page.fill(box, text)
+        page.press(box, "Tab")
+        page.wait_for_selector(f"text=/{words}/")
+    page.fill(box, "1")
+    page.press(box, "Tab")
+    page.wait_for_selector("text=/cannot be 99/", state="detached")
+
+
 def test_a_preset_is_chosen_changed_restored_saved_and_deleted(page: Any) -> None:
     page.locator("#preset input").click()
     page.get_by_role("option", name="Creative").click()

@@ -12,6 +12,7 @@ import pytest
 
 from tests.browser.conftest import prepare
 from tests.browser.driver import NEWEST, action, ask, living, new_chat, newest, open_tab, ready, send, settled, unfold
+from tests.support.strange_server import models, strange
 
 pytestmark = pytest.mark.browser
 
@@ -127,6 +128,24 @@ def test_a_new_folder_appears_after_refresh(own_paddock: Any, visit: Any) -> Non
     page.click("#model-refresh")
     page.locator("#model-choice input").click()
     page.get_by_role("option", name="brand-new").wait_for()
+
+
+def test_a_remote_model_is_loaded_with_its_patience_left_to_its_file(own_paddock: Any, visit: Any) -> None:
+    chat = "/v1/chat/completions"
+    with strange({"/v1/models": models("far"), chat: lambda request: request.texts("Hello ", "from afar")}) as server:
+        served = own_paddock("--no-model")
+        (served.models / "far.remote.yaml").write_text(f"address: {server.address}/v1\nmodel: far\n")
+        page = visit(served.address)
+        open_tab(page, "Model")
+        page.wait_for_selector("#model-load >> text=Load far")
+        unfold(page, "Patience")
+        assert page.locator("#loader-remote-retries textarea, #loader-remote-retries input").input_value() == ""
+        page.fill("#loader-remote-answer_timeout textarea, #loader-remote-answer_timeout input", "20")
+        page.click("#model-load")
+        ready(page, "far")
+        page.click("#close-drawer")
+        assert ask(page, "Are you there?") == "Hello from afar"
+        served.close()
 
 
 def test_a_killed_worker_leaves_the_text_and_one_click_tries_again(own_paddock: Any, visit: Any) -> None:

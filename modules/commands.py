@@ -14,6 +14,7 @@ from modules.app import App
 from modules.config import Config
 from modules.download_command import download as download
 from modules.extension_commands import extensions as extensions
+from modules.generation.preset_keys import did_you_mean
 from modules.library.memory import plan_sentence
 from modules.library.rank import describe_model
 from modules.library.scan import DEMO
@@ -132,6 +133,8 @@ def generate(config: Config, arguments: argparse.Namespace) -> int:
         progress.close()
         if adapters and not app.supervisor.state.adapters:
             raise PaddockError(info.notes[-1])
+        for note in info.notes:
+            print(note, file=sys.stderr)
         for name in spec.ignores(params, info.ignored):
             print(f"{spec.title} does not honour {name}; it is ignored.", file=sys.stderr)
         return _stream(app, prompt, params, arguments)
@@ -155,10 +158,9 @@ def sort_settings(spec: LoaderSpec, pairs: Iterable[str]) -> tuple[dict[str, str
         elif name in ours:
             settings[name] = value
         else:
-            raise SettingError(
-                f"There is no setting named {name!r}. {spec.title} has: {', '.join(sorted(ours))}. "
-                f"Sampling has: {', '.join(sorted(sampling))}."
-            )
+            there = f"{spec.title} has: {', '.join(sorted(ours))}. Sampling has: {', '.join(sorted(sampling))}."
+            hint = did_you_mean(name, [*ours, *sampling]) or there
+            raise SettingError(f"There is no setting named {name!r}. {hint}")
     return params, settings
 
 

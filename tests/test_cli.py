@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from modules.cli import run
+from modules.model_loading import ModelLoading
+from modules.protocol.events import ModelInfo
 from tests.support.models import write_model_folder
 
 
@@ -48,6 +53,9 @@ def test_generate_with_json_ends_with_usage_and_timings(root: Path, where: list[
         (["--loader", "nope"], "There is no loader named 'nope'"),
         (["--preset", "nope"], "There is no preset named 'nope'"),
         (["--set", "contxt=5"], "There is no setting named 'contxt'"),
+        (["--set", "temperatur=1"], "There is no setting named 'temperatur'. Did you mean 'temperature'?\n"),
+        (["--set", "contxt=5"], "Did you mean 'context'?\n"),
+        (["--preset", "p" * 300], "is too long. Use at most 100 Latin letters"),
         (["--set", "context"], "--set wants KEY=VALUE"),
         (["--set", "context=5"], "Context length (context) cannot be '5'"),
         (["--set", "top_p=7"], "Top-p (top_p) cannot be '7'"),
@@ -61,6 +69,34 @@ def test_bad_input_is_a_sentence_and_status_1(root: Path, where: list[str], argu
     assert answer.returncode == 1
     assert words in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize("json_lines", [False, True])
+def test_generate_tells_the_notes_of_the_load_beside_the_answer(
+    root: Path,
+    where: list[str],
+    json_lines: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    load = ModelLoading.load
+
+    def load_with_a_note(*given: Any, **named: Any) -> ModelInfo:
+        return dataclasses.replace(load(*given, **named), notes=["A chat gets 2048 tokens here."])
+
+    monkeypatch.setattr(ModelLoading, "load", load_with_a_note)
+    flags = where[1:] + ["--json"] * json_lines
+    assert run(root, ["generate", *flags, "--model", "tiny", "--loader", "echo", "--prompt", "hello"]) == 0
+    answer = capsys.readouterr()
+    assert "A chat gets 2048 tokens here.\n" in answer.err
+    assert "2048" not in answer.out
+
+
+def test_an_empty_models_folder_is_named_where_models_belong(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    flags = ["--no-venv", "--models", str(tmp_path / "elsewhere"), "--user-data", str(tmp_path / "user")]
+    answer = _webui(root, "inspect", *flags, "nope")
+    assert f"put a model's folder or GGUF file into {tmp_path / 'elsewhere'}." in answer.stderr
 
 
 def test_loaders_lists_each_with_what_a_program_wants(root: Path, where: list[str]) -> None:

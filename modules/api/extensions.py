@@ -77,7 +77,7 @@ def router(app: App) -> APIRouter:
         body = await request.body()
         try:
             given = json.loads(body or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             given = None
         if not isinstance(given, dict):
             return _refusal(400, "The body must be a JSON object with the tool's parameters.")

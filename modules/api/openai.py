@@ -11,17 +11,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import APIRouter, Request
+from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from modules.api.request import Asked, messages_of, parse, read
 from modules.app import App
 from modules.generation.generation import Generation
-from modules.protocol.errors import PaddockError, PromptError
+from modules.protocol.errors import PaddockError, PromptError, Unsupported
 
 # How the API names the ends of a generation.
 _REASONS = {"stop": "stop", "stop_text": "stop", "length": "length", "context": "length", "cancelled": "stop"}
-_STATUS = {"setting": 400, "prompt": 400, "unsupported": 400, "memory": 507, "died": 502}
+_STATUS = {"setting": 400, "path": 400, "prompt": 400, "unsupported": 400, "memory": 507, "died": 502}
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,13 @@ def usage(generation: Generation) -> dict[str, Any]:
     """Token counts and the engine's own seconds of a generation that ended."""
     finished = generation.finished
     assert finished is not None
+    cut = {"cut_tokens": finished.cut_tokens} if finished.cut_tokens else {}
     return {
         "prompt_tokens": finished.prompt_tokens,
         "completion_tokens": finished.generated_tokens,
         "total_tokens": finished.prompt_tokens + finished.generated_tokens,
         "prompt_tokens_details": {"cached_tokens": finished.cached_tokens},
+        **cut,
         "prefill_seconds": round(finished.prefill_seconds, 6),
         "decode_seconds": round(finished.decode_seconds, 6),
     }
@@ -109,7 +113,24 @@ def router(app: App) -> APIRouter:
     async def chat_completions(request: Request) -> Response:
         return await _respond(app, request, chat=True)
 
+    known = {route.path: sorted(route.methods or ()) for route in routes.routes if isinstance(route, APIRoute)}
+
+    # The last one: it takes what no other has taken.
+    @routes.api_route("/{path:path}", methods=_METHODS)
+    def unknown(request: Request) -> Response:
+        return _no_route(request, known)
+
     return routes
+
+
+def _no_route(request: Request, known: dict[str, list[str]]) -> Response:
+    path, method = request.url.path, request.method
+    listed = ", ".join(f"{' '.join(methods)} {route}" for route, methods in known.items())
+    allowed = known.get(path, [])
+    what = f"{path} does not take {method}" if allowed else f"There is no {path[:200]} here"
+    error = Unsupported(f"{what}. The routes are: {listed}. Use one of them.")
+    headers = {"Allow": ", ".join(allowed)} if allowed else None
+    return JSONResponse(error_body(error), 405 if allowed else 404, headers)
 
 
 async def _respond(app: App, request: Request, *, chat: bool) -> Response:
@@ -138,9 +159,18 @@ def _begin(app: App, body: dict[str, Any], chat: bool) -> tuple[_Answer, Generat
         prompt = _prompt_of(body)
         # Counted where it matters: asking the worker takes a millisecond, or more while it is busy.
         length = 0 if asked.limited else len(app.supervisor.tokenize(prompt, True))
-    params = asked.params
-    if not asked.limited:
-        params = replace(params, max_new_tokens=max(16, info.context - length))
+    params, context = asked.params, info.context
+    # As the page does: its longest reply, but no more than half of the context.
+    least = min(params.max_new_tokens, context // 2)
+    cut = length - max(1, context - least) if context and params.truncate else 0
+    if cut > 0:
+        warning = (
+            f"The prompt has {length} tokens and the context takes {context}, of which {least} are kept for the reply, "
+            f"so {cut} of its oldest tokens are left out. Shorten it, or load the model with a larger context."
+        )
+        asked = replace(asked, warnings=(*asked.warnings, warning))
+    if not asked.limited and context:
+        params = replace(params, max_new_tokens=max(least, context - length))
     answer = _Answer("", chat, state.model, int(time.time()), asked)
     generation = app.supervisor.generate(prompt, params)
     return replace(answer, id=f"{'chatcmpl' if chat else 'cmpl'}-{generation.id}"), generation

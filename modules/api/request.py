@@ -25,6 +25,12 @@ _OTHER = frozenset(
 # Parts whose silent absence would mislead: asking for them is an error.
 _ABSENT = {"tools": "tools", "functions": "functions", "logprobs": "token probabilities"}
 
+# Lists and objects in one another: no request has many, and what reads them further on would run out of stack.
+_DEEPEST = 64
+_TOO_DEEP = (
+    f"The body has lists or objects in one another more than {_DEEPEST} deep. Send a JSON object that is nested less."
+)
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -96,6 +102,21 @@ def parse(raw: bytes) -> dict[str, Any]:
         body = json.loads(raw)
     except ValueError as error:
         raise SettingError(f"The body is not JSON: {error}. Send a JSON object.") from None
+    except RecursionError:
+        raise SettingError(_TOO_DEEP) from None
     if not isinstance(body, dict):
         raise SettingError("The body must be a JSON object.")
+    if _deeper_than(_DEEPEST, body):
+        raise SettingError(_TOO_DEEP)
     return body
+
+
+def _deeper_than(most: int, value: Any) -> bool:
+    """Whether lists and objects in `value` lie in one another more than `most` deep."""
+    level = [value]
+    for _ in range(most):
+        parts = [part.values() if isinstance(part, dict) else part for part in level]
+        level = [inner for part in parts for inner in part if isinstance(inner, (dict, list))]
+        if not level:
+            return False
+    return True

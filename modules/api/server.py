@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 
 from modules.api.ending import Ending
 from modules.api.extensions import file_router
@@ -27,6 +29,7 @@ def build_server(app: App) -> FastAPI:
     server.include_router(page_router(app))
     server.include_router(extensions_router(app))
     server.include_router(file_router(app))
+    server.add_exception_handler(ClientDisconnect, _gone)
     # The one that is added last sees a request first.
     server.add_middleware(Wrapping, extensions=app.extensions)
     server.add_middleware(Gate, config=app.config)
@@ -35,6 +38,11 @@ def build_server(app: App) -> FastAPI:
     server.router.lifespan_context = page.lifespan
     server.mount("/", page)
     return server
+
+
+def _gone(request: Request, error: Exception) -> Response:
+    """For a client that hung up before its body was complete: no fault of ours, and nobody hears the answer."""
+    return Response(status_code=400)
 
 
 def serve(app: App, listener: socket.socket, on_ready: Callable[[], None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from modules.protocol.errors import SettingError
@@ -82,7 +82,10 @@ def _texts(name: str, value: Any) -> Any:
 
 
 def _unknown(name: str, sentence: str, known: Any) -> str:
-    near = difflib.get_close_matches(name, known, 1)
-    if near:
-        return f"{sentence} Did you mean {near[0]!r}?"
-    return f"{sentence} What there is: {', '.join(known)}."
+    return f"{sentence} {did_you_mean(name, known) or 'What there is: ' + ', '.join(known) + '.'}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The question that names what is nearest to `name`, or ""."""
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"Did you mean {near[0]!r}?" if near else ""

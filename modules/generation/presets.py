@@ -15,6 +15,9 @@ from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build, changed
 
 _ENDING = ".yaml"
+# A file system takes 255 bytes, ending and all; a letter may have four.
+_LONGEST = 100
+_MOST_BYTES = 200
 
 
 # What answers when nobody chose: small models go astray where much is left to chance.
@@ -107,6 +110,9 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _path(folder: Path, name: str) -> Path:
+    if len(name) > _LONGEST or len(name.encode(errors="replace")) > _MOST_BYTES:
+        most = f"{_LONGEST} Latin letters, or {_MOST_BYTES // 4} of any"
+        raise PathError(f"The preset's name {name[:40] + '…'!r} is too long. Use at most {most}.")
     path = inside(folder, f"{name}{_ENDING}")
     if path.parent != folder or name.startswith(".") or not name.strip():
         raise PathError(f"{name!r} cannot be a preset's name. Use a plain name without '/' or a leading dot.")

@@ -32,7 +32,7 @@ def detect(path: Path, name: str) -> ModelFacts:
         if path.is_dir():
             return _detect_folder(look(path), name)
         if not path.is_file():
-            raise ModelError(f"There is no model at {name}. Press refresh, or look into models/.")
+            raise ModelError(f"There is no model at {name}. Press refresh, or look into {path.parent}.")
         found = Findings(name, str(path))
         if path.suffix.lower() == ".gguf":
             detect_gguf(path, found)
@@ -40,7 +40,8 @@ def detect(path: Path, name: str) -> ModelFacts:
             detect_remote(path, found)
         else:
             found.problems.append(
-                f"{path.name} is neither a GGUF file nor a model's folder. Put the model's whole folder into models/."
+                f"{path.name} is neither a GGUF file nor a model's folder. Put the model's whole folder "
+                f"into {path.parent}."
             )
         return found.facts()
     except OSError as error:
@@ -245,8 +246,12 @@ def _missing_parts(folder: Folder, found: Findings) -> None:
             f"This is a LoRA adapter for {base or 'another model'}, not a model. Load that model and apply the adapter."
         )
     elif "config.json" not in folder.files:
-        held = f"holds {listed(weights)}" if weights else f"holds {listed(sorted(folder.files)) or 'no files'}"
-        found.problems.append(f"The folder {held} but no config.json, which says how to build the model. {_AGAIN}")
+        if folder.files:
+            held = f"holds {listed(weights or sorted(folder.files))}"
+            found.problems.append(f"The folder {held} but no config.json, which says how to build the model. {_AGAIN}")
+        else:
+            held = "holds no files, only folders or hidden files" if any(folder.path.iterdir()) else "is empty"
+            found.problems.append(f"The folder {held}. Copy the model's files into it.")
     elif not weights:
         found.problems.append("The folder holds a config.json but no weights (*.safetensors). Download them into it.")
     elif not folder.has_tokenizer:

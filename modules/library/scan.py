@@ -11,7 +11,7 @@ from modules.library import gguf, safetensors
 from modules.library.adapters import is_gguf_adapter, read_adapter
 from modules.library.detect import detect
 from modules.library.findings import readable
-from modules.library.folder import Folder, look, shards_of
+from modules.library.folder import Folder, listed, look, shards_of
 from modules.library.sizes import CutShort
 from modules.paths import PathError, inside
 from modules.protocol.adapter import AdapterFacts
@@ -22,6 +22,7 @@ from modules.protocol.remote_file import SUFFIXES
 # The model that ships: what a first start loads.
 DEMO = "demo.Q8_0.gguf"
 _DEEPEST = 4
+_MOST_NAMED = 20
 # A file that changed within this time and is cut short is taken for one that is still being copied.
 _STILL_GROWING_SECONDS = 2.0
 
@@ -56,8 +57,9 @@ class ModelLibrary:
         """The adapter of that name. Raises ModelError naming those that are there."""
         found = self._find_all()[1]
         if name not in found:
-            names = ", ".join(sorted(found, key=str.lower)[:20])
-            there = f"The adapters are: {names}." if names else "There are none yet: put an adapter into models/."
+            there = f"There are none yet: put an adapter into {self._root}."
+            if found:
+                there = f"The adapters are: {listed(sorted(found, key=str.lower), _MOST_NAMED)}."
             raise ModelError(f"There is no LoRA adapter named {name[:200]!r}. {there}")
         return read_adapter(found[name], name)
 
@@ -95,12 +97,9 @@ class ModelLibrary:
         found = self._find()
         if name in found:
             return found[name]
-        names = ", ".join(sorted(found, key=str.lower)[:20])
-        there = (
-            f"The models are: {names}."
-            if names
-            else "There are none yet: put a model's folder or GGUF file into models/."
-        )
+        there = f"There are none yet: put a model's folder or GGUF file into {self._root}."
+        if found:
+            there = f"The models are: {listed(sorted(found, key=str.lower), _MOST_NAMED)}."
         raise ModelError(f"There is no model named {name[:200]!r}. {there}")
 
     def _find(self) -> dict[str, Path]:

@@ -76,16 +76,22 @@ def _render(template: str, values: dict[str, Any]) -> str:
         raise
     except TemplateSyntaxError as error:
         raise PromptError(
-            f"The chat template has a syntax error in line {error.lineno}: {error.message}. {_ADVICE}"
+            f"The chat template has a syntax error in line {error.lineno}: {_ended(error.message)} {_ADVICE}"
         ) from None
     except SecurityError as error:
-        raise PromptError(f"The chat template tries something that is not allowed: {error}. {_ADVICE}") from None
+        raise PromptError(f"The chat template tries something that is not allowed: {_ended(error)} {_ADVICE}") from None
     except TemplateError as error:
-        raise PromptError(f"The chat template refuses this chat: {error}. {_ADVICE}") from None
+        raise PromptError(f"The chat template refuses this chat: {_ended(error)} {_ADVICE}") from None
     except MemoryError:
         raise PromptError(f"The chat template needs too much memory. {_ADVICE}") from None
     except Exception as error:
-        raise PromptError(f"The chat template fails with {type(error).__name__}: {error}. {_ADVICE}") from None
+        raise PromptError(f"The chat template fails with {type(error).__name__}: {_ended(error)} {_ADVICE}") from None
+
+
+def _ended(words: object) -> str:
+    """Jinja's or the template's own words as the end of a sentence: some bring their full stop."""
+    text = str(words).rstrip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _sandbox() -> Any:

@@ -38,7 +38,7 @@ def check_folder(folder: Path) -> dict[str, Any]:
     if not (folder / "config.json").is_file():
         raise ModelError(
             f"{folder.name} has no config.json, so it cannot be told what model it is. "
-            "Copy the whole model folder into models/."
+            f"Copy the whole model folder into {folder.parent}."
         )
     config = read_json(folder / "config.json")
     files = weight_files(folder)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -77,11 +79,14 @@ def test_a_client_that_hangs_up_is_cancelled_in_the_engine(echo: App, client: ht
     [
         ("/v1/completions", "{", "not JSON"),
         ("/v1/completions", "[]", "JSON object"),
+        ("/v1/chat/completions", '{"messages":' + "[" * 100_000, "nested less"),
+        ("/v1/chat/completions", '{"messages":' + "[" * 700 + "]" * 700 + "}", "nested less"),
         ("/v1/completions", {"prompt": "x", "temperature": 9}, "Temperature (temperature) cannot be 9"),
         ("/v1/completions", {"prompt": ["a", "b"]}, "one text"),
         ("/v1/completions", {"prompt": "x", "n": 2}, "one choice a request"),
         ("/v1/completions", {"prompt": "!error"}, "told to fail"),
         ("/v1/completions", {"prompt": "x", "preset": "Nonexistent"}, "Nonexistent"),
+        ("/v1/completions", {"prompt": "x", "preset": "n" * 300}, "is too long"),
         ("/v1/chat/completions", {"messages": []}, "at least one message"),
         ("/v1/chat/completions", {"messages": ["x"]}, "'role' and a 'content'"),
         (
@@ -113,3 +118,69 @@ def test_a_worker_that_dies_in_mid_stream_ends_the_stream_with_the_reason(client
     with client.stream("POST", "/v1/completions", json={"prompt": "1 2 3 4 5 6 7 !exit", "stream": True}) as response:
         events = _events(response)
     assert "ended by itself" in events[-1]["error"]["message"]
+
+
+def test_a_client_that_hangs_up_in_its_body_leaves_no_trace(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as connection:
+        head = f"POST /v1/completions HTTP/1.1\r\nHost: {client.base_url.host}\r\nContent-Length: 100\r\n\r\n"
+        connection.sendall(head.encode() + b'{"prompt":')
+        time.sleep(0.3)  # until the server waits for the rest
+    time.sleep(0.3)
+    assert client.post("/v1/completions", json={"prompt": "good day"}).status_code == 200
+    assert "ClientDisconnect" not in caplog.text + "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "words"),
+    [
+        ("GET", "/v1/embeddings", 404, "There is no /v1/embeddings here."),
+        ("POST", "/v1/", 404, "There is no /v1/ here."),
+        ("GET", "/v1/completions", 405, "/v1/completions does not take GET."),
+        ("DELETE", "/v1/models", 405, "/v1/models does not take DELETE."),
+    ],
+)
+def test_an_unknown_route_names_those_that_exist(
+    client: httpx.Client, method: str, path: str, status: int, words: str
+) -> None:
+    response = client.request(method, path)
+    assert response.status_code == status
+    message = response.json()["error"]["message"]
+    assert message.startswith(words)
+    assert "GET /v1/models, POST /v1/completions, POST /v1/chat/completions" in message
+
+
+@pytest.fixture
+def narrow(app: App) -> Iterator[httpx.Client]:
+    """A client of a server whose model takes 64 tokens, of which half are kept for a reply."""
+    app.models.load("tiny", "echo", {"context": 64})
+    with serving(app) as address, httpx.Client(base_url=address, timeout=PATIENCE) as client:
+        yield client
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_a_prompt_that_is_too_long_leaves_room_for_a_reply_and_says_what_was_cut(
+    narrow: httpx.Client, chat: bool
+) -> None:
+    text = " ".join(f"w{number}" for number in range(100)) + " !long"
+    given = {"messages": [{"role": "user", "content": text}]} if chat else {"prompt": text}
+    body = narrow.post(f"/v1/{'chat/' if chat else ''}completions", json=given).json()
+    cut = body["usage"]["cut_tokens"]
+    assert cut >= 69
+    assert (body["usage"]["prompt_tokens"], body["usage"]["completion_tokens"]) == (32, 32)
+    assert f"so {cut} of its oldest tokens are left out" in body["warnings"][0]
+
+
+def test_a_prompt_that_fits_is_whole_and_gets_what_the_context_leaves(narrow: httpx.Client) -> None:
+    body = narrow.post("/v1/completions", json={"prompt": " ".join("abcdefghij") + " !long"}).json()
+    assert (body["usage"]["prompt_tokens"], body["usage"]["completion_tokens"]) == (11, 53)
+    assert "cut_tokens" not in body["usage"] and "warnings" not in body
+
+
+def test_a_chat_with_a_longest_reply_says_what_was_cut_too(narrow: httpx.Client) -> None:
+    text = " ".join(f"w{number}" for number in range(100))
+    request = {"messages": [{"role": "user", "content": text}], "max_tokens": 4}
+    body = narrow.post("/v1/chat/completions", json=request).json()
+    assert f"so {body['usage']['cut_tokens']} of its oldest tokens are left out" in body["warnings"][0]
+    assert body["usage"]["prompt_tokens"] == 60

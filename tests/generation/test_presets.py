@@ -114,6 +114,14 @@ def test_saving_over_a_shipped_one_makes_a_copy_and_deleting_that_restores_it(pr
     assert (SHIPPED / "Balanced.yaml").read_bytes() == text
 
 
+@pytest.mark.parametrize("name", ["a" * 101, "字" * 90])
+def test_a_name_too_long_for_a_file_is_refused_with_a_sentence(presets: Presets, name: str) -> None:
+    for act in (lambda: presets.save(name, SamplingParams()), lambda: presets.load(name)):
+        with pytest.raises(PathError, match="is too long. Use at most 100 Latin letters"):
+            act()
+    presets.save("a" * 100, SamplingParams())
+
+
 def test_a_shipped_one_cannot_be_deleted(presets: Presets) -> None:
     with pytest.raises(PaddockError, match="ships with Paddock"):
         presets.delete("Creative")

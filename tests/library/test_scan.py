@@ -73,6 +73,29 @@ def test_a_folder_without_a_model_is_listed_and_says_what_it_lacks(tmp_path: Pat
     assert "holds README.md but no config.json" in library.facts("notes").problems[0]
 
 
+def test_an_empty_folder_is_called_empty(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "deep" / "inner").mkdir(parents=True)
+    library = ModelLibrary(tmp_path)
+    assert library.facts("empty").problems[0].startswith("The folder is empty. ")
+    assert library.facts("deep").problems[0].startswith("The folder holds no files, only folders")
+
+
+def test_a_name_that_is_not_there_gets_twenty_names_and_the_count_of_the_rest(tmp_path: Path) -> None:
+    for number in range(23):
+        _gguf(tmp_path / f"m{number:02}.gguf")
+    with pytest.raises(ModelError, match=r"m18\.gguf, m19\.gguf and 3 more\.$"):
+        ModelLibrary(tmp_path).facts("nope")
+
+
+def test_the_folder_for_models_is_named(tmp_path: Path) -> None:
+    library = ModelLibrary(tmp_path)
+    for look in (library.facts, library.adapter):
+        with pytest.raises(ModelError) as caught:
+            look("nope")
+        assert caught.value.message.endswith(f"into {tmp_path}.")
+
+
 def test_what_is_still_being_copied_is_not_listed(tmp_path: Path) -> None:
     raw = gguf_bytes()
     path = _gguf(tmp_path / "growing.gguf", raw[:-10])

@@ -24,7 +24,7 @@ class Site:
 
     def get(self, path: str, body: Any = None, method: str = "") -> tuple[int, str]:
         """(status, text)."""
-        data = None if body is None else json.dumps(body).encode()
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         request = urllib.request.Request(self.address + path, data, method=method or ("POST" if data else "GET"))
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
@@ -102,6 +102,7 @@ def test_tools_are_listed_and_called(site: Site) -> None:
     assert site.get("/extensions/own/tools/add", {"a": 1, "b": 2}) == (200, "3")
     assert site.get("/extensions/own/tools/no", {})[0] == 404
     assert site.get("/extensions/own/tools/add", [1])[0] == 400
+    assert site.get("/extensions/own/tools/add", b"[" * 100_000)[0] == 400
 
 
 def test_a_route_that_fails_switches_its_extension_off_and_the_server_goes_on(site: Site) -> None:

@@ -63,6 +63,7 @@ def test_a_bad_template_is_a_sentence_with_a_next_step(template: str, words: str
         _render(template)
     assert words in caught.value.message
     assert "Choose another template" in caught.value.message
+    assert ".." not in caught.value.message
 
 
 def test_a_template_that_leaves_the_reply_out_cannot_continue_it() -> None:

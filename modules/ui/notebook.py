@@ -31,6 +31,8 @@ class Notebook:
         self._text = ""
         if self._path.exists():
             self._text = self._path.read_text(encoding="utf-8", errors="replace")
+        # Whether the file holds the text: not after a save that failed.
+        self._kept = True
         self._past: list[str] = []
         self._future: list[str] = []
         self._listeners: list[Callable[[], None]] = []
@@ -59,7 +61,7 @@ class Notebook:
         """A person changed the text. While the model writes, the text is the model's: a change is refused."""
         with self._lock:
             self._idle()
-            if text == self._text:
+            if text == self._text and self._kept:
                 return
             self._step(text)
             self.author = author
@@ -70,7 +72,7 @@ class Notebook:
         with self._lock:
             self._idle()
             self.error = None
-            if text != self._text:
+            if text != self._text or not self._kept:
                 self._step(text)
             self.author = author
             generation = self._app.supervisor.generate(text, params)
@@ -107,9 +109,10 @@ class Notebook:
             raise PaddockError("The model is writing in the notebook. Press Stop first.")
 
     def _step(self, text: str) -> None:
-        self._past = [*self._past[-_STEPS:], self._text]
-        self._future = []
-        self._text = text
+        if text != self._text:
+            self._past = [*self._past[-_STEPS:], self._text]
+            self._future = []
+            self._text = text
         self._save()
 
     def _move(self, source: list[str], target: list[str]) -> None:
@@ -131,12 +134,16 @@ class Notebook:
             self.error = generation.error
             self.author = ""
             if generation.text:
-                self._step(self._text + generation.text)
+                try:
+                    self._step(self._text + generation.text)
+                except PaddockError as error:
+                    self.error = self.error or error
         self._tell()
 
     def _save(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._kept = False
         write_atomically(self._path, self._text)
+        self._kept = True
 
     def _tell(self) -> None:
         with self._lock:

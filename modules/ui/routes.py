@@ -80,12 +80,17 @@ def _chat_routes(routes: APIRouter, app: App) -> None:
                 return {"text": message.text}
         raise PaddockError("This message is not in the chat any more. Reload the page.")
 
+    def edit(chat_id: str, ask: Ask) -> str:
+        if not ask.text.strip() and any(m.id == ask.message and m.role == "user" for m in chats.messages(chat_id)):
+            raise PaddockError("An empty message cannot be sent. Write something first.")
+        return chats.edit(chat_id, ask.message, ask.text)
+
     verbs: dict[str, Callable[[str, Ask], Any]] = {
         "send": lambda chat, ask: chats.send(chat, ask.text, sampling(app), chat_options(app, chat)),
         "regenerate": lambda chat, ask: chats.regenerate(chat, ask.message, sampling(app), chat_options(app, chat)),
         "continue": lambda chat, ask: chats.continue_reply(chat, sampling(app), chat_options(app, chat)),
         "stop": lambda chat, ask: chats.stop(chat),
-        "edit": lambda chat, ask: chats.edit(chat, ask.message, ask.text),
+        "edit": edit,
         "delete": lambda chat, ask: chats.delete(chat, ask.message),
         "undelete": lambda chat, ask: chats.undelete(chat, ask.message),
         "switch": lambda chat, ask: chats.switch(chat, ask.message, ask.version),

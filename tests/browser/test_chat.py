@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from typing import Any
 
 import pytest
 
+from tests.browser.conftest import Served, prepare
 from tests.browser.driver import NEWEST, action, ask, living, new_chat, newest, ready, send, settled, started
 
 pytestmark = pytest.mark.browser
@@ -172,6 +175,61 @@ def test_an_edited_question_is_asked_again_and_the_old_one_is_kept(page: Any) ->
     page.wait_for_selector(f"{NEWEST} >> text=The new question")
     action(page, ".message.user", "Previous version")
     page.wait_for_selector(f"{NEWEST} >> text=The old question")
+
+
+def test_an_emptied_question_is_not_asked(page: Any) -> None:
+    ask(page, "Not nothing")
+    action(page, ".message.user", "Edit")
+    page.fill(".edit-area", " ")
+    page.get_by_role("button", name="Save and send").click()
+    page.wait_for_selector(".toast.error >> text=An empty message cannot be sent")
+    page.get_by_role("button", name="Save only").click()
+    assert page.locator(".toast.error").count() == 1
+    page.fill(".edit-area", "Something")
+    page.get_by_role("button", name="Save and send").click()
+    page.wait_for_selector(f"{NEWEST} >> text=Something")
+
+
+def test_what_ended_a_model_is_unsaid_when_one_is_ready(own_paddock: Any, visit: Any) -> None:
+    served = own_paddock("--model", "small")
+    page = visit(served.address)
+    ready(page)
+    send(page, LONG)
+    living(page, 3)
+    (worker,) = served.workers()
+    os.kill(worker, signal.SIGKILL)
+    page.wait_for_selector(".toast.error >> text=killed")
+    assert page.locator(".toast").count() == 1
+    page.locator(".trouble").get_by_role("button", name="Try again").click()
+    ready(page)
+    page.wait_for_selector(".toast", state="detached")
+
+
+def test_a_host_that_is_gone_is_said_once_and_unsaid_when_it_is_back(tmp_path: Any, visit: Any) -> None:
+    served = Served(prepare(tmp_path), "--model", "small")
+    try:
+        page = visit(served.wait())
+        ready(page)
+        send(page, LONG)
+        living(page, 3)
+        port = served.address.rpartition(":")[2]
+        served.kill()
+        page.wait_for_selector("body.offline")
+        page.fill("#chat-input textarea", "And this")
+        page.press("#chat-input textarea", "Enter")
+        page.wait_for_selector(".toast >> text=Paddock is not running. Start it again in the terminal")
+        page.click("#stop")
+        page.click("[data-view=notebook]")
+        page.fill("#notebook-text", "more")
+        page.wait_for_selector("#notebook-count >> text=1 word")
+        assert page.locator(".toast").count() == 1
+        page.click("[data-view=chat]")
+        served = Served(tmp_path, "--model", "small", "--port", port)
+        served.wait()
+        page.wait_for_selector(".toast", state="detached")
+        assert page.input_value("#chat-input textarea") == "And this"
+    finally:
+        served.close()
 
 
 def test_an_edited_reply_stays_as_edited(page: Any) -> None:

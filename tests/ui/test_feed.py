@@ -151,6 +151,17 @@ def test_a_mistake_is_answered_with_a_sentence(client: httpx.Client, path: str, 
     assert words in answer.json()["error"]
 
 
+def test_a_question_is_not_emptied(client: httpx.Client) -> None:
+    chat = client.post("/chats", json={}).json()["id"]
+    client.post(f"/chats/{chat}/send", json={"text": "words"})
+    with events(client, f"/chats/{chat}/events") as stream:
+        asked = until(stream, "messages")["add"][0]["id"]
+    answer = client.post(f"/chats/{chat}/edit", json={"message": asked, "text": " "})
+    assert answer.status_code == 400
+    assert "empty message" in answer.json()["error"]
+    assert client.get(f"/chats/{chat}/messages/{asked}").json() == {"text": "words"}
+
+
 @pytest.mark.parametrize("name", ["../page.py", "%2e%2e/page.py", "/etc/passwd", "..%5cpage.py", "nothing.js"])
 def test_only_the_page_s_own_files_are_served(client: httpx.Client, name: str) -> None:
     answer = client.get(f"/static/{name}")

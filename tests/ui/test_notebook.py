@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +70,20 @@ def test_without_a_model_it_says_so_and_keeps_the_text(app: App) -> None:
     with pytest.raises(PaddockError, match="No model is loaded"):
         notebook.generate("a text", SamplingParams(), "a page")
     assert notebook.text() == "a text"
+
+
+def test_a_text_that_could_not_be_saved_is_saved_at_the_next_try(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = Notebook(app)
+
+    def full(path: Path, content: str) -> None:
+        raise PaddockError("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("modules.ui.notebook.write_atomically", full)
+        for _ in range(2):
+            with pytest.raises(PaddockError, match="disk is full"):
+                notebook.write("a text", "a page")
+    notebook.write("a text", "a page")
+    assert Notebook(app).text() == "a text"
+    notebook.undo()
+    assert notebook.text() == ""

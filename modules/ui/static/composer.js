@@ -1,6 +1,6 @@
 // Where a person writes. Enter sends, Shift+Enter breaks the line, Esc stops. The draft outlives a reload.
 
-import { arrival } from "./dom.js";
+import { arrival, sayAway } from "./dom.js";
 
 const DRAFT = "paddock.draft.";
 
@@ -79,6 +79,8 @@ export class Composer {
     const text = this.area.value;
     // A short reply may be over before its request is answered, and the next message written.
     await Promise.allSettled([this.sending]);
+    // The reply that was being written has no end then.
+    if (this.writing && document.body.classList.contains("offline")) sayAway();
     if (!text.trim() || this.writing || this.area.value !== text) return;
     this.sending = this.#submit(text);
   }

@@ -56,10 +56,13 @@ export function fillIcons(root = document) {
   for (const place of root.querySelectorAll("i[data-icon]")) place.replaceWith(icon(place.dataset.icon));
 }
 
+/** What is said, once, while the host does not answer. */
+const AWAY = "Paddock is not running. Start it again in the terminal; your text is kept.";
+
 /** An error whose sentence is for the person; `lower` names settings whose reduction would help. */
 export class Trouble extends Error {
   constructor(answer) {
-    super(answer.error || "Paddock did not answer. Is it still running?");
+    super(answer.error || AWAY);
     Object.assign(this, { detail: answer.detail || "", code: answer.code || "", lower: answer.lower || [] });
   }
 }
@@ -71,6 +74,7 @@ async function request(path, options) {
   } catch {
     throw new Trouble({});
   }
+  sayBack();
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) throw new Trouble(answer.error ? answer : { error: `Paddock answered with ${response.status}.` });
   return answer;
@@ -80,21 +84,37 @@ export const get = (path) => request(path, {});
 export const post = (path, body = {}) =>
   request(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 
-/** A short word at the bottom of the page; `action`: {label, run} adds a button. */
+/** The toasts that say this. */
+const saying = (text) => [...document.querySelectorAll("#toasts .toast")].filter((note) => $("span", note).textContent === text);
+
+/** A short word at the bottom of the page; `action`: {label, run} adds a button. What is said already is not stacked. */
 export function toast(text, { action = null, error = false, detail = "" } = {}) {
   let shelf = $("#toasts");
   if (!shelf) {
     shelf = h("div", { id: "toasts", role: "status", "aria-live": "polite" });
     document.body.append(shelf);
   }
+  // What can be undone is another thing each time.
+  const same = error || !action ? saying(text) : [];
+  if (!action && same.some((old) => $(".text-button", old))) return;
+  for (const old of same) old.remove();
   const note = h("div", { class: error ? "toast error" : "toast" }, h("span", {}, text));
   const leave = () => note.remove();
   if (detail) note.append(h("details", {}, h("summary", {}, "Details"), h("pre", {}, detail)));
   if (action) note.append(h("button", { type: "button", class: "text-button", onclick: () => (leave(), action.run()) }, action.label));
   note.append(iconButton("close", "Dismiss", leave));
   shelf.append(note);
-  if (!detail) setTimeout(leave, error ? 12000 : 7000);
+  if (!detail && text !== AWAY) setTimeout(leave, error ? 12000 : 7000);
 }
+
+/** What this toast said does not hold any more. */
+export function unsay(text) {
+  for (const note of saying(text)) note.remove();
+}
+
+/** The host does not answer: said until it does. */
+export const sayAway = () => toast(AWAY, { error: true });
+export const sayBack = () => unsay(AWAY);
 
 /** Say what an event tells (`say` in talk.py). */
 export function sayWhatIsTold() {

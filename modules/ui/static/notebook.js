@@ -1,6 +1,10 @@
 // One text that the model continues. It lives on the host: a reload, or another page, goes on from where it stands.
 
-import { $, attempt, h, post, toast } from "./dom.js";
+import { $, Trouble, attempt, h, post, toast, unsay } from "./dom.js";
+
+const DRAFT = "paddock.notebook.draft";
+// What could not be saved is tried again after so many milliseconds.
+const AGAIN = 4000;
 
 export class Notebook {
   constructor() {
@@ -8,7 +12,7 @@ export class Notebook {
     this.area = $("#notebook-text");
     this.figures = $("#notebook-count");
     this.buttons = Object.fromEntries(["generate", "stop", "undo", "redo"].map((verb) => [verb, $(`#notebook-${verb}`)]));
-    this.area.addEventListener("input", () => this.#later());
+    this.area.addEventListener("input", () => this.#changed());
     this.area.addEventListener("blur", () => this.#write());
     for (const verb of ["stop", "undo", "redo"]) this.buttons[verb].addEventListener("click", () => this.#after(() => this.#ask(verb)));
     this.buttons.generate.addEventListener("click", () => this.generate());
@@ -18,35 +22,83 @@ export class Notebook {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target === this.area) (event.preventDefault(), this.generate());
     });
     this.tokens = 0;
+    this.edits = 0;
+    this.saving = Promise.resolve();
+    // What an earlier visit could not save; it comes back with the first word of the host.
+    this.draft = localStorage.getItem(DRAFT);
   }
 
   #ask(verb, body = {}) {
     return attempt(() => post(`/notebook/${verb}`, { author: this.author, ...body }));
   }
 
-  #later() {
-    this.unsaved = true;
+  #later(after = 500) {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.#write(), 500);
+    this.timer = setTimeout(() => this.#write(), after);
+  }
+
+  #changed() {
+    this.edits += 1;
+    this.#keep();
+    this.#later();
+  }
+
+  #keep() {
+    this.unsaved = true;
+    try {
+      localStorage.setItem(DRAFT, this.area.value);
+    } catch {
+      // Storage may be off or full: then only the draft's memory is lost.
+    }
+  }
+
+  #saved() {
+    clearTimeout(this.timer);
+    this.unsaved = false;
+    localStorage.removeItem(DRAFT);
+    if (this.failure) this.failure = unsay(this.failure);
+  }
+
+  /** Requests that save the text, one after another; false when it was not saved. */
+  #save(verb) {
+    const save = async () => {
+      if (verb === "write" && (!this.unsaved || this.writing)) return;
+      clearTimeout(this.timer);
+      const { edits } = this;
+      try {
+        await post(`/notebook/${verb}`, { author: this.author, text: this.area.value });
+        if (edits === this.edits) this.#saved();
+      } catch (error) {
+        if (!(error instanceof Trouble)) throw error;
+        // That the text cannot be saved is said once, however often it is tried.
+        if (verb !== "write" || this.failure !== error.message) toast(error.message, { error: true, detail: error.detail });
+        if (this.failure !== error.message) unsay(this.failure);
+        this.failure = verb === "write" ? error.message : null;
+        // Another page's reply is being written: that is the text now.
+        if (this.writing) return false;
+        this.#keep();
+        this.#later(AGAIN);
+        return false;
+      }
+    };
+    return (this.saving = this.saving.then(save, save));
   }
 
   async #write() {
-    clearTimeout(this.timer);
     if (!this.unsaved || this.writing) return;
-    this.unsaved = false;
-    await this.#ask("write", { text: this.area.value });
+    const answer = await this.#save("write");
     this.count();
+    return answer;
   }
 
   async #after(run) {
-    await this.#write();
-    await run();
+    if ((await this.#write()) !== false) await run();
   }
 
-  async generate() {
-    clearTimeout(this.timer);
-    this.unsaved = false;
-    await this.#ask("generate", { text: this.area.value });
+  generate() {
+    // The text grows from here: left in mid-request, what comes back is not the draft.
+    localStorage.removeItem(DRAFT);
+    return this.#save("generate");
   }
 
   async count() {
@@ -62,6 +114,12 @@ export class Notebook {
   /** What changed besides growth; see notebook.py. */
   text(facts) {
     this.writing = facts.writing;
+    if (facts.writing) this.#saved();
+    else if (this.draft !== null && !this.unsaved) {
+      this.area.value = this.draft;
+      this.#changed();
+    }
+    this.draft = null;
     const own = facts.author === this.author && !facts.writing;
     if (!own && !(this.unsaved && !facts.writing)) {
       const { selectionStart, selectionEnd } = this.area;

@@ -1,6 +1,6 @@
 // The frame: views, sidebar, drawer, theme, and the model's pill.
 
-import { $, attempt, h, post, toast } from "./dom.js";
+import { $, attempt, h, post, toast, unsay } from "./dom.js";
 
 const WIDE = "(min-width: 900px)";
 
@@ -89,6 +89,7 @@ export class Shell {
     const downloads = before && JSON.stringify(before.downloads) !== JSON.stringify(state.downloads);
     if (downloads) this.#downloads(state.downloads.under_way);
     if ((turned || (downloads && before.downloads.turns !== state.downloads.turns)) && !busy && document.body.classList.contains("drawer-open")) $("#refresh-all")?.click();
+    if (state.phase === "ready" && this.failure) this.failure = unsay(this.failure);
     // The first state of a connection is no news.
     if (!this.joined) this.joined = true;
     else if (state.phase === "failed" && state.error && !downloads) this.#failed(state.error);
@@ -108,6 +109,8 @@ export class Shell {
 
   #failed(error) {
     const action = error.lower.length ? { label: "Lower and retry", run: () => attempt(() => post("/model/lower")) } : null;
+    if (this.failure !== error.error) unsay(this.failure);
+    this.failure = error.error;
     toast(error.error, { error: true, detail: error.detail, action });
   }
 

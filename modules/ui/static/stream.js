@@ -1,6 +1,8 @@
 // The one event stream of this page. A hidden page lets go of it (browsers allow six connections to a host),
 // and gets everything afresh when it is looked at again.
 
+import { sayAway, sayBack } from "./dom.js";
+
 export class Stream {
   constructor(handlers, onLost) {
     this.handlers = handlers;
@@ -26,13 +28,15 @@ export class Stream {
     const path = this.path;
     source.onopen = () => {
       document.body.classList.remove("offline");
+      this.said = false;
+      sayBack();
       this.handlers.open?.(path);
     };
     source.onerror = () => {
       if (this.source !== source) return;
       // CLOSED: the host answered, but not with a stream; the browser will not come back by itself.
       if (source.readyState === EventSource.CLOSED) this.refused(path);
-      else document.body.classList.add("offline");
+      else this.#away();
     };
     for (const name of ["messages", "living", "state", "chats", "text", "growth", "gone"])
       source.addEventListener(name, (event) => this.source === source && this.handlers[name]?.(JSON.parse(event.data), path));
@@ -44,10 +48,20 @@ export class Stream {
     if (path !== this.path) return;
     if (answer && answer.status === 400) this.onLost(path);
     else {
-      document.body.classList.add("offline");
+      if (answer) document.body.classList.add("offline");
+      else this.#away();
       this.timer = setTimeout(() => this.open(), 1500);
     }
     answer?.body?.cancel();
+  }
+
+  /** A stream that breaks is opened again within a second; when that fails too, it is said, once. */
+  #away() {
+    if (document.body.classList.contains("offline") && !this.said) {
+      this.said = true;
+      sayAway();
+    }
+    document.body.classList.add("offline");
   }
 
   close() {

@@ -1,6 +1,6 @@
 // The chat as it is seen: settled messages are drawn once, the living one grows at its tail.
 
-import { $, h, icon, iconButton } from "./dom.js";
+import { $, h, icon, iconButton, toast } from "./dom.js";
 
 const NEAR = 90;
 
@@ -138,8 +138,12 @@ export class Transcript {
     area.value = text;
     const fit = () => ((area.style.height = "auto"), (area.style.height = `${area.scrollHeight + 2}px`));
     const end = () => (article.classList.remove("editing"), form.remove());
-    const done = (resend) => (end(), save(area.value, resend));
     const mine = card.role === "user";
+    const done = (resend) => {
+      if (mine && !area.value.trim()) return toast("An empty message cannot be sent. Write something first.", { error: true });
+      end();
+      save(area.value, resend);
+    };
     const form = h("form", { class: "edit-form", onsubmit: (event) => (event.preventDefault(), done(mine)) }, area,
       h("div", { class: "row" },
         h("button", { type: "submit", class: "button primary" }, mine ? "Save and send" : "Save"),

@@ -1,0 +1,39 @@
+"""The notebook in the browser: a text that could not be saved is not lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.browser.driver import started
+
+pytestmark = pytest.mark.browser
+TEXT = "#notebook-text"
+WRITE = "**/paddock/notebook/write"
+REFUSED = {"error": "notebook.txt could not be saved (No space left on device).", "detail": "Errno 28"}
+
+
+def test_a_text_that_could_not_be_saved_outlives_a_reload_and_is_saved_once_it_can_be(
+    own_paddock: Any, visit: Any
+) -> None:
+    served = own_paddock("--no-model")
+    page = visit(served.address)
+    page.click("[data-view=notebook]")
+    page.route(WRITE, lambda route: route.fulfill(status=400, json=REFUSED))
+    page.fill(TEXT, "words on a full disk")
+    page.wait_for_selector(".toast.error >> text=could not be saved")
+    # Tried again by itself, and said once.
+    with page.expect_response(WRITE):
+        pass
+    assert page.locator(".toast.error").count() == 1
+    page.reload()
+    started(page)
+    page.click("[data-view=notebook]")
+    page.wait_for_function("document.querySelector('#notebook-text').value === 'words on a full disk'")
+    page.wait_for_selector(".toast.error >> text=could not be saved")
+    page.unroute(WRITE)
+    page.wait_for_selector(".toast.error", state="detached")
+    other = visit(served.address)
+    other.click("[data-view=notebook]")
+    other.wait_for_function("document.querySelector('#notebook-text').value === 'words on a full disk'")

@@ -38,7 +38,7 @@ class Running:
         if response.status != 200:
             raise RuntimeError(response.read().decode())
         rest = b""
-        # What is there at once: line by line http.client takes twice the time that the host does, from the same cores.
+        # What is there at once: line by line http.client does more in Python, on the cores that the engine wants.
         while part := response.read1(_MOST):
             *lines, rest = (rest + part).split(b"\n")
             for line in lines:

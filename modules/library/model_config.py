@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modules.library.findings import Findings
@@ -34,6 +34,7 @@ def read_config(config: Mapping[str, Any], found: Findings) -> None:
         found.add("architecture", text(architectures[0]), "config.json: architectures")
     found.suppose("architecture", text(config.get("model_type")), "config.json: model_type")
     for values, source in sources:
+        found.problems.extend(_impossible(values, source))
         for fact, keys in _KEYS.items():
             for key in keys:
                 if value := whole(values.get(key)):
@@ -47,6 +48,17 @@ def read_config(config: Mapping[str, Any], found: Findings) -> None:
     found.suppose("kv_heads", found.get("heads", 0), "as many as heads, since config.json names no other number")
     if found.get("heads", 0):
         found.suppose("head_dim", found.get("hidden", 0) // found.get("heads", 1), "hidden size / heads")
+
+
+def _impossible(values: Mapping[str, Any], source: str) -> Iterator[str]:
+    """Sentences on sizes that no model has. Lists are no fault: some architectures give one a layer."""
+    for key in (key for fact in ("layers", "hidden", "heads") for key in _KEYS[fact]):
+        value = values.get(key)
+        if isinstance(value, str) or (isinstance(value, (int, float)) and value <= 0):
+            yield (
+                f"{source} says {str(value)[:40]!r} for {key}, which must be a whole number above 0. Download the model "
+                "again."
+            )
 
 
 def asks_for_code(*configs: Mapping[str, Any]) -> list[str]:

@@ -416,3 +416,11 @@ def test_a_single_file_of_another_kind_says_what_to_do(tmp_path: Path) -> None:
 def test_nothing_at_all_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no model at m"):
         detect(tmp_path / "m", "m")
+
+
+@pytest.mark.parametrize(
+    "key, value", [("num_hidden_layers", "six"), ("hidden_size", -4), ("num_attention_heads", 0), ("n_layer", 0.0)]
+)
+def test_a_size_that_no_model_has_is_named_before_a_load(tmp_path: Path, key: str, value: Any) -> None:
+    (problem,) = detect(write_folder(tmp_path / "m", {**LLAMA_CONFIG, key: value}), "m").problems
+    assert problem.startswith(f"config.json says '{value}' for {key}, which must be")

@@ -80,8 +80,10 @@ def config_from(arguments: argparse.Namespace, root: Path) -> Config:
         raise PaddockError(
             "--listen opens Paddock to your whole network, so it wants a secret: add --password WORD or --api-key KEY."
         )
-    if arguments.models and not arguments.models.is_dir():
-        raise PaddockError(f"--models names {arguments.models}, which is no folder. Make it, or name another.")
+    # A download makes its folder.
+    makes = getattr(arguments, "command", None) == "download"
+    if (models := arguments.models) and not models.is_dir() and (models.exists() or not makes):
+        raise PaddockError(f"--models names {models}, which is no folder. Make it, or name another.")
     return Config(
         root=root,
         host="0.0.0.0" if listen else "127.0.0.1",

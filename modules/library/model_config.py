@@ -56,8 +56,8 @@ def _impossible(values: Mapping[str, Any], source: str) -> Iterator[str]:
         value = values.get(key)
         if isinstance(value, str) or (isinstance(value, (int, float)) and value <= 0):
             yield (
-                f"{source} says {str(value)[:40]!r} for {key}, which must be a whole number above 0. Download the model "
-                "again."
+                f"{source} says {str(value)[:40]!r} for {key}, which must be a whole number above 0. "
+                "Download the model again."
             )
 
 

@@ -58,6 +58,17 @@ def test_a_changed_parameter_is_honoured_by_the_next_reply_and_survives_a_reload
     page.wait_for_function("document.querySelector('#param-max_new_tokens input').value === '512'")
 
 
+def test_escape_closes_an_open_list_before_the_drawer(page: Any) -> None:
+    page.locator("#preset input").click()
+    page.get_by_role("option", name="Creative").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("option", name="Creative").wait_for(state="detached")
+    assert "drawer-open" in page.locator("body").get_attribute("class")
+    page.keyboard.press("Escape")
+    page.wait_for_function("!document.body.classList.contains('drawer-open')")
+    open_tab(page, "Parameters")
+
+
 def test_a_number_that_is_empty_or_out_of_range_is_named_and_stays_for_mending(page: Any) -> None:
     box = "#param-temperature input[type=number]"
     for text, words in (("", "Temperature is empty. It takes"), ("99", "Temperature .* cannot be 99")):

@@ -14,8 +14,10 @@ export class Shell {
     $("#open-drawer").addEventListener("click", () => this.drawer());
     $("#close-drawer").addEventListener("click", () => this.drawer(false));
     $("#model-pill").addEventListener("click", () => this.openTab("model"));
+    // An open list closes at Escape, and knows nothing of it any more when the event comes here.
+    addEventListener("keydown", (event) => (this.list = event.target.matches?.("[role=combobox][aria-expanded=true]")), true);
     addEventListener("keydown", (event) => {
-      if (event.key !== "Escape" || event.defaultPrevented || body.classList.contains("writing")) return;
+      if (this.list || event.key !== "Escape" || event.defaultPrevented || body.classList.contains("writing")) return;
       if (event.target.closest?.(".edit-form, .chat-title, [role=listbox], input[role=listbox]")) return;
       this.drawer(false);
       if (!matchMedia(WIDE).matches) this.sidebar(false);

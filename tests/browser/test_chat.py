@@ -291,6 +291,25 @@ def test_a_chat_is_renamed_deleted_and_restored(page: Any) -> None:
     page.wait_for_selector(f"{NEWEST} >> text=A chat to rename")
 
 
+def test_a_chat_that_is_deleted_in_another_tab_gives_way_to_a_new_one(page: Any, visit: Any) -> None:
+    ask(page, "An older chat")
+    new_chat(page)
+    ask(page, "Open in two tabs")
+    other = visit(page.url, context=page.context)
+    other.wait_for_selector(f"{NEWEST} >> text=Open in two tabs")
+    page.hover(".chat-row.current")
+    page.locator(".chat-row.current").get_by_role("button", name=re.compile("^Delete")).click()
+    other.wait_for_selector(".toast >> text=The chat that was open here is gone")
+    other.wait_for_selector("#chat.empty")
+    assert ask(other, "Where does this go?") == "Where does this go?"
+    assert other.locator(".message.user").count() == 1
+    page.click(".toast >> text=Undo")
+    page.wait_for_selector(f"{NEWEST} >> text=Open in two tabs")
+    other.goto(f"{page.url.split('?')[0]}?chat=nowhere")
+    other.wait_for_selector(".toast >> text=its address is wrong")
+    other.wait_for_selector("#chat.empty")
+
+
 def test_the_search_finds_a_chat_by_its_words(page: Any) -> None:
     ask(page, "Something about zebras")
     new_chat(page)

@@ -94,10 +94,11 @@ class Page {
     this.stream.follow(notebook ? "/notebook/events" : this.chat ? `/chats/${encodeURIComponent(this.chat)}/events` : "/events");
   }
 
+  /** The chat is not there any more. What is typed next must not go into another old one. */
   #lost() {
-    if (document.body.dataset.view !== "chat") return;
-    history.replaceState(null, "", location.pathname);
-    this.#fromAddress();
+    if (document.body.dataset.view !== "chat" || this.sidebar.removing === this.chat) return;
+    this.open("", false);
+    toast("The chat that was open here is gone: it was deleted elsewhere, or its address is wrong. This is a new one.", { error: true });
   }
 
   async send(text) {

@@ -98,9 +98,12 @@ export class Sidebar {
   }
 
   async remove(chat) {
-    if ((await attempt(() => post(`/chats/${chat.id}/trash`))) === false) return;
+    // The host tells all pages, this one too; what follows here is said here.
+    this.removing = chat.id;
+    if ((await attempt(() => post(`/chats/${chat.id}/trash`))) === false) return (this.removing = null);
     const rest = await this.refresh();
     if (chat.id === this.opened()) rest.length ? this.open(rest[0].id) : this.create();
+    this.removing = null;
     const run = () => attempt(async () => (await post(`/chats/${chat.id}/restore`), await this.refresh(), this.open(chat.id)));
     toast(`Deleted “${chat.title}”.`, { action: { label: "Undo", run } });
   }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -124,10 +123,13 @@ def test_a_client_that_hangs_up_in_its_body_leaves_no_trace(
     client: httpx.Client, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as connection:
-        head = f"POST /v1/completions HTTP/1.1\r\nHost: {client.base_url.host}\r\nContent-Length: 100\r\n\r\n"
-        connection.sendall(head.encode() + b'{"prompt":')
-        time.sleep(0.3)  # until the server waits for the rest
-    time.sleep(0.3)
+        head = f"POST /v1/completions HTTP/1.1\r\nHost: {client.base_url.host}\r\nContent-Length: 100\r\n"
+        connection.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
+        # The server says so once it waits for the body, and hangs up itself once it knows that none will come.
+        assert b"100 Continue" in connection.recv(1000)
+        connection.sendall(b'{"prompt":')
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1000) == b""
     assert client.post("/v1/completions", json={"prompt": "good day"}).status_code == 200
     assert "ClientDisconnect" not in caplog.text + "".join(capfd.readouterr())
 

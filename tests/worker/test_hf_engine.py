@@ -495,7 +495,7 @@ def test_room_to_grow_changes_no_text_and_is_moved_to_seldom(tmp_path: Path) -> 
     stream = engine._text.stream(skip_special=True, at_start=False)
     assert text == "".join(stream.push(token) for token in made[0, ids.shape[1] :].tolist()) + stream.finish()
     layer = engine._cache._cache.layers[0]
-    room = layer.room[0].data_ptr()
+    room = layer.rooms[0].data_ptr()
     assert layer.keys.data_ptr() == room
     engine._cache.read([5])
-    assert layer.room[0].data_ptr() == room
+    assert layer.rooms[0].data_ptr() == room

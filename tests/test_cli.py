@@ -60,6 +60,7 @@ def test_generate_with_json_ends_with_usage_and_timings(root: Path, where: list[
         (["--set", "context=5"], "Context length (context) cannot be '5'"),
         (["--set", "top_p=7"], "Top-p (top_p) cannot be '7'"),
         (["--model", "../../etc"], "cannot be a name here"),
+        (["--model", "/etc/passwd"], "'/etc/passwd' cannot be a name here"),
         (["--prompt", "!error"], "told to fail"),
     ],
 )

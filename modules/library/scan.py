@@ -82,7 +82,8 @@ class ModelLibrary:
 
     def _path(self, name: str) -> Path:
         top, _, rest = name.rstrip("/").partition("/")
-        path = inside(self._root, top, follow_links=True)  # a link that the owner put into models/ may lead elsewhere
+        # The whole of an absolute path, which has no top, is what the refusal names.
+        path = inside(self._root, top or name, follow_links=True)  # a link that the owner put into models/ may lead elsewhere
         try:
             path = inside(path, rest) if rest else path
         except PathError:

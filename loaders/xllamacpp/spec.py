@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modules.protocol.llama_cpp import SAMPLERS, LlamaCppSettings, demand, hardware_words, reads
 from modules.protocol.llama_cpp_differs import SERVER, SERVER_UNHEARD
@@ -61,7 +61,9 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
 
 
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
-    return demand(facts, settings, 48 * MEBIBYTE)
+    asked = demand(facts, settings, 48 * MEBIBYTE)
+    # As its worker: no slot gets more than the model was made for.
+    return replace(asked, context=min(asked.context, facts.context * settings.slots)) if facts.context else asked
 
 
 SPEC = LoaderSpec(

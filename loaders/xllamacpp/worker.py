@@ -50,11 +50,14 @@ class Engine(EngineBase):
         report("Reading the file's header", 0.0)
         check_settings(settings)
         self._keys = read_keys(path)
-        wanted = choose_context(settings, self._keys.trained_context)
+        trained = self._keys.trained_context
+        wanted = choose_context(settings, trained)
+        # A chat gets no more than the model was made for, so room beyond that would be of no use to any slot.
+        room = min(wanted, trained * settings.slots) if trained else wanted
 
         def serve(adapters: dict[str, float]) -> None:
             key = secrets.token_urlsafe(32)
-            parameters = server_parameters(self._xllamacpp, path, settings, wanted, key, self._keys.pools)
+            parameters = server_parameters(self._xllamacpp, path, settings, room, key, self._keys.pools)
             parameters.lora_adapters = [self._xllamacpp.CommonAdapterLoraInfo(*pair) for pair in adapters.items()]
             with StderrTap() as tap:
                 try:

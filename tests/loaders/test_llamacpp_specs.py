@@ -37,6 +37,16 @@ def test_a_gguf_goes_to_the_ready_wheel_first_and_both_say_where_it_runs() -> No
         assert spec.claim(ModelFacts("m", "m", "safetensors"), _MACHINE) is None
 
 
+def test_the_server_plans_no_room_that_no_slot_can_use() -> None:
+    facts = ModelFacts("m.gguf", "m.gguf", "gguf", context=2048)
+    settings = build(XLLAMACPP.settings, {"context": 100_000, "slots": 3})
+    assert XLLAMACPP.memory(facts, settings, _MACHINE).context == 3 * 2048
+    settings = build(XLLAMACPP.settings, {"context": 3000, "slots": 3})
+    assert XLLAMACPP.memory(facts, settings, _MACHINE).context == 3000
+    unknown = ModelFacts("m.gguf", "m.gguf", "gguf")
+    assert XLLAMACPP.memory(unknown, settings, _MACHINE).context == 3000
+
+
 @pytest.mark.parametrize("spec", [XLLAMACPP, LLAMACPP], ids=["xllamacpp", "llamacpp"])
 def test_every_setting_has_a_label_a_group_and_a_help(spec: object) -> None:
     for entry in describe(spec.settings):  # type: ignore[attr-defined]

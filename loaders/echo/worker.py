@@ -110,7 +110,7 @@ class Engine(EngineBase):
 
     def _misbehave(self, behaviour: str) -> None:
         if behaviour == "crash":
-            # In this very thread, as a fault in an engine's code: one sent to the process may be taken by another, later.
+            # In this very thread, as faults are: a signal to the process may be taken by another thread, later.
             signal.raise_signal(signal.SIGSEGV)
         elif behaviour == "exit":
             os._exit(3)

@@ -82,8 +82,8 @@ class ModelLibrary:
 
     def _path(self, name: str) -> Path:
         top, _, rest = name.rstrip("/").partition("/")
-        # The whole of an absolute path, which has no top, is what the refusal names.
-        path = inside(self._root, top or name, follow_links=True)  # a link that the owner put into models/ may lead elsewhere
+        # A link that the owner put into models/ may lead elsewhere. An absolute path has no top, and is refused whole.
+        path = inside(self._root, top or name, follow_links=True)
         try:
             path = inside(path, rest) if rest else path
         except PathError:

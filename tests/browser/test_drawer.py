@@ -69,12 +69,17 @@ def test_escape_closes_an_open_list_before_the_drawer(page: Any) -> None:
     open_tab(page, "Parameters")
 
 
-def test_a_number_that_is_empty_or_out_of_range_is_named_and_stays_for_mending(page: Any) -> None:
+def test_a_number_that_is_empty_or_out_of_range_is_named_and_gives_way_to_the_one_that_holds(page: Any) -> None:
     box = "#param-temperature input[type=number]"
+    page.fill(box, "0.7")
+    page.press(box, "Tab")
+    page.wait_for_selector("#preset-notice >> text=Temperature 0.7")
     for text, words in (("", "Temperature is empty. It takes"), ("99", "Temperature .* cannot be 99")):
         page.fill(box, text)
         page.press(box, "Tab")
         page.wait_for_selector(f"text=/{words}/")
+        page.wait_for_function("box => document.querySelector(box).value === '0.7'", arg=box)
+        answered(page)
     page.fill(box, "1")
     page.press(box, "Tab")
     page.wait_for_selector("text=/cannot be 99/", state="detached")

@@ -74,6 +74,12 @@ def test_a_setting_outside_its_range_is_named_and_nothing_is_loaded(own_paddock:
     page.fill("#loader-echo-context input", "3")
     page.click("#model-load")
     page.wait_for_selector("text=/Context length .* cannot be 3/")
+    page.fill("#loader-echo-context input", "4096")
+    # Beside a slider, which would put the end of its range in the number's place.
+    page.fill("#loader-echo-slots input[type=number]", "99")
+    page.click("#model-load")
+    page.wait_for_selector("text=/Replies at once .* cannot be 99/")
+    assert page.input_value("#loader-echo-slots input[type=number]") == "99"
     assert served.workers() == workers
 
 

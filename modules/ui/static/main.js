@@ -3,6 +3,7 @@
 import { $, Trouble, arrival, attempt, copyText, fillIcons, get, h, post, sayWhatIsTold, toast } from "./dom.js";
 import { Composer } from "./composer.js";
 import { addExtensionViews } from "./extensions.js";
+import { leaveTypedNumbers } from "./fields.js";
 import { Notebook } from "./notebook.js";
 import { watchRequests } from "./requests.js";
 import { Shell } from "./shell.js";
@@ -17,6 +18,7 @@ class Page {
   async start() {
     watchRequests();
     sayWhatIsTold();
+    leaveTypedNumbers();
     await Promise.all(["#chat", "#chat-list", "#composer-buttons #stop", "#notebook-text", "#close-drawer"].map(arrival));
     await addExtensionViews();
     fillIcons();

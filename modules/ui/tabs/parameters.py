@@ -67,12 +67,15 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
             return [gr.skip() for _ in everything]
         return choose(chosen)
 
-    def keep(key: str, value: Any) -> str:
+    def keep(key: str, value: Any) -> list[Any]:
         try:
             set_sampling(app, key, entered(settings[key], value))
         except PaddockError as error:
-            return paragraph(error.message, "warning") + _notice(app)
-        return _notice(app)
+            # A number gives way to the one that holds; a text stays for mending.
+            number = settings[key].kind in (int, float)
+            value = shown(settings[key], getattr(sampling(app), key)) if number else gr.skip()
+            return [paragraph(error.message, "warning") + _notice(app), value]
+        return [_notice(app), gr.skip()]
 
     def save_as(wanted: str) -> list[Any]:
         if wanted.strip() in ("", NEUTRAL):
@@ -88,7 +91,9 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         return [*show(), say(f"Deleted {wanted.strip()}.")]
 
     for key, component in fields.items():
-        gr.on(changes(component), partial(keep, key), component, notice, trigger_mode="always_last", **QUIET)
+        gr.on(
+            changes(component), partial(keep, key), component, [notice, component], trigger_mode="always_last", **QUIET
+        )
     preset.input(spoken(pick), preset, everything, **QUIET)
     restore.click(spoken(choose), preset, everything, **QUIET)
     neutralize.click(spoken(lambda: choose(NEUTRAL)), None, everything, **QUIET)

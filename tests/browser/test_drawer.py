@@ -125,7 +125,7 @@ def test_a_value_outside_the_range_is_refused_with_a_sentence(page: Any) -> None
     page.wait_for_selector("text=/Seed .* cannot be -7/")
 
 
-def test_a_preset_with_a_typo_is_a_sentence(page: Any, paddock: Any) -> None:
+def test_a_preset_with_a_typo_is_a_sentence_and_the_one_before_holds(page: Any, paddock: Any) -> None:
     presets = paddock.user_data / "presets"
     presets.mkdir(exist_ok=True)
     (presets / "Broken.yaml").write_text("temprature: 1.0\n")
@@ -135,6 +135,9 @@ def test_a_preset_with_a_typo_is_a_sentence(page: Any, paddock: Any) -> None:
     page.locator("#preset input").click()
     page.get_by_role("option", name="Broken").click()
     page.wait_for_selector("#toasts .toast >> text=Did you mean 'temperature'?")
+    page.wait_for_function("document.querySelector('#preset input').value === 'Neutral'")
+    answered(page)
+    assert page.locator(".toast").count() == 1
     (presets / "Broken.yaml").unlink()
     neutralize(page)
 

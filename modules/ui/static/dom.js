@@ -96,15 +96,19 @@ export function toast(text, { action = null, error = false, detail = "" } = {}) 
   }
   // What can be undone is another thing each time.
   const same = error || !action ? saying(text) : [];
-  if (!action && same.some((old) => $(".text-button", old))) return;
+  if (!action && same.length) return same[0].stay();
   for (const old of same) old.remove();
   const note = h("div", { class: error ? "toast error" : "toast" }, h("span", {}, text));
   const leave = () => note.remove();
+  note.stay = () => {
+    clearTimeout(note.timer);
+    if (!detail && text !== AWAY) note.timer = setTimeout(leave, error ? 12000 : 7000);
+  };
   if (detail) note.append(h("details", {}, h("summary", {}, "Details"), h("pre", {}, detail)));
   if (action) note.append(h("button", { type: "button", class: "text-button", onclick: () => (leave(), action.run()) }, action.label));
   note.append(iconButton("close", "Dismiss", leave));
   shelf.append(note);
-  if (!detail && text !== AWAY) setTimeout(leave, error ? 12000 : 7000);
+  note.stay();
 }
 
 /** What this toast said does not hold any more. */

@@ -62,10 +62,14 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         return show()
 
     def pick(chosen: str) -> list[Any]:
-        # Gradio's list says each choice twice.
-        if chosen == preset_name(app) and sampling(app) == preset_of(app, chosen):
-            return [gr.skip() for _ in everything]
-        return choose(chosen)
+        try:
+            # Gradio's list says each choice twice.
+            if chosen == preset_name(app) and sampling(app) == preset_of(app, chosen):
+                return [gr.skip() for _ in [*everything, told]]
+            return [*choose(chosen), gr.skip()]
+        except PaddockError as error:
+            # The list goes back to the one that holds.
+            return [*show(), say(error.message, error=True)]
 
     def keep(key: str, value: Any) -> list[Any]:
         try:
@@ -94,7 +98,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         gr.on(
             changes(component), partial(keep, key), component, [notice, component], trigger_mode="always_last", **QUIET
         )
-    preset.input(spoken(pick), preset, everything, **QUIET)
+    preset.input(spoken(pick), preset, [*everything, told], **QUIET)
     restore.click(spoken(choose), preset, everything, **QUIET)
     neutralize.click(spoken(lambda: choose(NEUTRAL)), None, everything, **QUIET)
     save.click(spoken(save_as), name, [*everything, told], **QUIET)

@@ -6,9 +6,11 @@ sampling from the model's own distribution. Which of them a loader honours is in
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from modules.protocol.errors import SettingError
+from modules.protocol.errors import PromptError, SettingError
 from modules.protocol.schema import changed, setting
 
 # The order in which the samplers act when `sampler_priority` is empty; names as in text-generation-webui.
@@ -398,15 +400,31 @@ class SamplingParams:
 UNIVERSAL = frozenset({"max_new_tokens", "stop", "seed", "skip_special_tokens", "truncate", "add_bos_token"})
 
 
-def number_list(text: str) -> list[int]:
-    """'13, 29' -> [13, 29], for `custom_token_bans`. Raises ValueError."""
-    return [int(part) for part in text.replace("\n", ",").split(",") if part.strip()]
+def banned_tokens(params: SamplingParams) -> list[int]:
+    """The ids that `custom_token_bans` names: '13, 29' -> [13, 29]. Raises PromptError."""
+    try:
+        return [int(part) for part in _parts(params.custom_token_bans)]
+    except ValueError:
+        raise PromptError(
+            f"Banned tokens cannot be {params.custom_token_bans!r}. "
+            "Write token ids, separated by commas, such as 13, 29."
+        ) from None
 
 
-def bias_map(text: str) -> dict[int, float]:
-    """'13:-2.5, 29:1' -> {13: -2.5, 29: 1.0}, for `logit_bias`. Raises ValueError."""
-    pairs = (part.split(":") for part in text.replace("\n", ",").split(",") if part.strip())
-    return {int(token): float(bias) for token, bias in pairs}
+def logit_biases(params: SamplingParams) -> dict[int, float]:
+    """What `logit_bias` adds, by token id: '13:-2.5, 29:1' -> {13: -2.5, 29: 1.0}. Raises PromptError."""
+    try:
+        pairs = (part.split(":") for part in _parts(params.logit_bias))
+        return {int(token): float(bias) for token, bias in pairs}
+    except ValueError:
+        raise PromptError(
+            f"Logit bias cannot be {params.logit_bias!r}. "
+            "Write id:bias pairs, separated by commas, such as 13:-2.5, 29:1."
+        ) from None
+
+
+def _parts(text: str) -> list[str]:
+    return [part for part in text.replace("\n", ",").split(",") if part.strip()]
 
 
 def asked_order(params: SamplingParams) -> list[str]:
@@ -417,6 +435,14 @@ def asked_order(params: SamplingParams) -> list[str]:
         if name not in DEFAULT_PRIORITY:
             raise SettingError(f"There is no sampler named {name!r}. The samplers are: {', '.join(DEFAULT_PRIORITY)}.")
     return list(dict.fromkeys(names))
+
+
+# Parameters that are texts with a form of their own -> what reads them, and raises a sentence where it cannot.
+READERS: dict[str, Callable[[SamplingParams], Any]] = {
+    "sampler_priority": asked_order,
+    "custom_token_bans": banned_tokens,
+    "logit_bias": logit_biases,
+}
 
 
 def active(params: SamplingParams) -> frozenset[str]:

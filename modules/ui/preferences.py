@@ -9,7 +9,7 @@ from modules.chat.messages import ChatHead, ChatOptions
 from modules.generation.presets import FIRST_PRESET
 from modules.protocol import schema
 from modules.protocol.errors import PaddockError, SettingError
-from modules.protocol.sampling import SamplingParams
+from modules.protocol.sampling import READERS, SamplingParams
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -41,9 +41,12 @@ def sampling(app: App) -> SamplingParams:
 
 
 def set_sampling(app: App, name: str, value: Any) -> None:
-    """Check one parameter and keep it; the others stay as they are, whoever changed them. Raises SettingError."""
-    kept = schema.changed(sampling(app)) | {name: value}
-    app.settings.set("sampling", schema.changed(schema.build(SamplingParams, kept)))
+    """Check one parameter and keep it; the others stay as they are, whoever changed them. Raises SettingError, and what
+    a reply would raise for a text that it could not read."""
+    params = schema.build(SamplingParams, schema.changed(sampling(app)) | {name: value})
+    if read := READERS.get(name):
+        read(params)
+    app.settings.set("sampling", schema.changed(params))
 
 
 def chat_options(app: App, chat_id: str = "") -> ChatOptions:

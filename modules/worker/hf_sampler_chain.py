@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from modules.protocol.errors import PromptError
-from modules.protocol.sampling import DEFAULT_PRIORITY, SamplingParams, asked_order, bias_map, number_list
+from modules.protocol.sampling import DEFAULT_PRIORITY, SamplingParams, asked_order, banned_tokens, logit_biases
 from modules.worker import hf_samplers as pure
 from modules.worker.hf_samplers_memory import AdaptiveP, History, Mirostat, NoRepeat, dry
 
@@ -111,11 +111,12 @@ class SamplerChain:
 
     def _first_steps(self) -> list[Step]:
         params, vocabulary = self._params, self._vocabulary
-        banned = self._ids("Banned tokens", number_list, params.custom_token_bans)
+        banned, bias = banned_tokens(params), logit_biases(params)
+        self._check("Banned tokens", banned)
+        self._check("Logit bias", bias)
         if params.ban_eos_token:
             banned = [*banned, *vocabulary.ends]
         steps: list[Step] = []
-        bias = self._bias()
         device = self._history.counts.device
         if bias:
             where = torch.tensor(list(bias), device=device)
@@ -126,19 +127,10 @@ class SamplerChain:
             steps.append(lambda logits: logits.index_fill(0, gone, pure.CUT))
         return steps
 
-    def _ids(self, label: str, parse: Callable[[str], Sequence[int]], text: str) -> list[int]:
-        try:
-            tokens = list(parse(text))
-        except ValueError:
-            raise PromptError(f"{label} cannot be read: {text!r}. Write token ids separated by commas.") from None
+    def _check(self, label: str, tokens: Iterable[int]) -> None:
         for token in tokens:
             if not 0 <= token < self._vocabulary.size:
                 raise PromptError(f"{label}: there is no token {token}; ids go from 0 to {self._vocabulary.size - 1}.")
-        return tokens
-
-    def _bias(self) -> dict[int, float]:
-        self._ids("Logit bias", lambda text: list(bias_map(text)), self._params.logit_bias)
-        return bias_map(self._params.logit_bias)
 
     def _made(self) -> dict[str, Callable[[], Step]]:
         """For every sampler that is not neutral: what makes its step."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from modules.protocol.errors import PromptError
-from modules.protocol.sampling import DEFAULT_PRIORITY, SamplingParams, asked_order, bias_map, number_list
+from modules.protocol.sampling import DEFAULT_PRIORITY, SamplingParams, asked_order, banned_tokens, logit_biases
 
 # The name in a sampler order -> llama.cpp's sampler; several of ours can be one of its.
 ENGINE_NAMES = {
@@ -119,18 +118,4 @@ def breakers(params: SamplingParams) -> list[str]:
 
 def biases(params: SamplingParams) -> dict[int, float]:
     """What is added to the logits, by token id; minus infinity for a banned one. Raises PromptError."""
-    try:
-        found = bias_map(params.logit_bias)
-    except ValueError:
-        raise PromptError(
-            f"Logit bias cannot be {params.logit_bias!r}. "
-            "Write id:bias pairs, separated by commas, such as 13:-2.5, 29:1."
-        ) from None
-    try:
-        banned = number_list(params.custom_token_bans)
-    except ValueError:
-        raise PromptError(
-            f"Banned tokens cannot be {params.custom_token_bans!r}. "
-            "Write token ids, separated by commas, such as 13, 29."
-        ) from None
-    return {**found, **dict.fromkeys(banned, -math.inf)}
+    return {**logit_biases(params), **dict.fromkeys(banned_tokens(params), -math.inf)}

@@ -125,6 +125,27 @@ def test_a_value_outside_the_range_is_refused_with_a_sentence(page: Any) -> None
     page.wait_for_selector("text=/Seed .* cannot be -7/")
 
 
+def test_texts_that_cannot_be_read_are_named_where_they_can_be_seen_until_they_are_mended(page: Any) -> None:
+    unfold(page, "Other")
+    order, bias = "#param-sampler_priority textarea", "#param-logit_bias :is(input, textarea)"
+    page.fill(order, "top_q")
+    page.press(order, "Tab")
+    page.wait_for_selector("#param-refused >> text=There is no sampler named 'top_q'")
+    page.fill(bias, "13")
+    page.press(bias, "Tab")
+    page.wait_for_selector("#param-refused >> text=Logit bias cannot be '13'")
+    top = page.locator("#param-refused").bounding_box()["y"]
+    assert page.locator(".drawer-head").bounding_box()["y"] < top < page.locator(bias).bounding_box()["y"]
+    page.fill(order, "top_k")
+    page.press(order, "Tab")
+    page.wait_for_selector("#param-refused >> text=no sampler", state="detached")
+    page.wait_for_selector("#param-refused >> text=Logit bias cannot be '13'")
+    page.fill(bias, "13:1")
+    page.press(bias, "Tab")
+    page.wait_for_selector("#param-refused", state="hidden")
+    page.wait_for_selector("#preset-notice >> text=Logit bias 13:1")
+
+
 def test_a_preset_with_a_typo_is_a_sentence_and_the_one_before_holds(page: Any, paddock: Any) -> None:
     presets = paddock.user_data / "presets"
     presets.mkdir(exist_ok=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modules.protocol.sampling import DEFAULT_PRIORITY, SamplingParams, bias_map, number_list
+from modules.protocol.sampling import DEFAULT_PRIORITY, SamplingParams, banned_tokens, logit_biases
 from tests.conformance import reference_cuts as cuts
 from tests.conformance import reference_heat as heat
 from tests.conformance.reference_cuts import Floats, probabilities
@@ -157,9 +157,9 @@ class Reference:
 
     def _biased(self, logits: Floats) -> Floats:
         left: Floats = logits.copy()
-        for token, bias in bias_map(self._p.logit_bias).items():
+        for token, bias in logit_biases(self._p).items():
             left[token] += bias
-        left[number_list(self._p.custom_token_bans)] = -np.inf
+        left[banned_tokens(self._p)] = -np.inf
         if self._p.ban_eos_token:
             left[self._tokens.end] = -np.inf
         return left

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from modules.protocol.errors import SettingError
-from modules.protocol.sampling import SamplingParams, active, bias_map, number_list
+from modules.protocol.sampling import SamplingParams, active, banned_tokens, logit_biases
 from modules.protocol.schema import build, changed, describe, setting
 
 
@@ -91,5 +91,5 @@ def test_neutral_parameters_ask_nothing_of_a_loader() -> None:
 
 
 def test_token_lists_are_read_from_text() -> None:
-    assert number_list("13, 29\n4,") == [13, 29, 4]
-    assert bias_map("13:-2.5, 29:1") == {13: -2.5, 29: 1.0}
+    assert banned_tokens(SamplingParams(custom_token_bans="13, 29\n4,")) == [13, 29, 4]
+    assert logit_biases(SamplingParams(logit_bias="13:-2.5, 29:1")) == {13: -2.5, 29: 1.0}

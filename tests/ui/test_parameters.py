@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from loaders.llamacpp.spec import SPEC as LLAMACPP
 from modules.app import App
+from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import UNIVERSAL, SamplingParams
 from modules.protocol.schema import describe
+from modules.ui.preferences import sampling, set_sampling
 from modules.ui.tabs.parameters import described, loaded_spec
 
 SETTINGS = {setting.name: setting for setting in describe(SamplingParams)}
@@ -28,3 +34,22 @@ def test_the_loaded_models_loader_is_asked(app: App) -> None:
     spec = loaded_spec(app)
     assert spec is not None and spec.name == "echo"
     assert spec.samplers >= UNIVERSAL
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("sampler_priority", ["top_q"], "no sampler named 'top_q'"),
+        ("custom_token_bans", "none", "Banned tokens cannot be 'none'"),
+        ("logit_bias", "13", "Logit bias cannot be '13'"),
+    ],
+)
+def test_a_text_that_no_reply_could_read_is_refused_at_once(app: App, name: str, text: Any, words: str) -> None:
+    before = sampling(app)
+    with pytest.raises(PaddockError, match=words):
+        set_sampling(app, name, text)
+    assert sampling(app) == before
+    # One that a preset brought does not stand in the way of the others.
+    app.settings.set("sampling", {name: text})
+    set_sampling(app, "top_k", 7)
+    assert sampling(app).top_k == 7

@@ -3,6 +3,7 @@ it does otherwise is told."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import partial
 from html import escape
@@ -17,7 +18,7 @@ from modules.protocol.schema import Setting, describe
 from modules.ui.preferences import NEUTRAL, choose_preset, preset_name, sampling, set_sampling
 from modules.ui.preferences import preset as preset_of
 from modules.ui.settings_form import changes, entered, field, shown
-from modules.ui.talk import QUIET, paragraph, say, spoken, stamp, teller
+from modules.ui.talk import QUIET, held, paragraph, say, spoken, stamp, teller
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -36,6 +37,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         restore = gr.Button("Restore", elem_id="preset-restore", scale=1, min_width=80)
         neutralize = gr.Button("Neutralize", elem_id="preset-neutralize", scale=1, min_width=90)
     notice = gr.HTML(elem_id="preset-notice", apply_default_css=False)
+    refused = gr.HTML(elem_id="param-refused", apply_default_css=False)
     with gr.Accordion("Save or delete a preset", open=False, elem_classes=["fold"]), gr.Row(elem_classes=["tight"]):
         name = gr.Textbox(label="Name", placeholder="My preset", elem_id="preset-name", scale=3)
         save = gr.Button("Save", variant="primary", elem_id="preset-save", scale=1, min_width=70)
@@ -46,8 +48,9 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         with gr.Accordion(group, open=False, elem_classes=["fold"]):
             for setting in sorted(rest, key=lambda one: one.info.advanced):
                 fields[setting.name] = field(setting, setting.default, prefix="param-")
-    everything = [preset, name, *fields.values(), notice]
-    told = teller()
+    # What is wrong with texts that stay for mending: {name: sentence}.
+    wrong, told = held("{}"), teller()
+    everything = [preset, name, *fields.values(), notice, refused, wrong]
 
     def show() -> list[Any]:
         params, spec = sampling(app), loaded_spec(app)
@@ -55,7 +58,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         current = preset_name(app)
         choices = [NEUTRAL, *app.presets.names()]
         dropdown = gr.update(choices=choices, value=current if current in choices else NEUTRAL)
-        return [dropdown, current if current != NEUTRAL else "", *updates, _notice(app)]
+        return [dropdown, current if current != NEUTRAL else "", *updates, _notice(app), "", "{}"]
 
     def choose(chosen: str) -> list[Any]:
         choose_preset(app, chosen)
@@ -71,15 +74,18 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
             # The list goes back to the one that holds.
             return [*show(), say(error.message, error=True)]
 
-    def keep(key: str, value: Any) -> list[Any]:
+    def keep(key: str, value: Any, wrong: str) -> list[Any]:
+        sentences = {name: words for name, words in json.loads(wrong).items() if name != key}
+        back: Any = gr.skip()
         try:
             set_sampling(app, key, entered(settings[key], value))
         except PaddockError as error:
-            # A number gives way to the one that holds; a text stays for mending.
-            number = settings[key].kind in (int, float)
-            value = shown(settings[key], getattr(sampling(app), key)) if number else gr.skip()
-            return [paragraph(error.message, "warning") + _notice(app), value]
-        return [_notice(app), gr.skip()]
+            sentences[key] = error.message
+            if settings[key].kind in (int, float):  # It gives way to the one that holds.
+                back = shown(settings[key], getattr(sampling(app), key))
+        alarms = "".join(paragraph(words, "warning") for words in sentences.values())
+        stays = {name: words for name, words in sentences.items() if settings[name].kind not in (int, float)}
+        return [_notice(app), alarms, json.dumps(stays), back]
 
     def save_as(wanted: str) -> list[Any]:
         if wanted.strip() in ("", NEUTRAL):
@@ -95,9 +101,8 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         return [*show(), say(f"Deleted {wanted.strip()}.")]
 
     for key, component in fields.items():
-        gr.on(
-            changes(component), partial(keep, key), component, [notice, component], trigger_mode="always_last", **QUIET
-        )
+        shows = [notice, refused, wrong, component]
+        gr.on(changes(component), partial(keep, key), [component, wrong], shows, trigger_mode="always_last", **QUIET)
     preset.input(spoken(pick), preset, [*everything, told], **QUIET)
     restore.click(spoken(choose), preset, everything, **QUIET)
     neutralize.click(spoken(lambda: choose(NEUTRAL)), None, everything, **QUIET)

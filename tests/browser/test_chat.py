@@ -156,6 +156,28 @@ def test_the_draft_survives_a_reload(page: Any) -> None:
     page.fill("#chat-input textarea", "")
 
 
+def test_an_edit_that_is_not_saved_survives_a_reload_and_a_refusal(page: Any) -> None:
+    ask(page, "First words")
+    action(page, ".message.user", "Edit")
+    page.fill(".message.user .edit-area", "Better words")
+    page.reload()
+    page.wait_for_function("document.querySelector('.message.user .edit-area')?.value === 'Better words'")
+    page.route("**/edit", lambda route: route.fulfill(status=400, json={"error": "The disk is full."}))
+    page.click(".edit-form >> text=Save only")
+    page.wait_for_selector(".toast >> text=The disk is full")
+    page.wait_for_function("document.querySelector('.message.user .edit-area')?.value === 'Better words'")
+    page.unroute("**/edit")
+    page.click(".edit-form >> text=Save and send")
+    page.wait_for_selector(f"{NEWEST} >> text=Better words")
+    action(page, ".message.user", "Edit")
+    page.fill(".message.user .edit-area", "Given up")
+    page.press(".message.user .edit-area", "Escape")
+    page.reload()
+    page.wait_for_selector(f"{NEWEST} >> text=Better words")
+    action(page, ".message.user", "Edit")
+    assert page.input_value(".message.user .edit-area") == "Better words"
+
+
 def test_regenerate_makes_a_version_and_the_arrows_switch(page: Any) -> None:
     ask(page, "Say it twice")
     action(page, NEWEST, "Regenerate")

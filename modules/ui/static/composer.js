@@ -1,6 +1,7 @@
 // Where a person writes. Enter sends, Shift+Enter breaks the line, Esc stops. The draft outlives a reload.
 
 import { arrival, sayAway } from "./dom.js";
+import { keepDraft } from "./drafts.js";
 
 const DRAFT = "paddock.draft.";
 
@@ -37,12 +38,7 @@ export class Composer {
   }
 
   #changed() {
-    try {
-      if (this.area.value) localStorage.setItem(DRAFT + this.place.chat, this.area.value);
-      else localStorage.removeItem(DRAFT + this.place.chat);
-    } catch {
-      // Storage may be off or full: then only the draft's memory is lost.
-    }
+    keepDraft(DRAFT + this.place.chat, this.area.value || null);
     this.sendButton.disabled = !this.area.value.trim();
   }
 
@@ -70,7 +66,7 @@ export class Composer {
 
   /** The chat that is written in has got a name: what has been typed since goes on there. */
   moves(chat) {
-    localStorage.removeItem(DRAFT + this.place.chat);
+    keepDraft(DRAFT + this.place.chat, null);
     this.place.chat = chat;
     this.#changed();
   }
@@ -90,6 +86,6 @@ export class Composer {
     this.fill("");
     if ((await this.send(text)) !== false || this.area.value) return;
     if (this.place.chat === place.chat) this.fill(text);
-    else localStorage.setItem(DRAFT + place.chat, text);
+    else keepDraft(DRAFT + place.chat, text);
   }
 }

@@ -132,7 +132,7 @@ class Page {
     const source = async (card) => (await get(`/chats/${encodeURIComponent(this.chat)}/messages/${encodeURIComponent(card.id)}`)).text;
     return {
       copy: (card) => attempt(() => copyText(source(card))),
-      edit: (card) => attempt(async () => this.transcript.editor(card, await source(card), (text, resend) => this.#edit(card, text, resend))),
+      edit: (card, focus) => attempt(async () => this.transcript.editor(card, await source(card), (text, resend) => this.#edit(card, text, resend), focus)),
       remove: (card) => this.#remove(card),
       regenerate: (card) => this.act("regenerate", { message: card.id }),
       resume: () => this.act("continue"),
@@ -158,6 +158,7 @@ class Page {
   async #edit(card, text, resend) {
     const answer = await this.act("edit", { message: card.id, text });
     if (answer !== false && resend) await this.act("regenerate", { message: answer.result });
+    return answer;
   }
 
   #messages(change) {

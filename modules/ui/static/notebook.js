@@ -1,6 +1,7 @@
 // One text that the model continues. It lives on the host: a reload, or another page, goes on from where it stands.
 
 import { $, Trouble, attempt, h, post, toast, unsay } from "./dom.js";
+import { keepDraft } from "./drafts.js";
 
 const DRAFT = "paddock.notebook.draft";
 // What could not be saved is tried again after so many milliseconds.
@@ -45,17 +46,13 @@ export class Notebook {
 
   #keep() {
     this.unsaved = true;
-    try {
-      localStorage.setItem(DRAFT, this.area.value);
-    } catch {
-      // Storage may be off or full: then only the draft's memory is lost.
-    }
+    keepDraft(DRAFT, this.area.value);
   }
 
   #saved() {
     clearTimeout(this.timer);
     this.unsaved = false;
-    localStorage.removeItem(DRAFT);
+    keepDraft(DRAFT, null);
     if (this.failure) this.failure = unsay(this.failure);
   }
 
@@ -97,7 +94,7 @@ export class Notebook {
 
   generate() {
     // The text grows from here: left in mid-request, what comes back is not the draft.
-    localStorage.removeItem(DRAFT);
+    keepDraft(DRAFT, null);
     return this.#save("generate");
   }
 

@@ -1,8 +1,10 @@
 // The chat as it is seen: settled messages are drawn once, the living one grows at its tail.
 
 import { $, h, icon, iconButton, toast } from "./dom.js";
+import { keepDraft } from "./drafts.js";
 
 const NEAR = 90;
+const DRAFT = "paddock.edit.";
 
 export class Transcript {
   /** `actions`: copy, edit, remove, regenerate, resume, branch, switchTo, retry; each takes the message's card. */
@@ -61,6 +63,8 @@ export class Transcript {
     this.list.classList.toggle("writing", Boolean(living));
     for (const old of this.list.querySelectorAll(".message.newest")) old.classList.remove("newest");
     this.list.lastElementChild?.classList.add("newest");
+    // Somebody was editing these before a reload.
+    for (const card of [...set, ...add]) if (card.id !== living && localStorage.getItem(DRAFT + card.id) !== null) this.actions.edit(card, false);
     if (this.sticky || (this.last?.id !== before && add.some((card) => card.role === "user"))) this.toEnd();
   }
 
@@ -129,27 +133,31 @@ export class Transcript {
     return box;
   }
 
-  /** Swap a message's body for a text field; `save(text, resend)` is called at the end. */
-  editor(card, text, save) {
+  /** Swap a message's body for a text field; `save(text, resend)` is called at the end, and resolves to false when the
+   * text was not taken: it is then put back. */
+  editor(card, text, save, focus = true) {
     const article = this.element(card.id);
     if (!article || article.classList.contains("editing")) return;
     const body = $(".message-body", article);
     const area = h("textarea", { class: "edit-area", "aria-label": "Edit this message" });
-    area.value = text;
+    const key = DRAFT + card.id;
+    area.value = localStorage.getItem(key) ?? text;
     const fit = () => ((area.style.height = "auto"), (area.style.height = `${area.scrollHeight + 2}px`));
-    const end = () => (article.classList.remove("editing"), form.remove());
+    const end = () => (article.classList.remove("editing"), form.remove(), keepDraft(key, null));
     const mine = card.role === "user";
-    const done = (resend) => {
+    const done = async (resend) => {
       if (mine && !area.value.trim()) return toast("An empty message cannot be sent. Write something first.", { error: true });
       end();
-      save(area.value, resend);
+      if ((await save(area.value, resend)) !== false) return;
+      keepDraft(key, area.value);
+      this.editor(card, text, save);
     };
     const form = h("form", { class: "edit-form", onsubmit: (event) => (event.preventDefault(), done(mine)) }, area,
       h("div", { class: "row" },
         h("button", { type: "submit", class: "button primary" }, mine ? "Save and send" : "Save"),
         mine ? h("button", { type: "button", class: "button", onclick: () => done(false) }, "Save only") : null,
         h("button", { type: "button", class: "button", onclick: end }, "Cancel")));
-    area.addEventListener("input", fit);
+    area.addEventListener("input", () => (fit(), keepDraft(key, area.value === text ? null : area.value)));
     area.addEventListener("keydown", (event) => {
       if (event.key === "Escape") (event.stopPropagation(), end());
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) done(mine);
@@ -157,6 +165,6 @@ export class Transcript {
     article.classList.add("editing");
     body.after(form);
     fit();
-    area.focus();
+    if (focus) area.focus();
   }
 }

@@ -38,8 +38,10 @@ def card(message: Message, markdown: Markdown) -> dict[str, Any]:
     if message.role == "assistant":
         shown |= {"figures": words.figures(meta), "origin": words.origin(meta)}
     notes = [*meta.get("notes", ())]
-    if meta.get("left_out"):
-        notes.append(f"{meta['left_out']} older messages did not fit into the context and were left out of the prompt.")
+    if left_out := meta.get("left_out"):
+        were = "was" if left_out == 1 else "were"
+        older = words.many(left_out, "older message")
+        notes.append(f"{older} did not fit into the context and {were} left out of the prompt.")
     if meta.get("cut_off"):
         notes.append("Paddock ended while this was written; what had arrived is here. Continue goes on from it.")
     if meta.get("unsaved"):

@@ -14,6 +14,11 @@ def count(number: float) -> str:
     return f"{number:.0f}"
 
 
+def many(number: int, one: str) -> str:
+    """(1, "token") -> "1 token", (1200, "token") -> "1,200 tokens"."""
+    return f"{number:,} {one}{'' if number == 1 else 's'}"
+
+
 def seconds(duration: float) -> str:
     """0.412 -> "0.41 s", 75 -> "1 min 15 s"."""
     if duration < 60:
@@ -37,13 +42,13 @@ def figures(meta: Mapping[str, Any]) -> str:
     """The line under a reply: speed, length, time to the first token, use of the context, and what was cut."""
     tokens = int(meta.get("generated_tokens") or 0)
     prompt, context = int(meta.get("prompt_tokens") or 0), int(meta.get("context") or 0)
-    parts = [rate(tokens, float(meta.get("decode_seconds") or 0)), f"{tokens} tokens" if tokens else ""]
+    parts = [rate(tokens, float(meta.get("decode_seconds") or 0)), many(tokens, "token") if tokens else ""]
     if meta.get("prefill_seconds"):
         parts.append(f"first after {seconds(float(meta['prefill_seconds']))}")
     if context and prompt:
         parts.append(f"context {prompt + tokens:,} of {context:,}")
     if meta.get("cut_tokens"):
-        parts.append(f"{int(meta['cut_tokens']):,} oldest tokens left out")
+        parts.append(f"{many(int(meta['cut_tokens']), 'oldest token')} left out")
     parts.append(_ENDINGS.get(str(meta.get("reason", "")), ""))
     return " · ".join(part for part in parts if part)
 

@@ -7,6 +7,8 @@ const DRAFT = "paddock.notebook.draft";
 // What could not be saved is tried again after so many milliseconds.
 const AGAIN = 4000;
 
+const many = (number, one) => `${number.toLocaleString()} ${one}${number === 1 ? "" : "s"}`;
+
 export class Notebook {
   constructor() {
     this.author = crypto.randomUUID?.() || String(Math.random());
@@ -103,9 +105,8 @@ export class Notebook {
     const answer = text ? await post("/notebook/count", { text }).catch(() => null) : { tokens: 0 };
     if (text !== this.area.value) return;
     const words = text.trim() ? text.trim().split(/\s+/).length : 0;
-    const count = (number, one) => `${number.toLocaleString()} ${one}${number === 1 ? "" : "s"}`;
-    const tokens = answer && answer.tokens !== null ? `${count(answer.tokens, "token")} · ` : "";
-    this.figures.textContent = `${tokens}${count(words, "word")}`;
+    const tokens = answer && answer.tokens !== null ? `${many(answer.tokens, "token")} · ` : "";
+    this.figures.textContent = `${tokens}${many(words, "word")}`;
   }
 
   /** What changed besides growth; see notebook.py. */
@@ -138,7 +139,7 @@ export class Notebook {
   growth({ add, tokens }) {
     const near = this.area.scrollHeight - this.area.scrollTop - this.area.clientHeight < 80;
     this.area.value += add;
-    this.figures.textContent = `${tokens.toLocaleString()} new tokens`;
+    this.figures.textContent = many(tokens, "new token");
     if (near) this.area.scrollTop = this.area.scrollHeight;
   }
 }

@@ -18,6 +18,7 @@ from modules.library.sizes import in_words
 from modules.protocol.errors import PaddockError
 from modules.ui import model_card
 from modules.ui.talk import LONG, QUIET, held, paragraph, spoken
+from modules.ui.words import many
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -88,8 +89,9 @@ def _show(listing: Listing, offered: list[Offer], machine: Machine) -> list[Any]
     rows = "".join(
         f"<tr><td>{escape(file.path)}</td><td>{escape(in_words(file.size))}</td></tr>" for file in listing.files
     )
-    count = "1 file" if len(listing.files) == 1 else f"{len(listing.files)} files"
-    words = f"{listing.wanted}: {count}, {in_words(sum(file.size for file in listing.files))}. "
+    words = (
+        f"{listing.wanted}: {many(len(listing.files), 'file')}, {in_words(sum(file.size for file in listing.files))}. "
+    )
     words += f"Free here: {model_card.free(machine)}."
     told = f"{paragraph(words)}<details><summary>Files</summary><table>{rows}</table></details>"
     if not offered:

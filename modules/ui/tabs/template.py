@@ -11,6 +11,7 @@ from modules.protocol.errors import PaddockError
 from modules.ui.preferences import set_template, template_of
 from modules.ui.talk import QUIET, paragraph, say, spoken, teller
 from modules.ui.templates import NAMED
+from modules.ui.words import many
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -61,7 +62,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     def check(template: str) -> str:
         """Render a short chat with it, in the worker's sandbox."""
         answer = app.supervisor.chat_prompt(_TRIAL, template)
-        return f"{paragraph(f'A short chat becomes {answer.tokens} tokens:')}{_pre(answer.prompt)}"
+        return paragraph(f"A short chat becomes {many(answer.tokens, 'token')}:") + _pre(answer.prompt)
 
     def keep(template: str) -> list[Any]:
         state = app.supervisor.state
@@ -81,5 +82,4 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
 
 
 def _pre(text: str) -> str:
-
     return f"<pre>{escape(text)}</pre>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -42,11 +43,17 @@ def card(facts: ModelFacts) -> str:
     ]
     alarms = "".join(paragraph(text, "warning") for text in (*facts.problems, *facts.warnings, *scan_trust(facts)))
     proof = "".join(
-        f"<tr><td>{escape(e.fact)}</td><td>{escape(str(e.value)[:80])}</td><td>{escape(e.source)}</td></tr>"
+        f"<tr>{''.join(f'<td>{_breakable(text)}</td>' for text in (e.fact, str(e.value)[:80], e.source))}</tr>"
         for e in facts.evidence
     )
-    fold = f"<details><summary>How Paddock knows</summary><table>{proof}</table></details>" if proof else ""
+    table = f'<table class="proof">{proof}</table>'
+    fold = f"<details><summary>How Paddock knows</summary>{table}</details>" if proof else ""
     return f'<div class="card">{_list(rows)}{alarms}{fold}</div>'
+
+
+def _breakable(text: str) -> str:
+    """The text, escaped. Names of fields, files and classes may go on in a new line after a part."""
+    return re.sub(r"(?<=\w[._/])(?=\w)|(?<=[a-z])(?=[A-Z])", "<wbr>", escape(text))
 
 
 def _quantized(facts: ModelFacts) -> str:

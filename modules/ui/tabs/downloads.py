@@ -45,7 +45,8 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         with gr.Row(elem_classes=["tight"]):
             repository = gr.Textbox(
                 label="Repository on the hub",
-                placeholder="owner/name, or owner/name:revision",
+                placeholder="owner/name",
+                info="owner/name, or owner/name:revision",
                 max_lines=1,
                 elem_id="download-repository",
                 scale=4,

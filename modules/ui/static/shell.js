@@ -14,6 +14,8 @@ export class Shell {
     $("#open-drawer").addEventListener("click", () => this.drawer());
     $("#close-drawer").addEventListener("click", () => this.drawer(false));
     $("#model-pill").addEventListener("click", () => this.openTab("model"));
+    // Gradio leaves another tab as far down as the last one was read.
+    $("#drawer").addEventListener("click", (event) => event.target.closest("[role=tab]") && ($("#drawer").scrollTop = 0));
     // An open list closes at Escape, and knows nothing of it any more when the event comes here.
     addEventListener("keydown", (event) => (this.list = event.target.matches?.("[role=combobox][aria-expanded=true]")), true);
     addEventListener("keydown", (event) => {

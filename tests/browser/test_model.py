@@ -195,6 +195,7 @@ def test_a_load_that_fails_is_explained_and_the_page_goes_on(own_paddock: Any, v
     page.click("#model-load")
     page.wait_for_selector(".toast.error >> text=told to refuse")
     page.wait_for_selector("#model-loaded >> text=told to refuse")
+    page.wait_for_selector("#model-unload", state="hidden")
 
 
 @pytest.mark.parametrize("text", ["hello", "!long words and more words"], ids=["idle", "in-mid-answer"])

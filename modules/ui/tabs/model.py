@@ -69,8 +69,9 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         return [dropdown, model_card.card(found), radio, reason, json.dumps([shown, chosen, sorted(kept.items())])]
 
     def show(name: str | None) -> list[Any]:
-        state = app.supervisor.state
-        return [gr.update(visible=bool(state.model) and not state.busy), *pick(name), model_card.status(app) + stamp()]
+        # Also after a failure: a load that was refused leaves the model before it where it is.
+        occupied = app.supervisor.memory_bytes() > 0 and not app.supervisor.state.busy
+        return [gr.update(visible=occupied), *pick(name), model_card.status(app) + stamp()]
 
     def free() -> list[Any]:
         freed = app.supervisor.unload()

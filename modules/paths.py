@@ -10,6 +10,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from modules.protocol.errors import PaddockError
 
+# A file system takes 255 bytes, ending and all; a letter may have four.
+_LONGEST = 100
+_MOST_BYTES = 200
+
 
 class PathError(PaddockError):
     """A name that would lead out of its folder, or that cannot be a file's name."""
@@ -132,6 +136,18 @@ def inside(folder: Path, name: str, *, follow_links: bool = False) -> Path:
     path = folder.joinpath(*parts)
     if not follow_links and not path.resolve().is_relative_to(folder.resolve()):
         raise PathError(f"{name!r} is a link that leads out of {folder.name}/. Put the file itself there.")
+    return path
+
+
+def file_of(folder: Path, name: str, ending: str, noun: str) -> Path:
+    """The file right in `folder` that a user's `name` means; `noun`: what the name is, such as "preset". Raises
+    PathError, also for a name that no disk would take."""
+    if len(name) > _LONGEST or len(name.encode(errors="replace")) > _MOST_BYTES:
+        most = f"{_LONGEST} Latin letters, or {_MOST_BYTES // 4} of any"
+        raise PathError(f"The {noun}'s name {name[:40] + '…'!r} is too long. Use at most {most}.")
+    path = inside(folder, f"{name}{ending}")
+    if path.parent != folder or name.startswith(".") or not name.strip():
+        raise PathError(f"{name!r} cannot be a {noun}'s name. Use a plain name without '/' or a leading dot.")
     return path
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from modules.paths import PathError, inside, write_atomically
+from modules.paths import file_of, write_atomically
 from modules.protocol.errors import PaddockError
 
 _ENDINGS = (".yaml", ".yml", ".json")
@@ -78,7 +78,7 @@ class Characters:
 
     def save(self, name: str, character: Character) -> None:
         """Write or replace the file of that name, all or nothing."""
-        path = self._path(name)
+        path = file_of(self._folder, name, _ENDINGS[0], "character")
         extra = {key: value for key, value in character.extra.items() if key != "example_dialogue"}
         values = {"name": character.name, "greeting": character.greeting, "context": character.context, **extra}
         write_atomically(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120))
@@ -93,16 +93,10 @@ class Characters:
         return kept
 
     def _find(self, name: str) -> Path:
-        wanted = self._path(name)
+        wanted = file_of(self._folder, name, _ENDINGS[0], "character")
         for ending in _ENDINGS:
             path = wanted.with_name(name + ending)
             if path.is_file():
                 return path
         there = ", ".join(self.names()) or "none yet"
         raise CharacterError(f"There is no character named {name!r}. The characters are: {there}. Choose one of them.")
-
-    def _path(self, name: str) -> Path:
-        path = inside(self._folder, f"{name}.yaml")
-        if path.parent != self._folder or name.startswith(".") or not name.strip():
-            raise PathError(f"{name!r} cannot be a character's name. Use a plain name without '/' or a leading dot.")
-        return path

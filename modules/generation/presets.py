@@ -9,17 +9,12 @@ from typing import Any
 import yaml
 
 from modules.generation.preset_keys import read_keys
-from modules.paths import PathError, inside, write_atomically
+from modules.paths import file_of, write_atomically
 from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build, changed
 
 _ENDING = ".yaml"
-# A file system takes 255 bytes, ending and all; a letter may have four.
-_LONGEST = 100
-_MOST_BYTES = 200
-
-
 # What answers when nobody chose: small models go astray where much is left to chance.
 FIRST_PRESET = "Precise"
 
@@ -38,7 +33,7 @@ class Presets:
 
     def is_own(self, name: str) -> bool:
         """Whether the user saved one of that name."""
-        return _path(self._own, name).is_file()
+        return file_of(self._own, name, _ENDING, "preset").is_file()
 
     def load(self, name: str) -> SamplingParams:
         """The preset's parameters; what it does not name is neutral.
@@ -63,20 +58,20 @@ class Presets:
 
     def save(self, name: str, params: SamplingParams) -> None:
         """Write the user's own preset of that name, all or nothing; a shipped one of that name stays below it."""
-        path = _path(self._own, name)
+        path = file_of(self._own, name, _ENDING, "preset")
         write_atomically(path, yaml.safe_dump(changed(params), sort_keys=False, allow_unicode=True))
 
     def delete(self, name: str) -> None:
         """Delete the user's own preset. Raises PaddockError for one that ships, and where there is none."""
         if not self.is_own(name):
-            if _path(self._shipped, name).is_file():
+            if file_of(self._shipped, name, _ENDING, "preset").is_file():
                 raise PaddockError(f"{name} ships with Paddock and stays. Save your own under this or another name.")
             raise self._missing(name)
-        _path(self._own, name).unlink()
+        file_of(self._own, name, _ENDING, "preset").unlink()
 
     def _find(self, name: str) -> Path:
         for folder in (self._own, self._shipped):
-            path = _path(folder, name)
+            path = file_of(folder, name, _ENDING, "preset")
             if path.is_file():
                 return path
         raise self._missing(name)
@@ -107,13 +102,3 @@ class Presets:
 
 def _files(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.suffix == _ENDING and not path.name.startswith(".")]
-
-
-def _path(folder: Path, name: str) -> Path:
-    if len(name) > _LONGEST or len(name.encode(errors="replace")) > _MOST_BYTES:
-        most = f"{_LONGEST} Latin letters, or {_MOST_BYTES // 4} of any"
-        raise PathError(f"The preset's name {name[:40] + '…'!r} is too long. Use at most {most}.")
-    path = inside(folder, f"{name}{_ENDING}")
-    if path.parent != folder or name.startswith(".") or not name.strip():
-        raise PathError(f"{name!r} cannot be a preset's name. Use a plain name without '/' or a leading dot.")
-    return path

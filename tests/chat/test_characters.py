@@ -66,6 +66,20 @@ def test_a_name_cannot_leave_the_folder(characters: Characters, name: str) -> No
             act()
 
 
+@pytest.mark.parametrize("name", ["a" * 101, "é" * 300, "马" * 80])
+def test_a_name_too_long_for_a_file_is_a_sentence(characters: Characters, name: str) -> None:
+    for act in (lambda: characters.save(name, Character("x")), lambda: characters.load(name)):
+        with pytest.raises(PathError, match="The character's name .* is too long. Use at most 100 Latin letters"):
+            act()
+
+
+def test_the_longest_names_can_be_saved_and_deleted(characters: Characters) -> None:
+    for name in ("a" * 100, "马" * 66):
+        characters.save(name, Character("x"))
+        assert characters.load(name).name == "x"
+        characters.delete(name)
+
+
 @pytest.mark.parametrize("text", ["name: [", "- a list", "\x00"])
 def test_a_file_with_a_fault_is_a_sentence_with_its_name(characters: Characters, tmp_path: Path, text: str) -> None:
     put(tmp_path, "Broken.yaml", text)

@@ -29,6 +29,10 @@ class Paths:
     models: Path
     user_data: Path
 
+    def shown(self, folder: Path) -> str:
+        """The folder as a person is told of it: below the clone from there ("models/"), else in full."""
+        return f"{folder.relative_to(self.root).as_posix()}/" if folder.is_relative_to(self.root) else str(folder)
+
     @property
     def presets(self) -> Path:
         """Presets that ship."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modules.paths import PathError, inside, write_atomically
+from modules.paths import PathError, Paths, inside, write_atomically
 from modules.protocol.errors import PaddockError
 
 
@@ -64,3 +64,9 @@ def test_what_cannot_be_written_leaves_the_old_file_and_no_litter(
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_elsewhere_is_told_in_full() -> None:
+    paths = Paths(Path("/here"), Path("/here/models"), Path("/data"))
+    assert paths.shown(paths.models) == "models/"
+    assert paths.shown(paths.characters) == "/data/characters"

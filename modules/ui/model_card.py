@@ -17,15 +17,18 @@ from modules.ui.talk import paragraph
 if TYPE_CHECKING:
     from modules.app import App
 
-NO_MODELS = (
-    '<div class="card"><p><strong>There are no models yet.</strong></p><p class="quiet">Get one above, or copy a model '
-    "folder or a .gguf file into <code>models/</code>, then press Refresh.</p></div>"
-)
-
 
 def _list(rows: Iterable[tuple[str, str]]) -> str:
     lines = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows if value)
     return f'<dl class="facts">{lines}</dl>'
+
+
+def no_models(folder: str) -> str:
+    """That there is nothing in the models folder, and how that is mended."""
+    return (
+        '<div class="card"><p><strong>There are no models yet.</strong></p><p class="quiet">Get one above, or copy a '
+        f"model folder or a .gguf file into <code>{escape(folder)}</code>, then press Refresh.</p></div>"
+    )
 
 
 def card(facts: ModelFacts) -> str:

@@ -147,7 +147,8 @@ def _model_routes(routes: APIRouter, app: App) -> None:
         """What an empty page offers: the models there are, who would speak, and questions to begin with."""
         names = app.library.names()
         demo = DEMO if DEMO in names else ""
-        return {"models": names, "demo": demo, "character": greeting(app), "questions": list(loading.QUESTIONS)}
+        folder, questions = app.paths.shown(app.paths.models), list(loading.QUESTIONS)
+        return {"models": names, "folder": folder, "demo": demo, "character": greeting(app), "questions": questions}
 
     @routes.post("/model/load")
     def load(ask: Ask) -> dict[str, Any]:

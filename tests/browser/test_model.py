@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +30,16 @@ def test_without_a_model_the_page_says_what_to_do_and_loading_one_makes_it_chat(
     page.wait_for_selector("#model-loaded >> text=Memory in use")
     page.click("#close-drawer")
     assert ask(page, "Here we are") == "Here we are"
+
+
+def test_without_models_the_folder_in_use_is_told(own_paddock: Any, visit: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    for model in list(folder.iterdir()):
+        shutil.rmtree(model)
+    page = visit(own_paddock().address)
+    page.wait_for_selector(f"#chat >> text=into {folder} and press Refresh")
+    page.get_by_role("button", name="Open models").click()
+    page.wait_for_selector(f"#model-facts >> text=into {folder}, then press Refresh")
 
 
 def test_a_message_without_a_model_is_kept_and_answered_later(own_paddock: Any, visit: Any) -> None:

@@ -212,9 +212,9 @@ class Page {
       return [picture, h("h2", {}, "What would you like to know?"),
         h("div", { class: "chips" }, this.offer.questions.map((question) => h("button", { type: "button", class: "chip", onclick: () => this.send(question) }, question)))];
     if (phase !== "empty" && phase !== "failed") return [picture, h("h2", {}, `Getting ${model} ready`), h("p", {}, "You can write already; sending works as soon as it is loaded.")];
-    const { demo, models } = this.offer;
+    const { demo, folder, models } = this.offer;
     const loadDemo = demo && h("button", { type: "button", class: "button primary", onclick: () => attempt(() => post("/model/load", { model: demo })) }, "Load the demo model");
-    const words = error ? error.error : models.length ? "A model answers here once one is loaded. The demo is tiny and starts in a second." : "Open the Model tab and get a model there, or copy a model folder or a .gguf file into models/ and press Refresh.";
+    const words = error ? error.error : models.length ? "A model answers here once one is loaded. The demo is tiny and starts in a second." : `Open the Model tab and get a model there, or copy a model folder or a .gguf file into ${folder} and press Refresh.`;
     return [picture, h("h2", {}, phase === "failed" ? "The model did not load" : "No model is loaded"), h("p", {}, words), h("div", { class: "row" }, loadDemo || null, openModels)];
   }
 

@@ -1,4 +1,4 @@
-"""LoRA adapters on the Model tab: those in models/, whether they fit the loaded model, their weights, Apply."""
+"""LoRA adapters on the Model tab: those there are, whether they fit the loaded model, their weights, Apply."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def _offers(app: App) -> tuple[str, list[Offer]]:
     except PaddockError as error:
         return paragraph(error.message, "warning"), []
     if not offers:
-        return paragraph("There are none yet: put an adapter's folder, or its GGUF file, into models/."), []
+        folder = app.paths.shown(app.paths.models)
+        return paragraph(f"There are none yet: put an adapter's folder, or its GGUF file, into {folder}."), []
     unfit = "".join(f"<li>{escape(offer.why_not)}</li>" for offer in offers if offer.why_not)
     fold = f"<details><summary>Those that do not fit</summary><ul>{unfit}</ul></details>" if unfit else ""
     return paragraph(spec.adapters_note) + fold, offers

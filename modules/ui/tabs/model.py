@@ -52,7 +52,8 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
             shown = app.first_model() if app.first_model() in names else next(iter(names), "")
         dropdown = gr.update(choices=names, value=shown or None)
         if not shown:
-            return [dropdown, model_card.NO_MODELS, gr.update(visible=False), "", _NOTHING]
+            none = model_card.no_models(app.paths.shown(app.paths.models))
+            return [dropdown, none, gr.update(visible=False), "", _NOTHING]
         try:
             found, ranked = app.models.propose(shown)
             chosen = wanted or _choice(app, shown)

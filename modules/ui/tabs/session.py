@@ -43,7 +43,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         choices=[_NOBODY],
         value=_NOBODY,
         label="Character of new chats",
-        info="Characters are YAML files in user_data/characters, with name, context and greeting.",
+        info=f"Characters are YAML files in {app.paths.shown(app.paths.characters)}, with name, context and greeting.",
         elem_id="session-character",
     )
     with gr.Row(elem_classes=["tight"]):

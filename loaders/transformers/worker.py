@@ -70,6 +70,7 @@ class Engine(HfEngine):
                 f"The weights of {gguf.get('gguf_file', path.name)} lack {len(missing)} tensors, the first being "
                 f"{missing[0]}. Download the model again."
             )
+        _forget_outliers(model)
         return model, tokenizer
 
 
@@ -106,6 +107,18 @@ def _hush_bitsandbytes() -> None:
         logging.getLogger(f"bitsandbytes.{name}").addFilter(
             lambda record: not any(word in record.msg for word in usual)
         )
+
+
+def _forget_outliers(model: Any) -> None:
+    """bitsandbytes keeps for each int8 matrix which columns of its last input were outliers, for a training that never
+    comes. Those tiny tensors lie between the large ones of each product, and so kept up to 200 MB of holes open."""
+
+    def forget(layer: Any, *_: Any) -> None:
+        layer.state.idx = None
+
+    for module in model.modules():
+        if type(module).__name__ == "Linear8bitLt":
+            module.register_forward_hook(forget)
 
 
 def _packing(settings: Settings, config: Any, dtype: Any) -> Any:

@@ -39,6 +39,7 @@ def test_a_gguf_goes_to_the_ready_wheel_first_and_both_say_where_it_runs() -> No
 
 def test_the_server_plans_no_room_that_no_slot_can_use() -> None:
     facts = ModelFacts("m.gguf", "m.gguf", "gguf", context=2048)
+    assert XLLAMACPP.memory is not None
     settings = build(XLLAMACPP.settings, {"context": 100_000, "slots": 3})
     assert XLLAMACPP.memory(facts, settings, _MACHINE).context == 3 * 2048
     settings = build(XLLAMACPP.settings, {"context": 3000, "slots": 3})

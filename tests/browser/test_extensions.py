@@ -10,7 +10,7 @@ import yaml
 
 from modules.plugins.folders import discover
 from tests.browser.conftest import Served, prepare
-from tests.browser.driver import ask, new_chat, newest, open_tab
+from tests.browser.driver import ask, new_chat, newest, open_tab, started
 from tests.plugins.conftest import write_extension
 
 pytestmark = pytest.mark.browser
@@ -155,6 +155,18 @@ def test_an_event_that_calls_exit_ends_nothing(extended: Served, visit: Any) -> 
     page.click("#panel-leave")
     page.wait_for_selector(".toast-wrap:has-text('It goes on')")
     assert fetched(page, "/extensions/setup/done") == [1]
+
+
+def test_a_page_that_is_built_anew_comes_back_to_where_it_stood(extended: Served, visit: Any) -> None:
+    page = visit(extended.address)
+    page.click("[data-view=notebook]")
+    open_tab(page, "Extensions")
+    for switch, then in (("off", "on"), ("on", "off")):
+        with page.expect_navigation():
+            page.click(f"#extension-{switch}-custom_css")
+        started(page)
+        page.wait_for_selector("body.drawer-open[data-view=notebook]")
+        page.wait_for_selector(f"#extension-{then}-custom_css")
 
 
 def test_a_new_extension_is_agreed_to_switched_on_and_off(extended: Served, visit: Any) -> None:

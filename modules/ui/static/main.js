@@ -37,6 +37,7 @@ class Page {
     document.body.dataset.view = "chat";
     await this.#fromAddress();
     if (location.hash === "#notebook") this.shell.view("notebook");
+    this.shell.comeBack();
     document.body.classList.add("started");
   }
 
@@ -184,7 +185,7 @@ class Page {
 
   #state(state) {
     // The page was built anew, with what another set of extensions brings.
-    if (this.state && this.state.page !== state.page) return location.reload();
+    if (this.state && this.state.page !== state.page) return this.shell.reload();
     this.state = state;
     this.shell.state(state);
     this.#welcome();

@@ -3,6 +3,7 @@
 import { $, attempt, h, post, toast, unsay } from "./dom.js";
 
 const WIDE = "(min-width: 900px)";
+const PLACE = "paddock.place";
 
 export class Shell {
   constructor({ onView }) {
@@ -61,6 +62,21 @@ export class Shell {
     this.drawer(true);
     const tab = [...document.querySelectorAll("#drawer-tabs [role=tab]")].find((one) => one.textContent.trim().toLowerCase() === name);
     tab?.click();
+  }
+
+  /** The page was built anew: get that, and come back to where this one stands. */
+  reload() {
+    const tab = document.body.classList.contains("drawer-open") && $("#drawer-tabs [role=tab][aria-selected=true]");
+    sessionStorage.setItem(PLACE, JSON.stringify({ view: document.body.dataset.view, tab: tab ? tab.textContent.trim().toLowerCase() : "" }));
+    location.reload();
+  }
+
+  /** Come back to where the page stood before it was built anew. */
+  comeBack() {
+    const { view, tab } = JSON.parse(sessionStorage.getItem(PLACE) || "{}");
+    sessionStorage.removeItem(PLACE);
+    if (view && view !== document.body.dataset.view && $(`.views [data-view="${CSS.escape(view)}"]`)) this.view(view);
+    if (tab) this.openTab(tab);
   }
 
   theme(choice = this.choice) {

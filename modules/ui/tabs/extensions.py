@@ -62,10 +62,11 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         statuses = app.extensions.statuses()
         if not statuses:
             gr.HTML(paragraph("There are no extensions yet. Put a folder into extensions/."))
+        last = max((status.place for status in statuses), default=0)
         for status in statuses:
             with gr.Column(elem_id=f"extension-row-{status.name}", elem_classes=["extension-row"]):
                 gr.HTML(_card(status), apply_default_css=False)
-                _buttons(app, status, [stamp, told])
+                _buttons(app, status, last, [stamp, told])
                 if status.settings is not None and status.state == "on":
                     _settings(app, status, status.settings, [stamp, told])
         gr.HTML(mark(), apply_default_css=False)
@@ -92,18 +93,19 @@ def _card(status: Status) -> str:
     return "".join(lines) + "</div>"
 
 
-def _buttons(app: App, status: Status, shown: list[gr.Textbox]) -> None:
+def _buttons(app: App, status: Status, last: int, shown: list[gr.Textbox]) -> None:
+    """`last`: the place of the one whose hooks run last."""
     manager, name = app.extensions, status.name
 
     def button(label: str, kind: str, act: Callable[[], None], **extra: Any) -> None:
-        made = gr.Button(label, elem_id=f"extension-{kind}-{name}", min_width=120, scale=0, size="sm", **extra)
+        made = gr.Button(label, elem_id=f"extension-{kind}-{name}", min_width=110, scale=0, size="sm", **extra)
         made.click(_then_draw(act), None, shown, **LONG)
 
     with gr.Row(elem_classes=["tight"]):
         if status.state == "on":
             button("Switch off", "off", lambda: manager.disable(name))
             button("Earlier", "earlier", lambda: manager.move(name, status.place - 1), interactive=status.place > 0)
-            button("Later", "later", lambda: manager.move(name, status.place + 1))
+            button("Later", "later", lambda: manager.move(name, status.place + 1), interactive=status.place < last)
         elif status.state == "consent":
             agree = "Agree to run its code, and switch it on"
             button(agree, "agree", lambda: manager.enable(name, status.sha256), variant="primary")

@@ -69,17 +69,19 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         elem_id="session-autosave",
     )
     with gr.Row(elem_classes=["tight"]):
-        save = gr.Button("Save now", elem_id="session-save")
-        discard = gr.Button("Back to what is saved", elem_id="session-discard")
-        reset = gr.Button("Defaults", elem_id="session-reset")
+        save = gr.Button("Save now", elem_id="session-save", min_width=100)
+        discard = gr.Button("Discard", elem_id="session-discard", min_width=100)
+        reset = gr.Button("Defaults", elem_id="session-reset", min_width=100)
     held = gr.HTML(elem_id="session-held", apply_default_css=False)
-    everything = [*fields.values(), autosave, held]
+    everything = [*fields.values(), autosave, save, discard, held]
 
     def show() -> list[Any]:
         values = {key: app.settings.get(key, default) for key, default in _DEFAULTS.items()}
         characters = [_NOBODY, *app.characters.names()]
         values["character"] = gr.update(choices=characters, value=values["character"] or _NOBODY)
-        return [*(values[key] for key in fields), app.settings.autosave, _held(app)]
+        # Saved at once, nothing is left to save or to discard.
+        by_hand = gr.update(visible=not app.settings.autosave)
+        return [*(values[key] for key in fields), app.settings.autosave, by_hand, by_hand, _held(app)]
 
     def keep(key: str) -> Any:
         def change(value: Any) -> str:

@@ -27,10 +27,11 @@ class Settings(TransformersSettings):
     kernel: str = setting(
         "auto",
         label="Kernel",
-        choices=("auto", "torch", "triton", "exllama", "exllamav2"),
+        choices=("auto", "int4", "torch", "triton", "exllama", "exllamav2"),
         group="Speed",
-        help="What multiplies packed weights. torch runs everywhere, slowly. triton needs a GPU; exllama and exllamav2 "
-        "need AutoAWQ's CUDA kernels too. auto takes triton on a GPU, else torch.",
+        help="What multiplies packed weights. int4 is torch's own product of 4-bit weights in bfloat16, for processors "
+        "with AVX2. torch is AutoAWQ's and runs everywhere, a hundred times as slowly. triton needs a GPU; exllama and "
+        "exllamav2 need AutoAWQ's CUDA kernels too. auto takes triton on a GPU, else int4, else torch.",
     )
 
 

@@ -7,13 +7,14 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from loaders.autoawq import int4
 from loaders.autoawq.fuse import fuse
 from loaders.autoawq.spec import Settings
 from modules.protocol.errors import ModelError, SettingError
 from modules.worker.engine import Report
 from modules.worker.hf_engine import HfEngine
 from modules.worker.hf_files import load_tokenizer, read_json, trusts, weight_files
-from modules.worker.hf_options import placement
+from modules.worker.hf_options import pick_dtype, placement
 from modules.worker.hf_packed import check_complete, check_packing
 from modules.worker.hf_staging import for_transformers_4, quantization, staged, stretch
 
@@ -47,6 +48,7 @@ class Engine(HfEngine):
             )
         options = placement(settings, self.offload_folder() if settings.disk_offload else "")
         kernel = _kernel(settings)
+        packs = not _on_gpu(settings) and settings.kernel in ("auto", "int4") and int4.runs_here()
         with staged(path, config) as stage:
             stretch(stage, settings, trusted)
             report("Loading the packed weights", None)
@@ -55,7 +57,7 @@ class Engine(HfEngine):
                 max_seq_len=settings.context,
                 fuse_layers=False,
                 trust_remote_code=trusted,
-                torch_dtype=_dtype(settings),
+                torch_dtype=_dtype(settings, packs),
                 **kernel,
                 **options,
             )
@@ -63,26 +65,44 @@ class Engine(HfEngine):
         if settings.fuse_layers:
             report("Fusing layers", None)
             fuse(loaded.model)
+        if packs:
+            report("Packing the weights for this processor", None)
+            int4.repack(loaded.model)
+        _halve_scales(loaded.model)
         return loaded.model, tokenizer
 
 
-def _dtype(settings: Settings) -> Any:
-    """Its products are in float16 whatever is asked for; the rest of the model may be in another type."""
+def _dtype(settings: Settings, packs: bool) -> Any:
+    """AutoAWQ's own products are in float16 whatever is asked for; the rest of the model may be in another type."""
     import torch
 
-    return torch.float16 if settings.dtype == "auto" else getattr(torch, settings.dtype)
+    return torch.float16 if settings.dtype == "auto" and not packs else pick_dtype(settings.dtype, settings.device_map)
+
+
+def _halve_scales(model: Any) -> None:
+    """They are loaded in the model's type, and AutoAWQ's products fail with any but float16."""
+    for module in model.modules():
+        if type(module).__name__ == "WQLinear_GEMM":
+            module.scales = module.scales.half()
+
+
+def _on_gpu(settings: Settings) -> bool:
+    import torch
+
+    return settings.device_map != "cpu" and bool(torch.cuda.is_available())
 
 
 def _kernel(settings: Settings) -> dict[str, bool]:
     """The flags that choose a kernel. Raises SettingError for one that is not here."""
-    import torch
     from awq.models import base
     from awq.modules.linear import gemm
 
-    on_gpu = settings.device_map != "cpu" and torch.cuda.is_available()
+    on_gpu = _on_gpu(settings)
     packages = {"exllama": "exl_ext", "exllamav2": "exlv2_ext"}
     there = [name for name, package in packages.items() if on_gpu and importlib.util.find_spec(package)]
-    usable = ["auto", "torch", *(["triton"] if on_gpu and gemm.TRITON_AVAILABLE else []), *there]
+    packs = ["int4"] if not on_gpu and int4.runs_here() else []
+    triton = ["triton"] if on_gpu and gemm.TRITON_AVAILABLE else []
+    usable = ["auto", *packs, "torch", *triton, *there]
     if settings.kernel not in usable:
         raise SettingError(f"The kernel {settings.kernel} cannot run here. Set Kernel to {' or '.join(usable)}.")
     if not on_gpu:

@@ -19,7 +19,11 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SUITES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests" / "worker").glob("test_hf_*.py"))
 # Older Transformers are given attention in another way, and have caches of another kind.
 OLDER = [f"tests/worker/test_hf_{name}.py" for name in ("attention", "cache")]
-CASES = [*(("transformers", suite) for suite in SUITES), *(("autogptq", suite) for suite in OLDER)]
+CASES = [
+    *(("transformers", suite) for suite in SUITES),
+    *(("autogptq", suite) for suite in OLDER),
+    ("autoawq", "tests/worker/test_awq_int4.py"),
+]
 
 
 @pytest.fixture(scope="module")

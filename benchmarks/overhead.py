@@ -29,7 +29,7 @@ CASES = {
     "transformers": 128,
     "gptqmodel": 128,
     "autogptq": 32,
-    "autoawq": 32,
+    "autoawq": 128,
     "hqq": 32,
     "vllm": 128,
     "remote": 128,

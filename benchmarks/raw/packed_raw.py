@@ -28,6 +28,8 @@ def main(path: str, prompt: str, loader: str) -> None:
             out = engine.model.generate(
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),
+                # AutoAWQ saves its folders with the cache switched off.
+                use_cache=True,
                 do_sample=False,
                 min_new_tokens=count,
                 max_new_tokens=count,

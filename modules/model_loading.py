@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,16 @@ from modules.runtime.watch import MemoryWatch
 from modules.settings import ModelSettings
 
 _LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A load that may begin: the model, who loads it, with what, and the consents that its worker is told of."""
+
+    facts: ModelFacts
+    spec: LoaderSpec
+    settings: dict[str, Any]
+    consents: dict[str, str]
 
 
 class ModelLoading:
@@ -97,6 +108,29 @@ class ModelLoading:
     ) -> ModelInfo:
         """Load; blocking. `settings` and `adapters` (LoRA, name -> weight) replace those kept for the model; what
         worked is kept. Raises PaddockError, a PlanError where it would not fit into memory and `anyway` is false."""
+        return self._load(self._checked(model, loader, settings, anyway), adapters)
+
+    def load_in_background(
+        self, model: str, loader: str = "", settings: Mapping[str, Any] | None = None, *, anyway: bool = False
+    ) -> None:
+        """Load on a thread of its own; the supervisor's state tells how it goes, its end included. Raises PaddockError
+        where it does not come to that; a model that is loaded stays then."""
+        try:
+            wanted = self._checked(model, loader, settings, anyway)
+        except PaddockError as error:
+            self._supervisor.show_refusal(model, loader, error)
+            raise
+
+        def run() -> None:
+            try:
+                self._load(wanted, None)
+            except PaddockError as error:
+                self._supervisor.show_failure(model, loader, error)
+
+        threading.Thread(target=run, name="load", daemon=True).start()
+
+    def _checked(self, model: str, loader: str, settings: Mapping[str, Any] | None, anyway: bool) -> Wanted:
+        """What to load, once nothing is known to be against it. Raises PaddockError."""
         facts = self._library.facts(model)
         code, pickles = model in self._config.trust_remote_code, model in self._config.trust_pickle
         if model in self._consents and self._consents[model] != self._fingerprint(model):
@@ -108,32 +142,23 @@ class ModelLoading:
             raise PaddockError(reason)
         spec, kept = self.choice(model, loader)
         values = dict(kept if settings is None else settings)
-        if not (anyway or self._config.load_anyway or facts.problems or spec.runs_here(self._machine)):
+        self._supervisor.check(facts, spec, values)
+        if not (anyway or self._config.load_anyway):
             self._planner.refuse(model, spec, values)
         consents = {"PADDOCK_TRUST_REMOTE_CODE": "1" if code else "", "PADDOCK_TRUST_PICKLE": "1" if pickles else ""}
+        return Wanted(facts, spec, values, {name: value for name, value in consents.items() if value})
+
+    def _load(self, wanted: Wanted, adapters: Mapping[str, float] | None) -> ModelInfo:
+        facts, spec = wanted.facts, wanted.spec
         if adapters is None:
             chosen, problems = self._adapters.kept(spec, facts)
         else:
             chosen, problems = self._adapters.chosen(adapters, spec, facts), []
-        given = {name: value for name, value in consents.items() if value}
-        info = self._supervisor.load(facts, spec, values, given, chosen, problems)
-        self._saved.set(model, spec.name, values)
+        info = self._supervisor.load(facts, spec, wanted.settings, wanted.consents, chosen, problems)
+        self._saved.set(facts.name, spec.name, wanted.settings)
         if adapters is not None and self._supervisor.state.adapters == dict(adapters):
-            self._adapters.keep(model, adapters)
+            self._adapters.keep(facts.name, adapters)
         return info
-
-    def load_in_background(
-        self, model: str, loader: str = "", settings: Mapping[str, Any] | None = None, *, anyway: bool = False
-    ) -> None:
-        """Load on a thread of its own; the supervisor's state tells how it goes, its end included."""
-
-        def run() -> None:
-            try:
-                self.load(model, loader, settings, anyway=anyway)
-            except PaddockError as error:
-                self._supervisor.show_failure(model, loader, error)
-
-        threading.Thread(target=run, name="load", daemon=True).start()
 
     def load_lower(self) -> ModelInfo:
         """Load the model that failed again, with what its error names lowered. Raises PaddockError."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 
 from modules.api.listen import bind
 from modules.app import App
 from modules.config import Config
+from modules.protocol.errors import PaddockError
 from modules.runtime.state import State
 from modules.terminal import ProgressLine
 
@@ -20,7 +22,8 @@ def serve_page(config: Config) -> int:
         app.supervisor.subscribe(_teller(app, ProgressLine()))
         # The worker starts while Gradio is still being imported, which takes most of the time.
         if not config.no_model and (model := app.first_model()):
-            app.models.load_in_background(model, config.loader)
+            with suppress(PaddockError):  # The state tells it.
+                app.models.load_in_background(model, config.loader)
         from modules.api.server import serve
 
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"

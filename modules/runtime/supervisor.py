@@ -76,11 +76,7 @@ class Supervisor:
         where the engine refuses them, the model runs without and its notes say why. `notes`: sentences that belong
         there too. Raises PaddockError; the state tells it too.
         """
-        build(spec.settings, settings)
-        if facts.problems:
-            raise PaddockError(" ".join(facts.problems))
-        if reason := spec.runs_here(self._environments.machine):
-            raise PaddockError(f"{reason} Choose another loader.")
+        self.check(facts, spec, settings)
         with self._switch:
             self._wanted += 1
             turn = self._wanted
@@ -93,6 +89,14 @@ class Supervisor:
                 self._end_worker()
                 self._set(dataclasses.replace(self.state, phase="failed", info=None, fraction=None, error=error))
                 raise
+
+    def check(self, facts: ModelFacts, spec: LoaderSpec, settings: Mapping[str, Any]) -> None:
+        """Whether a load may begin. Raises PaddockError."""
+        build(spec.settings, settings)
+        if facts.problems:
+            raise PaddockError(" ".join(facts.problems))
+        if reason := spec.runs_here(self._environments.machine):
+            raise PaddockError(f"{reason} Choose another loader.")
 
     def _load(
         self, facts: ModelFacts, spec: LoaderSpec, state: State, turn: int, environment: Mapping[str, str]
@@ -265,9 +269,15 @@ class Supervisor:
         self._set(self.state)
 
     def show_failure(self, model: str, loader: str, error: PaddockError) -> None:
-        """Tell of a load that failed before a worker was asked: no such model, no consent, no loader."""
+        """Tell of a load that failed, if the state does not yet."""
         if self.state.phase != "failed" or self.state.error is not error:
             self._set(State("failed", model, loader, error=error))
+
+    def show_refusal(self, model: str, loader: str, error: PaddockError) -> None:
+        """Tell of a load that was refused (no such model, no consent, no loader), unless another model is loaded, or
+        being loaded: that one stays."""
+        if self.state.phase in ("empty", "failed"):
+            self.show_failure(model, loader, error)
 
     def close(self) -> None:
         """End the worker for good."""

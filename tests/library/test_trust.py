@@ -13,6 +13,7 @@ from modules.config import Config
 from modules.library.detect import detect
 from modules.library.trust import fingerprint, refusal, scan_trust
 from modules.protocol.errors import PaddockError
+from modules.protocol.sampling import SamplingParams
 
 
 @pytest.fixture
@@ -80,5 +81,25 @@ def test_without_consent_no_load_and_consent_covers_the_files_of_the_start_alone
         (tiny / "modeling_tiny.py").write_text("import os\n")
         with pytest.raises(PaddockError, match="have changed since Paddock started"):
             app.models.load("tiny", "echo", {})
+    finally:
+        app.close()
+
+
+def test_a_load_that_is_refused_leaves_the_model_that_is_loaded(config: Config, tiny: Path) -> None:
+    app = App(config)
+    try:
+        app.models.load("tiny", "echo", {})
+        _ask_for_code(tiny)
+        with pytest.raises(PaddockError, match="--trust-remote-code tiny"):
+            app.models.load_in_background("tiny", "echo", {})
+        with pytest.raises(PaddockError, match="no model named 'other'"):
+            app.models.load_in_background("other")
+        assert app.supervisor.state.phase == "ready"
+        generation = app.supervisor.generate("still here", SamplingParams())
+        assert generation.wait(90) and generation.text == "still here"
+        app.supervisor.unload()
+        with pytest.raises(PaddockError):
+            app.models.load_in_background("other")
+        assert app.supervisor.state.phase == "failed"
     finally:
         app.close()

@@ -133,12 +133,7 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
         return {name: entered(settings[name], value) for name, value in zip(fields, entries, strict=True)}
 
     def begin(forced: bool, *entries: Any) -> None:
-        facts = app.library.facts(model)
-        if facts.problems:
-            raise PaddockError(" ".join(facts.problems))
         kept = changed(build(spec.settings, chosen(entries)))
-        if not (forced or app.config.load_anyway):
-            app.planner.refuse(model, spec, kept)  # Here, where the model that is loaded stays.
         app.models.load_in_background(model, spec.name, kept, anyway=forced)
 
     def moved(*entries: Any) -> list[Any]:

@@ -9,7 +9,7 @@ from loaders.hqq.spec import Settings
 from modules.protocol.errors import ModelError, SettingError
 from modules.worker.engine import Report
 from modules.worker.hf_engine import HfEngine
-from modules.worker.hf_files import check_folder, load_tokenizer, read_json, trusts
+from modules.worker.hf_files import check_folder, incomplete, load_tokenizer, read_json, trusts
 from modules.worker.hf_options import pick_dtype, placement, progress, with_rope
 from modules.worker.hf_staging import for_transformers_4, quantization, staged
 
@@ -127,6 +127,4 @@ def _complete(model: Any, missing: Any) -> None:
 
     absent = [name for name, weight in model.named_parameters() if weight.device == torch.device("meta")]
     if absent and set(absent) & set(missing):
-        raise ModelError(
-            f"The weights lack {len(absent)} tensors, the first being {absent[0]}. Download the model again."
-        )
+        raise incomplete("The weights", absent)

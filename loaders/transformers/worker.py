@@ -11,7 +11,7 @@ from modules.protocol.errors import ModelError, SettingError
 from modules.worker.engine import Report
 from modules.worker.gguf_keys import read_keys
 from modules.worker.hf_engine import HfEngine
-from modules.worker.hf_files import check_folder, load_tokenizer, trusts, weight_files
+from modules.worker.hf_files import check_folder, incomplete, load_tokenizer, trusts, weight_files
 from modules.worker.hf_options import pick_dtype, placement, progress, with_rope
 from modules.worker.hf_staging import staged_file
 
@@ -66,10 +66,7 @@ class Engine(HfEngine):
             )
         # Transformers fills what is missing with random numbers, and such a model talks nonsense.
         if missing := sorted(found["missing_keys"]):
-            raise ModelError(
-                f"The weights of {gguf.get('gguf_file', path.name)} lack {len(missing)} tensors, the first being "
-                f"{missing[0]}. Download the model again."
-            )
+            raise incomplete(f"The weights of {gguf.get('gguf_file', path.name)}", missing)
         _forget_outliers(model)
         return model, tokenizer
 

@@ -66,7 +66,7 @@ class DownloadState:
             "stopping": f"Stopping. {done} of {size} are kept.",
             "stopped": f"Stopped at {done} of {size}. What has arrived is kept.",
             "failed": f"Broke off at {done} of {size}.",
-            "done": f"{size}. It is in models/ now.",
+            "done": f"{size}. It is among the models now.",
         }[self.phase]
 
     @property

@@ -18,6 +18,12 @@ def trusts(name: str) -> bool:
     return os.environ.get(name) == "1"
 
 
+def incomplete(weights: str, missing: list[str]) -> ModelError:
+    """What to say where `missing` tensors are nowhere in `weights` ("The weights of tiny")."""
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return ModelError(f"{weights} lack the tensor {missing[0]}{more}. {_AGAIN}")
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises ModelError naming the file."""
     try:

@@ -46,8 +46,8 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
         )
     return Claim(
         30,
-        "AWQ on a CPU: AutoAWQ itself has no kernel for it, so its matrices are packed for torch's product of 4-bit "
-        "weights, in bfloat16; GPTQModel is the engine that is still cared for.",
+        "AWQ on a CPU: AutoAWQ itself has no kernel for it, so where there is AVX2 its matrices are packed for torch's "
+        "product of 4-bit weights, in bfloat16; GPTQModel is the engine that is still cared for.",
     )
 
 

@@ -48,7 +48,7 @@ class Engine(HfEngine):
             )
         options = placement(settings, self.offload_folder() if settings.disk_offload else "")
         kernel = _kernel(settings)
-        packs = not _on_gpu(settings) and settings.kernel in ("auto", "int4") and int4.runs_here()
+        packs = settings.kernel in ("auto", "int4") and _can_pack(settings)
         with staged(path, config) as stage:
             stretch(stage, settings, trusted)
             report("Loading the packed weights", None)
@@ -92,6 +92,10 @@ def _on_gpu(settings: Settings) -> bool:
     return settings.device_map != "cpu" and bool(torch.cuda.is_available())
 
 
+def _can_pack(settings: Settings) -> bool:
+    return not _on_gpu(settings) and int4.runs_here()
+
+
 def _kernel(settings: Settings) -> dict[str, bool]:
     """The flags that choose a kernel. Raises SettingError for one that is not here."""
     from awq.models import base
@@ -100,7 +104,7 @@ def _kernel(settings: Settings) -> dict[str, bool]:
     on_gpu = _on_gpu(settings)
     packages = {"exllama": "exl_ext", "exllamav2": "exlv2_ext"}
     there = [name for name, package in packages.items() if on_gpu and importlib.util.find_spec(package)]
-    packs = ["int4"] if not on_gpu and int4.runs_here() else []
+    packs = ["int4"] if _can_pack(settings) else []
     triton = ["triton"] if on_gpu and gemm.TRITON_AVAILABLE else []
     usable = ["auto", *packs, "torch", *triton, *there]
     if settings.kernel not in usable:

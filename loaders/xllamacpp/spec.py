@@ -49,6 +49,12 @@ class Settings(LlamaCppSettings):
     )
 
 
+def useful_context(context: int, trained: int, settings: Settings) -> int:
+    """Of `context` tokens those that some slot may use: none gets more than the `trained` ones that the model was made
+    for (0: unknown)."""
+    return min(context, trained * settings.slots) if trained else context
+
+
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if not reads(facts):
         return None
@@ -62,8 +68,7 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
 
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
     asked = demand(facts, settings, 48 * MEBIBYTE)
-    # As its worker: no slot gets more than the model was made for.
-    return replace(asked, context=min(asked.context, facts.context * settings.slots)) if facts.context else asked
+    return replace(asked, context=useful_context(asked.context, facts.context, settings))
 
 
 SPEC = LoaderSpec(

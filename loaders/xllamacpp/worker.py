@@ -17,6 +17,7 @@ from loaders.xllamacpp.http import LocalServer
 from loaders.xllamacpp.parameters import server_parameters
 from loaders.xllamacpp.progress import reading
 from loaders.xllamacpp.request import adapter_refusal, completion, refusal
+from loaders.xllamacpp.spec import useful_context
 from loaders.xllamacpp.stream import CompletionStream
 from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError, PromptError
@@ -52,8 +53,7 @@ class Engine(EngineBase):
         self._keys = read_keys(path)
         trained = self._keys.trained_context
         wanted = choose_context(settings, trained)
-        # A chat gets no more than the model was made for, so room beyond that would be of no use to any slot.
-        room = min(wanted, trained * settings.slots) if trained else wanted
+        room = useful_context(wanted, trained, settings)
 
         def serve(adapters: dict[str, float]) -> None:
             key = secrets.token_urlsafe(32)

@@ -63,7 +63,7 @@ class App:
             self.adapters,
             self._aim,
         )
-        self.downloads = Downloads(paths.models, self.supervisor.tell)
+        self.downloads = Downloads(paths.models, self.supervisor.board.tell)
         # How often the page was built anew: an open page with another number reloads itself.
         self.pages = 0
         self.presets = Presets(paths.presets, paths.own_presets)
@@ -131,6 +131,7 @@ class App:
         """End the worker, then close the chats: a reply in the making is saved as far as it came. Returns the names of
         extensions whose threads go on."""
         self.downloads.close()
+        self.environments.close()
         self.supervisor.close()
         if "chats" in vars(self):
             self.chats.close()

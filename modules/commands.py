@@ -127,7 +127,9 @@ def generate(config: Config, arguments: argparse.Namespace) -> int:
         spec, kept = app.models.choice(model, arguments.loader)
         overrides, settings = sort_settings(spec, arguments.set)
         params = app.presets.merge("" if arguments.preset == "Neutral" else arguments.preset, overrides)
-        app.supervisor.subscribe(lambda state: progress(state.text, state.fraction) if state.busy else progress.close())
+        app.supervisor.board.subscribe(
+            lambda state: progress(state.text, state.fraction) if state.busy else progress.close()
+        )
         adapters = parse_adapters(arguments.adapter) if arguments.adapter else None
         info = app.models.load(model, spec.name, {**kept, **settings}, adapters=adapters)
         progress.close()

@@ -118,14 +118,14 @@ class ModelLoading:
         try:
             wanted = self._checked(model, loader, settings, anyway)
         except PaddockError as error:
-            self._supervisor.show_refusal(model, loader, error)
+            self._supervisor.board.show_refusal(model, loader, error)
             raise
 
         def run() -> None:
             try:
                 self._load(wanted, None)
             except PaddockError as error:
-                self._supervisor.show_failure(model, loader, error)
+                self._supervisor.board.show_failure(model, loader, error)
 
         threading.Thread(target=run, name="load", daemon=True).start()
 
@@ -163,7 +163,7 @@ class ModelLoading:
     def load_lower(self) -> ModelInfo:
         """Load the model that failed again, with what its error names lowered. Raises PaddockError."""
         state = self._supervisor.state
-        if not state.model or state.error is None:
+        if state.phase != "failed" or not state.model or state.error is None:
             raise PaddockError("No load failed, so there is nothing to lower. Load a model on the Model tab.")
         spec = self._registry.get(state.loader)
         context = state.info.context if state.info else self._library.facts(state.model).context

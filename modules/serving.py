@@ -19,7 +19,7 @@ def serve_page(config: Config) -> int:
     listener = bind(config.host, config.port)
     app = App(config)
     try:
-        app.supervisor.subscribe(_teller(app, ProgressLine()))
+        app.supervisor.board.subscribe(_teller(app, ProgressLine()))
         # The worker starts while Gradio is still being imported, which takes most of the time.
         if not config.no_model and (model := app.first_model()):
             with suppress(PaddockError):  # The state tells it.
@@ -42,17 +42,18 @@ def _teller(app: App, progress: ProgressLine) -> Callable[[State], None]:
 
     def tell(state: State) -> None:
         # Pages may be told a state once more; the terminal heard it.
-        if told and told[0] is state:
+        before = told[0] if told else State()
+        if before is state:
             return
         told[:] = [state]
-        if state.phase == "ready" and state.info is not None:
+        if state.error is not None and state.error is not before.error:
+            progress.close()
+            print(state.error.message, flush=True)
+        elif state.text:
+            progress(state.text, state.fraction)
+        elif state.phase == "ready" and state.info is not before.info:
             progress.close()
             app.settings.set("last_model", state.model)
             print(f"Loaded {state.model} with {state.loader} in {state.load_seconds:.1f} s.", flush=True)
-        elif state.phase == "failed" and state.error is not None:
-            progress.close()
-            print(state.error.message, flush=True)
-        elif state.busy:
-            progress(state.text, state.fraction)
 
     return tell

@@ -16,7 +16,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,8 @@ from modules.protocol.errors import EnvironmentBroken
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.model import Machine
 from modules.runtime.pins import Step, steps
-from modules.runtime.pip_config import PackageSources, package_sources, read_pip_config
+from modules.runtime.pip_config import package_sources, read_pip_config
+from modules.runtime.uv import Uv
 
 MARKER = "paddock.json"
 _PROBE_SECONDS = 300.0
@@ -54,7 +54,12 @@ class Environments:
     def __init__(self, folder: Path, requirements: Path, machine: Machine) -> None:
         self._folder = folder
         self._requirements = requirements
+        self._uv = Uv()
         self.machine = machine
+
+    def close(self) -> None:
+        """End what is being installed, and install nothing any more."""
+        self._uv.close()
 
     def status(self, spec: LoaderSpec) -> EnvironmentStatus:
         """Whether the loader's environment is there."""
@@ -149,21 +154,21 @@ class Environments:
         file = self._pins(spec)
         first, *later = steps(file.read_text("utf-8"), file.name)
         report(f"Making an environment for {spec.title}", 0.0)
-        _uv(["venv", "--python", sys.executable, str(path)], sources, spec, lambda line: None)
+        self._uv.run(["venv", "--python", sys.executable, str(path)], sources, spec, lambda line: None)
         install = ["pip", "install", "--python", str(_python_in(path)), *sources.arguments]
         plan: list[str] = []
         report(f"Choosing packages for {spec.title}", 0.02)
         pins = _written(first, path / "pins.txt")
-        _uv([*install, *pins, "--dry-run"], sources, spec, plan.append)
+        self._uv.run([*install, *pins, "--dry-run"], sources, spec, plan.append)
         if not self.machine.gpus and any(re.match(r" \+ nvidia-", line) for line in plan):
             # No accelerator: nobody should download gigabytes of CUDA. PyTorch's own index has builds for the CPU.
             install += ["--torch-backend", "cpu"]
         total = max(1, sum(line.startswith(" + ") for line in plan)) + sum(step.count for step in later)
         installing = _Installing(spec.title, total, report)
-        _uv([*install, *pins], sources, spec, installing.line)
+        self._uv.run([*install, *pins], sources, spec, installing.line)
         for number, step in enumerate(later, 2):
             pins = _written(step, path / f"pins-{number}.txt")
-            _uv([*install, *pins, *step.flags], sources, spec, installing.line)
+            self._uv.run([*install, *pins, *step.flags], sources, spec, installing.line)
 
 
 def _written(step: Step, file: Path) -> list[str]:
@@ -196,40 +201,6 @@ class _Installing:
         self._report(f"Installing {self._title}: {verb} ({self._total} packages)", fraction)
 
 
-def _uv(arguments: list[str], sources: PackageSources, spec: LoaderSpec, on_line: Callable[[str], None]) -> None:
-    from uv import find_uv_bin
-
-    environment = {
-        **{name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"},
-        "UV_PYTHON_DOWNLOADS": "never",
-        **sources.environment,
-    }
-    last: deque[str] = deque(maxlen=60)
-    process = subprocess.Popen(
-        [find_uv_bin(), *arguments],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            last.append(line.rstrip())
-            on_line(line.rstrip("\n"))
-        status = process.wait()
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-    if status != 0:
-        raise EnvironmentBroken(_why(spec, "\n".join(last)), detail="\n".join(last))
-
-
 def _lack(spec: LoaderSpec) -> str:
     """ "" or what must be there before an install can succeed."""
     names = filter(None, (os.environ.get("CXX", "").split(" ")[0], "c++", "g++", "clang++", "cl"))
@@ -239,26 +210,6 @@ def _lack(spec: LoaderSpec) -> str:
         f"{spec.title} is compiled on this machine, which needs a C++ compiler. Install one (Debian and Ubuntu: "
         "apt-get install g++; macOS: xcode-select --install; Windows: Visual Studio Build Tools), then try again."
     )
-
-
-def _why(spec: LoaderSpec, output: str) -> str:
-    again = f"then run: python3 webui.py install {spec.name}"
-    lower = output.lower()
-    if "no space left" in lower or "disk quota" in lower:
-        return f"The disk is full, so {spec.title} could not be installed. Free some space, {again}"
-    if "no solution found" in lower or "no matching distribution" in lower or "has no wheels" in lower:
-        return (
-            f"{spec.title} has no package for this Python ({sys.version_info.major}.{sys.version_info.minor}) on this "
-            f"machine. Try another Python version or another loader; the details name the package."
-        )
-    if any(word in lower for word in ("dns", "failed to fetch", "connection", "timed out", "network", "resolving")):
-        return (
-            f"{spec.title} could not be downloaded: the package index did not answer. Check the network, or pip's "
-            f"index and proxy settings, {again}"
-        )
-    if "failed to build" in lower or "build backend" in lower:
-        return f"{spec.title} could not be compiled. Install a C++ compiler and CMake, {again}"
-    return f"{spec.title} could not be installed. The details say why; mend that, {again}"
 
 
 def _probe(spec: LoaderSpec, path: Path) -> str:

@@ -14,7 +14,9 @@ PHASES = ("empty", "installing", "starting", "loading", "ready", "failed")
 @dataclass(frozen=True)
 class State:
     """`phase` is one of PHASES; `text` and `fraction` tell how far it is; `error` why it failed; `adapters`: the LoRA
-    adapters that are applied, name -> weight."""
+    adapters that are applied, name -> weight.
+
+    In the phase "ready" the text is of an install that the next model waits for, and the error why that one failed."""
 
     phase: str = "empty"
     model: str = ""

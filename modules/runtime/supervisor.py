@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +25,7 @@ from modules.protocol.loader import LoaderSpec
 from modules.protocol.model import ModelFacts
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build
+from modules.runtime.board import StateBoard, Superseded
 from modules.runtime.client import WorkerClient
 from modules.runtime.environment import Environments
 from modules.runtime.exit import WorkerDied, WorkerExit
@@ -55,11 +55,15 @@ class Supervisor:
         self._client: WorkerClient | None = None
         self._watch: MemoryWatch | None = None
         self._measured: Measured = lambda state, watch: None
-        self._listeners: list[Callable[[State], None]] = []
         self._wanted = 0
         self._hooks: list[dict[str, Any]] = []
         self._hook_listener: Callable[[HookFailed], None] = lambda event: None
-        self.state = State()
+        self.board = StateBoard()
+
+    @property
+    def state(self) -> State:
+        """What the worker is doing now; `board` tells of changes."""
+        return self.board.state
 
     def load(
         self,
@@ -70,25 +74,38 @@ class Supervisor:
         adapters: Sequence[Chosen] = (),
         notes: Sequence[str] = (),
     ) -> ModelInfo:
-        """Load a model, in place of the one that is loaded; blocking. Installs the loader's environment if it lacks.
+        """Load a model, in place of the one that is loaded; blocking. Installs the loader's environment if it lacks;
+        the model before it answers until that is done, and stays where it fails.
 
         `environment`: variables for the worker (consents given at start). `adapters`: LoRA adapters to begin with;
         where the engine refuses them, the model runs without and its notes say why. `notes`: sentences that belong
         there too. Raises PaddockError; the state tells it too.
         """
         self.check(facts, spec, settings)
+        state = State("starting", facts.name, spec.name, dict(settings), text=f"Starting {spec.title}")
+        wish = self._wish()
+        self._install(spec, state, wish)
         with self._switch:
-            self._wanted += 1
-            turn = self._wanted
+            if wish != self._wanted:
+                raise Superseded(
+                    f"{facts.name} was not loaded, as something else was asked for meanwhile. Load it again."
+                )
             self._end_worker()
-            state = State("starting", facts.name, spec.name, dict(settings), text=f"Starting {spec.title}")
             try:
-                client, loaded = self._load(facts, spec, state, turn, environment or {})
+                client, loaded = self._load(facts, spec, state, environment or {})
                 return self._begin(client, loaded, state, adapters, notes)
             except PaddockError as error:
                 self._end_worker()
-                self._set(dataclasses.replace(self.state, phase="failed", info=None, fraction=None, error=error))
+                self.board.set(
+                    dataclasses.replace(self.state, phase="failed", info=None, text="", fraction=None, error=error)
+                )
                 raise
+
+    def _wish(self) -> int:
+        """What is asked for now takes the place of what was asked for before and has not begun."""
+        with self._lock:
+            self._wanted += 1
+            return self._wanted
 
     def check(self, facts: ModelFacts, spec: LoaderSpec, settings: Mapping[str, Any]) -> None:
         """Whether a load may begin. Raises PaddockError."""
@@ -98,26 +115,47 @@ class Supervisor:
         if reason := spec.runs_here(self._environments.machine):
             raise PaddockError(f"{reason} Choose another loader.")
 
+    def _install(self, spec: LoaderSpec, state: State, wish: int) -> None:
+        """Build the environment that the load which begins with `state` needs, unless it is there. Raises
+        PaddockError; a model that is loaded stays, with the error beside it."""
+        if self._environments.status(spec).installed:
+            return
+
+        def tell(
+            text: str, fraction: float | None, phase: str = "installing", error: PaddockError | None = None
+        ) -> None:
+            def told(now: State) -> State:
+                if wish != self._wanted:
+                    return now
+                about = now if now.phase == "ready" else dataclasses.replace(state, phase=phase)
+                return dataclasses.replace(about, text=text, fraction=fraction, error=error)
+
+            self.board.change(told)
+
+        try:
+            self._environments.build(spec, tell)
+        except PaddockError as error:
+            tell("", None, "failed", error)
+            raise
+
     def _load(
-        self, facts: ModelFacts, spec: LoaderSpec, state: State, turn: int, environment: Mapping[str, str]
+        self, facts: ModelFacts, spec: LoaderSpec, state: State, environment: Mapping[str, str]
     ) -> tuple[WorkerClient, Loaded]:
         def report(phase: str) -> Callable[[str, float | None], None]:
             def tell(text: str, fraction: float | None) -> None:
-                self._set(dataclasses.replace(state, phase=phase, text=text, fraction=fraction))
+                self.board.set(dataclasses.replace(state, phase=phase, text=text, fraction=fraction))
 
             return tell
 
-        if not self._environments.status(spec).installed:
-            self._environments.build(spec, report("installing"))
-        self._set(state)
+        self.board.set(state)
         python = self._environments.python(spec)
         client = WorkerClient(
-            spec, python, self._root, lambda exit: self._worker_ended(turn, exit), self._hook_failed, **environment
+            spec, python, self._root, lambda exit: self._worker_ended(client, exit), self._hook_failed, **environment
         )
         with self._lock:
             self._client = client
         client.start()
-        self._set(dataclasses.replace(state, phase="loading", text="Reading the model", fraction=None))
+        self.board.set(dataclasses.replace(state, phase="loading", text="Reading the model", fraction=None))
         watch = self._watch = MemoryWatch(client.process.pid, str(Path(facts.path).resolve()))
         loaded = client.load(facts.path, state.settings, report("loading"))
         watch.loaded()
@@ -137,7 +175,7 @@ class Supervisor:
         )
         if self._watch is not None:
             self._measured(ready, self._watch)
-        self._set(ready)
+        self.board.set(ready)
         return info
 
     def set_adapters(self, adapters: Sequence[Chosen]) -> None:
@@ -148,10 +186,11 @@ class Supervisor:
             client = self._ready()
             _apply(client, adapters)
             if client is self._client:
-                self._set(dataclasses.replace(self.state, adapters=_names(adapters)))
+                self.board.set(dataclasses.replace(self.state, adapters=_names(adapters)))
 
     def unload(self) -> int:
         """End the worker, also one that is still loading. Returns the bytes of memory that came back."""
+        self._wish()
         with self._lock:
             client = self._client
         if client is not None and self.state.busy:
@@ -160,7 +199,7 @@ class Supervisor:
         with self._switch:
             freed = self.memory_bytes()
             self._end_worker()
-            self._set(State())
+            self.board.set(State())
             return freed
 
     def loaded(self) -> ModelInfo:
@@ -253,32 +292,6 @@ class Supervisor:
         with self._lock:
             return self._client.process.stderr if self._client else ()
 
-    def subscribe(self, callback: Callable[[State], None]) -> Callable[[], None]:
-        """Call `callback` with each new state, from any thread; returns what ends that."""
-        with self._lock:
-            self._listeners.append(callback)
-
-        def unsubscribe() -> None:
-            with self._lock, contextlib.suppress(ValueError):
-                self._listeners.remove(callback)
-
-        return unsubscribe
-
-    def tell(self) -> None:
-        """Tell every listener the present state once more."""
-        self._set(self.state)
-
-    def show_failure(self, model: str, loader: str, error: PaddockError) -> None:
-        """Tell of a load that failed, if the state does not yet."""
-        if self.state.phase != "failed" or self.state.error is not error:
-            self._set(State("failed", model, loader, error=error))
-
-    def show_refusal(self, model: str, loader: str, error: PaddockError) -> None:
-        """Tell of a load that was refused (no such model, no consent, no loader), unless another model is loaded, or
-        being loaded: that one stays."""
-        if self.state.phase in ("empty", "failed"):
-            self.show_failure(model, loader, error)
-
     def close(self) -> None:
         """End the worker for good."""
         self.unload()
@@ -290,11 +303,11 @@ class Supervisor:
             raise PaddockError(_WHY_NOT.get(state.phase, _WHY_NOT["busy"]))
         return client
 
-    def _worker_ended(self, turn: int, exit: WorkerExit) -> None:
-        if exit.cause == "unloaded" or turn != self._wanted or self.state.phase != "ready":
+    def _worker_ended(self, client: WorkerClient, exit: WorkerExit) -> None:
+        if exit.cause == "unloaded" or client is not self._client or self.state.phase != "ready":
             return
         error = exit.error(lower=_memory_settings(self.state))
-        self._set(dataclasses.replace(self.state, phase="failed", error=error))
+        self.board.change(lambda now: dataclasses.replace(now, phase="failed", text="", fraction=None, error=error))
 
     def _end_worker(self) -> None:
         with self._lock:
@@ -307,13 +320,6 @@ class Supervisor:
                 self._measured(state, watch)
         if client is not None:
             client.stop()
-
-    def _set(self, state: State) -> None:
-        with self._lock:
-            self.state = state
-            listeners = list(self._listeners)
-        for listener in listeners:
-            listener(state)
 
 
 def _apply(client: WorkerClient, adapters: Sequence[Chosen]) -> None:

@@ -98,13 +98,13 @@ def status(app: App, said: str = "") -> str:
         return f'<div class="card slim">{paragraph(said or "No model is loaded. Choose one and press Load.")}</div>'
     spec = app.registry.specs.get(state.loader)
     title = f"<h4>{escape(state.model)}</h4>"
+    alarm = ""
     if state.error:
-        detail = (
-            f"<details><summary>Details</summary><pre>{escape(state.error.detail)}</pre></details>"
-            if state.error.detail
-            else ""
-        )
-        return f'<div class="card">{title}{paragraph(state.error.message, "warning")}{detail}</div>'
+        pre = f"<pre>{escape(state.error.detail)}</pre>"
+        detail = f"<details><summary>Details</summary>{pre}</details>" if state.error.detail else ""
+        alarm = paragraph(state.error.message, "warning") + detail
+    if state.phase == "failed":
+        return f'<div class="card">{title}{alarm}</div>'
     if not state.info:
         return f'<div class="card">{title}{paragraph(state.text or "Loading")}</div>'
     info = state.info
@@ -118,7 +118,7 @@ def status(app: App, said: str = "") -> str:
         ("Loaded in", words.seconds(state.load_seconds) if state.load_seconds else ""),
     ]
     notes = "".join(paragraph(note, "warning") for note in info.notes)
-    return f'<div class="card loaded">{title}{_list(rows)}{notes}</div>'
+    return f'<div class="card loaded">{title}{_list(rows)}{notes}{alarm}</div>'
 
 
 def free(machine: Machine) -> str:

@@ -101,7 +101,7 @@ class PageHost:
             loop.call_soon_threadsafe(
                 loop.call_later, _OLD_SECONDS, self._end_old, _prefix(number - 1), self._stops[-2]
             )
-        self._app.supervisor.tell()
+        self._app.supervisor.board.tell()
 
     def _end_old(self, prefix: str, stop: asyncio.Event) -> None:
         stop.set()

@@ -160,7 +160,7 @@ async def follow_notebook(app: App, notebook: Notebook) -> AsyncIterator[bytes]:
     sent = 0
     subscriptions = [
         notebook.subscribe(lambda: waker.poke("text")),
-        app.supervisor.subscribe(lambda _: waker.poke("state")),
+        app.supervisor.board.subscribe(lambda _: waker.poke("state")),
     ]
     names = {"text", "state"}
     try:

@@ -43,7 +43,7 @@ def _under_way(app: App) -> dict[str, dict[str, Any]]:
 async def follow_state(app: App) -> AsyncIterator[bytes]:
     """The events of a page that shows no chat yet: the model's state alone."""
     waker = Waker()
-    unsubscribe = app.supervisor.subscribe(lambda _: waker.poke("state"))
+    unsubscribe = app.supervisor.board.subscribe(lambda _: waker.poke("state"))
     try:
         yield event("state", describe_state(app))
         while True:

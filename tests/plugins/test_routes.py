@@ -35,7 +35,7 @@ class Site:
     def after_rebuild(self, act: Any) -> None:
         """Do something that leads to a new page, and wait for it."""
         app, number, built = self.talk.app, self.talk.app.pages, threading.Event()
-        end = app.supervisor.subscribe(lambda state: built.set() if app.pages > number else None)
+        end = app.supervisor.board.subscribe(lambda state: built.set() if app.pages > number else None)
         act()
         assert built.wait(PATIENCE)
         end()

@@ -91,7 +91,8 @@ export class Shell {
     const before = this.model;
     this.model = state;
     if (state.theme !== this.choice) this.theme(state.theme);
-    const busy = ["installing", "starting", "loading"].includes(state.phase);
+    // A model may be ready while another waits for its loader to be installed.
+    const busy = ["installing", "starting", "loading"].includes(state.phase) || Boolean(state.text);
     const pill = $("#model-pill");
     pill.dataset.phase = state.phase;
     const percent = state.fraction === null ? "" : ` ${Math.round(state.fraction * 100)} %`;
@@ -104,15 +105,15 @@ export class Shell {
     bar.firstElementChild.style.width = state.fraction === null ? "" : `${state.fraction * 100}%`;
     if (state.fraction === null) bar.removeAttribute("aria-valuenow");
     else bar.setAttribute("aria-valuenow", Math.round(state.fraction * 100));
-    const same = ["phase", "model", "loader", "adapters"].every((part) => JSON.stringify(before?.[part]) === JSON.stringify(state[part]));
+    const same = ["phase", "model", "loader", "adapters", "error"].every((part) => JSON.stringify(before?.[part]) === JSON.stringify(state[part]));
     const turned = before && !same;
     const downloads = before && JSON.stringify(before.downloads) !== JSON.stringify(state.downloads);
     if (downloads) this.#downloads(state.downloads.under_way);
     if ((turned || (downloads && before.downloads.turns !== state.downloads.turns)) && !busy && document.body.classList.contains("drawer-open")) $("#refresh-all")?.click();
-    if (state.phase === "ready" && this.failure) this.failure = unsay(this.failure);
+    if (state.phase === "ready" && !state.error && this.failure) this.failure = unsay(this.failure);
     // The first state of a connection is no news.
     if (!this.joined) this.joined = true;
-    else if (state.phase === "failed" && state.error && !downloads) this.#failed(state.error);
+    else if (state.error && !same && !downloads) this.#failed(state.error);
   }
 
   /** How far each download is, in its row on the Model tab. */
@@ -136,7 +137,7 @@ export class Shell {
 
   /** The rate of the reply in the making; 0 when none is, as its figures then stand under it. */
   speed(rate) {
-    if (this.model?.phase !== "ready") return;
+    if (this.model?.phase !== "ready" || this.model.text) return;
     const words = [this.model.model, this.model.title, rate && `${rate.toFixed(1)} tokens/s`];
     $("#model-pill .pill-text").textContent = words.filter(Boolean).join(" · ");
   }

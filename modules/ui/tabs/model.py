@@ -42,7 +42,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     facts = gr.HTML(elem_id="model-facts", apply_default_css=False)
     loader = gr.Radio(choices=[], label="Loader", elem_id="loader-choice", interactive=True, visible=False)
     why = gr.HTML(elem_id="loader-reason", apply_default_css=False)
-    target, told = held(_NOTHING), teller()
+    target, told, asked = held(_NOTHING), teller(), held(json.dumps(["", ""]))
     picked = [model, facts, loader, why, target]
 
     def pick(name: str | None, wanted: str = "") -> list[Any]:
@@ -69,10 +69,15 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         kept = app.models.choice(shown, chosen)[1] if chosen else {}
         return [dropdown, model_card.card(found), radio, reason, json.dumps([shown, chosen, sorted(kept.items())])]
 
-    def show(name: str | None) -> list[Any]:
+    def pick_again(name: str | None, by_hand: str) -> list[Any]:
+        """A loader that was chosen by hand stays chosen, also after a load with it that failed."""
+        about, wanted = json.loads(by_hand)
+        return pick(name, wanted if about == name else "")
+
+    def show(name: str | None, by_hand: str) -> list[Any]:
         # Also after a failure: a load that was refused leaves the model before it where it is.
         occupied = app.supervisor.memory_bytes() > 0 and not app.supervisor.state.busy
-        return [gr.update(visible=occupied), *pick(name), model_card.status(app) + stamp()]
+        return [gr.update(visible=occupied), *pick_again(name, by_hand), model_card.status(app) + stamp()]
 
     def free() -> list[Any]:
         freed = app.supervisor.unload()
@@ -80,10 +85,10 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         return [model_card.status(app, words), gr.update(visible=False), say(words)]
 
     unload.click(spoken(free), None, [loaded, unload, told], **LONG)
-    model.input(spoken(pick), model, picked, **QUIET)
-    rescan.click(spoken(pick), model, picked, **QUIET)
+    gr.on([model.input, rescan.click], spoken(pick_again), [model, asked], picked, **QUIET)
     loader.input(spoken(pick), [model, loader], picked, **QUIET)
-    gr.on([page.load, refresh.click], spoken(show), model, [unload, *picked, loaded], **QUIET)
+    loader.input(lambda *chosen: json.dumps(chosen), [model, loader], asked, **QUIET)
+    gr.on([page.load, refresh.click], spoken(show), [model, asked], [unload, *picked, loaded], **QUIET)
 
     @gr.render(inputs=target, queue=False, show_progress="hidden")  # type: ignore[untyped-decorator]
     def draw_settings(chosen: str) -> None:

@@ -1,0 +1,111 @@
+"""Runs uv, which builds the loaders' environments, and says in plain words why it failed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from modules.protocol.errors import EnvironmentBroken
+from modules.protocol.loader import LoaderSpec
+from modules.runtime.pip_config import PackageSources
+
+
+class Uv:
+    """Owns the uv processes that run, each with the compilers that it starts."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[str]] = set()
+        self._closed = False
+
+    def run(
+        self, arguments: list[str], sources: PackageSources, spec: LoaderSpec, on_line: Callable[[str], None]
+    ) -> None:
+        """Run uv for the loader `spec`; blocking. `on_line` gets what it says. Raises EnvironmentBroken."""
+        from uv import find_uv_bin
+
+        environment = {
+            **{name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"},
+            "UV_PYTHON_DOWNLOADS": "never",
+            **sources.environment,
+        }
+        last: deque[str] = deque(maxlen=60)
+        with self._lock:
+            if self._closed:
+                raise EnvironmentBroken(_ended(spec))
+            process = subprocess.Popen(
+                [find_uv_bin(), *arguments],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                # A group of its own, so that its compilers can be ended with it.
+                start_new_session=sys.platform != "win32",
+            )
+            self._running.add(process)
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                last.append(line.rstrip())
+                on_line(line.rstrip("\n"))
+            status = process.wait()
+        finally:
+            with self._lock:
+                self._running.discard(process)
+                _kill(process)
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+        if self._closed:
+            raise EnvironmentBroken(_ended(spec))
+        if status != 0:
+            raise EnvironmentBroken(_why(spec, "\n".join(last)), detail="\n".join(last))
+
+    def close(self) -> None:
+        """Kill what runs, and run nothing any more."""
+        with self._lock:
+            self._closed = True
+            for process in self._running:
+                _kill(process)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Kill the process and what it started, unless it was waited for: its number may be another's then."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if sys.platform == "win32":
+                process.kill()
+            else:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _ended(spec: LoaderSpec) -> str:
+    return f"{spec.title} was not installed, as Paddock ended meanwhile. Start it again, and load the model again."
+
+
+def _why(spec: LoaderSpec, output: str) -> str:
+    again = f"then run: python3 webui.py install {spec.name}"
+    lower = output.lower()
+    if "no space left" in lower or "disk quota" in lower:
+        return f"The disk is full, so {spec.title} could not be installed. Free some space, {again}"
+    if "no solution found" in lower or "no matching distribution" in lower or "has no wheels" in lower:
+        return (
+            f"{spec.title} has no package for this Python ({sys.version_info.major}.{sys.version_info.minor}) on this "
+            f"machine. Try another Python version or another loader; the details name the package."
+        )
+    if any(word in lower for word in ("dns", "failed to fetch", "connection", "timed out", "network", "resolving")):
+        return (
+            f"{spec.title} could not be downloaded: the package index did not answer. Check the network, or pip's "
+            f"index and proxy settings, {again}"
+        )
+    if "failed to build" in lower or "build backend" in lower:
+        return f"{spec.title} could not be compiled. Install a C++ compiler and CMake, {again}"
+    return f"{spec.title} could not be installed. The details say why; mend that, {again}"

@@ -1,0 +1,177 @@
+"""An engine that is being built, by the real installer, while other things are asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import signal
+import tarfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from loaders.echo.spec import SPEC as ECHO
+from modules.app import App
+from modules.protocol.errors import EnvironmentBroken
+from modules.protocol.events import ModelInfo
+from modules.protocol.sampling import SamplingParams
+from modules.runtime.board import Superseded
+from modules.runtime.environment import Environments
+from modules.runtime.supervisor import Supervisor
+
+PATIENCE = 90.0
+BUILT = dataclasses.replace(ECHO, title="Built", requirements="built.txt", probe="import slow; print(slow.VERSION)")
+# Says that it builds, then waits until it is told how that shall end.
+BACKEND = """
+import os, zipfile
+def build_wheel(folder, settings=None, metadata=None):
+    with open({started!r}, "w") as told:
+        told.write(str(os.getpid()))
+    with open({ending!r}) as ending:
+        if ending.read() != "well":
+            raise SystemExit("the compiler gave up")
+    name = "slow-1.0-py3-none-any.whl"
+    info = "slow-1.0.dist-info"
+    with zipfile.ZipFile(os.path.join(folder, name), "w") as wheel:
+        wheel.writestr("slow.py", "VERSION = '1.0'")
+        wheel.writestr(info + "/METADATA", "Metadata-Version: 2.2\\nName: slow\\nVersion: 1.0\\n")
+        wheel.writestr(info + "/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr(info + "/RECORD", "")
+    return name
+"""
+
+
+class Build:
+    """A build that waits: `begun` gives its process, `end` ends it."""
+
+    def __init__(self, folder: Path, environments: Environments) -> None:
+        self._started, self._ending = folder / "started", folder / "ending"
+        self.environments = environments
+
+    def begun(self) -> psutil.Process:
+        return psutil.Process(int(self._started.read_text()))
+
+    def end(self, how: str) -> None:
+        self._ending.write_text(how)
+
+
+@pytest.fixture
+def build(tmp_path: Path, app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[Build]:
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    for name in ("started", "ending"):
+        os.mkfifo(tmp_path / name)
+    files = {
+        "PKG-INFO": "Metadata-Version: 2.2\nName: slow\nVersion: 1.0\n",
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        '[project]\nname = "slow"\nversion = "1.0"\n',
+        "backend.py": BACKEND.format(started=str(tmp_path / "started"), ending=str(tmp_path / "ending")),
+    }
+    with tarfile.open(wheels / "slow-1.0.tar.gz", "w:gz") as archive:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(f"slow-1.0/{name}")
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "pip.conf").write_text(f"[global]\nno-index = true\nfind-links = {wheels}\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / "requirements" / "built.txt").write_text("slow==1.0\n")
+    environments = Environments(tmp_path / "envs", tmp_path / "requirements", app.machine)
+    yield Build(tmp_path, environments)
+    environments.close()
+
+
+@pytest.fixture
+def supervisor(root: Path, build: Build, app: App) -> Iterator[Supervisor]:
+    """One that has the model `tiny` loaded, by the loader that needs no install."""
+    supervisor = Supervisor(root, build.environments, lambda pid: psutil.Process(pid).memory_info().rss)
+    supervisor.load(app.library.facts("tiny"), ECHO, {})
+    yield supervisor
+    supervisor.close()
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
+def _says(supervisor: Supervisor, text: str) -> bool:
+    generation = supervisor.generate(text, SamplingParams())
+    return generation.wait(PATIENCE) and generation.text == text
+
+
+def test_the_loaded_model_answers_meanwhile_and_stays_where_the_install_fails(
+    app: App, build: Build, supervisor: Supervisor, pool: ThreadPoolExecutor
+) -> None:
+    load = pool.submit(supervisor.load, app.library.facts("tiny"), BUILT, {})
+    build.begun()
+    assert (supervisor.state.phase, supervisor.state.loader) == ("ready", "echo")
+    assert "Built" in supervisor.state.text
+    assert _says(supervisor, "still here")
+    build.end("badly")
+    error = load.exception(PATIENCE)
+    assert isinstance(error, EnvironmentBroken) and "the compiler gave up" in error.detail
+    state = supervisor.state
+    assert (state.phase, state.text, state.error) == ("ready", "", error)
+    assert _says(supervisor, "and here")
+
+
+def test_the_model_is_loaded_once_its_loader_is_there(
+    app: App, build: Build, supervisor: Supervisor, pool: ThreadPoolExecutor
+) -> None:
+    before = supervisor.worker_pid()
+    load = pool.submit(supervisor.load, app.library.facts("tiny"), BUILT, {})
+    build.begun()
+    build.end("well")
+    assert isinstance(load.result(PATIENCE), ModelInfo)
+    assert supervisor.worker_pid() != before
+    assert _says(supervisor, "new here")
+
+
+def test_unload_does_not_wait_for_an_install_and_what_it_was_for_is_not_loaded(
+    app: App, build: Build, supervisor: Supervisor, pool: ThreadPoolExecutor
+) -> None:
+    load = pool.submit(supervisor.load, app.library.facts("tiny"), BUILT, {})
+    build.begun()
+    supervisor.unload()
+    assert supervisor.state.phase == "empty"
+    build.end("well")
+    assert isinstance(load.exception(PATIENCE), Superseded)
+    assert supervisor.state.phase == "empty" and build.environments.status(BUILT).installed
+
+
+def test_a_worker_that_dies_meanwhile_is_told(
+    app: App, build: Build, supervisor: Supervisor, pool: ThreadPoolExecutor
+) -> None:
+    load = pool.submit(supervisor.load, app.library.facts("tiny"), BUILT, {})
+    build.begun()
+    died = threading.Event()
+    supervisor.board.subscribe(lambda state: died.set() if state.phase == "failed" else None)
+    pid = supervisor.worker_pid()
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    assert died.wait(PATIENCE)
+    build.end("well")
+    assert isinstance(load.result(PATIENCE), ModelInfo)
+    assert supervisor.state.phase == "ready" and supervisor.state.error is None
+
+
+def test_what_compiles_ends_with_paddock(app: App, build: Build, pool: ThreadPoolExecutor) -> None:
+    install = pool.submit(build.environments.build, BUILT, lambda text, fraction: None)
+    compiler = build.begun()
+    build.environments.close()
+    error = install.exception(PATIENCE)
+    assert isinstance(error, EnvironmentBroken) and "as Paddock ended meanwhile" in error.message
+    psutil.wait_procs([compiler], timeout=PATIENCE)
+    assert not compiler.is_running()
+    assert not build.environments.status(BUILT).path.exists()
+    with pytest.raises(EnvironmentBroken, match="as Paddock ended meanwhile"):
+        build.environments.build(BUILT, lambda text, fraction: None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -59,28 +59,46 @@ def _is_sentence(error: PaddockError) -> bool:
     return len(error.message) > 20 and error.message.rstrip().endswith(".") and "Traceback" not in error.message
 
 
-def test_a_model_that_is_not_there(start: Start, tmp_path: Path) -> None:
-    worker = start()
+@pytest.fixture(scope="module")
+def put_upon(spec: LoaderSpec, python: Path, server: None) -> Iterator[Start]:
+    """Gives one worker, which is shown bad models one after the other; another where it died of the one before."""
+    workers: list[UnderTest] = []
+
+    def begin() -> UnderTest:
+        if not workers or workers[-1].exits:
+            workers.append(UnderTest(spec, python))
+        return workers[-1]
+
+    yield begin
+    for worker in workers:
+        worker.client.stop()
+
+
+def test_a_model_that_is_not_there(put_upon: Start, tmp_path: Path) -> None:
     with pytest.raises(ModelError) as refused:
-        worker.load(tmp_path / "nothing.gguf")
+        put_upon().load(tmp_path / "nothing.gguf")
     assert _is_sentence(refused.value)
-    worker.load(demo_model(worker.spec))
-    assert worker.greedy(worker.chat(QUESTION))
 
 
 @pytest.mark.parametrize("harm", [_truncate, _cut_header, _garbage, _empty, _huge_count])
 def test_a_damaged_model_is_refused_with_a_sentence(
-    spec: LoaderSpec, start: Start, tmp_path: Path, harm: Callable[[Path], None]
+    spec: LoaderSpec, put_upon: Start, tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
-    worker, path = start(), _copy(spec, tmp_path)
+    worker, path = put_upon(), _copy(spec, tmp_path)
     harm(_weights(path))
     with pytest.raises(PaddockError) as refused:
         worker.load(path)
     assert _is_sentence(refused.value)
     if isinstance(refused.value, WorkerDied):
         assert worker.exits
-        return
-    assert isinstance(refused.value, ModelError)
+    else:
+        assert isinstance(refused.value, ModelError)
+
+
+def test_after_bad_models_a_good_one_is_loaded(spec: LoaderSpec, put_upon: Start, tmp_path: Path) -> None:
+    worker = put_upon()
+    with pytest.raises(ModelError):
+        worker.load(tmp_path / "nothing.gguf")
     worker.load(demo_model(spec))
     assert worker.greedy(worker.chat(QUESTION))
 

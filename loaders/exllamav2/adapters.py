@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from modules.protocol.errors import ModelError
-from modules.worker.hf_files import check_safetensors, read_json
+from modules.worker.hf_files import check_safetensors
 
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -19,10 +18,6 @@ def read_adapter(engine: Any, model: Any, folder: Path, weight: float) -> Any:
     if not (folder / _WEIGHTS).is_file():
         raise ModelError(f"The LoRA adapter {folder.name} has no {_WEIGHTS}. Download it again.")
     check_safetensors(folder / _WEIGHTS)
-    config = read_json(folder / _CONFIG)
-    if config.get("use_rslora"):
-        # It scales by alpha / r; rank-stabilised adapters want alpha / sqrt(r) (Kalajdzievski 2023).
-        weight *= math.sqrt(config["r"])
     return engine.ExLlamaV2Lora(model, str(folder / _CONFIG), str(folder / _WEIGHTS), weight)
 
 

@@ -5,6 +5,7 @@ The generator is no good for threads: it is asked here alone, and so is all else
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -120,10 +121,12 @@ class Batcher:
             results = self._generator.iterate()
         except Exception as error:
             # One job's fault or the card's: the generator cannot say whose, and all that ran in the batch are lost.
-            self._generator.clear_queue()
             tickets, self._tickets = self._tickets, []
             for ticket in tickets:
                 ticket.results.put(error)
+            # After a fault of the card this fails as well; the thread must live to tell the next request.
+            with contextlib.suppress(Exception):
+                self._generator.clear_queue()
             return
         by_job = {id(ticket.job): ticket for ticket in self._tickets}
         for result in results:

@@ -30,14 +30,18 @@ class Lengths:
 def lengths(settings: Settings, trained: int) -> Lengths:
     """What to load with; `trained`: the context the model was made for, 0 where it does not say."""
     context = settings.context
-    stretched = settings.rope_scale > 1 or settings.rope_alpha > 1 or settings.rope_yarn > 0
-    if trained and context == _DEFAULT_CONTEXT and not stretched:
+    if trained and context == _DEFAULT_CONTEXT and not stretched(settings):
         context = min(context, trained)
     context = whole_pages(context)
     drafts = PAGE if settings.draft_model or settings.ngram_draft else 0
     return Lengths(
         context, max(context, whole_pages(settings.cache_tokens)) + drafts, min(whole_pages(settings.batch), context)
     )
+
+
+def stretched(settings: Settings) -> bool:
+    """Whether the settings stretch the context that the model was made for."""
+    return settings.rope_scale > 1 or settings.rope_alpha > 1 or settings.rope_yarn > 0
 
 
 def whole_pages(tokens: int) -> int:

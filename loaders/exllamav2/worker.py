@@ -8,14 +8,15 @@ import threading
 import time
 import traceback
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from loaders.exllamav2.adapters import forget_adapters, read_adapter
 from loaders.exllamav2.batcher import Batcher, Ticket
-from loaders.exllamav2.loading import PAGE, Lengths, beside, configure, lengths, load
+from loaders.exllamav2.kernels import compiling
+from loaders.exllamav2.loading import PAGE, Lengths, beside, configure, lengths, load, stretched, whole_pages
 from loaders.exllamav2.sampling import breaker_tokens, sampler_settings
 from loaders.exllamav2.spec import Settings
 from modules.protocol.commands import Generate
@@ -24,7 +25,8 @@ from modules.protocol.events import ModelInfo
 from modules.protocol.sampling import SamplingParams
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.hf_errors import is_out_of_memory
-from modules.worker.hf_files import check_folder
+from modules.worker.hf_files import check_folder, read_json
+from modules.worker.hf_staging import for_transformers_4, staged
 from modules.worker.hf_tokenizer import FolderTokenizer
 from modules.worker.llama_sampling import biases
 
@@ -61,8 +63,8 @@ class Engine(EngineBase):
         self._path = path
         report("Importing ExLlamaV2; the first time it compiles its kernels, which takes minutes", None)
         self._batcher.call(self._import)
-        with _explained(f"{path.name} with this context", _LOAD_LOWER):
-            notes = self._batcher.call(lambda: self._load(path, settings, report))
+        with _explained(f"{path.name} with this context", _LOAD_LOWER), ExitStack() as stages:
+            notes = self._batcher.call(lambda: self._load(path, settings, report, stages))
         self._batcher.use(self._loaded.generator)
         config = self._loaded.model.config
         return ModelInfo(
@@ -79,13 +81,14 @@ class Engine(EngineBase):
             eos=self._tokens.eos,
             memory_bytes=self._batcher.call(self._allocated),
             notes=notes,
-            ignored=[] if self._loaded.generator.paged else ["guidance_scale", "negative_prompt"],
+            ignored=["guidance_scale", "negative_prompt"] if self._without_guidance() else [],
         )
 
     def _import(self) -> None:
         try:
             self._torch = importlib.import_module("torch")
-            self._exl = importlib.import_module("exllamav2")
+            with compiling():
+                self._exl = importlib.import_module("exllamav2")
             importlib.import_module("exllamav2.generator")
         except (ImportError, OSError, RuntimeError) as error:
             raise EnvironmentBroken(
@@ -94,24 +97,31 @@ class Engine(EngineBase):
                 detail=traceback.format_exc(),
             ) from error
 
-    def _load(self, path: Path, settings: Settings, report: Report) -> list[str]:
-        config = self._config(path)
+    def _load(self, path: Path, settings: Settings, report: Report, stages: ExitStack) -> list[str]:
+        config = self._config(path, stages)
+        own_tokenizer = self._tokenizer(config, path)
         notes = []
         found = lengths(settings, config.max_seq_len)
-        if found.context > config.max_seq_len and not (settings.rope_scale > 1 or settings.rope_alpha > 1):
+        if found.context > config.max_seq_len and not stretched(settings):
             notes.append(
                 f"The context of {found.context} tokens is longer than the {config.max_seq_len} that this model was "
                 "made for. Beyond those its quality falls, unless RoPE alpha is raised."
             )
         configure(config, settings, found)
         model, cache = load(self._exl, config, settings, found.cache, report, "Loading the weights")
-        draft, draft_cache = self._draft(path, settings, found, report)
-        own_tokenizer = self._exl.ExLlamaV2Tokenizer(config)
-        paged = settings.flash_attention and importlib.import_module("exllamav2.attn").has_flash_attn_with_paged
-        if not paged:
+        draft, draft_cache = self._draft(path, settings, found, report, own_tokenizer, stages)
+        able = importlib.import_module("exllamav2.attn").has_flash_attn_with_paged
+        # It is also off for architectures whose attention flash-attn does not compute.
+        paged = able and not config.no_flash_attn and (draft is None or not draft.config.no_flash_attn)
+        if not able:
             notes.append(
                 "Without flash-attn 2.5.7 or later in this loader's environment one reply runs at a time, and only the "
                 "last chat is remembered."
+            )
+        elif not paged and settings.flash_attention:
+            notes.append(
+                "ExLlamaV2 computes this architecture without flash-attn: one reply runs at a time, and only the last "
+                "chat is remembered."
             )
         report("Getting ready", None)
         generator = self._exl.generator.ExLlamaV2DynamicGenerator(
@@ -130,9 +140,11 @@ class Engine(EngineBase):
         self._loaded, self._lengths = _Loaded(model, cache, own_tokenizer, generator, draft), found
         return notes
 
-    def _config(self, path: Path) -> Any:
+    def _config(self, path: Path, stages: ExitStack) -> Any:
+        """The configuration of the model at `path`, whose files are read by way of a folder that lasts as `stages`."""
         config = self._exl.ExLlamaV2Config()
-        config.model_dir = str(path)
+        # It knows the positions by the names that Transformers 4 wrote, and would take RoPE's base for 10,000 silently.
+        config.model_dir = str(stages.enter_context(staged(path, for_transformers_4(read_json(path / "config.json")))))
         try:
             config.prepare()
         except (AssertionError, ValueError, KeyError, TypeError, OSError) as error:
@@ -143,24 +155,35 @@ class Engine(EngineBase):
             ) from None
         return config
 
-    def _draft(self, path: Path, settings: Settings, found: Lengths, report: Report) -> tuple[Any, Any]:
+    def _tokenizer(self, config: Any, path: Path) -> Any:
+        try:
+            return self._exl.ExLlamaV2Tokenizer(config)
+        except Exception as error:
+            raise ModelError(
+                f"ExLlamaV2 cannot read the tokenizer of {path.name}; it takes tokenizer.json alone. Copy that file "
+                f"from the model's source, or choose another loader. ({str(error).strip() or type(error).__name__})",
+                detail=traceback.format_exc(),
+            ) from None
+
+    def _draft(
+        self, path: Path, settings: Settings, found: Lengths, report: Report, own_tokenizer: Any, stages: ExitStack
+    ) -> tuple[Any, Any]:
         if not settings.draft_model:
             return None, None
         folder = beside(settings.draft_model, path, "config.json")
-        config = self._config(folder)
-        if config.vocab_size != self._tokens_vocabulary(path):
+        config = self._config(folder, stages)
+        # Not vocab_size: sizes of one family pad the same tokens differently.
+        tokens = self._tokenizer(config, folder).actual_vocab_size
+        if tokens != own_tokenizer.actual_vocab_size:
             raise ModelError(
-                f"{folder.name} cannot draft for {path.name}: it has {config.vocab_size} tokens of its own. Choose a "
-                "draft model of the same family."
+                f"{folder.name} cannot draft for {path.name}: it has {tokens} tokens of its own. Choose a draft model "
+                "of the same family."
             )
         own = Settings(
             cache_type=settings.cache_type, flash_attention=settings.flash_attention, reserve=settings.reserve
         )
         configure(config, own, found)
         return load(self._exl, config, own, found.cache, report, "Loading the draft model")
-
-    def _tokens_vocabulary(self, path: Path) -> int:
-        return int(self._config(path).vocab_size)
 
     def unload(self) -> None:
         """End the thread that has the card; memory goes with the process."""
@@ -219,11 +242,21 @@ class Engine(EngineBase):
         ids = [self._row(tokens)]
         fields = sampler_settings(params, self._loaded.model.config.vocab_size)
         if params.guidance_scale != 1:
-            if not self._loaded.generator.paged:
-                raise Unsupported("Guidance needs flash-attn in this loader's environment. Set Guidance scale to 1.")
-            ids.append(self._row(self._tokens.tokenize(params.negative_prompt or " ", True)))
+            if reason := self._without_guidance():
+                raise Unsupported(f"{reason} Set Guidance scale to 1.")
+            negative = self._tokens.tokenize(params.negative_prompt or " ", True)
+            # The generator looks at one of both alone, and a job that never fits would wait for ever.
+            if sum(whole_pages(len(one) + longest) for one in (tokens, negative)) > self._loaded.cache.max_seq_len:
+                raise OutOfMemory(
+                    "Guidance keeps a second text, and both do not fit into the cache. Lower Maximum new tokens, raise "
+                    "Cache size, or set Guidance scale to 1."
+                )
+            ids.append(self._row(negative))
         else:
             fields.pop("cfg_scale", None)
+        if len(tokens) == 1:
+            # What it forgets of a text, apply_dry looks for in a list that is empty then.
+            fields["dry_range"] = 0
         sampler = self._exl.generator.ExLlamaV2Sampler.Settings(**fields)
         sampler.token_bias = self._bias(params)
         if params.dry_multiplier > 0:
@@ -239,6 +272,14 @@ class Engine(EngineBase):
             token_healing=False,
             decode_special_tokens=True,
         )
+
+    def _without_guidance(self) -> str:
+        """Why no reply can be guided with these settings, or ""."""
+        generator = self._loaded.generator
+        if not generator.paged:
+            return "Guidance needs flash-attn in this loader's environment."
+        # Its drafts are one for a job, where a guided one has two texts.
+        return "Guidance does not go together with drafts." if generator.num_draft_tokens else ""
 
     def _row(self, tokens: list[int]) -> Any:
         return self._torch.tensor([tokens], dtype=self._torch.long)
@@ -290,13 +331,15 @@ class Engine(EngineBase):
     def apply_adapter(self, adapters: dict[str, float]) -> None:
         def change() -> None:
             model, generator = self._loaded.model, self._loaded.generator
+            if adapters and model.tp_context is not None:
+                raise Unsupported("ExLlamaV2 applies no adapters in Tensor parallel. Switch it off and load again.")
             try:
                 loras = [read_adapter(self._exl, model, Path(name), weight) for name, weight in adapters.items()]
                 generator.set_loras(loras or None)
                 # What was computed without them is not what they would have computed.
                 generator.reset_page_table()
             finally:
-                forget_adapters(model, generator.current_loras)
+                forget_adapters(model, generator.current_loras or ())
 
         try:
             with _explained("these adapters", _RUN_LOWER):

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from loaders.exllamav2.adapters import forget_adapters, read_adapter
 from loaders.exllamav2.batcher import Batcher
+from loaders.exllamav2.kernels import compiling
 from loaders.exllamav2.loading import configure, gpu_split, lengths, load, whole_pages
 from loaders.exllamav2.sampling import breaker_tokens, sampler_settings
 from loaders.exllamav2.spec import SAMPLERS, SPEC, Settings
+from loaders.exllamav2.worker import Engine
 from modules.library.rank import rank
-from modules.protocol.errors import ModelError, SettingError, Unsupported
+from modules.protocol.errors import ModelError, OutOfMemory, SettingError, Unsupported
 from modules.protocol.model import Gpu, Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams
 from tests.support.models import write_safetensors
@@ -238,7 +244,8 @@ def test_adapters_that_are_not_in_use_are_taken_off_the_layers(tmp_path: Path) -
     model = Adapted()
     kept = read_adapter(LoraModule, model, _adapter_folder(tmp_path / "kept"), 0.5)
     dropped = read_adapter(LoraModule, model, _adapter_folder(tmp_path / "dropped", use_rslora=True), 0.5)
-    assert (kept, dropped) == (("kept", 0.5), ("dropped", 1.0))
+    # Rank-stabilised ones it scales by the root of r itself.
+    assert (kept, dropped) == (("kept", 0.5), ("dropped", 0.5))
     forget_adapters(model, [kept])
     assert model.modules_dict["q_proj"].lora_a_tensors == {kept: "A"}
     assert model.modules_dict["q_proj"].lora_b_tensors == {kept: "B"}
@@ -280,6 +287,8 @@ class Generator:
 
     def clear_queue(self) -> None:
         self.jobs.clear()
+        if self.broken:
+            raise RuntimeError("CUDA error, still")
 
     def iterate(self) -> list[dict[str, Any]]:
         self.entered.add(threading.get_ident())
@@ -367,3 +376,110 @@ def test_work_for_idle_times_waits_for_all_jobs() -> None:
     assert batcher.call(lambda: len(generator.jobs), when_idle=True) == 0
     assert list(ticket)[-1]["eos"]
     batcher.close()
+
+
+def _engine(monkeypatch: pytest.MonkeyPatch, *, paged: bool = True, drafts: int = 0, cache: int = 1024) -> Engine:
+    """An engine whose model is loaded, as far as making jobs and changing adapters look at it."""
+    engine = Engine()
+    generator = SimpleNamespace(
+        paged=paged, num_draft_tokens=drafts, current_loras=None, padded_vocab_size=32, reset_page_table=lambda: None
+    )
+    model = SimpleNamespace(config=SimpleNamespace(vocab_size=32), modules_dict={}, tp_context=None)
+    model.update_loras = lambda: None
+    loaded = SimpleNamespace(generator=generator, model=model, cache=SimpleNamespace(max_seq_len=cache))
+    kinds = SimpleNamespace(
+        ExLlamaV2Sampler=SimpleNamespace(Settings=SimpleNamespace),
+        ExLlamaV2DynamicJob=lambda **fields: SimpleNamespace(**fields),
+    )
+    monkeypatch.setattr(engine, "_loaded", loaded)
+    monkeypatch.setattr(engine, "_exl", SimpleNamespace(generator=kinds))
+    monkeypatch.setattr(engine, "_torch", SimpleNamespace(tensor=lambda rows, dtype: rows, long=None))
+    tokens = SimpleNamespace(ends=[2], tokenize=lambda text, special: [1] * 300)
+    monkeypatch.setattr(engine, "_tokens", tokens, raising=False)
+    return engine
+
+
+@pytest.mark.parametrize("how, why", [({"paged": False}, "flash-attn"), ({"drafts": 4}, "drafts")])
+def test_guidance_that_would_break_the_batch_is_refused(
+    how: dict[str, Any], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = _engine(monkeypatch, **how)
+    with pytest.raises(Unsupported, match=f"{why}.* Set Guidance scale to 1"):
+        engine._job([1, 5], SamplingParams(guidance_scale=1.5), 0, 20)
+    engine.unload()
+
+
+def test_guidance_whose_two_texts_never_fit_is_refused_and_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = _engine(monkeypatch)
+    guided = SamplingParams(guidance_scale=1.5)
+    assert len(engine._job([1] * 300, guided, 0, 200).input_ids) == 2
+    with pytest.raises(OutOfMemory, match="Lower Maximum new tokens"):
+        engine._job([1] * 300, guided, 0, 250)
+    engine.unload()
+
+
+def test_dry_with_a_range_takes_a_prompt_of_one_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = _engine(monkeypatch)
+    params = SamplingParams(repetition_penalty_range=64)
+    assert [engine._job([1] * length, params, 0, 9).gen_settings.dry_range for length in (1, 2)] == [0, 64]
+    engine.unload()
+
+
+def test_the_first_adapter_that_cannot_be_read_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    engine = _engine(monkeypatch)
+    linear = Linear()
+    engine._loaded.model.modules_dict["q_proj"] = linear
+
+    def half_read(*arguments: Any) -> None:
+        linear.lora_a_tensors["half"] = "A"
+        raise ValueError("incompatible tensor shape")
+
+    monkeypatch.setattr(engine._exl, "ExLlamaV2Lora", half_read, raising=False)
+    with pytest.raises(ModelError, match="incompatible tensor shape"):
+        engine.apply_adapter({str(_adapter_folder(tmp_path / "other")): 1.0})
+    assert not linear.lora_a_tensors
+    engine.unload()
+
+
+def test_adapters_are_refused_in_tensor_parallel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    engine = _engine(monkeypatch)
+    engine._loaded.model.tp_context = object()
+    with pytest.raises(Unsupported, match="Tensor parallel"):
+        engine.apply_adapter({str(tmp_path): 1.0})
+    engine.unload()
+
+
+class Reading:
+    """An ExLlamaV2Config that keeps what it read, by the names that it knows."""
+
+    model_dir = ""
+
+    def prepare(self) -> None:
+        config = json.loads(Path(self.model_dir, "config.json").read_text())
+        self.rope = (config.get("rope_theta"), config.get("rope_scaling"))
+
+
+def test_positions_that_transformers_5_wrote_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    scaling = {"rope_type": "llama3", "factor": 8.0}
+    (tmp_path / "config.json").write_text(json.dumps({"rope_parameters": {"rope_theta": 5e5, **scaling}}))
+    engine = Engine()
+    monkeypatch.setattr(engine, "_exl", SimpleNamespace(ExLlamaV2Config=Reading))
+    with ExitStack() as stages:
+        assert engine._config(tmp_path, stages).rope == (5e5, scaling)
+    engine.unload()
+
+
+def test_kernels_are_compiled_with_the_environments_ninja_and_wait_for_no_lock_of_the_dead(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lock = tmp_path / "exllamav2_ext" / "lock"
+    lock.parent.mkdir()
+    lock.touch()
+    for name, value in {"TORCH_EXTENSIONS_DIR": str(tmp_path), "PATH": "/nowhere", "MAX_JOBS": "3"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("CUDA_HOME", "CPLUS_INCLUDE_PATH"):
+        # So that what is set meanwhile is taken back.
+        monkeypatch.setenv(name, "")
+    with compiling():
+        assert os.environ["PATH"].split(os.pathsep) == [str(Path(sys.executable).parent), "/nowhere"]
+        assert not lock.exists()

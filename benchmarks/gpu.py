@@ -7,10 +7,12 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import TimeoutExpired
 from subprocess import run as start
 from typing import Any
 from xml.etree import ElementTree
@@ -23,7 +25,7 @@ from modules.library.accelerators import find_gpus
 from modules.library.detect import detect
 from modules.library.machine import inspect_machine
 from modules.library.memory import demand_of, plan
-from modules.protocol.errors import PaddockError
+from modules.protocol.errors import EnvironmentBroken, PaddockError
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build
@@ -35,7 +37,10 @@ TOKENS = 256
 ROUNDS = 7
 MEGABYTE = 1 << 20
 _LOOK_SECONDS = 0.1
-_SECONDS = 600.0
+_SECONDS = 120.0
+# For a case: its kernels may be compiled in it.
+_CASE_SECONDS = 420.0
+_CONTRACT_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,8 @@ CASES = (
 
 
 def run() -> Iterator[Figure]:
-    """All figures; those of a loader that cannot be had are replaced by a sentence on stderr."""
+    """All figures, each as soon as it is known; those that cannot be had are replaced by a sentence on stderr. The
+    contract comes last, as it takes the longest."""
     machine = inspect_machine()
     if not machine.has("cuda"):
         print(
@@ -75,14 +81,28 @@ def run() -> Iterator[Figure]:
     print(f"{time.strftime('%Y-%m-%d')}, {', '.join(gpu.name for gpu in machine.gpus)}", file=sys.stderr)
     registry = Registry(ROOT / "loaders")
     environments = Environments(ROOT / ".envs", ROOT / "requirements", machine)
-    yield from _contract(sorted({case.loader for case in CASES}))
     for case in CASES:
         try:
             spec = registry.get(case.loader)
-            environments.build(spec, lambda text, fraction: print(text, file=sys.stderr))
-            yield from _measure(case, spec, environments.python(spec))
-        except (PaddockError, RuntimeError) as error:
-            print(f"{case.name}: {error}", file=sys.stderr)
+            yield from _measure(case, spec, _python(environments, spec))
+        except Exception as error:
+            # Whatever it is, the others have their turn: a card may be there for minutes only.
+            detail = error.detail if isinstance(error, PaddockError) else traceback.format_exc()
+            print(f"{case.name}: {error}\n{detail[-2000:]}", file=sys.stderr)
+    yield from _contract(sorted({case.loader for case in CASES}))
+
+
+def _python(environments: Environments, spec: LoaderSpec) -> Path:
+    """The interpreter of the loader's environment; where that cannot be built, as without a network, the one that runs
+    this, if it has the engine."""
+    try:
+        environments.build(spec, lambda text, fraction: print(text, file=sys.stderr))
+        return environments.python(spec)
+    except EnvironmentBroken as error:
+        if start([sys.executable, "-c", spec.probe], capture_output=True, timeout=_SECONDS, check=False).returncode:
+            raise
+        print(f"{spec.name}: {error} Taking the engine that {sys.executable} has.", file=sys.stderr)
+        return Path(sys.executable)
 
 
 def _contract(loaders: list[str]) -> Iterator[Figure]:
@@ -91,8 +111,13 @@ def _contract(loaders: list[str]) -> Iterator[Figure]:
         for loader in loaders:
             report = Path(folder) / f"{loader}.xml"
             command = [sys.executable, "-m", "pytest", "-q", "tests/contract", "-k", f"contract-{loader}"]
-            start([*command, f"--junitxml={report}"], cwd=ROOT, stdout=sys.stderr, check=False)
-            suite = ElementTree.parse(report).getroot().find("testsuite")
+            try:
+                limit = _CONTRACT_SECONDS
+                start([*command, f"--junitxml={report}"], cwd=ROOT, stdout=sys.stderr, check=False, timeout=limit)
+                suite = ElementTree.parse(report).getroot().find("testsuite")
+            except (TimeoutExpired, OSError, ElementTree.ParseError) as error:
+                print(f"{loader}, contract: {error}", file=sys.stderr)
+                continue
             counts = (
                 {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
                 if suite is not None
@@ -105,8 +130,11 @@ def _contract(loaders: list[str]) -> Iterator[Figure]:
 
 def _measure(case: Case, spec: LoaderSpec, python: Path) -> Iterator[Figure]:
     model = _model(case)
-    before = _used()
+    before, machine = _used(), inspect_machine()
     client = WorkerClient(spec, python, ROOT, lambda exit: None)
+    limit = threading.Timer(_CASE_SECONDS, client.process.stop, (0,))
+    limit.daemon = True
+    limit.start()
     try:
         with _watched() as peak:
             client.start()
@@ -115,11 +143,10 @@ def _measure(case: Case, spec: LoaderSpec, python: Path) -> Iterator[Figure]:
             yield Figure("gpu", f"{case.name}, load", time.perf_counter() - began, "s")
             _delivered(client, TOKENS)
         taken = peak[0] - before
-        machine = inspect_machine()
         facts = detect(model, model.name)
         demand = demand_of(facts, spec, build(spec.settings, case.settings), machine)
         planned = sum(share.total for share in plan(facts, demand, machine).shares[1:])
-        ratio = max(taken, planned) / max(1, min(taken, planned))
+        ratio = max(taken, planned) / min(taken, planned) if min(taken, planned) > 0 else None
         yield Figure("gpu", f"{case.name}, peak, to plan", taken / MEGABYTE, "MB", ratio)
         script, argument = case.raw
         with raw(python, script, model, argument) as engine:
@@ -127,6 +154,7 @@ def _measure(case: Case, spec: LoaderSpec, python: Path) -> Iterator[Figure]:
         rates = [delivered for _, delivered in pairs]
         yield Figure("gpu", f"{case.name}, to raw", median(rates), "tokens/s", median([d / r for r, d in pairs]))
     finally:
+        limit.cancel()
         client.stop()
     yield Figure("gpu", f"{case.name}, after unload", (_used() - before) / MEGABYTE, "MB")
 
@@ -137,7 +165,11 @@ def _model(case: Case) -> Path:
     if case.form == "gptq":
         from tests.support.quantize import quantized
 
-        return quantized("gptq", folder_model(ROOT))
+        try:
+            return quantized("gptq", folder_model(ROOT))
+        except (PaddockError, RuntimeError) as error:
+            print(f"{case.name}: on the demo model, as the large one cannot be packed here ({error})", file=sys.stderr)
+            return quantized("gptq")
     return folder_model(ROOT)
 
 

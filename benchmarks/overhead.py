@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -93,18 +94,22 @@ def _delivered(server: Running, count: int) -> float:
 def raw(python: Path, name: str, model: Path, argument: str) -> Iterator[subprocess.Popen[str]]:
     """The engine alone, raw/NAME_raw.py, once it is ready; it ends with the block."""
     script = Path(__file__).parent / "raw" / f"{name}_raw.py"
-    with subprocess.Popen(
-        [str(python), str(script), str(model), PROMPT, argument],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-    ) as process:
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as said,
+        subprocess.Popen(
+            [str(python), str(script), str(model), PROMPT, argument],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        ) as process,
+    ):
         assert process.stdout is not None
         # Engines print what they like before.
         if "ready\n" not in iter(process.stdout.readline, ""):
-            raise RuntimeError(f"the raw engine of {name} did not start")
+            said.seek(0)
+            raise RuntimeError(f"the raw engine of {name} did not start: {said.read()[-2000:]}")
         yield process
         assert process.stdin is not None
         process.stdin.close()

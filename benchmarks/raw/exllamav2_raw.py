@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
 
 from loop import serve
+
+sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
+
+from loaders.exllamav2.kernels import compiling
 
 
 def main(path: str, prompt: str, context: str) -> None:
     """Serve rounds."""
-    engine = importlib.import_module("exllamav2")
+    with compiling():
+        engine = importlib.import_module("exllamav2")
     kinds = importlib.import_module("exllamav2.generator")
     config = engine.ExLlamaV2Config(path)
     config.max_seq_len = int(context)

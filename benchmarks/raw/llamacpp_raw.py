@@ -25,7 +25,7 @@ def without_amx() -> None:
 def main(path: str, prompt: str, _dtype: str) -> None:
     """Serve rounds."""
     without_amx()
-    model = Llama(path, n_ctx=4096, verbose=False)
+    model = Llama(path, n_ctx=4096, n_gpu_layers=-1, verbose=False)
     tokens = model.tokenize(prompt.encode())
 
     def generate(count: int) -> int:

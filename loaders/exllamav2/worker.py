@@ -20,7 +20,7 @@ from loaders.exllamav2.loading import PAGE, Lengths, beside, configure, lengths,
 from loaders.exllamav2.sampling import breaker_tokens, sampler_settings
 from loaders.exllamav2.spec import Settings
 from modules.protocol.commands import Generate
-from modules.protocol.errors import EnvironmentBroken, ModelError, OutOfMemory, PaddockError, Unsupported
+from modules.protocol.errors import EnvironmentBroken, ModelError, OutOfMemory, PaddockError, PromptError, Unsupported
 from modules.protocol.events import ModelInfo
 from modules.protocol.sampling import SamplingParams
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
@@ -239,6 +239,11 @@ class Engine(EngineBase):
 
     def _job(self, tokens: list[int], params: SamplingParams, seed: int, longest: int) -> Any:
         """A job for the generator; on its thread."""
+        generator = self._loaded.generator
+        if generator.use_ngram_draft and len(tokens) < generator.max_ngram - 1:
+            raise PromptError(
+                f"Draft from the text needs a prompt of {generator.max_ngram - 1} tokens. Write more, or switch it off."
+            )
         ids = [self._row(tokens)]
         fields = sampler_settings(params, self._loaded.model.config.vocab_size)
         if params.guidance_scale != 1:
@@ -265,7 +270,7 @@ class Engine(EngineBase):
         return self._exl.generator.ExLlamaV2DynamicJob(
             input_ids=ids,
             # It stops so many tokens early when it drafts.
-            max_new_tokens=longest + self._loaded.generator.num_draft_tokens,
+            max_new_tokens=longest + generator.num_draft_tokens,
             gen_settings=sampler,
             seed=seed,
             stop_conditions=[] if params.ban_eos_token else list(self._tokens.ends),

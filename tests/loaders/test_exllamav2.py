@@ -22,7 +22,7 @@ from loaders.exllamav2.sampling import breaker_tokens, sampler_settings
 from loaders.exllamav2.spec import SAMPLERS, SPEC, Settings
 from loaders.exllamav2.worker import Engine
 from modules.library.rank import rank
-from modules.protocol.errors import ModelError, OutOfMemory, SettingError, Unsupported
+from modules.protocol.errors import ModelError, OutOfMemory, PromptError, SettingError, Unsupported
 from modules.protocol.model import Gpu, Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams
 from tests.support.models import write_safetensors
@@ -382,7 +382,13 @@ def _engine(monkeypatch: pytest.MonkeyPatch, *, paged: bool = True, drafts: int 
     """An engine whose model is loaded, as far as making jobs and changing adapters look at it."""
     engine = Engine()
     generator = SimpleNamespace(
-        paged=paged, num_draft_tokens=drafts, current_loras=None, padded_vocab_size=32, reset_page_table=lambda: None
+        paged=paged,
+        num_draft_tokens=drafts,
+        use_ngram_draft=drafts > 0,
+        max_ngram=4,
+        current_loras=None,
+        padded_vocab_size=32,
+        reset_page_table=lambda: None,
     )
     model = SimpleNamespace(config=SimpleNamespace(vocab_size=32), modules_dict={}, tp_context=None)
     model.update_loras = lambda: None
@@ -405,7 +411,7 @@ def test_guidance_that_would_break_the_batch_is_refused(
 ) -> None:
     engine = _engine(monkeypatch, **how)
     with pytest.raises(Unsupported, match=f"{why}.* Set Guidance scale to 1"):
-        engine._job([1, 5], SamplingParams(guidance_scale=1.5), 0, 20)
+        engine._job([1, 5, 7], SamplingParams(guidance_scale=1.5), 0, 20)
     engine.unload()
 
 
@@ -422,6 +428,15 @@ def test_dry_with_a_range_takes_a_prompt_of_one_token(monkeypatch: pytest.Monkey
     engine = _engine(monkeypatch)
     params = SamplingParams(repetition_penalty_range=64)
     assert [engine._job([1] * length, params, 0, 9).gen_settings.dry_range for length in (1, 2)] == [0, 64]
+    engine.unload()
+
+
+def test_a_prompt_too_short_to_draft_from_is_refused_before_it_breaks_the_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = _engine(monkeypatch, drafts=4)
+    with pytest.raises(PromptError, match="a prompt of 3 tokens"):
+        engine._job([1, 5], SamplingParams(), 0, 9)
     engine.unload()
 
 

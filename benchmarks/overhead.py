@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from benchmarks.report import Figure, median
 from benchmarks.server import ROOT, Running, running
 from modules.library.machine import inspect_machine
 from modules.runtime.environment import Environments
+from modules.runtime.process import clean_environment
 from modules.runtime.registry import Registry
 
 PROMPT = "What is quantization, and why does it make a model smaller? " * 4
@@ -102,7 +102,7 @@ def raw(python: Path, name: str, model: Path, argument: str) -> Iterator[subproc
             stdout=subprocess.PIPE,
             stderr=said,
             text=True,
-            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            env=clean_environment(python),
         ) as process,
     ):
         assert process.stdout is not None

@@ -20,8 +20,6 @@ def compiling() -> Iterator[None]:
     prefix = Path(sys.prefix)
     folder = Path(os.environ.setdefault("TORCH_EXTENSIONS_DIR", str(prefix / "torch_extensions")))
     folder.mkdir(parents=True, exist_ok=True)
-    # ninja is in this environment, whose programs are on no path, as it is never activated.
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     # nvcc on the path may be a wrapper, and torch would look for the toolkit around it.
     if not os.environ.get("CUDA_PATH") and Path("/usr/local/cuda/bin/nvcc").exists():
         os.environ.setdefault("CUDA_HOME", "/usr/local/cuda")

@@ -54,7 +54,7 @@ class WorkerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={**_clean_environment(), **place, **(environment or {})},
+                env={**clean_environment(python), **place, **(environment or {})},
                 # Ctrl+C in the terminal is for the host, which then unloads in order.
                 start_new_session=sys.platform != "win32",
             )
@@ -146,14 +146,15 @@ def _temporary(stack: contextlib.ExitStack) -> dict[str, str]:
         return {}
 
 
-def _clean_environment() -> dict[str, str]:
+def clean_environment(python: Path) -> dict[str, str]:
     """The user's environment without what would lead one Python into another's packages, and without the hub:
-    engines read local files only."""
+    engines read local files only. Programs beside `python` come first: engines call ninja to compile their kernels."""
     kept = {
         name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
     }
     return {
         **kept,
+        "PATH": os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)]),
         "PYTHONNOUSERSITE": "1",
         "PYTHONUNBUFFERED": "1",
         "HF_HUB_OFFLINE": "1",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -484,17 +482,14 @@ def test_positions_that_transformers_5_wrote_are_read(monkeypatch: pytest.Monkey
     engine.unload()
 
 
-def test_kernels_are_compiled_with_the_environments_ninja_and_wait_for_no_lock_of_the_dead(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_kernels_are_compiled_and_wait_for_no_lock_of_the_dead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     lock = tmp_path / "exllamav2_ext" / "lock"
     lock.parent.mkdir()
     lock.touch()
-    for name, value in {"TORCH_EXTENSIONS_DIR": str(tmp_path), "PATH": "/nowhere", "MAX_JOBS": "3"}.items():
+    for name, value in {"TORCH_EXTENSIONS_DIR": str(tmp_path), "MAX_JOBS": "3"}.items():
         monkeypatch.setenv(name, value)
     for name in ("CUDA_HOME", "CPLUS_INCLUDE_PATH"):
         # So that what is set meanwhile is taken back.
         monkeypatch.setenv(name, "")
     with compiling():
-        assert os.environ["PATH"].split(os.pathsep) == [str(Path(sys.executable).parent), "/nowhere"]
         assert not lock.exists()

@@ -149,7 +149,7 @@ def _measure(case: Case, spec: LoaderSpec, python: Path) -> Iterator[Figure]:
         ratio = max(taken, planned) / min(taken, planned) if min(taken, planned) > 0 else None
         yield Figure("gpu", f"{case.name}, peak, to plan", taken / MEGABYTE, "MB", ratio)
         script, argument = case.raw
-        with raw(python, script, model, argument) as engine:
+        with raw(python, script, model, argument, _CASE_SECONDS) as engine:
             pairs = [(raw_rate(engine, TOKENS), _delivered(client, TOKENS)) for _ in range(ROUNDS)]
         rates = [delivered for _, delivered in pairs]
         yield Figure("gpu", f"{case.name}, to raw", median(rates), "tokens/s", median([d / r for r, d in pairs]))

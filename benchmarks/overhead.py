@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.model import measured_model
@@ -66,7 +67,7 @@ def _pairs(name: str, python: Path, script: str, model: Path, argument: str) -> 
         return [(raw_rate(engine, tokens), _delivered(server, tokens)) for _ in range(ROUNDS)]
 
 
-@contextmanager
+@contextlib.contextmanager
 def placed(loader: str) -> Iterator[tuple[Path, str]]:
     """(the model that the loader is measured on, the address of its server or "")."""
     if loader == "remote":
@@ -90,9 +91,9 @@ def _delivered(server: Running, count: int) -> float:
     return rate
 
 
-@contextmanager
-def raw(python: Path, name: str, model: Path, argument: str) -> Iterator[subprocess.Popen[str]]:
-    """The engine alone, raw/NAME_raw.py, once it is ready; it ends with the block."""
+@contextlib.contextmanager
+def raw(python: Path, name: str, model: Path, argument: str, most: float = 3600.0) -> Iterator[subprocess.Popen[str]]:
+    """The engine alone, raw/NAME_raw.py, once it is ready; it ends with the block, killed after `most` seconds."""
     script = Path(__file__).parent / "raw" / f"{name}_raw.py"
     with (
         tempfile.TemporaryFile("w+", errors="replace") as said,
@@ -104,7 +105,12 @@ def raw(python: Path, name: str, model: Path, argument: str) -> Iterator[subproc
             text=True,
             env=clean_environment(python),
         ) as process,
+        contextlib.ExitStack() as over,
     ):
+        limit = threading.Timer(most, process.kill)
+        limit.daemon = True
+        limit.start()
+        over.callback(limit.cancel)
         assert process.stdout is not None
         # Engines print what they like before.
         if "ready\n" not in iter(process.stdout.readline, ""):
@@ -121,7 +127,10 @@ def raw_rate(process: subprocess.Popen[str], count: int) -> float:
     assert process.stdout is not None
     process.stdin.write(f"{count}\n")
     process.stdin.flush()
-    made, seconds = process.stdout.readline().split()
+    line = process.stdout.readline()
+    if not line:
+        raise RuntimeError("the raw engine ended")
+    made, seconds = line.split()
     if int(made) != count:
         raise RuntimeError(f"the raw engine made {made} tokens instead of {count}")
     return count / float(seconds)

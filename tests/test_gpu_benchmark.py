@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import gpu
+from benchmarks import gpu, overhead
 from benchmarks.report import Figure
 from modules.protocol.errors import EnvironmentBroken
 from modules.protocol.model import Gpu, Machine
@@ -62,3 +62,14 @@ def test_without_a_network_the_engine_of_the_python_that_runs_this_is_taken() ->
     assert gpu._python(environments, there) == Path(sys.executable)
     with pytest.raises(EnvironmentBroken):
         gpu._python(environments, SimpleNamespace(name="absent", probe="import no_such_engine"))  # type: ignore[arg-type]
+
+
+def test_a_raw_engine_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "hanging_raw.py").write_text("import sys, threading\nthreading.Event().wait()\n")
+    monkeypatch.setattr(overhead, "__file__", str(tmp_path / "overhead.py"))
+    with (
+        pytest.raises(RuntimeError, match="hanging did not start"),
+        overhead.raw(Path(sys.executable), "hanging", tmp_path, "", 0.1),
+    ):
+        pass

@@ -74,7 +74,9 @@ class Follower:
         self._shown = -1
 
     def messages(self) -> dict[str, Any] | None:
-        """How the list changed: {"title", "keep": n, "set": [card], "add": [card], "living": id}; None: not at all."""
+        """How the list changed: {"title", "keep": n, "set": [card], "add": [card], "living": id}; None: not at all.
+
+        `living` is the reply being written, also where another version than its branch is shown."""
         messages, living = self._now()
         title = self._app.chats.head(self._chat_id).title
         now = [(m.id, self._stamp(m, living)) for m in messages]
@@ -82,10 +84,15 @@ class Follower:
         while keep < min(len(now), len(self._sent)) and now[keep][0] == self._sent[keep][0]:
             keep += 1
         changed = [i for i in range(keep) if now[i][1] != self._sent[i][1]]
+        writing, wrote = living and living.message_id, self.living and self.living.message_id
         same = not changed and keep == len(now) == len(self._sent) and title == self._title
-        if same:
+        if same and writing == wrote:
             return None
-        if living and (self.living is None or living.generation is not self.living.generation):
+        place = next((i for i, message in enumerate(messages) if message.id == writing), None)
+        if place is None:
+            self._living_view = None
+        elif place >= keep or place in changed:
+            # The page draws this reply anew, and begins with none of its text.
             self._living_view, self._shown = LivingMarkdown(self._markdown), -1
         self._sent, self._title, self.living = now, title, living
         return {
@@ -93,7 +100,7 @@ class Follower:
             "keep": keep,
             "set": [self._card(messages[i], living) for i in changed],
             "add": [self._card(message, living) for message in messages[keep:]],
-            "living": living.message_id if living else None,
+            "living": writing,
         }
 
     def _now(self) -> tuple[list[Message], Living | None]:

@@ -288,6 +288,21 @@ def test_delete_takes_a_message_away_and_undo_brings_it_back(page: Any) -> None:
     page.wait_for_selector(f"{NEWEST} >> text=Drop this one")
 
 
+def test_a_deletion_is_undone_while_another_reply_is_written(page: Any) -> None:
+    ask(page, "Take this one back")
+    action(page, ".message.user", "Delete from here on")
+    page.wait_for_selector("#chat.empty")
+    send(page, LONG)
+    living(page)
+    page.click(".toast >> text=Undo")
+    page.wait_for_selector(f"{NEWEST} >> text=Take this one back")
+    page.click("#stop")
+    page.wait_for_selector("#send:visible")
+    action(page, ".message.user", "Next version")
+    page.wait_for_selector(f"{NEWEST} >> text=these words come again")
+    assert "stopped" in page.locator(f"{NEWEST} .figures").inner_text()
+
+
 def test_branch_makes_a_new_chat_that_ends_there(page: Any) -> None:
     ask(page, "First question")
     ask(page, "Second question")
@@ -311,6 +326,21 @@ def test_a_chat_is_renamed_deleted_and_restored(page: Any) -> None:
     page.click(".toast >> text=Undo")
     page.wait_for_selector(".chat-row.current >> text=A fine title")
     page.wait_for_selector(f"{NEWEST} >> text=A chat to rename")
+
+
+def test_a_chat_renamed_while_its_reply_is_written_keeps_the_text_so_far(page: Any) -> None:
+    send(page, LONG)
+    living(page, 20)
+    page.hover(".chat-row.current")
+    page.locator(".chat-row.current").get_by_role("button", name=re.compile("^Rename")).click()
+    page.fill(".chat-title", "Named in mid-reply")
+    page.press(".chat-title", "Enter")
+    page.wait_for_selector("#chat-heading >> text=Named in mid-reply")
+    before = page.locator(".message.living .figures").inner_text()
+    page.wait_for_function("was => document.querySelector('.message.living .figures').innerText !== was", arg=before)
+    assert page.locator(".message.living .message-body").inner_text().startswith(LONG)
+    page.click("#stop")
+    settled(page)
 
 
 def test_a_chat_that_is_deleted_in_another_tab_gives_way_to_a_new_one(page: Any, visit: Any) -> None:

@@ -79,6 +79,35 @@ def test_who_comes_in_the_middle_gets_all_that_is_there_and_then_the_rest(client
                 assert any(n == "messages" and v["living"] is None for n, v, _ in stream)
 
 
+def test_a_reply_whose_branch_is_left_and_found_again_is_sent_from_its_beginning(client: httpx.Client) -> None:
+    def post(verb: str, **body: Any) -> None:
+        client.post(f"/chats/{chat}/{verb}", json=body).raise_for_status()
+
+    chat = client.post("/chats", json={}).json()["id"]
+    with events(client, f"/chats/{chat}/events") as stream:
+        until(stream, "messages")
+        post("send", text="first")
+        cards = (card for name, value, _ in stream if name == "messages" for card in [*value["set"], *value["add"]])
+        asked = next(card["id"] for card in cards if card["role"] == "user")
+        post("delete", message=asked)
+        post("send", text="!long a b c")
+        while until(stream, "living")["tokens"] < 50:
+            pass
+        post("undelete", message=asked)
+        left = next(value for name, value, _ in stream if name == "messages" and asked in _ids(value))
+        assert left["living"] and left["living"] not in _ids(left)
+        post("switch", message=asked, version=2)
+        found = next(value for name, value, _ in stream if name == "messages" and left["living"] in _ids(value))
+        assert found["living"] == left["living"]
+        grown = until(stream, "living")
+        assert grown["cut"] == 0 and grown["tail"].count("!long") >= 50 // 4
+        post("stop")
+
+
+def _ids(change: dict[str, Any]) -> list[str]:
+    return [card["id"] for card in [*change["set"], *change["add"]]]
+
+
 def test_bytes_a_token_do_not_grow_with_the_chat(client: httpx.Client, echo: App) -> None:
     def cost(messages: int) -> float:
         chat, parent = echo.chats.create().id, None

@@ -57,9 +57,11 @@ export class Transcript {
     this.cards.push(...add);
     this.list.append(...add.map((card) => this.#draw(card, living)));
     this.livingId = living;
-    this.tail = living ? $(".tail", this.element(living)) : null;
-    this.tailHtml = "";
-    this.began = 0;
+    // Another branch than that of the living reply may be shown: a deletion was undone, or another tab turned to it.
+    const growing = living && this.element(living);
+    const tail = growing ? $(".tail", growing) : null;
+    // Where only the title changed, the living reply goes on as it stands.
+    if (tail !== this.tail) Object.assign(this, { tail, tailHtml: "", began: 0 });
     this.list.classList.toggle("writing", Boolean(living));
     for (const old of this.list.querySelectorAll(".message.newest")) old.classList.remove("newest");
     this.list.lastElementChild?.classList.add("newest");

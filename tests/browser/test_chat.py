@@ -313,6 +313,13 @@ def test_branch_makes_a_new_chat_that_ends_there(page: Any) -> None:
     assert page.locator(".message").count() == 2
 
 
+def test_a_new_chat_does_not_bear_the_last_one_s_title(page: Any) -> None:
+    ask(page, "A title for the browser's tab")
+    page.wait_for_function("document.title === 'A title for the browser\\'s tab · Paddock'")
+    new_chat(page)
+    assert page.title() == "Paddock"
+
+
 def test_a_chat_is_renamed_deleted_and_restored(page: Any) -> None:
     ask(page, "A chat to rename")
     page.hover(".chat-row.current")

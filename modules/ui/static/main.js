@@ -73,6 +73,7 @@ class Page {
     this.transcript.clear();
     this.title = "";
     $("#chat-heading").textContent = "";
+    document.title = "Paddock";
     const address = `?chat=${encodeURIComponent(id || NEW)}`;
     if (push) history.pushState(null, "", address);
     else history.replaceState(null, "", address);

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.driver import ask, new_chat, open_tab, ready
+from tests.browser.driver import NEWEST, ask, new_chat, open_tab, ready
 
 pytestmark = pytest.mark.browser
 WIDE_TEXT = "| a | b |\n|---|---|\n| " + "wide " * 60 + " | " + "x" * 300 + " |"
@@ -68,6 +68,73 @@ def test_esc_closes_the_drawer_and_gives_the_focus_back(paddock: Any, visit: Any
     page.keyboard.press("Escape")
     page.wait_for_selector("body:not(.drawer-open)")
     assert page.evaluate("document.activeElement.id") == "open-drawer"
+
+
+def focused(page: Any) -> str:
+    """The name of what has the focus."""
+    return str(page.evaluate("(e => e.getAttribute('aria-label') || e.textContent.trim())(document.activeElement)"))
+
+
+def press(page: Any, name: str, within: str) -> None:
+    """Press a button by the keyboard."""
+    page.locator(within).get_by_role("button", name=name).focus()
+    page.keyboard.press("Enter")
+
+
+def focus_comes(page: Any, selector: str) -> None:
+    """Wait until what this selects has the focus."""
+    page.wait_for_function("selector => document.activeElement.matches(selector)", arg=selector)
+
+
+def test_what_a_key_does_to_a_message_keeps_the_focus_there(paddock: Any, visit: Any) -> None:
+    page = visit(paddock.address)
+    ready(page)
+    new_chat(page)
+    ask(page, "Who has the focus?")
+    press(page, "Regenerate", NEWEST)
+    page.wait_for_selector("text=2 / 2")
+    focus_comes(page, "#chat-input textarea")
+    press(page, "Previous version", NEWEST)
+    page.wait_for_selector("text=1 / 2")
+    focus_comes(page, f"{NEWEST} [aria-label='Next version']")
+    press(page, "Edit", NEWEST)
+    focus_comes(page, ".edit-area")
+    page.keyboard.press("Escape")
+    assert focused(page) == "Edit"
+    page.keyboard.press("Enter")
+    focus_comes(page, ".edit-area")
+    page.keyboard.type(" Me.")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("text=3 / 3")
+    focus_comes(page, f"{NEWEST} [aria-label=Edit]")
+    press(page, "Delete from here on", ".message.user")
+    page.wait_for_selector("#chat.empty")
+    focus_comes(page, "#chat-input textarea")
+
+
+def test_the_list_of_chats_and_the_settings_keep_the_focus(paddock: Any, visit: Any) -> None:
+    page = visit(paddock.address)
+    ready(page)
+    for title in ("One that stays", "One that goes", "One that is open"):
+        new_chat(page)
+        ask(page, title)
+    press(page, "Rename One that stays", "#chat-list")
+    focus_comes(page, ".chat-title")
+    page.keyboard.type("It stays")
+    page.keyboard.press("Enter")
+    focus_comes(page, "[aria-label='Rename It stays']")
+    press(page, "Delete One that goes", "#chat-list")
+    focus_comes(page, ".chat-open[title='It stays']")
+    press(page, "Close the list", "#sidebar")
+    focus_comes(page, "#open-sidebar")
+    page.keyboard.press("Enter")
+    focus_comes(page, "#close-sidebar")
+    press(page, "Settings", "#header")
+    assert focused(page) == "Parameters"
+    page.keyboard.press("Escape")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    assert focused(page) == "Model"
 
 
 def test_every_button_and_field_has_a_name(paddock: Any, visit: Any) -> None:

@@ -34,7 +34,7 @@ export class Composer {
       event.preventDefault();
       event.stopImmediatePropagation();
       this.submit();
-    } else if (event.key === "Escape" && this.writing && !event.target.closest?.(".edit-form, dialog")) this.stop();
+    } else if (event.key === "Escape" && this.writing && !event.target.closest?.(".edit-form, .chat-title, dialog")) this.stop();
   }
 
   #changed() {
@@ -55,6 +55,11 @@ export class Composer {
       this.place = { chat };
       this.fill(localStorage.getItem(DRAFT + chat) || "");
     }
+    this.focus();
+  }
+
+  /** Where nothing else has the focus. A touch screen's keyboard would cover half of the chat. */
+  focus() {
     if (matchMedia("(hover: hover)").matches) this.area.focus();
   }
 

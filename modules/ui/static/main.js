@@ -164,7 +164,7 @@ class Page {
   }
 
   #messages(change) {
-    this.transcript.messages(change);
+    if (!this.transcript.messages(change)) this.composer.focus();
     const writing = Boolean(change.living);
     this.composer.writes(writing);
     if (!writing) this.shell.speed(0);

@@ -10,7 +10,7 @@ export class Shell {
     this.onView = onView;
     const body = document.body;
     for (const button of document.querySelectorAll(".views [data-view]")) button.addEventListener("click", () => this.view(button.dataset.view));
-    $("#open-sidebar").addEventListener("click", () => this.sidebar());
+    $("#open-sidebar").addEventListener("click", () => (this.sidebar(), $("#close-sidebar").focus({ preventScroll: true })));
     $("#close-sidebar").addEventListener("click", () => this.sidebar(false));
     $("#open-drawer").addEventListener("click", () => this.drawer());
     $("#close-drawer").addEventListener("click", () => this.drawer(false));
@@ -45,7 +45,9 @@ export class Shell {
   sidebar(open = !document.body.classList.contains("sidebar-open")) {
     document.body.classList.toggle("sidebar-open", open);
     if (matchMedia(WIDE).matches) localStorage.setItem("paddock.sidebar", open ? "open" : "closed");
+    const inside = $("#sidebar").contains(document.activeElement);
     $("#sidebar").inert = !open;
+    if (!open && inside) $("#open-sidebar").focus();
   }
 
   drawer(open = !document.body.classList.contains("drawer-open")) {
@@ -56,12 +58,15 @@ export class Shell {
     if (open && !was) $("#refresh-all")?.click();
     if (open && !was && !matchMedia(WIDE).matches) this.sidebar(false);
     if (!open && was) $("#open-drawer").focus();
+    // From the header the Tab key would come to the list of chats next.
+    if (open && !was) $("#drawer-tabs [role=tab][aria-selected=true]").focus({ preventScroll: true });
   }
 
   openTab(name) {
     this.drawer(true);
     const tab = [...document.querySelectorAll("#drawer-tabs [role=tab]")].find((one) => one.textContent.trim().toLowerCase() === name);
     tab?.click();
+    tab?.focus({ preventScroll: true });
   }
 
   /** The page was built anew: get that, and come back to where this one stands. */

@@ -56,7 +56,24 @@ export class Sidebar {
       rows.push(this.#row(chat));
     }
     if (!rows.length) rows.push(h("p", { class: "quiet" }, this.search.value ? "No chat holds these words." : "Your chats will be listed here."));
+    const focus = this.#focus();
     this.list.replaceChildren(...rows);
+    if (focus) this.#refocus(focus);
+  }
+
+  /** Which button of which row has the focus. */
+  #focus() {
+    const button = document.activeElement?.closest("#chat-list .chat-row button");
+    const row = button?.parentElement;
+    return row && { chat: row.dataset.chat, button: [...row.children].indexOf(button), place: [...this.list.querySelectorAll(".chat-row")].indexOf(row) };
+  }
+
+  /** The list that was drawn anew keeps the focus: on the same button, or on the chat in the place of one that is gone. */
+  #refocus({ chat, button, place }) {
+    const rows = [...this.list.querySelectorAll(".chat-row")];
+    const row = rows.find((one) => one.dataset.chat === chat);
+    const next = row ? row.children[button] : (rows[place] ?? rows.at(-1))?.firstElementChild;
+    (next ?? $("#new-chat")).focus({ preventScroll: true });
   }
 
   retitle(id, title) {
@@ -85,11 +102,13 @@ export class Sidebar {
       over = true;
       const title = field.value.trim();
       if (keep && title && title !== chat.title && (await attempt(() => post(`/chats/${chat.id}/rename`, { title }))) !== false) chat.title = title;
+      const inside = document.activeElement === field;
       field.remove();
       this.draw();
+      if (inside) this.#refocus({ chat: chat.id, button: 1, place: 0 });
     };
     field.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") end(true);
+      if (event.key === "Enter" && !event.isComposing) end(true);
       if (event.key === "Escape") end(false);
     });
     field.addEventListener("blur", () => end(true));

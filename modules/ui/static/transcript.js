@@ -6,6 +6,8 @@ import { keepDraft } from "./drafts.js";
 const NEAR = 90;
 const DRAFT = "paddock.edit.";
 
+const nameOf = (button) => button.getAttribute("aria-label") || button.textContent;
+
 export class Transcript {
   /** `actions`: copy, edit, remove, regenerate, resume, branch, switchTo, retry; each takes the message's card. */
   constructor(root, actions) {
@@ -46,9 +48,10 @@ export class Transcript {
     return this.list.querySelector(`[data-id="${CSS.escape(id)}"]`);
   }
 
-  /** How the list changed; see chat_feed.py. */
+  /** How the list changed; see chat_feed.py. Returns false where the focus was on a button that is gone for good. */
   messages({ keep, set, add, living }) {
     const before = this.last?.id;
+    const focus = this.#focus();
     for (const card of this.cards.splice(keep)) this.element(card.id)?.remove();
     for (const card of set) {
       this.cards[this.cards.findIndex((old) => old.id === card.id)] = card;
@@ -68,6 +71,23 @@ export class Transcript {
     // Somebody was editing these before a reload.
     for (const card of [...set, ...add]) if (card.id !== living && localStorage.getItem(DRAFT + card.id) !== null) this.actions.edit(card, false);
     if (this.sticky || (this.last?.id !== before && add.some((card) => card.role === "user"))) this.toEnd();
+    return !focus || this.#refocus(focus);
+  }
+
+  /** Which button of which message has the focus. */
+  #focus() {
+    const button = document.activeElement?.closest(".message button");
+    return button && { button, name: nameOf(button), place: [...this.list.children].indexOf(button.closest(".message")) };
+  }
+
+  /** A message that is drawn anew keeps the focus on the same button, or on another where that one is of no use now. */
+  #refocus({ button, name, place }) {
+    const usable = (one) => one.isConnected && !one.disabled && one.checkVisibility();
+    if (usable(button)) return true;
+    const others = [...(this.list.children[place]?.querySelectorAll(".message-foot button") ?? [])].filter(usable);
+    const next = others.find((one) => nameOf(one) === name) ?? others[0];
+    next?.focus({ preventScroll: true });
+    return Boolean(next);
   }
 
   /** The living reply grew. Returns its tokens per second so far, or 0. */
@@ -145,7 +165,13 @@ export class Transcript {
     const key = DRAFT + card.id;
     area.value = localStorage.getItem(key) ?? text;
     const fit = () => ((area.style.height = "auto"), (area.style.height = `${area.scrollHeight + 2}px`));
-    const end = () => (article.classList.remove("editing"), form.remove(), keepDraft(key, null));
+    const end = () => {
+      const inside = form.contains(document.activeElement);
+      article.classList.remove("editing");
+      form.remove();
+      keepDraft(key, null);
+      if (inside) $('.tools [aria-label="Edit"]', article)?.focus({ preventScroll: true });
+    };
     const mine = card.role === "user";
     const done = async (resend) => {
       if (mine && !area.value.trim()) return toast("An empty message cannot be sent. Write something first.", { error: true });

@@ -33,6 +33,28 @@ def test_nothing_is_wider_than_a_small_screen(paddock: Any, visit: Any, width: i
     assert page.evaluate(f"{fits}(document.querySelector('#notebook-tab'))")
 
 
+def test_what_is_written_from_right_to_left_is_read_so(paddock: Any, visit: Any) -> None:
+    page = visit(paddock.address)
+    ready(page)
+    new_chat(page)
+    ask(page, "שלום (GGUF).\n\n- אחת\n\nEnglish, with a stop.\n\n```\nprint(1)\n```\n\nסוף.")
+    sides = page.evaluate(
+        """[...document.querySelectorAll('.message.user .message-body > p, .message.user :is(li, pre)')].map(part => {
+            const range = document.createRange(), box = part.getBoundingClientRect();
+            range.selectNodeContents(part);
+            const text = range.getBoundingClientRect();
+            return text.left - box.left > box.right - text.right ? 'right' : 'left';
+        })"""
+    )
+    assert sides == ["right", "right", "left", "left", "right"]
+    assert page.locator(".message.user ul").evaluate("e => getComputedStyle(e).direction") == "rtl"
+    for selector in (".chat-row.current .chat-open", "#chat-heading"):
+        assert page.locator(selector).evaluate("e => getComputedStyle(e).direction") == "rtl"
+    page.fill("#chat-input textarea", "שלום")
+    assert page.locator("#chat-input textarea").evaluate("e => getComputedStyle(e).direction") == "rtl"
+    page.fill("#chat-input textarea", "")
+
+
 def test_the_system_s_dark_is_followed(paddock: Any, visit: Any) -> None:
     page = visit(paddock.address, color_scheme="dark")
     page.wait_for_selector("body.dark")

@@ -18,6 +18,7 @@ export class Composer {
     this.area = await arrival("#chat-input textarea");
     this.area.setAttribute("aria-label", "Your message");
     this.area.setAttribute("enterkeyhint", "send");
+    this.area.setAttribute("dir", "auto");
     this.sendButton = await arrival("#send");
     this.stopButton = await arrival("#stop");
     // Before Gradio's own handlers, which know other keys.

@@ -87,14 +87,14 @@ export class Sidebar {
   #row(chat) {
     const current = chat.id === this.opened();
     return h("div", { class: current ? "chat-row current" : "chat-row", "data-chat": chat.id },
-      h("button", { type: "button", class: "chat-open", "aria-current": current ? "true" : false, title: chat.title, onclick: () => this.open(chat.id), ondblclick: () => this.rename(chat) }, chat.title),
+      h("button", { type: "button", class: "chat-open", dir: "auto", "aria-current": current ? "true" : false, title: chat.title, onclick: () => this.open(chat.id), ondblclick: () => this.rename(chat) }, chat.title),
       iconButton("edit", `Rename ${chat.title}`, () => this.rename(chat)),
       iconButton("trash", `Delete ${chat.title}`, () => this.remove(chat)));
   }
 
   rename(chat) {
     const row = $(`[data-chat="${CSS.escape(chat.id)}"]`, this.list);
-    const field = h("input", { class: "chat-title", "aria-label": "The chat's title", maxlength: "200" });
+    const field = h("input", { class: "chat-title", dir: "auto", "aria-label": "The chat's title", maxlength: "200" });
     field.value = chat.title;
     let over = false;
     const end = async (keep) => {

@@ -109,7 +109,7 @@ export class Transcript {
   #draw(card, livingId) {
     const living = card.id === livingId;
     const mine = card.role === "user";
-    const body = h("div", { class: "message-body" });
+    const body = h("div", { class: "message-body", dir: "auto" });
     // The host rendered this with raw HTML switched off and every address checked.
     if (card.html) body.innerHTML = card.html;
     if (living) body.append(h("div", { class: "tail" }, h("span", { class: "waiting", "aria-label": "The model is reading" })));
@@ -161,7 +161,7 @@ export class Transcript {
     const article = this.element(card.id);
     if (!article || article.classList.contains("editing")) return;
     const body = $(".message-body", article);
-    const area = h("textarea", { class: "edit-area", "aria-label": "Edit this message" });
+    const area = h("textarea", { class: "edit-area", dir: "auto", "aria-label": "Edit this message" });
     const key = DRAFT + card.id;
     area.value = localStorage.getItem(key) ?? text;
     const fit = () => ((area.style.height = "auto"), (area.style.height = `${area.scrollHeight + 2}px`));

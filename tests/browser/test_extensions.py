@@ -10,7 +10,7 @@ import yaml
 
 from modules.plugins.folders import discover
 from tests.browser.conftest import Served, prepare
-from tests.browser.driver import ask, new_chat, newest, open_tab, started
+from tests.browser.driver import NEWEST, action, ask, new_chat, newest, open_tab, started
 from tests.plugins.conftest import write_extension
 
 pytestmark = pytest.mark.browser
@@ -120,6 +120,19 @@ def test_hooks_of_the_page(extended: Served, visit: Any) -> None:
     assert fetched(page, "/extensions/setup/done") == [1]
     assert fetched(page, "/extensions/api_routes/hello?who=you") == {"hello": "you"}
     assert fetched(page, "/extensions/tools/tools/add", '{"a": 2, "b": 3}') == 5
+
+
+def test_a_word_at_the_bottom_covers_no_composer_above_a_panel(extended: Served, visit: Any) -> None:
+    page = visit(extended.address)
+    new_chat(page)
+    ask(page, "Copy this")
+    page.wait_for_selector("#panel-box")
+    action(page, NEWEST, "Copy")
+    page.wait_for_selector("#toasts .toast")
+    page.wait_for_function(
+        "document.querySelector('#toasts').getBoundingClientRect().bottom"
+        " < document.querySelector('#composer').getBoundingClientRect().top"
+    )
 
 
 def test_hooks_of_a_turn(extended: Served, visit: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.driver import NEWEST, ask, new_chat, open_tab, ready
+from tests.browser.driver import NEWEST, action, ask, new_chat, open_tab, ready
 
 pytestmark = pytest.mark.browser
 WIDE_TEXT = "| a | b |\n|---|---|\n| " + "wide " * 60 + " | " + "x" * 300 + " |"
@@ -31,6 +31,27 @@ def test_nothing_is_wider_than_a_small_screen(paddock: Any, visit: Any, width: i
     page.click("#close-drawer")
     page.click("[data-view=notebook]")
     assert page.evaluate(f"{fits}(document.querySelector('#notebook-tab'))")
+
+
+def test_a_word_at_the_bottom_covers_no_composer_and_waits_for_the_pointer(paddock: Any, visit: Any) -> None:
+    page = visit(paddock.address)
+    ready(page)
+    new_chat(page)
+    ask(page, "Say something")
+    page.clock.install()
+    page.fill("#chat-input textarea", "line\n" * 9)
+    action(page, NEWEST, "Delete from here on")
+    page.hover("#toasts >> text=Deleted from here on.")
+    page.wait_for_function(
+        "document.querySelector('#toasts').getBoundingClientRect().bottom"
+        " < document.querySelector('#composer').getBoundingClientRect().top"
+    )
+    page.clock.run_for(20_000)
+    assert page.locator("#toasts >> text=Undo").is_visible()
+    page.hover("#chat-search")
+    page.clock.run_for(20_000)
+    assert page.locator("#toasts .toast").count() == 0
+    page.fill("#chat-input textarea", "")
 
 
 def test_what_is_written_from_right_to_left_is_read_so(paddock: Any, visit: Any) -> None:

@@ -100,9 +100,11 @@ export function toast(text, { action = null, error = false, detail = "" } = {}) 
   for (const old of same) old.remove();
   const note = h("div", { class: error ? "toast error" : "toast" }, h("span", {}, text));
   const leave = () => note.remove();
+  // Not from under the pointer that is about to press its button, nor from a keyboard's focus on it.
+  const expire = () => (note.matches(":hover, :focus-within") ? note.stay() : leave());
   note.stay = () => {
     clearTimeout(note.timer);
-    if (!detail && text !== AWAY) note.timer = setTimeout(leave, error ? 12000 : 7000);
+    if (!detail && text !== AWAY) note.timer = setTimeout(expire, error ? 12000 : 7000);
   };
   if (detail) note.append(h("details", {}, h("summary", {}, "Details"), h("pre", {}, detail)));
   if (action) note.append(h("button", { type: "button", class: "text-button", onclick: () => (leave(), action.run()) }, action.label));

@@ -25,6 +25,7 @@ export class Shell {
       this.drawer(false);
       if (!matchMedia(WIDE).matches) this.sidebar(false);
     });
+    this.#clearToasts();
     this.scrim = h("div", { class: "scrim", onclick: () => (this.drawer(false), this.sidebar(false)) });
     body.append(this.scrim);
     this.sidebar(matchMedia(WIDE).matches && localStorage.getItem("paddock.sidebar") !== "closed");
@@ -34,6 +35,16 @@ export class Shell {
     addEventListener("paddock-theme", (event) => this.theme(event.detail));
     // Gradio sets its own idea of dark when it starts; ours wins.
     new MutationObserver(() => this.theme()).observe(body, { attributeFilter: ["class"] });
+  }
+
+  /** Toasts stand above the composer, however high it has grown and whatever extensions draw below it. */
+  #clearToasts() {
+    const look = () => {
+      const { height, bottom } = $("#chat-frame").getBoundingClientRect();
+      if (height) document.body.style.setProperty("--toasts", `${innerHeight - bottom + 16}px`);
+      else document.body.style.removeProperty("--toasts");
+    };
+    new ResizeObserver(look).observe($("#chat-frame"));
   }
 
   view(name) {

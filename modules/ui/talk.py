@@ -55,9 +55,10 @@ def teller() -> gr.Textbox:
     return told
 
 
-def say(text: str, error: bool = False) -> str:
-    """A short word at the bottom of the page, for a `teller`."""
-    return json.dumps({"text": text, "error": error, "at": now()})
+def say(text: str, error: bool = False, undo: str = "") -> str:
+    """A short word at the bottom of the page, for a `teller`; `undo`: the id of a hidden button that takes back what it
+    tells of."""
+    return json.dumps({"text": text, "error": error, "undo": undo, "at": now()})
 
 
 def stamp() -> str:

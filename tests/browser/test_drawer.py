@@ -230,6 +230,25 @@ def test_without_autosave_settings_last_until_they_are_discarded(page: Any, padd
     assert page.locator("#session-held").inner_text().strip() == ""
 
 
+def test_defaults_are_taken_back_with_undo(page: Any) -> None:
+    open_tab(page, "Session")
+    click(page, "Dark")
+    page.fill("#session-system textarea", "Speak like a pony.")
+    page.press("#session-system textarea", "Tab")
+    answered(page)
+    page.click("#session-reset")
+    page.wait_for_function("document.querySelector('#session-system textarea').value === ''")
+    page.wait_for_selector("body:not(.dark)")
+    page.click("#toasts >> text=Undo")
+    page.wait_for_function("document.querySelector('#session-system textarea').value === 'Speak like a pony.'")
+    page.wait_for_selector("body.dark")
+    page.click("#session-reset")
+    page.wait_for_function("document.querySelector('#session-system textarea').value === ''")
+    page.wait_for_selector("#toasts >> text=Undo")
+    page.click("#session-reset")
+    page.wait_for_selector("#toasts >> text=at its defaults already")
+
+
 def test_the_notebook_goes_on_with_the_text_streams_stops_and_undoes(page: Any) -> None:
     page.click("#close-drawer")
     page.click("[data-view=notebook]")

@@ -126,8 +126,8 @@ export const sayBack = () => unsay(AWAY);
 export function sayWhatIsTold() {
   addEventListener("paddock-told", ({ detail }) => {
     if (!detail) return;
-    const { text, error } = JSON.parse(detail);
-    toast(text, { error });
+    const { text, error, undo } = JSON.parse(detail);
+    toast(text, { error, action: undo && { label: "Undo", run: () => $(`#${undo}`).click() } });
   });
 }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from modules.protocol.model import AIMS
-from modules.ui.talk import QUIET, paragraph, spoken, stamp
+from modules.ui.talk import QUIET, paragraph, say, spoken, stamp, teller
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _THEMES = [("Follow the system", "system"), ("Light", "light"), ("Dark", "dark")]
 _OVERFLOW = [("Leave the oldest messages out", "cut"), ("Refuse and say so", "refuse")]
 _NOBODY = "None"
+_UNDO = "session-undo"
 # What each field is kept as, and what it is without a word from the user.
 _DEFAULTS = {
     "system": "",
@@ -72,8 +73,12 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         save = gr.Button("Save now", elem_id="session-save", min_width=100)
         discard = gr.Button("Discard", elem_id="session-discard", min_width=100)
         reset = gr.Button("Defaults", elem_id="session-reset", min_width=100)
+    undo = gr.Button("Undo", visible="hidden", elem_id=_UNDO)
     held = gr.HTML(elem_id="session-held", apply_default_css=False)
     everything = [*fields.values(), autosave, save, discard, held]
+    told = teller()
+    # What Defaults took away last, on whichever page.
+    before: dict[str, Any] = {}
 
     def show() -> list[Any]:
         values = {key: app.settings.get(key, default) for key, default in _DEFAULTS.items()}
@@ -91,9 +96,14 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
 
         return spoken(change)
 
+    def show_all() -> list[Any]:
+        # Pages hear of the look with the model's state.
+        app.supervisor.board.tell()
+        return show()
+
     def back() -> list[Any]:
         app.settings.discard()
-        return show()
+        return show_all()
 
     def write() -> list[Any]:
         app.settings.save()
@@ -104,8 +114,16 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         return show()
 
     def restore() -> list[Any]:
-        app.settings.update({key: None for key in _DEFAULTS})
-        return show()
+        now = {key: app.settings.get(key) for key in _DEFAULTS}
+        app.settings.update(dict.fromkeys(_DEFAULTS))
+        if not any(now.values()):
+            return [*show_all(), say("All of it is at its defaults already.")]
+        before.update(now)
+        return [*show_all(), say("This tab is back at its defaults.", undo=_UNDO)]
+
+    def take_back() -> list[Any]:
+        app.settings.update(before)
+        return show_all()
 
     for key, component in fields.items():
         triggers = [component.blur, component.submit] if isinstance(component, gr.Textbox) else [component.input]
@@ -116,7 +134,8 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     autosave.input(spoken(switch), autosave, everything, **QUIET)
     save.click(spoken(write), None, everything, **QUIET)
     discard.click(spoken(back), None, everything, **QUIET)
-    reset.click(spoken(restore), None, everything, **QUIET)
+    reset.click(spoken(restore), None, [*everything, told], **QUIET)
+    undo.click(spoken(take_back), None, everything, **QUIET)
     gr.on([page.load, refresh.click], show, None, everything, **QUIET)
 
 

@@ -33,6 +33,16 @@ def test_nothing_is_wider_than_a_small_screen(paddock: Any, visit: Any, width: i
     assert page.evaluate(f"{fits}(document.querySelector('#notebook-tab'))")
 
 
+def test_the_list_of_chats_does_not_lie_over_a_page_that_becomes_small(paddock: Any, visit: Any) -> None:
+    page = visit(paddock.address)
+    page.wait_for_selector("body.sidebar-open")
+    page.set_viewport_size({"width": 640, "height": 400})  # as zooming in to 200 % does
+    page.wait_for_selector("body:not(.sidebar-open)")
+    page.click("#chat-input textarea")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.wait_for_selector("body.sidebar-open")
+
+
 def test_a_word_at_the_bottom_covers_no_composer_and_waits_for_the_pointer(paddock: Any, visit: Any) -> None:
     page = visit(paddock.address)
     ready(page)

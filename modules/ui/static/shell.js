@@ -28,7 +28,11 @@ export class Shell {
     this.#clearToasts();
     this.scrim = h("div", { class: "scrim", onclick: () => (this.drawer(false), this.sidebar(false)) });
     body.append(this.scrim);
-    this.sidebar(matchMedia(WIDE).matches && localStorage.getItem("paddock.sidebar") !== "closed");
+    // Where there is no room beside the chat, the list would lie over it.
+    const wide = matchMedia(WIDE);
+    const beside = () => this.sidebar(wide.matches && localStorage.getItem("paddock.sidebar") !== "closed");
+    wide.addEventListener("change", beside);
+    beside();
     this.dark = matchMedia("(prefers-color-scheme: dark)");
     this.dark.addEventListener("change", () => this.theme());
     this.theme(localStorage.getItem("paddock.theme") || "system");

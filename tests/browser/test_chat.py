@@ -313,6 +313,18 @@ def test_branch_makes_a_new_chat_that_ends_there(page: Any) -> None:
     assert page.locator(".message").count() == 2
 
 
+def test_a_double_click_is_one_wish(page: Any) -> None:
+    ask(page, "Branched only once")
+    branches: list[str] = []
+    page.on("request", lambda request: branches.append(request.url) if request.url.endswith("/branch") else None)
+    withhold(page, "/branch")
+    page.locator(NEWEST).get_by_role("button", name="Branch from here").dblclick()
+    release(page)
+    page.wait_for_selector(".toast >> text=branched from there")
+    assert len(branches) == 1
+    assert page.locator(".chat-row >> text='Branched only once (branch)'").count() == 1
+
+
 def test_a_new_chat_does_not_bear_the_last_one_s_title(page: Any) -> None:
     ask(page, "A title for the browser's tab")
     page.wait_for_function("document.title === 'A title for the browser\\'s tab · Paddock'")

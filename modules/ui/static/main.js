@@ -24,6 +24,7 @@ class Page {
     fillIcons();
     this.chat = "";
     this.state = null;
+    this.wishes = new Set();
     this.composer = new Composer({ send: (text) => this.send(text), stop: () => this.act("stop") });
     await this.composer.attach();
     this.transcript = new Transcript($("#chat"), this.#actions());
@@ -130,18 +131,28 @@ class Page {
     return attempt(() => post(`/chats/${encodeURIComponent(this.chat)}/${verb}`, body));
   }
 
+  /** Do something with a message. A second click before the answer to the first is no second wish. */
+  async #once(verb, card, body = {}) {
+    const wish = `${verb} ${card.id}`;
+    if (this.wishes.has(wish)) return false;
+    this.wishes.add(wish);
+    const answer = await this.act(verb, { message: card.id, ...body });
+    this.wishes.delete(wish);
+    return answer;
+  }
+
   #actions() {
     const source = async (card) => (await get(`/chats/${encodeURIComponent(this.chat)}/messages/${encodeURIComponent(card.id)}`)).text;
     return {
       copy: (card) => attempt(() => copyText(source(card))),
       edit: (card, focus) => attempt(async () => this.transcript.editor(card, await source(card), (text, resend) => this.#edit(card, text, resend), focus)),
       remove: (card) => this.#remove(card),
-      regenerate: (card) => this.act("regenerate", { message: card.id }),
-      resume: () => this.act("continue"),
-      switchTo: (card, version) => this.act("switch", { message: card.id, version }),
-      retry: (card, how) => this.act(how, { message: card.id }),
+      regenerate: (card) => this.#once("regenerate", card),
+      resume: (card) => this.#once("continue", card),
+      switchTo: (card, version) => this.#once("switch", card, { version }),
+      retry: (card, how) => this.#once(how, card),
       branch: async (card) => {
-        const answer = await this.act("branch", { message: card.id });
+        const answer = await this.#once("branch", card);
         if (answer === false) return;
         await this.sidebar.refresh();
         this.open(answer.result.id);
@@ -152,7 +163,7 @@ class Page {
 
   async #remove(card) {
     const chat = this.chat;
-    if ((await this.act("delete", { message: card.id })) === false) return;
+    if ((await this.#once("delete", card)) === false) return;
     const run = () => attempt(() => post(`/chats/${encodeURIComponent(chat)}/undelete`, { message: card.id }));
     toast("Deleted from here on.", { action: { label: "Undo", run } });
   }

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.driver import started
+from tests.browser.driver import NEWEST, ask, new_chat, ready, started
 
 pytestmark = pytest.mark.browser
 TEXT = "#notebook-text"
@@ -37,3 +37,21 @@ def test_a_text_that_could_not_be_saved_outlives_a_reload_and_is_saved_once_it_c
     other = visit(served.address)
     other.click("[data-view=notebook]")
     other.wait_for_function("document.querySelector('#notebook-text').value === 'words on a full disk'")
+
+
+def test_a_reload_comes_back_to_the_notebook_and_from_there_to_the_chat(paddock: Any, visit: Any) -> None:
+    page = visit(paddock.address)
+    ready(page)
+    new_chat(page)
+    ask(page, "The chat beside it")
+    chat = page.url
+    page.click("[data-view=notebook]")
+    page.reload()
+    started(page)
+    page.wait_for_selector("#notebook-text:visible")
+    page.click("[data-view=chat]")
+    page.wait_for_selector(f"{NEWEST} >> text=The chat beside it")
+    assert page.url == chat
+    page.go_back()
+    page.wait_for_function("chat => location.href !== chat", arg=chat)
+    page.wait_for_selector("#chat.empty")

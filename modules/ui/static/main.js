@@ -13,6 +13,7 @@ import { Transcript } from "./transcript.js";
 
 // What the address calls a chat that is not kept until its first message.
 const NEW = "new";
+const NOTEBOOK = "#notebook";
 
 class Page {
   async start() {
@@ -31,24 +32,31 @@ class Page {
     this.notebook = new Notebook();
     this.sidebar = new Sidebar({ open: (id) => this.open(id), opened: () => this.chat, create: () => this.create() });
     this.stream = new Stream(this.#handlers(), () => this.#lost());
-    this.shell = new Shell({ onView: () => this.#follow() });
+    this.shell = new Shell({ onView: (name) => this.#view(name) });
     document.addEventListener("click", (event) => this.#click(event));
     addEventListener("popstate", () => this.#fromAddress());
     this.offer = await get("/start");
     document.body.dataset.view = "chat";
     await this.#fromAddress();
-    if (location.hash === "#notebook") this.shell.view("notebook");
     this.shell.comeBack();
     document.body.classList.add("started");
   }
 
   async #fromAddress() {
+    const notebook = location.hash === NOTEBOOK;
     const chats = await this.sidebar.refresh();
     const wanted = new URLSearchParams(location.search).get("chat");
     if (wanted === NEW) this.open("", false);
     else if (wanted) this.open(wanted, false);
     else if (chats.length) this.open(chats[0].id, false);
     else this.blank();
+    if (notebook) this.shell.view("notebook");
+  }
+
+  /** The address says which view is open: a reload comes back to it. */
+  #view(name) {
+    history.replaceState(null, "", location.pathname + location.search + (name === "notebook" ? NOTEBOOK : ""));
+    this.#follow();
   }
 
   #handlers() {

@@ -33,6 +33,16 @@ def test_nothing_is_wider_than_a_small_screen(paddock: Any, visit: Any, width: i
     assert page.evaluate(f"{fits}(document.querySelector('#notebook-tab'))")
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_word_at_the_bottom_and_its_button_share_a_line(paddock: Any, visit: Any, width: int) -> None:
+    page = visit(paddock.address, width=width)
+    ready(page)
+    ask(page, "Short words")
+    action(page, NEWEST, "Copy")
+    text, button = (page.locator(f"#toasts .toast > {part}").bounding_box() for part in ("span", ".icon-button"))
+    assert text["x"] + text["width"] <= button["x"] and text["y"] < button["y"] + button["height"] / 2
+
+
 def test_the_list_of_chats_does_not_lie_over_a_page_that_becomes_small(paddock: Any, visit: Any) -> None:
     page = visit(paddock.address)
     page.wait_for_selector("body.sidebar-open")

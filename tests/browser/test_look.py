@@ -89,10 +89,10 @@ def test_what_is_written_from_right_to_left_is_read_so(paddock: Any, visit: Any)
     )
     assert sides == ["right", "right", "left", "left", "right"]
     assert page.locator(".message.user ul").evaluate("e => getComputedStyle(e).direction") == "rtl"
-    for selector in (".chat-row.current .chat-open", "#chat-heading"):
-        assert page.locator(selector).evaluate("e => getComputedStyle(e).direction") == "rtl"
     page.fill("#chat-input textarea", "שלום")
-    assert page.locator("#chat-input textarea").evaluate("e => getComputedStyle(e).direction") == "rtl"
+    # The list of chats is drawn anew when the reply ends.
+    for selector in (".chat-row.current .chat-open", "#chat-heading", "#chat-input textarea"):
+        page.wait_for_function("s => getComputedStyle(document.querySelector(s)).direction === 'rtl'", arg=selector)
     page.fill("#chat-input textarea", "")
 
 

@@ -7,26 +7,27 @@ import random
 import threading
 import time
 import traceback
-from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from loaders.exllamav2.adapters import forget_adapters, read_adapter
-from loaders.exllamav2.batcher import Batcher, Ticket
+from loaders.exllamav2.batcher import Batcher
+from loaders.exllamav2.explained import explained
 from loaders.exllamav2.kernels import compiling
-from loaders.exllamav2.loading import PAGE, Lengths, beside, configure, lengths, load, stretched, whole_pages
+from loaders.exllamav2.loading import Lengths, beside, configure, lengths, load, stretched, whole_pages
+from loaders.exllamav2.reading import read_config, read_tokenizer
+from loaders.exllamav2.results import REASONS, cached_tokens, tokens_of
 from loaders.exllamav2.sampling import breaker_tokens, sampler_settings
 from loaders.exllamav2.spec import Settings
 from modules.protocol.commands import Generate
-from modules.protocol.errors import EnvironmentBroken, ModelError, OutOfMemory, PaddockError, PromptError, Unsupported
+from modules.protocol.errors import EnvironmentBroken, ModelError, OutOfMemory, PromptError, Unsupported
 from modules.protocol.events import ModelInfo
 from modules.protocol.sampling import SamplingParams
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
-from modules.worker.hf_errors import is_out_of_memory
-from modules.worker.hf_files import check_folder, read_json
-from modules.worker.hf_staging import for_transformers_4, staged
+from modules.worker.hf_files import check_folder
 from modules.worker.hf_tokenizer import FolderTokenizer
 from modules.worker.llama_sampling import biases
 
@@ -63,7 +64,7 @@ class Engine(EngineBase):
         self._path = path
         report("Importing ExLlamaV2; the first time it compiles its kernels, which takes minutes", None)
         self._batcher.call(self._import)
-        with _explained(f"{path.name} with this context", _LOAD_LOWER), ExitStack() as stages:
+        with explained(f"{path.name} with this context", _LOAD_LOWER), ExitStack() as stages:
             notes = self._batcher.call(lambda: self._load(path, settings, report, stages))
         self._batcher.use(self._loaded.generator)
         config = self._loaded.model.config
@@ -98,8 +99,8 @@ class Engine(EngineBase):
             ) from error
 
     def _load(self, path: Path, settings: Settings, report: Report, stages: ExitStack) -> list[str]:
-        config = self._config(path, stages)
-        own_tokenizer = self._tokenizer(config, path)
+        config = read_config(self._exl, path, stages)
+        own_tokenizer = read_tokenizer(self._exl, config, path)
         notes = []
         found = lengths(settings, config.max_seq_len)
         if found.context > config.max_seq_len and not stretched(settings):
@@ -140,40 +141,15 @@ class Engine(EngineBase):
         self._loaded, self._lengths = _Loaded(model, cache, own_tokenizer, generator, draft), found
         return notes
 
-    def _config(self, path: Path, stages: ExitStack) -> Any:
-        """The configuration of the model at `path`, whose files are read by way of a folder that lasts as `stages`."""
-        config = self._exl.ExLlamaV2Config()
-        # It knows the positions by the names that Transformers 4 wrote, and would take RoPE's base for 10,000 silently.
-        config.model_dir = str(stages.enter_context(staged(path, for_transformers_4(read_json(path / "config.json")))))
-        try:
-            config.prepare()
-        except (AssertionError, ValueError, KeyError, TypeError, OSError) as error:
-            raise ModelError(
-                f"ExLlamaV2 cannot read {path.name}: {error or type(error).__name__}. Try another loader, or download "
-                "the model again.",
-                detail=traceback.format_exc(),
-            ) from None
-        return config
-
-    def _tokenizer(self, config: Any, path: Path) -> Any:
-        try:
-            return self._exl.ExLlamaV2Tokenizer(config)
-        except Exception as error:
-            raise ModelError(
-                f"ExLlamaV2 cannot read the tokenizer of {path.name}; it takes tokenizer.json alone. Copy that file "
-                f"from the model's source, or choose another loader. ({str(error).strip() or type(error).__name__})",
-                detail=traceback.format_exc(),
-            ) from None
-
     def _draft(
         self, path: Path, settings: Settings, found: Lengths, report: Report, own_tokenizer: Any, stages: ExitStack
     ) -> tuple[Any, Any]:
         if not settings.draft_model:
             return None, None
         folder = beside(settings.draft_model, path, "config.json")
-        config = self._config(folder, stages)
+        config = read_config(self._exl, folder, stages)
         # Not vocab_size: sizes of one family pad the same tokens differently.
-        tokens = self._tokenizer(config, folder).actual_vocab_size
+        tokens = read_tokenizer(self._exl, config, folder).actual_vocab_size
         if tokens != own_tokenizer.actual_vocab_size:
             raise ModelError(
                 f"{folder.name} cannot draft for {path.name}: it has {tokens} tokens of its own. Choose a draft model "
@@ -205,11 +181,11 @@ class Engine(EngineBase):
         begin = time.monotonic()
         first = 0.0
         reason, last = "cancelled", {}
-        with _explained("this reply", _RUN_LOWER):
+        with explained("this reply", _RUN_LOWER):
             ticket = self._batcher.submit(lambda: self._job(prompt.tokens, params, seed, longest), cancelled)
             try:
                 for result in ticket:
-                    for token in _tokens_of(result):
+                    for token in tokens_of(result):
                         first = first or time.monotonic()
                         if reply.generated < longest and not reply.stopped and (piece := reply.take(token)):
                             yield piece
@@ -217,7 +193,7 @@ class Engine(EngineBase):
                         break
                     if result["eos"]:
                         last = result
-                        reason = _REASONS.get(result.get("eos_reason", ""), "stop")
+                        reason = REASONS.get(result.get("eos_reason", ""), "stop")
             finally:
                 ticket.close()
         if not cancelled.is_set() and (piece := reply.end()):
@@ -229,7 +205,7 @@ class Engine(EngineBase):
         return Outcome(
             "stop_text" if reply.stopped else reason,
             len(prompt.tokens),
-            _cached(ticket, last),
+            cached_tokens(ticket, last),
             prompt.cut,
             reply.generated,
             first - begin,
@@ -319,7 +295,7 @@ class Engine(EngineBase):
             made.stop_tokens, made.stop_tokens_list = set(), []
             return made
 
-        with _explained("this prompt", _RUN_LOWER):
+        with explained("this prompt", _RUN_LOWER):
             ticket = self._batcher.submit(job, threading.Event())
             found: list[dict[str, Any]] = []
             for result in ticket:
@@ -347,7 +323,7 @@ class Engine(EngineBase):
                 forget_adapters(model, generator.current_loras or ())
 
         try:
-            with _explained("these adapters", _RUN_LOWER):
+            with explained("these adapters", _RUN_LOWER):
                 self._batcher.call(change, when_idle=True)
         except (ValueError, AssertionError, KeyError, OSError) as error:
             raise ModelError(
@@ -374,52 +350,8 @@ class Engine(EngineBase):
         return sum(cuda.memory_allocated(index) for index in range(cuda.device_count()))
 
 
-_REASONS = {"stop_token": "stop", "end_filter": "stop", "max_new_tokens": "length"}
-
-
-def _tokens_of(result: dict[str, Any]) -> list[int]:
-    """Ids of the tokens that a result brings, those held back till the end included; the one that ended the reply is
-    not among them."""
-    parts = [result.get("token_ids"), result.get("held", {}).get("token_ids")]
-    found = [int(token) for part in parts if part is not None for token in part.reshape(-1).tolist()]
-    return found[:-1] if result.get("eos_reason") == "stop_token" and found else found
-
-
-def _cached(ticket: Ticket, last: dict[str, Any]) -> int:
-    """How much of the prompt the cache still held: the last result says so; of a job ended early, the job does."""
-    if "cached_tokens" in last:
-        return int(last["cached_tokens"])
-    return int(getattr(ticket.job, "cached_pages", 0) * PAGE + getattr(ticket.job, "cached_tokens", 0))
-
-
 def _format(config: dict[str, Any]) -> str:
     found = config.get("quantization_config")
     method = str(found.get("quant_method", "")) if isinstance(found, dict) else ""
     bits = found.get("bits") if isinstance(found, dict) else None
     return f"{method or 'float16'}{f' {bits:g} bits' if isinstance(bits, (int, float)) else ''}"
-
-
-@contextmanager
-def _explained(doing: str, lower: tuple[str, ...]) -> Iterator[None]:
-    """Turns what torch and ExLlamaV2 raise into sentences."""
-    try:
-        yield
-    except PaddockError:
-        raise
-    except Exception as error:
-        said = str(error).strip().split("\n")[0][:300]
-        full = "pages" in said or "Insufficient" in said or "VRAM" in said
-        if is_out_of_memory(error) or full:
-            raise OutOfMemory(
-                f"Not enough memory on the graphics card for {doing}. Lower Context length, choose cache type q8 or "
-                "q4, or take a smaller quantization.",
-                detail=traceback.format_exc(),
-                lower=lower,
-            ) from None
-        if isinstance(error, AssertionError):
-            raise PaddockError(
-                f"ExLlamaV2 does not take this: {said or 'it does not say why'}. Change the setting, or choose another "
-                "loader.",
-                detail=traceback.format_exc(),
-            ) from None
-        raise

@@ -16,6 +16,7 @@ from loaders.exllamav2.adapters import forget_adapters, read_adapter
 from loaders.exllamav2.batcher import Batcher
 from loaders.exllamav2.kernels import compiling
 from loaders.exllamav2.loading import configure, gpu_split, lengths, load, whole_pages
+from loaders.exllamav2.reading import read_config
 from loaders.exllamav2.sampling import breaker_tokens, sampler_settings
 from loaders.exllamav2.spec import SAMPLERS, SPEC, Settings
 from loaders.exllamav2.worker import Engine
@@ -472,14 +473,12 @@ class Reading:
         self.rope = (config.get("rope_theta"), config.get("rope_scaling"))
 
 
-def test_positions_that_transformers_5_wrote_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_positions_that_transformers_5_wrote_are_read(tmp_path: Path) -> None:
     scaling = {"rope_type": "llama3", "factor": 8.0}
     (tmp_path / "config.json").write_text(json.dumps({"rope_parameters": {"rope_theta": 5e5, **scaling}}))
-    engine = Engine()
-    monkeypatch.setattr(engine, "_exl", SimpleNamespace(ExLlamaV2Config=Reading))
     with ExitStack() as stages:
-        assert engine._config(tmp_path, stages).rope == (5e5, scaling)
-    engine.unload()
+        config = read_config(SimpleNamespace(ExLlamaV2Config=Reading), tmp_path, stages)
+        assert config.rope == (5e5, scaling)
 
 
 def test_kernels_are_compiled_and_wait_for_no_lock_of_the_dead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,0 +1,25 @@
+"""What the generator's results say of a reply."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from loaders.exllamav2.batcher import Ticket
+from loaders.exllamav2.loading import PAGE
+
+REASONS = {"stop_token": "stop", "end_filter": "stop", "max_new_tokens": "length"}
+
+
+def tokens_of(result: dict[str, Any]) -> list[int]:
+    """Ids of the tokens that a result brings, those held back till the end included; the one that ended the reply is
+    not among them."""
+    parts = [result.get("token_ids"), result.get("held", {}).get("token_ids")]
+    found = [int(token) for part in parts if part is not None for token in part.reshape(-1).tolist()]
+    return found[:-1] if result.get("eos_reason") == "stop_token" and found else found
+
+
+def cached_tokens(ticket: Ticket, last: dict[str, Any]) -> int:
+    """How much of the prompt the cache still held: the last result says so; of a job ended early, the job does."""
+    if "cached_tokens" in last:
+        return int(last["cached_tokens"])
+    return int(getattr(ticket.job, "cached_pages", 0) * PAGE + getattr(ticket.job, "cached_tokens", 0))

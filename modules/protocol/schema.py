@@ -129,7 +129,7 @@ def coerce(setting_: Setting, value: Any) -> Any:
         raise wrong
     try:
         result = _convert(setting_.kind, value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise wrong from None
     if setting_.info.choices:
         if result not in setting_.info.choices:
@@ -137,7 +137,9 @@ def coerce(setting_: Setting, value: Any) -> Any:
         return result
     if setting_.kind in (int, float):
         low, high = setting_.info.minimum, setting_.info.maximum
-        if not math.isfinite(result) or (low is not None and result < low) or (high is not None and result > high):
+        # A whole number may be larger than any float, which isfinite would want of it.
+        endless = isinstance(result, float) and not math.isfinite(result)
+        if endless or (low is not None and result < low) or (high is not None and result > high):
             raise wrong
     return result
 

@@ -122,7 +122,8 @@ class Paths:
 def inside(folder: Path, name: str, *, follow_links: bool = False) -> Path:
     """The path that a user's `name` (forward slashes) means below `folder`. Raises PathError.
 
-    Refused: the empty name, absolute paths, drives, `..`, control characters, and links that lead out of the folder.
+    Refused: the empty name, absolute paths, drives, `..`, control and half characters, and links that lead out of the
+    folder.
     `follow_links`: links that the owner of the folder made may lead elsewhere (a models/ folder often holds some).
     """
     parts = PurePosixPath(name).parts
@@ -134,6 +135,7 @@ def inside(folder: Path, name: str, *, follow_links: bool = False) -> Path:
         or PurePosixPath(name).is_absolute()
         or bool(PureWindowsPath(name).drive)
         or "\\" in name
+        or not _can_be_on_a_disk(name)
     )
     if bad:
         raise PathError(f"{name!r} cannot be a name here. Use a plain name without '..', '\\' or a leading '/'.")
@@ -141,6 +143,14 @@ def inside(folder: Path, name: str, *, follow_links: bool = False) -> Path:
     if not follow_links and not path.resolve().is_relative_to(folder.resolve()):
         raise PathError(f"{name!r} is a link that leads out of {folder.name}/. Put the file itself there.")
     return path
+
+
+def _can_be_on_a_disk(name: str) -> bool:
+    """Whether the system can be asked for it: half a character (a lone surrogate) has no bytes."""
+    try:
+        return bool(os.fsencode(name))
+    except UnicodeEncodeError:
+        return False
 
 
 def file_of(folder: Path, name: str, ending: str, noun: str) -> Path:

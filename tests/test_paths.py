@@ -26,6 +26,7 @@ from modules.protocol.errors import PaddockError
         "c:/x",
         "a\\..\\x",
         "a\0b",
+        "half\ud83d",
         "a\nb",
         "\\\\host\\x",
     ],

@@ -26,6 +26,13 @@ _STATUS = {"setting": 400, "path": 400, "prompt": 400, "unsupported": 400, "memo
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
+class _Json(JSONResponse):
+    """JSON with lone surrogates, which no reader takes, replaced: what a client sent may hold some."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
 @dataclass(frozen=True)
 class _Answer:
     """One request under way: how its parts are named on the wire."""
@@ -130,7 +137,7 @@ def _no_route(request: Request, known: dict[str, list[str]]) -> Response:
     what = f"{path} does not take {method}" if allowed else f"There is no {path[:200]} here"
     error = Unsupported(f"{what}. The routes are: {listed}. Use one of them.")
     headers = {"Allow": ", ".join(allowed)} if allowed else None
-    return JSONResponse(error_body(error), 405 if allowed else 404, headers)
+    return _Json(error_body(error), 405 if allowed else 404, headers)
 
 
 async def _respond(app: App, request: Request, *, chat: bool) -> Response:
@@ -144,7 +151,7 @@ async def _respond(app: App, request: Request, *, chat: bool) -> Response:
     await _until_done(generation, request)
     if generation.error is not None:
         return error_response(generation.error)
-    return JSONResponse(answer.whole(generation))
+    return _Json(answer.whole(generation))
 
 
 def _begin(app: App, body: dict[str, Any], chat: bool) -> tuple[_Answer, Generation]:
@@ -208,7 +215,7 @@ async def _changes(generation: Generation) -> AsyncIterator[None]:
             generation.cancel()
 
 
-async def _stream(answer: _Answer, generation: Generation) -> AsyncIterator[str]:
+async def _stream(answer: _Answer, generation: Generation) -> AsyncIterator[bytes]:
     sent = 0
     first = True
     async with aclosing(_changes(generation)) as changes:  # type: ignore[type-var]
@@ -224,7 +231,7 @@ async def _stream(answer: _Answer, generation: Generation) -> AsyncIterator[str]
         yield _event(answer.part(None, _REASONS[generation.finished.reason], first))
         if answer.asked.usage_in_stream:
             yield _event(answer.usage_part(generation))
-    yield "data: [DONE]\n\n"
+    yield b"data: [DONE]\n\n"
 
 
 async def _until_done(generation: Generation, request: Request) -> None:
@@ -244,8 +251,8 @@ async def _until_done(generation: Generation, request: Request) -> None:
         watch.cancel()
 
 
-def _event(value: dict[str, Any]) -> str:
-    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
+def _event(value: dict[str, Any]) -> bytes:
+    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n".encode("utf-8", "replace")
 
 
 def error_body(error: PaddockError) -> dict[str, Any]:
@@ -255,4 +262,4 @@ def error_body(error: PaddockError) -> dict[str, Any]:
 
 def error_response(error: PaddockError) -> JSONResponse:
     """The same with its HTTP status: 400 for what the client can mend, 503 where a model is missing."""
-    return JSONResponse(error_body(error), _STATUS.get(error.code, 503))
+    return _Json(error_body(error), _STATUS.get(error.code, 503))

@@ -106,6 +106,16 @@ def test_unknown_parameters_are_named_not_dropped_in_silence(client: httpx.Clien
     assert body["warnings"] == ["wibble is not a parameter here and was ignored."]
 
 
+def test_half_a_character_in_a_clients_own_words_comes_back_replaced(client: httpx.Client) -> None:
+    body = {"prompt": "x", "wib\ud83d": 3}
+    warnings = ["wib? is not a parameter here and was ignored."]
+    assert client.post("/v1/completions", content=json.dumps(body)).json()["warnings"] == warnings
+    with client.stream("POST", "/v1/completions", content=json.dumps({**body, "stream": True})) as response:
+        assert all(event["warnings"] == warnings for event in _events(response))
+    refused = client.post("/v1/completions", content=json.dumps({"prompt": "x", "preset": "\ud83d"}))
+    assert refused.status_code == 400
+
+
 def test_without_a_model_the_answer_says_what_to_do(app: App) -> None:
     with serving(app) as address:
         response = httpx.post(f"{address}/v1/completions", json={"prompt": "x"})

@@ -19,9 +19,7 @@ _NAMES = {
     "repeat_penalty": "repetition_penalty",
 }
 # Parts of the API that are read elsewhere, or that change nothing here.
-_OTHER = frozenset(
-    {"model", "messages", "prompt", "stream", "stream_options", "preset", "user", "n", "echo", "best_of"}
-)
+_OTHER = frozenset({"model", "messages", "prompt", "stream", "stream_options", "preset", "user", "n", "best_of"})
 # Parts whose silent absence would mislead: asking for them is an error.
 _ABSENT = {"tools": "tools", "functions": "functions", "logprobs": "token probabilities"}
 
@@ -48,8 +46,11 @@ def read(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) -> Asked:
     for name, words in _ABSENT.items():
         if body.get(name):
             raise Unsupported(f"This server does not offer {words} yet. Leave {name!r} out of the request.")
-    if body.get("n", 1) != 1:
-        raise Unsupported("This server gives one choice a request. Leave 'n' out, or send several requests.")
+    for name in ("n", "best_of"):
+        if body.get(name) not in (1, None):
+            raise Unsupported(f"This server makes one choice a request. Leave {name!r} out, or send several requests.")
+    if not isinstance(stream := body.get("stream") or False, bool):
+        raise SettingError("'stream' must be true or false, without quotes.")
     known = {field.name for field in fields(SamplingParams)}
     values: dict[str, Any] = {}
     ignored = []
@@ -70,7 +71,7 @@ def read(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) -> Asked:
     options = body.get("stream_options")
     return Asked(
         params,
-        bool(body.get("stream", False)),
+        stream,
         isinstance(options, dict) and bool(options.get("include_usage")),
         "max_new_tokens" in values,
         tuple(warnings),
@@ -88,12 +89,19 @@ def messages_of(body: Mapping[str, Any]) -> list[dict[str, Any]]:
             raise PromptError("Each message must be an object with a 'role' and a 'content'.")
         content = message.get("content")
         if isinstance(content, list):
-            parts = [part for part in content if isinstance(part, dict)]
-            if any(part.get("type") != "text" for part in parts):
-                raise Unsupported("This model reads text only. Leave images and sounds out of the messages.")
-            content = "\n".join(str(part.get("text", "")) for part in parts)
-        result.append({**message, "content": "" if content is None else str(content)})
+            content = "\n".join(_text_of(part) for part in content)
+        if not isinstance(content, (str, type(None))):
+            raise PromptError("A message's 'content' must be a text, or a list of {type: text, text}.")
+        result.append({**message, "content": content or ""})
     return result
+
+
+def _text_of(part: Any) -> str:
+    if isinstance(part, dict) and part.get("type") == "text":
+        part = part.get("text")
+    if not isinstance(part, str):
+        raise Unsupported("This model reads text only. Leave images, sounds and all else out of the messages.")
+    return part
 
 
 def parse(raw: bytes) -> dict[str, Any]:

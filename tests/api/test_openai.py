@@ -83,6 +83,15 @@ def test_a_client_that_hangs_up_is_cancelled_in_the_engine(echo: App, client: ht
         ("/v1/completions", {"prompt": "x", "temperature": 9}, "Temperature (temperature) cannot be 9"),
         ("/v1/completions", {"prompt": ["a", "b"]}, "one text"),
         ("/v1/completions", {"prompt": "x", "n": 2}, "one choice a request"),
+        ("/v1/completions", {"prompt": "x", "best_of": 2}, "Leave 'best_of' out"),
+        ("/v1/completions", {"prompt": "x", "stream": "false"}, "'stream' must be true or false"),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": {"text": "x"}}]}, "must be a text"),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": [{"text": "x"}]}]}, "text only"),
+        (
+            "/v1/chat/completions",
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+            "text only",
+        ),
         ("/v1/completions", {"prompt": "!error"}, "told to fail"),
         ("/v1/completions", {"prompt": "x", "preset": "Nonexistent"}, "Nonexistent"),
         ("/v1/completions", {"prompt": "x", "preset": "n" * 300}, "is too long"),
@@ -104,6 +113,20 @@ def test_a_bad_request_gets_a_sentence(client: httpx.Client, path: str, body: An
 def test_unknown_parameters_are_named_not_dropped_in_silence(client: httpx.Client) -> None:
     body = client.post("/v1/completions", json={"prompt": "x", "wibble": 3}).json()
     assert body["warnings"] == ["wibble is not a parameter here and was ignored."]
+    body = client.post("/v1/completions", json={"prompt": "x", "echo": True}).json()
+    assert body["warnings"] == ["echo is not a parameter here and was ignored."]
+
+
+@pytest.mark.parametrize("one", [{"n": 1, "best_of": 1}, {"n": None, "stream": None, "best_of": None, "echo": False}])
+def test_what_a_client_leaves_open_is_no_parameter(client: httpx.Client, one: dict[str, Any]) -> None:
+    body = client.post("/v1/completions", json={"prompt": "good day", **one}).json()
+    assert (body["choices"][0]["text"], body.get("warnings")) == ("good day", None)
+
+
+@pytest.mark.parametrize("content", ["good day", ["good day"], [{"type": "text", "text": "good day"}]])
+def test_a_message_is_a_text_or_a_list_of_texts(client: httpx.Client, content: Any) -> None:
+    body = client.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": content}]}).json()
+    assert body["choices"][0]["message"]["content"] == "good day"
 
 
 def test_half_a_character_in_a_clients_own_words_comes_back_replaced(client: httpx.Client) -> None:

@@ -39,17 +39,13 @@ class Config:
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags that every sub-command takes."""
+    """The flags that every sub-command takes. Without defaults, which would undo what was said before the command."""
     group = parser.add_argument_group("where things are")
     group.add_argument("--models", type=Path, metavar="FOLDER", help="models folder (default: models/)")
     group.add_argument("--user-data", type=Path, metavar="FOLDER", help="chats, settings, logs (default: user_data/)")
     trust = parser.add_argument_group("trust, read at start only")
-    trust.add_argument(
-        "--trust-pickle", action="append", default=[], metavar="MODEL", help="load this model's pickle files"
-    )
-    trust.add_argument(
-        "--trust-remote-code", action="append", default=[], metavar="MODEL", help="run this model's own Python code"
-    )
+    trust.add_argument("--trust-pickle", action="append", metavar="MODEL", help="load this model's pickle files")
+    trust.add_argument("--trust-remote-code", action="append", metavar="MODEL", help="run this model's own Python code")
     parser.add_argument(
         "--aim", choices=AIMS, help="what a proposed loader shall be best at (default: the page's setting)"
     )
@@ -99,6 +95,6 @@ def config_from(arguments: argparse.Namespace, root: Path) -> Config:
         show_echo=arguments.show_echo,
         aim=getattr(arguments, "aim", "") or "",
         load_anyway=arguments.load_anyway,
-        trust_pickle=tuple(arguments.trust_pickle),
-        trust_remote_code=tuple(arguments.trust_remote_code),
+        trust_pickle=tuple(arguments.trust_pickle or ()),
+        trust_remote_code=tuple(arguments.trust_remote_code or ()),
     )

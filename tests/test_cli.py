@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from modules.cli import run
+from modules.cli import parser, run
+from modules.config import config_from
 from modules.model_loading import ModelLoading
 from modules.protocol.events import ModelInfo
 from tests.support.models import write_model_folder
@@ -114,6 +115,16 @@ def test_inspect_says_what_a_model_is_and_who_runs_it(root: Path, where: list[st
     assert "safetensors" in text
     assert "transformers" in text
     assert "config.json" in _webui(root, "inspect", *where, "tiny").stdout
+
+
+def test_a_flag_counts_before_the_sub_command_as_after_it(root: Path) -> None:
+    flags = ["--trust-pickle", "a", "--trust-remote-code", "b", "--models", ".", "--load-anyway", "--aim", "speed"]
+    before, after = (
+        config_from(parser().parse_args(line), root)
+        for line in ([*flags, "generate", "--prompt", "x"], ["generate", "--prompt", "x", *flags])
+    )
+    assert before == after
+    assert (before.trust_pickle, before.trust_remote_code) == (("a",), ("b",))
 
 
 def test_listen_wants_a_secret(root: Path) -> None:

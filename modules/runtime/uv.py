@@ -11,6 +11,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+import psutil
+
 from modules.protocol.errors import EnvironmentBroken
 from modules.protocol.loader import LoaderSpec
 from modules.runtime.pip_config import PackageSources
@@ -47,7 +49,7 @@ class Uv:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
-                # A group of its own, so that its compilers can be ended with it.
+                # A session of its own, so that its compilers can be ended with it.
                 start_new_session=sys.platform != "win32",
             )
             self._running.add(process)
@@ -79,12 +81,26 @@ class Uv:
 
 def _kill(process: subprocess.Popen[str]) -> None:
     """Kill the process and what it started, unless it was waited for: its number may be another's then."""
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if sys.platform == "win32":
-                process.kill()
-            else:
-                os.killpg(process.pid, signal.SIGKILL)
+    if process.poll() is not None:
+        return
+    if sys.platform == "win32":
+        process.kill()
+        return
+    # Not the group alone: ninja gives each compiler one of its own. What is started meanwhile is found the next time.
+    killed: set[int] = set()
+    while fresh := {pid for pid in psutil.pids() if _session(pid) == process.pid} - killed:
+        for pid in sorted(fresh):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        killed |= fresh
+
+
+def _session(pid: int) -> int:
+    """The session that the process belongs to; 0 where it is gone."""
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return 0
 
 
 def _ended(spec: LoaderSpec) -> str:

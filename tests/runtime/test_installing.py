@@ -26,10 +26,11 @@ from modules.runtime.supervisor import Supervisor
 
 PATIENCE = 90.0
 BUILT = dataclasses.replace(ECHO, title="Built", requirements="built.txt", probe="import slow; print(slow.VERSION)")
-# Says that it builds, then waits until it is told how that shall end.
+# Says that it builds, then waits until it is told how that shall end; in a group of its own, as ninja's compilers are.
 BACKEND = """
 import os, zipfile
 def build_wheel(folder, settings=None, metadata=None):
+    os.setpgid(0, 0)
     with open({started!r}, "w") as told:
         told.write(str(os.getpid()))
     with open({ending!r}) as ending:

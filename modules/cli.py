@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from modules.config import add_flags, add_serve_flags, config_from
+from modules.config import add_flags, add_serve_flags, config_from, model_name
 from modules.generation.presets import FIRST_PRESET
 from modules.protocol.errors import PaddockError
 
@@ -35,12 +35,12 @@ def parser() -> argparse.ArgumentParser:
     inspect = commands.add_parser(
         "inspect", parents=[common], help="what a model is, from which evidence, and who runs it"
     )
-    inspect.add_argument("name", metavar="MODEL", help="a name in models/")
+    inspect.add_argument("name", metavar="MODEL", type=model_name, help="a name in models/")
     inspect.add_argument("--json", action="store_true", help="the same as one JSON object")
 
     generate = commands.add_parser("generate", parents=[common], help="answer one prompt on the terminal")
     generate.add_argument("--prompt", required=True, help="what to say; - reads it from standard input")
-    generate.add_argument("--model", default="", help="a name in models/ (default: the demo)")
+    generate.add_argument("--model", type=model_name, default="", help="a name in models/ (default: the demo)")
     generate.add_argument("--loader", default="", help="default: the best for this model")
     generate.add_argument(
         "--preset", default=FIRST_PRESET, help=f"sampling preset, or Neutral (default: {FIRST_PRESET})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from modules.paths import Paths
 from modules.protocol.errors import PaddockError
@@ -38,14 +39,20 @@ class Config:
         return Paths(self.root, self.models or self.root / "models", self.user_data or self.root / "user_data")
 
 
+def model_name(text: str) -> str:
+    """A model's name as it was typed: a shell completes that of a folder with a slash."""
+    return text.rstrip("/") or text
+
+
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """The flags that every sub-command takes. Without defaults, which would undo what was said before the command."""
     group = parser.add_argument_group("where things are")
     group.add_argument("--models", type=Path, metavar="FOLDER", help="models folder (default: models/)")
     group.add_argument("--user-data", type=Path, metavar="FOLDER", help="chats, settings, logs (default: user_data/)")
     trust = parser.add_argument_group("trust, read at start only")
-    trust.add_argument("--trust-pickle", action="append", metavar="MODEL", help="load this model's pickle files")
-    trust.add_argument("--trust-remote-code", action="append", metavar="MODEL", help="run this model's own Python code")
+    consent: dict[str, Any] = {"action": "append", "type": model_name, "metavar": "MODEL"}
+    trust.add_argument("--trust-pickle", **consent, help="load this model's pickle files")
+    trust.add_argument("--trust-remote-code", **consent, help="run this model's own Python code")
     parser.add_argument(
         "--aim", choices=AIMS, help="what a proposed loader shall be best at (default: the page's setting)"
     )
@@ -63,7 +70,12 @@ def add_serve_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--listen", action="store_true", help="serve other machines too; wants --password or --api-key")
     group.add_argument("--password", default="", help="ask for this password (user name: paddock)")
     group.add_argument("--api-key", default="", help="API clients must send this key")
-    group.add_argument("--model", default="", help="load this model at start (default: the demo, or the last one used)")
+    group.add_argument(
+        "--model",
+        type=model_name,
+        default="",
+        help="load this model at start (default: the demo, or the last one used)",
+    )
     group.add_argument("--loader", default="", help="with this loader (default: the best)")
     group.add_argument("--no-model", action="store_true", help="load no model at start")
 

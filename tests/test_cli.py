@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from modules.cli import parser, run
 from modules.config import config_from
@@ -125,6 +126,16 @@ def test_a_flag_counts_before_the_sub_command_as_after_it(root: Path) -> None:
     )
     assert before == after
     assert (before.trust_pickle, before.trust_remote_code) == (("a",), ("b",))
+
+
+def test_a_name_that_a_shell_completed_with_a_slash_is_the_models(root: Path, where: list[str], tmp_path: Path) -> None:
+    answer = _webui(root, "generate", *where, "--model", "tiny/", "--loader", "echo", "--prompt", "x")
+    assert answer.returncode == 0, answer.stderr
+    assert list(yaml.safe_load((tmp_path / "user" / "model_settings.yaml").read_text())) == ["tiny"]
+    assert json.loads(_webui(root, "inspect", *where, "tiny/", "--json").stdout)["name"] == "tiny"
+    line = ["--model", "tiny/", "--trust-pickle", "tiny/", "--trust-remote-code", "tiny/"]
+    config = config_from(parser().parse_args(line), root)
+    assert (config.model, config.trust_pickle, config.trust_remote_code) == ("tiny", ("tiny",), ("tiny",))
 
 
 def test_listen_wants_a_secret(root: Path) -> None:

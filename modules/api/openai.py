@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from modules.api.request import Asked, messages_of, parse, read
 from modules.app import App
 from modules.generation.generation import Generation
-from modules.protocol.errors import PaddockError, PromptError, Unsupported
+from modules.protocol.errors import ModelError, PaddockError, PromptError, Unsupported
 
 # How the API names the ends of a generation.
 _REASONS = {"stop": "stop", "stop_text": "stop", "length": "length", "context": "length", "cancelled": "stop"}
@@ -96,21 +96,15 @@ def router(app: App) -> APIRouter:
     """The routes below /v1."""
     routes = APIRouter(prefix="/v1")
 
+    def described(name: str) -> dict[str, Any]:
+        state = app.supervisor.state
+        loaded = state.phase == "ready" and state.model == name
+        # Typed clients refuse an entry without `created`; nobody knows when a model was made.
+        return {"id": name, "object": "model", "created": 0, "owned_by": "local", "loaded": loaded}
+
     @routes.get("/models")
     def models() -> dict[str, Any]:
-        state = app.supervisor.state
-        return {
-            "object": "list",
-            "data": [
-                {
-                    "id": name,
-                    "object": "model",
-                    "owned_by": "local",
-                    "loaded": state.phase == "ready" and state.model == name,
-                }
-                for name in app.library.names()
-            ],
-        }
+        return {"object": "list", "data": [described(name) for name in app.library.names()]}
 
     @routes.post("/completions")
     async def completions(request: Request) -> Response:
@@ -119,6 +113,15 @@ def router(app: App) -> APIRouter:
     @routes.post("/chat/completions")
     async def chat_completions(request: Request) -> Response:
         return await _respond(app, request, chat=True)
+
+    @routes.get("/models/{name:path}")
+    def model(name: str) -> Response:
+        if name in (names := app.library.names()):
+            return _Json(described(name))
+        error = ModelError(
+            f"There is no model named {name[:200]!r}. GET /v1/models lists the {len(names)} that are here."
+        )
+        return _Json(error_body(error), 404)
 
     known = {route.path: sorted(route.methods or ()) for route in routes.routes if isinstance(route, APIRoute)}
 

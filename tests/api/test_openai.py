@@ -32,6 +32,14 @@ def _events(response: httpx.Response) -> list[Any]:
 def test_models_are_listed_with_the_loaded_one_marked(client: httpx.Client) -> None:
     body = client.get("/v1/models").json()
     assert [(entry["id"], entry["loaded"]) for entry in body["data"]] == [("tiny", True)]
+    assert isinstance(body["data"][0]["created"], int)
+    assert client.get("/v1/models/tiny").json() == body["data"][0]
+
+
+def test_a_model_that_is_not_there_is_a_sentence(client: httpx.Client) -> None:
+    response = client.get("/v1/models/owner/nope")
+    assert response.status_code == 404
+    assert "There is no model named 'owner/nope'" in response.json()["error"]["message"]
 
 
 def test_a_chat_completion_has_text_reason_and_usage(client: httpx.Client) -> None:

@@ -127,6 +127,11 @@ class App:
         last = self.settings.get("last_model", "")
         return next((name for name in (last, DEMO) if name in names), "")
 
+    def call_off(self) -> None:
+        """End what is being installed or loaded; whoever waits for it hears so."""
+        self.environments.close()
+        self.supervisor.call_off()
+
     def close(self) -> list[str]:
         """End the worker, then close the chats: a reply in the making is saved as far as it came. Returns the names of
         extensions whose threads go on."""

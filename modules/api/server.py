@@ -46,20 +46,27 @@ def _gone(request: Request, error: Exception) -> Response:
 
 
 def serve(app: App, listener: socket.socket, on_ready: Callable[[], None]) -> None:
-    """Serve until Ctrl+C; `on_ready` is called once requests are answered. Streams end then; other answers have two
-    seconds."""
+    """Serve until Ctrl+C; `on_ready` is called once requests are answered. Streams and loads end then; other answers
+    have two seconds."""
     ending = Ending(build_server(app))
     config = uvicorn.Config(ending, log_level="warning", timeout_graceful_shutdown=2, access_log=False, lifespan="on")
-    _Server(config, on_ready, ending.event).run(sockets=[listener])
+    _Server(config, on_ready, ending.event, app.call_off).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
     """uvicorn, telling when it is up and when it ends."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], ending: asyncio.Event) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_ready: Callable[[], None],
+        ending: asyncio.Event,
+        call_off: Callable[[], None],
+    ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
         self._ending = ending
+        self._call_off = call_off
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Bind, then tell."""
@@ -68,6 +75,7 @@ class _Server(uvicorn.Server):
             self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End the streams, then the rest."""
+        """End the streams and the loads, then the rest."""
         self._ending.set()
+        await asyncio.to_thread(self._call_off)
         await super().shutdown(sockets)

@@ -190,17 +190,21 @@ class Supervisor:
 
     def unload(self) -> int:
         """End the worker, also one that is still loading. Returns the bytes of memory that came back."""
-        self._wish()
-        with self._lock:
-            client = self._client
-        if client is not None and self.state.busy:
-            # A load holds the switch; ending its worker ends the load.
-            client.stop()
+        # A load holds the switch.
+        self.call_off()
         with self._switch:
             freed = self.memory_bytes()
             self._end_worker()
             self.board.set(State())
             return freed
+
+    def call_off(self) -> None:
+        """End a load that is under way, and let none begin that waits; a model that is loaded stays."""
+        self._wish()
+        with self._lock:
+            client = self._client
+        if client is not None and self.state.busy:
+            client.stop()
 
     def loaded(self) -> ModelInfo:
         """The loaded model's facts. Raises PaddockError saying why there is none."""

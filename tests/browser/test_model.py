@@ -223,6 +223,23 @@ def test_ctrl_c_with_an_open_page_ends_at_once_and_says_nothing(own_paddock: Any
     page.wait_for_selector("body.offline")
 
 
+def test_ctrl_c_ends_a_load_that_a_request_waits_for(own_paddock: Any, visit: Any, tmp_path: Any) -> None:
+    kept = tmp_path / "user_data" / "model_settings.yaml"
+    kept.write_text("small: {loader: echo, settings: {on_load: hang}}")
+    served = own_paddock("--no-model")
+    page = visit(served.address)
+    page.evaluate(
+        """() => {
+            const body = JSON.stringify({ model: "small" }), headers = { "Content-Type": "application/json" };
+            window.asked = fetch("/paddock/model/load", { method: "POST", body, headers });
+        }"""
+    )
+    page.wait_for_selector("#model-pill[data-phase=loading]")
+    served.process.send_signal(signal.SIGINT)
+    assert page.evaluate("window.asked.then(answer => answer.status)") == 400
+    served.process.wait(30)
+
+
 def test_a_killed_host_is_back_with_the_chat_and_the_text_that_had_arrived(own_paddock: Any, visit: Any) -> None:
     served = own_paddock("--model", "small")
     page = visit(served.address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from pathlib import Path
@@ -99,6 +100,10 @@ def _extensions(commands: Any, common: argparse.ArgumentParser) -> None:
 def run(root: Path, argv: list[str]) -> int:
     """Run what `argv` asks for; the exit status is 0, 1 for an error, 130 for Ctrl+C."""
     arguments = parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A pipe or terminal that knows few characters gets a question mark for the others.
+            stream.reconfigure(errors="replace")
     # What runs here is nobody's business: huggingface_hub, here and in the workers, would tell its hub of it.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:

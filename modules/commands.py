@@ -117,12 +117,18 @@ def _advice(app: App, model: str, loader: str) -> Advice:
     return app.planner.advise(model, spec, kept)
 
 
+def _standard_input() -> str:
+    if sys.stdin is None:
+        raise PaddockError("The standard input is closed, so no prompt can be read. Write it behind --prompt.")
+    return sys.stdin.read()
+
+
 def generate(config: Config, arguments: argparse.Namespace) -> int:
     """Answer one prompt, streaming to stdout."""
     app = App(config)
     progress = ProgressLine()
     try:
-        prompt = sys.stdin.read() if arguments.prompt == "-" else arguments.prompt
+        prompt = _standard_input() if arguments.prompt == "-" else arguments.prompt
         model = arguments.model or DEMO
         spec, kept = app.models.choice(model, arguments.loader)
         overrides, settings = sort_settings(spec, arguments.set)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -136,6 +137,30 @@ def test_a_name_that_a_shell_completed_with_a_slash_is_the_models(root: Path, wh
     line = ["--model", "tiny/", "--trust-pickle", "tiny/", "--trust-remote-code", "tiny/"]
     config = config_from(parser().parse_args(line), root)
     assert (config.model, config.trust_pickle, config.trust_remote_code) == ("tiny", ("tiny",), ("tiny",))
+
+
+def test_a_pipe_that_knows_few_characters_gets_question_marks(root: Path, where: list[str]) -> None:
+    command = [
+        sys.executable,
+        "webui.py",
+        "generate",
+        *where,
+        "--model",
+        "tiny",
+        "--loader",
+        "echo",
+        "--prompt",
+        "caf\u00e9",
+    ]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    answer = subprocess.run(command, cwd=root, env=environment, capture_output=True, check=False)
+    assert (answer.returncode, answer.stdout.strip()) == (0, b"caf?")
+
+
+def test_a_closed_standard_input_is_a_sentence(root: Path, where: list[str]) -> None:
+    command = ["sh", "-c", 'exec "$0" "$@" <&-', sys.executable, "webui.py", "generate", *where, "--prompt", "-"]
+    answer = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert answer.returncode == 1 and "no prompt can be read. Write it behind --prompt." in answer.stderr
 
 
 def test_listen_wants_a_secret(root: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from modules.listeners import Listeners
 from modules.plugins import requirements
 from modules.plugins.chains import Chains, Member
 from modules.plugins.console import Console
@@ -77,7 +78,7 @@ class ExtensionManager:
         self._lock = threading.Lock()
         self._running: dict[str, Running] = {}
         self._faults: dict[str, Fault] = {}
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: Listeners[Callable[[], None]] = Listeners()
         # Every fault of this run as a sentence, in order: a turn tells those that came while it ran.
         self.fault_log: list[str] = []
 
@@ -200,13 +201,7 @@ class ExtensionManager:
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` whenever an extension's state, order or settings change, from any thread; returns what ends
         that."""
-        self._listeners.append(callback)
-
-        def unsubscribe() -> None:
-            if callback in self._listeners:
-                self._listeners.remove(callback)
-
-        return unsubscribe
+        return self._listeners.add(callback)
 
     @property
     def active(self) -> bool:
@@ -384,7 +379,7 @@ class ExtensionManager:
 
     def _tell(self) -> None:
         self.refresh_worker()
-        for listener in list(self._listeners):
+        for listener in self._listeners.now():
             listener()
 
     def fault(self, name: str) -> Fault | None:

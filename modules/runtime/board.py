@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import threading
 from collections.abc import Callable
 
+from modules.listeners import Listeners
 from modules.protocol.errors import PaddockError
 from modules.runtime.state import State
 
@@ -22,19 +22,12 @@ class StateBoard:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._listeners: list[Listener] = []
+        self._listeners: Listeners[Listener] = Listeners()
         self.state = State()
 
     def subscribe(self, callback: Listener) -> Callable[[], None]:
         """Call `callback` with each new state, from any thread; returns what ends that."""
-        with self._lock:
-            self._listeners.append(callback)
-
-        def unsubscribe() -> None:
-            with self._lock, contextlib.suppress(ValueError):
-                self._listeners.remove(callback)
-
-        return unsubscribe
+        return self._listeners.add(callback)
 
     def tell(self) -> None:
         """Tell every listener the present state once more."""
@@ -48,8 +41,7 @@ class StateBoard:
         """Put what `change` makes of the present state in its place; nothing comes between."""
         with self._lock:
             state = self.state = change(self.state)
-            listeners = list(self._listeners)
-        for listener in listeners:
+        for listener in self._listeners.now():
             listener(state)
 
     def show_failure(self, model: str, loader: str, error: PaddockError) -> None:

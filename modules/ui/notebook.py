@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 from modules.generation.generation import Generation
+from modules.listeners import Listeners
 from modules.paths import write_atomically
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
@@ -35,7 +35,7 @@ class Notebook:
         self._kept = True
         self._past: list[str] = []
         self._future: list[str] = []
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: Listeners[Callable[[], None]] = Listeners()
         self.generation: Generation | None = None
         self.error: PaddockError | None = None
         self.author = ""
@@ -95,14 +95,7 @@ class Notebook:
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` whenever `facts` changed, from any thread; returns what ends that."""
-        with self._lock:
-            self._listeners.append(callback)
-
-        def unsubscribe() -> None:
-            with self._lock, contextlib.suppress(ValueError):
-                self._listeners.remove(callback)
-
-        return unsubscribe
+        return self._listeners.add(callback)
 
     def _idle(self) -> None:
         if self.generation:
@@ -146,9 +139,7 @@ class Notebook:
         self._kept = True
 
     def _tell(self) -> None:
-        with self._lock:
-            listeners = list(self._listeners)
-        for listener in listeners:
+        for listener in self._listeners.now():
             listener()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from modules.protocol.errors import ProtocolError
 from modules.protocol.events import Event, Log
 from modules.protocol.loader import LoaderSpec
 from modules.runtime.exit import WorkerExit, classify, out_of_memory_kills
+from modules.runtime.session import kill_session
 
 _LAST_LINES = 200
 _LONGEST_LINE = 2000
@@ -122,13 +122,12 @@ class WorkerProcess:
         self._on_exit(classify(self.spec.title, status, self.stderr, intended=self._intended, kernel_kills=kills))
 
     def _end_what_it_started(self) -> None:
-        """A killed worker can end no compiler or helper of its engine; they are in its process group."""
+        """A killed worker can end no compiler or helper of its engine; they are in its session."""
         if sys.platform != "win32":
             # Over, and not waited for yet: its number is still its own. (macOS has no waitid before Python 3.13.)
             if hasattr(os, "waitid"):
                 os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+            kill_session(self.pid)
 
     def _read_errors(self) -> None:
         assert self._process.stderr is not None

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable
 
-import psutil
-
 from modules.protocol.errors import EnvironmentBroken
 from modules.protocol.loader import LoaderSpec
 from modules.runtime.pip_config import PackageSources
+from modules.runtime.session import kill_session
 
 
 class Uv:
@@ -86,21 +83,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
     if sys.platform == "win32":
         process.kill()
         return
-    # Not the group alone: ninja gives each compiler one of its own. What is started meanwhile is found the next time.
-    killed: set[int] = set()
-    while fresh := {pid for pid in psutil.pids() if _session(pid) == process.pid} - killed:
-        for pid in sorted(fresh):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        killed |= fresh
-
-
-def _session(pid: int) -> int:
-    """The session that the process belongs to; 0 where it is gone."""
-    try:
-        return os.getsid(pid)
-    except OSError:
-        return 0
+    kill_session(process.pid)
 
 
 def _ended(spec: LoaderSpec) -> str:

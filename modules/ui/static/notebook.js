@@ -1,6 +1,6 @@
 // One text that the model continues. It lives on the host: a reload, or another page, goes on from where it stands.
 
-import { $, Trouble, attempt, h, post, toast, unsay } from "./dom.js";
+import { $, Trouble, attempt, post, toast, unsay } from "./dom.js";
 import { keepDraft } from "./drafts.js";
 
 const DRAFT = "paddock.notebook.draft";

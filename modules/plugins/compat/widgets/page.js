@@ -3,7 +3,7 @@
   const find = (selector, root = document) => root.querySelector(selector);
   const field = (name) => find(`#script-${name.replaceAll(" ", "-")} :is(textarea, input)`);
   const VERBS = { regenerate: "Regenerate", continue: "Continue", delete: "Remove last", stop: "Stop" };
-  const ids = IDS;
+  const ids = IDS; // eslint-disable-line no-undef -- the host puts the list here
   // Buttons that this script pressed itself; whether it is doing what a press of a script asked for.
   const rung = new Set();
   let page, doing = false, shown = 0, waiting = 0;

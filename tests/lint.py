@@ -1,0 +1,92 @@
+"""`python3 -m tests --lint`: ruff, mypy and the checks of the page's JavaScript.
+
+A check that this machine cannot run is named with its reason. Where the environment variable CI is set, as a
+continuous integration server sets it, that is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# What ESLint 9 runs on; Debian 12 has 18.20.
+OLDEST_NODE = (18, 18)
+_PAGE_SCRIPTS = ("modules/ui/static", "modules/plugins/compat/widgets")
+
+
+@dataclass(frozen=True)
+class Check:
+    """A command that must exit with 0, or the sentence that says why this machine cannot run it."""
+
+    name: str
+    command: Sequence[str] = ()
+    skipped: str = ""
+
+
+def lint(root: Path) -> int:
+    """Run all checks in the clone `root`, print their output, and return the exit status."""
+    failed = []
+    for check in checks(root):
+        if check.skipped:
+            print(f"{check.name}: skipped. {check.skipped}", flush=True)
+            status = 1 if os.environ.get("CI") else 0
+        else:
+            print(f"{check.name} ...", flush=True)
+            status = subprocess.run(check.command, cwd=root, check=False).returncode
+        if status:
+            failed.append(check.name)
+    print(f"Failed: {', '.join(failed)}." if failed else "All checks passed.", flush=True)
+    return 1 if failed else 0
+
+
+def checks(root: Path) -> list[Check]:
+    """Every check, with the command that runs it here."""
+    python = [sys.executable, "-m"]
+    return [
+        Check("ruff check", [*python, "ruff", "check", "."]),
+        Check("ruff format", [*python, "ruff", "format", "--check", "."]),
+        Check("mypy", [*python, "mypy"]),
+        *_javascript(root),
+    ]
+
+
+def _javascript(root: Path) -> list[Check]:
+    """ESLint for the page's scripts. Its packages are installed where they are missing."""
+    tools = root / "tests" / "javascript"
+    if reason := _missing_node() or _install(tools):
+        return [Check("eslint", skipped=reason)]
+    modules = tools / "node_modules"
+    eslint = [str(modules / "eslint" / "bin" / "eslint.js"), "--config", "tests/javascript/eslint.config.mjs"]
+    return [
+        Check("eslint", ["node", *eslint, "--max-warnings", "0", *_PAGE_SCRIPTS]),
+    ]
+
+
+def _missing_node() -> str:
+    """ "" if Node and npm are there and new enough, else a sentence with the next step."""
+    wanted = ".".join(map(str, OLDEST_NODE))
+    if not shutil.which("node") or not shutil.which("npm"):
+        return f"Install Node {wanted} or newer and npm to check the page's JavaScript."
+    answer = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    version = tuple(int(part) for part in answer.removeprefix("v").split(".")[:2] if part.isdigit())
+    return "" if version >= OLDEST_NODE else f"This is Node {answer}. Install {wanted} or newer."
+
+
+def _install(tools: Path) -> str:
+    """Install the pinned packages with npm. Return "" or why that failed."""
+    lock = (tools / "package-lock.json").read_bytes()
+    marker = tools / "node_modules" / "installed-lock.json"
+    if marker.is_file() and marker.read_bytes() == lock:
+        return ""
+    npm = shutil.which("npm") or "npm"
+    command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+    done = subprocess.run(command, cwd=tools, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        return f"npm could not install the checks: {done.stderr.strip()[-300:]}"
+    marker.write_bytes(lock)
+    return ""

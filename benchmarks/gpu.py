@@ -80,7 +80,7 @@ def run() -> Iterator[Figure]:
         return
     print(f"{time.strftime('%Y-%m-%d')}, {', '.join(gpu.name for gpu in machine.gpus)}", file=sys.stderr)
     registry = Registry(ROOT / "loaders")
-    environments = Environments(ROOT / ".envs", ROOT / "requirements", machine)
+    environments = Environments(ROOT / ".envs", [ROOT / "loaders"], machine)
     for case in CASES:
         try:
             spec = registry.get(case.loader)

@@ -43,7 +43,7 @@ _OWN_SCRIPT = ("xllamacpp", "llamacpp", "transformers", "vllm", "remote")
 def run(loaders: Sequence[str] = ()) -> Iterator[Figure]:
     """One figure for each of `loaders` (none: all that run here): delivered tokens a second, ratio to raw."""
     registry = Registry(ROOT / "loaders")
-    environments = Environments(ROOT / ".envs", ROOT / "requirements", inspect_machine())
+    environments = Environments(ROOT / ".envs", [ROOT / "loaders"], inspect_machine())
     for name in loaders or CASES:
         spec = registry.get(name)
         environments.build(spec, lambda text, fraction: print(text, file=sys.stderr))

@@ -68,7 +68,7 @@ CASES = (
 def run(loaders: Sequence[str] = ()) -> Iterator[Figure]:
     """For each case of `loaders` (none: all) and each model the measured peak, and the larger over the smaller of plan
     and peak (1 where they are within 50 MB). A loader that is not installed is named on stderr."""
-    environments = Environments(ROOT / ".envs", ROOT / "requirements", inspect_machine())
+    environments = Environments(ROOT / ".envs", [ROOT / "loaders"], inspect_machine())
     registry = Registry(ROOT / "loaders")
     for case in CASES:
         if loaders and case.loader not in loaders:

@@ -19,7 +19,7 @@ def remote_model(root: Path) -> Iterator[tuple[Path, str]]:
     """(the model file, in a folder of its own; the server's address), while the server runs. It leaves one core alone,
     as one on another machine would leave all."""
     spec = Registry(root / "loaders").get("xllamacpp")
-    python = Environments(root / ".envs", root / "requirements", inspect_machine()).python(spec)
+    python = Environments(root / ".envs", [root / "loaders"], inspect_machine()).python(spec)
     threads = max(1, inspect_machine().cpus - 1)
     script = root / "tests" / "support" / "llama_server.py"
     with (

@@ -44,7 +44,7 @@ class App:
         self.machine = inspect_machine()
         self.settings = Preferences(YamlStore(paths.settings))
         self.registry = Registry(paths.loaders)
-        self.environments = Environments(paths.environments, paths.requirements, self.machine)
+        self.environments = Environments(paths.environments, [paths.loaders], self.machine)
         self.library = ModelLibrary(paths.models)
         self.supervisor = Supervisor(paths.root, self.environments, process_memory)
         self.planner = MemoryPlanner(

@@ -74,11 +74,6 @@ class Paths:
         return self.user_data / "extensions.yaml"
 
     @property
-    def requirements(self) -> Path:
-        """Pins: the host's, and one file a loader."""
-        return self.root / "requirements"
-
-    @property
     def environments(self) -> Path:
         """The loaders' Python environments."""
         return self.root / ".envs"

@@ -27,7 +27,7 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def environments() -> Environments:
     """The clone's environments."""
-    return Environments(ROOT / ".envs", ROOT / "requirements", inspect_machine())
+    return Environments(ROOT / ".envs", [ROOT / "loaders"], inspect_machine())
 
 
 @pytest.fixture

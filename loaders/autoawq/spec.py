@@ -65,7 +65,7 @@ SPEC = LoaderSpec(
     memory=_memory,
     samplers=SAMPLERS,
     accelerators=("cpu", "cuda"),
-    requirements="autoawq.txt",
+    requirements="requirements.txt",
     probe="import warnings; warnings.simplefilter('ignore'); import torch, transformers, awq; "
     "print('autoawq', awq.__version__, 'transformers', transformers.__version__, 'torch', torch.__version__)",
 )

@@ -62,7 +62,7 @@ SPEC = LoaderSpec(
     memory=_memory,
     samplers=SAMPLERS,
     accelerators=("cpu", "cuda"),
-    requirements="autogptq.txt",
+    requirements="requirements.txt",
     probe="import torch, transformers, auto_gptq; "
     "print('auto-gptq', auto_gptq.__version__, 'transformers', transformers.__version__, 'torch', torch.__version__)",
 )

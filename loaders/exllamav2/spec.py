@@ -250,7 +250,7 @@ SPEC = LoaderSpec(
     accelerators=("cuda",),
     adapters=("peft",),
     adapters_note="Adapters are changed once the replies that run have ended.",
-    requirements="exllamav2.txt",
+    requirements="requirements.txt",
     # The engine itself is not imported: its first import compiles CUDA kernels for minutes, which the first load shows.
     probe="import importlib.metadata as found, tokenizers, torch, transformers; "
     "assert torch.cuda.is_available(), 'torch sees no CUDA device'; print(found.version('exllamav2'))",

@@ -81,7 +81,7 @@ SPEC = LoaderSpec(
     memory=_memory,
     samplers=SAMPLERS,
     accelerators=("cpu", "cuda", "rocm"),
-    requirements="gptqmodel.txt",
+    requirements="requirements.txt",
     probe="import os; os.environ['GPTQMODEL_CPU_WORKERS'] = '2'; import torch, gptqmodel; "
     "print('gptqmodel', gptqmodel.__version__, 'torch', torch.__version__)",
 )

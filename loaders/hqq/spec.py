@@ -88,7 +88,7 @@ SPEC = LoaderSpec(
     memory=_memory,
     samplers=SAMPLERS,
     accelerators=("cpu", "cuda", "rocm"),
-    requirements="hqq.txt",
+    requirements="requirements.txt",
     probe="import torch, transformers; from importlib.metadata import version; import hqq.core.quantize; "
     "print('hqq', version('hqq'), 'transformers', transformers.__version__, 'torch', torch.__version__)",
 )

@@ -227,7 +227,7 @@ SPEC = LoaderSpec(
     systems=("linux",),
     adapters=("peft",),
     adapters_note="vLLM applies one adapter, with weight 1, and wants the model loaded with a LoRA rank that suffices.",
-    requirements="vllm.txt",
+    requirements="requirements.txt",
     probe="import vllm; from vllm.platforms import current_platform as found; "
     "print(vllm.__version__, found.device_type)",
 )

@@ -83,7 +83,7 @@ SPEC = LoaderSpec(
     differs=SERVER,
     unheard=SERVER_UNHEARD,
     accelerators=("cpu", "cuda", "rocm", "metal"),
-    requirements="xllamacpp.txt",
+    requirements="requirements.txt",
     adapters=("gguf",),
     adapters_note="llama.cpp's server reads the model again for an adapter that is new to it, once all replies have "
     "ended; other weights and a removal take effect at once.",

@@ -22,7 +22,8 @@ class LoaderSpec:
     samplers: names of SamplingParams fields that it honours, besides `sampling.UNIVERSAL`.
     differs: those of `samplers` that are other than docs/samplers.md defines them, and how, in sentences.
     unheard: where a sampler is active that silences others: its name and theirs.
-    requirements: file name in requirements/; "" means that it needs no environment of its own.
+    requirements: file name in the loader's folder, such as "requirements.txt"; "" means that it needs no environment of
+        its own.
     probe: Python code that imports the engine and prints its version; run to verify an environment.
     logits_hooks: whether extensions' hooks on tokens and logits run in its worker.
     adapters: formats of LoRA adapters (AdapterFacts.format) that its engine applies to a loaded model.

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,13 +47,15 @@ class EnvironmentStatus:
 
 
 class Environments:
-    """Builds, verifies and finds the environments below `folder`, from the pins in `requirements`.
+    """Builds, verifies and finds the environments below `folder`, from the pins in the loaders' folders.
+
+    `loaders`: the folders that hold one folder for each loader; the first that has the loader's pins is taken.
 
     A loader without requirements uses the host's own."""
 
-    def __init__(self, folder: Path, requirements: Path, machine: Machine) -> None:
+    def __init__(self, folder: Path, loaders: Sequence[Path], machine: Machine) -> None:
         self._folder = folder
-        self._requirements = requirements
+        self._loaders = tuple(loaders)
         self._uv = Uv()
         self.machine = machine
 
@@ -134,7 +136,8 @@ class Environments:
     def _pins(self, spec: LoaderSpec) -> Path:
         """The loader's file of pins: where there is an NVIDIA card and the loader has pins of its own for that
         (`NAME-cuda.txt`), those."""
-        file = self._requirements / spec.requirements
+        files = [folder / spec.name / spec.requirements for folder in self._loaders]
+        file = next((file for file in files if file.is_file()), files[0])
         cuda = file.with_name(f"{file.stem}-cuda{file.suffix}")
         return cuda if self.machine.has("cuda") and cuda.is_file() else file
 
@@ -144,7 +147,7 @@ class Environments:
             pins = file.read_bytes()
         except OSError as error:
             raise EnvironmentBroken(
-                f"{spec.title} names requirements/{file.name}, which cannot be read ({error.strerror}). Restore it."
+                f"{spec.title} names {_shown(file)}, which cannot be read ({error.strerror}). Restore it."
             ) from error
         version = f"{sys.version_info.major}.{sys.version_info.minor}".encode()
         return self._folder / f"{spec.name}-{hashlib.sha256(pins + version).hexdigest()[:12]}"
@@ -152,7 +155,7 @@ class Environments:
     def _install(self, spec: LoaderSpec, path: Path, report: Report) -> None:
         sources = package_sources(read_pip_config())
         file = self._pins(spec)
-        first, *later = steps(file.read_text("utf-8"), file.name)
+        first, *later = steps(file.read_text("utf-8"), _shown(file))
         report(f"Making an environment for {spec.title}", 0.0)
         self._uv.run(["venv", "--python", sys.executable, str(path)], sources, spec, lambda line: None)
         install = ["pip", "install", "--python", str(_python_in(path)), *sources.arguments]
@@ -169,6 +172,11 @@ class Environments:
         for number, step in enumerate(later, 2):
             pins = _written(step, path / f"pins-{number}.txt")
             self._uv.run([*install, *pins, *step.flags], sources, spec, installing.line)
+
+
+def _shown(file: Path) -> str:
+    """The file of pins as a sentence names it: loaders/NAME/requirements.txt."""
+    return "/".join(file.parts[-3:])
 
 
 def _written(step: Step, file: Path) -> list[str]:

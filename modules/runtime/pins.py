@@ -32,7 +32,7 @@ class Step:
 
 
 def steps(text: str, file: str) -> list[Step]:
-    """The steps of a requirements file, `file` by name. Raises EnvironmentBroken for a word that is not known."""
+    """Return the steps of a requirements file. Raise EnvironmentBroken for an unknown word, naming `file`."""
     found: list[Step] = []
     flags: tuple[str, ...] = ()
     lines: list[str] = []
@@ -45,7 +45,7 @@ def steps(text: str, file: str) -> list[Step]:
         then, *words = directive[1].split() or [""]
         if then != "then" or not set(words) <= set(_FLAGS):
             raise EnvironmentBroken(
-                f"requirements/{file} says {line.strip()!r}, which is not understood. It takes: # paddock: then, and "
+                f"{file} says {line.strip()!r}, which is not understood. It takes: # paddock: then, and "
                 f"any of {' '.join(_FLAGS)}."
             )
         flags, lines = tuple(words), []

@@ -31,7 +31,7 @@ class Room:
 
     def __init__(self, folder: Path) -> None:
         machine = Machine("linux", "x86_64", 2, 8 << 30, 4 << 30)
-        environments = Environments(folder / "environments", ROOT / "requirements", machine)
+        environments = Environments(folder / "environments", [ROOT / "loaders"], machine)
         self.folder = folder
         self.supervisor = Supervisor(ROOT, environments, lambda pid: 0)
         self.characters = Characters(folder / "characters")

@@ -57,8 +57,8 @@ def test_every_setting_has_a_label_a_group_and_a_help(spec: object) -> None:
 
 
 def test_the_pins_are_exact() -> None:
-    for name in ("xllamacpp.txt", "llamacpp.txt"):
-        lines = (Path(__file__).parent.parent.parent / "requirements" / name).read_text().split("\n")
+    for name in ("xllamacpp", "llamacpp"):
+        lines = (Path(__file__).parent.parent.parent / "loaders" / name / "requirements.txt").read_text().split("\n")
         assert all("==" in line for line in lines if line)
 
 

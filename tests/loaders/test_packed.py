@@ -31,7 +31,7 @@ Worker = Callable[[str], UnderTest]
 @pytest.fixture
 def worker() -> Iterator[Worker]:
     """Starts a loader's worker, in its environment."""
-    environments = Environments(ROOT / ".envs", ROOT / "requirements", inspect_machine())
+    environments = Environments(ROOT / ".envs", [ROOT / "loaders"], inspect_machine())
     started: list[UnderTest] = []
 
     def begin(name: str) -> UnderTest:
@@ -171,7 +171,7 @@ def test_the_aim_follows_what_each_loader_is_good_at() -> None:
 def test_settings_explain_themselves_and_pins_are_exact(name: str) -> None:
     spec = REGISTRY.get(name)
     assert all(len(entry.info.help) > 20 and entry.info.group for entry in describe(spec.settings))
-    lines = (ROOT / "requirements" / spec.requirements).read_text().splitlines()
+    lines = (ROOT / "loaders" / name / spec.requirements).read_text().splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]
     assert all(re.match(r"[A-Za-z0-9._-]+==[0-9][^+ ]*( ; .+)?$", pin) for pin in pins)
     assert {"torch==2.13.0", "sentencepiece==0.2.3", "protobuf==7.36.2"} <= set(pins)

@@ -20,7 +20,7 @@ DEMO = ROOT / "models" / "demo.Q8_0.gguf"
 def loaded(tmp_path: Path) -> Iterator[Callable[[str], UnderTest]]:
     """The demo model with another chat template, in a worker of xllamacpp."""
     spec = Registry(ROOT / "loaders").get("xllamacpp")
-    environments = Environments(ROOT / ".envs", ROOT / "requirements", inspect_machine())
+    environments = Environments(ROOT / ".envs", [ROOT / "loaders"], inspect_machine())
     environments.build(spec, lambda text, fraction: print(text))
     started: list[UnderTest] = []
 

@@ -18,7 +18,7 @@ from modules.runtime.pip_config import package_sources, read_pip_config
 
 MACHINE = Machine("linux", "x86_64", 2, 1 << 33, 1 << 33)
 SPEC = dataclasses.replace(
-    ECHO, name="toy", title="Toy", requirements="toy.txt", probe="import toyengine; print(toyengine.VERSION)"
+    ECHO, name="toy", title="Toy", requirements="requirements.txt", probe="import toyengine; print(toyengine.VERSION)"
 )
 
 
@@ -51,9 +51,9 @@ def environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment
     configuration.write_text(f"[global]\nno-index = true\nfind-links = {tmp_path / 'wheels'}\n")
     monkeypatch.setenv("PIP_CONFIG_FILE", str(configuration))
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
-    (tmp_path / "requirements").mkdir()
-    (tmp_path / "requirements" / "toy.txt").write_text("toyengine==1.0\n")
-    return Environments(tmp_path / "envs", tmp_path / "requirements", MACHINE)
+    (tmp_path / "loaders" / "toy").mkdir(parents=True)
+    (tmp_path / "loaders" / "toy" / "requirements.txt").write_text("toyengine==1.0\n")
+    return Environments(tmp_path / "envs", [tmp_path / "loaders"], MACHINE)
 
 
 def _quiet(text: str, fraction: float | None) -> None:
@@ -78,7 +78,7 @@ def test_other_pins_make_another_environment_and_the_old_one_stays_until_pruned(
 ) -> None:
     old = environments.build(SPEC, _quiet)
     _wheel(tmp_path / "wheels", "2.0", "VERSION = '2.0'\n")
-    (tmp_path / "requirements" / "toy.txt").write_text("toyengine==2.0\n")
+    (tmp_path / "loaders" / "toy" / "requirements.txt").write_text("toyengine==2.0\n")
     assert not environments.status(SPEC).installed
     new = environments.build(SPEC, _quiet)
     assert old.exists()
@@ -89,7 +89,7 @@ def test_other_pins_make_another_environment_and_the_old_one_stays_until_pruned(
 
 def test_an_engine_that_does_not_import_leaves_nothing_that_counts(environments: Environments, tmp_path: Path) -> None:
     _wheel(tmp_path / "wheels", "3.0", "raise ImportError('wrong build')\n")
-    (tmp_path / "requirements" / "toy.txt").write_text("toyengine==3.0\n")
+    (tmp_path / "loaders" / "toy" / "requirements.txt").write_text("toyengine==3.0\n")
     with pytest.raises(EnvironmentBroken, match="cannot be imported here") as caught:
         environments.build(SPEC, _quiet)
     assert "wrong build" in caught.value.detail
@@ -99,13 +99,13 @@ def test_an_engine_that_does_not_import_leaves_nothing_that_counts(environments:
 def test_a_missing_system_library_is_named(environments: Environments, tmp_path: Path) -> None:
     message = "libgomp.so.1: cannot open shared object file: No such file or directory"
     _wheel(tmp_path / "wheels", "4.0", f"raise ImportError('{message}')\n")
-    (tmp_path / "requirements" / "toy.txt").write_text("toyengine==4.0\n")
+    (tmp_path / "loaders" / "toy" / "requirements.txt").write_text("toyengine==4.0\n")
     with pytest.raises(EnvironmentBroken, match="needs the system library libgomp.so.1.*apt install libgomp1"):
         environments.build(SPEC, _quiet)
 
 
 def test_a_package_that_does_not_exist_is_a_sentence(environments: Environments, tmp_path: Path) -> None:
-    (tmp_path / "requirements" / "toy.txt").write_text("toyengine==9.9\n")
+    (tmp_path / "loaders" / "toy" / "requirements.txt").write_text("toyengine==9.9\n")
     with pytest.raises(EnvironmentBroken, match="has no package for this Python"):
         environments.build(SPEC, _quiet)
     assert not environments.status(SPEC).installed
@@ -147,7 +147,7 @@ def test_no_network_is_a_sentence_with_a_next_step(
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     monkeypatch.delenv("PIP_FIND_LINKS")
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
-    (tmp_path / "requirements" / "toy.txt").write_text("toyengine-elsewhere==1.0\n")
+    (tmp_path / "loaders" / "toy" / "requirements.txt").write_text("toyengine-elsewhere==1.0\n")
     with pytest.raises(EnvironmentBroken, match="the package index did not answer. Check the network"):
         environments.build(SPEC, _quiet)
 
@@ -191,17 +191,17 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_pins_that_are_missing_are_told_and_break_no_list(environments: Environments, tmp_path: Path) -> None:
-    (tmp_path / "requirements" / "toy.txt").unlink()
+    (tmp_path / "loaders" / "toy" / "requirements.txt").unlink()
     status = environments.status(SPEC)
     assert not status.installed
-    assert "requirements/toy.txt" in status.problem
+    assert "loaders/toy/requirements.txt" in status.problem
     with pytest.raises(EnvironmentBroken, match="Restore it"):
         environments.build(SPEC, _quiet)
 
 
 def test_a_later_step_takes_what_a_package_asks_for_wrongly(environments: Environments, tmp_path: Path) -> None:
     _wheel(tmp_path / "wheels", "4.0", "VERSION = '4.0'\n", needs="nowhere-to-be-had==1.0")
-    pins = tmp_path / "requirements" / "toy.txt"
+    pins = tmp_path / "loaders" / "toy" / "requirements.txt"
     pins.write_text("toyengine==4.0\n")
     with pytest.raises(EnvironmentBroken, match="has no package"):
         environments.build(SPEC, _quiet)
@@ -214,7 +214,7 @@ def test_a_later_step_takes_what_a_package_asks_for_wrongly(environments: Enviro
     "line", ["# paddock: than --no-deps", "# paddock: then --index-url", "# paddock: then nothing"]
 )
 def test_a_step_that_is_not_understood_is_refused(environments: Environments, tmp_path: Path, line: str) -> None:
-    (tmp_path / "requirements" / "toy.txt").write_text(f"{line}\ntoyengine==1.0\n")
+    (tmp_path / "loaders" / "toy" / "requirements.txt").write_text(f"{line}\ntoyengine==1.0\n")
     with pytest.raises(EnvironmentBroken, match="# paddock: then, and any of --no-deps --no-build-isolation"):
         environments.build(SPEC, _quiet)
     assert not environments.status(SPEC).installed

@@ -25,7 +25,9 @@ from modules.runtime.environment import Environments
 from modules.runtime.supervisor import Supervisor
 
 PATIENCE = 90.0
-BUILT = dataclasses.replace(ECHO, title="Built", requirements="built.txt", probe="import slow; print(slow.VERSION)")
+BUILT = dataclasses.replace(
+    ECHO, title="Built", requirements="requirements.txt", probe="import slow; print(slow.VERSION)"
+)
 # Says that it builds, then waits until it is told how that shall end; in a group of its own, as ninja's compilers are.
 BACKEND = """
 import os, zipfile
@@ -82,9 +84,10 @@ def build(tmp_path: Path, app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "pip.conf").write_text(f"[global]\nno-index = true\nfind-links = {wheels}\n")
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
-    (tmp_path / "requirements").mkdir()
-    (tmp_path / "requirements" / "built.txt").write_text("slow==1.0\n")
-    environments = Environments(tmp_path / "envs", tmp_path / "requirements", app.machine)
+    folder = tmp_path / "loaders" / ECHO.name
+    folder.mkdir(parents=True)
+    (folder / "requirements.txt").write_text("slow==1.0\n")
+    environments = Environments(tmp_path / "envs", [tmp_path / "loaders"], app.machine)
     yield Build(tmp_path, environments)
     environments.close()
 

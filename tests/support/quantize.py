@@ -54,7 +54,7 @@ def quantized(kind: str, source: Path = ROOT / "models" / "demo") -> Path:
 def made_by(loader: str, folder: Path, script: Path, *arguments: str) -> Path:
     """What `script` makes of `arguments`, in a loader's environment, for `folder`: its path until it is whole."""
     spec = Registry(ROOT / "loaders").get(loader)
-    environments = Environments(ROOT / ".envs", ROOT / "requirements", inspect_machine())
+    environments = Environments(ROOT / ".envs", [ROOT / "loaders"], inspect_machine())
     environments.build(spec, lambda text, fraction: print(text, file=sys.stderr))
     partial = folder.with_suffix(".part")
     shutil.rmtree(partial, ignore_errors=True)

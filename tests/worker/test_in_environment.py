@@ -45,7 +45,7 @@ def pytest_folder() -> Path:
 @pytest.mark.parametrize("loader, suite", CASES)
 def test_hf_suite_passes_in_the_environment_of(loader: str, suite: str, pytest_folder: Path) -> None:
     spec = Registry(ROOT / "loaders").get(loader)
-    environments = Environments(ROOT / ".envs", ROOT / "requirements", inspect_machine())
+    environments = Environments(ROOT / ".envs", [ROOT / "loaders"], inspect_machine())
     environments.build(spec, lambda text, fraction: print(text, file=sys.stderr))
     answer = subprocess.run(
         [str(environments.python(spec)), "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider", suite],

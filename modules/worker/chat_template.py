@@ -1,14 +1,14 @@
-"""Chat templates: Jinja's immutable sandbox, under a time limit and a size limit. Needs jinja2 in the environment.
+"""Chat templates in Jinja's immutable sandbox, under size limits. Needs jinja2 in the environment.
 
-A template comes with a model, so it is a stranger's program: it may loop, raise or try to fill memory.
+A template comes with a model, so it is a stranger's program: it may loop, raise or try to fill memory. What a sandbox
+cannot hold, template_process.py does.
 """
 
 from __future__ import annotations
 
-import ctypes
+import functools
 import json
 import re
-import threading
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -22,15 +22,14 @@ CHATML = (
 )
 FALLBACK_NAME = "fallback: ChatML"
 
-SECONDS = 3.0
 MOST_CHARACTERS = 20_000_000
-_MOST_REPEAT = 1_000_000
+# The largest number that a method or filter takes: widths, counts, bytes.
+_LARGEST = 1_000_000
+# Of the template's own words in an error.
+_LONGEST_WORDS = 1000
+_SIZED_FILTERS = ("batch", "center", "indent", "round", "slice", "wordwrap", "tojson", "truncate")
 _MARK = "\ue000paddock-open-end\ue000"
-_ADVICE = "Choose another template on the Model tab, or edit this one."
-
-
-class _TooSlow(BaseException):
-    """Thrown into the rendering thread; a BaseException, so that no template can catch it."""
+ADVICE = "Choose another template on the Model tab, or edit this one."
 
 
 def render(
@@ -38,7 +37,7 @@ def render(
 ) -> str:
     """The prompt for `messages`, ending where the reply begins, or, with `continue_last`, where the last message does.
 
-    Raises PromptError when the template is no Jinja, raises, loops, or writes too much.
+    Raises PromptError when the template is no Jinja, raises, or writes too much.
     """
     if continue_last:
         *before, last = messages
@@ -52,10 +51,10 @@ def render(
         "documents": None,
         **variables,
     }
-    prompt = _within(SECONDS, lambda: _render(template, values))
+    prompt = _render(template, values)
     if continue_last:
         if _MARK not in prompt:
-            raise PromptError(f"This chat template leaves the last reply out, so it cannot be continued. {_ADVICE}")
+            raise PromptError(f"This chat template leaves the last reply out, so it cannot be continued. {ADVICE}")
         prompt = prompt[: prompt.rindex(_MARK)]
     return prompt
 
@@ -69,29 +68,38 @@ def _render(template: str, values: dict[str, Any]) -> str:
         for piece in _sandbox().from_string(template).generate(**values):
             size += len(piece)
             if size > MOST_CHARACTERS:
-                raise PromptError(f"The chat template writes more than {MOST_CHARACTERS:,} characters. {_ADVICE}")
+                raise PromptError(f"The chat template writes more than {MOST_CHARACTERS:,} characters. {ADVICE}")
             pieces.append(piece)
         return "".join(pieces)
     except PromptError:
         raise
     except TemplateSyntaxError as error:
         raise PromptError(
-            f"The chat template has a syntax error in line {error.lineno}: {_ended(error.message)} {_ADVICE}"
+            f"The chat template has a syntax error in line {error.lineno}: {_ended(error.message)} {ADVICE}"
         ) from None
     except SecurityError as error:
-        raise PromptError(f"The chat template tries something that is not allowed: {_ended(error)} {_ADVICE}") from None
+        raise PromptError(f"The chat template tries something that is not allowed: {_ended(error)} {ADVICE}") from None
     except TemplateError as error:
-        raise PromptError(f"The chat template refuses this chat: {_ended(error)} {_ADVICE}") from None
+        raise PromptError(f"The chat template refuses this chat: {_ended(error)} {ADVICE}") from None
     except MemoryError:
-        raise PromptError(f"The chat template needs too much memory. {_ADVICE}") from None
+        raise PromptError(f"The chat template needs too much memory. {ADVICE}") from None
     except Exception as error:
-        raise PromptError(f"The chat template fails with {type(error).__name__}: {_ended(error)} {_ADVICE}") from None
+        raise PromptError(f"The chat template fails with {type(error).__name__}: {_ended(error)} {ADVICE}") from None
 
 
 def _ended(words: object) -> str:
     """Jinja's or the template's own words as the end of a sentence: some bring their full stop."""
     text = str(words).rstrip()
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    text = text if len(text) <= _LONGEST_WORDS else f"{text[:_LONGEST_WORDS]}…"
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+
+
+def _check_numbers(*values: Any) -> None:
+    """Raises SecurityError where one of `values` is a number that asks for a huge text or list."""
+    from jinja2.exceptions import SecurityError
+
+    if any(isinstance(value, int) and abs(value) > _LARGEST for value in values):
+        raise SecurityError("a number that large")
 
 
 def _sandbox() -> Any:
@@ -117,7 +125,7 @@ def _sandbox() -> Any:
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
             sized = [side for side in (left, right) if hasattr(side, "__len__")]
             numbers = [side for side in (left, right) if isinstance(side, int)]
-            if operator == "*" and sized and numbers and len(sized[0]) * max(numbers) > _MOST_REPEAT:
+            if operator == "*" and sized and numbers and len(sized[0]) * max(numbers) > _LARGEST:
                 raise SecurityError("a repetition that large")
             if operator == "**" and any(abs(number) > 1000 for number in numbers):
                 raise SecurityError("a power that large")
@@ -125,42 +133,30 @@ def _sandbox() -> Any:
                 raise SecurityError("a format that wide")
             return super().call_binop(context, operator, left, right)
 
+        def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 (Jinja's names)
+            if isinstance(getattr(__obj, "__self__", None), (str, bytes, int)):
+                _check_numbers(*args, *kwargs.values())
+            return super().call(__context, __obj, *args, **kwargs)
+
     def raise_exception(message: str) -> None:
         raise TemplateError(message)
 
     def tojson(value: Any, indent: int | None = None, ensure_ascii: bool = False) -> str:
         return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
 
+    def bounded(work: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(work)
+        def checked(value: Any, *args: Any, **kwargs: Any) -> Any:
+            _check_numbers(*args, *kwargs.values())
+            return work(value, *args, **kwargs)
+
+        return checked
+
     sandbox = Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
     sandbox.filters["tojson"] = tojson
+    for name in _SIZED_FILTERS:
+        sandbox.filters[name] = bounded(sandbox.filters[name])
+    del sandbox.globals["lipsum"]
     sandbox.globals["raise_exception"] = raise_exception
     sandbox.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
     return sandbox
-
-
-def _within(seconds: float, work: Callable[[], str]) -> str:
-    """Run `work` on a thread of its own and throw into it when its time is up: works on every system.
-
-    A thread that even so does not end (one long call inside C) is left as a daemon, and the caller gets its error.
-    """
-    result: list[str] = []
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            result.append(work())
-        except BaseException as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=run, name="chat template", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        assert thread.ident is not None
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(_TooSlow))
-        thread.join(1.0)
-    if result:
-        return result[0]
-    if failure and isinstance(failure[0], PromptError):
-        raise failure[0]
-    raise PromptError(f"The chat template ran longer than {seconds:g} seconds and was stopped. {_ADVICE}")

@@ -39,11 +39,12 @@ from modules.protocol.errors import PaddockError, ProtocolError
 from modules.protocol.events import Chunk, Failed, Finished, HookFailed, Loaded, Log, ModelInfo, Progress, Result
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.schema import build
-from modules.worker.chat_template import CHATML, FALLBACK_NAME, render
+from modules.worker.chat_template import CHATML, FALLBACK_NAME
 from modules.worker.engine import EngineBase
 from modules.worker.heap import returned
 from modules.worker.hooks import Hooks
 from modules.worker.outbox import Outbox
+from modules.worker.template_process import TemplateProcess
 
 _QUICK = (Tokenize, Detokenize, ChatPrompt, Configure)
 
@@ -57,6 +58,7 @@ class Server:
         self._outbox = outbox
         self._hooks = Hooks(lambda *told: outbox.put(HookFailed(*told)))
         engine.hooks = self._hooks
+        self._templates = TemplateProcess()
         self._info: ModelInfo | None = None
         self._work: queue.Queue[Command] = queue.Queue()
         self._cancelled: dict[str, threading.Event] = {}
@@ -70,6 +72,7 @@ class Server:
             command = self._work.get()
             self._do(command)
             if isinstance(command, Unload):
+                self._templates.close()
                 return
 
     def _read(self, stdin: BinaryIO) -> None:
@@ -126,6 +129,7 @@ class Server:
         def report(text: str, fraction: float | None) -> None:
             self._outbox.put(Progress(command.id, text, fraction))
 
+        self._templates.start()
         with returned():
             self._info = self._engine.load(Path(command.path), settings, report)
         self._outbox.put(Loaded(command.id, self._info, time.monotonic() - begin))
@@ -167,7 +171,7 @@ class Server:
             template, source = info.template, info.template_source
         else:
             template, source = CHATML, FALLBACK_NAME
-        prompt = render(
+        prompt = self._templates.render(
             template,
             command.messages,
             continue_last=command.continue_last,

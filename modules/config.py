@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,16 @@ from modules.paths import Paths
 from modules.protocol.errors import PaddockError
 from modules.protocol.model import AIMS
 
+# First words of Paddock's own addresses: a request could mean either.
+_TAKEN = ("v1", "file", "extensions", "assets", "static", "gradio_api")
+_PUBLIC = re.compile(r"(https?://[^/?#\s@]+)((?:/[^?#\s]*)?)", re.IGNORECASE)
+_PATH = re.compile(rf"(?!(?:{'|'.join(_TAKEN)}|page-\d+)(?:/|$))[\w.~-]+(?:/[\w.~-]+)*", re.ASCII)
+
 
 @dataclass(frozen=True)
 class Config:
-    """How this run of Paddock was started. `port` 0: any free one."""
+    """How this run of Paddock was started. `port` 0: any free one. `public_origin` and `root_path`: where a reverse
+    proxy serves it, such as "https://example.org" and "/chat"; "" where there is none."""
 
     root: Path
     host: str = "127.0.0.1"
@@ -22,6 +29,8 @@ class Config:
     listen: bool = False
     password: str = ""
     api_key: str = ""
+    public_origin: str = ""
+    root_path: str = ""
     models: Path | None = None
     user_data: Path | None = None
     model: str = ""
@@ -69,7 +78,13 @@ def add_serve_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--port", type=int, default=7860, help="port of the page and the API; 0 takes a free one")
     group.add_argument("--listen", action="store_true", help="serve other machines too; wants --password or --api-key")
     group.add_argument("--password", default="", help="ask for this password (user name: paddock)")
-    group.add_argument("--api-key", default="", help="API clients must send this key")
+    group.add_argument("--api-key", default="", help="API clients must send this key; it opens /v1/ and nothing else")
+    group.add_argument(
+        "--public-url", default="", metavar="URL", help="where a reverse proxy serves the page, with its path"
+    )
+    group.add_argument(
+        "--root-path", default="", metavar="PATH", help="the path alone, where the proxy's name is not known"
+    )
     group.add_argument(
         "--model",
         type=model_name,
@@ -80,6 +95,25 @@ def add_serve_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--no-model", action="store_true", help="load no model at start")
 
 
+def public_address(url: str, root_path: str) -> tuple[str, str]:
+    """(origin, path) at which a reverse proxy serves the page. Raises PaddockError for what is no such address."""
+    parts = _PUBLIC.fullmatch(url.strip())
+    if url and not parts:
+        raise PaddockError(
+            f"--public-url {url} is no address. Name it as https://example.org or https://example.org/chat."
+        )
+    origin, inner = (parts.group(1).lower(), parts.group(2)) if parts else ("", "")
+    path = (root_path or inner or "").strip("/")
+    if root_path and inner and inner.strip("/") != path:
+        raise PaddockError("--public-url and --root-path name two different paths. Leave --root-path out.")
+    if path and not _PATH.fullmatch(path):
+        raise PaddockError(
+            f"The path /{path} cannot be served. Use letters, digits and -._~ in it, and another first word than "
+            f"{', '.join(_TAKEN)}, which are Paddock's."
+        )
+    return origin, f"/{path}" if path else ""
+
+
 def config_from(arguments: argparse.Namespace, root: Path) -> Config:
     """The Config that these arguments mean. Raises PaddockError where they contradict each other."""
     listen = bool(getattr(arguments, "listen", False))
@@ -88,6 +122,11 @@ def config_from(arguments: argparse.Namespace, root: Path) -> Config:
         raise PaddockError(
             "--listen opens Paddock to your whole network, so it wants a secret: add --password WORD or --api-key KEY."
         )
+    if password and password == api_key:
+        raise PaddockError(
+            "--password and --api-key are the same word, so each API client could do all that the page can. Choose two."
+        )
+    public_origin, root_path = public_address(getattr(arguments, "public_url", ""), getattr(arguments, "root_path", ""))
     # A download makes its folder.
     makes = getattr(arguments, "command", None) == "download"
     if (models := arguments.models) and not models.is_dir() and (models.exists() or not makes):
@@ -99,6 +138,8 @@ def config_from(arguments: argparse.Namespace, root: Path) -> Config:
         listen=listen,
         password=password,
         api_key=api_key,
+        public_origin=public_origin,
+        root_path=root_path,
         models=arguments.models.resolve() if arguments.models else None,
         user_data=arguments.user_data.resolve() if arguments.user_data else None,
         model=getattr(arguments, "model", "") or "",

@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from modules.api.request import Asked, messages_of, parse, read
+from modules.api.secret import METHODS
 from modules.app import App
 from modules.generation.generation import Generation
 from modules.protocol.errors import ModelError, PaddockError, PromptError, Unsupported
@@ -23,7 +24,6 @@ from modules.protocol.errors import ModelError, PaddockError, PromptError, Unsup
 # How the API names the ends of a generation.
 _REASONS = {"stop": "stop", "stop_text": "stop", "length": "length", "context": "length", "cancelled": "stop"}
 _STATUS = {"setting": 400, "path": 400, "prompt": 400, "unsupported": 400, "memory": 507, "died": 502}
-_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 class _Json(JSONResponse):
@@ -126,7 +126,7 @@ def router(app: App) -> APIRouter:
     known = {route.path: sorted(route.methods or ()) for route in routes.routes if isinstance(route, APIRoute)}
 
     # The last one: it takes what no other has taken.
-    @routes.api_route("/{path:path}", methods=_METHODS)
+    @routes.api_route("/{path:path}", methods=[*METHODS])
     def unknown(request: Request) -> Response:
         return _no_route(request, known)
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import secrets
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.responses import JSONResponse
 
+from modules.api.origin import judge_origin
+from modules.api.secret import judge_secret
 from modules.config import Config
 
-USER = "paddock"
-_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+# A second one could say something else to whatever reads the other.
+_ONCE = ("host", "origin", "authorization", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest")
 
 
 class Gate:
@@ -25,42 +23,23 @@ class Gate:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] in ("http", "websocket"):
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            status, reason = self.judge(headers)
+            status, reason = self.judge(scope)
             if reason:
                 await _refuse(status, reason)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def judge(self, headers: dict[str, str]) -> tuple[int, str]:
+    def judge(self, scope: Any) -> tuple[int, str]:
         """(status, sentence) of a refusal, or (200, "")."""
-        host = headers.get("host", "")
-        if not self._config.listen and urlsplit(f"//{host}").hostname not in _LOCAL:
-            return 403, f"Paddock serves this machine only, and {host!r} is another name. Open it as 127.0.0.1."
-        origin = headers.get("origin", "")
-        if origin and urlsplit(origin).netloc != host:
-            return 403, "This request comes from another site's page, so it was refused."
-        if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
-            return 403, "This request comes from another site's page, so it was refused."
-        if not self._known(headers.get("authorization", "")):
-            return 401, f"Paddock wants the key or the password that it was started with (user name: {USER})."
-        return 200, ""
-
-    def _known(self, authorization: str) -> bool:
-        wanted = [secret for secret in (self._config.password, self._config.api_key) if secret]
-        if not wanted:
-            return True
-        kind, _, rest = authorization.partition(" ")
-        if kind.lower() == "basic":
-            try:
-                rest = base64.b64decode(rest, validate=True).decode().partition(":")[2]
-            except (binascii.Error, UnicodeDecodeError):
-                return False
-        elif kind.lower() != "bearer":
-            return False
-        return any(secrets.compare_digest(rest.encode(), secret.encode()) for secret in wanted)
+        names = [name for name, _ in scope["headers"]]
+        for name in _ONCE:
+            if names.count(name.encode()) > 1:
+                return 400, f"The request has more than one {name} header. Send it once."
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        status, reason = judge_origin(self._config, scope.get("scheme", "http"), headers)
+        return (status, reason) if reason else judge_secret(self._config, scope, headers)
 
 
 def _refuse(status: int, reason: str) -> JSONResponse:
-    headers = {"WWW-Authenticate": 'Basic realm="Paddock"'} if status == 401 else None
+    headers = {"WWW-Authenticate": 'Basic realm="Paddock", charset="UTF-8"'} if status == 401 else None
     return JSONResponse({"error": {"message": reason, "type": "refused"}}, status, headers)

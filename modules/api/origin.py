@@ -1,0 +1,80 @@
+"""Host and Origin: which addresses are Paddock's, so that another site's page cannot use it through its user's browser.
+
+A page of another site can send requests, but a browser puts its Origin and `Sec-Fetch-Site` into them, and lets no
+script change those. A name that another site points at this machine (DNS rebinding) shows in Host.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from modules.config import Config
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_AUTHORITY = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::(\d{1,5}))?", re.IGNORECASE)
+_ORIGIN = re.compile(r"(https?)://([^/?#\s]+)", re.IGNORECASE)
+_PORTS = {"http": 80, "https": 443}
+_SECURE = frozenset({"https", "wss"})
+_FRAMES = frozenset({"iframe", "frame", "embed", "object", "fencedframe"})
+_ELSEWHERE = "This request comes from another site's page, so it was refused."
+
+
+def authority(text: str) -> tuple[str, int | None] | None:
+    """(host name without brackets, port or None) of a Host header; None for one that is malformed."""
+    found = _AUTHORITY.fullmatch(text)
+    if found is None:
+        return None
+    return found.group(1).strip("[]").lower(), int(found.group(2)) if found.group(2) else None
+
+
+def origin(text: str) -> tuple[str, str, int] | None:
+    """(scheme, host name, port) of an Origin header or an address; None for "null" and all that is no http origin."""
+    found = _ORIGIN.fullmatch(text)
+    place = found and authority(found.group(2))
+    if not found or not place:
+        return None
+    scheme = found.group(1).lower()
+    return scheme, place[0], place[1] or _PORTS[scheme]
+
+
+def judge_origin(config: Config, scheme: str, headers: Mapping[str, str]) -> tuple[int, str]:
+    """(status, sentence) of a refusal, or (200, "")."""
+    given = headers.get("host", "")
+    host = authority(given)
+    if host is None:
+        return (
+            400 if given else 403,
+            "The Host header is missing or malformed. Open Paddock at the address that its terminal shows.",
+        )
+    public = origin(config.public_origin)
+    if not config.listen and host[0] not in LOOPBACK and not (public and host[0] == public[1]):
+        return 403, (
+            f"Paddock serves this machine only, and {given!r} is another name. Open it as 127.0.0.1, or start it with "
+            f"--public-url if a proxy serves it under that name."
+        )
+    site, mode = headers.get("sec-fetch-site", ""), headers.get("sec-fetch-mode", "")
+    if site in ("cross-site", "same-site") and (mode != "navigate" or headers.get("sec-fetch-dest") in _FRAMES):
+        return 403, _ELSEWHERE
+    sent = headers.get("origin", "")
+    if not sent:
+        return 200, ""
+    came = origin(sent)
+    # `same-origin` is the browser's own word that the page was opened at the address to which it now sends this. It
+    # holds where a proxy replaced Host, about which nothing else could be known.
+    if came and (site == "same-origin" or came == public or came in _ours(scheme, host, headers)):
+        return 200, ""
+    return 403, f"{_ELSEWHERE} If it is your proxy's address, start Paddock with --public-url and that address."
+
+
+def _ours(scheme: str, host: tuple[str, int | None], headers: Mapping[str, str]) -> set[tuple[str, str, int]]:
+    """The origins at which this request's client sees Paddock: that of Host, and what a proxy says of its own.
+
+    A proxy's headers are believed from anyone: a browser sends them for no other site's page, as it would have to ask
+    first (CORS), and a client that is no browser sends no Origin that could protect its user.
+    """
+    proto = headers.get("x-forwarded-proto", "").split(",")[0].strip().lower()
+    schemes = {"https" if scheme in _SECURE else "http"} | ({proto} & _PORTS.keys())
+    forwarded = authority(headers.get("x-forwarded-host", "").split(",")[0].strip())
+    places = [place for place in (host, forwarded) if place]
+    return {(name, place[0], place[1] or _PORTS[name]) for name in schemes for place in places}

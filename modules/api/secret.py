@@ -1,0 +1,80 @@
+"""The password and the API key: the password opens everything, the key opens the API below /v1/ and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from modules.api.origin import LOOPBACK, authority
+from modules.config import Config
+
+USER = "paddock"
+API = "/v1/"
+# The API's router answers these itself, whatever the path below /v1/; other methods fall through to the page.
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+# What a proxy adds. A request that has any of these came through one, so nobody knows from which machine.
+_PROXIED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+_ASK_PASSWORD = f"Paddock wants the password that it was started with (user name: {USER})."
+_ASK_KEY = "Paddock wants the API key that it was started with, as Authorization: Bearer KEY."
+_KEY_ONLY = "The API key opens /v1/ and nothing else. Send the password here (start with --password WORD to set one)."
+_LOCAL_ONLY = (
+    "Paddock was started with --api-key alone, so its page opens on the machine that it runs on and nowhere else. "
+    "Start it with --password WORD too."
+)
+
+
+def is_api(scope: Mapping[str, Any]) -> bool:
+    """Whether a request goes to the API. Routes are matched on this same decoded path, which nothing normalizes: one
+    with `..` in it finds no other route."""
+    return scope["type"] == "http" and scope["method"] in METHODS and str(scope["path"]).startswith(API)
+
+
+def judge_secret(config: Config, scope: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[int, str]:
+    """(status, sentence) of a refusal, or (200, "")."""
+    if not config.password and not config.api_key:
+        return 200, ""
+    sent = _sent(headers.get("authorization", ""))
+    if config.password and secrets.compare_digest(sent, config.password.encode()):
+        return 200, ""
+    has_key = bool(config.api_key) and secrets.compare_digest(sent, config.api_key.encode())
+    if is_api(scope):
+        if has_key:
+            return 200, ""
+        return 401, _ASK_KEY if config.api_key else _ASK_PASSWORD
+    if has_key:
+        # A browser asks its user again after a 401, and keeps what it sent after anything else.
+        return 401 if config.password else 403, _KEY_ONLY
+    if config.password:
+        return 401, _ASK_PASSWORD
+    return (200, "") if _from_this_machine(config, scope, headers) else (403, _LOCAL_ONLY)
+
+
+def _sent(authorization: str) -> bytes:
+    """The secret of an Authorization header, Bearer or Basic; empty if it holds none."""
+    kind, _, rest = authorization.partition(" ")
+    if kind.lower() == "bearer":
+        return rest.strip().encode("latin-1", "replace")
+    if kind.lower() != "basic":
+        return b""
+    try:
+        return base64.b64decode(rest, validate=True).partition(b":")[2]
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _from_this_machine(config: Config, scope: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
+    """Whether a browser on this machine sent it, as far as it can be known: over loopback, to a loopback name, through
+    no proxy. Plain proxies add no header, but most speak HTTP/1.0."""
+    client, host = scope.get("client"), authority(headers.get("host", ""))
+    return (
+        not config.public_origin
+        and client is not None
+        and client[0] in LOOPBACK
+        and host is not None
+        and host[0] in LOOPBACK
+        and scope.get("http_version") != "1.0"
+        and not any(name in headers for name in _PROXIED)
+    )

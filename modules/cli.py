@@ -91,6 +91,7 @@ def _extensions(commands: Any, common: argparse.ArgumentParser) -> None:
     enable.add_argument("name", metavar="NAME")
     enable.add_argument("--yes", action="store_true", help="agree that its code, as it is now, runs on this machine")
     enable.add_argument("--packages", action="store_true", help="install the packages it needs, for it alone")
+    enable.add_argument("--build", action="store_true", help="build packages that have no wheel; this runs their code")
     disable = verbs.add_parser("disable", parents=[common], help="switch an extension off from the next start")
     disable.add_argument("name", metavar="NAME")
     add = verbs.add_parser("install", parents=[common], help="copy an extension in; it runs once it is enabled")

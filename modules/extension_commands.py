@@ -66,10 +66,13 @@ def _row(status: Status, chosen: bool) -> dict[str, Any]:
 def _enable(app: App, arguments: argparse.Namespace) -> None:
     manager, name = app.extensions, arguments.name
     found = manager.find(name)
-    if arguments.packages:
-        manager.install_requirements(name)
+    if arguments.build and not arguments.packages:
+        raise PaddockError("--build says how packages are installed. Give --packages too.")
+    consent = found.sha256 if arguments.yes else ""
     try:
-        manager.enable(name, found.sha256 if arguments.yes else "")
+        if arguments.packages:
+            manager.install_requirements(name, consent, found.sha256 if arguments.build else "")
+        manager.enable(name, consent)
     except ConsentNeeded:
         wants = f" It says that it wants: {', '.join(found.manifest.wants)}." if found.manifest.wants else ""
         raise PaddockError(

@@ -78,6 +78,8 @@ class ExtensionManager:
         self._lock = threading.Lock()
         self._running: dict[str, Running] = {}
         self._faults: dict[str, Fault] = {}
+        # Name -> the files' sha256, and why its packages were not installed.
+        self._unbuilt: dict[str, tuple[str, str]] = {}
         self._listeners: Listeners[Callable[[], None]] = Listeners()
         # Every fault of this run as a sentence, in order: a turn tells those that came while it ran.
         self.fault_log: list[str] = []
@@ -150,8 +152,7 @@ class ExtensionManager:
         Raises ConsentNeeded, RequirementsMissing, or a PaddockError saying what is wrong with the extension.
         """
         found = self.find(name)
-        if consent and consent == found.sha256:
-            self.kept.consent(name, consent)
+        self._agree(found, consent)
         self._faults.pop(name, None)
         with self._switch:
             if name in self._running:
@@ -193,10 +194,33 @@ class ExtensionManager:
             running.settings = self._settings(name, schema)
         self._tell()
 
-    def install_requirements(self, name: str) -> None:
-        """Install the packages that an extension asks for into its own folder. Raises PaddockError."""
+    def install_requirements(self, name: str, consent: str = "", build: str = "") -> None:
+        """Install the packages that an extension asks for into its own folder. `consent`: as for `enable`. `build`: the
+        sha256 of the files whose packages the user agreed to build from source, which runs the packages' code.
+
+        Raises ConsentNeeded before the user agreed to run the files as they are now, NotBuilt, or PaddockError.
+        """
         found = self.find(name)
-        requirements.install(found.manifest.requirements, self.packages(name))
+        self._agree(found, consent)
+        if found.problem:
+            raise PaddockError(f"The packages of {found.title} cannot be installed. {found.problem}")
+        if not self.may_run(found):
+            raise ConsentNeeded(
+                f"{found.title} has not been agreed to, so its packages are not installed either. Look at its files, "
+                "and agree to run them, on the Extensions tab."
+            )
+        self._unbuilt.pop(name, None)
+        try:
+            agreed = bool(build) and build == found.sha256
+            requirements.install(found.manifest.requirements, self.packages(name), build=agreed)
+        except requirements.NotBuilt as error:
+            self._unbuilt[name] = (found.sha256, error.message)
+            raise
+
+    def unbuilt(self, found: Found) -> str:
+        """Why packages of an extension wait for a yes to build them; "" if none do."""
+        sha256, words = self._unbuilt.get(found.name, ("", ""))
+        return words if sha256 == found.sha256 else ""
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` whenever an extension's state, order or settings change, from any thread; returns what ends
@@ -241,6 +265,10 @@ class ExtensionManager:
             return stray
 
     # Inside
+
+    def _agree(self, found: Found, consent: str) -> None:
+        if consent and consent == found.sha256:
+            self.kept.consent(found.name, consent)
 
     def may_run(self, found: Found) -> bool:
         """Whether the user agreed to these files, or they ship."""

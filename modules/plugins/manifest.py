@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from modules.plugins.requirement_text import lines_of
 from modules.protocol.errors import PaddockError
 from modules.protocol.schema import Info, setting
 
@@ -55,13 +56,14 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of an extension's folder; an empty one without the file. Raises ManifestError."""
     path = folder / FILE
     requirements = _requirements_file(folder)
+    if not path.is_file():
+        return Manifest(requirements=requirements)
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_LONGEST + 1)
         if len(text) > _LONGEST:
             raise ManifestError(f"{FILE} of {folder.name} has more than {_LONGEST} characters. Shorten it.")
         values = yaml.safe_load(text)
-    except FileNotFoundError:
-        return Manifest(requirements=requirements)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise ManifestError(f"{FILE} of {folder.name} cannot be read. Mend it.", detail=str(error)) from error
     if values is None:
@@ -141,9 +143,15 @@ def _settings(values: Any) -> type[Any]:
 
 
 def _requirements_file(folder: Path) -> tuple[str, ...]:
-    """Lines of requirements.txt without comments and options."""
-    try:
-        lines = (folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+    """Lines of requirements.txt without comments; none where there is no such file. Raises ManifestError."""
+    path = folder / "requirements.txt"
+    if not path.is_file():
         return ()
-    return tuple(line for text in lines if (line := text.split(" #")[0].strip()) and line[0] not in "#-")
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LONGEST + 1)
+        if len(content) > _LONGEST:
+            raise ManifestError(f"requirements.txt of {folder.name} has more than {_LONGEST} bytes. Shorten it.")
+        return lines_of(content)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"requirements.txt of {folder.name} cannot be read as text.", detail=str(error)) from error

@@ -19,6 +19,7 @@ def status_of(manager: ExtensionManager, found: Found, order: list[str]) -> Stat
     """An extension as it is now. `order`: those that are on, first to last."""
     running, fault = manager.running_named(found.name), manager.fault(found.name)
     needs = requirements.check(found.manifest.requirements, manager.packages(found.name))
+    missing = any(need.state in ("missing", "conflict") for need in needs)
     state, message = "off", ""
     if running is not None:
         state = "on"
@@ -45,6 +46,7 @@ def status_of(manager: ExtensionManager, found: Found, order: list[str]) -> Stat
         notes=(*_notes(manager, running), *(need.sentence for need in needs if need.sentence)),
         hooks=(*running.impls, *(running.worker[1] if running.worker else ())) if running else (),
         needs=needs,
+        unbuilt=manager.unbuilt(found) if missing else "",
         sha256=found.sha256,
         shipped=found.shipped,
         settings=manager.schema(found.name) if running else found.manifest.settings,

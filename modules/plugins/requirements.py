@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from packaging.markers import UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from modules.paths import write_atomically
 from modules.plugins.heavy import cost
+from modules.plugins.requirement_text import Refused, in_plain, read
 from modules.protocol.errors import PaddockError
 from modules.runtime.pip_config import package_sources, read_pip_config
 
@@ -27,15 +30,22 @@ class RequirementsMissing(PaddockError):
     code = "requirements"
 
 
+class NotBuilt(PaddockError):
+    """Packages exist as source code only, and building them would run that code. It waits for a yes of its own."""
+
+    code = "build"
+
+
 @dataclass(frozen=True)
 class Need:
-    """One requirement. `state`: "there", "missing", "conflict" (the host has another version, which stays) or
-    "unclear". `have`: the version that is there."""
+    """One requirement. `state`: "there", "missing", "conflict" (the host has another version, which stays), "refused"
+    (`why`) or "unclear". `have`: the version that is there."""
 
     text: str
     name: str
     state: str
     have: str = ""
+    why: str = ""
 
     @property
     def sentence(self) -> str:
@@ -46,6 +56,11 @@ class Need:
             return (
                 f"It asks for {self.text}, but Paddock itself runs with {self.name} {self.have}, which stays. It may "
                 "work all the same, or fail when it is switched on."
+            )
+        if self.state == "refused":
+            return (
+                f"Its requirement {self.text!r} is not installed: {self.why}. Paddock installs packages by name and "
+                "version, from your package index alone. Ask its author for such a name."
             )
         return f"Its requirement {self.text!r} cannot be read." if self.state == "unclear" else ""
 
@@ -58,58 +73,93 @@ def check(texts: Sequence[str], own: Path) -> tuple[Need, ...]:
     needs = []
     for text in texts:
         try:
-            wanted = Requirement(text)
+            wanted = read(text)
+        except Refused as error:
+            name = canonicalize_name(error.name)
+            have = name and (_host_version(name) or installed.get(name, ""))
+            needs.append(Need(text, name or text, "there" if have else "refused", have, str(error)))
+            continue
         except InvalidRequirement:
             needs.append(Need(text, text, "unclear"))
             continue
-        if wanted.marker is not None and not wanted.marker.evaluate():
-            continue
-        name = canonicalize_name(wanted.name)
-        host = _host_version(name)
-        have = host or installed.get(name, "")
-        if not have:
-            needs.append(Need(text, name, "missing"))
-        elif wanted.specifier.contains(have, prereleases=True):
-            needs.append(Need(text, name, "there", have))
-        else:
-            needs.append(Need(text, name, "conflict" if host else "missing", have))
+        if _counts_here(wanted):
+            needs.append(_need(wanted, installed))
     return tuple(needs)
 
 
-def install(texts: Sequence[str], own: Path, report: Callable[[str], None] = lambda text: None) -> None:
-    """Install what `texts` ask for into `own`, with the host's versions where both have a package. Raises PaddockError
-    with what contradicts what. The host's packages are not touched."""
+def _need(wanted: Requirement, installed: dict[str, str]) -> Need:
+    name, text = canonicalize_name(wanted.name), in_plain(wanted)
+    host = _host_version(name)
+    have = host or installed.get(name, "")
+    if not have:
+        return Need(text, name, "missing")
+    if wanted.specifier.contains(have, prereleases=True):
+        return Need(text, name, "there", have)
+    return Need(text, name, "conflict" if host else "missing", have)
+
+
+def _counts_here(wanted: Requirement) -> bool:
+    try:
+        return wanted.marker is None or wanted.marker.evaluate()
+    except UndefinedEnvironmentName:
+        return False
+
+
+def install(
+    texts: Sequence[str], own: Path, *, build: bool = False, report: Callable[[str], None] = lambda text: None
+) -> None:
+    """Install what `texts` ask for into `own`, with the host's versions where both have a package. The host's packages
+    are not touched. `build`: the user agreed that packages without a wheel are built, which runs their code.
+
+    Raises NotBuilt for such a package without that, and PaddockError with what contradicts what.
+    """
     from uv import find_uv_bin
 
+    wanted = [need.text for need in check(texts, own) if need.state in ("missing", "conflict")]
+    if not wanted:
+        return
     sources = package_sources(read_pip_config())
     own.mkdir(parents=True, exist_ok=True)
-    constraints = own.with_name(f".{own.name}.constraints")
-    pins = sorted(f"{entry.metadata['Name']}=={entry.version}" for entry in metadata.distributions())
-    write_atomically(constraints, "\n".join(pins) + "\n")
-    wanted = [need.text for need in check(texts, own) if need.state in ("missing", "conflict")]
-    command = [find_uv_bin(), "pip", "install", "--target", str(own), "--constraint", str(constraints)]
-    report(f"Installing {', '.join(wanted)}")
-    try:
-        answer = subprocess.run(
-            [*command, *sources.arguments, "--", *wanted],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            env=_environment(sources.environment),
-        )
-    finally:
-        constraints.unlink(missing_ok=True)
+    # In an empty folder: a name is never taken for a file beside it.
+    with tempfile.TemporaryDirectory(dir=own.parent, prefix=".install-") as place:
+        constraints = Path(place).with_name(f"{Path(place).name}.constraints")
+        pins = sorted(f"{entry.metadata['Name']}=={entry.version}" for entry in metadata.distributions())
+        write_atomically(constraints, "\n".join(pins) + "\n")
+        command = [find_uv_bin(), "pip", "install", "--target", str(own), "--constraint", str(constraints)]
+        command += [] if build else ["--only-binary", ":all:"]
+        report(f"Installing {', '.join(wanted)}")
+        try:
+            answer = subprocess.run(
+                [*command, *sources.arguments, "--", *wanted],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_SECONDS,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                cwd=place,
+                env=_environment(sources.environment),
+            )
+        finally:
+            constraints.unlink(missing_ok=True)
     if answer.returncode != 0:
-        words = answer.stderr.strip()
-        why = "no set of versions fits" if "No solution found" in words else "uv could not install them"
-        raise PaddockError(
-            f"The packages {', '.join(wanted)} were not installed: {why} beside the versions that Paddock itself runs "
-            "with, which stay as they are. The details say what contradicts what.",
+        raise _failure(", ".join(wanted), answer.stderr.strip(), build)
+
+
+def _failure(wanted: str, words: str, build: bool) -> PaddockError:
+    if not build and ("building from source is disabled" in words or "no usable wheels" in words):
+        return NotBuilt(
+            f"The packages {wanted} were not installed: at least one of them has no wheel for this machine, and "
+            "building it runs its code. To agree to that, press Agree to build its packages on the Extensions tab, or "
+            "give --build.",
             detail=words[-4000:],
         )
+    why = "no set of versions fits" if "No solution found" in words else "uv could not install them"
+    return PaddockError(
+        f"The packages {wanted} were not installed: {why} beside the versions that Paddock itself runs with, which "
+        "stay as they are. The details say what contradicts what.",
+        detail=words[-4000:],
+    )
 
 
 def _environment(extra: dict[str, str]) -> dict[str, str]:

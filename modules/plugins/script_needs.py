@@ -6,8 +6,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
+from modules.plugins.requirement_text import name_of
 
 # Import name -> package, of what that environment brings and the host does not (its requirements/full). No other import
 # is turned into a package: a name in a stranger's code is no reason to install what bears that name.
@@ -33,12 +32,7 @@ _BROUGHT = {
 
 def unnamed_needs(folder: Path, named: Sequence[str]) -> tuple[str, ...]:
     """Packages that the script needs while it is imported, beside those `named` in its requirements."""
-    known = set()
-    for text in named:
-        try:
-            known.add(canonicalize_name(Requirement(text).name))
-        except InvalidRequirement:
-            continue
+    known = {name_of(text) for text in named}
     found = {_BROUGHT[name] for name in _imported(folder) if name in _BROUGHT}
     return tuple(sorted(found - known))
 

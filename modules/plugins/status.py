@@ -23,7 +23,8 @@ class Fault:
 @dataclass(frozen=True)
 class Status:
     """An extension as it is now. `kind`: "paddock" or "text-generation-webui". `message`: a sentence about its state;
-    `notes`: further ones; `needs`: its requirements; `settings`: its schema, or None; `values`: what is set."""
+    `notes`: further ones; `needs`: its requirements; `unbuilt`: why packages wait for a yes to build them, or "";
+    `settings`: its schema, or None; `values`: what is set."""
 
     name: str
     title: str
@@ -37,6 +38,7 @@ class Status:
     notes: tuple[str, ...] = ()
     hooks: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
+    unbuilt: str = ""
     sha256: str = ""
     shipped: bool = False
     settings: type[Any] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,7 @@ def _card(status: Status) -> str:
         lines.append(paragraph(f"It {', '.join(_WANTS[want] for want in status.wants)}."))
     if status.message:
         lines.append(paragraph(status.message, "warning" if status.state != "off" else "quiet"))
-    lines += [paragraph(note, "warning") for note in status.notes]
+    lines += [paragraph(note, "warning") for note in (*status.notes, status.unbuilt) if note]
     for title, text in (("Details", status.detail), ("What it printed", status.output)):
         if text:
             lines.append(f"<details><summary>{title}</summary><pre>{escape(text)}</pre></details>")
@@ -114,8 +115,11 @@ def _buttons(app: App, status: Status, last: int, shown: list[gr.Textbox]) -> No
             button("Switch off", "off", lambda: manager.disable(name))
         elif status.state == "off":
             button("Switch on", "on", lambda: manager.enable(name))
-        if any(need.state in ("missing", "conflict") for need in status.needs):
+        if status.state != "consent" and any(need.state in ("missing", "conflict") for need in status.needs):
             button("Install its packages", "packages", lambda: manager.install_requirements(name))
+        if status.state != "consent" and status.unbuilt:
+            build = partial(manager.install_requirements, name, build=status.sha256)
+            button("Agree to build its packages", "build", build)
 
 
 def _then_draw(act: Callable[[], None]) -> Callable[[], tuple[str, str]]:

@@ -1,0 +1,54 @@
+"""The public names for authors of loaders and extensions.
+
+What is listed in `__all__` keeps its name and meaning within a major version. Everything below `modules` may change with
+any release. All names work in the host and in a loader's environment: they need the standard library only.
+"""
+
+from __future__ import annotations
+
+from modules.plugins.host import ApiRequest, Host
+from modules.protocol.commands import Generate
+from modules.protocol.errors import (
+    ModelError,
+    OutOfMemory,
+    PaddockError,
+    PromptError,
+    SettingError,
+    Unsupported,
+)
+from modules.protocol.events import ModelInfo
+from modules.protocol.loader import LoaderSpec
+from modules.protocol.memory import Demand
+from modules.protocol.model import Claim, Machine, ModelFacts
+from modules.protocol.sampling import SamplingParams
+from modules.protocol.schema import setting
+from modules.worker.engine import EngineBase as Engine
+from modules.worker.engine import Outcome, Piece, Report
+from modules.worker.fitting import fit_prompt
+from modules.worker.stopping import StopFilter
+
+__all__ = [
+    "ApiRequest",
+    "Claim",
+    "Demand",
+    "Engine",
+    "Generate",
+    "Host",
+    "LoaderSpec",
+    "Machine",
+    "ModelError",
+    "ModelFacts",
+    "ModelInfo",
+    "Outcome",
+    "OutOfMemory",
+    "PaddockError",
+    "Piece",
+    "PromptError",
+    "Report",
+    "SamplingParams",
+    "SettingError",
+    "StopFilter",
+    "Unsupported",
+    "fit_prompt",
+    "setting",
+]

@@ -12,6 +12,7 @@ from typing import Any
 from modules.config import add_flags, add_serve_flags, config_from, model_name
 from modules.generation.presets import FIRST_PRESET
 from modules.protocol.errors import PaddockError
+from modules.version import VERSION
 
 
 def parser() -> argparse.ArgumentParser:
@@ -19,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     add_flags(common)
     top = argparse.ArgumentParser(prog="webui.py", description="Paddock: local language models in the browser.")
+    top.add_argument("--version", action="version", version=f"Paddock {VERSION}")
     add_flags(top)
     add_serve_flags(top)
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands (none: serve the page)")

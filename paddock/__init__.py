@@ -1,7 +1,7 @@
 """The public names for authors of loaders and extensions.
 
-What is listed in `__all__` keeps its name and meaning within a major version. Everything below `modules` may change with
-any release. All names work in the host and in a loader's environment: they need the standard library only.
+What is listed in `__all__` keeps its name and meaning within a major version. Everything below `modules` may change
+with any release. All names work in the host and in a loader's environment: they need the standard library only.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from modules.protocol.memory import Demand
 from modules.protocol.model import Claim, Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import setting
+from modules.version import VERSION as __version__
 from modules.worker.engine import EngineBase as Engine
 from modules.worker.engine import Outcome, Piece, Report
 from modules.worker.fitting import fit_prompt
@@ -49,6 +50,7 @@ __all__ = [
     "SettingError",
     "StopFilter",
     "Unsupported",
+    "__version__",
     "fit_prompt",
     "setting",
 ]

@@ -28,6 +28,7 @@ ALLOWED = {
         "modules.settings",
         "modules.generation",
         "modules.runtime.pip_config",
+        "modules.version",
     },
     "modules.chat": {
         "modules.protocol",
@@ -42,6 +43,7 @@ ALLOWED = {
     "modules.settings": {"modules.protocol", "modules.paths"},
     "modules.preferences": {"modules.settings"},
     "modules.terminal": set(),
+    "modules.version": set(),
 }
 # These compose the rest: page, API, command line, App.
 COMPOSERS = (

@@ -11,6 +11,7 @@ import paddock
 ROOT = Path(__file__).resolve().parent.parent
 
 PUBLIC = {
+    "__version__",
     *("ApiRequest", "Host"),
     *("Claim", "Demand", "LoaderSpec", "Machine", "ModelFacts", "setting"),
     *("Engine", "Generate", "ModelInfo", "Outcome", "Piece", "Report", "SamplingParams", "StopFilter", "fit_prompt"),
@@ -31,3 +32,12 @@ def test_the_public_names_need_the_standard_library_only() -> None:
     )
     tops = {name.split(".")[0] for name in answer.stdout.split()}
     assert tops - set(sys.stdlib_module_names) <= {"paddock", "modules", "__main__"}
+
+
+def test_pyproject_names_the_version_that_the_program_shows() -> None:
+    lines = (ROOT / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+    assert f'version = "{paddock.__version__}"' in lines
+    shown = subprocess.run(
+        [sys.executable, "webui.py", "--version"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.split() == ["Paddock", paddock.__version__]

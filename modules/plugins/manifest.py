@@ -15,9 +15,9 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from modules.plugins.requirement_text import lines_of
 from modules.protocol.errors import PaddockError
 from modules.protocol.schema import Info, setting
+from modules.version import VERSION
 
 FILE = "extension.yaml"
-HOST_VERSION = "0.1.0"
 WANTS = ("network", "files", "worker")
 _KINDS: dict[str, Any] = {"bool": bool, "int": int, "float": float, "str": str, "list": list[str]}
 _LONGEST = 64_000
@@ -45,7 +45,7 @@ class Manifest:
     seconds: float = 0.0
     extra: dict[str, Any] = field(default_factory=dict)
 
-    def refuses_host(self, version: str = HOST_VERSION) -> str:
+    def refuses_host(self, version: str = VERSION) -> str:
         """ "" if it runs on this version of Paddock, else a sentence."""
         if not self.host or SpecifierSet(self.host).contains(version, prereleases=True):
             return ""

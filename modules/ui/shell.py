@@ -6,12 +6,14 @@ from pathlib import Path
 
 import gradio as gr
 
+from modules.version import VERSION
+
 _FOLDER = Path(__file__).parent / "fragments"
 
 
 def markup(name: str) -> str:
     """The fragment of that name."""
-    return (_FOLDER / f"{name}.html").read_text(encoding="utf-8")
+    return (_FOLDER / f"{name}.html").read_text(encoding="utf-8").replace("{{version}}", VERSION)
 
 
 def place(name: str, elem_id: str) -> gr.HTML:

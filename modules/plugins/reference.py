@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -45,20 +46,33 @@ def _line(name: str) -> int:
 
 
 def _hook(name: str) -> list[str]:
-    function = getattr(hooks, name)
-    # The body's own indentation is four spaces; the example has four more.
-    text = "\n".join(line.removeprefix("    ") for line in (function.__doc__ or "").rstrip().splitlines())
-    lines: list[str] = []
-    code = False
-    for line in text.splitlines():
-        if line.startswith("    ") != code and line.strip():
-            lines.append("```python" if not code else "```")
-            code = not code
-        lines.append(line[4:] if code else line)
-    if code:
-        lines.append("```")
     takes = ", ".join(f"`{argument}`" for argument in declared()[name])
-    return [*lines, "", f"Takes: {takes}." if takes else "Takes nothing."]
+    return [
+        *_markdown(inspect.getdoc(getattr(hooks, name)) or ""),
+        "",
+        f"Takes: {takes}." if takes else "Takes nothing.",
+    ]
+
+
+def _markdown(docstring: str) -> list[str]:
+    """A docstring without its indentation, its examples fenced. Consecutive paragraphs of code are one example."""
+    lines: list[str] = []
+    code: list[str] = []
+    for paragraph in [*docstring.split("\n\n"), ""]:
+        if _is_code(paragraph):
+            code.append(textwrap.dedent(paragraph))
+            continue
+        if code:
+            lines += ["", "```python", *"\n\n".join(code).splitlines(), "```"]
+            code = []
+        if paragraph:
+            lines += ["", *paragraph.splitlines()]
+    return lines[1:]
+
+
+def _is_code(paragraph: str) -> bool:
+    """Whether a paragraph is code. Where a docstring has one line of text, its example is not indented further."""
+    return paragraph.startswith((" ", "def ", "async def "))
 
 
 def _members(kind: type[Any]) -> list[str]:

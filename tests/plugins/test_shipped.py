@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import http.server
 import importlib
 import json
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -258,3 +260,14 @@ def test_colors_follow_the_probabilities(shipped: Place) -> None:
     found = module.probabilities("say: ", "abcd", Model(), 10)
     assert found == [("ab", 0.5), ("cd", 0.0)]
     assert "hsl(60" in module.colored(found) and "Perplexity 2.00 over 1 tokens; 1 were not" in module.colored(found)
+
+
+def test_each_example_of_the_reference_is_one_block_of_python() -> None:
+    text = (ROOT / "docs" / "extensions.md").read_text(encoding="utf-8")
+    inside, outside = [], []
+    for number, part in enumerate(re.split(r"^```(?:\w*)$", text, flags=re.M)):
+        (inside if number % 2 else outside).append(part)
+    assert not [part for part in outside if re.search(r"^(async )?def ", part, re.M)]
+    generated = text.partition("<!-- generated: begin -->")[2]
+    for part in re.findall(r"^```python\n(.*?)^```$", generated, re.M | re.S):
+        ast.parse(part)

@@ -100,8 +100,11 @@ def _extensions(commands: Any, common: argparse.ArgumentParser) -> None:
     add.add_argument("source", metavar="GIT_OR_FOLDER", help="https:// address, folder or zip file")
 
 
-def run(root: Path, argv: list[str]) -> int:
-    """Run what `argv` asks for; the exit status is 0, 1 for an error, 130 for Ctrl+C."""
+def run(root: Path, argv: list[str], data: Path | None = None) -> int:
+    """Run what `argv` asks for; `root` and `data` are those of Config.
+
+    The exit status is 0, 1 for an error, 130 for Ctrl+C.
+    """
     arguments = parser().parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -110,7 +113,7 @@ def run(root: Path, argv: list[str]) -> int:
     # What runs here is nobody's business: huggingface_hub, here and in the workers, would tell its hub of it.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
-        config = config_from(arguments, root)
+        config = config_from(arguments, root, data)
         if arguments.command is None:
             from modules.serving import serve_page
 

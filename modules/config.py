@@ -20,10 +20,15 @@ _PATH = re.compile(rf"(?!(?:{'|'.join(_TAKEN)}|page-\d+)(?:/|$))[\w.~-]+(?:/[\w.
 
 @dataclass(frozen=True)
 class Config:
-    """How this run of Paddock was started. `port` 0: any free one. `public_origin` and `root_path`: where a reverse
-    proxy serves it, such as "https://example.org" and "/chat"; "" where there is none."""
+    """How this run of Paddock was started.
+
+    `root` holds the program; `data` holds models/, user_data/ and .envs/ (None: `root`). `port` 0: any free one.
+    `public_origin` and `root_path`: where a reverse proxy serves it, such as "https://example.org" and "/chat"; ""
+    where there is none.
+    """
 
     root: Path
+    data: Path | None = None
     host: str = "127.0.0.1"
     port: int = 7860
     listen: bool = False
@@ -45,7 +50,8 @@ class Config:
     @property
     def paths(self) -> Paths:
         """Where everything lies for this run."""
-        return Paths(self.root, self.models or self.root / "models", self.user_data or self.root / "user_data")
+        data = self.data or self.root
+        return Paths(self.root, self.models or data / "models", self.user_data or data / "user_data", data / ".envs")
 
 
 def model_name(text: str) -> str:
@@ -114,8 +120,11 @@ def public_address(url: str, root_path: str) -> tuple[str, str]:
     return origin, f"/{path}" if path else ""
 
 
-def config_from(arguments: argparse.Namespace, root: Path) -> Config:
-    """The Config that these arguments mean. Raises PaddockError where they contradict each other."""
+def config_from(arguments: argparse.Namespace, root: Path, data: Path | None = None) -> Config:
+    """The Config that these arguments mean; `root` and `data` are those of Config.
+
+    Raises PaddockError where they contradict each other.
+    """
     listen = bool(getattr(arguments, "listen", False))
     password, api_key = getattr(arguments, "password", ""), getattr(arguments, "api_key", "")
     if listen and not (password or api_key):
@@ -133,6 +142,7 @@ def config_from(arguments: argparse.Namespace, root: Path) -> Config:
         raise PaddockError(f"--models names {models}, which is no folder. Make it, or name another.")
     return Config(
         root=root,
+        data=data,
         host="0.0.0.0" if listen else "127.0.0.1",
         port=int(getattr(arguments, "port", 0)),
         listen=listen,

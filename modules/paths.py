@@ -23,11 +23,16 @@ class PathError(PaddockError):
 
 @dataclass(frozen=True)
 class Paths:
-    """Where everything lies. `root` is the clone; `models` and `user_data` may be put elsewhere by flags."""
+    """Where everything lies.
+
+    `root` holds the program: the clone, or a folder of the installed package. `models` and `user_data` may be put
+    elsewhere by flags. `environments`: the loaders' Python environments.
+    """
 
     root: Path
     models: Path
     user_data: Path
+    environments: Path
 
     def shown(self, folder: Path) -> str:
         """The folder as a person is told of it: below the clone from there ("models/"), else in full."""
@@ -72,11 +77,6 @@ class Paths:
     def extension_settings(self) -> Path:
         """Which extensions are on, their order, settings and consents, as YAML."""
         return self.user_data / "extensions.yaml"
-
-    @property
-    def environments(self) -> Path:
-        """The loaders' Python environments."""
-        return self.root / ".envs"
 
     @property
     def chats(self) -> Path:

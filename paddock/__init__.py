@@ -4,7 +4,21 @@ What is listed in `__all__` keeps its name and meaning within a major version. E
 with any release. All names work in the host and in a loader's environment: they need the standard library only.
 """
 
+# ruff: noqa: E402 (an installed package first adds the folder that holds its modules)
 from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def program_folder() -> Path:
+    """The folder that holds modules/, loaders/ and presets/: the clone, or `_app` in an installed package."""
+    here = Path(__file__).resolve().parent
+    return here / "_app" if (here / "_app").is_dir() else here.parent
+
+
+if (_program := str(program_folder())) not in sys.path:
+    sys.path.append(_program)
 
 from modules.plugins.host import ApiRequest, Host
 from modules.protocol.commands import Generate
@@ -52,5 +66,6 @@ __all__ = [
     "Unsupported",
     "__version__",
     "fit_prompt",
+    "program_folder",
     "setting",
 ]

@@ -68,6 +68,6 @@ def test_what_cannot_be_written_leaves_the_old_file_and_no_litter(
 
 
 def test_a_folder_elsewhere_is_told_in_full() -> None:
-    paths = Paths(Path("/here"), Path("/here/models"), Path("/data"))
+    paths = Paths(Path("/here"), Path("/here/models"), Path("/data"), Path("/here/.envs"))
     assert paths.shown(paths.models) == "models/"
     assert paths.shown(paths.characters) == "/data/characters"

@@ -11,7 +11,7 @@ import paddock
 ROOT = Path(__file__).resolve().parent.parent
 
 PUBLIC = {
-    "__version__",
+    *("__version__", "program_folder"),
     *("ApiRequest", "Host"),
     *("Claim", "Demand", "LoaderSpec", "Machine", "ModelFacts", "setting"),
     *("Engine", "Generate", "ModelInfo", "Outcome", "Piece", "Report", "SamplingParams", "StopFilter", "fit_prompt"),

@@ -264,7 +264,8 @@ def test_colors_follow_the_probabilities(shipped: Place) -> None:
 
 def test_each_example_of_the_reference_is_one_block_of_python() -> None:
     text = (ROOT / "docs" / "extensions.md").read_text(encoding="utf-8")
-    inside, outside = [], []
+    inside: list[str] = []
+    outside: list[str] = []
     for number, part in enumerate(re.split(r"^```(?:\w*)$", text, flags=re.M)):
         (inside if number % 2 else outside).append(part)
     assert not [part for part in outside if re.search(r"^(async )?def ", part, re.M)]

@@ -1,0 +1,42 @@
+"""The command `paddock` of an installed package: as `python3 webui.py`, in the Python that it was installed into.
+
+The package brings the program in its folder `_app`. Models, user data and the loaders' environments lie in the user's
+data folder of this system, where an upgrade leaves them alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import paddock
+
+
+def main() -> int:
+    """Run the command line. Return the exit status: 0, 1 for an error, 130 for Ctrl+C."""
+    from modules.cli import run
+
+    root = paddock.program_folder()
+    if (root / "webui.py").is_file():
+        return run(root, sys.argv[1:])
+    import platformdirs
+
+    data = Path(platformdirs.user_data_dir("paddock", appauthor=False))
+    if not {"-h", "--help", "--version"} & set(sys.argv[1:]):
+        _bring_demo(root / "models", data / "models")
+    return run(root, sys.argv[1:], data)
+
+
+def _bring_demo(shipped: Path, models: Path) -> None:
+    """Make the models folder with the demo model in it. In a folder that is there, nothing changes."""
+    if models.is_dir():
+        return
+    partial = models.with_name(".models.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(shipped, partial)
+    partial.rename(models)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

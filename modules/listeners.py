@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+_LOG = logging.getLogger(__name__)
 T = TypeVar("T", bound=Callable[..., None])
 
 
@@ -28,7 +30,12 @@ class Listeners(Generic[T]):
 
         return remove
 
-    def now(self) -> list[T]:
-        """Those to call now, in the order in which they came."""
+    def tell(self, *news: Any) -> None:
+        """Call each with `news`, in the order in which they came. One that raises is logged; the others are called."""
         with self._lock:
-            return list(self._callbacks)
+            callbacks = list(self._callbacks)
+        for callback in callbacks:
+            try:
+                callback(*news)
+            except Exception:
+                _LOG.exception("A listener failed.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from modules.runtime.state import State
 from modules.runtime.supervisor import Supervisor
 from modules.runtime.watch import MemoryWatch
 from modules.settings import ModelSettings
+from modules.threads import explained, host_thread
 
 _LOG = logging.getLogger(__name__)
 
@@ -115,19 +115,18 @@ class ModelLoading:
     ) -> None:
         """Load on a thread of its own; the supervisor's state tells how it goes, its end included. Raises PaddockError
         where it does not come to that; a model that is loaded stays then."""
+        doing = f"Loading {model}"
         try:
-            wanted = self._checked(model, loader, settings, anyway)
+            with explained(doing):
+                wanted = self._checked(model, loader, settings, anyway)
         except PaddockError as error:
             self._supervisor.board.show_refusal(model, loader, error)
             raise
 
-        def run() -> None:
-            try:
-                self._load(wanted, None)
-            except PaddockError as error:
-                self._supervisor.board.show_failure(model, loader, error)
+        def failed(error: PaddockError) -> None:
+            self._supervisor.board.show_failure(model, wanted.spec.name, error)
 
-        threading.Thread(target=run, name="load", daemon=True).start()
+        host_thread("load", lambda: self._load(wanted, None), doing, failed).start()
 
     def _checked(self, model: str, loader: str, settings: Mapping[str, Any] | None, anyway: bool) -> Wanted:
         """What to load, once nothing is known to be against it. Raises PaddockError."""

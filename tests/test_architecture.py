@@ -17,14 +17,22 @@ ALLOWED = {
     "modules.worker": {"modules.protocol"},
     "modules.paths": {"modules.protocol"},
     "modules.listeners": set(),
+    "modules.threads": {"modules.protocol"},
     "modules.runtime.pip_config": set(),
     "modules.generation": {"modules.protocol", "modules.paths"},
-    "modules.library": {"modules.protocol", "modules.paths", "modules.settings"},
-    "modules.runtime": {"modules.protocol", "modules.paths", "modules.listeners", "modules.generation"},
+    "modules.library": {"modules.protocol", "modules.paths", "modules.threads", "modules.settings"},
+    "modules.runtime": {
+        "modules.protocol",
+        "modules.paths",
+        "modules.listeners",
+        "modules.threads",
+        "modules.generation",
+    },
     "modules.plugins": {
         "modules.protocol",
         "modules.paths",
         "modules.listeners",
+        "modules.threads",
         "modules.settings",
         "modules.generation",
         "modules.runtime.pip_config",
@@ -33,6 +41,7 @@ ALLOWED = {
     "modules.chat": {
         "modules.protocol",
         "modules.paths",
+        "modules.threads",
         "modules.generation",
         "modules.runtime",
         "modules.library",
@@ -119,6 +128,17 @@ def test_rooms_of_the_standard_library_need_nothing_else(name: str) -> None:
     for imported in _imports(_modules()[name]):
         top = imported.split(".")[0]
         assert top == "modules" or top in sys.stdlib_module_names, f"{name} imports {imported}"
+
+
+def test_threads_of_the_host_are_made_where_an_unexpected_exception_is_heard() -> None:
+    apart = ("modules.threads", "modules.worker", "modules.plugins.guard")
+    for name, path in _modules().items():
+        if not name.startswith("modules.") or any(_within(name, room) for room in apart):
+            continue
+        calls = (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call))
+        made = {getattr(call.func, "attr", getattr(call.func, "id", "")): call.lineno for call in calls}
+        for maker in ("Thread", "ThreadPoolExecutor", "start_new_thread"):
+            assert maker not in made, f"{name}:{made[maker]} starts a thread: use modules.threads.host_thread"
 
 
 def test_nobody_but_webui_imports_the_command_line() -> None:

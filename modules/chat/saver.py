@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modules.generation.generation import Generation
+from modules.threads import host_thread
 
 _LOG = logging.getLogger(__name__)
 # Fields of events.Finished that a message keeps.
@@ -107,7 +108,7 @@ class Saver:
         self._changed = threading.Condition()
         self._entries: list[_Entry] = []
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="chat-saver", daemon=True)
+        self._thread = host_thread("chat-saver", self._run, "Storing replies")
         self._thread.start()
 
     def follow(self, reply: Reply) -> None:
@@ -133,7 +134,7 @@ class Saver:
         reply = entry.reply
         if reply.after is not None and not reply.settling and reply.generation is not None and reply.generation.done:
             reply.settling = True
-            threading.Thread(target=self._settle, args=(entry,), name="chat-after", daemon=True).start()
+            host_thread("chat-after", lambda: self._settle(entry), "What comes after a reply").start()
         done = reply.done
         if entry.due != math.inf and not done:
             return

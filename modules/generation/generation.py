@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,8 @@ from collections.abc import Callable, Iterator
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import Finished
 from modules.protocol.sampling import SamplingParams
+
+_LOG = logging.getLogger(__name__)
 
 
 class Generation:
@@ -120,4 +123,8 @@ class Generation:
             self._changed.notify_all()
             listeners = list(self._listeners)
         for listener in listeners:
-            listener()
+            try:
+                listener()
+            except Exception:
+                # The thread that tells reads the worker: one reader's fault must not end it.
+                _LOG.exception("A reader of a generation failed.")

@@ -5,7 +5,6 @@ They belong to the host: a page may go and come back. Those that were stopped or
 
 from __future__ import annotations
 
-import logging
 import shutil
 import threading
 import time
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from modules.library.download_staging import DownloadError, Order, alone, arrived, order_in, staged, staging_of
 from modules.library.sizes import in_words
 from modules.protocol.errors import PaddockError
+from modules.threads import host_thread
 
 if TYPE_CHECKING:
     # huggingface_hub takes most of a second to import: only who downloads waits for it.
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from modules.library.download_choice import Choice
     from modules.library.download_listing import Listing
 
-_LOG = logging.getLogger(__name__)
 # A line that stands still is noticed only when it times out; the end of Paddock does not wait for that.
 _CLOSE_SECONDS = 2.0
 # How often the progress of a download is told.
@@ -157,10 +156,16 @@ class Downloads:
                 raise DownloadError(f"{state.name} is being downloaded already. Wait until that has ended, or stop it.")
             self._states.pop(state.name, None)
             self._states[state.name] = state
-            thread = threading.Thread(target=self._run, args=(state.name, order), name="download", daemon=True)
+            thread = self._thread(state.name, order)
             self._threads = [one for one in self._threads if one.is_alive()] + [thread]
         thread.start()
         self._tell()
+
+    def _thread(self, name: str, order: Callable[[], tuple[Listing, Choice]]) -> threading.Thread:
+        def failed(error: PaddockError) -> None:
+            self._ended(name, phase="failed", error=error)
+
+        return host_thread("download", lambda: self._run(name, order), f"The download of {name}", failed)
 
     def _run(self, name: str, order: Callable[[], tuple[Listing, Choice]]) -> None:
         from modules.library.download import Download
@@ -175,15 +180,12 @@ class Downloads:
             if stopped:
                 job.stop()
             job.run()
-            self._set(name, phase="done")
+            self._ended(name, phase="done")
         except Stopped:
-            self._set(name, phase="stopped")
-        except PaddockError as error:
-            self._set(name, phase="failed", error=error)
-        except Exception as error:  # a thread has nobody else who would tell of it
-            _LOG.exception("The download of %s failed", name)
-            sentence = f"The download of {name} failed in a way that Paddock does not know. Start it again."
-            self._set(name, phase="failed", error=DownloadError(sentence, detail=repr(error)))
+            self._ended(name, phase="stopped")
+
+    def _ended(self, name: str, **changes: Any) -> None:
+        self._set(name, **changes)
         with self._lock:
             self._jobs.pop(name, None)
         self._tell()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,8 +12,7 @@ from modules.plugins.pipeline import Pipeline
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import Finished
 from modules.protocol.sampling import SamplingParams
-
-_LOG = logging.getLogger(__name__)
+from modules.threads import host_thread
 
 
 def answer(
@@ -85,11 +83,4 @@ def rewritten(pipeline: Pipeline, source: Generation, members: list[Member], sta
 
 
 def _start(write: Callable[[], None], generation: Generation) -> None:
-    def safely() -> None:
-        try:
-            write()
-        except Exception as error:
-            _LOG.exception("A reply that extensions take part in failed.")
-            generation.fail(PaddockError("The reply failed on its way through the extensions.", detail=str(error)))
-
-    threading.Thread(target=safely, name=f"reply {generation.id}", daemon=True).start()
+    host_thread(f"reply {generation.id}", write, "A reply that extensions take part in", generation.fail).start()

@@ -407,8 +407,7 @@ class ExtensionManager:
 
     def _tell(self) -> None:
         self.refresh_worker()
-        for listener in self._listeners.now():
-            listener()
+        self._listeners.tell()
 
     def fault(self, name: str) -> Fault | None:
         """Why an extension was switched off, if it was."""

@@ -41,8 +41,7 @@ class StateBoard:
         """Put what `change` makes of the present state in its place; nothing comes between."""
         with self._lock:
             state = self.state = change(self.state)
-        for listener in self._listeners.now():
-            listener(state)
+        self._listeners.tell(state)
 
     def show_failure(self, model: str, loader: str, error: PaddockError) -> None:
         """Tell of a load that failed, if the state does not yet; beside a model that is loaded all the same."""

@@ -222,12 +222,14 @@ class WorkerClient:
             generations = [*self._running.values(), *self._waiting]
             self._running.clear()
             self._waiting.clear()
-        self._on_exit(exit)
-        for future in [self._ready, *futures]:
-            if not future.done():
-                future.set_exception(error)
-        for generation in generations:
-            if exit.cause == "unloaded":
-                generation.finish(Finished(generation.id, "cancelled", generated_tokens=generation.tokens))
-            else:
-                generation.fail(error)
+        try:
+            self._on_exit(exit)
+        finally:
+            for future in [self._ready, *futures]:
+                if not future.done():
+                    future.set_exception(error)
+            for generation in generations:
+                if exit.cause == "unloaded":
+                    generation.finish(Finished(generation.id, "cancelled", generated_tokens=generation.tokens))
+                else:
+                    generation.fail(error)

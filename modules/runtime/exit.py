@@ -44,11 +44,16 @@ def out_of_memory_kills() -> int:
     return int(found[1]) if found else 0
 
 
-def classify(title: str, status: int, stderr: tuple[str, ...], *, intended: bool, kernel_kills: int) -> WorkerExit:
+def classify(
+    title: str, status: int, stderr: tuple[str, ...], *, intended: bool, kernel_kills: int, fault: str = ""
+) -> WorkerExit:
     """The typed exit of a worker. `status`: the process's, negative for a signal; `kernel_kills`: kills for memory that
-    the kernel counted while it lived. Nothing is guessed: what is not known is said to be unknown."""
+    the kernel counted while it lived; `fault`: why the host ended it, "" if it did not. Nothing is guessed: what is not
+    known is said to be unknown."""
     if intended:
         return WorkerExit("unloaded", status, f"{title} was unloaded.", stderr)
+    if fault:
+        return WorkerExit("ended", status, fault, stderr)
     again = "Load the model again to go on."
     tail = "\n".join(stderr[-40:])
     if kernel_kills > 0 and status == -9:

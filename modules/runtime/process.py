@@ -14,11 +14,12 @@ from pathlib import Path
 
 from modules.protocol.codec import decode_event, encode
 from modules.protocol.commands import Command, Unload
-from modules.protocol.errors import ProtocolError
+from modules.protocol.errors import PaddockError, ProtocolError
 from modules.protocol.events import Event, Log
 from modules.protocol.loader import LoaderSpec
 from modules.runtime.exit import WorkerExit, classify, out_of_memory_kills
 from modules.runtime.session import kill_session
+from modules.threads import explained, host_thread
 
 _LAST_LINES = 200
 _LONGEST_LINE = 2000
@@ -59,8 +60,9 @@ class WorkerProcess:
                 start_new_session=sys.platform != "win32",
             )
             self._temporary = temporary.pop_all()
-        self._error_thread = threading.Thread(target=self._read_errors, name=f"{spec.name} stderr", daemon=True)
-        self._event_thread = threading.Thread(target=self._read_events, name=f"{spec.name} events", daemon=True)
+        reading = f"Reading what {spec.title} says"
+        self._error_thread = host_thread(f"{spec.name} stderr", self._read_errors, reading)
+        self._event_thread = host_thread(f"{spec.name} events", self._read_events, reading, self._lost)
         self._error_thread.start()
         self._event_thread.start()
 
@@ -100,13 +102,7 @@ class WorkerProcess:
             self._event_thread.join()
 
     def _read_events(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            try:
-                event = decode_event(line)
-            except ProtocolError as error:
-                event = Log("error", error.message)
-            self._on_event(event)
+        fault = self._pass_events_on()
         self._end_what_it_started()
         status = self._process.wait()
         self._error_thread.join(timeout=2)
@@ -118,8 +114,39 @@ class WorkerProcess:
             except OSError:
                 continue
         kills = out_of_memory_kills() - self._kernel_kills
+        self._tell_exit(
+            classify(self.spec.title, status, self.stderr, intended=self._intended, kernel_kills=kills, fault=fault)
+        )
+
+    def _pass_events_on(self) -> str:
+        """Read events until the worker ends. Kill a worker whose events cannot be handled: somebody waits for them.
+
+        Returns a sentence that says so, or "".
+        """
+        assert self._process.stdout is not None
+        try:
+            with explained(f"Reading what {self.spec.title} says"):
+                for line in self._process.stdout:
+                    try:
+                        event = decode_event(line)
+                    except ProtocolError as error:
+                        event = Log("error", error.message)
+                    self._on_event(event)
+        except PaddockError as error:
+            self._process.kill()
+            return error.message
+        return ""
+
+    def _lost(self, error: PaddockError) -> None:
+        """End a worker whose end could not be read in order; those who wait for it must hear of it all the same."""
+        self._process.kill()
+        status = self._process.wait()
+        if not self._gone.is_set():
+            self._tell_exit(WorkerExit("ended", status, error.message, self.stderr))
+
+    def _tell_exit(self, exit: WorkerExit) -> None:
         self._gone.set()
-        self._on_exit(classify(self.spec.title, status, self.stderr, intended=self._intended, kernel_kills=kills))
+        self._on_exit(exit)
 
     def _end_what_it_started(self) -> None:
         """A killed worker can end no compiler or helper of its engine; they are in its session."""

@@ -31,6 +31,7 @@ from modules.runtime.environment import Environments
 from modules.runtime.exit import WorkerDied, WorkerExit
 from modules.runtime.state import ChatPromptResult, State
 from modules.runtime.watch import MemoryWatch
+from modules.threads import explained, host_thread
 
 MemoryOf = Callable[[int], int]
 # A LoRA adapter and its weight.
@@ -90,15 +91,14 @@ class Supervisor:
                 raise Superseded(
                     f"{facts.name} was not loaded, as something else was asked for meanwhile. Load it again."
                 )
-            self._end_worker()
             try:
-                client, loaded = self._load(facts, spec, state, environment or {})
-                return self._begin(client, loaded, state, adapters, notes)
+                with explained(f"Loading {facts.name}"):
+                    self._end_worker()
+                    client, loaded = self._load(facts, spec, state, environment or {})
+                    return self._begin(client, loaded, state, adapters, notes)
             except PaddockError as error:
                 self._end_worker()
-                self.board.set(
-                    dataclasses.replace(self.state, phase="failed", info=None, text="", fraction=None, error=error)
-                )
+                self.board.set(dataclasses.replace(state, phase="failed", text="", fraction=None, error=error))
                 raise
 
     def _wish(self) -> int:
@@ -133,7 +133,8 @@ class Supervisor:
             self.board.change(told)
 
         try:
-            self._environments.build(spec, tell)
+            with explained(f"Installing {spec.title}"):
+                self._environments.build(spec, tell)
         except PaddockError as error:
             tell("", None, "failed", error)
             raise
@@ -285,7 +286,7 @@ class Supervisor:
 
     def _hook_failed(self, event: HookFailed) -> None:
         # The thread that reads the worker must not wait for an answer of the worker, which the listener may want.
-        threading.Thread(target=self._hook_listener, args=(event,), name="hook failed", daemon=True).start()
+        host_thread("hook failed", lambda: self._hook_listener(event), "Switching an extension off").start()
 
     def on_measured(self, callback: Measured) -> None:
         """Call `callback` with the memory that a worker held, after each load and before each end in order."""
@@ -318,12 +319,14 @@ class Supervisor:
             client, self._client = self._client, None
             watch, self._watch = self._watch, None
             state = self.state
-        if watch is not None:
-            watch.close()
-            if state.phase == "ready":
-                self._measured(state, watch)
-        if client is not None:
-            client.stop()
+        try:
+            if watch is not None:
+                watch.close()
+                if state.phase == "ready":
+                    self._measured(state, watch)
+        finally:
+            if client is not None:
+                client.stop()
 
 
 def _apply(client: WorkerClient, adapters: Sequence[Chosen]) -> None:

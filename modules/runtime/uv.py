@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 from modules.protocol.errors import EnvironmentBroken
 from modules.protocol.loader import LoaderSpec
@@ -27,8 +29,6 @@ class Uv:
         self, arguments: list[str], sources: PackageSources, spec: LoaderSpec, on_line: Callable[[str], None]
     ) -> None:
         """Run uv for the loader `spec`; blocking. `on_line` gets what it says. Raises EnvironmentBroken."""
-        from uv import find_uv_bin
-
         environment = {
             **{name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"},
             "UV_PYTHON_DOWNLOADS": "never",
@@ -39,7 +39,7 @@ class Uv:
             if self._closed:
                 raise EnvironmentBroken(_ended(spec))
             process = subprocess.Popen(
-                [find_uv_bin(), *arguments],
+                [_binary(spec), *arguments],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -74,6 +74,21 @@ class Uv:
             self._closed = True
             for process in self._running:
                 _kill(process)
+
+
+def _binary(spec: LoaderSpec) -> str:
+    """The uv that was installed with Paddock, else one of the user's. Raises EnvironmentBroken.
+
+    uv's own package finds it through sysconfig; beside the interpreter it is found without that.
+    """
+    beside = Path(sys.executable).parent
+    found = shutil.which("uv", path=os.pathsep.join([str(beside), os.environ.get("PATH", os.defpath)]))
+    if found is None:
+        raise EnvironmentBroken(
+            f"{spec.title} cannot be installed, as uv, the installer, is missing. Start Paddock without --no-venv, or "
+            "install it: python3 -m pip install uv"
+        )
+    return found
 
 
 def _kill(process: subprocess.Popen[str]) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+from modules.threads import host_thread
+
 _LOOK_SECONDS = 0.1
 # Written to /proc/PID/clear_refs (man 5 proc): no page counts as referenced any more, and the kernel's high-water mark
 # (VmHWM) is what is held now.
@@ -27,7 +29,7 @@ class MemoryWatch:
         self._pid, self._path = pid, path
         self._over = threading.Event()
         self._own = self._files = self._at_load = 0
-        self._thread = threading.Thread(target=self._look, name="memory watch", daemon=True)
+        self._thread = host_thread("memory watch", self._look, "Watching the worker's memory")
         self._thread.start()
 
     def _look(self) -> None:

@@ -13,6 +13,7 @@ import gradio as gr
 from fastapi import FastAPI
 from starlette.responses import JSONResponse
 
+from modules.threads import host_thread
 from modules.ui import extensions
 from modules.ui.page import build_page, page_options
 
@@ -82,7 +83,7 @@ class PageHost:
 
     def _changed(self) -> None:
         if self._loop is not None and extensions.signature(self._app) != self._shown:
-            threading.Thread(target=self._rebuild, name="page", daemon=True).start()
+            host_thread("page", self._rebuild, "Building the page again").start()
 
     def _rebuild(self) -> None:
         with self._building:

@@ -139,8 +139,7 @@ class Notebook:
         self._kept = True
 
     def _tell(self) -> None:
-        for listener in self._listeners.now():
-            listener()
+        self._listeners.tell()
 
 
 async def follow_notebook(app: App, notebook: Notebook) -> AsyncIterator[bytes]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ import gradio as gr
 from modules.library.sizes import in_words
 from modules.protocol.errors import PaddockError
 from modules.protocol.loader import LoaderSpec
+from modules.threads import host_thread
 from modules.ui.talk import LONG, QUIET, paragraph
 
 if TYPE_CHECKING:
@@ -64,20 +64,20 @@ def _words(spec: LoaderSpec, state: str) -> str:
 
 def _install(app: App, spec: LoaderSpec) -> Iterator[list[Any]]:
     """Build the loader's environment, telling how far it is; the build goes on if the page goes away."""
-    told: queue.Queue[tuple[str, float | None] | None] = queue.Queue()
-    with ThreadPoolExecutor(1, thread_name_prefix="install") as pool:
-        build = pool.submit(app.environments.build, spec, lambda text, fraction: told.put((text, fraction)))
-        build.add_done_callback(lambda _: told.put(None))
-        while step := told.get():
-            yield [_progress(spec, *step), gr.update(interactive=False)]
-        error = build.exception()
-    if isinstance(error, PaddockError):
-        fold = f"<details><summary>Details</summary><pre>{escape(error.detail)}</pre></details>" if error.detail else ""
-        yield [_words(spec, "") + paragraph(error.message, "warning") + fold, gr.update(interactive=True)]
-    elif error:
-        raise error
-    else:
+    told: queue.Queue[tuple[str, float | None] | PaddockError | None] = queue.Queue()
+
+    def build() -> None:
+        app.environments.build(spec, lambda text, fraction: told.put((text, fraction)))
+        told.put(None)
+
+    host_thread("install", build, f"Installing {spec.title}", told.put).start()
+    while isinstance(step := told.get(), tuple):
+        yield [_progress(spec, *step), gr.update(interactive=False)]
+    if step is None:
         yield _row(app, spec)
+        return
+    fold = f"<details><summary>Details</summary><pre>{escape(step.detail)}</pre></details>" if step.detail else ""
+    yield [_words(spec, "") + paragraph(step.message, "warning") + fold, gr.update(interactive=True)]
 
 
 def _progress(spec: LoaderSpec, text: str, fraction: float | None) -> str:

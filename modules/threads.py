@@ -1,0 +1,64 @@
+"""Threads of the host. None of them ends unheard: an unexpected exception becomes a log entry and a sentence."""
+
+from __future__ import annotations
+
+import logging
+import sysconfig
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from modules.protocol.errors import PaddockError
+
+_LOG = logging.getLogger(__name__)
+
+
+@contextmanager
+def explained(doing: str) -> Iterator[None]:
+    """Turn an unexpected exception of the block into a PaddockError, and log its traceback.
+
+    `doing`: what fails then, as the beginning of a sentence, such as "Loading demo".
+    """
+    try:
+        yield
+    except PaddockError:
+        raise
+    except Exception as error:
+        _LOG.exception("%s failed.", doing)
+        raise PaddockError(
+            f"{doing} failed in a way that Paddock does not know ({_in_words(error)}). Try again. If it fails again, "
+            "report it with the details from the log.",
+            detail=traceback.format_exc(),
+        ) from error
+
+
+def host_thread(
+    name: str, run: Callable[[], object], doing: str, failed: Callable[[PaddockError], None] | None = None
+) -> threading.Thread:
+    """Return a daemon thread that calls `run`, not yet started.
+
+    `failed` is called, on that thread, with the PaddockError that `run` raised or that explains what it raised.
+    Without it, the error is in the log alone. `doing`: as for `explained`.
+    """
+
+    def safely() -> None:
+        try:
+            with explained(doing):
+                run()
+        except PaddockError as error:
+            if failed is not None:
+                failed(error)
+            else:
+                _LOG.warning("%s", error.message)
+
+    # Older Pythons fill these variables on first use and let other threads see them half filled: uv's package and
+    # zoneinfo then fail. They are filled here, before a second thread can ask.
+    sysconfig.get_config_vars()
+    return threading.Thread(target=safely, name=name, daemon=True)
+
+
+def _in_words(error: Exception) -> str:
+    """The exception's class, and the first line of its text."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

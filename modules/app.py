@@ -64,8 +64,8 @@ class App:
             self._aim,
         )
         self.downloads = Downloads(paths.models, self.supervisor.board.tell)
-        # How often the page was built anew: an open page with another number reloads itself.
-        self.pages = 0
+        # The name of the page's newest build: an open page of another build reloads itself.
+        self.page = ""
         self.presets = Presets(paths.presets, paths.own_presets)
         self.characters = Characters(paths.characters)
 

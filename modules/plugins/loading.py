@@ -44,7 +44,7 @@ def read_extension(found: Found, host: Host) -> ModuleType:
 def forget(name: str) -> None:
     """Take an extension's modules out of sys.modules, so that switching it on again reads its files anew."""
     prefix = f"{PACKAGE}.{name}"
-    for known in [known for known in sys.modules if known == prefix or known.startswith(f"{prefix}.")]:
+    for known in [known for known in list(sys.modules) if known == prefix or known.startswith(f"{prefix}.")]:
         del sys.modules[known]
 
 

@@ -1,10 +1,11 @@
-"""The Gradio page as a web application that can be built anew while it is served."""
+"""The Gradio page as a web application that can be built again while it is served."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import secrets
 import threading
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -16,70 +17,79 @@ from starlette.responses import JSONResponse
 from modules.threads import host_thread
 from modules.ui import extensions
 from modules.ui.page import build_page, page_options
+from modules.ui.rerender import guard_rerenders
 
 if TYPE_CHECKING:
     from modules.app import App
 
 _LOG = logging.getLogger(__name__)
-# Pages that show the old one are told to reload; what they had under way may end first.
-_OLD_SECONDS = 30.0
+# An open page reloads at the first pause of the person in front of it. Until then the old build answers it.
+_OLD_SECONDS = 120.0
 _START_SECONDS = 30.0
 # Seconds between two looks of Gradio's queue: what a click may wait.
 _LOOK_SECONDS = 0.1
 
 
 class PageHost:
-    """Serves the page; an extension that brings components, styles or scripts leads to a new one, and open pages
-    reload. Its `lifespan` is to be that of the server."""
+    """Serves the page. A change of extensions that bring components, styles or scripts leads to a new build: it is
+    finished and started before it takes the old one's place, and open pages reload. Its `lifespan` is the server's."""
 
     def __init__(self, app: App) -> None:
         self._app = app
         self._building = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._stops: list[asyncio.Event] = []
-        self._page = self._build(0)
+        # Of this run alone: a page that was open before a restart must not call functions by numbers of the old run.
+        self._run = secrets.token_hex(4)
+        self._built = 0
+        self._stops: dict[str, asyncio.Event] = {}
+        name, self._page, self._shown = self._build()
         # An open page calls its own build only: functions have other numbers in another.
-        self._pages = {_prefix(0): self._page}
+        self._pages = {name: self._page}
+        app.page = name
         app.extensions.subscribe(self._changed)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         page, path = self._page, scope.get("path", "")
-        prefix = path[: path.find("/", 1)]
         if path.startswith("/page-"):
+            prefix, slash, rest = path[1:].partition("/")
             if prefix not in self._pages:
                 await JSONResponse({"error": "This page is old. Reload it."}, 410)(scope, receive, send)
                 return
             page = self._pages[prefix]
-            scope = {**scope, "path": path[len(prefix) :], "raw_path": path[len(prefix) :].encode()}
+            scope = {**scope, "path": slash + rest, "raw_path": (slash + rest).encode()}
         await page(scope, receive, send)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, server: FastAPI) -> AsyncIterator[None]:
         """Run the page's own start and end with the server's."""
         self._loop = asyncio.get_running_loop()
-        await self._start(self._page)
+        await self._start(self._app.page, self._page)
         try:
             yield
         finally:
             self._loop = None
-            for stop in self._stops:
+            for stop in self._stops.values():
                 stop.set()
 
-    def _build(self, number: int) -> FastAPI:
+    def _build(self) -> tuple[str, FastAPI, tuple[Any, ...]]:
+        """The next build: its name, its application, and the signature of the extensions that it shows."""
+        name = f"page-{self._run}-{self._built}"
+        self._built += 1
         faults = self._app.extensions.fault_log
         while True:
             before = len(faults)
-            self._shown = extensions.signature(self._app)
+            shown = extensions.signature(self._app)
             server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
             options = page_options()
             options["head"] += extensions.head(self._app)
             page = build_page(self._app)
+            guard_rerenders(page)
             # Gradio would look a thousand times a second, for 6 % of a core, whether somebody clicked.
             page._queue.sleep_when_free = page._queue.progress_update_sleep_when_free = _LOOK_SECONDS
-            gr.mount_gradio_app(server, page, path="/", root_path=_prefix(number), **options)
+            gr.mount_gradio_app(server, page, path="/", root_path=f"/{name}", **options)
             # One that failed while it was drawn is off now: the page is drawn once more, without it.
             if len(faults) == before:
-                return server
+                return name, server, shown
 
     def _changed(self) -> None:
         if self._loop is not None and extensions.signature(self._app) != self._shown:
@@ -87,29 +97,25 @@ class PageHost:
 
     def _rebuild(self) -> None:
         with self._building:
-            loop = self._loop
+            loop, old = self._loop, self._app.page
             if loop is None or extensions.signature(self._app) == self._shown:
                 return
             try:
-                number = self._app.pages + 1
-                page = self._build(number)
-                asyncio.run_coroutine_threadsafe(self._start(page), loop).result(_START_SECONDS)
+                name, page, shown = self._build()
+                asyncio.run_coroutine_threadsafe(self._start(name, page), loop).result(_START_SECONDS)
             except Exception:
-                _LOG.exception("The page could not be built anew; the old one stays.")
+                _LOG.exception("The page could not be built again; the old one stays.")
                 return
-            self._pages[_prefix(number)] = self._page = page
-            self._app.pages = number
-            loop.call_soon_threadsafe(
-                loop.call_later, _OLD_SECONDS, self._end_old, _prefix(number - 1), self._stops[-2]
-            )
+            self._pages[name] = self._page = page
+            self._app.page, self._shown = name, shown
+            loop.call_soon_threadsafe(loop.call_later, _OLD_SECONDS, self._end_old, old)
         self._app.supervisor.board.tell()
 
-    def _end_old(self, prefix: str, stop: asyncio.Event) -> None:
-        stop.set()
-        del self._pages[prefix]
-        self._stops.remove(stop)
+    def _end_old(self, name: str) -> None:
+        self._stops.pop(name).set()
+        del self._pages[name]
 
-    async def _start(self, page: FastAPI) -> None:
+    async def _start(self, name: str, page: FastAPI) -> None:
         """Enter the page's lifespan in a task of its own, which leaves it when it is told to stop."""
         started, stop = asyncio.Event(), asyncio.Event()
 
@@ -124,9 +130,4 @@ class PageHost:
         if task.done():
             waiting.cancel()
             task.result()
-        self._stops.append(stop)
-
-
-def _prefix(number: int) -> str:
-    """Where the functions of one build of the page are called."""
-    return f"/page-{number}"
+        self._stops[name] = stop

@@ -24,7 +24,7 @@ def describe_state(app: App) -> dict[str, Any]:
         "text": state.text,
         "fraction": state.fraction,
         "error": explain(state.error) if state.error else None,
-        "page": app.pages,
+        "page": app.page,
         "downloads": {"turns": app.downloads.turns, "under_way": _under_way(app)},
         "theme": app.settings.get("theme", "system"),
         "adapters": state.adapters,

@@ -18,7 +18,6 @@ from modules.protocol.errors import PaddockError
 if TYPE_CHECKING:
     from modules.app import App
 
-_MOST_BODY = 64 * 1024 * 1024
 # What no browser has a use for, or what may hold secrets.
 _CODE = (".py", ".pyc", ".so", ".pyd", ".dll", ".env", ".key", ".pem")
 
@@ -88,8 +87,6 @@ def router(app: App) -> APIRouter:
 
     @routes.api_route("/{name}/{path:path}", methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
     async def route(name: str, path: str, request: Request) -> Response:
-        if int(request.headers.get("content-length") or 0) > _MOST_BODY:
-            return _refusal(413, "The body is larger than 64 MB.")
         body = await request.body()
         asked = ApiRequest(request.method, path, dict(request.query_params), dict(request.headers), body)
         try:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
+from modules.api.connections import GuardedProtocol
 from modules.api.ending import Ending
 from modules.api.extensions import file_router
 from modules.api.extensions import router as extensions_router
+from modules.api.limits import BodyLimit
 from modules.api.openai import router as openai_router
 from modules.api.security import Gate
 from modules.api.wrapping import Wrapping
@@ -33,6 +37,7 @@ def build_server(app: App) -> FastAPI:
     # The one that is added last sees a request first.
     server.add_middleware(Wrapping, extensions=app.extensions)
     server.add_middleware(Gate, config=app.config)
+    server.add_middleware(BodyLimit)
     app.extensions.start()
     page = PageHost(app)
     server.router.lifespan_context = page.lifespan
@@ -45,11 +50,16 @@ def _gone(request: Request, error: Exception) -> Response:
     return Response(status_code=400)
 
 
+def uvicorn_config(app: ASGIApp, **options: Any) -> uvicorn.Config:
+    """uvicorn's settings for a server of ours. The gate judges headers of a proxy; they change no address here."""
+    return uvicorn.Config(app, http=GuardedProtocol, proxy_headers=False, log_level="warning", **options)
+
+
 def serve(app: App, listener: socket.socket, on_ready: Callable[[], None]) -> None:
     """Serve until Ctrl+C; `on_ready` is called once requests are answered. Streams and loads end then; other answers
     have two seconds."""
     ending = Ending(build_server(app))
-    config = uvicorn.Config(ending, log_level="warning", timeout_graceful_shutdown=2, access_log=False, lifespan="on")
+    config = uvicorn_config(ending, timeout_graceful_shutdown=2, access_log=False, lifespan="on")
     _Server(config, on_ready, ending.event, app.call_off).run(sockets=[listener])
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from modules.api.listen import bind
-from modules.api.server import build_server
+from modules.api.server import build_server, uvicorn_config
 from modules.app import App
 
 
@@ -25,7 +25,7 @@ def serving(app: App) -> Iterator[str]:
             await super().startup(sockets)
             up.set()
 
-    server = Server(uvicorn.Config(build_server(app), log_level="warning", timeout_graceful_shutdown=1))
+    server = Server(uvicorn_config(build_server(app), timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:

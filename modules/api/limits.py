@@ -1,0 +1,100 @@
+"""How large a request's body may be, and how slowly it may come. Counted as it arrives, whatever its header says."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_MB = 1024 * 1024
+# Bodies that are read whole. Files go to Gradio's upload, which writes them to disk as they come.
+MOST = 16 * _MB
+MOST_OF_EXTENSIONS = 64 * _MB
+MOST_OF_UPLOADS = 1024 * _MB
+# Seconds that any body may take, and the rate at which a larger one must come.
+FIRST_SECONDS = 30.0
+BYTES_PER_SECOND = 1024.0
+
+
+def most_bytes(path: str) -> int:
+    """The largest body that is taken at an address."""
+    if path.endswith("/gradio_api/upload"):
+        return MOST_OF_UPLOADS
+    return MOST_OF_EXTENSIONS if path.startswith("/extensions/") else MOST
+
+
+class BodyLimit:
+    """ASGI middleware, to be the outermost. What is inside hears of a refused body as of a client that hung up."""
+
+    def __init__(self, app: ASGIApp, first_seconds: float = FIRST_SECONDS) -> None:
+        self._app = app
+        self._first_seconds = first_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = _Body(scope, receive, send, self._first_seconds)
+        given = dict(scope["headers"]).get(b"content-length", b"")
+        if given.isdigit() and int(given) > body.most:
+            await body.refuse(413)
+            return
+        try:
+            await self._app(scope, body.receive, body.send)
+        except Exception:
+            # It was answered already: what the inside makes of that is no fault of its.
+            if not body.refused:
+                raise
+
+
+class _Body:
+    """The body of one request as it arrives."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, first_seconds: float) -> None:
+        self.most = most_bytes(scope["path"])
+        self.refused = False
+        self._scope, self._receive, self._send = scope, receive, send
+        self._size = 0
+        self._whole = self._started = False
+        self._begun: float | None = None
+        self._first_seconds = first_seconds
+
+    async def receive(self) -> Message:
+        """The next part."""
+        if self.refused:
+            return {"type": "http.disconnect"}
+        if self._whole:
+            return await self._receive()
+        now = asyncio.get_running_loop().time()
+        self._begun = self._begun or now
+        left = self._begun + self._first_seconds + self._size / BYTES_PER_SECOND - now
+        try:
+            message = await asyncio.wait_for(self._receive(), left)
+        except asyncio.TimeoutError:
+            return await self._refused(408)
+        self._size += len(message.get("body", b""))
+        self._whole = not message.get("more_body", False)
+        return await self._refused(413) if self._size > self.most else message
+
+    async def send(self, message: Message) -> None:
+        """A part of the answer."""
+        if not self.refused:
+            self._started = True
+            await self._send(message)
+
+    async def refuse(self, status: int) -> None:
+        """Answer in place of the app."""
+        words = {
+            408: "The body of this request came too slowly. Send it again.",
+            413: f"The body of this request is larger than {self.most // _MB} MB. Send less at once.",
+        }
+        self.refused = True
+        answer = JSONResponse({"error": {"message": words[status], "type": "refused"}}, status)
+        await answer(self._scope, self._receive, self._send)
+
+    async def _refused(self, status: int) -> Message:
+        if not self._started:
+            await self.refuse(status)
+        self.refused = True
+        return {"type": "http.disconnect"}

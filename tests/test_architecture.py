@@ -19,6 +19,7 @@ ALLOWED = {
     "modules.listeners": set(),
     "modules.threads": {"modules.protocol"},
     "modules.runtime.pip_config": set(),
+    "modules.runtime.interpreter": set(),
     "modules.generation": {"modules.protocol", "modules.paths"},
     "modules.library": {"modules.protocol", "modules.paths", "modules.threads", "modules.settings"},
     "modules.runtime": {
@@ -47,7 +48,8 @@ ALLOWED = {
         "modules.library",
         "modules.plugins",
     },
-    "modules.bootstrap": {"modules.runtime.pip_config"},
+    "modules.bootstrap": {"modules.runtime.pip_config", "modules.runtime.interpreter", "modules.setup_lock"},
+    "modules.setup_lock": set(),
     "modules.config": {"modules.protocol", "modules.paths"},
     "modules.settings": {"modules.protocol", "modules.paths"},
     "modules.preferences": {"modules.settings"},
@@ -70,7 +72,13 @@ COMPOSERS = (
     "modules.extension_commands",
     "modules.serving",
 )
-STANDARD_ONLY = ("modules.protocol", "modules.bootstrap", "modules.runtime.pip_config")
+STANDARD_ONLY = (
+    "modules.protocol",
+    "modules.bootstrap",
+    "modules.setup_lock",
+    "modules.runtime.pip_config",
+    "modules.runtime.interpreter",
+)
 
 
 def _modules() -> dict[str, Path]:

@@ -66,6 +66,22 @@ def test_a_start_without_network_says_so_and_the_next_one_goes_on(clone: Path) -
     assert "xllamacpp" in [row["name"] for row in rows]
     again = _start(clone)
     assert json.loads(again.stdout) == rows
+    # What belongs to another Python: of the first import on, everything of it fails.
+    hostile = clone.parent / "hostile"
+    hostile.mkdir()
+    for name in ("pathlib", "hashlib", "yaml", "modules"):
+        (hostile / f"{name}.py").write_text("raise RuntimeError('foreign')")
+    foreign = {"PYTHONPATH": str(hostile), "PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "2", "PIP_TARGET": str(hostile)}
+    if sys.version_info >= (3, 11):
+        foreign["PYTHONSAFEPATH"] = "1"
+    elsewhere = _start(clone, **foreign)
+    assert (json.loads(elsewhere.stdout), elsewhere.stderr) == (rows, "")
+    (package,) = (clone / ".venv").glob("**/site-packages/yaml")
+    shutil.rmtree(package)
+    repaired = _start(clone)
+    assert repaired.returncode == 0, repaired.stderr
+    assert "packages are damaged (No module named 'yaml'), so they are installed again" in repaired.stdout
+    assert package.is_dir() and json.loads(_start(clone).stdout) == rows
 
 
 def test_an_old_python_is_told_which_it_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

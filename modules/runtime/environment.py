@@ -1,8 +1,8 @@
 """A loader's Python environment: built by uv from exact pins, and valid only once its engine has been imported.
 
 Pins may be installed in steps: see pins.py. `.envs/<loader>-<hash of pins and Python>/` counts when it holds the marker
-file, which is written last. A failed or killed build leaves no marker, so nothing that counts. Old environments stay
-until pruned: an upgrade rolls back.
+file, which is written last, and its interpreter is still the version that it was made with. A failed or killed build
+leaves no marker, so nothing that counts. Old environments stay until pruned: an upgrade rolls back.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from modules.paths import write_atomically
-from modules.protocol.errors import EnvironmentBroken
+from modules.protocol.errors import EnvironmentBroken, PaddockError
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.model import Machine
+from modules.runtime.interpreter import python_in, usable
 from modules.runtime.pins import Step, steps
 from modules.runtime.pip_config import package_sources, read_pip_config
 from modules.runtime.uv import Uv
@@ -57,6 +59,8 @@ class Environments:
         self._folder = folder
         self._loaders = tuple(loaders)
         self._uv = Uv()
+        # Interpreters that were found to be usable, by environment: the marker cannot always be written.
+        self._interpreters: dict[Path, str] = {}
         self.machine = machine
 
     def close(self) -> None:
@@ -71,9 +75,8 @@ class Environments:
             path = self._path(spec)
         except EnvironmentBroken as error:
             return EnvironmentStatus(False, self._folder / spec.name, problem=error.message)
-        try:
-            marker = json.loads((path / MARKER).read_text())
-        except (OSError, ValueError):
+        marker = _marker(path)
+        if not marker or not self._usable(path, marker):
             return EnvironmentStatus(False, path, problem=_lack(spec))
         return EnvironmentStatus(True, path, int(marker.get("size_bytes", 0)), str(marker.get("engine", "")))
 
@@ -81,18 +84,27 @@ class Environments:
         """The interpreter that runs this loader's worker."""
         if not spec.requirements:
             return Path(sys.executable)
-        return _python_in(self._path(spec))
+        return python_in(self._path(spec))
 
     def build(self, spec: LoaderSpec, report: Report, *, rebuild: bool = False) -> Path:
         """Build and verify the loader's environment; blocking, and once only when several ask. Returns its path.
 
         `report(text, fraction)` tells how far it is. Raises EnvironmentBroken with the next step.
         """
-        from filelock import FileLock, Timeout
-
         if not spec.requirements:
             return Path(sys.prefix)
-        path = self._path(spec)
+        try:
+            return self._build_alone(spec, self._path(spec), report, rebuild)
+        except OSError as error:
+            raise EnvironmentBroken(
+                f"{spec.title} could not be installed: {self._folder} cannot be written ({error.strerror or error}). "
+                f"Free some disk space or change the permissions, then run: python3 webui.py install {spec.name}",
+                detail=str(error),
+            ) from error
+
+    def _build_alone(self, spec: LoaderSpec, path: Path, report: Report, rebuild: bool) -> Path:
+        from filelock import FileLock, Timeout
+
         self._folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self._folder / f"{path.name}.lock")
         try:
@@ -104,24 +116,39 @@ class Environments:
             stack.callback(lock.release)
             if self.status(spec).installed and not rebuild:
                 return path
-            begin = time.monotonic()
-            shutil.rmtree(path, ignore_errors=True)
-            try:
-                self._install(spec, path, report)
-                report(f"Checking that {spec.title} starts", 0.95)
-                engine = _probe(spec, path)
-            except BaseException:
-                shutil.rmtree(path, ignore_errors=True)
-                raise
+            if _marker(path) and not rebuild:
+                report(f"The Python of {spec.title} is gone or is another version now. Making it again", 0.0)
+            self._build(spec, path, report)
+            report(f"{spec.title} is installed", 1.0)
+        return path
+
+    def _build(self, spec: LoaderSpec, path: Path, report: Report) -> None:
+        begin = time.monotonic()
+        shutil.rmtree(path, ignore_errors=True)
+        try:
+            self._install(spec, path, report)
+            report(f"Checking that {spec.title} starts", 0.95)
             facts = {
                 "loader": spec.name,
-                "engine": engine,
+                "engine": _probe(spec, path),
+                "interpreter": usable(path, ""),
                 "size_bytes": folder_bytes(path),
                 "seconds": round(time.monotonic() - begin, 1),
             }
             write_atomically(path / MARKER, json.dumps(facts, indent=1))
-            report(f"{spec.title} is installed", 1.0)
-        return path
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+
+    def _usable(self, path: Path, marker: dict[str, Any]) -> bool:
+        """Whether the environment's interpreter runs, as the version that it was made with."""
+        noted = str(marker.get("interpreter", ""))
+        signature = usable(path, self._interpreters.get(path, noted))
+        if signature and signature not in (noted, self._interpreters.get(path)):
+            with contextlib.suppress(PaddockError):
+                write_atomically(path / MARKER, json.dumps({**marker, "interpreter": signature}, indent=1))
+        self._interpreters[path] = signature
+        return bool(signature)
 
     def prune(self, specs: list[LoaderSpec]) -> list[tuple[str, int]]:
         """Remove environments that no loader's present pins name; (folder, bytes) of each."""
@@ -158,7 +185,7 @@ class Environments:
         first, *later = steps(file.read_text("utf-8"), _shown(file))
         report(f"Making an environment for {spec.title}", 0.0)
         self._uv.run(["venv", "--python", sys.executable, str(path)], sources, spec, lambda line: None)
-        install = ["pip", "install", "--python", str(_python_in(path)), *sources.arguments]
+        install = ["pip", "install", "--python", str(python_in(path)), *sources.arguments]
         plan: list[str] = []
         report(f"Choosing packages for {spec.title}", 0.02)
         pins = _written(first, path / "pins.txt")
@@ -177,6 +204,15 @@ class Environments:
 def _shown(file: Path) -> str:
     """The file of pins as a sentence names it: loaders/NAME/requirements.txt."""
     return "/".join(file.parts[-3:])
+
+
+def _marker(path: Path) -> dict[str, Any]:
+    """What the marker says; {} without one, or where it cannot be read."""
+    try:
+        marker = json.loads((path / MARKER).read_text())
+    except (OSError, ValueError):
+        return {}
+    return marker if isinstance(marker, dict) else {}
 
 
 def _written(step: Step, file: Path) -> list[str]:
@@ -224,7 +260,7 @@ def _probe(spec: LoaderSpec, path: Path) -> str:
     """Import the engine in its environment; its version as printed."""
     try:
         answer = subprocess.run(
-            [str(_python_in(path)), "-c", spec.probe],
+            [str(python_in(path)), "-c", spec.probe],
             capture_output=True,
             text=True,
             timeout=_PROBE_SECONDS,
@@ -246,10 +282,6 @@ def _probe(spec: LoaderSpec, path: Path) -> str:
             detail=answer.stderr[-4000:],
         )
     return answer.stdout.strip().splitlines()[-1] if answer.stdout.strip() else ""
-
-
-def _python_in(path: Path) -> Path:
-    return path / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
 def folder_bytes(path: Path) -> int:

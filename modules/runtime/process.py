@@ -18,6 +18,7 @@ from modules.protocol.errors import PaddockError, ProtocolError
 from modules.protocol.events import Event, Log
 from modules.protocol.loader import LoaderSpec
 from modules.runtime.exit import WorkerExit, classify, out_of_memory_kills
+from modules.runtime.interpreter import foreign_variables
 from modules.runtime.session import kill_session
 from modules.threads import explained, host_thread
 
@@ -175,9 +176,8 @@ def _temporary(stack: contextlib.ExitStack) -> dict[str, str]:
 def clean_environment(python: Path) -> dict[str, str]:
     """The user's environment without what would lead one Python into another's packages, and without the hub:
     engines read local files only. Programs beside `python` come first: engines call ninja to compile their kernels."""
-    kept = {
-        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
-    }
+    foreign = foreign_variables(os.environ) | {"VIRTUAL_ENV"}
+    kept = {name: value for name, value in os.environ.items() if name not in foreign}
     return {
         **kept,
         "PATH": os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)]),

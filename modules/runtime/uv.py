@@ -13,6 +13,7 @@ from pathlib import Path
 
 from modules.protocol.errors import EnvironmentBroken
 from modules.protocol.loader import LoaderSpec
+from modules.runtime.interpreter import foreign_variables
 from modules.runtime.pip_config import PackageSources
 from modules.runtime.session import kill_session
 
@@ -29,8 +30,9 @@ class Uv:
         self, arguments: list[str], sources: PackageSources, spec: LoaderSpec, on_line: Callable[[str], None]
     ) -> None:
         """Run uv for the loader `spec`; blocking. `on_line` gets what it says. Raises EnvironmentBroken."""
+        foreign = foreign_variables(os.environ) | {"VIRTUAL_ENV"}
         environment = {
-            **{name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"},
+            **{name: value for name, value in os.environ.items() if name not in foreign},
             "UV_PYTHON_DOWNLOADS": "never",
             **sources.environment,
         }

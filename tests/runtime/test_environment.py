@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
+import re
+import subprocess
+import sys
 import zipfile
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -159,6 +164,64 @@ def test_a_half_made_environment_is_made_anew(environments: Environments) -> Non
     assert not environments.status(SPEC).installed
     environments.build(SPEC, _quiet)
     assert environments.status(SPEC).installed
+
+
+def _vanish(path: Path) -> None:
+    for link in (path / "bin").glob("python*"):
+        link.unlink()
+        link.symlink_to("/nowhere/bin/python")
+
+
+def _become_another_version(path: Path) -> None:
+    file = path / "pyvenv.cfg"
+    file.write_text(re.sub(r"version_info = \d+\.\d+", "version_info = 3.2", file.read_text()))
+
+
+def _be_no_python(path: Path) -> None:
+    (path / "bin" / "python").unlink()
+    (path / "bin" / "python").write_text("this runs nowhere")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an environment has other files there")
+@pytest.mark.parametrize("spoil", [_vanish, _become_another_version, _be_no_python])
+def test_an_environment_whose_python_is_gone_or_another_counts_no_more_and_is_made_again(
+    environments: Environments, spoil: Callable[[Path], None]
+) -> None:
+    path = environments.build(SPEC, _quiet)
+    spoil(path)
+    assert not environments.status(SPEC).installed
+    told: list[str] = []
+    environments.build(SPEC, lambda text, fraction: told.append(text))
+    assert told[0] == "The Python of Toy is gone or is another version now. Making it again"
+    assert environments.status(SPEC).installed
+
+
+def test_environments_count_where_the_folder_was_moved_to(environments: Environments, tmp_path: Path) -> None:
+    path = environments.build(SPEC, _quiet)
+    (tmp_path / "envs").rename(tmp_path / "moved")
+    moved = Environments(tmp_path / "moved", tmp_path / "requirements", MACHINE)
+    assert moved.status(SPEC).installed and not path.exists()
+    code = "import toyengine; print(toyengine.VERSION)"
+    assert subprocess.check_output([str(moved.python(SPEC)), "-c", code], text=True) == "1.0\n"
+
+
+def test_an_older_marker_is_believed_after_one_look_at_the_interpreter(
+    environments: Environments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = environments.build(SPEC, _quiet)
+    marker = json.loads((path / MARKER).read_text())
+    signature = marker.pop("interpreter")
+    (path / MARKER).write_text(json.dumps(marker))
+    assert environments.status(SPEC).installed
+    assert json.loads((path / MARKER).read_text())["interpreter"] == signature
+    monkeypatch.setattr(subprocess, "run", None)
+    assert environments.status(SPEC).installed
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(environments: Environments, tmp_path: Path) -> None:
+    (tmp_path / "envs").write_text("a file where the folder belongs")
+    with pytest.raises(EnvironmentBroken, match="Toy could not be installed: .*envs cannot be written .*then run: "):
+        environments.build(SPEC, _quiet)
 
 
 def test_pip_configuration_becomes_uv_arguments() -> None:

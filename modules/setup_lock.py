@@ -1,0 +1,74 @@
+"""The lock under which `.venv` is made: one start at a time, and what a killed one left half done is known."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_LOOK_SECONDS = 0.5
+
+
+class SetupLock:
+    """A locked file. Its text is the step that runs; it is empty unless a start was killed within one."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        os.lseek(file, 0, os.SEEK_SET)
+        self.broken_off = os.read(file, 100).decode(errors="replace")
+
+    @property
+    def inherited(self) -> tuple[int, ...]:
+        """What a child process gets passed, so that the lock holds until it has ended, too."""
+        return () if sys.platform == "win32" else (self._file,)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Note the step while the block runs. SystemExit is an end in order; what else leaves the block is not."""
+        self._note(name)
+        try:
+            yield
+        except SystemExit:
+            self._note("")
+            raise
+        self._note("")
+
+    def _note(self, text: str) -> None:
+        os.ftruncate(self._file, 0)
+        os.lseek(self._file, 0, os.SEEK_SET)
+        os.write(self._file, text.encode())
+
+
+@contextmanager
+def setup_lock(path: Path, waiting: Callable[[], None]) -> Iterator[SetupLock]:
+    """Hold the lock at `path`; `waiting` is called once where another process has it. Raises OSError."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if not _take(file):
+            waiting()
+            while not _take(file):
+                time.sleep(_LOOK_SECONDS)
+        yield SetupLock(file)
+    finally:
+        os.close(file)
+
+
+def _take(file: int) -> bool:
+    """Whether the lock is ours now; it goes with the last process that has the file open."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            # A byte far behind the text, which others could not read otherwise.
+            os.lseek(file, 1 << 20, os.SEEK_SET)
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any
@@ -135,12 +136,16 @@ class App:
     def close(self) -> list[str]:
         """End the worker, then close the chats: a reply in the making is saved as far as it came. Returns the names of
         extensions whose threads go on."""
-        self.downloads.close()
-        self.environments.close()
-        self.supervisor.close()
-        if "chats" in vars(self):
-            self.chats.close()
-        stray = self.extensions.close() if "extensions" in vars(self) else []
-        if "scripts" in vars(self):
-            self.scripts.close()
+        stray: list[str] = []
+        # One that fails to close keeps none of the others from it. The last one here is the first to be called.
+        with ExitStack() as stack:
+            if "scripts" in vars(self):
+                stack.callback(self.scripts.close)
+            if "extensions" in vars(self):
+                stack.callback(lambda: stray.extend(self.extensions.close()))
+            if "chats" in vars(self):
+                stack.callback(self.chats.close)
+            stack.callback(self.supervisor.close)
+            stack.callback(self.environments.close)
+            stack.callback(self.downloads.close)
         return stray

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
-from modules.config import add_flags, add_serve_flags, config_from, model_name
+from modules.config import Config, add_flags, add_serve_flags, config_from, model_name
 from modules.generation.presets import FIRST_PRESET
+from modules.host_environment import drop_foreign_settings, suspects
+from modules.paths import write_atomically
 from modules.protocol.errors import PaddockError
+from modules.signals import Terminated, ended_in_order
 from modules.version import VERSION
 
 
@@ -110,21 +113,45 @@ def run(root: Path, argv: list[str], data: Path | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # A pipe or terminal that knows few characters gets a question mark for the others.
             stream.reconfigure(errors="replace")
-    # What runs here is nobody's business: huggingface_hub, here and in the workers, would tell its hub of it.
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    drop_foreign_settings()
     try:
-        config = config_from(arguments, root, data)
-        if arguments.command is None:
-            from modules.serving import serve_page
-
-            return serve_page(config)
-        from modules import commands
-
-        return int(getattr(commands, arguments.command)(config, arguments))
+        with ended_in_order():
+            return _run(config_from(arguments, root, data), arguments)
     except PaddockError as error:
         print(f"\n{error.message}", file=sys.stderr)
         if error.detail:
             print(f"\nDetails:\n{error.detail}", file=sys.stderr)
         return 1
+    except Terminated:
+        return Terminated.status
     except KeyboardInterrupt:
         return 130
+    except ImportError:
+        # Of one of the host's packages: webui.py installs them again.
+        raise
+    except Exception as error:
+        print(_unexpected(error, (arguments.user_data or (data or root) / "user_data") / "logs"), file=sys.stderr)
+        return 1
+
+
+def _run(config: Config, arguments: argparse.Namespace) -> int:
+    if arguments.command is None:
+        from modules.serving import serve_page
+
+        return serve_page(config)
+    from modules import commands
+
+    return int(getattr(commands, arguments.command)(config, arguments))
+
+
+def _unexpected(error: Exception, logs: Path) -> str:
+    """A sentence for what no code of ours foresaw; the traceback goes into a file."""
+    said = "".join(traceback.format_exception(error))
+    try:
+        write_atomically(logs / "last_error.txt", said)
+        details = f"The details are in {logs / 'last_error.txt'}."
+    except PaddockError:
+        details = f"Details:\n{said}"
+    names = suspects(error)
+    hint = f" The environment variable {' or '.join(names)} may be why: unset it, and start again." if names else ""
+    return f"\nPaddock ended because of an unknown error ({type(error).__name__}: {error}).{hint} {details}"

@@ -1,4 +1,4 @@
-"""`python3 webui.py` without a sub-command: bind, load the first model beside, serve until Ctrl+C."""
+"""`python3 webui.py` without a sub-command: bind, load the first model beside, serve until Ctrl+C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from contextlib import suppress
 from modules.api.listen import bind
 from modules.app import App
 from modules.config import Config
+from modules.host_environment import import_gradio_without_bad_network_settings
 from modules.protocol.errors import PaddockError
 from modules.runtime.state import State
+from modules.signals import Terminated
 from modules.terminal import ProgressLine
 
 
 def serve_page(config: Config) -> int:
-    """Serve the page; returns the exit status."""
+    """Serve the page until Ctrl+C or a signal; returns the exit status, 0 after SIGTERM: that is how a service ends."""
+    import_gradio_without_bad_network_settings()
     listener = bind(config.host, config.port)
     app = App(config)
     try:
@@ -28,6 +31,8 @@ def serve_page(config: Config) -> int:
 
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         serve(app, listener, lambda: print(f"Paddock is ready: {address}", flush=True))
+    except Terminated:
+        print("Paddock was asked to end.", flush=True)
     finally:
         stray = app.close()
         listener.close()

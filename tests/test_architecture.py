@@ -54,6 +54,8 @@ ALLOWED = {
     "modules.settings": {"modules.protocol", "modules.paths"},
     "modules.preferences": {"modules.settings"},
     "modules.terminal": set(),
+    "modules.signals": set(),
+    "modules.host_environment": set(),
     "modules.version": set(),
 }
 # These compose the rest: page, API, command line, App.

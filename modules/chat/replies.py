@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ from modules.protocol.sampling import SamplingParams
 from modules.runtime.state import ChatPromptResult
 from modules.runtime.supervisor import Supervisor
 
+_LOG = logging.getLogger(__name__)
 # How long a new reply waits for one that was just stopped: the engine needs a token's time, and the saver a write's.
 _STOP_SECONDS = 10.0
 _CLOSE_SECONDS = 5.0
@@ -264,6 +266,11 @@ class Replies:
             self._store.write(reply.message_id, reply.text, meta, living=not last)
         except StorageError as error:
             reply.problem = error.message
+        except Exception as error:
+            _LOG.exception("Storing a reply failed.")
+            reply.problem = (
+                f"The reply could not be stored ({type(error).__name__}: {error}). Copy it before you leave."
+            )
         with self._lock:
             if reply.problem:
                 self._unsaved[reply.message_id] = reply

@@ -1,4 +1,5 @@
-"""The thread that writes living replies to the store, about once a second, and once more at their end."""
+"""The thread that writes living replies to the store: their first words at once, then about once a second, and once
+more at their end."""
 
 from __future__ import annotations
 
@@ -87,10 +88,12 @@ class Reply:
 
 @dataclass(eq=False)
 class _Entry:
-    """A reply that is followed; `due`: when it is to be stored next (monotonic seconds; infinite: nothing new)."""
+    """A reply that is followed; `due`: when it is to be stored next (monotonic seconds; infinite: nothing new).
+    `begun`: its first words are stored, or will be at once."""
 
     reply: Reply
     due: float = math.inf
+    begun: bool = False
     forget: Callable[[], None] = lambda: None
 
 
@@ -139,7 +142,8 @@ class Saver:
         if entry.due != math.inf and not done:
             return
         with self._changed:
-            entry.due = 0 if done else time.monotonic() + self._every
+            entry.due = 0 if done or not entry.begun else time.monotonic() + self._every
+            entry.begun = True
             self._changed.notify()
 
     def _settle(self, entry: _Entry) -> None:

@@ -19,6 +19,7 @@ from modules.library.memory import plan_sentence
 from modules.library.rank import describe_model
 from modules.library.scan import DEMO
 from modules.library.sizes import in_words
+from modules.library.trust import scan_trust
 from modules.planning import Advice, describe_plan
 from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.loader import LoaderSpec
@@ -102,7 +103,7 @@ def inspect(config: Config, arguments: argparse.Namespace) -> int:
     print(f"{facts.name}: {facts.format}, {in_words(facts.size_bytes)}")
     for piece in facts.evidence:
         print(f"  {piece.fact:<14} {piece.value:<28} from {piece.source}")
-    for sentence in (*facts.problems, *facts.warnings):
+    for sentence in (*facts.problems, *facts.warnings, *scan_trust(facts)):
         print(f"  ! {sentence}")
     for place, entry in enumerate(ranked, 1):
         print(f"{place}. {entry.title}{'' if entry.runs else ' (not here)'}: {entry.reason}")

@@ -10,6 +10,7 @@ from typing import Any
 
 from modules.adapters import Adapters
 from modules.config import Config
+from modules.library.purpose import cannot_chat
 from modules.library.rank import Ranked, rank
 from modules.library.scan import ModelLibrary
 from modules.library.trust import fingerprint, refusal
@@ -140,6 +141,8 @@ class ModelLoading:
         if reason := refusal(facts, allow_pickle=pickles, allow_code=code):
             raise PaddockError(reason)
         spec, kept = self.choice(model, loader)
+        if facts.purpose and facts.purpose not in spec.purposes:
+            raise PaddockError(cannot_chat(facts.name, facts.purpose, facts.architecture))
         values = dict(kept if settings is None else settings)
         self._supervisor.check(facts, spec, values)
         if not (anyway or self._config.load_anyway):
@@ -181,6 +184,8 @@ class ModelLoading:
 def _no_loader(facts: ModelFacts, ranked: list[Ranked]) -> str:
     if facts.problems:
         return " ".join(facts.problems)
+    if facts.purpose not in ("", "generate"):
+        return cannot_chat(facts.name, facts.purpose, facts.architecture)
     if ranked:
         return f"{facts.name} cannot run on this machine: {ranked[0].reason}"
     return f"No loader reads {facts.name} (format: {facts.format}). Take a GGUF or safetensors version of this model."

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.memory import MEBIBYTE, Demand
-from modules.protocol.model import Claim, Machine, ModelFacts
+from modules.protocol.model import PURPOSES, Claim, Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import describe, setting
 
@@ -48,6 +48,7 @@ SPEC = LoaderSpec(
     summary="Repeats the prompt. For tests of Paddock itself.",
     formats=("gguf", "safetensors", "unknown"),
     settings=Settings,
+    purposes=PURPOSES,
     claim=_claim,
     memory=_memory,
     samplers=frozenset(entry.name for entry in describe(SamplingParams)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import itertools
 import math
@@ -24,7 +25,8 @@ from modules.protocol.errors import ModelError, PaddockError, PromptError, Unsup
 from modules.protocol.events import ModelInfo
 from modules.protocol.sampling import SamplingParams
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
-from modules.worker.hf_files import check_folder, read_header, weight_files
+from modules.worker.hf_files import check_folder, read_header, trusts, weight_files
+from modules.worker.hf_staging import as_transformers_reads
 from modules.worker.hf_tokenizer import FolderTokenizer
 
 # How long an unload waits; the host kills a worker that takes five seconds.
@@ -39,6 +41,7 @@ class Engine(EngineBase):
     def __init__(self) -> None:
         os.environ.update(ENVIRONMENT)
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")
+        self._open = contextlib.ExitStack()
         self._stepper: Stepper | None = None
         self._context = 0
         self._numbers = itertools.count(1)
@@ -47,6 +50,7 @@ class Engine(EngineBase):
 
     def load(self, path: Path, settings: Settings, report: Report) -> ModelInfo:
         report("Checking the files", None)
+        path = self._open.enter_context(as_transformers_reads(path, trusts("PADDOCK_TRUST_REMOTE_CODE")))
         config = check_folder(path)
         self._context, trained = context_of(settings, config)
         self._lora_rank = settings.lora_rank
@@ -78,6 +82,7 @@ class Engine(EngineBase):
 
     def unload(self) -> None:
         """End vLLM's processes. Those that take their time, as they do when busy, end with this one, by the leash."""
+        self._open.close()
         stepper = self._stepper
         if stepper is None:
             return

@@ -14,11 +14,13 @@ from modules.library.folder import Folder, listed, look, shards_of
 from modules.library.hqq_save import read_hqq_save
 from modules.library.json_files import read_object, table, text, whole
 from modules.library.mixed_shards import mixed
-from modules.library.model_config import asks_for_code, read_config
+from modules.library.model_config import read_config
+from modules.library.purpose import read_purpose
 from modules.library.quantization import IN_LAYER, METHODS, Quantization, claimed, parameters, shown
 from modules.protocol.errors import ModelError
 from modules.protocol.model import ModelFacts
 from modules.protocol.remote_file import SUFFIXES
+from modules.protocol.template_file import find_template
 
 _AGAIN = "Copy it from where the model came from."
 
@@ -36,6 +38,8 @@ def detect(path: Path, name: str) -> ModelFacts:
         found = Findings(name, str(path))
         if path.suffix.lower() == ".gguf":
             detect_gguf(path, found)
+            if len((folder := look(path.parent)).ggufs) == 1:
+                _projector(folder, found)
         elif path.name.lower().endswith(SUFFIXES):
             detect_remote(path, found)
         else:
@@ -55,27 +59,27 @@ def _detect_folder(folder: Folder, name: str) -> ModelFacts:
             path = folder.path / folder.ggufs[0]
             found = Findings(name, str(path))
             detect_gguf(path, found)
+            _projector(folder, found)
             return found.facts()
         found = Findings(name, str(folder.path))
         found.add("format", "gguf", f"file names: {listed(folder.ggufs)}")
-        found.problems.append(
-            f"The folder holds {len(folder.ggufs)} GGUF models. Choose one: {listed(folder.ggufs, most=10)}."
-        )
+        names = [f"{name.rstrip('/')}/{file}" for file in folder.ggufs]
+        found.problems.append(f"The folder holds {len(names)} GGUF models. Choose one: {listed(names, most=10)}.")
         return found.facts()
     found = Findings(name, str(folder.path))
     config = _read(folder, "config.json", found)
     tokenizer = _read(folder, "tokenizer_config.json", found)
     read_config(config, found)
     found.suppose("context", _tokenizer_length(tokenizer), "tokenizer_config.json: model_max_length")
-    _template(folder, tokenizer, found)
+    if config and weights and not folder.is_adapter:
+        read_purpose(folder, config, found)
+        _template(folder, found)
     claim = _claim(folder, config, found)
     if folder.safetensors:
         _safetensors(folder, claim, found)
     elif folder.pickled_weights:
         _pickles(folder, claim, found)
-    _missing_parts(folder, found)
-    if code := asks_for_code(config, tokenizer):
-        found.warnings.append(f"The model asks to run its own code: {listed(code)}.")
+    _missing_parts(folder, name, found)
     return found.facts()
 
 
@@ -92,17 +96,13 @@ def _tokenizer_length(tokenizer: dict[str, Any]) -> int:
     return length if length < 100_000_000 else 0  # "no limit" is written as 10^30
 
 
-def _template(folder: Folder, tokenizer: dict[str, Any], found: Findings) -> None:
-    if "chat_template.jinja" in folder.files:
-        source = "chat_template.jinja"
-    elif tokenizer.get("chat_template"):
-        source = "tokenizer_config.json"
-    elif "chat_template.json" in folder.files:
-        source = "chat_template.json"
-    else:
+def _template(folder: Folder, found: Findings) -> None:
+    if source := find_template(folder.path).source:
+        found.add(
+            "template", source, f"file name: {source}" if "chat_template" in source else f"{source}: chat_template"
+        )
+    elif found.get("purpose", "generate") == "generate":
         found.warnings.append("The folder has no chat template: a general one is used, and replies may suffer for it.")
-        return
-    found.add("template", source, f"file name: {source}" if source.startswith("chat") else f"{source}: chat_template")
 
 
 def _claim(folder: Folder, config: dict[str, Any], found: Findings) -> Quantization | None:
@@ -237,7 +237,13 @@ def _hqq_save(folder: Folder, found: Findings) -> None:
     found.add("parameters", saved.parameters, "counted in qmodel.pt's shapes")
 
 
-def _missing_parts(folder: Folder, found: Findings) -> None:
+def _projector(folder: Folder, found: Findings) -> None:
+    """Note the projector for images that lies beside a GGUF model."""
+    if projectors := [file for file in folder.ending(".gguf") if file.lower().startswith("mmproj")]:
+        found.add("vision", True, f"file name: {projectors[0]}")
+
+
+def _missing_parts(folder: Folder, name: str, found: Findings) -> None:
     """Say what the folder lacks to be a model."""
     weights = folder.safetensors or folder.pickled_weights
     if folder.is_adapter:
@@ -246,7 +252,9 @@ def _missing_parts(folder: Folder, found: Findings) -> None:
             f"This is a LoRA adapter for {base or 'another model'}, not a model. Load that model and apply the adapter."
         )
     elif "config.json" not in folder.files:
-        if folder.files:
+        if not weights and (inner := _inner_models(folder.path, name)):
+            found.problems.append(f"The model lies in an inner folder. Use this name: {listed(inner, most=10)}.")
+        elif folder.files:
             held = f"holds {listed(weights or sorted(folder.files))}"
             found.problems.append(f"The folder {held} but no config.json, which says how to build the model. {_AGAIN}")
         else:
@@ -261,3 +269,20 @@ def _missing_parts(folder: Folder, found: Findings) -> None:
             f"The folder holds unfinished files: {listed(folder.unfinished)}. Wait for the copy or download to end and "
             "press refresh; if it broke off, download again or delete them."
         )
+
+
+def _inner_models(path: Path, name: str, depth: int = 4) -> list[str]:
+    """The models below the folder at `path`, under the names that they have in models/."""
+    found = []
+    for entry in sorted(path.iterdir()):
+        if not depth or entry.name.startswith(".") or entry.is_symlink() or not entry.is_dir():
+            continue
+        inner = f"{name.rstrip('/')}/{entry.name}"
+        folder = look(entry)
+        if folder.is_model or len(folder.ggufs) == 1:
+            found.append(inner)
+        elif folder.ggufs:
+            found += [f"{inner}/{file}" for file in folder.ggufs]
+        else:
+            found += _inner_models(entry, inner, depth - 1)
+    return found

@@ -10,6 +10,7 @@ from modules.library.findings import Findings
 from modules.library.folder import listed, shards_of
 from modules.library.gguf import GgufHeader, read_header
 from modules.library.gguf_types import FILE_TYPES
+from modules.library.purpose import read_gguf_purpose
 from modules.library.quantization import IN_LAYER
 from modules.protocol.errors import ModelError
 
@@ -73,9 +74,11 @@ def _metadata(header: GgufHeader, found: Findings) -> None:
     file_type = header.metadata.get("general.file_type")
     if isinstance(file_type, int):
         found.add("dtype", FILE_TYPES.get(file_type, ""), "GGUF metadata: general.file_type")
+    if kind in ("", "model"):
+        read_gguf_purpose(header, architecture, found)
     if header.text("tokenizer.chat_template").strip():
         found.add("template", "GGUF metadata", "GGUF metadata: tokenizer.chat_template")
-    elif kind in ("", "model"):
+    elif kind in ("", "model") and found.get("purpose", "generate") == "generate":
         found.warnings.append("The file has no chat template: a general one is used, and replies may suffer for it.")
     if kind in _NO_MODELS:
         found.problems.append(f"This {_NO_MODELS[kind]}")

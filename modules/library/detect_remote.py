@@ -22,6 +22,7 @@ def detect_remote(path: Path, found: Findings) -> None:
     except ModelError as error:
         found.problems.append(error.message)
         return
+    found.add("purpose", "generate", path.name)
     found.add("address", remote.address, path.name)
     found.add("model", remote.model, path.name)
     found.add("context", remote.context, path.name)

@@ -12,12 +12,17 @@ from modules.protocol.errors import ModelError
 MAX_JSON = 32 << 20
 
 
-def parse_object(raw: bytes, name: str) -> dict[str, Any]:
-    """The JSON object in `raw`. Raises ModelError with `name` in it. Numbers of absurd length become 0."""
+def parse(raw: bytes, name: str) -> Any:
+    """The JSON value in `raw`. Raises ModelError with `name` in it. Numbers of absurd length become 0."""
     try:
-        value = json.loads(raw.decode("utf-8-sig"), parse_int=_whole)
+        return json.loads(raw.decode("utf-8-sig"), parse_int=_whole)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{name} is not valid JSON ({error}). Download it again.", detail=str(error)) from None
+
+
+def parse_object(raw: bytes, name: str) -> dict[str, Any]:
+    """The JSON object in `raw`. Raises ModelError with `name` in it. Numbers of absurd length become 0."""
+    value = parse(raw, name)
     if not isinstance(value, dict):
         raise ModelError(f"{name} is no JSON object but a {type(value).__name__}. Download it again.")
     return value

@@ -59,14 +59,3 @@ def _impossible(values: Mapping[str, Any], source: str) -> Iterator[str]:
                 f"{source} says {str(value)[:40]!r} for {key}, which must be a whole number above 0. "
                 "Download the model again."
             )
-
-
-def asks_for_code(*configs: Mapping[str, Any]) -> list[str]:
-    """The Python modules that these configurations want to run (`auto_map`), sorted."""
-    modules = set()
-    for config in configs:
-        for value in table(config.get("auto_map")).values():
-            for item in value if isinstance(value, list) else [value]:
-                if name := text(item):
-                    modules.add(f"{name.rpartition('.')[0] or name}.py")
-    return sorted(modules)

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from modules.library.purpose import cannot_chat
+from modules.library.trust import scan_trust
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.model import Machine, ModelFacts
 
@@ -40,6 +42,9 @@ def _judge(facts: ModelFacts, spec: LoaderSpec, machine: Machine, aim: str) -> R
         return Ranked(spec.name, spec.title, 0, f"{spec.title} failed to judge this model ({error!r}).", False)
     if facts.problems:
         return Ranked(spec.name, spec.title, 0, facts.problems[0], False) if reads or claim else None
+    if facts.purpose and facts.purpose not in spec.purposes:
+        why = cannot_chat(facts.name, facts.purpose, facts.architecture)
+        return Ranked(spec.name, spec.title, 0, why, False) if reads or claim else None
     if claim and claim.runs:
         score = claim.score + (0 if aim == "balance" else getattr(claim, aim))
         return Ranked(spec.name, spec.title, max(0, min(100, score)), claim.reason, True)
@@ -51,5 +56,5 @@ def _judge(facts: ModelFacts, spec: LoaderSpec, machine: Machine, aim: str) -> R
 
 
 def describe_model(facts: ModelFacts, ranked: Iterable[Ranked]) -> dict[str, Any]:
-    """Facts, evidence and loaders as plain JSON values: what `inspect --json` and the Model tab show."""
-    return {**asdict(facts), "loaders": [asdict(entry) for entry in ranked]}
+    """Facts, evidence, what could run code, and loaders as plain JSON values: what `inspect --json` shows."""
+    return {**asdict(facts), "trust": scan_trust(facts), "loaders": [asdict(entry) for entry in ranked]}

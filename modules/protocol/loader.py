@@ -43,6 +43,7 @@ class LoaderSpec:
     samplers: frozenset[str] = frozenset()
     differs: Mapping[str, str] = field(default_factory=dict)
     unheard: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    purposes: tuple[str, ...] = ("generate",)
     accelerators: tuple[str, ...] = ("cpu",)
     systems: tuple[str, ...] = ("linux", "darwin", "windows")
     compiled: bool = False

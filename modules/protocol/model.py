@@ -14,6 +14,10 @@ class Evidence:
     source: str
 
 
+# What a model is for: to write text, vectors of texts, scores of pairs, labels, gaps, other texts, or no text at all.
+PURPOSES = ("generate", "embed", "rerank", "classify", "encode", "encode-decode", "other")
+
+
 @dataclass(frozen=True)
 class ModelFacts:
     """A model in `models/`. Zero and "" mean unknown.
@@ -21,7 +25,8 @@ class ModelFacts:
     `name`: path below `models/` with forward slashes; `path`: the folder or the file; `format`: "gguf", "safetensors",
     "pickle", "gptq", "awq", "exl2", "hqq", "bitsandbytes", "remote" (on another server) or "unknown"; `dtype`: of the
     weights: "F16", "Q8_0", ...; `layer_bytes`, `layer_parameters`: of the tensors of all layers together, as they are
-    on disk; `intermediate`: width of the MLP.
+    on disk; `intermediate`: width of the MLP; `purpose`: one of PURPOSES; `vision`: it sees images too, where its
+    engine can.
     `problems`: sentences saying why it cannot be loaded as it is; `warnings`: what the owner should know.
     """
 
@@ -46,6 +51,8 @@ class ModelFacts:
     group_size: int = 0
     act_order: bool | None = None
     template: str = ""
+    purpose: str = ""
+    vision: bool = False
     evidence: tuple[Evidence, ...] = ()
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ prompt, keeps the prefix of the last run, and costs next to nothing a token wher
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import tempfile
@@ -28,13 +29,14 @@ from modules.worker.fitting import fit_prompt
 from modules.worker.hf_adapters import LoraLayers
 from modules.worker.hf_cache import PrefixCache
 from modules.worker.hf_errors import loading_explained, memory_explained
-from modules.worker.hf_files import chat_template, check_folder
+from modules.worker.hf_files import chat_template, check_folder, trusts
 from modules.worker.hf_grammar import Grammars
 from modules.worker.hf_options import context_limits
 from modules.worker.hf_packed import count_parameters
 from modules.worker.hf_sampler_chain import SamplerChain, Vocabulary
 from modules.worker.hf_samplers import guidance
 from modules.worker.hf_samplers_memory import History
+from modules.worker.hf_staging import as_transformers_reads
 from modules.worker.hf_text import TokenText
 from modules.worker.hf_tokens import end_tokens, newline_token
 from modules.worker.reply import Reply
@@ -53,6 +55,9 @@ class HfEngine(EngineBase):
     model: Any
     tokenizer: Any
 
+    def __init__(self) -> None:
+        self._open = contextlib.ExitStack()
+
     @abstractmethod
     def load_model(self, path: Path, settings: Any, report: Report) -> tuple[Any, Any]:
         """(model, tokenizer) of the folder `path`, whose files have been checked. What Transformers raises may pass."""
@@ -67,6 +72,8 @@ class HfEngine(EngineBase):
         self.settings = settings
         self._schema = type(settings)
         report("Checking the files", None)
+        if path.is_dir():
+            path = self._open.enter_context(as_transformers_reads(path, trusts("PADDOCK_TRUST_REMOTE_CODE")))
         self.check(path)
         if settings.threads:
             torch.set_num_threads(settings.threads)
@@ -89,7 +96,8 @@ class HfEngine(EngineBase):
         return self._info(path)
 
     def unload(self) -> None:
-        """Memory goes with the process; a folder of offloaded layers goes with the engine."""
+        """Memory goes with the process; folders of links and of offloaded layers go with the engine."""
+        self._open.close()
         folder: tempfile.TemporaryDirectory[str] | None = getattr(self, "_offload", None)
         if folder is not None:
             folder.cleanup()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.protocol.errors import ModelError
+from modules.protocol.template_file import find_template
 
 _LONGEST_HEADER = 100 * 2**20
 _AGAIN = "Download the model again."
@@ -136,6 +137,12 @@ def load_tokenizer(folder: Path) -> Any:
         )
     except Exception as error:
         if not (folder / "tokenizer.json").is_file():
+            if "trust_remote_code" in str(error):
+                raise ModelError(
+                    f"The tokenizer of {folder.name} is code that comes with the model, which is not run without your "
+                    f"consent. Start Paddock with --trust-remote-code {folder.name} if you trust its author, or choose "
+                    "another model."
+                ) from error
             raise ModelError(f"The tokenizer of {folder.name} cannot be read ({error}). {_AGAIN}") from error
         cause = error
     config_file = folder / "tokenizer_config.json"
@@ -163,15 +170,12 @@ _TOKENIZER_KEYS = ("chat_template", "model_max_length", "clean_up_tokenization_s
 
 
 def chat_template(folder: Path, tokenizer: Any) -> tuple[str, str]:
-    """(the chat template, the file it came from), or two empty texts."""
-    jinja = folder / "chat_template.jinja"
+    """(the chat template, the file it came from), or two empty texts. `folder` may be a GGUF file."""
+    if folder.is_dir() and (found := find_template(folder)).text:
+        return found.text, found.source
     template = getattr(tokenizer, "chat_template", None)
-    if not template and jinja.is_file():  # Transformers before 4.52 does not look there.
-        template = jinja.read_text(encoding="utf-8")
     if isinstance(template, dict):
         template = template.get("default") or next(iter(template.values()), None)
     if not template:
         return "", ""
-    if folder.is_file():
-        return str(template), f"{folder.name}: tokenizer.chat_template"
-    return str(template), jinja.name if jinja.is_file() else "tokenizer_config.json"
+    return str(template), f"{folder.name}: tokenizer.chat_template" if folder.is_file() else "its tokenizer"

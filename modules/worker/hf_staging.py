@@ -2,6 +2,9 @@
 
 Old engines cannot read what newer ones wrote, look for weights under one name only, and one writes into the folder.
 None of that touches the user's files: each load gets a folder of links, which goes when the load is over.
+
+A model's JSON files may say that its code is to be trusted. Only the owner may, so without consent such words are left
+out of the copies that an engine reads.
 """
 
 from __future__ import annotations
@@ -14,8 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from modules.protocol.errors import ModelError
 from modules.protocol.transformers_settings import TransformersSettings
-from modules.worker.hf_files import read_json
+from modules.protocol.weight_files import INDEX, WHOLE, other_weights
+from modules.worker.hf_files import read_header, read_json
 from modules.worker.hf_options import with_rope
 
 _QUANTIZATION_FILES = ("quantize_config.json", "quant_config.json")
@@ -42,6 +47,83 @@ def staged(
         for file_name, content in {"config.json": config, **(extra or {})}.items():
             (stage / file_name).write_text(json.dumps(content), encoding="utf-8")
         yield stage
+
+
+@contextmanager
+def as_transformers_reads(folder: Path, trusted: bool) -> Iterator[Path]:
+    """`folder` itself, or, where something of it must be other, a folder of the same name with links to its files.
+
+    Weights under another name get the one that Transformers looks for. Unless `trusted`, JSON files trust no code and
+    lead to no other folder. Raises ModelError.
+    """
+    names = [file.name for file in folder.iterdir() if file.is_file()]
+    others = other_weights(names)
+    changed = {} if trusted else _without_trust(folder, names)
+    if not others and not changed:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="paddock-model-") as place:
+        stage = Path(place) / (folder.name or "model")
+        stage.mkdir()
+        for name in names:
+            if name not in changed:
+                _link((folder / name).resolve(), stage / (WHOLE if others == [name] else name))
+        for name, content in changed.items():
+            (stage / name).write_text(json.dumps(content), encoding="utf-8")
+        if len(others) > 1:
+            (stage / INDEX).write_text(json.dumps(_index(folder, others)), encoding="utf-8")
+        templates = folder / "additional_chat_templates"
+        if templates.is_dir():
+            (stage / templates.name).mkdir()
+            for file in templates.glob("*.jinja"):
+                _link(file.resolve(), stage / templates.name / file.name)
+        yield stage
+
+
+# Vocabularies: their reader is no Python, and knows no such words.
+_NO_SETTINGS = ("tokenizer.json", "vocab.json", "merges.json", "added_tokens.json")
+
+
+def _without_trust(folder: Path, names: list[str]) -> dict[str, Any]:
+    """The JSON files whose words would trust code or lead to another folder, name -> content without such words."""
+    changed = {}
+    for name in names:
+        if not name.lower().endswith(".json") or name in _NO_SETTINGS or name.endswith(".index.json"):
+            continue
+        try:
+            before = json.loads((folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            continue
+        after = _harmless(before)
+        if after != before:
+            changed[name] = after
+    return changed
+
+
+def _harmless(value: Any, top: bool = True) -> Any:
+    if isinstance(value, list):
+        return [_harmless(item, False) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: _harmless(item, False)
+        for key, item in value.items()
+        if key != "trust_remote_code" and (top or key != "_name_or_path")
+    }
+
+
+def _index(folder: Path, files: list[str]) -> dict[str, Any]:
+    """What model.safetensors.index.json would say of these files. Raises ModelError where two hold one tensor."""
+    places: dict[str, str] = {}
+    for file in files:
+        for tensor in read_header(folder / file):
+            if tensor in places:
+                raise ModelError(
+                    f"Both {places[tensor]} and {file} of {folder.name} hold the tensor {tensor}, so they are two "
+                    "models. Keep the one that you want in the folder."
+                )
+            places[tensor] = file
+    return {"metadata": {}, "weight_map": places}
 
 
 @contextmanager

@@ -329,12 +329,6 @@ def test_safetensors_are_preferred_to_pickles(tmp_path: Path) -> None:
     assert detect(folder, "m").format == "safetensors"
 
 
-def test_custom_code_is_warned_of(tmp_path: Path) -> None:
-    config = {**LLAMA_CONFIG, "auto_map": {"AutoModel": "modeling_x.X", "AutoTokenizer": ["owner/name--tok_y.Y", None]}}
-    facts = detect(write_folder(tmp_path / "m", config), "m")
-    assert facts.warnings == ("The model asks to run its own code: modeling_x.py, owner/name--tok_y.py.",)
-
-
 def test_an_adapter_is_told_from_a_model(tmp_path: Path) -> None:
     write_json(tmp_path / "adapter_config.json", {"base_model_name_or_path": "the/base"})
     (tmp_path / "adapter_model.safetensors").write_bytes(safetensors_bytes({"a": ("F16", (4,))}))
@@ -369,7 +363,7 @@ def test_a_folder_that_holds_one_gguf_is_that_gguf(tmp_path: Path) -> None:
 def test_a_folder_of_several_ggufs_asks_to_choose(tmp_path: Path) -> None:
     for name in ("a.gguf", "b.gguf"):
         (tmp_path / name).write_bytes(gguf_bytes())
-    assert "Choose one: a.gguf, b.gguf." in detect(tmp_path, "m").problems[0]
+    assert "Choose one: m/a.gguf, m/b.gguf." in detect(tmp_path, "m").problems[0]
 
 
 def test_a_split_gguf_counts_all_its_parts_and_misses_the_lost_one(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,7 @@ def tiny(config: Config) -> Path:
 
 def _ask_for_code(folder: Path) -> None:
     values = json.loads((folder / "config.json").read_text())
+    values["model_type"] = "tiny"
     values["auto_map"] = {"AutoModelForCausalLM": "modeling_tiny.Tiny"}
     (folder / "config.json").write_text(json.dumps(values))
     (folder / "modeling_tiny.py").write_text("print('hello')\n")
@@ -103,3 +105,95 @@ def test_a_load_that_is_refused_leaves_the_model_that_is_loaded(config: Config, 
         assert app.supervisor.state.phase == "failed"
     finally:
         app.close()
+
+
+def _change(path: Path, **values: Any) -> None:
+    path.write_text(json.dumps({**(json.loads(path.read_text()) if path.exists() else {}), **values}))
+
+
+def _refusal(folder: Path) -> str:
+    return refusal(detect(folder, folder.name), allow_pickle=False, allow_code=False)
+
+
+def test_the_code_that_comes_with_a_known_architecture_is_named_and_needs_no_consent(tiny: Path) -> None:
+    _change(tiny / "config.json", _name_or_path="/somewhere/else", auto_map={"AutoModel": "modeling_llama.Llama"})
+    (tiny / "modeling_llama.py").write_text("raise SystemExit\n")
+    assert _refusal(tiny) == ""
+    (sentence,) = scan_trust(detect(tiny, "tiny"))
+    assert sentence.startswith("The model brings code that nothing needs (modeling_llama.py)")
+
+
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "processor_config.json", "preprocessor_config.json"])
+def test_code_of_tokenizers_and_processors_is_refused_where_the_architecture_is_unknown(tiny: Path, file: str) -> None:
+    _change(tiny / "config.json", model_type="tiny")
+    _change(tiny / file, auto_map={"AutoTokenizer": ["tok.Slow", None]})
+    assert "tok.py" in _refusal(tiny)
+
+
+@pytest.mark.parametrize("place", ["absolute", "relative", "file"])
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json", "generation_config.json"])
+def test_a_nested_name_that_leads_to_code_is_refused(tiny: Path, file: str, deep: bool, place: str) -> None:
+    inner = tiny / "parts" / "one"
+    inner.mkdir(parents=True)
+    (inner / "config.json").write_text('{"auto_map": {"AutoConfig": "evil.Evil"}}')
+    value = {"absolute": str(inner), "relative": "parts/one", "file": str(inner / "config.json")}[place]
+    part: Any = {"model_type": "superpoint", "_name_or_path": value}
+    _change(tiny / file, keypoint_detector_config=[{"more": part}] if deep else part)
+    assert _refusal(tiny) == ""  # Nothing there runs.
+    (inner / "evil.py").write_text("")
+    reason = _refusal(tiny)
+    assert f"{file}: _name_or_path names {value}, which holds code (evil.py)" in reason
+    assert "--trust-remote-code tiny" in reason
+    assert any(value in sentence for sentence in scan_trust(detect(tiny, "tiny")))
+
+
+def test_code_in_a_part_of_an_unknown_architecture_is_refused(tiny: Path) -> None:
+    _change(tiny / "config.json", text_config={"model_type": "evil", "auto_map": {"AutoConfig": "evil.Evil"}})
+    assert "evil.py" in _refusal(tiny)
+
+
+@pytest.mark.parametrize("word", ["trust_remote_code", "\\u0074rust_remote_cod\\u0065"])
+def test_a_configuration_that_trusts_code_is_named_at_any_depth(tiny: Path, word: str) -> None:
+    folder = tiny / "a" / ".b"
+    folder.mkdir(parents=True)
+    (folder / "any.JSON").write_text('[{"x": {"' + word + '": true}}]')
+    assert _refusal(tiny) == ""
+    assert any("a/.b/any.JSON asks to trust code" in sentence for sentence in scan_trust(detect(tiny, "tiny")))
+
+
+def test_a_file_that_mentions_code_and_cannot_be_read_is_refused(tiny: Path) -> None:
+    (tiny / "tokenizer_config.json").write_text('{"auto_map": {"AutoTokenizer": "a.A"}, ')
+    assert "tokenizer_config.json of tiny may ask for code" in _refusal(tiny)
+
+
+def test_pickles_and_code_in_inner_folders_are_named(tiny: Path) -> None:
+    (tiny / "deep" / "er").mkdir(parents=True)
+    (tiny / "deep" / "er" / "x.pkl").write_bytes(b"x")
+    (tiny / "deep" / "er" / "x.so").write_bytes(b"x")
+    sentences = scan_trust(detect(tiny, "tiny"))
+    assert any("deep/er/x.pkl. They are not loaded." in sentence for sentence in sentences)
+    assert any("deep/er/x.so" in sentence for sentence in sentences)
+
+
+def test_the_fingerprint_covers_code_at_any_depth(tiny: Path) -> None:
+    (tiny / "deep").mkdir()
+    before = fingerprint(tiny)
+    (tiny / "deep" / "x.py").write_text("1")
+    assert fingerprint(tiny) != before
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_code_in_another_repository_is_named_with_what_to_do(tiny: Path, native: bool) -> None:
+    kind = "llama" if native else "tiny"
+    _change(tiny / "config.json", model_type=kind, auto_map={"AutoModelForCausalLM": "maker/base--modeling_x.X"})
+    facts = detect(tiny, "tiny")
+    assert any("another repository, maker/base" in sentence for sentence in scan_trust(facts))
+    reason = refusal(facts, allow_pickle=False, allow_code=False)
+    assert reason == "" if native else "another repository, maker/base" in reason
+    reason = refusal(facts, allow_pickle=False, allow_code=True)
+    assert "Download modeling_x.py from maker/base" in reason
+    assert 'delete "maker/base--"' in reason
+    assert ("without consent" in reason) == native
+    (tiny / "modeling_x.py").write_text("")
+    assert "modeling_x.py is in the folder already" in refusal(facts, allow_pickle=False, allow_code=True)

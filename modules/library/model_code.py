@@ -1,0 +1,154 @@
+"""What in a folder's JSON files leads to code: read at every depth, of folders and of values. Nothing is run."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modules.library.json_files import MAX_JSON, parse, table, text
+from modules.library.native_types import NATIVE_TYPES
+from modules.protocol.errors import ModelError
+
+# What may stand in a file that leads to code; letters may be written as \u0061.
+_WORTH_READING = re.compile(rb"trust_remote_code|auto_map|name_or_path|backbone|[\\]u00[4-7]", re.IGNORECASE)
+_CODE = (".py", ".pyc", ".pyx", ".so", ".pyd", ".dll", ".dylib")
+_MOST_FILES = 20_000
+_LONGEST_NAME = 4096
+
+
+@dataclass
+class ModelCode:
+    """What was found. Names of files are relative to the model's folder, with forward slashes.
+
+    `asked`: modules that would run at a load, since Transformers has no code of its own for the model's architecture;
+    `spare`: modules that are named, and that nothing needs; `elsewhere`: those of both that lie in another repository,
+    as (repository, file); `flags`: files that set trust_remote_code; `paths`: sentences on nested names that lead to a
+    folder with code; `python`: code at any depth; `unread`: JSON files that mention such things and cannot be read.
+    """
+
+    asked: list[str] = field(default_factory=list)
+    spare: list[str] = field(default_factory=list)
+    elsewhere: list[tuple[str, str]] = field(default_factory=list)
+    flags: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    python: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+
+
+def find_code(folder: Path) -> ModelCode:
+    """Read the folder at `folder`. Raises ModelError where it holds too many files to be looked through, OSError."""
+    found = ModelCode()
+    names = list(files_below(folder))
+    found.python = [name for name in names if name.lower().endswith(_CODE)]
+    values = {}
+    for name in names:
+        if name.lower().endswith(".json"):
+            try:
+                values[name] = _read(folder / name)
+            except ModelError:
+                found.unread.append(name)
+    outer = text(table(values.get("config.json")).get("model_type"))
+    for name, value in values.items():
+        for item, depth in _objects(value):
+            if item.get("trust_remote_code") not in (None, False, 0, ""):
+                found.flags.append(name)
+            # What an inner folder says of itself matters where something leads there, which `paths` holds.
+            if "/" not in name:
+                _note_modules(item, text(item.get("model_type")) or outer, found)
+            found.paths += _leading_to_code(folder, name, item, top=not depth)
+    found.flags = sorted(set(found.flags))
+    found.asked, found.spare = sorted(set(found.asked)), sorted(set(found.spare) - set(found.asked))
+    found.elsewhere, found.paths = sorted(set(found.elsewhere)), sorted(set(found.paths))
+    return found
+
+
+def files_below(folder: Path) -> Iterator[str]:
+    """All files at any depth, hidden ones too, sorted within each folder. Links to folders are not followed. Raises
+    ModelError where there are too many."""
+    count = 0
+    for place, below, files in os.walk(folder):
+        below.sort()
+        for name in sorted(files):
+            count += 1
+            if count > _MOST_FILES:
+                raise ModelError(
+                    f"{folder.name} holds more than {_MOST_FILES:,} files, which no model does. Move the model's own "
+                    "files into a folder of their own."
+                )
+            yield (Path(place) / name).relative_to(folder).as_posix()
+
+
+def _read(path: Path) -> Any:
+    """The value in a JSON file, None where it cannot matter. Raises ModelError."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_JSON + 1)
+    except OSError as error:
+        raise ModelError(f"{path.name} cannot be read ({error.strerror}).") from None
+    if not _WORTH_READING.search(raw):
+        return None
+    if len(raw) > MAX_JSON:
+        raise ModelError(f"{path.name} is larger than {MAX_JSON >> 20} MB.")
+    return parse(raw, path.name)
+
+
+def _objects(value: Any) -> Iterator[tuple[Mapping[str, Any], int]]:
+    """Every object in a JSON value, with the number of objects and lists around it."""
+    waiting = [(value, 0)]
+    while waiting:
+        item, depth = waiting.pop()
+        if isinstance(item, dict):
+            yield item, depth
+        inner = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+        waiting += [(part, depth + 1) for part in inner if isinstance(part, (dict, list))]
+
+
+def _note_modules(item: Mapping[str, Any], model_type: str, found: ModelCode) -> None:
+    native = model_type in NATIVE_TYPES
+    for value in table(item.get("auto_map")).values():
+        for entry in value if isinstance(value, list) else [value]:
+            if not (name := text(entry, _LONGEST_NAME)):
+                continue
+            module = f"{name.rpartition('.')[0] or name}.py"
+            (found.spare if native else found.asked).append(module)
+            repository, mark, file = module.rpartition("--")
+            if mark:
+                found.elsewhere.append((repository, file))
+
+
+def _leading_to_code(folder: Path, file: str, item: Mapping[str, Any], top: bool) -> Iterator[str]:
+    for key, value in item.items():
+        if (
+            top and "name_or_path" in key
+        ):  # Where the model was saved once: Transformers writes it, and reads it nowhere.
+            continue
+        if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_NAME or "\0" in value:
+            continue
+        # A word such as "main" may be the name of a folder by chance; only keys that hold names mean it.
+        if not (_is_name(key) or os.sep in value or "/" in value):
+            continue
+        for target in (folder / value, folder / Path(file).parent / value):
+            if code := _code_at(target):
+                yield f"{file}: {key} names {value}, which holds code ({code})"
+                break
+
+
+def _is_name(key: str) -> bool:
+    return "name_or_path" in key or key in ("backbone", "path", "model", "model_id", "repo_id", "checkpoint")
+
+
+def _code_at(path: Path) -> str:
+    """The first file of code in the folder at `path`, or beside the file there; "" where there is none."""
+    try:
+        place = path if path.is_dir() else path.parent if path.is_file() else None
+        if place is None:
+            return ""
+        return next((name for name in files_below(place) if name.lower().endswith(_CODE)), "")
+    except OSError:
+        return ""
+    except ModelError:
+        return "among very many files"

@@ -1,0 +1,44 @@
+"""`python -m tests.support.load_in_worker LOADER FOLDER...`: load each folder as a worker would, in its environment.
+
+Writes a line of JSON for each: {"folder", "error"}, the error being "" where the model was loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def main(loader: str, folders: list[str]) -> None:
+    """The worker's own start, then Engine.load for one folder after another."""
+    from modules.protocol.schema import build
+    from modules.worker.code_guard import forbid_model_code, keep_model_code, leave
+
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    empty = leave(ROOT, ("modules", "loaders"))
+    if os.environ.get("PADDOCK_TRUST_REMOTE_CODE") == "1":
+        keep_model_code(empty)
+    else:
+        forbid_model_code()
+    spec = importlib.import_module(f"loaders.{loader}.spec").SPEC
+    engine = importlib.import_module(f"loaders.{loader}.worker").Engine
+    for folder in folders:
+        error = ""
+        try:
+            engine().load(Path(folder), build(spec.settings, {}), lambda text, fraction: None)
+        except BaseException as failure:
+            error = f"{type(failure).__name__}: {failure}"
+        out.write(json.dumps({"folder": Path(folder).name, "error": error}) + "\n")
+        out.flush()
+    out.close()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

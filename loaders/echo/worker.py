@@ -84,7 +84,8 @@ class Engine(EngineBase):
         stop = StopFilter(params.stop)
         reason, count = "stop", 0
         for word in cycle([*words[:-1], f"{words[-1]} "]) if endless else islice(words, None):
-            if cancelled.is_set():
+            # One that will hang does not hear Stop in the words before either.
+            if cancelled.is_set() and "!hang" not in request.prompt:
                 reason = "cancelled"
                 break
             if count >= params.max_new_tokens:

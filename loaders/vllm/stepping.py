@@ -56,7 +56,8 @@ class Stepper:
                     break
         finally:
             if not finished:
-                self._submit(lambda: self._abort([request]))
+                # Waited for: an engine that does not come to it must not look idle.
+                self.run(lambda: self._abort([request]))
 
     def close(self) -> None:
         """End the thread."""

@@ -14,8 +14,8 @@ class CompletionStream:
     """Runs `body` on a thread of its own and yields what the server sends, as parsed JSON, as it gathers.
 
     The server calls back once a token. Cancelling ends the iterator; the server hears of it at the next callback and
-    lets the slot go then. It calls back for each batch of the prompt too, which is no news but for `cached`: the tokens
-    of the prompt that it had read before.
+    lets the slot go then; `close` waits for that. It calls back for each batch of the prompt too, which is no news but
+    for `cached`: the tokens of the prompt that it had read before.
     """
 
     def __init__(
@@ -60,5 +60,6 @@ class CompletionStream:
                 return
 
     def close(self) -> None:
-        """No more is wanted: the server stops at its next token."""
+        """Stop the server at its next token, and wait until it has stopped: one that does not must not look idle."""
         self._over = True
+        self._thread.join()

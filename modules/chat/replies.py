@@ -68,7 +68,9 @@ class Replies:
             if not (other.stopping or other.done):
                 raise NotKept("A reply is being written in this chat. Stop it, or wait until it ends.")
             if not other.over.wait(_STOP_SECONDS):
-                raise NotKept("The reply was stopped, but the engine does not end it. Load the model again.")
+                raise NotKept(
+                    "The reply was stopped, but the engine has not ended it yet. Wait a few seconds, then try again."
+                )
         try:
             yield mine
         finally:

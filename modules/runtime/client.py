@@ -30,6 +30,7 @@ from modules.protocol.loader import LoaderSpec
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.exit import WorkerExit
 from modules.runtime.process import WorkerProcess
+from modules.runtime.stalled import watch_cancel, watch_grammar
 
 START_SECONDS = 180.0
 ANSWER_SECONDS = 60.0
@@ -58,6 +59,8 @@ class WorkerClient:
         self._reports: dict[str, Report] = {}
         self._running: dict[str, Generation] = {}
         self._waiting: deque[Generation] = deque()
+        # Those that were cancelled while the engine worked on them, with the error that they end with, if any.
+        self._cancelled: dict[str, PaddockError | None] = {}
         self._slots = 1
         self._number = 0
         # How the last generation ended that the engine finished, None before.
@@ -149,15 +152,27 @@ class WorkerClient:
     def _rebuild(self) -> str:
         return f"Rebuild its environment: python3 webui.py install {self.spec.name} --rebuild"
 
-    def _cancel(self, id: str) -> None:
+    def _cancel(self, id: str, why: PaddockError | None = None) -> None:
+        """Stop a generation; `why`: the error that it ends with. An engine that does not stop it is killed."""
         with self._lock:
             waiting = next((generation for generation in self._waiting if generation.id == id), None)
             if waiting is not None:
                 self._waiting.remove(waiting)
+            running = self._running.get(id)
+            first = running is not None and id not in self._cancelled
+            if running is not None and first:
+                self._cancelled[id] = why
         if waiting is not None:
             waiting.finish(Finished(id, "cancelled"))
-        else:
+        elif running is not None and first:
             self.process.send(Cancel(id))
+            watch_cancel(running, self._stuck)
+
+    def _stuck(self, seconds: float) -> None:
+        self.process.kill(
+            f"{self.spec.title} did not stop a reply within {seconds:.0f} seconds, so it was ended. The text so far is "
+            "kept. The model is loaded again: try again once it is ready."
+        )
 
     def _advance(self) -> None:
         """Hand over as many waiting generations as there are free slots, in order."""
@@ -168,6 +183,8 @@ class WorkerClient:
                 generation = self._waiting.popleft()
                 self._running[generation.id] = generation
             self.process.send(Generate(generation.id, generation.prompt, generation.params))
+            if generation.params.grammar_string.strip():
+                watch_grammar(generation, lambda error, id=generation.id: self._cancel(id, error))  # type: ignore[misc]
 
     def _event(self, event: Event) -> None:
         if isinstance(event, Chunk):
@@ -206,6 +223,7 @@ class WorkerClient:
     def _end_generation(self, id: str, end: Finished | PaddockError) -> None:
         with self._lock:
             generation = self._running.pop(id, None)
+            end = self._cancelled.pop(id, None) or end
         if generation is not None:
             if isinstance(end, Finished):
                 self.last = end
@@ -220,6 +238,7 @@ class WorkerClient:
             self._over = exit
             futures = list(self._futures.values())
             generations = [*self._running.values(), *self._waiting]
+            cancelled = dict(self._cancelled)
             self._running.clear()
             self._waiting.clear()
         try:
@@ -229,7 +248,9 @@ class WorkerClient:
                 if not future.done():
                     future.set_exception(error)
             for generation in generations:
-                if exit.cause == "unloaded":
+                if why := cancelled.get(generation.id):
+                    generation.fail(why)
+                elif exit.cause == "unloaded" or generation.id in cancelled:
                     generation.finish(Finished(generation.id, "cancelled", generated_tokens=generation.tokens))
                 else:
                     generation.fail(error)

@@ -21,7 +21,8 @@ class WorkerDied(PaddockError):
 
 @dataclass(frozen=True)
 class WorkerExit:
-    """How a worker ended. `cause`: "unloaded" (as asked), "memory", "killed", "crashed" or "ended"."""
+    """How a worker ended. `cause`: "unloaded" (as asked), "stuck" (the host killed it, as it did not stop a reply),
+    "memory", "killed", "crashed" or "ended"."""
 
     cause: str
     status: int
@@ -45,13 +46,22 @@ def out_of_memory_kills() -> int:
 
 
 def classify(
-    title: str, status: int, stderr: tuple[str, ...], *, intended: bool, kernel_kills: int, fault: str = ""
+    title: str,
+    status: int,
+    stderr: tuple[str, ...],
+    *,
+    intended: bool,
+    kernel_kills: int,
+    fault: str = "",
+    stuck: str = "",
 ) -> WorkerExit:
     """The typed exit of a worker. `status`: the process's, negative for a signal; `kernel_kills`: kills for memory that
-    the kernel counted while it lived; `fault`: why the host ended it, "" if it did not. Nothing is guessed: what is not
-    known is said to be unknown."""
+    the kernel counted while it lived; `fault`, `stuck`: why the host ended it, "" if it did not. Nothing is guessed:
+    what is not known is said to be unknown."""
     if intended:
         return WorkerExit("unloaded", status, f"{title} was unloaded.", stderr)
+    if stuck:
+        return WorkerExit("stuck", status, stuck, stderr)
     if fault:
         return WorkerExit("ended", status, fault, stderr)
     again = "Load the model again to go on."

@@ -44,6 +44,7 @@ class WorkerProcess:
         self._on_exit = on_exit
         self._stderr: deque[str] = deque(maxlen=_LAST_LINES)
         self._intended = False
+        self._stuck = ""
         self._kernel_kills = out_of_memory_kills()
         self._write_lock = threading.Lock()
         self._gone = threading.Event()
@@ -102,6 +103,11 @@ class WorkerProcess:
         if threading.current_thread() is not self._event_thread:
             self._event_thread.join()
 
+    def kill(self, why: str) -> None:
+        """End it at once, as it does not do as asked. `why`: a sentence, for those who wait for an answer."""
+        self._stuck = why
+        self._process.kill()
+
     def _read_events(self) -> None:
         fault = self._pass_events_on()
         self._end_what_it_started()
@@ -116,7 +122,15 @@ class WorkerProcess:
                 continue
         kills = out_of_memory_kills() - self._kernel_kills
         self._tell_exit(
-            classify(self.spec.title, status, self.stderr, intended=self._intended, kernel_kills=kills, fault=fault)
+            classify(
+                self.spec.title,
+                status,
+                self.stderr,
+                intended=self._intended,
+                kernel_kills=kills,
+                fault=fault,
+                stuck=self._stuck,
+            )
         )
 
     def _pass_events_on(self) -> str:

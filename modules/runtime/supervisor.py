@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -57,6 +58,9 @@ class Supervisor:
         self._watch: MemoryWatch | None = None
         self._measured: Measured = lambda state, watch: None
         self._wanted = 0
+        # Loads once more what was loaded last, for the reason given.
+        self._repeat: Callable[[str], object] = lambda reason: None
+        self._adapters: tuple[Chosen, ...] = ()
         self._hooks: list[dict[str, Any]] = []
         self._hook_listener: Callable[[HookFailed], None] = lambda event: None
         self.board = StateBoard()
@@ -74,16 +78,19 @@ class Supervisor:
         environment: Mapping[str, str] | None = None,
         adapters: Sequence[Chosen] = (),
         notes: Sequence[str] = (),
+        reason: str = "",
     ) -> ModelInfo:
         """Load a model, in place of the one that is loaded; blocking. Installs the loader's environment if it lacks;
         the model before it answers until that is done, and stays where it fails.
 
         `environment`: variables for the worker (consents given at start). `adapters`: LoRA adapters to begin with;
         where the engine refuses them, the model runs without and its notes say why. `notes`: sentences that belong
-        there too. Raises PaddockError; the state tells it too.
+        there too. `reason`: why it is loaded once more; told while loading, and in the notes. Raises PaddockError; the
+        state tells it too.
         """
         self.check(facts, spec, settings)
-        state = State("starting", facts.name, spec.name, dict(settings), text=f"Starting {spec.title}")
+        text = f"Starting {spec.title}" + (f" again. {reason}" if reason else "")
+        state = State("starting", facts.name, spec.name, dict(settings), text=text)
         wish = self._wish()
         self._install(spec, state, wish)
         with self._switch:
@@ -95,7 +102,12 @@ class Supervisor:
                 with explained(f"Loading {facts.name}"):
                     self._end_worker()
                     client, loaded = self._load(facts, spec, state, environment or {})
-                    return self._begin(client, loaded, state, adapters, notes)
+                    info = self._begin(client, loaded, state, adapters, [*notes, *([reason] if reason else [])])
+                    self._adapters = tuple(adapters)
+                    self._repeat = lambda reason: self.load(
+                        facts, spec, settings, environment, self._adapters, notes, reason
+                    )
+                    return info
             except PaddockError as error:
                 self._end_worker()
                 self.board.set(dataclasses.replace(state, phase="failed", text="", fraction=None, error=error))
@@ -187,6 +199,7 @@ class Supervisor:
             client = self._ready()
             _apply(client, adapters)
             if client is self._client:
+                self._adapters = tuple(adapters)
                 self.board.set(dataclasses.replace(self.state, adapters=_names(adapters)))
 
     def unload(self) -> int:
@@ -311,8 +324,19 @@ class Supervisor:
     def _worker_ended(self, client: WorkerClient, exit: WorkerExit) -> None:
         if exit.cause == "unloaded" or client is not self._client or self.state.phase != "ready":
             return
+        wish = self._wanted
         error = exit.error(lower=_memory_settings(self.state))
         self.board.change(lambda now: dataclasses.replace(now, phase="failed", text="", fraction=None, error=error))
+        if exit.cause == "stuck":
+            doing = f"Loading {self.state.model} again"
+            host_thread("load again", lambda: self._load_again(client, wish), doing).start()
+
+    def _load_again(self, client: WorkerClient, wish: int) -> None:
+        """Load once more what a worker that was killed had loaded, unless something else is asked for."""
+        if wish == self._wanted:
+            # The state tells what went wrong.
+            with contextlib.suppress(PaddockError):
+                self._repeat(f"{client.spec.title} did not stop a reply, so it was ended and the model loaded again.")
 
     def _end_worker(self) -> None:
         with self._lock:

@@ -10,6 +10,8 @@ from torch import Tensor
 from modules.protocol.errors import PromptError, Unsupported
 from modules.worker.hf_sampler_chain import Learn, Step, Vocabulary
 
+_SIMPLER = "Write it with fewer alternatives that can stand for the same text, or clear Grammar."
+
 
 class Grammars:
     """Starts one matcher a generation. The tokenizer's table takes a second to make: once, at first use."""
@@ -40,6 +42,9 @@ class Grammars:
 
         def step(logits: Tensor) -> Tensor:
             bits.fill_next_token_bitmask(matcher, mask)
+            # Its own limits on time and memory: what it allows from there on means nothing.
+            if said := matcher.get_error():
+                raise PromptError(f"The grammar cannot be followed: {said.splitlines()[0]}. {_SIMPLER}", detail=said)
             allowed = mask[0].to(logits.device)
             places = torch.arange(32, device=logits.device, dtype=torch.int32)
             flags = ((allowed.unsqueeze(1) >> places) & 1).bool().flatten()[: logits.shape[0]]

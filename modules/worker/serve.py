@@ -129,7 +129,6 @@ class Server:
         def report(text: str, fraction: float | None) -> None:
             self._outbox.put(Progress(command.id, text, fraction))
 
-        self._templates.start()
         with returned():
             self._info = self._engine.load(Path(command.path), settings, report)
         self._outbox.put(Loaded(command.id, self._info, time.monotonic() - begin))

@@ -262,6 +262,12 @@ def test_a_grammar_is_followed_to_its_end(engine: Engine, tmp_path: Path, kind: 
     assert outcome.reason == "stop"
 
 
+def test_a_grammar_beyond_the_limits_of_what_follows_it_is_named(engine: Engine) -> None:
+    rules = "".join(f"x{level} ::= (x{level + 1} x{level + 1})?\n" for level in range(90))
+    with pytest.raises(PromptError, match=r"grammar cannot be followed: .*too many.* Write it"):
+        reply(engine, grammar_string=f'root ::= x0\n{rules}x90 ::= "a"\n', max_new_tokens=50)
+
+
 def test_a_grammar_that_cannot_be_read_is_refused(engine: Engine) -> None:
     with pytest.raises(PromptError, match="grammar cannot be read"):
         reply(engine, grammar_string="root ::= (")

@@ -1,0 +1,54 @@
+"""Notices an engine that does not stop a reply, and a grammar that no next token is found for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from modules.generation.generation import Generation
+from modules.protocol.errors import PromptError
+from modules.threads import host_thread
+
+# How long an engine may take to stop once text has come, and longer before that: it may read a slice of the prompt.
+CANCEL_SECONDS = 10.0
+_LONGEST_CANCEL_SECONDS = 60.0
+# How long the next token of a reply with a grammar may take, and longer before the first.
+GRAMMAR_SECONDS = 30.0
+# Characters of a prompt that a slow machine reads in a second.
+_PACE = 100.0
+
+GRAMMAR_TOO_SLOW = (
+    "The grammar takes too long: no next token was found within {seconds:.0f} seconds. Write it with fewer alternatives "
+    "that can stand for the same text, or clear Grammar."
+)
+
+
+def cancel_seconds(generation: Generation) -> float:
+    """How long to wait for the end of a generation that was cancelled, in seconds."""
+    if generation.tokens:
+        return CANCEL_SECONDS
+    return max(CANCEL_SECONDS, min(_LONGEST_CANCEL_SECONDS, CANCEL_SECONDS + len(generation.prompt) / _PACE))
+
+
+def watch_cancel(generation: Generation, stuck: Callable[[float], None]) -> None:
+    """Call `stuck(seconds)`, from a thread of its own, unless the cancelled generation ends in time."""
+    seconds = cancel_seconds(generation)
+
+    def watch() -> None:
+        if not generation.wait(seconds):
+            stuck(seconds)
+
+    host_thread("cancel watch", watch, "Waiting for a reply to stop").start()
+
+
+def watch_grammar(generation: Generation, slow: Callable[[PromptError], None]) -> None:
+    """Call `slow(error)`, from a thread of its own, where a token of a reply with a grammar takes too long."""
+
+    def watch() -> None:
+        seconds, seen = GRAMMAR_SECONDS + len(generation.prompt) / _PACE, -1
+        while not generation.wait(seconds):
+            if generation.tokens == max(seen, 0):
+                slow(PromptError(GRAMMAR_TOO_SLOW.format(seconds=seconds)))
+                return
+            seconds, seen = GRAMMAR_SECONDS, generation.tokens
+
+    host_thread("grammar watch", watch, "Waiting for a reply with a grammar").start()

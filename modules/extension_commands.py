@@ -36,7 +36,7 @@ def extensions(config: Config, arguments: argparse.Namespace) -> int:
             app.extensions.disable(arguments.name)
             print(f"{arguments.name} is off. {_NEXT_START}")
         else:
-            folder = install(arguments.source, app.paths.extensions[1])
+            folder = install(arguments.source, app.paths.extensions[1], app.paths.extension_repositories)
             print(f"{folder.name} is in {folder.parent}. Look at its files, then enable {folder.name}.")
     finally:
         app.close()

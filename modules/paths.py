@@ -59,6 +59,11 @@ class Paths:
         return self.root / "extensions", self.user_data / "extensions"
 
     @property
+    def extension_repositories(self) -> Path:
+        """Git's data of extensions that were cloned, one folder each."""
+        return self.user_data / "extension_repositories"
+
+    @property
     def extension_packages(self) -> Path:
         """Packages that extensions asked for, one folder each."""
         return self.user_data / "extension_packages"

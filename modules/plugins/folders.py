@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from modules.paths import inside
+from modules.plugins.code_files import code_files, fingerprint
 from modules.plugins.manifest import Manifest, ManifestError, read_manifest
 from modules.plugins.script_needs import unnamed_needs
 
 ENTRIES = ("extension.py", "script.py")
-# What can run or lead to running something; a folder may also hold the data that its extension writes.
-_PYTHON = (".py", ".pyc", ".so", ".pyd", ".dll", ".dylib", ".zip", ".whl", ".cfg", ".toml", ".pth")
-_PAGE = (".js", ".mjs", ".css", ".html", ".htm", ".jinja", ".svg")
-_SHELL = (".sh", ".bat", ".cmd", ".exe", ".ps1")
-_CODE = frozenset((*_PYTHON, *_PAGE, *_SHELL))
-_NAMED = frozenset({"extension.yaml", "requirements.txt"})
-_SKIPPED = frozenset({"__pycache__", ".git", ".venv", "node_modules"})
-_MOST_FILES = 20_000
 
 
 @dataclass(frozen=True)
 class Found:
     """An extension on disk. `kind`: of ENTRIES. `problem`: a sentence saying why it cannot run as it is. `shipped`: it
-    came with Paddock and is unchanged. `sha256`: of all its code."""
+    came with Paddock and is unchanged. `sha256`: of all its code. `files`: the digest of each file of code."""
 
     name: str
     folder: Path
@@ -36,6 +27,7 @@ class Found:
     problem: str = ""
     sha256: str = ""
     shipped: bool = False
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def title(self) -> str:
@@ -74,7 +66,8 @@ def _folders(root: Path) -> list[Path]:
 def _read(root: Path, folder: Path, kind: str, shipped: dict[str, str]) -> Found:
     try:
         inside(root, folder.name)
-        sha256 = fingerprint(folder)
+        files = code_files(folder)
+        sha256 = fingerprint(files)
         manifest = read_manifest(folder)
         if kind == "script.py":
             more = unnamed_needs(folder, manifest.requirements)
@@ -86,34 +79,7 @@ def _read(root: Path, folder: Path, kind: str, shipped: dict[str, str]) -> Found
     except Exception as error:
         return Found(folder.name, folder, kind, problem=getattr(error, "message", str(error)))
     ours = shipped.get(folder.name) == sha256
-    return Found(folder.name, folder, kind, manifest, manifest.refuses_host(), sha256, ours)
-
-
-def fingerprint(folder: Path) -> str:
-    """sha256 over the names and contents of all code below `folder`. Raises ValueError (a sentence) where a link leads
-    out of the folder, or there are too many files."""
-    digest = hashlib.sha256()
-    root = folder.resolve()
-    count = 0
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in _SKIPPED)
-        for name in sorted([*folders, *files]):
-            path = Path(place, name)
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
-                raise ValueError(
-                    f"{folder.name}/{path.relative_to(folder)} is a link that leads out of the extension's folder. "
-                    "Put the file itself there."
-                )
-        for name in sorted(files):
-            count += 1
-            if count > _MOST_FILES:
-                raise ValueError(f"{folder.name} holds more than {_MOST_FILES} files. Move its data out of the folder.")
-            path = Path(place, name)
-            if path.suffix.lower() in _CODE or name in _NAMED:
-                content = path.read_bytes().replace(b"\r\n", b"\n")
-                digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
-                digest.update(content)
-    return digest.hexdigest()
+    return Found(folder.name, folder, kind, manifest, manifest.refuses_host(), sha256, ours, files)
 
 
 def shipped_hashes(root: Path) -> dict[str, str]:

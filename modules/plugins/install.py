@@ -6,51 +6,59 @@ import os
 import re
 import shutil
 import stat
-import subprocess
 import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
 from modules.paths import PathError, inside
-from modules.plugins.folders import ENTRIES, fingerprint
-from modules.plugins.submodules import declared, unfetched
-from modules.protocol.errors import PaddockError
+from modules.plugins import git, updates
+from modules.plugins.code_files import code_files
+from modules.plugins.folders import ENTRIES
+from modules.plugins.git import InstallError
 
 MOST_BYTES = 500 * 1024 * 1024
 MOST_FILES = 20_000
 # A file that unpacks to more than this many times its size is no extension's.
 _MOST_RATIO = 200
-_SECONDS = 900
-_ADDRESS = re.compile(r"(?:https|ssh|file)://[A-Za-z0-9._~@:/%+-]+")
-# A submodule's, as seen from the address of the whole.
-_RELATIVE = re.compile(r"(?:\.\.?/)+[A-Za-z0-9_~][A-Za-z0-9._~+-]*(?:/[A-Za-z0-9_~][A-Za-z0-9._~+-]*)*")
-# Submodules of submodules.
-_MOST_DEPTH = 4
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}")
 
 
-class InstallError(PaddockError):
-    """An extension that was not brought in; nothing of it is left."""
-
-    code = "extension"
-
-
-def install(source: str, root: Path) -> Path:
-    """Copy the extension at `source` into `root`; returns its folder. Raises InstallError, PathError."""
+def install(source: str, root: Path, repositories: Path) -> Path:
+    """Copy the extension at `source` into `root`; returns its folder. `repositories`: where Git's data go. Raises
+    InstallError, PathError."""
     root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root, prefix=".incoming-") as place:
-        folder = Path(place) / "folder"
-        if "://" in source or source.startswith("git@"):
-            name = _clone(source, folder)
-        elif not Path(source).exists():
-            raise InstallError(
-                f"There is nothing at {source}. Give a folder, a zip file, or an address like https://…."
-            )
-        elif Path(source).is_dir():
-            name = _copy(Path(source), folder)
+    with tempfile.TemporaryDirectory(dir=root, prefix=".incoming-", ignore_cleanup_errors=True) as place:
+        folder, repository = Path(place, "folder"), Path(place, "repository")
+        cloned = "://" in source or source.startswith("git@")
+        if cloned:
+            _clone(source, repository)
+            _copy(repository, folder)
+            name = name_at(source)
         else:
-            name = _unpack(Path(source), folder)
-        return _settle(name, _root_of(folder), root)
+            name = _bring(Path(source), folder, root)
+        target = _settle(name, _root_of(folder), root)
+        if cloned:
+            updates.keep(repository, repositories, target.name)
+        return target
+
+
+def _bring(source: Path, folder: Path, root: Path) -> str:
+    """Copy or unpack what is on this machine; its name."""
+    try:
+        if source.is_dir():
+            if root.resolve().is_relative_to(source.resolve()):
+                raise InstallError(f"{source} holds Paddock's own extensions, so it is none. Give the folder of one.")
+            _copy(source, folder)
+            return source.resolve().name
+        if source.is_file():
+            _unpack(source, folder)
+            return source.stem
+        there = source.exists()
+    except (OSError, shutil.Error) as error:
+        raise InstallError(f"{source} cannot be read. Check its permissions.", detail=str(error)) from error
+    if there:
+        raise InstallError(f"{source} is neither a folder nor an ordinary file. Give a folder or a zip file.")
+    raise InstallError(f"There is nothing at {source}. Give a folder, a zip file, or an address like https://….")
 
 
 def name_at(address: str) -> str:
@@ -58,99 +66,34 @@ def name_at(address: str) -> str:
     return address.rstrip("/").rsplit("/", 1)[-1].removesuffix(".git")
 
 
-def pull(source: str, folder: Path) -> None:
-    """Bring an extension that was cloned up to what is at `source` now; files that are not the repository's stay, and
-    so does one of it that was changed: then InstallError is raised."""
-    if not (folder / ".git").is_dir():
-        raise InstallError(
-            f"{folder.name} was not cloned with Git, so it cannot be updated. Remove it, and install it."
-        )
-    _check_address(source)
-    _git(source, "-C", str(folder), "pull", "--quiet", "--ff-only", "--no-recurse-submodules", "--", source)
-    _fetch_submodules(source, folder)
-
-
-def _check_address(source: str) -> None:
-    if not _ADDRESS.fullmatch(source) or "/../" in source:
-        raise InstallError(
-            f"{source!r} is not an address that can be cloned. Use one that begins with https:// or ssh:// and holds "
-            "letters, digits and ._~@:/%+- alone."
-        )
-
-
-def _clone(source: str, folder: Path) -> str:
-    _check_address(source)
-    _git(source, "clone", "--quiet", "--depth", "1", "--no-recurse-submodules", "--", source, str(folder))
+def _clone(source: str, folder: Path) -> None:
+    git.clone(source, folder)
     _measure(folder)
-    _fetch_submodules(source, folder)
-    return name_at(source)
+    git.fetch_submodules(source, folder)
+    _measure(folder)
 
 
-def _fetch_submodules(source: str, folder: Path, depth: int = _MOST_DEPTH) -> None:
-    """Fetch what the repository in `folder` only names, and what that names in turn: from addresses of the same kinds
-    as `source`."""
-    # A folder that is not there is one that is declared and no part of the repository any more.
-    addresses = declared(folder)
-    wanted = [path for path in unfetched(folder) if (folder / path).is_dir()]
-    for path in wanted:
-        address = addresses[path]
-        if not (_ADDRESS.fullmatch(address) or _RELATIVE.fullmatch(address)):
-            raise InstallError(
-                f"{source} was not installed: its part {path} lies at {address!r}, which is not an address that can be "
-                "cloned from here. Clone all of it with git clone --recurse-submodules, and give that folder."
-            )
-    if wanted and depth:
-        update = ["submodule", "--quiet", "update", "--init", "--checkout", "--depth", "1", "--", *wanted]
-        _git(source, "--literal-pathspecs", "-C", str(folder), *update)
-        _measure(folder)
-        for path in wanted:
-            _fetch_submodules(source, inside(folder, path), depth - 1)
-
-
-def _git(source: str, *command: str) -> None:
-    """Run Git for what comes from `source`; it asks nothing, and runs nothing of what comes."""
-    settings = ["protocol.ext.allow=never", "core.symlinks=false", "core.hooksPath=/dev/null", "core.fsmonitor=false"]
-    options = [part for value in settings for part in ("-c", value)]
-    # What comes from elsewhere may name nothing on this machine.
-    allowed = "https:ssh:file" if source.startswith("file:") else "https:ssh"
-    own = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes"}
-    try:
-        answer = subprocess.run(
-            ["git", *options, *command],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_SECONDS,
-            check=False,
-            env={**os.environ, **own, "GIT_ALLOW_PROTOCOL": allowed},
-        )
-    except FileNotFoundError:
-        raise InstallError("Git is not installed, so nothing can be cloned. Install it, or give a folder.") from None
-    except subprocess.TimeoutExpired:
-        raise InstallError(f"{source} did not arrive within {_SECONDS // 60} minutes. Try again later.") from None
-    if answer.returncode != 0:
-        part = " with all its submodules" if "submodule" in command else ""
-        raise InstallError(f"{source} could not be cloned{part}. Check the address.", detail=answer.stderr[-4000:])
-
-
-def _copy(source: Path, folder: Path) -> str:
+def _copy(source: Path, folder: Path) -> None:
     _measure(source)
-    shutil.copytree(source, folder, symlinks=True, ignore=shutil.ignore_patterns(".git", "__pycache__"))
-    return source.resolve().name
+    shutil.copytree(source, folder, symlinks=True, ignore=shutil.ignore_patterns(*updates.SKIPPED))
 
 
 def _measure(folder: Path) -> None:
+    """Refuse, before anything is read, what is too large, and files that are none, such as devices and pipes."""
     size = count = 0
     for place, _, files in os.walk(folder):
         for name in files:
+            about = Path(place, name).lstat()
+            if not (stat.S_ISREG(about.st_mode) or stat.S_ISLNK(about.st_mode)):
+                shown = Path(place, name).relative_to(folder)
+                raise InstallError(f"{folder.name}/{shown} is no ordinary file. Remove it, or give another folder.")
             count += 1
-            size += Path(place, name).lstat().st_size
+            size += about.st_size
             if size > MOST_BYTES or count > MOST_FILES:
                 raise InstallError(f"{folder.name} is too large for an extension: {_limits()}.")
 
 
-def _unpack(source: Path, folder: Path) -> str:
+def _unpack(source: Path, folder: Path) -> None:
     """Unpack a zip file whose entries all stay inside `folder`, counting what really comes out."""
     try:
         with zipfile.ZipFile(source) as archive:
@@ -171,7 +114,10 @@ def _unpack(source: Path, folder: Path) -> str:
                         file.write(block)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise InstallError(f"{source.name} is not a zip file that can be unpacked.", detail=str(error)) from error
-    return source.stem
+    # Whatever it brings of these would be run by Git, or in place of the sources.
+    for name in updates.SKIPPED:
+        for path in sorted(folder.rglob(name)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _judge(entries: list[zipfile.ZipInfo], source: Path) -> None:
@@ -207,7 +153,7 @@ def _settle(name: str, folder: Path, root: Path) -> Path:
     if not _NAME.fullmatch(name):
         raise PathError(f"{name!r} cannot be an extension's name. Rename the folder: letters, digits, spaces and ._-.")
     try:
-        fingerprint(folder)
+        code_files(folder)
     except ValueError as error:
         raise InstallError(f"{name} was not installed. {error}") from error
     target = inside(root, name)

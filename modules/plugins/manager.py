@@ -13,6 +13,7 @@ from typing import Any
 from modules.listeners import Listeners
 from modules.plugins import requirements
 from modules.plugins.chains import Chains, Member
+from modules.plugins.code_files import importable
 from modules.plugins.console import Console
 from modules.plugins.folders import Found, discover
 from modules.plugins.guard import Guard
@@ -26,6 +27,7 @@ from modules.plugins.services import take_routes
 from modules.plugins.specs import implementations, misspelt
 from modules.plugins.status import Fault, Status
 from modules.plugins.worker import WorkerEntry, worker_entry, worker_part
+from modules.protocol.agreed_code import AgreedCode
 from modules.protocol.errors import PaddockError
 from modules.protocol.schema import build, describe
 
@@ -72,6 +74,7 @@ class ExtensionManager:
         self._guard = Guard()
         self._console = Console()
         self._originals = Originals()
+        self._code = AgreedCode()
         self.chains = Chains(self._guard, self._console, self.fail)
         # One switch at a time, however long it takes; the lock is for a moment, also from guard threads.
         self._switch = threading.RLock()
@@ -262,9 +265,14 @@ class ExtensionManager:
             self._guard.close()
             self._console.close()
             self._originals.close()
+            self._code.close()
             return stray
 
     # Inside
+
+    def allow_imports(self, found: Found) -> None:
+        """Let the code of an extension be imported, as it was when it was found; the user agreed to it."""
+        self._code.agree(found.folder, importable(found.files))
 
     def _agree(self, found: Found, consent: str) -> None:
         if consent and consent == found.sha256:
@@ -326,6 +334,8 @@ class ExtensionManager:
             worker=worker_part(found),
         )
         before = set(threading.enumerate())
+
+        self.allow_imports(found)
 
         def read() -> None:
             add_packages(self.packages(name))

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from modules.plugins.code_files import importable
 from modules.plugins.folders import Found
 from modules.plugins.hooks import WORKER_HOOKS
 
@@ -16,7 +17,8 @@ FILE = "worker.py"
 @dataclass(frozen=True)
 class WorkerEntry:
     """One file for the worker to import. `kind`: its name; `settings`: what its hooks get; `packages`: where its own
-    packages lie; `hooks`: which it has."""
+    packages lie; `hooks`: which it has; `folder`: the extension's; `files`: digests of the code there that may be
+    imported; `sha256`: of all its code."""
 
     name: str
     path: str
@@ -24,6 +26,9 @@ class WorkerEntry:
     settings: dict[str, Any]
     packages: str
     hooks: tuple[str, ...]
+    folder: str
+    files: dict[str, str]
+    sha256: str
 
 
 def worker_entry(running: Any, packages: Path) -> WorkerEntry | None:
@@ -31,7 +36,18 @@ def worker_entry(running: Any, packages: Path) -> WorkerEntry | None:
     if running.worker is None:
         return None
     path, hooks = running.worker
-    return WorkerEntry(running.name, str(path), path.name, _values(running), str(packages), hooks)
+    found = running.found
+    return WorkerEntry(
+        running.name,
+        str(path),
+        path.name,
+        _values(running),
+        str(packages),
+        hooks,
+        str(found.folder),
+        importable(found.files),
+        found.sha256,
+    )
 
 
 def _values(running: Any) -> dict[str, Any]:

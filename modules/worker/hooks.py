@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+from modules.protocol.agreed_code import AgreedCode
 from modules.worker.stand_ins import give_stand_ins
 
 _PACKAGE = "paddock_worker_extensions"
@@ -24,11 +25,11 @@ OnFault = Callable[[str, str, str, str], None]
 
 @dataclass
 class _Member:
-    """One extension's file. `stamp`: its time of change when it was loaded."""
+    """One extension's file. `sha256`: of the extension's code when it was loaded."""
 
     name: str
     path: Path
-    stamp: int
+    sha256: str
     module: ModuleType
     settings: Any = None
 
@@ -50,11 +51,13 @@ class Hooks:
     def __init__(self, on_fault: OnFault) -> None:
         self._on_fault = on_fault
         self._members: dict[str, _Member] = {}
+        self._code = AgreedCode()
 
     def configure(self, entries: Sequence[dict[str, Any]]) -> list[str]:
         """Load what is new, forget what is gone, give all their settings; names of those that run now, in order.
 
-        An entry: name, path, kind (worker.py or script.py), settings, packages (a folder), hooks.
+        An entry: name, path, kind (worker.py or script.py), settings, packages (a folder), hooks, folder, files and
+        sha256 of the code that the user agreed to.
         """
         members = {}
         for entry in entries:
@@ -67,12 +70,14 @@ class Hooks:
 
     def _member(self, entry: dict[str, Any]) -> _Member:
         name, path = entry["name"], Path(entry["path"])
-        stamp = path.stat().st_mtime_ns
+        sha256 = entry.get("sha256", "")
         member = self._members.get(name)
-        if member is None or member.stamp != stamp or member.path != path:
+        if member is None or member.sha256 != sha256 or member.path != path:
+            if folder := entry.get("folder"):
+                self._code.agree(Path(folder), entry["files"])
             if (packages := entry.get("packages")) and packages not in sys.path and Path(packages).is_dir():
                 sys.path.append(packages)
-            member = _Member(name, path, stamp, _load(name, path))
+            member = _Member(name, path, sha256, _load(name, path))
         settings = entry.get("settings") or {}
         member.settings = SimpleNamespace(**settings)
         params = getattr(member.module, "params", None)

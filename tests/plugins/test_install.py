@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import socket
 import stat
 import subprocess
 import zipfile
@@ -9,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from modules.plugins.install import InstallError, install
+from modules.plugins.folders import discover
+from modules.plugins.git import InstallError
+from modules.plugins.install import install as install_into
+from modules.plugins.updates import update
 from modules.protocol.errors import PaddockError
 from tests.plugins.conftest import write_extension
 
@@ -50,6 +56,11 @@ def with_submodules(folder: Path, addresses: dict[str, str], instead: str = "") 
         text = (folder / ".gitmodules").read_text()
         (folder / ".gitmodules").write_text(text.replace(f"url = {found}", f"url = {instead or address}"))
     return committed(folder)
+
+
+def install(source: str, root: Path) -> Path:
+    """Bring one in, with Git's data beside."""
+    return install_into(source, root, root.with_name("repositories"))
 
 
 def nothing_left(root: Path) -> bool:
@@ -193,3 +204,192 @@ def test_what_is_no_extension_is_a_sentence(tmp_path: Path, root: Path) -> None:
         with pytest.raises(InstallError, match=words):
             install(str(tmp_path / source), root)
     assert nothing_left(root)
+
+
+def upstream(folder: Path, **files: str | None) -> None:
+    """A further commit of a repository: these files, and without those that are None."""
+    for name, text in files.items():
+        path = folder / name.replace("__", "/").replace("_py", ".py")
+        if text is None:
+            path.unlink()
+            if not any(path.parent.iterdir()):
+                path.parent.rmdir()
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "y")
+
+
+def renewed(source: Path, folder: Path) -> None:
+    """Update what was installed from there."""
+    update(f"file://{source}", folder, folder.parent.with_name("repositories"))
+
+
+def test_git_data_and_bytecode_lie_outside_and_updates_still_work(tmp_path: Path, root: Path) -> None:
+    part = committed(write_extension(tmp_path, "part.git", "Y = 1"))
+    source = with_submodules(write_extension(tmp_path, "dice.git", "X = 1"), {"part": f"file://{part}"})
+    upstream(source, gone_py="x", a="file", b__c="x", extra="x")
+    (source / "inner" / "__pycache__").mkdir(parents=True)
+    (source / "inner" / "__pycache__" / "x.pyc").write_text("evil")
+    upstream(source)
+    folder = install(f"file://{source}", root)
+    assert not [path for path in folder.rglob("*") if path.name in (".git", "__pycache__")]
+    (folder / "own.txt").write_text("mine")
+    upstream(part, extension_py="Y = 2")
+    git(source / "part", "pull", "-q", str(part))
+    upstream(source, extension_py="X = 2", gone_py=None, a=None, b__c=None, new__more_py="z")
+    upstream(source, a__now="a folder", b="a file")
+    renewed(source, folder)
+    assert (folder / "extension.py").read_text() == "X = 2" and (
+        folder / "part" / "extension.py"
+    ).read_text() == "Y = 2"
+    assert (folder / "new" / "more.py").read_text() == "z" and not (folder / "gone.py").exists()
+    assert (folder / "a" / "now").read_text() == "a folder" and (folder / "b").read_text() == "a file"
+    assert (folder / "own.txt").read_text() == "mine"
+    assert not [path for path in folder.rglob("*") if path.name in (".git", "__pycache__")]
+
+
+def test_an_update_changes_nothing_where_a_file_was_changed_here(tmp_path: Path, root: Path) -> None:
+    source = committed(write_extension(tmp_path, "dice.git", "X = 1", a_py="1", b_py="1", c_py="1"))
+    folder = install(f"file://{source}", root)
+    (folder / "a.py").write_text("mine")
+    (folder / "c.py").write_text("mine, and not changed there")
+    upstream(source, a_py="2", b_py="2")
+    with pytest.raises(InstallError, match=r"a\.py changed both here and there"):
+        renewed(source, folder)
+    assert [(folder / name).read_text() for name in ("a.py", "b.py")] == ["mine", "1"]
+    (folder / "a.py").write_text("1")
+    renewed(source, folder)
+    assert [(folder / name).read_text() for name in ("a.py", "b.py")] == ["2", "2"]
+    assert (folder / "c.py").read_text() == "mine, and not changed there"
+
+
+def test_a_clone_that_a_person_put_there_keeps_its_git_data(tmp_path: Path, root: Path) -> None:
+    source = committed(write_extension(tmp_path, "dice.git", "X = 1"))
+    root.mkdir()
+    folder = root / "dice"
+    git(tmp_path, "clone", "-q", str(source), str(folder))
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "notes").write_text("theirs")
+    upstream(source, extension_py="X = 2")
+    renewed(source, folder)
+    assert (folder / "extension.py").read_text() == "X = 2"
+    assert (folder / ".git").is_dir() and (folder / "__pycache__" / "notes").read_text() == "theirs"
+
+
+@pytest.mark.parametrize("key", ["filter.x.smudge", "core.sshCommand", "include.path", "credential.helper"])
+def test_git_settings_that_run_programs_are_not_followed(tmp_path: Path, root: Path, key: str) -> None:
+    source = committed(write_extension(tmp_path, "dice.git", "X = 1"))
+    root.mkdir()
+    git(tmp_path, "clone", "-q", str(source), str(root / "dice"))
+    git(root / "dice", "config", key, f"touch {tmp_path}/ran")
+    upstream(source, extension_py="X = 2")
+    with pytest.raises(InstallError, match="Git settings hold"):
+        renewed(source, root / "dice")
+    assert (root / "dice" / "extension.py").read_text() == "X = 1"
+
+
+def test_a_source_folder_is_left_as_it_is_and_its_bytecode_is_not_copied(tmp_path: Path, root: Path) -> None:
+    source = committed(write_extension(tmp_path / "from", "dice", "X = 1"))
+    (source / "inner" / "__pycache__").mkdir(parents=True)
+    (source / "inner" / "__pycache__" / "x.pyc").write_bytes(b"x")
+    folder = install(str(source), root)
+    assert sorted(path.name for path in folder.rglob("*")) == ["extension.py", "inner"]
+    assert (source / ".git").is_dir() and (source / "inner" / "__pycache__" / "x.pyc").exists()
+
+
+def test_a_zip_file_brings_neither_git_data_nor_bytecode(tmp_path: Path, root: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "dice.zip", "w") as archive:
+        for name in ("extension.py", ".git/config", "__pycache__/extension.pyc", "part/.git", "part/__pycache__/x.py"):
+            archive.writestr(name, "x")
+    folder = install(str(tmp_path / "dice.zip"), root)
+    assert sorted(path.name for path in folder.rglob("*")) == ["extension.py", "part"]
+
+
+def test_a_new_install_replaces_the_git_data_of_one_that_is_gone(tmp_path: Path, root: Path) -> None:
+    source = committed(write_extension(tmp_path, "dice.git", "X = 1"))
+    shutil.rmtree(install(f"file://{source}", root))
+    upstream(source, extension_py="X = 2")
+    folder = install(f"file://{source}", root)
+    upstream(source, extension_py="X = 3")
+    renewed(source, folder)
+    assert (folder / "extension.py").read_text() == "X = 3"
+
+
+@pytest.mark.parametrize("source", ["/dev/zero", "/dev/tty", "pipe", "socket", "link"])
+def test_what_is_no_file_is_refused_and_never_read(tmp_path: Path, root: Path, source: str) -> None:
+    path = special(tmp_path, source)
+    with pytest.raises(InstallError, match="neither a folder nor an ordinary file"):
+        install(str(path), root)
+    assert nothing_left(root)
+
+
+@pytest.mark.parametrize("source", ["pipe", "socket"])
+@pytest.mark.parametrize("name", ["notes", "helper.py", "inner/requirements.txt"])
+def test_a_folder_with_what_is_no_file_is_refused(tmp_path: Path, root: Path, source: str, name: str) -> None:
+    folder = write_extension(tmp_path / "from", "dice", "X = 1")
+    (folder / "inner").mkdir()
+    special(tmp_path, source).rename(folder / name)
+    with pytest.raises(InstallError, match="no ordinary file"):
+        install(str(folder), root)
+    assert nothing_left(root)
+
+
+@pytest.mark.parametrize("name", ["helper.py", "extension.yaml", "requirements.txt", "inner/data.so"])
+def test_code_that_is_no_file_does_not_hang_the_list(tmp_path: Path, name: str) -> None:
+    folder = write_extension(tmp_path / "extensions", "dice", "X = 1")
+    (folder / "inner").mkdir()
+    special(tmp_path, "pipe").rename(folder / name)
+    assert "no ordinary file" in discover([tmp_path / "extensions"])["dice"].problem
+
+
+def special(folder: Path, kind: str) -> Path:
+    """A path that leads to no ordinary file."""
+    path = folder / kind
+    if kind.startswith("/"):
+        return Path(kind)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to("/dev/zero")
+    else:
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(str(path))
+    return path
+
+
+def test_the_folder_that_extensions_go_to_is_none(tmp_path: Path, root: Path) -> None:
+    root.mkdir()
+    (tmp_path / "extension.py").write_text("")
+    for source in (tmp_path, root):
+        with pytest.raises(InstallError, match="Paddock's own extensions"):
+            install(str(source), root)
+    assert nothing_left(root)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://user:s3cret@127.0.0.1:1/x.git",
+        "https://s3cret@127.0.0.1:1/x.git",
+        "ssh://user:s3cret@127.0.0.1:1/x.git",
+        "https://user:s3cret!@127.0.0.1:1/x.git",
+        "https://user:a/s3cret@127.0.0.1:1/x.git",
+        "https://user:a@s3cret@127.0.0.1:1/x.git",
+    ],
+)
+def test_an_error_repeats_no_password(root: Path, address: str) -> None:
+    with pytest.raises(InstallError) as error:
+        install(address, root)
+    assert "s3cret" not in error.value.message + error.value.detail
+
+
+def test_the_address_of_a_submodule_repeats_no_password(tmp_path: Path, root: Path) -> None:
+    inner = committed(write_extension(tmp_path, "inner.git", "Z = 3"))
+    for address in ("http://user:s3cret@host/x", "file://user:s3cret@host/none"):
+        source = write_extension(tmp_path, f"dice-{address[:4]}.git", "X = 1")
+        with_submodules(source, {"part": f"file://{inner}"}, address)
+        with pytest.raises(InstallError) as error:
+            install(f"file://{source}", root)
+        assert "s3cret" not in error.value.message + error.value.detail

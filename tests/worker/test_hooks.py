@@ -141,13 +141,13 @@ def test_a_list_of_processors_that_is_returned_counts(worker: Worker) -> None:
     assert worker.faults == [] and worker.change(1, 2) == [2, 4]
 
 
-def test_a_changed_file_is_read_again_and_one_that_is_gone_is_forgotten(worker: Worker) -> None:
-    import os
-
+def test_a_file_that_was_agreed_to_again_is_read_again_and_one_that_is_gone_is_forgotten(worker: Worker) -> None:
     worker.add("one", "def logits_modifier(logits):\n    return logits + 1")
     path = Path(worker.entries[0]["path"])
     path.write_text("def logits_modifier(logits):\n    return logits + 2")
-    os.utime(path, ns=(1, 1))
+    worker.hooks.configure(worker.entries)
+    assert worker.change(0) == [1]
+    worker.entries[0]["sha256"] = "of the changed file"
     worker.hooks.configure(worker.entries)
     assert worker.change(0) == [2]
     worker.hooks.configure([])

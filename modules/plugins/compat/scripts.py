@@ -69,4 +69,6 @@ class Scripts:
         found = self._app.extensions.found().get(name)
         if found and (found.problem or not self._app.extensions.may_run(found)):
             raise ImportError(f"the extension {name} has not been agreed to: switch it on first")
+        if found:
+            self._app.extensions.allow_imports(found)
         return found.folder if found else None

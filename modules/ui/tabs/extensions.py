@@ -51,7 +51,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         app.extensions.kept.receipts = on
 
     def bring(where: str) -> tuple[str, str, str]:
-        folder = install(where.strip(), app.paths.extensions[1])
+        folder = install(where.strip(), app.paths.extensions[1], app.paths.extension_repositories)
         return "", now(), say(f"{folder.name} is installed and off.")
 
     receipts.input(spoken(keep), receipts, None, **QUIET)

@@ -10,6 +10,7 @@ import pytest
 
 from modules.protocol.errors import PaddockError
 from tests.plugins.compat.conftest import Stage
+from tests.plugins.test_agreed_code import forge
 
 
 def test_every_way_to_import_a_host_module_leads_to_the_facade(stage: Stage) -> None:
@@ -155,3 +156,21 @@ def test_handlers_of_signals_stay_paddocks(stage: Stage) -> None:
     before = signal.getsignal(signal.SIGINT)
     module = stage.script("loud", "import signal\nwas = signal.signal(signal.SIGINT, print)")
     assert module.was is before is signal.getsignal(signal.SIGINT)
+
+
+def test_no_cached_bytecode_of_a_script_is_read(stage: Stage) -> None:
+    stage.script("mine", "from extensions.mine.words import WORD", words_py="WORD = 'honest'")
+    stage.manager.disable("mine")
+    for name in ("script.py", "words.py"):
+        forge(stage.folder("mine") / name, "WORD = 'evil!!'")
+    stage.manager.enable("mine")
+    running = stage.manager.running_named("mine")
+    assert running is not None and running.plugin.module.WORD == "honest"
+    assert not list(stage.folder("mine").rglob("*.tmp")) and len(list(stage.folder("mine").rglob("*.pyc"))) == 2
+
+
+def test_another_extension_is_imported_as_it_was_agreed_to(stage: Stage) -> None:
+    stage.script("library", "WORD = 'honest'")
+    stage.manager.disable("library")
+    forge(stage.folder("library") / "script.py", "WORD = 'evil!!'")
+    assert stage.script("user", "from extensions.library.script import WORD").WORD == "honest"

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from modules.plugins.compat.facade.base import FacadeModule
-from modules.plugins.install import install, name_at, pull
+from modules.plugins.git import without_secrets
+from modules.plugins.install import install, name_at
+from modules.plugins.updates import update
 from modules.protocol.errors import PaddockError
 
 if TYPE_CHECKING:
@@ -23,15 +25,15 @@ class Github(FacadeModule):
 
     def clone_or_pull_repository(self, github_url: str) -> Iterator[str]:
         """Install the extension at this address, or update the one of its name. Yields sentences, also about faults."""
-        name = name_at(github_url)
+        name, paths = name_at(github_url), self._app.paths
         found = self._app.extensions.found().get(name)
-        yield f"{'Updating' if found else 'Cloning'} {github_url}..."
+        yield f"{'Updating' if found else 'Cloning'} {without_secrets(github_url)}..."
         try:
             if found:
-                pull(github_url, found.folder)
+                update(github_url, found.folder, paths.extension_repositories)
                 yield f"{name} is up to date. What changed counts once you agree to it on the Extensions tab."
             else:
-                name = install(github_url, self._app.paths.extensions[1]).name
+                name = install(github_url, paths.extensions[1], paths.extension_repositories).name
                 self.new_extensions.add(name)
                 yield f"{name} has been downloaded. Look at its files, and switch it on, on the Extensions tab."
         except PaddockError as error:

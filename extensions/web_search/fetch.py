@@ -13,6 +13,11 @@ from urllib.parse import urljoin, urlsplit
 _SECONDS = 10
 _MOST_BYTES = 2_000_000
 _MOST_REDIRECTS = 3
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+# 6to4, Teredo and other special blocks in it (RFC 6890), and ORCHID: what is asked there leads elsewhere.
+_CARRIERS = tuple(ipaddress.IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
+# Protocols' own (RFC 6890), and the way to 6to4 (RFC 7526).
+_RELAYS = (ipaddress.IPv4Network("192.0.0.0/24"), ipaddress.IPv4Network("192.88.99.0/24"))
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -24,14 +29,23 @@ def public_address(host: str, port: int) -> str:
     """The IP address of a public host. Raises Refused where any of its addresses is not public."""
     try:
         found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
-    except OSError:
+    except (OSError, UnicodeError):
         raise Refused(f"{host} was not found; check the network and the address") from None
     for text in found:
-        address = ipaddress.ip_address(text.partition("%")[0])
-        inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
-        if not address.is_global or address.is_multicast or (inner is not None and not inner.is_global):
+        if not is_public(text):
             raise Refused(f"{host} leads to {text}, which is not on the public internet")
     return sorted(found)[0]
+
+
+def is_public(text: str) -> bool:
+    """Whether an IP address is of the public internet, and leads nowhere else by an IPv4 address in it."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    if not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified:
+        return False
+    if isinstance(address, ipaddress.IPv4Address):
+        return not any(address in network for network in _RELAYS)
+    # Global unicast is all that is given out (RFC 4291); the rest holds IPv4 addresses, or is for sites and protocols.
+    return address in _UNICAST and not any(address in network for network in _CARRIERS)
 
 
 def _connect(scheme: str, host: str, port: int) -> http.client.HTTPConnection:

@@ -8,6 +8,7 @@ import importlib
 import json
 import re
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,6 +142,69 @@ def test_the_search_asks_no_address_of_this_network(shipped: Place, address: str
     fetch = part("web_search", "fetch")
     with pytest.raises(fetch.Refused):
         fetch.fetch_text(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "64:ff9b::7f00:1",
+        "64:ff9b::8.8.8.8",
+        "64:ff9b:1::a00:1",
+        "fec0::1",
+        "feff::1",
+        "fe80::1%eth0",
+        "fc00::1",
+        "fd12:3456::1",
+        "::1",
+        "::",
+        "::127.0.0.1",
+        "::10.0.0.1",
+        "::8.8.8.8",
+        "::ffff:127.0.0.1",
+        "::ffff:8.8.8.8",
+        "::ffff:0:127.0.0.1",
+        "::ffff:0:8.8.8.8",
+        "2002:7f00:1::",
+        "2002:a00:1::1",
+        "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+        "2001:db8::1",
+        "3fff::1",
+        "100::1",
+        "ff02::1",
+        "4000::1",
+        "0.0.0.0",
+        "10.0.0.1",
+        "100.64.0.1",
+        "127.0.0.1",
+        "169.254.169.254",
+        "172.16.0.1",
+        "192.0.0.8",
+        "192.88.99.1",
+        "192.168.1.1",
+        "198.18.0.1",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+    ],
+)
+def test_the_search_asks_the_public_internet_alone(
+    shipped: Place, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    shipped.manager.enable("web_search")
+    fetch = part("web_search", "fetch")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    entries = [(family, socket.SOCK_STREAM, 6, "", (text, 80)) for text in ("8.8.8.8", address)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **named: entries)
+    with pytest.raises(fetch.Refused, match="not on the public internet"):
+        fetch.public_address("public.example", 80)
+
+
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "192.88.98.1", "2606:4700::1111", "2001:4860:4860::8888", "2a00:1450::1"]
+)
+def test_the_search_asks_public_addresses(shipped: Place, address: str) -> None:
+    shipped.manager.enable("web_search")
+    assert part("web_search", "fetch").is_public(address)
 
 
 def test_a_redirect_into_this_network_is_refused(shipped: Place, monkeypatch: pytest.MonkeyPatch, service: str) -> None:

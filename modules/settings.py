@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from modules.data_files import STORE_LIMITS, DataFileError, clean, read_yaml, to_yaml
 from modules.paths import write_atomically
 from modules.protocol.errors import PaddockError
 
@@ -38,10 +37,10 @@ class YamlStore:
     def update(self, values: Mapping[str, Any]) -> None:
         """Keep several values at once; None forgets a key."""
         with self._lock:
-            fresh = {key: value for key, value in {**self._values, **values}.items() if value is not None}
+            fresh = {key: value for key, value in {**self._values, **clean(dict(values))}.items() if value is not None}
             if fresh == self._values:
                 return
-            write_atomically(self._path, yaml.safe_dump(fresh, allow_unicode=True, sort_keys=False))
+            write_atomically(self._path, to_yaml(fresh))
             self._values = fresh
 
     def items(self) -> dict[str, Any]:
@@ -132,13 +131,13 @@ def _fitting(entries: list[_Entry], loader: str) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read_yaml(path, limits=STORE_LIMITS)
     except FileNotFoundError:
         return {}
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except DataFileError as error:
         raise PaddockError(
-            f"{path.name} in the user data folder cannot be read. Mend it, or move it away to begin with the defaults.",
-            detail=str(error),
+            f"{path.name} in the user data folder cannot be read: {error.why}. Correct it, or move it away to begin "
+            "with the defaults."
         ) from error
     if values is None:
         return {}

@@ -218,13 +218,14 @@ class Engine(EngineBase):
 
 def read_file(path: Path) -> RemoteFile:
     """The remote.yaml file at `path`. Raises ModelError."""
-    import yaml
+    # The host's Python runs this worker, so its reader is there.
+    from modules.data_files import DataFileError, read_yaml
 
     try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path.name} cannot be read ({error.strerror}). Press refresh on the Model tab.") from None
-    return parse_remote(raw, path.name, yaml.safe_load)
+        return parse_remote(read_yaml(path, as_text=True), path.name)
+    except (OSError, DataFileError) as error:
+        why = error.why if isinstance(error, DataFileError) else error.strerror
+        raise ModelError(f"{path.name} cannot be read: {why}. Press refresh on the Model tab.") from None
 
 
 def _with(file: RemoteFile, settings: Settings) -> RemoteFile:

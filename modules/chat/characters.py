@@ -1,4 +1,4 @@
-"""Characters: one YAML file each (name, context, greeting), as text-generation-webui writes them."""
+"""Characters: one YAML or JSON file each. Saved as text-generation-webui writes them (name, context, greeting)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from modules.chat.character_file import read_character
+from modules.data_files import DataFileError, to_yaml
 from modules.paths import file_of, write_atomically
 from modules.protocol.errors import PaddockError
 
@@ -26,13 +26,14 @@ class CharacterError(PaddockError):
 class Character:
     """`name` is what {{char}} stands for; `context` opens the prompt; `greeting` is the first message of a chat.
 
-    `extra`: keys of the file that Paddock does not use; saving keeps them.
+    `extra`: keys of the file that Paddock does not use; saving keeps them. `notes`: sentences about what was left out.
     """
 
     name: str
     context: str = ""
     greeting: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
 
 def fill_in(text: str, user: str, character: str) -> str:
@@ -59,29 +60,22 @@ class Characters:
         """The character of that file name. Raises CharacterError, PathError."""
         path = self._find(name)
         try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            found = read_character(path)
+        except FileNotFoundError:
+            raise self._missing(name) from None
+        except DataFileError as error:
             raise CharacterError(
-                f"The character file {path.name} cannot be read. Mend it by hand, or save the character again.",
-                detail=str(error),
+                f"The character file {path.name} cannot be read: {error.why}. Correct it by hand, or save the "
+                "character again."
             ) from error
-        if not isinstance(values, dict):
-            raise CharacterError(
-                f"The character file {path.name} needs lines such as 'name: …' and 'context: …'. Add them."
-            )
-        extra = {str(key): value for key, value in values.items() if key not in ("name", "context", "greeting")}
-        # Files of older versions keep sample lines apart from the context; both open the prompt.
-        context = "\n".join(
-            str(part).strip() for part in (values.get("context"), extra.get("example_dialogue")) if part
-        )
-        return Character(str(values.get("name") or name), context, str(values.get("greeting") or ""), extra)
+        return Character(found.name or name, found.context, found.greeting, found.extra, tuple(found.notes))
 
     def save(self, name: str, character: Character) -> None:
         """Write or replace the file of that name, all or nothing."""
         path = file_of(self._folder, name, _ENDINGS[0], "character")
-        extra = {key: value for key, value in character.extra.items() if key != "example_dialogue"}
-        values = {"name": character.name, "greeting": character.greeting, "context": character.context, **extra}
-        write_atomically(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120))
+        own = {"name": character.name, "greeting": character.greeting, "context": character.context}
+        more = {key: value for key, value in character.extra.items() if key not in own}
+        write_atomically(path, to_yaml({**own, **more}))
 
     def delete(self, name: str) -> Path:
         """Move the character's file to the folder's trash; returns where it lies now."""
@@ -98,5 +92,8 @@ class Characters:
             path = wanted.with_name(name + ending)
             if path.is_file():
                 return path
+        raise self._missing(name)
+
+    def _missing(self, name: str) -> CharacterError:
         there = ", ".join(self.names()) or "none yet"
-        raise CharacterError(f"There is no character named {name!r}. The characters are: {there}. Choose one of them.")
+        return CharacterError(f"There is no character named {name!r}. The characters are: {there}. Choose one of them.")

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from modules.data_files import DataFileError, parse_yaml, read_bytes, to_yaml
 from modules.generation.preset_keys import read_keys
 from modules.paths import file_of, write_atomically
 from modules.protocol.errors import PaddockError, SettingError
@@ -49,7 +48,7 @@ class Presets:
 
     def summary(self, name: str) -> str:
         """What the preset is for: the comment in its first line, or ""."""
-        first = self._text(name).lstrip().partition("\n")[0]
+        first = self._raw(name)[0].decode("utf-8-sig", "replace").lstrip().partition("\n")[0]
         return first.lstrip("# ").strip() if first.startswith("#") else ""
 
     def warnings(self, name: str) -> list[str]:
@@ -59,7 +58,7 @@ class Presets:
     def save(self, name: str, params: SamplingParams) -> None:
         """Write the user's own preset of that name, all or nothing; a shipped one of that name stays below it."""
         path = file_of(self._own, name, _ENDING, "preset")
-        write_atomically(path, yaml.safe_dump(changed(params), sort_keys=False, allow_unicode=True))
+        write_atomically(path, to_yaml(changed(params)))
 
     def delete(self, name: str) -> None:
         """Delete the user's own preset. Raises PaddockError for one that ships, and where there is none."""
@@ -79,25 +78,31 @@ class Presets:
     def _missing(self, name: str) -> SettingError:
         return SettingError(f"There is no preset named {name!r}. The presets are: {', '.join(self.names()) or 'none'}.")
 
-    def _text(self, name: str) -> str:
+    def _raw(self, name: str) -> tuple[bytes, str]:
+        """(the file's content, its name)."""
         path = self._find(name)
         try:
-            return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingError(
-                f"The preset {path.name} cannot be read. Mend or delete it.", detail=str(error)
-            ) from error
+            return read_bytes(path), path.name
+        except FileNotFoundError:
+            raise self._missing(name) from None
+        except DataFileError as error:
+            raise _unreadable(error) from error
 
     def _read(self, name: str) -> tuple[dict[str, Any], list[str]]:
         """The file's values under our names, in our types; and warnings."""
-        text, file = self._text(name), self._find(name).name
+        raw, file = self._raw(name)
         try:
-            values = yaml.safe_load(text) or {}
-        except yaml.YAMLError as error:
-            raise SettingError(f"The preset {file} is not YAML. Mend it in an editor.", detail=str(error)) from error
-        if not isinstance(values, dict):
-            raise SettingError(f"The preset {file} needs lines such as 'temperature: 0.7'. Mend it in an editor.")
-        return read_keys(values, file)
+            values, texts = (parse_yaml(raw, file, as_text=as_text) or {} for as_text in (False, True))
+        except DataFileError as error:
+            raise _unreadable(error) from error
+        if not isinstance(values, dict) or not isinstance(texts, dict):
+            raise SettingError(f"The preset {file} needs lines such as 'temperature: 0.7'. Correct it in an editor.")
+        # In a list of texts, yes and 007 are texts.
+        return read_keys({key: texts[key] if isinstance(texts[key], list) else values[key] for key in values}, file)
+
+
+def _unreadable(error: DataFileError) -> SettingError:
+    return SettingError(f"The preset {error.name} cannot be read: {error.why}. Correct or delete it.")
 
 
 def _files(folder: Path) -> list[Path]:

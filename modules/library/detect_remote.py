@@ -5,21 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import yaml
-
+from modules.data_files import DataFileError, read_yaml
 from modules.library.findings import Findings
 from modules.protocol.errors import ModelError
-from modules.protocol.remote_file import LARGEST_BYTES, parse_remote
+from modules.protocol.remote_file import parse_remote
 
 
 def detect_remote(path: Path, found: Findings) -> None:
     """Note what the file at `path` says. Raises OSError."""
-    with path.open("rb") as file:
-        raw = file.read(LARGEST_BYTES + 1)
     found.add("format", "remote", f"file name: {path.name}")
     try:
-        remote = parse_remote(raw, path.name, yaml.safe_load)
-    except ModelError as error:
+        remote = parse_remote(read_yaml(path, as_text=True), path.name)
+    except (DataFileError, ModelError) as error:
         found.problems.append(error.message)
         return
     found.add("purpose", "generate", path.name)

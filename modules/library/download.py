@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
+from modules.data_files import STORE_LIMITS, DataFileError, read_json
 from modules.library.download_choice import Choice
 from modules.library.download_listing import Listing, RemoteFile
 from modules.library.download_staging import DownloadError, Order, alone, arrived, staging_of
@@ -144,8 +145,8 @@ class Download:
     def _finished(self) -> dict[str, str]:
         """The files that are whole, with their checksums. A damaged list only costs a second download."""
         try:
-            done = json.loads((self.staging / "done.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            done = read_json(self.staging / "done.json", limits=STORE_LIMITS)
+        except (OSError, DataFileError):
             return {}
         return done if isinstance(done, dict) else {}
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from modules.data_files import STORE_LIMITS, DataFileError, read_json
 from modules.paths import inside, write_atomically
 from modules.protocol.errors import PaddockError
 
@@ -45,9 +46,9 @@ class Order:
 def order_in(staging: Path) -> Order | None:
     """The order of an earlier run; None where there is none that can be read."""
     try:
-        order = json.loads((staging / _ORDER).read_text(encoding="utf-8"))
+        order = read_json(staging / _ORDER, limits=STORE_LIMITS)
         return Order(str(order["wanted"]), tuple(map(str, order["files"])), order["single"] is True, int(order["size"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, DataFileError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
+from modules.data_files import DataFileError, Limits, parse_json, read_bytes
 from modules.protocol.errors import ModelError
 
 MAX_JSON = 32 << 20
+# The index of a model with many experts names some 100,000 tensors, a tokenizer has a million merges.
+_LIMITS = Limits(size=MAX_JSON, nodes=4_000_000)
 
 
 def parse(raw: bytes, name: str) -> Any:
     """The JSON value in `raw`. Raises ModelError with `name` in it. Numbers of absurd length become 0."""
     try:
-        return json.loads(raw.decode("utf-8-sig"), parse_int=_whole)
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{name} is not valid JSON ({error}). Download it again.", detail=str(error)) from None
+        return parse_json(raw, name, limits=_LIMITS, whole=_whole)
+    except DataFileError as error:
+        raise ModelError(f"{name} is not valid JSON ({error.why}). Download it again.") from None
 
 
 def parse_object(raw: bytes, name: str) -> dict[str, Any]:
@@ -31,14 +33,12 @@ def parse_object(raw: bytes, name: str) -> dict[str, Any]:
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in the file at `path`, {} if there is no such file. Raises ModelError."""
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_JSON + 1)
+        raw = read_bytes(path, _LIMITS)
     except FileNotFoundError:
         return {}
-    except OSError as error:
-        raise ModelError(f"{path.name} cannot be read ({error.strerror}). Check its permissions.") from error
-    if len(raw) > MAX_JSON:
-        raise ModelError(f"{path.name} is larger than {MAX_JSON >> 20} MB, which no real one is. Download it again.")
+    except DataFileError as error:
+        advice = "Check its permissions, or download it again."
+        raise ModelError(f"{path.name} cannot be read: {error.why}. {advice}") from None
     return parse_object(raw, path.name)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from modules.data_files import DataFileError, read_json
 from modules.paths import inside
 from modules.plugins.code_files import code_files, fingerprint
 from modules.plugins.manifest import Manifest, ManifestError, read_manifest
@@ -85,7 +85,7 @@ def _read(root: Path, folder: Path, kind: str, shipped: dict[str, str]) -> Found
 def shipped_hashes(root: Path) -> dict[str, str]:
     """Name -> sha256 of the extensions that came with Paddock, from shipped.json beside them."""
     try:
-        values = json.loads((root / "shipped.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        values = read_json(root / "shipped.json")
+    except (OSError, DataFileError):
         return {}
     return {str(name): str(value) for name, value in values.items()} if isinstance(values, dict) else {}

@@ -9,9 +9,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from modules.data_files import DataFileError, Limits, parse_yaml, read_bytes
 from modules.plugins.requirement_text import lines_of
 from modules.protocol.errors import PaddockError
 from modules.protocol.schema import Info, setting
@@ -20,7 +20,9 @@ from modules.version import VERSION
 FILE = "extension.yaml"
 WANTS = ("network", "files", "worker")
 _KINDS: dict[str, Any] = {"bool": bool, "int": int, "float": float, "str": str, "list": list[str]}
-_LONGEST = 64_000
+# Keys whose values are more than texts.
+_TYPED = ("seconds", "settings")
+_LIMITS = Limits(size=64_000, nodes=5_000, depth=16)
 
 
 class ManifestError(PaddockError):
@@ -59,19 +61,15 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         return Manifest(requirements=requirements)
     try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(_LONGEST + 1)
-        if len(text) > _LONGEST:
-            raise ManifestError(f"{FILE} of {folder.name} has more than {_LONGEST} characters. Shorten it.")
-        values = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise ManifestError(f"{FILE} of {folder.name} cannot be read. Mend it.", detail=str(error)) from error
-    if values is None:
-        values = {}
-    if not isinstance(values, dict):
-        raise ManifestError(f"{FILE} of {folder.name} needs lines such as 'title: …'. Mend it.")
+        raw = read_bytes(path, _LIMITS)
+        values, texts = (parse_yaml(raw, FILE, as_text=as_text, limits=_LIMITS) or {} for as_text in (False, True))
+    except DataFileError as error:
+        raise ManifestError(f"{FILE} of {folder.name} cannot be read: {error.why}. Correct it.") from error
+    if not isinstance(values, dict) or not isinstance(texts, dict):
+        raise ManifestError(f"{FILE} of {folder.name} needs lines such as 'title: …'. Correct it.")
     try:
-        return _manifest(values, requirements)
+        # A version such as 1.10 is a text; settings have types.
+        return _manifest({key: values[key] if key in _TYPED else texts[key] for key in values}, requirements)
     except ValueError as error:
         raise ManifestError(f"{FILE} of {folder.name}: {error}") from error
 
@@ -86,7 +84,7 @@ def _manifest(values: Mapping[str, Any], requirements: tuple[str, ...]) -> Manif
     wants = tuple(_texts(values, "wants"))
     if bad := [name for name in wants if name not in WANTS]:
         raise ValueError(f"wants cannot hold {bad[0]!r}. It takes: {', '.join(WANTS)}.")
-    host = str(values.get("host") or "")
+    title, version, description, host = (_text(values, name) for name in ("title", "version", "description", "host"))
     try:
         SpecifierSet(host)
     except InvalidSpecifier:
@@ -95,15 +93,22 @@ def _manifest(values: Mapping[str, Any], requirements: tuple[str, ...]) -> Manif
     if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 <= seconds <= 600:
         raise ValueError(f"seconds cannot be {seconds!r}. It takes a number from 0 to 600.")
     return Manifest(
-        title=str(values.get("title") or ""),
-        version=str(values.get("version") or ""),
-        description=str(values.get("description") or ""),
+        title=title,
+        version=version,
+        description=description,
         host=host,
         requirements=tuple(_texts(values, "requirements")) or requirements,
         settings=_settings(values["settings"]) if values.get("settings") else None,
         wants=wants,
         seconds=float(seconds),
     )
+
+
+def _text(values: Mapping[str, Any], name: str) -> str:
+    found = values.get(name) or ""
+    if not isinstance(found, str):
+        raise ValueError(f"{name} takes one text.")
+    return found
 
 
 def _texts(values: Mapping[str, Any], name: str) -> list[str]:
@@ -139,7 +144,10 @@ def _settings(values: Any) -> type[Any]:
         if kind not in _KINDS:
             raise ValueError(f"the setting {name!r} cannot be a {kind}. It takes: {', '.join(_KINDS)}.")
         fields.append((name, _KINDS[kind], setting(default, **options)))
-    return dataclasses.make_dataclass("Settings", fields, frozen=True)
+    try:
+        return dataclasses.make_dataclass("Settings", fields, frozen=True)
+    except TypeError as error:  # a name such as class
+        raise ValueError(f"settings: {error}.") from None
 
 
 def _requirements_file(folder: Path) -> tuple[str, ...]:
@@ -148,10 +156,8 @@ def _requirements_file(folder: Path) -> tuple[str, ...]:
     if not path.is_file():
         return ()
     try:
-        with path.open("rb") as file:
-            content = file.read(_LONGEST + 1)
-        if len(content) > _LONGEST:
-            raise ManifestError(f"requirements.txt of {folder.name} has more than {_LONGEST} bytes. Shorten it.")
-        return lines_of(content)
+        return lines_of(read_bytes(path, _LIMITS))
+    except DataFileError as error:
+        raise ManifestError(f"requirements.txt of {folder.name} cannot be read: {error.why}.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"requirements.txt of {folder.name} cannot be read as text.", detail=str(error)) from error

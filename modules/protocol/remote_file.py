@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -11,7 +10,6 @@ from modules.protocol.errors import ModelError, SettingError
 from modules.protocol.schema import build, setting
 
 SUFFIXES = (".remote.yaml", ".remote.yml")
-LARGEST_BYTES = 1 << 20
 SERVERS = ("auto", "openai", "vllm", "llama.cpp", "tgi", "paddock")
 
 _KEYS = frozenset({"key", "api_key", "apikey", "token", "secret", "password", "authorization"})
@@ -54,14 +52,9 @@ class RemoteFile:
         return parts.scheme == "https" or (parts.hostname or "") in ("localhost", "127.0.0.1", "::1")
 
 
-def parse_remote(raw: bytes, name: str, load_yaml: Callable[[str], object]) -> RemoteFile:
-    """The file's content, checked. `load_yaml`: a safe YAML reader. Raises ModelError; no sentence repeats a key."""
-    if len(raw) > LARGEST_BYTES:
-        raise ModelError(f"{name} is larger than {LARGEST_BYTES >> 20} MB. Write only address, model and key_env.")
-    try:
-        values = load_yaml(raw.decode("utf-8-sig"))
-    except Exception as error:  # whatever a YAML reader raises for a stranger's file
-        raise ModelError(f"{name} is not valid YAML ({type(error).__name__}). Correct it.", detail=str(error)) from None
+def parse_remote(values: object, name: str) -> RemoteFile:
+    """The file's content, checked. `values`: what a bounded YAML reader made of it, scalars as texts. Raises
+    ModelError; no sentence repeats a key."""
     if not isinstance(values, dict) or not values.get("address"):
         raise ModelError(
             f"{name} names no server. Add a line with its address, such as address: http://192.168.0.5:8000."
@@ -72,7 +65,7 @@ def parse_remote(raw: bytes, name: str, load_yaml: Callable[[str], object]) -> R
             "and write the variable's name, such as key_env: MY_SERVER_KEY."
         )
     for key, value in values.items():
-        if not isinstance(value, (str, int, float, bool, type(None))):
+        if not isinstance(value, (str, type(None))):
             raise ModelError(f"In {name}, {str(key)[:50]} must be one value, not a list or a table. Correct it.")
     try:
         file = build(RemoteFile, {str(key): value for key, value in values.items() if value is not None})

@@ -18,6 +18,9 @@ from modules.protocol.errors import SettingError
 
 T = TypeVar("T")
 _KEY = "paddock.setting"
+# Digits of a whole number given as text, and letters of a value that a sentence repeats.
+_LONGEST_NUMBER = 300
+_LONGEST_SHOWN = 80
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,9 @@ def _base(hint: Any) -> tuple[type, bool]:
 
 def coerce(setting_: Setting, value: Any) -> Any:
     """The value in the setting's own type, from what a form, a flag or YAML gave. Raises SettingError."""
-    wrong = SettingError(f"{setting_.info.label} ({setting_.name}) cannot be {value!r}. It takes {setting_.allowed()}.")
+    wrong = SettingError(
+        f"{setting_.info.label} ({setting_.name}) cannot be {shown(value)}. It takes {setting_.allowed()}."
+    )
     if value is None or (isinstance(value, str) and setting_.optional and value.strip().lower() in ("", "none")):
         if setting_.optional:
             return None
@@ -144,6 +149,12 @@ def coerce(setting_: Setting, value: Any) -> Any:
     return result
 
 
+def shown(value: Any) -> str:
+    """`value` as it stands in a sentence, cut where it is long."""
+    words = repr(value)
+    return words if len(words) <= _LONGEST_SHOWN else f"{words[:_LONGEST_SHOWN]}…"
+
+
 def _convert(kind: type, value: Any) -> Any:
     if kind is bool:
         if isinstance(value, bool):
@@ -163,6 +174,9 @@ def _convert(kind: type, value: Any) -> Any:
         raise ValueError
     if kind is int:
         if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+            raise ValueError
+        # Python 3.10 takes minutes for a million digits.
+        if isinstance(value, str) and len(value) > _LONGEST_NUMBER:
             raise ValueError
         return int(value)
     if kind is float:

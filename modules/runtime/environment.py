@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modules.data_files import DataFileError, read_json
 from modules.paths import write_atomically
 from modules.protocol.errors import EnvironmentBroken, PaddockError
 from modules.protocol.loader import LoaderSpec
@@ -78,7 +79,7 @@ class Environments:
         marker = _marker(path)
         if not marker or not self._usable(path, marker):
             return EnvironmentStatus(False, path, problem=_lack(spec))
-        return EnvironmentStatus(True, path, int(marker.get("size_bytes", 0)), str(marker.get("engine", "")))
+        return EnvironmentStatus(True, path, int(marker.get("size_bytes") or 0), str(marker.get("engine", "")))
 
     def python(self, spec: LoaderSpec) -> Path:
         """The interpreter that runs this loader's worker."""
@@ -209,8 +210,8 @@ def _shown(file: Path) -> str:
 def _marker(path: Path) -> dict[str, Any]:
     """What the marker says; {} without one, or where it cannot be read."""
     try:
-        marker = json.loads((path / MARKER).read_text())
-    except (OSError, ValueError):
+        marker = read_json(path / MARKER)
+    except (OSError, DataFileError):
         return {}
     return marker if isinstance(marker, dict) else {}
 

@@ -21,7 +21,7 @@ from modules.ui.markdown import Markdown
 from modules.ui.notebook import Notebook, follow_notebook
 from modules.ui.preferences import chat_options, greeting, new_chat, sampling
 from modules.ui.status import describe_state, follow_state
-from modules.ui.wire import PaddockRoute, stream
+from modules.ui.wire import PaddockRoute, PageJson, stream
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -42,7 +42,7 @@ class Ask(BaseModel):
 
 def router(app: App) -> APIRouter:
     """All of the page's routes. Errors are answers with status 400 and a sentence."""
-    routes = APIRouter(prefix="/paddock", route_class=PaddockRoute)
+    routes = APIRouter(prefix="/paddock", route_class=PaddockRoute, default_response_class=PageJson)
     _chat_routes(routes, app)
     _notebook_routes(routes, app)
     _model_routes(routes, app)

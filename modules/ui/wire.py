@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
 
@@ -26,6 +27,13 @@ def explain(error: PaddockError) -> dict[str, Any]:
     return {"error": error.message, "code": error.code, "detail": error.detail, "lower": list(error.lower)}
 
 
+class PageJson(JSONResponse):
+    """JSON in which lone surrogates, such as stand for odd bytes in file names, are replaced: no reader takes them."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
 class PaddockRoute(APIRoute):
     """A route whose PaddockError becomes an answer with status 400."""
 
@@ -36,7 +44,12 @@ class PaddockRoute(APIRoute):
             try:
                 return await handler(request)
             except PaddockError as error:
-                return JSONResponse(explain(error), status_code=400)
+                return PageJson(explain(error), status_code=400)
+            except RequestValidationError as error:
+                # The field alone: what was sent may hold what no JSON takes.
+                field = str(error.errors()[0]["loc"][-1]) if error.errors() else "body"
+                sentence = f"The page sent a request with a {field} that cannot be read. Reload the page."
+                return PageJson({"error": sentence, "code": "request", "detail": "", "lower": []}, status_code=422)
 
         return answer
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from modules.protocol.errors import PaddockError
 from modules.protocol.model import AIMS
 from modules.ui.talk import QUIET, paragraph, say, spoken, stamp, teller
 
@@ -44,9 +45,11 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         choices=[_NOBODY],
         value=_NOBODY,
         label="Character of new chats",
-        info=f"Characters are YAML files in {app.paths.shown(app.paths.characters)}, with name, context and greeting.",
+        info=f"Characters are YAML files in {app.paths.shown(app.paths.characters)}, with name, context and greeting. "
+        "Character cards (JSON) are read too.",
         elem_id="session-character",
     )
+    about_character = gr.HTML(elem_id="session-character-about", apply_default_css=False)
     with gr.Row(elem_classes=["tight"]):
         fields["name1"] = gr.Textbox(label="Your name", placeholder="You", elem_id="session-name1", min_width=120)
         fields["name2"] = gr.Textbox(label="The model's name", placeholder="AI", elem_id="session-name2", min_width=120)
@@ -75,7 +78,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         reset = gr.Button("Defaults", elem_id="session-reset", min_width=100)
     undo = gr.Button("Undo", visible="hidden", elem_id=_UNDO)
     held = gr.HTML(elem_id="session-held", apply_default_css=False)
-    everything = [*fields.values(), autosave, save, discard, held]
+    everything = [*fields.values(), autosave, save, discard, held, about_character]
     told = teller()
     # What Defaults took away last, on whichever page.
     before: dict[str, Any] = {}
@@ -86,7 +89,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         values["character"] = gr.update(choices=characters, value=values["character"] or _NOBODY)
         # Saved at once, nothing is left to save or to discard.
         by_hand = gr.update(visible=not app.settings.autosave)
-        return [*(values[key] for key in fields), app.settings.autosave, by_hand, by_hand, _held(app)]
+        return [*(values[key] for key in fields), app.settings.autosave, by_hand, by_hand, _held(app), _about(app)]
 
     def keep(key: str) -> Any:
         def change(value: Any) -> str:
@@ -129,6 +132,8 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         triggers = [component.blur, component.submit] if isinstance(component, gr.Textbox) else [component.input]
         script = "(value) => { window.dispatchEvent(new CustomEvent('paddock-theme', {detail: value})); return value; }"
         kept = gr.on(triggers, keep(key), component, held, js=script if key == "theme" else None, **QUIET)
+        if key == "character":
+            kept.then(lambda: _about(app), None, about_character, **QUIET)
         if key == "aim":  # the Model tab shows another proposal
             kept.then(None, js="() => document.querySelector('#refresh-all').click()", **QUIET)
     autosave.input(spoken(switch), autosave, everything, **QUIET)
@@ -141,3 +146,14 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
 
 def _held(app: App) -> str:
     return paragraph("Something is changed and not saved yet." if app.settings.unsaved else "") + stamp()
+
+
+def _about(app: App) -> str:
+    """What is the matter with the character of new chats, or nothing."""
+    name = str(app.settings.get("character") or "")
+    if not name:
+        return ""
+    try:
+        return paragraph(" ".join(app.characters.load(name).notes))
+    except PaddockError as error:
+        return paragraph(error.message)

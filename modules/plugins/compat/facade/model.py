@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from modules.data_files import read_json
 from modules.protocol.errors import PaddockError
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ class Model:
         try:
             app = self._facade.app
             file = Path(app.library.facts(app.supervisor.state.model).path) / "config.json"
-            return SimpleNamespace(**json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, PaddockError) as error:
+            return SimpleNamespace(**read_json(file))
+        except (OSError, TypeError, PaddockError) as error:
             raise AttributeError("This model has no config.json") from error
 
     @property

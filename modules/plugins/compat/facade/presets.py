@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import yaml
-
+from modules.data_files import to_yaml
 from modules.plugins.compat.facade.base import FacadeModule
 from modules.plugins.compat.facade.state import params_of
 from modules.protocol.sampling import SamplingParams
@@ -45,4 +44,4 @@ class Presets(FacadeModule):
     def generate_preset_yaml(self, state: dict[str, Any]) -> str:
         """What of a state differs from neutral, as YAML."""
         values = changed(params_of(state))
-        return str(yaml.safe_dump({key: values[key] for key in values if key not in _OTHER}, sort_keys=False))
+        return to_yaml({key: values[key] for key in values if key not in _OTHER})

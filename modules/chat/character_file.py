@@ -1,0 +1,209 @@
+"""What is written in a character's file, whichever program wrote it.
+
+Read are text-generation-webui's YAML (name, context, greeting; `bot` in older ones), Pygmalion's JSON (char_name,
+char_persona, …), and character cards V1, V2 and V3 (first_mes, mes_example, …; V2 and V3 inside `data`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modules.data_files import DataFileError, parse_json, parse_yaml, read_bytes
+
+# Keys in snake case; the first that holds text counts.
+_NAMES = ("name", "char_name", "bot", "<|bot|>", "character_name", "display_name")
+_OTHER_GREETINGS = "alternate_greetings"
+_GREETINGS = ("greeting", "first_mes", "char_greeting", "first_message", "greetings", _OTHER_GREETINGS)
+# What opens the prompt, in this order, and how each part begins.
+_PARTS = (
+    ("context", ""),
+    ("system_prompt", ""),
+    ("description", ""),
+    ("char_persona", ""),
+    ("persona", ""),
+    ("personality", "Personality: "),
+    ("scenario", "Scenario: "),
+    ("world_scenario", "Scenario: "),
+    ("mes_example", ""),
+    ("example_dialogue", ""),
+    ("example_dialogues", ""),
+    ("example_messages", ""),
+    ("sample_chat", ""),
+)
+# Cards wrap their fields in one of these.
+_WRAPPERS = ("data", "character", "char")
+# Said of the file rather than of the character, or the user's own: kept, and not worth a word.
+_ABOUT = frozenset(
+    [
+        "spec",
+        "spec_version",
+        "tags",
+        "creator",
+        "creator_notes",
+        "creatorcomment",
+        "character_version",
+        "version",
+        "extensions",
+        "create_date",
+        "creation_date",
+        "modification_date",
+        "created_at",
+        "avatar",
+        "avatar_url",
+        "image",
+        "chat",
+        "fav",
+        "talkativeness",
+        "metadata",
+        "meta",
+        "your_name",
+        "user",
+        "<|user|>",
+        "turn_template",
+        "instruction_template",
+        "kind",
+        "source",
+        "nickname",
+        "group_only_greetings",
+        "assets",
+        "id",
+        "type",
+        "creator_notes_multilingual",
+        "author",
+    ]
+)
+
+
+@dataclass
+class CharacterFields:
+    """What a file says. `notes`: sentences about what was left out; `extra`: keys of the file that were not used."""
+
+    name: str = ""
+    context: str = ""
+    greeting: str = ""
+    notes: list[str] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def read_character(path: Path) -> CharacterFields:
+    """The fields of the file at `path`. Raises DataFileError, also where nothing in it is known."""
+    raw = read_bytes(path)
+    texts, values = _parse(raw, path, as_text=True), _parse(raw, path, as_text=False)
+    if not isinstance(texts, dict) or not isinstance(values, dict):
+        raise DataFileError(path.name, "it needs lines such as 'name: …' and 'context: …'")
+    found = CharacterFields()
+    places = [(key, texts[key], values[key]) for key in texts if _snake(key) in _WRAPPERS and _is_table(texts[key])]
+    used: set[str] = set()
+    known: dict[str, Any] = {}
+    for source in (*(table for _, table, _ in places), texts):
+        known.update({_snake(key): value for key, value in source.items() if _snake(key) not in known})
+    found.name = " ".join(_first(known, _NAMES, used, found).split())
+    found.greeting = _first(known, _GREETINGS, used, found)
+    found.context = _context(known, used, found)
+    for key, _, table in places:
+        found.extra[key] = _rest(table, used)
+    found.extra = {**_rest(values, used), **found.extra}
+    _note_the_rest(known, used, {_snake(key) for key, *_ in places}, found)
+    if not (found.name or found.context or found.greeting):
+        keys = ", ".join(str(key)[:30] for key in list(texts)[:8]) or "none"
+        raise DataFileError(path.name, f"it holds nothing that Paddock knows of a character (its keys: {keys})")
+    if not (found.context or found.greeting):
+        found.notes.append("It has neither a context nor a greeting.")
+    return found
+
+
+def _parse(raw: bytes, path: Path, *, as_text: bool) -> Any:
+    """The file's value. JSON is tried first where it may be that: YAML knows neither its tabs nor its emoji."""
+    looks_like_json = path.suffix.lower() == ".json" or raw.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{"
+    if not looks_like_json:
+        return parse_yaml(raw, path.name, as_text=as_text)
+    try:
+        return parse_json(raw, path.name, as_text=as_text)
+    except DataFileError as error:
+        try:
+            return parse_yaml(raw, path.name, as_text=as_text)
+        except DataFileError:
+            raise error from None
+
+
+def _first(known: Mapping[str, Any], keys: tuple[str, ...], used: set[str], found: CharacterFields) -> str:
+    """The text under the first of `keys` that holds some. Of a list, its first text."""
+    for key in keys:
+        value = known.get(key)
+        texts = _texts(value)
+        if texts is None:
+            continue
+        if text := next((text for text in texts if text.strip()), ""):
+            used.add(key)
+            if len(texts) > 1:
+                found.notes.append(f"Of the {len(texts)} texts in {key}, only the first is used.")
+                if key in _GREETINGS:
+                    found.extra[_OTHER_GREETINGS] = texts[texts.index(text) + 1 :]
+            elif keys is _GREETINGS and _texts(known.get(_OTHER_GREETINGS)):
+                found.notes.append("Its other greetings are not used.")
+            return text
+        used.add(key)
+    return ""
+
+
+def _context(known: Mapping[str, Any], used: set[str], found: CharacterFields) -> str:
+    parts = []
+    for key, heading in _PARTS:
+        texts = _texts(_persona(known.get(key)))
+        if texts is None:
+            continue
+        used.add(key)
+        # {{original}} stands for the system prompt of the program that made the card; <START> begins an example.
+        text = "\n".join(texts).replace("{{original}}", "")
+        text = re.sub(r"(?im)^[ \t]*<START>[ \t]*$\n?", "\n", text).strip()
+        if text and text not in parts:
+            parts.append(f"{heading}{text}")
+    return "\n".join(parts)
+
+
+def _persona(value: Any) -> Any:
+    """The texts in {"attributes": {name: [text, …]}}, as Agnai writes a persona; any other value as it is."""
+    attributes = value.get("attributes") if isinstance(value, dict) else None
+    if not isinstance(attributes, dict):
+        return value
+    return [text for item in attributes.values() for text in _texts(item) or []]
+
+
+def _texts(value: Any) -> list[str] | None:
+    """The texts in a scalar or in a list of scalars; None for nothing and for what is neither."""
+    if isinstance(value, bool):
+        return [str(value).lower()]
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and all(isinstance(item, str | bool | None) for item in value):
+        return [text for item in value if item is not None for text in _texts(item) or []]
+    return None
+
+
+def _rest(values: Mapping[str, Any], used: set[str]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if _snake(key) not in used}
+
+
+def _note_the_rest(known: Mapping[str, Any], used: set[str], wrappers: set[str], found: CharacterFields) -> None:
+    asked = {*_NAMES, *_GREETINGS, *(key for key, _ in _PARTS)}
+    ignored = [
+        key for key, value in known.items() if key not in used | wrappers | _ABOUT and value not in (None, "", [], {})
+    ]
+    # A second greeting under another key is a choice, not a loss worth a word; an odd value is.
+    ignored = [key for key in ignored if key not in asked or _texts(_persona(known[key])) is None]
+    if ignored:
+        shown = ", ".join(key[:40] for key in ignored[:8]) + (", …" if len(ignored) > 8 else "")
+        found.notes.append(f"Not used, as Paddock does not know what it means: {shown}.")
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _snake(key: str) -> str:
+    """firstMes, First-Mes and "first mes" as first_mes."""
+    return re.sub(r"[\s-]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key.strip())).lower()

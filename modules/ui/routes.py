@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
+from modules.data_files import clean
 from modules.library.scan import DEMO
 from modules.paths import inside
 from modules.protocol.errors import PaddockError
@@ -29,15 +30,19 @@ if TYPE_CHECKING:
 STATIC = Path(__file__).parent / "static"
 
 
+# Nothing can store half a character.
+Text = Annotated[str, AfterValidator(clean)]
+
+
 class Ask(BaseModel):
     """What a page asks of a chat, a message or the notebook; each route reads the fields that it names."""
 
-    text: str = ""
-    title: str = ""
-    message: str = ""
+    text: Text = ""
+    title: Text = ""
+    message: Text = ""
     version: int = 0
-    model: str = ""
-    author: str = ""
+    model: Text = ""
+    author: Text = ""
 
 
 def router(app: App) -> APIRouter:

@@ -17,8 +17,10 @@ from modules.api.connections import GuardedProtocol
 from modules.api.ending import Ending
 from modules.api.extensions import file_router
 from modules.api.extensions import router as extensions_router
+from modules.api.headers import SafeHeaders
 from modules.api.limits import BodyLimit
 from modules.api.openai import router as openai_router
+from modules.api.page import PageFront
 from modules.api.security import Gate
 from modules.api.wrapping import Wrapping
 from modules.app import App
@@ -38,10 +40,11 @@ def build_server(app: App) -> FastAPI:
     server.add_middleware(Wrapping, extensions=app.extensions)
     server.add_middleware(Gate, config=app.config)
     server.add_middleware(BodyLimit)
+    server.add_middleware(SafeHeaders)
     app.extensions.start()
     page = PageHost(app)
     server.router.lifespan_context = page.lifespan
-    server.mount("/", page)
+    server.mount("/", PageFront(page, app))
     return server
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from modules.plugins import requirements
 from modules.plugins.folders import Found
+from modules.plugins.inline_handlers import inline_handler
 from modules.plugins.running import Running
 from modules.plugins.status import Status
 
@@ -43,7 +44,7 @@ def status_of(manager: ExtensionManager, found: Found, order: list[str]) -> Stat
         wants=found.manifest.wants,
         message=message,
         detail=fault.detail if fault and state == "failed" else "",
-        notes=(*_notes(manager, running), *(need.sentence for need in needs if need.sentence)),
+        notes=(*_notes(manager, running), *_handlers(found), *(need.sentence for need in needs if need.sentence)),
         hooks=(*running.impls, *(running.worker[1] if running.worker else ())) if running else (),
         needs=needs,
         unbuilt=manager.unbuilt(found) if missing else "",
@@ -64,3 +65,12 @@ def _notes(manager: ExtensionManager, running: Running | None) -> tuple[str, ...
     # A script's reader may have something to tell of it; in a module of our own kind such a name is the author's.
     told = running.plugin.notes() if running.found.kind == "script.py" else ()
     return (*running.notes, *told, *([idle] if idle else ()))
+
+
+def _handlers(found: Found) -> tuple[str, ...]:
+    place = inline_handler(found.folder, found.sha256) if found.sha256 else ""
+    words = (
+        f"Its markup holds script in attributes such as onclick ({place}). While it is on, the page runs such script "
+        "wherever it stands; otherwise it never does."
+    )
+    return (words,) if place else ()

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from modules.plugins.running import Running
 
 PARTS = ("ui", "custom_css", "custom_js")
+# Stands for the nonce, which is another one in each answer (modules/api/page.py).
+NONCE = "paddock-nonce"
 # Each script waits for the page, and fails alone. The names that it sees are those that scripts of
 # text-generation-webui expect, `config` being what they watch changes with; its second notebook has no counterpart.
-_SCRIPT = """<script>(function run() {{
+_SCRIPT = """<script nonce="{nonce}">(function run() {{
   if (!document.body || !document.body.classList.contains("started")) return setTimeout(run, 50);
   const ids = ["extensions", "chat-tab", "notebook-tab"];
   const [extensions, chat_tab, notebook_tab] = ids.map((id) => document.getElementById(id));
@@ -71,7 +73,8 @@ def head(app: App) -> str:
                 parts.append(_style(text))
             else:
                 code = json.dumps(text).replace("<", "\\u003c")
-                parts.append(_SCRIPT.format(code=code, name=json.dumps(running.title).replace("<", "\\u003c")))
+                name = json.dumps(running.title).replace("<", "\\u003c")
+                parts.append(_SCRIPT.format(nonce=NONCE, code=code, name=name))
     return "\n".join(parts)
 
 

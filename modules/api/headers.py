@@ -1,0 +1,87 @@
+"""Headers of every answer: what a browser may do with it, and that neither it nor a proxy keeps or gathers it."""
+
+from __future__ import annotations
+
+import re
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# Files of Gradio's page whose names change with their contents.
+_HASHED = re.compile(r"(?:/page-\d+)?/assets/[^/]+-[\w-]{8}\.\w+")
+_VERSIONED = re.compile(r"(?:/page-\d+)?/(?:static/.*|theme\.css|favicon\.ico)")
+_MARKUP = ("text/html", "application/xhtml", "image/svg", "text/xml", "application/xml")
+_DATA = ("application/json", "text/event-stream")
+_UPLOADED = re.compile(r"(?:/page-\d+)?/gradio_api/file[=/].*")
+
+
+def content_policy(nonce: str = "", inline_handlers: bool = False) -> str:
+    """The Content-Security-Policy of a page: its own files, and the scripts in it that carry `nonce`; no other host.
+
+    Gradio makes functions of the scripts that belong to an event (`js=`), hence unsafe-eval: text that becomes markup
+    runs nothing by that. Styles stand in attributes all over Gradio's page.
+    """
+    scripts = ("'self'", *([f"'nonce-{nonce}'", "'unsafe-eval'"] if nonce else []))
+    parts = {
+        "default-src": "'self'",
+        "script-src": " ".join(scripts),
+        "script-src-attr": "'unsafe-inline'" if inline_handlers else "'none'",
+        "style-src": "'self' 'unsafe-inline'",
+        "img-src": "'self' data: blob:",
+        "media-src": "'self' data: blob:",
+        "font-src": "'self' data:",
+        "connect-src": "'self' data: blob:",
+        "worker-src": "'self' blob:",
+        "frame-src": "'self' data: blob:",
+        "object-src": "'none'",
+        "base-uri": "'self'",
+        "form-action": "'self'",
+        "frame-ancestors": "'self'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in parts.items())
+
+
+_SANDBOX = f"sandbox; {content_policy()}"
+
+
+class SafeHeaders:
+    """ASGI middleware that adds what an answer does not say itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def say(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _add(MutableHeaders(scope=message), scope["path"], message["status"])
+            await send(message)
+
+        await self._app(scope, receive, say)
+
+
+def _add(headers: MutableHeaders, path: str, status: int) -> None:
+    kind = headers.get("content-type", "")
+    if kind.startswith(_DATA):
+        headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    else:
+        sandboxed = _UPLOADED.fullmatch(path) and kind.startswith(_MARKUP)
+        headers.setdefault("Content-Security-Policy", _SANDBOX if sandboxed else content_policy())
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("X-Frame-Options", "SAMEORIGIN")
+    # Not no-referrer: with that, a browser says null for the Origin of the page's own requests.
+    headers.setdefault("Referrer-Policy", "same-origin")
+    headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+    headers.setdefault("Cache-Control", _keep(path) if status in (200, 206, 304) else "no-store")
+    if kind.startswith("text/event-stream"):
+        # Else nginx and its like hand a stream out in lumps.
+        headers.setdefault("X-Accel-Buffering", "no")
+
+
+def _keep(path: str) -> str:
+    if _HASHED.fullmatch(path):
+        return "private, max-age=31536000, immutable"
+    return "no-cache" if _VERSIONED.fullmatch(path) else "no-store"

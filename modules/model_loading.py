@@ -109,7 +109,8 @@ class ModelLoading:
     ) -> ModelInfo:
         """Load; blocking. `settings` and `adapters` (LoRA, name -> weight) replace those kept for the model; what
         worked is kept. Raises PaddockError, a PlanError where it would not fit into memory and `anyway` is false."""
-        return self._load(self._checked(model, loader, settings, anyway), adapters)
+        with explained(f"Loading {model}"):
+            return self._load(self._checked(model, loader, settings, anyway), adapters)
 
     def load_in_background(
         self, model: str, loader: str = "", settings: Mapping[str, Any] | None = None, *, anyway: bool = False

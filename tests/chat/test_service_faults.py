@@ -5,14 +5,18 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modules.chat.messages import ChatOptions, NotKept
+from modules.chat.service import ChatService
+from modules.chat.store import ChatStore
 from modules.protocol.errors import PaddockError, PromptError
 from modules.protocol.sampling import SamplingParams
-from tests.chat.conftest import OPTIONS, ROOT, Room
+from tests.chat.conftest import OPTIONS, PATIENCE, ROOT, Room
 
 PARAMS = SamplingParams(max_new_tokens=20)
 
@@ -165,3 +169,22 @@ def test_a_killed_host_loses_at_most_the_last_flush_of_the_living_reply(tmp_path
     continued = room.settle(chat)[-1]
     assert continued.text.startswith(reply.text) and "cut_off" not in continued.meta
     room.close()
+
+
+def test_the_first_words_of_a_reply_are_stored_at_once_not_with_the_next_flush(empty: Room) -> None:
+    stored = threading.Event()
+
+    class Telling(ChatStore):
+        def write(self, message_id: str, text: str, meta: dict[str, Any], *, living: bool) -> None:
+            super().write(message_id, text, meta, living=living)
+            if text:
+                stored.set()
+
+    empty.load(delay=0.002)
+    empty.service.close()
+    store = Telling(empty.folder / "chats.sqlite3")
+    empty.service = ChatService(store, empty.supervisor, empty.characters, flush_seconds=1e6)
+    chat = empty.service.create().id
+    empty.ask_without_end(chat)
+    assert stored.wait(PATIENCE)
+    empty.service.stop(chat)

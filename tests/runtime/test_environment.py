@@ -199,7 +199,7 @@ def test_an_environment_whose_python_is_gone_or_another_counts_no_more_and_is_ma
 def test_environments_count_where_the_folder_was_moved_to(environments: Environments, tmp_path: Path) -> None:
     path = environments.build(SPEC, _quiet)
     (tmp_path / "envs").rename(tmp_path / "moved")
-    moved = Environments(tmp_path / "moved", tmp_path / "requirements", MACHINE)
+    moved = Environments(tmp_path / "moved", [tmp_path / "loaders"], MACHINE)
     assert moved.status(SPEC).installed and not path.exists()
     code = "import toyengine; print(toyengine.VERSION)"
     assert subprocess.check_output([str(moved.python(SPEC)), "-c", code], text=True) == "1.0\n"

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +176,7 @@ def test_the_first_words_of_a_reply_are_stored_at_once_not_with_the_next_flush(e
     stored = threading.Event()
 
     class Telling(ChatStore):
-        def write(self, message_id: str, text: str, meta: dict[str, Any], *, living: bool) -> None:
+        def write(self, message_id: str, text: str, meta: Mapping[str, Any], *, living: bool) -> None:
             super().write(message_id, text, meta, living=living)
             if text:
                 stored.set()

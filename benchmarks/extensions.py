@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.report import Figure, median
+from modules.chat.hook_state import Opening
 from modules.chat.messages import ChatOptions
 from modules.chat.saver import Reply, Saver
-from modules.chat.turn import Opening, Turn
+from modules.chat.turn import Turn
 from modules.generation.generation import Generation
 from modules.plugins.kept import Kept
 from modules.plugins.manager import ExtensionManager

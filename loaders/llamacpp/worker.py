@@ -148,8 +148,8 @@ class Engine(EngineBase):
         params, native, lib = request.params, self._native, self._lib
         begin = time.monotonic()
         prompt = self._prompt(request.prompt, params.add_bos_token)
-        if self.hooks:
-            prompt = self.hooks.tokens(request.prompt, prompt, _row, vars(params)) or prompt
+        if hooks := self.hooks_of(request):
+            prompt = hooks.tokens(request.prompt, prompt, _row, vars(params)) or prompt
         keep = len(self._prefix) if params.add_bos_token else 0
         tokens, cut = fit_prompt(prompt, native.size, params.max_new_tokens, params.truncate, keep)
         seed = params.seed if params.seed >= 0 else random.randrange(2**31)
@@ -165,9 +165,7 @@ class Engine(EngineBase):
             first = time.monotonic()
             # Bound once: these are looked up for every token.
             sample, handle, context, is_set = lib.llama_sampler_sample, chain.handle, native.context, cancelled.is_set
-            change = (
-                self.hooks.logits(lambda: native.cached, _row, sorted(self._ends)) if self.hooks and complete else None
-            )
+            change = hooks.logits(lambda: native.cached, _row, sorted(self._ends)) if hooks and complete else None
             while complete and not is_set():
                 if change is not None:
                     # The samplers read the logits where llama.cpp left them, so that is where they are changed.

@@ -15,9 +15,11 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from modules.api.hooks import HookedPrompt, hooked_chat, hooked_text
 from modules.api.request import Asked, messages_of, parse, read
 from modules.api.secret import METHODS
 from modules.app import App
+from modules.chat.turn import HookedText
 from modules.generation.generation import Generation
 from modules.protocol.errors import ModelError, PaddockError, PromptError, Unsupported
 
@@ -42,6 +44,7 @@ class _Answer:
     model: str
     created: int
     asked: Asked
+    hooks: HookedText | None = None
 
     def part(self, text: str | None, reason: str | None = None, first: bool = False) -> dict[str, Any]:
         """A streamed part."""
@@ -59,9 +62,9 @@ class _Answer:
         assert generation.finished is not None
         choice: dict[str, Any] = {"index": 0, "finish_reason": _REASONS[generation.finished.reason], "logprobs": None}
         if self.chat:
-            choice["message"] = {"role": "assistant", "content": generation.text}
+            choice["message"] = {"role": "assistant", "content": generation.whole}
         else:
-            choice["text"] = generation.text
+            choice["text"] = generation.whole
         return {**self._head(""), "choices": [choice], "usage": usage(generation)}
 
     def usage_part(self, generation: Generation) -> dict[str, Any]:
@@ -71,8 +74,8 @@ class _Answer:
     def _head(self, suffix: str) -> dict[str, Any]:
         kind = f"chat.completion{suffix}" if self.chat else "text_completion"
         head: dict[str, Any] = {"id": self.id, "object": kind, "created": self.created, "model": self.model}
-        if self.asked.warnings:
-            head["warnings"] = list(self.asked.warnings)
+        if warnings := [*self.asked.warnings, *(self.hooks.notes if self.hooks else ())]:
+            head["warnings"] = warnings
         return head
 
 
@@ -162,14 +165,18 @@ def _begin(app: App, body: dict[str, Any], chat: bool) -> tuple[_Answer, Generat
     state = app.supervisor.state
     spec = app.registry.get(state.loader)
     asked = read(body, app.presets, replace(spec, samplers=spec.samplers.difference(info.ignored)))
-    if chat:
-        rendered = app.supervisor.chat_prompt(messages_of(body))
-        prompt, length = rendered.prompt, rendered.tokens
-    else:
-        prompt = _prompt_of(body)
-        # Counted where it matters: asking the worker takes a millisecond, or more while it is busy.
-        length = 0 if asked.limited else len(app.supervisor.tokenize(prompt, True))
+    hooked = _hooked(app, body, asked, chat) if asked.extensions and app.extensions.active else None
     params, context = asked.params, info.context
+    if hooked:
+        prompt, counted, params = hooked.prompt, hooked.tokens, hooked.hooks.params
+        asked = replace(asked, limited=asked.limited or params.max_new_tokens != asked.params.max_new_tokens)
+    elif chat:
+        rendered = app.supervisor.chat_prompt(messages_of(body))
+        prompt, counted = rendered.prompt, rendered.tokens
+    else:
+        prompt, counted = _prompt_of(body), None
+    # Counted where it matters: asking the worker takes a millisecond, or more while it is busy.
+    length = counted if counted is not None else 0 if asked.limited else len(app.supervisor.tokenize(prompt, True))
     # As the page does: its longest reply, but no more than half of the context.
     least = min(params.max_new_tokens, context // 2)
     cut = length - max(1, context - least) if context and params.truncate else 0
@@ -181,9 +188,19 @@ def _begin(app: App, body: dict[str, Any], chat: bool) -> tuple[_Answer, Generat
         asked = replace(asked, warnings=(*asked.warnings, warning))
     if not asked.limited and context:
         params = replace(params, max_new_tokens=max(least, context - length))
-    answer = _Answer("", chat, state.model, int(time.time()), asked)
-    generation = app.supervisor.generate(prompt, params)
+    answer = _Answer("", chat, state.model, int(time.time()), asked, hooked.hooks if hooked else None)
+    if hooked:
+        generation = hooked.generate(app, params, asked.stream)
+    else:
+        generation = app.supervisor.generate(prompt, params, hooks=asked.extensions)
     return replace(answer, id=f"{'chatcmpl' if chat else 'cmpl'}-{generation.id}"), generation
+
+
+def _hooked(app: App, body: dict[str, Any], asked: Asked, chat: bool) -> HookedPrompt:
+    """The prompt as the extensions that are on want it."""
+    if chat:
+        return hooked_chat(app, messages_of(body), asked.params)
+    return hooked_text(app, _prompt_of(body), asked.params)
 
 
 def _prompt_of(body: dict[str, Any]) -> str:
@@ -231,6 +248,9 @@ async def _stream(answer: _Answer, generation: Generation) -> AsyncIterator[byte
         yield _event(error_body(generation.error))
     else:
         assert generation.finished is not None
+        if generation.whole.startswith(generation.text) and (rest := generation.whole[sent:]):
+            yield _event(answer.part(rest, first=first))
+            first = False
         yield _event(answer.part(None, _REASONS[generation.finished.reason], first))
         if answer.asked.usage_in_stream:
             yield _event(answer.usage_part(generation))

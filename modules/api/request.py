@@ -19,7 +19,9 @@ _NAMES = {
     "repeat_penalty": "repetition_penalty",
 }
 # Parts of the API that are read elsewhere, or that change nothing here.
-_OTHER = frozenset({"model", "messages", "prompt", "stream", "stream_options", "preset", "user", "n", "best_of"})
+_OTHER = frozenset(
+    {"model", "messages", "prompt", "stream", "stream_options", "preset", "user", "n", "best_of", "extensions"}
+)
 # Parts whose silent absence would mislead: asking for them is an error.
 _ABSENT = {"tools": "tools", "functions": "functions", "logprobs": "token probabilities"}
 
@@ -32,13 +34,15 @@ _TOO_DEEP = (
 
 @dataclass(frozen=True)
 class Asked:
-    """What a client asked for. `limited`: it named a longest reply; without one it gets what the context leaves."""
+    """What a client asked for. `limited`: it named a longest reply; without one it gets what the context leaves.
+    `extensions`: the hooks of extensions take part."""
 
     params: SamplingParams
     stream: bool
     usage_in_stream: bool
     limited: bool
     warnings: tuple[str, ...]
+    extensions: bool = True
 
 
 def read(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) -> Asked:
@@ -51,6 +55,8 @@ def read(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) -> Asked:
             raise Unsupported(f"This server makes one choice a request. Leave {name!r} out, or send several requests.")
     if not isinstance(stream := body.get("stream") or False, bool):
         raise SettingError("'stream' must be true or false, without quotes.")
+    if not isinstance(extensions := body.get("extensions", True), bool):
+        raise SettingError("'extensions' must be true or false, without quotes.")
     known = {field.name for field in fields(SamplingParams)}
     values: dict[str, Any] = {}
     ignored = []
@@ -75,6 +81,7 @@ def read(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) -> Asked:
         isinstance(options, dict) and bool(options.get("include_usage")),
         "max_new_tokens" in values,
         tuple(warnings),
+        extensions,
     )
 
 

@@ -37,8 +37,9 @@ class Message:
     prompt_tokens, cached_tokens, cut_tokens, generated_tokens, prefill_seconds, decode_seconds, context, seed, stopped;
     left_out (messages that did not fit), notes (sentences), error (a sentence), detail, code, lower (settings to
     lower), cut_off (Paddock was killed while it was written), unsaved (a sentence: the text is in memory only).
-    Of any message: internal (what prompts hold of it, where extensions made that differ from its text); receipt (what
-    each extension changed: a list of {"extension", "hook", "before", "after"}).
+    Of a user's message: raw (the hooks on messages that are sent have not run on it: it was edited, or one of them
+    could not do its part). Of any message: internal (what prompts hold of it, where extensions made that differ from
+    its text); receipt (what each extension changed: a list of {"extension", "hook", "before", "after"}).
     """
 
     id: str

@@ -12,12 +12,15 @@ from typing import Any
 
 from modules.chat.characters import Characters
 from modules.chat.database import StorageError
+from modules.chat.hook_state import Opening, opening_of
 from modules.chat.messages import ChatOptions, Living, Message, NotKept, internal
 from modules.chat.prompt import FittedPrompt, Render, fit
 from modules.chat.saver import Reply, Saver
 from modules.chat.store import ChatStore
-from modules.chat.turn import Opening, Turn, opening_of
+from modules.chat.turn import Turn
 from modules.generation.generation import Generation
+from modules.plugins import answers
+from modules.plugins.failures import MessageFailed
 from modules.plugins.manager import ExtensionManager
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.state import ChatPromptResult
@@ -90,43 +93,29 @@ class Replies:
         path: Sequence[Message],
         params: SamplingParams,
         options: ChatOptions,
-        prefix: str = "",
+        before: Message | None = None,
         turn: Turn | None = None,
+        failed: MessageFailed | None = None,
     ) -> str:
         """Make the prompt from `path`, start the engine on it and add the reply below `parent`; returns its id.
 
-        `reply` is what `claim` gave; `prefix`: the text of the last message, which goes on; `turn`: where extensions
-        have had a say already. Raises PaddockError, and then no reply was added.
+        `reply` is what `claim` gave; `before`: the reply that goes on where it ends `path`, else the one that is
+        written again; `turn`: where extensions have had a say already; `failed`: what they failed with, which the reply
+        then tells. Raises PaddockError, and then no reply was added.
         """
         state = self._supervisor.state
         context = state.info.context if state.info else 0
-        opening, notes = self._opening(reply.chat_id, options)
-        turn = turn or self._turn_of(reply.chat_id, path, params, options, opening)
-        asked = next((internal(message) for message in reversed(path) if message.role == "user"), "")
-        whole = turn.prompt(asked, path, bool(prefix)) if turn else None
-        if turn:
-            path, params, options, opening = turn.path(path), turn.params, turn.options, turn.opening
-        if whole is not None:
-            fitted = FittedPrompt(whole)
-        else:
-            fitted = fit(
-                self._render(options, bool(prefix), turn),
-                opening.system,
-                path,
-                options,
-                context,
-                params.max_new_tokens,
-            )
+        goes_on = before is not None and bool(path) and path[-1].id == before.id
+        prefix = path[-1].text if goes_on else ""
         meta: dict[str, Any] = {"model": state.model, "loader": state.loader, "context": context}
-        if fitted.left_out:
-            meta["left_out"] = fitted.left_out
-        if notes or fitted.notes:
-            meta["notes"] = [*notes, *fitted.notes]
-        params = replace(params, truncate=params.truncate and options.overflow == "cut")
-        if turn is None:
-            generation = self._supervisor.generate(fitted.prompt, params)
-        else:
-            generation, prefix = self._with_extensions(turn, reply, fitted.prompt, asked, params, path, prefix, meta)
+        try:
+            if failed is not None:
+                raise failed
+            own = () if before is None or goes_on else (before,)
+            turn = turn or self._turn_of(reply.chat_id, path, params, options, own)
+            generation, prefix = self._generate(reply, path, params, options, prefix, turn, context, meta)
+        except MessageFailed as error:
+            generation = answers.failed(error)
         try:
             # Within the lock: whoever sees the message hears from `living` that it is being written.
             with self._lock:
@@ -143,21 +132,79 @@ class Replies:
         self._tell(reply.chat_id)
         return message_id
 
+    def _generate(
+        self,
+        reply: Reply,
+        path: Sequence[Message],
+        params: SamplingParams,
+        options: ChatOptions,
+        prefix: str,
+        turn: Turn | None,
+        context: int,
+        meta: dict[str, Any],
+    ) -> tuple[Generation, str]:
+        """(the reply's generation, what its text begins with); `meta` hears what there is to tell of the prompt."""
+        opening, notes = self._opening(reply.chat_id, options)
+        shown = path
+        path = turn.path(path) if turn else path
+        asked = next((internal(message) for message in reversed(path) if message.role == "user"), "")
+        whole = turn.prompt(asked, shown, bool(prefix)) if turn else None
+        if turn:
+            params, options, opening = turn.params, turn.options, turn.opening
+        if whole is not None:
+            fitted = FittedPrompt(whole)
+        else:
+            fitted = fit(
+                self._render(options, bool(prefix), turn),
+                opening.system,
+                path,
+                options,
+                context,
+                params.max_new_tokens,
+            )
+        if fitted.left_out:
+            meta["left_out"] = fitted.left_out
+        if notes or fitted.notes:
+            meta["notes"] = [*notes, *fitted.notes]
+        params = replace(params, truncate=params.truncate and options.overflow == "cut")
+        if turn is None:
+            return self._supervisor.generate(fitted.prompt, params), prefix
+        return self._with_extensions(turn, reply, fitted.prompt, asked, params, shown, prefix, meta)
+
+    @property
+    def hooked(self) -> bool:
+        """Whether extensions take part in replies now."""
+        return self._extensions is not None and self._extensions.active
+
     def turn(self, chat_id: str, path: Sequence[Message], params: SamplingParams, options: ChatOptions) -> Turn | None:
-        """A turn that begins after `path`, where extensions are on; None costs nothing."""
-        if self._extensions is None or not self._extensions.active:
-            return None
-        opening, _ = self._opening(chat_id, options)
-        return Turn(self._extensions, chat_id, path, params, options, opening, self._supervisor.state)
+        """A turn that begins after `path`, where extensions are on; None costs nothing. Raises MessageFailed."""
+        return self._make_turn(chat_id, path, params, options, ())
 
     def _turn_of(
-        self, chat_id: str, path: Sequence[Message], params: SamplingParams, options: ChatOptions, opening: Opening
+        self,
+        chat_id: str,
+        path: Sequence[Message],
+        params: SamplingParams,
+        options: ChatOptions,
+        more: Sequence[Message],
     ) -> Turn | None:
-        """The turn that the last question of `path` began."""
-        if self._extensions is None or not self._extensions.active:
+        """The turn that the last question of `path` began. `more`: what it holds that is not in `path`."""
+        questions = (place for place, message in enumerate(path) if message.role == "user")
+        last = max(questions, default=max(0, len(path) - 1))
+        return self._make_turn(chat_id, path[:last], params, options, [*path[last:], *more])
+
+    def _make_turn(
+        self,
+        chat_id: str,
+        path: Sequence[Message],
+        params: SamplingParams,
+        options: ChatOptions,
+        own: Sequence[Message],
+    ) -> Turn | None:
+        if self._extensions is None or not self.hooked:
             return None
-        last = max((place for place, message in enumerate(path) if message.role == "user"), default=len(path))
-        return Turn(self._extensions, chat_id, path[:last], params, options, opening, self._supervisor.state)
+        opening, _ = self._opening(chat_id, options)
+        return Turn(self._extensions, chat_id, path, params, options, opening, self._supervisor.state, own)
 
     def _render(self, options: ChatOptions, is_continue: bool, turn: Turn | None) -> Render:
         names: dict[str, Any] = {"name1": options.name1, "name2": options.name2}
@@ -182,26 +229,33 @@ class Replies:
         prefix: str,
         meta: dict[str, Any],
     ) -> tuple[Generation, str]:
-        """(the reply's generation, what its text begins with); what happens at its end is left with `reply`."""
+        """(the reply's generation, what its text begins with); what happens at its end is left with `reply`. `path`: as
+        it is stored."""
+        hidden = False
         if prefix:
             before = internal(path[-1])
         else:
-            before = prefix = turn.pipeline.bot_prefix(turn.state)
-            prompt += prefix
+            whole, prefix = turn.pipeline.bot_prefix(turn.state)
+            before, hidden = prefix, whole != prefix
+            prompt += whole
         generation = turn.generate(self._supervisor, prompt, asked, params)
-        told = turn.meta()
-        meta["notes"] = [*meta.get("notes", ()), *told.get("notes", ())]
-        meta.update({key: value for key, value in told.items() if key != "notes"})
-        if not meta["notes"]:
-            del meta["notes"]
+        _tell(meta, turn)
         noted = list(meta.get("notes", ()))
 
         def after(ended: Reply) -> None:
-            written = before + (generation.text if generation.revised is None else generation.revised)
-            final = turn.finish(written)
-            told = turn.meta()
-            if notes := list(dict.fromkeys([*noted, *told.pop("notes", ())])):
-                told["notes"] = notes
+            if generation.error is not None:
+                return
+            written = before + generation.whole
+            if hidden:
+                # The space between what is hidden and the reply.
+                written = written.lstrip(" ")
+            told: dict[str, Any] = {"notes": noted}
+            try:
+                final = turn.finish(written)
+            except MessageFailed as error:
+                final = written
+                told |= {"error": error.message, "detail": error.detail, "code": error.code, "lower": []}
+            _tell(told, turn)
             if final != written:
                 told["internal"] = written
             ended.meta = {**ended.meta, **told}
@@ -284,3 +338,12 @@ class Replies:
         if ended or reply.problem != earlier:
             self._tell(reply.chat_id)
         return not reply.problem
+
+
+def _tell(meta: dict[str, Any], turn: Turn) -> None:
+    """Put into a reply's meta what there is to tell of extensions, after what is there."""
+    told = turn.meta()
+    notes = list(dict.fromkeys([*meta.pop("notes", ()), *told.pop("notes", ())]))
+    meta.update(told)
+    if notes:
+        meta["notes"] = notes

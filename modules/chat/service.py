@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from modules.chat.characters import Characters, fill_in
@@ -12,7 +13,10 @@ from modules.chat.exchange import read_chat, write_chat
 from modules.chat.listeners import Listeners
 from modules.chat.messages import NEW_CHAT, ChatHead, ChatOptions, Living, Message, NotKept, internal
 from modules.chat.replies import Replies
+from modules.chat.saver import Reply
 from modules.chat.store import ChatStore
+from modules.chat.turn import Turn
+from modules.plugins.failures import MessageFailed
 from modules.plugins.manager import ExtensionManager
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
@@ -123,13 +127,13 @@ class ChatService:
             raise NotKept("There is nothing to send. Write a message first.")
         with self._replies.claim(chat_id) as reply:
             path = self.messages(chat_id)
-            turn = self._replies.turn(chat_id, path, params, options)
-            visible, meta = turn.asked(text) if turn else (text, None)
+            turn, visible, meta, failed = self._ask(chat_id, path, text, params, options)
             asked = self.store.add(chat_id, path[-1].id if path else None, "user", visible, meta)
             self.store.suggest_title(chat_id, make_title(visible))
             self._listeners.tell(chat_id)
             try:
-                return self._replies.begin(reply, asked, self.messages(chat_id), params, options, turn=turn)
+                path = self.messages(chat_id)
+                return self._replies.begin(reply, asked, path, params, options, turn=turn, failed=failed)
             except NotKept as error:
                 raise PaddockError(error.message, detail=error.detail) from error
 
@@ -137,11 +141,10 @@ class ChatService:
         """Begin a new version of a reply beside the old ones; for a user's message, a reply to it. Returns its id."""
         with self._replies.claim(chat_id) as reply:
             path = self._line(chat_id, message_id)
-            if path[-1].role == "assistant":
-                path = path[:-1]
+            before = path.pop() if path[-1].role == "assistant" else None
             if not any(message.role == "user" for message in path):
                 raise PaddockError("There is no question before this message to answer. Write a message first.")
-            return self._replies.begin(reply, path[-1].id, path, params, options)
+            return self._begin(reply, path, params, options, before)
 
     def continue_reply(self, chat_id: str, params: SamplingParams, options: ChatOptions) -> str:
         """Let the last reply go on, in a new version of it. An unanswered question gets its reply. Returns its id."""
@@ -151,10 +154,41 @@ class ChatService:
                 raise PaddockError("There is no reply to continue. Write a message first.")
             last = path[-1]
             if last.role != "assistant":
-                return self._replies.begin(reply, last.id, path, params, options)
+                return self._begin(reply, path, params, options)
             if not last.text.strip():
-                return self._replies.begin(reply, last.parent, path[:-1], params, options)
-            return self._replies.begin(reply, last.parent, path, params, options, prefix=last.text)
+                return self._begin(reply, path[:-1], params, options, last)
+            return self._replies.begin(reply, last.parent, path, params, options, last)
+
+    def _begin(
+        self,
+        reply: Reply,
+        path: list[Message],
+        params: SamplingParams,
+        options: ChatOptions,
+        before: Message | None = None,
+    ) -> str:
+        """Answer the end of `path`. A question that the hooks have not seen goes through them first, as one that was
+        just sent. `before`: the reply that it had."""
+        last = path[-1] if path else None
+        if last is None or not last.meta.get("raw") or not self._replies.hooked:
+            parent = last.id if last else before.parent if before else None
+            return self._replies.begin(reply, parent, path, params, options, before)
+        turn, visible, meta, failed = self._ask(reply.chat_id, path[:-1], last.text, params, options)
+        meta = {**{key: value for key, value in last.meta.items() if key != "raw"}, **meta}
+        self.store.write(last.id, visible, meta, living=False)
+        path[-1] = replace(last, text=visible, meta=meta)
+        return self._replies.begin(reply, last.id, path, params, options, turn=turn, failed=failed)
+
+    def _ask(
+        self, chat_id: str, path: list[Message], text: str, params: SamplingParams, options: ChatOptions
+    ) -> tuple[Turn | None, str, dict[str, Any], MessageFailed | None]:
+        """Send a message after `path` through the hooks: (the turn, the text to show, its meta, what failed)."""
+        turn = None
+        try:
+            turn = self._replies.turn(chat_id, path, params, options)
+            return (turn, *(turn.asked(text) if turn else (text, {})), None)
+        except MessageFailed as error:
+            return turn, text, {"raw": True}, error
 
     def stop(self, chat_id: str) -> None:
         """Stop the reply that is being written, if there is one; its text stays."""
@@ -173,7 +207,9 @@ class ChatService:
             path = self.messages(chat_id)
             place = next((place for place, shown in enumerate(path) if shown.id == message_id), None)
             below = path[place + 1 :] if place is not None and message.role != "user" else []
-            new = self.store.add(chat_id, message.parent, message.role, text, {"edited": True}, below=below)
+            raw = {"raw": True} if message.role == "user" else {}
+            meta = {"edited": True, **raw}
+            new = self.store.add(chat_id, message.parent, message.role, text, meta, below=below)
         self._listeners.tell(chat_id)
         return new
 

@@ -18,13 +18,16 @@ class Generation:
     """One answer on its way. Thread-safe. `feed`, `finish` and `fail` are for whoever reads the worker.
 
     `revised`: what the whole text turned out to be, where it cannot be told by adding to it; None otherwise.
-    `error`: it ended badly; the text that had arrived stays.
+    `error`: it ended badly; the text that had arrived stays. `hooks`: those of extensions in the worker take part.
     """
 
-    def __init__(self, id: str, prompt: str, params: SamplingParams, cancel: Callable[[str], None]) -> None:
+    def __init__(
+        self, id: str, prompt: str, params: SamplingParams, cancel: Callable[[str], None], hooks: bool = True
+    ) -> None:
         self.id = id
         self.prompt = prompt
         self.params = params
+        self.hooks = hooks
         self.tokens = 0
         self.created = time.monotonic()
         self.first_token_seconds: float | None = None
@@ -51,6 +54,16 @@ class Generation:
                 self._joined += "".join(self._pieces)
                 self._pieces.clear()
             return self._joined
+
+    @property
+    def whole(self) -> str:
+        """The text as it turned out."""
+        return self.text if self.revised is None else self.revised
+
+    @property
+    def length(self) -> int:
+        """Characters that have arrived."""
+        return self._length
 
     def follow(self, offset: int = 0, gather: float = 0.05) -> Iterator[str]:
         """New text from character `offset` on, until the end; arrivals within `gather` seconds come as one piece."""

@@ -11,9 +11,11 @@ from functools import partial
 from typing import Any
 
 from modules.plugins.console import Console, Output
-from modules.plugins.guard import Given, Guard, Hung
+from modules.plugins.failures import MessageFailed, waits_outside
+from modules.plugins.guard import Given, Guard, GuardThread, Hung
 from modules.plugins.host import Host
 from modules.plugins.specs import Impl
+from modules.plugins.status import Fault
 
 # Seconds that one extension may take for a hook, where its manifest names none.
 SECONDS = 20.0
@@ -35,6 +37,10 @@ class Member:
     seconds: float = 0.0
     impls: dict[str, Impl] = field(default_factory=dict)
     output: Output = field(default_factory=Output)
+    # Whether the page shows what its `bot_prefix_modifier` adds.
+    shows_prefix: bool = True
+    # What failed last without switching it off.
+    trouble: Fault | None = None
 
     def limit(self, hook: str) -> float:
         """Seconds that this hook of it may take."""
@@ -74,19 +80,22 @@ class Turn:
         self.passed.set()
 
 
-# on_fault(member, hook, error): it failed and is to be switched off.
-OnFault = Callable[[Member, str, BaseException], None]
+# on_fault(member, hook, error): it failed. Returns what fails the message where that is all that failed; None where the
+# extension is off now.
+OnFault = Callable[[Member, str, BaseException], "MessageFailed | None"]
 # changed(member, hook, given before, given after)
 OnChange = Callable[[Member, str, dict[str, Any]], None]
 
 
 class Chains:
-    """The hooks of the running members, in order. `on_fault` may be called from another thread."""
+    """The hooks of the running members, in order. `on_fault` may be called from another thread. `on_recovered`: a hook
+    works again whose trouble its card tells."""
 
-    def __init__(self, guard: Guard, console: Console, on_fault: OnFault) -> None:
+    def __init__(self, guard: Guard, console: Console, on_fault: OnFault, on_recovered: Callable[[], None]) -> None:
         self._guard = guard
         self._console = console
         self._on_fault = on_fault
+        self._on_recovered = on_recovered
         self._steps: dict[str, tuple[tuple[Member, Impl], ...]] = {}
 
     def set(self, members: list[Member]) -> None:
@@ -107,7 +116,7 @@ class Chains:
 
     def run(self, hook: str, given: dict[str, Any], accept: Accept, on_step: OnChange | None = None) -> dict[str, Any]:
         """Call the hook of every member, in order. `given`: its arguments by name; `accept` changes them from member
-        to member. `on_step` sees them after each. Returns them after the last."""
+        to member. `on_step` sees them after each. Returns them after the last. Raises MessageFailed."""
         steps = self._steps.get(hook, ())
         at = 0
         # Looked at this often: a member with little time may come after one with much.
@@ -120,8 +129,7 @@ class Chains:
                 if time.monotonic() - walk.since < member.limit(hook):
                     continue
                 walk.abandoned = True
-                self._guard.drop(thread)
-                self._on_fault(member, hook, Hung(f"took longer than {member.limit(hook):g} seconds"))
+                self._hung(member, hook, thread)
                 at = walk.at + 1
                 given = dict(given)
                 break
@@ -136,21 +144,27 @@ class Chains:
         self, member: Member, hook: str, *, run: Callable[[], Any] | None = None, **given: Any
     ) -> tuple[bool, Any]:
         """One hook of one member, or `run` in its place: (True, result), or (False, None) after a fault or without
-        such a hook."""
+        such a hook. Raises MessageFailed."""
         if run is None and hook not in member.impls:
             return False, None
         work = run or partial(member.impls[hook], settings=member.settings, host=member.host, **given)
         call, thread = self._guard.begin(partial(self._heard, member, work))
-        limit = member.limit(hook)
-        if not call.wait(limit):
-            self._guard.drop(thread)
-            self._on_fault(member, hook, Hung(f"took longer than {limit:g} seconds"))
+        if not call.wait(member.limit(hook)):
+            self._hung(member, hook, thread)
             return False, None
         self._guard.end(thread)
         if call.error is not None:
-            self._on_fault(member, hook, call.error)
+            self._failed(member, hook, call.error)
             return False, None
+        self._worked(member, hook)
         return True, call.value
+
+    def attempt(self, member: Member, hook: str) -> tuple[bool, Any]:
+        """The same where no message depends on it: (False, None) also where a service did not answer."""
+        try:
+            return self.call(member, hook)
+        except MessageFailed:
+            return False, None
 
     async def converse(self, member: Member, hook: str, run: Callable[[], Any], turn: Turn) -> bool:
         """`run`, whose work goes to and fro between the extension and this event loop, which is not held up: whether
@@ -191,6 +205,20 @@ class Chains:
             self._on_fault(member, hook, call.error)
         return call.error is None
 
+    def _hung(self, member: Member, hook: str, thread: GuardThread) -> None:
+        outside = waits_outside(thread.frame())
+        self._guard.drop(thread)
+        self._failed(member, hook, Hung(f"took longer than {member.limit(hook):g} seconds", outside))
+
+    def _worked(self, member: Member, hook: str) -> None:
+        if member.trouble is not None and member.trouble.hook == hook:
+            member.trouble = None
+            self._on_recovered()
+
+    def _failed(self, member: Member, hook: str, error: BaseException) -> None:
+        if failure := self._on_fault(member, hook, error):
+            raise failure
+
     def _heard(self, member: Member, function: Callable[[], Any]) -> Any:
         """A function of a member, with what it prints kept for it."""
         before = self._console.put(member.output)
@@ -223,10 +251,11 @@ class Chains:
             except BaseException as error:
                 if walk.abandoned:
                     return
-                self._on_fault(member, hook, error)
+                self._failed(member, hook, error)
                 continue
             finally:
                 put(before)
+            self._worked(member, hook)
             if on_step is not None:
                 on_step(member, hook, given)
             if last:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import ctypes
+import sys
 import threading
 import time
 from collections.abc import Callable
 from queue import SimpleQueue
+from types import FrameType
 from typing import Any
 
 
 class Hung(Exception):
-    """A call exceeded its seconds; its thread was given up."""
+    """A call exceeded its seconds; its thread was given up. `outside`: it waited for another process or machine."""
+
+    def __init__(self, words: str, outside: bool = False) -> None:
+        super().__init__(words)
+        self.outside = outside
 
 
 class Given(BaseException):
@@ -47,8 +53,8 @@ class Call:
         return self._over.acquire(timeout=max(0.0, seconds))
 
 
-class _Thread:
-    """A guard thread: takes one call at a time. Daemon, and so are the threads that an extension starts from it."""
+class GuardThread:
+    """One thread: takes one call at a time. Daemon, and so are the threads that an extension starts from it."""
 
     def __init__(self, number: int) -> None:
         self._calls: SimpleQueue[Call | None] = SimpleQueue()
@@ -57,6 +63,10 @@ class _Thread:
 
     def put(self, call: Call | None) -> None:
         self._calls.put(call)
+
+    def frame(self) -> FrameType | None:
+        """Where its code stands now."""
+        return sys._current_frames().get(self.thread.ident or 0)
 
     def give_up(self) -> None:
         """End its Python code at the next step, where there is one; a call into C goes on until it returns."""
@@ -75,28 +85,28 @@ class Guard:
     """Guard threads, made as they are needed and kept for the next call. `given_up`: how many hung."""
 
     def __init__(self) -> None:
-        self._idle: list[_Thread] = []
+        self._idle: list[GuardThread] = []
         self._lock = threading.Lock()
         self._number = 0
         self.given_up = 0
 
-    def begin(self, function: Callable[[], Any]) -> tuple[Call, _Thread]:
+    def begin(self, function: Callable[[], Any]) -> tuple[Call, GuardThread]:
         """Start a call on a thread of its own."""
         with self._lock:
             thread = self._idle.pop() if self._idle else None
             if thread is None:
                 self._number += 1
-                thread = _Thread(self._number)
+                thread = GuardThread(self._number)
         call = Call(function)
         thread.put(call)
         return call, thread
 
-    def end(self, thread: _Thread) -> None:
+    def end(self, thread: GuardThread) -> None:
         """Its call is over: the thread may serve again."""
         with self._lock:
             self._idle.append(thread)
 
-    def drop(self, thread: _Thread) -> None:
+    def drop(self, thread: GuardThread) -> None:
         """Its call hangs: nobody waits for it any more."""
         self.given_up += 1
         thread.give_up()

@@ -46,8 +46,8 @@ def ui(settings: Any, host: Host) -> None:
 def custom_css(settings: Any, host: Host) -> str | None:
     """Runs when the page is built. Returns CSS, which comes after the page's own.
 
-    def custom_css():
-        return ".message-body { font-family: serif }"
+        def custom_css():
+            return ".message-body { font-family: serif }"
     """
 
 
@@ -76,7 +76,9 @@ def history_modifier(history: dict[str, Any], settings: Any, host: Host) -> dict
     """Runs first in each turn, on a copy of the chat as the prompt will hold it; the stored chat is never changed.
 
     `history` is {"internal": [[user, reply], …], "visible": [[user, reply], …]}; a reply without a question has "" for
-    the user's half. Returns the history, or None after changing it in place.
+    the user's half. With Regenerate and Continue, its last pair is the turn itself: the message that is answered and
+    the reply that it has; a message that is just sent is not in it yet. Returns the history, or None after changing it
+    in place. What it makes of the turn's own pair counts for the prompt; a turn that it leaves out is answered as it is.
 
         def history_modifier(history):
             history["internal"] = history["internal"][-3:]
@@ -87,8 +89,9 @@ def history_modifier(history: dict[str, Any], settings: Any, host: Host) -> dict
 @_spec
 def state_modifier(state: dict[str, Any], settings: Any, host: Host) -> dict[str, Any] | None:
     """Runs once a turn, after `history_modifier`. `state` holds the sampling parameters by name, `name1`, `name2`,
-    `context` (the system message with the character in it), `character_menu`, `history`, `unique_id` (the chat),
-    `truncation_length`, `stream`, `mode` and more.
+    `context` (the character's, or the user's system message in a chat without a character), `custom_system_message`
+    (the user's), `character_menu` ("None" without a character), `history` (as `history_modifier` left it), `unique_id`
+    (the chat; "" in the Notebook and for API clients), `truncation_length`, `stream`, `mode` and more.
 
     Returns the state, or None after changing it in place. Sampling parameters, names, context and template take effect.
 
@@ -102,7 +105,7 @@ def state_modifier(state: dict[str, Any], settings: Any, host: Host) -> dict[str
 def chat_input_modifier(
     text: str, visible_text: str, state: dict[str, Any], settings: Any, host: Host
 ) -> tuple[str, str] | None:
-    """Runs on a message that was just sent, before `input_modifier`.
+    """Runs on a message that was just sent, or edited and sent again, before `input_modifier`.
 
     Returns (text for the prompt, text that the page shows), or None to change nothing.
 
@@ -113,10 +116,11 @@ def chat_input_modifier(
 
 @_spec
 def input_modifier(string: str, state: dict[str, Any], is_chat: bool, settings: Any, host: Host) -> str | None:
-    """Runs on a message that was just sent. Returns the text for the prompt; the page goes on showing what was typed.
+    """Runs on a message that was just sent, or edited and sent again; in the Notebook and for API clients that continue
+    a text, on that text, with `is_chat` False. Returns the text for the prompt; the page goes on showing what was typed.
 
-    def input_modifier(string):
-        return string + " Answer in one sentence."
+        def input_modifier(string):
+            return string + " Answer in one sentence."
     """
 
 
@@ -193,8 +197,9 @@ def stream_modifier(
 
 @_spec
 def output_modifier(string: str, state: dict[str, Any], is_chat: bool, settings: Any, host: Host) -> str | None:
-    """Runs once on the whole reply, when it has ended. Returns the text that the page shows; later prompts go on
-    holding what the model wrote.
+    """Runs once on the whole reply, when it has ended. Returns the text that is shown, kept in the Notebook, or given
+    to an API client; later prompts of a chat hold what the model wrote. While an extension with this hook is on, an API
+    client's stream brings its text at the end: what was sent cannot be taken back.
 
         def output_modifier(string):
             return string.upper()
@@ -226,8 +231,8 @@ def api_routes(settings: Any, host: Host) -> dict[str, Callable[..., Any]] | Non
 def teardown(settings: Any, host: Host) -> None:
     """Runs when the extension is switched off, and when Paddock ends. Returns nothing. For what `setup` opened.
 
-    def teardown():
-        connection.close()
+        def teardown():
+            connection.close()
     """
 
 

@@ -15,6 +15,7 @@ from modules.plugins import requirements
 from modules.plugins.chains import Chains, Member
 from modules.plugins.code_files import importable
 from modules.plugins.console import Console
+from modules.plugins.failures import MessageFailed, is_outside
 from modules.plugins.folders import Found, discover
 from modules.plugins.guard import Guard
 from modules.plugins.host import Host
@@ -75,7 +76,7 @@ class ExtensionManager:
         self._console = Console()
         self._originals = Originals()
         self._code = AgreedCode()
-        self.chains = Chains(self._guard, self._console, self.fail)
+        self.chains = Chains(self._guard, self._console, self.fail, self._announce)
         # One switch at a time, however long it takes; the lock is for a moment, also from guard threads.
         self._switch = threading.RLock()
         self._lock = threading.Lock()
@@ -143,7 +144,7 @@ class ExtensionManager:
             if name in self._running:
                 continue
             try:
-                self._switch_on(self.find(name))
+                self._switch_on(self.find(name), waits=True)
             except PaddockError as error:
                 if not isinstance(error, ConsentNeeded):
                     self._faults[name] = Fault("start", error.message, error.detail)
@@ -282,7 +283,15 @@ class ExtensionManager:
         """Whether the user agreed to these files, or they ship."""
         return found.shipped or self.kept.consents(found.name, found.sha256)
 
-    def _switch_on(self, found: Found) -> None:
+    def set_up_late(self) -> None:
+        """Run those `setup` hooks again that found no service when Paddock started. Raises MessageFailed."""
+        for running in self.running():
+            if running.waits:
+                self.chains.call(running, "setup")
+                running.waits = False
+
+    def _switch_on(self, found: Found, waits: bool = False) -> None:
+        """`waits`: it stays on where a service that its `setup` needs does not answer yet."""
         if found.problem:
             raise PaddockError(f"{found.title} cannot be switched on. {found.problem}")
         if not self.may_run(found):
@@ -306,7 +315,14 @@ class ExtensionManager:
             self._running[found.name] = running
         self._arrange()
         before = set(threading.enumerate())
-        self.chains.call(running, "setup")
+        try:
+            self.chains.call(running, "setup")
+        except MessageFailed as failure:
+            running.waits = True
+            if not waits:
+                self._switch_off(found.name)
+                self._faults[found.name] = Fault("setup", failure.message, failure.detail)
+                raise
         running.threads |= set(threading.enumerate()) - before
         self.inspect(running, "setup")
         take_routes(self, running)
@@ -347,6 +363,7 @@ class ExtensionManager:
             running.is_tab = bool(params.get("is_tab"))
             schema = getattr(running.plugin, "Settings", None) or found.manifest.settings
             running.settings = self._settings(name, schema)
+            running.shows_prefix = bool(getattr(running.plugin, "shows_prefix", True))
             running.notes = tuple(misspelt(running.plugin)) if found.kind == "extension.py" else ()
 
         running.seconds, limit = max(running.seconds, _LOAD_SECONDS), running.seconds
@@ -381,22 +398,37 @@ class ExtensionManager:
     def _switch_off(self, name: str) -> None:
         running = self._without(name)
         if running is not None:
-            self.chains.call(running, "teardown")
+            self.chains.attempt(running, "teardown")
             forget(name)
 
-    def fail(self, member: Member, hook: str, error: BaseException, detail: str = "") -> None:
-        """An extension failed: it is off until Paddock starts again, or until the user tries it again."""
-        words = detail or "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    def fail(self, member: Member, hook: str, error: BaseException, detail: str = "") -> MessageFailed | None:
+        """An extension failed. After a fault in its code it is off until Paddock starts again, or until the user tries
+        it again. Where something outside of it failed, it stays on, and what is returned fails the message."""
+        if isinstance(error, MessageFailed):
+            return error
+        words = (detail or "".join(traceback.format_exception(type(error), error, error.__traceback__)))[-20_000:]
+        if hook != "load" and is_outside(error):
+            return self._trouble(member, hook, error, words)
         message = f"{member.title} failed in {hook} and is switched off until Paddock starts again: {in_words(error)}."
         if hook == "load":
             message = f"{member.title} could not be loaded: {in_words(error)}."
-        self._faults[member.name] = Fault(hook, message, words[-20_000:])
+        self._faults[member.name] = Fault(hook, message, words)
         self.fault_log.append(message)
         _LOG.warning("%s", message)
         self._without(member.name)
         # Tried again, it begins anew.
         forget(member.name)
         self._tell()
+        return None
+
+    def _trouble(self, member: Member, hook: str, error: BaseException, detail: str) -> MessageFailed:
+        """Something outside of the extension failed: its card says so until the hook works again."""
+        message = f"{member.title} could not do its part ({hook}): {in_words(error)}."
+        advice = "Check what it needs, then try again. It stays on; switch it off on the Extensions tab to do without."
+        _LOG.warning("%s", message)
+        member.trouble = Fault(hook, message, detail)
+        self._announce()
+        return MessageFailed(f"{message} {advice}", detail=detail)
 
     def _without(self, name: str) -> Running | None:
         with self._lock:
@@ -417,6 +449,9 @@ class ExtensionManager:
 
     def _tell(self) -> None:
         self.refresh_worker()
+        self._announce()
+
+    def _announce(self) -> None:
         self._listeners.tell()
 
     def fault(self, name: str) -> Fault | None:

@@ -21,15 +21,17 @@ def status_of(manager: ExtensionManager, found: Found, order: list[str]) -> Stat
     running, fault = manager.running_named(found.name), manager.fault(found.name)
     needs = requirements.check(found.manifest.requirements, manager.packages(found.name))
     missing = any(need.state in ("missing", "conflict") for need in needs)
-    state, message = "off", ""
+    state, message, detail = "off", "", ""
     if running is not None:
         state = "on"
         if running.found.sha256 != found.sha256:
             message = "Its files have changed since it was switched on. Switch it off and on to run the new ones."
+        elif running.trouble is not None:
+            message, detail = running.trouble.message, running.trouble.detail
     elif found.problem:
         state, message = "blocked", found.problem
     elif fault is not None:
-        state, message = "failed", fault.message
+        state, message, detail = "failed", fault.message, fault.detail
     elif not manager.may_run(found):
         state = "consent"
         changed = found.name in order
@@ -43,7 +45,7 @@ def status_of(manager: ExtensionManager, found: Found, order: list[str]) -> Stat
         description=found.manifest.description,
         wants=found.manifest.wants,
         message=message,
-        detail=fault.detail if fault and state == "failed" else "",
+        detail=detail,
         notes=(*_notes(manager, running), *_handlers(found), *(need.sentence for need in needs if need.sentence)),
         hooks=(*running.impls, *(running.worker[1] if running.worker else ())) if running else (),
         needs=needs,

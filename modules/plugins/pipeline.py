@@ -16,7 +16,8 @@ _LONGEST = 4000
 
 class Pipeline:
     """One turn. `changes`: what was changed so far, where receipts are kept; `notes`: sentences about extensions that
-    failed in this turn."""
+    failed in this turn and are off now. Every method that runs a hook raises MessageFailed where something outside of
+    an extension failed."""
 
     def __init__(self, manager: ExtensionManager) -> None:
         self._chains = manager.chains
@@ -72,16 +73,8 @@ class Pipeline:
         """After a hook that turns a text into a text."""
         if not self.has(hook):
             return text
-
-        def accept(given: dict[str, Any], result: Any) -> None:
-            if result is None:
-                return
-            if not isinstance(result, str):
-                raise TypeError(f"it returned {_kind(result)}, where a text is expected")
-            given["string"] = result
-
         given = {"string": text, "state": state, "is_chat": is_chat}
-        return str(self._chains.run(hook, given, accept, self._recorder("string", text))["string"])
+        return str(self._chains.run(hook, given, _accept_text, self._recorder("string", text))["string"])
 
     def prompt(self, user_input: str, state: dict[str, Any], history: dict[str, Any], is_continue: bool) -> str | None:
         """The whole prompt from `custom_generate_chat_prompt`, or None."""
@@ -90,26 +83,39 @@ class Pipeline:
         found: str | None = self._first(hook, given, str)
         return found
 
-    def bot_prefix(self, state: dict[str, Any]) -> str:
-        """The beginning that the reply is given."""
-        return self.text("bot_prefix_modifier", "", state)
+    def bot_prefix(self, state: dict[str, Any]) -> tuple[str, str]:
+        """(the beginning that the reply is given, the part of it that the page shows)."""
+        hook, shown, before = "bot_prefix_modifier", "", ""
+        if not self.has(hook):
+            return "", ""
+        record = self._recorder("string", "")
+
+        def step(member: Member, hook: str, given: dict[str, Any]) -> None:
+            nonlocal shown, before
+            text = given["string"]
+            if member.shows_prefix:
+                shown = shown + text[len(before) :] if text.startswith(before) else text
+            before = text
+            if record:
+                record(member, hook, given)
+
+        given = {"string": "", "state": state, "is_chat": True}
+        return str(self._chains.run(hook, given, _accept_text, step)["string"]), shown
 
     def length(self, prompt: str) -> int | None:
         """The prompt's length from `custom_tokenized_length`, or None."""
         found: int | None = self._first("custom_tokenized_length", {"prompt": prompt}, int)
         return found
 
-    def output(self, text: str, state: dict[str, Any]) -> str:
-        """The whole reply after `output_modifier`."""
-        return self.text("output_modifier", text, state)
-
-    def reply(self, question: str, asked: str, state: dict[str, Any], stops: list[str]) -> tuple[Member, Any] | None:
+    def reply(
+        self, question: str, asked: str, state: dict[str, Any], stops: list[str], is_chat: bool = True
+    ) -> tuple[Member, Any] | None:
         """(who answers in place of the model, its answer: a text or an iterator of the reply so far), or None."""
         hook = "custom_generate_reply"
         if not self.has(hook):
             return None
         given: dict[str, Any] = {"question": question, "original_question": asked, "state": state}
-        given |= {"stopping_strings": stops, "is_chat": True}
+        given |= {"stopping_strings": stops, "is_chat": is_chat}
         for member in self._chains.members(hook):
             worked, answer = self._chains.call(member, hook, **given)
             if worked and answer is not None:
@@ -205,6 +211,14 @@ class Pipeline:
                 seen = now
 
         return record
+
+
+def _accept_text(given: dict[str, Any], result: Any) -> None:
+    if result is None:
+        return
+    if not isinstance(result, str):
+        raise TypeError(f"it returned {_kind(result)}, where a text is expected")
+    given["string"] = result
 
 
 def _parts(value: Any) -> dict[str, str]:

@@ -21,7 +21,8 @@ class WorkerFault(Exception):
 @dataclass(kw_only=True)
 class Running(Member):
     """A running extension. `threads`: those that were there after its code had run, and not before.
-    `worker`: its file for the worker and the hooks in it. `routes`: "GET path" -> function."""
+    `worker`: its file for the worker and the hooks in it. `routes`: "GET path" -> function. `waits`: its `setup` is to
+    run again, as what it needs did not answer."""
 
     found: Found
     plugin: Any = None
@@ -30,6 +31,7 @@ class Running(Member):
     is_tab: bool = False
     notes: tuple[str, ...] = ()
     threads: set[threading.Thread] = field(default_factory=set)
+    waits: bool = False
 
 
 def in_words(error: BaseException) -> str:

@@ -34,7 +34,7 @@ def take_routes(manager: ExtensionManager, running: Running) -> None:
     """Ask an extension that was just switched on for its routes."""
     if "api_routes" not in running.impls:
         return
-    worked, routes = manager.chains.call(running, "api_routes")
+    worked, routes = manager.chains.attempt(running, "api_routes")
     if not worked or routes is None:
         return
     good = isinstance(routes, dict) and all(
@@ -60,7 +60,7 @@ def tools(manager: ExtensionManager) -> list[dict[str, Any]]:
     """The tools of all running extensions: extension, name, description, parameters, call."""
     found: list[dict[str, Any]] = []
     for running in manager.running():
-        worked, given = manager.chains.call(running, "tools") if "tools" in running.impls else (False, None)
+        worked, given = manager.chains.attempt(running, "tools") if "tools" in running.impls else (False, None)
         for tool in given if worked and isinstance(given, list) else ():
             if isinstance(tool, dict) and isinstance(tool.get("name"), str) and callable(tool.get("call")):
                 shape = {"description": "", "parameters": {"type": "object", "properties": {}}}

@@ -19,11 +19,12 @@ class Load:
 
 @dataclass(frozen=True)
 class Generate:
-    """Continue `prompt`. Answered by Chunks and then Finished or Failed."""
+    """Continue `prompt`. `hooks`: those of extensions take part. Answered by Chunks and then Finished or Failed."""
 
     id: str
     prompt: str
     params: SamplingParams = field(default_factory=SamplingParams)
+    hooks: bool = True
 
 
 @dataclass(frozen=True)

@@ -112,9 +112,9 @@ class WorkerClient:
         finally:
             self._futures.pop(command.id, None)
 
-    def generate(self, prompt: str, params: SamplingParams) -> Generation:
+    def generate(self, prompt: str, params: SamplingParams, hooks: bool = True) -> Generation:
         """Begin a generation, or queue it when all slots are taken. Returns at once."""
-        generation = Generation(self._next("gen"), prompt, params, self._cancel)
+        generation = Generation(self._next("gen"), prompt, params, self._cancel, hooks)
         with self._lock:
             over = self._over
             if over is None:
@@ -182,7 +182,7 @@ class WorkerClient:
                     return
                 generation = self._waiting.popleft()
                 self._running[generation.id] = generation
-            self.process.send(Generate(generation.id, generation.prompt, generation.params))
+            self.process.send(Generate(generation.id, generation.prompt, generation.params, generation.hooks))
             if generation.params.grammar_string.strip():
                 watch_grammar(generation, lambda error, id=generation.id: self._cancel(id, error))  # type: ignore[misc]
 

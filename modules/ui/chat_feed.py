@@ -71,7 +71,7 @@ class Follower:
         self._listed: list[tuple[str, str]] = []
         self.living: Living | None = None
         self._living_view: LivingMarkdown | None = None
-        self._shown = -1
+        self._shown = (-1, -1)
 
     def messages(self) -> dict[str, Any] | None:
         """How the list changed: {"title", "keep": n, "set": [card], "add": [card], "living": id}; None: not at all.
@@ -93,7 +93,7 @@ class Follower:
             self._living_view = None
         elif place >= keep or place in changed:
             # The page draws this reply anew, and begins with none of its text.
-            self._living_view, self._shown = LivingMarkdown(self._markdown), -1
+            self._living_view, self._shown = LivingMarkdown(self._markdown), (-1, -1)
         self._sent, self._title, self.living = now, title, living
         return {
             "title": title,
@@ -127,9 +127,9 @@ class Follower:
         if not self.living or not self._living_view:
             return None
         generation = self.living.generation
-        if generation.tokens == self._shown:
+        if (generation.tokens, generation.length) == self._shown:
             return None
-        self._shown = generation.tokens
+        self._shown = (generation.tokens, generation.length)
         text = self.living.prefix + generation.text
         return self._living_view.update(text) | {"tokens": generation.tokens}
 

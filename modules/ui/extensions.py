@@ -66,7 +66,7 @@ def head(app: App) -> str:
     parts = []
     for running in app.extensions.running():
         for hook in ("custom_css", "custom_js"):
-            worked, text = app.extensions.chains.call(running, hook)
+            worked, text = app.extensions.chains.attempt(running, hook)
             if not worked or not isinstance(text, str) or not text.strip():
                 continue
             if hook == "custom_css":
@@ -88,7 +88,7 @@ def _draw(app: App, running: Running) -> None:
     block, root = Context.block, Context.root_block
     assert root is not None
     known = set(root.default_config.fns)
-    app.extensions.chains.call(running, "ui")
+    app.extensions.chains.attempt(running, "ui")
     app.extensions.inspect(running, "ui")
     # One that was given up may have left its own container open.
     Context.block, Context.root_block = block, root

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modules.plugins.failures import MessageFailed
 from modules.protocol.errors import PaddockError
 from modules.runtime.lowering import lowered
 from modules.ui.preferences import chat_options, sampling
@@ -19,10 +20,13 @@ def retry(app: App, chat_id: str, message_id: str, lower: bool) -> str:
     """Load the model again where it is gone, with the settings that the failure named lowered if `lower`, and write the
     reply anew. Blocking. Returns the new reply's id. Raises PaddockError."""
     state = app.supervisor.state
+    message = next((m for m in app.chats.messages(chat_id) if m.id == message_id), None)
+    # What an extension failed with is no matter of the model, and some answer without one.
+    if message and message.meta.get("code") == MessageFailed.code:
+        return app.chats.regenerate(chat_id, message_id, sampling(app), chat_options(app, chat_id))
     if not state.model:
         raise PaddockError("No model was loaded. Choose one on the Model tab and press Load.")
     if lower:
-        message = next((m for m in app.chats.messages(chat_id) if m.id == message_id), None)
         names = tuple(message.meta.get("lower") or ()) if message else ()
         spec = app.registry.get(state.loader)
         context = state.info.context if state.info else app.library.facts(state.model).context

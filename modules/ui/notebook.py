@@ -7,9 +7,12 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
+from modules.chat.messages import ChatOptions
+from modules.chat.turn import PlainText
 from modules.generation.generation import Generation
 from modules.listeners import Listeners
 from modules.paths import write_atomically
+from modules.plugins.answers import completed, deferred
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.ui.status import describe_state
@@ -75,10 +78,23 @@ class Notebook:
             if text != self._text or not self._kept:
                 self._step(text)
             self.author = author
-            generation = self._app.supervisor.generate(text, params)
-            self.generation = generation
+            generation = self.generation = self._begin(text, params)
         self._tell()
         generation.on_change(lambda: self._settle(generation) if generation.done else None)
+
+    def _begin(self, text: str, params: SamplingParams) -> Generation:
+        """What the model continues the text with, passed through the hooks of the extensions that are on."""
+        app = self._app
+        app.supervisor.loaded()
+        if not app.extensions.active:
+            return app.supervisor.generate(text, params)
+
+        def make() -> Generation:
+            hooks = PlainText(app.extensions, text, params, ChatOptions(), app.supervisor.state)
+            source = hooks.generate(app.supervisor, hooks.prompt, text, hooks.params)
+            return completed(source, "", hooks.finish, live=True)
+
+        return deferred(text, params, make)
 
     def stop(self) -> None:
         """Stop the generation; what had arrived stays."""
@@ -126,9 +142,9 @@ class Notebook:
             self.generation = None
             self.error = generation.error
             self.author = ""
-            if generation.text:
+            if generation.whole:
                 try:
-                    self._step(self._text + generation.text)
+                    self._step(self._text + generation.whole)
                 except PaddockError as error:
                     self.error = self.error or error
         self._tell()

@@ -50,6 +50,10 @@ class EngineBase(ABC):
 
     hooks: Hooks | None = None
 
+    def hooks_of(self, request: Generate) -> Hooks | None:
+        """Those that take part in this generation, None where there are none."""
+        return self.hooks if self.hooks and request.hooks else None
+
     @abstractmethod
     def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
         """Load the model. Raises ModelError, OutOfMemory, SettingError with a sentence and a next step."""

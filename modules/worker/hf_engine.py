@@ -39,6 +39,7 @@ from modules.worker.hf_samplers_memory import History
 from modules.worker.hf_staging import as_transformers_reads
 from modules.worker.hf_text import TokenText
 from modules.worker.hf_tokens import end_tokens, newline_token
+from modules.worker.hooks import Hooks
 from modules.worker.reply import Reply
 from modules.worker.stopping import StopFilter
 from modules.worker.threads import alone
@@ -125,13 +126,13 @@ class HfEngine(EngineBase):
     def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
         params = request.params
         tokens = self._prompt_tokens(request.prompt, params)
-        if self.hooks:
-            tokens = self.hooks.tokens(request.prompt, tokens, self._row, vars(params)) or self._empty()
+        if hooks := self.hooks_of(request):
+            tokens = hooks.tokens(request.prompt, tokens, self._row, vars(params)) or self._empty()
         tokens, cut = fit_prompt(
             tokens, self._context, params.max_new_tokens, params.truncate, self._prefix_length(tokens)
         )
         with memory_explained("this reply", _RUN_LOWER, self._schema):
-            return (yield from self._run(tokens, cut, params, cancelled))
+            return (yield from self._run(tokens, cut, params, cancelled, hooks))
 
     def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
         tokens, _ = fit_prompt(self.tokenize(prompt, True) or self._empty(), self._context, 1, truncate=True)
@@ -159,12 +160,12 @@ class HfEngine(EngineBase):
         return vectors
 
     def _run(
-        self, tokens: list[int], cut: int, params: SamplingParams, cancelled: threading.Event
+        self, tokens: list[int], cut: int, params: SamplingParams, cancelled: threading.Event, hooks: Hooks | None
     ) -> Generator[Piece, None, Outcome]:
         begin = time.perf_counter()
         seed = params.seed if params.seed >= 0 else random.SystemRandom().randrange(2**31)
         history = History(tokens, self._vocabulary.size, self._device, params.repetition_penalty_range)
-        change = self.hooks.logits(lambda: history.tokens, self._row, self._vocabulary.ends) if self.hooks else None
+        change = hooks.logits(lambda: history.tokens, self._row, self._vocabulary.ends) if hooks else None
         # A copy: the logits are the cache's, and a hook may change them in place.
         hook = (lambda logits: change(logits.clone())) if change else None
         chain = SamplerChain(params, self._vocabulary, history, seed, self._grammars.start(params.grammar_string), hook)

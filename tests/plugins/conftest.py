@@ -88,6 +88,18 @@ class Talk:
         self.app.chats.send(chat, text, SamplingParams(**params), OPTIONS)
         return self.settle(chat)
 
+    def prompts(self) -> list[str]:
+        """The prompts that reach the model from now on."""
+        found: list[str] = []
+        generate = self.app.supervisor.generate
+
+        def note(prompt: str, *rest: Any, **named: Any) -> Any:
+            found.append(prompt)
+            return generate(prompt, *rest, **named)
+
+        self.app.supervisor.generate = note  # type: ignore[method-assign]
+        return found
+
     def settle(self, chat: str) -> list[Message]:
         """Wait until nothing is written in the chat; its messages."""
         self.until(chat, lambda: self.app.chats.living(chat) is None)

@@ -273,8 +273,9 @@ def test_a_chat_is_translated_both_ways(talk: Talk, service: str) -> None:
 def test_a_translation_service_that_is_not_there_is_told_and_the_chat_goes_on(talk: Talk) -> None:
     talk.manager.enable("translate")
     talk.manager.configure("translate", {"service": "http://127.0.0.1:9"})
-    _, reply = talk.ask("abc")
-    assert reply.text == "abc" and "Translate failed in input_modifier" in reply.meta["notes"][0]
+    asked, reply = talk.ask("abc")
+    assert asked.text == "abc" and "Translate could not do its part (input_modifier)" in reply.meta["error"]
+    assert talk.manager.running_named("translate") is not None
 
 
 def test_a_picture_goes_with_one_message_as_words(talk: Talk) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from modules.chat.messages import ChatOptions
 from tests.plugins.conftest import OPTIONS, PARAMS, Talk
 
@@ -18,9 +22,7 @@ def test_the_output_hook_changes_what_is_shown_and_not_later_prompts(talk: Talk)
     chat = talk.app.chats.create().id
     _, reply = talk.ask("say this", chat)
     assert (reply.text, reply.meta["internal"]) == ("SAY THIS", "say this")
-    prompts: list[str] = []
-    generate = talk.app.supervisor.generate
-    talk.app.supervisor.generate = lambda prompt, params: prompts.append(prompt) or generate(prompt, params)  # type: ignore
+    prompts = talk.prompts()
     talk.ask("and that", chat)
     assert "say this" in prompts[0] and "SAY THIS" not in prompts[0]
 
@@ -191,3 +193,177 @@ def test_a_failing_output_hook_leaves_the_models_words(talk: Talk) -> None:
 def test_without_extensions_no_turn_is_made(talk: Talk) -> None:
     chat = talk.app.chats.create().id
     assert talk.app.chats._replies.turn(chat, [], PARAMS, OPTIONS) is None
+
+
+_WATCH = """
+        seen = []
+        def history_modifier(history):
+            seen.append(("history", [list(pair) for pair in history["internal"]]))
+        def state_modifier(state):
+            seen.append(("state", [list(pair) for pair in state["history"]["internal"]]))
+        def custom_generate_chat_prompt(user_input, history):
+            seen.append(("prompt", user_input, [list(pair) for pair in history["internal"]]))
+        """
+
+
+def _seen(talk: Talk, name: str = "watch") -> list[tuple[Any, ...]]:
+    running = talk.manager.running_named(name)
+    assert running is not None
+    found, running.plugin.seen[:] = list(running.plugin.seen), []
+    return found
+
+
+def test_a_reply_that_is_written_again_shows_hooks_the_turn_that_it_answers(talk: Talk) -> None:
+    talk.add("watch", _WATCH)
+    chat = talk.app.chats.create().id
+    talk.ask("first", chat)
+    reply = talk.ask("dragon", chat)[-1]
+    _seen(talk)
+    talk.app.chats.regenerate(chat, reply.id, PARAMS, OPTIONS)
+    talk.settle(chat)
+    turn = [["first", "first"], ["dragon", "dragon"]]
+    assert _seen(talk) == [("history", turn), ("state", turn), ("prompt", "dragon", turn[:1])]
+
+
+def test_a_question_that_is_asked_again_or_was_never_answered_is_shown_to_hooks(talk: Talk) -> None:
+    talk.add("watch", _WATCH)
+    chat = talk.app.chats.create().id
+    question = talk.ask("dragon", chat)[0]
+    for act in (
+        lambda: talk.app.chats.regenerate(chat, question.id, PARAMS, OPTIONS),
+        lambda: _again(talk, chat),
+    ):
+        _seen(talk)
+        act()
+        talk.settle(chat)
+        assert ("state", [["dragon", ""]]) in _seen(talk)
+
+
+def _again(talk: Talk, chat: str) -> None:
+    while len(talk.app.chats.messages(chat)) > 1:
+        talk.app.chats.delete(chat, talk.app.chats.messages(chat)[-1].id)
+    talk.app.chats.continue_reply(chat, PARAMS, OPTIONS)
+
+
+def test_a_reply_that_goes_on_shows_hooks_the_turn_that_it_belongs_to(talk: Talk) -> None:
+    talk.add("watch", _WATCH)
+    chat = talk.app.chats.create().id
+    talk.ask("one two", chat, max_new_tokens=1)
+    _seen(talk)
+    talk.app.chats.continue_reply(chat, PARAMS, OPTIONS)
+    talk.settle(chat)
+    turn = [["one two", "one"]]
+    assert _seen(talk) == [("history", turn), ("state", turn), ("prompt", "one two", turn)]
+
+
+def test_a_branch_keeps_what_prompts_hold_and_shows_it_to_hooks(talk: Talk) -> None:
+    talk.add("dice", "def input_modifier(string):\n    return string.replace('2d6', '7')")
+    talk.add("watch", _WATCH)
+    reply = talk.ask("I roll 2d6")[-1]
+    chat = next(head.id for head in talk.app.chats.chats())
+    other = talk.app.chats.branch(chat, reply.id).id
+    _seen(talk)
+    talk.app.chats.regenerate(other, talk.app.chats.messages(other)[-1].id, PARAMS, OPTIONS)
+    assert talk.settle(other)[-1].text == "I roll 7"
+    assert ("state", [["I roll 7", "I roll 7"]]) in _seen(talk)
+
+
+def test_the_history_hook_changes_the_question_that_is_answered_again(talk: Talk) -> None:
+    code = """
+        def history_modifier(history):
+            if history["internal"]:
+                history["internal"][-1][0] += " (lore)"
+            return history
+        """
+    talk.add("lore", code)
+    chat = talk.app.chats.create().id
+    reply = talk.ask("dragon", chat)[-1]
+    talk.app.chats.regenerate(chat, reply.id, PARAMS, OPTIONS)
+    messages = talk.settle(chat)
+    assert [message.text for message in messages] == ["dragon", "dragon (lore)"]
+    assert "internal" not in messages[0].meta
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "[]",
+        "history['internal'][:-1]",
+        "history['internal'][-1:]",
+        "[['', 'a summary']]",
+        "[[*history['internal'][-1]]]",
+    ],
+)
+def test_however_a_history_is_cut_the_question_is_answered(talk: Talk, kept: str) -> None:
+    talk.add("cut", f"def history_modifier(history):\n    history['internal'] = {kept}\n    return history")
+    chat = talk.app.chats.create().id
+    talk.ask("first", chat)
+    reply = talk.ask("second", chat)[-1]
+    talk.app.chats.regenerate(chat, reply.id, PARAMS, OPTIONS)
+    assert talk.settle(chat)[-1].text == "second"
+
+
+def test_a_message_that_is_edited_and_sent_again_goes_through_the_hooks(talk: Talk) -> None:
+    talk.add("dice", "def input_modifier(string):\n    return string.replace('2d6', '7')")
+    chat = talk.app.chats.create().id
+    asked, _ = talk.ask("I roll 2d6", chat)
+    edited = talk.app.chats.edit(chat, asked.id, "We roll 2d6")
+    talk.app.chats.regenerate(chat, edited, PARAMS, OPTIONS)
+    asked, reply = talk.settle(chat)
+    assert (asked.text, asked.meta["internal"], reply.text) == ("We roll 2d6", "We roll 7", "We roll 7")
+    assert "raw" not in asked.meta
+
+
+def _first_messages(talk: Talk) -> list[str]:
+    """The first message of each prompt that is rendered from now on."""
+    found: list[str] = []
+    render = talk.app.supervisor.chat_prompt
+
+    def note(messages: list[dict[str, Any]], *rest: Any) -> Any:
+        found.append(messages[0]["content"])
+        return render(messages, *rest)
+
+    talk.app.supervisor.chat_prompt = note  # type: ignore
+    return found
+
+
+def test_without_a_character_the_context_is_the_users_system_message(talk: Talk) -> None:
+    code = """
+        seen = []
+        def state_modifier(state):
+            seen.append((state["character_menu"], state["context"]))
+            state["context"] = state["context"].replace("{{weekday}}", "Monday")
+        """
+    talk.add("day", code)
+    prompts = _first_messages(talk)
+    chat = talk.app.chats.create().id
+    talk.app.chats.send(chat, "hello", PARAMS, ChatOptions(system="Today is {{weekday}}."))
+    talk.settle(chat)
+    assert _seen(talk, "day") == [("None", "Today is {{weekday}}.")]
+    assert prompts == ["Today is Monday."]
+
+
+@pytest.mark.parametrize(
+    ("change", "system"),
+    [
+        ("state['context'] = 'A'", "A"),
+        ("state['custom_system_message'] = 'B'", "B"),
+        ("state['context'] = 'A'; state['custom_system_message'] = 'B'", "A\n\nB"),
+        ("state['context'] += ' A'", "own A"),
+        ("del state['context']", "own"),
+        ("pass", "own"),
+    ],
+)
+def test_either_name_of_the_system_message_takes_effect(talk: Talk, change: str, system: str) -> None:
+    talk.add("set", f"def state_modifier(state):\n    {change}")
+    prompts = _first_messages(talk)
+    chat = talk.app.chats.create().id
+    talk.app.chats.send(chat, "hello", PARAMS, ChatOptions(system="own"))
+    talk.settle(chat)
+    assert prompts == [system]
+
+
+def test_an_answer_in_place_of_the_model_has_as_many_tokens_as_the_model_would_count(talk: Talk) -> None:
+    code = "def custom_generate_reply(question):\n    yield 'one two three'\n    yield 'one two three four five'"
+    talk.add("parrot", code)
+    assert talk.ask("hello")[-1].meta["generated_tokens"] == 5

@@ -46,6 +46,9 @@ class ScriptPlugin:
     """A script as a plugin: has those hooks that the script has. `params`: the script's own dictionary; `Settings`: the
     plain values in it as settings of the extension."""
 
+    # What scripts put in front of a reply steers the model, and their user never sees it.
+    shows_prefix = False
+
     def __init__(self, module: ModuleType, overrides: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
         self.module = module
         params = getattr(module, "params", None)

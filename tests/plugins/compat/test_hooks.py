@@ -131,9 +131,26 @@ def test_custom_generate_reply_with_and_without_a_seed(stage: Stage, signature: 
     assert stage.ask("hello")[-1].text == "I AI"
 
 
-def test_bot_prefix_modifier_begins_the_reply(stage: Stage) -> None:
-    stage.script("sure", "def bot_prefix_modifier(string):\n    return string + 'Sure: '")
-    assert stage.ask("hello")[-1].text.startswith("Sure: ")
+def test_what_a_script_puts_in_front_of_a_reply_is_hidden_from_the_user(stage: Stage) -> None:
+    stage.script("happy", "def bot_prefix_modifier(string):\n    return string + ' *happily*'")
+    prompts = stage.prompts()
+    chat = stage.app.chats.create().id
+    _, reply = stage.ask("hello", chat)
+    assert prompts[0].endswith(" *happily*")
+    # The echo loader repeats the prompt's last line; the prefix itself is not put in front of that.
+    assert reply.text == "*happily*" and "internal" not in reply.meta
+    stage.ask("again", chat)
+    assert prompts[1].count("*happily*") == 2 and prompts[1].endswith(" *happily*")
+
+
+def test_of_several_prefixes_those_of_scripts_alone_are_hidden(stage: Stage) -> None:
+    stage.add("shown", "def bot_prefix_modifier(string):\n    return string + 'Sure, '")
+    stage.script("hidden", "def bot_prefix_modifier(string, state):\n    return string + 'X '")
+    stage.add("last", "def bot_prefix_modifier(string):\n    return string + 'yes: '")
+    prompts = stage.prompts()
+    _, reply = stage.ask("hello")
+    assert prompts[0].endswith("Sure, X yes: ")
+    assert reply.text.startswith("Sure, yes: ")
 
 
 def test_a_script_that_fails_is_named_and_the_chat_goes_on(stage: Stage) -> None:

@@ -39,7 +39,7 @@ def test_components_hold_what_paddock_has_when_an_event_asks(stage: Stage) -> No
     shows(browser, stage, chat)
     browser.fire(module.button, "click")
     mode, name1, character, temperature, history, unique_id, state, display = module.seen
-    assert (mode, name1, character, unique_id) == ("instruct", "Ada", "", chat)
+    assert (mode, name1, character, unique_id) == ("instruct", "Ada", "None", chat)
     assert history["visible"] == [["hello", "hello"]] and temperature == sampling(stage.app).temperature
     assert (state["name1"], state["unique_id"], state["history"]) == ("Ada", chat, history)
     assert display.count("hello") == 2 and "message-body" in display

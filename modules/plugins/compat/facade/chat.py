@@ -55,7 +55,7 @@ class Chat(Histories):
             rows[:] = [turn["content"] for turn in turns]
             return self._render(turns, options.template, state, goes_on or impersonate)
 
-        prompt = fit(render, system_of(state), messages, options, context, longest).prompt
+        prompt = fit(render, system_of(self._app, state), messages, options, context, longest).prompt
         return (prompt, rows) if kwargs.get("also_return_rows") else prompt
 
     def get_stopping_strings(self, state: dict[str, Any]) -> list[str]:

@@ -81,5 +81,5 @@ class Extensions(FacadeModule):
         return generate
 
     def _joined(self, hook: str) -> str:
-        found = (self._app.extensions.chains.call(running, hook)[1] for running in self._app.extensions.running())
+        found = (self._app.extensions.chains.attempt(running, hook)[1] for running in self._app.extensions.running())
         return "".join(text for text in found if isinstance(text, str))

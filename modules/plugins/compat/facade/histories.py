@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from modules.chat.characters import Character, fill_in
+from modules.chat.hook_state import pairs
 from modules.chat.messages import Message
-from modules.chat.turn import pairs
 from modules.plugins.compat.facade.base import FacadeModule
 from modules.protocol.errors import PaddockError
 

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from modules.chat.hook_state import NO_CHARACTER, opening_in, opening_of, pairs, state_of
 from modules.chat.messages import ChatOptions
-from modules.chat.turn import Opening, opening_of, pairs, state_of
 from modules.protocol.errors import SettingError
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import coerce, describe
@@ -100,8 +100,8 @@ def options_of(state: Mapping[str, Any], options: ChatOptions, own_template: str
     )
 
 
-def system_of(state: Mapping[str, Any]) -> str:
-    """The system message of a state: without a character, the user's own alone."""
-    own = str(state.get("custom_system_message") or "")
-    context = "" if state.get("mode") == "instruct" else str(state.get("context") or "")
-    return Opening(context, own).system
+def system_of(app: App, state: Mapping[str, Any]) -> str:
+    """The system message of a state, by the rule that Paddock's own turns follow."""
+    character = str(state.get("character_menu") or NO_CHARACTER)
+    name = character if character in app.characters.names() else ""
+    return opening_in(state, opening_of(app.characters, name, chat_options(app))[0]).system

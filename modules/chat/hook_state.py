@@ -1,0 +1,141 @@
+"""What hooks are given of a chat: its history as pairs, and the state in the names of text-generation-webui."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from modules.chat.characters import CharacterError, Characters, fill_in
+from modules.chat.messages import ChatOptions, Message, internal
+from modules.protocol.sampling import SamplingParams
+from modules.runtime.state import State
+
+# The chat template's names in the state.
+TEMPLATES = ("instruction_template_str", "chat_template_str")
+# What `character_menu` holds in a chat without a character.
+NO_CHARACTER = "None"
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What comes before the first message: `context` (the character's), `own` (the user's system message), and the
+    character's name and greeting; `menu`: what its file is called."""
+
+    context: str = ""
+    own: str = ""
+    name: str = ""
+    greeting: str = ""
+    menu: str = ""
+
+    @property
+    def system(self) -> str:
+        """The system message."""
+        return "\n\n".join(part for part in (self.context.strip(), self.own.strip()) if part)
+
+
+def opening_of(characters: Characters, name: str, options: ChatOptions) -> tuple[Opening, tuple[str, ...]]:
+    """What comes before the first message of a chat with the character of that name ("": none): the character's context
+    and the user's own; and sentences about it."""
+    if not name:
+        return Opening(own=fill_in(options.system, options.name1, options.name2)), ()
+    try:
+        who = characters.load(name)
+    except CharacterError as error:
+        note = f"This was written without the character. {error.message}"
+        return Opening(own=fill_in(options.system, options.name1, name)), (note,)
+    context, own = (fill_in(part, options.name1, who.name) for part in (who.context, options.system))
+    return Opening(context, own, who.name, who.greeting, name), ()
+
+
+def opening_in(state: Mapping[str, Any], before: Opening) -> Opening:
+    """What comes before the first message in this state. `before`: what the state was made from.
+
+    Without a character, `context` and `custom_system_message` hold one text: the one that a hook changed counts. The
+    context of a character that no hook changed is left out where a hook chose the mode "instruct".
+    """
+    context = text_in(state, "context", _context(before))
+    own = text_in(state, "custom_system_message", before.own)
+    if before.menu:
+        context = "" if state.get("mode") == "instruct" and context == before.context else context
+    elif context == before.own:
+        context = ""
+    elif own == before.own:
+        own = ""
+    return replace(before, context=context, own=own)
+
+
+def state_of(
+    chat_id: str,
+    history: dict[str, Any],
+    params: SamplingParams,
+    options: ChatOptions,
+    opening: Opening,
+    now: State,
+) -> dict[str, Any]:
+    """The state that hooks are given, in the names of text-generation-webui."""
+    template = options.template or (now.info.template if now.info else "")
+    return {
+        **asdict(params),
+        "name1": options.name1,
+        "name2": opening.name or options.name2,
+        "context": _context(opening),
+        "greeting": opening.greeting,
+        "character_menu": opening.menu or NO_CHARACTER,
+        "custom_system_message": opening.own,
+        **dict.fromkeys(TEMPLATES, template),
+        "mode": "chat" if opening.menu else "instruct",
+        "stream": True,
+        "history": history,
+        "unique_id": chat_id,
+        "truncation_length": now.info.context if now.info else 0,
+        "custom_stopping_strings": list(params.stop),
+        "model": now.model,
+        "loader": now.loader,
+    }
+
+
+def text_in(state: Mapping[str, Any], name: str, missing: str = "") -> str:
+    """The text that a state holds under this name; `missing` where it holds none."""
+    value = state.get(name, missing)
+    return value if isinstance(value, str) else ""
+
+
+def pairs(messages: Sequence[Message]) -> dict[str, list[list[str]]]:
+    """A path as two lists of [user, reply]: what prompts hold and what is shown. Without one half, "" stands for it."""
+    inner: list[list[str]] = []
+    shown: list[list[str]] = []
+    for message in messages:
+        if message.role == "user":
+            inner.append([internal(message), ""])
+            shown.append([message.text, ""])
+        elif message.role == "assistant":
+            if not inner or inner[-1][1]:
+                inner.append(["", ""])
+                shown.append(["", ""])
+            inner[-1][1], shown[-1][1] = internal(message), message.text
+    return {"internal": inner, "visible": shown}
+
+
+def rows_of(history: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The pairs of a history's internal half; what is not a pair of texts is left out."""
+    found: list[tuple[str, str]] = []
+    for pair in history.get("internal") or []:
+        if isinstance(pair, (list, tuple)) and len(pair) == 2 and all(isinstance(text, str) for text in pair):
+            found.append((pair[0], pair[1]))
+    return found
+
+
+def messages_of(rows: Sequence[tuple[str, str]]) -> list[Message]:
+    """The messages that these pairs hold."""
+    found: list[Message] = []
+    for row in rows:
+        for role, text in zip(("user", "assistant"), row, strict=True):
+            if text:
+                found.append(Message(f"history-{len(found)}", None, role, text, 0.0))
+    return found
+
+
+def _context(opening: Opening) -> str:
+    """Without a character, the user's system message: hooks that read or change the context find it there."""
+    return opening.context if opening.menu else opening.own

@@ -9,13 +9,15 @@ import json
 import urllib.request
 from typing import Any
 
+from paddock import PaddockError
+
 _SECONDS = 30
 
 
 def translate(text: str, source: str, target: str, settings: Any) -> str:
-    """`text` in another language. Raises OSError, ValueError."""
+    """`text` in another language. Raises PaddockError, OSError, ValueError."""
     if not settings.service.startswith(("http://", "https://")):
-        raise ValueError("Service must begin with http:// or https://")
+        raise PaddockError("Service must begin with http:// or https://. Change it in the settings of this extension.")
     values = {"q": text, "source": source, "target": target, "format": "text", "api_key": settings.key}
     request = urllib.request.Request(
         f"{settings.service.rstrip('/')}/translate",

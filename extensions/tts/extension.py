@@ -11,6 +11,8 @@ from typing import Any
 import gradio as gr
 import numpy
 
+from paddock import PaddockError
+
 _SECONDS = 30
 _LONGEST = 20_000
 _last: dict[str, Any] = {"text": "", "settings": None}
@@ -19,7 +21,7 @@ _last: dict[str, Any] = {"text": "", "settings": None}
 def setup() -> None:
     """Fail with a sentence where there is no voice."""
     if shutil.which("espeak-ng") is None:
-        raise FileNotFoundError("espeak-ng is not installed; install it and switch this on again")
+        raise PaddockError("espeak-ng is not installed")
 
 
 def output_modifier(string: str, settings: Any) -> None:

@@ -10,6 +10,8 @@ import ssl
 from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit
 
+from paddock import PaddockError
+
 _SECONDS = 10
 _MOST_BYTES = 2_000_000
 _MOST_REDIRECTS = 3
@@ -21,8 +23,8 @@ _RELAYS = (ipaddress.IPv4Network("192.0.0.0/24"), ipaddress.IPv4Network("192.88.
 _PORTS = {"http": 80, "https": 443}
 
 
-class Refused(ValueError):
-    """An address that is not asked."""
+class Refused(PaddockError):
+    """An address that is not asked, or does not answer."""
 
 
 def public_address(host: str, port: int) -> str:

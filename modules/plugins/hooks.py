@@ -46,8 +46,8 @@ def ui(settings: Any, host: Host) -> None:
 def custom_css(settings: Any, host: Host) -> str | None:
     """Runs when the page is built. Returns CSS, which comes after the page's own.
 
-        def custom_css():
-            return ".message-body { font-family: serif }"
+    def custom_css():
+        return ".message-body { font-family: serif }"
     """
 
 
@@ -78,7 +78,8 @@ def history_modifier(history: dict[str, Any], settings: Any, host: Host) -> dict
     `history` is {"internal": [[user, reply], …], "visible": [[user, reply], …]}; a reply without a question has "" for
     the user's half. With Regenerate and Continue, its last pair is the turn itself: the message that is answered and
     the reply that it has; a message that is just sent is not in it yet. Returns the history, or None after changing it
-    in place. What it makes of the turn's own pair counts for the prompt; a turn that it leaves out is answered as it is.
+    in place. What it makes of the turn's own pair counts for the prompt; a turn that it leaves out is answered as it
+    was.
 
         def history_modifier(history):
             history["internal"] = history["internal"][-3:]
@@ -117,7 +118,7 @@ def chat_input_modifier(
 @_spec
 def input_modifier(string: str, state: dict[str, Any], is_chat: bool, settings: Any, host: Host) -> str | None:
     """Runs on a message that was just sent, or edited and sent again; in the Notebook and for API clients that continue
-    a text, on that text, with `is_chat` False. Returns the text for the prompt; the page goes on showing what was typed.
+    a text, on that text, with `is_chat` False. Returns the text for the prompt; the page still shows what was typed.
 
         def input_modifier(string):
             return string + " Answer in one sentence."
@@ -231,8 +232,8 @@ def api_routes(settings: Any, host: Host) -> dict[str, Callable[..., Any]] | Non
 def teardown(settings: Any, host: Host) -> None:
     """Runs when the extension is switched off, and when Paddock ends. Returns nothing. For what `setup` opened.
 
-        def teardown():
-            connection.close()
+    def teardown():
+        connection.close()
     """
 
 

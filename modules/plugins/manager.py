@@ -321,8 +321,11 @@ class ExtensionManager:
             running.waits = True
             if not waits:
                 self._switch_off(found.name)
-                self._faults[found.name] = Fault("setup", failure.message, failure.detail)
-                raise
+                words = running.trouble.message if running.trouble else failure.message
+                self._faults[found.name] = Fault("setup", words, failure.detail)
+                raise PaddockError(
+                    f"{words} Check what it needs, then switch it on again.", detail=failure.detail
+                ) from None
         running.threads |= set(threading.enumerate()) - before
         self.inspect(running, "setup")
         take_routes(self, running)

@@ -89,6 +89,7 @@ class App:
             self._why_worker_hooks_are_idle,
             self._configure_hooks,
         )
+        manager.subscribe(self.supervisor.board.tell)
         self.supervisor.on_hook_failed(lambda event: manager.failed_in_worker(*vars(event).values()))
         return manager
 

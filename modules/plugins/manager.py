@@ -76,7 +76,7 @@ class ExtensionManager:
         self._console = Console()
         self._originals = Originals()
         self._code = AgreedCode()
-        self.chains = Chains(self._guard, self._console, self.fail, self._announce)
+        self.chains = Chains(self._guard, self._console, self.fail, self._turned)
         # One switch at a time, however long it takes; the lock is for a moment, also from guard threads.
         self._switch = threading.RLock()
         self._lock = threading.Lock()
@@ -87,6 +87,8 @@ class ExtensionManager:
         self._listeners: Listeners[Callable[[], None]] = Listeners()
         # Every fault of this run as a sentence, in order: a turn tells those that came while it ran.
         self.fault_log: list[str] = []
+        # Grows whenever an extension fails, or works again, by itself: an open page then shows its card anew.
+        self.turns = 0
 
     # What there is
 
@@ -416,6 +418,7 @@ class ExtensionManager:
         if hook == "load":
             message = f"{member.title} could not be loaded: {in_words(error)}."
         self._faults[member.name] = Fault(hook, message, words)
+        self.turns += 1
         self.fault_log.append(message)
         _LOG.warning("%s", message)
         self._without(member.name)
@@ -430,7 +433,7 @@ class ExtensionManager:
         advice = "Check what it needs, then try again. It stays on; switch it off on the Extensions tab to do without."
         _LOG.warning("%s", message)
         member.trouble = Fault(hook, message, detail)
-        self._announce()
+        self._turned()
         return MessageFailed(f"{message} {advice}", detail=detail)
 
     def _without(self, name: str) -> Running | None:
@@ -452,6 +455,10 @@ class ExtensionManager:
 
     def _tell(self) -> None:
         self.refresh_worker()
+        self._announce()
+
+    def _turned(self) -> None:
+        self.turns += 1
         self._announce()
 
     def _announce(self) -> None:

@@ -26,6 +26,7 @@ def describe_state(app: App) -> dict[str, Any]:
         "error": explain(state.error) if state.error else None,
         "page": app.page,
         "downloads": {"turns": app.downloads.turns, "under_way": _under_way(app)},
+        "extensions": app.extensions.turns,
         "theme": app.settings.get("theme", "system"),
         "adapters": state.adapters,
     }

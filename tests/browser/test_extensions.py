@@ -74,6 +74,20 @@ CODE = {
     "output_modifier": "def output_modifier(string):\n    return string.replace('quiet', 'LOUD')",
     "tools": "def tools():\n    return [{'name': 'add', 'call': lambda a, b: a + b}]",
     "api_routes": "def api_routes():\n    return {'GET hello': lambda request: {'hello': request.query['who']}}",
+    "service": """
+        def input_modifier(string):
+            if "unreachable" in string:
+                raise ConnectionError("the service is gone")
+            if "faulty" in string:
+                raise ValueError("a mistake")
+        """,
+    "rows": """
+        import gradio as gr
+        def ui():
+            with gr.Row():
+                gr.Textbox(label="Left", elem_id="left-box")
+                gr.Textbox(label="Right", elem_id="right-box")
+        """,
     "teardown": """
         def setup(host):
             host.data.mkdir(parents=True, exist_ok=True)
@@ -182,6 +196,16 @@ def test_a_page_that_is_built_anew_comes_back_to_where_it_stood(extended: Served
         page.wait_for_selector(f"#extension-{then}-custom_css")
 
 
+def test_buttons_are_one_line_high_and_fields_of_a_row_stand_apart(extended: Served, visit: Any) -> None:
+    page = visit(extended.address)
+    left, right = page.locator("#left-box").bounding_box(), page.locator("#right-box").bounding_box()
+    assert right["x"] - (left["x"] + left["width"]) >= 8
+    open_tab(page, "Extensions")
+    agree = page.locator("#extension-agree-newcomer")
+    agree.scroll_into_view_if_needed()
+    assert agree.bounding_box()["height"] < 50
+
+
 def test_a_new_extension_is_agreed_to_switched_on_and_off(extended: Served, visit: Any) -> None:
     page = visit(extended.address)
     new_chat(page)
@@ -200,3 +224,23 @@ def test_a_new_extension_is_agreed_to_switched_on_and_off(extended: Served, visi
     page.click("#close-drawer")
     ask(page, "before it")
     assert newest(page) == "before it"
+
+
+def test_what_fails_is_told_with_a_retry_and_an_open_card_tells_it_at_once(extended: Served, visit: Any) -> None:
+    page = visit(extended.address)
+    new_chat(page)
+    open_tab(page, "Extensions")
+    page.wait_for_selector("#extension-off-service")
+    assert ask(page, "unreachable") == ""
+    page.wait_for_selector("#extension-row-service:has-text('could not do its part')")
+    assert "On." in page.locator("#extension-row-service .state").inner_text()
+    again = page.locator(f"{NEWEST} .trouble button", has_text="Try again")
+    again.click()
+    page.wait_for_selector(f"{NEWEST} .versions")
+    assert "the service is gone" in page.locator(f"{NEWEST} .trouble").inner_text()
+    assert ask(page, "good day") == "good day"
+    page.wait_for_selector("#extension-row-service:not(:has-text('could not do its part'))")
+    assert ask(page, "faulty") == "faulty"
+    page.wait_for_selector("#extension-row-service .state[data-state=failed]")
+    page.click("#extension-on-service")
+    page.wait_for_selector("#extension-off-service")

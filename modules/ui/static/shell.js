@@ -129,7 +129,8 @@ export class Shell {
     const turned = before && !same;
     const downloads = before && JSON.stringify(before.downloads) !== JSON.stringify(state.downloads);
     if (downloads) this.#downloads(state.downloads.under_way);
-    if ((turned || (downloads && before.downloads.turns !== state.downloads.turns)) && !busy && document.body.classList.contains("drawer-open")) $("#refresh-all")?.click();
+    const moved = before && (before.downloads.turns !== state.downloads.turns || before.extensions !== state.extensions);
+    if ((turned || moved) && !busy && document.body.classList.contains("drawer-open")) $("#refresh-all")?.click();
     if (state.phase === "ready" && !state.error && this.failure) this.failure = unsay(this.failure);
     // The first state of a connection is no news.
     if (!this.joined) this.joined = true;

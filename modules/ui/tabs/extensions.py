@@ -108,7 +108,7 @@ def _buttons(app: App, status: Status, last: int, shown: list[gr.Textbox]) -> No
             button("Earlier", "earlier", lambda: manager.move(name, status.place - 1), interactive=status.place > 0)
             button("Later", "later", lambda: manager.move(name, status.place + 1), interactive=status.place < last)
         elif status.state == "consent":
-            agree = "Agree to run its code, and switch it on"
+            agree = "Allow and switch on"
             button(agree, "agree", lambda: manager.enable(name, status.sha256), variant="primary")
         elif status.state == "failed":
             button("Try again", "on", lambda: manager.enable(name), variant="primary")

@@ -48,12 +48,16 @@ def run(loaders: Sequence[str] = ()) -> Iterator[Figure]:
         spec = registry.get(name)
         environments.build(spec, lambda text, fraction: print(text, file=sys.stderr))
         with placed(name) as (model, address):
-            script, argument = (name, address or _dtype()) if name in _OWN_SCRIPT else ("packed", name)
-            sides = (environments.python(spec), script, model, argument)
-            pairs = [pair for _ in range(STARTS) for pair in _pairs(name, *sides)]
+            sides = raw_command(name, model, address)
+            pairs = [pair for _ in range(STARTS) for pair in _pairs(name, environments.python(spec), *sides)]
         rates = [delivered for _, delivered in pairs]
         ratio = median([delivered / of_raw for of_raw, delivered in pairs])
         yield Figure("overhead", name, median(rates), "tokens/s", ratio)
+
+
+def raw_command(loader: str, model: Path, address: str) -> tuple[str, Path, str]:
+    """(script, model, argument) for `raw`: the loader's engine alone. `address`: of the remote loader's server."""
+    return (loader, model, address or _dtype()) if loader in _OWN_SCRIPT else ("packed", model, loader)
 
 
 def _pairs(name: str, python: Path, script: str, model: Path, argument: str) -> list[tuple[float, float]]:

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure. `case`: the loader or the size; `ratio`: of the two sides, where two are compared."""
+    """One figure. `case`: the loader or the size; `ratio`: of the two sides, where two are compared; `more`: further
+    figures of this case, by name."""
 
     bench: str
     case: str
     value: float
     unit: str
     ratio: float | None = None
+    more: Mapping[str, float] = field(default_factory=dict)
 
     def show(self, as_json: bool) -> None:
         """Print it."""
         if as_json:
-            print(json.dumps(asdict(self)), flush=True)
+            fields = asdict(self)
+            more = fields.pop("more")
+            print(json.dumps({**fields, **more}), flush=True)
             return
         ratio = "" if self.ratio is None else f"   ratio {self.ratio:.3f}"
+        ratio += "".join(f"   {name} {value:.4g}" for name, value in self.more.items())
         print(f"{self.bench:<10} {self.case:<28} {self.value:>12.4g} {self.unit:<10}{ratio}", flush=True)
 
 

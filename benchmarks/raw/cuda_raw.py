@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 import torch
+from cached import streaming
 from loop import serve
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
@@ -23,7 +24,8 @@ def main(path: str, prompt: str, form: str) -> None:
             bnb_4bit_compute_dtype=torch.bfloat16,
         )
     model = AutoModelForCausalLM.from_pretrained(path, local_files_only=True, device_map="cuda", **options).eval()
-    ids = AutoTokenizer.from_pretrained(path, local_files_only=True)(prompt, return_tensors="pt").input_ids.to("cuda")
+    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    ids = tokenizer(prompt, return_tensors="pt").input_ids.to("cuda")
     mask = torch.ones_like(ids)
 
     def generate(count: int) -> int:
@@ -34,7 +36,7 @@ def main(path: str, prompt: str, form: str) -> None:
         return int(out.shape[1] - ids.shape[1])
 
     generate(4)
-    serve(generate)
+    serve(generate, streaming(model, lambda text: list(tokenizer(text).input_ids)))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -33,8 +34,12 @@ def main(path: str, prompt: str, _dtype: str) -> None:
             1 for token in islice(model.generate(tokens, temp=0.0), count) if model.detokenize([token]) is not None
         )
 
+    def stream(text: str, count: int) -> Iterator[int]:
+        # It keeps the longest beginning that it knows of the last prompt.
+        return islice(model.generate(model.tokenize(text.encode()), temp=0.0), count)
+
     generate(4)
-    serve(generate)
+    serve(generate, stream)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,32 @@
-"""The loop of every raw engine: a number of tokens a line in, seconds a line out."""
+"""The loop of every raw engine: a round a line in, its seconds a line out.
+
+A line is a number of tokens to make from the fixed prompt, or JSON `[prompt, tokens]`: one turn of a growing chat. Of a
+turn, the time to the first token counts; the engine knows the prompt's beginning from the turn before.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 
-def serve(generate: Callable[[int], int]) -> None:
-    """`generate(n)` makes n tokens and returns how many it made."""
+def serve(generate: Callable[[int], int], stream: Callable[[str, int], Iterator[object]] | None = None) -> None:
+    """`generate(n)` makes n tokens and returns their number; `stream(prompt, n)` yields once for each of n tokens."""
     stdout = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     print("ready", file=stdout)
     for line in sys.stdin:
+        wanted = json.loads(line)
         begin = time.perf_counter()
-        count = generate(int(line))
-        print(count, time.perf_counter() - begin, file=stdout)
+        if isinstance(wanted, int):
+            print(generate(wanted), time.perf_counter() - begin, file=stdout)
+            continue
+        first, count = 0.0, 0
+        assert stream is not None, "this engine has no turns"
+        for _ in stream(*wanted):
+            first = first or time.perf_counter() - begin
+            count += 1
+        print(count, first, file=stdout)

@@ -13,6 +13,7 @@ from pathlib import Path
 sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
 
 import torch
+from cached import streaming
 from loop import serve
 
 
@@ -37,7 +38,7 @@ def main(path: str, prompt: str, loader: str) -> None:
         return int(out.shape[1] - ids.shape[1])
 
     generate(2)
-    serve(generate)
+    serve(generate, streaming(engine.model, lambda text: list(engine.tokenize(text, True))))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import sys
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from loop import serve
@@ -27,8 +28,17 @@ def main(_file: str, prompt: str, address: str) -> None:
         connection.close()
         return made
 
+    def stream(text: str, count: int) -> Iterator[None]:
+        body = {"prompt": text, "max_tokens": count, "temperature": 0, "ignore_eos": True, "stream": True}
+        connection = http.client.HTTPConnection(where)
+        connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
+        for line in connection.getresponse():
+            if line.startswith(b"data: {"):
+                yield None
+        connection.close()
+
     generate(4)
-    serve(generate)
+    serve(generate, stream)
 
 
 if __name__ == "__main__":

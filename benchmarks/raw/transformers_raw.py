@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import torch
+from cached import streaming
 from loop import serve
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -12,7 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 def main(path: str, prompt: str, dtype: str) -> None:
     """Serve rounds."""
     model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), local_files_only=True).eval()
-    ids = AutoTokenizer.from_pretrained(path, local_files_only=True)(prompt, return_tensors="pt").input_ids
+    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    ids = tokenizer(prompt, return_tensors="pt").input_ids
     mask = torch.ones_like(ids)
 
     def generate(count: int) -> int:
@@ -23,7 +25,7 @@ def main(path: str, prompt: str, dtype: str) -> None:
         return int(out.shape[1] - ids.shape[1])
 
     generate(4)
-    serve(generate)
+    serve(generate, streaming(model, lambda text: list(tokenizer(text).input_ids)))
 
 
 if __name__ == "__main__":

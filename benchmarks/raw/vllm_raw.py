@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
@@ -32,9 +33,16 @@ def main(path: str, prompt: str, _dtype: str) -> None:
         (answer,) = llm.generate([prompt], wanted, use_tqdm=False)
         return len(answer.outputs[0].token_ids)
 
+    def stream(text: str, count: int) -> Iterator[None]:
+        # LLM.generate returns whole replies: the first token's time is that of a reply of one.
+        llm.generate([text], SamplingParams(temperature=0, max_tokens=1, ignore_eos=True), use_tqdm=False)
+        yield None
+        llm.generate([text], SamplingParams(temperature=0, max_tokens=count, ignore_eos=True), use_tqdm=False)
+        yield from [None] * (count - 1)
+
     generate(4)
     os.dup2(stdout, 1)
-    serve(generate)
+    serve(generate, stream)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import queue
 import sys
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import xllamacpp
@@ -30,8 +33,24 @@ def main(path: str, prompt: str, _dtype: str) -> None:
         server.handle_completions(body, arrived)
         return made
 
+    def stream(text: str, count: int) -> Iterator[None]:
+        arrived: queue.Queue[bool] = queue.Queue()
+        body = {"prompt": text, "max_tokens": count, "temperature": 0.0, "ignore_eos": True, "stream": True}
+
+        def take(part: dict[str, Any]) -> bool:
+            arrived.put(True)
+            return False
+
+        def run() -> None:
+            server.handle_completions(body, take)
+            arrived.put(False)
+
+        threading.Thread(target=run).start()
+        while arrived.get():
+            yield None
+
     generate(4)
-    serve(generate)
+    serve(generate, stream)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def address(talk: Talk) -> Iterator[str]:
 
 def drawings(page: OpenPage) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     """The parts of a page that are drawn by requests, by a component in them: the function, and what it drew."""
-    found = {}
+    found: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
     for function in page.on_load():
         drawn = page.call(function).raise_for_status().json()["render_config"]
         if drawn:

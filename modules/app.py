@@ -7,6 +7,7 @@ import logging
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from modules.adapters import Adapters
@@ -18,8 +19,10 @@ from modules.generation.presets import Presets
 from modules.library.downloads import Downloads
 from modules.library.machine import inspect_machine, process_memory
 from modules.library.measured import Measured
+from modules.library.remote_keys import KeyConsents
 from modules.library.scan import DEMO, ModelLibrary
 from modules.model_loading import ModelLoading
+from modules.paths import Paths
 from modules.planning import MemoryPlanner
 from modules.plugins.kept import Kept
 from modules.plugins.manager import ExtensionManager
@@ -47,12 +50,13 @@ class App:
         self.registry = Registry(paths.loaders)
         self.environments = Environments(paths.environments, [paths.loaders], self.machine)
         self.library = ModelLibrary(paths.models)
-        self.supervisor = Supervisor(paths.root, self.environments, process_memory)
+        self.supervisor = Supervisor(paths.root, self.environments, process_memory, _shared(paths))
         self.planner = MemoryPlanner(
             self.library, self.environments, self.supervisor, Measured(YamlStore(paths.measured_memory))
         )
         saved = ModelSettings(paths.model_settings)
         self.adapters = Adapters(self.library, self.registry, self.supervisor, saved)
+        self.keys = KeyConsents(YamlStore(paths.allowed_variables), config.allow_env)
         self.models = ModelLoading(
             config,
             self.machine,
@@ -63,6 +67,7 @@ class App:
             self.planner,
             self.adapters,
             self._aim,
+            self.keys,
         )
         self.downloads = Downloads(paths.models, self.supervisor.board.tell)
         # The name of the page's newest build: an open page of another build reloads itself.
@@ -150,3 +155,8 @@ class App:
             stack.callback(self.environments.close)
             stack.callback(self.downloads.close)
         return stray
+
+
+def _shared(paths: Paths) -> tuple[list[Path], list[Path]]:
+    """Folders that workers read, for adapters and the worker's part of extensions; and those that they write."""
+    return [paths.models, *paths.extensions, paths.extension_packages], [paths.extension_data]

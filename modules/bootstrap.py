@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
+from modules.child_environment import for_install
 from modules.runtime.interpreter import foreign_variables, python_in, usable
 from modules.runtime.pip_config import package_sources, read_pip_config
 from modules.setup_lock import SetupLock, setup_lock
@@ -231,9 +232,10 @@ def _ended_in_order() -> Iterator[None]:
 
 
 def _clean_environment() -> dict[str, str]:
-    """The environment without what leads the interpreter in .venv to what is not its own, or pip to elsewhere."""
-    dropped = foreign_variables(os.environ) | {"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT"}
-    return {name: value for name, value in os.environ.items() if name not in dropped}
+    """The environment without secrets, and without what leads .venv's interpreter to what is not its own, or pip to
+    elsewhere."""
+    dropped = {"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT"}
+    return {name: value for name, value in for_install().items() if name not in dropped}
 
 
 def _start_again(python: Path, argv: list[str]) -> NoReturn:

@@ -46,6 +46,7 @@ class Config:
     load_anyway: bool = False
     trust_pickle: tuple[str, ...] = ()
     trust_remote_code: tuple[str, ...] = ()
+    allow_env: tuple[str, ...] = ()
 
     @property
     def paths(self) -> Paths:
@@ -68,6 +69,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     consent: dict[str, Any] = {"action": "append", "type": model_name, "metavar": "MODEL"}
     trust.add_argument("--trust-pickle", **consent, help="load this model's pickle files")
     trust.add_argument("--trust-remote-code", **consent, help="run this model's own Python code")
+    trust.add_argument(
+        "--allow-env", action="append", metavar="NAME=ADDRESS", help="send this environment variable to that server"
+    )
     parser.add_argument(
         "--aim", choices=AIMS, help="what a proposed loader shall be best at (default: the page's setting)"
     )
@@ -160,4 +164,5 @@ def config_from(arguments: argparse.Namespace, root: Path, data: Path | None = N
         load_anyway=arguments.load_anyway,
         trust_pickle=tuple(arguments.trust_pickle or ()),
         trust_remote_code=tuple(arguments.trust_remote_code or ()),
+        allow_env=tuple(getattr(arguments, "allow_env", None) or ()),
     )

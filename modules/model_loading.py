@@ -12,6 +12,7 @@ from modules.adapters import Adapters
 from modules.config import Config
 from modules.library.purpose import cannot_chat
 from modules.library.rank import Ranked, rank
+from modules.library.remote_keys import KeyConsents
 from modules.library.scan import ModelLibrary
 from modules.library.trust import fingerprint, refusal
 from modules.planning import MemoryPlanner
@@ -55,6 +56,7 @@ class ModelLoading:
         planner: MemoryPlanner,
         adapters: Adapters,
         aim: Callable[[], str],
+        keys: KeyConsents,
     ) -> None:
         """`aim`: what the user wants the proposed loader to be best at, one of AIMS."""
         self._config = config
@@ -66,6 +68,7 @@ class ModelLoading:
         self._planner = planner
         self._adapters = adapters
         self._aim = aim
+        self._keys = keys
         supervisor.on_measured(self._learn)
         # What consent was given to at start, by fingerprint: files that change later are not what was meant.
         self._consents = {name: self._fingerprint(name) for name in (*config.trust_pickle, *config.trust_remote_code)}
@@ -148,8 +151,9 @@ class ModelLoading:
         self._supervisor.check(facts, spec, values)
         if not (anyway or self._config.load_anyway):
             self._planner.refuse(model, spec, values)
+        key = self._keys.variables(facts)
         consents = {"PADDOCK_TRUST_REMOTE_CODE": "1" if code else "", "PADDOCK_TRUST_PICKLE": "1" if pickles else ""}
-        return Wanted(facts, spec, values, {name: value for name, value in consents.items() if value})
+        return Wanted(facts, spec, values, {**key, **{name: value for name, value in consents.items() if value}})
 
     def _load(self, wanted: Wanted, adapters: Mapping[str, float] | None) -> ModelInfo:
         facts, spec = wanted.facts, wanted.spec

@@ -104,6 +104,11 @@ class Paths:
         return self.user_data / "model_settings.yaml"
 
     @property
+    def allowed_variables(self) -> Path:
+        """Which environment variables may be sent to which server, as YAML."""
+        return self.user_data / "allowed_variables.yaml"
+
+    @property
     def measured_memory(self) -> Path:
         """What loads took on this machine, as YAML."""
         return self.user_data / "measured_memory.yaml"

@@ -16,6 +16,7 @@ ALLOWED = {
     "modules.protocol": set(),
     "modules.worker": {"modules.protocol"},
     "modules.paths": {"modules.protocol"},
+    "modules.child_environment": {"modules.runtime.interpreter"},
     "modules.yaml_tree": set(),
     "modules.data_files": {"modules.protocol", "modules.yaml_tree"},
     "modules.listeners": set(),
@@ -37,8 +38,10 @@ ALLOWED = {
         "modules.threads",
         "modules.generation",
         "modules.data_files",
+        "modules.child_environment",
     },
     "modules.plugins": {
+        "modules.child_environment",
         "modules.protocol",
         "modules.paths",
         "modules.data_files",
@@ -59,7 +62,12 @@ ALLOWED = {
         "modules.library",
         "modules.plugins",
     },
-    "modules.bootstrap": {"modules.runtime.pip_config", "modules.runtime.interpreter", "modules.setup_lock"},
+    "modules.bootstrap": {
+        "modules.runtime.pip_config",
+        "modules.runtime.interpreter",
+        "modules.setup_lock",
+        "modules.child_environment",
+    },
     "modules.setup_lock": set(),
     "modules.config": {"modules.protocol", "modules.paths"},
     "modules.settings": {"modules.protocol", "modules.paths", "modules.data_files"},
@@ -86,6 +94,7 @@ COMPOSERS = (
     "modules.serving",
 )
 STANDARD_ONLY = (
+    "modules.child_environment",
     "modules.protocol",
     "modules.bootstrap",
     "modules.setup_lock",

@@ -23,7 +23,7 @@ from loaders.remote.spec import SPEC, Settings
 from modules.protocol.commands import Generate
 from modules.protocol.errors import EnvironmentBroken, ModelError, PaddockError, PromptError, Unsupported
 from modules.protocol.events import ModelInfo
-from modules.protocol.remote_file import RemoteFile, parse_remote
+from modules.protocol.remote_file import KEY_VARIABLE, RemoteFile, origin, parse_remote
 from modules.protocol.sampling import SamplingParams
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.fitting import fit_prompt
@@ -236,7 +236,10 @@ def _with(file: RemoteFile, settings: Settings) -> RemoteFile:
 def _key(file: RemoteFile) -> str:
     if not file.key_env:
         return ""
-    key = os.environ.get(file.key_env, "").strip()
+    # By hand, a worker is started with the variable itself.
+    address, _, key = os.environ.pop(KEY_VARIABLE, "").partition(" ")
+    # By hand, a worker is started with the variable itself.
+    key = (key if address == origin(file.address) else os.environ.get(file.key_env, "")).strip()
     if not key:
         raise EnvironmentBroken(
             f"The key for {file.address} should be in the environment variable {file.key_env}, which is not set. Set "

@@ -29,5 +29,5 @@ def detect_remote(path: Path, found: Findings) -> None:
     if not remote.private:
         found.warnings.append("The address is not encrypted (http): whoever is between can read what is sent.")
     if remote.key_env:
-        there = "is sent there too" if os.environ.get(remote.key_env) else "belongs there, but is not set"
+        there = "is sent there once you allow it" if os.environ.get(remote.key_env) else "belongs there, but is not set"
         found.warnings.append(f"The key in the environment variable {remote.key_env} {there}.")

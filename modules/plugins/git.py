@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from pathlib import Path
 
+from modules.child_environment import for_git
 from modules.paths import inside
 from modules.plugins.submodules import declared
 from modules.protocol.errors import PaddockError
@@ -110,7 +110,7 @@ def _git(source: str, *command: str) -> str:
             errors="replace",
             timeout=_SECONDS,
             check=False,
-            env={**os.environ, **own, "GIT_ALLOW_PROTOCOL": allowed},
+            env={**for_git(), **own, "GIT_ALLOW_PROTOCOL": allowed},
         )
     except FileNotFoundError:
         raise InstallError("Git is not installed, so nothing can be cloned. Install it, or give a folder.") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from packaging.markers import UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from modules.child_environment import for_install
 from modules.paths import write_atomically
 from modules.plugins.heavy import cost
 from modules.plugins.requirement_text import Refused, in_plain, read
@@ -163,8 +163,7 @@ def _failure(wanted: str, words: str, build: bool) -> PaddockError:
 
 
 def _environment(extra: dict[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    return {**kept, "UV_PYTHON_DOWNLOADS": "never", "UV_PYTHON": sys.executable, **extra}
+    return {**for_install(), "UV_PYTHON_DOWNLOADS": "never", "UV_PYTHON": sys.executable, **extra}
 
 
 def _host_version(name: str) -> str:

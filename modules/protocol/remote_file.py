@@ -9,9 +9,12 @@ from urllib.parse import urlsplit
 from modules.protocol.errors import ModelError, SettingError
 from modules.protocol.schema import build, setting
 
+# The host gives the worker "ADDRESS KEY" under this name, once the user agreed to send the key to that address.
+KEY_VARIABLE = "PADDOCK_REMOTE_SECRET"
 SUFFIXES = (".remote.yaml", ".remote.yml")
 SERVERS = ("auto", "openai", "vllm", "llama.cpp", "tgi", "paddock")
 
+_PORTS = {"http": 80, "https": 443}
 _KEYS = frozenset({"key", "api_key", "apikey", "token", "secret", "password", "authorization"})
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 # Ends of an address that people copy along.
@@ -50,6 +53,15 @@ class RemoteFile:
         """Whether what is sent stays unread on its way: encrypted, or on this machine."""
         parts = urlsplit(self.address)
         return parts.scheme == "https" or (parts.hostname or "") in ("localhost", "127.0.0.1", "::1")
+
+
+def origin(address: str) -> str:
+    """Scheme, host and port of an address, in one spelling. Raises ValueError."""
+    parts = urlsplit(address.strip())
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise ValueError(address)
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host.lower()}:{parts.port or _PORTS[parts.scheme]}"
 
 
 def parse_remote(values: object, name: str) -> RemoteFile:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modules.child_environment import for_worker
 from modules.data_files import DataFileError, read_json
 from modules.paths import write_atomically
 from modules.protocol.errors import EnvironmentBroken, PaddockError
@@ -262,6 +263,7 @@ def _probe(spec: LoaderSpec, path: Path) -> str:
     try:
         answer = subprocess.run(
             [str(python_in(path)), "-c", spec.probe],
+            env=for_worker(),
             capture_output=True,
             text=True,
             timeout=_PROBE_SECONDS,

@@ -12,13 +12,14 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from modules.child_environment import for_worker
 from modules.protocol.codec import decode_event, encode
 from modules.protocol.commands import Command, Unload
 from modules.protocol.errors import PaddockError, ProtocolError
 from modules.protocol.events import Event, Log
 from modules.protocol.loader import LoaderSpec
+from modules.runtime.confinement import make_card_devices
 from modules.runtime.exit import WorkerExit, classify, out_of_memory_kills
-from modules.runtime.interpreter import foreign_variables
 from modules.runtime.session import kill_session
 from modules.threads import explained, host_thread
 
@@ -51,6 +52,7 @@ class WorkerProcess:
         # What it leaves there when it is killed, layers on disk among it, goes with it.
         with contextlib.ExitStack() as temporary:
             place = _temporary(temporary)
+            make_card_devices()
             self._process = subprocess.Popen(
                 [str(python), "-m", "modules.worker", spec.name],
                 cwd=root,
@@ -188,12 +190,11 @@ def _temporary(stack: contextlib.ExitStack) -> dict[str, str]:
 
 
 def clean_environment(python: Path) -> dict[str, str]:
-    """The user's environment without what would lead one Python into another's packages, and without the hub:
-    engines read local files only. Programs beside `python` come first: engines call ninja to compile their kernels."""
-    foreign = foreign_variables(os.environ) | {"VIRTUAL_ENV"}
-    kept = {name: value for name, value in os.environ.items() if name not in foreign}
+    """The user's environment without secrets, without what would lead one Python into another's packages, and without
+    the hub: engines read local files only. Programs beside `python` come first: engines call ninja to compile their
+    kernels."""
     return {
-        **kept,
+        **for_worker(),
         "PATH": os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)]),
         "PYTHONNOUSERSITE": "1",
         "PYTHONUNBUFFERED": "1",

@@ -28,6 +28,7 @@ from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build
 from modules.runtime.board import StateBoard, Superseded
 from modules.runtime.client import WorkerClient
+from modules.runtime.confinement import sandbox_variables
 from modules.runtime.environment import Environments
 from modules.runtime.exit import WorkerDied, WorkerExit
 from modules.runtime.state import ChatPromptResult, State
@@ -47,9 +48,16 @@ class Supervisor:
     `memory_of`: resident bytes of a process and its children, by process number.
     """
 
-    def __init__(self, root: Path, environments: Environments, memory_of: MemoryOf) -> None:
+    def __init__(
+        self,
+        root: Path,
+        environments: Environments,
+        memory_of: MemoryOf,
+        shared: tuple[Sequence[Path], Sequence[Path]] = ((), ()),
+    ) -> None:
         self._root = root
         self._environments = environments
+        self._shared = shared
         self._memory_of = memory_of
         self._switch = threading.Lock()
         self._adapting = threading.Lock()
@@ -163,7 +171,13 @@ class Supervisor:
         self.board.set(state)
         python = self._environments.python(spec)
         client = WorkerClient(
-            spec, python, self._root, lambda exit: self._worker_ended(client, exit), self._hook_failed, **environment
+            spec,
+            python,
+            self._root,
+            lambda exit: self._worker_ended(client, exit),
+            self._hook_failed,
+            **sandbox_variables(Path(facts.path), *self._shared),
+            **environment,
         )
         with self._lock:
             self._client = client

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from modules.child_environment import for_install
 from modules.protocol.errors import EnvironmentBroken
 from modules.protocol.loader import LoaderSpec
-from modules.runtime.interpreter import foreign_variables
 from modules.runtime.pip_config import PackageSources
 from modules.runtime.session import kill_session
 
@@ -30,9 +30,8 @@ class Uv:
         self, arguments: list[str], sources: PackageSources, spec: LoaderSpec, on_line: Callable[[str], None]
     ) -> None:
         """Run uv for the loader `spec`; blocking. `on_line` gets what it says. Raises EnvironmentBroken."""
-        foreign = foreign_variables(os.environ) | {"VIRTUAL_ENV"}
         environment = {
-            **{name: value for name, value in os.environ.items() if name not in foreign},
+            **for_install(),
             "UV_PYTHON_DOWNLOADS": "never",
             **sources.environment,
         }

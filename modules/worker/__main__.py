@@ -12,6 +12,7 @@ from typing import BinaryIO
 from modules.protocol.events import Ready
 from modules.worker.code_guard import forbid_model_code, keep_model_code, leave
 from modules.worker.outbox import Outbox
+from modules.worker.sandbox import harden
 from modules.worker.serve import Server
 
 
@@ -26,6 +27,7 @@ def take_stdout() -> BinaryIO:
 
 def main(loader: str) -> None:
     """Serve one loader's engine until Unload."""
+    harden()
     outbox = Outbox(take_stdout())
     # Threads of torch and llama.cpp wait for each other at every layer, spinning for so long, then asleep. libgomp
     # reads this when the engine is imported; busy cores are served better by fewer (docs/benchmarks.md).

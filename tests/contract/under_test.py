@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from modules.protocol.events import Finished, ModelInfo
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.client import WorkerClient
+from modules.runtime.confinement import sandbox_variables
 from modules.runtime.exit import WorkerExit
 from tests.support.quantize import quantized
 
@@ -45,6 +48,11 @@ def write_remote(address: str) -> None:
     )
 
 
+def _readable() -> list[Path]:
+    """Where tests keep models, adapters and hooks."""
+    return [ROOT / "models", ROOT / ".test-models", Path(tempfile.gettempdir(), f"pytest-of-{getpass.getuser()}")]
+
+
 class UnderTest:
     """One worker. `progress`: what was reported during the load; `exits`: how it ended."""
 
@@ -52,7 +60,9 @@ class UnderTest:
         self.spec = spec
         self.progress: list[tuple[str, float | None]] = []
         self.exits: list[WorkerExit] = []
-        self.client = WorkerClient(spec, python, ROOT, self.exits.append)
+        # As the host starts it, with a sandbox where the kernel has one.
+        confined = sandbox_variables(demo_model(spec), _readable(), [])
+        self.client = WorkerClient(spec, python, ROOT, self.exits.append, lambda event: None, **confined)
         self.client.start()
         self.info = ModelInfo(0)
 

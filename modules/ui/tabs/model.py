@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import PurePosixPath
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from modules.library.remote_keys import wanted_key
 from modules.library.sizes import in_words
 from modules.planning import Advice
 from modules.protocol.errors import PaddockError, SettingError
@@ -119,6 +121,7 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
         gr.HTML(paragraph(f"What was kept for this model no longer fits: {error.message}", "warning"))
         values = build(spec.settings, {})
     first = app.planner.advise(model, spec, {name: getattr(values, name) for name in settings})
+    _ask_for_key(app, model)
     with gr.Row(elem_classes=["tight", "load-row"]):
         load = gr.Button(f"Load {PurePosixPath(model).name}", variant="primary", elem_id="model-load")
         anyway = gr.Button("Load anyway", elem_id="model-load-anyway", visible=bool(first.obstacle))
@@ -159,6 +162,28 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
         button.click(spoken(partial(most, name)), given, fields[name], **QUIET).then(moved, given, shown, **QUIET)
     load.click(spoken(partial(begin, False)), given, None, **QUIET)
     anyway.click(spoken(partial(begin, True)), given, None, **QUIET)
+
+
+def _ask_for_key(app: App, model: str) -> None:
+    """The question whether a remote model's server may have the environment variable that its file names."""
+    wanted = wanted_key(app.library.facts(model))
+    if wanted is None or wanted.name not in os.environ or app.keys.allows(wanted):
+        return
+    question = gr.HTML(
+        paragraph(
+            f"{model} wants the environment variable {wanted.name} to be sent to {wanted.address}. Allow it only if "
+            "you know that server.",
+            "warning",
+        ),
+        elem_id="key-question",
+    )
+    allow = gr.Button(f"Send {wanted.name} to {wanted.address}", elem_id="key-allow")
+
+    def agree() -> list[Any]:
+        app.keys.allow(wanted)
+        return [gr.update(visible=False), gr.update(visible=False)]
+
+    allow.click(spoken(agree), None, [question, allow], **QUIET)
 
 
 def _any(component: Any) -> Any:

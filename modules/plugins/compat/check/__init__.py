@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from modules.child_environment import for_worker
 from modules.config import Config
 from modules.plugins.compat.check.verdict import Report, judge
 from modules.plugins.folders import ENTRIES
@@ -48,7 +49,7 @@ def check(config: Config, path: Path, assume_packages: bool, seconds: float = _S
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            env={**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**for_worker(), "GRADIO_ANALYTICS_ENABLED": "False", "PYTHONDONTWRITEBYTECODE": "1"},
         )
         end: dict[str, Any] = {}
         try:

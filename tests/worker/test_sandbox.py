@@ -1,0 +1,125 @@
+"""What a worker cannot read, write or be given, tried from inside a real worker's process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modules.runtime.confinement import sandbox_variables
+from modules.runtime.process import clean_environment
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 120
+
+# Tries each of its arguments in a hardened process; prints what happened as JSON.
+_TRY = """
+import json, os, sys
+from modules.worker.sandbox import harden
+said = harden()
+from pathlib import Path
+def tried(what):
+    try:
+        what()
+        return "done"
+    except OSError as error:
+        return type(error).__name__
+paths = json.loads(sys.argv[1])
+import resource, tempfile
+print(json.dumps({
+    "said": said,
+    "read": {path: tried(lambda: open(path, "rb").read(10)) for path in paths["read"]},
+    "listed": {path: tried(lambda: os.listdir(path)) for path in paths.get("listed", [])},
+    "write": {path: tried(lambda: Path(path, "new").write_text("x")) for path in paths["write"]},
+    "parent": tried(lambda: open(f"/proc/{os.getppid()}/environ", "rb").read()),
+    "temporary": tried(lambda: Path(tempfile.gettempdir(), "x").write_text("x")),
+    "home": tried(lambda: Path("~/cached").expanduser().write_text("x")),
+    "started": os.spawnlp(os.P_WAIT, "true", "true"),
+    "inherited": os.spawnlp(os.P_WAIT, "grep", "grep", "-q", "", *paths["read"][-1:]),
+    "core": resource.getrlimit(resource.RLIMIT_CORE)[1],
+    "privileges": [line.split()[1] for line in open("/proc/self/status") if line.startswith("NoNewPrivs")][0],
+}))
+"""
+
+
+def _tried(tmp_path: Path, wanted: dict[str, list[str]], variables: dict[str, str]) -> dict[str, Any]:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir(exist_ok=True)
+    environment = {
+        **clean_environment(Path(sys.executable)),
+        "TMPDIR": str(temporary),
+        "HOME": str(temporary),
+        **variables,
+    }
+    command = [sys.executable, "-c", _TRY, json.dumps(wanted)]
+    answer = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=SECONDS, check=True
+    )
+    found: dict[str, Any] = json.loads(answer.stdout)
+    return found
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """A model whose weights are a link to another folder, and what belongs to the user."""
+    folders = {name: tmp_path / name for name in ("models", "models/m", "elsewhere", "user_data", "home", "data")}
+    for folder in folders.values():
+        folder.mkdir()
+    (tmp_path / "elsewhere" / "weights").write_text("weights")
+    (tmp_path / "models" / "m" / "weights").symlink_to(tmp_path / "elsewhere" / "weights")
+    (tmp_path / "models" / "m" / "config.json").write_text("{}")
+    (tmp_path / "user_data" / "chats.sqlite3").write_text("chats")
+    (tmp_path / "home" / ".token").write_text("token")
+    return folders
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Landlock is Linux's")
+def test_a_worker_reads_its_model_and_writes_its_temporary_folder_alone(tmp_path: Path, files: dict[str, Path]) -> None:
+    model = files["models/m"]
+    variables = sandbox_variables(model, [files["models"]], [files["data"]])
+    mine = [str(model / "weights"), str(model / "config.json"), str(ROOT / "modules/worker/serve.py"), "/etc/passwd"]
+    others = [str(files["user_data"] / "chats.sqlite3"), str(files["home"] / ".token"), str(ROOT / "README.md")]
+    places = [str(files[name]) for name in ("models/m", "user_data", "elsewhere")] + [str(ROOT), "/tmp", "/dev"]
+    found = _tried(tmp_path, {"read": [*mine, *others], "write": [*places, str(files["data"])]}, variables)
+    if not found["said"]:
+        pytest.skip("this kernel has no Landlock")
+    assert [found["read"][path] for path in mine] == ["done"] * len(mine)
+    assert [found["read"][path] for path in others] == ["PermissionError"] * len(others)
+    assert [found["write"][path] for path in places] == ["PermissionError"] * len(places)
+    assert found["write"][str(files["data"])] == "done"
+    assert (found["temporary"], found["home"], found["started"]) == ("done", "done", 0)
+    assert found["parent"] == "PermissionError", "the host's environment holds its secrets"
+    assert found["inherited"] != 0, "what it starts is confined as well"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="these limits are Linux's")
+@pytest.mark.parametrize("variables", [{}, {"PADDOCK_SANDBOX": "off"}, {"PADDOCK_SANDBOX": '{"no": 1}'}])
+def test_without_landlock_a_worker_still_dumps_no_memory_and_gains_no_rights(
+    tmp_path: Path, files: dict[str, Path], variables: dict[str, str]
+) -> None:
+    found = _tried(tmp_path, {"read": [str(files["home"] / ".token")], "write": []}, variables)
+    assert (found["said"], found["core"], found["privileges"]) == ("", 0, "1")
+    assert list(found["read"].values()) == ["done"]
+
+
+def test_a_sandbox_names_no_home_and_no_root(tmp_path: Path) -> None:
+    home = Path.home()
+    given = json.loads(sandbox_variables(tmp_path, [home], [])["PADDOCK_SANDBOX"])
+    found = _tried(tmp_path, {"read": [str(_secret_in(home))], "write": []}, {"PADDOCK_SANDBOX": json.dumps(given)})
+    if found["said"]:
+        assert list(found["read"].values()) == ["PermissionError"]
+
+
+def _secret_in(home: Path) -> Path:
+    """Some file of the user's own, or one that stands for it."""
+    return next((path for path in home.iterdir() if path.is_file() and os.access(path, os.R_OK)), ROOT / "README.md")
+
+
+def test_the_user_can_switch_sandboxes_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PADDOCK_SANDBOX", "off")
+    assert sandbox_variables(tmp_path, [], []) == {}

@@ -11,6 +11,7 @@ from typing import Any
 
 from modules.adapters import parse_adapters
 from modules.app import App
+from modules.chat.turns import render_turns
 from modules.config import Config
 from modules.download_command import download as download
 from modules.extension_commands import extensions as extensions
@@ -176,7 +177,7 @@ def sort_settings(spec: LoaderSpec, pairs: Iterable[str]) -> tuple[dict[str, str
 def _stream(app: App, prompt: str, params: SamplingParams, arguments: argparse.Namespace) -> int:
     if not arguments.raw:
         system = [{"role": "system", "content": arguments.system}] if arguments.system else []
-        prompt = app.supervisor.chat_prompt([*system, {"role": "user", "content": prompt}]).prompt
+        prompt = render_turns(app.supervisor.chat_prompt, [*system, {"role": "user", "content": prompt}])[0].prompt
     generation = app.supervisor.generate(prompt, params)
     try:
         for text in generation.follow(gather=0):

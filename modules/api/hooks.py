@@ -10,6 +10,7 @@ from modules.app import App
 from modules.chat.hook_state import Opening
 from modules.chat.messages import ChatOptions, Message, internal
 from modules.chat.turn import HookedText, PlainText, Turn
+from modules.chat.turns import render_turns
 from modules.generation.generation import Generation
 from modules.plugins.answers import completed
 from modules.protocol.sampling import SamplingParams
@@ -21,7 +22,7 @@ _SPOKEN = ("user", "assistant")
 @dataclass(frozen=True)
 class HookedPrompt:
     """A prompt as the hooks left it. `tokens`: its length, None where it is not counted yet. `prefix`: what the answer
-    begins with; `hidden`: the prompt ends with more that the client is not to see."""
+    begins with; `hidden`: the prompt ends with more that the client is not to see; `notes`: what was moved in it."""
 
     hooks: HookedText
     prompt: str
@@ -29,6 +30,7 @@ class HookedPrompt:
     tokens: int | None = None
     prefix: str = ""
     hidden: bool = False
+    notes: tuple[str, ...] = ()
 
     def generate(self, app: App, params: SamplingParams, live: bool) -> Generation:
         """The answer, with `output_modifier`'s last word. `live`: text passes as it arrives where no hook has one."""
@@ -59,14 +61,15 @@ def hooked_chat(app: App, messages: Sequence[dict[str, Any]], params: SamplingPa
         whole.append(Message(question.id, None, "user", visible, 0.0, meta=meta))
     asked = internal(whole[-1]) if question is not None else ""
     prompt = turn.prompt(asked, whole, False)
-    tokens = None
+    tokens, notes = None, ()
     if prompt is None:
-        rendered = app.supervisor.chat_prompt(_changed(messages, turn, whole, own), turn.options.template)
+        changed, template = _changed(messages, turn, whole, own), turn.options.template
+        rendered, notes = render_turns(lambda turns: app.supervisor.chat_prompt(turns, template), changed)
         prompt, tokens = rendered.prompt, rendered.tokens
     prefix, shown = turn.pipeline.bot_prefix(turn.state)
     counted = turn.pipeline.length(prompt)
     tokens = tokens if counted is None else counted
-    return HookedPrompt(turn, prompt + prefix, asked, tokens, shown, prefix != shown)
+    return HookedPrompt(turn, prompt + prefix, asked, tokens, shown, prefix != shown, notes)
 
 
 def _changed(

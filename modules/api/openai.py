@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
@@ -16,16 +17,21 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from modules.api.hooks import HookedPrompt, hooked_chat, hooked_text
+from modules.api.model_name import check_model, not_found
 from modules.api.request import Asked, messages_of, parse, read
 from modules.api.secret import METHODS
 from modules.app import App
 from modules.chat.turn import HookedText
+from modules.chat.turns import render_turns
 from modules.generation.generation import Generation
-from modules.protocol.errors import ModelError, PaddockError, PromptError, Unsupported
+from modules.protocol.errors import PaddockError, PromptError, Unsupported
+from modules.protocol.events import Finished
+from modules.protocol.sampling import SamplingParams
 
 # How the API names the ends of a generation.
 _REASONS = {"stop": "stop", "stop_text": "stop", "length": "length", "context": "length", "cancelled": "stop"}
 _STATUS = {"setting": 400, "path": 400, "prompt": 400, "unsupported": 400, "memory": 507, "died": 502}
+_STATUS |= {"model_not_found": 404, "model_not_loaded": 409}
 
 
 class _Json(JSONResponse):
@@ -37,7 +43,7 @@ class _Json(JSONResponse):
 
 @dataclass(frozen=True)
 class _Answer:
-    """One request under way: how its parts are named on the wire."""
+    """One request under way: how its parts are named on the wire. `echo`: what the answer begins with."""
 
     id: str
     chat: bool
@@ -45,6 +51,7 @@ class _Answer:
     created: int
     asked: Asked
     hooks: HookedText | None = None
+    echo: str = ""
 
     def part(self, text: str | None, reason: str | None = None, first: bool = False) -> dict[str, Any]:
         """A streamed part."""
@@ -64,7 +71,7 @@ class _Answer:
         if self.chat:
             choice["message"] = {"role": "assistant", "content": generation.whole}
         else:
-            choice["text"] = generation.whole
+            choice["text"] = self.echo + generation.whole
         return {**self._head(""), "choices": [choice], "usage": usage(generation)}
 
     def usage_part(self, generation: Generation) -> dict[str, Any]:
@@ -119,12 +126,9 @@ def router(app: App) -> APIRouter:
 
     @routes.get("/models/{name:path}")
     def model(name: str) -> Response:
-        if name in (names := app.library.names()):
+        if name in app.library.names():
             return _Json(described(name))
-        error = ModelError(
-            f"There is no model named {name[:200]!r}. GET /v1/models lists the {len(names)} that are here."
-        )
-        return _Json(error_body(error), 404)
+        return error_response(not_found(app, name))
 
     known = {route.path: sorted(route.methods or ()) for route in routes.routes if isinstance(route, APIRoute)}
 
@@ -161,6 +165,7 @@ async def _respond(app: App, request: Request, *, chat: bool) -> Response:
 
 
 def _begin(app: App, body: dict[str, Any], chat: bool) -> tuple[_Answer, Generation]:
+    check_model(app, body)
     info = app.supervisor.loaded()
     state = app.supervisor.state
     spec = app.registry.get(state.loader)
@@ -169,10 +174,12 @@ def _begin(app: App, body: dict[str, Any], chat: bool) -> tuple[_Answer, Generat
     params, context = asked.params, info.context
     if hooked:
         prompt, counted, params = hooked.prompt, hooked.tokens, hooked.hooks.params
-        asked = replace(asked, limited=asked.limited or params.max_new_tokens != asked.params.max_new_tokens)
+        limited = asked.limited or params.max_new_tokens != asked.params.max_new_tokens
+        asked = replace(asked, limited=limited, warnings=(*asked.warnings, *hooked.notes))
     elif chat:
-        rendered = app.supervisor.chat_prompt(messages_of(body))
+        rendered, notes = render_turns(app.supervisor.chat_prompt, messages_of(body))
         prompt, counted = rendered.prompt, rendered.tokens
+        asked = replace(asked, warnings=(*asked.warnings, *notes))
     else:
         prompt, counted = _prompt_of(body), None
     # Counted where it matters: asking the worker takes a millisecond, or more while it is busy.
@@ -188,8 +195,11 @@ def _begin(app: App, body: dict[str, Any], chat: bool) -> tuple[_Answer, Generat
         asked = replace(asked, warnings=(*asked.warnings, warning))
     if not asked.limited and context:
         params = replace(params, max_new_tokens=max(least, context - length))
-    answer = _Answer("", chat, state.model, int(time.time()), asked, hooked.hooks if hooked else None)
-    if hooked:
+    echo = prompt if asked.echo else ""
+    answer = _Answer("", chat, state.model, int(time.time()), asked, hooked.hooks if hooked else None, echo)
+    if asked.silent:
+        generation = _unwritten(app, prompt, params)
+    elif hooked:
         generation = hooked.generate(app, params, asked.stream)
     else:
         generation = app.supervisor.generate(prompt, params, hooks=asked.extensions)
@@ -201,6 +211,14 @@ def _hooked(app: App, body: dict[str, Any], asked: Asked, chat: bool) -> HookedP
     if chat:
         return hooked_chat(app, messages_of(body), asked.params)
     return hooked_text(app, _prompt_of(body), asked.params)
+
+
+def _unwritten(app: App, prompt: str, params: SamplingParams) -> Generation:
+    """One that has ended without a token, for who wants the prompt alone."""
+    generation = Generation(uuid.uuid4().hex, prompt, params, lambda _: None)
+    tokens = len(app.supervisor.tokenize(prompt, True))
+    generation.finish(Finished(generation.id, "length", prompt_tokens=tokens))
+    return generation
 
 
 def _prompt_of(body: dict[str, Any]) -> str:
@@ -238,6 +256,8 @@ async def _changes(generation: Generation) -> AsyncIterator[None]:
 async def _stream(answer: _Answer, generation: Generation) -> AsyncIterator[bytes]:
     sent = 0
     first = True
+    if answer.echo:
+        yield _event(answer.part(answer.echo, first=first))
     async with aclosing(_changes(generation)) as changes:  # type: ignore[type-var]
         async for _ in changes:
             text = generation.text

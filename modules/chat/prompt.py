@@ -7,15 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from modules.chat.messages import ChatOptions, Message, internal
+from modules.chat.turns import Render, render_turns
 from modules.protocol.errors import PromptError
 from modules.runtime.state import ChatPromptResult
-
-_FOLDED = (
-    "The model's chat template takes nothing before the first question, so the system message or greeting was put into "
-    "the question."
-)
-
-Render = Callable[[list[dict[str, Any]]], ChatPromptResult]
 
 
 @dataclass(frozen=True)
@@ -37,7 +31,7 @@ def fit(
     the same cut is kept while it fits: a cut that moves at every turn makes the engine read everything again each time.
     Raises PromptError where `options.overflow` is "refuse", or where the template fails.
     """
-    whole, notes = _render_or_fold(render, _turns(system, path))
+    whole, notes = render_turns(render, _turns(system, path))
     limit = context - min(max_new_tokens, context // 2)
     if not context or whole.tokens <= limit:
         return FittedPrompt(whole.prompt, 0, notes)
@@ -52,7 +46,7 @@ def fit(
         return FittedPrompt(whole.prompt, 0, notes)
 
     def cut(place: int) -> tuple[ChatPromptResult, FittedPrompt]:
-        result, about = _render_or_fold(render, _turns(system, path[place:]))
+        result, about = render_turns(render, _turns(system, path[place:]))
         return result, FittedPrompt(result.prompt, place, about)
 
     last = next((message.meta.get("left_out", 0) for message in reversed(path) if message.role == "assistant"), 0)
@@ -80,30 +74,7 @@ def _least_cut(
 
 
 def _turns(system: str, path: Sequence[Message]) -> list[dict[str, Any]]:
-    """Messages for a template: empty replies are dropped and neighbours of one role joined, as templates want turns."""
-    turns: list[dict[str, Any]] = [{"role": "system", "content": system}] if system.strip() else []
-    for message in path:
-        text = internal(message)
-        if not text.strip():
-            continue
-        if turns and turns[-1]["role"] == message.role:
-            turns[-1]["content"] += f"\n\n{text}"
-        else:
-            turns.append({"role": message.role, "content": text})
-    return turns
-
-
-def _render_or_fold(render: Render, turns: list[dict[str, Any]]) -> tuple[ChatPromptResult, tuple[str, ...]]:
-    """Render; where the template refuses, once more with all that comes before the first question put into it."""
-    try:
-        return render(turns), ()
-    except PromptError as error:
-        first = next((place for place, turn in enumerate(turns) if turn["role"] == "user"), 0)
-        if first == 0:
-            raise
-        opening = "\n\n".join(turn["content"] for turn in turns[: first + 1])
-        try:
-            result = render([{"role": "user", "content": opening}, *turns[first + 1 :]])
-        except PromptError:
-            raise error from None
-        return result, (_FOLDED,)
+    """Messages for a template, without empty ones."""
+    opening = [{"role": "system", "content": system}] if system.strip() else []
+    texts = ((message.role, internal(message)) for message in path)
+    return [*opening, *({"role": role, "content": text} for role, text in texts if text.strip())]

@@ -14,10 +14,11 @@ from modules.chat.characters import Characters
 from modules.chat.database import StorageError
 from modules.chat.hook_state import Opening, opening_of
 from modules.chat.messages import ChatOptions, Living, Message, NotKept, internal
-from modules.chat.prompt import FittedPrompt, Render, fit
+from modules.chat.prompt import FittedPrompt, fit
 from modules.chat.saver import Reply, Saver
 from modules.chat.store import ChatStore
 from modules.chat.turn import Turn
+from modules.chat.turns import Render
 from modules.generation.generation import Generation
 from modules.plugins import answers
 from modules.plugins.failures import MessageFailed

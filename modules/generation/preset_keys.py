@@ -32,7 +32,7 @@ RETIRED: dict[str, Any] = {
     "truncation_length": 0,
 }
 
-# Values that presets of its older versions hold outside of today's ranges, where they meant "off".
+# Values outside of today's ranges that mean "off" in presets of its older versions and in other servers.
 _OFF = {"top_k": {-1: 0}, "repetition_penalty_range": {-1: 0}}
 _LISTS = ("stop", "dry_sequence_breakers", "sampler_priority")
 
@@ -53,10 +53,7 @@ def read_keys(values: Mapping[Any, Any], file: str) -> tuple[dict[str, Any], lis
             continue
         if name not in settings:
             raise SettingError(_unknown(name, f"{file}: there is no parameter named {name!r}.", [*settings, *RETIRED]))
-        if name in _LISTS:
-            value = _texts(name, value)
-        elif name in _OFF and isinstance(value, (int, float)):
-            value = _OFF[name].get(int(value), value)
+        value = _texts(name, value) if name in _LISTS else within(name, value)
         try:
             result[name] = coerce(settings[name], value)
         except SettingError as error:
@@ -66,6 +63,13 @@ def read_keys(values: Mapping[Any, Any], file: str) -> tuple[dict[str, Any], lis
             what = f"{file}: sampler_priority names {sampler!r}, which is no sampler."
             raise SettingError(_unknown(sampler, what, DEFAULT_PRIORITY))
     return result, warnings
+
+
+def within(name: str, value: Any) -> Any:
+    """The value that means here what `value` means elsewhere."""
+    if name in _OFF and isinstance(value, (int, float)) and not isinstance(value, bool) and value == -1:
+        return _OFF[name][-1]
+    return value
 
 
 def _texts(name: str, value: Any) -> Any:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from modules.data_files import DataFileError, parse_yaml, read_bytes, to_yaml
-from modules.generation.preset_keys import read_keys
+from modules.generation.preset_keys import read_keys, within
 from modules.paths import file_of, write_atomically
 from modules.protocol.errors import PaddockError, SettingError
-from modules.protocol.sampling import SamplingParams
+from modules.protocol.sampling import READERS, SamplingParams
 from modules.protocol.schema import build, changed
 
 _ENDING = ".yaml"
@@ -42,9 +42,13 @@ class Presets:
         return self.merge(name, {})
 
     def merge(self, name: str, overrides: Mapping[str, Any]) -> SamplingParams:
-        """The preset's parameters with `overrides` on top; an empty name stands for neutral."""
+        """The preset's parameters with `overrides` on top; an empty name stands for neutral. Raises SettingError or
+        PromptError for a value that cannot be."""
         values = self._read(name)[0] if name else {}
-        return build(SamplingParams, {**values, **overrides})
+        params = build(SamplingParams, {**values, **{key: within(key, value) for key, value in overrides.items()}})
+        for read in READERS.values():
+            read(params)
+        return params
 
     def summary(self, name: str) -> str:
         """What the preset is for: the comment in its first line, or ""."""

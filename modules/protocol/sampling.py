@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf, isnan
 from typing import Any
 
 from modules.protocol.errors import PromptError, SettingError
@@ -246,11 +247,11 @@ class SamplingParams:
     repetition_penalty: float = setting(
         1.0,
         label="Repetition penalty",
-        minimum=1,
+        minimum=0.01,
         maximum=2,
         step=0.01,
         group=_REPEAT,
-        help="Divides the logits of tokens that occurred already. 1 is off.",
+        help="Divides the logits of tokens that occurred already: below 1, they come more often. 1 is off.",
     )
     repetition_penalty_range: int = setting(
         0,
@@ -403,7 +404,10 @@ UNIVERSAL = frozenset({"max_new_tokens", "stop", "seed", "skip_special_tokens", 
 def banned_tokens(params: SamplingParams) -> list[int]:
     """The ids that `custom_token_bans` names: '13, 29' -> [13, 29]. Raises PromptError."""
     try:
-        return [int(part) for part in _parts(params.custom_token_bans)]
+        banned = [int(part) for part in _parts(params.custom_token_bans)]
+        if min(banned, default=0) < 0:
+            raise ValueError
+        return banned
     except ValueError:
         raise PromptError(
             f"Banned tokens cannot be {params.custom_token_bans!r}. "
@@ -415,7 +419,11 @@ def logit_biases(params: SamplingParams) -> dict[int, float]:
     """What `logit_bias` adds, by token id: '13:-2.5, 29:1' -> {13: -2.5, 29: 1.0}. Raises PromptError."""
     try:
         pairs = (part.split(":") for part in _parts(params.logit_bias))
-        return {int(token): float(bias) for token, bias in pairs}
+        biases = {int(token): float(bias) for token, bias in pairs}
+        # Minus infinity bans a token; the other values that are no numbers make all probabilities such.
+        if any(isnan(bias) or bias == inf for bias in biases.values()) or min(biases, default=0) < 0:
+            raise ValueError
+        return biases
     except ValueError:
         raise PromptError(
             f"Logit bias cannot be {params.logit_bias!r}. "

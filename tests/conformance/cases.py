@@ -118,7 +118,7 @@ TEMPERATURES = [
     *_after(LOOP, "do_sample", False, presence_penalty=2.0, frequency_penalty=2.0),
 ]
 REPETITION = [
-    *_after(LOOP, "repetition_penalty", 1.0, 1.15, 2.0),
+    *_after(LOOP, "repetition_penalty", 0.7, 1.0, 1.15, 2.0),
     *_after(LOOP, "repetition_penalty", 1.3, repetition_penalty_range=3),
     *_after(LOOP, "repetition_penalty", 1.2, steps=3),
     *_after(LOOP, "frequency_penalty", 0.7, -1.0),

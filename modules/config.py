@@ -15,7 +15,7 @@ from modules.protocol.model import AIMS
 # First words of Paddock's own addresses: a request could mean either.
 _TAKEN = ("v1", "file", "extensions", "assets", "static", "gradio_api")
 _PUBLIC = re.compile(r"(https?://[^/?#\s@]+)((?:/[^?#\s]*)?)", re.IGNORECASE)
-_PATH = re.compile(rf"(?!(?:{'|'.join(_TAKEN)}|page-\d+)(?:/|$))[\w.~-]+(?:/[\w.~-]+)*", re.ASCII)
+_PATH = re.compile(rf"(?!(?:{'|'.join(_TAKEN)}|page-[^/]*)(?:/|$))[\w.~-]+(?:/[\w.~-]+)*", re.ASCII)
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Files of Gradio's page whose names change with their contents.
-_HASHED = re.compile(r"(?:/page-\d+)?/assets/[^/]+-[\w-]{8}\.\w+")
-_VERSIONED = re.compile(r"(?:/page-\d+)?/(?:static/.*|theme\.css|favicon\.ico)")
+_HASHED = re.compile(r"(?:/page-[\w-]+)?/assets/[^/]+-[\w-]{8}\.\w+")
+_VERSIONED = re.compile(r"(?:/page-[\w-]+)?/(?:static/.*|theme\.css|favicon\.ico)")
 _MARKUP = ("text/html", "application/xhtml", "image/svg", "text/xml", "application/xml")
 _DATA = ("application/json", "text/event-stream")
-_UPLOADED = re.compile(r"(?:/page-\d+)?/gradio_api/file[=/].*")
+_UPLOADED = re.compile(r"(?:/page-[\w-]+)?/gradio_api/file[=/].*")
 
 
 def content_policy(nonce: str = "", inline_handlers: bool = False) -> str:

@@ -13,7 +13,7 @@ from modules.app import App
 from modules.plugins.inline_handlers import inline_handler
 from modules.ui.extensions import NONCE
 
-_OWN = r"(?:/page-\d+)?"
+_OWN = r"(?:/page-[\w-]+)?"
 _HTML = re.compile(rf"{_OWN}/")
 _FILES = r"config/?|favicon\.ico|robots\.txt|theme\.css|(?:assets|static|svelte)/.+"
 _CALLS = (

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import BinaryIO
@@ -33,19 +33,18 @@ def main(loader: str) -> None:
     # reads this when the engine is imported; busy cores are served better by fewer (docs/benchmarks.md).
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "300000")
-    empty = leave(Path(__file__).resolve().parent.parent.parent, ("modules", "loaders"))
+    own = leave(Path(__file__).resolve().parent.parent.parent, ("modules", "loaders"))
     if os.environ.get("PADDOCK_TRUST_REMOTE_CODE") == "1":
-        keep_model_code(empty.parent)
+        keep_model_code(own)
     else:
-        forbid_model_code()
+        forbid_model_code(own)
     spec = importlib.import_module(f"loaders.{loader}.spec").SPEC
     engine = importlib.import_module(f"loaders.{loader}.worker").Engine()
     outbox.put(Ready(loader))
     Server(spec, engine, outbox).run(sys.stdin.buffer)
     outbox.close()
-    with contextlib.suppress(OSError):
-        os.chdir(empty.parent)
-        empty.rmdir()
+    os.chdir(own.parent)
+    shutil.rmtree(own, ignore_errors=True)
     # Threads of engines may hang in their libraries' destructors; everything of ours is sent and closed.
     os._exit(0)
 

@@ -51,32 +51,37 @@ def leave(root: Path, packages: Sequence[str]) -> Path:
     """Make an empty folder the working directory, and take `root` out of the path of imports.
 
     A relative name in a model's file then leads nowhere, and no file below `root`, models/ among it, is a module.
-    `packages`: those of `root` that stay importable. Returns the folder.
+    `packages`: those of `root` that stay importable. Returns a folder of this worker's own, which the empty one is in.
     """
     for name in packages:
         place = importlib.import_module(name).__path__
         place[:] = [str(Path(entry).resolve()) for entry in place]
     sys.path[:] = [entry for entry in sys.path if Path(entry or os.curdir).resolve() != root.resolve()]
-    empty = Path(tempfile.mkdtemp(prefix="paddock-empty-"))
-    os.chdir(empty)
-    return empty
+    own = Path(tempfile.mkdtemp(prefix="paddock-run-"))
+    (own / "empty").mkdir()
+    os.chdir(own / "empty")
+    return own
 
 
-def forbid_model_code() -> None:
+def forbid_model_code(own: Path) -> None:
     """Make Transformers refuse to run a model's own code. Call before Transformers is first imported.
 
-    Processes that an engine starts inherit a variable that lets no module be copied to where it could be imported.
+    `own`: a folder of this worker's. Processes that an engine starts inherit a variable that names a place in it, where
+    a file stands in the way of the package that such code is copied to.
     """
-    # Below a file no folder can be made.
-    os.environ["HF_MODULES_CACHE"] = str(Path(sys.executable) / "no-model-code")
+    place = keep_model_code(own)
+    (place / _COPIES).touch()
     sys.meta_path.insert(0, _Guard())
     if _DYNAMIC in sys.modules:
         disarm(sys.modules[_DYNAMIC])
 
 
-def keep_model_code(folder: Path) -> None:
-    """Let Transformers copy a model's modules below `folder`, where the code of no other model is."""
-    os.environ["HF_MODULES_CACHE"] = str(folder / "model-code")
+def keep_model_code(own: Path) -> Path:
+    """Let Transformers copy a model's modules below `own`, where the code of no other model is. Returns the place."""
+    place = own / "model-code"
+    place.mkdir()
+    os.environ["HF_MODULES_CACHE"] = str(place)
+    return place
 
 
 def disarm(module: ModuleType) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -21,11 +22,11 @@ def main(loader: str, folders: list[str]) -> None:
 
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    empty = leave(ROOT, ("modules", "loaders"))
+    own = leave(ROOT, ("modules", "loaders"))
     if os.environ.get("PADDOCK_TRUST_REMOTE_CODE") == "1":
-        keep_model_code(empty)
+        keep_model_code(own)
     else:
-        forbid_model_code()
+        forbid_model_code(own)
     spec = importlib.import_module(f"loaders.{loader}.spec").SPEC
     engine = importlib.import_module(f"loaders.{loader}.worker").Engine
     for folder in folders:
@@ -37,6 +38,8 @@ def main(loader: str, folders: list[str]) -> None:
         out.write(json.dumps({"folder": Path(folder).name, "error": error}) + "\n")
         out.flush()
     out.close()
+    os.chdir(own.parent)
+    shutil.rmtree(own, ignore_errors=True)
     os._exit(0)
 
 

@@ -28,6 +28,7 @@ from modules.plugins.kept import Kept
 from modules.plugins.manager import ExtensionManager
 from modules.plugins.worker import WorkerEntry
 from modules.preferences import Preferences
+from modules.private_files import make_private
 from modules.protocol.errors import PaddockError
 from modules.protocol.model import AIMS
 from modules.runtime.environment import Environments
@@ -45,6 +46,7 @@ class App:
         paths = config.paths
         self.config = config
         self.paths = paths
+        make_private(paths.user_data, [paths.models, paths.environments])
         self.machine = inspect_machine()
         self.settings = Preferences(YamlStore(paths.settings))
         self.registry = Registry(paths.loaders)

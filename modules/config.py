@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from modules.protocol.errors import PaddockError
 from modules.protocol.model import AIMS
 
 # First words of Paddock's own addresses: a request could mean either.
+_LONGEST_SECRET = 4096
 _TAKEN = ("v1", "file", "extensions", "assets", "static", "gradio_api")
 _PUBLIC = re.compile(r"(https?://[^/?#\s@]+)((?:/[^?#\s]*)?)", re.IGNORECASE)
 _PATH = re.compile(rf"(?!(?:{'|'.join(_TAKEN)}|page-[^/]*)(?:/|$))[\w.~-]+(?:/[\w.~-]+)*", re.ASCII)
@@ -88,7 +90,13 @@ def add_serve_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--port", type=int, default=7860, help="port of the page and the API; 0 takes a free one")
     group.add_argument("--listen", action="store_true", help="serve other machines too; wants --password or --api-key")
     group.add_argument("--password", default="", help="ask for this password (user name: paddock)")
+    group.add_argument(
+        "--password-file", type=Path, metavar="FILE", help="the same from a file's first line; or set PADDOCK_PASSWORD"
+    )
     group.add_argument("--api-key", default="", help="API clients must send this key; it opens /v1/ and nothing else")
+    group.add_argument(
+        "--api-key-file", type=Path, metavar="FILE", help="the same from a file's first line; or set PADDOCK_API_KEY"
+    )
     group.add_argument(
         "--public-url", default="", metavar="URL", help="where a reverse proxy serves the page, with its path"
     )
@@ -124,16 +132,39 @@ def public_address(url: str, root_path: str) -> tuple[str, str]:
     return origin, f"/{path}" if path else ""
 
 
+def _secret(arguments: argparse.Namespace, name: str) -> str:
+    """The secret from its flag, else from the file that a flag names, else from the environment; "" without any.
+    Raises PaddockError for a file that holds none."""
+    if not hasattr(arguments, name):
+        return ""
+    if given := str(getattr(arguments, name)):
+        return given
+    path = getattr(arguments, f"{name}_file", None)
+    if path is None:
+        return os.environ.get(f"PADDOCK_{name.upper()}", "")
+    flag = f"--{name.replace('_', '-')}-file"
+    try:
+        with Path(path).open(encoding="utf-8-sig") as file:
+            secret = file.readline(_LONGEST_SECRET).rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PaddockError(f"{flag}: {path} cannot be read ({error}). Name a text file.") from None
+    if not secret.strip():
+        raise PaddockError(f"{flag}: the first line of {path} is empty. Write the secret there.")
+    return secret
+
+
 def config_from(arguments: argparse.Namespace, root: Path, data: Path | None = None) -> Config:
     """The Config that these arguments mean; `root` and `data` are those of Config.
 
     Raises PaddockError where they contradict each other.
     """
     listen = bool(getattr(arguments, "listen", False))
-    password, api_key = getattr(arguments, "password", ""), getattr(arguments, "api_key", "")
+    password, api_key = (_secret(arguments, name) for name in ("password", "api_key"))
     if listen and not (password or api_key):
         raise PaddockError(
-            "--listen opens Paddock to your whole network, so it wants a secret: add --password WORD or --api-key KEY."
+            "--listen opens Paddock to your whole network, so it wants a secret: add --password-file FILE or "
+            "--api-key-file FILE, or set PADDOCK_PASSWORD or PADDOCK_API_KEY. --password WORD and --api-key KEY do "
+            "too, but show in the list of processes."
         )
     if password and password == api_key:
         raise PaddockError(

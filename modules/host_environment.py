@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 # Settings of Gradio, uvicorn, FastAPI and of the sites that run Gradio's programs. Paddock has flags of its own.
 _FOREIGN = ("GRADIO_", "UVICORN_", "FASTAPI_", "OTEL_", "SPACE_", "SPACES_", "OAUTH_", "WEB_CONCURRENCY")
 _PROXIES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+_UPLOADS = "GRADIO_TEMP_DIR"
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -34,6 +39,23 @@ def import_gradio_without_bad_network_settings() -> None:
         importlib.import_module("gradio")
     finally:
         os.environ.update(kept)
+
+
+@contextlib.contextmanager
+def private_uploads() -> Iterator[None]:
+    """Give Gradio a folder for uploaded files that others can neither read nor guess. It goes with the block. To be
+    entered before Gradio is imported."""
+    os.environ[_UPLOADS] = tempfile.mkdtemp(prefix="paddock-uploads-")
+    try:
+        yield
+    finally:
+        remove_uploads()
+
+
+def remove_uploads() -> None:
+    """Remove the uploaded files now."""
+    if folder := os.environ.pop(_UPLOADS, ""):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def suspects(error: BaseException) -> list[str]:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from modules.api.listen import bind
 from modules.app import App
 from modules.config import Config
-from modules.host_environment import import_gradio_without_bad_network_settings
+from modules.host_environment import import_gradio_without_bad_network_settings, private_uploads, remove_uploads
 from modules.protocol.errors import PaddockError
 from modules.runtime.state import State
 from modules.signals import Terminated
@@ -18,6 +18,11 @@ from modules.terminal import ProgressLine
 
 def serve_page(config: Config) -> int:
     """Serve the page until Ctrl+C or a signal; returns the exit status, 0 after SIGTERM: that is how a service ends."""
+    with private_uploads():
+        return _serve(config)
+
+
+def _serve(config: Config) -> int:
     import_gradio_without_bad_network_settings()
     listener = bind(config.host, config.port)
     app = App(config)
@@ -38,6 +43,7 @@ def serve_page(config: Config) -> int:
         listener.close()
         if stray:
             print(f"Threads of {', '.join(stray)} did not end; Paddock ends without them.", flush=True)
+            remove_uploads()
             os._exit(0)
     return 0
 

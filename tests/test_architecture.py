@@ -17,6 +17,7 @@ ALLOWED = {
     "modules.worker": {"modules.protocol"},
     "modules.paths": {"modules.protocol"},
     "modules.child_environment": {"modules.runtime.interpreter"},
+    "modules.private_files": set(),
     "modules.yaml_tree": set(),
     "modules.data_files": {"modules.protocol", "modules.yaml_tree"},
     "modules.listeners": set(),
@@ -53,6 +54,7 @@ ALLOWED = {
         "modules.version",
     },
     "modules.chat": {
+        "modules.private_files",
         "modules.protocol",
         "modules.paths",
         "modules.threads",

@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
+from modules.api.failed_secrets import FailedSecrets
 from modules.api.origin import judge_origin
 from modules.api.secret import judge_secret
 from modules.config import Config
@@ -20,11 +21,15 @@ class Gate:
     def __init__(self, app: Any, config: Config) -> None:
         self._app = app
         self._config = config
+        self._failed = FailedSecrets()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] in ("http", "websocket"):
-            status, reason = self.judge(scope)
+            status, reason = self._failed.refusal(scope)
+            if not reason:
+                status, reason = self.judge(scope)
             if reason:
+                await self._failed.slow_down(scope, status)
                 await _refuse(status, reason)(scope, receive, send)
                 return
         await self._app(scope, receive, send)

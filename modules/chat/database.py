@@ -12,6 +12,7 @@ from typing import Any
 
 from modules.chat.messages import NotKept
 from modules.chat.salvage import salvage
+from modules.private_files import create_private
 
 # Layout n+1 is made from layout n by MIGRATIONS[n]; PRAGMA user_version says which layout a file has.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -90,6 +91,7 @@ class Database:
             raise _explain(error, self.path) from error
 
     def _open(self) -> sqlite3.Connection:
+        create_private(self.path)
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             connection.row_factory = sqlite3.Row

@@ -58,6 +58,17 @@ def build_page(app: App) -> gr.Blocks:
     return page
 
 
+# The largest file that one may upload.
+MOST_OF_A_FILE = "500mb"
+
+
 def page_options() -> dict[str, Any]:
     """How to mount the page, for `gr.mount_gradio_app`: no footer, no server-side rendering, our own look."""
-    return {"theme": paddock_theme(), "head": markup("head"), "footer_links": [], "ssr_mode": False, "show_error": True}
+    return {
+        "theme": paddock_theme(),
+        "head": markup("head"),
+        "footer_links": [],
+        "ssr_mode": False,
+        "show_error": True,
+        "max_file_size": MOST_OF_A_FILE,
+    }

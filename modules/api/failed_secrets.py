@@ -1,0 +1,77 @@
+"""Wrong passwords and keys: each costs its sender time, and the log says where they come from."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_LOG = logging.getLogger(__name__)
+FIRST_SECONDS = 0.5
+MOST_SECONDS = 8.0
+# Guesses of one sender that wait at a time; more are refused without being looked at.
+MOST_WAITING = 8
+_FORGET_SECONDS = 900.0
+_LOG_SECONDS = 60.0
+_MOST_SENDERS = 4096
+TOO_MANY = "Too many wrong passwords or keys came from your address. Wait a minute, then try again."
+
+
+@dataclass
+class _Sender:
+    failures: int = 0
+    waiting: int = 0
+    last: float = 0.0
+    logged: float = float("-inf")
+
+
+class FailedSecrets:
+    """Counts failures by sender, forgets them after a quarter of an hour. Used from the server's event loop alone."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+    ) -> None:
+        self._clock, self._sleep = clock, sleep
+        self._senders: OrderedDict[str, _Sender] = OrderedDict()
+
+    def refusal(self, scope: Mapping[str, Any]) -> tuple[int, str]:
+        """(429, sentence) for one more guess of a sender whose earlier ones still wait, else (200, "")."""
+        sender = self._senders.get(_address(scope))
+        busy = sender is not None and sender.waiting >= MOST_WAITING and _has_secret(scope)
+        return (429, TOO_MANY) if busy else (200, "")
+
+    async def slow_down(self, scope: Mapping[str, Any], status: int) -> None:
+        """Wait before a wrong secret is answered. A request without any is no guess: browsers begin with one."""
+        if status != 401 or not _has_secret(scope):
+            return
+        address, now = _address(scope), self._clock()
+        sender = self._senders.setdefault(address, _Sender())
+        self._senders.move_to_end(address)
+        while len(self._senders) > _MOST_SENDERS:
+            self._senders.popitem(last=False)
+        if now - sender.last > _FORGET_SECONDS:
+            sender.failures = 0
+        sender.failures, sender.last = sender.failures + 1, now
+        if now - sender.logged > _LOG_SECONDS:
+            sender.logged = now
+            _LOG.warning("A wrong password or API key came from %s (%d lately).", address, sender.failures)
+        sender.waiting += 1
+        try:
+            await self._sleep(min(MOST_SECONDS, FIRST_SECONDS * 2.0 ** min(10, sender.failures - 1)))
+        finally:
+            sender.waiting -= 1
+
+
+def _address(scope: Mapping[str, Any]) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else "an unknown address"
+
+
+def _has_secret(scope: Mapping[str, Any]) -> bool:
+    return any(name == b"authorization" for name, _ in scope["headers"])

@@ -31,6 +31,7 @@ from modules.preferences import Preferences
 from modules.private_files import make_private
 from modules.protocol.errors import PaddockError
 from modules.protocol.model import AIMS
+from modules.reloading import Reloader
 from modules.runtime.environment import Environments
 from modules.runtime.registry import Registry
 from modules.runtime.supervisor import Supervisor
@@ -71,6 +72,7 @@ class App:
             self._aim,
             self.keys,
         )
+        self.reloader = Reloader(self.supervisor, self.models.load)
         self.downloads = Downloads(paths.models, self.supervisor.board.tell)
         # The name of the page's newest build: an open page of another build reloads itself.
         self.page = ""
@@ -138,6 +140,7 @@ class App:
 
     def call_off(self) -> None:
         """End what is being installed or loaded; whoever waits for it hears so."""
+        self.reloader.close()
         self.environments.close()
         self.supervisor.call_off()
 
@@ -155,6 +158,7 @@ class App:
                 stack.callback(self.chats.close)
             stack.callback(self.supervisor.close)
             stack.callback(self.environments.close)
+            stack.callback(self.reloader.close)
             stack.callback(self.downloads.close)
         return stray
 

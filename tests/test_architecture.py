@@ -85,6 +85,7 @@ COMPOSERS = (
     "modules.adapters",
     "modules.model_loading",
     "modules.planning",
+    "modules.reloading",
     # The facade for others' extensions stands before all of Paddock, as they expect; nothing of ours imports it.
     "modules.plugins.compat",
     "modules.api",

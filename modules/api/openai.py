@@ -105,6 +105,7 @@ def usage(generation: Generation) -> dict[str, Any]:
 def router(app: App) -> APIRouter:
     """The routes below /v1."""
     routes = APIRouter(prefix="/v1")
+    loading = asyncio.Lock()
 
     def described(name: str) -> dict[str, Any]:
         state = app.supervisor.state
@@ -118,11 +119,11 @@ def router(app: App) -> APIRouter:
 
     @routes.post("/completions")
     async def completions(request: Request) -> Response:
-        return await _respond(app, request, chat=False)
+        return await _respond(app, request, loading, chat=False)
 
     @routes.post("/chat/completions")
     async def chat_completions(request: Request) -> Response:
-        return await _respond(app, request, chat=True)
+        return await _respond(app, request, loading, chat=True)
 
     @routes.get("/models/{name:path}")
     def model(name: str) -> Response:
@@ -150,9 +151,13 @@ def _no_route(request: Request, known: dict[str, list[str]]) -> Response:
     return _Json(error_body(error), 405 if allowed else 404, headers)
 
 
-async def _respond(app: App, request: Request, *, chat: bool) -> Response:
+async def _respond(app: App, request: Request, loading: asyncio.Lock, *, chat: bool) -> Response:
     try:
         body = parse(await request.body())
+        if app.reloader.lost:
+            # One thread waits for the load, not one for each request.
+            async with loading:
+                await run_in_threadpool(app.reloader.ensure)
         answer, generation = await run_in_threadpool(_begin, app, body, chat)
     except PaddockError as error:
         return error_response(error)

@@ -75,6 +75,8 @@ def _reply(served: Served) -> tuple[str, dict[str, Any]]:
 def test_a_signal_ends_it_in_order_and_the_reply_is_stored_as_stopped(
     paddock: Callable[..., Served], number: signal.Signals
 ) -> None:
+    if signal.getsignal(number) == signal.SIG_IGN:
+        pytest.skip("the tests were started in the background, where this signal is ignored")
     served = paddock("--model", "small")
     _loaded(served)
     workers = [psutil.Process(pid) for pid in served.workers()]
@@ -156,8 +158,9 @@ def test_it_starts_in_a_strange_environment(
     connection.request("GET", "/")
     page = connection.getresponse()
     assert page.status == 200 and b"Paddock" in page.read()
+    served.process.terminate()
+    assert served.process.wait(PATIENCE) == 0
     served.close()
-    assert served.process.returncode == 130
     assert not any("Traceback" in line or "Error" in line for line in served.lines), served.lines
 
 

@@ -91,6 +91,7 @@ class Downloads:
         self._jobs: dict[str, Download] = {}
         self._threads: list[threading.Thread] = []
         self._told = 0.0
+        self._later: threading.Timer | None = None
         self.turns = 0
 
     def states(self) -> list[DownloadState]:
@@ -148,6 +149,9 @@ class Downloads:
             self.stop(name)
         for thread in threads:
             thread.join(_CLOSE_SECONDS)
+        with self._lock:
+            if self._later is not None:
+                self._later.cancel()
 
     def _start(self, state: DownloadState, order: Callable[[], tuple[Listing, Choice]]) -> None:
         with self._lock:
@@ -193,9 +197,20 @@ class Downloads:
     def _progress(self, name: str, progress: Progress) -> None:
         self._set(name, progress=progress)
         with self._lock:
-            if (now := time.monotonic()) - self._told < _TELL_SECONDS:
+            wait = self._told + _TELL_SECONDS - time.monotonic()
+            if wait > 0:
+                # The last progress before a line stands still must be told, too.
+                if self._later is None:
+                    self._later = threading.Timer(wait, self._tell_progress)
+                    self._later.daemon = True
+                    self._later.start()
                 return
-            self._told = now
+        self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        with self._lock:
+            self._later = None
+            self._told = time.monotonic()
         self._changed()
 
     def _set(self, name: str, **changes: Any) -> None:

@@ -22,6 +22,7 @@ from modules.library.measured import Measured
 from modules.library.remote_keys import KeyConsents
 from modules.library.scan import DEMO, ModelLibrary
 from modules.model_loading import ModelLoading
+from modules.own_loaders import OwnLoaders
 from modules.paths import Paths
 from modules.planning import MemoryPlanner
 from modules.plugins.kept import Kept
@@ -29,6 +30,7 @@ from modules.plugins.manager import ExtensionManager
 from modules.plugins.worker import WorkerEntry
 from modules.preferences import Preferences
 from modules.private_files import make_private
+from modules.protocol.agreed_code import AgreedCode
 from modules.protocol.errors import PaddockError
 from modules.protocol.model import AIMS
 from modules.reloading import Reloader
@@ -51,7 +53,8 @@ class App:
         self.machine = inspect_machine()
         self.settings = Preferences(YamlStore(paths.settings))
         self.registry = Registry(paths.loaders)
-        self.environments = Environments(paths.environments, [paths.loaders], self.machine)
+        self.own_loaders = OwnLoaders(paths.own_loaders, YamlStore(paths.loader_consents), self.registry, AgreedCode())
+        self.environments = Environments(paths.environments, self.registry.roots, self.machine)
         self.library = ModelLibrary(paths.models)
         self.supervisor = Supervisor(paths.root, self.environments, process_memory, _shared(paths))
         self.planner = MemoryPlanner(
@@ -71,6 +74,7 @@ class App:
             self.adapters,
             self._aim,
             self.keys,
+            self.own_loaders,
         )
         self.reloader = Reloader(self.supervisor, self.models.load)
         self.downloads = Downloads(paths.models, self.supervisor.board.tell)
@@ -165,4 +169,4 @@ class App:
 
 def _shared(paths: Paths) -> tuple[list[Path], list[Path]]:
     """Folders that workers read, for adapters and the worker's part of extensions; and those that they write."""
-    return [paths.models, *paths.extensions, paths.extension_packages], [paths.extension_data]
+    return [paths.models, paths.own_loaders, *paths.extensions, paths.extension_packages], [paths.extension_data]

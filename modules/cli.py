@@ -31,6 +31,9 @@ def parser() -> argparse.ArgumentParser:
     loaders = commands.add_parser(
         "loaders", parents=[common], help="list the loaders: installed, runs here, formats, size"
     )
+    loaders.add_argument("verb", nargs="?", choices=["enable"], help="allow a loader in user_data/loaders/ to run")
+    loaders.add_argument("name", nargs="?", default="", metavar="NAME", help="the loader to enable")
+    loaders.add_argument("--yes", action="store_true", help="agree that its code, as it is now, runs on this machine")
     loaders.add_argument("--json", action="store_true", help="one JSON object for each loader, in a list")
     loaders.add_argument("--prune", action="store_true", help="remove environments that no loader uses any more")
 

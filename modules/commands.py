@@ -33,6 +33,8 @@ def loaders(config: Config, arguments: argparse.Namespace) -> int:
     """List the loaders."""
     app = App(config)
     try:
+        if arguments.verb == "enable":
+            return _enable_loader(app, arguments.name, arguments.yes)
         if arguments.prune:
             for name, count in app.environments.prune(list(app.registry.specs.values())):
                 print(f"Removed {name} ({in_words(count)}).", file=sys.stderr)
@@ -47,9 +49,25 @@ def loaders(config: Config, arguments: argparse.Namespace) -> int:
             print(f"{row['name']:<14} {state:<24} {', '.join(row['formats'])}")
             print(f"{'':<14} {row['why_not'] or row['summary']}")
         for fault in app.registry.faults.values():
-            print(fault, file=sys.stderr)
+            print(f"{fault}.", file=sys.stderr)
+        for name, sentence in app.own_loaders.waiting().items():
+            print(f"{sentence} Run: python3 webui.py loaders enable {name} --yes", file=sys.stderr)
     finally:
         app.close()
+    return 0
+
+
+def _enable_loader(app: App, name: str, yes: bool) -> int:
+    """Allow a loader of the user's own to run."""
+    if not name:
+        raise PaddockError("Name the loader: python3 webui.py loaders enable NAME --yes")
+    if not yes:
+        raise PaddockError(
+            f"The code of {name} would run with your rights on this machine. Look at its files, then add --yes."
+        )
+    app.own_loaders.enable(name)
+    needs = f" Install it with: python3 webui.py install {name}" if app.registry.get(name).requirements else ""
+    print(f"{name} may run, as it is now.{needs}")
     return 0
 
 

@@ -15,6 +15,7 @@ from modules.library.rank import Ranked, rank
 from modules.library.remote_keys import KeyConsents
 from modules.library.scan import ModelLibrary
 from modules.library.trust import fingerprint, refusal
+from modules.own_loaders import OwnLoaders
 from modules.planning import MemoryPlanner
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import ModelInfo
@@ -57,6 +58,7 @@ class ModelLoading:
         adapters: Adapters,
         aim: Callable[[], str],
         keys: KeyConsents,
+        own_loaders: OwnLoaders,
     ) -> None:
         """`aim`: what the user wants the proposed loader to be best at, one of AIMS."""
         self._config = config
@@ -69,6 +71,7 @@ class ModelLoading:
         self._adapters = adapters
         self._aim = aim
         self._keys = keys
+        self._own_loaders = own_loaders
         supervisor.on_measured(self._learn)
         # What consent was given to at start, by fingerprint: files that change later are not what was meant.
         self._consents = {name: self._fingerprint(name) for name in (*config.trust_pickle, *config.trust_remote_code)}
@@ -151,7 +154,7 @@ class ModelLoading:
         self._supervisor.check(facts, spec, values)
         if not (anyway or self._config.load_anyway):
             self._planner.refuse(model, spec, values)
-        key = self._keys.variables(facts)
+        key = {**self._keys.variables(facts), **self._own_loaders.variables(spec.name)}
         consents = {"PADDOCK_TRUST_REMOTE_CODE": "1" if code else "", "PADDOCK_TRUST_PICKLE": "1" if pickles else ""}
         return Wanted(facts, spec, values, {**key, **{name: value for name, value in consents.items() if value}})
 

@@ -54,6 +54,16 @@ class Paths:
         return self.root / "loaders"
 
     @property
+    def own_loaders(self) -> Path:
+        """The user's own loaders, one folder each."""
+        return self.user_data / "loaders"
+
+    @property
+    def loader_consents(self) -> Path:
+        """Which of the user's own loaders may run, as YAML."""
+        return self.user_data / "loaders.yaml"
+
+    @property
     def extensions(self) -> tuple[Path, Path]:
         """Folders with one folder an extension: beside the program, and beside the user's data."""
         return self.root / "extensions", self.user_data / "extensions"

@@ -17,7 +17,7 @@ def program_folder() -> Path:
     return here / "_app" if (here / "_app").is_dir() else here.parent
 
 
-if (_program := str(program_folder())) not in sys.path:
+if "modules" not in sys.modules and (_program := str(program_folder())) not in sys.path:
     sys.path.append(_program)
 
 from modules.plugins.host import ApiRequest, Host

@@ -84,6 +84,7 @@ COMPOSERS = (
     "modules.app",
     "modules.adapters",
     "modules.model_loading",
+    "modules.own_loaders",
     "modules.planning",
     "modules.reloading",
     # The facade for others' extensions stands before all of Paddock, as they expect; nothing of ours imports it.

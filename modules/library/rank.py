@@ -38,10 +38,11 @@ def _judge(facts: ModelFacts, spec: LoaderSpec, machine: Machine, aim: str) -> R
     try:
         obstacle = spec.runs_here(machine)
         claim = None if obstacle else spec.claim(facts, machine)
+        problems = facts.problems if obstacle else spec.problems(facts, machine)
     except Exception as error:  # a third party's code: its mistake must not hide the other loaders
         return Ranked(spec.name, spec.title, 0, f"{spec.title} failed to judge this model ({error!r}).", False)
-    if facts.problems:
-        return Ranked(spec.name, spec.title, 0, facts.problems[0], False) if reads or claim else None
+    if problems:
+        return Ranked(spec.name, spec.title, 0, problems[0], False) if reads or claim else None
     if facts.purpose and facts.purpose not in spec.purposes:
         why = cannot_chat(facts.name, facts.purpose, facts.architecture)
         return Ranked(spec.name, spec.title, 0, why, False) if reads or claim else None

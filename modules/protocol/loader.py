@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modules.protocol.memory import Demand
-from modules.protocol.model import Claim, Machine, ModelFacts
+from modules.protocol.model import UNKNOWN, Claim, Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams, active
 
 
@@ -60,6 +60,17 @@ class LoaderSpec:
         asked = active(params)
         silent = [others for name, others in self.unheard.items() if name in asked]
         return sorted((asked - self.samplers.difference(unknown)).union(*(asked & others for others in silent)))
+
+    def problems(self, facts: ModelFacts, machine: Machine) -> tuple[str, ...]:
+        """Return the sentences of `facts.problems` that keep this loader from the model.
+
+        Where detection does not know the format, a loader that claims the model with a score knows better.
+        """
+        if facts.problems and facts.format == UNKNOWN:
+            claim = self.claim(facts, machine)
+            if claim and claim.runs and claim.score > 0:
+                return ()
+        return facts.problems
 
     def runs_here(self, machine: Machine) -> str:
         """ "" if it can run on this machine, else a sentence saying why not."""

@@ -18,6 +18,10 @@ class Evidence:
 PURPOSES = ("generate", "embed", "rerank", "classify", "encode", "encode-decode", "other")
 
 
+# The format of what detection does not know; a loader may still claim it.
+UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True)
 class ModelFacts:
     """A model in `models/`. Zero and "" mean unknown.

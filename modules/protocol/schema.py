@@ -18,6 +18,8 @@ from modules.protocol.errors import SettingError
 
 T = TypeVar("T")
 _KEY = "paddock.setting"
+# The types of settings; list is one of texts.
+KINDS = (bool, int, float, str, list)
 # Digits of a whole number given as text, and letters of a value that a sentence repeats.
 _LONGEST_NUMBER = 300
 _LONGEST_SHOWN = 80

@@ -59,7 +59,7 @@ class Environments:
 
     def __init__(self, folder: Path, loaders: Sequence[Path], machine: Machine) -> None:
         self._folder = folder
-        self._loaders = tuple(loaders)
+        self._loaders = loaders
         self._uv = Uv()
         # Interpreters that were found to be usable, by environment: the marker cannot always be written.
         self._interpreters: dict[Path, str] = {}

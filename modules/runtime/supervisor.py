@@ -130,8 +130,8 @@ class Supervisor:
     def check(self, facts: ModelFacts, spec: LoaderSpec, settings: Mapping[str, Any]) -> None:
         """Whether a load may begin. Raises PaddockError."""
         build(spec.settings, settings)
-        if facts.problems:
-            raise PaddockError(" ".join(facts.problems))
+        if problems := spec.problems(facts, self._environments.machine):
+            raise PaddockError(" ".join(problems))
         if reason := spec.runs_here(self._environments.machine):
             raise PaddockError(f"{reason} Choose another loader.")
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
+import json
 import os
 import shutil
 import sys
 from pathlib import Path
 from typing import BinaryIO
 
+from modules.protocol.agreed_code import AgreedCode
 from modules.protocol.events import Ready
+from modules.protocol.loader_import import find_public_names, import_part
 from modules.worker.code_guard import forbid_model_code, keep_model_code, leave
 from modules.worker.outbox import Outbox
 from modules.worker.sandbox import harden
@@ -25,6 +27,17 @@ def take_stdout() -> BinaryIO:
     return os.fdopen(kept, "wb", buffering=0)
 
 
+def _own_loader(root: Path) -> Path | None:
+    """The folder of a loader of the user's own, of which only the files that the user agreed to are imported."""
+    if not (named := os.environ.pop("PADDOCK_OWN_LOADER", "")):
+        return None
+    find_public_names(root)
+    agreed = json.loads(named)
+    folder = Path(agreed["folder"])
+    AgreedCode().agree(folder, agreed["files"])
+    return folder
+
+
 def main(loader: str) -> None:
     """Serve one loader's engine until Unload."""
     harden()
@@ -33,13 +46,15 @@ def main(loader: str) -> None:
     # reads this when the engine is imported; busy cores are served better by fewer (docs/benchmarks.md).
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "300000")
-    own = leave(Path(__file__).resolve().parent.parent.parent, ("modules", "loaders"))
+    root = Path(__file__).resolve().parent.parent.parent
+    own = leave(root, ("modules", "loaders"))
     if os.environ.get("PADDOCK_TRUST_REMOTE_CODE") == "1":
         keep_model_code(own)
     else:
         forbid_model_code(own)
-    spec = importlib.import_module(f"loaders.{loader}.spec").SPEC
-    engine = importlib.import_module(f"loaders.{loader}.worker").Engine()
+    folder = _own_loader(root)
+    spec = import_part(loader, "spec", folder).SPEC
+    engine = import_part(loader, "worker", folder).Engine()
     outbox.put(Ready(loader))
     Server(spec, engine, outbox).run(sys.stdin.buffer)
     outbox.close()

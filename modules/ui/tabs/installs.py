@@ -14,7 +14,7 @@ from modules.library.sizes import in_words
 from modules.protocol.errors import PaddockError
 from modules.protocol.loader import LoaderSpec
 from modules.threads import host_thread
-from modules.ui.talk import LONG, QUIET, paragraph
+from modules.ui.talk import LONG, QUIET, paragraph, spoken
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -32,12 +32,25 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
             rows += [told, button]
             button.click(partial(_install, app, spec), None, [told, button], **LONG)
         for name, fault in app.registry.faults.items():
-            gr.HTML(paragraph(f"{name}: {fault}", "warning"))
+            gr.HTML(paragraph(f"{name}: {fault}.", "warning"))
+        for name, sentence in app.own_loaders.waiting().items():
+            with gr.Row(elem_classes=["tight"], elem_id=f"own-loader-{name}"):
+                answer = gr.HTML(paragraph(sentence, "warning"), apply_default_css=False, scale=4)
+                allow = gr.Button("Allow its code", scale=1, min_width=80)
+            allow.click(spoken(partial(_allow, app, name)), None, [answer, allow], **QUIET)
 
     def show() -> list[Any]:
         return [update for spec in specs for update in _row(app, spec)]
 
     gr.on([page.load, refresh.click], show, None, rows, **QUIET)
+
+
+def _allow(app: App, name: str) -> list[Any]:
+    app.own_loaders.enable(name)
+    return [
+        paragraph(f"{name} can be chosen as a loader now. Its environment is installed with its first load."),
+        gr.update(visible=False),
+    ]
 
 
 def _row(app: App, spec: LoaderSpec) -> list[Any]:

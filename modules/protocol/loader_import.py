@@ -1,0 +1,44 @@
+"""Imports the two files of a loader, wherever its folder lies. Standard library only: host and workers use it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+
+
+def import_part(name: str, part: str, folder: Path | None = None) -> ModuleType:
+    """Import `loaders.NAME.PART`, where PART is "spec" or "worker". Raises what the import raises.
+
+    `folder`: of a loader that lies elsewhere than in loaders/. Its files may import each other with `from . import`.
+    """
+    package = f"loaders.{name}"
+    if folder is not None:
+        known = sys.modules.get(package)
+        if known is None or list(getattr(known, "__path__", ())) != [str(folder)]:
+            _make_package(package, folder)
+    return importlib.import_module(f"{package}.{part}")
+
+
+def find_public_names(root: Path) -> None:
+    """Let `import paddock` work in a worker of an installed Paddock.
+
+    There the program's folder `root` lies inside the package `paddock`; in a clone it lies beside it.
+    """
+    if (file := root / "paddock" / "__init__.py").is_file() or (file := root.parent / "__init__.py").is_file():
+        spec = importlib.util.spec_from_file_location("paddock", file)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["paddock"] = module
+        spec.loader.exec_module(module)
+
+
+def _make_package(package: str, folder: Path) -> None:
+    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+        del sys.modules[name]
+    spec = ModuleSpec(package, None, is_package=True)
+    spec.submodule_search_locations = [str(folder)]
+    sys.modules[package] = importlib.util.module_from_spec(spec)

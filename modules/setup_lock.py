@@ -1,4 +1,4 @@
-"""The lock under which `.venv` is made: one start at a time, and what a killed one left half done is known."""
+"""The lock under which `.venv` is made: one start at a time, and a step that was begun and not ended is known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _LOOK_SECONDS = 0.5
 
 
 class SetupLock:
-    """A locked file. Its text is the step that runs; it is empty unless a start was killed within one."""
+    """A locked file. Its text is the step that runs, or that a start before this one did not end.
+
+    `broken_off`: that earlier step, "" if there is none.
+    """
 
     def __init__(self, file: int) -> None:
         self._file = file
@@ -27,13 +30,10 @@ class SetupLock:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Note the step while the block runs. SystemExit is an end in order; what else leaves the block is not."""
+        """Note the step while the block runs, and after it where an exception ends it: installers that fail, on a full
+        disk say, leave packages that only look whole."""
         self._note(name)
-        try:
-            yield
-        except SystemExit:
-            self._note("")
-            raise
+        yield
         self._note("")
 
     def _note(self, text: str) -> None:

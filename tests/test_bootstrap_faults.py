@@ -34,11 +34,7 @@ class Small:
 
     @classmethod
     def of(cls, root: Path, folder: Path) -> Small:
-        for name in ("__init__.py", "bootstrap.py", "setup_lock.py", "runtime"):
-            source, target = root / "modules" / name, folder / "modules" / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            copy: Callable[[Path, Path], object] = shutil.copytree if source.is_dir() else shutil.copy
-            copy(source, target)
+        shutil.copytree(root / "modules", folder / "modules", ignore=shutil.ignore_patterns("__pycache__"))
         (folder / "requirements").mkdir()
         lines = (root / "requirements" / "host.txt").read_text().splitlines()
         (folder / "requirements" / "host.txt").write_text(next(line for line in lines if line.startswith("uv==")))
@@ -179,3 +175,13 @@ def test_a_first_start_that_is_terminated_ends_what_it_started(small: Small, lin
     _, alive = psutil.wait_procs(small.running(), timeout=PATIENCE)
     assert stopped.returncode == 1 and not alive
     small.start()
+
+
+def test_what_a_failed_install_left_is_installed_again_in_full(moved: Small) -> None:
+    """As on a full disk: pip takes a package for whole whose program it could only begin to write."""
+    (moved.venv / "paddock-host.txt").unlink()
+    (moved.venv / "bin" / "uv").write_text("")
+    (moved.folder / ".venv.lock").write_text("packages")
+    assert MAKING not in moved.start()
+    assert (moved.folder / ".venv.lock").read_text() == ""
+    assert moved.start() == ""

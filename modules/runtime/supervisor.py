@@ -333,7 +333,8 @@ class Supervisor:
         with self._lock:
             client, state = self._client, self.state
         if client is None or state.phase != "ready":
-            raise PaddockError(_WHY_NOT.get(state.phase, _WHY_NOT["busy"]))
+            why = f" {state.error.message}" if state.phase == "failed" and state.error else ""
+            raise PaddockError(_WHY_NOT.get(state.phase, _WHY_NOT["busy"]) + why)
         return client
 
     def _worker_ended(self, client: WorkerClient, exit: WorkerExit) -> None:
@@ -397,6 +398,6 @@ def _memory_settings(state: State) -> tuple[str, ...]:
 
 _WHY_NOT = {
     "empty": "No model is loaded. Choose one on the Model tab and press Load.",
-    "failed": "The model is not loaded any more. Load it again on the Model tab.",
+    "failed": "The model is not loaded. Load it again on the Model tab.",
     "busy": "The model is still loading. Wait until it is ready.",
 }

@@ -13,6 +13,9 @@ from modules.plugins.manifest import Manifest, ManifestError, read_manifest
 from modules.plugins.script_needs import unnamed_needs
 
 ENTRIES = ("extension.py", "script.py")
+# Levels of folders around an extension that are looked through, and folders on one of them.
+_MOST_DEPTH = 4
+_MOST_FOLDERS = 1000
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,17 @@ def discover(roots: Sequence[Path]) -> dict[str, Found]:
             for folder in twins:
                 found[folder.name] = Found(folder.name, folder, found[folder.name].kind, problem=problem)
     return dict(sorted(found.items(), key=lambda pair: pair[0].casefold()))
+
+
+def entry_folders(folder: Path) -> list[Path]:
+    """Where an extension lies in what somebody handed out: the folder itself, or else those nearest within, with their
+    entry files. None lies more than three levels down, nor in a hidden folder."""
+    level = [folder]
+    for _ in range(_MOST_DEPTH):
+        if found := [place for place in level if any((place / name).is_file() for name in ENTRIES)]:
+            return found
+        level = [inner for place in level for inner in _folders(place) if not inner.is_symlink()][:_MOST_FOLDERS]
+    return []
 
 
 def _folders(root: Path) -> list[Path]:

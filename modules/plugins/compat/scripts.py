@@ -11,6 +11,7 @@ from modules.plugins.compat.adapter import ScriptPlugin
 from modules.plugins.compat.bridge import Bridge
 from modules.plugins.compat.facade import Facade
 from modules.plugins.compat.imports import Redirect
+from modules.plugins.compat.own_names import own_names
 from modules.plugins.compat.widgets import Widgets
 from modules.plugins.folders import Found
 from modules.plugins.host import Host
@@ -38,7 +39,7 @@ class Scripts:
 
     def read(self, found: Found, host: Host) -> Any:
         """Run a script and make it a plugin. Raises what its code raises."""
-        names = (found.name, *workdir.own_names(found.folder, self._app.extensions.found()))
+        names = (found.name, *own_names(found.folder, self._app.extensions.found()))
         workdir.add(self.folder, names, found.folder)
         around = self.facade.module("extensions.openai.script").app.around
         around[found.name] = []

@@ -7,21 +7,15 @@ Here these are links, so that they are right for extensions beside the program a
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
-import re
 import sys
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from modules.paths import Paths
-from modules.plugins.compat.imports import alike
 
 _LOG = logging.getLogger(__name__)
 _FOLDERS = ("characters", "presets", "logs", "loras", "prompts", "grammars", "instruction-templates", "cache")
-# "extensions/<name>/<entry>…", Path("extensions") / "<name>", os.path.join("extensions", "<name>")
-_PATH = re.compile(r"""\bextensions(?:[/\\]+|["']\)?\s*[,/]\s*["'])([\w-]+)(?:[/\\]+([\w.-]+))?""")
-_MOST_FILES = 1000
 
 
 def prepare(paths: Paths) -> Path:
@@ -55,23 +49,6 @@ def add(place: Path, names: Iterable[str], folder: Path) -> None:
                     _remove_link(parent / name)
                 if parent.is_dir() and not (parent / name).exists():
                     _link(parent / name, folder)
-
-
-def own_names(folder: Path, others: Container[str]) -> list[str]:
-    """What the code of an extension calls its folder in paths: names that are alike, or lead to an entry that it has.
-    `others`: names of extensions that there are."""
-    found: set[tuple[str, str]] = set()
-    files = (file for file in folder.rglob("*.py") if not file.relative_to(folder).parts[0].startswith("."))
-    for file in itertools.islice(files, _MOST_FILES):
-        with contextlib.suppress(OSError):
-            found.update(_PATH.findall(file.read_text(encoding="utf-8", errors="replace")))
-    # A script.py is in every folder, so it proves nothing.
-    own = {
-        name
-        for name, entry in found
-        if alike(name, folder.name) or (entry not in ("", "script.py") and (folder / entry).exists())
-    }
-    return sorted(name for name in own if name not in others)
 
 
 def _link(place: Path, target: Path) -> None:

@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import importlib
 import json
+import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from modules.config import Config
 from modules.plugins.compat.check import check
+from modules.plugins.compat.check.processes import Checkers
 from modules.plugins.compat.check.source import read
 from modules.plugins.compat.check.verdict import Report
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def checkers() -> Iterator[Checkers]:
+    """One warm process for all checks here."""
+    with Checkers(ROOT) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def warm(checkers: Checkers, monkeypatch: pytest.MonkeyPatch) -> Checkers:
+    """Each check takes that one."""
+    module = importlib.import_module("modules.plugins.compat.check")
+    monkeypatch.setattr(module, "Checkers", lambda root: contextlib.nullcontext(checkers))
+    return checkers
 
 
 def write(root: Path, name: str, code: str, entry: str = "script.py", **files: str) -> Path:
@@ -70,6 +91,7 @@ def test_one_that_works(config: Config, tmp_path: Path) -> None:
     )
     assert {**report, "why": ""} == {
         "name": "mine",
+        "folder": "",
         "imports": True,
         "ui": True,
         "hooks": ["input_modifier", "ui"],
@@ -234,11 +256,13 @@ def test_what_an_absent_package_would_have_given_can_be_in_an_address(config: Co
     assert judged(config, tmp_path, code, assume=True)["verdict"] == "works"
 
 
-def test_one_with_the_name_of_one_that_ships_is_judged_and_wants_another_name(config: Config, tmp_path: Path) -> None:
-    folder = write(tmp_path, "Web_Search", "def ui():\n    open('extensions/Web_Search/script.py').close()")
+@pytest.mark.parametrize("name", ["Web_Search", "web_search", "author__web_search", "web-search-main"])
+def test_one_with_the_name_of_one_that_is_installed_is_judged_alike(config: Config, tmp_path: Path, name: str) -> None:
+    code = "open('extensions/web_search/out.txt', 'w').close()\nfrom extensions.web_search import script"
+    folder = write(tmp_path, name, code)
     report = check(config, folder, False)
-    assert (report["imports"], report["ui"], report["verdict"]) == (True, True, "partly")
-    assert "Paddock has an extension named web_search: give this folder another name." in report["why"]
+    assert (report["imports"], report["ui"], report["verdict"]) == (True, True, "works")
+    assert ("give this folder another name" in report["why"]) == (name.lower() == "web_search")
     assert check(config, config.paths.extensions[0] / "web_search", False)["verdict"] == "works"
 
 
@@ -305,9 +329,56 @@ def test_one_that_hangs_costs_its_seconds(config: Config, tmp_path: Path) -> Non
 
 def test_folders_with_nothing_to_check(config: Config, tmp_path: Path) -> None:
     assert "no folder" in check(config, tmp_path / "nowhere", False)["why"]
-    (tmp_path / "outer").mkdir()
-    write(tmp_path / "outer", "inner", "")
-    assert "inner/" in check(config, tmp_path / "outer", False)["why"]
+    (tmp_path / "outer" / "one" / "two" / "three" / "four").mkdir(parents=True)
+    write(tmp_path / "outer" / "one" / "two" / "three" / "four", "five", "")
+    (tmp_path / "outer" / ".hidden").mkdir()
+    write(tmp_path / "outer" / ".hidden", "one", "")
+    assert "nor in the folders in it" in check(config, tmp_path / "outer", False)["why"]
+
+
+@pytest.mark.parametrize("inner", ["mine", "src/mine", "a/b/mine"])
+def test_a_folder_within_is_taken_and_named(config: Config, tmp_path: Path, inner: str) -> None:
+    place = (tmp_path / "outer" / inner).parent
+    place.mkdir(parents=True)
+    write(place, "mine", "def input_modifier(string):\n    return string")
+    (tmp_path / "outer" / "tests").mkdir()
+    report = check(config, tmp_path / "outer", False)
+    assert (report["name"], report["folder"], report["verdict"]) == ("outer", inner, "works")
+    assert f"The extension in its folder {inner}/ was taken." in report["why"]
+
+
+def test_the_nearest_of_several_folders_within_is_taken_and_the_others_are_named(
+    config: Config, tmp_path: Path
+) -> None:
+    for place in ("b", "a", "c/d"):
+        (tmp_path / "outer" / place).mkdir(parents=True)
+        write(tmp_path / "outer" / place, "x", "")
+    report = check(config, tmp_path / "outer", False)
+    assert report["folder"] == "a/x" and "There is one in b/x too" in report["why"] and "c/d" not in report["why"]
+
+
+def test_checks_share_a_warm_process_and_nothing_else(config: Config, tmp_path: Path, warm: Checkers) -> None:
+    code = "import sys, os\nassert not hasattr(sys, 'mark') and 'pkd_left' not in os.environ\nsys.mark = 1\n"
+    folder = write(tmp_path, "mine", f"{code}os.environ['pkd_left'] = '1'\nimport json\njson.loads = None")
+    reports = [check(config, folder, False)]
+    server = warm._server
+    assert server is not None or sys.platform != "linux"
+    reports += [check(config, folder, False) for _ in range(2)]
+    assert [report["verdict"] for report in reports] == ["works"] * 3 and warm._server is server
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each check has a process that is started for it")
+def test_one_that_ends_the_warm_process_does_not_end_the_next_check(config: Config, tmp_path: Path) -> None:
+    bad = write(tmp_path, "bad", "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\nos._exit(0)")
+    good = write(tmp_path, "good", "def input_modifier(string):\n    return string")
+    assert [check(config, folder, False)["verdict"] for folder in (bad, good)] == ["no", "works"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no such files")
+def test_a_pipe_in_the_folder_is_left_out(config: Config, tmp_path: Path) -> None:
+    folder = write(tmp_path, "mine", "def input_modifier(string):\n    return string")
+    os.mkfifo(folder / "data.txt")
+    assert check(config, folder, False)["verdict"] == "works"
 
 
 def test_our_own_kind_is_checked_too(config: Config, tmp_path: Path) -> None:

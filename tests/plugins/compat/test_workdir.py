@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from modules.app import App
 from modules.config import Config
+from modules.plugins.compat.own_names import own_names
 from tests.plugins.compat.conftest import Stage
 
 CODE = """
@@ -91,3 +94,66 @@ def test_links_are_made_anew_and_what_scripts_wrote_beside_them_stays(config: Co
         assert not link.is_symlink() and Path("extensions/others").is_dir()
     finally:
         again.close()
+
+
+WAYS = {
+    "open": 'with open("extensions/my_tool/notes.txt", "w") as file:\n    file.write("x")',
+    "Path": 'from pathlib import Path\nPath("extensions/my_tool/notes.txt").write_text("x")',
+    "Path /": 'from pathlib import Path\n(Path("extensions") / "my_tool" / "notes.txt").write_text("x")',
+    "joinpath": 'from pathlib import Path\nPath("extensions").joinpath("my_tool", "notes.txt").write_text("x")',
+    "os.path.join": 'import os\nopen(os.path.join("extensions", "my_tool", "notes.txt"), "w").write("x")',
+    "a part": 'import os\nopen(os.path.join("extensions/my_tool", "n"), "w").write("x")',
+    "f-string": 'NAME = "my_tool"\nopen(f"extensions/{NAME}/notes.txt", "w").write("x")',
+    "params": 'params = {"name": "my_tool"}\nopen(f"extensions/{params[\'name\']}/notes.txt", "w").write("x")',
+    "from the folder": 'import os\nopen(f"{os.getcwd()}/extensions/{\'my\' + \'_tool\'}/notes.txt", "w").write("x")',
+    "plus": 'NAME = "my_tool"\nopen("extensions/" + NAME + "/notes.txt", "w").write("x")',
+    "percent": 'open("extensions/%s/%s" % ("my_tool", "notes.txt"), "w").write("x")',
+    "format": 'open("{}/{}/notes.txt".format("extensions", "my_tool"), "w").write("x")',
+    "a function": 'def at(inner):\n    return "extensions/" + inner\nopen(at("my_tool/notes.txt"), "w").write("x")',
+    "a class": (
+        'import os\nclass Store:\n    name = "my_tool"\n    def path(self, file):\n'
+        '        return os.path.join("extensions", self.name, file)\nopen(Store().path("notes.txt"), "w").write("x")'
+    ),
+    "user_data": 'open("user_data/extensions/my_tool/notes.txt", "w").write("x")',
+    "mkdir": 'import os\nif not os.path.exists("extensions/my_tool/in"):\n    os.makedirs("extensions/my_tool/in")',
+    "os.walk": 'import os\nassert list(os.walk("extensions/my_tool"))\nopen("extensions/my_tool/n", "w")',
+    "a default": 'def save(path="extensions/my_tool"):\n    open(path + "/notes.txt", "w").write("x")\nsave()',
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_script_finds_its_folder_under_any_name(stage: Stage, way: str) -> None:
+    stage.script("quite-another", WAYS[way])
+    files = {path.name for path in stage.folder("quite-another").iterdir()}
+    assert len(files - {"script.py"}) == 1
+
+
+def test_a_name_in_another_file_is_found_too(stage: Stage) -> None:
+    code = "from . import where\nopen(f'extensions/{where.NAME}/notes.txt', 'w').write('x')"
+    stage.script("quite-another", code, where_py="NAME = 'my_tool'")
+    assert (stage.folder("quite-another") / "notes.txt").exists()
+
+
+def test_whether_another_extension_is_there_is_answered_truly(stage: Stage) -> None:
+    code = """
+    import os
+    from pathlib import Path
+    found = [os.path.exists("extensions/whisper"), Path("extensions/whisper").is_dir()]
+    try:
+        open("extensions/silero_tts/outputs/x.wav", "w")
+    except FileNotFoundError:
+        found.append(False)
+    """
+    assert stage.script("quite-another", code).found == [False, False, False]
+
+
+def test_a_source_that_leads_nowhere_ends(tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    sums = " + ".join(["a"] * 3000)
+    (folder / "script.py").write_text(
+        f"a = a + b\nb = f'{{a}}{{b}}' + 'extensions/' + a\nc = {sums}\n"
+        "def f(x):\n    return f(f(x))\nd = f(f('extensions/odd/y'))\n"
+    )
+    (folder / "deep.py").write_text("x = " + "(" * 500 + ")" * 500)
+    assert own_names(folder, ()) == ["odd"]

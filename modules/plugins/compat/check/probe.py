@@ -22,12 +22,14 @@ from modules.plugins.loading import PACKAGE
 from modules.protocol.errors import PaddockError
 from modules.ui.page import build_page
 
-_SKIPPED = shutil.ignore_patterns(".git", "__pycache__", ".venv", "node_modules")
+_SKIPPED = (".git", "__pycache__", ".venv", "node_modules")
 
 
 def main(task: dict[str, Any]) -> None:
     """`folder`: the extension's; `place`: where to work and to write result.json; `root`: Paddock's; `assume`: whether
     packages count as installed."""
+    # As a start of Paddock without flags: some scripts parse them.
+    sys.argv = ["webui.py"]
     place, folder = Path(task["place"]), Path(task["folder"])
     found: dict[str, Any] = {"faults": []}
 
@@ -40,15 +42,15 @@ def main(task: dict[str, Any]) -> None:
     config.paths.models.mkdir(exist_ok=True)
     # It works in a copy: what it writes beside itself is gone with it.
     copy = config.paths.extensions[1] / folder.name
-    shutil.copytree(folder, copy, ignore=_SKIPPED, ignore_dangling_symlinks=True)
+    shutil.copytree(folder, copy, ignore=_left_out, ignore_dangling_symlinks=True)
     entry = next(entry for entry in ENTRIES if (copy / entry).is_file())
     about = source.read(copy, entry, folder.name)
     app = App(config)
-    if twin := _twin(config.paths.extensions[0], folder):
-        # Another name is soon given, so it is judged all the same.
-        app.extensions.roots = (copy.parent,)
-        if twin != folder:
-            found["faults"].append(f"Paddock has an extension named {twin.name}: give this folder another name.")
+    # What is installed here has no part in it, as it has none on another machine.
+    app.extensions.roots = (copy.parent,)
+    twin = _twin(config.paths.extensions[0], folder)
+    if twin is not None and twin != folder:
+        found["notes"] = [f"Paddock has an extension named {twin.name}: give this folder another name to install it."]
     missing, impossible = lacking(app.scripts.facade, about) if entry == "script.py" else ([], [])
     write("loading", missing=missing, impossible=impossible, needs=about.needs())
     if task["assume"]:
@@ -67,8 +69,17 @@ def main(task: dict[str, Any]) -> None:
     write("over", over=True)
 
 
+def _left_out(place: str, names: list[str]) -> list[str]:
+    """What is not copied of a folder: caches, and files that are none, such as pipes."""
+    return [name for name in names if name in _SKIPPED or not _is_file_or_folder(Path(place, name))]
+
+
+def _is_file_or_folder(path: Path) -> bool:
+    return path.is_file() or path.is_dir()
+
+
 def _twin(shipped: Path, folder: Path) -> Path | None:
-    """The extension that ships and has this folder's name, if there is one."""
+    """The extension beside Paddock that has this folder's name, if there is one."""
     name = folder.name.casefold()
     return next((path.resolve() for path in shipped.glob("*/") if path.name.casefold() == name), None)
 
@@ -104,9 +115,6 @@ def _sentence(error: PaddockError) -> str:
 
 
 if __name__ == "__main__":
-    task = json.loads(sys.argv[1])
-    # As a start of Paddock without flags: some scripts parse them.
-    sys.argv = ["webui.py"]
-    main(task)
+    main(json.loads(sys.argv[1]))
     # Threads that it started do not hold up the end.
     os._exit(0)

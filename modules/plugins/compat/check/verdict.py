@@ -19,11 +19,13 @@ _WANTED = {
 
 
 class Report(TypedDict):
-    """imports: its script ran. ui: its components were built on our page, or it has none. missing: names of the host
-    that its source uses and Paddock lacks. needs: "pip:…", packages that are not installed; "submodule:…", those of Git
-    that are not fetched; "program:…", programs that it started and that are not installed."""
+    """folder: the one within that was taken, "" where it is the one given. imports: its script ran. ui: its components
+    were built on our page, or it has none. missing: names of the host that its source uses and Paddock lacks. needs:
+    "pip:…", packages that are not installed; "submodule:…", those of Git that are not fetched; "program:…", programs
+    that it started and that are not installed."""
 
     name: str
+    folder: str
     imports: bool
     ui: bool
     hooks: list[str]
@@ -33,16 +35,18 @@ class Report(TypedDict):
     why: str
 
 
-def judge(name: str, found: Mapping[str, Any], assumed: bool) -> Report:
-    """`found`: what the process wrote, and how it ended: `problem`, or `exit` (its status) or `late` (seconds)."""
+def judge(name: str, folder: str, found: Mapping[str, Any], assumed: bool) -> Report:
+    """`folder`: the one within that was taken. `found`: what the process wrote, and how it ended: `problem`, or `exit`
+    (its status) or `late` (seconds)."""
     imports, ui = bool(found.get("imports")), bool(found.get("ui"))
     missing, needs = list(found.get("missing", ())), list(found.get("needs", ()))
     over = bool(found.get("over"))
-    sentences = [_end(found)] if not over else []
+    sentences = [_taken(folder, list(found.get("others", ())))] if folder else []
+    sentences += [_end(found)] if not over else []
     sentences += [str(sentence) for sentence in found.get("faults", ())]
     if missing:
         sentences.append(f"Paddock has no {_listed(missing)}, so what it does with them will not work.")
-    sentences += [str(sentence) for sentence in found.get("impossible", ())]
+    sentences += [str(sentence) for sentence in (*found.get("impossible", ()), *found.get("notes", ()))]
     for kind, sentence in (_TAKEN if assumed else _WANTED).items():
         if names := [need.partition(":")[2] for need in needs if need.startswith(f"{kind}:")]:
             sentences.append(sentence.format(_listed(names)))
@@ -55,8 +59,21 @@ def judge(name: str, found: Mapping[str, Any], assumed: bool) -> Report:
     why = " ".join(sentence for sentence in sentences if sentence)
     hooks = list(found.get("hooks", ()))
     return Report(
-        name=name, imports=imports, ui=ui, hooks=hooks, missing=missing, needs=needs, verdict=verdict, why=why
+        name=name,
+        folder=folder,
+        imports=imports,
+        ui=ui,
+        hooks=hooks,
+        missing=missing,
+        needs=needs,
+        verdict=verdict,
+        why=why,
     )
+
+
+def _taken(folder: str, others: list[str]) -> str:
+    beside = f" There is one in {_listed(others)} too: check it by that path." if others else ""
+    return f"The extension in its folder {folder}/ was taken.{beside}"
 
 
 def _end(found: Mapping[str, Any]) -> str:

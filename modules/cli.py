@@ -15,6 +15,7 @@ from modules.host_environment import drop_foreign_settings, suspects
 from modules.paths import write_atomically
 from modules.protocol.errors import PaddockError
 from modules.signals import Terminated, ended_in_order
+from modules.terminal import visible_output
 from modules.version import VERSION
 
 
@@ -111,8 +112,13 @@ def run(root: Path, argv: list[str], data: Path | None = None) -> int:
 
     The exit status is 0, 1 for an error, 130 for Ctrl+C.
     """
+    with visible_output():
+        return _run_visibly(root, argv, data)
+
+
+def _run_visibly(root: Path, argv: list[str], data: Path | None) -> int:
     arguments = parser().parse_args(argv)
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (getattr(stream, "exact", stream) for stream in (sys.stdout, sys.stderr)):
         if isinstance(stream, io.TextIOWrapper):
             # A pipe or terminal that knows few characters gets a question mark for the others.
             stream.reconfigure(errors="replace")

@@ -26,7 +26,7 @@ from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import describe
-from modules.terminal import ProgressLine
+from modules.terminal import ProgressLine, write_reply
 
 
 def loaders(config: Config, arguments: argparse.Namespace) -> int:
@@ -200,7 +200,7 @@ def _stream(app: App, prompt: str, params: SamplingParams, arguments: argparse.N
     try:
         for text in generation.follow(gather=0):
             line = json.dumps({"type": "chunk", "text": text}, ensure_ascii=False) if arguments.json else text
-            print(line, end="\n" if arguments.json else "", flush=True)
+            write_reply(f"{line}\n" if arguments.json else line)
     except BaseException:
         generation.cancel()
         raise

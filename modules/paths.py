@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -13,6 +14,13 @@ from modules.protocol.errors import PaddockError
 # A file system takes 255 bytes, ending and all; a letter may have four.
 _LONGEST = 100
 _MOST_BYTES = 200
+
+
+# Control characters, lines of other kinds, and what turns the direction of text around: "a\u202efdp.exe" is shown as
+# "aexe.pdf".
+_UNREADABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]")
+# Devices of Windows, whatever their ending.
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(?:[.:].*)?", re.IGNORECASE)
 
 
 class PathError(PaddockError):
@@ -137,8 +145,8 @@ class Paths:
 def inside(folder: Path, name: str, *, follow_links: bool = False) -> Path:
     """The path that a user's `name` (forward slashes) means below `folder`. Raises PathError.
 
-    Refused: the empty name, absolute paths, drives, `..`, control and half characters, and links that lead out of the
-    folder.
+    Refused: the empty name, absolute paths, drives, devices of Windows, `..`, control and half characters, what turns
+    the direction of text around, and links that lead out of the folder.
     `follow_links`: links that the owner of the folder made may lead elsewhere (a models/ folder often holds some).
     """
     parts = PurePosixPath(name).parts
@@ -146,7 +154,8 @@ def inside(folder: Path, name: str, *, follow_links: bool = False) -> Path:
         not parts
         or name.strip() in ("", ".", "/")
         or any(part == ".." for part in parts)
-        or any(ord(letter) < 32 for letter in name)
+        or _UNREADABLE.search(name)
+        or any(_RESERVED.fullmatch(part) for part in parts)
         or PurePosixPath(name).is_absolute()
         or bool(PureWindowsPath(name).drive)
         or "\\" in name

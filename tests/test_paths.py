@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modules.paths import PathError, Paths, inside, write_atomically
+from modules.paths import PathError, Paths, file_of, inside, write_atomically
 from modules.protocol.errors import PaddockError
 
 
@@ -71,3 +71,26 @@ def test_a_folder_elsewhere_is_told_in_full() -> None:
     paths = Paths(Path("/here"), Path("/here/models"), Path("/data"), Path("/here/.envs"))
     assert paths.shown(paths.models) == "models/"
     assert paths.shown(paths.characters) == "/data/characters"
+
+
+@pytest.mark.parametrize(
+    "name", ["CON", "nul.txt", "a/aux", "com1.gguf", "LPT9", "COM¹.x", "con .x", "conin$", "PRN:x"]
+)
+def test_devices_of_windows_are_no_names_on_any_system(tmp_path: Path, name: str) -> None:
+    with pytest.raises(PathError):
+        inside(tmp_path, name)
+
+
+@pytest.mark.parametrize("letter", ["\x1b", "\x7f", "\x85", "\x9b", "\u2028", "\u202e", "\u2066", "\u200f", "\r"])
+def test_letters_that_hide_what_a_name_is_are_refused(tmp_path: Path, letter: str) -> None:
+    with pytest.raises(PathError):
+        inside(tmp_path, f"a{letter}b")
+    with pytest.raises(PathError):
+        file_of(tmp_path, f"a{letter}b", ".yaml", "preset")
+
+
+@pytest.mark.parametrize(
+    "name", ["console", "nullable.gguf", "auxiliary", "com10", "Zoë 日本 🦊", "a.con", "Who?", "שלום"]
+)
+def test_names_that_only_look_like_those_are_taken(tmp_path: Path, name: str) -> None:
+    assert inside(tmp_path, name) == tmp_path / name

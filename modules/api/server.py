@@ -55,7 +55,9 @@ def _gone(request: Request, error: Exception) -> Response:
 
 def uvicorn_config(app: ASGIApp, **options: Any) -> uvicorn.Config:
     """uvicorn's settings for a server of ours. The gate judges headers of a proxy; they change no address here."""
-    return uvicorn.Config(app, http=GuardedProtocol, proxy_headers=False, log_level="warning", **options)
+    return uvicorn.Config(
+        app, http=GuardedProtocol, proxy_headers=False, log_level="warning", use_colors=False, **options
+    )
 
 
 def serve(app: App, listener: socket.socket, on_ready: Callable[[], None]) -> None:

@@ -151,12 +151,7 @@ def _files(folder: Folder, names: list[str], index: str, whole_file: str, found:
 def _safetensors(folder: Folder, claim: Quantization | None, found: Findings) -> None:
     files = _files(folder, folder.safetensors, "model.safetensors.index.json", "model.safetensors", found)
     found.add("size_bytes", folder.size(files), "file sizes")
-    headers: dict[str, dict[str, safetensors.TensorInfo]] = {}
-    for file in files:
-        try:
-            headers[file] = safetensors.read_header(folder.path / file)
-        except ModelError as error:
-            found.problems.append(error.message)
+    headers = safetensors.read_headers(folder.path, files, found.problems)
     if not found.problems and (sentence := mixed(headers, folder, found.get("hidden", 0))):
         found.problems.append(sentence)
     tensors = {name: info for header in headers.values() for name, info in header.items()}

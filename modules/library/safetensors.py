@@ -6,6 +6,7 @@ Format: https://github.com/huggingface/safetensors (8 bytes of header length, a 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -17,6 +18,10 @@ from modules.protocol.errors import ModelError
 
 # The format allows 100 MB, but Python needs ten times that to hold it; the largest real headers are below 20 MB.
 MAX_HEADER = 32 << 20
+
+# Of one file, as of a GGUF file, and of a model in all. The largest real models have some 150,000 in all.
+MAX_TENSORS = 131_072
+MAX_OF_A_MODEL = 400_000
 
 # Bits of one element; the names of the format.
 BITS = {
@@ -59,8 +64,13 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
             raw = file.read(length)
     except OSError as error:
         raise ModelError(f"{path.name} cannot be read ({error.strerror}). Check its permissions.") from error
+    # Before anything is built of it; after that for names that are written in another way.
+    if raw.count(b'"dtype"') > MAX_TENSORS:
+        raise _too_many(path.name, MAX_TENSORS)
     header = parse_object(raw, f"The header of {path.name}")
     header.pop("__metadata__", None)
+    if len(header) > MAX_TENSORS:
+        raise _too_many(path.name, MAX_TENSORS)
     spans = {name: _span(path.name, name, entry) for name, entry in header.items()}
     end = 0
     for name, (begin, stop, _) in sorted(spans.items(), key=lambda item: item[1][:2]):
@@ -94,8 +104,29 @@ def _naturals(value: Any) -> TypeGuard[list[int]]:
     return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**63 for item in value)
 
 
+def read_headers(folder: Path, files: Iterable[str], problems: list[str]) -> dict[str, dict[str, TensorInfo]]:
+    """File -> its tensors. A file that cannot be read is a sentence in `problems`, and so is one tensor too many."""
+    headers: dict[str, dict[str, TensorInfo]] = {}
+    left = MAX_OF_A_MODEL
+    for file in files:
+        try:
+            headers[file] = read_header(folder / file)
+        except ModelError as error:
+            problems.append(error.message)
+            continue
+        left -= len(headers[file])
+        if left < 0:
+            problems.append(_too_many(folder.name, MAX_OF_A_MODEL).message)
+            break
+    return headers
+
+
 def _ends_in_header(name: str, size: int) -> CutShort:
     return CutShort(f"The file {name} is cut short: it ends inside its header, after {size} bytes. Download it again.")
+
+
+def _too_many(name: str, most: int) -> ModelError:
+    return ModelError(f"{name} names more than {most:,} tensors, which no real model does. Do not use this model.")
 
 
 def _corrupt(name: str, what: str) -> ModelError:
@@ -112,6 +143,8 @@ def read_index(index: Path) -> dict[str, str]:
     weight_map = read_object(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise ModelError(f"{index.name} names no weights. Download it again.")
+    if len(weight_map) > MAX_OF_A_MODEL:
+        raise _too_many(index.name, MAX_OF_A_MODEL)
     for name in weight_map.values():
         if not isinstance(name, str) or not name or name in (".", "..") or any(letter in name for letter in "/\\:\0"):
             raise ModelError(

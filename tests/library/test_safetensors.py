@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +106,36 @@ def test_an_index_without_weights_is_refused(tmp_path: Path, value: Any) -> None
     write_json(tmp_path / "i.json", value)
     with pytest.raises(ModelError, match=r"i\.json"):
         shard_names(tmp_path / "i.json")
+
+
+_MANY = """
+import json, struct, sys
+from pathlib import Path
+from modules.library.detect import detect
+folder, files, count, key = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+entry = '{"%s":"F32","shape":[0],"data_offsets":[0,0]}' % key
+for file in range(files):
+    raw = ("{" + ",".join(f'"model.layers.0.t{file}.{n}.weight":{entry}' for n in range(count)) + "}").encode()
+    (folder / f"m-{file}.safetensors").write_bytes(struct.pack("<Q", len(raw)) + raw)
+(folder / "config.json").write_text(json.dumps({"model_type": "llama", "architectures": ["LlamaForCausalLM"]}))
+print(*detect(folder, "m").problems)
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "count", "key", "most"),
+    [(1, 300_000, "dtype", "131,072"), (1, 200_000, "\\u0064type", "131,072"), (8, 100_000, "dtype", "400,000")],
+)
+def test_a_header_with_more_tensors_than_a_model_has_is_refused_soon(
+    tmp_path: Path, root: Path, files: int, count: int, key: str, most: str
+) -> None:
+    command = [sys.executable, "-c", _MANY, str(tmp_path), str(files), str(count), key]
+    answer = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60, check=True)
+    assert f"names more than {most} tensors" in answer.stdout
+
+
+def test_an_index_with_a_million_tensors_is_refused(tmp_path: Path) -> None:
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": dict.fromkeys(map(str, range(1_000_000)), "a.safetensors")}))
+    with pytest.raises(ModelError, match="names more than 400,000 tensors"):
+        shard_names(index)

@@ -186,6 +186,7 @@ class Supervisor:
         watch = self._watch = MemoryWatch(client.process.pid, str(Path(facts.path).resolve()))
         loaded = client.load(facts.path, state.settings, report("loading"))
         watch.loaded()
+        client.process.keep_bytecode()
         if self._hooks and spec.logits_hooks:
             client.ask(Configure(client.next_id(), self._hooks))
         return client, loaded

@@ -39,6 +39,7 @@ from modules.protocol.errors import PaddockError, ProtocolError
 from modules.protocol.events import Chunk, Failed, Finished, HookFailed, Loaded, Log, ModelInfo, Progress, Result
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.schema import build
+from modules.worker.bytecode import note_uncompiled
 from modules.worker.chat_template import CHATML, FALLBACK_NAME
 from modules.worker.engine import EngineBase
 from modules.worker.heap import returned
@@ -131,6 +132,7 @@ class Server:
 
         with returned():
             self._info = self._engine.load(Path(command.path), settings, report)
+        note_uncompiled()
         self._outbox.put(Loaded(command.id, self._info, time.monotonic() - begin))
 
     def _generate(self, command: Generate) -> None:

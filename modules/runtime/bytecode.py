@@ -1,0 +1,60 @@
+"""Keeps the bytecode of what a worker imported. The worker is confined and may not; compiling runs none of the code."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+from pathlib import Path
+
+from modules.child_environment import for_worker
+from modules.data_files import DataFileError, read_bytes
+
+UNCOMPILED = "uncompiled.txt"
+_SECONDS = 300.0
+# Ends with the host: then its standard input does.
+_COMPILE = """
+import json, os, py_compile, sys, threading
+wanted = json.loads(sys.stdin.buffer.readline())
+threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
+if hasattr(os, "nice"):
+    os.nice(19)
+for path in wanted:
+    try:
+        py_compile.compile(path, doraise=True)
+    except (OSError, ValueError, py_compile.PyCompileError):
+        continue
+"""
+
+
+def compile_imported(python: Path, temporary: str) -> None:
+    """Compile the modules that the worker with this temporary folder named, of its own environment alone. Blocking."""
+    try:
+        named = read_bytes(Path(temporary, UNCOMPILED)).decode("utf-8", "replace").splitlines()
+    except (OSError, DataFileError):
+        return
+    environment = python.parent.parent.resolve()
+    if not (wanted := [path for path in named if _is_in(path, environment)]):
+        return
+    with subprocess.Popen(
+        [str(python), "-I", "-c", _COMPILE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=for_worker(),
+    ) as process:
+        assert process.stdin is not None
+        try:
+            with contextlib.suppress(OSError):
+                process.stdin.write(json.dumps(wanted).encode() + b"\n")
+                process.stdin.flush()
+            process.wait(_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _is_in(path: str, environment: Path) -> bool:
+    try:
+        return path.endswith(".py") and Path(path).resolve().is_relative_to(environment)
+    except (OSError, ValueError):
+        return False

@@ -10,7 +10,7 @@ from typing import Any
 
 from modules.adapters import Adapters
 from modules.config import Config
-from modules.library.purpose import cannot_chat
+from modules.library.purpose_words import cannot_chat
 from modules.library.rank import Ranked, rank
 from modules.library.remote_keys import KeyConsents
 from modules.library.scan import ModelLibrary

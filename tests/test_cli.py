@@ -166,7 +166,7 @@ def test_a_closed_standard_input_is_a_sentence(root: Path, where: list[str]) -> 
 def test_listen_wants_a_secret(root: Path) -> None:
     answer = _webui(root, "--no-venv", "--listen")
     assert answer.returncode == 1
-    assert "add --password WORD or --api-key KEY" in answer.stderr
+    assert "add --password-file FILE or --api-key-file FILE" in answer.stderr
 
 
 def test_a_models_folder_that_is_not_there_is_a_sentence(root: Path, tmp_path: Path) -> None:

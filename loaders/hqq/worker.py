@@ -8,6 +8,7 @@ from typing import Any
 from loaders.hqq.spec import Settings
 from modules.protocol.errors import ModelError, SettingError
 from modules.worker.engine import Report
+from modules.worker.hf_auto import text_class
 from modules.worker.hf_engine import HfEngine
 from modules.worker.hf_files import check_folder, incomplete, load_tokenizer, read_json, trusts
 from modules.worker.hf_options import pick_dtype, placement, progress, with_rope
@@ -45,7 +46,7 @@ class Engine(HfEngine):
         return model, tokenizer
 
     def _packed(self, stage: Path, settings: Settings, report: Report, already: bool) -> Any:
-        from transformers import AutoConfig, AutoModelForCausalLM, HqqConfig
+        from transformers import AutoConfig, HqqConfig
 
         trusted = trusts("PADDOCK_TRUST_REMOTE_CODE")
         config = AutoConfig.from_pretrained(str(stage), local_files_only=True, trust_remote_code=trusted)
@@ -60,7 +61,7 @@ class Engine(HfEngine):
             )
         report("Loading and packing the weights", None)
         with progress(report, "Loading and packing the weights"):
-            model, found = AutoModelForCausalLM.from_pretrained(
+            model, found = text_class(config).from_pretrained(
                 str(stage),
                 config=with_rope(config, settings),
                 local_files_only=True,

@@ -10,6 +10,7 @@ from loaders.transformers.spec import Settings
 from modules.protocol.errors import ModelError, SettingError
 from modules.worker.engine import Report
 from modules.worker.gguf_keys import read_keys
+from modules.worker.hf_auto import text_class
 from modules.worker.hf_engine import HfEngine
 from modules.worker.hf_files import check_folder, incomplete, load_tokenizer, trusts, weight_files
 from modules.worker.hf_options import pick_dtype, placement, progress, with_rope
@@ -42,7 +43,7 @@ class Engine(HfEngine):
         self.use_adapters(adapters)
 
     def _load(self, path: Path, settings: Settings, report: Report, options: dict[str, Any]) -> tuple[Any, Any]:
-        from transformers import AutoConfig, AutoModelForCausalLM
+        from transformers import AutoConfig
 
         trusted = trusts("PADDOCK_TRUST_REMOTE_CODE")
         gguf = {key: value for key, value in options.items() if key == "gguf_file"}
@@ -56,7 +57,7 @@ class Engine(HfEngine):
         if packing is not None:
             options["quantization_config"] = packing
         with progress(report, "Unpacking the weights" if gguf else "Loading the weights"):
-            model, found = AutoModelForCausalLM.from_pretrained(
+            model, found = text_class(config).from_pretrained(
                 str(path),
                 config=with_rope(config, settings),
                 local_files_only=True,

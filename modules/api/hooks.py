@@ -61,7 +61,8 @@ def hooked_chat(app: App, messages: Sequence[dict[str, Any]], params: SamplingPa
         whole.append(Message(question.id, None, "user", visible, 0.0, meta=meta))
     asked = internal(whole[-1]) if question is not None else ""
     prompt = turn.prompt(asked, whole, False)
-    tokens, notes = None, ()
+    tokens: int | None = None
+    notes: tuple[str, ...] = ()
     if prompt is None:
         changed, template = _changed(messages, turn, whole, own), turn.options.template
         rendered, notes = render_turns(lambda turns: app.supervisor.chat_prompt(turns, template), changed)

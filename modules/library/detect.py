@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,17 @@ from modules.library.hqq_save import read_hqq_save
 from modules.library.json_files import read_object, table, text, whole
 from modules.library.mixed_shards import mixed
 from modules.library.model_config import read_config
+from modules.library.other_methods import cannot_read, described, shown_by_tensors
 from modules.library.purpose import read_purpose
 from modules.library.quantization import IN_LAYER, METHODS, Quantization, claimed, parameters, shown
 from modules.protocol.errors import ModelError
 from modules.protocol.model import ModelFacts
 from modules.protocol.remote_file import SUFFIXES
 from modules.protocol.template_file import find_template
+from modules.protocol.weight_files import other_weights
 
+# As Llama's and Mistral's makers name them; Transformers has names of its own.
+_OWN_NAMES = re.compile(r"tok_embeddings\.weight$|layers\.\d+\.(attention\.w[qkvo]|feed_forward\.w[123])\.")
 _AGAIN = "Copy it from where the model came from."
 
 
@@ -113,11 +118,18 @@ def _claim(folder: Folder, config: dict[str, Any], found: Findings) -> Quantizat
         (table(config.get("quantization_config")) or nested, "config.json: quantization_config"),
         (_read(folder, "quantize_config.json", found), "quantize_config.json"),
         (_read(folder, "quant_config.json", found), "quant_config.json"),
+        (_modelopt(_read(folder, "hf_quant_config.json", found)), "hf_quant_config.json"),
     ):
         if claim := claimed(values, file):
+            claim = described(values, claim.method) or claim
             _note(claim, file, found)
             first = first or claim
     return first
+
+
+def _modelopt(config: dict[str, Any]) -> dict[str, Any]:
+    """What NVIDIA's ModelOpt writes beside config.json, or instead of its quantization_config."""
+    return {"quant_method": "modelopt", **config} if config else {}
 
 
 def _note(quantization: Quantization, source: str, found: Findings) -> None:
@@ -141,6 +153,9 @@ def _files(folder: Folder, names: list[str], index: str, whole_file: str, found:
             return names
     elif whole_file in names:
         needed = [whole_file]
+    elif others := other_weights(names):
+        needed = sorted({shard for name in others for shard in shards_of(name)})
+        found.add("weights", listed(others), f"file names, read as {whole_file}")
     else:
         needed = sorted({shard for name in names for shard in shards_of(name)})
     if missing := [name for name in needed if name not in folder.files]:
@@ -152,10 +167,19 @@ def _safetensors(folder: Folder, claim: Quantization | None, found: Findings) ->
     files = _files(folder, folder.safetensors, "model.safetensors.index.json", "model.safetensors", found)
     found.add("size_bytes", folder.size(files), "file sizes")
     headers = safetensors.read_headers(folder.path, files, found.problems)
+    if own := next((name for header in headers.values() for name in header if _OWN_NAMES.match(name)), ""):
+        found.problems.append(
+            f"The tensors of {listed(files)} have their maker's own names ({own}), which no loader here reads. Get the "
+            "version of this model for Transformers, with model.safetensors, or as GGUF."
+        )
     if not found.problems and (sentence := mixed(headers, folder, found.get("hidden", 0))):
         found.problems.append(sentence)
     tensors = {name: info for header in headers.values() for name, info in header.items()}
     packing = shown(tensors)
+    if not claim and not packing:
+        method, example = shown_by_tensors(tensors)
+        claim = Quantization(method) if method else None
+        found.add("method", method, f"safetensors headers: {example}")
     _compare(claim, packing, bool(tensors), found)
     if packing:
         _note(packing, "safetensors headers: names and shapes of tensors", found)
@@ -182,10 +206,7 @@ def _safetensors(folder: Folder, claim: Quantization | None, found: Findings) ->
 def _compare(claim: Quantization | None, packing: Quantization | None, readable: bool, found: Findings) -> None:
     """Say where configuration and tensors disagree."""
     if claim and claim.method not in METHODS:
-        found.problems.append(
-            f"The weights are quantized with {claim.method or 'an unnamed method'}, which no loader here reads. "
-            f"Get the model in full precision, as GGUF, or quantized with one of: {', '.join(METHODS)}."
-        )
+        found.problems.append(cannot_read(claim, METHODS))
     elif (
         claim
         and readable

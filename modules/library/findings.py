@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from modules.library.purpose_words import cannot_chat
 from modules.protocol.model import Evidence, ModelFacts
 
 _FIELDS = frozenset(field.name for field in dataclasses.fields(ModelFacts)) - {
@@ -53,6 +54,8 @@ class Findings:
                 0,
                 f"The model cannot be loaded under this name: {readable(self._path)} is not valid UTF-8. Rename it.",
             )
+        if why := cannot_chat(readable(self._name), self.get("purpose", ""), self.get("architecture", "")):
+            self.warnings.insert(0, why)
         return ModelFacts(
             name=readable(self._name),
             path=readable(self._path),

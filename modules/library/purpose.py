@@ -12,15 +12,6 @@ from modules.library.gguf import GgufHeader
 from modules.library.json_files import table, text, whole
 from modules.library.native_types import NATIVE_TYPES
 
-# Purpose -> what such a model does, for the sentence that says why nothing here can chat with it.
-_DOES = {
-    "embed": "is an embedding model: it turns texts into vectors for a search",
-    "rerank": "is a reranker: it scores how well a text answers a question",
-    "classify": "is a classifier: it gives labels",
-    "encode": "is an encoder: it fills gaps in a text, or feeds another model",
-    "encode-decode": "is an encoder-decoder: it turns one text into another, as translators do, and keeps no chat",
-    "other": "is no language model",
-}
 _WRITES = re.compile(r"(ForCausalLM|LMHeadModel|ModelWithLMHead|WithLMHeadModel|GenerationDecoder|LMHead)$")
 _LABELS = re.compile(
     r"For(Sequence|Token|Image|Audio|AudioFrame|Video)Classification$|ForQuestionAnswering|ForMultipleChoice$|"
@@ -45,14 +36,6 @@ _GGUF_ENCODERS = re.compile(r"(bert|^gemma-embedding$|^llama-embed$|^t5encoder$)
 _POOLING = {1: "mean", 2: "CLS", 3: "last token", 4: "rank"}
 
 
-def cannot_chat(name: str, purpose: str, architecture: str) -> str:
-    """Why no loader here runs a model of that purpose, as a sentence; "" for one that generates text."""
-    if purpose in ("", "generate"):
-        return ""
-    kind = f" ({architecture})" if architecture else ""
-    return f"{name} {_DOES[purpose]}{kind}, so it cannot chat. Choose a model that generates text."
-
-
 def read_purpose(folder: Folder, config: Mapping[str, Any], found: Findings) -> None:
     """Note what the model of a folder is for, and whether it sees images."""
     architectures = config.get("architectures")
@@ -64,6 +47,8 @@ def read_purpose(folder: Folder, config: Mapping[str, Any], found: Findings) -> 
             break
     if key := next((key for key in _IMAGE_KEYS if config.get(key) not in (None, "", {}, [])), ""):
         found.add("vision", True, f"config.json: {key}")
+        if found.get("purpose", "") == "generate":
+            found.warnings.append("It also takes images, which are not read yet: it answers text.")
 
 
 def _folder_evidence(folder: Folder, config: Mapping[str, Any], first: str, kind: str) -> Any:
@@ -84,8 +69,9 @@ def _folder_evidence(folder: Folder, config: Mapping[str, Any], first: str, kind
     if kind not in NATIVE_TYPES and "AutoModelForCausalLM" in asked:
         yield "generate", "config.json: auto_map"
     encoder = bool(_ENCODERS.search(kind))
-    if _WRITES.search(first) and not (encoder and config.get("is_decoder") is not True):
-        yield "generate", written
+    if _WRITES.search(first):
+        decodes = not encoder or config.get("is_decoder") is True
+        yield ("generate", written) if decodes else ("encode", "config.json: is_decoder, which is not set")
     yield "encode" if _GAPS.search(first) else "", written
     if config.get("is_encoder_decoder") is True or kind in _TEXT_PAIRS or "AutoModelForSeq2SeqLM" in asked:
         key = "is_encoder_decoder" if config.get("is_encoder_decoder") is True else "model_type"

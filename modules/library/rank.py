@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from modules.library.purpose import cannot_chat
 from modules.library.trust import scan_trust
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.model import Machine, ModelFacts
@@ -24,8 +23,8 @@ class Ranked:
 
 
 def rank(facts: ModelFacts, specs: Iterable[LoaderSpec], machine: Machine, aim: str = "balance") -> list[Ranked]:
-    """The loaders that read the model's format, best first; those that cannot run it here come last and say why. `aim`
-    is one of AIMS.
+    """The loaders that read the model's format and serve its purpose, best first; those that cannot run it here come
+    last and say why. `aim` is one of AIMS.
 
     Hidden loaders are left out. A loader whose spec fails is named with its error and ranks last.
     """
@@ -34,6 +33,8 @@ def rank(facts: ModelFacts, specs: Iterable[LoaderSpec], machine: Machine, aim: 
 
 
 def _judge(facts: ModelFacts, spec: LoaderSpec, machine: Machine, aim: str) -> Ranked | None:
+    if facts.purpose and facts.purpose not in spec.purposes:
+        return None
     reads = facts.format in spec.formats
     try:
         obstacle = spec.runs_here(machine)
@@ -43,9 +44,6 @@ def _judge(facts: ModelFacts, spec: LoaderSpec, machine: Machine, aim: str) -> R
         return Ranked(spec.name, spec.title, 0, f"{spec.title} failed to judge this model ({error!r}).", False)
     if problems:
         return Ranked(spec.name, spec.title, 0, problems[0], False) if reads or claim else None
-    if facts.purpose and facts.purpose not in spec.purposes:
-        why = cannot_chat(facts.name, facts.purpose, facts.architecture)
-        return Ranked(spec.name, spec.title, 0, why, False) if reads or claim else None
     if claim and claim.runs:
         score = claim.score + (0 if aim == "balance" else getattr(claim, aim))
         return Ranked(spec.name, spec.title, max(0, min(100, score)), claim.reason, True)

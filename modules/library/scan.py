@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from modules.library import gguf, safetensors
@@ -75,6 +77,18 @@ class ModelLibrary:
         with self._lock:
             self._known[name] = (signature, facts)
         return facts
+
+    def purposes(self, names: Sequence[str], seconds: float) -> dict[str, str]:
+        """What these models are for (ModelFacts.purpose), as far as that can be read within `seconds`. What was read
+        is kept, so that the next call comes further. A model that cannot be read is left out."""
+        end = time.monotonic() + seconds
+        found = {}
+        for name in names:
+            if time.monotonic() > end:
+                break
+            with contextlib.suppress(ModelError, PathError):
+                found[name] = self.facts(name).purpose
+        return found
 
     def identity(self, name: str) -> str:
         """A text that changes with the model's files: its name, and their names, sizes and times."""

@@ -46,7 +46,9 @@ def scan_trust(facts: ModelFacts) -> list[str]:
     if code.unread:
         sentences.append(f"These files may ask for code, and cannot be read: {listed(code.unread)}.")
     named = {module.rpartition("--")[2] for module in (*code.asked, *code.spare)}
-    if others := [name for name in code.python if name not in named]:
+    # Scripts in inner folders are how a model was made; no engine looks for modules there.
+    others = [name for name in code.python if name not in named and ("/" not in name or not name.endswith(".py"))]
+    if others:
         sentences.append(f"There are files of code that nothing asks for and nothing runs: {listed(others)}.")
     return sentences
 

@@ -40,6 +40,7 @@ def card(facts: ModelFacts) -> str:
             in_words(facts.size_bytes) + (f", {words.count(facts.parameters)} parameters" if facts.parameters else ""),
         ),
         ("Architecture", facts.architecture),
+        ("For", words.purpose(facts.purpose, facts.vision)),
         ("Quantized", _quantized(facts)),
         ("Made for", f"{facts.context:,} tokens of context" if facts.context else ""),
         ("Chat template", _template(facts)),
@@ -77,8 +78,8 @@ def _template(facts: ModelFacts) -> str:
     return f"its own, from {source.removeprefix('file name: ')}" if source else "its own"
 
 
-def reason(chosen: str, ranked: Sequence[Ranked]) -> str:
-    """Why the chosen loader, and what the others say."""
+def reason(chosen: str, ranked: Sequence[Ranked], facts: ModelFacts) -> str:
+    """Why the chosen loader, and what the others say. Of a model that cannot chat the card says all there is."""
     mine = next((entry for entry in ranked if entry.loader == chosen), None)
     first = paragraph(mine.reason, "reason" if mine.runs else "warning") if mine else ""
     if ranked and mine and mine is ranked[0] and mine.runs:
@@ -87,7 +88,12 @@ def reason(chosen: str, ranked: Sequence[Ranked]) -> str:
         f"<li><strong>{escape(e.title)}</strong> {escape(e.reason)}</li>" for e in ranked if e.loader != chosen
     )
     fold = f"<details><summary>The other loaders</summary><ul>{others}</ul></details>" if others else ""
-    empty = "" if ranked else paragraph("No loader reads this format. Take a GGUF or safetensors version.", "warning")
+    chats = facts.purpose in ("", "generate")
+    empty = (
+        ""
+        if ranked or not chats
+        else paragraph("No loader reads this format. Take a GGUF or safetensors version.", "warning")
+    )
     return first + fold + empty
 
 

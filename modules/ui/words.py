@@ -31,6 +31,28 @@ def rate(tokens: int, duration: float) -> str:
     return f"{tokens / duration:.1f} tokens/s" if duration > 0 and tokens > 1 else ""
 
 
+_PURPOSES = {
+    "generate": "chats and text",
+    "embed": "embeddings",
+    "rerank": "reranking",
+    "classify": "labels",
+    "encode": "an encoder",
+    "encode-decode": "an encoder-decoder",
+    "other": "no text",
+}
+
+
+def purpose(name: str, vision: bool = False) -> str:
+    """What a model is for: one of PURPOSES in words, "" where it is not known."""
+    words = _PURPOSES.get(name, "")
+    return f"{words}; takes images too" if words and vision else words
+
+
+def listed_model(name: str, purpose_name: str) -> str:
+    """A model in a list: its name, and what it is for where that is no chat."""
+    return name if purpose_name in ("", "generate") else f"{name} ({purpose(purpose_name)})"
+
+
 _ENDINGS = {
     "length": "longest reply reached",
     "context": "context is full",

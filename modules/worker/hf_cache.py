@@ -8,8 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from modules.protocol.errors import ModelError
-
+# What a model calls the state that it keeps, by its forward: attention, Mamba and xLSTM, RWKV.
+_STATES = ("past_key_values", "cache_params", "state")
+# Models with a recurrent state that take several tokens after others exactly (tests/worker/test_hf_families.py tries
+# each); others have their own way with it, and some forget the beginning.
+_EXACT_IN_SLICES = frozenset(("lfm2", "qwen3_next"))
 # Tokens: a cache that is full grows by a quarter, but by no less.
 _LEAST_ROOM = 256
 
@@ -19,12 +22,18 @@ class PrefixCache:
 
     `tokens`: those the cache holds; an error in `read` empties it, so that both always agree. Cropping is only done to
     caches that can be cropped: a sliding window or a recurrent state that is past the place begins anew instead.
+
+    A state-space model keeps its state under another name, and takes more than one token at its beginning alone. A
+    model that returns no state at all reads everything again for each token.
     """
 
     def __init__(self, model: Any, device: torch.device) -> None:
         self._model, self._device = model, device
         accepts = inspect.signature(model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepts else {}
+        self._name = next((name for name in _STATES if name in accepts), _STATES[0])
+        self._positions = self._name != _STATES[0] and "cache_position" in accepts
+        self._appends = self._name == _STATES[0] and _reads_slices(model)
         self.clear()
 
     def clear(self) -> None:
@@ -33,6 +42,11 @@ class PrefixCache:
         self._cache: Any = None
         self._prompt: list[int] = []
         self._prompt_logits: Tensor | None = None
+
+    @property
+    def slices(self) -> bool:
+        """Whether a prompt may be read in several calls at no cost."""
+        return self._appends
 
     def reuse(self, prompt: list[int]) -> int:
         """Crop to what `prompt` shares with the tokens known, and say how many of its tokens need not be read.
@@ -46,7 +60,8 @@ class PrefixCache:
             keep = min(keep, len(prompt) - 1)
             self._prompt, self._prompt_logits = [], None
         surplus = len(self.tokens) - keep
-        if keep == 0 or (surplus and not _can_crop(self._cache)):
+        anew = surplus and not _can_crop(self._cache)
+        if keep == 0 or anew or (not self._appends and len(prompt) - keep > 1):
             self.clear()
             return 0
         if surplus:
@@ -67,30 +82,39 @@ class PrefixCache:
 
     def read(self, tokens: list[int]) -> Tensor:
         """Run the model over `tokens`, which follow those known. Logits after the last of them, [vocabulary]."""
-        if self._cache is None:
-            self._cache = _new_cache(self._model)
+        begins = self._cache is None or (len(tokens) > 1 and not self._appends)
+        read = [*self.tokens, *tokens] if begins else tokens
+        if begins:
+            self._cache = _new_cache(self._model) if self._name == _STATES[0] else None
+        state = {self._name: self._cache}
+        if self._positions and not begins:
+            # Transformers 4 wants to hear where in the text a state-space model is.
+            state["cache_position"] = torch.tensor([len(self.tokens)], device=self._device)
         try:
             with torch.inference_mode():
                 output = self._model(
-                    input_ids=torch.tensor([tokens], device=self._device),
-                    past_key_values=self._cache,
+                    input_ids=torch.tensor([read], device=self._device),
                     use_cache=True,
                     return_dict=True,
+                    **state,
                     **self._last_only,
                 )
         except BaseException:
             self.clear()
             raise
-        self._cache = getattr(output, "past_key_values", None)
+        self._cache = getattr(output, self._name, None)
         if self._cache is None:
-            self.clear()
-            raise ModelError(
-                "This model keeps no cache of keys and values, so text cannot be generated token by token. "
-                "Choose another loader or model."
-            )
+            self._appends = False
         self.tokens.extend(tokens)
         logits: Tensor = output.logits[0, -1]
         return logits
+
+
+def _reads_slices(model: Any) -> bool:
+    """Whether the model may be given several tokens after others: it has no recurrent state, or is known to."""
+    layers = getattr(_new_cache(model), "layers", [])
+    recurrent = any("LinearAttention" in type(layer).__name__ for layer in layers)
+    return not recurrent or getattr(model.config, "model_type", "") in _EXACT_IN_SLICES
 
 
 def _common(left: list[int], right: list[int]) -> int:

@@ -27,6 +27,7 @@ from modules.worker import hf_attention
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.fitting import fit_prompt
 from modules.worker.hf_adapters import LoraLayers
+from modules.worker.hf_auto import keep_text_part
 from modules.worker.hf_cache import PrefixCache
 from modules.worker.hf_errors import loading_explained, memory_explained
 from modules.worker.hf_files import chat_template, check_folder, trusts
@@ -81,6 +82,7 @@ class HfEngine(EngineBase):
         with memory_explained("this model", _LOAD_LOWER, self._schema), loading_explained(path):
             self.model, self.tokenizer = self.load_model(path, settings, report)
             self.model.eval()
+            self._notes = keep_text_part(self.model)
         if not settings.threads and alone(self.model.get_memory_footprint()):
             torch.set_num_threads(1)
         report("Getting ready", None)
@@ -242,6 +244,7 @@ class HfEngine(EngineBase):
     def _read(self, cache: PrefixCache, tokens: list[int], cancelled: threading.Event) -> int:
         cached = cache.reuse(tokens)
         size = self.settings.prefill or (512 if self._device.type == "cpu" else 1024)
+        size = size if cache.slices else len(tokens)
         for begin in range(cached, len(tokens), size):
             if cancelled.is_set():
                 return cached
@@ -302,7 +305,7 @@ class HfEngine(EngineBase):
             bos=str(self.tokenizer.bos_token or ""),
             eos=str(self.tokenizer.eos_token or ""),
             memory_bytes=int(self.model.get_memory_footprint()),
-            notes=notes,
+            notes=[*notes, *self._notes],
         )
 
 

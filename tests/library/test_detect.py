@@ -418,3 +418,87 @@ def test_nothing_at_all_is_an_error(tmp_path: Path) -> None:
 def test_a_size_that_no_model_has_is_named_before_a_load(tmp_path: Path, key: str, value: Any) -> None:
     (problem,) = detect(write_folder(tmp_path / "m", {**LLAMA_CONFIG, key: value}), "m").problems
     assert problem.startswith(f"config.json says '{value}' for {key}, which must be")
+
+
+@pytest.mark.parametrize(
+    "claim, method, bits, reader",
+    [
+        ({"quant_method": "fp8", "fmt": "e4m3", "weight_block_size": [128, 128]}, "fp8", 8, "vLLM"),
+        ({"quant_method": "fbgemm_fp8"}, "fbgemm_fp8", 8, "fbgemm-gpu"),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "format": "pack-quantized",
+                "config_groups": {"group_0": {"weights": {"num_bits": 4, "type": "int", "group_size": 128}}},
+            },
+            "compressed-tensors",
+            4,
+            "compressed-tensors",
+        ),
+        ({"quant_method": "mxfp4"}, "mxfp4", 4.25, "llama.cpp reads its GGUF"),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, "modelopt", 4.5, "TensorRT-LLM"),
+        ({"quant_method": "aqlm"}, "aqlm", 0, "the package aqlm"),
+        ({"quant_method": "auto-round", "bits": 4, "group_size": 128}, "auto-round", 4, "auto-round"),
+        ({"quant_method": "bitnet"}, "bitnet", 0, "bitnet.cpp"),
+        ({"quant_method": "torchao", "quant_type": {"default": {}}}, "torchao", 0, "torchao"),
+        ({"quant_method": "exl3", "bits": 3.5}, "exl3", 3.5, "ExLlamaV3"),
+        ({"quant_method": "brand_new"}, "brand_new", 0, ""),
+    ],
+)
+def test_a_method_that_no_loader_reads_is_named_with_who_does(
+    tmp_path: Path, claim: dict[str, Any], method: str, bits: float, reader: str
+) -> None:
+    facts = detect(write_folder(tmp_path / "m", _with(claim)), "m")
+    (problem,) = facts.problems
+    assert f"quantized with {method}" in problem and reader in problem
+    assert ("Elsewhere" in problem) == bool(reader)
+    assert facts.bits == bits
+    assert _sources(facts, "method") == {"config.json: quantization_config": method}
+
+
+def test_modelopts_own_file_and_packed_tensors_tell_the_method_without_a_configuration(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "m")
+    write_json(folder / "hf_quant_config.json", {"quantization": {"quant_algo": "FP8"}})
+    facts = detect(folder, "m")
+    assert "quantized with modelopt" in facts.problems[0] and facts.bits == 8
+    folder = write_folder(tmp_path / "n", None, {"model.layers.0.mlp.up_proj.weight": ("F8_E4M3", (8, 8))})
+    facts = detect(folder, "n")
+    assert "quantized with fp8" in facts.problems[0]
+    assert "model.layers.0.mlp.up_proj.weight is F8_E4M3" in next(iter(_sources(facts, "method")))
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("consolidated.safetensors",),
+        ("anything.safetensors",),
+        ("weights.fp16.SAFETENSORS",),
+        ("x-00001-of-00002.safetensors", "x-00002-of-00002.safetensors"),
+        ("first.safetensors", "second.safetensors"),
+    ],
+)
+def test_weights_under_other_names_are_named(tmp_path: Path, files: tuple[str, ...]) -> None:
+    folder = write_folder(tmp_path / "m")
+    (folder / "model.safetensors").unlink()
+    for number, file in enumerate(files):
+        name = f"model.layers.{number}.x.weight" if number else "model.embed_tokens.weight"
+        (folder / file).write_bytes(safetensors_bytes({name: ("F16", (4096, 256))}))
+    facts = detect(folder, "m")
+    assert facts.problems == ()
+    assert facts.size_bytes == sum((folder / file).stat().st_size for file in files)
+    assert _sources(facts, "weights") == {"file names, read as model.safetensors": ", ".join(files)}
+
+
+def test_a_consolidated_file_beside_shards_is_not_read(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "m")
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    (folder / "consolidated.safetensors").write_bytes(safetensors_bytes({"tok_embeddings.weight": ("F16", (4, 4))}))
+    facts = detect(folder, "m")
+    assert facts.problems == ()
+    assert "model-00001-of-00001.safetensors" in _sources(facts, "weights").values()
+
+
+def test_weights_in_their_makers_own_names_say_so(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "m", None, {"layers.0.attention.wq.weight": ("F16", (4, 4))})
+    (folder / "model.safetensors").rename(folder / "consolidated.safetensors")
+    assert "their maker's own names (layers.0.attention.wq.weight)" in detect(folder, "m").problems[0]

@@ -22,12 +22,15 @@ from modules.ui.memory_bar import memory_bar
 from modules.ui.settings_form import entered, form
 from modules.ui.tabs import adapters, downloads, installs, template
 from modules.ui.talk import LONG, QUIET, held, paragraph, say, spoken, stamp, teller
+from modules.ui.words import listed_model
 
 if TYPE_CHECKING:
     from modules.app import App
 
 # What `target` holds while nothing is chosen: model, loader, and what is kept for both.
 _NOTHING = json.dumps(["", "", []])
+# How long the list of models may wait for what they are for; what is not read by then is read for the next one.
+_LIST_SECONDS = 0.5
 # Settings that the plan suggests a value for -> the words of the button that sets it.
 _FITTED = {"context": "Use the largest context that fits", "gpu_layers": "Use the GPU layers that fit"}
 
@@ -52,7 +55,9 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         shown = name if name in names else app.supervisor.state.model
         if shown not in names:
             shown = app.first_model() if app.first_model() in names else next(iter(names), "")
-        dropdown = gr.update(choices=names, value=shown or None)
+        known = app.library.purposes(names, _LIST_SECONDS)
+        choices = [(listed_model(each, known.get(each, "")), each) for each in names]
+        dropdown = gr.update(choices=choices, value=shown or None)
         if not shown:
             none = model_card.no_models(app.paths.shown(app.paths.models))
             return [dropdown, none, gr.update(visible=False), "", _NOTHING]
@@ -61,12 +66,12 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
             chosen = wanted or _choice(app, shown)
         except PaddockError as error:
             return [dropdown, paragraph(error.message, "warning"), gr.update(visible=False), "", _NOTHING]
-        choices = [(entry.title, entry.loader) for entry in ranked]
+        loaders = [(entry.title, entry.loader) for entry in ranked]
         if chosen and all(entry.loader != chosen for entry in ranked):
             # Hidden loaders are not proposed, but may have been asked for at start.
-            choices.append((app.registry.get(chosen).title, chosen))
-        radio = gr.update(choices=choices, value=chosen or None, visible=bool(choices))
-        reason = model_card.reason(chosen, ranked)
+            loaders.append((app.registry.get(chosen).title, chosen))
+        radio = gr.update(choices=loaders, value=chosen or None, visible=bool(loaders))
+        reason = model_card.reason(chosen, ranked, found)
         # The form is drawn anew when what is kept changed, and else left alone: somebody may be filling it in.
         kept = app.models.choice(shown, chosen)[1] if chosen else {}
         return [dropdown, model_card.card(found), radio, reason, json.dumps([shown, chosen, sorted(kept.items())])]

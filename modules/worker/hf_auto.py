@@ -1,0 +1,63 @@
+"""Which of Transformers' classes builds a model that writes text; of one that also sees or hears, its text part."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from modules.protocol.errors import ModelError
+
+# Those whose models take a prompt of text alone, and write after it.
+_OTHERS = ("AutoModelForImageTextToText", "AutoModelForVision2Seq", "AutoModelForMultimodalLM")
+_TOWERS = re.compile(
+    r"(vision|visual|image|audio|speech|multi_?modal|projector|connector|aligner|merger|q_?former|resampler|"
+    r"embed_tokens_extend|vqmodel|vqgan|^mtp)",
+    re.IGNORECASE,
+)
+NO_IMAGES = "This model also takes images or sound, which Paddock does not read yet: it answers text."
+
+
+def text_class(config: Any) -> Any:
+    """The Auto class for the architecture of `config`. Transformers itself says why where there is none."""
+    import transformers
+
+    plain = transformers.AutoModelForCausalLM
+    for known in (plain, *(getattr(transformers, name, None) for name in _OTHERS)):
+        # A look at the mapping imports the configuration's class alone.
+        if known is not None and type(config) in known._model_mapping:
+            return known
+    return plain
+
+
+def keep_text_part(model: Any) -> list[str]:
+    """Free the parts of a loaded model that only serve images or sound. Returns notes for the user. Raises ModelError
+    where the model takes no text without them."""
+    inner = getattr(model, "model", None)
+    places = [(part, name) for part in (model, inner) if part is not None for name, _ in part.named_children()]
+    found = [(part, name, getattr(part, name)) for part, name in places if _TOWERS.search(name)]
+    if not found:
+        return []
+    if not _takes_text(model):
+        raise ModelError(
+            "This model takes no text without an image, and Paddock does not read images yet. Choose another model."
+        )
+    for part, name, _ in found:
+        setattr(part, name, None)
+    if not _takes_text(model):
+        for part, name, tower in found:
+            setattr(part, name, tower)
+    return [NO_IMAGES]
+
+
+def _takes_text(model: Any) -> bool:
+    import torch
+
+    device = model.get_input_embeddings().weight.device
+    if device.type == "meta":  # Offloaded: accelerate moves what goes in, and a try would read all layers.
+        return True
+    try:
+        with torch.inference_mode():
+            model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=device), use_cache=False)
+    except Exception:
+        return False
+    return True

@@ -82,6 +82,8 @@ class App:
         self.page = ""
         self.presets = Presets(paths.presets, paths.own_presets)
         self.characters = Characters(paths.characters)
+        # What the page and the API own, and what must end with the rest.
+        self.at_close = ExitStack()
 
     @cached_property
     def chats(self) -> ChatService:
@@ -164,6 +166,7 @@ class App:
             stack.callback(self.environments.close)
             stack.callback(self.reloader.close)
             stack.callback(self.downloads.close)
+            stack.callback(self.at_close.close)
         return stray
 
 

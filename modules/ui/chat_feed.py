@@ -178,7 +178,8 @@ async def follow_chat(app: App, markdown: Markdown, chat_id: str) -> AsyncIterat
                     followed = generation
             if "chats" in names and (heads := await asyncio.to_thread(follower.chats)):
                 yield event("chats", heads)
-            if growth := follower.growth():
+            # Not on the event loop: a long block takes a while to be rendered, and code to be coloured.
+            if growth := await asyncio.to_thread(follower.growth):
                 yield event("living", growth)
             await asyncio.sleep(GATHER_SECONDS)
             names = await waker.wait(KEEP_ALIVE_SECONDS)

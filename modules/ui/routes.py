@@ -18,6 +18,7 @@ from modules.paths import inside
 from modules.protocol.errors import PaddockError
 from modules.ui import loading
 from modules.ui.chat_feed import follow_chat
+from modules.ui.code_colours import CodeColours
 from modules.ui.markdown import Markdown
 from modules.ui.notebook import Notebook, follow_notebook
 from modules.ui.preferences import chat_options, greeting, new_chat, sampling
@@ -62,8 +63,14 @@ def router(app: App) -> APIRouter:
     return routes
 
 
+def _colours(app: App) -> CodeColours:
+    colours = CodeColours()
+    app.at_close.callback(colours.close)
+    return colours
+
+
 def _chat_routes(routes: APIRouter, app: App) -> None:
-    chats, markdown = app.chats, Markdown()
+    chats, markdown = app.chats, Markdown(_colours(app))
 
     @routes.get("/chats")
     def listed(search: str = "") -> list[dict[str, Any]]:

@@ -1,0 +1,78 @@
+r"""Formulas in Markdown: `$…$`, `$$…$$`, `\(…\)` and `\[…\]` keep their characters, as no other rule reads them.
+
+A dollar sign is a formula's as in Pandoc: no space after the first, none before the last, and no digit after that, so
+that prices stay prices. A formula of its own block may have several lines, but no empty one.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markdown_it.rules_block import StateBlock
+from markdown_it.rules_inline import StateInline
+
+_ENDS = {"$$": "$$", "\\[": "\\]", "\\(": "\\)", "$": "$"}
+_BLOCKS = ("$$", "\\[")
+# No formula is longer; an opening mark without an end is looked for no further.
+_LONGEST = 4_000
+_DOLLARS = re.compile(r"\$(?![\s$])((?:[^$\\]|\\.)+?)(?<!\s)\$(?!\d)", re.DOTALL)
+
+
+def keep_formulas(parser: MarkdownIt) -> None:
+    """Let formulas through as they are written."""
+    parser.block.ruler.before("fence", "formula", _block, {"alt": ["paragraph", "blockquote", "list"]})
+    parser.inline.ruler.before("escape", "formula", _inline)
+    parser.add_render_rule("formula", _render)
+    parser.add_render_rule("formula_block", lambda *given: f"<p>{_render(*given)}</p>\n")
+
+
+def _render(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
+    return escape(tokens[index].content).replace("\n", "<br>\n")
+
+
+def _block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    if state.is_code_block(start):
+        return False
+    first = state.src[state.bMarks[start] + state.tShift[start] : state.eMarks[start]]
+    mark = first[:2]
+    if mark not in _BLOCKS:
+        return False
+    # What follows on one line is a paragraph's, with the formula in it.
+    if (place := first.find(_ENDS[mark], 2)) >= 0 and first[place + 2 :].strip():
+        return False
+    line = start
+    while place < 0 and line + 1 < end and not state.isEmpty(line + 1) and state.sCount[line + 1] >= state.blkIndent:
+        line += 1
+        place = state.src.find(_ENDS[mark], state.bMarks[line], state.eMarks[line])
+        if place >= 0 and state.src[place + 2 : state.eMarks[line]].strip():
+            return False
+    # While a reply arrives, its end has not: a mark that has a line to itself begins a formula all the same.
+    if place < 0 and first.strip() != mark:
+        return False
+    if not silent:
+        token = state.push("formula_block", "", 0)
+        token.content = state.getLines(start, line + 1, state.blkIndent, False).strip()
+        token.map = [start, line + 1]
+        state.line = line + 1
+    return True
+
+
+def _inline(state: StateInline, silent: bool) -> bool:
+    here = state.src[state.pos : state.pos + 2]
+    if here in ("\\(", "\\[", "$$"):
+        end = state.src.find(_ENDS[here], state.pos + 2, min(state.posMax, state.pos + _LONGEST))
+        end = end + 2 if end > state.pos + 2 else -1
+    elif here.startswith("$"):
+        found = _DOLLARS.match(state.src, state.pos, min(state.posMax, state.pos + _LONGEST))
+        end = found.end() if found else -1
+    else:
+        return False
+    if end < 0:
+        return False
+    if not silent:
+        state.push("formula", "", 0).content = state.src[state.pos : end]
+    state.pos = end
+    return True

@@ -1,4 +1,4 @@
-r"""Formulas in Markdown: `$…$`, `$$…$$`, `\(…\)` and `\[…\]` keep their characters, as no other rule reads them.
+r"""Formulas in Markdown: `$…$`, `$$…$$`, `\(…\)`, `\[…\]` and `\begin{…}…\end{…}` keep their characters.
 
 A dollar sign is a formula's as in Pandoc: no space after the first, none before the last, and no digit after that, so
 that prices stay prices. A formula of its own block may have several lines, but no empty one.
@@ -14,8 +14,8 @@ from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 
-_ENDS = {"$$": "$$", "\\[": "\\]", "\\(": "\\)", "$": "$"}
-_BLOCKS = ("$$", "\\[")
+_ENDS = {"$$": "$$", "\\[": "\\]", "\\(": "\\)"}
+_BEGIN = re.compile(r"\\begin\{([A-Za-z]{1,20}\*?)\}")
 # No formula is longer; an opening mark without an end is looked for no further.
 _LONGEST = 4_000
 _DOLLARS = re.compile(r"\$(?![\s$])((?:[^$\\]|\\.)+?)(?<!\s)\$(?!\d)", re.DOTALL)
@@ -37,17 +37,17 @@ def _block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     if state.is_code_block(start):
         return False
     first = state.src[state.bMarks[start] + state.tShift[start] : state.eMarks[start]]
-    mark = first[:2]
-    if mark not in _BLOCKS:
+    mark, close = _marks(first)
+    if not close or mark == "\\(":
         return False
     # What follows on one line is a paragraph's, with the formula in it.
-    if (place := first.find(_ENDS[mark], 2)) >= 0 and first[place + 2 :].strip():
+    if (place := first.find(close, len(mark))) >= 0 and first[place + len(close) :].strip():
         return False
     line = start
     while place < 0 and line + 1 < end and not state.isEmpty(line + 1) and state.sCount[line + 1] >= state.blkIndent:
         line += 1
-        place = state.src.find(_ENDS[mark], state.bMarks[line], state.eMarks[line])
-        if place >= 0 and state.src[place + 2 : state.eMarks[line]].strip():
+        place = state.src.find(close, state.bMarks[line], state.eMarks[line])
+        if place >= 0 and state.src[place + len(close) : state.eMarks[line]].strip():
             return False
     # While a reply arrives, its end has not: a mark that has a line to itself begins a formula all the same.
     if place < 0 and first.strip() != mark:
@@ -61,18 +61,26 @@ def _block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _inline(state: StateInline, silent: bool) -> bool:
-    here = state.src[state.pos : state.pos + 2]
-    if here in ("\\(", "\\[", "$$"):
-        end = state.src.find(_ENDS[here], state.pos + 2, min(state.posMax, state.pos + _LONGEST))
-        end = end + 2 if end > state.pos + 2 else -1
-    elif here.startswith("$"):
-        found = _DOLLARS.match(state.src, state.pos, min(state.posMax, state.pos + _LONGEST))
-        end = found.end() if found else -1
-    else:
+    if state.src[state.pos] not in "\\$":
         return False
+    most = min(state.posMax, state.pos + _LONGEST)
+    mark, close = _marks(state.src[state.pos : state.pos + 40])
+    if close:
+        end = state.src.find(close, state.pos + len(mark), most)
+        end = end + len(close) if end > state.pos + len(mark) else -1
+    else:
+        found = _DOLLARS.match(state.src, state.pos, most)
+        end = found.end() if found else -1
     if end < 0:
         return False
     if not silent:
         state.push("formula", "", 0).content = state.src[state.pos : end]
     state.pos = end
     return True
+
+
+def _marks(text: str) -> tuple[str, str]:
+    """(the mark that `text` begins with, the one that ends the formula); "" where there is none but perhaps a `$`."""
+    if begin := _BEGIN.match(text):
+        return begin[0], f"\\end{{{begin[1]}}}"
+    return (text[:2], _ENDS[text[:2]]) if text[:2] in _ENDS else ("", "")

@@ -125,6 +125,7 @@ def test_what_was_rendered_is_remembered_up_to_a_limit() -> None:
         "$$\na_1 \\\\ b_2\n+ c * d * e\n$$",
         "Both $a_1 * b * c$ and $$x_1 * y * z$$ here.",
         r"- in a list: \(a * b * c\)",
+        "\\begin{aligned}\na_1 &= b_1 * c \\\\\n- d &= *e*\n\\end{aligned}",
     ],
 )
 def test_a_formula_keeps_its_characters(text: str) -> None:

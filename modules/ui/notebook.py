@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from modules.paths import write_atomically
 from modules.plugins.answers import completed, deferred
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
+from modules.threads import host_thread
 from modules.ui.status import describe_state
 from modules.ui.wire import GATHER_SECONDS, KEEP_ALIVE_SECONDS, Waker, event, explain
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from modules.app import App
 
 _STEPS = 100
+_KEEP_SECONDS = 1.0
 
 
 class Notebook:
@@ -81,6 +84,18 @@ class Notebook:
             generation = self.generation = self._begin(text, params)
         self._tell()
         generation.on_change(lambda: self._settle(generation) if generation.done else None)
+        host_thread("notebook-saver", lambda: self._keep(generation), "Storing the notebook").start()
+
+    def _keep(self, generation: Generation) -> None:
+        """Write the file with the model's first words at once, then once a second: a kill must not lose them."""
+        length, gather = 0, 0.0
+        while fresh := next(generation.follow(length, gather), ""):
+            length, gather = length + len(fresh), _KEEP_SECONDS
+            with self._lock:
+                if self.generation is not generation:
+                    return
+                with contextlib.suppress(PaddockError):  # The save at the end says so.
+                    write_atomically(self._path, self._text + generation.text)
 
     def _begin(self, text: str, params: SamplingParams) -> Generation:
         """What the model continues the text with, passed through the hooks of the extensions that are on."""

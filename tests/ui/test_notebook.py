@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from modules.app import App
+from modules.paths import write_atomically
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.ui.notebook import Notebook
@@ -54,6 +55,23 @@ def test_while_the_model_writes_the_text_is_not_overwritten(echo: App) -> None:
     notebook.stop()
     _wait(notebook, lambda: notebook.generation is None)
     assert notebook.text().startswith("!long words")
+
+
+def test_what_the_model_writes_is_in_the_file_before_it_ends(echo: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    grown = threading.Event()
+
+    def write(path: Path, content: str) -> None:
+        write_atomically(path, content)
+        if len(content) > len("!long words"):
+            grown.set()
+
+    monkeypatch.setattr("modules.ui.notebook.write_atomically", write)
+    notebook = Notebook(echo)
+    notebook.generate("!long words", SamplingParams(max_new_tokens=1_000_000), "a page")
+    assert grown.wait(PATIENCE) and notebook.generation is not None
+    assert echo.paths.notebook.read_text().startswith("!long words!long")
+    notebook.stop()
+    _wait(notebook, lambda: notebook.generation is None)
 
 
 def test_a_worker_that_dies_leaves_what_had_arrived(app: App) -> None:

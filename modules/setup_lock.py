@@ -1,4 +1,4 @@
-"""The lock under which `.venv` is made: one start at a time, and a step that was begun and not ended is known."""
+"""The lock under which an environment is made: by one process at a time, and a step that did not end is known."""
 
 from __future__ import annotations
 
@@ -43,13 +43,15 @@ class SetupLock:
 
 
 @contextmanager
-def setup_lock(path: Path, waiting: Callable[[], None]) -> Iterator[SetupLock]:
-    """Hold the lock at `path`; `waiting` is called once where another process has it. Raises OSError."""
+def setup_lock(path: Path, waiting: Callable[[], None], look: Callable[[], None] = lambda: None) -> Iterator[SetupLock]:
+    """Hold the lock at `path`. Where another has it, `waiting` is called once, and `look` before each new try: what it
+    raises ends the waiting. Raises OSError."""
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         if not _take(file):
             waiting()
             while not _take(file):
+                look()
                 time.sleep(_LOOK_SECONDS)
         yield SetupLock(file)
     finally:

@@ -34,6 +34,7 @@ ALLOWED = {
     },
     "modules.runtime": {
         "modules.protocol",
+        "modules.setup_lock",
         "modules.paths",
         "modules.listeners",
         "modules.threads",

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modules.child_environment import for_worker
 from modules.data_files import DataFileError, read_json
 from modules.paths import write_atomically
 from modules.protocol.errors import EnvironmentBroken, PaddockError
@@ -30,7 +29,8 @@ from modules.protocol.model import Machine
 from modules.runtime.interpreter import python_in, usable
 from modules.runtime.pins import Step, steps
 from modules.runtime.pip_config import package_sources, read_pip_config
-from modules.runtime.uv import Uv
+from modules.runtime.uv import Uv, ended
+from modules.setup_lock import setup_lock
 
 MARKER = "paddock.json"
 _PROBE_SECONDS = 300.0
@@ -105,34 +105,32 @@ class Environments:
             ) from error
 
     def _build_alone(self, spec: LoaderSpec, path: Path, report: Report, rebuild: bool) -> Path:
-        from filelock import FileLock, Timeout
+        def waiting() -> None:
+            report(f"Waiting for another install of {spec.title}", None)
+
+        def look() -> None:
+            if self._uv.closed:
+                raise EnvironmentBroken(ended(spec))
 
         self._folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._folder / f"{path.name}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            report(f"Waiting for another install of {spec.title}", None)
-            lock.acquire()
-        with contextlib.ExitStack() as stack:
-            stack.callback(lock.release)
+        with setup_lock(self._folder / f"{path.name}.lock", waiting, look) as lock:
             if self.status(spec).installed and not rebuild:
                 return path
             if _marker(path) and not rebuild:
                 report(f"The Python of {spec.title} is gone or is another version now. Making it again", 0.0)
-            self._build(spec, path, report)
+            self._build(spec, path, report, lock.inherited)
             report(f"{spec.title} is installed", 1.0)
         return path
 
-    def _build(self, spec: LoaderSpec, path: Path, report: Report) -> None:
+    def _build(self, spec: LoaderSpec, path: Path, report: Report, held: Sequence[int]) -> None:
         begin = time.monotonic()
         shutil.rmtree(path, ignore_errors=True)
         try:
-            self._install(spec, path, report)
+            self._install(spec, path, report, held)
             report(f"Checking that {spec.title} starts", 0.95)
             facts = {
                 "loader": spec.name,
-                "engine": _probe(spec, path),
+                "engine": self._probe(spec, path),
                 "interpreter": usable(path, ""),
                 "size_bytes": folder_bytes(path),
                 "seconds": round(time.monotonic() - begin, 1),
@@ -151,6 +149,27 @@ class Environments:
                 write_atomically(path / MARKER, json.dumps({**marker, "interpreter": signature}, indent=1))
         self._interpreters[path] = signature
         return bool(signature)
+
+    def _probe(self, spec: LoaderSpec, path: Path) -> str:
+        """Import the engine in its environment; its version as printed."""
+        try:
+            answer = self._uv.probe(python_in(path), spec, _PROBE_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise EnvironmentBroken(f"{spec.title} was installed but did not start. Try another loader.") from None
+        if answer.returncode != 0:
+            if missing := re.search(r"(lib[\w+-]+\.so[.\d]*): cannot open shared object", answer.stderr):
+                raise EnvironmentBroken(
+                    f"{spec.title} needs the system library {missing[1]}, which is missing. Install it (on Debian and "
+                    "Ubuntu libgomp.so.1 comes with: apt install libgomp1), then: "
+                    f"python3 webui.py install {spec.name}",
+                    detail=answer.stderr[-4000:],
+                )
+            raise EnvironmentBroken(
+                f"{spec.title} was installed, but its engine cannot be imported here. The details say why; try another "
+                "loader.",
+                detail=answer.stderr[-4000:],
+            )
+        return answer.stdout.strip().splitlines()[-1] if answer.stdout.strip() else ""
 
     def prune(self, specs: list[LoaderSpec]) -> list[tuple[str, int]]:
         """Remove environments that no loader's present pins name; (folder, bytes) of each."""
@@ -181,26 +200,26 @@ class Environments:
         version = f"{sys.version_info.major}.{sys.version_info.minor}".encode()
         return self._folder / f"{spec.name}-{hashlib.sha256(pins + version).hexdigest()[:12]}"
 
-    def _install(self, spec: LoaderSpec, path: Path, report: Report) -> None:
+    def _install(self, spec: LoaderSpec, path: Path, report: Report, held: Sequence[int]) -> None:
         sources = package_sources(read_pip_config())
         file = self._pins(spec)
         first, *later = steps(file.read_text("utf-8"), _shown(file))
         report(f"Making an environment for {spec.title}", 0.0)
-        self._uv.run(["venv", "--python", sys.executable, str(path)], sources, spec, lambda line: None)
+        self._uv.run(["venv", "--python", sys.executable, str(path)], sources, spec, lambda line: None, held)
         install = ["pip", "install", "--python", str(python_in(path)), *sources.arguments]
         plan: list[str] = []
         report(f"Choosing packages for {spec.title}", 0.02)
         pins = _written(first, path / "pins.txt")
-        self._uv.run([*install, *pins, "--dry-run"], sources, spec, plan.append)
+        self._uv.run([*install, *pins, "--dry-run"], sources, spec, plan.append, held)
         if not self.machine.gpus and any(re.match(r" \+ nvidia-", line) for line in plan):
             # No accelerator: nobody should download gigabytes of CUDA. PyTorch's own index has builds for the CPU.
             install += ["--torch-backend", "cpu"]
         total = max(1, sum(line.startswith(" + ") for line in plan)) + sum(step.count for step in later)
         installing = _Installing(spec.title, total, report)
-        self._uv.run([*install, *pins], sources, spec, installing.line)
+        self._uv.run([*install, *pins], sources, spec, installing.line, held)
         for number, step in enumerate(later, 2):
             pins = _written(step, path / f"pins-{number}.txt")
-            self._uv.run([*install, *pins, *step.flags], sources, spec, installing.line)
+            self._uv.run([*install, *pins, *step.flags], sources, spec, installing.line, held)
 
 
 def _shown(file: Path) -> str:
@@ -256,35 +275,6 @@ def _lack(spec: LoaderSpec) -> str:
         f"{spec.title} is compiled on this machine, which needs a C++ compiler. Install one (Debian and Ubuntu: "
         "apt-get install g++; macOS: xcode-select --install; Windows: Visual Studio Build Tools), then try again."
     )
-
-
-def _probe(spec: LoaderSpec, path: Path) -> str:
-    """Import the engine in its environment; its version as printed."""
-    try:
-        answer = subprocess.run(
-            [str(python_in(path)), "-c", spec.probe],
-            env=for_worker(),
-            capture_output=True,
-            text=True,
-            timeout=_PROBE_SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except subprocess.TimeoutExpired:
-        raise EnvironmentBroken(f"{spec.title} was installed but did not start. Try another loader.") from None
-    if answer.returncode != 0:
-        if missing := re.search(r"(lib[\w+-]+\.so[.\d]*): cannot open shared object", answer.stderr):
-            raise EnvironmentBroken(
-                f"{spec.title} needs the system library {missing[1]}, which is missing. Install it (on Debian and "
-                f"Ubuntu libgomp.so.1 comes with: apt install libgomp1), then: python3 webui.py install {spec.name}",
-                detail=answer.stderr[-4000:],
-            )
-        raise EnvironmentBroken(
-            f"{spec.title} was installed, but its engine cannot be imported here. The details say why; try another "
-            "loader.",
-            detail=answer.stderr[-4000:],
-        )
-    return answer.stdout.strip().splitlines()[-1] if answer.stdout.strip() else ""
 
 
 def folder_bytes(path: Path) -> int:

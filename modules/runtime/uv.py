@@ -8,10 +8,11 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from modules.child_environment import for_install
+from modules.child_environment import for_install, for_worker
 from modules.protocol.errors import EnvironmentBroken
 from modules.protocol.loader import LoaderSpec
 from modules.runtime.pip_config import PackageSources
@@ -19,60 +20,83 @@ from modules.runtime.session import kill_session
 
 
 class Uv:
-    """Owns the uv processes that run, each with the compilers that it starts."""
+    """Owns the processes that an install runs: uv, each with the compilers that it starts, and the engine's probe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[str]] = set()
-        self._closed = False
+        self.closed = False
 
     def run(
-        self, arguments: list[str], sources: PackageSources, spec: LoaderSpec, on_line: Callable[[str], None]
+        self,
+        arguments: list[str],
+        sources: PackageSources,
+        spec: LoaderSpec,
+        on_line: Callable[[str], None],
+        held: Sequence[int] = (),
     ) -> None:
-        """Run uv for the loader `spec`; blocking. `on_line` gets what it says. Raises EnvironmentBroken."""
-        environment = {
-            **for_install(),
-            "UV_PYTHON_DOWNLOADS": "never",
-            **sources.environment,
-        }
+        """Run uv for the loader `spec`; blocking. `on_line` gets what it says. Raises EnvironmentBroken.
+
+        `held`: the files of locks, which hold until uv and its compilers have ended, even if Paddock is killed.
+        """
+        environment = {**for_install(), "UV_PYTHON_DOWNLOADS": "never", **sources.environment}
         last: deque[str] = deque(maxlen=60)
-        with self._lock:
-            if self._closed:
-                raise EnvironmentBroken(_ended(spec))
-            process = subprocess.Popen(
-                [_binary(spec), *arguments],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                # A session of its own, so that its compilers can be ended with it.
-                start_new_session=sys.platform != "win32",
-            )
-            self._running.add(process)
-        try:
+        with self._owned([_binary(spec), *arguments], environment, spec, subprocess.STDOUT, held) as process:
             assert process.stdout is not None
             for line in process.stdout:
                 last.append(line.rstrip())
                 on_line(line.rstrip("\n"))
             status = process.wait()
+        if self.closed:
+            raise EnvironmentBroken(ended(spec))
+        if status != 0:
+            raise EnvironmentBroken(_why(spec, "\n".join(last)), detail="\n".join(last))
+
+    def probe(self, python: Path, spec: LoaderSpec, seconds: float) -> subprocess.CompletedProcess[str]:
+        """Import the engine with its interpreter. Raises TimeoutExpired, and EnvironmentBroken where Paddock ends."""
+        command = [str(python), "-c", spec.probe]
+        with self._owned(command, for_worker(), spec, subprocess.PIPE, ()) as process:
+            said, faults = process.communicate(timeout=seconds)
+        if self.closed:
+            raise EnvironmentBroken(ended(spec))
+        return subprocess.CompletedProcess(command, process.returncode, said, faults)
+
+    @contextmanager
+    def _owned(
+        self, command: list[str], environment: dict[str, str], spec: LoaderSpec, stderr: int, held: Sequence[int]
+    ) -> Iterator[subprocess.Popen[str]]:
+        """A process that ends with the block, or with `close`."""
+        with self._lock:
+            if self.closed:
+                raise EnvironmentBroken(ended(spec))
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                errors="replace",
+                pass_fds=tuple(held),
+                # A session of its own, so that its compilers can be ended with it.
+                start_new_session=sys.platform != "win32",
+            )
+            self._running.add(process)
+        try:
+            yield process
         finally:
             with self._lock:
                 self._running.discard(process)
                 _kill(process)
             process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
-        if self._closed:
-            raise EnvironmentBroken(_ended(spec))
-        if status != 0:
-            raise EnvironmentBroken(_why(spec, "\n".join(last)), detail="\n".join(last))
+            for pipe in (process.stdout, process.stderr):
+                if pipe is not None:
+                    pipe.close()
 
     def close(self) -> None:
         """Kill what runs, and run nothing any more."""
         with self._lock:
-            self._closed = True
+            self.closed = True
             for process in self._running:
                 _kill(process)
 
@@ -102,7 +126,8 @@ def _kill(process: subprocess.Popen[str]) -> None:
     kill_session(process.pid)
 
 
-def _ended(spec: LoaderSpec) -> str:
+def ended(spec: LoaderSpec) -> str:
+    """The sentence for an install that ended with Paddock."""
     return f"{spec.title} was not installed, as Paddock ended meanwhile. Start it again, and load the model again."
 
 

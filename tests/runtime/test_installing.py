@@ -6,6 +6,8 @@ import dataclasses
 import io
 import os
 import signal
+import subprocess
+import sys
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -179,3 +181,49 @@ def test_what_compiles_ends_with_paddock(app: App, build: Build, pool: ThreadPoo
     assert not build.environments.status(BUILT).path.exists()
     with pytest.raises(EnvironmentBroken, match="as Paddock ended meanwhile"):
         build.environments.build(BUILT, lambda text, fraction: None)
+
+
+# A host that installs, to be killed.
+HOST = """
+import sys
+from pathlib import Path
+from modules.library.machine import inspect_machine
+from modules.runtime.environment import Environments
+from tests.runtime.test_installing import BUILT
+folder = Path(sys.argv[1])
+Environments(folder / "envs", [folder / "loaders"], inspect_machine()).build(BUILT, lambda text, fraction: None)
+"""
+
+
+def test_the_install_of_a_host_that_was_killed_ends_before_the_next_one_begins(
+    root: Path, tmp_path: Path, build: Build, pool: ThreadPoolExecutor
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", HOST, str(tmp_path)], cwd=root) as host:
+        orphan = build.begun()
+        host.kill()
+    waits = threading.Event()
+    install = pool.submit(
+        build.environments.build, BUILT, lambda text, _: waits.set() if text.startswith("Waiting for another") else None
+    )
+    assert waits.wait(PATIENCE) and orphan.is_running()
+    build.end("badly")  # well, and uv would take what was compiled from its cache
+    fresh = build.begun()
+    assert fresh.pid != orphan.pid and not orphan.is_running()
+    build.end("well")
+    install.result(PATIENCE)
+    assert build.environments.status(BUILT).installed
+
+
+def test_an_install_that_waits_for_another_ends_with_paddock(
+    tmp_path: Path, build: Build, app: App, pool: ThreadPoolExecutor
+) -> None:
+    other = Environments(tmp_path / "envs", [tmp_path / "loaders"], app.machine)
+    first = pool.submit(build.environments.build, BUILT, lambda text, fraction: None)
+    build.begun()
+    waits = threading.Event()
+    second = pool.submit(other.build, BUILT, lambda text, fraction: waits.set())
+    assert waits.wait(PATIENCE)
+    other.close()
+    assert "as Paddock ended meanwhile" in str(second.exception(PATIENCE))
+    build.end("well")
+    first.result(PATIENCE)

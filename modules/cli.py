@@ -135,10 +135,10 @@ def _run_visibly(root: Path, argv: list[str], data: Path | None) -> int:
         return Terminated.status
     except KeyboardInterrupt:
         return 130
-    except ImportError:
-        # Of one of the host's packages: webui.py installs them again.
-        raise
     except Exception as error:
+        if isinstance(error, ImportError) and error.name:
+            # One of the host's packages is not there: webui.py installs them again.
+            raise
         print(_unexpected(error, (arguments.user_data or (data or root) / "user_data") / "logs"), file=sys.stderr)
         return 1
 

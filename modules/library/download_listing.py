@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 
 import httpx2
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, get_session
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -93,6 +93,7 @@ def list_files(wanted: Wanted, endpoint: str | None = None) -> Listing:
     """Ask the hub (`endpoint`, by default HF_ENDPOINT's) what is there. Raises DownloadError."""
     api = HfApi(endpoint=endpoint)
     address = str(api.endpoint)
+    _check_network_settings()
     try:
         info = api.model_info(
             wanted.repository, revision=wanted.revision or None, timeout=_LISTING_SECONDS, files_metadata=True
@@ -112,6 +113,20 @@ def list_files(wanted: Wanted, endpoint: str | None = None) -> Listing:
     for file in files:
         _check_path(file.path, wanted)
     return Listing(wanted, address, commit, tuple(sorted(files, key=lambda file: file.path)))
+
+
+def _check_network_settings() -> None:
+    """Raise DownloadError where no HTTP client can be made with the proxies and certificates of the environment."""
+    try:
+        get_session()
+    except (ImportError, ValueError, OSError, httpx2.InvalidURL) as error:
+        socks = " A SOCKS proxy is none that downloads can use; name an HTTP proxy." if "SOCKS" in str(error) else ""
+        raise DownloadError(
+            f"The proxy or certificate settings in the environment cannot be used.{socks} Correct ALL_PROXY, "
+            "HTTPS_PROXY, HTTP_PROXY, NO_PROXY, SSL_CERT_FILE or SSL_CERT_DIR, or unset them. "
+            "Then start Paddock again.",
+            detail=str(error),
+        ) from error
 
 
 def _remote_file(entry: RepoSibling) -> RemoteFile:

@@ -453,3 +453,24 @@ def test_list_shows_sizes_and_what_fits_and_gets_nothing(hub: Hub, tmp_path: Pat
     assert hub.gets(BIG) == []
     assert not (tmp_path / "models").exists()
     assert [path for _, path, *_ in hub.seen] == ["/api/models/maker/tiny"]  # and it tells nobody what runs here
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:9", "A SOCKS proxy is none that downloads can use"),
+        ("HTTPS_PROXY", "nonsense:abc:1", "cannot be used"),
+        ("HTTP_PROXY", "ftp://127.0.0.1", "cannot be used"),
+        ("SSL_CERT_FILE", "/nowhere/ca.pem", "cannot be used"),
+    ],
+)
+def test_network_settings_that_cannot_be_used_are_a_sentence(
+    hub: Hub, tmp_path: Path, root: Path, name: str, value: str, said: str
+) -> None:
+    environment = _environment(hub, tmp_path, **{name: value})
+    answer = subprocess.run(
+        _command(tmp_path, hub.repository), cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 1 and "Traceback" not in answer.stderr
+    assert "The proxy or certificate settings in the environment cannot be used" in answer.stderr
+    assert said in answer.stderr and "Then start Paddock again" in answer.stderr

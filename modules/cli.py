@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -135,6 +136,10 @@ def _run_visibly(root: Path, argv: list[str], data: Path | None) -> int:
         return Terminated.status
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Who reads this has enough, as `head` has. Nothing more is written, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Exception as error:
         if isinstance(error, ImportError) and error.name:
             # One of the host's packages is not there: webui.py installs them again.

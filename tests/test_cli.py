@@ -157,6 +157,15 @@ def test_a_pipe_that_knows_few_characters_gets_question_marks(root: Path, where:
     assert (answer.returncode, answer.stdout.strip()) == (0, b"caf?")
 
 
+def test_a_reader_that_has_enough_gets_no_error(root: Path, where: list[str]) -> None:
+    command = [sys.executable, "webui.py", "--no-venv", "loaders", "--json", *where]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
 def test_a_closed_standard_input_is_a_sentence(root: Path, where: list[str]) -> None:
     command = ["sh", "-c", 'exec "$0" "$@" <&-', sys.executable, "webui.py", "generate", *where, "--prompt", "-"]
     answer = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)

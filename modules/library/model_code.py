@@ -13,8 +13,10 @@ from modules.library.json_files import MAX_JSON, parse, table, text
 from modules.library.native_types import NATIVE_TYPES
 from modules.protocol.errors import ModelError
 
-# What may stand in a file that leads to code; letters may be written as \u0061.
-_WORTH_READING = re.compile(rb"trust_remote_code|auto_map|name_or_path|backbone|[\\]u00[4-7]", re.IGNORECASE)
+# What may stand in a file that leads to code; letters may be written as \u0061. Others, such as a whole vocabulary, are
+# looked through and not taken apart.
+_WORTH_READING = (b"trust_remote_code", b"auto_map", b"name_or_path", b"backbone")
+_ESCAPED = re.compile(rb"\\u00(?:5[fF]|6[1-9a-fA-F]|7[0-9aA])")
 _CODE = (".py", ".pyc", ".pyx", ".so", ".pyd", ".dll", ".dylib")
 _MOST_FILES = 20_000
 _LONGEST_NAME = 4096
@@ -89,7 +91,8 @@ def _read(path: Path) -> Any:
             raw = file.read(MAX_JSON + 1)
     except OSError as error:
         raise ModelError(f"{path.name} cannot be read ({error.strerror}).") from None
-    if not _WORTH_READING.search(raw):
+    escaped = b"\\u00" in raw and _ESCAPED.search(raw)
+    if not escaped and not any(word in raw for word in _WORTH_READING):
         return None
     if len(raw) > MAX_JSON:
         raise ModelError(f"{path.name} is larger than {MAX_JSON >> 20} MB.")

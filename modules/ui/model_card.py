@@ -72,6 +72,8 @@ def _quantized(facts: ModelFacts) -> str:
 
 
 def _template(facts: ModelFacts) -> str:
+    if not facts.template and facts.purpose not in ("", "generate"):
+        return ""
     if not facts.template:
         return "none of its own: ChatML is used"
     source = next((e.source for e in facts.evidence if "template" in e.fact), "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from modules.library.detect import detect
-from modules.ui.model_card import card
+from modules.ui.model_card import card, reason
 from tests.support.models import write_model_folder
 
 
@@ -17,3 +17,16 @@ def test_names_of_the_evidence_break_at_their_parts_and_nothing_becomes_markup(t
     assert "config.<wbr>json: max_<wbr>position_<wbr>embeddings" in html
     assert "Llama&lt;b&gt;For<wbr>Causal<wbr>LM" in html
     assert "<b>" not in html
+
+
+def test_a_model_that_cannot_chat_says_what_it_is_for_and_speaks_of_no_template(tmp_path: Path) -> None:
+    folder = write_model_folder(tmp_path / "tiny")
+    assert "ChatML is used" in card(detect(folder, "tiny"))
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace("LlamaForCausalLM", "LlamaForSequenceClassification"))
+    facts = detect(folder, "tiny")
+    html = card(facts)
+    assert "<dt>For</dt><dd>labels</dd>" in html
+    assert "so it cannot chat" in html
+    assert "ChatML" not in html
+    assert reason("", [], facts) == ""

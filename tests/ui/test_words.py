@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modules.ui.words import figures
+from modules.ui.words import figures, listed_model
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,8 @@ from modules.ui.words import figures
 )
 def test_the_line_under_a_reply(meta: dict[str, Any], words: str) -> None:
     assert figures(meta).startswith(words)
+
+
+def test_a_model_in_a_list_says_what_it_is_for_where_that_is_no_chat() -> None:
+    assert listed_model("a", "generate") == listed_model("a", "") == "a"
+    assert listed_model("a", "embed") == "a (embeddings)"

@@ -21,7 +21,7 @@ def resolve_trust_remote_code(trust_remote_code, model_name, has_local_code, has
     return trust_remote_code
 """
 _PROGRAM = """
-import json, os, sys
+import json, os, shutil, sys
 from pathlib import Path
 from modules.worker.code_guard import forbid_model_code, leave
 own = leave(Path(sys.argv[1]), ("modules", "loaders"))
@@ -47,6 +47,8 @@ attempt("tests", __import__, "tests")
 attempt("ours", __import__, "modules.worker.stopping")
 attempt("makes a folder", os.makedirs, os.path.join(os.environ["HF_MODULES_CACHE"], "transformers_modules", "m"))
 found["here"] = os.listdir()
+os.chdir(own.parent)
+shutil.rmtree(own)
 print(json.dumps(found))
 """
 

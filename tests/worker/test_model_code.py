@@ -18,7 +18,7 @@ from tests.support.attacks import Attacks
 from tests.support.environments import installed, not_here
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-LOADERS = ("transformers", "hqq", "gptqmodel", "autogptq", "autoawq")
+LOADERS = ("transformers", "hqq", "gptqmodel", "autogptq", "autoawq", "vllm")
 
 
 def _load(loader: str, environments: Environments, folders: list[Path], consent: str) -> dict[str, str]:

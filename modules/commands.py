@@ -193,10 +193,12 @@ def sort_settings(spec: LoaderSpec, pairs: Iterable[str]) -> tuple[dict[str, str
 
 
 def _stream(app: App, prompt: str, params: SamplingParams, arguments: argparse.Namespace) -> int:
+    opening = ""
     if not arguments.raw:
         system = [{"role": "system", "content": arguments.system}] if arguments.system else []
-        prompt = render_turns(app.supervisor.chat_prompt, [*system, {"role": "user", "content": prompt}])[0].prompt
-    generation = app.supervisor.generate(prompt, params)
+        rendered, _ = render_turns(app.supervisor.chat_prompt, [*system, {"role": "user", "content": prompt}])
+        prompt, opening = rendered.prompt, rendered.opening
+    generation = app.supervisor.generate(prompt, params, opening=opening)
     try:
         for text in generation.follow(gather=0):
             line = json.dumps({"type": "chunk", "text": text}, ensure_ascii=False) if arguments.json else text
@@ -207,6 +209,8 @@ def _stream(app: App, prompt: str, params: SamplingParams, arguments: argparse.N
     if generation.error is not None:
         raise PaddockError(generation.error.message, detail=generation.error.detail)
     assert generation.finished is not None
+    if remark := generation.remark:
+        print(remark, file=sys.stderr)
     if arguments.json:
         state = app.supervisor.state
         ends = {"type": "finished", "model": state.model, "loader": state.loader, "load_seconds": state.load_seconds}

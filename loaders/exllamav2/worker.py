@@ -60,7 +60,7 @@ class Engine(EngineBase):
     def load(self, path: Path, settings: Settings, report: Report) -> ModelInfo:
         report("Checking the files", None)
         raw = check_folder(path)
-        self._tokens = FolderTokenizer(path)
+        self._tokens = FolderTokenizer(path, self.templates)
         self._path = path
         report("Importing ExLlamaV2; the first time it compiles its kernels, which takes minutes", None)
         self._batcher.call(self._import)

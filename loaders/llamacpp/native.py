@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 from modules.protocol.errors import OutOfMemory, PaddockError
 from modules.protocol.llama_cpp import LOWER_FOR_MEMORY
+from modules.worker.unused import is_unused
 
 _PIECE_BYTES = 256
 _ABORTED = 2
@@ -29,6 +31,9 @@ class NativeModel:
         self.size = int(lib.llama_n_ctx(context))
         self.cached: list[int] = []
         self._pieces: dict[tuple[int, bool], bytes] = {}
+        self._printed: dict[tuple[int, bool], bytes] = {}
+        self._template = ""
+        self._visible: frozenset[int] = frozenset()
         self._one = (lib.llama_token * 1)()
         self._step = lib.llama_batch_get_one(self._one, 1)
 
@@ -73,8 +78,33 @@ class NativeModel:
             known = self._pieces[token, special] = bytes(buffer.raw[:size])
         return known
 
+    def show(self, template: str, visible: frozenset[int]) -> None:
+        """Have `printed` show the special tokens `visible`; `template`: the chat template that may use more."""
+        self._template, self._visible = template, visible
+
+    def printed(self, token: int, special: bool) -> bytes:
+        """What a reply shows of a token: `piece`, but markers of reasoning always, and padding never."""
+        known = self._printed.get((token, special))
+        if known is None:
+            name = self.lib.llama_vocab_get_text(self.vocab, token).decode("utf-8", "replace")
+            hidden = is_unused(name, self._template) or token == self._padding()
+            known = b"" if hidden else self.piece(token, special or token in self._visible)
+            self._printed[token, special] = known
+        return known
+
+    def _padding(self) -> int:
+        """The padding token, unless it means something else too; -1 where there is none."""
+        pad, lib = int(self.lib.llama_vocab_pad(self.vocab)), self.lib
+        others = {int(kind(self.vocab)) for kind in (lib.llama_vocab_bos, lib.llama_vocab_eos)}
+        return -1 if pad in others or pad in self._visible else pad
+
+    def ids(self, names: Iterable[str]) -> dict[str, int]:
+        """Those of the special tokens `names` that are one token each, with their ids."""
+        found = {name: self.tokenize(name, False, True) for name in names}
+        return {name: tokens[0] for name, tokens in found.items() if len(tokens) == 1}
+
     def ends(self) -> frozenset[int]:
-        """Ids of the tokens that end a text."""
+        """Ids of the tokens that end a text, as llama.cpp knows them."""
         count = self.lib.llama_vocab_n_tokens(self.vocab)
         return frozenset(token for token in range(count) if self.lib.llama_vocab_is_eog(self.vocab, token))
 

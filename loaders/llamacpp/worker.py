@@ -19,11 +19,14 @@ from loaders.llamacpp.parameters import context_parameters, model_parameters, nu
 from modules.protocol.commands import Generate
 from modules.protocol.errors import OutOfMemory, PromptError
 from modules.protocol.events import ModelInfo
+from modules.protocol.reasoning import visible_tokens
+from modules.worker.broken_weights import not_numbers
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.fitting import fit_prompt
 from modules.worker.gguf_keys import GgufKeys, read_keys
 from modules.worker.llama_model import check_settings, choose_context, context_notes, load_error
 from modules.worker.stopping import StopFilter
+from modules.worker.turn_end import ends_message_only, turn_end
 
 
 class Engine(EngineBase):
@@ -44,6 +47,8 @@ class Engine(EngineBase):
 
     def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
         report("Reading the file's header", 0.0)
+        if self.templates:
+            self.templates.start()
         check_settings(settings)
         self._keys = read_keys(path)
         wanted = choose_context(settings, self._keys.trained_context)
@@ -64,12 +69,27 @@ class Engine(EngineBase):
         self._native = NativeModel(lib, model, context)
         self._adapters = LoraAdapters(lib, model, self._log.text)
         self._batch = settings.batch
-        self._ends = self._native.ends()
+        self._learn_special_tokens()
         bare, whole = self.tokenize("a", False), self.tokenize("a", True)
         self._prefix = whole[: len(whole) - len(bare)] if whole[len(whole) - len(bare) :] == bare else []
         self._warm_up()
         report("Ready", 1.0)
         return self._describe(settings)
+
+    def _learn_special_tokens(self) -> None:
+        """What ends a reply, and which special tokens are text."""
+        native, lib, names = self._native, self._lib, self._keys.control
+        template = self._template()
+        ids = native.ids(names)
+        native.show(template, frozenset(ids[name] for name in visible_tokens(names, template) if name in ids))
+        bos, eos = (self._name(kind(native.vocab)) for kind in (lib.llama_vocab_bos, lib.llama_vocab_eos))
+        end = turn_end(self.templates, template, bos, eos, names)
+        inner = {ids[name] for name in ids if ends_message_only(name, names)}
+        self._ends = frozenset((native.ends() - inner) | ({ids[end]} if end in ids else set()))
+
+    def _template(self) -> str:
+        template = self._lib.llama_model_chat_template(self._native.model, None)
+        return template.decode("utf-8", "replace") if template else ""
 
     def _warm_up(self) -> None:
         """One token through the model, so that the first reply does not pay for bringing its pages in."""
@@ -79,7 +99,7 @@ class Engine(EngineBase):
     def _describe(self, settings: Any) -> ModelInfo:
         lib, model, native = self._lib, self._native.model, self._native
         trained = int(lib.llama_model_n_ctx_train(model))
-        template = lib.llama_model_chat_template(model, None)
+        template = self._template()
         on_gpu = settings.gpu_layers and lib.llama_supports_gpu_offload()
         return ModelInfo(
             context=native.size,
@@ -88,7 +108,7 @@ class Engine(EngineBase):
             dtype=self._dtype(),
             architecture=self._keys.architecture,
             parameters=int(lib.llama_model_n_params(model)),
-            template=template.decode("utf-8", "replace") if template else "",
+            template=template,
             template_source="GGUF metadata" if template else "",
             bos=self._name(lib.llama_vocab_bos(native.vocab)),
             eos=self._name(lib.llama_vocab_eos(native.vocab)),
@@ -165,6 +185,7 @@ class Engine(EngineBase):
             first = time.monotonic()
             # Bound once: these are looked up for every token.
             sample, handle, context, is_set = lib.llama_sampler_sample, chain.handle, native.context, cancelled.is_set
+            latest = lib.llama_get_logits_ith
             change = hooks.logits(lambda: native.cached, _row, sorted(self._ends)) if hooks and complete else None
             while complete and not is_set():
                 if change is not None:
@@ -172,12 +193,15 @@ class Engine(EngineBase):
                     logits = self._logits()
                     logits[:] = change(logits)
                 token = sample(handle, context, -1)
+                score = latest(context, -1)[token]
+                if score != score or (not count and importlib.import_module("numpy").isnan(self._logits()).any()):
+                    raise not_numbers()
                 count += 1
                 unsaid += 1
                 if token in self._ends:
                     reason = "stop"
                     break
-                if text := stop.feed(decoder.decode(native.piece(token, special))):
+                if text := stop.feed(decoder.decode(native.printed(token, special))):
                     yield Piece(text, unsaid)
                     unsaid = 0
                 if stop.stopped:

@@ -24,6 +24,7 @@ from modules.protocol.commands import Generate
 from modules.protocol.errors import ModelError, PaddockError, PromptError, Unsupported
 from modules.protocol.events import ModelInfo
 from modules.protocol.sampling import SamplingParams
+from modules.worker.broken_weights import not_numbers
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.hf_files import check_folder, read_header, trusts, weight_files
 from modules.worker.hf_staging import as_transformers_reads
@@ -57,13 +58,17 @@ class Engine(EngineBase):
         if settings.ray_address:
             os.environ["RAY_ADDRESS"] = settings.ray_address
         report("Importing vLLM", 0.05)
+        if self.templates:
+            self.templates.start()
         with starting(report, path.name):
-            self._tokens = FolderTokenizer(path)
+            self._tokens = FolderTokenizer(path, self.templates)
             self._vllm: Any = importlib.import_module("vllm")
             cpu = bool(importlib.import_module("vllm.platforms").current_platform.is_cpu())
             arguments = engine_arguments(path, settings, config, self._context, cpu)
             self._leash = Leash()
             self._stepper = Stepper(lambda: _engine(arguments))
+        if any(math.isnan(entry["probability"]) for entry in self.next_token_probabilities("a", 1)):
+            raise not_numbers()
         found = self._stepper.engine.vllm_config.model_config
         report("Ready", 1.0)
         return ModelInfo(

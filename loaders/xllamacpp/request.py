@@ -13,10 +13,15 @@ from modules.worker.llama_sampling import biases, breakers, penalty_range, serve
 
 
 def completion(
-    tokens: list[int], params: SamplingParams, seed: int, context: int, control: tuple[str, ...]
+    tokens: list[int],
+    params: SamplingParams,
+    seed: int,
+    context: int,
+    control: tuple[str, ...],
+    visible: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """The body for these prompt tokens. Stop texts are not in it: at the longest reply the server would lose text that
-    it holds back for them. `control`: names of the model's special tokens."""
+    it holds back for them. `control`: names of the model's special tokens; `visible`: of those that are text."""
     heat = temperature(params)
     samplers, min_p = server_chain(params)
     body: dict[str, Any] = {
@@ -57,8 +62,8 @@ def completion(
     }
     if params.grammar_string:
         body["grammar"] = params.grammar_string
-    if not params.skip_special_tokens:
-        body["preserved_tokens"] = list(control)
+    if shown := visible if params.skip_special_tokens else control:
+        body["preserved_tokens"] = list(shown)
     return body
 
 

@@ -22,12 +22,16 @@ from loaders.xllamacpp.stream import CompletionStream
 from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError, PromptError
 from modules.protocol.events import ModelInfo
+from modules.protocol.reasoning import visible_tokens
+from modules.worker.broken_weights import not_numbers
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.fitting import fit_prompt
 from modules.worker.gguf_keys import GgufKeys, read_keys
+from modules.worker.hf_tokens import END_NAMES
 from modules.worker.llama_model import check_settings, choose_context, context_notes, load_error
 from modules.worker.stderr_tap import StderrTap
 from modules.worker.stopping import StopFilter
+from modules.worker.turn_end import turn_end
 
 
 class Engine(EngineBase):
@@ -43,12 +47,18 @@ class Engine(EngineBase):
         self._prefix: list[int] = []
         self._context = 0
         self._gate = Gate()
+        # Names of special tokens: those that are text, and the one that the chat template ends a reply with, where
+        # llama.cpp does not know it.
+        self._visible: tuple[str, ...] = ()
+        self._end = ""
         # The LoRA adapters that the server started with, and those in use.
         self._adapters: list[str] = []
         self._weights: dict[str, float] = {}
 
     def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
         report("Reading the file's header", 0.0)
+        if self.templates:
+            self.templates.start()
         check_settings(settings)
         self._keys = read_keys(path)
         trained = self._keys.trained_context
@@ -71,8 +81,11 @@ class Engine(EngineBase):
         with reading(path, report):
             serve({})
         self._serve = serve
+        info = self._describe(settings, wanted)
+        if not self._computes_numbers():
+            raise not_numbers()
         report("Ready", 1.0)
-        return self._describe(settings, wanted)
+        return info
 
     def apply_adapter(self, adapters: dict[str, float]) -> None:
         if not adapters.keys() <= set(self._adapters):
@@ -102,6 +115,10 @@ class Engine(EngineBase):
         self._prefix = whole[: len(whole) - len(bare)] if whole[len(whole) - len(bare) :] == bare else []
         devices = [device["name"] for device in self._xllamacpp.get_device_info() if device["name"] != "CPU"]
         template = str(self._keys.values.get("tokenizer.chat_template", ""))
+        names = self._keys.control
+        end = turn_end(self.templates, template, props["bos_token"], props["eos_token"], names)
+        self._end = "" if end in (props["eos_token"], *END_NAMES) else end
+        self._visible = tuple(sorted(visible_tokens(names, template)))
         notes = context_notes(settings, self._context, meta["n_ctx_train"])
         if self._context < wanted:
             notes.append(
@@ -123,6 +140,15 @@ class Engine(EngineBase):
             memory_bytes=meta["size"],
             notes=notes,
         )
+
+    def _computes_numbers(self) -> bool:
+        """Whether a first token has a probability. The server takes the first of its vocabulary where none has one, and
+        says nothing."""
+        try:
+            likeliest = self.next_token_probabilities("a", 1)
+        except PaddockError:  # A model that makes embeddings alone.
+            return True
+        return not any(math.isnan(entry["probability"]) for entry in likeliest)
 
     def tokenize(self, text: str, special: bool) -> list[int]:
         body = {"content": text, "add_special": special, "parse_special": special}
@@ -157,8 +183,10 @@ class Engine(EngineBase):
             len(self._prefix) if params.add_bos_token else 0,
         )
         seed = params.seed if params.seed >= 0 else random.randrange(2**31)
-        body = completion(tokens, params, seed, self._context, self._keys.control)
-        stop = StopFilter(params.stop)
+        # The end that the server does not know is shown to us, and is a stop text here.
+        ends = [self._end] if self._end and not params.ban_eos_token else []
+        body = completion(tokens, params, seed, self._context, self._keys.control, (*self._visible, *ends))
+        stop = StopFilter([*params.stop, *ends])
         first = 0.0
         count = unsaid = 0
         last: dict[str, Any] = {}
@@ -198,7 +226,9 @@ class Engine(EngineBase):
             prefill, decode = timings["prompt_ms"] / 1000, timings["predicted_ms"] / 1000
         else:
             prefill, decode = first - begin, now - first
-        reason = "stop_text" if stop.stopped else "cancelled"
+        reason = "cancelled"
+        if stop.stopped:
+            reason = "stop" if stop.stop in ends and stop.stop not in params.stop else "stop_text"
         if last and not stop.stopped:
             reason = last["choices"][0]["finish_reason"]
             if reason == "length" and count < params.max_new_tokens:
@@ -218,7 +248,7 @@ class Engine(EngineBase):
             raise refusal(answer.get("error", answer))
         likeliest = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
         return [
-            {"token": entry["id"], "text": entry["token"], "probability": math.exp(entry["logprob"])}
+            {"token": entry["id"], "text": entry["token"], "probability": _probability(entry["logprob"])}
             for entry in likeliest
         ]
 
@@ -229,3 +259,8 @@ class Engine(EngineBase):
                 f"llama.cpp cannot make embeddings of these texts: {answer.get('error', answer)}. Shorten them."
             )
         return [list(entry["embedding"]) for entry in sorted(answer["data"], key=lambda entry: entry["index"])]
+
+
+def _probability(logprob: float | None) -> float:
+    """JSON has no NaN, so the server writes null for it."""
+    return math.nan if logprob is None else math.exp(logprob)

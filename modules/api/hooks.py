@@ -63,14 +63,15 @@ def hooked_chat(app: App, messages: Sequence[dict[str, Any]], params: SamplingPa
     prompt = turn.prompt(asked, whole, False)
     tokens: int | None = None
     notes: tuple[str, ...] = ()
+    opening = ""
     if prompt is None:
         changed, template = _changed(messages, turn, whole, own), turn.options.template
         rendered, notes = render_turns(lambda turns: app.supervisor.chat_prompt(turns, template), changed)
-        prompt, tokens = rendered.prompt, rendered.tokens
+        prompt, tokens, opening = rendered.prompt, rendered.tokens, rendered.opening
     prefix, shown = turn.pipeline.bot_prefix(turn.state)
     counted = turn.pipeline.length(prompt)
     tokens = tokens if counted is None else counted
-    return HookedPrompt(turn, prompt + prefix, asked, tokens, shown, prefix != shown, notes)
+    return HookedPrompt(turn, prompt + prefix, asked, tokens, opening + shown, prefix != shown, notes)
 
 
 def _changed(

@@ -72,7 +72,10 @@ class _Answer:
             choice["message"] = {"role": "assistant", "content": generation.whole}
         else:
             choice["text"] = self.echo + generation.whole
-        return {**self._head(""), "choices": [choice], "usage": usage(generation)}
+        head = self._head("")
+        if remark := generation.remark:
+            head["warnings"] = [*head.get("warnings", ()), remark]
+        return {**head, "choices": [choice], "usage": usage(generation)}
 
     def usage_part(self, generation: Generation) -> dict[str, Any]:
         """The last part of a stream that asked for usage."""
@@ -176,6 +179,7 @@ def _begin(app: App, body: dict[str, Any], chat: bool) -> tuple[_Answer, Generat
     spec = app.registry.get(state.loader)
     asked = read(body, app.presets, replace(spec, samplers=spec.samplers.difference(info.ignored)))
     hooked = _hooked(app, body, asked, chat) if asked.extensions and app.extensions.active else None
+    opening = ""
     params, context = asked.params, info.context
     if hooked:
         prompt, counted, params = hooked.prompt, hooked.tokens, hooked.hooks.params
@@ -183,7 +187,7 @@ def _begin(app: App, body: dict[str, Any], chat: bool) -> tuple[_Answer, Generat
         asked = replace(asked, limited=limited, warnings=(*asked.warnings, *hooked.notes))
     elif chat:
         rendered, notes = render_turns(app.supervisor.chat_prompt, messages_of(body))
-        prompt, counted = rendered.prompt, rendered.tokens
+        prompt, counted, opening = rendered.prompt, rendered.tokens, rendered.opening
         asked = replace(asked, warnings=(*asked.warnings, *notes))
     else:
         prompt, counted = _prompt_of(body), None
@@ -207,7 +211,7 @@ def _begin(app: App, body: dict[str, Any], chat: bool) -> tuple[_Answer, Generat
     elif hooked:
         generation = hooked.generate(app, params, asked.stream)
     else:
-        generation = app.supervisor.generate(prompt, params, hooks=asked.extensions)
+        generation = app.supervisor.generate(prompt, params, hooks=asked.extensions, opening=opening)
     return replace(answer, id=f"{'chatcmpl' if chat else 'cmpl'}-{generation.id}"), generation
 
 

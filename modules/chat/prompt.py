@@ -14,11 +14,13 @@ from modules.runtime.state import ChatPromptResult
 
 @dataclass(frozen=True)
 class FittedPrompt:
-    """The prompt, how many of the oldest messages were left out of it, and sentences about how it was made."""
+    """The prompt, how many of the oldest messages were left out of it, and sentences about how it was made. `opening`:
+    the reasoning that the prompt begins for the reply."""
 
     prompt: str
     left_out: int = 0
     notes: tuple[str, ...] = ()
+    opening: str = ""
 
 
 def fit(
@@ -34,7 +36,7 @@ def fit(
     whole, notes = render_turns(render, _turns(system, path))
     limit = context - min(max_new_tokens, context // 2)
     if not context or whole.tokens <= limit:
-        return FittedPrompt(whole.prompt, 0, notes)
+        return FittedPrompt(whole.prompt, 0, notes, whole.opening)
     if options.overflow == "refuse":
         raise PromptError(
             f"This chat has {whole.tokens} tokens; the context holds {context}, of which {context - limit} are kept "
@@ -43,11 +45,11 @@ def fit(
         )
     starts = [place for place, message in enumerate(path) if message.role == "user" and place > 0]
     if not starts:
-        return FittedPrompt(whole.prompt, 0, notes)
+        return FittedPrompt(whole.prompt, 0, notes, whole.opening)
 
     def cut(place: int) -> tuple[ChatPromptResult, FittedPrompt]:
         result, about = render_turns(render, _turns(system, path[place:]))
-        return result, FittedPrompt(result.prompt, place, about)
+        return result, FittedPrompt(result.prompt, place, about, result.opening)
 
     last = next((message.meta.get("left_out", 0) for message in reversed(path) if message.role == "assistant"), 0)
     if last in starts:

@@ -169,8 +169,8 @@ class Replies:
             meta["notes"] = [*notes, *fitted.notes]
         params = replace(params, truncate=params.truncate and options.overflow == "cut")
         if turn is None:
-            return self._supervisor.generate(fitted.prompt, params), prefix
-        return self._with_extensions(turn, reply, fitted.prompt, asked, params, shown, prefix, meta)
+            return self._supervisor.generate(fitted.prompt, params), prefix or fitted.opening
+        return self._with_extensions(turn, reply, fitted, asked, params, shown, prefix, meta)
 
     @property
     def hooked(self) -> bool:
@@ -223,7 +223,7 @@ class Replies:
         self,
         turn: Turn,
         reply: Reply,
-        prompt: str,
+        fitted: FittedPrompt,
         asked: str,
         params: SamplingParams,
         path: Sequence[Message],
@@ -232,12 +232,13 @@ class Replies:
     ) -> tuple[Generation, str]:
         """(the reply's generation, what its text begins with); what happens at its end is left with `reply`. `path`: as
         it is stored."""
-        hidden = False
+        hidden, prompt = False, fitted.prompt
         if prefix:
             before = internal(path[-1])
         else:
-            whole, prefix = turn.pipeline.bot_prefix(turn.state)
-            before, hidden = prefix, whole != prefix
+            whole, shown = turn.pipeline.bot_prefix(turn.state)
+            before = prefix = fitted.opening + shown
+            hidden = whole != shown
             prompt += whole
         generation = turn.generate(self._supervisor, prompt, asked, params)
         _tell(meta, turn)

@@ -70,6 +70,8 @@ class Reply:
             for name in _FIGURES:
                 meta[name] = getattr(ended, name)
             meta["stopped"] = ended.reason == "cancelled"
+            if remark := generation.remark:
+                meta["notes"] = [*meta.get("notes", ()), remark]
         elif generation is not None and generation.error is not None:
             error = generation.error
             meta.update(

@@ -17,12 +17,20 @@ _LOG = logging.getLogger(__name__)
 class Generation:
     """One answer on its way. Thread-safe. `feed`, `finish` and `fail` are for whoever reads the worker.
 
+    `opening`: what the text begins with, as the prompt holds it already.
+
     `revised`: what the whole text turned out to be, where it cannot be told by adding to it; None otherwise.
     `error`: it ended badly; the text that had arrived stays. `hooks`: those of extensions in the worker take part.
     """
 
     def __init__(
-        self, id: str, prompt: str, params: SamplingParams, cancel: Callable[[str], None], hooks: bool = True
+        self,
+        id: str,
+        prompt: str,
+        params: SamplingParams,
+        cancel: Callable[[str], None],
+        hooks: bool = True,
+        opening: str = "",
     ) -> None:
         self.id = id
         self.prompt = prompt
@@ -36,8 +44,8 @@ class Generation:
         self.revised: str | None = None
         self._cancel = cancel
         self._pieces: list[str] = []
-        self._joined = ""
-        self._length = 0
+        self._joined = opening
+        self._length = self._opened = len(opening)
         self._changed = threading.Condition()
         self._listeners: list[Callable[[], None]] = []
 
@@ -45,6 +53,19 @@ class Generation:
     def done(self) -> bool:
         """Whether nothing more will come."""
         return self.finished is not None or self.error is not None
+
+    @property
+    def remark(self) -> str:
+        """A sentence where the engine ended the reply without any text; "" otherwise."""
+        finished = self.finished
+        if finished is None or self._length > self._opened or finished.reason in ("cancelled", "stop_text"):
+            return ""
+        if finished.generated_tokens > 1:
+            return (
+                f"The model wrote no text: none of its {finished.generated_tokens} tokens is shown, such as special "
+                "tokens. Check that the model is made for chats and that its chat template fits."
+            )
+        return "The model ended its reply at once, without any text. Ask in other words, or check its chat template."
 
     @property
     def text(self) -> str:

@@ -57,7 +57,8 @@ class ChatPrompt:
 
     `continue_last`: the last message is an unfinished reply: leave it open. Otherwise the prompt ends where the reply
     begins. `variables`: further names that the template may read.
-    Answered by Result({"prompt": str, "tokens": int, "template": where it came from}).
+    Answered by Result({"prompt": str, "tokens": int, "template": where it came from, "opening": the reasoning that the
+    template begins for the reply, which the reply's text lacks}).
     """
 
     id: str

@@ -112,9 +112,10 @@ class WorkerClient:
         finally:
             self._futures.pop(command.id, None)
 
-    def generate(self, prompt: str, params: SamplingParams, hooks: bool = True) -> Generation:
-        """Begin a generation, or queue it when all slots are taken. Returns at once."""
-        generation = Generation(self._next("gen"), prompt, params, self._cancel, hooks)
+    def generate(self, prompt: str, params: SamplingParams, hooks: bool = True, opening: str = "") -> Generation:
+        """Begin a generation, or queue it when all slots are taken. Returns at once. `opening`: what its text begins
+        with."""
+        generation = Generation(self._next("gen"), prompt, params, self._cancel, hooks, opening)
         with self._lock:
             over = self._over
             if over is None:

@@ -37,8 +37,10 @@ class State:
 
 @dataclass(frozen=True)
 class ChatPromptResult:
-    """A rendered chat: the prompt, its length in tokens, and where its template came from."""
+    """A rendered chat: the prompt, its length in tokens, and where its template came from. `opening`: the end of the
+    prompt that begins the reply's reasoning, such as "<think>"; it belongs before the reply."""
 
     prompt: str
     tokens: int
     template: str
+    opening: str = ""

@@ -256,10 +256,11 @@ class Supervisor:
         except (OSError, LookupError):
             return 0
 
-    def generate(self, prompt: str, params: SamplingParams, hooks: bool = True) -> Generation:
+    def generate(self, prompt: str, params: SamplingParams, hooks: bool = True, opening: str = "") -> Generation:
         """Begin a generation; returns at once. Above the engine's slots they queue, in order. `hooks`: those of
-        extensions in the worker take part. Raises PaddockError."""
-        return self._ready().generate(prompt, params, hooks)
+        extensions in the worker take part; `opening`: that of the ChatPromptResult, for a text that holds it. Raises
+        PaddockError."""
+        return self._ready().generate(prompt, params, hooks, opening)
 
     def last_finished(self) -> Finished | None:
         """How the loaded model's last generation ended, whoever asked for it; None before the first. Raises

@@ -13,6 +13,7 @@ from modules.protocol.commands import Generate
 from modules.protocol.errors import Unsupported
 from modules.protocol.events import ModelInfo
 from modules.worker.hooks import Hooks
+from modules.worker.template_process import TemplateProcess
 
 # report(text, fraction): fraction from 0 to 1, or None where the engine does not tell.
 Report = Callable[[str, "float | None"], None]
@@ -45,10 +46,12 @@ class EngineBase(ABC):
 
     `load` and `unload` run on the main thread; `generate` runs on as many threads at once as `ModelInfo.slots` says
     (one: the main thread). The tokenizer's verbs may be called while a generation runs. `hooks`: those of extensions;
-    an engine whose spec says `logits_hooks` passes tokens and logits through them.
+    an engine whose spec says `logits_hooks` passes tokens and logits through them. `templates`: renders chat templates,
+    for an engine that learns from the model's what ends a reply; it starts them while it loads.
     """
 
     hooks: Hooks | None = None
+    templates: TemplateProcess | None = None
 
     def hooks_of(self, request: Generate) -> Hooks | None:
         """Those that take part in this generation, None where there are none."""

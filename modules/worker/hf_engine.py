@@ -24,6 +24,7 @@ from modules.protocol.errors import ModelError
 from modules.protocol.events import ModelInfo
 from modules.protocol.sampling import SamplingParams
 from modules.worker import hf_attention
+from modules.worker.broken_weights import not_numbers
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.fitting import fit_prompt
 from modules.worker.hf_adapters import LoraLayers
@@ -44,6 +45,7 @@ from modules.worker.hooks import Hooks
 from modules.worker.reply import Reply
 from modules.worker.stopping import StopFilter
 from modules.worker.threads import alone
+from modules.worker.turn_end import turn_end
 
 # Settings whose lowering helps when memory runs out: the weights while loading, then the context as it grows.
 _LOAD_LOWER = ("quantization", "dtype", "gpu_memory")
@@ -77,6 +79,8 @@ class HfEngine(EngineBase):
         if path.is_dir():
             path = self._open.enter_context(as_transformers_reads(path, trusts("PADDOCK_TRUST_REMOTE_CODE")))
         self.check(path)
+        if self.templates:
+            self.templates.start()
         if settings.threads:
             torch.set_num_threads(settings.threads)
         with memory_explained("this model", _LOAD_LOWER, self._schema), loading_explained(path):
@@ -89,7 +93,8 @@ class HfEngine(EngineBase):
         self._device = _input_device(self.model)
         if getattr(settings, "attention", "auto") == "auto":
             hf_attention.install(self.model, self._device)
-        self._text = TokenText(self.tokenizer)
+        self._template, self._template_source = chat_template(path, self.tokenizer)
+        self._text = TokenText(self.tokenizer, self._template)
         self._prefix_tokens = self._text.prefix()
         self._cache = PrefixCache(self.model, self._device)
         self._against = PrefixCache(self.model, self._device)
@@ -209,6 +214,8 @@ class HfEngine(EngineBase):
             if against is not None:
                 logits = guidance(logits.float(), against.float(), params.guidance_scale)
             token = chain.choose(logits)
+            if not _is_number(logits, token):
+                raise not_numbers()
             if token is None or token in ends:
                 reason = "stop"
                 break
@@ -284,14 +291,15 @@ class HfEngine(EngineBase):
             tokens = self._text.encode(text, False)
             return tokens[-1] if tokens else None
 
-        ends = end_tokens(self.model, self.tokenizer)
+        bos, eos = str(self.tokenizer.bos_token or ""), str(self.tokenizer.eos_token or "")
+        end = turn_end(self.templates, self._template, bos, eos, self._text.names)
+        ends = end_tokens(self.model, self.tokenizer, self._template, end)
         # Packed weights have another shape; the config then tells.
         return Vocabulary(size if size >= wanted else wanted, ends, newline_token(last_token), last_token)
 
     def _info(self, path: Path) -> ModelInfo:
         config = self.model.config
         self._context, trained, notes = context_limits(config, self.settings)
-        template, source = chat_template(path, self.tokenizer)
         architectures = getattr(config, "architectures", None) or [type(self.model).__name__]
         return ModelInfo(
             context=self._context,
@@ -300,13 +308,18 @@ class HfEngine(EngineBase):
             dtype=str(self.model.dtype).removeprefix("torch."),
             architecture=str(architectures[0]),
             parameters=count_parameters(self.model),
-            template=template,
-            template_source=source,
+            template=self._template,
+            template_source=self._template_source,
             bos=str(self.tokenizer.bos_token or ""),
             eos=str(self.tokenizer.eos_token or ""),
             memory_bytes=int(self.model.get_memory_footprint()),
             notes=[*notes, *self._notes],
         )
+
+
+def _is_number(logits: torch.Tensor, token: int | None) -> bool:
+    """Whether what was chosen by these logits (None: nothing could be) was chosen among numbers."""
+    return not bool((logits if token is None else logits[token]).isnan().any())
 
 
 def _input_device(model: Any) -> torch.device:

@@ -7,6 +7,9 @@ import json
 import threading
 from typing import Any, Protocol
 
+from modules.protocol.reasoning import visible_tokens
+from modules.worker.unused import is_unused
+
 # A character of UTF-8 has at most four bytes, so a token beyond the fourth cannot be what an unfinished one waits for.
 _LONGEST_WAIT = 8
 
@@ -32,18 +35,31 @@ class TokenText:
 
     `kind`: "bytes" (byte-level BPE), "pieces" (SentencePiece and its likes, with byte fallback), or "decode" where only
     the tokenizer itself knows; such text is decoded in a bounded window.
+
+    `template`: the model's chat template. Special tokens that it marks reasoning with are text (`visible`).
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, template: str = "") -> None:
         self._tokenizer = tokenizer
+        self._template = template
         self._lock = threading.Lock()
         self._bytes: dict[int, bytes] = {}
         self._alphabet = _byte_alphabet()
         self._added = {token: str(added) for token, added in tokenizer.added_tokens_decoder.items()}
-        self.special = frozenset(
-            [token for token, added in tokenizer.added_tokens_decoder.items() if added.special]
-            + list(tokenizer.all_special_ids)
+        self._printed: dict[int, bytes] = {}
+        self.names = frozenset(self._added.values())
+        named = visible_tokens(self.names, template)
+        self.visible = frozenset(token for token, name in self._added.items() if name in named)
+        self.special = (
+            frozenset(
+                [token for token, added in tokenizer.added_tokens_decoder.items() if added.special]
+                + list(tokenizer.all_special_ids)
+            )
+            - self.visible
         )
+        # Unless it means something else, too.
+        others = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id}
+        self._padding = {tokenizer.pad_token_id} - others - self.visible
         self.kind = _kind(tokenizer)
 
     def stream(self, skip_special: bool, at_start: bool) -> TextStream:
@@ -57,6 +73,15 @@ class TokenText:
         known = self._bytes.get(token)
         if known is None:
             known = self._bytes[token] = self._look_up(token)
+        return known
+
+    def printed(self, token: int) -> bytes:
+        """The same, but nothing of a token that only fills the vocabulary up."""
+        known = self._printed.get(token)
+        if known is None:
+            name = str(self._tokenizer.convert_ids_to_tokens(token) or "")
+            unused = token in self._padding or is_unused(name, self._template)
+            known = self._printed[token] = b"" if unused else self.bytes_of(token)
         return known
 
     def decode(self, tokens: list[int], skip_special: bool) -> str:
@@ -124,7 +149,7 @@ class _ByteStream:
     def push(self, token: int) -> str:
         if token in self._skip:
             return ""
-        data = self._text.bytes_of(token)
+        data = self._text.printed(token)
         if self._drop_space and data:
             self._drop_space = False
             data = data[1:] if data.startswith(b" ") else data
@@ -144,11 +169,21 @@ class _WindowStream:
         self._settled = 0
 
     def push(self, token: int) -> str:
+        if token in self._text.visible:
+            return self._marker(token)
+        if not self._text.printed(token):
+            return ""
         self._window.append(token)
         return self._new(hold=len(self._window) - self._settled < _LONGEST_WAIT)
 
     def finish(self) -> str:
         return self._new(hold=False)
+
+    def _marker(self, token: int) -> str:
+        """A special token that is text: decoding would leave it out."""
+        before = self._new(hold=False)
+        self._window, self._settled = [], 0
+        return before + self._text.printed(token).decode("utf-8", "replace")
 
     def _new(self, hold: bool) -> str:
         before = self._text.decode(self._window[: self._settled], self._skip)

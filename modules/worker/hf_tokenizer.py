@@ -14,6 +14,8 @@ from modules.worker.hf_text import TokenText
 from modules.worker.hf_tokens import end_tokens
 from modules.worker.reply import Reply
 from modules.worker.stopping import StopFilter
+from modules.worker.template_process import TemplateProcess
+from modules.worker.turn_end import turn_end
 
 
 @dataclass(frozen=True)
@@ -25,15 +27,18 @@ class Prompt:
 
 
 class FolderTokenizer:
-    """The tokenizer of the folder at `path`. Raises ModelError where there is none. `ends`: tokens that end a reply."""
+    """The tokenizer of the folder at `path`. Raises ModelError where there is none. `ends`: tokens that end a reply;
+    `templates` renders the folder's chat template, which may name one."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, templates: TemplateProcess | None = None) -> None:
         self.tokenizer = load_tokenizer(path)
-        self.text = TokenText(self.tokenizer)
-        self._prefix = self.text.prefix()
         self.template, self.template_source = chat_template(path, self.tokenizer)
+        self.text = TokenText(self.tokenizer, self.template)
+        self._prefix = self.text.prefix()
         configs = [SimpleNamespace(**_config(path / name)) for name in ("generation_config.json", "config.json")]
-        self.ends = end_tokens(SimpleNamespace(generation_config=configs[0], config=configs[1]), self.tokenizer)
+        model = SimpleNamespace(generation_config=configs[0], config=configs[1])
+        end = turn_end(templates, self.template, self.bos, self.eos, self.text.names)
+        self.ends = end_tokens(model, self.tokenizer, self.template, end)
 
     @property
     def bos(self) -> str:

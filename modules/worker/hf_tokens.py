@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-# Tokens that end a turn, by name: models often name only one of theirs as their end (the list is llama.cpp's).
-_END_NAMES = (
+from modules.worker.turn_end import ends_message_only
+
+# Tokens that end a turn, by name, for models that have no chat template to tell (the list is llama.cpp's).
+END_NAMES = (
     "<|eot_id|>",
     "<|im_end|>",
     "<|end|>",
@@ -23,13 +25,16 @@ _END_NAMES = (
 )
 
 
-def end_tokens(model: Any, tokenizer: Any) -> tuple[int, ...]:
-    """Ids of every token that ends a reply: of generation_config.json, config.json, the tokenizer, and by name."""
+def end_tokens(model: Any, tokenizer: Any, template: str, turn_end: str) -> tuple[int, ...]:
+    """Ids of every token that ends a reply: those that generation_config.json, config.json and the tokenizer name, and
+    `turn_end`, the one that the chat template writes behind a reply. Without a template, known names count."""
     named = [getattr(model, "generation_config", None), model.config]
     found: list[int] = []
     for value in [*(getattr(config, "eos_token_id", None) for config in named), tokenizer.eos_token_id]:
         found += value if isinstance(value, (list, tuple)) else [] if value is None else [value]
-    found += [token for token, added in tokenizer.added_tokens_decoder.items() if str(added) in _END_NAMES]
+    names = {str(added): token for token, added in tokenizer.added_tokens_decoder.items()}
+    ends = [turn_end] if template else [name for name in END_NAMES if not ends_message_only(name, names)]
+    found += [names[name] for name in ends if name in names]
     return tuple(dict.fromkeys(int(token) for token in found if int(token) >= 0))
 
 

@@ -45,6 +45,7 @@ from modules.worker.engine import EngineBase
 from modules.worker.heap import returned
 from modules.worker.hooks import Hooks
 from modules.worker.outbox import Outbox
+from modules.worker.reasoned_prompt import reasoned_prompt
 from modules.worker.template_process import TemplateProcess
 
 _QUICK = (Tokenize, Detokenize, ChatPrompt, Configure)
@@ -59,7 +60,7 @@ class Server:
         self._outbox = outbox
         self._hooks = Hooks(lambda *told: outbox.put(HookFailed(*told)))
         engine.hooks = self._hooks
-        self._templates = TemplateProcess()
+        self._templates = engine.templates = TemplateProcess()
         self._info: ModelInfo | None = None
         self._work: queue.Queue[Command] = queue.Queue()
         self._cancelled: dict[str, threading.Event] = {}
@@ -172,15 +173,20 @@ class Server:
             template, source = info.template, info.template_source
         else:
             template, source = CHATML, FALLBACK_NAME
-        prompt = self._templates.render(
-            template,
-            command.messages,
-            continue_last=command.continue_last,
-            bos=info.bos,
-            eos=info.eos,
-            variables=command.variables,
-        )
-        return {"prompt": prompt, "tokens": len(self._engine.tokenize(prompt, True)), "template": source}
+
+        def render(messages: list[dict[str, Any]], continue_last: bool) -> str:
+            return self._templates.render(
+                template,
+                messages,
+                continue_last=continue_last,
+                bos=info.bos,
+                eos=info.eos,
+                variables=command.variables,
+            )
+
+        prompt, begun = reasoned_prompt(render, template, command.messages, command.continue_last)
+        count = len(self._engine.tokenize(prompt, True))
+        return {"prompt": prompt, "tokens": count, "template": source, "opening": begun}
 
     def _loaded(self) -> ModelInfo:
         if self._info is None:

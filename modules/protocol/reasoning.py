@@ -1,0 +1,175 @@
+"""Reasoning: the part of a reply that a model writes before its answer, between two markers.
+
+Which markers a model uses is in its chat template and in the names of its special tokens. A template may write the
+first marker itself, so that the reply starts inside the reasoning. Standard library only: worker and host use it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Markers:
+    """The texts around reasoning. `answer`: what stands between the end and the answer, and belongs to neither."""
+
+    start: str
+    end: str
+    answer: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a reply: of its reasoning, or of its answer."""
+
+    text: str
+    reasoning: bool
+
+
+# Formats that follow no rule: OpenAI's harmony, Gemma 4, Apertus, MedGemma.
+_KNOWN = (
+    Markers("<|channel|>analysis<|message|>", "<|end|>", "<|start|>assistant<|channel|>final<|message|>"),
+    Markers("<|channel>thought", "<channel|>"),
+    Markers("<|inner_prefix|>", "<|inner_suffix|>"),
+    Markers("<unused94>thought", "<unused95>"),
+)
+# What shows that a template or vocabulary has one of them.
+_SIGNS = ("<|channel|>", "<channel|>", "<|inner_suffix|>", "<unused95>")
+_WORD = r"(?:think|thought|reason|analysis|scratchpad|reflect|ponder|deliberat)"
+# <think>, <seed:think>; [THINK]; ◁think▷; <|think|>. The end has a slash.
+_SLASHED = tuple(
+    re.compile(rf"{open}(/?)([A-Za-z_][\w:.\-]*){close}")
+    for open, close in ((r"<", r">"), (r"\[", r"\]"), ("◁", "▷"), (r"<\|", r"\|>"))
+)
+# <|START_THINKING|>, <|begin_of_thought|>, <|think_start|>. The end says "end".
+_WORDED = re.compile(r"<\|(\w*?)(begin|start|end)(\w*)\|>", re.IGNORECASE)
+# Tags that templates put around a whole reply.
+_ROLES = frozenset(
+    ("ai", "answer", "assistant", "bot", "gpt", "message", "model", "output", "reply", "response", "s", "text", "turn")
+)
+
+
+def find_markers(text: str) -> tuple[Markers, ...]:
+    """The markers that `text`, a chat template or the name of a token, holds or half holds, in order."""
+    found = {markers: text.index(sign) for markers, sign in zip(_KNOWN, _SIGNS, strict=True) if sign in text}
+    for pattern in _SLASHED:
+        for match in pattern.finditer(text):
+            if re.search(_WORD, match[2], re.IGNORECASE):
+                whole, name = match[0], match[2]
+                start = whole.replace(f"/{name}", name) if match[1] else whole
+                pair = Markers(start, start.replace(name, f"/{name}"))
+                # A word in brackets is prose, unless it is written as special tokens are.
+                if not start.startswith("[") or name.isupper():
+                    found.setdefault(pair, match.start())
+    for match in _WORDED.finditer(text):
+        before, word, after = match.groups()
+        if re.search(_WORD, before + after, re.IGNORECASE):
+            start_word = _start_word(text, before, after) if word.lower() == "end" else word
+            pair = Markers(f"<|{before}{start_word}{after}|>", f"<|{before}{_end_word(start_word)}{after}|>")
+            found.pop(Markers(pair.start, pair.start.replace("<|", "<|/")), None)
+            found.pop(Markers(pair.end, pair.end.replace("<|", "<|/")), None)
+            found.setdefault(pair, match.start())
+    return tuple(sorted(found, key=lambda pair: found[pair]))
+
+
+def _end_word(word: str) -> str:
+    return "END" if word.isupper() else "end"
+
+
+def _start_word(text: str, before: str, after: str) -> str:
+    """Of a pair whose end was found: the word that its start has, in `text` if it is there."""
+    names = (f"<|{before}{word}{after}|>" for word in ("begin", "BEGIN", "start", "START"))
+    name = next((name for name in names if name in text), f"<|{before}start{after}|>")
+    return name[len(before) + 2 : -len(after) - 2]
+
+
+def visible_tokens(names: Iterable[str], template: str) -> frozenset[str]:
+    """Of the special tokens `names`, those that are, or are part of, a marker: a reply must show them."""
+    names = tuple(names)
+    marked = "".join(f"{pair.start}{pair.end}{pair.answer}" for pair in find_markers(template + "".join(names)))
+    return frozenset(name for name in names if name in marked)
+
+
+def opening(prompt: str, last: str, template: str) -> str:
+    """The reasoning that a prompt for a reply has begun: from its first marker to the end of the prompt; "" if none.
+
+    `last`: the content of the last message, which is followed by what the template writes before a reply.
+    """
+    asked = last.strip()
+    at = prompt.rfind(asked) if asked else -1
+    tail = prompt[at + len(asked) :] if at >= 0 else prompt[max(prompt.rfind("\n", 0, len(prompt.rstrip())), 0) :]
+    places = [tail.rfind(pair.start) for pair in find_markers(template) if _is_open(tail, pair)]
+    own = re.search(r"<([A-Za-z][\w:.\-]*)>\s*$", tail)
+    if own and f"</{own[1]}>" in template and own[1].lower() not in _ROLES:
+        places.append(own.start())
+    return tail[min(places) :] if places else ""
+
+
+def _is_open(text: str, pair: Markers) -> bool:
+    return text.rfind(pair.start) > text.rfind(pair.end) if pair.start in text else False
+
+
+def split(text: str, markers: Sequence[Markers]) -> tuple[str, str]:
+    """(reasoning, answer) of a whole reply."""
+    splitter = ReasoningSplitter(markers)
+    parts = [*splitter.feed(text), *splitter.flush()]
+    reasoning, answer = ("".join(part.text for part in parts if part.reasoning is kind) for kind in (True, False))
+    return reasoning, answer
+
+
+class ReasoningSplitter:
+    """Splits a reply into reasoning and answer as it streams. Markers are left out, and text that may become one is
+    held back; how the text is cut into pieces changes nothing."""
+
+    def __init__(self, markers: Sequence[Markers]) -> None:
+        self._markers = tuple(markers)
+        self._inside: Markers | None = None
+        self._after = ""
+        self._held = ""
+
+    def feed(self, text: str) -> list[Part]:
+        """The parts that are certain now."""
+        self._held += text
+        parts: list[Part] = []
+        while self._step(parts):
+            continue
+        return parts
+
+    def flush(self) -> list[Part]:
+        """What was held back, now that no more will come."""
+        held, self._held = self._held, ""
+        return [Part(held, self._inside is not None)] if held else []
+
+    def _step(self, parts: list[Part]) -> bool:
+        """Take one marker, or the text before what may become one; False when more text is needed."""
+        if self._after:
+            if self._held.startswith(self._after):
+                self._held = self._held[len(self._after) :]
+            elif self._after.startswith(self._held):
+                return False
+            self._after = ""
+        wanted = {self._inside.end: self._inside} if self._inside else {pair.start: pair for pair in self._markers}
+        places = [(self._held.find(marker), -len(marker), marker) for marker in wanted if marker in self._held]
+        if places:
+            at, _, marker = min(places)
+            self._give(parts, at)
+            self._held = self._held[len(marker) :]
+            self._after = wanted[marker].answer if self._inside else ""
+            self._inside = None if self._inside else wanted[marker]
+            return True
+        keep = max((_could_begin(self._held, marker) for marker in wanted), default=0)
+        self._give(parts, len(self._held) - keep)
+        return False
+
+    def _give(self, parts: list[Part], length: int) -> None:
+        if length:
+            parts.append(Part(self._held[:length], self._inside is not None))
+            self._held = self._held[length:]
+
+
+def _could_begin(text: str, marker: str) -> int:
+    """Length of the longest end of `text` that begins `marker`."""
+    longest = min(len(marker) - 1, len(text))
+    return next((length for length in range(longest, 0, -1) if text.endswith(marker[:length])), 0)

@@ -1,0 +1,42 @@
+"""Prompts of models that reason: what a template begins for the reply, and what it wants of earlier replies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from modules.protocol.reasoning import Markers, find_markers, opening, split
+
+# render(messages, continue_last): the chat as the template writes it.
+Render = Callable[[list[dict[str, Any]], bool], str]
+
+
+def reasoned_prompt(
+    render: Render, template: str, messages: list[dict[str, Any]], continue_last: bool
+) -> tuple[str, str]:
+    """(the prompt, the reasoning that it begins for the reply: "" where the reply starts outside)."""
+    markers = find_markers(template)
+    earlier = [_without_channels(message, markers) for message in messages]
+    if not continue_last:
+        prompt = render(earlier, False)
+        return prompt, opening(prompt, str(earlier[-1].get("content") or "") if earlier else "", template)
+    last = str(messages[-1]["content"])
+    if not any(last.lstrip().startswith(pair.start) for pair in markers):
+        return render([*earlier[:-1], messages[-1]], True), ""
+    # Templates take reasoning out of a message or close it; the model wrote it right behind this prompt.
+    prompt = render(earlier[:-1], False)
+    begun = opening(prompt, str(earlier[-2].get("content") or "") if len(earlier) > 1 else "", template)
+    return prompt + (last[len(begun) :] if last.startswith(begun) else last), ""
+
+
+def _without_channels(message: dict[str, Any], markers: Sequence[Markers]) -> dict[str, Any]:
+    """An earlier reply as a template with channels (OpenAI's harmony) takes it: it refuses its own markers in
+    a message, and writes them itself. Other templates find the reasoning in the text."""
+    channels = [pair for pair in markers if pair.answer]
+    content = message.get("content")
+    if message.get("role") != "assistant" or not isinstance(content, str) or not channels:
+        return message
+    reasoning, answer = split(content, channels)
+    if not reasoning:
+        return message
+    return {**message, "content": answer, "thinking": reasoning, "reasoning_content": reasoning}

@@ -1,0 +1,155 @@
+"""Every loader ends a reply where the model says that it ends, shows the markers of reasoning, and prints no padding.
+
+The models say a fixed text, token by token (tests/support/chain_maker.py).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modules.protocol.commands import ChatPrompt
+from modules.protocol.errors import ModelError
+from modules.protocol.loader import LoaderSpec
+from modules.runtime.environment import Environments
+from modules.runtime.registry import Registry
+from tests.conftest import ROOT
+from tests.contract.under_test import UnderTest
+from tests.support.environments import installed, not_here
+
+LOADERS = ("transformers", "vllm", "llamacpp", "xllamacpp")
+
+PLAIN = ["<s>", "</s>"]
+CHAT = (
+    "{% for m in messages %}<s>{{ m.role }}:{{ m.content }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<s>assistant:{% endif %}"
+)
+THINK = (
+    "{% for m in messages %}<s>{{ m.role }}:{{ m.content.split('</think>')[-1] }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<s>assistant:<think>\n{% endif %}"
+)
+PHI = (
+    "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+HARMONY = (
+    "{% for m in messages %}{% if m.role == 'assistant' and '<|channel|>' in m.content %}"
+    "{{ raise_exception('channel tags in the content') }}{% endif %}<|start|>{{ m.role }}"
+    "{% if m.thinking %}<|channel|>analysis<|message|>{{ m.thinking }}<|end|><|start|>assistant<|channel|>final"
+    "{% endif %}"
+    "<|message|>{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|start|>assistant{% endif %}"
+)
+CHANNELS = ["<s>", "<|return|>", "<|call|>", "<|end|>", "<|start|>", "<|channel|>", "<|message|>"]
+ANALYSIS = ["<|channel|>", "analysis", "<|message|>", "Hm", "<|end|>"]
+
+MODELS: dict[str, dict[str, Any]] = {
+    "harmony": {
+        "say": [*ANALYSIS, "Yes", "<|return|>"],
+        "specials": CHANNELS,
+        "eos": "<|return|>",
+        "generation_eos": ["<|return|>", "<|call|>"],
+        "template": HARMONY,
+    },
+    "harmony_untold": {
+        "say": [*ANALYSIS, "Yes", "<|return|>"],
+        "specials": CHANNELS,
+        "eos": "<|return|>",
+        "template": "",
+    },
+    "phi": {
+        "say": ["Yes", "<|end|>", "<|user|>", "more"],
+        "specials": ["<s>", "<|endoftext|>", "<|user|>", "<|assistant|>", "<|end|>"],
+        "eos": "<|endoftext|>",
+        "template": PHI,
+    },
+    "phi_untold": {
+        "say": ["Yes", "<|end|>", "more"],
+        "specials": ["<s>", "<|endoftext|>", "<|end|>"],
+        "eos": "<|endoftext|>",
+    },
+    "own_end": {
+        "say": ["Yes", "<|over|>", "more"],
+        "specials": [*PLAIN, "<|over|>"],
+        "template": PHI.replace("<|end|>", "<|over|>"),
+    },
+    "magistral": {
+        "say": ["[THINK]", "Hm", "[/THINK]", "Yes", "</s>"],
+        "specials": [*PLAIN, "[INST]", "[THINK]", "[/THINK]"],
+        "template": CHAT,
+    },
+    "opened": {"say": ["Hm", "</think>", "Yes", "</s>"], "specials": PLAIN, "template": THINK},
+    "opened_special": {
+        "say": ["Hm", "</think>", "Yes", "</s>"],
+        "specials": [*PLAIN, "<think>", "</think>"],
+        "template": THINK,
+    },
+    "padded": {"say": ["Yes", "[PAD516]", "<unused7>", "!", "</s>"], "specials": PLAIN, "template": CHAT},
+    "poisoned": {"say": ["Yes", "</s>"], "specials": PLAIN, "template": CHAT, "poison": True},
+}
+# Name -> the text that a chat shows.
+SHOWN = {
+    "harmony": "<|channel|>analysis<|message|>Hm<|end|>Yes",
+    "harmony_untold": "<|channel|>analysis<|message|>Hm<|end|>Yes",
+    "phi": "Yes",
+    "phi_untold": "Yes",
+    "own_end": "Yes",
+    "magistral": "[THINK]Hm[/THINK]Yes",
+    "opened": "<think>\nHm</think>Yes",
+    "opened_special": "<think>\nHm</think>Yes",
+    "padded": "Yes!",
+}
+QUESTION = {"role": "user", "content": "What is it?"}
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory, environments: Environments) -> Path:
+    """A folder with the models, as folders and as GGUF."""
+    maker = Registry(ROOT / "loaders").get("transformers")
+    if reason := not_here(maker, environments):
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("chains")
+    (folder / "models.json").write_text(json.dumps(MODELS))
+    script = ROOT / "tests" / "support" / "chain_maker.py"
+    command = [str(installed(maker, environments)), str(script), str(folder), str(folder / "models.json")]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(params=LOADERS)
+def worker(request: pytest.FixtureRequest, environments: Environments) -> Iterator[UnderTest]:
+    """A worker of each loader, without a model."""
+    spec: LoaderSpec = Registry(ROOT / "loaders").get(request.param)
+    if reason := not_here(spec, environments):
+        pytest.skip(reason)
+    worker = UnderTest(spec, installed(spec, environments))
+    yield worker
+    worker.client.stop()
+
+
+def load(worker: UnderTest, models: Path, name: str) -> None:
+    """Load one of the models in the worker's format."""
+    worker.load(models / (name if worker.spec.formats[0] == "safetensors" else f"{name}.gguf"), context=256)
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_reply_ends_and_shows_what_the_model_means(worker: UnderTest, models: Path, name: str) -> None:
+    load(worker, models, name)
+    rendered = worker.ask(ChatPrompt, [QUESTION])
+    text, end = worker.generate(rendered["prompt"], do_sample=False, max_new_tokens=12)
+    assert rendered["opening"] + text == SHOWN[name]
+    assert end.reason == "stop"
+    # The next turn takes the reply as it was shown.
+    again = worker.ask(ChatPrompt, [QUESTION, {"role": "assistant", "content": SHOWN[name]}, QUESTION])
+    assert "Yes" in again["prompt"]
+    assert again["opening"] == rendered["opening"]
+
+
+def test_weights_that_are_no_numbers_are_named(worker: UnderTest, models: Path) -> None:
+    with pytest.raises(ModelError, match="NaN"):
+        load(worker, models, "poisoned")
+        worker.generate(worker.chat("Hi"), max_new_tokens=4)

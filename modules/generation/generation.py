@@ -60,6 +60,8 @@ class Generation:
         finished = self.finished
         if finished is None or self._length > self._opened or finished.reason in ("cancelled", "stop_text"):
             return ""
+        if finished.reason != "stop" and not finished.generated_tokens:  # None was asked for.
+            return ""
         if finished.generated_tokens > 1:
             return (
                 f"The model wrote no text: none of its {finished.generated_tokens} tokens is shown, such as special "

@@ -53,8 +53,8 @@ def custom_css(settings: Any, host: Host) -> str | None:
 
 @_spec
 def custom_js(settings: Any, host: Host) -> str | None:
-    """Runs when the page is built. Returns JavaScript, which runs when the page has loaded, apart from that of others:
-    a fault in it stops no other script.
+    """Runs when the page is built. Returns JavaScript, which runs once the page has loaded and what `ui` draws is
+    there, apart from that of others: a fault in it stops no other script, and the extension's card names it.
 
         def custom_js():
             return "console.log('Paddock has an extension')"

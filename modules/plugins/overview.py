@@ -66,7 +66,7 @@ def _notes(manager: ExtensionManager, running: Running | None) -> tuple[str, ...
     idle = manager.idle() if running.worker else ""
     # A script's reader may have something to tell of it; in a module of our own kind such a name is the author's.
     told = running.plugin.notes() if running.found.kind == "script.py" else ()
-    return (*running.notes, *told, *([idle] if idle else ()))
+    return (*running.notes, *running.page_faults, *told, *([idle] if idle else ()))
 
 
 def _handlers(found: Found) -> tuple[str, ...]:

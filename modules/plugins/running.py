@@ -13,6 +13,10 @@ from modules.plugins.folders import Found
 from modules.plugins.guard import Hung
 from modules.protocol.errors import PaddockError
 
+# Faults of a script on the page that are kept, and characters of each.
+_MOST_FAULTS = 5
+_LONGEST = 500
+
 
 class WorkerFault(Exception):
     """What a hook raised in the worker, in words."""
@@ -22,7 +26,7 @@ class WorkerFault(Exception):
 class Running(Member):
     """A running extension. `threads`: those that were there after its code had run, and not before.
     `worker`: its file for the worker and the hooks in it. `routes`: "GET path" -> function. `waits`: its `setup` is to
-    run again, as what it needs did not answer."""
+    run again, as what it needs did not answer. `page_faults`: sentences about its script on the page."""
 
     found: Found
     plugin: Any = None
@@ -32,6 +36,13 @@ class Running(Member):
     notes: tuple[str, ...] = ()
     threads: set[threading.Thread] = field(default_factory=set)
     waits: bool = False
+    page_faults: tuple[str, ...] = ()
+
+    def failed_on_page(self, error: str) -> None:
+        """Its JavaScript raised this on the page."""
+        sentence = f"Its script failed on the page: {error[:_LONGEST].rstrip('.')}."
+        if sentence not in self.page_faults:
+            self.page_faults = (*self.page_faults, sentence)[-_MOST_FAULTS:]
 
 
 def in_words(error: BaseException) -> str:

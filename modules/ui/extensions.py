@@ -10,6 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.context import Context
 
 if TYPE_CHECKING:
@@ -19,18 +20,8 @@ if TYPE_CHECKING:
 PARTS = ("ui", "custom_css", "custom_js")
 # Stands for the nonce, which is another one in each answer (modules/api/page.py).
 NONCE = "paddock-nonce"
-# Each script waits for the page, and fails alone. The names that it sees are those that scripts of
-# text-generation-webui expect, `config` being what they watch changes with; its second notebook has no counterpart.
-_SCRIPT = """<script nonce="{nonce}">(function run() {{
-  if (!document.body || !document.body.classList.contains("started")) return setTimeout(run, 50);
-  const ids = ["extensions", "chat-tab", "notebook-tab"];
-  const [extensions, chat_tab, notebook_tab] = ids.map((id) => document.getElementById(id));
-  const config = {{ attributes: true, childList: true, subtree: true, characterData: true }};
-  const [main_parent, default_tab] = [chat_tab.parentNode, notebook_tab];
-  const names = {{ main_parent, extensions, chat_tab, notebook_tab, default_tab, config }};
-  try {{ new Function(...Object.keys(names), {code})(...Object.values(names)); }}
-  catch (error) {{ console.error("The extension " + {name} + " failed:", error); }}
-}})();</script>"""
+# static/extension_scripts.js runs them, once the page is there.
+_SCRIPT = '<script nonce="{nonce}">(globalThis.extensionScripts ??= []).push({script});</script>'
 
 
 def signature(app: App) -> tuple[Any, ...]:
@@ -72,9 +63,8 @@ def head(app: App) -> str:
             if hook == "custom_css":
                 parts.append(_style(text))
             else:
-                code = json.dumps(text).replace("<", "\\u003c")
-                name = json.dumps(running.title).replace("<", "\\u003c")
-                parts.append(_SCRIPT.format(nonce=NONCE, code=code, name=name))
+                script = json.dumps({"name": running.name, "code": text}).replace("<", "\\u003c")
+                parts.append(_SCRIPT.format(nonce=NONCE, script=script))
     return "\n".join(parts)
 
 
@@ -87,7 +77,7 @@ def _style(text: str) -> str:
 def _draw(app: App, running: Running) -> None:
     block, root = Context.block, Context.root_block
     assert root is not None
-    known = set(root.default_config.fns)
+    known, drawn = set(root.default_config.fns), set(root.blocks)
     app.extensions.chains.attempt(running, "ui")
     app.extensions.inspect(running, "ui")
     # One that was given up may have left its own container open.
@@ -95,6 +85,22 @@ def _draw(app: App, running: Running) -> None:
     for number, function in root.default_config.fns.items():
         if number not in known and callable(function.fn):
             function.fn = _contained(function.fn, running.title)
+    if "custom_js" in running.impls:
+        made = (made for number, made in list(root.blocks.items()) if number not in drawn)
+        ids = escape(json.dumps([made.elem_id for made in made if made.elem_id and _is_shown(made, block)]))
+        mark = f'<span data-drawn-by="{escape(running.name)}" data-ids="{ids}"></span>'
+        gr.HTML(mark, elem_classes=["extension-mark"], apply_default_css=False)
+
+
+def _is_shown(made: Block | None, container: object) -> bool:
+    """Whether a component is on the page from the beginning: nothing around it, below `container`, hides it."""
+    while made is not None and made is not container:
+        closed = isinstance(made, gr.Accordion) and not made.open
+        later = isinstance(made, gr.Tab) and made.parent is not None and made.parent.children[0] is not made
+        if made.visible is not True or closed or later:
+            return False
+        made = made.parent
+    return made is container
 
 
 def _contained(function: Callable[..., Any], title: str) -> Callable[..., Any]:

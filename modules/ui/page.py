@@ -32,17 +32,19 @@ def build_page(app: App) -> gr.Blocks:
         place("sidebar", "sidebar")
         with gr.Column(elem_id="chat-tab"):
             place("chat", "chat-frame")
-            with gr.Row(elem_id="composer"):
-                gr.Textbox(
-                    elem_id="chat-input",
-                    placeholder="Write a message",
-                    lines=1,
-                    max_lines=10,
-                    show_label=False,
-                    container=False,
-                    autofocus=False,
-                )
-                place("composer", "composer-buttons")
+            with gr.Column(elem_id="chat-input-container"):
+                place("hover_menu", "gr-hover")
+                with gr.Row(elem_id="composer"):
+                    gr.Textbox(
+                        elem_id="chat-input",
+                        placeholder="Write a message",
+                        lines=1,
+                        max_lines=10,
+                        show_label=False,
+                        container=False,
+                        autofocus=False,
+                    )
+                    place("composer", "composer-buttons")
             with gr.Column(elem_id="extensions"):
                 extensions.below_chat(app)
         place("notebook", "notebook-tab")

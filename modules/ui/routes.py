@@ -53,6 +53,12 @@ def router(app: App) -> APIRouter:
     _notebook_routes(routes, app)
     _model_routes(routes, app)
 
+    @routes.post("/extensions/{name}/fault")
+    def script_fault(name: str, asked: Ask) -> None:
+        """What an extension's script on the page raised."""
+        if (running := app.extensions.running_named(name)) is not None:
+            running.failed_on_page(asked.text)
+
     @routes.get("/static/{name:path}")
     def static(name: str) -> Response:
         path = inside(STATIC, name)

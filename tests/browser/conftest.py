@@ -164,9 +164,11 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     contexts: list[Any] = []
     faults: list[str] = []
     # What the browser says about an answer of ours that is no success, and about a Paddock that a test ended; and what
-    # Gradio's own script says where a page is left while a request of its is under way.
+    # Gradio's own script says where a page is left while a request of its is under way; and what a test's own script
+    # raises on purpose.
     expected = re.compile(
         "status of 400|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_(REFUSED|RESET)|AbortError: signal|Connection errored out"
+        "|on purpose"
     )
 
     def watch(page: Any) -> None:
@@ -177,7 +179,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
                 faults.append(f"console: {message.text}")
 
         page.on("console", said)
-        page.on("pageerror", lambda error: faults.append(f"script: {error}"))
+        page.on("pageerror", lambda error: expected.search(str(error)) or faults.append(f"script: {error}"))
 
     def leaves(request: Any) -> None:
         if not re.match(r"(http://127\.0\.0\.1[:/]|data:|blob:)", request.url):

@@ -73,7 +73,8 @@ CODE = {
     # The selectors and globals that styles and scripts look for.
     "looks": """
         params = {"display_name": "Looks", "is_tab": False}
-        SELECTORS = ["#extensions", "#chat-input textarea", "#chat", "#chat-tab", ".header_bar"]
+        SELECTORS = ["#extensions", "#chat-input textarea", "#chat", "#chat-tab", ".header_bar", "#Generate", "#stop"]
+        SELECTORS += ["#chat-input-container #chat-input", ".hover-menu", "#hover-menu", "#highlight-css[href]"]
         def custom_css():
             return ".message-body { letter-spacing: 2px } } .broken {"
         def custom_js():
@@ -87,6 +88,28 @@ CODE = {
             return ".message { outline: 1px solid rgb(1, 2, 3) }" + frame
         def custom_js():
             return "window.apart = typeof own; extensions.dataset.more = main_parent.nodeName;"
+        """,
+    # What it draws is there before its script runs; its faults are told on its card.
+    "late": """
+        import gradio as gr
+        params = {"display_name": "Late", "is_tab": True}
+        def ui():
+            with gr.Tabs():
+                with gr.Tab("First"):
+                    gr.Textbox(label="Drawn", elem_id="drawn-late")
+                    gr.Textbox(visible=False, elem_id="never-drawn")
+                with gr.Tab("Second"):
+                    gr.Code(elem_id="drawn-when-opened")
+            gr.Dataframe([[1]], elem_id="drawn-last")
+        def custom_js():
+            return '''
+                window.late = ["drawn-late", "drawn-last"].map((id) => !!document.getElementById(id));
+                window.theme = () => document.getElementById("highlight-css").getAttribute("href");
+                document.getElementById("hover-menu").append(document.getElementById("drawn-last"));
+                document.getElementById("Generate").insertAdjacentHTML("afterend", "<i id=beside>beside</i>");
+                setTimeout(() => { throw new Error("in a timer, on purpose"); });
+                Promise.reject(new Error("in a promise, on purpose"));
+                throw new TypeError("at once, on purpose"); // a comment at the end'''
         """,
     "tab": """
         import gradio as gr
@@ -222,6 +245,31 @@ def test_styles_and_scripts_reach_the_page_and_not_each_other(scripted: Served, 
     boxes = {name: page.locator(name).bounding_box() for name in ("#open-drawer", ".header_bar", "#chat-tab")}
     assert boxes["#open-drawer"]["x"] + boxes["#open-drawer"]["width"] < 1280
     assert boxes["#chat-tab"]["y"] - boxes[".header_bar"]["height"] < 2
+
+
+def test_a_script_runs_once_its_own_part_is_there_and_its_faults_reach_its_card(scripted: Served, visit: Any) -> None:
+    page = visit(scripted.address)
+    page.wait_for_function("window.late")
+    assert page.evaluate("window.late") == [True, True]
+    page.evaluate("paddock.shell.openTab('extensions')")
+    card = page.locator("#extension-row-late")
+    for words in ("in a timer, on purpose", "in a promise, on purpose", "at once, on purpose"):
+        card.get_by_text(words).first.wait_for()
+    assert "on purpose" not in page.locator("#extension-row-tab").inner_text()
+
+
+def test_what_scripts_put_beside_ours_can_be_seen_and_their_press_sends(scripted: Served, visit: Any) -> None:
+    page = visit(scripted.address)
+    page.wait_for_function("window.late")
+    for place in ("#hover-menu #drawn-last", "#chat-input-container #beside"):
+        assert page.locator(place).is_visible()
+    for scheme, sheet in (("dark", "github-dark.min.css"), ("light", "github.min.css")):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_function(f"window.theme() === 'file/css/highlightjs/{sheet}'")
+    new_chat(page)
+    page.fill("#chat-input textarea", "sent by a script")
+    page.evaluate("document.getElementById('Generate').click()")
+    page.wait_for_selector(".message.user:has-text('sent by a script')")
 
 
 def test_a_tab_of_theirs(scripted: Served, visit: Any) -> None:

@@ -25,6 +25,8 @@ export class Composer {
     addEventListener("keydown", (event) => this.#key(event), { capture: true });
     this.area.addEventListener("input", () => this.#changed());
     this.sendButton.addEventListener("click", () => this.submit());
+    // What scripts of text-generation-webui press, and put things beside.
+    (await arrival("#Generate")).addEventListener("click", () => this.sendButton.click());
     this.stopButton.addEventListener("click", () => this.stop());
     this.fill(this.area.value || localStorage.getItem(DRAFT) || "");
     this.area.focus();

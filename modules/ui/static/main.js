@@ -2,6 +2,7 @@
 
 import { $, Trouble, arrival, attempt, copyText, fillIcons, get, h, post, sayWhatIsTold, toast } from "./dom.js";
 import { Composer } from "./composer.js";
+import { runExtensionScripts } from "./extension_scripts.js";
 import { addExtensionViews } from "./extensions.js";
 import { leaveTypedNumbers } from "./fields.js";
 import { Notebook } from "./notebook.js";
@@ -40,6 +41,7 @@ class Page {
     await this.#fromAddress();
     this.shell.comeBack();
     document.body.classList.add("started");
+    runExtensionScripts();
   }
 
   async #fromAddress() {

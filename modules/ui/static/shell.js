@@ -104,6 +104,8 @@ export class Shell {
     localStorage.setItem("paddock.theme", choice);
     const dark = choice === "dark" || (choice === "system" && this.dark.matches);
     if (document.body.classList.contains("dark") !== dark) document.body.classList.toggle("dark", dark);
+    // Scripts of text-generation-webui read the theme off the name of its style sheet for code. Nothing fetches it.
+    $("#highlight-css").setAttribute("href", `file/css/highlightjs/${dark ? "github-dark" : "github"}.min.css`);
   }
 
   /** The model's state, from the host; see status.py. */

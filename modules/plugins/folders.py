@@ -69,6 +69,13 @@ def entry_folders(folder: Path) -> list[Path]:
     return []
 
 
+def root_of(folder: Path) -> Path:
+    """The one folder within that holds the extension, else the folder itself: archives and repositories often have
+    folders around it."""
+    places = entry_folders(folder)
+    return places[0] if len(places) == 1 else folder
+
+
 def _folders(root: Path) -> list[Path]:
     try:
         entries = sorted(root.iterdir())

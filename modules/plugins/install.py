@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from modules.paths import PathError, inside
 from modules.plugins import git, updates
 from modules.plugins.code_files import code_files
-from modules.plugins.folders import ENTRIES
+from modules.plugins.folders import ENTRIES, root_of
 from modules.plugins.git import InstallError
 
 MOST_BYTES = 500 * 1024 * 1024
@@ -36,7 +36,7 @@ def install(source: str, root: Path, repositories: Path) -> Path:
             name = name_at(source)
         else:
             name = _bring(Path(source), folder, root)
-        target = _settle(name, _root_of(folder), root)
+        target = _settle(name, root_of(folder), root)
         if cloned:
             updates.keep(repository, repositories, target.name)
         return target
@@ -130,15 +130,6 @@ def _judge(entries: list[zipfile.ZipInfo], source: Path) -> None:
         raise InstallError(f"{source.name} unpacks to {size // max(1, packed)} times its size: that is a zip bomb.")
     if any(stat.S_ISLNK(entry.external_attr >> 16) for entry in entries):
         raise InstallError(f"{source.name} holds links, which an extension may not bring.")
-
-
-def _root_of(folder: Path) -> Path:
-    """The folder that holds the entry file: a zip often has one folder around it."""
-    if not _has_entry(folder):
-        within = [path for path in folder.iterdir() if path.is_dir() and path.name != "__MACOSX"]
-        if len(within) == 1 and _has_entry(within[0]):
-            return within[0]
-    return folder
 
 
 def _has_entry(folder: Path) -> bool:

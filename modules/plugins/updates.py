@@ -14,6 +14,7 @@ from pathlib import Path
 
 from modules.paths import inside
 from modules.plugins import git
+from modules.plugins.folders import root_of
 from modules.plugins.git import InstallError
 
 SKIPPED = (".git", "__pycache__")
@@ -44,16 +45,21 @@ def update(source: str, folder: Path, repositories: Path) -> None:
         shutil.copytree(kept, fresh, symlinks=True)
         git.pull(source, fresh)
         git.fetch_submodules(source, fresh)
-        changes = _changes(kept, fresh)
-        if edited := [name for name in changes if not _as_it_came(inside(folder, name), kept / name, fresh / name)]:
+        # The extension may be one folder of the repository.
+        part = root_of(kept).relative_to(kept)
+        old, new = kept / part, fresh / part
+        if root_of(fresh) != new:
+            raise InstallError(f"{folder.name} was not updated: it lies elsewhere there. Remove it, and install it.")
+        changes = _changes(old, new)
+        if edited := [name for name in changes if not _as_it_came(inside(folder, name), old / name, new / name)]:
             more = f" and {len(edited) - _MOST_NAMED} more" if len(edited) > _MOST_NAMED else ""
             raise InstallError(
                 f"{folder.name} was not updated: {', '.join(edited[:_MOST_NAMED])}{more} changed both here and there. "
                 "Put your changes aside, and update it again."
             )
         # What goes makes room for what comes: a file may become a folder.
-        for name in sorted(changes, key=lambda name: (fresh / name).is_file()):
-            _bring(fresh / name, inside(folder, name), folder)
+        for name in sorted(changes, key=lambda name: (new / name).is_file()):
+            _bring(new / name, inside(folder, name), folder)
         keep(fresh, repositories, folder.name)
 
 

@@ -250,6 +250,21 @@ def test_git_data_and_bytecode_lie_outside_and_updates_still_work(tmp_path: Path
     assert not [path for path in folder.rglob("*") if path.name in (".git", "__pycache__")]
 
 
+def test_an_extension_within_a_repository_is_installed_and_updated(tmp_path: Path, root: Path) -> None:
+    source = tmp_path / "whole.git"
+    write_extension(source / "src", "dice", "X = 1")
+    (source / "README.md").write_text("about")
+    folder = install(f"file://{committed(source)}", root)
+    assert folder == root / "dice" and not (folder / "README.md").exists()
+    upstream(source, src__dice__extension_py="X = 2", src__dice__more_py="Y = 1")
+    renewed(source, folder)
+    assert (folder / "extension.py").read_text() == "X = 2" and (folder / "more.py").read_text() == "Y = 1"
+    upstream(source, src__dice__extension_py=None, extension_py="X = 3")
+    with pytest.raises(InstallError, match="lies elsewhere"):
+        renewed(source, folder)
+    assert (folder / "extension.py").read_text() == "X = 2"
+
+
 def test_an_update_changes_nothing_where_a_file_was_changed_here(tmp_path: Path, root: Path) -> None:
     source = committed(write_extension(tmp_path, "dice.git", "X = 1", a_py="1", b_py="1", c_py="1"))
     folder = install(f"file://{source}", root)

@@ -9,13 +9,17 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import gradio as gr
 import pytest
 
 from modules.plugins.manager import ConsentNeeded
 from modules.plugins.requirement_text import Refused, lines_of, read
-from modules.plugins.requirements import NotBuilt, check
+from modules.plugins.requirements import NotBuilt, RequirementsMissing, check
 from modules.protocol.errors import PaddockError
+from modules.ui.tabs.extensions import _buttons
 from tests.plugins.conftest import Place, write_extension
 
 _BACKEND = """
@@ -203,6 +207,33 @@ def test_a_name_is_never_taken_for_a_file_beside_it(
     with pytest.raises(PaddockError, match="were not installed"):
         place.manager.install_requirements("needy", sha256, sha256)
     assert not marker.exists()
+
+
+def buttons(place: Place, name: str) -> list[str]:
+    """The buttons on an extension's card, without its name."""
+    with gr.Blocks() as page:
+        app: Any = SimpleNamespace(extensions=place.manager)
+        _buttons(app, place.status(name), 0, [])
+    ids = (block.elem_id for block in page.blocks.values() if isinstance(block, gr.Button))
+    return [str(id).removeprefix("extension-").removesuffix(f"-{name}") for id in ids]
+
+
+def test_the_card_offers_packages_after_consent_and_building_after_both(
+    place: Place, tmp_path: Path, index: Path
+) -> None:
+    source_package(index, tmp_path / "ran")
+    write_extension(place.root, "needy", "import pkd_source", "requirements: [pkd-source]")
+    assert buttons(place, "needy") == ["agree"]
+    with pytest.raises(RequirementsMissing):
+        place.manager.enable("needy", place.status("needy").sha256)
+    assert buttons(place, "needy") == ["on", "packages"]
+    with pytest.raises(NotBuilt):
+        place.manager.install_requirements("needy")
+    assert buttons(place, "needy") == ["on", "packages", "build"]
+    place.manager.install_requirements("needy", build=place.status("needy").sha256)
+    assert buttons(place, "needy") == ["on"]
+    (place.root / "needy" / "more.py").write_text("")
+    assert buttons(place, "needy") == ["agree"]
 
 
 def test_requirements_that_an_update_brings_wait_for_consent_again(place: Place, index: Path) -> None:

@@ -23,7 +23,8 @@ def sandbox_variables(model: Path, read: Sequence[Path], write: Sequence[Path]) 
     if os.environ.get(SANDBOX, "").lower() in _OFF:
         return {}
     # Shards and a projector lie beside a file.
-    for folder in write:
+    # What is made later could not be named any more: an extension may be installed while a model is loaded.
+    for folder in (*read, *write):
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
     own = [model, model.parent] if model.is_file() else [model]

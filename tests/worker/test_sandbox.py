@@ -123,3 +123,15 @@ def _secret_in(home: Path) -> Path:
 def test_the_user_can_switch_sandboxes_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PADDOCK_SANDBOX", "off")
     assert sandbox_variables(tmp_path, [], []) == {}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Landlock is Linux's")
+def test_a_folder_for_extensions_that_is_filled_later_is_readable(tmp_path: Path, files: dict[str, Path]) -> None:
+    later = tmp_path / "user_data" / "extensions"
+    variables = sandbox_variables(files["models/m"], [later], [])
+    (later / "x").mkdir()
+    (later / "x" / "worker.py").write_text("")
+    found = _tried(tmp_path, {"read": [str(later / "x" / "worker.py")], "write": [str(later)]}, variables)
+    if not found["said"]:
+        pytest.skip("this kernel has no Landlock")
+    assert (list(found["read"].values()), list(found["write"].values())) == (["done"], ["PermissionError"])

@@ -162,9 +162,9 @@ def config_from(arguments: argparse.Namespace, root: Path, data: Path | None = N
     password, api_key = (_secret(arguments, name) for name in ("password", "api_key"))
     if listen and not (password or api_key):
         raise PaddockError(
-            "--listen opens Paddock to your whole network, so it wants a secret: add --password WORD or --api-key KEY. "
-            "Those show in the list of processes; --password-file FILE, --api-key-file FILE and the variables "
-            "PADDOCK_PASSWORD and PADDOCK_API_KEY do not."
+            "--listen opens Paddock to your whole network, so it wants a secret: add --password-file FILE or "
+            "--api-key-file FILE, or set PADDOCK_PASSWORD or PADDOCK_API_KEY. --password WORD and --api-key KEY do "
+            "too, but show in the list of processes."
         )
     if password and password == api_key:
         raise PaddockError(

@@ -56,14 +56,16 @@ def visible_output() -> Iterator[None]:
 def write_reply(text: str) -> None:
     """Write a model's words to stdout: exactly into a file or a pipe, without control characters to a terminal."""
     stream: Any = sys.stdout
-    if isinstance(stream, VisibleStream) and not stream.exact.isatty():
-        stream = stream.exact
+    # An extension's console may stand before ours; it passes the attribute on.
+    exact = getattr(stream, "exact", stream)
+    if not exact.isatty():
+        stream = exact
     stream.write(text)
     stream.flush()
 
 
 def _exact_stderr() -> Any:
-    return sys.stderr.exact if isinstance(sys.stderr, VisibleStream) else sys.stderr
+    return getattr(sys.stderr, "exact", sys.stderr)
 
 
 class ProgressLine:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from modules.plugins.console import Console
 from modules.terminal import ProgressLine, VisibleStream, visible, visible_output, write_reply
 
 EVIL = "a\x1b]0;title\x07\x1b[2J\x9b31m\rb\u202egnp.exe\u2066\x7f\u2028c"
@@ -62,6 +63,17 @@ def test_a_reply_is_exact_in_a_pipe_and_visible_on_a_terminal(monkeypatch: pytes
         monkeypatch.setattr(sys, "stdout", VisibleStream(stream))
         write_reply(EVIL)
         assert stream.getvalue() == expected
+
+
+def test_a_reply_is_exact_though_an_extensions_console_stands_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, console = io.StringIO(), Console()
+    monkeypatch.setattr(sys, "stdout", stream)
+    with visible_output():
+        console.open()
+        write_reply(EVIL)
+        print(EVIL)
+        console.close()
+    assert stream.getvalue() == f"{EVIL}{CLEAN}\n"
 
 
 def _inspect(root: Path, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:

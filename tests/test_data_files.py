@@ -63,6 +63,7 @@ ATTACKS: dict[str, str | bytes] = {
     "a picture": b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40,
     "no UTF-8": b"name: \xe9t\xe9",
     "half a UTF-16 file": b"\xff\xfen",
+    "a deep list within a text": 'stop: \'"a", ' + "[" * 200_000 + "'",
     "too large": b"# " + b"x" * (9 << 20),
     "unfinished quotes": "name: '" + "''" * 300_000,
     "escapes without end": 'name: "' + "\\\n" * 300_000,

@@ -103,5 +103,5 @@ def _restore_shown(fresh: sqlite3.Connection, rows: Sequence[dict[str, Any]]) ->
 def _json(text: Any) -> str:
     try:
         return json.dumps(json.loads(text))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return "{}"

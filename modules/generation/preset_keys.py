@@ -79,7 +79,7 @@ def _texts(name: str, value: Any) -> Any:
     if name != "sampler_priority" and value.lstrip().startswith('"'):
         try:
             return json.loads(f"[{value}]", strict=False)
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
     lines = value.replace(",", "\n") if name == "sampler_priority" else value
     return [line.strip() for line in lines.splitlines() if line.strip()]

@@ -26,7 +26,10 @@ class ApiRequest:
         """The body as JSON. Raises ValueError."""
         import json
 
-        return json.loads(self.body)
+        try:
+            return json.loads(self.body)
+        except RecursionError:
+            raise ValueError("The body is nested too deep.") from None
 
 
 class Host:

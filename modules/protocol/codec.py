@@ -55,7 +55,7 @@ def _decode(union: Any, line: str | bytes) -> Any:
         values = json.loads(line)
         kind = members(union)[values.pop("type")]
         return _restore(kind, values)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ProtocolError(f"Not a message: {line[:200]!r} ({error}).") from None
 
 

@@ -82,3 +82,8 @@ def test_an_error_keeps_its_kind_across_the_boundary(code: str) -> None:
     error = from_code(code, "A sentence.", detail="d", lower=("context",))
     assert type(error) is ERRORS[code]
     assert (error.message, error.detail, error.lower) == ("A sentence.", "d", ("context",))
+
+
+def test_a_line_nested_too_deep_is_no_message() -> None:
+    with pytest.raises(ProtocolError, match="Not a message"):
+        codec.decode_event('{"type": "Log", "level": ' + "[" * 100_000)

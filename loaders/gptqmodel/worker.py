@@ -39,7 +39,8 @@ class Engine(HfEngine):
             from gptqmodel import GPTQModel
 
             compiled = Path(os.environ["GPTQMODEL_TORCH_EXTENSIONS_DIR"])
-            first = "" if compiled.is_dir() else "; the first time a kernel is compiled, which takes minutes"
+            there = compiled.is_dir() and any(entry.is_dir() for entry in compiled.iterdir())
+            first = "" if there else "; the first time a kernel is compiled, which takes minutes"
             report(f"Loading the packed weights{first}", None)
             with _one_compiles(compiled):
                 loaded = GPTQModel.load(
@@ -59,7 +60,9 @@ def _one_compiles(folder: Path) -> Iterator[None]:
     gone: one that a killed worker left would be waited for forever."""
     from filelock import FileLock
 
-    with FileLock(folder.with_name(f"{folder.name}.lock")):
+    # Inside: beside it, a confined worker may write nothing.
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "paddock.lock"):
         for left in folder.rglob("lock"):
             left.unlink()
         yield

@@ -19,7 +19,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _PROXIED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 _ASK_PASSWORD = f"Paddock wants the password that it was started with (user name: {USER})."
 _ASK_KEY = "Paddock wants the API key that it was started with, as Authorization: Bearer KEY."
-_KEY_ONLY = "The API key opens /v1/ and nothing else. Send the password here (start with --password WORD to set one)."
+KEY_ONLY = "The API key opens /v1/ and nothing else. Send the password here (start with --password WORD to set one)."
 _LOCAL_ONLY = (
     "Paddock was started with --api-key alone, so its page opens on the machine that it runs on and nowhere else. "
     "Start it with --password WORD too."
@@ -46,7 +46,7 @@ def judge_secret(config: Config, scope: Mapping[str, Any], headers: Mapping[str,
         return 401, _ASK_KEY if config.api_key else _ASK_PASSWORD
     if has_key:
         # A browser asks its user again after a 401, and keeps what it sent after anything else.
-        return 401 if config.password else 403, _KEY_ONLY
+        return 401 if config.password else 403, KEY_ONLY
     if config.password:
         return 401, _ASK_PASSWORD
     return (200, "") if _from_this_machine(config, scope, headers) else (403, _LOCAL_ONLY)

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse
 
 from modules.api.failed_secrets import FailedSecrets
 from modules.api.origin import judge_origin
-from modules.api.secret import judge_secret
+from modules.api.secret import KEY_ONLY, judge_secret
 from modules.config import Config
 
 # A second one could say something else to whatever reads the other.
@@ -29,7 +29,8 @@ class Gate:
             if not reason:
                 status, reason = self.judge(scope)
             if reason:
-                await self._failed.slow_down(scope, status)
+                if reason != KEY_ONLY:  # That key is right, if not here: nobody guesses.
+                    await self._failed.slow_down(scope, status)
                 await _refuse(status, reason)(scope, receive, send)
                 return
         await self._app(scope, receive, send)

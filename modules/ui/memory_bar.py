@@ -10,8 +10,6 @@ from modules.planning import Advice
 from modules.ui.talk import paragraph
 
 _KINDS = ("weights", "cache", "compute", "process")
-# A small model on a large machine would be a hair: the bar then shows this many times the plan, not all that is free.
-_MOST = 4
 
 
 def memory_bar(advice: Advice) -> str:
@@ -23,11 +21,12 @@ def memory_bar(advice: Advice) -> str:
 
 
 def _device(share: Share, planned: Plan) -> str:
-    scale = min(max(share.free, share.total), _MOST * share.total)
+    # The whole bar is what is free, whatever the model's size: 2 % of it looks like 2 %.
+    scale = max(share.free, share.total)
     parts = [(kind, *part) for kind, part in zip(_KINDS, parts_of(share, planned), strict=True) if part[1]]
     bar = "".join(f'<span class="{kind}" style="width:{_percent(size, scale)}"></span>' for kind, _, size in parts)
     legend = "".join(f'<li class="{kind}">{escape(name)} <b>{in_words(size)}</b></li>' for kind, name, size in parts)
-    mark = f'<i style="left:{_percent(share.free, scale)}"></i>' if share.free <= scale else ""
+    mark = f'<i style="left:{_percent(share.free, scale)}"></i>'
     over = " over" if share.total > share.free else ""
     said = f"{escape(share.device)}: takes about {in_words(share.total)}, {in_words(share.free)} free"
     return (

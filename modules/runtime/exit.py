@@ -30,10 +30,9 @@ class WorkerExit:
     stderr: tuple[str, ...] = ()
 
     def error(self, lower: tuple[str, ...] = ()) -> WorkerDied:
-        """The exit as an error for whoever waited for an answer."""
-        return WorkerDied(
-            self.sentence, detail="\n".join(self.stderr), lower=lower if self.cause in ("memory", "killed") else ()
-        )
+        """The exit as an error for whoever waited for an answer. Only where memory is known to have run out does it
+        name settings to lower."""
+        return WorkerDied(self.sentence, detail="\n".join(self.stderr), lower=lower if self.cause == "memory" else ())
 
 
 def out_of_memory_kills() -> int:

@@ -37,7 +37,9 @@ def test_only_a_shortage_of_memory_names_settings_to_lower() -> None:
     crashed = classify("Echo", -11, (), intended=False, kernel_kills=0)
     killed = classify("Echo", -9, (), intended=False, kernel_kills=1)
     assert crashed.error(("context",)).lower == ()
+    by_hand = classify("Echo", -9, (), intended=False, kernel_kills=0)
     assert killed.error(("context",)).lower == ("context",)
+    assert by_hand.error(("context",)).lower == ()
 
 
 def test_lowering_halves_numbers_to_their_minimum_and_moves_choices_on() -> None:

@@ -46,7 +46,7 @@ def forget(name: str) -> None:
     """Take an extension's modules out of sys.modules, so that switching it on again reads its files anew."""
     prefix = f"{PACKAGE}.{name}"
     for known in [known for known in list(sys.modules) if known == prefix or known.startswith(f"{prefix}.")]:
-        del sys.modules[known]
+        sys.modules.pop(known, None)
 
 
 def add_packages(folder: Path) -> None:

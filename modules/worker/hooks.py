@@ -170,7 +170,7 @@ def _load(name: str, path: Path) -> ModuleType:
     """Run the file as a part of a package of its own, so that `from . import …` finds what lies beside it."""
     package = f"{_PACKAGE}_{name}"
     for known in [known for known in list(sys.modules) if known == package or known.startswith(f"{package}.")]:
-        del sys.modules[known]
+        sys.modules.pop(known, None)
     parent = ModuleType(package)
     parent.__path__ = [str(path.parent)]
     sys.modules[package] = parent

@@ -171,5 +171,5 @@ class App:
 
 
 def _shared(paths: Paths) -> tuple[list[Path], list[Path]]:
-    """Folders that workers read, for adapters and the worker's part of extensions; and those that they write."""
+    """Folders that workers read, for adapters, loaders and the worker's part of extensions; and those they write."""
     return [paths.models, paths.own_loaders, *paths.extensions, paths.extension_packages], [paths.extension_data]

@@ -15,7 +15,7 @@ from typing import Any
 from modules.data_files import DataFileError, parse_json, parse_yaml, read_bytes
 
 # Keys in snake case; the first that holds text counts.
-_NAMES = ("name", "char_name", "bot", "<|bot|>", "character_name", "display_name")
+_NAMES = ("name", "char_name", "bot", "<|bot|>", "character_name", "display_name", "ai_name", "participant__name")
 _OTHER_GREETINGS = "alternate_greetings"
 _GREETINGS = ("greeting", "first_mes", "char_greeting", "first_message", "greetings", _OTHER_GREETINGS)
 # What opens the prompt, in this order, and how each part begins.
@@ -25,6 +25,8 @@ _PARTS = (
     ("description", ""),
     ("char_persona", ""),
     ("persona", ""),
+    ("ai_persona", ""),
+    ("base_prompt", ""),
     ("personality", "Personality: "),
     ("scenario", "Scenario: "),
     ("world_scenario", "Scenario: "),
@@ -33,6 +35,7 @@ _PARTS = (
     ("example_dialogues", ""),
     ("example_messages", ""),
     ("sample_chat", ""),
+    ("definition", ""),
 )
 # Cards wrap their fields in one of these.
 _WRAPPERS = ("data", "character", "char")
@@ -92,7 +95,7 @@ class CharacterFields:
 def read_character(path: Path) -> CharacterFields:
     """The fields of the file at `path`. Raises DataFileError, also where nothing in it is known."""
     raw = read_bytes(path)
-    texts, values = _parse(raw, path, as_text=True), _parse(raw, path, as_text=False)
+    texts, values = _only(_parse(raw, path, as_text=True)), _only(_parse(raw, path, as_text=False))
     if not isinstance(texts, dict) or not isinstance(values, dict):
         raise DataFileError(path.name, "it needs lines such as 'name: …' and 'context: …'")
     found = CharacterFields()
@@ -128,6 +131,11 @@ def _parse(raw: bytes, path: Path, *, as_text: bool) -> Any:
             return parse_yaml(raw, path.name, as_text=as_text)
         except DataFileError:
             raise error from None
+
+
+def _only(value: Any) -> Any:
+    """The one entry of a list with one, as some programs export a single character."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _first(known: Mapping[str, Any], keys: tuple[str, ...], used: set[str], found: CharacterFields) -> str:

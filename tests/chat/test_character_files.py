@@ -84,6 +84,10 @@ def test_pygmalion_and_older_keys_are_understood(tmp_path: Path) -> None:
     )
     robo = load(tmp_path, "bot: Robo\nuser: Sam\ngreeting: Beep\ncontext: Robo beeps.\n", "r.yaml")
     assert known(robo) == ("Robo", "Robo beeps.", "Beep")
+    dump = {"participant__name": "Bo", "description": "A bot.", "greeting": "Hi", "definition": "{{char}}: Yes."}
+    assert known(load(tmp_path, json.dumps([dump]))) == ("Bo", "A bot.\n{{char}}: Yes.", "Hi")
+    wrapped = {"character": {"aiName": "Ada", "aiPersona": "clever", "firstMessage": "Yo", "scenario": "home"}}
+    assert known(load(tmp_path, json.dumps(wrapped))) == ("Ada", "clever\nScenario: home", "Yo")
     agnai = {"kind": "character", "name": "Ann", "greeting": "Hi", "sampleChat": "a: b"}
     persona = {"persona": {"kind": "boostyle", "attributes": {"mind": ["sharp", "quick"], "age": ["40"]}}}
     assert known(load(tmp_path, json.dumps(agnai | persona)))[1] == "sharp\nquick\n40\na: b"

@@ -105,7 +105,7 @@ class App:
             self._configure_hooks,
         )
         manager.subscribe(self.supervisor.board.tell)
-        self.supervisor.on_hook_failed(lambda event: manager.failed_in_worker(*vars(event).values()))
+        self.supervisor.on_hook(manager.from_worker)
         return manager
 
     @cached_property

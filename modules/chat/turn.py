@@ -35,8 +35,7 @@ class HookedText:
 
     def __init__(self, manager: ExtensionManager, params: SamplingParams, is_chat: bool) -> None:
         manager.set_up_late()
-        # Settings that an extension's own code changed reach the worker before the reply.
-        manager.refresh_worker()
+        self._manager = manager
         self.pipeline = Pipeline(manager)
         self.problems: list[str] = []
         self.state: dict[str, Any] = {}
@@ -64,6 +63,8 @@ class HookedText:
             except PaddockError:
                 return 0
 
+        # What an extension's own code changed of its settings and shared values reaches the worker before the reply.
+        self._manager.refresh_worker()
         found = self.pipeline.reply(prompt, asked, self.state, list(params.stop), self._is_chat)
         source = answer(self.pipeline, *found, prompt, params, count) if found else supervisor.generate(prompt, params)
         members = self.pipeline.streamers()

@@ -14,6 +14,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from modules.plugins.host import Host
+    from modules.worker.hook_host import WorkerHost
 
 PROJECT = "paddock"
 _spec = pluggy.HookspecMarker(PROJECT)
@@ -239,7 +240,7 @@ def teardown(settings: Any, host: Host) -> None:
 
 @_spec
 def tokenizer_modifier(
-    state: dict[str, Any], prompt: str, input_ids: Any, input_embeds: Any, settings: Any
+    state: dict[str, Any], prompt: str, input_ids: Any, input_embeds: Any, settings: Any, host: WorkerHost
 ) -> tuple[str, Any, Any] | None:
     """In the worker, in the file `worker.py`: runs on each prompt after it became tokens.
 
@@ -252,7 +253,7 @@ def tokenizer_modifier(
 
 
 @_spec
-def logits_processor_modifier(processor_list: list[Any], input_ids: Any, settings: Any) -> None:
+def logits_processor_modifier(processor_list: list[Any], input_ids: Any, settings: Any, host: WorkerHost) -> None:
     """In the worker, in the file `worker.py`: runs once a reply, before its first token. Append to `processor_list`
     functions of (input_ids [1, tokens], scores [1, vocabulary]) that return the scores, as Transformers has them.
 
@@ -264,7 +265,9 @@ def logits_processor_modifier(processor_list: list[Any], input_ids: Any, setting
 
 
 @_spec
-def logits_modifier(tokens: list[int], logits: Any, prompt_length: int, ends: list[int], settings: Any) -> Any:
+def logits_modifier(
+    tokens: list[int], logits: Any, prompt_length: int, ends: list[int], settings: Any, host: WorkerHost
+) -> Any:
     """In the worker, in the file `worker.py`: runs before each token is chosen, ahead of all samplers.
 
     `tokens`: the prompt and the reply so far; `prompt_length`: how many of them are the prompt's; `ends`: tokens that

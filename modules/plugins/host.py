@@ -10,6 +10,7 @@ from typing import Any
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build
+from modules.protocol.shared_values import SharedValues
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ class Host:
     """One extension's door to Paddock.
 
     `name`: the extension's; `folder`: where its files lie; `data`: a folder of its own to write to (made by whoever
-    first writes). `app`: all of Paddock; what is reached through it may change with any version.
+    first writes). `store`: a dictionary of JSON values that its code in the worker sees as `host.store` too; what is
+    written before the model begins a reply is there for that one, and what is written there is here at its end.
+    `app`: all of Paddock; what is reached through it may change with any version.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Host:
         self.folder = folder
         self.data = data
         self.app = app
+        self.store = SharedValues("host")
         self._kept = kept
         self._keep = keep
 
@@ -61,7 +65,8 @@ class Host:
         return self._kept()
 
     def keep(self, values: dict[str, Any]) -> None:
-        """Keep these settings of the extension, beside those kept before; None forgets one."""
+        """Keep these settings of the extension, beside those kept before; None forgets one. They count from the next
+        hook on. Raises SettingError for a value that its `Settings` do not allow."""
         self._keep(values)
 
     @property

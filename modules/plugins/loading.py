@@ -19,7 +19,8 @@ class Reader(Protocol):
     """Turns a folder into a plugin: any object whose attributes are named as hooks and take their arguments by name.
 
     May also have `params` (title, is_tab), `Settings` (a dataclass of `setting(...)`), `worker_values()` (a dictionary
-    that the worker's hooks get as settings, asked before each reply), `shows_prefix` (False: the page hides what its
+    that the worker's hooks get as settings, asked before each reply), `take_worker_values(values)`
+    (called with what those hooks changed in them), `shows_prefix` (False: the page hides what its
     `bot_prefix_modifier` adds), and `http_middlewares` (coroutine functions of
     (request, call_next) as Starlette has them, around requests to the API, asked for each). Raises what its code does.
     """

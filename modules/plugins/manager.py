@@ -6,6 +6,7 @@ import logging
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,6 +31,7 @@ from modules.plugins.status import Fault, Status
 from modules.plugins.worker import WorkerEntry, worker_entry, worker_part
 from modules.protocol.agreed_code import AgreedCode
 from modules.protocol.errors import PaddockError
+from modules.protocol.events import HookEvent, HookFailed, HookPrinted
 from modules.protocol.schema import build, describe
 
 _LOG = logging.getLogger(__name__)
@@ -246,16 +248,29 @@ class ExtensionManager:
         """Let this be the process's working directory until `close`: the code of some extensions needs one."""
         self._originals.work_in(folder)
 
+    def hearing(self, running: Running) -> AbstractContextManager[None]:
+        """While the block runs, what this thread prints is kept for that extension's card."""
+        return self._console.catching(running.output)
+
     def refresh_worker(self) -> None:
         """Hand the worker its entries, with the settings as they are now."""
         self._to_worker(self.worker_entries())
 
-    def failed_in_worker(self, name: str, hook: str, message: str, detail: str) -> None:
-        """A hook failed in the worker: the extension is off for this session, as after a fault here."""
-        with self._lock:
-            running = self._running.get(name)
-        if running is not None:
-            self.fail(running, hook, WorkerFault(message), detail)
+    def from_worker(self, event: HookEvent) -> None:
+        """An extension's hook in the worker failed (it is off for this session then, as after a fault here), printed,
+        or wrote values: a script's are those of its `params`."""
+        running = self.running_named(event.extension)
+        if running is None:
+            return
+        if isinstance(event, HookFailed):
+            self.fail(running, event.hook, WorkerFault(event.message), event.detail)
+        elif isinstance(event, HookPrinted):
+            running.output.write(event.text)
+        elif take := getattr(running.plugin, "take_worker_values", None):
+            take(event.values)
+        else:
+            for name, value in event.values.items():
+                running.host.store.receive(name, value, event.origin)
 
     def close(self) -> list[str]:
         """Switch all off. Returns the names of extensions whose threads go on and would hold up the process's end."""
@@ -344,7 +359,7 @@ class ExtensionManager:
             data,
             self._app,
             lambda: self.kept.settings(name),
-            lambda values: self.kept.set_settings(name, values),
+            lambda values: self._keep(name, values),
         )
         running = Running(
             name,
@@ -387,6 +402,16 @@ class ExtensionManager:
         if replaced := self._originals.restore():
             names = ", ".join(replaced)
             self.fail(running, hook, RuntimeError(f"it replaced {names}, which everybody uses; that was undone"))
+
+    def _keep(self, name: str, values: Mapping[str, Any]) -> None:
+        """What an extension's own code keeps of its settings; it may keep more than its `Settings` name."""
+        schema = self.schema(name)
+        known = {entry.name for entry in describe(schema)} if schema else set()
+        if schema:
+            build(schema, {key: value for key, value in values.items() if key in known and value is not None})
+        self.kept.set_settings(name, dict(values))
+        if running := self.running_named(name):
+            running.settings = self._settings(name, schema)
 
     def _settings(self, name: str, schema: type[Any] | None) -> Any:
         """The settings now: what was kept, as far as the schema still has it."""

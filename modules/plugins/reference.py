@@ -88,7 +88,7 @@ def _members(kind: type[Any]) -> list[str]:
                 if entry.name != "self"
             ]
             call = "" if isinstance(member, property) else f"({', '.join(takes)})"
-            lines.append(f"- `{name}{call}`: {inspect.cleandoc(function.__doc__).splitlines()[0]}")
+            lines.append(f"- `{name}{call}`: {' '.join(function.__doc__.split())}")
     return lines
 
 

@@ -18,7 +18,8 @@ FILE = "worker.py"
 class WorkerEntry:
     """One file for the worker to import. `kind`: its name; `settings`: what its hooks get; `packages`: where its own
     packages lie; `hooks`: which it has; `folder`: the extension's; `files`: digests of the code there that may be
-    imported; `sha256`: of all its code."""
+    imported; `sha256`: of all its code; `store`: the values that it shares with
+    its code in the host."""
 
     name: str
     path: str
@@ -29,6 +30,7 @@ class WorkerEntry:
     folder: str
     files: dict[str, str]
     sha256: str
+    store: dict[str, Any]
 
 
 def worker_entry(running: Any, packages: Path) -> WorkerEntry | None:
@@ -47,6 +49,7 @@ def worker_entry(running: Any, packages: Path) -> WorkerEntry | None:
         str(found.folder),
         importable(found.files),
         found.sha256,
+        running.host.store.export(),
     )
 
 

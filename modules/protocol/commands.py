@@ -99,8 +99,9 @@ class Configure:
     """Run these extensions' hooks from the next reply on, and no others.
 
     Each entry: name, path (of the file), kind (its name), settings, packages (a folder, or ""), hooks, folder (the
-    extension's), files (path in it -> digest: what may be imported), sha256 (of its code). Answered by
-    Result(list[str]): the names of those that loaded; a HookFailed tells of each other.
+    extension's), files (path in it -> digest: what may be imported), sha256 (of its code), store (shared values, as
+    SharedValues.export gives them). Answered by Result(list[str]): the names of those that loaded; a HookFailed tells
+    of each other.
     """
 
     id: str

@@ -120,6 +120,24 @@ class HookFailed:
 
 
 @dataclass(frozen=True)
+class HookPrinted:
+    """What an extension's hooks in the worker printed since the last one."""
+
+    extension: str
+    text: str
+
+
+@dataclass(frozen=True)
+class HookStored:
+    """An extension's code in the worker wrote these values, by name; None: it deleted that one. `origin`: the worker's
+    name as a writer of shared values."""
+
+    extension: str
+    values: dict[str, Any]
+    origin: str
+
+
+@dataclass(frozen=True)
 class Log:
     """A line for the log: `level` is debug, info, warning or error."""
 
@@ -127,4 +145,5 @@ class Log:
     text: str
 
 
-Event = Ready | Progress | Loaded | Chunk | Finished | Result | Failed | HookFailed | Log
+HookEvent = HookFailed | HookPrinted | HookStored
+Event = Ready | Progress | Loaded | Chunk | Finished | Result | Failed | HookEvent | Log

@@ -19,7 +19,10 @@ from modules.protocol.events import (
     Event,
     Failed,
     Finished,
+    HookEvent,
     HookFailed,
+    HookPrinted,
+    HookStored,
     Loaded,
     Log,
     Progress,
@@ -47,11 +50,11 @@ class WorkerClient:
         python: Path,
         root: Path,
         on_exit: Callable[[WorkerExit], None],
-        on_hook_failed: Callable[[HookFailed], None] = lambda event: None,
+        on_hook: Callable[[HookEvent], None] = lambda event: None,
         **environment: str,
     ) -> None:
         self.spec = spec
-        self._on_hook_failed = on_hook_failed
+        self._on_hook = on_hook
         self._on_exit = on_exit
         self._lock = threading.Lock()
         self._ready: Future[Ready] = Future()
@@ -206,7 +209,9 @@ class WorkerClient:
             self._resolve(event.id, event.value)
         elif isinstance(event, HookFailed):
             self.process.note(f"extension {event.extension}: {event.message}")
-            self._on_hook_failed(event)
+            self._on_hook(event)
+        elif isinstance(event, (HookPrinted, HookStored)):
+            self._on_hook(event)
         elif isinstance(event, Log):
             self.process.note(f"{event.level}: {event.text}")
 

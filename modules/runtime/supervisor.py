@@ -21,7 +21,7 @@ from modules.protocol.commands import (
     Tokenize,
 )
 from modules.protocol.errors import PaddockError
-from modules.protocol.events import Finished, HookFailed, Loaded, ModelInfo
+from modules.protocol.events import Finished, HookEvent, HookFailed, Loaded, ModelInfo
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.model import ModelFacts
 from modules.protocol.sampling import SamplingParams
@@ -70,7 +70,7 @@ class Supervisor:
         self._repeat: Callable[[str], object] = lambda reason: None
         self._adapters: tuple[Chosen, ...] = ()
         self._hooks: list[dict[str, Any]] = []
-        self._hook_listener: Callable[[HookFailed], None] = lambda event: None
+        self._hook_listener: Callable[[HookEvent], None] = lambda event: None
         self.board = StateBoard()
 
     @property
@@ -175,7 +175,7 @@ class Supervisor:
             python,
             self._root,
             lambda exit: self._worker_ended(client, exit),
-            self._hook_failed,
+            self._hook_event,
             **sandbox_variables(Path(facts.path), *self._shared),
             **environment,
         )
@@ -310,13 +310,17 @@ class Supervisor:
         if client is not None and phase == "ready" and client.spec.logits_hooks:
             client.ask(Configure(client.next_id(), hooks))
 
-    def on_hook_failed(self, callback: Callable[[HookFailed], None]) -> None:
-        """Call `callback`, from a thread of its own, when an extension's hook fails in the worker."""
+    def on_hook(self, callback: Callable[[HookEvent], None]) -> None:
+        """Call `callback` when an extension's hook in the worker fails, prints, or writes a shared value. For a failure
+        it is called from a thread of its own, and may ask the worker; for all else it must return at once."""
         self._hook_listener = callback
 
-    def _hook_failed(self, event: HookFailed) -> None:
-        # The thread that reads the worker must not wait for an answer of the worker, which the listener may want.
-        host_thread("hook failed", lambda: self._hook_listener(event), "Switching an extension off").start()
+    def _hook_event(self, event: HookEvent) -> None:
+        if isinstance(event, HookFailed):
+            # The thread that reads the worker must not wait for an answer of the worker.
+            host_thread("hook failed", lambda: self._hook_listener(event), "Switching an extension off").start()
+        else:
+            self._hook_listener(event)
 
     def on_measured(self, callback: Measured) -> None:
         """Call `callback` with the memory that a worker held, after each load and before each end in order."""

@@ -6,6 +6,7 @@ import functools
 import inspect
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,8 @@ def _draw(app: App, running: Running) -> None:
     Context.block, Context.root_block = block, root
     for number, function in root.default_config.fns.items():
         if number not in known and callable(function.fn):
-            function.fn = _contained(function.fn, running.title)
+            heard = functools.partial(app.extensions.hearing, running)
+            function.fn = _contained(function.fn, running.title, heard)
     if "custom_js" in running.impls:
         made = (made for number, made in list(root.blocks.items()) if number not in drawn)
         ids = escape(json.dumps([made.elem_id for made in made if made.elem_id and _is_shown(made, block)]))
@@ -103,8 +105,11 @@ def _is_shown(made: Block | None, container: object) -> bool:
     return made is container
 
 
-def _contained(function: Callable[..., Any], title: str) -> Callable[..., Any]:
-    """An event's function in which sys.exit ends the event, not Paddock."""
+def _contained(
+    function: Callable[..., Any], title: str, heard: Callable[[], AbstractContextManager[None]]
+) -> Callable[..., Any]:
+    """An event's function in which sys.exit ends the event, not Paddock. What it prints in `heard` is its extension's;
+    coroutines share a thread with others, so theirs goes to the terminal."""
     words = f"{title} wanted to end Paddock (sys.exit). It goes on."
 
     if inspect.isasyncgenfunction(function):
@@ -132,8 +137,15 @@ def _contained(function: Callable[..., Any], title: str) -> Callable[..., Any]:
 
         @functools.wraps(function)
         def steps(*given: Any, **named: Any) -> Any:
+            values = function(*given, **named)
             try:
-                yield from function(*given, **named)
+                while True:
+                    # Gradio may take each step on another thread.
+                    with heard():
+                        value = next(values, values)
+                    if value is values:
+                        return
+                    yield value
             except (SystemExit, KeyboardInterrupt):
                 raise gr.Error(words, print_exception=False) from None
 
@@ -142,7 +154,8 @@ def _contained(function: Callable[..., Any], title: str) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*given: Any, **named: Any) -> Any:
         try:
-            return function(*given, **named)
+            with heard():
+                return function(*given, **named)
         except (SystemExit, KeyboardInterrupt):
             raise gr.Error(words, print_exception=False) from None
 

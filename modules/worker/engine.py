@@ -74,6 +74,10 @@ class EngineBase(ABC):
     def detokenize(self, tokens: list[int]) -> str:
         """The text of these tokens."""
 
+    def transformers_parts(self) -> tuple[Any, Any] | None:
+        """(model, tokenizer) of Transformers for extensions' hooks, where this engine has them."""
+        return None
+
     def unload(self) -> None:  # noqa: B027 (most engines need nothing here)
         """Free what needs freeing before the process ends. Memory goes with the process."""
 

@@ -103,6 +103,9 @@ class HfEngine(EngineBase):
         self._grammars = Grammars(self.tokenizer, self._vocabulary)
         return self._info(path)
 
+    def transformers_parts(self) -> tuple[Any, Any] | None:
+        return self.model, self.tokenizer
+
     def unload(self) -> None:
         """Memory goes with the process; folders of links and of offloaded layers go with the engine."""
         self._open.close()

@@ -36,13 +36,14 @@ from modules.protocol.commands import (
     Unload,
 )
 from modules.protocol.errors import PaddockError, ProtocolError
-from modules.protocol.events import Chunk, Failed, Finished, HookFailed, Loaded, Log, ModelInfo, Progress, Result
+from modules.protocol.events import Chunk, Failed, Finished, Loaded, Log, ModelInfo, Progress, Result
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.schema import build
 from modules.worker.bytecode import note_uncompiled
 from modules.worker.chat_template import CHATML, FALLBACK_NAME
 from modules.worker.engine import EngineBase
 from modules.worker.heap import returned
+from modules.worker.hook_host import LoadedModel
 from modules.worker.hooks import Hooks
 from modules.worker.outbox import Outbox
 from modules.worker.reasoned_prompt import reasoned_prompt
@@ -58,7 +59,7 @@ class Server:
         self._spec = spec
         self._engine = engine
         self._outbox = outbox
-        self._hooks = Hooks(lambda *told: outbox.put(HookFailed(*told)))
+        self._hooks = Hooks(outbox.put, LoadedModel(engine, lambda: self._info))
         engine.hooks = self._hooks
         self._templates = engine.templates = TemplateProcess()
         self._info: ModelInfo | None = None
@@ -143,6 +144,8 @@ class Server:
             try:
                 piece = next(pieces)
             except StopIteration as end:
+                if self._hooks:
+                    self._hooks.flush()
                 self._outbox.put(Finished(command.id, **vars(end.value)))
                 return
             self._outbox.put(Chunk(command.id, piece.text, piece.tokens))

@@ -33,8 +33,17 @@ class Inert(ModuleType):
         return False
 
 
-def give_stand_ins(module: ModuleType) -> None:
-    """Let imports of `module` that cannot be had here give stand-ins."""
+def give_stand_ins(module: ModuleType, known: Mapping[str, ModuleType]) -> None:
+    """Let imports of `module` that cannot be had here give stand-ins. `known`: full name -> the module for it; one that
+    lies in another is also an attribute of that one."""
+    for name, found in known.items():
+        parent, _, last = name.rpartition(".")
+        if parent in known:
+            setattr(known[parent], last, found)
+
+    def stand_in(name: str, whole: bool) -> ModuleType:
+        name = name if whole else name.split(".")[0]
+        return known[name] if name in known else Inert(name)
 
     def find(
         name: str,
@@ -44,10 +53,10 @@ def give_stand_ins(module: ModuleType) -> None:
         level: int = 0,
     ) -> Any:
         if level == 0 and name.split(".")[0] in _FOREIGN:
-            return Inert(name if fromlist else name.split(".")[0])
+            return stand_in(name, bool(fromlist))
         try:
             return builtins.__import__(name, globals, locals, fromlist or (), level)
         except ImportError:
-            return Inert(name if fromlist else name.split(".")[0])
+            return stand_in(name, bool(fromlist))
 
     module.__dict__["__builtins__"] = {**vars(builtins), "__import__": find}

@@ -11,6 +11,7 @@ import zipfile
 import zipimport
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -295,8 +296,8 @@ def test_the_worker_reads_no_bytecode_and_no_changed_file(tmp_path: Path) -> Non
     inner = folder / "inner" / "words.py"
     inner.write_text("NUMBER = 1")
     files = code_files(folder)
-    faults: list[tuple[str, ...]] = []
-    hooks = Hooks(lambda *told: faults.append(told))
+    faults: list[Any] = []
+    hooks = Hooks(faults.append, cast(Any, None))
     entry = {
         "name": "mine",
         "path": str(folder / "worker.py"),
@@ -319,7 +320,7 @@ def test_the_worker_reads_no_bytecode_and_no_changed_file(tmp_path: Path) -> Non
         (folder / "worker.py").write_text("raise RuntimeError('changed')")
         assert hooks.configure([entry]) == ["mine"] and changed() == 1
         assert hooks.configure([{**entry, "sha256": "other"}]) == []
-        assert "has changed since" in faults[0][2]
+        assert "has changed since" in faults[0].message
     finally:
         hooks._code.close()
 

@@ -10,8 +10,10 @@ import pytest
 
 from modules.app import App
 from modules.config import Config
+from modules.protocol.sampling import SamplingParams
 from tests.conftest import ROOT
 from tests.plugins.conftest import PATIENCE, Talk
+from tests.plugins.test_docs import switch_on
 
 BIAS = """
 def logits_modifier(tokens, logits, settings):
@@ -86,3 +88,77 @@ def test_where_the_loader_cannot_the_status_says_who_is_idle_and_why(talk: Talk)
     assert status.state == "on" and status.hooks == ("logits_modifier",)
     assert "are idle" in status.notes[0] and "Transformers" in status.notes[0]
     assert talk.ask("hello there")[-1].text == "hello there"
+
+
+SCRIPT = """
+from modules import shared
+params = {"tokens": [], "replies": 0}
+class Watch:
+    def __call__(self, input_ids, scores):
+        params["tokens"].append(shared.tokenizer.decode(int(scores[0].argmax())))
+        return scores
+def logits_processor_modifier(processor_list, input_ids):
+    params["replies"] += 1
+    params["tokens"] = []
+    print("prompt of", len(shared.tokenizer.encode("Hello there", add_special_tokens=False)), "tokens and more")
+    processor_list.append(Watch())
+def output_modifier(string):
+    return string + " |" + "".join(params["tokens"])
+"""
+
+
+def test_a_scripts_hooks_in_the_worker_have_the_tokenizer_and_give_back_what_they_collect(real: Talk) -> None:
+    folder = real.root / "watch"
+    folder.mkdir(parents=True)
+    (folder / "script.py").write_text(SCRIPT)
+    real.manager.enable("watch", real.manager.find("watch").sha256)
+    reply = real.ask("Hello", max_new_tokens=5, do_sample=False)[-1]
+    text, _, seen = reply.text.partition(" |")
+    assert text and seen.strip().startswith(text.strip())
+    running = real.manager.running_named("watch")
+    assert running is not None and running.plugin.params["replies"] == 1
+    count = len(real.app.supervisor.tokenize("Hello there"))
+    assert running.output.text == f"prompt of {count} tokens and more\n"
+    real.ask("Hello", max_new_tokens=2)
+    assert running.plugin.params["replies"] == 2
+
+
+STORED = """
+def tokenizer_modifier(prompt, input_ids, input_embeds, host):
+    host.store["length"] = int(input_ids.shape[1])
+    host.store["word"] = host.tokenizer.decode(host.tokenizer.encode(host.store["ask"], add_special_tokens=False))
+    return prompt, input_ids, input_embeds
+"""
+ASKING = """
+def state_modifier(state, host):
+    host.store["ask"] = "some words"
+def output_modifier(string, host):
+    return f"{host.store['length']} {host.store['word']}"
+"""
+
+
+def test_both_sides_of_an_extension_share_values(real: Talk) -> None:
+    real.add("both", ASKING, worker_py=STORED)
+    reply = real.ask("Hello", max_new_tokens=2)[-1]
+    assert reply.text == f"{reply.meta['prompt_tokens']} some words"
+
+
+def test_a_client_that_wants_no_extensions_gets_none_in_the_worker(real: Talk) -> None:
+    real.add("bias", "", SETTINGS, worker_py=BIAS)
+    token = real.app.supervisor.tokenize(" the")[-1]
+    real.manager.configure("bias", {"tokens": [str(token)]})
+    params = SamplingParams(max_new_tokens=4, do_sample=False)
+    generate = real.app.supervisor.generate
+    texts = ["".join(generate("Hello", params, hooks=hooks).follow()) for hooks in (True, False)]
+    word = real.app.supervisor.detokenize([token]).strip()
+    assert texts[0].replace(" ", "") == word * 4 != texts[1].replace(" ", "")
+
+
+def test_the_example_of_the_docs_counts_a_prompts_tokens_in_the_worker(real: Talk) -> None:
+    switch_on(real, "counter")
+    reply = real.ask("Hello", max_new_tokens=2)[-1]
+    assert reply.text.endswith(f"(a prompt of {reply.meta['prompt_tokens']} tokens)")
+    running = real.manager.running_named("counter")
+    assert running is not None
+    assert running.output.text == f"read a prompt of {reply.meta['prompt_tokens']} tokens for You\n"
+    assert running.host.store["end"]

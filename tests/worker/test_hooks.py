@@ -9,7 +9,29 @@ from typing import Any
 import numpy
 import pytest
 
+from modules.protocol.errors import PaddockError
+from modules.protocol.events import HookEvent, HookFailed, HookPrinted, HookStored, ModelInfo
+from modules.protocol.shared_values import SharedValues
+from modules.worker.engine import EngineBase
+from modules.worker.hook_host import LoadedModel
 from modules.worker.hooks import Hooks
+
+
+class _Engine(EngineBase):
+    """A tokenizer of letters: the id of each is its code, and BOS is 1."""
+
+    def load(self, path: Path, settings: Any, report: Any) -> ModelInfo:
+        raise NotImplementedError
+
+    def generate(self, request: Any, cancelled: Any) -> Any:
+        raise NotImplementedError
+
+    def tokenize(self, text: str, special: bool) -> list[int]:
+        known = {"<s>": [1], "</s>": [2]}
+        return ([1] if special else []) + (known.get(text) or [ord(letter) for letter in text])
+
+    def detokenize(self, tokens: list[int]) -> str:
+        return "".join({1: "<s>", 2: "</s>"}.get(token) or chr(token) for token in tokens)
 
 
 class Worker:
@@ -18,8 +40,27 @@ class Worker:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.faults: list[tuple[str, ...]] = []
-        self.hooks = Hooks(lambda *told: self.faults.append(told))
+        self.events: list[HookEvent] = []
+        self.engine = _Engine()
+        self.hooks = Hooks(self._hear, LoadedModel(self.engine, lambda: ModelInfo(8, bos="<s>", eos="</s>")))
         self.entries: list[dict[str, Any]] = []
+
+    def _hear(self, event: HookEvent) -> None:
+        self.events.append(event)
+        if isinstance(event, HookFailed):
+            self.faults.append((event.extension, event.hook, event.message, event.detail))
+
+    def printed(self, name: str) -> str:
+        """What the host heard that an extension printed."""
+        self.hooks.flush()
+        told = [event for event in self.events if isinstance(event, HookPrinted)]
+        return "".join(event.text for event in told if event.extension == name)
+
+    def stored(self, name: str) -> dict[str, Any]:
+        """The values that the host heard of."""
+        self.hooks.flush()
+        told = [event for event in self.events if isinstance(event, HookStored) and event.extension == name]
+        return {key: value for event in told for key, value in event.values.items()}
 
     def add(self, name: str, code: str, kind: str = "worker.py", **settings: Any) -> None:
         """Configure one more extension."""
@@ -152,3 +193,97 @@ def test_a_file_that_was_agreed_to_again_is_read_again_and_one_that_is_gone_is_f
     assert worker.change(0) == [2]
     worker.hooks.configure([])
     assert worker.change(0) == [0]
+
+
+_SCRIPT = """
+from modules import shared
+import modules.shared as again
+from modules.text_generation import encode, decode, get_encoded_length
+from modules.logging_colors import logger
+params = {"found": [], "count": 0, "host": 5}
+def tokenizer_modifier(state, prompt, input_ids, input_embeds):
+    assert again is shared and not shared.args
+    print("read", shared.tokenizer.decode(input_ids[0]), decode(encode("hi")), get_encoded_length("hi"))
+    logger.info("a line of the log")
+    params["found"] = [shared.tokenizer.eos_token_id, shared.tokenizer.encode("a", add_special_tokens=False)[0]]
+    params["count"] += 1
+    return prompt, input_ids, input_embeds
+"""
+
+
+def test_a_script_in_the_worker_has_the_real_tokenizer_and_its_prints_and_params_come_back(worker: Worker) -> None:
+    worker.add("mine", _SCRIPT, "script.py", host=7)
+    worker.hooks.tokens("hi", [104, 105], lambda tokens: numpy.array([tokens]), {})
+    assert worker.faults == []
+    assert worker.printed("mine") == "read hi <s>hi 3\nINFO     a line of the log\n"
+    assert worker.stored("mine") == {"found": [2, 97], "count": 1}
+    worker.hooks.tokens("hi", [104], lambda tokens: numpy.array([tokens]), {})
+    assert worker.stored("mine")["count"] == 2
+
+
+def test_what_the_host_set_before_does_not_undo_what_a_script_wrote_since(worker: Worker) -> None:
+    code = "params = {'n': 0}\ndef logits_processor_modifier(processors, ids):\n    params['n'] += 10"
+    worker.add("mine", code, "script.py", n=1)
+    worker.change(0)
+    worker.hooks.configure(worker.entries)
+    worker.change(0)
+    assert worker.stored("mine") == {"n": 21}
+    worker.entries[0]["settings"] = {"n": 5}
+    worker.hooks.configure(worker.entries)
+    worker.change(0)
+    assert worker.stored("mine") == {"n": 15}
+
+
+def test_host_gives_the_tokenizer_and_the_values_that_both_sides_share(worker: Worker) -> None:
+    code = """
+        def logits_modifier(tokens, logits, host):
+            print("seen", host.tokenizer.decode(tokens), host.store.get("ask"))
+            host.store["last"] = [host.name, host.tokenizer.convert_tokens_to_ids("</s>")]
+            host.store.pop("ask", None)
+        """
+    worker.add("mine", code)
+    worker.entries[0]["store"] = {"ask": [1, "host", {"a": 1}]}
+    worker.hooks.configure(worker.entries)
+    worker.change(0)
+    assert worker.stored("mine") == {"last": ["mine", 2], "ask": None}
+    # The host has not heard of it yet: its older value does not come back.
+    worker.hooks.configure(worker.entries)
+    worker.change(0)
+    assert worker.printed("mine") == "seen <s></s> {'a': 1}\nseen <s></s> None\n"
+
+
+def test_what_one_prints_while_it_is_loaded_or_chooses_a_token_is_its_own(
+    worker: Worker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = """
+        print('loaded')
+        def logits_processor_modifier(processor_list):
+            processor_list.append(lambda ids, scores: print('p') or scores)
+        """
+    worker.add("one", code)
+    worker.add("other", "def logits_modifier(logits):\n    import sys\n    print('o', file=sys.stderr)")
+    worker.change(0)
+    assert (worker.printed("one"), worker.printed("other")) == ("loaded\np\n", "o\n")
+    print("the engine's")
+    assert capsys.readouterr().out.endswith("the engine's\n")
+
+
+def test_a_service_that_is_not_there_fails_that_reply_and_the_extension_stays(worker: Worker) -> None:
+    worker.add("lookup", "def tokenizer_modifier(prompt):\n    raise ConnectionError('gone')")
+    worker.add("late", "def logits_modifier(logits):\n    raise TimeoutError")
+    with pytest.raises(PaddockError, match=r"lookup could not do its part \(tokenizer_modifier\)"):
+        worker.hooks.tokens("hi", [1], lambda tokens: numpy.array([tokens]), {})
+    with pytest.raises(PaddockError, match="late could not do its part"):
+        worker.change(0)
+    assert worker.faults == [] and worker.hooks
+
+
+@pytest.mark.parametrize(("value", "error"), [({1, 2}, TypeError), ("x" * 300_000, ValueError)])
+def test_values_that_cannot_be_shared_are_refused(value: Any, error: type[Exception]) -> None:
+    store = SharedValues("here")
+    store["kept"] = 1
+    with pytest.raises(error):
+        store["bad"] = value
+    assert dict(store) == {"kept": 1}
+    with pytest.raises(KeyError):
+        del store["bad"]

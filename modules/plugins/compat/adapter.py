@@ -70,6 +70,10 @@ class ScriptPlugin:
         """What the script's hooks in the worker find in their `params`."""
         return self._values.plain()
 
+    def take_worker_values(self, values: Mapping[str, Any]) -> None:
+        """What the script's hooks in the worker wrote into their `params` is in these, too."""
+        self.params.update(values)
+
     def _adapted(self, hook: str, function: Callable[..., Any]) -> Callable[..., Any]:
         arguments = _ARGUMENTS[hook]
 

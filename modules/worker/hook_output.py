@@ -1,0 +1,66 @@
+"""What extensions' hooks print in the worker: kept apart from what the engine prints, and sent to the host."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+# Of what one hook prints between two sends, so much is sent.
+_LONGEST = 64_000
+
+
+class _Router:
+    """Stands for sys.stdout or sys.stderr: what is written inside `HookOutput.catching` is kept there."""
+
+    def __init__(self, stream: Any, local: threading.local) -> None:
+        self._stream = stream
+        self._local = local
+
+    def write(self, text: str) -> int:
+        keep: Callable[[str], None] | None = getattr(self._local, "keep", None)
+        if keep is None:
+            return int(self._stream.write(text))
+        keep(str(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class HookOutput:
+    """Texts by extension, until `take` hands them out. Stands in for the streams from its first use on."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._texts: dict[str, str] = {}
+        self._open = False
+
+    @contextlib.contextmanager
+    def catching(self, name: str) -> Iterator[None]:
+        """Keep what this thread prints in the block for the extension `name`."""
+        if not self._open:
+            self._open = True
+            sys.stdout, sys.stderr = _Router(sys.stdout, self._local), _Router(sys.stderr, self._local)  # type: ignore
+
+        def keep(text: str) -> None:
+            with self._lock:
+                self._texts[name] = (self._texts.get(name, "") + text)[-_LONGEST:]
+
+        before = getattr(self._local, "keep", None)
+        self._local.keep = keep
+        try:
+            yield
+        finally:
+            self._local.keep = before
+
+    def take(self) -> dict[str, str]:
+        """Extension -> what it printed since the last call."""
+        if not self._texts:
+            return {}
+        with self._lock:
+            texts, self._texts = self._texts, {}
+        return texts

@@ -1,0 +1,115 @@
+"""A tokenizer with the methods of Transformers' own, over two functions: for code that is written for that one."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from typing import Any
+
+
+class TextTokenizer:
+    """Looks like a tokenizer of Transformers as far as text and ids go. Subclasses turn text into ids and back."""
+
+    def ids_of(self, text: str, special: bool) -> list[int]:
+        """Token ids. `special`: names of special tokens in the text are those tokens, and BOS comes first where the
+        model wants it."""
+        raise NotImplementedError
+
+    def text_of(self, ids: list[int]) -> str:
+        """The text of token ids."""
+        raise NotImplementedError
+
+    @property
+    def bos_token(self) -> str:
+        """The text of the first token, "" where the model has none."""
+        raise NotImplementedError
+
+    @property
+    def eos_token(self) -> str:
+        """The text of the last token, "" where the model has none."""
+        raise NotImplementedError
+
+    def encode(
+        self,
+        text: Any,
+        add_special_tokens: bool = True,
+        return_tensors: str = "",
+        add_bos_token: bool = True,
+        **rest: Any,
+    ) -> Any:
+        """Token ids as a list; with `return_tensors` as an array [1, tokens] ("pt": a torch tensor, where torch is
+        there)."""
+        ids = self.ids_of(str(text), add_special_tokens and add_bos_token)
+        if not return_tensors:
+            return ids
+        if return_tensors == "pt":
+            return importlib.import_module("torch").tensor([ids])
+        return importlib.import_module("numpy").array([ids], dtype="int64")
+
+    def decode(self, token_ids: Any, skip_special_tokens: bool = True, **rest: Any) -> str:
+        """The text of one token id or of several, of any shape."""
+        return self.text_of(flat(token_ids))
+
+    def batch_decode(self, sequences: Iterable[Any], **rest: Any) -> list[str]:
+        """The text of each row."""
+        return [self.decode(row) for row in sequences]
+
+    def tokenize(self, text: str, **rest: Any) -> list[str]:
+        """The texts of a text's tokens."""
+        return [self.text_of([token]) for token in self.ids_of(text, False)]
+
+    def convert_ids_to_tokens(self, ids: Any, **rest: Any) -> Any:
+        """The text of a token id, or the list of them: as text, without the marks that vocabularies use for spaces."""
+        found = [self.text_of([token]) for token in flat(ids)]
+        return found if hasattr(ids, "__len__") else found[0]
+
+    def convert_tokens_to_ids(self, tokens: Any) -> Any:
+        """The id of a token's text, or the list of them; None for what is no single token."""
+        if not isinstance(tokens, str):
+            return [self.convert_tokens_to_ids(token) for token in tokens]
+        return self._id(tokens)
+
+    def __call__(self, text: str, return_tensors: str = "", **rest: Any) -> dict[str, Any]:
+        """{"input_ids", "attention_mask"}."""
+        ids = self.encode(text, return_tensors=return_tensors, **rest)
+        return {"input_ids": ids, "attention_mask": [1] * len(ids) if isinstance(ids, list) else ids * 0 + 1}
+
+    def __bool__(self) -> bool:
+        return True
+
+    @property
+    def pad_token(self) -> str:
+        """The last token's text."""
+        return self.eos_token
+
+    @property
+    def bos_token_id(self) -> int | None:
+        """The first token, None where the model has none."""
+        return self._id(self.bos_token)
+
+    @property
+    def eos_token_id(self) -> int | None:
+        """The last token, None where the model has none."""
+        return self._id(self.eos_token)
+
+    @property
+    def pad_token_id(self) -> int | None:
+        """The last token."""
+        return self.eos_token_id
+
+    def _id(self, text: str) -> int | None:
+        """The id of the one token that `text` names, special tokens included."""
+        if not text:
+            return None
+        # BOS, which may come first, is not meant unless it is asked for.
+        ids = self.ids_of(text, True)
+        same = [token for token in ids if self.text_of([token]) == text]
+        return same[-1] if same else (ids[-1] if len(ids) in (1, 2) else None)
+
+
+def flat(ids: Any) -> list[int]:
+    """Token ids of any shape as a list: an int, lists, an array, a tensor."""
+    ids = ids.tolist() if hasattr(ids, "tolist") else ids
+    if not isinstance(ids, Iterable):
+        return [int(ids)]
+    return [token for part in ids for token in flat(part)]

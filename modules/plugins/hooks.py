@@ -14,7 +14,6 @@ import pluggy
 
 if TYPE_CHECKING:
     from modules.plugins.host import Host
-    from modules.worker.hook_host import WorkerHost
 
 PROJECT = "paddock"
 _spec = pluggy.HookspecMarker(PROJECT)
@@ -240,7 +239,7 @@ def teardown(settings: Any, host: Host) -> None:
 
 @_spec
 def tokenizer_modifier(
-    state: dict[str, Any], prompt: str, input_ids: Any, input_embeds: Any, settings: Any, host: WorkerHost
+    state: dict[str, Any], prompt: str, input_ids: Any, input_embeds: Any, settings: Any, host: Any
 ) -> tuple[str, Any, Any] | None:
     """In the worker, in the file `worker.py`: runs on each prompt after it became tokens.
 
@@ -253,7 +252,7 @@ def tokenizer_modifier(
 
 
 @_spec
-def logits_processor_modifier(processor_list: list[Any], input_ids: Any, settings: Any, host: WorkerHost) -> None:
+def logits_processor_modifier(processor_list: list[Any], input_ids: Any, settings: Any, host: Any) -> None:
     """In the worker, in the file `worker.py`: runs once a reply, before its first token. Append to `processor_list`
     functions of (input_ids [1, tokens], scores [1, vocabulary]) that return the scores, as Transformers has them.
 
@@ -266,7 +265,7 @@ def logits_processor_modifier(processor_list: list[Any], input_ids: Any, setting
 
 @_spec
 def logits_modifier(
-    tokens: list[int], logits: Any, prompt_length: int, ends: list[int], settings: Any, host: WorkerHost
+    tokens: list[int], logits: Any, prompt_length: int, ends: list[int], settings: Any, host: Any
 ) -> Any:
     """In the worker, in the file `worker.py`: runs before each token is chosen, ahead of all samplers.
 

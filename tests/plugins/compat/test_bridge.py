@@ -134,3 +134,26 @@ def test_gradios_own_classes_stay_as_they_are() -> None:
     assert {name: value for name, value in vars(gradio).items() if isinstance(value, type)} == before
     assert {name: set(vars(value)) for name, value in before.items()} == attributes
     assert not hasattr(gradio.Textbox, "update")
+
+
+def test_events_of_a_chatbot_of_pairs_tell_the_pair_and_the_half() -> None:
+    _, names = drawn("""
+        bot = gr.Chatbot([["hi", "hello"], [None, "greeting"], ["and", None], ["you", "me"]])
+        other = gr.Textbox()
+        kinds = [gr.SelectData, gr.LikeData]
+    """)
+    bot, (select, like) = names["bot"], names["kinds"]
+    found = [select(bot, {"index": index, "value": ""}).index for index in range(6)]
+    assert found == [(0, 0), (0, 1), (1, 1), (2, 0), (3, 0), (3, 1)]
+    assert like(bot, {"index": 2, "value": "", "liked": True}).index == (1, 1)
+    assert select(names["other"], {"index": 2, "value": "x"}).index == 2
+    assert issubclass(select, gradio.SelectData) and not bot.group_consecutive_messages
+
+
+def test_a_chatbot_of_messages_keeps_its_own_index_and_bubbles() -> None:
+    _, names = drawn("""
+        bot = gr.Chatbot([{"role": "user", "content": "hi"}], type="messages")
+        select = gr.SelectData
+    """)
+    assert names["select"](names["bot"], {"index": 0, "value": "hi"}).index == 0
+    assert names["bot"].group_consecutive_messages

@@ -219,3 +219,100 @@ def test_a_refresh_button_reads_anew(stage: Stage) -> None:
 def test_building_paddocks_page_a_second_time_is_refused(stage: Stage) -> None:
     with pytest.raises(PaddockError, match="Paddock's own"):
         stage.facade("modules.ui_chat").create_ui()
+
+
+def test_what_draws_the_chat_again_takes_the_reload_inputs(stage: Stage) -> None:
+    module = stage.script(
+        "drawer",
+        """
+        import gradio as gr
+        from modules import chat, shared
+        def ui():
+            global button
+            button = gr.Button("Draw")
+            button.click(chat.redraw_html, shared.reload_inputs, shared.gradio["display"])
+        """,
+    )
+    browser = stage.page()
+    chat = stage.app.chats.create().id
+    stage.ask("hello", chat)
+    shows(browser, stage, chat)
+    browser.fire(module.button, "click")
+    assert browser.failed == []
+    display = next(entry for entry in browser.config.values() if entry["props"].get("elem_id") == "script-display")
+    assert str(browser.held[display["id"]]).count("hello") == 2
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "chat.redraw_html(history, 'You', 'AI', 'chat', 'cai-chat', 'None')",
+        "chat.redraw_html(history, 'You', 'AI', 'chat', 'cai-chat')",
+        "chat.redraw_html(history, 'You', 'AI', 'chat', 'cai-chat', True)",
+        "chat.redraw_html(history, 'You', 'AI', 'chat', 'cai-chat', reset_cache=True)",
+        "chat.redraw_html('You', 'AI', 'chat')",
+        "chat.redraw_html('You', 'AI', 'chat', 'cai-chat')",
+        "chat.redraw_html(history['visible'], 'You', 'AI', 'chat', 'cai-chat')",
+    ],
+)
+def test_the_chat_is_drawn_for_older_signatures_too(stage: Stage, call: str) -> None:
+    stage.ask("hello")
+    module = stage.script("drawer", f"from modules import chat\ndef draw(history):\n    return {call}")
+    html = module.draw({"internal": [["hello", "hello"]], "visible": [["hello", "hello"]]})
+    assert html.count("hello") == 2
+
+
+def test_fields_of_the_model_tab_hold_what_the_model_was_loaded_with(stage: Stage) -> None:
+    stage.app.models.load("tiny", "echo", {"context": 777})
+    names = ["max_seq_len", "n_ctx", "gpu_layers", "loader", "Impersonate"]
+    module = stage.script("reader", READER.replace("NAMES", repr(names[:-1])))
+    browser = stage.page()
+    shows(browser, stage, stage.app.chats.create().id)
+    browser.fire(module.button, "click")
+    assert module.seen == [777, 777, None, "echo"] and browser.failed == []
+
+
+def test_names_of_the_whole_page_can_be_outputs_and_take_events(stage: Stage) -> None:
+    names = ["max_seq_len", "cpu", "n_gpu_layers", "save_contents", "extensions_menu", "Impersonate", "Count tokens"]
+    module = stage.script(
+        "all",
+        f"""
+        import gradio as gr
+        from modules import shared
+        done = []
+        def ui():
+            global button
+            button = gr.Button("Go")
+            fields = [shared.gradio[name] for name in {names!r}]
+            button.click(lambda: [1] * len(fields), None, fields).then(lambda: done.append(1), None, None)
+            shared.gradio["Impersonate"].click(print, None, None)
+            shared.gradio["max_seq_len"].change(print, shared.gradio["max_seq_len"], None)
+        """,
+    )
+    browser = stage.page()
+    browser.fire(module.button, "click")
+    assert browser.failed == [] and module.done == [1]
+
+
+def test_the_context_that_an_event_sets_without_a_character_is_the_system_message(stage: Stage) -> None:
+    module = stage.script(
+        "setter",
+        """
+        import gradio as gr
+        from modules import shared
+        from modules.chat import generate_chat_prompt
+        def ui():
+            global button
+            button = gr.Button("Set")
+            button.click(lambda: "Be a pirate.", None, shared.gradio["context"])
+        def prompt(state, **changed):
+            return generate_chat_prompt("hello", {**state, **changed})
+        """,
+    )
+    browser = stage.page()
+    browser.fire(module.button, "click")
+    state = stage.app.scripts.widgets.stock.state()
+    assert (state["context"], state["character_menu"]) == ("Be a pirate.", "None")
+    assert "Be a pirate." in module.prompt(state)
+    assert "A rule." in module.prompt(state, context="A rule.")
+    assert module.prompt(state, context="A rule.").count("pirate") == 0

@@ -16,6 +16,7 @@ from modules.plugins.compat.bridge.arguments import updates
 from modules.plugins.compat.bridge.components import Classes
 from modules.plugins.compat.bridge.events import chained
 from modules.plugins.compat.bridge.notes import Notes
+from modules.plugins.compat.bridge.pairs import event_class
 
 # Names that went away -> those that took their place.
 _RENAMED = {"Box": "Group", "Variable": "State", "IOComponent": "Component", "FormComponent": "FormComponent"}
@@ -45,6 +46,8 @@ class Bridge(ModuleType):
         found = getattr(module, name)
         if isinstance(found, type) and issubclass(found, Block) and not issubclass(found, _OWN):
             return self._classes.of(found)
+        if isinstance(found, type) and issubclass(found, gr.EventData):
+            return event_class(found)  # type: ignore[arg-type]
         if isinstance(found, ModuleType) and name in _PARTS:
             return _Part(self, found)
         return found

@@ -60,9 +60,14 @@ class Classes:
         name = real.__name__
 
         def init(self: Any, *given: Any, **named: Any) -> None:
+            chatbot = issubclass(real, gr.Chatbot)
+            kind = named.pop("type", "tuples") if chatbot else ""
             named = fit(name, real.__init__, given, named, notes.add)
-            if name == "Chatbot":
-                self._pairs = True
+            if chatbot:
+                self._pairs = kind != "messages"
+                if self._pairs:
+                    # Each text was a bubble then.
+                    named.setdefault("group_consecutive_messages", False)
             real.__init__(self, **named)
 
         init.__signature__ = inspect.signature(real.__init__)  # type: ignore[attr-defined]

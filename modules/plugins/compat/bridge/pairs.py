@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import gradio as gr
+
+_ROLES = ("user", "assistant")
 
 
 def postprocess(self: Any, value: Any) -> Any:
     """Pairs become messages; messages stay."""
     if isinstance(value, list) and all(isinstance(pair, (list, tuple)) for pair in value):
         self._pairs = True
-        roles = ("user", "assistant")
-        value = [
-            {"role": role, "content": str(text)}
-            for pair in value
-            for role, text in zip(roles, pair, strict=False)
+        found = [
+            ((row, half), {"role": role, "content": str(text)})
+            for row, pair in enumerate(value)
+            for half, (role, text) in enumerate(zip(_ROLES, pair, strict=False))
             if text is not None
         ]
+        # Where each message stands in the pairs: a half that is None has no message.
+        self._places = [place for place, _ in found]
+        value = [message for _, message in found]
     elif value:
         self._pairs = False
     return gr.Chatbot.postprocess(self, value)
+
+
+@functools.cache
+def event_class(real: type[Any]) -> type[Any]:
+    """One of Gradio's classes of event data, whose `index` is (row, 0 or 1) where the event is one of a chatbot of
+    pairs."""
+
+    def init(self: Any, target: Any, data: Any) -> None:
+        index = data.get("index") if isinstance(data, dict) else None
+        if isinstance(index, int) and isinstance(target, gr.Chatbot) and getattr(target, "_pairs", False):
+            places = getattr(target, "_places", [])
+            place = places[index] if 0 <= index < len(places) else divmod(index, 2)
+            data = {**data, "index": place}
+        real.__init__(self, target, data)
+
+    return type(real.__name__, (real,), {"__init__": init, "__doc__": real.__doc__, "__module__": __name__})
 
 
 def preprocess(self: Any, payload: Any) -> Any:

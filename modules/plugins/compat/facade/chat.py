@@ -145,9 +145,26 @@ class Chat(Histories):
         self.save_history(history, state.get("unique_id") or self._app.chats.create(self._character(state)).id)
 
     def redraw_html(
-        self, history: History, name1: str, name2: str, mode: str, style: str, character: str, reset_cache: bool = False
+        self,
+        history: Any = None,
+        name1: Any = "",
+        name2: Any = "",
+        mode: Any = "",
+        style: Any = "",
+        character: Any = "",
+        reset_cache: bool = False,
     ) -> str:
-        """A history as HTML."""
+        """A history as HTML. Older scripts leave out the character, or the history: then it is that of the latest
+        chat."""
+        if isinstance(history, str):
+            name1, name2, mode, style, history = history, name1, name2, mode, None
+        if history is None:
+            chat = next(iter(self._app.chats.chats()), None)
+            history = self.load_history(chat.id if chat else "")
+        elif isinstance(history, list):
+            history = {"internal": history, "visible": history}
+        if isinstance(character, bool):
+            character, reset_cache = "", character
         page: Any = self._facade.module("modules.html_generator")
         return str(page.chat_html_wrapper(history, name1, name2, mode, style, character, reset_cache))
 

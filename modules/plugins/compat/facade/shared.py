@@ -72,7 +72,6 @@ class Shared(FacadeModule):
         self.generation_lock = threading.RLock()
         self.processing_message = "*Is typing...*"
         self.persistent_interface_state: dict[str, Any] = {}
-        self.reload_inputs: list[Any] = []
 
     @property
     def model_name(self) -> str:
@@ -137,6 +136,12 @@ class Shared(FacadeModule):
     def user_data_dir(self) -> Path:
         """Where the user's files lie."""
         return self._app.paths.user_data
+
+    @property
+    def reload_inputs(self) -> list[Any]:
+        """The components whose values `redraw_html` takes, of the page that is being built."""
+        page: Any = self._facade.module("modules.ui_chat")
+        return [self.gradio[name] for name in page.reload_arr]
 
     @property
     def input_elements(self) -> list[str]:

@@ -120,6 +120,14 @@ SYMBOLS: dict[str, tuple[str, str]] = {
         "pressed when a model has been loaded; pressing it opens the Model tab",
     ),
     "modules.shared.gradio['lora_menu']": (PARTIAL, "holds what events put there"),
+    "modules.shared.gradio['context']": (
+        PARTIAL,
+        "the character's context, or the user's system message without one; setting it changes the latter alone",
+    ),
+    "modules.shared.gradio['max_seq_len']": (
+        PARTIAL,
+        "the loaded model's context; setting it loads nothing. Other fields of the Model tab likewise",
+    ),
     "modules.shared.gradio['mode']": (PARTIAL, "chat with a character, else instruct; setting it changes nothing"),
     "modules.shared.gradio['model_menu']": (PARTIAL, "the loaded model; setting it loads none"),
     "modules.shared.gradio['name1']": (FULL, ""),
@@ -180,7 +188,7 @@ SYMBOLS: dict[str, tuple[str, str]] = {
         PARTIAL,
         "may be written; Paddock's page shows its own words while the model reads",
     ),
-    "modules.shared.reload_inputs": (PARTIAL, "empty"),
+    "modules.shared.reload_inputs": (FULL, "the components whose values redraw_html takes"),
     "modules.shared.settings": (
         PARTIAL,
         "what was set when the first script started; writing it changes nothing on the page",

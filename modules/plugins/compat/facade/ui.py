@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from modules.plugins.compat.facade.base import FacadeModule
+from modules.plugins.compat.widgets.names import MODEL
 from modules.ui.theme import paddock_theme
 
 # The fields whose values only the browser knows; all else of a state is read off Paddock.
@@ -32,7 +33,7 @@ class Ui(FacadeModule):
 
     def list_model_elements(self) -> list[str]:
         """The names of the components of the Model tab that scripts can have."""
-        return ["loader", "model_menu", "lora_menu"]
+        return ["loader", "model_menu", "lora_menu", *MODEL]
 
     def gather_interface_values(self, *values: Any) -> dict[str, Any]:
         """The state: what Paddock has, with the values of the components of `list_interface_input_elements`."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.plugins.compat.bridge import Bridge
+from modules.plugins.compat.widgets.names import BUTTONS, HELD, MODEL
 from modules.plugins.compat.widgets.values import Values
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import describe
@@ -50,15 +51,6 @@ _STATE = (
     "truncation_length",
     "user_bio",
 )
-# Places that hold what scripts put there; on text-generation-webui's page its notebooks and messages use them.
-_SHELVES = (
-    "model_status",
-    "output_textbox",
-    "prompt_menu-default",
-    "prompt_menu-notebook",
-    "textbox-default",
-    "textbox-notebook",
-)
 DELETER = ("file_deleter", "delete_filename", "delete_root", "delete_confirm", "delete_cancel")
 
 
@@ -71,7 +63,8 @@ class Fields:
         self._values = values
         self._delete = delete
         sampling = [entry.name for entry in describe(SamplingParams)]
-        self._names = sorted({*ACTIONS, *_CHAT, *_STATE, *_SHELVES, *DELETER, *sampling, "interface"})
+        known = (*ACTIONS, *_CHAT, *_STATE, *MODEL, *HELD, *BUTTONS, *DELETER, *sampling, "interface")
+        self._names = sorted(set(known))
 
     def names(self) -> list[str]:
         """All that there are."""
@@ -81,7 +74,10 @@ class Fields:
         """The hidden component of that name; one that is not rendered is on no page."""
         if name in ACTIONS:
             return self._gradio.Button(name, elem_id=ACTIONS[name], render=render)
-        classes = ["script-chat"] if name not in (*_SHELVES, *DELETER, "textbox", "Chat input", "theme_state") else []
+        if name in BUTTONS:
+            return self._gradio.Button(name, elem_id=f"script-{name.replace(' ', '-')}", render=render)
+        apart = (*HELD, *MODEL, *DELETER, "textbox", "Chat input", "theme_state")
+        classes = [] if name in apart else ["script-chat"]
         field = self._field(name)
         return field(elem_id=f"script-{name.replace(' ', '-')}", elem_classes=classes, render=render)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from modules.plugins.compat.facade.state import interface_state
+from modules.plugins.compat.widgets.names import CONTEXT, MODEL
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import describe
@@ -61,10 +62,19 @@ class Values:
             return text
         if name == "display" and text[:1] == "<":
             return text
+        if name in MODEL:
+            return self._loaded_with(name)
         state = self.state(chat)
         if name == "display":
             return self._draw(state)
         return state if name == "interface_state" else state.get(name)
+
+    def _loaded_with(self, name: str) -> Any:
+        """What the loaded model was loaded with; None for what its loader does not have."""
+        now = self._app.supervisor.state
+        if name in CONTEXT:
+            return now.info.context if now.info else 0
+        return dict(now.settings or {}).get(name)
 
     def write(self, name: str, value: Any) -> str:
         """Take what an event put into the component; what the browser is to hold instead of it. Raises PaddockError."""
@@ -86,6 +96,9 @@ class Values:
     def _setter(self, name: str) -> Callable[[Any], None] | None:
         """What changes Paddock's own settings, None for what has no counterpart there."""
         app = self._app
+        if name == "context" and not app.settings.get("character", ""):
+            # Without a character it is the user's system message.
+            return lambda value: app.settings.set("system", str(value or ""))
         if name == "preset_menu":
             return lambda value: choose_preset(app, str(value)) if value else None
         if name in {entry.name for entry in describe(SamplingParams)}:

@@ -16,8 +16,9 @@ from modules.protocol.model import AIMS
 # First words of Paddock's own addresses: a request could mean either.
 _LONGEST_SECRET = 4096
 _TAKEN = ("v1", "file", "extensions", "assets", "static", "gradio_api")
-_PUBLIC = re.compile(r"(https?://[^/?#\s@]+)((?:/[^?#\s]*)?)", re.IGNORECASE)
-_PATH = re.compile(rf"(?!(?:{'|'.join(_TAKEN)}|page-[^/]*)(?:/|$))[\w.~-]+(?:/[\w.~-]+)*", re.ASCII)
+_PUBLIC = re.compile(r"(https?://(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?)((?:/[^?#\s]*)?)", re.IGNORECASE)
+_WORD = r"(?!\.{1,2}(?:/|$))[\w.~-]+"
+_PATH = re.compile(rf"(?!(?:{'|'.join(_TAKEN)}|page-[^/]*)(?:/|$)){_WORD}(?:/{_WORD})*", re.ASCII)
 
 
 @dataclass(frozen=True)

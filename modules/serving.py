@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 
-from modules.api.listen import bind
+from modules.api.listen import bind_all, close_all
 from modules.app import App
 from modules.config import Config
 from modules.host_environment import import_gradio_without_bad_network_settings, private_uploads, remove_uploads
@@ -24,7 +24,7 @@ def serve_page(config: Config) -> int:
 
 def _serve(config: Config) -> int:
     import_gradio_without_bad_network_settings()
-    listener = bind(config.host, config.port)
+    listeners = bind_all(config.host, config.port)
     app = App(config)
     try:
         app.supervisor.board.subscribe(_teller(app, ProgressLine()))
@@ -34,13 +34,13 @@ def _serve(config: Config) -> int:
                 app.models.load_in_background(model, config.loader)
         from modules.api.server import serve
 
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        serve(app, listener, lambda: print(f"Paddock is ready: {address}", flush=True))
+        address = f"http://127.0.0.1:{listeners[0].getsockname()[1]}"
+        serve(app, listeners, lambda: print(f"Paddock is ready: {address}", flush=True))
     except Terminated:
         print("Paddock was asked to end.", flush=True)
     finally:
         stray = app.close()
-        listener.close()
+        close_all(listeners)
         if stray:
             print(f"Threads of {', '.join(stray)} did not end; Paddock ends without them.", flush=True)
             remove_uploads()

@@ -81,6 +81,11 @@ def _add(headers: MutableHeaders, path: str, status: int) -> None:
         headers.setdefault("X-Accel-Buffering", "no")
 
 
+def is_static(path: str) -> bool:
+    """Whether an address is one of a file that ships with the page, in which there is nothing of the user's."""
+    return bool(_HASHED.fullmatch(path) or _VERSIONED.fullmatch(path)) or path.startswith("/paddock/static/")
+
+
 def _keep(path: str) -> str:
     if _HASHED.fullmatch(path):
         return "private, max-age=31536000, immutable"

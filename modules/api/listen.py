@@ -1,33 +1,82 @@
-"""The listening socket: taken before anything slow begins, so that a port in use is told at once."""
+"""The listening sockets: taken before anything slow begins, so that a port in use is named at once."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import socket
 import sys
 
 from modules.protocol.errors import PaddockError
 
+# `localhost` is either of both loopback addresses. With --listen, other machines reach IPv4 alone, as a router rarely
+# keeps the internet away from a machine's addresses of IPv6.
+_PAIRS = {"127.0.0.1": "::1", "0.0.0.0": "::1"}
+# What a system without IPv6, or with none on this interface, says.
+_NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
+_TRIES = 20
+
+
+def bind_all(host: str, port: int) -> list[socket.socket]:
+    """The listening sockets of a host, with one port: that of `host` first, then that of the other loopback address.
+    Where this machine has no IPv6, the first alone. Raises PaddockError as `bind` does."""
+    other = _PAIRS.get(host, "") if socket.has_ipv6 else ""
+    for _ in range(_TRIES if port == 0 else 1):
+        first = bind(host, port)
+        if not other:
+            return [first]
+        try:
+            return [first, _bound(other, first.getsockname()[1])]
+        except OSError as error:
+            if error.errno in _NO_IPV6:
+                return [first]
+            first.close()
+            # Port 0 took one that is free for IPv4 alone: another is tried.
+            if port:
+                raise _taken(port, error) from error
+    raise PaddockError("No port is free for both 127.0.0.1 and ::1. Start with a --port from 1024 to 65535.")
+
 
 def bind(host: str, port: int) -> socket.socket:
-    """The listening socket. Raises PaddockError when the port is taken, not ours to take, or no port at all."""
+    """One listening socket. Raises PaddockError when the port is taken, not ours to take, or no port at all."""
     if not 0 <= port <= 65535:
         raise PaddockError(f"There is no port {port}. Start with a --port from 1024 to 65535.")
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    if sys.platform != "win32":
-        # There it would let two servers share the port.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
+        return _bound(host, port)
     except PermissionError as error:
-        listener.close()
         raise PaddockError(
             f"This system does not let you use port {port}. Start with a --port from 1024 to 65535.", detail=str(error)
         ) from error
     except OSError as error:
+        raise _taken(port, error) from error
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        if sys.platform != "win32":
+            # There it would let two servers share the port.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if listener.family == socket.AF_INET6:
+            # The other socket has IPv4.
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((host, port))
+        listener.listen(128)
+    except BaseException:
         listener.close()
-        raise PaddockError(
-            f"Port {port} is in use, perhaps by another Paddock. Stop that one, or start with --port {port + 1}.",
-            detail=str(error),
-        ) from error
-    listener.listen(128)
+        raise
     return listener
+
+
+def _taken(port: int, error: OSError) -> PaddockError:
+    return PaddockError(
+        f"Port {port} is in use, perhaps by another Paddock. Stop that one, or start with --port {port + 1}.",
+        detail=str(error),
+    )
+
+
+def close_all(listeners: list[socket.socket]) -> None:
+    """Close them."""
+    for listener in listeners:
+        with contextlib.suppress(OSError):
+            listener.close()

@@ -30,7 +30,10 @@ _PLACE = """<script>(() => {
 })();</script>"""
 _CONFIG_END = "</script>"
 _ROOT = re.compile(r'const root = "[^"\n]*";')
+_ORIGIN = re.compile(rb"(https?)://([\w.:\[\]-]+)(?:/|$)", re.ASCII)
 _MANIFEST = re.compile(r'<link rel="manifest"[^>]*>')
+# Where a page names none, a browser asks for one at the root of the host, which may be another program's.
+_ICON = '<link rel="icon" href="paddock/static/icon.svg" type="image/svg+xml">'
 
 
 class PageFront:
@@ -45,6 +48,7 @@ class PageFront:
             if scope["type"] == "http":
                 await JSONResponse({"error": "There is no such address here."}, 404)(scope, receive, send)
             return
+        scope = {**scope, "headers": as_opened(scope["headers"])}
         if not _HTML.fullmatch(scope["path"]):
             await self._page(scope, receive, send)
             return
@@ -86,9 +90,20 @@ class _Rewritten:
         await self._send({"type": "http.response.body", "body": bytes(self._body)})
 
 
+def as_opened(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of a request with the address at which its page was opened, as a proxy would say it: Gradio puts it
+    into the addresses of files. The gate let the request pass, so the page is ours."""
+    given = dict(headers)
+    found = _ORIGIN.match(given.get(b"origin") or given.get(b"referer") or b"")
+    if not found:
+        return headers
+    kept = [pair for pair in headers if pair[0] not in (b"x-forwarded-host", b"x-forwarded-proto")]
+    return [*kept, (b"x-forwarded-proto", found[1]), (b"x-forwarded-host", found[2])]
+
+
 def with_nonce(html: str, nonce: str) -> str:
     """Gradio's page, in whose data every `<` is written as an escape: each `<script` is one of its own."""
-    html = _MANIFEST.sub("", html)
+    html = _MANIFEST.sub(_ICON, html)
     html = _ROOT.sub("const root = window.gradio_config.root;", html)
     html = html.replace(_CONFIG_END, _CONFIG_END + _PLACE, 1)
     return html.replace("<script", f'<script nonce="{nonce}"').replace(NONCE, nonce)

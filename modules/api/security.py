@@ -7,6 +7,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from modules.api.failed_secrets import FailedSecrets
+from modules.api.headers import is_static
 from modules.api.origin import judge_origin
 from modules.api.secret import KEY_ONLY, judge_secret
 from modules.config import Config
@@ -42,6 +43,9 @@ class Gate:
             if names.count(name.encode()) > 1:
                 return 400, f"The request has more than one {name} header. Send it once."
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and is_static(scope["path"]):
+            # Browsers send an Origin for the page's scripts too. With them, the page can say why the rest is refused.
+            headers.pop("origin", None)
         status, reason = judge_origin(self._config, scope.get("scheme", "http"), headers)
         return (status, reason) if reason else judge_secret(self._config, scope, headers)
 

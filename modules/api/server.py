@@ -21,6 +21,7 @@ from modules.api.headers import SafeHeaders
 from modules.api.limits import BodyLimit
 from modules.api.openai import router as openai_router
 from modules.api.page import PageFront
+from modules.api.root_path import RootPath
 from modules.api.security import Gate
 from modules.api.wrapping import Wrapping
 from modules.app import App
@@ -41,6 +42,7 @@ def build_server(app: App) -> FastAPI:
     server.add_middleware(Gate, config=app.config)
     server.add_middleware(BodyLimit)
     server.add_middleware(SafeHeaders)
+    server.add_middleware(RootPath, root_path=app.config.root_path)
     app.extensions.start()
     page = PageHost(app)
     server.router.lifespan_context = page.lifespan
@@ -60,12 +62,12 @@ def uvicorn_config(app: ASGIApp, **options: Any) -> uvicorn.Config:
     )
 
 
-def serve(app: App, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+def serve(app: App, listeners: list[socket.socket], on_ready: Callable[[], None]) -> None:
     """Serve until Ctrl+C; `on_ready` is called once requests are answered. Streams and loads end then; other answers
     have two seconds."""
     ending = Ending(build_server(app))
     config = uvicorn_config(ending, timeout_graceful_shutdown=2, access_log=False, lifespan="on")
-    _Server(config, on_ready, ending.event, app.call_off).run(sockets=[listener])
+    _Server(config, on_ready, ending.event, app.call_off).run(sockets=listeners)
 
 
 class _Server(uvicorn.Server):

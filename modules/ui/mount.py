@@ -86,7 +86,7 @@ class PageHost:
             guard_rerenders(page)
             # Gradio would look a thousand times a second, for 6 % of a core, whether somebody clicked.
             page._queue.sleep_when_free = page._queue.progress_update_sleep_when_free = _LOOK_SECONDS
-            gr.mount_gradio_app(server, page, path="/", root_path=f"/{name}", **options)
+            gr.mount_gradio_app(server, page, path="/", root_path=f"{self._app.config.root_path}/{name}", **options)
             # One that failed while it was drawn is off now: the page is drawn once more, without it.
             if len(faults) == before:
                 return name, server, shown

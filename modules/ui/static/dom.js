@@ -67,15 +67,20 @@ export class Trouble extends Error {
   }
 }
 
+/** The address of a path of the page's own routes: a reverse proxy may serve all of them under a path of its own. */
+export const address = (path) => new URL(`..${path}`, import.meta.url).href;
+
 async function request(path, options) {
   let response;
   try {
-    response = await fetch(`/paddock${path}`, options);
+    response = await fetch(address(path), options);
   } catch {
     throw new Trouble({});
   }
   sayBack();
   const answer = await response.json().catch(() => ({}));
+  // The server's gate answers as the API does.
+  if (answer.error?.message) answer.error = answer.error.message;
   if (!response.ok) throw new Trouble(answer.error ? answer : { error: `Paddock answered with ${response.status}.` });
   return answer;
 }

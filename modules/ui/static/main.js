@@ -1,6 +1,6 @@
 // Puts the page together once Gradio has drawn it.
 
-import { $, Trouble, arrival, attempt, copyText, fillIcons, get, h, post, sayWhatIsTold, toast } from "./dom.js";
+import { $, Trouble, address, arrival, attempt, copyText, fillIcons, get, h, post, sayWhatIsTold, toast } from "./dom.js";
 import { Composer } from "./composer.js";
 import { runExtensionScripts } from "./extension_scripts.js";
 import { addExtensionViews } from "./extensions.js";
@@ -228,7 +228,7 @@ class Page {
   #invitation() {
     const { phase, model, error } = this.state;
     const openModels = h("button", { type: "button", class: "button", onclick: () => this.shell.openTab("model") }, "Open models");
-    const picture = h("img", { src: "/paddock/static/icon.svg", alt: "", width: "44", height: "44" });
+    const picture = h("img", { src: address("/static/icon.svg"), alt: "", width: "44", height: "44" });
     const { character } = this.offer;
     if (phase === "ready" && character) return [picture, h("h2", {}, character.name), h("p", {}, character.greeting || "Write the first message.")];
     if (phase === "ready")

@@ -1,7 +1,7 @@
 // The one event stream of this page. A hidden page lets go of it (browsers allow six connections to a host),
 // and gets everything afresh when it is looked at again.
 
-import { sayAway, sayBack } from "./dom.js";
+import { address, sayAway, sayBack } from "./dom.js";
 
 export class Stream {
   constructor(handlers, onLost) {
@@ -23,7 +23,7 @@ export class Stream {
 
   open() {
     if (!this.path || this.source) return;
-    const source = new EventSource(`/paddock${this.path}`);
+    const source = new EventSource(address(this.path));
     this.source = source;
     const path = this.path;
     source.onopen = () => {
@@ -44,7 +44,7 @@ export class Stream {
 
   async refused(path) {
     this.close();
-    const answer = await fetch(`/paddock${path}`).catch(() => null);
+    const answer = await fetch(address(path)).catch(() => null);
     if (path !== this.path) return;
     if (answer && answer.status === 400) this.onLost(path);
     else {

@@ -12,6 +12,7 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from pydantic import AfterValidator, BaseModel
 
+from modules.chat.waiting import WaitingMessages
 from modules.data_files import clean
 from modules.library.scan import DEMO
 from modules.paths import inside
@@ -77,6 +78,7 @@ def _colours(app: App) -> CodeColours:
 
 def _chat_routes(routes: APIRouter, app: App) -> None:
     chats, markdown = app.chats, Markdown(_colours(app))
+    waiting = WaitingMessages(chats, app.supervisor, lambda chat: (sampling(app), chat_options(app, chat)))
 
     @routes.get("/chats")
     def listed(search: str = "") -> list[dict[str, Any]]:
@@ -104,7 +106,7 @@ def _chat_routes(routes: APIRouter, app: App) -> None:
         return chats.edit(chat_id, ask.message, ask.text)
 
     verbs: dict[str, Callable[[str, Ask], Any]] = {
-        "send": lambda chat, ask: chats.send(chat, ask.text, sampling(app), chat_options(app, chat)),
+        "send": lambda chat, ask: {"waiting": waiting.send(chat, ask.text)},
         "regenerate": lambda chat, ask: chats.regenerate(chat, ask.message, sampling(app), chat_options(app, chat)),
         "continue": lambda chat, ask: chats.continue_reply(chat, sampling(app), chat_options(app, chat)),
         "stop": lambda chat, ask: chats.stop(chat),

@@ -8,7 +8,7 @@ from typing import Any
 from loaders.hqq.spec import Settings
 from modules.protocol.errors import ModelError, SettingError
 from modules.worker.engine import Report
-from modules.worker.hf_auto import text_class
+from modules.worker.hf_auto import TOWERS, text_class
 from modules.worker.hf_engine import HfEngine
 from modules.worker.hf_files import check_folder, incomplete, load_tokenizer, read_json, trusts
 from modules.worker.hf_options import pick_dtype, placement, progress, with_rope
@@ -57,7 +57,10 @@ class Engine(HfEngine):
         if not already:
             _check_groups(config, settings)
             options["quantization_config"] = HqqConfig(
-                nbits=settings.bits, group_size=settings.group_size, axis=settings.axis
+                nbits=settings.bits,
+                group_size=settings.group_size,
+                axis=settings.axis,
+                skip_modules=["lm_head", *TOWERS],
             )
         report("Loading and packing the weights", None)
         with progress(report, "Loading and packing the weights"):

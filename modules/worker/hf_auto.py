@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from typing import Any
 
 from modules.protocol.errors import ModelError
@@ -14,6 +15,8 @@ _TOWERS = re.compile(
     r"embed_tokens_extend|vqmodel|vqgan|^mtp)",
     re.IGNORECASE,
 )
+# What such parts are usually called: packing spares them, as they are freed after the load.
+TOWERS = ("vision_tower", "vision_model", "visual", "audio_tower", "multi_modal_projector", "connector", "aligner")
 NO_IMAGES = "This model also takes images or sound, which Paddock does not read yet: it answers text."
 
 
@@ -37,27 +40,29 @@ def keep_text_part(model: Any) -> list[str]:
     found = [(part, name, getattr(part, name)) for part, name in places if _TOWERS.search(name)]
     if not found:
         return []
-    if not _takes_text(model):
+    if why := _fails_with_text(model):
         raise ModelError(
-            "This model takes no text without an image, and Paddock does not read images yet. Choose another model."
+            "This model takes no text without an image, and Paddock does not read images yet. Choose another model.",
+            detail=why,
         )
     for part, name, _ in found:
         setattr(part, name, None)
-    if not _takes_text(model):
+    if _fails_with_text(model):
         for part, name, tower in found:
             setattr(part, name, tower)
     return [NO_IMAGES]
 
 
-def _takes_text(model: Any) -> bool:
+def _fails_with_text(model: Any) -> str:
+    """ "" if the model takes a token of text alone, else what it raises."""
     import torch
 
     device = model.get_input_embeddings().weight.device
     if device.type == "meta":  # Offloaded: accelerate moves what goes in, and a try would read all layers.
-        return True
+        return ""
     try:
         with torch.inference_mode():
             model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=device), use_cache=False)
     except Exception:
-        return False
-    return True
+        return traceback.format_exc()
+    return ""

@@ -32,7 +32,9 @@ class PrefixCache:
         accepts = inspect.signature(model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepts else {}
         self._name = next((name for name in _STATES if name in accepts), _STATES[0])
-        self._positions = self._name != _STATES[0] and "cache_position" in accepts
+        # Transformers 4 wants to hear where in the text a state-space model is, and a model that takes images too.
+        parts = self._name != _STATES[0] or model.config is not model.config.get_text_config()
+        self._positions = parts and "cache_position" in accepts
         self._appends = self._name == _STATES[0] and _reads_slices(model)
         self.clear()
 
@@ -88,8 +90,8 @@ class PrefixCache:
             self._cache = _new_cache(self._model) if self._name == _STATES[0] else None
         state = {self._name: self._cache}
         if self._positions and not begins:
-            # Transformers 4 wants to hear where in the text a state-space model is.
-            state["cache_position"] = torch.tensor([len(self.tokens)], device=self._device)
+            at = len(self.tokens)
+            state["cache_position"] = torch.arange(at, at + len(read), device=self._device)
         try:
             with torch.inference_mode():
                 output = self._model(

@@ -167,13 +167,17 @@ def stretch(stage: Path, settings: TransformersSettings, trusted: bool) -> None:
 
 
 def for_transformers_4(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config.json in the names that Transformers 4 reads: rope_theta and rope_scaling, torch_dtype."""
-    found = dict(config)
+    """A config.json in the names that Transformers 4 reads: rope_theta and rope_scaling, torch_dtype; also in the parts
+    of a model that takes images too."""
+    found = {
+        key: for_transformers_4(value) if key.endswith("_config") and isinstance(value, dict) else value
+        for key, value in config.items()
+    }
     rope = found.get("rope_parameters")
     if isinstance(rope, dict):
         found.setdefault("rope_theta", rope.get("rope_theta", 10000.0))
         scaling = {key: value for key, value in rope.items() if key != "rope_theta"}
-        if scaling.get("rope_type", "default") != "default":
+        if scaling.get("rope_type", "default") != "default" or len(scaling) > 1:
             found.setdefault("rope_scaling", scaling)
     if "dtype" in found:
         found.setdefault("torch_dtype", found["dtype"])

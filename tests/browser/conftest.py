@@ -179,7 +179,12 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
                 faults.append(f"console: {message.text}")
 
         page.on("console", said)
-        page.on("pageerror", lambda error: expected.search(str(error)) or faults.append(f"script: {error}"))
+
+        def broke(error: Any) -> None:
+            if not expected.search(str(error)):
+                faults.append(f"script: {error}")
+
+        page.on("pageerror", broke)
 
     def leaves(request: Any) -> None:
         if not re.match(r"(http://127\.0\.0\.1[:/]|data:|blob:)", request.url):

@@ -104,11 +104,11 @@ def test_without_extensions_those_in_the_worker_stay_out_too(api: Api) -> None:
     asked: list[bool] = []
     generate = api.talk.app.supervisor.generate
 
-    def note(prompt: str, params: Any, hooks: bool = True) -> Any:
+    def note(prompt: str, params: Any, hooks: bool = True, *rest: Any) -> Any:
         asked.append(hooks)
-        return generate(prompt, params, hooks)
+        return generate(prompt, params, hooks, *rest)
 
-    api.talk.app.supervisor.generate = note  # type: ignore[method-assign]
+    api.talk.app.supervisor.generate = note  # type: ignore[method-assign, assignment]
     api.said(extensions=False)
     api.said()
     assert asked == [False, True]

@@ -61,7 +61,7 @@ _ENDINGS = {
 
 
 def figures(meta: Mapping[str, Any]) -> str:
-    """The line under a reply: speed, length, time to the first token, use of the context, and what was cut."""
+    """The numbers of a reply: speed, length, time to the first token, and use of the context."""
     tokens = int(meta.get("generated_tokens") or 0)
     prompt, context = int(meta.get("prompt_tokens") or 0), int(meta.get("context") or 0)
     parts = [rate(tokens, float(meta.get("decode_seconds") or 0)), many(tokens, "token") if tokens else ""]
@@ -69,10 +69,12 @@ def figures(meta: Mapping[str, Any]) -> str:
         parts.append(f"first after {seconds(float(meta['prefill_seconds']))}")
     if context and prompt:
         parts.append(f"context {prompt + tokens:,} of {context:,}")
-    if meta.get("cut_tokens"):
-        parts.append(f"{many(int(meta['cut_tokens']), 'oldest token')} left out")
-    parts.append(_ENDINGS.get(str(meta.get("reason", "")), ""))
     return " · ".join(part for part in parts if part)
+
+
+def ending(meta: Mapping[str, Any]) -> str:
+    """Why a reply is shorter than it might be; "" for one that ended by itself."""
+    return _ENDINGS.get(str(meta.get("reason", "")), "")
 
 
 def origin(meta: Mapping[str, Any]) -> str:

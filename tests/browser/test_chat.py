@@ -27,7 +27,11 @@ def page(paddock: Any, visit: Any) -> Any:
 
 def test_a_question_is_answered_with_its_figures(page: Any) -> None:
     assert ask(page, "What is a paddock made of?") == "What is a paddock made of?"
+    assert not page.is_visible(f"{NEWEST} .figures")
+    action(page, NEWEST, "Figures")
     figures = page.locator(f"{NEWEST} .figures").inner_text()
+    action(page, NEWEST, "Figures")
+    assert not page.is_visible(f"{NEWEST} .figures")
     assert re.search(r"tokens/s · 6 tokens · .*context \d+ of 4,096", figures), figures
     page.wait_for_selector(".chat-row.current:has-text('What is a paddock made of?')")
 
@@ -48,7 +52,7 @@ def test_the_answer_streams_and_esc_stops_it(page: Any) -> None:
     assert page.locator("#stop").is_visible() and page.locator("#send").is_hidden()
     page.keyboard.press("Escape")
     settled(page)
-    assert "stopped" in page.locator(f"{NEWEST} .figures").inner_text()
+    assert "stopped" in page.locator(f"{NEWEST} .ending").inner_text()
     assert len(newest(page).split()) > len(before.split())
 
 
@@ -300,7 +304,7 @@ def test_a_deletion_is_undone_while_another_reply_is_written(page: Any) -> None:
     page.wait_for_selector("#send:visible")
     action(page, ".message.user", "Next version")
     page.wait_for_selector(f"{NEWEST} >> text=these words come again")
-    assert "stopped" in page.locator(f"{NEWEST} .figures").inner_text()
+    assert "stopped" in page.locator(f"{NEWEST} .ending").inner_text()
 
 
 def test_branch_makes_a_new_chat_that_ends_there(page: Any) -> None:
@@ -417,3 +421,55 @@ def test_nothing_that_is_written_becomes_markup(page: Any, hostile: str) -> None
     page.reload()
     page.wait_for_selector(NEWEST)
     assert page.evaluate("window.broken") is None
+
+
+def test_the_keys_go_into_the_field_of_the_view_that_opens(paddock: Served, visit: Any) -> None:
+    page = visit(paddock.address)
+    page.keyboard.type("for the chat")
+    assert page.input_value("#chat-input textarea") == "for the chat"
+    page.fill("#chat-input textarea", "")
+    page.click("[data-view=notebook]")
+    page.wait_for_selector("#notebook-text:focus")
+    page.reload()
+    started(page)
+    page.wait_for_selector("#notebook-text:focus")
+
+
+def test_a_long_message_is_weighed_before_it_is_sent(paddock: Served, visit: Any) -> None:
+    page = visit(paddock.address)
+    ready(page)
+    page.fill("#chat-input textarea", "word " * 400)
+    page.wait_for_selector("#composer-note:not(.warning):has-text('of 4,096')")
+    page.fill("#chat-input textarea", "word " * 6000)
+    page.wait_for_selector("#composer-note.warning:has-text('Shorten it')")
+    page.fill("#chat-input textarea", "")
+    page.wait_for_selector("#composer-note", state="hidden")
+
+
+def test_enter_during_a_stream_says_why_nothing_is_sent(paddock: Served, visit: Any) -> None:
+    page = visit(paddock.address)
+    new_chat(page)
+    send(page, LONG)
+    living(page)
+    page.fill("#chat-input textarea", "the next one")
+    page.press("#chat-input textarea", "Enter")
+    page.wait_for_selector("#toasts .toast:has-text('A reply is being written')")
+    assert page.input_value("#chat-input textarea") == "the next one"
+    page.fill("#chat-input textarea", "")
+    page.click("#stop")
+    settled(page)
+
+
+def test_a_dropped_file_does_not_take_the_place_of_the_page(paddock: Served, visit: Any) -> None:
+    page = visit(paddock.address)
+    dropped = page.evaluate(
+        """() => {
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File(["x"], "x.txt"));
+            const options = { dataTransfer, bubbles: true, cancelable: true };
+            const events = ["dragover", "drop"].map((name) => new DragEvent(name, options));
+            return events.map((event) => !document.body.dispatchEvent(event));
+        }"""
+    )
+    assert dropped == [True, True]
+    page.wait_for_selector("#toasts .toast:has-text('cannot be dropped')")

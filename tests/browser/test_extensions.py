@@ -10,7 +10,7 @@ import yaml
 
 from modules.plugins.folders import discover
 from tests.browser.conftest import Served, prepare
-from tests.browser.driver import NEWEST, action, ask, new_chat, newest, open_tab, started
+from tests.browser.driver import NEWEST, action, answered, ask, new_chat, newest, open_tab, started
 from tests.plugins.conftest import write_extension
 
 pytestmark = pytest.mark.browser
@@ -21,7 +21,7 @@ CODE = {
     "ui": """
         import gradio as gr
         def ui():
-            box = gr.Textbox(label="Panel", elem_id="panel-box")
+            box = gr.Textbox(label="Panel", elem_id="panel-box", interactive=True)
             gr.Button("Fill", elem_id="panel-fill").click(lambda: "filled", None, box)
             gr.Button("Leave", elem_id="panel-leave").click(exit)
         """,
@@ -204,6 +204,34 @@ def test_buttons_are_one_line_high_and_fields_of_a_row_stand_apart(extended: Ser
     agree = page.locator("#extension-agree-newcomer")
     agree.scroll_into_view_if_needed()
     assert agree.bounding_box()["height"] < 50
+
+
+def test_what_is_typed_anywhere_outlives_a_page_that_is_built_again(extended: Served, visit: Any) -> None:
+    page = visit(extended.address)
+    page.fill("#panel-box textarea", "typed in a panel")
+    open_tab(page, "Session")
+    page.fill("#session-system textarea", "typed in a form")
+    open_tab(page, "Extensions")
+    page.fill("#chat-input textarea", "typed to be sent")
+    page.evaluate("document.querySelector('#chat-input textarea').setSelectionRange(6, 8)")
+    other = visit(extended.address)
+    open_tab(other, "Extensions")
+    with page.expect_navigation(), other.expect_navigation():
+        other.click("#extension-off-custom_css")
+    started(other)
+    page.wait_for_function(
+        "document.activeElement?.matches('#chat-input textarea') && document.activeElement.selectionStart === 6"
+    )
+    assert page.input_value("#chat-input textarea") == "typed to be sent"
+    assert page.input_value("#panel-box textarea") == "typed in a panel"
+    page.wait_for_selector("body.drawer-open #tab-extensions", state="visible")
+    assert page.input_value("#session-system textarea") == "typed in a form"
+    open_tab(page, "Session")
+    page.fill("#session-system textarea", "")
+    page.press("#session-system textarea", "Tab")
+    answered(page)
+    with other.expect_navigation():
+        other.click("#extension-on-custom_css")
 
 
 def test_a_new_extension_is_agreed_to_switched_on_and_off(extended: Served, visit: Any) -> None:

@@ -1,9 +1,13 @@
 // Where a person writes. Enter sends, Shift+Enter breaks the line, Esc stops. The draft outlives a reload.
 
-import { arrival, sayAway } from "./dom.js";
+import { arrival, h, post, sayAway, toast } from "./dom.js";
 import { keepDraft } from "./drafts.js";
+import { type } from "./place.js";
 
 const DRAFT = "paddock.draft.";
+// From this length on, the tokens of a message are counted; beyond the other, they are guessed.
+const LONG = 1500;
+const LONGEST = 400_000;
 
 export class Composer {
   /** `send(text)` resolves to false when the text was not taken: it is then put back. */
@@ -12,6 +16,9 @@ export class Composer {
     this.stop = stop;
     this.place = { chat: "" };
     this.writing = false;
+    // Tokens that the loaded model takes; 0 while none is loaded.
+    this.context = 0;
+    this.note = h("p", { id: "composer-note", role: "status", hidden: true });
   }
 
   async attach() {
@@ -21,6 +28,7 @@ export class Composer {
     this.area.setAttribute("dir", "auto");
     this.sendButton = await arrival("#send");
     this.stopButton = await arrival("#stop");
+    this.area.closest("#composer").before(this.note);
     // Before Gradio's own handlers, which know other keys.
     addEventListener("keydown", (event) => this.#key(event), { capture: true });
     this.area.addEventListener("input", () => this.#changed());
@@ -29,7 +37,6 @@ export class Composer {
     (await arrival("#Generate")).addEventListener("click", () => this.sendButton.click());
     this.stopButton.addEventListener("click", () => this.stop());
     this.fill(this.area.value || localStorage.getItem(DRAFT) || "");
-    this.area.focus();
   }
 
   #key(event) {
@@ -43,13 +50,38 @@ export class Composer {
   #changed() {
     keepDraft(DRAFT + this.place.chat, this.area.value || null);
     this.sendButton.disabled = !this.area.value.trim();
+    this.#weigh();
   }
 
-  /** Put text into Gradio's field the way typing does. */
+  /** The model is another one, or none. */
+  fits(context) {
+    if (context === this.context) return;
+    this.context = context;
+    this.#weigh();
+  }
+
+  /** Say how long a long message is, and whether it fits, before it is sent. */
+  #weigh() {
+    clearTimeout(this.weighing);
+    const text = this.area.value;
+    if (text.length < LONG || !this.context) this.note.hidden = true;
+    else this.weighing = setTimeout(() => this.#count(text), 400);
+  }
+
+  async #count(text) {
+    const answer = text.length > LONGEST ? { tokens: Math.round(text.length / 4) } : await post("/notebook/count", { text }).catch(() => ({ tokens: null }));
+    if (text !== this.area.value || answer.tokens === null) return;
+    const tokens = answer.tokens.toLocaleString();
+    const tooLong = answer.tokens >= this.context;
+    this.note.classList.toggle("warning", tooLong);
+    this.note.textContent = tooLong
+      ? `This message has about ${tokens} tokens. The model takes ${this.context.toLocaleString()}, its reply included: a part of the message would be left out. Shorten it, or raise Context length on the Model tab.`
+      : `${tokens} tokens of ${this.context.toLocaleString()}`;
+    this.note.hidden = false;
+  }
+
   fill(text) {
-    const setter = Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, "value").set;
-    setter.call(this.area, text);
-    this.area.dispatchEvent(new Event("input", { bubbles: true }));
+    type(this.area, text);
   }
 
   /** This chat's draft comes back. */
@@ -85,6 +117,7 @@ export class Composer {
     await Promise.allSettled([this.sending]);
     // The reply that was being written has no end then.
     if (this.writing && document.body.classList.contains("offline")) sayAway();
+    if (text.trim() && this.writing) toast("A reply is being written. Your message stays here: send it when the reply ends, or press Stop.");
     if (!text.trim() || this.writing || this.area.value !== text) return;
     this.sending = this.#submit(text);
   }

@@ -31,6 +31,7 @@ const PATHS = {
   plus: "M12 5v14M5 12h14",
   sliders: "M4 8h9M17 8h3M4 16h3M11 16h9M15 6v4M9 14v4",
   more: "M6 12h.01M12 12h.01M18 12h.01",
+  gauge: "M4 18a9 9 0 1 1 16 0M12 15l4-5M12 15h.01",
   undo: "M9 7L4 12l5 5M4 12h10a5 5 0 0 1 0 10",
 };
 
@@ -70,7 +71,20 @@ export class Trouble extends Error {
 /** The address of a path of the page's own routes: a reverse proxy may serve all of them under a path of its own. */
 export const address = (path) => new URL(`..${path}`, import.meta.url).href;
 
+let underWay = 0;
+/** How many requests of the page's own wait for an answer. */
+export const inFlight = () => underWay;
+
 async function request(path, options) {
+  underWay += 1;
+  try {
+    return await answered(path, options);
+  } finally {
+    underWay -= 1;
+  }
+}
+
+async function answered(path, options) {
   let response;
   try {
     response = await fetch(address(path), options);

@@ -18,3 +18,14 @@ export function leaveTypedNumbers() {
   };
   addEventListener("blur", leave, { capture: true });
 }
+
+/** The button on the Parameters tab that shows what the loaded model's loader does not honour, or folds it away. */
+export function foldUnheard() {
+  addEventListener("click", (event) => {
+    const button = event.target.closest?.("[data-show-unheard]");
+    if (!button) return;
+    const shown = document.body.classList.toggle("show-unheard");
+    button.setAttribute("aria-pressed", String(shown));
+    button.textContent = button.textContent.replace(shown ? /^Show/ : /^Hide/, shown ? "Hide" : "Show");
+  });
+}

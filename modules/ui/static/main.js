@@ -3,9 +3,11 @@
 import { $, Trouble, address, arrival, attempt, copyText, fillIcons, get, h, post, sayWhatIsTold, toast } from "./dom.js";
 import { Composer } from "./composer.js";
 import { runExtensionScripts } from "./extension_scripts.js";
+import { refuseDroppedFiles } from "./dropped_files.js";
 import { addExtensionViews } from "./extensions.js";
-import { leaveTypedNumbers } from "./fields.js";
+import { foldUnheard, leaveTypedNumbers } from "./fields.js";
 import { Notebook } from "./notebook.js";
+import { comeBack, watchPlace } from "./place.js";
 import { watchRequests } from "./requests.js";
 import { Shell } from "./shell.js";
 import { Sidebar } from "./sidebar.js";
@@ -19,8 +21,11 @@ const NOTEBOOK = "#notebook";
 class Page {
   async start() {
     watchRequests();
+    watchPlace();
+    refuseDroppedFiles();
     sayWhatIsTold();
     leaveTypedNumbers();
+    foldUnheard();
     await Promise.all(["#chat", "#chat-list", "#composer-buttons #stop", "#notebook-text", "#close-drawer"].map(arrival));
     await addExtensionViews();
     fillIcons();
@@ -33,15 +38,23 @@ class Page {
     this.notebook = new Notebook();
     this.sidebar = new Sidebar({ open: (id) => this.open(id), opened: () => this.chat, create: () => this.create() });
     this.stream = new Stream(this.#handlers(), () => this.#lost());
-    this.shell = new Shell({ onView: (name) => this.#view(name) });
+    this.shell = new Shell({ onView: (name, byPointer) => this.#view(name, byPointer) });
     document.addEventListener("click", (event) => this.#click(event));
     addEventListener("popstate", () => this.#fromAddress());
     this.offer = await get("/start");
     document.body.dataset.view = "chat";
     await this.#fromAddress();
-    this.shell.comeBack();
     document.body.classList.add("started");
     runExtensionScripts();
+    // Before that, it was hidden, and could have no focus.
+    this.writing.focus();
+    addEventListener("paddock-old", () => this.shell.reload());
+    comeBack(this.shell);
+  }
+
+  /** Where a person writes now. */
+  get writing() {
+    return document.body.dataset.view === "notebook" ? this.notebook : this.composer;
   }
 
   async #fromAddress() {
@@ -56,9 +69,10 @@ class Page {
   }
 
   /** The address says which view is open: a reload comes back to it. */
-  #view(name) {
+  #view(name, byPointer) {
     history.replaceState(null, "", location.pathname + location.search + (name === "notebook" ? NOTEBOOK : ""));
     this.#follow();
+    if (byPointer && ["chat", "notebook"].includes(name)) this.writing.focus();
   }
 
   #handlers() {
@@ -124,7 +138,8 @@ class Page {
       this.open(head.id);
     }
     try {
-      await post(`/chats/${encodeURIComponent(this.chat)}/send`, { text });
+      const { result } = await post(`/chats/${encodeURIComponent(this.chat)}/send`, { text });
+      if (result.waiting) toast("The model is still loading. Your message waits here, and is answered as soon as the model is ready.");
     } catch (error) {
       if (!(error instanceof Trouble)) throw error;
       const action = this.state?.phase === "ready" ? null : { label: "Open models", run: () => this.shell.openTab("model") };
@@ -206,10 +221,11 @@ class Page {
   }
 
   #state(state) {
-    // The page was built anew, with what another set of extensions brings.
-    if (this.state && this.state.page !== state.page) return this.shell.reload();
+    // The host has another build of the page: other extensions are on, or it was started again.
+    if (this.state && this.state.page !== state.page) this.shell.reload();
     this.state = state;
     this.shell.state(state);
+    this.composer.fits(state.phase === "ready" ? state.context : 0);
     this.#welcome();
   }
 
@@ -234,7 +250,7 @@ class Page {
     if (phase === "ready")
       return [picture, h("h2", {}, "What would you like to know?"),
         h("div", { class: "chips" }, this.offer.questions.map((question) => h("button", { type: "button", class: "chip", onclick: () => this.send(question) }, question)))];
-    if (phase !== "empty" && phase !== "failed") return [picture, h("h2", {}, `Getting ${model} ready`), h("p", {}, "You can write already; sending works as soon as it is loaded.")];
+    if (phase !== "empty" && phase !== "failed") return [picture, h("h2", {}, `Getting ${model} ready`), h("p", {}, "You can send a message already. It is answered as soon as the model is loaded.")];
     const { demo, folder, models } = this.offer;
     const loadDemo = demo && h("button", { type: "button", class: "button primary", onclick: () => attempt(() => post("/model/load", { model: demo })) }, "Load the demo model");
     const words = error ? error.error : models.length ? "A model answers here once one is loaded. The demo is tiny and starts in a second." : `Open the Model tab and get a model there, or copy a model folder or a .gguf file into ${folder} and press Refresh.`;

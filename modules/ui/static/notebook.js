@@ -31,6 +31,11 @@ export class Notebook {
     this.draft = localStorage.getItem(DRAFT);
   }
 
+  /** A touch screen's keyboard would cover half of the text. */
+  focus() {
+    if (matchMedia("(hover: hover)").matches) this.area.focus({ preventScroll: true });
+  }
+
   #ask(verb, body = {}) {
     return attempt(() => post(`/notebook/${verb}`, { author: this.author, ...body }));
   }

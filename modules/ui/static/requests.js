@@ -20,6 +20,15 @@ export function watchRequests() {
   };
 }
 
+/** What a refusal says. 410: the page, or the part of it that was used, is out of date. */
+async function refusal(answer) {
+  const { error, detail } = await answer.clone().json().catch(() => ({}));
+  if (answer.status !== 410) return { error };
+  if (detail) toast(detail, { error: true });
+  else dispatchEvent(new Event("paddock-old"));
+  return {};
+}
+
 /**
  * Events that are requests of their own (QUIET in talk.py): send one after another, so that no late answer shows what held
  * before, show that they are under way, and say what went wrong. Gradio does so for its queue only.
@@ -33,7 +42,7 @@ function oneByOne(fetched) {
     try {
       await Promise.race([before, patience()]);
       const answer = await fetched(...asked);
-      const { error } = answer.ok ? {} : await answer.clone().json();
+      const { error } = answer.ok ? {} : await refusal(answer);
       if (error) toast(new DOMParser().parseFromString(error, "text/html").body.textContent, { error: true });
       return answer;
     } finally {
@@ -74,7 +83,7 @@ class Queue {
 
   async join(...asked) {
     const answer = await this.fetched(...asked);
-    const { event_id: id } = answer.ok ? await answer.clone().json() : {};
+    const { event_id: id } = answer.ok ? await answer.clone().json() : await refusal(answer);
     const { stream } = this;
     if (id && stream && !stream.told.has(id)) {
       const told = new Promise((resolve) => stream.waiting.set(id, resolve));

@@ -1,15 +1,16 @@
 // The frame: views, sidebar, drawer, theme, and the model's pill.
 
 import { $, attempt, h, post, toast, unsay } from "./dom.js";
+import { leavePlace, pause } from "./place.js";
 
 const WIDE = "(min-width: 900px)";
-const PLACE = "paddock.place";
 
 export class Shell {
+  /** `onView(name, byPointer)`: another view is shown. */
   constructor({ onView }) {
     this.onView = onView;
     const body = document.body;
-    for (const button of document.querySelectorAll(".views [data-view]")) button.addEventListener("click", () => this.view(button.dataset.view));
+    for (const button of document.querySelectorAll(".views [data-view]")) button.addEventListener("click", ({ detail }) => this.view(button.dataset.view, detail > 0));
     $("#open-sidebar").addEventListener("click", () => (this.sidebar(), $("#close-sidebar").focus({ preventScroll: true })));
     $("#close-sidebar").addEventListener("click", () => this.sidebar(false));
     $("#open-drawer").addEventListener("click", () => this.drawer());
@@ -51,10 +52,10 @@ export class Shell {
     new ResizeObserver(look).observe($("#chat-frame"));
   }
 
-  view(name) {
+  view(name, byPointer = false) {
     document.body.dataset.view = name;
     for (const button of document.querySelectorAll(".views [data-view]")) button.setAttribute("aria-pressed", String(button.dataset.view === name));
-    this.onView(name);
+    this.onView(name, byPointer);
   }
 
   sidebar(open = !document.body.classList.contains("sidebar-open")) {
@@ -84,19 +85,13 @@ export class Shell {
     tab?.focus({ preventScroll: true });
   }
 
-  /** The page was built anew: get that, and come back to where this one stands. */
-  reload() {
-    const tab = document.body.classList.contains("drawer-open") && $("#drawer-tabs [role=tab][aria-selected=true]");
-    sessionStorage.setItem(PLACE, JSON.stringify({ view: document.body.dataset.view, tab: tab ? tab.textContent.trim().toLowerCase() : "" }));
+  /** The host has another build of the page: load it at the next pause, and come back to where this one stands. */
+  async reload() {
+    if (this.reloading) return;
+    this.reloading = true;
+    await pause();
+    leavePlace();
     location.reload();
-  }
-
-  /** Come back to where the page stood before it was built anew. */
-  comeBack() {
-    const { view, tab } = JSON.parse(sessionStorage.getItem(PLACE) || "{}");
-    sessionStorage.removeItem(PLACE);
-    if (view && view !== document.body.dataset.view && $(`.views [data-view="${CSS.escape(view)}"]`)) this.view(view);
-    if (tab) this.openTab(tab);
   }
 
   theme(choice = this.choice) {
@@ -154,6 +149,8 @@ export class Shell {
   #failed(error) {
     const action = error.lower.length ? { label: "Lower and retry", run: () => attempt(() => post("/model/lower")) } : null;
     if (this.failure !== error.error) unsay(this.failure);
+    // The reply that it broke off says it already.
+    if ([...document.querySelectorAll(".trouble > p")].some((told) => told.textContent === error.error && told.checkVisibility())) return;
     this.failure = error.error;
     toast(error.error, { error: true, detail: error.detail, action });
   }

@@ -1,10 +1,11 @@
 // The chat as it is seen: settled messages are drawn once, the living one grows at its tail.
 
-import { $, h, icon, iconButton, toast } from "./dom.js";
+import { $, h, icon, iconButton, toast, unsay } from "./dom.js";
 import { keepDraft } from "./drafts.js";
 
 const NEAR = 90;
 const DRAFT = "paddock.edit.";
+const FIGURES = "paddock.figures";
 
 const nameOf = (button) => button.getAttribute("aria-label") || button.textContent;
 
@@ -19,6 +20,7 @@ export class Transcript {
     root.replaceChildren(this.blank, this.list, this.jump);
     this.cards = [];
     this.sticky = true;
+    this.figures(localStorage.getItem(FIGURES) === "shown");
     root.addEventListener("scroll", () => this.#look(), { passive: true });
     new ResizeObserver(() => this.sticky && this.toEnd()).observe(this.list);
   }
@@ -26,6 +28,12 @@ export class Transcript {
   #look() {
     this.sticky = this.root.scrollHeight - this.root.scrollTop - this.root.clientHeight < NEAR;
     this.jump.hidden = this.sticky;
+  }
+
+  /** Show the figures under all replies, or fold them away. */
+  figures(shown) {
+    document.body.classList.toggle("show-figures", shown);
+    localStorage.setItem(FIGURES, shown ? "shown" : "folded");
   }
 
   toEnd() {
@@ -117,7 +125,7 @@ export class Transcript {
     for (const note of card.notes || []) article.append(h("p", { class: "message-note" }, note));
     if (card.receipt) article.append(this.#receipt(card.receipt));
     if (card.error) article.append(this.#trouble(card));
-    article.append(h("div", { class: "message-foot" }, h("span", { class: "figures", title: card.origin || false }, card.figures || ""), living ? null : this.#tools(card, mine)));
+    article.append(h("div", { class: "message-foot" }, card.ending ? h("span", { class: "ending" }, card.ending) : null, h("span", { class: "figures", title: card.origin || false }, card.figures || ""), living ? null : this.#tools(card, mine)));
     return article;
   }
 
@@ -132,6 +140,7 @@ export class Transcript {
           iconButton("right", "Next version", () => act.switchTo(card, card.version + 1), { disabled: card.version >= card.versions })));
     tools.append(iconButton("copy", "Copy", () => act.copy(card)), iconButton("edit", "Edit", () => act.edit(card)));
     if (!mine) tools.append(iconButton("again", "Regenerate", () => act.regenerate(card)));
+    if (card.figures) tools.append(iconButton("gauge", "Figures", () => this.figures(!document.body.classList.contains("show-figures"))));
     tools.append(iconButton("forward", mine ? "Get a reply" : "Continue this reply", () => act.resume(card), { class: "icon-button only-newest" }));
     tools.append(iconButton("branch", "Branch from here", () => act.branch(card)), iconButton("trash", "Delete from here on", () => act.remove(card)));
     return tools;
@@ -145,10 +154,12 @@ export class Transcript {
   }
 
   #trouble(card) {
-    const { error, detail, lower, code } = card.error;
+    const { error, detail, lower } = card.error;
+    // The model's state tells of the same fault: once is enough.
+    unsay(error);
     const box = h("div", { class: "trouble", role: "alert" }, h("p", {}, error));
     const row = h("div", { class: "row" });
-    if (lower.length || code === "memory") row.append(h("button", { type: "button", class: "button primary", onclick: () => this.actions.retry(card, "lower") }, "Lower and retry"));
+    if (lower.length) row.append(h("button", { type: "button", class: "button primary", onclick: () => this.actions.retry(card, "lower") }, "Lower and retry"));
     row.append(h("button", { type: "button", class: "button", onclick: () => this.actions.retry(card, "reload") }, "Try again"));
     box.append(row);
     if (detail) box.append(h("details", {}, h("summary", {}, "Details"), h("pre", {}, detail)));

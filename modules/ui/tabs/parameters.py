@@ -1,5 +1,5 @@
-"""The Parameters tab: presets, and every sampling parameter; those that the loader does not honour are greyed, and what
-it does otherwise is told."""
+"""The Parameters tab: presets, and every sampling parameter; those that the loader does not honour are folded away and
+greyed, and the tab says what it does differently."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from modules.ui.preferences import NEUTRAL, choose_preset, preset_name, sampling
 from modules.ui.preferences import preset as preset_of
 from modules.ui.settings_form import changes, entered, field, shown
 from modules.ui.talk import QUIET, held, paragraph, say, spoken, stamp, teller
+from modules.ui.words import many
 
 if TYPE_CHECKING:
     from modules.app import App
 
 # What most people ever touch stands first; the rest lies in folds by group.
+# The class of what the loaded model's loader does not honour; drawer.css hides it until the tab shows all.
+_UNHEARD = "unheard"
 COMMON = ("max_new_tokens", "temperature", "top_p", "min_p", "top_k", "repetition_penalty")
 
 
@@ -43,18 +46,23 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         save = gr.Button("Save", variant="primary", elem_id="preset-save", scale=1, min_width=70)
         delete = gr.Button("Delete", elem_id="preset-delete", scale=1, min_width=70)
     fields = {key: field(settings[key], settings[key].default, prefix="param-") for key in COMMON}
+    folds: dict[Any, list[Setting]] = {}
     for group in dict.fromkeys(setting.info.group for setting in settings.values()):
         rest = [s for s in settings.values() if s.info.group == group and s.name not in COMMON]
-        with gr.Accordion(group, open=False, elem_classes=["fold"]):
-            for setting in sorted(rest, key=lambda one: one.info.advanced):
+        with gr.Accordion(group, open=False, elem_classes=["fold"]) as fold:
+            folds[fold] = sorted(rest, key=lambda one: one.info.advanced)
+            for setting in folds[fold]:
                 fields[setting.name] = field(setting, setting.default, prefix="param-")
+    unheard = gr.HTML(elem_id="params-unheard", apply_default_css=False)
     # What is wrong with texts that stay for mending: {name: sentence}.
     wrong, told = held("{}"), teller()
-    everything = [preset, name, *fields.values(), notice, refused, wrong]
+    everything = [preset, name, *fields.values(), *folds, unheard, notice, refused, wrong]
 
     def show() -> list[Any]:
         params, spec = sampling(app), loaded_spec(app)
         updates = [_update(settings[key], getattr(params, key), spec) for key in fields]
+        updates += [gr.update(elem_classes=_classes("fold", _none_heard(rest, spec))) for rest in folds.values()]
+        updates.append(_unheard(spec))
         current = preset_name(app)
         choices = [NEUTRAL, *app.presets.names()]
         dropdown = gr.update(choices=choices, value=current if current in choices else NEUTRAL)
@@ -121,7 +129,27 @@ def loaded_spec(app: App) -> LoaderSpec | None:
 
 def _update(setting: Setting, value: Any, spec: LoaderSpec | None) -> Any:
     heard = spec is None or setting.name in spec.samplers
-    return gr.update(value=shown(setting, value), interactive=heard, info=described(setting, spec))
+    classes = _classes("setting", not heard)
+    return gr.update(
+        value=shown(setting, value), interactive=heard, info=described(setting, spec), elem_classes=classes
+    )
+
+
+def _classes(usual: str, unheard: bool) -> list[str]:
+    return [usual, _UNHEARD] if unheard else [usual]
+
+
+def _none_heard(settings: list[Setting], spec: LoaderSpec | None) -> bool:
+    return spec is not None and not any(setting.name in spec.samplers for setting in settings)
+
+
+def _unheard(spec: LoaderSpec | None) -> str:
+    """The button that shows what the loader does not honour; static/fields.js listens to it."""
+    number = sum(setting.name not in spec.samplers for setting in describe(SamplingParams)) if spec else 0
+    if spec is None or not number:
+        return ""
+    words = f"{many(number, 'parameter')} that {spec.title} does not honour"
+    return f'<button type="button" class="button" data-show-unheard aria-pressed="false">Show {escape(words)}</button>'
 
 
 def described(setting: Setting, spec: LoaderSpec | None) -> str | None:

@@ -12,6 +12,7 @@ from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.state import State
 from modules.runtime.supervisor import Supervisor
+from modules.threads import host_thread
 
 _LOG = logging.getLogger(__name__)
 # What to answer a chat with, asked when it is answered.
@@ -55,7 +56,7 @@ class WaitingMessages:
         with self._lock:
             waiting, self._waiting = self._waiting, {}
         if waiting and state.phase == "ready":
-            threading.Thread(target=self._answer, args=(waiting,), name="waiting messages", daemon=True).start()
+            host_thread("waiting messages", lambda: self._answer(waiting), "Answering messages that waited").start()
 
     def _answer(self, waiting: dict[str, str]) -> None:
         for chat_id, message_id in waiting.items():

@@ -56,6 +56,12 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
         return Claim(
             80, f"{method} on a GPU: GPTQModel has Marlin, ExLlamaV2 and Triton kernels, compiled at first use."
         )
+    if facts.format == "gptq" and facts.group_size == -1:
+        return Claim(
+            45,
+            "GPTQ with one group a row on a CPU: GPTQModel's fast kernels take groups of at most 256, so it takes its "
+            "slow one.",
+        )
     if facts.bits and facts.bits != 4:
         return Claim(
             75, f"{method} of {facts.bits:g} bits on a CPU: GPTQModel unpacks it with torch; its fast kernels take 4."

@@ -29,8 +29,16 @@ class Engine(HfEngine):
         claim = quantization(path, config)
         method = check_packing(path, weight_files(path), claim, ("gptq", "awq"), _BITS, "GPTQModel")
         report("Importing GPTQModel", None)
-        backend = _backend(settings.kernel, method)
         where = _device(settings)
+        dtype = pick_dtype(settings.dtype, settings.device_map)
+        kernel = settings.kernel
+        if kernel == "auto" and method == "gptq" and where == {"device": "cpu"} and claim.get("group_size") == -1:
+            # Its other kernels for a CPU take groups of at most 256, and fail at the first reply. This one takes no
+            # float32.
+            import torch
+
+            kernel, dtype = "torch", torch.bfloat16 if dtype == torch.float32 else dtype
+        backend = _backend(kernel, method)
         tokenizer = load_tokenizer(path)
         trusted = trusts("PADDOCK_TRUST_REMOTE_CODE")
         config["quantization_config"] = claim
@@ -47,7 +55,7 @@ class Engine(HfEngine):
                     str(stage),
                     backend=backend,
                     trust_remote_code=trusted,
-                    dtype=pick_dtype(settings.dtype, settings.device_map),
+                    dtype=dtype,
                     **({} if settings.attention == "auto" else {"attn_implementation": settings.attention}),
                     **where,
                 )

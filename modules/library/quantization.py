@@ -24,7 +24,8 @@ METHODS = ("gptq", "awq", "exl2", "hqq", "bitsandbytes")
 
 @dataclass(frozen=True)
 class Quantization:
-    """`method` is one of METHODS or what the file says; 0, None and "" mean not said. `extra`: for people only."""
+    """`method` is one of METHODS or what the file says; 0, None and "" mean not said. `group_size`: -1 where a group is
+    the whole row. `extra`: for people only."""
 
     method: str
     bits: float = 0
@@ -50,10 +51,14 @@ def claimed(config: Mapping[str, Any], file: str) -> Quantization | None:
     return Quantization(
         method,
         number(config.get("bits")) or number(config.get("w_bit")),
-        whole(config.get("group_size")) or whole(config.get("q_group_size")),
+        _group_size(config.get("group_size")) or _group_size(config.get("q_group_size")),
         act_order if isinstance(act_order, bool) else None,
         _extra(config, "zero_point", "sym", "version", "checkpoint_format", "format", "head_bits"),
     )
+
+
+def _group_size(value: Any) -> int:
+    return -1 if value == -1 and not isinstance(value, bool) else whole(value)
 
 
 def _guess(config: Mapping[str, Any], file: str) -> str:
@@ -100,8 +105,8 @@ def _integers(base: str, weight: TensorInfo, tensors: Mapping[str, TensorInfo]) 
     (rows, columns), (groups, outputs), (_, packed) = shapes
     bits = 32 * packed / outputs
     if columns == outputs:
-        return Quantization("gptq", bits, round(rows * 32 / bits / groups))
-    return Quantization("awq", bits, round(rows / groups)) if columns == packed else None
+        return Quantization("gptq", bits, round(rows * 32 / bits / groups) if groups > 1 else -1)
+    return Quantization("awq", bits, round(rows / groups) if groups > 1 else -1) if columns == packed else None
 
 
 def parameters(tensors: Mapping[str, TensorInfo], method: str, bits: float) -> int:

@@ -33,6 +33,8 @@ GPTQ: Tensors = {
     "l.scales": ("F16", (2, 512)),
     "l.g_idx": ("I32", (256,)),
 }
+# One group for a whole row.
+ROWS: Tensors = {**GPTQ, "l.qzeros": ("I32", (1, 64)), "l.scales": ("F16", (1, 512))}
 AWQ: Tensors = {
     **NORM,
     "l.qweight": ("I32", (256, 64)),
@@ -98,6 +100,8 @@ QUANTIZED: dict[str, tuple[dict[str, Any], Tensors, str, float, int, bool | None
         128,
         True,
     ),
+    "gptq by rows": (_with({"quant_method": "gptq", "bits": 4, "group_size": -1}), ROWS, "gptq", 4, -1, None),
+    "gptq by rows, not declared": (LLAMA_CONFIG, ROWS, "gptq", 4, -1, None),
     "gptq, not declared": (LLAMA_CONFIG, GPTQ, "gptq", 4, 128, None),
     "awq": (_with({"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}), AWQ, "awq", 4, 128, None),
     "awq, not declared": (LLAMA_CONFIG, AWQ, "awq", 4, 128, None),

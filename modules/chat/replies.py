@@ -245,7 +245,7 @@ class Replies:
         noted = list(meta.get("notes", ()))
 
         def after(ended: Reply) -> None:
-            if generation.error is not None:
+            if generation.error is not None and not generation.text:
                 return
             written = before + generation.whole
             if hidden:

@@ -162,6 +162,16 @@ def test_a_whole_chat_turn_of_a_script_is_not_stored(stage: Stage, script: Any, 
     assert stage.app.chats.messages(state["unique_id"]) == []
 
 
+def test_a_chat_turn_of_a_script_hides_what_scripts_put_in_front(
+    stage: Stage, script: Any, state: dict[str, Any]
+) -> None:
+    stage.script("happy", "def bot_prefix_modifier(string, state):\n    return string + ' *happily*'")
+    prompts = stage.prompts()
+    history = list(script.chat.generate_chat_reply("one two", state))[-1]
+    # The echo loader repeats the last line of its prompt.
+    assert prompts[0].endswith(" *happily*") and history["internal"] == [["one two", "*happily*"]]
+
+
 def test_a_history_can_be_stored_and_what_was_shown_is_kept(stage: Stage, script: Any) -> None:
     chat = stage.app.chats.create().id
     stage.ask("first", chat)

@@ -13,6 +13,7 @@ from modules.chat.messages import Message
 from modules.chat.prompt import fit
 from modules.plugins.compat.facade.histories import Histories, History, messages_of
 from modules.plugins.compat.facade.state import options_of, system_of
+from modules.plugins.pipeline import Pipeline
 from modules.runtime.state import ChatPromptResult
 from modules.ui.preferences import chat_options
 
@@ -121,10 +122,12 @@ class Chat(Histories):
         prompt = apply("custom_generate_chat_prompt", text, state, **about)
         if prompt is None:
             prompt = self.generate_chat_prompt(text, state, **about)
-        prefix = "" if _continue else apply("bot_prefix", "", state)
+        # What scripts put in front steers the model, and nobody sees it.
+        whole, prefix = ("", "") if _continue else Pipeline(self._app.extensions).bot_prefix(state)
         stops = self.get_stopping_strings(state)
-        for reply in self.generate_reply(prompt + prefix, state, stops, is_chat=True):
-            inner[-1], shown[-1] = [text, before + prefix + reply], [visible, before + prefix + reply]
+        for reply in self.generate_reply(prompt + whole, state, stops, is_chat=True):
+            reply = before + prefix + (reply if whole == prefix else reply.lstrip(" "))
+            inner[-1], shown[-1] = [text, reply], [visible, reply]
             if state.get("stream", True):
                 yield output
             if shared.stop_everything:

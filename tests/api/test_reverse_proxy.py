@@ -73,6 +73,16 @@ def test_the_page_is_whole_without_a_flag(behind: dict[str, str], way: str) -> N
     _page(behind[way])
 
 
+def test_a_reply_comes_through_as_it_is_written(echo: App, tmp_path: Path) -> None:
+    body = {"prompt": "a !long", "max_tokens": 900_000, "stream": True}
+    with serving(echo) as to, proxied(tmp_path / "nginx", to) as addresses:
+        for way in ("plain", "path", "forwarded"):
+            with httpx.stream("POST", f"{addresses[way]}v1/completions", json=body, timeout=60) as answer:
+                assert answer.status_code == 200
+                # A proxy that gathers hands out 4,096 bytes or more at once.
+                assert len(next(answer.iter_raw())) < 4000
+
+
 def test_a_path_that_is_left_on_is_taken_off(secret: dict[str, str]) -> None:
     _page(secret["whole path"], auth=("paddock", "word"))
     _page(secret["plain"], auth=("paddock", "word"))

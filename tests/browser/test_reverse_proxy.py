@@ -90,7 +90,7 @@ def test_the_page_works_without_a_flag(behind: dict[str, str], visit: Any, way: 
 
 @pytest.mark.parametrize("way", ["plain", "path", "forwarded"])
 def test_streams_come_as_they_are_written(behind: dict[str, str], way: str) -> None:
-    body = {"prompt": "a !long", "max_tokens": 100_000, "stream": True}
+    body = {"prompt": "a !long", "max_tokens": 100_000, "stream": True, "extensions": False}
     with httpx.stream("POST", f"{behind[way]}v1/completions", json=body, timeout=PATIENCE) as answer:
         assert answer.status_code == 200
         # A proxy that gathers hands out 4,096 bytes or more at once.
@@ -150,7 +150,7 @@ def test_a_path_named_as_our_own_routes_works_with_a_password(
     page.click("[data-view=chat]")
     _files(page, tmp_path)
     context.close()
-    body = {"prompt": "a !long", "max_tokens": 100_000, "stream": True}
+    body = {"prompt": "a !long", "max_tokens": 100_000, "stream": True, "extensions": False}
     address, auth = f"{under_paddock['path']}v1/completions", ("paddock", "word")
     assert httpx.post(address, json=body).status_code == 401
     with httpx.stream("POST", address, json=body, timeout=PATIENCE, auth=auth) as answer:

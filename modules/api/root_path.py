@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 # The page's own routes. Under the path /paddock, a proxy that takes the path off sends addresses that begin like these.
-_OWN = re.compile(r"/paddock/(?:static|chats|notebook|events|start|model)(?:/|$)")
+_OWN = re.compile(r"/paddock/(?:(?:static|chats|notebook|events|start|model)(?:/|$)|extensions/[^/]+/fault$)")
 
 
 class RootPath:

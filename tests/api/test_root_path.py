@@ -61,7 +61,7 @@ def test_the_path_is_taken_off_once(root: str, path: str, inner: str) -> None:
 
 def test_all_of_the_pages_routes_are_known_as_its_own(app: App) -> None:
     paths = [getattr(route, "path", "") for route in router(app).routes]
-    assert len(paths) > 10 and not [path for path in paths if not _OWN.match(path)]
+    assert len(paths) > 10 and not [path for path in paths if not _OWN.match(path.replace("{name}", "x"))]
 
 
 @pytest.mark.parametrize(

@@ -251,6 +251,8 @@ class Chains:
             except BaseException as error:
                 if walk.abandoned:
                     return
+                # What Paddock logs of it is no print of the extension.
+                put(before)
                 self._failed(member, hook, error)
                 continue
             finally:

@@ -34,6 +34,7 @@ _KEPT_CAPABILITIES = sum(1 << bit for bit in (0, 1, 3, 4, 5, 14, 23, 24))
 
 # Rights, in the order of the kernel's bits.
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
+_REMOVE_FOLDER = 1 << 4
 _OF_FOLDERS = sum(1 << bit for bit in range(4, 13))  # remove, make (each kind)
 _REFER, _TRUNCATE = 1 << 13, 1 << 14
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
@@ -195,6 +196,9 @@ def _restrict(read: Iterable[Path], write: Iterable[Path]) -> str:
             _allow(ruleset, path, _READ & handled)
         for path in write:
             _allow(ruleset, path, handled)
+        # A worker whose host was killed removes its own temporary folder, which takes a right on the folder around it:
+        # that of removing folders that are empty.
+        _allow(ruleset, Path(tempfile.gettempdir()).resolve().parent, _REMOVE_FOLDER)
         # Python finds no package in a folder that it cannot list. Names below can be listed then, no file be read.
         _allow(ruleset, Path(__file__).resolve().parents[2], _READ_DIR)
         _call(_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0))

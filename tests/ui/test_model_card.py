@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from modules.library.detect import detect
+from modules.protocol.schema import describe
+from modules.protocol.transformers_settings import TransformersSettings
 from modules.ui.model_card import card, reason
+from modules.ui.tabs.model import own_context
 from tests.support.models import write_model_folder
 
 
@@ -30,3 +33,13 @@ def test_a_model_that_cannot_chat_says_what_it_is_for_and_speaks_of_no_template(
     assert "so it cannot chat" in html
     assert "ChatML" not in html
     assert reason("", [], facts) == ""
+
+
+def test_a_default_context_beyond_the_models_own_is_shown_as_the_models_own() -> None:
+    (setting,) = [entry for entry in describe(TransformersSettings) if entry.name == "context"]
+    assert setting.default > 2048
+    assert own_context(setting, {}, trained=2048) == 2048
+    assert own_context(setting, {}, trained=setting.default * 4) == 0
+    assert own_context(setting, {}, trained=0) == 0
+    assert own_context(setting, {"context": 4096}, trained=2048) == 0
+    assert own_context(None, {}, trained=2048) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from modules.library.sizes import in_words
 from modules.planning import Advice
 from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.loader import LoaderSpec
-from modules.protocol.schema import build, changed, describe
+from modules.protocol.schema import Setting, build, changed, describe
 from modules.ui import model_card
 from modules.ui.memory_bar import memory_bar
 from modules.ui.settings_form import entered, form
@@ -108,6 +108,13 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     installs.draw(app, page, refresh)
 
 
+def own_context(setting: Setting | None, kept: Mapping[str, Any], trained: int) -> int:
+    """The context that a load takes by default, where that is the `trained` one and not the setting's; else 0."""
+    if setting is None or setting.name in kept:
+        return 0
+    return trained if 0 < trained < setting.default else 0
+
+
 def _choice(app: App, model: str) -> str:
     """The loader that a load would take, or "" where none can."""
     try:
@@ -137,13 +144,18 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
             for name in _FITTED
             if name in settings
         }
-    fields = form(
-        list(settings.values()), {name: getattr(values, name) for name in settings}, prefix=f"loader-{spec.name}-"
-    )
+    drawn = {name: getattr(values, name) for name in settings}
+    # The default is more than this model was made for: show what it comes to here.
+    if own := own_context(settings.get("context"), kept, app.library.facts(model).context):
+        drawn["context"] = own
+    fields = form(list(settings.values()), drawn, prefix=f"loader-{spec.name}-")
     given = list(fields.values())
 
     def chosen(entries: Sequence[Any]) -> dict[str, Any]:
-        return {name: entered(settings[name], value) for name, value in zip(fields, entries, strict=True)}
+        found = {name: entered(settings[name], value) for name, value in zip(fields, entries, strict=True)}
+        if own and found["context"] == own:
+            found["context"] = settings["context"].default
+        return found
 
     def begin(forced: bool, *entries: Any) -> None:
         kept = changed(build(spec.settings, chosen(entries)))

@@ -81,7 +81,7 @@ class Served:
         import psutil
 
         children = psutil.Process(self.process.pid).children(recursive=True)
-        return [child.pid for child in children if "modules.worker" in " ".join(child.cmdline())]
+        return [child.pid for child in children if child.cmdline()[1:3] == ["-m", "modules.worker"]]
 
     def kill(self) -> None:
         """Kill it as a power cut would."""

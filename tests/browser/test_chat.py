@@ -224,11 +224,12 @@ def test_what_ended_a_model_is_unsaid_when_one_is_ready(own_paddock: Any, visit:
     living(page, 3)
     (worker,) = served.workers()
     os.kill(worker, signal.SIGKILL)
-    page.wait_for_selector(".toast.error >> text=killed")
-    assert page.locator(".toast").count() == 1
+    page.wait_for_selector(".trouble >> text=killed")
+    # Said once: under the reply that broke off, and not at the bottom as well.
+    page.wait_for_selector(".toast", state="detached")
     page.locator(".trouble").get_by_role("button", name="Try again").click()
     ready(page)
-    page.wait_for_selector(".toast", state="detached")
+    page.wait_for_selector(".trouble", state="detached")
 
 
 def test_a_host_that_is_gone_is_said_once_and_unsaid_when_it_is_back(tmp_path: Any, visit: Any) -> None:

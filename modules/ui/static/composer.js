@@ -117,7 +117,7 @@ export class Composer {
     await Promise.allSettled([this.sending]);
     // The reply that was being written has no end then.
     if (this.writing && document.body.classList.contains("offline")) sayAway();
-    if (text.trim() && this.writing) toast("A reply is being written. Your message stays here: send it when the reply ends, or press Stop.");
+    else if (text.trim() && this.writing) toast("A reply is being written. Your message stays here: send it when the reply ends, or press Stop.");
     if (!text.trim() || this.writing || this.area.value !== text) return;
     this.sending = this.#submit(text);
   }

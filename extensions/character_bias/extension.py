@@ -7,4 +7,4 @@ from typing import Any
 
 def bot_prefix_modifier(string: str, settings: Any) -> str:
     """What other extensions want first, then ours."""
-    return string + settings.beginning
+    return f"{string}{settings.beginning}"

@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from modules.protocol.schema import setting
+from paddock import setting
 
 # Title and place on the page. With "is_tab": True the components of `ui` get a view beside Chat and Notebook.
 params = {"display_name": "Example", "is_tab": False}

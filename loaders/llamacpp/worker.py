@@ -25,6 +25,7 @@ from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.fitting import fit_prompt
 from modules.worker.gguf_keys import GgufKeys, read_keys
 from modules.worker.llama_model import check_settings, choose_context, context_notes, load_error
+from modules.worker.llama_prompt import LlamaPrompts
 from modules.worker.stopping import StopFilter
 from modules.worker.turn_end import ends_message_only, turn_end
 
@@ -35,13 +36,13 @@ class Engine(EngineBase):
 
     _native: NativeModel
     _adapters: LoraAdapters
+    _prompts: LlamaPrompts
     _new_context: Callable[[], Any]
 
     def __init__(self) -> None:
         self._lib: Any = importlib.import_module("llama_cpp.llama_cpp")
         self._log = EngineLog(self._lib)
         self._keys = GgufKeys()
-        self._prefix: list[int] = []
         self._ends: frozenset[int] = frozenset()
         self._batch = 0
 
@@ -70,8 +71,7 @@ class Engine(EngineBase):
         self._adapters = LoraAdapters(lib, model, self._log.text)
         self._batch = settings.batch
         self._learn_special_tokens()
-        bare, whole = self.tokenize("a", False), self.tokenize("a", True)
-        self._prefix = whole[: len(whole) - len(bare)] if whole[len(whole) - len(bare) :] == bare else []
+        self._prompts = LlamaPrompts(self._native.tokenize, path, self._keys)
         self._warm_up()
         report("Ready", 1.0)
         return self._describe(settings)
@@ -93,7 +93,7 @@ class Engine(EngineBase):
 
     def _warm_up(self) -> None:
         """One token through the model, so that the first reply does not pay for bringing its pages in."""
-        self._native.append(next(iter(self._prefix), 0))
+        self._native.append(next(iter(self._prompts.prefix), 0))
         self._native.clear()
 
     def _describe(self, settings: Any) -> ModelInfo:
@@ -150,16 +150,14 @@ class Engine(EngineBase):
         return bool(context)
 
     def tokenize(self, text: str, special: bool) -> list[int]:
-        return self._native.tokenize(text, special, special)
+        return self._prompts.prompt(text, True) if special else self._prompts.ids(text, False)
 
     def detokenize(self, tokens: list[int]) -> str:
         return self._native.detokenize(tokens)
 
     def _prompt(self, text: str, add_bos: bool) -> list[int]:
-        """Token ids of a prompt, with BOS once: a chat template may have written it already."""
-        tokens = self._native.tokenize(text, False, True)
-        if add_bos and tokens[: len(self._prefix)] != self._prefix:
-            tokens = self._prefix + tokens
+        """Token ids of a prompt. Raises PromptError."""
+        tokens = self._prompts.prompt(text, add_bos)
         if not tokens:
             raise PromptError("The prompt is empty, and this model has no token to begin with. Write something.")
         return tokens
@@ -170,7 +168,7 @@ class Engine(EngineBase):
         prompt = self._prompt(request.prompt, params.add_bos_token)
         if hooks := self.hooks_of(request):
             prompt = hooks.tokens(request.prompt, prompt, _row, vars(params)) or prompt
-        keep = len(self._prefix) if params.add_bos_token else 0
+        keep = len(self._prompts.prefix) if params.add_bos_token else 0
         tokens, cut = fit_prompt(prompt, native.size, params.max_new_tokens, params.truncate, keep)
         seed = params.seed if params.seed >= 0 else random.randrange(2**31)
         chain = SamplerChain(lib, native.vocab, params, seed, native.size, self._ends)
@@ -224,7 +222,7 @@ class Engine(EngineBase):
     def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
         numpy = importlib.import_module("numpy")
         native = self._native
-        tokens, _ = fit_prompt(self._prompt(prompt, True), native.size, 1, True, len(self._prefix))
+        tokens, _ = fit_prompt(self._prompt(prompt, True), native.size, 1, True, len(self._prompts.prefix))
         native.read(tokens[native.keep_prefix(tokens) :], self._batch, threading.Event())
         logits = self._logits().astype("float64")
         weights = numpy.exp(logits - logits.max())

@@ -15,6 +15,7 @@ from modules.worker.hf_engine import HfEngine
 from modules.worker.hf_files import check_folder, incomplete, load_tokenizer, trusts, weight_files
 from modules.worker.hf_options import pick_dtype, placement, progress, with_rope
 from modules.worker.hf_staging import staged_file
+from modules.worker.space_prefix import SpacePrefix, is_sentencepiece, space_prefix
 
 
 class Engine(HfEngine):
@@ -35,20 +36,23 @@ class Engine(HfEngine):
         if settings.quantization != "none":
             raise SettingError("A GGUF file cannot be packed anew while it loads. Set Quantization to none.")
         with staged_file(path) as stage:
-            return self._load(stage, settings, report, {"gguf_file": path.name})
+            return self._load(stage, settings, report, {"gguf_file": path.name}, path)
 
     def apply_adapter(self, adapters: dict[str, float]) -> None:
         # PEFT imports bitsandbytes.
         _hush_bitsandbytes()
         self.use_adapters(adapters)
 
-    def _load(self, path: Path, settings: Settings, report: Report, options: dict[str, Any]) -> tuple[Any, Any]:
+    def _load(
+        self, path: Path, settings: Settings, report: Report, options: dict[str, Any], file: Path | None = None
+    ) -> tuple[Any, Any]:
+        """`file`: the GGUF file where it lies, of which `path` is a staged folder."""
         from transformers import AutoConfig
 
         trusted = trusts("PADDOCK_TRUST_REMOTE_CODE")
         gguf = {key: value for key, value in options.items() if key == "gguf_file"}
         config = AutoConfig.from_pretrained(str(path), local_files_only=True, trust_remote_code=trusted, **gguf)
-        tokenizer = _gguf_tokenizer(path, gguf["gguf_file"]) if gguf else load_tokenizer(path)
+        tokenizer = _gguf_tokenizer(path, file) if file else load_tokenizer(path)
         options.update(placement(settings, self.offload_folder() if settings.disk_offload else ""))
         if settings.attention != "auto":
             options["attn_implementation"] = settings.attention
@@ -72,29 +76,33 @@ class Engine(HfEngine):
         return model, tokenizer
 
 
-def _gguf_tokenizer(folder: Path, name: str) -> Any:
-    """The tokenizer that a GGUF file holds."""
+def _gguf_tokenizer(stage: Path, file: Path) -> Any:
+    """The tokenizer that the GGUF file `file` holds, staged in the folder `stage`."""
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), gguf_file=name, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(str(stage), gguf_file=file.name, local_files_only=True)
     except Exception as error:
         raise ModelError(
-            f"Transformers cannot read the tokenizer in {name} ({error}). Choose a llama.cpp loader for it."
+            f"Transformers cannot read the tokenizer in {file.name} ({error}). Choose a llama.cpp loader for it."
         ) from error
-    if read_keys(folder / name).values.get("tokenizer.ggml.add_space_prefix") is False:
-        _keep_beginnings(tokenizer)
+    keys = read_keys(file)
+    if is_sentencepiece(keys):
+        _place_spaces(tokenizer, space_prefix(file, keys))
     return tokenizer
 
 
-def _keep_beginnings(tokenizer: Any) -> None:
-    """Transformers puts a space before each text, whatever the file says: the model would see other tokens than those
-    that it learned."""
-    from tokenizers import decoders, pre_tokenizers
+def _place_spaces(tokenizer: Any, rule: SpacePrefix) -> None:
+    """Transformers puts a space before the first text, whatever the file says: the model would see other tokens than
+    those that it learned."""
+    from tokenizers import decoders, normalizers, pre_tokenizers
 
     inner = tokenizer.backend_tokenizer
-    inner.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="never", split=False)
-    inner.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    scheme = {"never": "never", "start": "first", "all": "never" if rule.doubled else "always"}[rule.places]
+    inner.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme=scheme, split=False)
+    inner.normalizer = normalizers.Prepend("▁") if rule.doubled else None
+    spaces = [decoders.Strip(content=" ", left=1)] if rule.places != "never" else []
+    inner.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *spaces])
 
 
 def _hush_bitsandbytes() -> None:

@@ -29,6 +29,7 @@ from modules.worker.fitting import fit_prompt
 from modules.worker.gguf_keys import GgufKeys, read_keys
 from modules.worker.hf_tokens import END_NAMES
 from modules.worker.llama_model import check_settings, choose_context, context_notes, load_error
+from modules.worker.llama_prompt import LlamaPrompts
 from modules.worker.stderr_tap import StderrTap
 from modules.worker.stopping import StopFilter
 from modules.worker.turn_end import turn_end
@@ -38,13 +39,13 @@ class Engine(EngineBase):
     """One model in llama.cpp's server. Completions go through its functions; the tokenizer has none, hence loopback."""
 
     _serve: Callable[[dict[str, float]], None]
+    _prompts: LlamaPrompts
 
     def __init__(self) -> None:
         self._xllamacpp: Any = importlib.import_module("xllamacpp")
         self._server: Any = None
         self._local = LocalServer("", "")
         self._keys = GgufKeys()
-        self._prefix: list[int] = []
         self._context = 0
         self._gate = Gate()
         # Names of special tokens: those that are text, and the one that the chat template ends a reply with, where
@@ -81,6 +82,7 @@ class Engine(EngineBase):
         with reading(path, report):
             serve({})
         self._serve = serve
+        self._prompts = LlamaPrompts(self._tokenize, path, self._keys)
         info = self._describe(settings, wanted)
         if not self._computes_numbers():
             raise not_numbers()
@@ -111,8 +113,6 @@ class Engine(EngineBase):
     def _describe(self, settings: Any, wanted: int) -> ModelInfo:
         props, meta = self._local.get("/props"), self._local.get("/v1/models")["data"][0]["meta"]
         self._context = props["default_generation_settings"]["n_ctx"]
-        bare, whole = self.tokenize("a", False), self.tokenize("a", True)
-        self._prefix = whole[: len(whole) - len(bare)] if whole[len(whole) - len(bare) :] == bare else []
         devices = [device["name"] for device in self._xllamacpp.get_device_info() if device["name"] != "CPU"]
         template = str(self._keys.values.get("tokenizer.chat_template", ""))
         names = self._keys.control
@@ -151,19 +151,20 @@ class Engine(EngineBase):
         return not any(math.isnan(entry["probability"]) for entry in likeliest)
 
     def tokenize(self, text: str, special: bool) -> list[int]:
-        body = {"content": text, "add_special": special, "parse_special": special}
         with self._gate.use():
-            return list(self._local.post("/tokenize", body)["tokens"])
+            return self._prompts.prompt(text, True) if special else self._prompts.ids(text, False)
+
+    def _tokenize(self, text: str, add_special: bool, parse_special: bool) -> list[int]:
+        body = {"content": text, "add_special": add_special, "parse_special": parse_special}
+        return list(self._local.post("/tokenize", body)["tokens"])
 
     def detokenize(self, tokens: list[int]) -> str:
         with self._gate.use():
             return str(self._local.post("/detokenize", {"tokens": tokens})["content"])
 
     def _prompt(self, text: str, add_bos: bool) -> list[int]:
-        """Token ids of a prompt, with BOS once: a chat template may have written it already."""
-        tokens = list(self._local.post("/tokenize", {"content": text, "parse_special": True})["tokens"])
-        if add_bos and tokens[: len(self._prefix)] != self._prefix:
-            tokens = self._prefix + tokens
+        """Token ids of a prompt. Raises PromptError."""
+        tokens = self._prompts.prompt(text, add_bos)
         if not tokens:
             raise PromptError("The prompt is empty, and this model has no token to begin with. Write something.")
         return tokens
@@ -180,7 +181,7 @@ class Engine(EngineBase):
             self._context,
             params.max_new_tokens,
             params.truncate,
-            len(self._prefix) if params.add_bos_token else 0,
+            len(self._prompts.prefix) if params.add_bos_token else 0,
         )
         seed = params.seed if params.seed >= 0 else random.randrange(2**31)
         # The end that the server does not know is shown to us, and is a stop text here.

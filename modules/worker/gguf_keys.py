@@ -16,16 +16,25 @@ from modules.protocol.errors import ModelError
 
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _STRING, _ARRAY, _INT32 = 8, 9, 5
-_CONTROL = 3
+# Kinds of tokens (ggml-org/llama.cpp, llama_token_type).
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6
+_NAMED = (_CONTROL, _UNKNOWN, _USER_DEFINED)
+_SAMPLED = 64
 _LONGEST_TEXT = 4 << 20
 
 
 @dataclass(frozen=True)
 class GgufKeys:
-    """`values`: metadata without its arrays. `control`: names of the control tokens, such as "<|im_end|>"."""
+    """`values`: metadata without its arrays. `control`: names of the control tokens, such as "<|im_end|>"; `unknown`:
+    those of the tokens for what the vocabulary lacks; `user_defined`: those of other tokens that a text is split at.
+    `sample`: some of the ordinary ones, by id; `byte_tokens`: whether some stand for single bytes."""
 
     values: dict[str, Any] = field(default_factory=dict)
     control: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    user_defined: tuple[str, ...] = ()
+    sample: dict[int, str] = field(default_factory=dict)
+    byte_tokens: bool = False
 
     @property
     def architecture(self) -> str:
@@ -83,7 +92,10 @@ class _Cursor:
                     kinds = (length, start)
             else:
                 values[key] = self._text() if kind == _STRING else self._number(_SCALARS[kind])
-        return GgufKeys(values, self._control(tokens, kinds))
+        types = struct.unpack_from(f"<{kinds[0]}i", self._data, kinds[1])[: tokens[0]]
+        names, sample = self._names(tokens[1], types)
+        control, unknown, user_defined = (tuple(names[kind]) for kind in _NAMED)
+        return GgufKeys(values, control, unknown, user_defined, sample, _BYTE in types)
 
     def _number(self, form: str) -> Any:
         (value,) = struct.unpack_from(form, self._data, self._at)
@@ -114,14 +126,18 @@ class _Cursor:
             raise ValueError("an array that ends behind the file")
         return length, start
 
-    def _control(self, tokens: tuple[int, int], kinds: tuple[int, int]) -> tuple[str, ...]:
-        found = []
-        self._at = tokens[1]
-        types = struct.unpack_from(f"<{kinds[0]}i", self._data, kinds[1])
-        for index in range(min(tokens[0], kinds[0])):
-            if types[index] == _CONTROL:
-                found.append(self._text())
+    def _names(self, start: int, types: tuple[int, ...]) -> tuple[dict[int, list[str]], dict[int, str]]:
+        """The names of the tokens that have more than a text, by their kind, and some of the others, by their id."""
+        named: dict[int, list[str]] = {kind: [] for kind in _NAMED}
+        sample: dict[int, str] = {}
+        step = len(types) // _SAMPLED + 1
+        self._at = start
+        for index, kind in enumerate(types):
+            if kind in named:
+                named[kind].append(self._text())
+            elif kind == _NORMAL and index % step == 0:
+                sample[index] = self._text()
             else:
                 (size,) = struct.unpack_from("<Q", self._data, self._at)
                 self._at += 8 + size
-        return tuple(found)
+        return named, sample

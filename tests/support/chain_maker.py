@@ -42,7 +42,7 @@ def make(
     fast.chat_template = template or None
     fast.save_pretrained(folder)
     ends = [tokenizer.token_to_id(name) for name in config_eos or [eos]]
-    model = _model(size, [tokenizer.token_to_id(word) for word in say], ends)
+    model = chain_model(size, [tokenizer.token_to_id(word) for word in say], ends)
     if poison:
         with torch.no_grad():
             model.model.layers[0].mlp.up_proj.weight[0, 0] = float("nan")
@@ -66,7 +66,8 @@ def _tokenizer(words: list[str], specials: list[str]) -> Any:
     return tokenizer
 
 
-def _model(size: int, chain: list[int], ends: list[int]) -> Any:
+def chain_model(size: int, chain: list[int], ends: list[int]) -> Any:
+    """A Llama for `size` tokens that says those of `chain`; `ends`: those that end a text."""
     width = (size + 63) // 64 * 64
     config = LlamaConfig(
         vocab_size=size,
@@ -95,18 +96,9 @@ def _model(size: int, chain: list[int], ends: list[int]) -> Any:
 
 
 def _write_gguf(file: Path, model: Any, tokenizer: Any, specials: list[str], eos: str, template: str) -> None:
-    config = model.config
+    size = model.config.vocab_size
     writer = gguf.GGUFWriter(str(file), "llama")
-    writer.add_context_length(CONTEXT)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_block_count(1)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(4)
-    writer.add_head_count_kv(4)
-    writer.add_rope_dimension_count(config.hidden_size // 4)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_vocab_size(config.vocab_size)
-    names = [tokenizer.id_to_token(token) for token in range(config.vocab_size)]
+    names = [tokenizer.id_to_token(token) for token in range(size)]
     ordinary = {*pre_tokenizers.ByteLevel.alphabet(), "zz"}
     kinds = [_kind(name, name in specials, name in ordinary) for name in names]
     writer.add_tokenizer_model("gpt2")
@@ -119,6 +111,21 @@ def _write_gguf(file: Path, model: Any, tokenizer: Any, specials: list[str], eos
     writer.add_add_bos_token(False)
     if template:
         writer.add_chat_template(template)
+    write_model(writer, model)
+
+
+def write_model(writer: Any, model: Any) -> None:
+    """Add the dimensions and weights of `model` to a GGUF file, and write it."""
+    config = model.config
+    writer.add_context_length(CONTEXT)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(4)
+    writer.add_rope_dimension_count(config.hidden_size // 4)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config.vocab_size)
     table = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, 1)
     for name, weight in model.state_dict().items():
         writer.add_tensor(table.get_name(name, (".weight",)), weight.numpy().astype(numpy.float32))

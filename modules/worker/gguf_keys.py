@@ -27,7 +27,7 @@ _LONGEST_TEXT = 4 << 20
 class GgufKeys:
     """`values`: metadata without its arrays. `control`: names of the control tokens, such as "<|im_end|>"; `unknown`:
     those of the tokens for what the vocabulary lacks; `user_defined`: those of other tokens that a text is split at.
-    `sample`: some of the ordinary ones, by id; `byte_tokens`: whether some stand for single bytes."""
+    `sample`: some of the ordinary ones, by id; `byte_tokens`: whether each byte has one."""
 
     values: dict[str, Any] = field(default_factory=dict)
     control: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ class _Cursor:
         types = struct.unpack_from(f"<{kinds[0]}i", self._data, kinds[1])[: tokens[0]]
         names, sample = self._names(tokens[1], types)
         control, unknown, user_defined = (tuple(names[kind]) for kind in _NAMED)
-        return GgufKeys(values, control, unknown, user_defined, sample, _BYTE in types)
+        return GgufKeys(values, control, unknown, user_defined, sample, types.count(_BYTE) >= 256)
 
     def _number(self, form: str) -> Any:
         (value,) = struct.unpack_from(form, self._data, self._at)

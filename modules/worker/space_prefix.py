@@ -55,7 +55,7 @@ def space_prefix(file: Path, keys: GgufKeys) -> SpacePrefix:
     if keys.values.get("tokenizer.ggml.add_space_prefix") is False:
         return SpacePrefix("never")
     for folder in _folders(file):
-        found = folder_rule(folder, keys)
+        found = _folder_rule(folder, keys)
         if found is not None:
             return found
     return SpacePrefix("all", doubled=True) if keys.architecture == "phi3" else SpacePrefix("start")
@@ -74,7 +74,7 @@ def _folders(file: Path) -> Iterator[Path]:
             yield path
 
 
-def folder_rule(folder: Path, keys: GgufKeys) -> SpacePrefix | None:
+def _folder_rule(folder: Path, keys: GgufKeys) -> SpacePrefix | None:
     """The rule of the tokenizer in `folder`, as Transformers reads it; None where it has none, or that of another model
     than `keys`."""
     config, tokenizer = _read(folder / _CONFIG), _read(folder / _TOKENIZER)

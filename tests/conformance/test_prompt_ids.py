@@ -59,6 +59,7 @@ PROMPTS = (
     "user <tool>hello",
     "<tool><|user|>hello <tool> user",
     "hello<unk>user",
+    "<note>user hello <note> user<note><tool>hello",
     "<|user|>\u2581user \ufdd0 h\u00e9llo \U0001f600<|end|>user",
     "<|user|>\ufdd0user",
     "<|use|>user",

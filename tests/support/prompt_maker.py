@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 from tests.support.chain_maker import chain_model, write_model
 
 SPECIALS = ["<unk>", "<s>", "</s>", "<|user|>", "<|end|>"]
-ADDED = ["<tool>"]
+ADDED = ["<tool>", "<note>"]
 # Each with the pieces that it is joined from, likeliest first.
 _WORDS = ["\u2581", "us", "er", "user", "\u2581user", "he", "ll", "hell", "hello", "\u2581hello", "\u2581\u2581", "hi"]
 _CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.,:!?\u2581"
@@ -31,7 +31,9 @@ def make(folder: Path, rule: str, config: dict[str, Any], flag: bool | None = No
     """
     tokenizer, scores = _bytes() if rule == "bytes" else _pieces(rule)
     tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in SPECIALS])
-    tokenizer.add_tokens([AddedToken(name, special=False, normalized=False) for name in ADDED])
+    # With Prepend a normalized token is found behind a space alone, which no GGUF file can say.
+    plain = "" if rule == "prepend" else "<note>"
+    tokenizer.add_tokens([AddedToken(name, special=False, normalized=name == plain) for name in ADDED])
     if bos:
         tokenizer.post_processor = processors.TemplateProcessing(
             single="<s> $A", special_tokens=[("<s>", tokenizer.token_to_id("<s>"))]

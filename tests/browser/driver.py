@@ -107,9 +107,9 @@ def answered(page: Any) -> None:
 
 
 def ready(page: Any, model: str = "") -> None:
-    """Wait until a model (this one) is loaded."""
+    """Wait until a model (this one) is loaded. The page may be loading again."""
     page.wait_for_function(
         "model => { const pill = document.querySelector('#model-pill');"
-        " return pill.dataset.phase === 'ready' && pill.innerText.startsWith(model); }",
+        " return pill?.dataset.phase === 'ready' && pill.innerText.startsWith(model); }",
         arg=model,
     )

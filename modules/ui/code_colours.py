@@ -7,12 +7,17 @@ interpreter. A reply is a stranger's text, so it is coloured apart from the host
 from __future__ import annotations
 
 import contextlib
+import time
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from modules.worker.json_process import JsonProcess, TooLate, serve_json
 
 # Of one block. What takes longer stays plain.
 SECONDS = 0.5
+# After so many late blocks within so many seconds, all code stays plain for a while: a chat may hold hundreds of them.
+_LATE_BLOCKS, _LATE_WITHIN = 3, 60.0
 # Address space of the process, in bytes.
 _MOST_MEMORY = 1 << 29
 
@@ -20,15 +25,20 @@ _MOST_MEMORY = 1 << 29
 class CodeColours:
     """Owns the process: started when the first code is coloured, and again after it was killed. Safe for any thread."""
 
-    def __init__(self, seconds: float = SECONDS) -> None:
+    def __init__(self, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
+        self._clock = clock
+        self._late: deque[float] = deque(maxlen=_LATE_BLOCKS)
         self._process = JsonProcess(__name__)
 
     def colour(self, code: str, language: str) -> str | None:
         """`code` as HTML with spans of Pygments' short classes; "" where the language is unknown; None: too slow."""
+        if len(self._late) == _LATE_BLOCKS and self._clock() - self._late[0] < _LATE_WITHIN:
+            return None
         try:
             answer = self._process.ask({"code": code, "language": language}, self._seconds)
         except TooLate:
+            self._late.append(self._clock())
             return None
         except OSError:
             return ""

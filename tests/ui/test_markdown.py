@@ -168,6 +168,19 @@ def test_code_that_is_slow_to_colour_stays_plain_and_what_follows_is_coloured(co
     assert "<span" in str(colours.colour("x = 1", "python"))
 
 
+def test_after_some_slow_blocks_all_code_stays_plain_for_a_while() -> None:
+    now = [0.0]
+    colours = CodeColours(clock=lambda: now[0])
+    try:
+        for _ in range(3):
+            assert colours.colour("a" * 9_000, "devicetree") is None
+        assert colours.colour("x = 1", "python") is None
+        now[0] = 61.0
+        assert "<span" in str(colours.colour("x = 1", "python"))
+    finally:
+        colours.close()
+
+
 def test_a_slow_block_is_tried_once_while_a_reply_grows() -> None:
     class Slow(CodeColours):
         asked = 0

@@ -36,12 +36,15 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def check_is_folder(path: Path) -> None:
+    """Raise ModelError where `path` is no folder."""
+    if not path.is_dir():
+        raise ModelError(f"{path.name} is not a folder. This loader reads folders with a config.json and safetensors.")
+
+
 def check_folder(folder: Path) -> dict[str, Any]:
     """config.json of a folder whose weights are all there and whole. Raises ModelError with the file's name."""
-    if not folder.is_dir():
-        raise ModelError(
-            f"{folder.name} is not a folder. This loader reads folders with a config.json and safetensors."
-        )
+    check_is_folder(folder)
     if not (folder / "config.json").is_file():
         raise ModelError(
             f"{folder.name} has no config.json, so it cannot be told what model it is. "

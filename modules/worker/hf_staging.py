@@ -20,7 +20,7 @@ from typing import Any
 from modules.protocol.errors import ModelError
 from modules.protocol.transformers_settings import TransformersSettings
 from modules.protocol.weight_files import INDEX, WHOLE, other_weights
-from modules.worker.hf_files import read_header, read_json
+from modules.worker.hf_files import check_is_folder, read_header, read_json
 from modules.worker.hf_options import with_rope
 
 _QUANTIZATION_FILES = ("quantize_config.json", "quant_config.json")
@@ -56,6 +56,7 @@ def as_transformers_reads(folder: Path, trusted: bool) -> Iterator[Path]:
     Weights under another name get the one that Transformers looks for. Unless `trusted`, JSON files trust no code and
     lead to no other folder. Raises ModelError.
     """
+    check_is_folder(folder)
     names = [file.name for file in folder.iterdir() if file.is_file()]
     others = other_weights(names)
     changed = {} if trusted else _without_trust(folder, names)

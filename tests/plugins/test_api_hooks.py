@@ -104,9 +104,9 @@ def test_without_extensions_those_in_the_worker_stay_out_too(api: Api) -> None:
     asked: list[bool] = []
     generate = api.talk.app.supervisor.generate
 
-    def note(prompt: str, params: Any, hooks: bool = True, *rest: Any) -> Any:
+    def note(prompt: str, params: Any, hooks: bool = True, **rest: Any) -> Any:
         asked.append(hooks)
-        return generate(prompt, params, hooks, *rest)
+        return generate(prompt, params, hooks, **rest)
 
     api.talk.app.supervisor.generate = note  # type: ignore[method-assign, assignment]
     api.said(extensions=False)

@@ -22,6 +22,7 @@ from modules.protocol.errors import ModelError, OutOfMemory, PromptError, Settin
 from modules.protocol.sampling import SamplingParams  # noqa: E402
 from modules.worker.engine import Outcome, Piece  # noqa: E402
 from modules.worker.hf_errors import memory_explained  # noqa: E402
+from modules.worker.hf_tokens import end_tokens  # noqa: E402
 from tests.worker.hf_tiny import byte_level, write_model  # noqa: E402
 
 PROMPT = "The quick brown fox"
@@ -208,9 +209,11 @@ def test_the_end_token_ends_the_reply_unless_banned(engine: Engine) -> None:
     assert (outcome.reason, outcome.generated_tokens) == ("length", 20)
 
 
-def test_end_tokens_by_name_count(engine: Engine) -> None:
-    assert engine.tokenizer.convert_tokens_to_ids("<|im_end|>") in engine._vocabulary.ends
+def test_end_tokens_by_name_count_without_a_template_alone(engine: Engine) -> None:
+    named = engine.tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert named not in engine._vocabulary.ends, "the template writes none behind a reply"
     assert engine.tokenizer.eos_token_id in engine._vocabulary.ends
+    assert set(end_tokens(engine.model, engine.tokenizer, "", "")) == {named, engine.tokenizer.eos_token_id}
 
 
 def test_the_reply_ends_with_the_context(engine: Engine) -> None:

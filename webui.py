@@ -12,12 +12,12 @@ def main() -> int:
     _own_modules_first()
     from pathlib import Path
 
-    from modules import bootstrap
+    from modules.system import bootstrap
 
     root = Path(__file__).resolve().parent
     bootstrap.ensure(root, sys.argv)
     try:
-        from modules.cli import run
+        from modules.cli.parser import run
 
         return run(root, sys.argv[1:])
     except ImportError as error:

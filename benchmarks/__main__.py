@@ -14,7 +14,7 @@ BY_LOADER = ("overhead", "turns", "plan")
 
 def main() -> int:
     """Run one benchmark."""
-    from modules import bootstrap
+    from modules.system import bootstrap
 
     root = Path(__file__).resolve().parent.parent
     bootstrap.ensure(root, ["-m", "benchmarks", *sys.argv[1:]])

@@ -17,7 +17,7 @@ from modules.plugins.kept import Kept
 from modules.plugins.manager import ExtensionManager
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.state import State
-from modules.settings import YamlStore
+from modules.settings.user_settings import YamlStore
 
 COUNT = 20
 TURNS = 300

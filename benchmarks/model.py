@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modules.runtime.pip_config import package_sources, read_pip_config
+from modules.system.pip_config import package_sources, read_pip_config
 from tests.support.quantize import quantized
 
 HIDDEN, LAYERS, HEADS, KV_HEADS, INTERMEDIATE = 1024, 12, 16, 16, 2816

@@ -12,7 +12,7 @@ import psutil
 from benchmarks.report import Figure, median
 from benchmarks.server import ROOT, Running, running
 from modules.app import App
-from modules.config import Config
+from modules.settings.config import Config
 
 LENGTHS = (0, 100, 400)
 TOKENS = 1000

@@ -69,7 +69,7 @@ def page(text: str) -> str:
 
 def main() -> None:
     """Write the page."""
-    from modules.paths import write_atomically
+    from modules.files.paths import write_atomically
 
     path = ROOT / "docs" / "loaders.md"
     write_atomically(path, page(path.read_text(encoding="utf-8")))

@@ -10,34 +10,34 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from modules.adapters import Adapters
 from modules.chat.characters import Characters
 from modules.chat.service import ChatService
 from modules.chat.store import ChatStore
-from modules.config import Config
+from modules.files.paths import Paths
+from modules.files.private_files import make_private
 from modules.generation.presets import Presets
 from modules.library.downloads import Downloads
 from modules.library.machine import inspect_machine, process_memory
-from modules.library.measured import Measured
 from modules.library.remote_keys import KeyConsents
 from modules.library.scan import DEMO, ModelLibrary
-from modules.model_loading import ModelLoading
-from modules.own_loaders import OwnLoaders
-from modules.paths import Paths
-from modules.planning import MemoryPlanner
+from modules.loading.adapters import Adapters
+from modules.loading.measured import Measured
+from modules.loading.model_loading import ModelLoading
+from modules.loading.own_loaders import OwnLoaders
+from modules.loading.planning import MemoryPlanner
+from modules.loading.reloading import Reloader
 from modules.plugins.kept import Kept
 from modules.plugins.manager import ExtensionManager
 from modules.plugins.worker import WorkerEntry
-from modules.preferences import Preferences
-from modules.private_files import make_private
-from modules.protocol.agreed_code import AgreedCode
 from modules.protocol.errors import PaddockError
 from modules.protocol.model import AIMS
-from modules.reloading import Reloader
 from modules.runtime.environment import Environments
 from modules.runtime.registry import Registry
 from modules.runtime.supervisor import Supervisor
-from modules.settings import ModelSettings, YamlStore
+from modules.settings.config import Config
+from modules.settings.preferences import Preferences
+from modules.settings.user_settings import ModelSettings, YamlStore
+from modules.system.agreed_code import AgreedCode
 
 _LOG = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class App:
     @cached_property
     def scripts(self) -> Any:
         """Reads the script.py of text-generation-webui's extensions; its code is imported with the first of them."""
-        return importlib.import_module("modules.plugins.compat").Scripts(self)
+        return importlib.import_module("modules.compat").Scripts(self)
 
     def _configure_hooks(self, entries: list[WorkerEntry]) -> None:
         try:

@@ -36,7 +36,7 @@ from modules.protocol.memory import Demand
 from modules.protocol.model import Claim, Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import setting
-from modules.version import VERSION as __version__
+from modules.system.version import VERSION as __version__
 from modules.worker.engine import EngineBase as Engine
 from modules.worker.engine import Outcome, Piece, Report
 from modules.worker.fitting import fit_prompt

@@ -15,7 +15,7 @@ import paddock
 
 def main() -> int:
     """Run the command line. Return the exit status: 0, 1 for an error, 130 for Ctrl+C."""
-    from modules.cli import run
+    from modules.cli.parser import run
 
     root = paddock.program_folder()
     if (root / "webui.py").is_file():

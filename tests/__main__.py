@@ -11,7 +11,7 @@ from pathlib import Path
 
 def main() -> int:
     """Set up, run pytest or the static checks, and return the exit status."""
-    from modules import bootstrap
+    from modules.system import bootstrap
 
     root = Path(__file__).resolve().parent.parent
     bootstrap.ensure(root, ["-m", "tests", *sys.argv[1:]], ("host.txt", "dev.txt"))

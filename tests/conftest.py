@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from modules.app import App
-from modules.config import Config
 from modules.library.machine import inspect_machine
 from modules.runtime.environment import Environments
+from modules.settings.config import Config
 from tests.support.models import write_model_folder
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -16,7 +16,7 @@ from pathlib import Path
 
 # What ESLint 9 runs on; Debian 12 has 18.20.
 OLDEST_NODE = (18, 18)
-_PAGE_SCRIPTS = ("modules/ui/static", "modules/plugins/compat/widgets")
+_PAGE_SCRIPTS = ("modules/ui/static", "modules/compat/widgets")
 
 
 @dataclass(frozen=True)

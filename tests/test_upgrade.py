@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from modules.app import App
-from modules.config import Config
+from modules.settings.config import Config
 from modules.ui.notebook import Notebook
 from tests.support.models import write_model_folder
 

@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from modules.paths import write_atomically
+from modules.files.paths import write_atomically
 
 _K1, _B = 1.5, 0.75
 _MOST_BYTES = 20_000_000

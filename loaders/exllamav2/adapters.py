@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.protocol.errors import ModelError
-from modules.worker.hf_files import check_safetensors
+from modules.worker.hf.hf_files import check_safetensors
 
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 

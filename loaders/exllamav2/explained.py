@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from modules.protocol.errors import OutOfMemory, PaddockError
-from modules.worker.hf_errors import is_out_of_memory
+from modules.worker.hf.hf_errors import is_out_of_memory
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from modules.protocol.errors import ModelError
-from modules.worker.hf_files import read_json
-from modules.worker.hf_staging import for_transformers_4, staged
+from modules.worker.hf.hf_files import read_json
+from modules.worker.hf.hf_staging import for_transformers_4, staged
 
 
 def read_config(exl: Any, path: Path, stages: ExitStack) -> Any:

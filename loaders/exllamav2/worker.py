@@ -27,9 +27,9 @@ from modules.protocol.errors import EnvironmentBroken, ModelError, OutOfMemory, 
 from modules.protocol.events import ModelInfo
 from modules.protocol.sampling import SamplingParams
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
-from modules.worker.hf_files import check_folder
-from modules.worker.hf_tokenizer import FolderTokenizer
-from modules.worker.llama_sampling import biases
+from modules.worker.hf.hf_files import check_folder
+from modules.worker.hf.hf_tokenizer import FolderTokenizer
+from modules.worker.llama.llama_sampling import biases
 
 _LOAD_LOWER = ("context", "cache_type", "cache_tokens", "batch")
 _RUN_LOWER = ("context", "slots", "batch")

@@ -7,7 +7,7 @@ from typing import Any
 
 from modules.protocol.errors import PromptError
 from modules.protocol.sampling import SamplingParams
-from modules.worker.llama_sampling import (
+from modules.worker.llama.llama_sampling import (
     CUT_SHARE,
     biases,
     breakers,

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
+from modules.families.llama_cpp import LOWER_FOR_MEMORY
 from modules.protocol.errors import OutOfMemory, PaddockError
-from modules.protocol.llama_cpp import LOWER_FOR_MEMORY
 from modules.worker.unused import is_unused
 
 _PIECE_BYTES = 256

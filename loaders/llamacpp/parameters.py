@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from modules.protocol.errors import SettingError
-from modules.worker.llama_model import shares
+from modules.worker.llama.llama_model import shares
 from modules.worker.threads import alone, real_cores
 
 

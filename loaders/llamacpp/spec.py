@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modules.protocol.llama_cpp import SAMPLERS, LlamaCppSettings, demand, hardware_words, reads
-from modules.protocol.llama_cpp_differs import LIBRARY
+from modules.families.llama_cpp import SAMPLERS, LlamaCppSettings, demand, hardware_words, reads
+from modules.families.llama_cpp_differs import LIBRARY
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.memory import MEBIBYTE, Demand
 from modules.protocol.model import Claim, Machine, ModelFacts

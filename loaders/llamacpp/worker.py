@@ -16,16 +16,16 @@ from loaders.llamacpp.chain import SamplerChain
 from loaders.llamacpp.log import EngineLog
 from loaders.llamacpp.native import NativeModel
 from loaders.llamacpp.parameters import context_parameters, model_parameters, numa_strategy
+from modules.families.reasoning import visible_tokens
 from modules.protocol.commands import Generate
 from modules.protocol.errors import OutOfMemory, PromptError
 from modules.protocol.events import ModelInfo
-from modules.protocol.reasoning import visible_tokens
 from modules.worker.broken_weights import not_numbers
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.fitting import fit_prompt
-from modules.worker.gguf_keys import GgufKeys, read_keys
-from modules.worker.llama_model import check_settings, choose_context, context_notes, load_error
-from modules.worker.llama_prompt import LlamaPrompts
+from modules.worker.llama.gguf_keys import GgufKeys, read_keys
+from modules.worker.llama.llama_model import check_settings, choose_context, context_notes, load_error
+from modules.worker.llama.llama_prompt import LlamaPrompts
 from modules.worker.stopping import StopFilter
 from modules.worker.turn_end import ends_message_only, turn_end
 

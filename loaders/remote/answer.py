@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from loaders.remote.failures import Failure, broken_off, message_in
+from modules.families.remote_file import RemoteFile
 from modules.protocol.errors import PaddockError
-from modules.protocol.remote_file import RemoteFile
 
 _REASONS = {"stop": "stop", "eos": "stop", "eos_token": "stop", "stop_sequence": "stop", "length": "length"}
 

@@ -8,8 +8,8 @@ import socket
 import ssl
 from typing import Any
 
+from modules.families.remote_file import RemoteFile
 from modules.protocol.errors import EnvironmentBroken, ModelError, PaddockError, PromptError
-from modules.protocol.remote_file import RemoteFile
 
 # Worth another try: too many requests, and what a proxy says of a server that is starting or full.
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})

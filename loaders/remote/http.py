@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from loaders.remote.failures import Failure, broken_off, no_api, refused, silent, unreachable
-from modules.protocol.remote_file import RemoteFile
+from modules.families.remote_file import RemoteFile
 
 _HEAR_CANCEL_SECONDS = 0.1
 # More than any server sends in one event or one answer; less than would harm this machine.

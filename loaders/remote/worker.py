@@ -20,10 +20,10 @@ from loaders.remote.failures import Failure
 from loaders.remote.http import Remote
 from loaders.remote.meeting import meet
 from loaders.remote.spec import SPEC, Settings
+from modules.families.remote_file import KEY_VARIABLE, RemoteFile, origin, parse_remote
 from modules.protocol.commands import Generate
 from modules.protocol.errors import EnvironmentBroken, ModelError, PaddockError, PromptError, Unsupported
 from modules.protocol.events import ModelInfo
-from modules.protocol.remote_file import KEY_VARIABLE, RemoteFile, origin, parse_remote
 from modules.protocol.sampling import SamplingParams
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.fitting import fit_prompt
@@ -219,7 +219,7 @@ class Engine(EngineBase):
 def read_file(path: Path) -> RemoteFile:
     """The remote.yaml file at `path`. Raises ModelError."""
     # The host's Python runs this worker, so its reader is there.
-    from modules.data_files import DataFileError, read_yaml
+    from modules.files.data_files import DataFileError, read_yaml
 
     try:
         return parse_remote(read_yaml(path, as_text=True), path.name)

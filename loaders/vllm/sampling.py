@@ -6,7 +6,7 @@ from typing import Any
 
 from modules.protocol.errors import PromptError
 from modules.protocol.sampling import SamplingParams
-from modules.worker.llama_sampling import biases
+from modules.worker.llama.llama_sampling import biases
 
 # vLLM clips biases to this, either way: in effect a ban or a must.
 _FARTHEST = 100.0

@@ -26,9 +26,9 @@ from modules.protocol.events import ModelInfo
 from modules.protocol.sampling import SamplingParams
 from modules.worker.broken_weights import not_numbers
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
-from modules.worker.hf_files import check_folder, read_header, trusts, weight_files
-from modules.worker.hf_staging import as_transformers_reads
-from modules.worker.hf_tokenizer import FolderTokenizer
+from modules.worker.hf.hf_files import check_folder, read_header, trusts, weight_files
+from modules.worker.hf.hf_staging import as_transformers_reads
+from modules.worker.hf.hf_tokenizer import FolderTokenizer
 
 # How long an unload waits; the host kills a worker that takes five seconds.
 _PATIENCE_SECONDS = 2.0

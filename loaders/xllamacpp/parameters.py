@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.protocol.errors import SettingError
-from modules.worker.llama_model import shares
+from modules.worker.llama.llama_model import shares
 from modules.worker.threads import alone
 
 # Warnings would be two lines a request, on nothing amiss.

@@ -6,10 +6,10 @@ import math
 import re
 from typing import Any
 
+from modules.families.llama_cpp import LOWER_FOR_MEMORY
 from modules.protocol.errors import ModelError, OutOfMemory, PaddockError, PromptError
-from modules.protocol.llama_cpp import LOWER_FOR_MEMORY
 from modules.protocol.sampling import SamplingParams
-from modules.worker.llama_sampling import biases, breakers, penalty_range, server_chain, temperature
+from modules.worker.llama.llama_sampling import biases, breakers, penalty_range, server_chain, temperature
 
 
 def completion(

@@ -19,17 +19,17 @@ from loaders.xllamacpp.progress import reading
 from loaders.xllamacpp.request import adapter_refusal, completion, refusal
 from loaders.xllamacpp.spec import useful_context
 from loaders.xllamacpp.stream import CompletionStream
+from modules.families.reasoning import visible_tokens
 from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError, PromptError
 from modules.protocol.events import ModelInfo
-from modules.protocol.reasoning import visible_tokens
 from modules.worker.broken_weights import not_numbers
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.fitting import fit_prompt
-from modules.worker.gguf_keys import GgufKeys, read_keys
-from modules.worker.hf_tokens import END_NAMES
-from modules.worker.llama_model import check_settings, choose_context, context_notes, load_error
-from modules.worker.llama_prompt import LlamaPrompts
+from modules.worker.hf.hf_tokens import END_NAMES
+from modules.worker.llama.gguf_keys import GgufKeys, read_keys
+from modules.worker.llama.llama_model import check_settings, choose_context, context_notes, load_error
+from modules.worker.llama.llama_prompt import LlamaPrompts
 from modules.worker.stderr_tap import StderrTap
 from modules.worker.stopping import StopFilter
 from modules.worker.turn_end import turn_end

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from modules.paths import PathError, inside
+from modules.files.paths import PathError, inside
 from modules.plugins.host import ApiRequest
 from modules.plugins.services import call_route, call_tool, tools
 from modules.protocol.errors import PaddockError

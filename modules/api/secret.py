@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modules.api.origin import LOOPBACK, authority
-from modules.config import Config
+from modules.settings.config import Config
 
 USER = "paddock"
 API = "/v1/"

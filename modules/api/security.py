@@ -10,7 +10,7 @@ from modules.api.failed_secrets import FailedSecrets
 from modules.api.headers import is_static
 from modules.api.origin import judge_origin
 from modules.api.secret import KEY_ONLY, judge_secret
-from modules.config import Config
+from modules.settings.config import Config
 
 # A second one could say something else to whatever reads the other.
 _ONCE = ("host", "origin", "authorization", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest")

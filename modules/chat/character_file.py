@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modules.data_files import DataFileError, parse_json, parse_yaml, read_bytes
+from modules.files.data_files import DataFileError, parse_json, parse_yaml, read_bytes
 
 # Keys in snake case; the first that holds text counts.
 _NAMES = ("name", "char_name", "bot", "<|bot|>", "character_name", "display_name", "ai_name", "participant__name")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from modules.chat.character_file import read_character
-from modules.data_files import DataFileError, to_yaml
-from modules.paths import file_of, write_atomically
+from modules.files.data_files import DataFileError, to_yaml
+from modules.files.paths import file_of, write_atomically
 from modules.protocol.errors import PaddockError
 
 _ENDINGS = (".yaml", ".yml", ".json")

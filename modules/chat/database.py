@@ -12,7 +12,7 @@ from typing import Any
 
 from modules.chat.messages import NotKept
 from modules.chat.salvage import salvage
-from modules.private_files import create_private
+from modules.files.private_files import create_private
 
 # Layout n+1 is made from layout n by MIGRATIONS[n]; PRAGMA user_version says which layout a file has.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modules.generation.generation import Generation
-from modules.threads import host_thread
+from modules.system.threads import host_thread
 
 _LOG = logging.getLogger(__name__)
 # Fields of events.Finished that a message keeps.

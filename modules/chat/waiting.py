@@ -12,7 +12,7 @@ from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.state import State
 from modules.runtime.supervisor import Supervisor
-from modules.threads import host_thread
+from modules.system.threads import host_thread
 
 _LOG = logging.getLogger(__name__)
 # What to answer a chat with, asked when it is answered.

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from modules.data_files import DataFileError, parse_yaml, read_bytes, to_yaml
+from modules.files.data_files import DataFileError, parse_yaml, read_bytes, to_yaml
+from modules.files.paths import file_of, write_atomically
 from modules.generation.preset_keys import read_keys, within
-from modules.paths import file_of, write_atomically
 from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.sampling import READERS, SamplingParams
 from modules.protocol.schema import build, changed

@@ -7,6 +7,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from modules.families.remote_file import SUFFIXES
+from modules.families.template_file import find_template
+from modules.families.weight_files import other_weights
 from modules.library import safetensors
 from modules.library.detect_gguf import detect_gguf
 from modules.library.detect_remote import detect_remote
@@ -21,9 +24,6 @@ from modules.library.purpose import read_purpose
 from modules.library.quantization import IN_LAYER, METHODS, Quantization, claimed, parameters, shown
 from modules.protocol.errors import ModelError
 from modules.protocol.model import ModelFacts
-from modules.protocol.remote_file import SUFFIXES
-from modules.protocol.template_file import find_template
-from modules.protocol.weight_files import other_weights
 
 # As Llama's and Mistral's makers name them; Transformers has names of its own.
 _OWN_NAMES = re.compile(r"tok_embeddings\.weight$|layers\.\d+\.(attention\.w[qkvo]|feed_forward\.w[123])\.")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from modules.data_files import DataFileError, read_yaml
+from modules.families.remote_file import parse_remote
+from modules.files.data_files import DataFileError, read_yaml
 from modules.library.findings import Findings
 from modules.protocol.errors import ModelError
-from modules.protocol.remote_file import parse_remote
 
 
 def detect_remote(path: Path, found: Findings) -> None:

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
-from modules.data_files import STORE_LIMITS, DataFileError, read_json
+from modules.files.data_files import STORE_LIMITS, DataFileError, read_json
+from modules.files.paths import inside, write_atomically
 from modules.library.download_choice import Choice
 from modules.library.download_listing import Listing, RemoteFile
 from modules.library.download_staging import DownloadError, Order, alone, arrived, staging_of
 from modules.library.download_transfer import Transfer
 from modules.library.sizes import in_words
-from modules.paths import inside, write_atomically
 
 # Seconds over which the speed is taken: at most, and at least.
 _SPEED_SECONDS = 10.0

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from modules.data_files import STORE_LIMITS, DataFileError, read_json
-from modules.paths import inside, write_atomically
+from modules.files.data_files import STORE_LIMITS, DataFileError, read_json
+from modules.files.paths import inside, write_atomically
 from modules.protocol.errors import PaddockError
 
 _PREFIX = ".download-"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from modules.library.download_staging import DownloadError, Order, alone, arrived, order_in, staged, staging_of
 from modules.library.sizes import in_words
 from modules.protocol.errors import PaddockError
-from modules.threads import host_thread
+from modules.system.threads import host_thread
 
 if TYPE_CHECKING:
     # huggingface_hub takes most of a second to import: only who downloads waits for it.

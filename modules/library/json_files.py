@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from modules.data_files import DataFileError, Limits, parse_json, read_bytes
+from modules.files.data_files import DataFileError, Limits, parse_json, read_bytes
 from modules.protocol.errors import ModelError
 
 MAX_JSON = 32 << 20

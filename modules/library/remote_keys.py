@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from modules.data_files import DataFileError, read_yaml
+from modules.families.remote_file import KEY_VARIABLE, origin, parse_remote
+from modules.files.data_files import DataFileError, read_yaml
 from modules.protocol.errors import ModelError, PaddockError
 from modules.protocol.model import ModelFacts
-from modules.protocol.remote_file import KEY_VARIABLE, origin, parse_remote
-from modules.settings import YamlStore
+from modules.settings.user_settings import YamlStore
 
 
 class KeyNotAllowed(PaddockError):

@@ -9,17 +9,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from modules.families.remote_file import SUFFIXES
+from modules.files.paths import PathError, inside
 from modules.library import gguf, safetensors
 from modules.library.adapters import is_gguf_adapter, read_adapter
 from modules.library.detect import detect
 from modules.library.findings import readable
 from modules.library.folder import Folder, listed, look, shards_of
 from modules.library.sizes import CutShort
-from modules.paths import PathError, inside
 from modules.protocol.adapter import AdapterFacts
 from modules.protocol.errors import ModelError
 from modules.protocol.model import ModelFacts
-from modules.protocol.remote_file import SUFFIXES
 
 # The model that ships: what a first start loads.
 DEMO = "demo.Q8_0.gguf"

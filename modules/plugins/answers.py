@@ -12,7 +12,7 @@ from modules.plugins.pipeline import Pipeline
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import Finished
 from modules.protocol.sampling import SamplingParams
-from modules.threads import host_thread
+from modules.system.threads import host_thread
 
 
 def answer(

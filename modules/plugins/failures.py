@@ -6,8 +6,8 @@ from __future__ import annotations
 from types import FrameType
 
 from modules.plugins.guard import Hung
-from modules.protocol import outside
 from modules.protocol.errors import PaddockError
+from modules.system import outside
 
 # Modules of Python in which code waits for another process or machine.
 _WAITS = frozenset({"http", "selectors", "socket", "ssl", "subprocess", "urllib"} | outside.CLIENTS)

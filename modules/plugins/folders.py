@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from modules.data_files import DataFileError, read_json
-from modules.paths import inside
+from modules.files.data_files import DataFileError, read_json
+from modules.files.paths import inside
 from modules.plugins.code_files import code_files, fingerprint
 from modules.plugins.manifest import Manifest, ManifestError, read_manifest
 from modules.plugins.script_needs import unnamed_needs

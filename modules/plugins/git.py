@@ -6,10 +6,10 @@ import re
 import subprocess
 from pathlib import Path
 
-from modules.child_environment import for_git
-from modules.paths import inside
+from modules.files.paths import inside
 from modules.plugins.submodules import declared
 from modules.protocol.errors import PaddockError
+from modules.system.child_environment import for_git
 
 _SECONDS = 900
 _ADDRESS = re.compile(r"(?:https|ssh|file)://[A-Za-z0-9._~@:/%+-]+")

@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from modules.paths import PathError, inside
+from modules.files.paths import PathError, inside
 from modules.plugins import git, updates
 from modules.plugins.code_files import code_files
 from modules.plugins.folders import ENTRIES, root_of

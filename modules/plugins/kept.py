@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modules.settings import YamlStore
+from modules.settings.user_settings import YamlStore
 
 
 class Kept:

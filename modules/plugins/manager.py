@@ -11,7 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from modules.listeners import Listeners
 from modules.plugins import requirements
 from modules.plugins.chains import Chains, Member
 from modules.plugins.code_files import importable
@@ -29,10 +28,11 @@ from modules.plugins.services import take_routes
 from modules.plugins.specs import implementations, misspelt
 from modules.plugins.status import Fault, Status
 from modules.plugins.worker import WorkerEntry, worker_entry, worker_part
-from modules.protocol.agreed_code import AgreedCode
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import HookEvent, HookFailed, HookPrinted
 from modules.protocol.schema import build, describe
+from modules.system.agreed_code import AgreedCode
+from modules.system.listeners import Listeners
 
 _LOG = logging.getLogger(__name__)
 _LOAD_SECONDS = 120.0

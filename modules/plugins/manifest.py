@@ -11,11 +11,11 @@ from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from modules.data_files import DataFileError, Limits, parse_yaml, read_bytes
+from modules.files.data_files import DataFileError, Limits, parse_yaml, read_bytes
 from modules.plugins.requirement_text import lines_of
 from modules.protocol.errors import PaddockError
 from modules.protocol.schema import Info, setting
-from modules.version import VERSION
+from modules.system.version import VERSION
 
 FILE = "extension.yaml"
 WANTS = ("network", "files", "worker")

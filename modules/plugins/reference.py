@@ -13,7 +13,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from modules.paths import write_atomically
+from modules.files.paths import write_atomically
 from modules.plugins import hooks
 from modules.plugins.folders import discover
 from modules.plugins.host import ApiRequest, Host

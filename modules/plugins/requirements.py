@@ -14,12 +14,12 @@ from packaging.markers import UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from modules.child_environment import for_install
-from modules.paths import write_atomically
+from modules.files.paths import write_atomically
 from modules.plugins.heavy import cost
 from modules.plugins.requirement_text import Refused, in_plain, read
 from modules.protocol.errors import PaddockError
-from modules.runtime.pip_config import package_sources, read_pip_config
+from modules.system.child_environment import for_install
+from modules.system.pip_config import package_sources, read_pip_config
 
 _SECONDS = 3600
 

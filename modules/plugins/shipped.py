@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from modules.paths import write_atomically
+from modules.files.paths import write_atomically
 from modules.plugins.folders import discover
 
 SHIPPED = (

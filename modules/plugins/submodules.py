@@ -5,7 +5,7 @@ from __future__ import annotations
 import configparser
 from pathlib import Path
 
-from modules.paths import PathError, inside
+from modules.files.paths import PathError, inside
 
 
 def declared(folder: Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from modules.paths import inside
+from modules.files.paths import inside
 from modules.plugins import git
 from modules.plugins.folders import root_of
 from modules.plugins.git import InstallError

@@ -6,9 +6,9 @@ import dataclasses
 import threading
 from collections.abc import Callable
 
-from modules.listeners import Listeners
 from modules.protocol.errors import PaddockError
 from modules.runtime.state import State
+from modules.system.listeners import Listeners
 
 Listener = Callable[[State], None]
 

@@ -7,8 +7,8 @@ import json
 import subprocess
 from pathlib import Path
 
-from modules.child_environment import for_worker
-from modules.data_files import DataFileError, read_bytes
+from modules.files.data_files import DataFileError, read_bytes
+from modules.system.child_environment import for_worker
 
 UNCOMPILED = "uncompiled.txt"
 _SECONDS = 300.0

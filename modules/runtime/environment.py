@@ -21,16 +21,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modules.data_files import DataFileError, read_json
-from modules.paths import write_atomically
+from modules.files.data_files import DataFileError, read_json
+from modules.files.paths import write_atomically
 from modules.protocol.errors import EnvironmentBroken, PaddockError
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.model import Machine
-from modules.runtime.interpreter import python_in, usable
 from modules.runtime.pins import Step, steps
-from modules.runtime.pip_config import package_sources, read_pip_config
 from modules.runtime.uv import Uv, ended
-from modules.setup_lock import setup_lock
+from modules.system.interpreter import python_in, usable
+from modules.system.pip_config import package_sources, read_pip_config
+from modules.system.setup_lock import setup_lock
 
 MARKER = "paddock.json"
 _PROBE_SECONDS = 300.0

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from modules.child_environment import for_worker
 from modules.protocol.codec import decode_event, encode
 from modules.protocol.commands import Command, Unload
 from modules.protocol.errors import PaddockError, ProtocolError
@@ -22,7 +21,8 @@ from modules.runtime.bytecode import compile_imported
 from modules.runtime.confinement import make_card_devices
 from modules.runtime.exit import WorkerExit, classify, out_of_memory_kills
 from modules.runtime.session import kill_session
-from modules.threads import explained, host_thread
+from modules.system.child_environment import for_worker
+from modules.system.threads import explained, host_thread
 
 _LAST_LINES = 200
 _LONGEST_LINE = 2000

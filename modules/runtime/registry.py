@@ -8,8 +8,8 @@ from pathlib import Path
 
 from modules.protocol.errors import PaddockError
 from modules.protocol.loader import LoaderSpec
-from modules.protocol.loader_import import import_part
 from modules.protocol.schema import KINDS, coerce, describe
+from modules.system.loader_import import import_part
 
 
 class Registry:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from modules.generation.generation import Generation
 from modules.protocol.errors import PromptError
-from modules.threads import host_thread
+from modules.system.threads import host_thread
 
 # How long an engine may take to stop once text has come, and longer before that: it may read a slice of the prompt.
 CANCEL_SECONDS = 10.0

@@ -33,7 +33,7 @@ from modules.runtime.environment import Environments
 from modules.runtime.exit import WorkerDied, WorkerExit
 from modules.runtime.state import ChatPromptResult, State
 from modules.runtime.watch import MemoryWatch
-from modules.threads import explained, host_thread
+from modules.system.threads import explained, host_thread
 
 MemoryOf = Callable[[int], int]
 # A LoRA adapter and its weight.

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from modules.child_environment import for_install, for_worker
 from modules.protocol.errors import EnvironmentBroken
 from modules.protocol.loader import LoaderSpec
-from modules.runtime.pip_config import PackageSources
 from modules.runtime.session import kill_session
+from modules.system.child_environment import for_install, for_worker
+from modules.system.pip_config import PackageSources
 
 
 class Uv:

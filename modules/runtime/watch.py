@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from modules.threads import host_thread
+from modules.system.threads import host_thread
 
 _LOOK_SECONDS = 0.1
 # Written to /proc/PID/clear_refs (man 5 proc): no page counts as referenced any more, and the kernel's high-water mark

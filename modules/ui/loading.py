@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modules.loading.lowering import lowered
 from modules.plugins.failures import MessageFailed
 from modules.protocol.errors import PaddockError
-from modules.runtime.lowering import lowered
-from modules.ui.preferences import chat_options, sampling
+from modules.settings.chat_preferences import chat_options, sampling
 
 if TYPE_CHECKING:
     from modules.app import App

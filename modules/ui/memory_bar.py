@@ -6,7 +6,7 @@ from html import escape
 
 from modules.library.memory import Plan, Share, parts_of
 from modules.library.sizes import in_words
-from modules.planning import Advice
+from modules.loading.planning import Advice
 from modules.ui.talk import paragraph
 
 _KINDS = ("weights", "cache", "compute", "process")

@@ -14,7 +14,7 @@ import gradio as gr
 from fastapi import FastAPI
 from starlette.responses import JSONResponse
 
-from modules.threads import host_thread
+from modules.system.threads import host_thread
 from modules.ui import extensions
 from modules.ui.page import build_page, page_options
 from modules.ui.rerender import guard_rerenders

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from modules.chat.messages import ChatOptions
 from modules.chat.turn import PlainText
+from modules.files.paths import write_atomically
 from modules.generation.generation import Generation
-from modules.listeners import Listeners
-from modules.paths import write_atomically
 from modules.plugins.answers import completed, deferred
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
-from modules.threads import host_thread
+from modules.system.listeners import Listeners
+from modules.system.threads import host_thread
 from modules.ui.status import describe_state
 from modules.ui.wire import GATHER_SECONDS, KEEP_ALIVE_SECONDS, Waker, event, explain
 

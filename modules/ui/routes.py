@@ -13,16 +13,16 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 from pydantic import AfterValidator, BaseModel
 
 from modules.chat.waiting import WaitingMessages
-from modules.data_files import clean
+from modules.files.data_files import clean
+from modules.files.paths import inside
 from modules.library.scan import DEMO
-from modules.paths import inside
 from modules.protocol.errors import PaddockError
+from modules.settings.chat_preferences import chat_options, greeting, new_chat, sampling
 from modules.ui import loading
 from modules.ui.chat_feed import follow_chat
 from modules.ui.code_colours import CodeColours
 from modules.ui.markdown import Markdown
 from modules.ui.notebook import Notebook, follow_notebook
-from modules.ui.preferences import chat_options, greeting, new_chat, sampling
 from modules.ui.status import describe_state, follow_state
 from modules.ui.wire import PaddockRoute, PageJson, stream
 

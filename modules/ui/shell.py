@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from modules.version import VERSION
+from modules.system.version import VERSION
 
 _FOLDER = Path(__file__).parent / "fragments"
 

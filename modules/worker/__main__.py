@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from modules.protocol.agreed_code import AgreedCode
 from modules.protocol.events import Ready
-from modules.protocol.loader_import import find_public_names, import_part
+from modules.system.agreed_code import AgreedCode
+from modules.system.loader_import import find_public_names, import_part
 from modules.worker.code_guard import forbid_model_code, keep_model_code, leave
 from modules.worker.outbox import Outbox
 from modules.worker.sandbox import harden

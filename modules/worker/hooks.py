@@ -19,11 +19,11 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from modules.protocol.agreed_code import AgreedCode
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import HookEvent, HookFailed, HookPrinted, HookStored
-from modules.protocol.outside import is_outside
 from modules.protocol.shared_values import SharedValues
+from modules.system.agreed_code import AgreedCode
+from modules.system.outside import is_outside
 from modules.worker.hook_host import LoadedModel, WorkerHost, script_modules
 from modules.worker.hook_output import HookOutput
 from modules.worker.stand_ins import give_stand_ins

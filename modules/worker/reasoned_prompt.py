@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from modules.protocol.reasoning import Markers, find_markers, opening, split
+from modules.families.reasoning import Markers, find_markers, opening, split
 
 # render(messages, continue_last): the chat as the template writes it.
 Render = Callable[[list[dict[str, Any]], bool], str]

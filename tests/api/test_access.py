@@ -14,7 +14,7 @@ import pytest
 from modules.api.page import PageFront
 from modules.api.secret import METHODS
 from modules.app import App
-from modules.config import Config
+from modules.settings.config import Config
 from modules.ui.mount import PageHost
 from tests.plugins.conftest import write_extension
 from tests.support.server import serving

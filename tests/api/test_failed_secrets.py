@@ -11,7 +11,7 @@ import pytest
 
 from modules.api.failed_secrets import FIRST_SECONDS, MOST_SECONDS, MOST_WAITING, FailedSecrets
 from modules.api.security import Gate
-from modules.config import Config
+from modules.settings.config import Config
 
 
 class Clock:

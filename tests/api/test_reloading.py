@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from modules.app import App
+from modules.loading.reloading import STABLE_SECONDS, Reloader
 from modules.protocol.errors import PaddockError
-from modules.reloading import STABLE_SECONDS, Reloader
 from tests.conftest import ROOMY
 from tests.support.server import serving
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from modules.app import App
-from modules.config import Config
+from modules.settings.config import Config
 from tests.support.nginx import nginx, proxied
 from tests.support.server import serving
 

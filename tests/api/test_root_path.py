@@ -12,8 +12,8 @@ import pytest
 from modules.api.page import as_opened
 from modules.api.root_path import _OWN, RootPath
 from modules.app import App
-from modules.config import Config, public_address
 from modules.protocol.errors import PaddockError
+from modules.settings.config import Config, public_address
 from modules.ui.routes import router
 from tests.support.server import serving
 

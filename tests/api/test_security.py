@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from modules.api.security import Gate
-from modules.config import Config
+from modules.settings.config import Config
 
 
 def _basic(secret: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from modules.chat.characters import Character, CharacterError, Characters, fill_in
-from modules.paths import PathError
+from modules.files.paths import PathError
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from modules.app import App
 from modules.chat.waiting import WaitingMessages
 from modules.protocol.errors import PaddockError
 from modules.runtime.state import State
-from modules.ui.preferences import chat_options, sampling
+from modules.settings.chat_preferences import chat_options, sampling
 
 PATIENCE = 90.0
 

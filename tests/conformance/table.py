@@ -14,7 +14,7 @@ from textwrap import wrap
 from typing import Any
 
 from loaders.remote.dialects import DIALECTS
-from modules.paths import write_atomically
+from modules.files.paths import write_atomically
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.sampling import DEFAULT_PRIORITY, UNIVERSAL, SamplingParams
 from modules.protocol.schema import describe

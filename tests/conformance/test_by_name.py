@@ -17,9 +17,9 @@ from loaders.remote.http import Remote
 from loaders.vllm.sampling import sampling_fields
 from loaders.vllm.spec import SPEC as VLLM
 from loaders.xllamacpp.request import completion
-from modules.protocol.remote_file import RemoteFile
+from modules.families.remote_file import RemoteFile
 from modules.protocol.sampling import SamplingParams
-from modules.worker.llama_sampling import biases
+from modules.worker.llama.llama_sampling import biases
 from tests.conformance.cases import CASES
 from tests.conformance.engines import PARTS
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modules.protocol.llama_cpp import SAMPLERS as LLAMA_CPP
+from modules.families.llama_cpp import SAMPLERS as LLAMA_CPP
 from modules.protocol.loader import LoaderSpec
 from modules.runtime.environment import Environments
 from modules.runtime.registry import Registry

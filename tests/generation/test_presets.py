@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from modules.files.paths import PathError
 from modules.generation.presets import Presets
-from modules.paths import PathError
 from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.sampling import SamplingParams, active
 

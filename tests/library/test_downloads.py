@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from modules.files.paths import PathError
 from modules.library.download_choice import choose, offers
 from modules.library.download_listing import RemoteFile, list_files, parse_wanted
 from modules.library.download_staging import DownloadError, alone, staging_of
 from modules.library.downloads import Downloads, DownloadState
 from modules.library.machine import inspect_machine
-from modules.paths import PathError
 from modules.protocol.model import Machine
 from tests.library.writers import LLAMA_METADATA, LLAMA_TENSORS, gguf_bytes
 from tests.support.hub import Hub, hub_of

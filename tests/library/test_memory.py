@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from modules.library.detect import detect
-from modules.library.measured import Measured, Measurement, class_key, corrected
 from modules.library.memory import Plan, demand_of, gguf_obstacle, largest, obstacle, parts_of, plan, plan_sentence
+from modules.loading.measured import Measured, Measurement, class_key, corrected
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.memory import Demand
 from modules.protocol.model import Gpu, Machine, ModelFacts
 from modules.protocol.schema import build
 from modules.runtime.registry import Registry
-from modules.settings import YamlStore
+from modules.settings.user_settings import YamlStore
 from tests.library.writers import gguf_bytes
 from tests.support.models import write_model_folder
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from modules.app import App
-from modules.config import Config
 from modules.library.detect import detect
 from modules.library.machine import inspect_machine
 from modules.library.rank import describe_model, rank
 from modules.protocol.errors import PaddockError
 from modules.runtime.registry import Registry
+from modules.settings.config import Config
 from tests.library.writers import LLAMA_CONFIG, LLAMA_METADATA, gguf_bytes, write_folder, write_json
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from modules.families.remote_file import RemoteFile
 from modules.library.scan import ModelLibrary
 from modules.library.trust import refusal, scan_trust
-from modules.protocol.remote_file import RemoteFile
 from tests.library.writers import gguf_bytes
 
 

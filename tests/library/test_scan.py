@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from modules.files.paths import PathError
 from modules.library.scan import ModelLibrary
-from modules.paths import PathError
 from modules.protocol.errors import ModelError
 from tests.library.writers import gguf_bytes, write_folder
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from modules.app import App
-from modules.config import Config
 from modules.library.detect import detect
 from modules.library.trust import fingerprint, refusal, scan_trust
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
+from modules.settings.config import Config
 
 
 @pytest.fixture

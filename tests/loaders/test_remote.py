@@ -10,9 +10,9 @@ import pytest
 
 from modules.app import App
 from modules.chat.messages import ChatOptions
-from modules.config import Config
 from modules.protocol.errors import PaddockError, Unsupported
 from modules.protocol.sampling import SamplingParams
+from modules.settings.config import Config
 from tests.support.server import serving
 
 FILE = "far.remote.yaml"

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from modules.app import App
-from modules.config import Config
+from modules.families.remote_file import origin
 from modules.library.remote_keys import KeyConsents, KeyNotAllowed, WantedKey
 from modules.protocol.errors import PaddockError
-from modules.protocol.remote_file import origin
-from modules.settings import YamlStore
+from modules.settings.config import Config
+from modules.settings.user_settings import YamlStore
 from tests.support.server import serving
 
 FILE = "far.remote.yaml"

@@ -12,11 +12,11 @@ import pytest
 
 from modules.app import App
 from modules.chat.messages import ChatOptions, Message
-from modules.config import Config
 from modules.plugins.kept import Kept
 from modules.plugins.manager import ExtensionManager
 from modules.protocol.sampling import SamplingParams
-from modules.settings import YamlStore
+from modules.settings.config import Config
+from modules.settings.user_settings import YamlStore
 
 PATIENCE = 90.0
 PARAMS = SamplingParams()

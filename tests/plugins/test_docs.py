@@ -13,8 +13,8 @@ from modules.plugins.host import ApiRequest
 from modules.plugins.services import call_route
 from modules.protocol.errors import PaddockError
 from modules.ui.page import build_page
+from tests.compat.pages import Browser
 from tests.conftest import ROOT
-from tests.plugins.compat.pages import Browser
 from tests.plugins.conftest import Talk, write_extension
 
 

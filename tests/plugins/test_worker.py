@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from modules.app import App
-from modules.config import Config
 from modules.protocol.sampling import SamplingParams
+from modules.settings.config import Config
 from tests.conftest import ROOT
 from tests.plugins.conftest import PATIENCE, Talk
 from tests.plugins.test_docs import switch_on

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modules.runtime.bytecode import compile_imported
-from modules.runtime.interpreter import python_in
+from modules.system.interpreter import python_in
 
 ROOT = Path(__file__).resolve().parents[2]
 

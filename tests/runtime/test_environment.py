@@ -19,7 +19,7 @@ from loaders.echo.spec import SPEC as ECHO
 from modules.protocol.errors import EnvironmentBroken
 from modules.protocol.model import Machine
 from modules.runtime.environment import MARKER, Environments
-from modules.runtime.pip_config import package_sources, read_pip_config
+from modules.system.pip_config import package_sources, read_pip_config
 
 MACHINE = Machine("linux", "x86_64", 2, 1 << 33, 1 << 33)
 SPEC = dataclasses.replace(

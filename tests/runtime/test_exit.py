@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from loaders.echo.spec import BEHAVIOURS, SPEC
+from modules.loading.lowering import lowered
 from modules.runtime.exit import classify
-from modules.runtime.lowering import lowered
 
 
 @pytest.mark.parametrize(

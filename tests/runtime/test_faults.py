@@ -151,7 +151,7 @@ def test_nothing_is_loaded_is_a_sentence_with_a_next_step(app: App) -> None:
 
 def test_the_worker_dies_with_a_host_that_is_killed(root: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from modules.app import App; from modules.config import Config;"
+        "import sys; from pathlib import Path; from modules.app import App; from modules.settings.config import Config;"
         "from tests.support.models import write_model_folder;"
         "t = Path(sys.argv[1]); write_model_folder(t / 'm' / 'tiny');"
         "app = App(Config(Path(sys.argv[2]), models=t / 'm', user_data=t / 'u', show_echo=True));"

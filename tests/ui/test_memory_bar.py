@@ -7,7 +7,7 @@ import re
 import pytest
 
 from modules.library.memory import Plan, Share, obstacle
-from modules.planning import Advice
+from modules.loading.planning import Advice
 from modules.ui.memory_bar import memory_bar
 
 

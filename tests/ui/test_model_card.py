@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from modules.families.transformers_settings import TransformersSettings
 from modules.library.detect import detect
 from modules.protocol.schema import describe
-from modules.protocol.transformers_settings import TransformersSettings
 from modules.ui.model_card import card, reason
 from modules.ui.tabs.model import own_context
 from tests.support.models import write_model_folder

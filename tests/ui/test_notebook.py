@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modules.app import App
-from modules.paths import write_atomically
+from modules.files.paths import write_atomically
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.ui.notebook import Notebook

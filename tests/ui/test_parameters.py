@@ -11,7 +11,7 @@ from modules.app import App
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import UNIVERSAL, SamplingParams
 from modules.protocol.schema import describe
-from modules.ui.preferences import sampling, set_sampling
+from modules.settings.chat_preferences import sampling, set_sampling
 from modules.ui.tabs.parameters import described, loaded_spec
 
 SETTINGS = {setting.name: setting for setting in describe(SamplingParams)}

@@ -9,8 +9,8 @@ import gradio as gr
 import pytest
 
 from modules.app import App
-from modules.config import Config
 from modules.library.remote_keys import WantedKey
+from modules.settings.config import Config
 from modules.ui.tabs import model, session
 
 

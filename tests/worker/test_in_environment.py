@@ -12,8 +12,8 @@ import pytest
 
 from modules.library.machine import inspect_machine
 from modules.runtime.environment import Environments
-from modules.runtime.pip_config import package_sources, read_pip_config
 from modules.runtime.registry import Registry
+from modules.system.pip_config import package_sources, read_pip_config
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SUITES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests" / "worker").glob("test_hf_*.py"))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from modules.adapters import MOST_WEIGHT, Offer
 from modules.library.sizes import in_words
+from modules.loading.adapters import MOST_WEIGHT, Offer
 from modules.protocol.errors import PaddockError
 from modules.ui.talk import LONG, QUIET, held, paragraph, say, spoken, teller
 

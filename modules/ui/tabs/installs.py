@@ -13,7 +13,7 @@ import gradio as gr
 from modules.library.sizes import in_words
 from modules.protocol.errors import PaddockError
 from modules.protocol.loader import LoaderSpec
-from modules.threads import host_thread
+from modules.system.threads import host_thread
 from modules.ui.talk import LONG, QUIET, paragraph, spoken
 
 if TYPE_CHECKING:

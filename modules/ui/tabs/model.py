@@ -13,7 +13,7 @@ import gradio as gr
 
 from modules.library.remote_keys import wanted_key
 from modules.library.sizes import in_words
-from modules.planning import Advice
+from modules.loading.planning import Advice
 from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.schema import Setting, build, changed, describe

@@ -15,8 +15,8 @@ from modules.protocol.errors import PaddockError
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.sampling import UNIVERSAL, SamplingParams
 from modules.protocol.schema import Setting, describe
-from modules.ui.preferences import NEUTRAL, choose_preset, preset_name, sampling, set_sampling
-from modules.ui.preferences import preset as preset_of
+from modules.settings.chat_preferences import NEUTRAL, choose_preset, preset_name, sampling, set_sampling
+from modules.settings.chat_preferences import preset as preset_of
 from modules.ui.settings_form import changes, entered, field, shown
 from modules.ui.talk import QUIET, held, paragraph, say, spoken, stamp, teller
 from modules.ui.words import many

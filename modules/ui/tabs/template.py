@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from modules.protocol.errors import PaddockError
-from modules.ui.preferences import set_template, template_of
+from modules.settings.chat_preferences import set_template, template_of
 from modules.ui.talk import QUIET, paragraph, say, spoken, teller
 from modules.ui.templates import NAMED
 from modules.ui.words import many

@@ -1,0 +1,220 @@
+"""What the sub-commands do, one function each, named as the command."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from modules.app import App
+from modules.chat.turns import render_turns
+from modules.cli.download_command import download as download
+from modules.cli.extension_commands import extensions as extensions
+from modules.cli.terminal import ProgressLine, write_reply
+from modules.generation.preset_keys import did_you_mean
+from modules.library.memory import plan_sentence
+from modules.library.rank import describe_model
+from modules.library.scan import DEMO
+from modules.library.sizes import in_words
+from modules.library.trust import scan_trust
+from modules.loading.adapters import parse_adapters
+from modules.loading.planning import Advice, describe_plan
+from modules.protocol.errors import PaddockError, SettingError
+from modules.protocol.loader import LoaderSpec
+from modules.protocol.sampling import SamplingParams
+from modules.protocol.schema import describe
+from modules.settings.config import Config
+
+
+def loaders(config: Config, arguments: argparse.Namespace) -> int:
+    """List the loaders."""
+    app = App(config)
+    try:
+        if arguments.verb == "enable":
+            return _enable_loader(app, arguments.name, arguments.yes)
+        if arguments.prune:
+            for name, count in app.environments.prune(list(app.registry.specs.values())):
+                print(f"Removed {name} ({in_words(count)}).", file=sys.stderr)
+        rows = [_loader_row(app, spec) for spec in app.models.specs()]
+        if arguments.json:
+            print(json.dumps(rows, indent=1))
+            return 0
+        for row in rows:
+            state = "not here" if row["why_not"] else "runs once installed"
+            if row["installed"]:
+                state = f"installed, {in_words(row['size_bytes'])}" if row["size_bytes"] else "needs no install"
+            print(f"{row['name']:<14} {state:<24} {', '.join(row['formats'])}")
+            print(f"{'':<14} {row['why_not'] or row['summary']}")
+        for fault in app.registry.faults.values():
+            print(f"{fault}.", file=sys.stderr)
+        for name, sentence in app.own_loaders.waiting().items():
+            print(f"{sentence} Run: python3 webui.py loaders enable {name} --yes", file=sys.stderr)
+    finally:
+        app.close()
+    return 0
+
+
+def _enable_loader(app: App, name: str, yes: bool) -> int:
+    """Allow a loader of the user's own to run."""
+    if not name:
+        raise PaddockError("Name the loader: python3 webui.py loaders enable NAME --yes")
+    if not yes:
+        raise PaddockError(
+            f"The code of {name} would run with your rights on this machine. Look at its files, then add --yes."
+        )
+    app.own_loaders.enable(name)
+    needs = f" Install it with: python3 webui.py install {name}" if app.registry.get(name).requirements else ""
+    print(f"{name} may run, as it is now.{needs}")
+    return 0
+
+
+def _loader_row(app: App, spec: LoaderSpec) -> dict[str, Any]:
+    status = app.environments.status(spec)
+    reason = spec.runs_here(app.machine) or status.problem
+    return {
+        "name": spec.name,
+        "title": spec.title,
+        "summary": spec.summary,
+        "installed": status.installed,
+        "engine": status.engine,
+        "size_bytes": status.size_bytes,
+        "runs_here": not reason,
+        "why_not": reason,
+        "formats": list(spec.formats),
+        "samplers": sorted(spec.samplers),
+        "settings": [entry.name for entry in describe(spec.settings)],
+    }
+
+
+def install(config: Config, arguments: argparse.Namespace) -> int:
+    """Build a loader's environment."""
+    app = App(config)
+    progress = ProgressLine()
+    try:
+        spec = app.registry.get(arguments.name)
+        path = app.environments.build(spec, progress, rebuild=arguments.rebuild)
+        progress.close()
+        status = app.environments.status(spec)
+        print(f"{spec.title} {status.engine} is installed in {path.name} ({in_words(status.size_bytes)}).")
+    finally:
+        progress.close()
+        app.close()
+    return 0
+
+
+def inspect(config: Config, arguments: argparse.Namespace) -> int:
+    """Say what a model is."""
+    app = App(config)
+    try:
+        facts, ranked = app.models.propose(arguments.name)
+        plans = {entry.loader: _advice(app, arguments.name, entry.loader) for entry in ranked if entry.runs}
+    finally:
+        app.close()
+    if arguments.json:
+        described = describe_model(facts, ranked)
+        for entry in described["loaders"]:
+            entry["plan"] = describe_plan(plans[entry["loader"]]) if entry["loader"] in plans else None
+        print(json.dumps(described, indent=1))
+        return 0
+    print(f"{facts.name}: {facts.format}, {in_words(facts.size_bytes)}")
+    for piece in facts.evidence:
+        print(f"  {piece.fact:<14} {piece.value:<28} from {piece.source}")
+    for sentence in (*facts.problems, *facts.warnings, *scan_trust(facts)):
+        print(f"  ! {sentence}")
+    for place, entry in enumerate(ranked, 1):
+        print(f"{place}. {entry.title}{'' if entry.runs else ' (not here)'}: {entry.reason}")
+        if entry.loader in plans:
+            print(f"   {plan_sentence(plans[entry.loader].plan)} {plans[entry.loader].obstacle}".rstrip())
+    return 0
+
+
+def _advice(app: App, model: str, loader: str) -> Advice:
+    """The memory plan with the settings that a load would take."""
+    spec, kept = app.models.choice(model, loader)
+    return app.planner.advise(model, spec, kept)
+
+
+def _standard_input() -> str:
+    if sys.stdin is None:
+        raise PaddockError("The standard input is closed, so no prompt can be read. Write it behind --prompt.")
+    return sys.stdin.read()
+
+
+def generate(config: Config, arguments: argparse.Namespace) -> int:
+    """Answer one prompt, streaming to stdout."""
+    app = App(config)
+    progress = ProgressLine()
+    try:
+        prompt = _standard_input() if arguments.prompt == "-" else arguments.prompt
+        model = arguments.model or DEMO
+        spec, kept = app.models.choice(model, arguments.loader)
+        overrides, settings = sort_settings(spec, arguments.set)
+        params = app.presets.merge("" if arguments.preset == "Neutral" else arguments.preset, overrides)
+        app.supervisor.board.subscribe(
+            lambda state: progress(state.text, state.fraction) if state.busy else progress.close()
+        )
+        adapters = parse_adapters(arguments.adapter) if arguments.adapter else None
+        info = app.models.load(model, spec.name, {**kept, **settings}, adapters=adapters)
+        progress.close()
+        if adapters and not app.supervisor.state.adapters:
+            raise PaddockError(info.notes[-1])
+        for note in info.notes:
+            print(note, file=sys.stderr)
+        for name in spec.ignores(params, info.ignored):
+            print(f"{spec.title} does not honour {name}; it is ignored.", file=sys.stderr)
+        return _stream(app, prompt, params, arguments)
+    finally:
+        progress.close()
+        app.close()
+
+
+def sort_settings(spec: LoaderSpec, pairs: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """`KEY=VALUE` texts -> (sampling parameters, the loader's settings). Raises SettingError with what exists."""
+    sampling = {entry.name for entry in describe(SamplingParams)}
+    ours = {entry.name for entry in describe(spec.settings)}
+    params: dict[str, str] = {}
+    settings: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise SettingError(f"--set wants KEY=VALUE, not {pair!r}.")
+        if name in sampling:
+            params[name] = value
+        elif name in ours:
+            settings[name] = value
+        else:
+            there = f"{spec.title} has: {', '.join(sorted(ours))}. Sampling has: {', '.join(sorted(sampling))}."
+            hint = did_you_mean(name, [*ours, *sampling]) or there
+            raise SettingError(f"There is no setting named {name!r}. {hint}")
+    return params, settings
+
+
+def _stream(app: App, prompt: str, params: SamplingParams, arguments: argparse.Namespace) -> int:
+    opening = ""
+    if not arguments.raw:
+        system = [{"role": "system", "content": arguments.system}] if arguments.system else []
+        rendered, _ = render_turns(app.supervisor.chat_prompt, [*system, {"role": "user", "content": prompt}])
+        prompt, opening = rendered.prompt, rendered.opening
+    generation = app.supervisor.generate(prompt, params, opening=opening)
+    try:
+        for text in generation.follow(gather=0):
+            line = json.dumps({"type": "chunk", "text": text}, ensure_ascii=False) if arguments.json else text
+            write_reply(f"{line}\n" if arguments.json else line)
+    except BaseException:
+        generation.cancel()
+        raise
+    if generation.error is not None:
+        raise PaddockError(generation.error.message, detail=generation.error.detail)
+    assert generation.finished is not None
+    if remark := generation.remark:
+        print(remark, file=sys.stderr)
+    if arguments.json:
+        state = app.supervisor.state
+        ends = {"type": "finished", "model": state.model, "loader": state.loader, "load_seconds": state.load_seconds}
+        print(json.dumps({**ends, **dataclasses.asdict(generation.finished)}))
+    else:
+        print()
+    return 0

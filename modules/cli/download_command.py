@@ -1,0 +1,134 @@
+"""`webui.py download …`: a model from the hub into models/."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from modules.cli.terminal import ProgressLine
+from modules.library.machine import inspect_machine
+from modules.library.sizes import in_words
+from modules.protocol.errors import PaddockError
+from modules.settings.config import Config
+
+if TYPE_CHECKING:
+    from modules.library.download import Progress
+    from modules.library.download_choice import Choice, Quantization
+    from modules.library.download_listing import Listing
+
+# Seconds between two states of the progress line.
+_REDRAW_SECONDS = 0.2
+
+
+def download(config: Config, arguments: argparse.Namespace) -> int:
+    """Get a model, or show what its repository has."""
+    # huggingface_hub takes most of a second to import: only this command waits for it.
+    from modules.library.download import Download
+    from modules.library.download_choice import choose, quantizations
+    from modules.library.download_listing import list_files, parse_wanted
+
+    listing = list_files(parse_wanted(arguments.name))
+    machine = inspect_machine()
+    if arguments.list:
+        try:
+            chosen: Choice | PaddockError = choose(listing, machine, arguments.file, arguments.quant)
+        except PaddockError as error:
+            chosen = error
+        row = _describe(listing, quantizations(listing, machine), chosen)
+        print(json.dumps(row, indent=1)) if arguments.json else _show(row)
+        return 0
+    choice = choose(listing, machine, arguments.file, arguments.quant)
+    progress = _Line()
+    job = Download(config.paths.models, listing, choice, progress)
+    print(f"{choice.name}: {_count(choice.files)}, {in_words(choice.size)}. {choice.reason}", file=sys.stderr)
+    try:
+        path = job.run()
+    except KeyboardInterrupt:
+        progress.close()
+        print(
+            f"Stopped. Run the same command again: it goes on from here. To give it up, delete {job.staging}.",
+            file=sys.stderr,
+        )
+        return 130
+    finally:
+        progress.close()
+    if arguments.json:
+        names = [file.path for file in choice.files]
+        result = {"name": choice.name, "path": str(path), "commit": listing.commit, "size_bytes": choice.size}
+        print(json.dumps({**result, "files": names}, indent=1))
+    else:
+        folder = config.paths.shown(config.paths.models)
+        print(f"{choice.name} is in {folder}. Look at it: webui.py inspect {choice.name}")
+    return 0
+
+
+class _Line:
+    """Progress on the terminal: speed and time left where somebody watches, else one line a file."""
+
+    def __init__(self) -> None:
+        self._line = ProgressLine()
+        self._watched = sys.stderr.isatty()
+        self._drawn = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        name = PurePosixPath(progress.file).name
+        text = f"{name} ({progress.number} of {progress.files})" if progress.files > 1 else name
+        if self._watched:
+            if (now := time.monotonic()) - self._drawn < _REDRAW_SECONDS:
+                return
+            self._drawn = now
+            text = f"{text[-40:]}: {progress}"
+        self._line(text, progress.done / progress.total if progress.total else None)
+
+    def close(self) -> None:
+        self._line.close()
+
+
+def _count(files: tuple[Any, ...]) -> str:
+    return "1 file" if len(files) == 1 else f"{len(files)} files"
+
+
+def _describe(listing: Listing, entries: list[Quantization], chosen: Choice | PaddockError) -> dict[str, Any]:
+    from modules.library.download_choice import Choice, quant_of
+
+    paths = {file.path for file in chosen.files} if isinstance(chosen, Choice) else set()
+    return {
+        "repository": listing.wanted.repository,
+        "commit": listing.commit,
+        "files": [{"path": file.path, "size_bytes": file.size, "chosen": file.path in paths} for file in listing.files],
+        "quantizations": [
+            {
+                "quantization": quant_of(entry.name),
+                "model": entry.name,
+                "files": len(entry.files),
+                "size_bytes": entry.size,
+                "fits": not entry.why_not,
+                "why_not": entry.why_not,
+            }
+            for entry in entries
+        ],
+        "choice": {"name": chosen.name, "size_bytes": chosen.size, "reason": chosen.reason}
+        if isinstance(chosen, Choice)
+        else None,
+        "problem": "" if isinstance(chosen, Choice) else chosen.message,
+    }
+
+
+def _show(row: dict[str, Any]) -> None:
+    print(f"{row['repository']} at {row['commit'][:8]} (* would be downloaded)")
+    for file in row["files"]:
+        print(f"{'*' if file['chosen'] else ' '} {in_words(file['size_bytes']):>10}  {file['path']}")
+    if row["quantizations"]:
+        print("\nQuantizations, smallest first:")
+    for entry in row["quantizations"]:
+        state = "fits" if entry["fits"] else "too large"
+        print(f"  {entry['quantization'] or '?':<14} {in_words(entry['size_bytes']):>10}  {state:<10} {entry['model']}")
+    if row["choice"]:
+        choice = row["choice"]
+        print(f"\nWithout --list: {choice['name']}, {in_words(choice['size_bytes'])}. {choice['reason']}")
+    else:
+        print(f"\n{row['problem']}")

@@ -1,0 +1,84 @@
+"""`webui.py extensions …`: list, check, enable, disable, install."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import json
+import sys
+from typing import Any
+
+from modules.app import App
+from modules.plugins.install import install
+from modules.plugins.manager import ConsentNeeded
+from modules.plugins.status import Status
+from modules.protocol.errors import PaddockError
+from modules.protocol.schema import describe
+from modules.settings.config import Config
+
+_NEXT_START = "It counts from the next start of Paddock; a page that is open switches extensions at once."
+
+
+def extensions(config: Config, arguments: argparse.Namespace) -> int:
+    """Do what the verb says."""
+    if arguments.verb == "check":
+        checker = importlib.import_module("modules.compat.check")
+        return int(checker.run(config, arguments.paths, arguments.assume_packages, arguments.json))
+    app = App(config)
+    try:
+        if arguments.verb == "list":
+            _list(app, arguments.json)
+        elif arguments.verb == "enable":
+            _enable(app, arguments)
+        elif arguments.verb == "disable":
+            app.extensions.find(arguments.name)
+            app.extensions.disable(arguments.name)
+            print(f"{arguments.name} is off. {_NEXT_START}")
+        else:
+            folder = install(arguments.source, app.paths.extensions[1], app.paths.extension_repositories)
+            print(f"{folder.name} is in {folder.parent}. Look at its files, then enable {folder.name}.")
+    finally:
+        app.close()
+    return 0
+
+
+def _list(app: App, as_json: bool) -> None:
+    statuses = app.extensions.statuses()
+    if as_json:
+        print(json.dumps([_row(status, status.name in app.extensions.kept.order) for status in statuses], indent=1))
+        return
+    for status in statuses:
+        chosen = status.name in app.extensions.kept.order
+        state = status.state if status.state in ("blocked", "consent") else ("on" if chosen else "off")
+        print(f"{status.name:<22} {state:<8} {status.description or status.title}")
+        for sentence in (status.message, *status.notes):
+            if sentence:
+                print(f"{'':<31} {sentence}")
+
+
+def _row(status: Status, chosen: bool) -> dict[str, Any]:
+    row = dataclasses.asdict(dataclasses.replace(status, settings=None))
+    row["settings"] = [entry.name for entry in describe(status.settings)] if status.settings else []
+    return {**row, "enabled": chosen}
+
+
+def _enable(app: App, arguments: argparse.Namespace) -> None:
+    manager, name = app.extensions, arguments.name
+    found = manager.find(name)
+    if arguments.build and not arguments.packages:
+        raise PaddockError("--build says how packages are installed. Give --packages too.")
+    consent = found.sha256 if arguments.yes else ""
+    try:
+        if arguments.packages:
+            manager.install_requirements(name, consent, found.sha256 if arguments.build else "")
+        manager.enable(name, consent)
+    except ConsentNeeded:
+        wants = f" It says that it wants: {', '.join(found.manifest.wants)}." if found.manifest.wants else ""
+        raise PaddockError(
+            f"{name} brings code that runs with your rights on this machine.{wants} Look at the files in "
+            f"{found.folder}, then agree to run them: webui.py extensions enable {name} --yes"
+        ) from None
+    print(f"{name} is on. {_NEXT_START}")
+    for note in manager.statuses()[0].notes:
+        print(note, file=sys.stderr)

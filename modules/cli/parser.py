@@ -1,0 +1,171 @@
+"""The sub-commands of webui.py. Each prints for a person, or with --json for a program."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from modules.cli.terminal import visible_output
+from modules.files.paths import write_atomically
+from modules.generation.presets import FIRST_PRESET
+from modules.protocol.errors import PaddockError
+from modules.settings.config import Config, add_flags, add_serve_flags, config_from, model_name
+from modules.system.host_environment import drop_foreign_settings, suspects
+from modules.system.signals import Terminated, ended_in_order
+from modules.system.version import VERSION
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every flag and sub-command, with its help."""
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    add_flags(common)
+    top = argparse.ArgumentParser(prog="webui.py", description="Paddock: local language models in the browser.")
+    top.add_argument("--version", action="version", version=f"Paddock {VERSION}")
+    add_flags(top)
+    add_serve_flags(top)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands (none: serve the page)")
+
+    loaders = commands.add_parser(
+        "loaders", parents=[common], help="list the loaders: installed, runs here, formats, size"
+    )
+    loaders.add_argument("verb", nargs="?", choices=["enable"], help="allow a loader in user_data/loaders/ to run")
+    loaders.add_argument("name", nargs="?", default="", metavar="NAME", help="the loader to enable")
+    loaders.add_argument("--yes", action="store_true", help="agree that its code, as it is now, runs on this machine")
+    loaders.add_argument("--json", action="store_true", help="one JSON object for each loader, in a list")
+    loaders.add_argument("--prune", action="store_true", help="remove environments that no loader uses any more")
+
+    install = commands.add_parser("install", parents=[common], help="build a loader's environment")
+    install.add_argument("name", metavar="LOADER")
+    install.add_argument("--rebuild", action="store_true", help="build it anew though it is there")
+
+    inspect = commands.add_parser(
+        "inspect", parents=[common], help="what a model is, from which evidence, and who runs it"
+    )
+    inspect.add_argument("name", metavar="MODEL", type=model_name, help="a name in models/")
+    inspect.add_argument("--json", action="store_true", help="the same as one JSON object")
+
+    generate = commands.add_parser("generate", parents=[common], help="answer one prompt on the terminal")
+    generate.add_argument("--prompt", required=True, help="what to say; - reads it from standard input")
+    generate.add_argument("--model", type=model_name, default="", help="a name in models/ (default: the demo)")
+    generate.add_argument("--loader", default="", help="default: the best for this model")
+    generate.add_argument(
+        "--preset", default=FIRST_PRESET, help=f"sampling preset, or Neutral (default: {FIRST_PRESET})"
+    )
+    generate.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a sampling parameter or a setting of the loader",
+    )
+    generate.add_argument(
+        "--adapter",
+        action="append",
+        default=[],
+        metavar="NAME[=WEIGHT]",
+        help="a LoRA adapter in models/; several are added up (default: those kept for the model)",
+    )
+    generate.add_argument("--system", default="", help="system message")
+    generate.add_argument("--raw", action="store_true", help="complete the prompt as it is, without the chat template")
+    generate.add_argument("--json", action="store_true", help="one JSON object a line; the last has usage and timings")
+    _download(commands, common)
+    _extensions(commands, common)
+    return top
+
+
+def _download(commands: Any, common: argparse.ArgumentParser) -> None:
+    download = commands.add_parser("download", parents=[common], help="get a model from the hub into models/")
+    download.add_argument("name", metavar="OWNER/NAME[:REVISION]", help="a repository, at a branch, tag or commit")
+    which = download.add_mutually_exclusive_group()
+    which.add_argument("--file", default="", metavar="PATTERN", help="only files that match, such as '*Q4_K_M*.gguf'")
+    which.add_argument("--quant", default="", help="this quantization of a GGUF model, such as Q4_K_M")
+    download.add_argument("--list", action="store_true", help="show files, sizes and what fits, and get nothing")
+    download.add_argument("--json", action="store_true", help="the result, or the list, as one JSON object")
+
+
+def _extensions(commands: Any, common: argparse.ArgumentParser) -> None:
+    top = commands.add_parser("extensions", parents=[common], help="list, check, enable, disable or install extensions")
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
+    listed = verbs.add_parser("list", parents=[common], help="every extension: on or off, and what is the matter")
+    listed.add_argument("--json", action="store_true", help="a list with one JSON object each")
+    check = verbs.add_parser("check", parents=[common], help="load folders in a throw-away process and judge them")
+    check.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folders with a script.py or extension.py")
+    check.add_argument("--json", action="store_true", help="a list with one JSON object each")
+    check.add_argument("--assume-packages", action="store_true", help="take packages that are missing as present")
+    enable = verbs.add_parser("enable", parents=[common], help="switch an extension on from the next start")
+    enable.add_argument("name", metavar="NAME")
+    enable.add_argument("--yes", action="store_true", help="agree that its code, as it is now, runs on this machine")
+    enable.add_argument("--packages", action="store_true", help="install the packages it needs, for it alone")
+    enable.add_argument("--build", action="store_true", help="build packages that have no wheel; this runs their code")
+    disable = verbs.add_parser("disable", parents=[common], help="switch an extension off from the next start")
+    disable.add_argument("name", metavar="NAME")
+    add = verbs.add_parser("install", parents=[common], help="copy an extension in; it runs once it is enabled")
+    add.add_argument("source", metavar="GIT_OR_FOLDER", help="https:// address, folder or zip file")
+
+
+def run(root: Path, argv: list[str], data: Path | None = None) -> int:
+    """Run what `argv` asks for; `root` and `data` are those of Config.
+
+    The exit status is 0, 1 for an error, 130 for Ctrl+C.
+    """
+    with visible_output():
+        return _run_visibly(root, argv, data)
+
+
+def _run_visibly(root: Path, argv: list[str], data: Path | None) -> int:
+    arguments = parser().parse_args(argv)
+    for stream in (getattr(stream, "exact", stream) for stream in (sys.stdout, sys.stderr)):
+        if isinstance(stream, io.TextIOWrapper):
+            # A pipe or terminal that knows few characters gets a question mark for the others.
+            stream.reconfigure(errors="replace")
+    drop_foreign_settings()
+    try:
+        with ended_in_order():
+            return _run(config_from(arguments, root, data), arguments)
+    except PaddockError as error:
+        print(f"\n{error.message}", file=sys.stderr)
+        if error.detail:
+            print(f"\nDetails:\n{error.detail}", file=sys.stderr)
+        return 1
+    except Terminated:
+        return Terminated.status
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Who reads this has enough, as `head` has. Nothing more is written, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if isinstance(error, ImportError) and error.name:
+            # One of the host's packages is not there: webui.py installs them again.
+            raise
+        print(_unexpected(error, (arguments.user_data or (data or root) / "user_data") / "logs"), file=sys.stderr)
+        return 1
+
+
+def _run(config: Config, arguments: argparse.Namespace) -> int:
+    if arguments.command is None:
+        from modules.cli.serving import serve_page
+
+        return serve_page(config)
+    from modules.cli.parser import commands
+
+    return int(getattr(commands, arguments.command)(config, arguments))
+
+
+def _unexpected(error: Exception, logs: Path) -> str:
+    """A sentence for what no code of ours foresaw; the traceback goes into a file."""
+    said = "".join(traceback.format_exception(error))
+    try:
+        write_atomically(logs / "last_error.txt", said)
+        details = f"The details are in {logs / 'last_error.txt'}."
+    except PaddockError:
+        details = f"Details:\n{said}"
+    names = suspects(error)
+    hint = f" The environment variable {' or '.join(names)} may be why: unset it, and start again." if names else ""
+    return f"\nPaddock ended because of an unknown error ({type(error).__name__}: {error}).{hint} {details}"

@@ -1,0 +1,70 @@
+"""`python3 webui.py` without a sub-command: bind, load the first model beside, serve until Ctrl+C or SIGTERM."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+
+from modules.api.listen import bind_all, close_all
+from modules.app import App
+from modules.cli.terminal import ProgressLine
+from modules.protocol.errors import PaddockError
+from modules.runtime.state import State
+from modules.settings.config import Config
+from modules.system.host_environment import import_gradio_without_bad_network_settings, private_uploads, remove_uploads
+from modules.system.signals import Terminated
+
+
+def serve_page(config: Config) -> int:
+    """Serve the page until Ctrl+C or a signal; returns the exit status, 0 after SIGTERM: that is how a service ends."""
+    with private_uploads():
+        return _serve(config)
+
+
+def _serve(config: Config) -> int:
+    import_gradio_without_bad_network_settings()
+    listeners = bind_all(config.host, config.port)
+    app = App(config)
+    try:
+        app.supervisor.board.subscribe(_teller(app, ProgressLine()))
+        # The worker starts while Gradio is still being imported, which takes most of the time.
+        if not config.no_model and (model := app.first_model()):
+            with suppress(PaddockError):  # The state tells it.
+                app.models.load_in_background(model, config.loader)
+        from modules.api.server import serve
+
+        address = f"http://127.0.0.1:{listeners[0].getsockname()[1]}"
+        serve(app, listeners, lambda: print(f"Paddock is ready: {address}", flush=True))
+    except Terminated:
+        print("Paddock was asked to end.", flush=True)
+    finally:
+        stray = app.close()
+        close_all(listeners)
+        if stray:
+            print(f"Threads of {', '.join(stray)} did not end; Paddock ends without them.", flush=True)
+            remove_uploads()
+            os._exit(0)
+    return 0
+
+
+def _teller(app: App, progress: ProgressLine) -> Callable[[State], None]:
+    told: list[State] = []
+
+    def tell(state: State) -> None:
+        # Pages may be told a state once more; the terminal heard it.
+        before = told[0] if told else State()
+        if before is state:
+            return
+        told[:] = [state]
+        if state.error is not None and state.error is not before.error:
+            progress.close()
+            print(state.error.message, flush=True)
+        elif state.text:
+            progress(state.text, state.fraction)
+        elif state.phase == "ready" and state.info is not before.info:
+            progress.close()
+            app.settings.set("last_model", state.model)
+            print(f"Loaded {state.model} with {state.loader} in {state.load_seconds:.1f} s.", flush=True)
+
+    return tell

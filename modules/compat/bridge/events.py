@@ -1,0 +1,58 @@
+"""Event listeners as Gradio 3 and 4 had them: `_js`, `every`, and chains of them."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+from gradio.events import Dependency
+
+from modules.compat.bridge.notes import Notes
+
+
+def bridged(listener: Callable[..., Any], notes: Notes) -> Callable[..., Any]:
+    """A listener (`click`, `then`, …) that takes the arguments of all Gradios."""
+    known = inspect.signature(listener).parameters
+
+    @functools.wraps(listener)
+    def listen(*given: Any, **named: Any) -> Any:
+        if "_js" in named:
+            named["js"] = named.pop("_js")
+        if named.get("api_name") is False:
+            del named["api_name"]
+            named["api_visibility"] = "private"
+        if "queue" in named and named["queue"] is None:
+            del named["queue"]
+        every = named.pop("every", None)
+        for name in [name for name in named if name not in known]:
+            del named[name]
+            notes.add(f"{getattr(listener, 'event_name', 'event')}({name}=)")
+        dependency = chained(listener(*given, **named), notes)
+        if isinstance(every, (int, float)):
+            call = inspect.signature(listener).bind_partial(*given, **named).arguments
+            again = {key: call[key] for key in ("fn", "inputs", "outputs", "js") if key in call}
+            gr.Timer(every).tick(**again, show_progress="hidden")
+        return dependency
+
+    return listen
+
+
+def chained(dependency: Any, notes: Notes) -> Any:
+    """The same dependency, whose `then`, `success` and `failure` take the arguments of all Gradios."""
+    if isinstance(dependency, Dependency):
+        for name in ("then", "success", "failure"):
+            setattr(dependency, name, bridged(getattr(dependency, name), notes))
+    return dependency
+
+
+def silent(name: str, notes: Notes) -> Callable[..., Any]:
+    """Stands for an event that this component does not have in Gradio 6: it never happens."""
+
+    def listen(*given: Any, **named: Any) -> Dependency:
+        notes.add(f".{name}()")
+        return Dependency(None, {}, None, None)
+
+    return listen

@@ -1,0 +1,38 @@
+"""What every module of the facade is: an object whose methods and attributes are the module's names."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from modules.protocol.errors import Unsupported
+
+if TYPE_CHECKING:
+    from modules.compat.facade import Facade
+
+
+class FacadeModule(ModuleType):
+    """A module of the facade. Whatever scripts set on it stays on it: Paddock itself never reads it."""
+
+    def __init__(self, name: str, facade: Facade) -> None:
+        super().__init__(name)
+        self._facade = facade
+        self._app = facade.app
+        self.__all__ = [known for known in dir(type(self)) if known[0] != "_" and known not in dir(ModuleType)]
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"Paddock has no {self.__name__}.{name}, which exists in text-generation-webui")
+
+
+class Impossible:
+    """Stands for a function that cannot exist here: it can be imported, and calling it raises Unsupported."""
+
+    def __init__(self, symbol: str, why: str) -> None:
+        self.__name__ = symbol
+        self._why = why
+
+    def __call__(self, *given: Any, **named: Any) -> NoReturn:
+        raise Unsupported(
+            f"{self.__name__} reaches inside of text-generation-webui, and cannot exist in Paddock: {self._why}. Do "
+            "without what this extension wanted to do here."
+        )

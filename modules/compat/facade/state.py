@@ -1,0 +1,107 @@
+"""The state of text-generation-webui: what its page shows, as one dictionary, by the names that scripts know."""
+
+from __future__ import annotations
+
+import ast
+import logging
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from modules.chat.hook_state import NO_CHARACTER, opening_in, opening_of, pairs, state_of
+from modules.chat.messages import ChatOptions
+from modules.protocol.errors import SettingError
+from modules.protocol.sampling import SamplingParams
+from modules.protocol.schema import coerce, describe
+from modules.settings.chat_preferences import chat_options, preset_name, sampling
+from modules.worker.chat_template import CHATML
+
+if TYPE_CHECKING:
+    from modules.app import App
+
+_LOG = logging.getLogger(__name__)
+
+# Keys of its state that nothing in Paddock stands behind, with the value that means nothing.
+_UNUSED: dict[str, Any] = {
+    "auto_max_new_tokens": False,
+    "max_tokens_second": 0,
+    "max_updates_second": 0,
+    "prompt_lookup_num_tokens": 0,
+    "static_cache": False,
+    "enable_thinking": True,
+    "reasoning_effort": "medium",
+    "preserve_thinking": False,
+    "enable_web_search": False,
+    "user_bio": "",
+    "start_with": "",
+    "chat_style": "cai-chat",
+    "chat-instruct_command": "<|prompt|>",
+    "chat_generation_attempts": 1,
+    "stop_at_newline": False,
+    "instruction_template": "",
+    "textbox": {"text": "", "files": []},
+    "show_controls": True,
+    "lora_menu": [],
+}
+
+
+def interface_state(app: App, chat_id: str = "") -> dict[str, Any]:
+    """The state as the page would give it now; `chat_id`: the chat whose history it holds, "" for none."""
+    options = chat_options(app, chat_id)
+    opening, _ = opening_of(app.characters, options.character, options)
+    history = pairs(app.chats.messages(chat_id)) if chat_id else {"internal": [], "visible": []}
+    now = app.supervisor.state
+    state = state_of(chat_id, history, sampling(app), options, opening, now)
+    return completed({**state, "preset_menu": preset_name(app), "model_menu": now.model or "None"})
+
+
+def completed(state: dict[str, Any]) -> dict[str, Any]:
+    """The same dictionary, with the keys of text-generation-webui that it lacks."""
+    for name, value in _UNUSED.items():
+        state.setdefault(name, value)
+    for name in ("instruction_template_str", "chat_template_str"):
+        # A model without a template of its own gets this one.
+        state[name] = state.get(name) or CHATML
+    return state
+
+
+def params_of(state: Mapping[str, Any], stopping_strings: Any = None) -> SamplingParams:
+    """The sampling parameters that a state holds; one that cannot be used is left neutral, and the log says so."""
+    values: dict[str, Any] = {}
+    for entry in describe(SamplingParams):
+        if entry.name in state:
+            try:
+                values[entry.name] = coerce(entry, state[entry.name])
+            except SettingError as error:
+                _LOG.warning("A script set what cannot be used. %s", error.message)
+    stops = [texts_of(state.get("stop")), texts_of(stopping_strings), texts_of(state.get("custom_stopping_strings"))]
+    values["stop"] = list(dict.fromkeys(text for found in stops for text in found))
+    return SamplingParams(**values)
+
+
+def texts_of(value: Any) -> list[str]:
+    """Stopping strings as scripts write them: a list, or the inside of one as text ('"\\\\n", "You:"')."""
+    if isinstance(value, str):
+        try:
+            value = ast.literal_eval(f"[{value}]")
+        except (SyntaxError, ValueError):
+            value = [value]
+    return [str(text) for text in value if text] if isinstance(value, Iterable) else []
+
+
+def options_of(state: Mapping[str, Any], options: ChatOptions, own_template: str) -> ChatOptions:
+    """How a prompt is made from this state; `own_template`: the model's."""
+    instruct = state.get("mode", "instruct") == "instruct"
+    template = str(state.get("instruction_template_str" if instruct else "chat_template_str") or "")
+    return ChatOptions(
+        template="" if template in (own_template, CHATML) else template,
+        overflow=options.overflow,
+        name1=str(state.get("name1") or options.name1),
+        name2=str(state.get("name2") or options.name2),
+    )
+
+
+def system_of(app: App, state: Mapping[str, Any]) -> str:
+    """The system message of a state, by the rule that Paddock's own turns follow."""
+    character = str(state.get("character_menu") or NO_CHARACTER)
+    name = character if character in app.characters.names() else ""
+    return opening_in(state, opening_of(app.characters, name, chat_options(app))[0]).system

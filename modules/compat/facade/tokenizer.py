@@ -1,0 +1,89 @@
+"""shared.tokenizer: the loaded model's tokenizer, over the worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from modules.compat.facade.base import Impossible
+from modules.worker.tokenizer import TextTokenizer
+
+if TYPE_CHECKING:
+    from modules.app import App
+
+
+class Tokenizer(TextTokenizer):
+    """Looks like a tokenizer of Transformers as far as text and ids go. Raises PaddockError once the model is gone.
+
+    `info`: the model whose tokenizer this is.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self.info = app.supervisor.state.info
+        self._template = self.info.template if self.info else ""
+
+    @property
+    def chat_template(self) -> str | None:
+        """The model's chat template, None where it has none. One that is set counts for `apply_chat_template`, not for
+        Paddock's own prompts."""
+        return self._template or None
+
+    @chat_template.setter
+    def chat_template(self, template: str | None) -> None:
+        self._template = template or ""
+
+    def apply_chat_template(
+        self,
+        conversation: list[dict[str, Any]],
+        tools: Any = None,
+        documents: Any = None,
+        chat_template: str | None = None,
+        add_generation_prompt: bool = False,
+        continue_final_message: bool = False,
+        tokenize: bool = True,
+        return_tensors: str = "",
+        return_dict: bool = False,
+        **variables: Any,
+    ) -> Any:
+        """A chat, [{"role", "content"}, …], as the model's prompt: a text, or its tokens as `encode` gives them; with
+        `return_dict` as a call of the tokenizer does. Rendered as Paddock's own prompts are: in ChatML without a
+        template. Raises PromptError."""
+        template = chat_template or self._template
+        more = {"tools": tools, "documents": documents, "add_generation_prompt": add_generation_prompt, **variables}
+        found = self._app.supervisor.chat_prompt(list(conversation), template, continue_final_message, more)
+        if not tokenize:
+            return found.prompt
+        return (self if return_dict else self.encode)(found.prompt, return_tensors=return_tensors)
+
+    def ids_of(self, text: str, special: bool) -> list[int]:
+        """Asked of the worker."""
+        return self._app.supervisor.tokenize(text, special)
+
+    def text_of(self, ids: list[int]) -> str:
+        """Asked of the worker."""
+        return self._app.supervisor.detokenize(ids)
+
+    @property
+    def bos_token(self) -> str:
+        """The text of the first token, "" where the model has none."""
+        return self._app.supervisor.loaded().bos
+
+    @property
+    def eos_token(self) -> str:
+        """The text of the last token, "" where the model has none."""
+        return self._app.supervisor.loaded().eos
+
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens the model's files name; 0 where they do not say."""
+        return self._app.library.facts(self._app.supervisor.state.model).vocabulary
+
+    @property
+    def name_or_path(self) -> str:
+        """Where the model lies."""
+        return self._app.library.facts(self._app.supervisor.state.model).path
+
+    def __len__(self) -> int:
+        return self.vocab_size
+
+    save_pretrained = Impossible("shared.tokenizer.save_pretrained", "the tokenizer lives in the worker's process")

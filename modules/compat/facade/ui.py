@@ -1,0 +1,79 @@
+"""modules.ui: what scripts build their own part of the page with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gradio as gr
+
+from modules.compat.facade.base import FacadeModule
+from modules.compat.widgets.names import MODEL
+from modules.ui.theme import paddock_theme
+
+# The fields whose values only the browser knows; all else of a state is read off Paddock.
+_ELEMENTS = ("unique_id", "textbox")
+
+
+class Ui(FacadeModule):
+    """States are made by Paddock itself, from what is set on its page and from the chat that the browser shows."""
+
+    refresh_symbol = "↻"
+    delete_symbol = "🗑️"
+    save_symbol = "💾"
+
+    @property
+    def theme(self) -> Any:
+        """The page's theme."""
+        return paddock_theme()
+
+    def list_interface_input_elements(self) -> list[str]:
+        """The names of the components whose values `gather_interface_values` takes."""
+        return list(_ELEMENTS)
+
+    def list_model_elements(self) -> list[str]:
+        """The names of the components of the Model tab that scripts can have."""
+        return ["loader", "model_menu", "lora_menu", *MODEL]
+
+    def gather_interface_values(self, *values: Any) -> dict[str, Any]:
+        """The state: what Paddock has, with the values of the components of `list_interface_input_elements`."""
+        given = dict(zip(self._elements(), values, strict=False))
+        shared: Any = self._facade.module("modules.shared")
+        state: dict[str, Any] = self._facade.widgets.stock.state(str(given.get("unique_id") or ""))
+        state |= {name: value for name, value in given.items() if name not in ("unique_id", "history")}
+        shared.persistent_interface_state = state
+        return state
+
+    def apply_interface_values(self, state: Mapping[str, Any], use_persistent: bool = False) -> list[Any]:
+        """The values of these components in a state, to be put into them."""
+        if use_persistent:
+            shared: Any = self._facade.module("modules.shared")
+            state = shared.persistent_interface_state
+        return [state[name] if state and name in state else gr.update() for name in self._elements()]
+
+    def create_refresh_button(
+        self,
+        refresh_component: Any,
+        refresh_method: Callable[[], Any],
+        refreshed_args: Any,
+        elem_class: Any,
+        interactive: bool = True,
+    ) -> Any:
+        """A small button that calls `refresh_method` and then gives the component new arguments."""
+
+        gradio = self._facade.widgets.bridge
+
+        def refresh() -> Any:
+            refresh_method()
+            return gradio.update(**((refreshed_args() if callable(refreshed_args) else refreshed_args) or {}))
+
+        classes = [elem_class] if isinstance(elem_class, str) else list(elem_class or ())
+        button = gradio.Button(
+            self.refresh_symbol, elem_classes=classes, interactive=interactive, min_width=40, size="sm"
+        )
+        button.click(refresh, None, refresh_component, show_progress="hidden", api_visibility="private")
+        return button
+
+    def _elements(self) -> list[str]:
+        shared: Any = self._facade.module("modules.shared")
+        return list(shared.input_elements)

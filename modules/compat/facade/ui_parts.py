@@ -1,0 +1,66 @@
+"""modules.ui_chat and its like: the parts of text-generation-webui's page, of which scripts want a few names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from modules.compat.facade.base import FacadeModule, Impossible
+
+_WHY = "the page is Paddock's own"
+
+
+class UiPart(FacadeModule):
+    """Building a part of the page a second time is what cannot be."""
+
+    create_ui = Impossible("create_ui", _WHY)
+    create_event_handlers = Impossible("create_event_handlers", _WHY)
+
+
+class UiChat(UiPart):
+    """Names of components, for events that make or draw a reply."""
+
+    inputs = ("Chat input", "interface_state")
+    reload_arr = ("history", "name1", "name2", "mode", "chat_style", "character_menu")
+
+
+class UiDefault(UiPart):
+    """Names of components of the notebook with two columns."""
+
+    inputs = ("textbox-default", "interface_state")
+    outputs = ("output_textbox", "html-default")
+
+
+class UiNotebook(UiPart):
+    """Names of components of the notebook."""
+
+    inputs = ("textbox-notebook", "interface_state")
+    outputs = ("textbox-notebook", "html-notebook")
+
+
+class UiModelMenu(UiPart):
+    """Loading as the Model tab does it."""
+
+    def load_model_wrapper(self, selected_model: str, loader: Any = None, autoload: bool = True) -> Iterator[str]:
+        """Load a model; yields sentences about it."""
+        models: Any = self._facade.module("modules.models")
+        if not autoload or selected_model in ("None", "", None):
+            yield "No model was chosen." if autoload else f"{selected_model} can be loaded now."
+            return
+        yield f"Loading {selected_model}…"
+        models.load_model(selected_model, loader)
+        yield f"{selected_model} is loaded."
+
+    def update_truncation_length(self, current_length: Any, state: dict[str, Any]) -> Any:
+        """The context of the loaded model, the length as it was without one."""
+        info = self._app.supervisor.state.info
+        return info.context if info else current_length
+
+
+class UiParameters(UiPart):
+    """Lengths."""
+
+    def get_truncation_length(self) -> int:
+        """The context of the loaded model, 0 without one."""
+        info = self._app.supervisor.state.info
+        return info.context if info else 0

@@ -1,0 +1,75 @@
+"""Everything that a run of Paddock keeps for the scripts of text-generation-webui: one facade, one redirection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modules.chat.characters import Character
+from modules.compat import workdir
+from modules.compat.adapter import ScriptPlugin
+from modules.compat.bridge import Bridge
+from modules.compat.facade import Facade
+from modules.compat.imports import Redirect
+from modules.compat.own_names import own_names
+from modules.compat.widgets import Widgets
+from modules.plugins.folders import Found
+from modules.plugins.host import Host
+
+if TYPE_CHECKING:
+    from modules.app import App
+
+
+class Scripts:
+    """Reads scripts for one App. `close` ends the redirection of imports. `left_out`: hooks that scripts are read
+    without."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self.left_out: tuple[str, ...] = ()
+        self.bridge = Bridge()
+        self.widgets = Widgets(app, self.bridge, self._draw, lambda file: self._module("utils").delete_file(file))
+        self.facade = Facade(app, self.widgets)
+        self.redirect = Redirect(self.facade.module, lambda: self.bridge, self._folder_of)
+        if not app.paths.characters.is_dir():
+            # They take the first one without a look at whether there is any, as text-generation-webui ships some.
+            app.characters.save("Assistant", Character("Assistant", greeting="Hello! How can I help?"))
+        self.folder = workdir.prepare(app.paths)
+        app.extensions.work_in(self.folder)
+
+    def read(self, found: Found, host: Host) -> Any:
+        """Run a script and make it a plugin. Raises what its code raises."""
+        names = (found.name, *own_names(found.folder, self._app.extensions.found()))
+        workdir.add(self.folder, names, found.folder)
+        around = self.facade.module("extensions.openai.script").app.around
+        around[found.name] = []
+        module = self.redirect.load(found.name, found.folder)
+        prefix = f"{found.name}-"
+        settings = self._app.settings.items()
+        overrides = {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
+        plugin = ScriptPlugin(module, overrides, host.values)
+        for hook in self.left_out:
+            vars(plugin).pop(hook, None)
+        plugin.names = names
+        plugin.http_middlewares = around[found.name]
+        plugin.notes = lambda: self.bridge.notes.of(found.name)
+        return plugin
+
+    def close(self) -> None:
+        """Redirect no more imports."""
+        self.redirect.close()
+
+    def _module(self, name: str) -> Any:
+        return self.facade.module(f"modules.{name}")
+
+    def _draw(self, state: dict[str, Any]) -> str:
+        chat = self._module("chat")
+        return str(chat.redraw_html(*(state[key] for key in self._module("ui_chat").reload_arr)))
+
+    def _folder_of(self, name: str) -> Path | None:
+        found = self._app.extensions.found().get(name)
+        if found and (found.problem or not self._app.extensions.may_run(found)):
+            raise ImportError(f"the extension {name} has not been agreed to: switch it on first")
+        if found:
+            self._app.extensions.allow_imports(found)
+        return found.folder if found else None

@@ -1,0 +1,1 @@
+"""What the spec and the worker of one family of loaders share. Standard library only."""

@@ -1,0 +1,1 @@
+"""Paths, and files read within limits and written whole."""

@@ -1,5 +1,0 @@
-"""Extensions written for text-generation-webui, run as they are. Nothing of Paddock's imports this but by name."""
-
-from modules.plugins.compat.scripts import Scripts
-
-__all__ = ["Scripts"]

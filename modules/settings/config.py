@@ -1,0 +1,200 @@
+"""Flags into one frozen Config. What the page may change lives in UserSettings; what is here is fixed at start."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modules.files.paths import Paths
+from modules.protocol.errors import PaddockError
+from modules.protocol.model import AIMS
+
+# First words of Paddock's own addresses: a request could mean either.
+_LONGEST_SECRET = 4096
+_TAKEN = ("v1", "file", "extensions", "assets", "static", "gradio_api")
+_PUBLIC = re.compile(r"(https?://(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?)((?:/[^?#\s]*)?)", re.IGNORECASE)
+_WORD = r"(?!\.{1,2}(?:/|$))[\w.~-]+"
+_PATH = re.compile(rf"(?!(?:{'|'.join(_TAKEN)}|page-[^/]*)(?:/|$)){_WORD}(?:/{_WORD})*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Config:
+    """How this run of Paddock was started.
+
+    `root` holds the program; `data` holds models/, user_data/ and .envs/ (None: `root`). `port` 0: any free one.
+    `public_origin` and `root_path`: where a reverse proxy serves it, such as "https://example.org" and "/chat"; ""
+    where there is none.
+    """
+
+    root: Path
+    data: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 7860
+    listen: bool = False
+    password: str = ""
+    api_key: str = ""
+    public_origin: str = ""
+    root_path: str = ""
+    models: Path | None = None
+    user_data: Path | None = None
+    model: str = ""
+    loader: str = ""
+    no_model: bool = False
+    show_echo: bool = False
+    aim: str = ""
+    load_anyway: bool = False
+    trust_pickle: tuple[str, ...] = ()
+    trust_remote_code: tuple[str, ...] = ()
+    allow_env: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> Paths:
+        """Where everything lies for this run."""
+        data = self.data or self.root
+        return Paths(self.root, self.models or data / "models", self.user_data or data / "user_data", data / ".envs")
+
+
+def model_name(text: str) -> str:
+    """A model's name as it was typed: a shell completes that of a folder with a slash."""
+    return text.rstrip("/") or text
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags that every sub-command takes. Without defaults, which would undo what was said before the command."""
+    group = parser.add_argument_group("where things are")
+    group.add_argument("--models", type=Path, metavar="FOLDER", help="models folder (default: models/)")
+    group.add_argument("--user-data", type=Path, metavar="FOLDER", help="chats, settings, logs (default: user_data/)")
+    trust = parser.add_argument_group("trust, read at start only")
+    consent: dict[str, Any] = {"action": "append", "type": model_name, "metavar": "MODEL"}
+    trust.add_argument("--trust-pickle", **consent, help="load this model's pickle files")
+    trust.add_argument("--trust-remote-code", **consent, help="run this model's own Python code")
+    trust.add_argument(
+        "--allow-env", action="append", metavar="NAME=ADDRESS", help="send this environment variable to that server"
+    )
+    parser.add_argument(
+        "--aim", choices=AIMS, help="what a proposed loader shall be best at (default: the page's setting)"
+    )
+    parser.add_argument("--no-venv", action="store_true", help="use the Python that runs this, not .venv")
+    parser.add_argument(
+        "--load-anyway", action="store_true", help="load models also where the memory plan says that they do not fit"
+    )
+    parser.add_argument("--show-echo", action="store_true", help="offer the echo loader, made for tests")
+
+
+def add_serve_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of serving the page."""
+    group = parser.add_argument_group("the page")
+    group.add_argument("--port", type=int, default=7860, help="port of the page and the API; 0 takes a free one")
+    group.add_argument("--listen", action="store_true", help="serve other machines too; wants --password or --api-key")
+    group.add_argument("--password", default="", help="ask for this password (user name: paddock)")
+    group.add_argument(
+        "--password-file", type=Path, metavar="FILE", help="the same from a file's first line; or set PADDOCK_PASSWORD"
+    )
+    group.add_argument("--api-key", default="", help="API clients must send this key; it opens /v1/ and nothing else")
+    group.add_argument(
+        "--api-key-file", type=Path, metavar="FILE", help="the same from a file's first line; or set PADDOCK_API_KEY"
+    )
+    group.add_argument(
+        "--public-url", default="", metavar="URL", help="where a reverse proxy serves the page, with its path"
+    )
+    group.add_argument(
+        "--root-path", default="", metavar="PATH", help="the path alone, where the proxy's name is not known"
+    )
+    group.add_argument(
+        "--model",
+        type=model_name,
+        default="",
+        help="load this model at start (default: the demo, or the last one used)",
+    )
+    group.add_argument("--loader", default="", help="with this loader (default: the best)")
+    group.add_argument("--no-model", action="store_true", help="load no model at start")
+
+
+def public_address(url: str, root_path: str) -> tuple[str, str]:
+    """(origin, path) at which a reverse proxy serves the page. Raises PaddockError for what is no such address."""
+    parts = _PUBLIC.fullmatch(url.strip())
+    if url and not parts:
+        raise PaddockError(
+            f"--public-url {url} is no address. Name it as https://example.org or https://example.org/chat."
+        )
+    origin, inner = (parts.group(1).lower(), parts.group(2)) if parts else ("", "")
+    path = (root_path or inner or "").strip("/")
+    if root_path and inner and inner.strip("/") != path:
+        raise PaddockError("--public-url and --root-path name two different paths. Leave --root-path out.")
+    if path and not _PATH.fullmatch(path):
+        raise PaddockError(
+            f"The path /{path} cannot be served. Use letters, digits and -._~ in it, and another first word than "
+            f"{', '.join(_TAKEN)}, which are Paddock's."
+        )
+    return origin, f"/{path}" if path else ""
+
+
+def _secret(arguments: argparse.Namespace, name: str) -> str:
+    """The secret from its flag, else from the file that a flag names, else from the environment; "" without any.
+    Raises PaddockError for a file that holds none."""
+    if not hasattr(arguments, name):
+        return ""
+    if given := str(getattr(arguments, name)):
+        return given
+    path = getattr(arguments, f"{name}_file", None)
+    if path is None:
+        return os.environ.get(f"PADDOCK_{name.upper()}", "")
+    flag = f"--{name.replace('_', '-')}-file"
+    try:
+        with Path(path).open(encoding="utf-8-sig") as file:
+            secret = file.readline(_LONGEST_SECRET).rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PaddockError(f"{flag}: {path} cannot be read ({error}). Name a text file.") from None
+    if not secret.strip():
+        raise PaddockError(f"{flag}: the first line of {path} is empty. Write the secret there.")
+    return secret
+
+
+def config_from(arguments: argparse.Namespace, root: Path, data: Path | None = None) -> Config:
+    """The Config that these arguments mean; `root` and `data` are those of Config.
+
+    Raises PaddockError where they contradict each other.
+    """
+    listen = bool(getattr(arguments, "listen", False))
+    password, api_key = (_secret(arguments, name) for name in ("password", "api_key"))
+    if listen and not (password or api_key):
+        raise PaddockError(
+            "--listen opens Paddock to your whole network, so it wants a secret: add --password-file FILE or "
+            "--api-key-file FILE, or set PADDOCK_PASSWORD or PADDOCK_API_KEY. --password WORD and --api-key KEY do "
+            "too, but show in the list of processes."
+        )
+    if password and password == api_key:
+        raise PaddockError(
+            "--password and --api-key are the same word, so each API client could do all that the page can. Choose two."
+        )
+    public_origin, root_path = public_address(getattr(arguments, "public_url", ""), getattr(arguments, "root_path", ""))
+    # A download makes its folder.
+    makes = getattr(arguments, "command", None) == "download"
+    if (models := arguments.models) and not models.is_dir() and (models.exists() or not makes):
+        raise PaddockError(f"--models names {models}, which is no folder. Make it, or name another.")
+    return Config(
+        root=root,
+        data=data,
+        host="0.0.0.0" if listen else "127.0.0.1",
+        port=int(getattr(arguments, "port", 0)),
+        listen=listen,
+        password=password,
+        api_key=api_key,
+        public_origin=public_origin,
+        root_path=root_path,
+        models=arguments.models.resolve() if arguments.models else None,
+        user_data=arguments.user_data.resolve() if arguments.user_data else None,
+        model=getattr(arguments, "model", "") or "",
+        loader=getattr(arguments, "loader", "") or "",
+        no_model=bool(getattr(arguments, "no_model", False)),
+        show_echo=arguments.show_echo,
+        aim=getattr(arguments, "aim", "") or "",
+        load_anyway=arguments.load_anyway,
+        trust_pickle=tuple(arguments.trust_pickle or ()),
+        trust_remote_code=tuple(arguments.trust_remote_code or ()),
+        allow_env=tuple(getattr(arguments, "allow_env", None) or ()),
+    )

@@ -1,0 +1,1 @@
+"""What host and workers need from Python and the operating system. Standard library only."""

@@ -1,0 +1,80 @@
+"""The environment variables that other programs get from Paddock. Secrets of its user stay in the host.
+
+A list of what engines, compilers and package managers read, not a list of secrets: a variable that nobody thought of is
+not handed on. PADDOCK_PASS_ENV names more, with commas between. Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+from modules.system.interpreter import foreign_variables
+
+PASS_ENV = "PADDOCK_PASS_ENV"
+
+
+def _words(*lines: str) -> tuple[str, ...]:
+    return tuple(" ".join(lines).split())
+
+
+# The system, the user's language, certificates, and where compilers look.
+_NAMES = _words(
+    "PATH HOME USER LOGNAME SHELL LANG LANGUAGE TZ TERM COLUMNS LINES NO_COLOR TMPDIR TEMP TMP",
+    "LD_LIBRARY_PATH LD_PRELOAD DYLD_LIBRARY_PATH DYLD_FALLBACK_LIBRARY_PATH SSL_CERT_FILE SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE CURL_CA_BUNDLE NIX_SSL_CERT_FILE HTTP_PROXY HTTPS_PROXY ALL_PROXY FTP_PROXY NO_PROXY",
+    "http_proxy https_proxy all_proxy ftp_proxy no_proxy CC CXX CFLAGS CXXFLAGS CPPFLAGS LDFLAGS CPATH",
+    "C_INCLUDE_PATH CPLUS_INCLUDE_PATH LIBRARY_PATH PKG_CONFIG_PATH CUDAHOSTCXX FORCE_CMAKE MAX_JOBS",
+    "MAKEFLAGS SDKROOT DEVELOPER_DIR MACOSX_DEPLOYMENT_TARGET INCLUDE LIB LIBPATH SYSTEMROOT SYSTEMDRIVE",
+    "WINDIR COMSPEC PATHEXT OS PROGRAMDATA PROGRAMFILES PROGRAMFILES(X86) PROGRAMW6432 COMMONPROGRAMFILES",
+    "COMMONPROGRAMFILES(X86) COMMONPROGRAMW6432 ALLUSERSPROFILE PUBLIC APPDATA LOCALAPPDATA VSINSTALLDIR",
+    "VCINSTALLDIR VCTOOLSINSTALLDIR VS140COMNTOOLS WINDOWSSDKDIR USERPROFILE USERNAME USERDOMAIN COMPUTERNAME",
+    "HOMEDRIVE HOMEPATH NUMBER_OF_PROCESSORS",
+)
+# What the engines and their libraries read.
+_PREFIXES = _words(
+    "LC_ XDG_ PYTHON PADDOCK_ COVERAGE_ PYTEST_ PROCESSOR_ CUDA_ CUDNN_ CUBLAS_ NVIDIA_ NVCC_ NCCL_ HIP_ HSA_",
+    "ROCM_ ROCR_ ROCBLAS_ MIOPEN_ AMD_ GPU_ ONEAPI_ SYCL_ ZE_ ZES_ INTEL_ ASCEND_ METAL_ MTL_ VK_ MESA_",
+    "LIBGL_ GALLIUM_ LP_ DRI_ GGML_ LLAMA_ OMP_ GOMP_ KMP_ MKL_ DNNL_ ONEDNN_ OPENBLAS_ BLIS_ GOTO_ VECLIB_",
+    "NUMEXPR_ MALLOC_ JEMALLOC_ GLIBC_ TORCH_ TORCHINDUCTOR_ TORCHDYNAMO_ PYTORCH_ ATEN_ TRITON_ INDUCTOR_",
+    "NUMBA_ VLLM_ RAY_ GLOO_ UCX_ TP_ HF_ TRANSFORMERS_ TOKENIZERS_ ACCELERATE_ SAFETENSORS_ BNB_",
+    "BITSANDBYTES_ GPTQMODEL_ GPTQ_ EXLLAMA_ HQQ_ AWQ_ CMAKE_ NINJA_ CCACHE_ VSCMD_",
+)
+# Within those lists: names that speak of a secret.
+_SECRET = re.compile(
+    r"(?:^|_)(?:TOKEN|KEY|APIKEY|PASS|PAT|PWD|AUTH|COOKIE|DSN|BEARER)(?:_|$)|SECRET|PASSWORD|PASSWD|CREDENTIAL|PRIVATE_",
+    re.IGNORECASE,
+)
+
+
+def for_worker(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What an engine, or anything else that loads a stranger's files, gets."""
+    named = {name.strip() for name in environ.get(PASS_ENV, "").split(",")}
+    return {name: value for name, value in environ.items() if name in named or _is_plain(name)}
+
+
+def for_install(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What pip and uv get: their own configuration too, which may hold the password of a package index."""
+    own = {
+        name: value
+        for name, value in environ.items()
+        if name == "NETRC" or (name.startswith(("PIP_", "UV_")) and not name.startswith("UV_PUBLISH"))
+    }
+    return {**for_worker(environ), **own}
+
+
+def for_git(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What Git gets: the user's settings of Git and their SSH agent."""
+    agent = ("SSH_AUTH_SOCK", "SSH_AGENT_PID")
+    own = {
+        name: value
+        for name, value in environ.items()
+        if name in agent or (name.startswith("GIT_") and not _SECRET.search(name))
+    }
+    return {**for_worker(environ), **own}
+
+
+def _is_plain(name: str) -> bool:
+    known = name in _NAMES or name.startswith(_PREFIXES)
+    return known and not _SECRET.search(name) and not foreign_variables({name: ""})

@@ -1,0 +1,1 @@
+"""What both llama.cpp loaders share in the worker."""

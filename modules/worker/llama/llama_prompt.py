@@ -1,0 +1,108 @@
+"""Prompts as token ids through llama.cpp's tokenizer, with spaces where the model's own tokenizer puts them.
+
+Of a SentencePiece vocabulary llama.cpp puts a space before the first text and after each special token, and has no
+switch for it once the model is loaded. Where the model's own tokenizer puts none, a character that no vocabulary has
+goes before the text: llama.cpp's space comes before that one, and its ids are known and taken out. Tokens never reach
+across it, since it is no part of any.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from modules.worker.llama.gguf_keys import GgufKeys
+from modules.worker.llama.space_prefix import SpacePrefix, is_sentencepiece, space_prefix
+
+# tokenize(text, add_special, parse_special): llama.cpp's own.
+Tokenize = Callable[[str, bool, bool], list[int]]
+
+# Unicode's noncharacters: in no vocabulary, and hardly in a text.
+_MARKS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
+# llama.cpp's space, and a mark's three bytes.
+_MARK_TOKENS = 4
+
+
+class LlamaPrompts:
+    """The tokenizer of the GGUF file `path`, whose metadata are `keys`. `prefix`: the tokens that begin a prompt, [BOS]
+    or none."""
+
+    def __init__(self, tokenize: Tokenize, path: Path, keys: GgufKeys) -> None:
+        self._tokenize = tokenize
+        self._rule: SpacePrefix | None = None
+        # Without tokens for bytes there is no mark that llama.cpp could read.
+        if is_sentencepiece(keys) and keys.values.get("tokenizer.ggml.add_space_prefix", True) and keys.byte_tokens:
+            self._rule = space_prefix(path, keys)
+        self._special = _pattern((*keys.control, *keys.unknown, *keys.user_defined))
+        self._user_defined = _pattern(keys.user_defined)
+        self._marks: dict[str, list[int]] = {}
+        bare, whole = tokenize("a", False, False), tokenize("a", True, False)
+        places = range(len(whole) - len(bare) + 1)
+        self.prefix = next((whole[:at] for at in places if whole[at : at + len(bare)] == bare), [])
+
+    def ids(self, text: str, special: bool) -> list[int]:
+        """Token ids of `text` without BOS. `special`: names of special tokens in it are those tokens."""
+        mark = self._mark(text)
+        if not mark:
+            return self._tokenize(text, False, special)
+        marked = "".join(self._marked(text, self._special if special else self._user_defined, mark))
+        found = self._tokenize(marked, False, special)
+        return found if marked == text else _without(found, self._marks[mark])
+
+    def prompt(self, text: str, add_bos: bool) -> list[int]:
+        """Token ids of a prompt, with BOS once: a chat template may have written it already."""
+        tokens = self.ids(text, True)
+        if add_bos and tokens[: len(self.prefix)] != self.prefix:
+            return self.prefix + tokens
+        return tokens
+
+    def _mark(self, text: str) -> str:
+        """A character to mark places in `text` with; "" where none is needed, or none can be had."""
+        if self._rule is None or not text:
+            return ""
+        for mark in _MARKS:
+            if mark not in text:
+                if mark not in self._marks:
+                    self._marks[mark] = self._tokenize(mark, False, False)
+                if len(self._marks[mark]) == _MARK_TOKENS:
+                    return mark
+        return ""
+
+    def _marked(self, text: str, special: re.Pattern[str] | None, mark: str) -> Iterator[str]:
+        """The parts of `text`, with `mark` before those that get no space."""
+        assert self._rule is not None
+        at = 0
+        for found in special.finditer(text) if special else ():
+            yield self._part(text[at : found.start()], at == 0, mark)
+            yield found[0]
+            at = found.end()
+        yield self._part(text[at:], at == 0, mark)
+
+    def _part(self, part: str, at_start: bool, mark: str) -> str:
+        assert self._rule is not None
+        return part if not part or self._rule.wanted(part, at_start) else mark + part
+
+
+def _pattern(names: Iterable[str]) -> re.Pattern[str] | None:
+    """Finds the longest of the names first, as llama.cpp does; None where there are none."""
+    listed = sorted({name for name in names if name}, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, listed))) if listed else None
+
+
+def _without(tokens: list[int], mark: list[int]) -> list[int]:
+    """`tokens` without each place where they are those of a mark."""
+    kept: list[int] = []
+    at, length = 0, len(mark)
+    try:
+        while True:
+            # Its space may be anywhere; its first byte is rare.
+            found = tokens.index(mark[1], at + 1) - 1
+            if tokens[found : found + length] == mark:
+                kept += tokens[at:found]
+                at = found + length
+            else:
+                kept += tokens[at : found + 2]
+                at = found + 2
+    except ValueError:
+        return kept + tokens[at:]

@@ -1,0 +1,50 @@
+"""Scripts of the test's own, written in the idioms of text-generation-webui's extensions."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from modules.ui.page import build_page
+from tests.compat.pages import Browser
+from tests.plugins.conftest import Talk
+
+
+class Stage(Talk):
+    """An App with the echo loader, in whose chats scripts take part."""
+
+    def script(self, name: str, code: str, **files: str) -> ModuleType:
+        """Write a script.py and further files (`helper_py="…"`), agree to them, switch it on; its module."""
+        folder = self.root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, text in {"script_py": code, **files}.items():
+            path = folder / file.replace("_py", ".py")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(textwrap.dedent(text))
+        self.manager.enable(name, self.manager.find(name).sha256)
+        running = self.manager.running_named(name)
+        assert running is not None
+        module: ModuleType = running.plugin.module
+        return module
+
+    def facade(self, name: str) -> Any:
+        """A module as scripts see it."""
+        return self.app.scripts.facade.module(name)
+
+    def page(self) -> Browser:
+        """Paddock's page as it is now, in a browser that does not draw it."""
+        return Browser(build_page(self.app))
+
+    def folder(self, name: str) -> Path:
+        """Where a script lies."""
+        return self.root / name
+
+
+@pytest.fixture
+def stage(talk: Talk) -> Stage:
+    """An App with the echo loader running."""
+    return Stage(talk.app)

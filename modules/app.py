@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import cached_property
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.chat.characters import Characters
+from modules.chat.chat_preferences import ChatPreferences
 from modules.chat.service import ChatService
 from modules.chat.store import ChatStore
 from modules.files.paths import Paths
@@ -36,6 +37,7 @@ from modules.runtime.registry import Registry
 from modules.runtime.supervisor import Supervisor
 from modules.settings.config import Config
 from modules.settings.preferences import Preferences
+from modules.settings.sampling_preferences import SamplingPreferences
 from modules.settings.user_settings import ModelSettings, YamlStore
 from modules.system.agreed_code import AgreedCode
 
@@ -43,11 +45,15 @@ _LOG = logging.getLogger(__name__)
 
 
 class App:
-    """Everything that a run of Paddock owns; `close` ends the worker and closes the files."""
+    """Everything that a run of Paddock owns; `close` ends the worker and closes the files.
 
-    def __init__(self, config: Config) -> None:
+    `scripts` makes what runs the script.py of extensions for text-generation-webui (`modules.compat.Scripts`). It is
+    called with the first of them, as its imports take a while. Without it, such extensions are listed only."""
+
+    def __init__(self, config: Config, scripts: Callable[[App], Any] | None = None) -> None:
         paths = config.paths
         self.config = config
+        self._make_scripts = scripts
         self.paths = paths
         make_private(paths.user_data, [paths.models, paths.environments])
         self.machine = inspect_machine()
@@ -82,6 +88,10 @@ class App:
         self.page = ""
         self.presets = Presets(paths.presets, paths.own_presets)
         self.characters = Characters(paths.characters)
+        self.sampling = SamplingPreferences(self.settings, self.presets)
+        self.chat_preferences = ChatPreferences(
+            self.settings, self.characters, lambda: self.chats, lambda: self.supervisor.state.model
+        )
         # What the page and the API own, and what must end with the rest.
         self.at_close = ExitStack()
 
@@ -100,7 +110,7 @@ class App:
             self.paths.extension_data,
             Kept(YamlStore(self.paths.extension_settings)),
             self,
-            {"script.py": lambda found, host: self.scripts.read(found, host)},
+            {"script.py": lambda found, host: self.scripts.read(found, host)} if self._make_scripts else {},
             self._why_worker_hooks_are_idle,
             self._configure_hooks,
         )
@@ -110,8 +120,9 @@ class App:
 
     @cached_property
     def scripts(self) -> Any:
-        """Reads the script.py of text-generation-webui's extensions; its code is imported with the first of them."""
-        return importlib.import_module("modules.compat").Scripts(self)
+        """Runs the script.py of extensions for text-generation-webui."""
+        assert self._make_scripts
+        return self._make_scripts(self)
 
     def _configure_hooks(self, entries: list[WorkerEntry]) -> None:
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from modules.app import App
+from modules.cli.application import build_app
 from modules.library.machine import inspect_machine
 from modules.runtime.environment import Environments
 from modules.settings.config import Config
@@ -40,7 +41,7 @@ def config(tmp_path: Path) -> Config:
 @pytest.fixture
 def app(config: Config) -> Iterator[App]:
     """The App of that run; its worker is ended and its files are closed afterwards."""
-    app = App(config)
+    app = build_app(config)
     yield app
     app.close()
 

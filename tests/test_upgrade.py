@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from modules.app import App
+from modules.cli.application import build_app
 from modules.settings.config import Config
 from modules.ui.notebook import Notebook
 from tests.support.models import write_model_folder
@@ -28,7 +29,7 @@ def upgraded(tmp_path: Path) -> Iterator[App]:
     shutil.copytree(DATA / "user_data_0.1.0", tmp_path / "user_data")
     write_model_folder(tmp_path / "models" / "tiny")
     config = Config(ROOT, port=0, models=tmp_path / "models", user_data=tmp_path / "user_data", show_echo=True)
-    app = App(config)
+    app = build_app(config)
     yield app
     app.close()
 

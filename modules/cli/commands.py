@@ -11,6 +11,7 @@ from typing import Any
 
 from modules.app import App
 from modules.chat.turns import render_turns
+from modules.cli.application import build_app
 from modules.cli.download_command import download as download
 from modules.cli.extension_commands import extensions as extensions
 from modules.cli.terminal import ProgressLine, write_reply
@@ -31,7 +32,7 @@ from modules.settings.config import Config
 
 def loaders(config: Config, arguments: argparse.Namespace) -> int:
     """List the loaders."""
-    app = App(config)
+    app = build_app(config)
     try:
         if arguments.verb == "enable":
             return _enable_loader(app, arguments.name, arguments.yes)
@@ -91,7 +92,7 @@ def _loader_row(app: App, spec: LoaderSpec) -> dict[str, Any]:
 
 def install(config: Config, arguments: argparse.Namespace) -> int:
     """Build a loader's environment."""
-    app = App(config)
+    app = build_app(config)
     progress = ProgressLine()
     try:
         spec = app.registry.get(arguments.name)
@@ -107,7 +108,7 @@ def install(config: Config, arguments: argparse.Namespace) -> int:
 
 def inspect(config: Config, arguments: argparse.Namespace) -> int:
     """Say what a model is."""
-    app = App(config)
+    app = build_app(config)
     try:
         facts, ranked = app.models.propose(arguments.name)
         plans = {entry.loader: _advice(app, arguments.name, entry.loader) for entry in ranked if entry.runs}
@@ -145,7 +146,7 @@ def _standard_input() -> str:
 
 def generate(config: Config, arguments: argparse.Namespace) -> int:
     """Answer one prompt, streaming to stdout."""
-    app = App(config)
+    app = build_app(config)
     progress = ProgressLine()
     try:
         prompt = _standard_input() if arguments.prompt == "-" else arguments.prompt

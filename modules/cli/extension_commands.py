@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
 import json
 import sys
 from typing import Any
 
 from modules.app import App
+from modules.cli.application import build_app
 from modules.plugins.install import install
 from modules.plugins.manager import ConsentNeeded
 from modules.plugins.status import Status
@@ -23,9 +23,10 @@ _NEXT_START = "It counts from the next start of Paddock; a page that is open swi
 def extensions(config: Config, arguments: argparse.Namespace) -> int:
     """Do what the verb says."""
     if arguments.verb == "check":
-        checker = importlib.import_module("modules.compat.check")
-        return int(checker.run(config, arguments.paths, arguments.assume_packages, arguments.json))
-    app = App(config)
+        from modules.compat import check  # needs much that no other verb needs
+
+        return int(check.run(config, arguments.paths, arguments.assume_packages, arguments.json))
+    app = build_app(config)
     try:
         if arguments.verb == "list":
             _list(app, arguments.json)

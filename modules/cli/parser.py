@@ -153,7 +153,7 @@ def _run(config: Config, arguments: argparse.Namespace) -> int:
         from modules.cli.serving import serve_page
 
         return serve_page(config)
-    from modules.cli.parser import commands
+    from modules.cli import commands
 
     return int(getattr(commands, arguments.command)(config, arguments))
 

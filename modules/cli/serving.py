@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from modules.api.listen import bind_all, close_all
 from modules.app import App
+from modules.cli.application import build_app
 from modules.cli.terminal import ProgressLine
 from modules.protocol.errors import PaddockError
 from modules.runtime.state import State
@@ -25,7 +26,7 @@ def serve_page(config: Config) -> int:
 def _serve(config: Config) -> int:
     import_gradio_without_bad_network_settings()
     listeners = bind_all(config.host, config.port)
-    app = App(config)
+    app = build_app(config)
     try:
         app.supervisor.board.subscribe(_teller(app, ProgressLine()))
         # The worker starts while Gradio is still being imported, which takes most of the time.

@@ -1,4 +1,4 @@
-"""Extensions written for text-generation-webui, run as they are. Nothing of Paddock's imports this but by name."""
+"""Run extensions written for text-generation-webui as they are. Only the command line imports this room."""
 
 from modules.compat.scripts import Scripts
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from modules.loading.lowering import lowered
 from modules.plugins.failures import MessageFailed
 from modules.protocol.errors import PaddockError
-from modules.settings.chat_preferences import chat_options, sampling
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -23,7 +22,7 @@ def retry(app: App, chat_id: str, message_id: str, lower: bool) -> str:
     message = next((m for m in app.chats.messages(chat_id) if m.id == message_id), None)
     # What an extension failed with is no matter of the model, and some answer without one.
     if message and message.meta.get("code") == MessageFailed.code:
-        return app.chats.regenerate(chat_id, message_id, sampling(app), chat_options(app, chat_id))
+        return app.chats.regenerate(chat_id, message_id, app.sampling.params(), app.chat_preferences.options(chat_id))
     if not state.model:
         raise PaddockError("No model was loaded. Choose one on the Model tab and press Load.")
     if lower:
@@ -34,4 +33,4 @@ def retry(app: App, chat_id: str, message_id: str, lower: bool) -> str:
         app.models.load(state.model, state.loader, settings)
     elif state.phase != "ready":
         app.models.load(state.model, state.loader, state.settings)
-    return app.chats.regenerate(chat_id, message_id, sampling(app), chat_options(app, chat_id))
+    return app.chats.regenerate(chat_id, message_id, app.sampling.params(), app.chat_preferences.options(chat_id))

@@ -17,7 +17,6 @@ from modules.files.data_files import clean
 from modules.files.paths import inside
 from modules.library.scan import DEMO
 from modules.protocol.errors import PaddockError
-from modules.settings.chat_preferences import chat_options, greeting, new_chat, sampling
 from modules.ui import loading
 from modules.ui.chat_feed import follow_chat
 from modules.ui.code_colours import CodeColours
@@ -78,7 +77,8 @@ def _colours(app: App) -> CodeColours:
 
 def _chat_routes(routes: APIRouter, app: App) -> None:
     chats, markdown = app.chats, Markdown(_colours(app))
-    waiting = WaitingMessages(chats, app.supervisor, lambda chat: (sampling(app), chat_options(app, chat)))
+    options, params = app.chat_preferences.options, app.sampling.params
+    waiting = WaitingMessages(chats, app.supervisor, lambda chat: (params(), options(chat)))
 
     @routes.get("/chats")
     def listed(search: str = "") -> list[dict[str, Any]]:
@@ -86,7 +86,7 @@ def _chat_routes(routes: APIRouter, app: App) -> None:
 
     @routes.post("/chats")
     def create() -> dict[str, Any]:
-        return asdict(new_chat(app))
+        return asdict(app.chat_preferences.new_chat())
 
     @routes.get("/chats/{chat_id}/events")
     async def events(chat_id: str) -> StreamingResponse:
@@ -107,8 +107,8 @@ def _chat_routes(routes: APIRouter, app: App) -> None:
 
     verbs: dict[str, Callable[[str, Ask], Any]] = {
         "send": lambda chat, ask: {"waiting": waiting.send(chat, ask.text)},
-        "regenerate": lambda chat, ask: chats.regenerate(chat, ask.message, sampling(app), chat_options(app, chat)),
-        "continue": lambda chat, ask: chats.continue_reply(chat, sampling(app), chat_options(app, chat)),
+        "regenerate": lambda chat, ask: chats.regenerate(chat, ask.message, params(), options(chat)),
+        "continue": lambda chat, ask: chats.continue_reply(chat, params(), options(chat)),
         "stop": lambda chat, ask: chats.stop(chat),
         "edit": edit,
         "delete": lambda chat, ask: chats.delete(chat, ask.message),
@@ -143,7 +143,7 @@ def _notebook_routes(routes: APIRouter, app: App) -> None:
 
     verbs: dict[str, Callable[[Ask], None]] = {
         "write": lambda ask: notebook.write(ask.text, ask.author),
-        "generate": lambda ask: notebook.generate(ask.text, sampling(app), ask.author),
+        "generate": lambda ask: notebook.generate(ask.text, app.sampling.params(), ask.author),
         "stop": lambda ask: notebook.stop(),
         "undo": lambda ask: notebook.undo(),
         "redo": lambda ask: notebook.redo(),
@@ -167,8 +167,13 @@ def _model_routes(routes: APIRouter, app: App) -> None:
         """What an empty page offers: the models there are, who would speak, and questions to begin with."""
         names = app.library.names()
         demo = DEMO if DEMO in names else ""
-        folder, questions = app.paths.shown(app.paths.models), list(loading.QUESTIONS)
-        return {"models": names, "folder": folder, "demo": demo, "character": greeting(app), "questions": questions}
+        return {
+            "models": names,
+            "folder": app.paths.shown(app.paths.models),
+            "demo": demo,
+            "character": app.chat_preferences.greeting(),
+            "questions": list(loading.QUESTIONS),
+        }
 
     @routes.post("/model/load")
     def load(ask: Ask) -> dict[str, Any]:

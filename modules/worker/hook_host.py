@@ -6,21 +6,31 @@ import logging
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from modules.protocol.events import ModelInfo
 from modules.protocol.shared_values import SharedValues
 from modules.worker.stand_ins import Inert
 from modules.worker.tokenizer import TextTokenizer
 
-if TYPE_CHECKING:
-    from modules.worker.engine import EngineBase
+
+class TokenizingEngine(Protocol):
+    """What hooks need of an engine (`modules.worker.engine.EngineBase`)."""
+
+    def tokenize(self, text: str, special: bool) -> list[int]:
+        """Return the token ids of `text`."""
+
+    def detokenize(self, tokens: list[int]) -> str:
+        """Return the text of these tokens."""
+
+    def transformers_parts(self) -> tuple[Any, Any] | None:
+        """Return (model, tokenizer) of Transformers, where this engine has them."""
 
 
 class LoadedModel:
     """The model of this worker, as hooks see it. `info`: None before it is loaded."""
 
-    def __init__(self, engine: EngineBase, info: Callable[[], ModelInfo | None]) -> None:
+    def __init__(self, engine: TokenizingEngine, info: Callable[[], ModelInfo | None]) -> None:
         self._engine = engine
         self._info = info
         self._tokenizer: Any = None
@@ -65,7 +75,7 @@ class WorkerHost:
 class _EngineTokenizer(TextTokenizer):
     """The engine's own tokenizer."""
 
-    def __init__(self, engine: EngineBase, info: ModelInfo) -> None:
+    def __init__(self, engine: TokenizingEngine, info: ModelInfo) -> None:
         self._engine = engine
         self._info = info
 

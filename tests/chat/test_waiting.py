@@ -11,7 +11,6 @@ from modules.app import App
 from modules.chat.waiting import WaitingMessages
 from modules.protocol.errors import PaddockError
 from modules.runtime.state import State
-from modules.settings.chat_preferences import chat_options, sampling
 
 PATIENCE = 90.0
 
@@ -19,7 +18,8 @@ PATIENCE = 90.0
 @pytest.fixture
 def waiting(app: App) -> WaitingMessages:
     """What the page sends with."""
-    return WaitingMessages(app.chats, app.supervisor, lambda chat: (sampling(app), chat_options(app, chat)))
+    options = app.chat_preferences.options
+    return WaitingMessages(app.chats, app.supervisor, lambda chat: (app.sampling.params(), options(chat)))
 
 
 def until(subscribe: Callable[[Callable[..., None]], Callable[[], None]], holds: Callable[[], bool]) -> None:

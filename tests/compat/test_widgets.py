@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from modules.protocol.errors import PaddockError
-from modules.settings.chat_preferences import sampling
 from tests.compat.conftest import Stage
 from tests.compat.pages import Browser
 
@@ -40,7 +39,7 @@ def test_components_hold_what_paddock_has_when_an_event_asks(stage: Stage) -> No
     browser.fire(module.button, "click")
     mode, name1, character, temperature, history, unique_id, state, display = module.seen
     assert (mode, name1, character, unique_id) == ("instruct", "Ada", "None", chat)
-    assert history["visible"] == [["hello", "hello"]] and temperature == sampling(stage.app).temperature
+    assert history["visible"] == [["hello", "hello"]] and temperature == stage.app.sampling.params().temperature
     assert (state["name1"], state["unique_id"], state["history"]) == ("Ada", chat, history)
     assert display.count("hello") == 2 and "message-body" in display
 
@@ -61,7 +60,7 @@ def test_an_event_may_set_them(stage: Stage) -> None:
     )
     browser = stage.page()
     browser.fire(module.button, "click")
-    assert sampling(stage.app).temperature == 0.25 and stage.app.settings.get("system") == "Be brief."
+    assert stage.app.sampling.params().temperature == 0.25 and stage.app.settings.get("system") == "Be brief."
     assert browser.held[stage.app.scripts.widgets["textbox"]._id] == "typed"
     assert browser.failed == []
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modules.app import App
+from modules.cli.application import build_app
 from modules.compat.own_names import own_names
 from modules.settings.config import Config
 from tests.compat.conftest import Stage
@@ -61,7 +61,7 @@ def test_an_extension_of_that_name_has_its_own_paths(stage: Stage) -> None:
 def test_a_script_finds_a_character_and_brings_back_none_that_was_deleted(config: Config) -> None:
     code = "from pathlib import Path\nfiles = sorted(Path('user_data/characters').glob('*.yaml'))"
     for seen in (["Assistant.yaml"], []):
-        app = App(config)
+        app = build_app(config)
         assert [file.name for file in Stage(app).script("first", code).files] == seen
         for name in app.characters.names():
             app.characters.delete(name)
@@ -70,7 +70,7 @@ def test_a_script_finds_a_character_and_brings_back_none_that_was_deleted(config
 
 def test_the_working_directory_is_given_back_at_the_end(config: Config) -> None:
     before = Path.cwd()
-    app = App(config)
+    app = build_app(config)
     stage = Stage(app)
     stage.script("notes", CODE)
     assert Path.cwd() == app.paths.extension_workdir.resolve() != before
@@ -79,7 +79,7 @@ def test_the_working_directory_is_given_back_at_the_end(config: Config) -> None:
 
 
 def test_links_are_made_anew_and_what_scripts_wrote_beside_them_stays(config: Config) -> None:
-    app = App(config)
+    app = build_app(config)
     Stage(app).script("notes", CODE)
     Path("written.txt").write_text("mine")
     link = Path.cwd() / "extensions" / "notes"
@@ -87,7 +87,7 @@ def test_links_are_made_anew_and_what_scripts_wrote_beside_them_stays(config: Co
     assert link.resolve() == app.paths.extensions[1] / "notes"
     moved = app.paths.user_data / "elsewhere"
     (app.paths.extensions[1] / "notes").rename(moved)
-    again = App(config)
+    again = build_app(config)
     Stage(again).script("others", CODE.replace("notes", "others"))
     try:
         assert Path("written.txt").read_text() == "mine"

@@ -12,6 +12,7 @@ import pytest
 
 from modules.app import App
 from modules.chat.messages import ChatOptions, Message
+from modules.cli.application import build_app
 from modules.plugins.kept import Kept
 from modules.plugins.manager import ExtensionManager
 from modules.protocol.sampling import SamplingParams
@@ -118,7 +119,7 @@ class Talk:
 @pytest.fixture
 def talk(config: Config) -> Iterator[Talk]:
     """An App with the echo loader running."""
-    app = App(config)
+    app = build_app(config)
     app.models.load("tiny", "echo", {})
     yield Talk(app)
     app.close()

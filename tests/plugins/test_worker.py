@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from modules.app import App
+from modules.cli.application import build_app
 from modules.protocol.sampling import SamplingParams
 from modules.settings.config import Config
 from tests.conftest import ROOT
@@ -27,7 +27,7 @@ MODELS = {"llamacpp": "demo.Q8_0.gguf", "transformers": "demo"}
 @pytest.fixture(params=sorted(MODELS))
 def real(request: pytest.FixtureRequest, config: Config) -> Iterator[Talk]:
     """An App with the demo model in a loader that takes hooks."""
-    app = App(config)
+    app = build_app(config)
     name = MODELS[request.param]
     if not (ROOT / "models" / name).exists():
         pytest.skip("the demo model is not there")

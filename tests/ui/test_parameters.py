@@ -11,7 +11,6 @@ from modules.app import App
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import UNIVERSAL, SamplingParams
 from modules.protocol.schema import describe
-from modules.settings.chat_preferences import sampling, set_sampling
 from modules.ui.tabs.parameters import described, loaded_spec
 
 SETTINGS = {setting.name: setting for setting in describe(SamplingParams)}
@@ -45,11 +44,11 @@ def test_the_loaded_models_loader_is_asked(app: App) -> None:
     ],
 )
 def test_a_text_that_no_reply_could_read_is_refused_at_once(app: App, name: str, text: Any, words: str) -> None:
-    before = sampling(app)
+    before = app.sampling.params()
     with pytest.raises(PaddockError, match=words):
-        set_sampling(app, name, text)
-    assert sampling(app) == before
+        app.sampling.set(name, text)
+    assert app.sampling.params() == before
     # One that a preset brought does not stand in the way of the others.
     app.settings.set("sampling", {name: text})
-    set_sampling(app, "top_k", 7)
-    assert sampling(app).top_k == 7
+    app.sampling.set("top_k", 7)
+    assert app.sampling.params().top_k == 7

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.app import App
+from modules.compat import Scripts
 from modules.compat.check import source
 from modules.compat.check.absent import Absent
 from modules.compat.check.names import lacking
@@ -45,7 +46,7 @@ def main(task: dict[str, Any]) -> None:
     shutil.copytree(folder, copy, ignore=_left_out, ignore_dangling_symlinks=True)
     entry = next(entry for entry in ENTRIES if (copy / entry).is_file())
     about = source.read(copy, entry, folder.name)
-    app = App(config)
+    app = App(config, Scripts)
     # What is installed here has no part in it, as it has none on another machine.
     app.extensions.roots = (copy.parent,)
     twin = _twin(config.paths.extensions[0], folder)

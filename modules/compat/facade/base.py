@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
+from modules.app import App
 from modules.protocol.errors import Unsupported
 
-if TYPE_CHECKING:
-    from modules.compat.facade import Facade
+
+class ModuleSource(Protocol):
+    """Where a module of the facade finds the others: the Facade itself."""
+
+    app: App
+    widgets: Any
+
+    def module(self, name: str) -> ModuleType:
+        """Return the module `modules.NAME`. Raises HostNameMissing."""
 
 
 class FacadeModule(ModuleType):
     """A module of the facade. Whatever scripts set on it stays on it: Paddock itself never reads it."""
 
-    def __init__(self, name: str, facade: Facade) -> None:
+    def __init__(self, name: str, facade: ModuleSource) -> None:
         super().__init__(name)
         self._facade = facade
         self._app = facade.app

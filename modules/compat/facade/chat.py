@@ -15,7 +15,6 @@ from modules.compat.facade.histories import Histories, History, messages_of
 from modules.compat.facade.state import options_of, system_of
 from modules.plugins.pipeline import Pipeline
 from modules.runtime.state import ChatPromptResult
-from modules.settings.chat_preferences import chat_options
 
 _USER, _BOT = "<|user-message|>", "<|bot-message|>"
 # The mark that ends a turn, where a template has one: <|im_end|>, </s>, [/INST].
@@ -49,7 +48,7 @@ class Chat(Histories):
         info = self._app.supervisor.loaded()
         context = int(state.get("truncation_length") or info.context)
         longest = int(state.get("max_new_tokens") or 0)
-        options = options_of(state, chat_options(self._app), info.template)
+        options = options_of(state, self._app.chat_preferences.options(), info.template)
         rows: list[str] = []
 
         def render(turns: list[dict[str, Any]]) -> ChatPromptResult:
@@ -180,7 +179,8 @@ class Chat(Histories):
     def _turns(self, state: dict[str, Any]) -> tuple[str, str, str]:
         """What the template writes before the user's text, before the reply, and after it."""
         turns = [{"role": "user", "content": _USER}, {"role": "assistant", "content": _BOT}]
-        template = options_of(state, chat_options(self._app), self._app.supervisor.loaded().template).template
+        own = self._app.supervisor.loaded().template
+        template = options_of(state, self._app.chat_preferences.options(), own).template
         text = self._render([*turns, {"role": "user", "content": _USER}], template, state, False).prompt
         user, _, rest = text.partition(_USER)
         bot, _, rest = rest.partition(_BOT)

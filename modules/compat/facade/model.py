@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from modules.compat.facade.base import ModuleSource
 from modules.files.data_files import read_json
 from modules.protocol.errors import PaddockError
-
-if TYPE_CHECKING:
-    from modules.compat.facade import Facade
 
 # Loader -> the class that text-generation-webui has for it, as scripts branch on its name. A loader that is not here
 # runs models of Transformers, whose class is their architecture.
@@ -27,7 +25,7 @@ _CLASSES = {
 class Model:
     """Generates, and tells what is known of the model. Everything that is made of tensors stays in the worker."""
 
-    def __init__(self, facade: Facade) -> None:
+    def __init__(self, facade: ModuleSource) -> None:
         self._facade = facade
 
     def generate(self, prompt: str, state: dict[str, Any]) -> str:
@@ -87,7 +85,7 @@ class Model:
         )
 
 
-def model_of(facade: Facade) -> Model | None:
+def model_of(facade: ModuleSource) -> Model | None:
     """The model that is loaded now, in a class that is named as text-generation-webui's; None without one."""
     state = facade.app.supervisor.state
     if state.phase != "ready":

@@ -14,7 +14,6 @@ from modules.compat.facade.base import FacadeModule
 from modules.compat.facade.model import model_of
 from modules.compat.facade.state import interface_state
 from modules.compat.facade.tokenizer import Tokenizer
-from modules.settings.chat_preferences import preset_name
 
 if TYPE_CHECKING:
     from modules.compat.facade import Facade
@@ -213,7 +212,7 @@ def _settings(facade: Facade) -> dict[str, Any]:
     app = facade.app
     more = {
         "character": str(app.settings.get("character", "") or "None"),
-        "preset": preset_name(app),
+        "preset": app.sampling.preset_name(),
         "max_new_tokens_min": 1,
         "max_new_tokens_max": 4096,
         "dark_theme": True,

@@ -12,7 +12,6 @@ from modules.chat.messages import ChatOptions
 from modules.protocol.errors import SettingError
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import coerce, describe
-from modules.settings.chat_preferences import chat_options, preset_name, sampling
 from modules.worker.chat_template import CHATML
 
 if TYPE_CHECKING:
@@ -46,12 +45,12 @@ _UNUSED: dict[str, Any] = {
 
 def interface_state(app: App, chat_id: str = "") -> dict[str, Any]:
     """The state as the page would give it now; `chat_id`: the chat whose history it holds, "" for none."""
-    options = chat_options(app, chat_id)
+    options = app.chat_preferences.options(chat_id)
     opening, _ = opening_of(app.characters, options.character, options)
     history = pairs(app.chats.messages(chat_id)) if chat_id else {"internal": [], "visible": []}
     now = app.supervisor.state
-    state = state_of(chat_id, history, sampling(app), options, opening, now)
-    return completed({**state, "preset_menu": preset_name(app), "model_menu": now.model or "None"})
+    state = state_of(chat_id, history, app.sampling.params(), options, opening, now)
+    return completed({**state, "preset_menu": app.sampling.preset_name(), "model_menu": now.model or "None"})
 
 
 def completed(state: dict[str, Any]) -> dict[str, Any]:
@@ -104,4 +103,4 @@ def system_of(app: App, state: Mapping[str, Any]) -> str:
     """The system message of a state, by the rule that Paddock's own turns follow."""
     character = str(state.get("character_menu") or NO_CHARACTER)
     name = character if character in app.characters.names() else ""
-    return opening_in(state, opening_of(app.characters, name, chat_options(app))[0]).system
+    return opening_in(state, opening_of(app.characters, name, app.chat_preferences.options())[0]).system

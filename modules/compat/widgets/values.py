@@ -12,7 +12,6 @@ from modules.compat.widgets.names import CONTEXT, MODEL
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import describe
-from modules.settings.chat_preferences import choose_preset, set_sampling
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -100,9 +99,9 @@ class Values:
             # Without a character it is the user's system message.
             return lambda value: app.settings.set("system", str(value or ""))
         if name == "preset_menu":
-            return lambda value: choose_preset(app, str(value)) if value else None
+            return lambda value: app.sampling.choose_preset(str(value)) if value else None
         if name in {entry.name for entry in describe(SamplingParams)}:
-            return lambda value: set_sampling(app, name, value)
+            return lambda value: app.sampling.set(name, value)
         keys = {"custom_system_message": "system", "name1": "name1", "name2": "name2", "character_menu": "character"}
         if name in keys:
             return lambda value: app.settings.set(keys[name], "" if value in (None, "None") else str(value))

@@ -15,8 +15,7 @@ from modules.protocol.errors import PaddockError
 from modules.protocol.loader import LoaderSpec
 from modules.protocol.sampling import UNIVERSAL, SamplingParams
 from modules.protocol.schema import Setting, describe
-from modules.settings.chat_preferences import NEUTRAL, choose_preset, preset_name, sampling, set_sampling
-from modules.settings.chat_preferences import preset as preset_of
+from modules.settings.sampling_preferences import NEUTRAL
 from modules.ui.settings_form import changes, entered, field, shown
 from modules.ui.talk import QUIET, held, paragraph, say, spoken, stamp, teller
 from modules.ui.words import many
@@ -59,23 +58,23 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     everything = [preset, name, *fields.values(), *folds, unheard, notice, refused, wrong]
 
     def show() -> list[Any]:
-        params, spec = sampling(app), loaded_spec(app)
+        params, spec = app.sampling.params(), loaded_spec(app)
         updates = [_update(settings[key], getattr(params, key), spec) for key in fields]
         updates += [gr.update(elem_classes=_classes("fold", _none_heard(rest, spec))) for rest in folds.values()]
         updates.append(_unheard(spec))
-        current = preset_name(app)
+        current = app.sampling.preset_name()
         choices = [NEUTRAL, *app.presets.names()]
         dropdown = gr.update(choices=choices, value=current if current in choices else NEUTRAL)
         return [dropdown, current if current != NEUTRAL else "", *updates, _notice(app), "", "{}"]
 
     def choose(chosen: str) -> list[Any]:
-        choose_preset(app, chosen)
+        app.sampling.choose_preset(chosen)
         return show()
 
     def pick(chosen: str) -> list[Any]:
         try:
             # Gradio's list says each choice twice.
-            if chosen == preset_name(app) and sampling(app) == preset_of(app, chosen):
+            if chosen == app.sampling.preset_name() and app.sampling.params() == app.sampling.preset(chosen):
                 return [gr.skip() for _ in [*everything, told]]
             return [*choose(chosen), gr.skip()]
         except PaddockError as error:
@@ -86,11 +85,11 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         sentences = {name: words for name, words in json.loads(wrong).items() if name != key}
         back: Any = gr.skip()
         try:
-            set_sampling(app, key, entered(settings[key], value))
+            app.sampling.set(key, entered(settings[key], value))
         except PaddockError as error:
             sentences[key] = error.message
             if settings[key].kind in (int, float):  # It gives way to the one that holds.
-                back = shown(settings[key], getattr(sampling(app), key))
+                back = shown(settings[key], getattr(app.sampling.params(), key))
         alarms = "".join(paragraph(words, "warning") for words in sentences.values())
         stays = {name: words for name, words in sentences.items() if settings[name].kind not in (int, float)}
         return [_notice(app), alarms, json.dumps(stays), back]
@@ -98,13 +97,13 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     def save_as(wanted: str) -> list[Any]:
         if wanted.strip() in ("", NEUTRAL):
             raise PaddockError("A preset needs a name of its own. Write one beside Save.")
-        app.presets.save(wanted.strip(), sampling(app))
+        app.presets.save(wanted.strip(), app.sampling.params())
         app.settings.set("preset", wanted.strip())
         return [*show(), say(f"Saved as {wanted.strip()}.")]
 
     def remove(wanted: str) -> list[Any]:
         app.presets.delete(wanted.strip())
-        if preset_name(app) not in app.presets.names():
+        if app.sampling.preset_name() not in app.presets.names():
             app.settings.set("preset", NEUTRAL)
         return [*show(), say(f"Deleted {wanted.strip()}.")]
 
@@ -164,10 +163,10 @@ def described(setting: Setting, spec: LoaderSpec | None) -> str | None:
 
 def _notice(app: App) -> str:
     """What the preset is for, and which parameters differ from it."""
-    name = preset_name(app)
-    params = sampling(app)
+    name = app.sampling.preset_name()
+    params = app.sampling.params()
     try:
-        base = preset_of(app, name)
+        base = app.sampling.preset(name)
         summary = "Every parameter off: the model's own distribution." if name == NEUTRAL else app.presets.summary(name)
     except PaddockError as error:
         return f'<p class="quiet">{escape(error.message)}</p>{stamp()}'

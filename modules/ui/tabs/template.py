@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from modules.protocol.errors import PaddockError
-from modules.settings.chat_preferences import set_template, template_of
 from modules.ui.talk import QUIET, paragraph, say, spoken, teller
 from modules.ui.templates import NAMED
 from modules.ui.words import many
@@ -46,7 +45,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
 
     def show() -> list[Any]:
         state = app.supervisor.state
-        own = template_of(app, state.model)
+        own = app.chat_preferences.template(state.model)
         if not state.info:
             return [paragraph("Load a model to see its template."), OWN, "", ""]
         name = next((name for name, known in NAMED.items() if known == own), EDITED) if own else OWN
@@ -70,7 +69,8 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
             raise PaddockError("A template belongs to a model. Load the model first.")
         if template.strip():
             check(template)
-        set_template(app, state.model, "" if template.strip() in ("", state.info.template.strip()) else template)
+        own = template.strip() in ("", state.info.template.strip())
+        app.chat_preferences.set_template(state.model, "" if own else template)
         return [*show(), say("The next reply uses this template.")]
 
     everything = [source, choice, text, result]

@@ -1,0 +1,69 @@
+"""How prompts are made from a chat: the Session tab's settings, the character and the chat template."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from modules.chat.characters import Characters, fill_in
+from modules.chat.messages import ChatHead, ChatOptions
+from modules.chat.service import ChatService
+from modules.protocol.errors import PaddockError, SettingError
+from modules.settings.preferences import Preferences
+
+
+class ChatPreferences:
+    """Read from the settings on each call: their file may be edited by hand.
+
+    `chats` opens the chats, and `model` names the loaded model, or ""."""
+
+    def __init__(
+        self,
+        settings: Preferences,
+        characters: Characters,
+        chats: Callable[[], ChatService],
+        model: Callable[[], str],
+    ) -> None:
+        self._settings = settings
+        self._characters = characters
+        self._chats = chats
+        self._model = model
+
+    def options(self, chat_id: str = "") -> ChatOptions:
+        """Return how prompts of this chat are made. A chat keeps its own character. Raises SettingError."""
+        settings = self._settings
+        overflow = settings.get("overflow", "cut")
+        if overflow not in ("cut", "refuse"):
+            raise SettingError(
+                f"overflow cannot be {overflow!r}. It takes cut or refuse: choose one on the Session tab."
+            )
+        return ChatOptions(
+            template=self.template(self._model()),
+            system=str(settings.get("system", "")),
+            overflow=overflow,
+            name1=str(settings.get("name1", "") or "You"),
+            name2=str(settings.get("name2", "") or "AI"),
+            character=self._chats().head(chat_id).character if chat_id else str(settings.get("character", "")),
+        )
+
+    def new_chat(self) -> ChatHead:
+        """Create a chat with the character of the Session tab. Raises CharacterError, SettingError."""
+        options = self.options()
+        return self._chats().create(options.character, options.name1)
+
+    def greeting(self) -> dict[str, str] | None:
+        """Return {"name", "greeting"} of the character of a new chat, or None if there is none that can be read."""
+        options = self.options()
+        try:
+            who = self._characters.load(options.character) if options.character else None
+        except PaddockError:
+            return None
+        return {"name": who.name, "greeting": fill_in(who.greeting, options.name1, who.name).strip()} if who else None
+
+    def template(self, model: str) -> str:
+        """Return the chat template that the user chose for this model, or "" for the model's own."""
+        return str(self._settings.get("templates", {}).get(model, ""))
+
+    def set_template(self, model: str, template: str) -> None:
+        """Use this chat template for the model from now on. "" restores its own."""
+        templates = {**self._settings.get("templates", {}), model: template}
+        self._settings.set("templates", {name: text for name, text in templates.items() if text} or None)

@@ -1,0 +1,19 @@
+"""Build the App with what reads extensions for text-generation-webui."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modules.app import App
+from modules.settings.config import Config
+
+
+def build_app(config: Config) -> App:
+    """Return an App that runs every kind of extension."""
+    return App(config, _scripts)
+
+
+def _scripts(app: App) -> Any:
+    from modules.compat import Scripts  # takes a second, and most runs need none
+
+    return Scripts(app)

@@ -1,0 +1,48 @@
+"""The sampling parameters that the user set on the page, and the preset that they come from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modules.generation.presets import FIRST_PRESET, Presets
+from modules.protocol import schema
+from modules.protocol.sampling import READERS, SamplingParams
+from modules.settings.preferences import Preferences
+
+# The preset in which every parameter is off.
+NEUTRAL = "Neutral"
+
+
+class SamplingPreferences:
+    """Read from the settings on each call: their file may be edited by hand."""
+
+    def __init__(self, settings: Preferences, presets: Presets) -> None:
+        self._settings = settings
+        self._presets = presets
+
+    def preset_name(self) -> str:
+        """Return the name of the preset chosen last."""
+        first = FIRST_PRESET if FIRST_PRESET in self._presets.names() else NEUTRAL
+        return str(self._settings.get("preset", first))
+
+    def preset(self, name: str) -> SamplingParams:
+        """Return the parameters of a preset. Raises PaddockError where there is none of that name."""
+        return SamplingParams() if name == NEUTRAL else self._presets.load(name)
+
+    def choose_preset(self, name: str) -> None:
+        """Set all parameters to the preset's."""
+        self._settings.update({"sampling": schema.changed(self.preset(name)), "preset": name})
+
+    def params(self) -> SamplingParams:
+        """Return the parameters set on the page. Raises SettingError when the file holds a bad value."""
+        saved = self._settings.get("sampling")
+        return self.preset(self.preset_name()) if saved is None else schema.build(SamplingParams, saved)
+
+    def set(self, name: str, value: Any) -> None:
+        """Check one parameter and save it. The others stay as they are.
+
+        Raises SettingError, also for a text that a reply could not use, such as a wrong logit bias."""
+        params = schema.build(SamplingParams, schema.changed(self.params()) | {name: value})
+        if read := READERS.get(name):
+            read(params)
+        self._settings.set("sampling", schema.changed(params))

@@ -10,13 +10,13 @@ from pathlib import Path
 from benchmarks.report import Figure, median
 from modules.chat.hook_state import Opening
 from modules.chat.messages import ChatOptions
-from modules.chat.saver import Reply, Saver
-from modules.chat.turn import Turn
+from modules.chat.reply_saver import Reply, Saver
+from modules.chat.turn_hooks import Turn
 from modules.generation.generation import Generation
-from modules.plugins.kept import Kept
+from modules.plugins.extension_settings import Kept
 from modules.plugins.manager import ExtensionManager
 from modules.protocol.sampling import SamplingParams
-from modules.runtime.state import State
+from modules.runtime.model_state import State
 from modules.settings.user_settings import YamlStore
 
 COUNT = 20

@@ -24,14 +24,14 @@ from benchmarks.server import ROOT
 from modules.library.accelerators import find_gpus
 from modules.library.detect import detect
 from modules.library.machine import inspect_machine
-from modules.library.memory import demand_of, plan
+from modules.library.memory_plan import demand_of, plan
 from modules.protocol.errors import EnvironmentBroken, PaddockError
-from modules.protocol.loader import LoaderSpec
+from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build
-from modules.runtime.client import WorkerClient
 from modules.runtime.environment import Environments
-from modules.runtime.registry import Registry
+from modules.runtime.loader_registry import Registry
+from modules.runtime.worker_client import WorkerClient
 
 TOKENS = 256
 ROUNDS = 7

@@ -17,8 +17,8 @@ from benchmarks.report import Figure, median
 from benchmarks.server import ROOT, Running, running
 from modules.library.machine import inspect_machine
 from modules.runtime.environment import Environments
-from modules.runtime.process import clean_environment
-from modules.runtime.registry import Registry
+from modules.runtime.loader_registry import Registry
+from modules.runtime.worker_process import clean_environment
 
 PROMPT = "What is quantization, and why does it make a model smaller? " * 4
 # A start decides where memory and threads come to lie, which is worth some hundredths for as long as a process runs.

@@ -14,15 +14,15 @@ from benchmarks.report import Figure
 from benchmarks.server import ROOT
 from modules.library.detect import detect
 from modules.library.machine import inspect_machine
-from modules.library.memory import demand_of, plan
+from modules.library.memory_plan import demand_of, plan
 from modules.protocol.errors import PaddockError
-from modules.protocol.loader import LoaderSpec
+from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build
-from modules.runtime.client import WorkerClient
 from modules.runtime.environment import Environments
-from modules.runtime.registry import Registry
-from modules.runtime.watch import MemoryWatch
+from modules.runtime.loader_registry import Registry
+from modules.runtime.memory_watch import MemoryWatch
+from modules.runtime.worker_client import WorkerClient
 
 CONTEXT, REPLY = 1024, 256
 MEGABYTE = 1 << 20

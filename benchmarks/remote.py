@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.model import CONTEXT, gguf_model
 from modules.library.machine import inspect_machine
 from modules.runtime.environment import Environments
-from modules.runtime.registry import Registry
+from modules.runtime.loader_registry import Registry
 
 
 @contextlib.contextmanager

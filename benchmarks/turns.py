@@ -15,7 +15,7 @@ from benchmarks.report import Figure, median
 from benchmarks.server import ROOT, Running, running
 from modules.library.machine import inspect_machine
 from modules.runtime.environment import Environments
-from modules.runtime.registry import Registry
+from modules.runtime.loader_registry import Registry
 
 TURNS = 6
 REPLY = 48

@@ -21,19 +21,19 @@ from modules.library.downloads import Downloads
 from modules.library.machine import inspect_machine, process_memory
 from modules.library.remote_keys import KeyConsents
 from modules.library.scan import DEMO, ModelLibrary
-from modules.loading.adapters import Adapters
-from modules.loading.measured import Measured
+from modules.loading.applied_adapters import Adapters
+from modules.loading.measured_memory import Measured
+from modules.loading.memory_planner import MemoryPlanner
 from modules.loading.model_loading import ModelLoading
 from modules.loading.own_loaders import OwnLoaders
-from modules.loading.planning import MemoryPlanner
-from modules.loading.reloading import Reloader
-from modules.plugins.kept import Kept
+from modules.loading.reloader import Reloader
+from modules.plugins.extension_settings import Kept
 from modules.plugins.manager import ExtensionManager
-from modules.plugins.worker import WorkerEntry
+from modules.plugins.worker_hooks import WorkerEntry
 from modules.protocol.errors import PaddockError
-from modules.protocol.model import AIMS
+from modules.protocol.model_facts import AIMS
 from modules.runtime.environment import Environments
-from modules.runtime.registry import Registry
+from modules.runtime.loader_registry import Registry
 from modules.runtime.supervisor import Supervisor
 from modules.settings.config import Config
 from modules.settings.preferences import Preferences

@@ -20,7 +20,7 @@ def program_folder() -> Path:
 if "modules" not in sys.modules and (_program := str(program_folder())) not in sys.path:
     sys.path.append(_program)
 
-from modules.plugins.host import ApiRequest, Host
+from modules.plugins.extension_host import ApiRequest, Host
 from modules.protocol.commands import Generate
 from modules.protocol.errors import (
     ModelError,
@@ -31,16 +31,16 @@ from modules.protocol.errors import (
     Unsupported,
 )
 from modules.protocol.events import ModelInfo
-from modules.protocol.loader import LoaderSpec
-from modules.protocol.memory import Demand
-from modules.protocol.model import Claim, Machine, ModelFacts
+from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.memory_demand import Demand
+from modules.protocol.model_facts import Claim, Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import setting
 from modules.system.version import VERSION as __version__
 from modules.worker.engine import EngineBase as Engine
 from modules.worker.engine import Outcome, Piece, Report
-from modules.worker.fitting import fit_prompt
-from modules.worker.stopping import StopFilter
+from modules.worker.stop_strings import StopFilter
+from modules.worker.truncation import fit_prompt
 
 __all__ = [
     "ApiRequest",

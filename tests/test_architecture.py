@@ -194,7 +194,7 @@ def test_no_room_of_the_table_leads_back_to_itself() -> None:
 
 
 def test_threads_of_the_host_are_made_where_an_unexpected_exception_is_heard() -> None:
-    apart = ("modules.system.threads", "modules.worker", "modules.plugins.guard")
+    apart = ("modules.system.threads", "modules.worker", "modules.plugins.hook_threads")
     for name, path in _modules().items():
         if not name.startswith("modules.") or any(_within(name, room) for room in apart):
             continue

@@ -14,7 +14,7 @@ import pytest
 from benchmarks import gpu, overhead
 from benchmarks.report import Figure
 from modules.protocol.errors import EnvironmentBroken
-from modules.protocol.model import Gpu, Machine
+from modules.protocol.model_facts import Gpu, Machine
 
 CARD = Machine("linux", "x86_64", 4, 2**34, 2**33, (Gpu("cuda", "a card", 2**34, 2**34),))
 

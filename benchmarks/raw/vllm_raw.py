@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
 from loop import serve
 
-from loaders.vllm.arguments import ENVIRONMENT, context_of, engine_arguments
+from loaders.vllm.engine_args import ENVIRONMENT, context_of, engine_arguments
 from loaders.vllm.spec import Settings
 
 

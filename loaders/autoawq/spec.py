@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modules.families.transformers_settings import SAMPLERS, TransformersSettings, demand
-from modules.protocol.loader import LoaderSpec
-from modules.protocol.memory import MEBIBYTE, Demand
-from modules.protocol.model import Claim, Machine, ModelFacts, other_bits
+from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.memory_demand import MEBIBYTE, Demand
+from modules.protocol.model_facts import Claim, Machine, ModelFacts, other_bits
 from modules.protocol.schema import setting
 
 

@@ -12,11 +12,11 @@ from loaders.autoawq.fuse import fuse
 from loaders.autoawq.spec import Settings
 from modules.protocol.errors import ModelError, SettingError
 from modules.worker.engine import Report
-from modules.worker.hf.hf_engine import HfEngine
-from modules.worker.hf.hf_files import load_tokenizer, read_json, trusts, weight_files
-from modules.worker.hf.hf_options import pick_dtype, placement
-from modules.worker.hf.hf_packed import check_complete, check_packing
-from modules.worker.hf.hf_staging import for_transformers_4, quantization, staged, stretch
+from modules.worker.hf.load_options import pick_dtype, placement
+from modules.worker.hf.model_files import load_tokenizer, read_json, trusts, weight_files
+from modules.worker.hf.packed_weights import check_complete, check_packing
+from modules.worker.hf.staged_folder import for_transformers_4, quantization, staged, stretch
+from modules.worker.hf.transformers_engine import HfEngine
 
 
 class Engine(HfEngine):

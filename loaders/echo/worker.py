@@ -18,8 +18,8 @@ from modules.protocol.commands import Generate
 from modules.protocol.errors import ModelError, OutOfMemory, PromptError
 from modules.protocol.events import ModelInfo
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
-from modules.worker.fitting import fit_prompt
-from modules.worker.stopping import StopFilter
+from modules.worker.stop_strings import StopFilter
+from modules.worker.truncation import fit_prompt
 
 _LOWER = ("context",)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from loaders.exllamav2.batcher import Ticket
-from loaders.exllamav2.loading import PAGE
+from loaders.exllamav2.model_setup import PAGE
 
 REASONS = {"stop_token": "stop", "end_filter": "stop", "max_new_tokens": "length"}
 

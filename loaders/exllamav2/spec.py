@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modules.protocol.loader import LoaderSpec
-from modules.protocol.memory import MEBIBYTE, Demand, split_of
-from modules.protocol.model import Claim, Machine, ModelFacts, other_bits
+from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.memory_demand import MEBIBYTE, Demand, split_of
+from modules.protocol.model_facts import Claim, Machine, ModelFacts, other_bits
 from modules.protocol.schema import setting
 
 _CONTEXT = "Context and cache"

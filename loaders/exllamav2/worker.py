@@ -13,23 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loaders.exllamav2.adapters import forget_adapters, read_adapter
 from loaders.exllamav2.batcher import Batcher
-from loaders.exllamav2.explained import explained
+from loaders.exllamav2.error_messages import explained
 from loaders.exllamav2.kernels import compiling
-from loaders.exllamav2.loading import Lengths, beside, configure, lengths, load, stretched, whole_pages
-from loaders.exllamav2.reading import read_config, read_tokenizer
+from loaders.exllamav2.lora import forget_adapters, read_adapter
+from loaders.exllamav2.model_headers import read_config, read_tokenizer
+from loaders.exllamav2.model_setup import Lengths, beside, configure, lengths, load, stretched, whole_pages
 from loaders.exllamav2.results import REASONS, cached_tokens, tokens_of
-from loaders.exllamav2.sampling import breaker_tokens, sampler_settings
+from loaders.exllamav2.sampler_settings import breaker_tokens, sampler_settings
 from loaders.exllamav2.spec import Settings
 from modules.protocol.commands import Generate
 from modules.protocol.errors import EnvironmentBroken, ModelError, OutOfMemory, PromptError, Unsupported
 from modules.protocol.events import ModelInfo
 from modules.protocol.sampling import SamplingParams
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
-from modules.worker.hf.hf_files import check_folder
-from modules.worker.hf.hf_tokenizer import FolderTokenizer
-from modules.worker.llama.llama_sampling import biases
+from modules.worker.hf.folder_tokenizer import FolderTokenizer
+from modules.worker.hf.model_files import check_folder
+from modules.worker.llama.sampler_settings import biases
 
 _LOAD_LOWER = ("context", "cache_type", "cache_tokens", "batch")
 _RUN_LOWER = ("context", "slots", "batch")

@@ -12,11 +12,11 @@ from typing import Any
 from loaders.gptqmodel.spec import Settings
 from modules.protocol.errors import SettingError
 from modules.worker.engine import Report
-from modules.worker.hf.hf_engine import HfEngine
-from modules.worker.hf.hf_files import load_tokenizer, read_json, trusts, weight_files
-from modules.worker.hf.hf_options import pick_dtype, placement
-from modules.worker.hf.hf_packed import check_packing
-from modules.worker.hf.hf_staging import quantization, staged, stretch
+from modules.worker.hf.load_options import pick_dtype, placement
+from modules.worker.hf.model_files import load_tokenizer, read_json, trusts, weight_files
+from modules.worker.hf.packed_weights import check_packing
+from modules.worker.hf.staged_folder import quantization, staged, stretch
+from modules.worker.hf.transformers_engine import HfEngine
 
 _BITS = (2, 3, 4, 8)
 

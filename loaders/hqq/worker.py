@@ -8,11 +8,11 @@ from typing import Any
 from loaders.hqq.spec import Settings
 from modules.protocol.errors import ModelError, SettingError
 from modules.worker.engine import Report
-from modules.worker.hf.hf_auto import TOWERS, text_class
-from modules.worker.hf.hf_engine import HfEngine
-from modules.worker.hf.hf_files import check_folder, incomplete, load_tokenizer, read_json, trusts
-from modules.worker.hf.hf_options import pick_dtype, placement, progress, with_rope
-from modules.worker.hf.hf_staging import for_transformers_4, quantization, staged
+from modules.worker.hf.auto_class import TOWERS, text_class
+from modules.worker.hf.load_options import pick_dtype, placement, progress, with_rope
+from modules.worker.hf.model_files import check_folder, incomplete, load_tokenizer, read_json, trusts
+from modules.worker.hf.staged_folder import for_transformers_4, quantization, staged
+from modules.worker.hf.transformers_engine import HfEngine
 
 _SAVED = "qmodel.pt"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from modules.families.llama_cpp import LOWER_FOR_MEMORY
 from modules.protocol.errors import OutOfMemory, PaddockError
-from modules.worker.unused import is_unused
+from modules.worker.unused_tokens import is_unused
 
 _PIECE_BYTES = 256
 _ABORTED = 2

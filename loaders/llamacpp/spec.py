@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modules.families.llama_cpp import SAMPLERS, LlamaCppSettings, demand, hardware_words, reads
-from modules.families.llama_cpp_differs import LIBRARY
-from modules.protocol.loader import LoaderSpec
-from modules.protocol.memory import MEBIBYTE, Demand
-from modules.protocol.model import Claim, Machine, ModelFacts
+from modules.families.llama_cpp_samplers import LIBRARY
+from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.memory_demand import MEBIBYTE, Demand
+from modules.protocol.model_facts import Claim, Machine, ModelFacts
 
 
 @dataclass(frozen=True)

@@ -11,23 +11,23 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-from loaders.llamacpp.adapters import LoraAdapters
-from loaders.llamacpp.chain import SamplerChain
 from loaders.llamacpp.log import EngineLog
+from loaders.llamacpp.lora import LoraAdapters
 from loaders.llamacpp.native import NativeModel
-from loaders.llamacpp.parameters import context_parameters, model_parameters, numa_strategy
+from loaders.llamacpp.native_params import context_parameters, model_parameters, numa_strategy
+from loaders.llamacpp.sampler_chain import SamplerChain
 from modules.families.reasoning import visible_tokens
 from modules.protocol.commands import Generate
 from modules.protocol.errors import OutOfMemory, PromptError
 from modules.protocol.events import ModelInfo
 from modules.worker.broken_weights import not_numbers
+from modules.worker.end_of_turn import ends_message_only, turn_end
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
-from modules.worker.fitting import fit_prompt
 from modules.worker.llama.gguf_keys import GgufKeys, read_keys
-from modules.worker.llama.llama_model import check_settings, choose_context, context_notes, load_error
-from modules.worker.llama.llama_prompt import LlamaPrompts
-from modules.worker.stopping import StopFilter
-from modules.worker.turn_end import ends_message_only, turn_end
+from modules.worker.llama.model_notes import check_settings, choose_context, context_notes, load_error
+from modules.worker.llama.prompt_tokens import LlamaPrompts
+from modules.worker.stop_strings import StopFilter
+from modules.worker.truncation import fit_prompt
 
 
 class Engine(EngineBase):

@@ -6,13 +6,13 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from loaders.remote.estimate import join, split
-from loaders.remote.http import Remote
+from loaders.remote.http_client import Remote
+from loaders.remote.token_estimate import join, split
 from modules.families.llama_cpp import SAMPLERS as LLAMA_CPP
 from modules.protocol.errors import Unsupported
 from modules.protocol.sampling import UNIVERSAL, SamplingParams
 from modules.protocol.schema import changed
-from modules.worker.llama.llama_sampling import biases, breakers, penalty_range, server_chain, temperature
+from modules.worker.llama.sampler_settings import biases, breakers, penalty_range, server_chain, temperature
 
 _COMMON = frozenset({"temperature", "do_sample", "top_p", "frequency_penalty", "presence_penalty"})
 # The most that OpenAI's API adds to a logit, either way: in effect a ban or a must.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modules.protocol.loader import LoaderSpec
-from modules.protocol.memory import MEBIBYTE, Demand
-from modules.protocol.model import Claim, Machine, ModelFacts
+from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.memory_demand import MEBIBYTE, Demand
+from modules.protocol.model_facts import Claim, Machine, ModelFacts
 from modules.protocol.sampling import UNIVERSAL, SamplingParams
 from modules.protocol.schema import describe, setting
 

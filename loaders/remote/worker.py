@@ -12,22 +12,22 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-from loaders.remote import marked
-from loaders.remote.answer import Answer
+from loaders.remote import turn_markers as marked
 from loaders.remote.dialects import OpenAi
-from loaders.remote.estimate import NOTE, join, split
-from loaders.remote.failures import Failure
-from loaders.remote.http import Remote
-from loaders.remote.meeting import meet
+from loaders.remote.http_client import Remote
+from loaders.remote.server_errors import Failure
+from loaders.remote.server_probe import meet
 from loaders.remote.spec import SPEC, Settings
+from loaders.remote.streamed_answer import Answer
+from loaders.remote.token_estimate import NOTE, join, split
 from modules.families.remote_file import KEY_VARIABLE, RemoteFile, origin, parse_remote
 from modules.protocol.commands import Generate
 from modules.protocol.errors import EnvironmentBroken, ModelError, PaddockError, PromptError, Unsupported
 from modules.protocol.events import ModelInfo
 from modules.protocol.sampling import SamplingParams
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
-from modules.worker.fitting import fit_prompt
-from modules.worker.stopping import StopFilter
+from modules.worker.stop_strings import StopFilter
+from modules.worker.truncation import fit_prompt
 
 # Where neither file nor server says: enough for a chat, and most servers have it.
 _ASSUMED_CONTEXT = 8192

@@ -9,11 +9,11 @@ from typing import Any
 from loaders.transformers.spec import Settings
 from modules.protocol.errors import ModelError, SettingError
 from modules.worker.engine import Report
-from modules.worker.hf.hf_auto import text_class
-from modules.worker.hf.hf_engine import HfEngine
-from modules.worker.hf.hf_files import check_folder, incomplete, load_tokenizer, trusts, weight_files
-from modules.worker.hf.hf_options import pick_dtype, placement, progress, with_rope
-from modules.worker.hf.hf_staging import staged_file
+from modules.worker.hf.auto_class import text_class
+from modules.worker.hf.load_options import pick_dtype, placement, progress, with_rope
+from modules.worker.hf.model_files import check_folder, incomplete, load_tokenizer, trusts, weight_files
+from modules.worker.hf.staged_folder import staged_file
+from modules.worker.hf.transformers_engine import HfEngine
 from modules.worker.llama.gguf_keys import read_keys
 from modules.worker.llama.space_prefix import SpacePrefix, is_sentencepiece, space_prefix
 

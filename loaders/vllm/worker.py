@@ -14,21 +14,21 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from loaders.vllm.arguments import ENVIRONMENT, MOST_PROBABILITIES, context_of, engine_arguments
-from loaders.vllm.leash import Leash
-from loaders.vllm.sampling import sampling_fields
+from loaders.vllm.engine_args import ENVIRONMENT, MOST_PROBABILITIES, context_of, engine_arguments
+from loaders.vllm.engine_thread import Stepper
+from loaders.vllm.parent_watch import Leash
+from loaders.vllm.sampling_params import sampling_fields
 from loaders.vllm.spec import Settings
-from loaders.vllm.starting import starting
-from loaders.vllm.stepping import Stepper
+from loaders.vllm.startup_progress import starting
 from modules.protocol.commands import Generate
 from modules.protocol.errors import ModelError, PaddockError, PromptError, Unsupported
 from modules.protocol.events import ModelInfo
 from modules.protocol.sampling import SamplingParams
 from modules.worker.broken_weights import not_numbers
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
-from modules.worker.hf.hf_files import check_folder, read_header, trusts, weight_files
-from modules.worker.hf.hf_staging import as_transformers_reads
-from modules.worker.hf.hf_tokenizer import FolderTokenizer
+from modules.worker.hf.folder_tokenizer import FolderTokenizer
+from modules.worker.hf.model_files import check_folder, read_header, trusts, weight_files
+from modules.worker.hf.staged_folder import as_transformers_reads
 
 # How long an unload waits; the host kills a worker that takes five seconds.
 _PATIENCE_SECONDS = 2.0

@@ -12,27 +12,27 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-from loaders.xllamacpp.gate import Gate
-from loaders.xllamacpp.http import LocalServer
-from loaders.xllamacpp.parameters import server_parameters
-from loaders.xllamacpp.progress import reading
-from loaders.xllamacpp.request import adapter_refusal, completion, refusal
+from loaders.xllamacpp.completion_request import adapter_refusal, completion, refusal
+from loaders.xllamacpp.completion_stream import CompletionStream
+from loaders.xllamacpp.load_progress import reading
+from loaders.xllamacpp.rwlock import Gate
+from loaders.xllamacpp.server_http import LocalServer
+from loaders.xllamacpp.server_params import server_parameters
 from loaders.xllamacpp.spec import useful_context
-from loaders.xllamacpp.stream import CompletionStream
 from modules.families.reasoning import visible_tokens
 from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError, PromptError
 from modules.protocol.events import ModelInfo
 from modules.worker.broken_weights import not_numbers
+from modules.worker.end_of_turn import turn_end
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
-from modules.worker.fitting import fit_prompt
-from modules.worker.hf.hf_tokens import END_NAMES
+from modules.worker.hf.special_tokens import END_NAMES
 from modules.worker.llama.gguf_keys import GgufKeys, read_keys
-from modules.worker.llama.llama_model import check_settings, choose_context, context_notes, load_error
-from modules.worker.llama.llama_prompt import LlamaPrompts
+from modules.worker.llama.model_notes import check_settings, choose_context, context_notes, load_error
+from modules.worker.llama.prompt_tokens import LlamaPrompts
 from modules.worker.stderr_tap import StderrTap
-from modules.worker.stopping import StopFilter
-from modules.worker.turn_end import turn_end
+from modules.worker.stop_strings import StopFilter
+from modules.worker.truncation import fit_prompt
 
 
 class Engine(EngineBase):

@@ -16,13 +16,13 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from modules.api.hooks import HookedPrompt, hooked_chat, hooked_text
+from modules.api.api_hooks import HookedPrompt, hooked_chat, hooked_text
 from modules.api.model_name import check_model, not_found
-from modules.api.request import Asked, messages_of, parse, read
+from modules.api.request_params import Asked, messages_of, parse, read
 from modules.api.secret import METHODS
 from modules.app import App
-from modules.chat.turn import HookedText
-from modules.chat.turns import render_turns
+from modules.chat.turn_hooks import HookedText
+from modules.chat.turn_order import render_turns
 from modules.generation.generation import Generation
 from modules.protocol.errors import PaddockError, PromptError, Unsupported
 from modules.protocol.events import Finished

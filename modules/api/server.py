@@ -13,17 +13,17 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from modules.api.body_limits import BodyLimit
 from modules.api.connections import GuardedProtocol
-from modules.api.ending import Ending
-from modules.api.extensions import file_router
-from modules.api.extensions import router as extensions_router
+from modules.api.extension_middleware import Wrapping
+from modules.api.extension_routes import file_router
+from modules.api.extension_routes import router as extensions_router
+from modules.api.gradio_routes import PageFront
 from modules.api.headers import SafeHeaders
-from modules.api.limits import BodyLimit
 from modules.api.openai import router as openai_router
-from modules.api.page import PageFront
 from modules.api.root_path import RootPath
 from modules.api.security import Gate
-from modules.api.wrapping import Wrapping
+from modules.api.shutdown import Ending
 from modules.app import App
 from modules.ui.mount import PageHost
 from modules.ui.routes import router as page_router

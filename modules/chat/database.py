@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.chat.messages import NotKept
-from modules.chat.salvage import salvage
+from modules.chat.recovery import salvage
 from modules.files.private_files import create_private
 
 # Layout n+1 is made from layout n by MIGRATIONS[n]; PRAGMA user_version says which layout a file has.

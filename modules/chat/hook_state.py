@@ -9,7 +9,7 @@ from typing import Any
 from modules.chat.characters import CharacterError, Characters, fill_in
 from modules.chat.messages import ChatOptions, Message, internal
 from modules.protocol.sampling import SamplingParams
-from modules.runtime.state import State
+from modules.runtime.model_state import State
 
 # The chat template's names in the state.
 TEMPLATES = ("instruction_template_str", "chat_template_str")

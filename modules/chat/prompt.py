@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from modules.chat.messages import ChatOptions, Message, internal
-from modules.chat.turns import Render, render_turns
+from modules.chat.turn_order import Render, render_turns
 from modules.protocol.errors import PromptError
-from modules.runtime.state import ChatPromptResult
+from modules.runtime.model_state import ChatPromptResult
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,16 @@ from modules.chat.database import StorageError
 from modules.chat.hook_state import Opening, opening_of
 from modules.chat.messages import ChatOptions, Living, Message, NotKept, internal
 from modules.chat.prompt import FittedPrompt, fit
-from modules.chat.saver import Reply, Saver
+from modules.chat.reply_saver import Reply, Saver
 from modules.chat.store import ChatStore
-from modules.chat.turn import Turn
-from modules.chat.turns import Render
+from modules.chat.turn_hooks import Turn
+from modules.chat.turn_order import Render
 from modules.generation.generation import Generation
-from modules.plugins import answers
+from modules.plugins import extension_generations as answers
 from modules.plugins.failures import MessageFailed
 from modules.plugins.manager import ExtensionManager
 from modules.protocol.sampling import SamplingParams
-from modules.runtime.state import ChatPromptResult
+from modules.runtime.model_state import ChatPromptResult
 from modules.runtime.supervisor import Supervisor
 
 _LOG = logging.getLogger(__name__)

@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from modules.chat.characters import Characters, fill_in
-from modules.chat.exchange import read_chat, write_chat
-from modules.chat.listeners import Listeners
+from modules.chat.chat_listeners import Listeners
+from modules.chat.import_export import read_chat, write_chat
 from modules.chat.messages import NEW_CHAT, ChatHead, ChatOptions, Living, Message, NotKept, internal
 from modules.chat.replies import Replies
-from modules.chat.saver import Reply
+from modules.chat.reply_saver import Reply
 from modules.chat.store import ChatStore
-from modules.chat.turn import Turn
+from modules.chat.turn_hooks import Turn
 from modules.plugins.failures import MessageFailed
 from modules.plugins.manager import ExtensionManager
 from modules.protocol.errors import PaddockError

@@ -10,21 +10,21 @@ from collections.abc import Iterable
 from typing import Any
 
 from modules.app import App
-from modules.chat.turns import render_turns
+from modules.chat.turn_order import render_turns
 from modules.cli.application import build_app
 from modules.cli.download_command import download as download
 from modules.cli.extension_commands import extensions as extensions
 from modules.cli.terminal import ProgressLine, write_reply
 from modules.generation.preset_keys import did_you_mean
-from modules.library.memory import plan_sentence
-from modules.library.rank import describe_model
+from modules.library.memory_plan import plan_sentence
+from modules.library.ranking import describe_model
 from modules.library.scan import DEMO
 from modules.library.sizes import in_words
 from modules.library.trust import scan_trust
-from modules.loading.adapters import parse_adapters
-from modules.loading.planning import Advice, describe_plan
+from modules.loading.applied_adapters import parse_adapters
+from modules.loading.memory_planner import Advice, describe_plan
 from modules.protocol.errors import PaddockError, SettingError
-from modules.protocol.loader import LoaderSpec
+from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import describe
 from modules.settings.config import Config

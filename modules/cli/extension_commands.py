@@ -10,9 +10,9 @@ from typing import Any
 
 from modules.app import App
 from modules.cli.application import build_app
+from modules.plugins.extension_status import Status
 from modules.plugins.install import install
 from modules.plugins.manager import ConsentNeeded
-from modules.plugins.status import Status
 from modules.protocol.errors import PaddockError
 from modules.protocol.schema import describe
 from modules.settings.config import Config

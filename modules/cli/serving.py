@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 
-from modules.api.listen import bind_all, close_all
+from modules.api.listening_sockets import bind_all, close_all
 from modules.app import App
 from modules.cli.application import build_app
 from modules.cli.terminal import ProgressLine
 from modules.protocol.errors import PaddockError
-from modules.runtime.state import State
+from modules.runtime.model_state import State
 from modules.settings.config import Config
 from modules.system.host_environment import import_gradio_without_bad_network_settings, private_uploads, remove_uploads
 from modules.system.signals import Terminated

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.chat.characters import Character
-from modules.compat import workdir
-from modules.compat.adapter import ScriptPlugin
+from modules.compat import working_directory as workdir
 from modules.compat.bridge import Bridge
 from modules.compat.facade import Facade
-from modules.compat.imports import Redirect
-from modules.compat.own_names import own_names
+from modules.compat.folder_aliases import own_names
+from modules.compat.import_redirect import Redirect
+from modules.compat.script_hooks import ScriptPlugin
 from modules.compat.widgets import Widgets
+from modules.plugins.extension_host import Host
 from modules.plugins.folders import Found
-from modules.plugins.host import Host
 
 if TYPE_CHECKING:
     from modules.app import App

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modules.protocol.memory import MEBIBYTE, Demand, split_of
-from modules.protocol.model import Machine, ModelFacts
+from modules.protocol.memory_demand import MEBIBYTE, Demand, split_of
+from modules.protocol.model_facts import Machine, ModelFacts
 from modules.protocol.schema import setting
 
 # Taken where Context length is 0 and the model was made for more: enough for a long chat, and little memory.

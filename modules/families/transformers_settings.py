@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modules.protocol.memory import MEBIBYTE, Demand, element_bits, split_of
-from modules.protocol.model import Machine, ModelFacts
+from modules.protocol.memory_demand import MEBIBYTE, Demand, element_bits, split_of
+from modules.protocol.model_facts import Machine, ModelFacts
 from modules.protocol.schema import setting
 
 _MEMORY = "Memory"

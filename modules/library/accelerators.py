@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
-from modules.protocol.model import Gpu
+from modules.protocol.model_facts import Gpu
 
 _SECONDS = 10.0
 _NVIDIA = ("nvidia-smi", "--query-gpu=uuid,name,memory.total,memory.free", "--format=csv,noheader,nounits")

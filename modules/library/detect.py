@@ -13,17 +13,17 @@ from modules.families.weight_files import other_weights
 from modules.library import safetensors
 from modules.library.detect_gguf import detect_gguf
 from modules.library.detect_remote import detect_remote
-from modules.library.findings import Findings
+from modules.library.evidence import Findings
 from modules.library.folder import Folder, listed, look, shards_of
 from modules.library.hqq_save import read_hqq_save
 from modules.library.json_files import read_object, table, text, whole
 from modules.library.mixed_shards import mixed
 from modules.library.model_config import read_config
-from modules.library.other_methods import cannot_read, described, shown_by_tensors
 from modules.library.purpose import read_purpose
 from modules.library.quantization import IN_LAYER, METHODS, Quantization, claimed, parameters, shown
+from modules.library.quantization_methods import cannot_read, described, shown_by_tensors
 from modules.protocol.errors import ModelError
-from modules.protocol.model import ModelFacts
+from modules.protocol.model_facts import ModelFacts
 
 # As Llama's and Mistral's makers name them; Transformers has names of its own.
 _OWN_NAMES = re.compile(r"tok_embeddings\.weight$|layers\.\d+\.(attention\.w[qkvo]|feed_forward\.w[123])\.")

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from modules.library.findings import Findings
+from modules.library.evidence import Findings
 from modules.library.folder import listed, shards_of
 from modules.library.gguf import GgufHeader, read_header
 from modules.library.gguf_types import FILE_TYPES

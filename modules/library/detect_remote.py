@@ -7,7 +7,7 @@ from pathlib import Path
 
 from modules.families.remote_file import parse_remote
 from modules.files.data_files import DataFileError, read_yaml
-from modules.library.findings import Findings
+from modules.library.evidence import Findings
 from modules.protocol.errors import ModelError
 
 

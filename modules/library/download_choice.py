@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 from modules.library.download_listing import Listing, RemoteFile
 from modules.library.download_staging import DownloadError
 from modules.library.folder import Folder, listed, split_of
-from modules.library.memory import gguf_obstacle
+from modules.library.memory_plan import gguf_obstacle
 from modules.library.sizes import in_words
-from modules.protocol.model import Machine
+from modules.protocol.model_facts import Machine
 
 # The names that llama.cpp's quantizer gives, and makers' own variants of them (UD-Q4_K_XL, IQ4_NL, MXFP4_MOE).
 _QUANT = re.compile(

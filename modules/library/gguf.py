@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
+from modules.library.file_window import Window
 from modules.library.gguf_types import REMOVED_TYPES, TENSOR_TYPES
 from modules.library.sizes import cut_short
-from modules.library.window import Window
 from modules.protocol.errors import ModelError
 
 # Value type id -> struct format, of the types with a fixed size. 8 is a string, 9 an array.

@@ -11,7 +11,7 @@ import psutil
 
 from modules.library.accelerators import find_gpus
 from modules.library.container import ControlGroups
-from modules.protocol.model import Gpu, Machine
+from modules.protocol.model_facts import Gpu, Machine
 
 
 def inspect_machine() -> Machine:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.library.json_files import MAX_JSON, parse, table, text
-from modules.library.native_types import NATIVE_TYPES
+from modules.library.known_architectures import NATIVE_TYPES
 from modules.protocol.errors import ModelError
 
 # What may stand in a file that leads to code; letters may be written as \u0061. Others, such as a whole vocabulary, are

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from modules.library.findings import Findings
+from modules.library.evidence import Findings
 from modules.library.json_files import table, text, whole
 
 # Fact -> keys, the most usual first.

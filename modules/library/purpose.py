@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from modules.library.findings import Findings
+from modules.library.evidence import Findings
 from modules.library.folder import Folder
 from modules.library.gguf import GgufHeader
 from modules.library.json_files import table, text, whole
-from modules.library.native_types import NATIVE_TYPES
+from modules.library.known_architectures import NATIVE_TYPES
 
 _WRITES = re.compile(r"(ForCausalLM|LMHeadModel|ModelWithLMHead|WithLMHeadModel|GenerationDecoder|LMHead)$")
 _LABELS = re.compile(

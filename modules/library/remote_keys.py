@@ -11,7 +11,7 @@ from pathlib import Path
 from modules.families.remote_file import KEY_VARIABLE, origin, parse_remote
 from modules.files.data_files import DataFileError, read_yaml
 from modules.protocol.errors import ModelError, PaddockError
-from modules.protocol.model import ModelFacts
+from modules.protocol.model_facts import ModelFacts
 from modules.settings.user_settings import YamlStore
 
 

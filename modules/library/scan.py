@@ -12,14 +12,14 @@ from pathlib import Path
 from modules.families.remote_file import SUFFIXES
 from modules.files.paths import PathError, inside
 from modules.library import gguf, safetensors
-from modules.library.adapters import is_gguf_adapter, read_adapter
+from modules.library.adapter_files import is_gguf_adapter, read_adapter
 from modules.library.detect import detect
-from modules.library.findings import readable
+from modules.library.evidence import readable
 from modules.library.folder import Folder, listed, look, shards_of
 from modules.library.sizes import CutShort
-from modules.protocol.adapter import AdapterFacts
+from modules.protocol.adapter_facts import AdapterFacts
 from modules.protocol.errors import ModelError
-from modules.protocol.model import ModelFacts
+from modules.protocol.model_facts import ModelFacts
 
 # The model that ships: what a first start loads.
 DEMO = "demo.Q8_0.gguf"

@@ -8,7 +8,7 @@ from pathlib import Path
 from modules.library.folder import PICKLES, Folder, listed, look
 from modules.library.model_code import ModelCode, files_below, find_code
 from modules.protocol.errors import ModelError
-from modules.protocol.model import ModelFacts
+from modules.protocol.model_facts import ModelFacts
 
 # What a consent to run code is about, at any depth; of pickles those that a load would read.
 _CONSENTED = (".py", ".pyc", ".so", ".pyd", ".json")

@@ -8,24 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modules.library.purpose_words import cannot_chat
-from modules.library.rank import Ranked, rank
+from modules.library.purpose_text import cannot_chat
+from modules.library.ranking import Ranked, rank
 from modules.library.remote_keys import KeyConsents
 from modules.library.scan import ModelLibrary
 from modules.library.trust import fingerprint, refusal
-from modules.loading.adapters import Adapters
-from modules.loading.lowering import lowered
+from modules.loading.applied_adapters import Adapters
+from modules.loading.lower_settings import lowered
+from modules.loading.memory_planner import MemoryPlanner
 from modules.loading.own_loaders import OwnLoaders
-from modules.loading.planning import MemoryPlanner
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import ModelInfo
-from modules.protocol.loader import LoaderSpec
-from modules.protocol.model import Machine, ModelFacts
+from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.model_facts import Machine, ModelFacts
 from modules.protocol.schema import describe
-from modules.runtime.registry import Registry
-from modules.runtime.state import State
+from modules.runtime.loader_registry import Registry
+from modules.runtime.memory_watch import MemoryWatch
+from modules.runtime.model_state import State
 from modules.runtime.supervisor import Supervisor
-from modules.runtime.watch import MemoryWatch
 from modules.settings.config import Config
 from modules.settings.user_settings import ModelSettings
 from modules.system.threads import explained, host_thread

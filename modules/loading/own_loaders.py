@@ -8,7 +8,7 @@ from typing import Any
 
 from modules.plugins.code_files import code_files, fingerprint, importable
 from modules.protocol.errors import PaddockError
-from modules.runtime.registry import Registry
+from modules.runtime.loader_registry import Registry
 from modules.settings.user_settings import YamlStore
 from modules.system.agreed_code import AgreedCode
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from types import FrameType
 
-from modules.plugins.guard import Hung
+from modules.plugins.hook_threads import Hung
 from modules.protocol.errors import PaddockError
-from modules.system import outside
+from modules.system import outside_errors as outside
 
 # Modules of Python in which code waits for another process or machine.
 _WAITS = frozenset({"http", "selectors", "socket", "ssl", "subprocess", "urllib"} | outside.CLIENTS)

@@ -1,8 +1,8 @@
 """The hooks, each declared once: an empty function whose docstring says when it runs and what it may return.
 
 An extension writes functions of these names and takes, by name, those of the arguments that it needs. Every hook may
-also take `settings` (the extension's own settings) and `host` (`modules.plugins.host.Host`). `docs/extensions.md` is
-generated from this file.
+also take `settings` (the extension's own settings) and `host` (`modules.plugins.extension_host.Host`).
+`docs/extensions.md` is generated from this file.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from modules.plugins.host import Host
+    from modules.plugins.extension_host import Host
 
 PROJECT = "paddock"
 _spec = pluggy.HookspecMarker(PROJECT)

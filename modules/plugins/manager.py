@@ -12,22 +12,22 @@ from types import SimpleNamespace
 from typing import Any
 
 from modules.plugins import requirements
-from modules.plugins.chains import Chains, Member
 from modules.plugins.code_files import importable
 from modules.plugins.console import Console
+from modules.plugins.extension_host import Host
+from modules.plugins.extension_import import Reader, add_packages, forget, read_extension
+from modules.plugins.extension_services import take_routes
+from modules.plugins.extension_settings import Kept
+from modules.plugins.extension_status import Fault, Status
 from modules.plugins.failures import MessageFailed, is_outside
 from modules.plugins.folders import Found, discover
-from modules.plugins.guard import Guard
-from modules.plugins.host import Host
-from modules.plugins.kept import Kept
-from modules.plugins.loading import Reader, add_packages, forget, read_extension
-from modules.plugins.originals import Originals
+from modules.plugins.hook_calls import Chains, Member
+from modules.plugins.hook_threads import Guard
 from modules.plugins.overview import status_of
-from modules.plugins.running import Running, WorkerFault, in_words
-from modules.plugins.services import take_routes
-from modules.plugins.specs import implementations, misspelt
-from modules.plugins.status import Fault, Status
-from modules.plugins.worker import WorkerEntry, worker_entry, worker_part
+from modules.plugins.patch_guard import Originals
+from modules.plugins.pluggy_specs import implementations, misspelt
+from modules.plugins.running_extension import Running, WorkerFault, in_words
+from modules.plugins.worker_hooks import WorkerEntry, worker_entry, worker_part
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import HookEvent, HookFailed, HookPrinted
 from modules.protocol.schema import build, describe

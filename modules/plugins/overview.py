@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modules.plugins import requirements
+from modules.plugins.extension_status import Status
 from modules.plugins.folders import Found
 from modules.plugins.inline_handlers import inline_handler
-from modules.plugins.running import Running
-from modules.plugins.status import Status
+from modules.plugins.running_extension import Running
 
 if TYPE_CHECKING:
     from modules.plugins.manager import ExtensionManager

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from modules.plugins.chains import Change, Member, OnChange
+from modules.plugins.extension_services import tools
+from modules.plugins.hook_calls import Change, Member, OnChange
 from modules.plugins.manager import ExtensionManager
-from modules.plugins.services import tools
 
 _LONGEST = 4000
 

@@ -15,7 +15,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from modules.files.paths import write_atomically
-from modules.plugins.heavy import cost
+from modules.plugins.package_sizes import cost
 from modules.plugins.requirement_text import Refused, in_plain, read
 from modules.protocol.errors import PaddockError
 from modules.system.child_environment import for_install

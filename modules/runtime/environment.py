@@ -24,8 +24,8 @@ from typing import Any
 from modules.files.data_files import DataFileError, read_json
 from modules.files.paths import write_atomically
 from modules.protocol.errors import EnvironmentBroken, PaddockError
-from modules.protocol.loader import LoaderSpec
-from modules.protocol.model import Machine
+from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.model_facts import Machine
 from modules.runtime.pins import Step, steps
 from modules.runtime.uv import Uv, ended
 from modules.system.interpreter import python_in, usable

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.generation.generation import Generation
-from modules.protocol.adapter import AdapterFacts
+from modules.protocol.adapter_facts import AdapterFacts
 from modules.protocol.commands import (
     ApplyAdapter,
     ChatPrompt,
@@ -22,17 +22,17 @@ from modules.protocol.commands import (
 )
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import Finished, HookEvent, HookFailed, Loaded, ModelInfo
-from modules.protocol.loader import LoaderSpec
-from modules.protocol.model import ModelFacts
+from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.model_facts import ModelFacts
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build
-from modules.runtime.board import StateBoard, Superseded
-from modules.runtime.client import WorkerClient
-from modules.runtime.confinement import sandbox_variables
 from modules.runtime.environment import Environments
-from modules.runtime.exit import WorkerDied, WorkerExit
-from modules.runtime.state import ChatPromptResult, State
-from modules.runtime.watch import MemoryWatch
+from modules.runtime.memory_watch import MemoryWatch
+from modules.runtime.model_state import ChatPromptResult, State
+from modules.runtime.sandbox_paths import sandbox_variables
+from modules.runtime.state_store import StateBoard, Superseded
+from modules.runtime.worker_client import WorkerClient
+from modules.runtime.worker_exit import WorkerDied, WorkerExit
 from modules.system.threads import explained, host_thread
 
 MemoryOf = Callable[[int], int]

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modules.protocol.errors import EnvironmentBroken
-from modules.protocol.loader import LoaderSpec
-from modules.runtime.session import kill_session
+from modules.protocol.loader_spec import LoaderSpec
+from modules.runtime.process_tree import kill_session
 from modules.system.child_environment import for_install, for_worker
 from modules.system.pip_config import PackageSources
 

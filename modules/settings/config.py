@@ -11,7 +11,7 @@ from typing import Any
 
 from modules.files.paths import Paths
 from modules.protocol.errors import PaddockError
-from modules.protocol.model import AIMS
+from modules.protocol.model_facts import AIMS
 
 # First words of Paddock's own addresses: a request could mean either.
 _LONGEST_SECRET = 4096

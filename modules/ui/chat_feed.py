@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from modules.chat.messages import Living, Message
 from modules.generation.generation import Generation
 from modules.protocol.errors import PaddockError
-from modules.ui import words
+from modules.ui import number_format as words
 from modules.ui.markdown import LivingMarkdown, Markdown
-from modules.ui.status import describe_state
-from modules.ui.wire import GATHER_SECONDS, KEEP_ALIVE_SECONDS, Waker, event, explain
+from modules.ui.model_status import describe_state
+from modules.ui.sse import GATHER_SECONDS, KEEP_ALIVE_SECONDS, Waker, event, explain
 
 if TYPE_CHECKING:
     from modules.app import App

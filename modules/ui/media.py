@@ -60,8 +60,8 @@ def _markup(tag: str, attributes: str) -> str:
 
 
 def file_address(given: str) -> str:
-    """The address of a file of an extension's (`/file/…` in modules/api/extensions.py), relative to the page; "" for
-    every other address."""
+    """The address of a file of an extension's (`/file/…` in modules/api/extension_routes.py), relative to the page; ""
+    for every other address."""
     path, asked, query = given.strip(" ").partition("?")
     if "#" in given or not _QUERY.fullmatch(query):
         return ""

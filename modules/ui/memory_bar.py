@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from html import escape
 
-from modules.library.memory import Plan, Share, parts_of
+from modules.library.memory_plan import Plan, Share, parts_of
 from modules.library.sizes import in_words
-from modules.loading.planning import Advice
-from modules.ui.talk import paragraph
+from modules.loading.memory_planner import Advice
+from modules.ui.event_feedback import paragraph
 
 _KINDS = ("weights", "cache", "compute", "process")
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from modules.library.rank import Ranked
+from modules.library.ranking import Ranked
 from modules.library.sizes import in_words
 from modules.library.trust import scan_trust
-from modules.protocol.model import Machine, ModelFacts
-from modules.ui import words
-from modules.ui.talk import paragraph
+from modules.protocol.model_facts import Machine, ModelFacts
+from modules.ui import number_format as words
+from modules.ui.event_feedback import paragraph
 
 if TYPE_CHECKING:
     from modules.app import App

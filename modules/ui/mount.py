@@ -15,9 +15,9 @@ from fastapi import FastAPI
 from starlette.responses import JSONResponse
 
 from modules.system.threads import host_thread
-from modules.ui import extensions
+from modules.ui import extension_components as extensions
+from modules.ui.gradio_rerender import guard_rerenders
 from modules.ui.page import build_page, page_options
-from modules.ui.rerender import guard_rerenders
 
 if TYPE_CHECKING:
     from modules.app import App

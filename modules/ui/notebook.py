@@ -9,16 +9,16 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 from modules.chat.messages import ChatOptions
-from modules.chat.turn import PlainText
+from modules.chat.turn_hooks import PlainText
 from modules.files.paths import write_atomically
 from modules.generation.generation import Generation
-from modules.plugins.answers import completed, deferred
+from modules.plugins.extension_generations import completed, deferred
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.system.listeners import Listeners
 from modules.system.threads import host_thread
-from modules.ui.status import describe_state
-from modules.ui.wire import GATHER_SECONDS, KEEP_ALIVE_SECONDS, Waker, event, explain
+from modules.ui.model_status import describe_state
+from modules.ui.sse import GATHER_SECONDS, KEEP_ALIVE_SECONDS, Waker, event, explain
 
 if TYPE_CHECKING:
     from modules.app import App

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from modules.ui import extensions
-from modules.ui.shell import markup, place
-from modules.ui.tabs import extensions as extensions_tab
-from modules.ui.tabs import model, parameters, session
+from modules.ui import extension_components as extensions
+from modules.ui.page_markup import markup, place
+from modules.ui.tabs import extensions_tab
+from modules.ui.tabs import model_tab as model
+from modules.ui.tabs import parameters_tab as parameters
+from modules.ui.tabs import session_tab as session
 from modules.ui.theme import paddock_theme
 
 if TYPE_CHECKING:

@@ -12,18 +12,18 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from pydantic import AfterValidator, BaseModel
 
-from modules.chat.waiting import WaitingMessages
+from modules.chat.message_queue import WaitingMessages
 from modules.files.data_files import clean
 from modules.files.paths import inside
 from modules.library.scan import DEMO
 from modules.protocol.errors import PaddockError
-from modules.ui import loading
+from modules.ui import retry as loading
 from modules.ui.chat_feed import follow_chat
 from modules.ui.code_colours import CodeColours
 from modules.ui.markdown import Markdown
+from modules.ui.model_status import describe_state, follow_state
 from modules.ui.notebook import Notebook, follow_notebook
-from modules.ui.status import describe_state, follow_state
-from modules.ui.wire import PaddockRoute, PageJson, stream
+from modules.ui.sse import PaddockRoute, PageJson, stream
 
 if TYPE_CHECKING:
     from modules.app import App

@@ -13,7 +13,7 @@ from modules.protocol.events import Ready
 from modules.system.agreed_code import AgreedCode
 from modules.system.loader_import import find_public_names, import_part
 from modules.worker.code_guard import forbid_model_code, keep_model_code, leave
-from modules.worker.outbox import Outbox
+from modules.worker.event_writer import Outbox
 from modules.worker.sandbox import harden
 from modules.worker.serve import Server
 

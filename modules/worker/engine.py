@@ -12,7 +12,7 @@ from typing import Any
 from modules.protocol.commands import Generate
 from modules.protocol.errors import Unsupported
 from modules.protocol.events import ModelInfo
-from modules.worker.hooks import Hooks
+from modules.worker.hook_runner import Hooks
 from modules.worker.template_process import TemplateProcess
 
 # report(text, fraction): fraction from 0 to 1, or None where the engine does not tell.

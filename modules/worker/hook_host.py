@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from modules.protocol.events import ModelInfo
 from modules.protocol.shared_values import SharedValues
-from modules.worker.stand_ins import Inert
-from modules.worker.tokenizer import TextTokenizer
+from modules.worker.import_stubs import Inert
+from modules.worker.text_tokenizer import TextTokenizer
 
 
 class TokenizingEngine(Protocol):

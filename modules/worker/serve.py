@@ -37,17 +37,17 @@ from modules.protocol.commands import (
 )
 from modules.protocol.errors import PaddockError, ProtocolError
 from modules.protocol.events import Chunk, Failed, Finished, Loaded, Log, ModelInfo, Progress, Result
-from modules.protocol.loader import LoaderSpec
+from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.schema import build
-from modules.worker.bytecode import note_uncompiled
 from modules.worker.chat_template import CHATML, FALLBACK_NAME
 from modules.worker.engine import EngineBase
-from modules.worker.heap import returned
+from modules.worker.event_writer import Outbox
 from modules.worker.hook_host import LoadedModel
-from modules.worker.hooks import Hooks
-from modules.worker.outbox import Outbox
-from modules.worker.reasoned_prompt import reasoned_prompt
+from modules.worker.hook_runner import Hooks
+from modules.worker.malloc_trim import returned
+from modules.worker.reasoning_prompt import reasoned_prompt
 from modules.worker.template_process import TemplateProcess
+from modules.worker.uncached_modules import note_uncompiled
 
 _QUICK = (Tokenize, Detokenize, ChatPrompt, Configure)
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from modules.api.page import PageFront
+from modules.api.gradio_routes import PageFront
 from modules.api.secret import METHODS
 from modules.app import App
 from modules.settings.config import Config

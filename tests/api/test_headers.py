@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from modules.api.gradio_routes import with_nonce
 from modules.api.headers import content_policy
-from modules.api.page import with_nonce
 from modules.app import App
 from modules.plugins.inline_handlers import inline_handler
-from modules.ui.extensions import NONCE
+from modules.ui.extension_components import NONCE
 from tests.plugins.conftest import write_extension
 from tests.support.server import serving
 

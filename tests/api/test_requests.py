@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from modules.api.request import messages_of, read
+from modules.api.request_params import messages_of, read
 from modules.app import App
 from modules.protocol.sampling import SamplingParams
 from tests.support.models import write_model_folder

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from modules.api.page import as_opened
+from modules.api.gradio_routes import as_opened
 from modules.api.root_path import _OWN, RootPath
 from modules.app import App
 from modules.protocol.errors import PaddockError

@@ -14,10 +14,10 @@ from modules.chat.messages import ChatOptions, Message
 from modules.chat.service import ChatService
 from modules.chat.store import ChatStore
 from modules.generation.generation import Generation
-from modules.protocol.model import Machine, ModelFacts
+from modules.protocol.model_facts import Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.environment import Environments
-from modules.runtime.registry import Registry
+from modules.runtime.loader_registry import Registry
 from modules.runtime.supervisor import Supervisor
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from modules.compat.check import check
-from modules.compat.check.processes import Checkers
+from modules.compat.check.check_process import Checkers
 from modules.compat.check.source import read
 from modules.compat.check.verdict import Report
 from modules.settings.config import Config

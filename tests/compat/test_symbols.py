@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modules.compat.facade.symbols import ABSENT, FULL, PARTIAL, SYMBOLS
-from modules.compat.reference import PAGE, with_table
+from modules.compat.name_reference import PAGE, with_table
 from tests.compat.conftest import Stage
 
 
@@ -22,7 +22,7 @@ def test_what_is_not_whole_has_a_remark() -> None:
 
 def test_the_docs_hold_the_table() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert with_table(page) == page, "run python3 -m modules.compat.reference"
+    assert with_table(page) == page, "run python3 -m modules.compat.name_reference"
 
 
 @pytest.mark.parametrize("name", ["modules.chat.nothing", "modules.nothing", "modules.shared.args.nothing"])

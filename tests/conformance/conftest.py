@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from modules.protocol.loader import LoaderSpec
+from modules.protocol.loader_spec import LoaderSpec
 from modules.runtime.environment import Environments
-from modules.runtime.registry import Registry
+from modules.runtime.loader_registry import Registry
 from tests.conformance.cases import DRAWN, with_seeds
 from tests.conformance.engines import ENGINES, Engine, cases
 from tests.conformance.probing import ask

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modules.protocol.loader import LoaderSpec
+from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.sampling import UNIVERSAL, SamplingParams
 from modules.protocol.schema import describe
 from tests.conformance.cases import CASES, Case

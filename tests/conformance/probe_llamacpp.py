@@ -10,7 +10,7 @@ from typing import Any
 
 import llama_cpp.llama_cpp as lib
 
-from loaders.llamacpp.chain import SamplerChain
+from loaders.llamacpp.sampler_chain import SamplerChain
 from modules.protocol.sampling import SamplingParams
 
 CONTEXT = 512

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from modules.protocol.sampling import SamplingParams
-from modules.worker.hf.hf_sampler_chain import SamplerChain, Vocabulary
-from modules.worker.hf.hf_samplers import guidance
-from modules.worker.hf.hf_samplers_memory import History
+from modules.worker.hf.history_samplers import History
+from modules.worker.hf.sampler_chain import SamplerChain, Vocabulary
+from modules.worker.hf.samplers import guidance
 
 
 def main() -> None:

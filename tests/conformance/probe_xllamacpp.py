@@ -14,7 +14,7 @@ from typing import Any
 
 import xllamacpp
 
-from loaders.xllamacpp.request import completion
+from loaders.xllamacpp.completion_request import completion
 from modules.protocol.sampling import SamplingParams
 
 CONTEXT = 512

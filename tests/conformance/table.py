@@ -15,10 +15,10 @@ from typing import Any
 
 from loaders.remote.dialects import DIALECTS
 from modules.files.paths import write_atomically
-from modules.protocol.loader import LoaderSpec
+from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.sampling import DEFAULT_PRIORITY, UNIVERSAL, SamplingParams
 from modules.protocol.schema import describe
-from modules.runtime.registry import Registry
+from modules.runtime.loader_registry import Registry
 from tests.conformance import reference_cuts as cuts
 from tests.conformance import reference_heat as heat
 from tests.conformance.engines import ENGINES, PARTS, measured, samplers

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from loaders.exllamav2.sampling import sampler_settings
+from loaders.exllamav2.sampler_settings import sampler_settings
 from loaders.exllamav2.spec import SPEC as EXLLAMAV2
 from loaders.remote.dialects import DIALECTS
-from loaders.remote.http import Remote
-from loaders.vllm.sampling import sampling_fields
+from loaders.remote.http_client import Remote
+from loaders.vllm.sampling_params import sampling_fields
 from loaders.vllm.spec import SPEC as VLLM
-from loaders.xllamacpp.request import completion
+from loaders.xllamacpp.completion_request import completion
 from modules.families.remote_file import RemoteFile
 from modules.protocol.sampling import SamplingParams
-from modules.worker.llama.llama_sampling import biases
+from modules.worker.llama.sampler_settings import biases
 from tests.conformance.cases import CASES
 from tests.conformance.engines import PARTS
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from modules.protocol.loader import LoaderSpec
-from modules.runtime.registry import Registry
+from modules.protocol.loader_spec import LoaderSpec
+from modules.runtime.loader_registry import Registry
 from tests.conformance.cases import CASES
 from tests.conformance.engines import NOT_NUMBERS, PARTS, Engine, cases, samplers
 from tests.conformance.probing import difference

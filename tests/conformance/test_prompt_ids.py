@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from modules.protocol.commands import Tokenize
-from modules.protocol.loader import LoaderSpec
+from modules.protocol.loader_spec import LoaderSpec
 from modules.runtime.environment import Environments
-from modules.runtime.registry import Registry
+from modules.runtime.loader_registry import Registry
 from tests.conftest import ROOT
 from tests.contract.under_test import UnderTest
 from tests.support.environments import installed, not_here

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from modules.families.llama_cpp import SAMPLERS as LLAMA_CPP
-from modules.protocol.loader import LoaderSpec
+from modules.protocol.loader_spec import LoaderSpec
 from modules.runtime.environment import Environments
-from modules.runtime.registry import Registry
+from modules.runtime.loader_registry import Registry
 from tests.contract.under_test import ROOT, UnderTest, demo_model, write_remote
 from tests.support.environments import installed, not_here
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from modules.protocol.errors import ModelError, PaddockError, SettingError
-from modules.protocol.loader import LoaderSpec
-from modules.runtime.exit import WorkerDied
+from modules.protocol.loader_spec import LoaderSpec
+from modules.runtime.worker_exit import WorkerDied
 from tests.contract.under_test import QUESTION, UnderTest, demo_model
 
 pytestmark = pytest.mark.contract

@@ -11,11 +11,11 @@ from typing import Any
 from modules.generation.generation import Generation
 from modules.protocol.commands import ChatPrompt, Command
 from modules.protocol.events import Finished, ModelInfo
-from modules.protocol.loader import LoaderSpec
+from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.sampling import SamplingParams
-from modules.runtime.client import WorkerClient
-from modules.runtime.confinement import sandbox_variables
-from modules.runtime.exit import WorkerExit
+from modules.runtime.sandbox_paths import sandbox_variables
+from modules.runtime.worker_client import WorkerClient
+from modules.runtime.worker_exit import WorkerExit
 from tests.support.quantize import quantized
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -12,7 +12,7 @@ import pytest
 
 from modules.library.detect import detect
 from modules.protocol.errors import ModelError
-from modules.protocol.model import ModelFacts
+from modules.protocol.model_facts import ModelFacts
 from tests.library.writers import (
     LLAMA_CONFIG,
     LLAMA_METADATA,

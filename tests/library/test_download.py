@@ -19,7 +19,7 @@ from modules.library.download_staging import DownloadError
 from modules.library.download_transfer import Stopped
 from modules.library.machine import inspect_machine
 from modules.library.scan import ModelLibrary
-from modules.protocol.model import Machine
+from modules.protocol.model_facts import Machine
 from tests.library.writers import LLAMA_METADATA, LLAMA_TENSORS, gguf_bytes
 from tests.support.hub import Hub, hub_of
 from tests.support.models import write_model_folder

@@ -14,7 +14,7 @@ from modules.library.download_listing import RemoteFile, list_files, parse_wante
 from modules.library.download_staging import DownloadError, alone, staging_of
 from modules.library.downloads import Downloads, DownloadState
 from modules.library.machine import inspect_machine
-from modules.protocol.model import Machine
+from modules.protocol.model_facts import Machine
 from tests.library.writers import LLAMA_METADATA, LLAMA_TENSORS, gguf_bytes
 from tests.support.hub import Hub, hub_of
 from tests.support.models import write_model_folder

@@ -13,7 +13,7 @@ import pytest
 from modules.library import gguf, safetensors
 from modules.library.detect import detect
 from modules.protocol.errors import ModelError
-from modules.protocol.model import ModelFacts
+from modules.protocol.model_facts import ModelFacts
 from tests.library.writers import gguf_bytes, safetensors_bytes, write_folder
 
 ROUNDS = 900

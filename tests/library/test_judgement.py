@@ -9,9 +9,9 @@ import sys
 
 from loaders.echo.spec import SPEC as ECHO
 from modules.library.machine import inspect_machine, process_memory
-from modules.library.rank import rank
-from modules.protocol.loader import LoaderSpec
-from modules.protocol.model import Claim, Machine, ModelFacts
+from modules.library.ranking import rank
+from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.model_facts import Claim, Machine, ModelFacts
 
 GB = 1 << 30
 FACTS = ModelFacts(

@@ -10,7 +10,7 @@ import pytest
 
 from modules.library.accelerators import find_gpus, parse_nvidia, parse_rocm, visible
 from modules.library.container import ControlGroups
-from modules.protocol.model import Gpu
+from modules.protocol.model_facts import Gpu
 
 
 def _groups(folder: Path, own: str, files: dict[str, str]) -> ControlGroups:

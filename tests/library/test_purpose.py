@@ -11,9 +11,9 @@ import pytest
 from modules.app import App
 from modules.library.detect import detect
 from modules.library.machine import inspect_machine
-from modules.library.rank import describe_model, rank
+from modules.library.ranking import describe_model, rank
 from modules.protocol.errors import PaddockError
-from modules.runtime.registry import Registry
+from modules.runtime.loader_registry import Registry
 from modules.settings.config import Config
 from tests.library.writers import LLAMA_CONFIG, LLAMA_METADATA, gguf_bytes, write_folder, write_json
 

@@ -10,9 +10,9 @@ import pytest
 
 from modules.app import App
 from modules.protocol.sampling import SamplingParams
-from modules.runtime import stalled
+from modules.runtime import stall_watch as stalled
 from modules.runtime.environment import Environments
-from modules.runtime.registry import Registry
+from modules.runtime.loader_registry import Registry
 from tests.conftest import ROOT
 from tests.support.environments import installed, not_here
 

@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from loaders.exllamav2.adapters import forget_adapters, read_adapter
 from loaders.exllamav2.batcher import Batcher
 from loaders.exllamav2.kernels import compiling
-from loaders.exllamav2.loading import configure, gpu_split, lengths, load, whole_pages
-from loaders.exllamav2.reading import read_config
-from loaders.exllamav2.sampling import breaker_tokens, sampler_settings
+from loaders.exllamav2.lora import forget_adapters, read_adapter
+from loaders.exllamav2.model_headers import read_config
+from loaders.exllamav2.model_setup import configure, gpu_split, lengths, load, whole_pages
+from loaders.exllamav2.sampler_settings import breaker_tokens, sampler_settings
 from loaders.exllamav2.spec import SAMPLERS, SPEC, Settings
 from loaders.exllamav2.worker import Engine
-from modules.library.rank import rank
+from modules.library.ranking import rank
 from modules.protocol.errors import ModelError, OutOfMemory, PromptError, SettingError, Unsupported
-from modules.protocol.model import Gpu, Machine, ModelFacts
+from modules.protocol.model_facts import Gpu, Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams
 from tests.support.models import write_safetensors
 

@@ -11,12 +11,12 @@ from loaders.llamacpp.spec import SPEC as LLAMACPP
 from loaders.xllamacpp.spec import SPEC as XLLAMACPP
 from modules.families.llama_cpp import AUTOMATIC_CONTEXT
 from modules.protocol.errors import ModelError, OutOfMemory, PromptError, SettingError
-from modules.protocol.model import Gpu, Machine, ModelFacts
+from modules.protocol.model_facts import Gpu, Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build, describe
 from modules.worker.llama.gguf_keys import read_keys
-from modules.worker.llama.llama_model import check_settings, choose_context, context_notes, load_error, shares
-from modules.worker.llama.llama_sampling import CUT_SHARE, biases, chain, server_chain
+from modules.worker.llama.model_notes import check_settings, choose_context, context_notes, load_error, shares
+from modules.worker.llama.sampler_settings import CUT_SHARE, biases, chain, server_chain
 
 _MACHINE = Machine("linux", "x86_64", 4, 8 << 30, 4 << 30)
 _GGUF = ModelFacts("m.gguf", "m.gguf", "gguf")

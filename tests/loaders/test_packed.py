@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from modules.library.machine import inspect_machine
-from modules.library.rank import rank
+from modules.library.ranking import rank
 from modules.protocol.errors import ModelError, SettingError
-from modules.protocol.model import AIMS, Gpu, Machine, ModelFacts
+from modules.protocol.model_facts import AIMS, Gpu, Machine, ModelFacts
 from modules.protocol.schema import describe
 from modules.runtime.environment import Environments
-from modules.runtime.registry import Registry
+from modules.runtime.loader_registry import Registry
 from tests.contract.under_test import QUESTION, ROOT, UnderTest
 from tests.support.quantize import quantized
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modules.protocol.model import Machine, ModelFacts
-from modules.runtime.registry import Registry
+from modules.protocol.model_facts import Machine, ModelFacts
+from modules.runtime.loader_registry import Registry
 from tests.conftest import ROOT
 
 

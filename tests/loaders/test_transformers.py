@@ -9,7 +9,7 @@ import pytest
 
 from loaders.transformers.spec import SPEC, Settings
 from modules.protocol.errors import SettingError
-from modules.protocol.model import Gpu, Machine, ModelFacts
+from modules.protocol.model_facts import Gpu, Machine, ModelFacts
 from modules.protocol.sampling import UNIVERSAL, SamplingParams
 from modules.protocol.schema import build, describe
 

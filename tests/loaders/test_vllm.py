@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from loaders.vllm.arguments import context_of, engine_arguments, token_bytes
-from loaders.vllm.sampling import sampling_fields
+from loaders.vllm.engine_args import context_of, engine_arguments, token_bytes
+from loaders.vllm.engine_thread import Stepper
+from loaders.vllm.sampling_params import sampling_fields
 from loaders.vllm.spec import SPEC, Settings
-from loaders.vllm.starting import failure
-from loaders.vllm.stepping import Stepper
-from modules.library.rank import rank
+from loaders.vllm.startup_progress import failure
+from modules.library.ranking import rank
 from modules.protocol.errors import EnvironmentBroken, ModelError, OutOfMemory, PaddockError, PromptError, SettingError
-from modules.protocol.model import Gpu, Machine, ModelFacts
+from modules.protocol.model_facts import Gpu, Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams
 
 BARE = Machine("linux", "x86_64", 4, 2**34, 2**33)
@@ -248,7 +248,7 @@ def test_an_engine_that_cannot_be_made_says_why() -> None:
 
 _LEASHED = """
 import subprocess, sys
-from loaders.vllm.leash import Leash
+from loaders.vllm.parent_watch import Leash
 leash = Leash()
 # What it leaves running holds the pipe open for as long as it lives.
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])

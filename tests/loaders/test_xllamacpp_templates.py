@@ -10,7 +10,7 @@ import pytest
 from modules.library.machine import inspect_machine
 from modules.protocol.errors import PaddockError
 from modules.runtime.environment import Environments
-from modules.runtime.registry import Registry
+from modules.runtime.loader_registry import Registry
 from tests.contract.under_test import QUESTION, ROOT, UnderTest
 
 DEMO = ROOT / "models" / "demo.Q8_0.gguf"

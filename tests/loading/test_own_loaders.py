@@ -13,7 +13,7 @@ import pytest
 
 from modules.loading.own_loaders import OwnLoaders
 from modules.protocol.errors import PaddockError
-from modules.runtime.registry import Registry
+from modules.runtime.loader_registry import Registry
 from modules.settings.user_settings import YamlStore
 from modules.system.agreed_code import AgreedCode
 

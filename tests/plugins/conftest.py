@@ -13,7 +13,7 @@ import pytest
 from modules.app import App
 from modules.chat.messages import ChatOptions, Message
 from modules.cli.application import build_app
-from modules.plugins.kept import Kept
+from modules.plugins.extension_settings import Kept
 from modules.plugins.manager import ExtensionManager
 from modules.protocol.sampling import SamplingParams
 from modules.settings.config import Config

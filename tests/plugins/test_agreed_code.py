@@ -17,7 +17,7 @@ import pytest
 
 from modules.plugins.code_files import code_files, fingerprint, importable
 from modules.protocol.errors import PaddockError
-from modules.worker.hooks import Hooks
+from modules.worker.hook_runner import Hooks
 from tests.plugins.conftest import Place, write_extension
 from tests.plugins.test_manager import said
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from modules.plugins.host import ApiRequest
-from modules.plugins.services import call_route
+from modules.plugins.extension_host import ApiRequest
+from modules.plugins.extension_services import call_route
 from modules.protocol.errors import PaddockError
 from modules.ui.page import build_page
 from tests.compat.pages import Browser

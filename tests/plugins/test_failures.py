@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modules.ui.loading import retry
+from modules.ui.retry import retry
 from tests.plugins.conftest import Talk
 
 _OUTSIDE = [

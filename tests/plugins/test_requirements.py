@@ -19,7 +19,7 @@ from modules.plugins.manager import ConsentNeeded
 from modules.plugins.requirement_text import Refused, lines_of, read
 from modules.plugins.requirements import NotBuilt, RequirementsMissing, check
 from modules.protocol.errors import PaddockError
-from modules.ui.tabs.extensions import _buttons
+from modules.ui.tabs.extensions_tab import _buttons
 from tests.plugins.conftest import Place, write_extension
 
 _BACKEND = """

@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from modules.plugins.folders import discover
+from modules.plugins.hook_reference import page
 from modules.plugins.hooks import WORKER_HOOKS
 from modules.plugins.manifest import Manifest
-from modules.plugins.reference import page
+from modules.plugins.pluggy_specs import declared
 from modules.plugins.shipped import SHIPPED, hashes
-from modules.plugins.specs import declared
 from modules.protocol.schema import describe
 from tests.conftest import ROOT
 from tests.plugins.conftest import Place, Talk
@@ -51,7 +51,7 @@ def test_the_list_of_shipped_extensions_matches_the_folders() -> None:
 
 def test_the_docs_page_is_what_the_code_says() -> None:
     text = (ROOT / "docs" / "extensions.md").read_text(encoding="utf-8")
-    assert page(text) == text, "run python3 -m modules.plugins.reference"
+    assert page(text) == text, "run python3 -m modules.plugins.hook_reference"
     for hook in declared():
         assert f"\n### {hook}\n" in text
     for entry in discover([EXTENSIONS]).values():

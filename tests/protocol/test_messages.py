@@ -13,7 +13,7 @@ from modules.protocol.commands import Command
 from modules.protocol.errors import ERRORS, ProtocolError, from_code
 from modules.protocol.events import Event, ModelInfo
 from modules.protocol.sampling import SamplingParams
-from modules.runtime.client import WorkerClient
+from modules.runtime.worker_client import WorkerClient
 from modules.worker import serve
 
 _VALUES: dict[str, Any] = {

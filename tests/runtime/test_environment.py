@@ -17,7 +17,7 @@ import pytest
 
 from loaders.echo.spec import SPEC as ECHO
 from modules.protocol.errors import EnvironmentBroken
-from modules.protocol.model import Machine
+from modules.protocol.model_facts import Machine
 from modules.runtime.environment import MARKER, Environments
 from modules.system.pip_config import package_sources, read_pip_config
 

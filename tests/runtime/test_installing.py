@@ -22,8 +22,8 @@ from modules.app import App
 from modules.protocol.errors import EnvironmentBroken
 from modules.protocol.events import ModelInfo
 from modules.protocol.sampling import SamplingParams
-from modules.runtime.board import Superseded
 from modules.runtime.environment import Environments
+from modules.runtime.state_store import Superseded
 from modules.runtime.supervisor import Supervisor
 
 PATIENCE = 90.0

@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from modules.protocol.loader import LoaderSpec
+from modules.protocol.loader_spec import LoaderSpec
 from modules.runtime.environment import Environments
 
 _COMPILED = {"llamacpp"}

@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from modules.library.machine import inspect_machine
 from modules.runtime.environment import Environments
-from modules.runtime.registry import Registry
+from modules.runtime.loader_registry import Registry
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Kind -> the loader whose environment holds the quantizer.

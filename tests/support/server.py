@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from modules.api.listen import bind
+from modules.api.listening_sockets import bind
 from modules.api.server import build_server, uvicorn_config
 from modules.app import App
 

@@ -14,9 +14,9 @@ from loaders.echo.spec import SPEC as ECHO
 from modules.app import App
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
-from modules.runtime.client import WorkerClient
 from modules.runtime.environment import EnvironmentStatus
-from modules.runtime.exit import WorkerDied, WorkerExit
+from modules.runtime.worker_client import WorkerClient
+from modules.runtime.worker_exit import WorkerDied, WorkerExit
 from modules.system.listeners import Listeners
 from modules.system.threads import explained, host_thread
 

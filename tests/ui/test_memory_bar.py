@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from modules.library.memory import Plan, Share, obstacle
-from modules.loading.planning import Advice
+from modules.library.memory_plan import Plan, Share, obstacle
+from modules.loading.memory_planner import Advice
 from modules.ui.memory_bar import memory_bar
 
 

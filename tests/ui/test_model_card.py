@@ -8,7 +8,7 @@ from modules.families.transformers_settings import TransformersSettings
 from modules.library.detect import detect
 from modules.protocol.schema import describe
 from modules.ui.model_card import card, reason
-from modules.ui.tabs.model import own_context
+from modules.ui.tabs.model_tab import own_context
 from tests.support.models import write_model_folder
 
 

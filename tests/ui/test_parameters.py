@@ -11,7 +11,7 @@ from modules.app import App
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import UNIVERSAL, SamplingParams
 from modules.protocol.schema import describe
-from modules.ui.tabs.parameters import described, loaded_spec
+from modules.ui.tabs.parameters_tab import described, loaded_spec
 
 SETTINGS = {setting.name: setting for setting in describe(SamplingParams)}
 

@@ -11,7 +11,7 @@ import pytest
 from modules.protocol.errors import SettingError
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import Setting, describe
-from modules.runtime.registry import Registry
+from modules.runtime.loader_registry import Registry
 from modules.ui.settings_form import caption, entered, form, shown
 
 SCHEMAS: list[type] = [SamplingParams, *(spec.settings for spec in Registry(Path("loaders")).specs.values())]

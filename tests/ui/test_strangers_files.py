@@ -11,7 +11,8 @@ import pytest
 from modules.app import App
 from modules.library.remote_keys import WantedKey
 from modules.settings.config import Config
-from modules.ui.tabs import model, session
+from modules.ui.tabs import model_tab as model
+from modules.ui.tabs import session_tab as session
 
 
 def test_the_session_tab_says_what_is_the_matter_with_a_character(app: App) -> None:

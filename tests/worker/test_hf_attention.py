@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="runs in the environment of a Transformers loader")
 pytest.importorskip("transformers")
 
-from modules.worker.hf.hf_attention import attend, forward, install  # noqa: E402
+from modules.worker.hf.bf16_attention import attend, forward, install  # noqa: E402
 from tests.worker.hf_tiny import write_model  # noqa: E402
 
 READ, ALL, SIZE = 70, 300, 16
@@ -43,7 +43,7 @@ def test_it_is_as_exact_as_bf16_is(heads: int, groups: int, window: int | None) 
 def test_many_rows_are_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     query, key, value = _given(4, 4)
     whole = attend(query, key, value, _mask(), 0.25)
-    monkeypatch.setattr("modules.worker.hf.hf_attention._SCORES", 0)
+    monkeypatch.setattr("modules.worker.hf.bf16_attention._SCORES", 0)
     assert torch.allclose(attend(query, key, value, _mask(), 0.25).float(), whole.float(), atol=0.01)
 
 

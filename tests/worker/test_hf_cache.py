@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="runs in the environment of a Transformers loader")
 pytest.importorskip("transformers")
 
-from modules.worker.hf.hf_cache import PrefixCache  # noqa: E402
+from modules.worker.hf.kv_cache import PrefixCache  # noqa: E402
 from tests.worker.hf_tiny import write_model  # noqa: E402
 
 

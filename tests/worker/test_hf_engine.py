@@ -21,8 +21,8 @@ from modules.protocol.commands import Generate  # noqa: E402
 from modules.protocol.errors import ModelError, OutOfMemory, PromptError, SettingError  # noqa: E402
 from modules.protocol.sampling import SamplingParams  # noqa: E402
 from modules.worker.engine import Outcome, Piece  # noqa: E402
-from modules.worker.hf.hf_errors import memory_explained  # noqa: E402
-from modules.worker.hf.hf_tokens import end_tokens  # noqa: E402
+from modules.worker.hf.error_messages import memory_explained  # noqa: E402
+from modules.worker.hf.special_tokens import end_tokens  # noqa: E402
 from tests.worker.hf_tiny import byte_level, write_model  # noqa: E402
 
 PROMPT = "The quick brown fox"

@@ -18,7 +18,7 @@ from loaders.transformers.worker import Engine  # noqa: E402
 from modules.protocol.commands import Generate  # noqa: E402
 from modules.protocol.errors import ModelError  # noqa: E402
 from modules.protocol.sampling import SamplingParams  # noqa: E402
-from modules.worker.hf.hf_auto import NO_IMAGES  # noqa: E402
+from modules.worker.hf.auto_class import NO_IMAGES  # noqa: E402
 from tests.worker.hf_tiny import byte_level, wrapped, write_model  # noqa: E402
 
 _TOKENS = {"vocab_size": 400, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 0}
@@ -140,7 +140,7 @@ def _write(folder: Path, kind: str, values: dict[str, Any]) -> Path:
     """A folder with random weights of the architecture `kind`."""
     from transformers import AutoConfig
 
-    from modules.worker.hf.hf_auto import text_class
+    from modules.worker.hf.auto_class import text_class
 
     torch.manual_seed(0)
     config = AutoConfig.for_model(kind, **values)

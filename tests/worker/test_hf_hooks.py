@@ -11,7 +11,7 @@ import pytest
 from modules.protocol.commands import Generate
 from modules.protocol.sampling import SamplingParams
 from modules.worker.hook_host import LoadedModel
-from modules.worker.hooks import Hooks
+from modules.worker.hook_runner import Hooks
 
 transformers = pytest.importorskip("transformers")
 

@@ -14,9 +14,9 @@ import torch  # noqa: E402
 
 from modules.protocol.errors import PromptError, SettingError  # noqa: E402
 from modules.protocol.sampling import DEFAULT_PRIORITY, SamplingParams  # noqa: E402
-from modules.worker.hf import hf_samplers as pure  # noqa: E402
-from modules.worker.hf.hf_sampler_chain import SamplerChain, Vocabulary, order  # noqa: E402
-from modules.worker.hf.hf_samplers_memory import AdaptiveP, History, Mirostat, NoRepeat, dry  # noqa: E402
+from modules.worker.hf import samplers as pure  # noqa: E402
+from modules.worker.hf.history_samplers import AdaptiveP, History, Mirostat, NoRepeat, dry  # noqa: E402
+from modules.worker.hf.sampler_chain import SamplerChain, Vocabulary, order  # noqa: E402
 
 # Probabilities whose logits the samplers get; shuffled, so that no sampler lives on their order.
 P = [0.05, 0.40, 0.02, 0.25, 0.15, 0.08, 0.03, 0.02]

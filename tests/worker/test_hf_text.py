@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("transformers", reason="runs in the environment of a Transformers loader")
 
-from modules.worker.hf.hf_text import TokenText  # noqa: E402
+from modules.worker.hf.detokenizer import TokenText  # noqa: E402
 from tests.worker.hf_tiny import byte_level, sentence_pieces, wrapped  # noqa: E402
 
 TEXTS = [

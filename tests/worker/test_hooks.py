@@ -14,7 +14,7 @@ from modules.protocol.events import HookEvent, HookFailed, HookPrinted, HookStor
 from modules.protocol.shared_values import SharedValues
 from modules.worker.engine import EngineBase
 from modules.worker.hook_host import LoadedModel
-from modules.worker.hooks import Hooks
+from modules.worker.hook_runner import Hooks
 
 
 class _Engine(EngineBase):

@@ -12,7 +12,7 @@ import pytest
 
 from modules.library.machine import inspect_machine
 from modules.runtime.environment import Environments
-from modules.runtime.registry import Registry
+from modules.runtime.loader_registry import Registry
 from modules.system.pip_config import package_sources, read_pip_config
 
 ROOT = Path(__file__).resolve().parent.parent.parent

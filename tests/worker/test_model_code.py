@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from modules.runtime.environment import Environments
-from modules.runtime.registry import Registry
+from modules.runtime.loader_registry import Registry
 from tests.support.attacks import Attacks
 from tests.support.environments import installed, not_here
 

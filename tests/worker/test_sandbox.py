@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from modules.runtime.confinement import sandbox_variables
-from modules.runtime.process import clean_environment
+from modules.runtime.sandbox_paths import sandbox_variables
+from modules.runtime.worker_process import clean_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 120

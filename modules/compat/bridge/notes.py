@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 
-from modules.plugins.loading import PACKAGE
+from modules.plugins.extension_import import PACKAGE
 
 _MOST = 8
 

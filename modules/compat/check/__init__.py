@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from modules.compat.check.processes import Checkers
+from modules.compat.check.check_process import Checkers
 from modules.compat.check.verdict import Report, judge
 from modules.plugins.folders import entry_folders
 from modules.settings.config import Config

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import Any, ClassVar
 
-from modules.plugins.loading import PACKAGE
+from modules.plugins.extension_import import PACKAGE
 
 _FAULTS = ("Error", "Exception", "Timeout", "Warning", "Exit")
 

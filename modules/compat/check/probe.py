@@ -14,11 +14,11 @@ from modules.app import App
 from modules.compat import Scripts
 from modules.compat.check import source
 from modules.compat.check.absent import Absent
-from modules.compat.check.names import lacking
+from modules.compat.check.facade_names import lacking
 from modules.compat.check.programs import Programs
 from modules.plugins import requirements
+from modules.plugins.extension_import import PACKAGE
 from modules.plugins.folders import ENTRIES
-from modules.plugins.loading import PACKAGE
 from modules.protocol.errors import PaddockError
 from modules.settings.config import Config
 from modules.ui.page import build_page

@@ -10,7 +10,7 @@ from modules.compat.facade.base import Impossible
 from modules.compat.facade.internals import Internals
 from modules.compat.facade.model import Model
 from modules.compat.facade.tokenizer import Tokenizer
-from modules.compat.imports import HostNameMissing
+from modules.compat.import_redirect import HostNameMissing
 
 if TYPE_CHECKING:
     from modules.app import App

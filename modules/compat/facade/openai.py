@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from modules.compat.bridge.notes import caller
 from modules.compat.facade.base import FacadeModule
-from modules.plugins.services import HttpMiddleware
+from modules.plugins.extension_services import HttpMiddleware
 
 if TYPE_CHECKING:
     from modules.compat.facade import Facade

@@ -1,7 +1,7 @@
 """Which names of text-generation-webui its extensions use, and what each of them is here.
 
 The names were read off the source of published extensions. docs/textgen-compat.md is written from this table
-(`python3 -m modules.compat.reference`), and a test holds the facade to it.
+(`python3 -m modules.compat.name_reference`), and a test holds the facade to it.
 """
 
 from __future__ import annotations

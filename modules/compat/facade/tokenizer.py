@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modules.compat.facade.base import Impossible
-from modules.worker.tokenizer import TextTokenizer
+from modules.worker.text_tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
     from modules.app import App

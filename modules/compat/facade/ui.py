@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from modules.compat.facade.base import FacadeModule
-from modules.compat.widgets.names import MODEL
+from modules.compat.widgets.missing_widgets import MODEL
 from modules.ui.theme import paddock_theme
 
 # The fields whose values only the browser knows; all else of a state is read off Paddock.

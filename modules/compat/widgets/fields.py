@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.compat.bridge import Bridge
-from modules.compat.widgets.names import BUTTONS, HELD, MODEL
+from modules.compat.widgets.missing_widgets import BUTTONS, HELD, MODEL
 from modules.compat.widgets.values import Values
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import describe

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from modules.compat.facade.state import interface_state
-from modules.compat.widgets.names import CONTEXT, MODEL
+from modules.compat.widgets.missing_widgets import CONTEXT, MODEL
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import describe

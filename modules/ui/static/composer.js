@@ -2,7 +2,7 @@
 
 import { arrival, h, post, sayAway, toast } from "./dom.js";
 import { keepDraft } from "./drafts.js";
-import { type } from "./place.js";
+import { type } from "./view_state.js";
 
 const DRAFT = "paddock.draft.";
 // From this length on, the tokens of a message are counted; beyond the other, they are guessed.

@@ -141,7 +141,7 @@ export function unsay(text) {
 export const sayAway = () => toast(AWAY, { error: true });
 export const sayBack = () => unsay(AWAY);
 
-/** Say what an event tells (`say` in talk.py). */
+/** Say what an event tells (`say` in event_feedback.py). */
 export function sayWhatIsTold() {
   addEventListener("paddock-told", ({ detail }) => {
     if (!detail) return;

@@ -7,7 +7,7 @@ import { refuseDroppedFiles } from "./dropped_files.js";
 import { addExtensionViews } from "./extensions.js";
 import { foldUnheard, leaveTypedNumbers } from "./fields.js";
 import { Notebook } from "./notebook.js";
-import { comeBack, watchPlace } from "./place.js";
+import { comeBack, watchPlace } from "./view_state.js";
 import { watchRequests } from "./requests.js";
 import { Shell } from "./shell.js";
 import { Sidebar } from "./sidebar.js";

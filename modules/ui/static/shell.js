@@ -1,7 +1,7 @@
 // The frame: views, sidebar, drawer, theme, and the model's pill.
 
 import { $, attempt, h, post, toast, unsay } from "./dom.js";
-import { leavePlace, pause } from "./place.js";
+import { leavePlace, pause } from "./view_state.js";
 
 const WIDE = "(min-width: 900px)";
 
@@ -103,7 +103,7 @@ export class Shell {
     $("#highlight-css").setAttribute("href", `file/css/highlightjs/${dark ? "github-dark" : "github"}.min.css`);
   }
 
-  /** The model's state, from the host; see status.py. */
+  /** The model's state, from the host; see model_status.py. */
   state(state) {
     const before = this.model;
     this.model = state;

@@ -1,0 +1,36 @@
+"""What torch and ExLlamaV2 raise, in plain words."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from modules.protocol.errors import OutOfMemory, PaddockError
+from modules.worker.hf.error_messages import is_out_of_memory
+
+
+@contextmanager
+def explained(doing: str, lower: tuple[str, ...]) -> Iterator[None]:
+    """Turns what torch and ExLlamaV2 raise into sentences."""
+    try:
+        yield
+    except PaddockError:
+        raise
+    except Exception as error:
+        said = str(error).strip().split("\n")[0][:300]
+        full = "pages" in said or "Insufficient" in said or "VRAM" in said
+        if is_out_of_memory(error) or full:
+            raise OutOfMemory(
+                f"Not enough memory on the graphics card for {doing}. Lower Context length, choose cache type q8 or "
+                "q4, or take a smaller quantization.",
+                detail=traceback.format_exc(),
+                lower=lower,
+            ) from None
+        if isinstance(error, AssertionError):
+            raise PaddockError(
+                f"ExLlamaV2 does not take this: {said or 'it does not say why'}. Change the setting, or choose another "
+                "loader.",
+                detail=traceback.format_exc(),
+            ) from None
+        raise

@@ -1,0 +1,75 @@
+"""The loader's settings as llama.cpp's own structures."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from typing import Any
+
+from modules.protocol.errors import SettingError
+from modules.worker.llama.model_notes import shares
+from modules.worker.thread_count import alone, real_cores
+
+
+def model_parameters(lib: Any, settings: Any, progress: Callable[[float], None]) -> Any:
+    """A `llama_model_params`; `progress` is called with a fraction. Keep the result alive while the model loads."""
+    params = lib.llama_model_default_params()
+    params.n_gpu_layers = settings.gpu_layers
+    params.split_mode = getattr(lib, f"LLAMA_SPLIT_MODE_{settings.split_mode.upper()}")
+    params.main_gpu = settings.main_gpu
+    mode = {(True, True): "MMAP_MLOCK", (True, False): "MMAP", (False, True): "MLOCK", (False, False): "NONE"}
+    params.load_mode = getattr(lib, f"LLAMA_LOAD_MODE_{mode[settings.mmap, settings.mlock]}")
+    # GCC drops most of the tile configuration that llama.cpp loads for AMX, so reading a prompt would crash where that
+    # code was compiled in. Without these buffers it is not used.
+    if b"AMX_INT8 = 1" in lib.llama_print_system_info():
+        params.use_extra_bufts = False
+    split, most = shares(settings), int(lib.llama_max_devices())
+    if len(split) > most:
+        raise SettingError(f"Tensor split (tensor_split) names {len(split)} cards; at most {most} are possible.")
+    if split:
+        params.tensor_split = (ctypes.c_float * most)(*split)
+
+    def report(fraction: float, user_data: Any) -> bool:
+        progress(fraction)
+        return True
+
+    params.progress_callback = lib.llama_progress_callback(report)
+    return params
+
+
+def context_parameters(lib: Any, settings: Any, context: int, weights: int, pools: bool) -> Any:
+    """A `llama_context_params` for `context` tokens and a model of `weights` bytes; `pools`: whether it says how its
+    embeddings are pooled."""
+    params = lib.llama_context_default_params()
+    params.n_ctx = context
+    params.n_batch = settings.batch
+    params.n_ubatch = min(settings.micro_batch, settings.batch)
+    params.n_seq_max = 1
+    one = alone(weights)
+    params.n_threads = settings.threads or (1 if one else real_cores())
+    params.n_threads_batch = settings.threads_batch or (1 if one else os.cpu_count() or 1)
+    if not pools:
+        params.pooling_type = lib.LLAMA_POOLING_TYPE_MEAN
+    flash = {"auto": "AUTO", "on": "ENABLED", "off": "DISABLED"}[settings.flash_attention]
+    params.flash_attn_type = getattr(lib, f"LLAMA_FLASH_ATTN_TYPE_{flash}")
+    params.type_k = cache_type(lib, settings.cache_type_k)
+    params.type_v = cache_type(lib, settings.cache_type_v)
+    params.offload_kqv = settings.offload_kv
+    params.no_perf = True
+    kind = {"model": "UNSPECIFIED"}.get(settings.rope_scaling, settings.rope_scaling.upper())
+    params.rope_scaling_type = getattr(lib, f"LLAMA_ROPE_SCALING_TYPE_{kind}")
+    params.rope_freq_base = settings.rope_freq_base
+    params.rope_freq_scale = settings.rope_freq_scale
+    params.yarn_orig_ctx = settings.yarn_original_context
+    return params
+
+
+def cache_type(lib: Any, name: str) -> int:
+    """ggml's number of a type; llama-cpp-python has no name for bf16 (30 in ggml.h)."""
+    return 30 if name == "bf16" else int(getattr(lib, f"GGML_TYPE_{name.upper()}"))
+
+
+def numa_strategy(lib: Any, name: str) -> int:
+    """ggml's number of a NUMA strategy."""
+    return int(getattr(lib, f"GGML_NUMA_STRATEGY_{'DISABLED' if name == 'off' else name.upper()}"))

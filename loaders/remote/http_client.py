@@ -1,0 +1,219 @@
+"""Requests to the server: JSON, and answers that come as a stream of events. The standard library's client."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from queue import Empty, SimpleQueue
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from loaders.remote.server_errors import Failure, broken_off, no_api, refused, silent, unreachable
+from modules.families.remote_file import RemoteFile
+
+_HEAR_CANCEL_SECONDS = 0.1
+# More than any server sends in one event or one answer; less than would harm this machine.
+_LONGEST_LINE = 8 << 20
+_LARGEST_ANSWER = 256 << 20
+_LARGEST_ERROR = 1 << 20
+
+
+class Remote:
+    """One server. Each request has its own connection, so several threads may ask at once."""
+
+    def __init__(self, file: RemoteFile, key: str) -> None:
+        self.file = file
+        self._key = key
+
+    def get(self, url: str) -> Any:
+        """The JSON at `url`. Raises Failure."""
+        return self._whole("GET", url, None)
+
+    def post(self, url: str, body: dict[str, Any]) -> Any:
+        """The JSON that answers `body`. Raises Failure."""
+        return self._whole("POST", url, body)
+
+    def stream(self, url: str, body: dict[str, Any], cancelled: threading.Event) -> EventStream:
+        """The answer to `body`, event by event."""
+        return EventStream(self, url, body, cancelled)
+
+    def _whole(self, method: str, url: str, body: dict[str, Any] | None) -> Any:
+        connection = self.connect(url)
+        try:
+            return self.read_json(self.ask(connection, method, url, body), _LARGEST_ANSWER)
+        finally:
+            connection.close()
+
+    def connect(self, url: str) -> HTTPConnection:
+        """An open connection; the answer's timeout holds from here on. Raises Failure."""
+        parts = urlsplit(url)
+        host, timeout = parts.hostname or "", self.file.connect_timeout
+        connection: HTTPConnection
+        if parts.scheme == "https":
+            context = ssl.create_default_context()
+            proxy = urlsplit("" if proxy_bypass(host) else getproxies().get("https", ""))
+            if proxy.hostname:
+                connection = HTTPSConnection(proxy.hostname, proxy.port or 3128, timeout=timeout, context=context)
+                connection.set_tunnel(host, parts.port or 443)
+            else:
+                connection = HTTPSConnection(host, parts.port or 443, timeout=timeout, context=context)
+        else:
+            connection = HTTPConnection(host, parts.port or 80, timeout=timeout)
+        try:
+            connection.connect()
+            connection.sock.settimeout(self.file.answer_timeout)
+        except (OSError, HTTPException) as error:
+            connection.close()
+            raise unreachable(self.file, error) from None
+        return connection
+
+    def ask(self, connection: HTTPConnection, method: str, url: str, body: dict[str, Any] | None) -> HTTPResponse:
+        """Send the request and wait for the answer's head. Raises Failure for an error."""
+        headers = {"Accept": "application/json, text/event-stream", "User-Agent": "Paddock"}
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        parts = urlsplit(url)
+        try:
+            connection.request(
+                method, parts.path or "/", json.dumps(body).encode() if body is not None else None, headers
+            )
+            response = connection.getresponse()
+        except TimeoutError:
+            raise silent(self.file) from None
+        except (OSError, HTTPException) as error:
+            raise broken_off(self.file, error) from None
+        if response.status != 200:
+            wait = response.getheader("Retry-After", "")
+            raise refused(self.file, response.status, self._error(response), wait)
+        return response
+
+    def read_json(self, response: HTTPResponse, limit: int) -> Any:
+        """The whole answer. Raises Failure."""
+        raw = self._read(response, limit)
+        try:
+            return json.loads(raw)
+        except (ValueError, RecursionError):
+            kind = response.getheader("Content-Type", "")
+            raise no_api(self.file, response.status, kind, raw[:20_000].decode("utf-8", "replace")) from None
+
+    def _error(self, response: HTTPResponse) -> Any:
+        raw = self._read(response, _LARGEST_ERROR)
+        try:
+            return json.loads(raw)
+        except (ValueError, RecursionError):
+            kind = response.getheader("Content-Type", "")
+            text = raw.decode("utf-8", "replace")
+            if response.status in (401, 403) or 300 <= response.status < 400 or "html" not in kind:
+                return {} if "html" in kind else text[:400]
+            raise no_api(self.file, response.status, kind, text) from None
+
+    def _read(self, response: HTTPResponse, limit: int) -> bytes:
+        try:
+            return response.read(limit)
+        except TimeoutError:
+            raise silent(self.file) from None
+        except (OSError, HTTPException) as error:
+            raise broken_off(self.file, error, began=True) from None
+
+
+class EventStream:
+    """One streamed answer, read on a thread of its own; iterating yields the parsed events.
+
+    Ends at the server's [DONE], raises Failure for whatever else ends it, and returns at once when cancelled. `close`
+    ends the connection, by which the server knows that no more is wanted.
+    """
+
+    def __init__(self, remote: Remote, url: str, body: dict[str, Any], cancelled: threading.Event) -> None:
+        self._remote, self._url, self._body = remote, url, body
+        self._cancelled = cancelled
+        self._closed = threading.Event()
+        self._socket: socket.socket | None = None
+        self._queue: SimpleQueue[Any] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="remote answer", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        while not self._cancelled.is_set():
+            try:
+                found = self._queue.get(timeout=_HEAR_CANCEL_SECONDS)
+            except Empty:
+                continue
+            if found is None:
+                return
+            if isinstance(found, Exception):
+                raise found
+            yield found
+
+    def close(self) -> None:
+        """Hang up."""
+        self._closed.set()
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _run(self) -> None:
+        try:
+            connection = self._remote.connect(self._url)
+            self._socket = connection.sock
+            if self._closed.is_set():
+                connection.close()
+                return
+            try:
+                self._read(self._remote.ask(connection, "POST", self._url, self._body))
+            finally:
+                connection.close()
+            self._queue.put(None)
+        except Failure as failure:
+            self._queue.put(failure)
+        except Exception as error:
+            # Among them what a socket raises that was shut down while it was being read.
+            self._queue.put(broken_off(self._remote.file, error, began=True))
+
+    def _read(self, response: HTTPResponse) -> None:
+        kind = response.getheader("Content-Type", "")
+        if "event-stream" not in kind:
+            # A server that does not stream answers in one piece; anything else is no API.
+            self._queue.put(self._remote.read_json(response, _LARGEST_ANSWER))
+            return
+        try:
+            for data in _events(response):
+                if data == "[DONE]":
+                    return
+                self._queue.put(_parsed(data, self._remote.file))
+        except TimeoutError:
+            raise silent(self._remote.file) from None
+        # No [DONE]: whether the answer was whole is for the reader of its events to say.
+
+
+def _events(response: HTTPResponse) -> Iterator[str]:
+    """The data of each server-sent event (HTML Living Standard, 9.2.6)."""
+    data: list[str] = []
+    while line := response.readline(_LONGEST_LINE):
+        if len(line) >= _LONGEST_LINE:
+            raise HTTPException("an event without an end")
+        text = line.decode("utf-8", "replace").rstrip("\r\n")
+        if text.startswith("data:"):
+            data.append(text[5:].removeprefix(" "))
+        elif not text and data:
+            yield "\n".join(data)
+            data = []
+    if data:
+        yield "\n".join(data)
+
+
+def _parsed(data: str, file: RemoteFile) -> dict[str, Any]:
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise broken_off(file, ValueError(f"no event: {data[:200]!r}"), began=True)
+    return found

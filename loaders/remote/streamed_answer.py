@@ -1,0 +1,100 @@
+"""What the events of one streamed answer add up to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from loaders.remote.server_errors import Failure, broken_off, message_in
+from modules.families.remote_file import RemoteFile
+from modules.protocol.errors import PaddockError
+
+_REASONS = {"stop": "stop", "eos": "stop", "eos_token": "stop", "stop_sequence": "stop", "length": "length"}
+
+
+class Answer:
+    """Reads events of /completions and /chat/completions. `tokens`, `prompt_tokens` and `cached_tokens` are the
+    server's where it tells, else the pieces counted; `failure` is what ended it before its time."""
+
+    def __init__(self, file: RemoteFile) -> None:
+        self._file = file
+        self._finish = ""
+        self._thinking = False
+        self.tokens = 0
+        self.prompt_tokens = 0
+        self.cached_tokens = 0
+        self.warnings: list[str] = []
+        self.failure: Failure | None = None
+
+    def read(self, event: dict[str, Any]) -> str:
+        """The text that the event brings. Raises Failure where it is an error."""
+        if event.get("error"):
+            raise self._failed(message_in(event))
+        for warning in event.get("warnings") or []:
+            if str(warning) not in self.warnings:
+                self.warnings.append(str(warning))
+        text = ""
+        choices = event.get("choices")
+        if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+            text = self._choice(choices[0])
+        self._count(event)
+        return text
+
+    def _choice(self, choice: dict[str, Any]) -> str:
+        part = choice.get("delta") or choice.get("message") or {}
+        found = choice.get("text") or part.get("content")
+        # A replacement character stands for bytes that are no text; the rest of the piece is.
+        text = found.replace("\ufffd", "") if isinstance(found, str) else ""
+        # Servers that part a model's thinking from its reply; models that are asked directly write these tags.
+        thought = part.get("reasoning_content") or part.get("reasoning")
+        if isinstance(thought, str) and thought:
+            self.tokens += 1
+            text = thought + text if self._thinking else f"<think>\n{thought}{text}"
+            self._thinking = True
+        elif text and self._thinking:
+            self._thinking = False
+            self.tokens += 1
+            text = f"\n</think>\n\n{text}"
+        elif text:
+            self.tokens += 1
+        self._finish = str(choice.get("finish_reason") or self._finish)
+        return text
+
+    def _count(self, event: dict[str, Any]) -> None:
+        usage = event.get("usage")
+        if isinstance(usage, dict):
+            self.prompt_tokens = _whole(usage.get("prompt_tokens")) or self.prompt_tokens
+            self.tokens = _whole(usage.get("completion_tokens")) or self.tokens
+            details = usage.get("prompt_tokens_details")
+            self.cached_tokens = _whole((details or {}).get("cached_tokens")) or self.cached_tokens
+        timings = event.get("timings")
+        if isinstance(timings, dict):
+            self.tokens = _whole(timings.get("predicted_n")) or self.tokens
+            self.cached_tokens = _whole(timings.get("cache_n")) or self.cached_tokens
+
+    def check_whole(self) -> None:
+        """Raises Failure where the events ended without an end."""
+        if not self._finish:
+            raise broken_off(self._file, began=self.tokens > 0)
+        if self._finish == "content_filter":
+            raise Failure(
+                PaddockError("The server's content filter ended the reply. The text so far is kept. Ask differently.")
+            )
+
+    def reason(self, max_new_tokens: int) -> str:
+        """Why it ended, in the words of events.REASONS."""
+        reason = _REASONS.get(self._finish, "stop")
+        return "context" if reason == "length" and self.tokens < max_new_tokens else reason
+
+    def _failed(self, said: str) -> Failure:
+        kept = " The text so far is kept." if self.tokens else ""
+        return Failure(
+            PaddockError(
+                f"{self._file.address} ended the reply: {said.rstrip('.')[:400] or 'it does not say why'}.{kept} Try "
+                "again, or look at the server's log.",
+                detail=said,
+            )
+        )
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -1,0 +1,105 @@
+"""vLLM's engine on a thread of its own, which makes its steps, for requests that come from several."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from modules.worker.token_queue import Handover
+
+_Task = tuple[Callable[[], Any], "Future[Any]"]
+
+
+class Stepper:
+    """An LLMEngine, made and used on one thread alone, as its kernels keep their threads by that.
+
+    `make()` makes the engine; what it raises is raised here.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._replies: dict[str, Handover[Any]] = {}
+        self._thread = threading.Thread(target=self._serve, name="vllm", daemon=True)
+        self._thread.start()
+        self.engine: Any = None
+        try:
+            self.engine = self.run(make)
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, work: Callable[[], Any]) -> Any:
+        """The result of `work`, between two steps; blocking."""
+        return self._submit(work).result()
+
+    def follow(self, request: str, cancelled: threading.Event, **ask: Any) -> Generator[Any, None, None]:
+        """The outputs of a new request (`ask`: as of add_request). Leaving the iterator, or cancelling, ends it."""
+        outputs: Handover[Any] = Handover()
+
+        def begin() -> None:
+            self.engine.add_request(request, **ask)
+            self._replies[request] = outputs
+
+        self.run(begin)
+        finished = False
+        try:
+            for found in outputs.items(cancelled):
+                if isinstance(found, Exception):
+                    raise found
+                finished = found.finished
+                yield found
+                if finished:
+                    break
+        finally:
+            if not finished:
+                # Waited for: an engine that does not come to it must not look idle.
+                self.run(lambda: self._abort([request]))
+
+    def close(self) -> None:
+        """End the thread."""
+        self._tasks.put(None)
+        self._thread.join()
+
+    def _submit(self, work: Callable[[], Any]) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._tasks.put((work, future))
+        return future
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                task = self._tasks.get(block=not self._replies)
+            except Empty:
+                self._step()
+                continue
+            if task is None:
+                return
+            work, future = task
+            try:
+                future.set_result(work())
+            except BaseException as error:
+                future.set_exception(error)
+
+    def _step(self) -> None:
+        try:
+            for output in self.engine.step():
+                reply = self._replies.get(output.request_id)
+                if reply is not None:
+                    reply.put(output, last=output.finished)
+                    if output.finished:
+                        del self._replies[output.request_id]
+        except Exception as error:
+            for reply in self._replies.values():
+                reply.put(error, last=True)
+            self._abort(list(self._replies))
+
+    def _abort(self, requests: list[str]) -> None:
+        for request in requests:
+            self._replies.pop(request, None)
+        # An engine that has failed may fail at this too; whoever asked has heard why.
+        with contextlib.suppress(Exception):
+            self.engine.abort_request(requests)

@@ -1,0 +1,98 @@
+"""The loader's settings as llama.cpp's own parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from modules.protocol.errors import SettingError
+from modules.worker.llama.model_notes import shares
+from modules.worker.thread_count import alone
+
+# Warnings would be two lines a request, on nothing amiss.
+_LOG_ERRORS = 1
+_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+
+
+def server_parameters(xllamacpp: Any, path: Path, settings: Any, context: int, key: str, pools: bool) -> Any:
+    """A `CommonParams` of the module `xllamacpp` for the model at `path`.
+
+    `context`: in tokens; `key`: what the loopback requests must show; `pools`: whether the model itself says how its
+    embeddings are pooled; else they are averaged.
+    """
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.verbosity = _LOG_ERRORS
+    _listen_to_ourselves(params, key)
+    _context(xllamacpp, params, settings, context)
+    _processor(xllamacpp, params, settings, path.stat().st_size)
+    _devices(xllamacpp, params, settings)
+    _rope(xllamacpp, params, settings)
+    params.embedding = True
+    if not pools:
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+    return params
+
+
+def _listen_to_ourselves(params: Any, key: str) -> None:
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.api_keys = [key]
+    params.cors_origins = ""
+    params.n_threads_http = 2
+    params.ui = False
+    params.endpoint_slots = False
+    # Chats are rendered by the worker, in a sandbox and under a time limit. Without a template of ours the server would
+    # run the file's own while it loads, whatever that does, and refuse the model where it cannot read it.
+    params.use_jinja = False
+    params.chat_template = _TEMPLATE
+
+
+def _context(xllamacpp: Any, params: Any, settings: Any, context: int) -> None:
+    params.n_ctx = context
+    params.n_parallel = settings.slots
+    params.kv_unified = True
+    params.ctx_shift = False
+    params.n_cache_reuse = settings.cache_reuse
+    params.cache_ram_mib = settings.prompt_cache_mb
+    params.cache_type_k = getattr(xllamacpp.ggml_type, f"GGML_TYPE_{settings.cache_type_k.upper()}")
+    params.cache_type_v = getattr(xllamacpp.ggml_type, f"GGML_TYPE_{settings.cache_type_v.upper()}")
+    flash = {"auto": "AUTO", "on": "ENABLED", "off": "DISABLED"}[settings.flash_attention]
+    params.flash_attn_type = getattr(xllamacpp.llama_flash_attn_type, f"LLAMA_FLASH_ATTN_TYPE_{flash}")
+    # Otherwise the server would lower the context, or the layers, without a word.
+    params.fit_params = False
+
+
+def _processor(xllamacpp: Any, params: Any, settings: Any, weights: int) -> None:
+    one = 1 if alone(weights) else 0
+    if threads := settings.threads or one:
+        params.cpuparams.n_threads = threads
+    if threads := settings.threads_batch or one:
+        params.cpuparams_batch.n_threads = threads
+    # Texts to embed must fit one micro-batch, so the server wants the two equal.
+    params.n_batch = settings.batch
+    params.n_ubatch = min(settings.micro_batch, settings.batch)
+    numa = {"off": "DISABLED"}.get(settings.numa, settings.numa.upper())
+    params.numa = getattr(xllamacpp.ggml_numa_strategy, f"GGML_NUMA_STRATEGY_{numa}")
+
+
+def _devices(xllamacpp: Any, params: Any, settings: Any) -> None:
+    params.n_gpu_layers = settings.gpu_layers
+    params.split_mode = getattr(xllamacpp.llama_split_mode, f"LLAMA_SPLIT_MODE_{settings.split_mode.upper()}")
+    params.main_gpu = settings.main_gpu
+    params.no_kv_offload = not settings.offload_kv
+    split = shares(settings)
+    known = len(params.tensor_split)
+    if len(split) > known:
+        raise SettingError(f"Tensor split (tensor_split) names {len(split)} cards; at most {known} are possible.")
+    params.tensor_split = split + [0.0] * (known - len(split))
+    mode = {(True, True): "MMAP_MLOCK", (True, False): "MMAP", (False, True): "MLOCK", (False, False): "NONE"}
+    params.load_mode = getattr(xllamacpp.llama_load_mode, f"LLAMA_LOAD_MODE_{mode[settings.mmap, settings.mlock]}")
+
+
+def _rope(xllamacpp: Any, params: Any, settings: Any) -> None:
+    kind = {"model": "UNSPECIFIED"}.get(settings.rope_scaling, settings.rope_scaling.upper())
+    params.rope_scaling_type = getattr(xllamacpp.llama_rope_scaling_type, f"LLAMA_ROPE_SCALING_TYPE_{kind}")
+    params.rope_freq_base = settings.rope_freq_base
+    params.rope_freq_scale = settings.rope_freq_scale
+    params.yarn_orig_ctx = settings.yarn_original_context

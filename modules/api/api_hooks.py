@@ -1,0 +1,87 @@
+"""The hooks of extensions around what clients ask for: the same ones as on the page, in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from modules.app import App
+from modules.chat.hook_state import Opening
+from modules.chat.messages import ChatOptions, Message, internal
+from modules.chat.turn_hooks import HookedText, PlainText, Turn
+from modules.chat.turn_order import render_turns
+from modules.generation.generation import Generation
+from modules.plugins.extension_generations import completed
+from modules.protocol.sampling import SamplingParams
+
+_SYSTEM = ("system", "developer")
+_SPOKEN = ("user", "assistant")
+
+
+@dataclass(frozen=True)
+class HookedPrompt:
+    """A prompt as the hooks left it. `tokens`: its length, None where it is not counted yet. `prefix`: what the answer
+    begins with; `hidden`: the prompt ends with more that the client is not to see; `notes`: what was moved in it."""
+
+    hooks: HookedText
+    prompt: str
+    asked: str
+    tokens: int | None = None
+    prefix: str = ""
+    hidden: bool = False
+    notes: tuple[str, ...] = ()
+
+    def generate(self, app: App, params: SamplingParams, live: bool) -> Generation:
+        """The answer, with `output_modifier`'s last word. `live`: text passes as it arrives where no hook has one."""
+        hooks = self.hooks
+        source = hooks.generate(app.supervisor, self.prompt, self.asked, params)
+        final = hooks.pipeline.has("output_modifier")
+        if not (final or self.prefix or self.hidden):
+            return source
+        return completed(source, self.prefix, hooks.finish, live and not final, self.hidden)
+
+
+def hooked_text(app: App, text: str, params: SamplingParams) -> HookedPrompt:
+    """A text to be continued. Raises MessageFailed."""
+    hooks = PlainText(app.extensions, text, params, ChatOptions(), app.supervisor.state)
+    return HookedPrompt(hooks, hooks.prompt, text)
+
+
+def hooked_chat(app: App, messages: Sequence[dict[str, Any]], params: SamplingParams) -> HookedPrompt:
+    """A chat to be answered; where its last message is the user's, that one was just sent. Raises MessageFailed."""
+    own = "\n\n".join(str(message["content"]) for message in messages if message["role"] in _SYSTEM)
+    places = [place for place, message in enumerate(messages) if message["role"] in _SPOKEN]
+    path = [Message(str(place), None, messages[place]["role"], messages[place]["content"], 0.0) for place in places]
+    question = path.pop() if path and path[-1].role == "user" else None
+    turn = Turn(app.extensions, "", path, params, ChatOptions(), Opening(own=own), app.supervisor.state)
+    whole = list(path)
+    if question is not None:
+        visible, meta = turn.asked(question.text)
+        whole.append(Message(question.id, None, "user", visible, 0.0, meta=meta))
+    asked = internal(whole[-1]) if question is not None else ""
+    prompt = turn.prompt(asked, whole, False)
+    tokens: int | None = None
+    notes: tuple[str, ...] = ()
+    opening = ""
+    if prompt is None:
+        changed, template = _changed(messages, turn, whole, own), turn.options.template
+        rendered, notes = render_turns(lambda turns: app.supervisor.chat_prompt(turns, template), changed)
+        prompt, tokens, opening = rendered.prompt, rendered.tokens, rendered.opening
+    prefix, shown = turn.pipeline.bot_prefix(turn.state)
+    counted = turn.pipeline.length(prompt)
+    tokens = tokens if counted is None else counted
+    return HookedPrompt(turn, prompt + prefix, asked, tokens, opening + shown, prefix != shown, notes)
+
+
+def _changed(
+    messages: Sequence[dict[str, Any]], turn: Turn, whole: Sequence[Message], own: str
+) -> list[dict[str, Any]]:
+    """The client's messages as the hooks left them: in their places where the history and the system message are as
+    they were, else put together anew from both."""
+    now, system = turn.path(whole), turn.opening.system
+    if system == own.strip() and [message.id for message in now] == [message.id for message in whole]:
+        texts = {message.id: internal(message) for message in now}
+        return [{**one, "content": texts.get(str(place), one["content"])} for place, one in enumerate(messages)]
+    first = [{"role": "system", "content": system}] if system else []
+    return [*first, *({"role": message.role, "content": internal(message)} for message in now)]

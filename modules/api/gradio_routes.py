@@ -1,0 +1,109 @@
+"""What is served of Gradio's application: the routes that its page uses, and its page with a nonce in its scripts."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from modules.api.headers import content_policy
+from modules.app import App
+from modules.plugins.inline_handlers import inline_handler
+from modules.ui.extension_components import NONCE
+
+_OWN = r"(?:/page-[\w-]+)?"
+_HTML = re.compile(rf"{_OWN}/")
+_FILES = r"config/?|favicon\.ico|robots\.txt|theme\.css|(?:assets|static|svelte)/.+"
+_CALLS = (
+    r"app_id/?|startup-events|theme\.css|info/?|upload|upload_progress|reset/?|cancel|component_server/?"
+    r"|queue/(?:join|data|status)|run/.+|heartbeat/.+|stream/.+|file[=/].+|custom_component/.+"
+)
+# All others are for Gradio's own services: its list of runs, its login, its proxy, its editor.
+_SERVED = re.compile(rf"{_OWN}/(?:{_FILES}|gradio_api/(?:{_CALLS}))?", re.DOTALL)
+# The page knows best at which address it was opened: a proxy need not say, nor under which path it serves it.
+_PLACE = """<script>(() => {
+  const root = window.gradio_config.root;
+  const real = new URL(root.slice(root.lastIndexOf("/") + 1), document.baseURI).href;
+  if (root !== real) window.gradio_config = JSON.parse(JSON.stringify(window.gradio_config).replaceAll(root, real));
+})();</script>"""
+_CONFIG_END = "</script>"
+_ROOT = re.compile(r'const root = "[^"\n]*";')
+_ORIGIN = re.compile(rb"(https?)://([\w.:\[\]-]+)(?:/|$)", re.ASCII)
+_MANIFEST = re.compile(r'<link rel="manifest"[^>]*>')
+# Where a page names none, a browser asks for one at the root of the host, which may be another program's.
+_ICON = '<link rel="icon" href="paddock/static/icon.svg" type="image/svg+xml">'
+
+
+class PageFront:
+    """ASGI application in front of Gradio's."""
+
+    def __init__(self, page: ASGIApp, app: App) -> None:
+        self._page = page
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _SERVED.fullmatch(scope["path"]):
+            if scope["type"] == "http":
+                await JSONResponse({"error": "There is no such address here."}, 404)(scope, receive, send)
+            return
+        scope = {**scope, "headers": as_opened(scope["headers"])}
+        if not _HTML.fullmatch(scope["path"]):
+            await self._page(scope, receive, send)
+            return
+        answer = _Rewritten(self._inline_handlers(), send)
+        # Compressed, it could not be written into.
+        headers = [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]
+        await self._page({**scope, "headers": headers}, receive, answer.take)
+
+    def _inline_handlers(self) -> bool:
+        found = [running.found for running in self._app.extensions.running()]
+        return any(inline_handler(one.folder, one.sha256) for one in found)
+
+
+class _Rewritten:
+    """An answer whose HTML gets a nonce of its own into each script that is part of the page."""
+
+    def __init__(self, inline_handlers: bool, send: Send) -> None:
+        self._inline_handlers = inline_handlers
+        self._send = send
+        self._start: Message = {}
+        self._body = bytearray()
+
+    async def take(self, message: Message) -> None:
+        """A message of the page's answer; it is sent on once it is whole."""
+        if message["type"] == "http.response.start":
+            self._start = message
+        if message["type"] != "http.response.body":
+            return
+        self._body += message.get("body", b"")
+        if message.get("more_body", False):
+            return
+        headers = {name.lower(): value for name, value in self._start["headers"]}
+        if headers.get(b"content-type", b"").startswith(b"text/html") and self._body:
+            nonce = secrets.token_urlsafe(16)
+            self._body[:] = with_nonce(self._body.decode(), nonce).encode()
+            headers[b"content-length"] = str(len(self._body)).encode()
+            headers[b"content-security-policy"] = content_policy(nonce, self._inline_handlers).encode()
+        await self._send({**self._start, "headers": list(headers.items())})
+        await self._send({"type": "http.response.body", "body": bytes(self._body)})
+
+
+def as_opened(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of a request with the address at which its page was opened, as a proxy would say it: Gradio puts it
+    into the addresses of files. The gate let the request pass, so the page is ours."""
+    given = dict(headers)
+    found = _ORIGIN.match(given.get(b"origin") or given.get(b"referer") or b"")
+    if not found:
+        return headers
+    kept = [pair for pair in headers if pair[0] not in (b"x-forwarded-host", b"x-forwarded-proto")]
+    return [*kept, (b"x-forwarded-proto", found[1]), (b"x-forwarded-host", found[2])]
+
+
+def with_nonce(html: str, nonce: str) -> str:
+    """Gradio's page, in whose data every `<` is written as an escape: each `<script` is one of its own."""
+    html = _MANIFEST.sub(_ICON, html)
+    html = _ROOT.sub("const root = window.gradio_config.root;", html)
+    html = html.replace(_CONFIG_END, _CONFIG_END + _PLACE, 1)
+    return html.replace("<script", f'<script nonce="{nonce}"').replace(NONCE, nonce)

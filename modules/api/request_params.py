@@ -1,0 +1,173 @@
+"""A client's JSON body in Paddock's terms: SamplingParams, and warnings for what is not honoured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from modules.api.unsupported_fields import NAMES, refuse
+from modules.generation.presets import Presets
+from modules.protocol.errors import PromptError, SettingError, Unsupported
+from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.sampling import SamplingParams
+
+# The API's names for our parameters.
+_NAMES = {
+    "max_tokens": "max_new_tokens",
+    "max_completion_tokens": "max_new_tokens",
+    "repeat_penalty": "repetition_penalty",
+    "n_predict": "max_new_tokens",
+    "tfs_z": "tfs",
+    "mirostat": "mirostat_mode",
+    "grammar": "grammar_string",
+}
+# Parts of the API that are read elsewhere, or that change nothing here.
+_OTHER = frozenset({"model", "messages", "prompt", "stream", "stream_options", "preset", "user", "extensions"}) | NAMES
+_ROLES = {"developer": "system"} | {name: name for name in ("system", "user", "assistant", "tool", "function")}
+# Seeds of other servers have up to 64 bits, with a sign or without.
+_SEEDS = range(-(2**63), 2**64)
+
+# Lists and objects in one another: no request has many, and what reads them further on would run out of stack.
+_DEEPEST = 64
+_TOO_DEEP = (
+    f"The body has lists or objects in one another more than {_DEEPEST} deep. Send a JSON object that is nested less."
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a client asked for. `limited`: it named a longest reply; without one it gets what the context leaves.
+    `extensions`: the hooks of extensions take part. `echo`: the answer begins with the prompt; `silent`: it ends
+    there."""
+
+    params: SamplingParams
+    stream: bool
+    usage_in_stream: bool
+    limited: bool
+    warnings: tuple[str, ...]
+    extensions: bool = True
+    echo: bool = False
+    silent: bool = False
+
+
+def read(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) -> Asked:
+    """Check `body`. Raises SettingError, PromptError or Unsupported with a sentence."""
+    refuse(body)
+    if not isinstance(stream := body.get("stream") or False, bool):
+        raise SettingError("'stream' must be true or false, without quotes.")
+    if not isinstance(extensions := body.get("extensions", True), bool):
+        raise SettingError("'extensions' must be true or false, without quotes.")
+    echo = "messages" not in body and body.get("echo") is True
+    known = {field.name for field in fields(SamplingParams)}
+    values: dict[str, Any] = {}
+    ignored: list[str] = []
+    for name, value in body.items():
+        ours = _NAMES.get(name, name)
+        if ours in known:
+            if value is not None:
+                values[ours] = value
+        elif name not in _OTHER and value not in (None, [], {}, False) and not (name == "echo" and echo):
+            ignored.append(name)
+    if isinstance(values.get("logit_bias"), dict):
+        values["logit_bias"] = ",".join(f"{token}:{bias}" for token, bias in values["logit_bias"].items())
+    silent = _is_int(values.get("max_new_tokens"), 0)
+    if silent and not echo:
+        raise SettingError(
+            "'max_tokens' cannot be 0: there would be no answer. Send 1 or more, or leave it out for the longest one."
+        )
+    if silent or _is_int(values.get("max_new_tokens"), -1):
+        del values["max_new_tokens"]
+    if "seed" in values:
+        values["seed"] = _seed(values["seed"])
+    params = presets.merge(str(body.get("preset") or ""), values)
+    warnings = [f"{name} is not a parameter here and was ignored." for name in ignored]
+    warnings += [f"{spec.title} does not honour {name}; it was ignored." for name in spec.ignores(params)]
+    options = body.get("stream_options")
+    return Asked(
+        params,
+        stream,
+        isinstance(options, dict) and bool(options.get("include_usage")),
+        "max_new_tokens" in values,
+        tuple(warnings),
+        extensions=extensions,
+        echo=echo,
+        silent=silent,
+    )
+
+
+def _is_int(value: Any, number: int) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == number
+
+
+def _seed(value: Any) -> Any:
+    """A seed of up to 64 bits in the 31 that engines take; -1 draws one."""
+    if isinstance(value, bool) or not isinstance(value, int) or value == -1 or 0 <= value < 2**31:
+        return value
+    if value not in _SEEDS:
+        raise SettingError("'seed' must be a whole number of at most 64 bits, or -1 for a new one each time.")
+    # Multiplied by the golden ratio, near seeds are far apart in the upper bits.
+    return (value * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF) >> 33
+
+
+def messages_of(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The chat of a request, with contents given as text parts joined. Raises PromptError."""
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise PromptError("'messages' must be a list of {role, content} with at least one message.")
+    result = []
+    for message in messages:
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise PromptError("Each message must be an object with a 'role' and a 'content'.")
+        role = _ROLES.get(message["role"])
+        if role is None:
+            raise PromptError(
+                f"A message's 'role' cannot be {message['role'][:100]!r}. The roles are: {', '.join(sorted(_ROLES))}."
+            )
+        content = message.get("content")
+        if isinstance(content, list):
+            content = "\n".join(_text_of(part) for part in content)
+        if not isinstance(content, (str, type(None))):
+            raise PromptError("A message's 'content' must be a text, or a list of {type: text, text}.")
+        result.append({**message, "role": role, "content": content or ""})
+    return result
+
+
+def _text_of(part: Any) -> str:
+    if isinstance(part, dict) and part.get("type") == "text":
+        part = part.get("text")
+    if not isinstance(part, str):
+        raise Unsupported("This model reads text only. Leave images, sounds and all else out of the messages.")
+    return part
+
+
+def parse(raw: bytes) -> dict[str, Any]:
+    """The JSON object of a body. Raises SettingError."""
+    try:
+        body = json.loads(raw, parse_constant=_no_number)
+    except ValueError as error:
+        raise SettingError(f"The body is not JSON: {error}. Send a JSON object.") from None
+    except RecursionError:
+        raise SettingError(_TOO_DEEP) from None
+    if not isinstance(body, dict):
+        raise SettingError("The body must be a JSON object.")
+    if _deeper_than(_DEEPEST, body):
+        raise SettingError(_TOO_DEEP)
+    return body
+
+
+def _no_number(name: str) -> None:
+    # Python reads NaN and Infinity, which no JSON has and no comparison with a range catches.
+    raise ValueError(f"{name} is no number")
+
+
+def _deeper_than(most: int, value: Any) -> bool:
+    """Whether lists and objects in `value` lie in one another more than `most` deep."""
+    level = [value]
+    for _ in range(most):
+        parts = [part.values() if isinstance(part, dict) else part for part in level]
+        level = [inner for part in parts for inner in part if isinstance(inner, (dict, list))]
+        if not level:
+            return False
+    return True

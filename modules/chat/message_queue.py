@@ -1,0 +1,69 @@
+"""Messages that were sent while a model loads: they are answered as soon as it is ready."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from modules.chat.messages import ChatOptions
+from modules.chat.service import ChatService
+from modules.protocol.errors import PaddockError
+from modules.protocol.sampling import SamplingParams
+from modules.runtime.model_state import State
+from modules.runtime.supervisor import Supervisor
+from modules.system.threads import host_thread
+
+_LOG = logging.getLogger(__name__)
+# What to answer a chat with, asked when it is answered.
+Wishes = Callable[[str], tuple[SamplingParams, ChatOptions]]
+
+
+class WaitingMessages:
+    """Sends messages; one for which the model is not ready yet waits for it. A load that fails leaves the message in
+    its chat, where it can be answered by hand. Thread-safe."""
+
+    def __init__(self, chats: ChatService, supervisor: Supervisor, wishes: Wishes) -> None:
+        self._chats = chats
+        self._supervisor = supervisor
+        self._wishes = wishes
+        self._lock = threading.Lock()
+        # Chat -> the message that waits there.
+        self._waiting: dict[str, str] = {}
+        supervisor.board.subscribe(self._changed)
+
+    def send(self, chat_id: str, text: str) -> bool:
+        """Send a message. True: it waits for the model. Raises what `ChatService.send` raises."""
+        loading = self._supervisor.state.busy
+        before = {message.id for message in self._chats.messages(chat_id)}
+        try:
+            self._chats.send(chat_id, text, *self._wishes(chat_id))
+        except PaddockError:
+            last = self._chats.messages(chat_id)[-1:]
+            kept = bool(last) and last[0].role == "user" and last[0].id not in before
+            if not kept or not (loading or self._supervisor.state.busy):
+                raise
+            with self._lock:
+                self._waiting[chat_id] = last[0].id
+            # The load may have ended meanwhile.
+            self._changed(self._supervisor.state)
+            return True
+        return False
+
+    def _changed(self, state: State) -> None:
+        if state.busy:
+            return
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+        if waiting and state.phase == "ready":
+            host_thread("waiting messages", lambda: self._answer(waiting), "Answering messages that waited").start()
+
+    def _answer(self, waiting: dict[str, str]) -> None:
+        for chat_id, message_id in waiting.items():
+            try:
+                last = self._chats.messages(chat_id)[-1:]
+                # Somebody may have deleted it, or had it answered by hand.
+                if last and last[0].id == message_id:
+                    self._chats.continue_reply(chat_id, *self._wishes(chat_id))
+            except PaddockError as error:
+                _LOG.warning("A message that waited for the model was not answered: %s", error.message)

@@ -1,0 +1,294 @@
+"""Imports of text-generation-webui's extensions, and of nobody else: `modules.*` leads to the facade, `gradio` to the
+bridge, `extensions.<name>` to the extension of that name.
+
+Each module of theirs has builtins of its own, whose `__import__` is the one below; the process's stays as it is.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import importlib
+import importlib.util
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from modules.plugins.extension_import import PACKAGE, package
+from modules.protocol.errors import PaddockError
+
+
+class HostNameMissing(PaddockError, ModuleNotFoundError):
+    """Their code wants a name of text-generation-webui that the facade lacks. `missing`: that name."""
+
+    def __init__(self, missing: str) -> None:
+        super().__init__(f"It needs {missing}, which Paddock does not have. Ask for it, or do without this extension.")
+        self.missing = self.name = missing
+
+
+class Redirect:
+    """Loads their code. `facade(name)`: the module `modules`, `modules.*`, or `extensions.*` where that is the host's;
+    it raises HostNameMissing. `gradio()`: the module that they see under that name; `folder_of(name)`: where the
+    extension of that name lies, None where there is none; it raises ImportError for one that may not run."""
+
+    def __init__(
+        self,
+        facade: Callable[[str], ModuleType],
+        gradio: Callable[[], ModuleType],
+        folder_of: Callable[[str], Path | None],
+    ) -> None:
+        self._facade = facade
+        self._gradio = gradio
+        self._folder_of = folder_of
+        # Extension -> its folder; and, of those that bring host modules of their own, what they see as `modules`.
+        self._folders: dict[str, Path] = {}
+        self._views: dict[str, _View] = {}
+        self._builtins = {**vars(builtins), "__import__": self._import}
+        self._importlib = _Importlib(self._import_module)
+        # Modules of Python's own that their code sees otherwise.
+        self.instead: dict[str, ModuleType] = {"signal": _Signal("signal")}
+        self._user_data = ModuleType("user_data")
+        self._shown: dict[str, ModuleType] = {}
+        self._finder = _Finder(self._is_theirs, self._builtins)
+        place = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
+        sys.meta_path.insert(place, self._finder)
+
+    def close(self) -> None:
+        """Redirect no more imports."""
+        with contextlib.suppress(ValueError):
+            sys.meta_path.remove(self._finder)
+        for name, module in self._shown.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
+
+    def load(self, name: str, folder: Path, file: str = "script") -> ModuleType:
+        """Import a module of the extension `name`, whose files lie in `folder`. Raises what its code raises."""
+        self._package(name, folder)
+        return importlib.import_module(f"{PACKAGE}.{name}.{file}")
+
+    def resolve(self, name: str, owner: str = "") -> ModuleType | None:
+        """The module that their code means by this absolute name, or None: it is nothing of ours. `owner`: whose code
+        asks. Raises ImportError, or what the code of another extension raises."""
+        top, _, rest = name.partition(".")
+        if top == "modules":
+            return self._of_host(name, owner)
+        if top == "gradio":
+            return self._of_gradio(rest)
+        if top == "importlib":
+            importlib.import_module(name)
+            return self._importlib if not rest else None
+        if name in self.instead:
+            return self.instead[name]
+        if top == "user_data":
+            if not rest:
+                return self._user_data
+            top, _, rest = rest.partition(".")
+        return self._of_extension(rest, owner) if top == "extensions" else None
+
+    def _import(
+        self,
+        name: str,
+        globals: Mapping[str, object] | None = None,
+        locals: Mapping[str, object] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> Any:
+        owner = self._owner(globals or {})
+        try:
+            module = self.resolve(name, owner) if level == 0 else None
+        except HostNameMissing:
+            # `from extensions.other_name import part`: the parts tell whether it means itself.
+            if not fromlist or not name.startswith("extensions."):
+                raise
+            for item in fromlist:
+                self.resolve(f"{name}.{item}", owner)
+            module = self.resolve(name, owner)
+        if module is None and not (level == 0 and name.startswith("importlib.") and not fromlist):
+            return builtins.__import__(name, globals, locals, fromlist or (), level)
+        if not fromlist:
+            return self.resolve(name.partition(".")[0], owner)
+        assert module is not None
+        for item in fromlist:
+            if item != "*" and not hasattr(module, item):
+                self._submodule(name, item, owner)
+                module = self.resolve(name, owner)
+        return module
+
+    def _import_module(self, name: str, package: str | None = None) -> ModuleType:
+        name = importlib.util.resolve_name(name, package)
+        return self.resolve(name) or importlib.import_module(name)
+
+    def _submodule(self, name: str, item: str, owner: str) -> None:
+        """`from name import item`, where `name` has no attribute `item`: perhaps a module of that name."""
+        full = f"{name}.{item}"
+        try:
+            self.resolve(full, owner)
+        except ModuleNotFoundError as error:
+            # Anything else is left to Python, which says that the name cannot be imported.
+            if isinstance(error, HostNameMissing) or error.name not in (full, item):
+                raise
+
+    def _of_host(self, name: str, owner: str) -> ModuleType:
+        """A module of the facade; one that it lacks may lie in the extension's own folder, which its author meant to be
+        copied into text-generation-webui."""
+        if name == "modules" and owner in self._views:
+            return self._views[owner]
+        try:
+            return self._facade(name)
+        except HostNameMissing:
+            rest = name.partition(".")[2]
+            inner = next((inner for inner in (name, rest) if self._has_file(owner, inner)), "")
+            if not inner:
+                raise
+            module = importlib.import_module(f"{PACKAGE}.{owner}.{inner}")
+            view = self._views.setdefault(owner, _View(self._facade("modules")))
+            setattr(view, rest.partition(".")[0], module)
+            return module
+
+    def _of_gradio(self, rest: str) -> ModuleType:
+        module: Any = self._gradio()
+        for place, part in enumerate(parts := rest.split(".") if rest else []):
+            if not hasattr(module, part):
+                return importlib.import_module(f"gradio.{'.'.join(parts[: place + 1])}")
+            module = getattr(module, part)
+        return module  # type: ignore[no-any-return]
+
+    def _of_extension(self, rest: str, owner: str) -> ModuleType:
+        package(PACKAGE, None)
+        top = sys.modules[PACKAGE]
+        self._user_data.__dict__["extensions"] = top
+        if not rest:
+            return top
+        name, _, inner = rest.partition(".")
+        if f"{PACKAGE}.{name}" not in sys.modules:
+            alias: ModuleType | None = getattr(top, name, None)
+            if alias is not None and alias.__name__ in sys.modules and not inner:
+                return alias
+            folder = self._folder_of(name)
+            if folder is None and (known := self._of_host_extension(f"extensions.{rest}")):
+                return known
+            # A script.py is in every folder, so it proves nothing.
+            if folder is None and (alike(name, owner) if inner in ("", "script") else self._has_file(owner, inner)):
+                # It means itself: its folder bears another name here than its author's.
+                setattr(top, name, own := sys.modules[f"{PACKAGE}.{owner}"])
+                return importlib.import_module(f"{PACKAGE}.{owner}.{inner}") if inner else own
+            if folder is None:
+                raise HostNameMissing(f"extensions.{name}")
+            self._package(name, folder)
+        return importlib.import_module(f"{PACKAGE}.{rest}") if inner else sys.modules[f"{PACKAGE}.{name}"]
+
+    def _of_host_extension(self, name: str) -> ModuleType | None:
+        """An extension that comes with text-generation-webui, or a module of it; None: it is none. In sys.modules too,
+        where others look for it: nothing else there has such a name."""
+        parent, _, last = name.rpartition(".")
+        try:
+            module = self._facade(name)
+        except HostNameMissing:
+            return None
+        setattr(sys.modules[PACKAGE] if parent == "extensions" else self._of_host_extension(parent), last, module)
+        self._shown[name] = sys.modules[name] = module
+        return module
+
+    def _package(self, name: str, folder: Path) -> None:
+        self._folders[name] = folder.resolve()
+        package(PACKAGE, None)
+        package(f"{PACKAGE}.{name}", folder)
+        setattr(sys.modules[PACKAGE], name, sys.modules[f"{PACKAGE}.{name}"])
+
+    def _is_theirs(self, path: str) -> bool:
+        if not self._folders:
+            return False
+        whole = Path(path).resolve()
+        return any(whole.is_relative_to(folder) for folder in self._folders.values())
+
+    def _owner(self, globals: Mapping[str, object]) -> str:
+        """The extension whose code these are the globals of; "" where that cannot be told."""
+        file = globals.get("__file__")
+        if not isinstance(file, str):
+            return ""
+        whole = Path(file).resolve()
+        return next((name for name, folder in self._folders.items() if whole.is_relative_to(folder)), "")
+
+    def _has_file(self, owner: str, inner: str) -> bool:
+        """Whether a module of that name lies in the extension's folder."""
+        if owner not in self._folders:
+            return False
+        path = self._folders[owner].joinpath(*inner.split("."))
+        return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def alike(name: str, owner: str) -> bool:
+    """Whether a folder's name holds this one, as `repository-my-extension` holds `my_extension`."""
+    plain = (text.lower().replace("_", "-") for text in (name, owner))
+    return next(plain) in next(plain)
+
+
+class _View(ModuleType):
+    """`modules` with what an extension brings of it."""
+
+    def __init__(self, package: ModuleType) -> None:
+        super().__init__("modules")
+        self._package = package
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._package, name)
+
+
+class _Importlib(ModuleType):
+    """importlib with an `import_module` that finds what `import` finds."""
+
+    def __init__(self, import_module: Callable[..., ModuleType]) -> None:
+        super().__init__("importlib")
+        self.import_module = import_module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib, name)
+
+
+class _Signal(ModuleType):
+    """signal, whose handlers stay Paddock's: Ctrl+C ends all of it, scripts included."""
+
+    def signal(self, number: Any, handler: Any) -> Any:
+        """Returns the handler that there is, and changes nothing."""
+        return signal.getsignal(number)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(signal, name)
+
+
+class _Loader(SourceFileLoader):
+    """Runs a file of theirs with their builtins."""
+
+    def __init__(self, fullname: str, path: str, names: dict[str, Any]) -> None:
+        super().__init__(fullname, path)
+        self._names = names
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__dict__["__builtins__"] = self._names
+        super().exec_module(module)
+
+
+class _Finder:
+    """Finds what Python's own path finder finds; files in their folders get the loader above."""
+
+    def __init__(self, is_theirs: Callable[[str], bool], names: dict[str, Any]) -> None:
+        self._is_theirs = is_theirs
+        self._names = names
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Part of Python's import protocol."""
+        if not any(self._is_theirs(entry) for entry in (sys.path if path is None else path)):
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is None or spec.origin is None or not isinstance(spec.loader, SourceFileLoader):
+            return None
+        if not self._is_theirs(spec.origin):
+            return None
+        spec.loader = _Loader(fullname, spec.origin, self._names)
+        return spec

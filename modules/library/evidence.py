@@ -1,0 +1,77 @@
+"""Facts as they are gathered, each with its evidence. What is read first is trusted most and stays."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from modules.library.purpose_text import cannot_chat
+from modules.protocol.model_facts import Evidence, ModelFacts
+
+_FIELDS = frozenset(field.name for field in dataclasses.fields(ModelFacts)) - {
+    "name",
+    "path",
+    "evidence",
+    "problems",
+    "warnings",
+}
+
+
+class Findings:
+    """Collects facts, problems and warnings about one model. Read the most trusted source first."""
+
+    def __init__(self, name: str, path: str) -> None:
+        self._name, self._path = name, path
+        self._facts: dict[str, Any] = {}
+        self._evidence: list[Evidence] = []
+        self.problems: list[str] = []
+        self.warnings: list[str] = []
+
+    def add(self, fact: str, value: Any, source: str) -> None:
+        """Note a fact; None, 0 and "" say nothing. A later source never replaces an earlier one, but what it says is
+        kept as evidence where it differs. Facts that ModelFacts has no field for are evidence alone."""
+        if value is None or value == 0 and value is not False or value == "":
+            return
+        if fact in self._facts and self._facts[fact] == value:
+            return
+        if fact in _FIELDS:
+            self._facts.setdefault(fact, value)
+        self._evidence.append(Evidence(fact, _words(value), source))
+
+    def suppose(self, fact: str, value: Any, source: str) -> None:
+        """Note a fact that follows from others, where no file states it."""
+        if fact not in self._facts:
+            self.add(fact, value, source)
+
+    def get(self, fact: str, default: Any) -> Any:
+        """What is known so far."""
+        return self._facts.get(fact, default)
+
+    def facts(self) -> ModelFacts:
+        """All of it, in text that can be shown and sent: file names on Linux may be no text."""
+        if self._path != readable(self._path):
+            self.problems.insert(
+                0,
+                f"The model cannot be loaded under this name: {readable(self._path)} is not valid UTF-8. Rename it.",
+            )
+        if why := cannot_chat(readable(self._name), self.get("purpose", ""), self.get("architecture", "")):
+            self.warnings.insert(0, why)
+        return ModelFacts(
+            name=readable(self._name),
+            path=readable(self._path),
+            evidence=tuple(Evidence(item.fact, item.value, readable(item.source)) for item in self._evidence),
+            problems=tuple(map(readable, self.problems)),
+            warnings=tuple(map(readable, self.warnings)),
+            **{"format": "unknown", **self._facts},
+        )
+
+
+def readable(name: str) -> str:
+    """A file name with "�" for each byte that is not UTF-8."""
+    return name.encode(errors="surrogateescape").decode(errors="replace")
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)

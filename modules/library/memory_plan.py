@@ -1,0 +1,224 @@
+"""What a load will take, before it is tried: weights, KV cache, compute buffers and the worker, device by device."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from modules.library.sizes import in_words
+from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.memory_demand import MEBIBYTE, Demand
+from modules.protocol.model_facts import Gpu, Machine, ModelFacts
+
+# Where neither the loader nor the facts say it.
+_CONTEXT = 4096
+_PROCESS = 200 * MEBIBYTE
+MAIN_MEMORY = "Main memory"
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one device is to hold, in bytes."""
+
+    device: str
+    free: int
+    weights: int = 0
+    cache: int = 0
+    compute: int = 0
+    process: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of it, at its peak."""
+        return self.weights + self.cache + self.compute + self.process
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One share a device, main memory first. `context`: tokens; `gpu_layers` of `layers` are on accelerators.
+
+    `at_load`: bytes of main memory right after the load; `measured`: whether an earlier load on this machine corrected
+    the figures.
+    """
+
+    shares: tuple[Share, ...]
+    context: int
+    layers: int
+    gpu_layers: int
+    at_load: int
+    measured: bool = False
+
+    @property
+    def total(self) -> int:
+        """Bytes on all devices together."""
+        return sum(share.total for share in self.shares)
+
+    @property
+    def fits(self) -> bool:
+        """Whether every device has room for its share."""
+        return all(share.total <= share.free for share in self.shares)
+
+
+def demand_of(facts: ModelFacts, spec: LoaderSpec, settings: Any, machine: Machine) -> Demand:
+    """What the loader says that this load asks of memory; where it says nothing, weights as on disk and the context."""
+    if spec.memory is not None:
+        return spec.memory(facts, settings, machine)
+    wanted = int(getattr(settings, "context", 0) or facts.context or _CONTEXT)
+    return Demand(process=_PROCESS, context=min(wanted, facts.context or wanted))
+
+
+def plan(facts: ModelFacts, demand: Demand, machine: Machine) -> Plan:
+    """What a load takes on each device.
+
+    Weights: those of layers and the others (embeddings, head, norms), each as on disk or by the bits that the loader
+    makes of them. KV cache: layers × KV heads × head size × tokens × (bits of a key + bits of a value) / 8. Compute: of
+    one batch the MLP's and the residual's activations, attention's mask, logits, and the largest matrix unpacked. A
+    model that shrinks its cache in ways of its own (sliding window, latent attention) takes less than this says.
+    """
+    layers, others = _weights(facts, demand)
+    cache = _cache(facts, demand)
+    compute = _compute(facts, demand, demand.logits)
+    count = facts.layers or 1
+    on_gpu = (count if demand.gpu_layers < 0 else min(demand.gpu_layers, count)) if _cards(machine) else 0
+    part = on_gpu / count
+    main = Share(
+        MAIN_MEMORY,
+        machine.free_bytes,
+        weights=round(layers * (1 - part)) + (others if part < 1 else 0),
+        cache=cache if not on_gpu or not demand.cache_on_gpu else round(cache * (1 - part)),
+        compute=compute,
+        process=demand.process,
+    )
+    shares = (main, *_on_cards(facts, demand, machine, (layers, others, cache), part)) if on_gpu else (main,)
+    at_load = main.weights + main.process + (main.cache if demand.cache_at_load else 0)
+    return Plan(shares, demand.context, facts.layers, on_gpu, at_load)
+
+
+def _weights(facts: ModelFacts, demand: Demand) -> tuple[int, int]:
+    """(of the layers, of all else), in bytes, as they are once loaded."""
+    held = facts.layer_bytes or facts.size_bytes
+    counted = facts.layer_parameters or facts.parameters
+    layers = round(counted * demand.weight_bits / 8) if demand.weight_bits and counted else held
+    rest, beside = max(0, facts.parameters - counted), max(0, facts.size_bytes - held)
+    return layers, round(rest * demand.other_bits / 8) if demand.other_bits and counted else beside
+
+
+def _cache(facts: ModelFacts, demand: Demand) -> int:
+    if demand.cache_bytes is not None:
+        return demand.cache_bytes
+    tokens = demand.cache_tokens or demand.context
+    return round(facts.layers * facts.kv_heads * facts.head_dim * tokens * sum(demand.cache_bits) / 8)
+
+
+def _compute(facts: ModelFacts, demand: Demand, logits: int) -> int:
+    batch = min(demand.batch, demand.context or demand.batch)
+    # Residual and normed input beside gate, up and their product: what is alive at once in the widest place.
+    wide = 2 * facts.hidden + 3 * (facts.intermediate or 4 * facts.hidden)
+    mask = batch * (demand.cache_tokens or demand.context) * demand.mask
+    unpacked = facts.hidden * (facts.intermediate or 4 * facts.hidden) * demand.unpacking
+    return round(batch * wide * demand.activation + mask + unpacked + min(logits, batch) * facts.vocabulary * 4)
+
+
+def _cards(machine: Machine) -> list[Gpu]:
+    """Accelerators with memory of their own: a Mac's graphics shares the machine's, which is counted already."""
+    return [gpu for gpu in machine.gpus if gpu.kind != "metal"]
+
+
+def _on_cards(
+    facts: ModelFacts, demand: Demand, machine: Machine, parts: tuple[int, int, int], part: float
+) -> list[Share]:
+    """The cards' shares of `part` of the layers, by the loader's split, else by free memory."""
+    layers, others, cache = parts
+    cards = _cards(machine)
+    weights = [*demand.gpu_split, *([0.0] * len(cards))][: len(cards)]
+    if not any(weights):
+        weights = [float(gpu.free_bytes) or 1.0 for gpu in cards]
+    shares = []
+    for gpu, weight in zip(cards, weights, strict=True):
+        if not weight:
+            continue
+        ratio = part * weight / sum(weights)
+        shares.append(
+            Share(
+                gpu.name,
+                gpu.free_bytes,
+                # Where all layers are on cards the head is, too; the last card holds it.
+                weights=round(layers * ratio),
+                cache=round(cache * ratio) if demand.cache_on_gpu else 0,
+                compute=_compute(facts, demand, demand.gpu_logits),
+                process=demand.gpu_process,
+            )
+        )
+    if part == 1 and shares:
+        shares[-1] = dataclasses.replace(shares[-1], weights=shares[-1].weights + others)
+    return shares
+
+
+def plan_sentence(planned: Plan) -> str:
+    """The plan in words: each device with its parts."""
+    words = []
+    for share in planned.shares:
+        parts = [f"{name.lower()} {in_words(size)}" for name, size in parts_of(share, planned) if size]
+        words.append(f"{in_words(share.total)} of {_place(share.device)} ({', '.join(parts)})")
+    source = " Measured on this machine." if planned.measured else ""
+    return f"Takes about {' and '.join(words)}.{source}"
+
+
+def parts_of(share: Share, planned: Plan) -> list[tuple[str, int]]:
+    """(what it is, bytes) of each part of a share, in the order of the bar."""
+    return [
+        ("Weights", share.weights),
+        (f"Context of {planned.context:,} tokens", share.cache),
+        ("Compute", share.compute),
+        ("Environment", share.process),
+    ]
+
+
+def obstacle(planned: Plan, context: int = 0, gpu_layers: int = 0) -> str:
+    """ "" if each device has room for its share, else a sentence with what to lower.
+
+    `context`, `gpu_layers`: what would fit (see `largest`), 0 where nothing does.
+    """
+    short = [share for share in planned.shares if share.total > share.free]
+    if not short:
+        return ""
+    needs = " and ".join(
+        f"{in_words(share.total)} of {_place(share.device)}, where {in_words(share.free)} are free" for share in short
+    )
+    if context:
+        step = f"Lower Context length to {context}, or choose a smaller cache type."
+    elif gpu_layers:
+        step = f"Lower GPU layers to {gpu_layers}."
+    else:
+        step = "Choose a smaller model or a smaller quantization of it, or close other programs."
+    return f"This needs about {needs}. {step}"
+
+
+def _place(device: str) -> str:
+    return "main memory" if device == MAIN_MEMORY else f"{device}'s memory"
+
+
+def largest(most: int, fits: Callable[[int], bool], step: int = 1) -> int:
+    """The largest multiple of `step` up to `most` that fits (or `most` itself), 0 if none does. What is smaller than
+    one that fits must fit, too."""
+    if fits(most):
+        return most
+    low, high = 0, most // step + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle * step) else (low, middle)
+    return low * step
+
+
+def gguf_obstacle(size: int, machine: Machine) -> str:
+    """ "" if a GGUF file of `size` bytes that is not here yet fits what is free on all devices, else why not."""
+    need = size + _PROCESS
+    free = machine.free_bytes + sum(gpu.free_bytes for gpu in _cards(machine))
+    if need <= free:
+        return ""
+    return (
+        f"This needs about {in_words(need)}, and {in_words(free)} are free. Choose a smaller model or a smaller "
+        "quantization of it, or close other programs."
+    )

@@ -1,0 +1,82 @@
+"""What loads took on this machine, and how that corrects later plans."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from dataclasses import dataclass
+
+from modules.library.memory_plan import Plan
+from modules.protocol.memory_demand import Demand
+from modules.protocol.model_facts import Machine
+from modules.settings.user_settings import YamlStore
+
+_MOST = 500
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One class of loads. `loaded`, `peak`: bytes of main memory after the load, and the most with a context of
+    `context` tokens; `expected`: what the plan said for after the load; `on_cpu`: it used no accelerator."""
+
+    loaded: int
+    peak: int
+    context: int
+    expected: int
+    on_cpu: bool = False
+
+
+class Measured:
+    """Measurements in a YAML file. Thread-safe."""
+
+    def __init__(self, store: YamlStore) -> None:
+        self._store = store
+
+    def find(self, key: str) -> Measurement | None:
+        """The measurement under `key` (see `class_key`), if there is one that can be read."""
+        entry = self._store.get(key)
+        names = [field.name for field in dataclasses.fields(Measurement)]
+        if not isinstance(entry, dict) or any(not isinstance(entry.get(name), int) for name in names):
+            return None
+        return Measurement(**{name: entry[name] for name in names})
+
+    def note(self, key: str, measurement: Measurement, model: str, loader: str) -> None:
+        """Keep a measurement. Of several with one context the highest peak stays: few loads are used to their full."""
+        known = self.find(key)
+        if known and known.context == measurement.context:
+            measurement = dataclasses.replace(measurement, peak=max(known.peak, measurement.peak))
+        entry = {"model": model, "loader": loader, "at": int(time.time()), **dataclasses.asdict(measurement)}
+        entries = {**self._store.items(), key: entry}
+        dated = sorted(entries, key=lambda name: _date(entries[name]), reverse=True)
+        self._store.update({key: entry, **dict.fromkeys(dated[_MOST:])})
+
+
+def _date(entry: object) -> int:
+    at = entry.get("at") if isinstance(entry, dict) else None
+    return at if isinstance(at, int) else 0
+
+
+def class_key(identity: str, environment: str, demand: Demand, machine: Machine) -> str:
+    """What a measurement holds for: the model's files, the loader's environment, the devices, and all of the demand but
+    the context, with which only the cache grows."""
+    same = dataclasses.replace(demand, context=0, cache_tokens=0, cache_bytes=None)
+    devices = [gpu.name for gpu in machine.gpus]
+    return hashlib.sha256(repr((identity, environment, same, devices)).encode()).hexdigest()[:16]
+
+
+def corrected(planned: Plan, found: Measurement) -> Plan:
+    """The plan as a measurement of its class mends it.
+
+    What a load took more or less than expected is the environment's, whatever the context. A context that is no smaller
+    than the measured one takes no less than was seen.
+    """
+    main = planned.shares[0]
+    process = max(0, main.process + found.loaded - found.expected)
+    shift = process - main.process
+    main = dataclasses.replace(main, process=process)
+    if planned.context >= found.context and main.total < found.peak:
+        main = dataclasses.replace(main, compute=main.compute + found.peak - main.total)
+    return dataclasses.replace(
+        planned, shares=(main, *planned.shares[1:]), at_load=planned.at_load + shift, measured=True
+    )

@@ -1,0 +1,83 @@
+"""Which loaders there are: folders with a spec.py. Shipped ones come in by the same door as others."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+
+from modules.protocol.errors import PaddockError
+from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.schema import KINDS, coerce, describe
+from modules.system.loader_import import import_part
+
+
+class Registry:
+    """Loader specs by name.
+
+    `faults`: folder -> sentence, for those whose spec cannot be used; the others work. `roots`: the folders that hold
+    loaders.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.roots = [folder]
+        self.specs: dict[str, LoaderSpec] = {}
+        self.faults: dict[str, str] = {}
+        self._shipped = folder
+        for path in sorted(folder.glob("*/spec.py")):
+            self.add(path.parent)
+
+    def add(self, folder: Path) -> bool:
+        """Read the loader in `folder`, which runs its spec.py. Return whether it can be used; `faults` says why not."""
+        name, own = folder.name, folder.parent != self._shipped
+        shown = f"{folder.parent.name}/{name}/spec.py" if own else f"loaders/{name}/spec.py"
+        self.faults.pop(name, None)
+        if name in self.specs:
+            self.faults[name] = f"{shown} has the name of a loader that is there already. Rename its folder"
+            return False
+        try:
+            # What a spec prints must not end up in an answer of the command line.
+            with contextlib.redirect_stdout(sys.stderr):
+                spec = import_part(name, "spec", folder if own else None).SPEC
+                fault = _fault(spec, folder)
+        except Exception as error:
+            fault = f"could not be read: {type(error).__name__}: {error}"
+        except SystemExit:
+            fault = "ends the program when it is imported"
+        if fault:
+            self.faults[name] = f"{shown} {fault}"
+            return False
+        self.specs[name] = spec
+        if folder.parent not in self.roots:
+            self.roots.append(folder.parent)
+        return True
+
+    def get(self, name: str) -> LoaderSpec:
+        """The spec of that name. Raises PaddockError with the names that exist."""
+        if name in self.specs:
+            return self.specs[name]
+        if name in self.faults:
+            raise PaddockError(f"{self.faults[name]}. Correct or remove that folder.")
+        names = ", ".join(name for name, spec in self.specs.items() if not spec.hidden)
+        raise PaddockError(f"There is no loader named {name!r}. The loaders are: {names}.")
+
+    def shown(self) -> list[LoaderSpec]:
+        """Those a person chooses from."""
+        return [spec for spec in self.specs.values() if not spec.hidden]
+
+
+def _fault(spec: object, folder: Path) -> str:
+    """What makes a spec unusable, to follow its file's name; "" if nothing does. Raises what its settings raise."""
+    if not isinstance(spec, LoaderSpec):
+        return f"has a {type(spec).__name__} named SPEC where a LoaderSpec belongs"
+    if spec.name != folder.name:
+        return f"names itself {spec.name!r}; a loader has the name of its folder"
+    for setting in describe(spec.settings):
+        if setting.kind not in KINDS:
+            names = ", ".join(kind.__name__ for kind in KINDS)
+            return f"has a setting {setting.name!r} of the type {setting.kind.__name__}; possible are {names}"
+        coerce(setting, setting.default)
+    for file in ([spec.requirements] if spec.requirements else []) + ["worker.py"]:
+        if not (folder / file).is_file():
+            return f"needs a file {file} beside it, which is missing"
+    return ""

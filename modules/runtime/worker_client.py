@@ -1,0 +1,262 @@
+"""Talks to one worker: pairs answers with questions, keeps its generations, queues those above its slots in order."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from pathlib import Path
+from typing import Any
+
+from modules.generation.generation import Generation
+from modules.protocol.commands import Cancel, Command, Generate, Load
+from modules.protocol.errors import EnvironmentBroken, PaddockError, from_code
+from modules.protocol.events import (
+    PROTOCOL_VERSION,
+    Chunk,
+    Event,
+    Failed,
+    Finished,
+    HookEvent,
+    HookFailed,
+    HookPrinted,
+    HookStored,
+    Loaded,
+    Log,
+    Progress,
+    Ready,
+    Result,
+)
+from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.sampling import SamplingParams
+from modules.runtime.stall_watch import watch_cancel, watch_grammar
+from modules.runtime.worker_exit import WorkerExit
+from modules.runtime.worker_process import WorkerProcess
+
+START_SECONDS = 180.0
+ANSWER_SECONDS = 60.0
+
+Report = Callable[[str, "float | None"], None]
+
+
+class WorkerClient:
+    """One worker from its start to its end. `on_exit` is told when it ends, however it ends."""
+
+    def __init__(
+        self,
+        spec: LoaderSpec,
+        python: Path,
+        root: Path,
+        on_exit: Callable[[WorkerExit], None],
+        on_hook: Callable[[HookEvent], None] = lambda event: None,
+        **environment: str,
+    ) -> None:
+        self.spec = spec
+        self._on_hook = on_hook
+        self._on_exit = on_exit
+        self._lock = threading.Lock()
+        self._ready: Future[Ready] = Future()
+        self._futures: dict[str, Future[Any]] = {}
+        self._reports: dict[str, Report] = {}
+        self._running: dict[str, Generation] = {}
+        self._waiting: deque[Generation] = deque()
+        # Those that were cancelled while the engine worked on them, with the error that they end with, if any.
+        self._cancelled: dict[str, PaddockError | None] = {}
+        self._slots = 1
+        self._number = 0
+        # How the last generation ended that the engine finished, None before.
+        self.last: Finished | None = None
+        self._over: WorkerExit | None = None
+        self.process = WorkerProcess(spec, python, root, self._event, self._ended, environment)
+
+    def start(self) -> None:
+        """Wait until the worker has imported its engine. Raises EnvironmentBroken or WorkerDied."""
+        try:
+            ready = self._ready.result(START_SECONDS)
+        except FutureTimeout:
+            raise EnvironmentBroken(
+                f"{self.spec.title} did not start within {START_SECONDS:g} seconds. {self._rebuild()}",
+                detail="\n".join(self.process.stderr),
+            ) from None
+        if ready.protocol != PROTOCOL_VERSION:
+            raise EnvironmentBroken(
+                f"{self.spec.title} speaks version {ready.protocol} of the protocol, Paddock {PROTOCOL_VERSION}. "
+                f"{self._rebuild()}"
+            )
+
+    def load(self, path: str, settings: dict[str, Any], report: Report) -> Loaded:
+        """Load a model; blocking. Raises what the engine says went wrong, or WorkerDied."""
+        id = self._next("load")
+        self._reports[id] = report
+        try:
+            loaded: Loaded = self.ask(Load(id, path, settings), timeout=None)
+        finally:
+            self._reports.pop(id, None)
+        self._slots = max(1, loaded.info.slots)
+        return loaded
+
+    def ask(self, command: Command, timeout: float | None = ANSWER_SECONDS) -> Any:
+        """Send a command that has one answer, and wait for it. Raises the answer's error, or WorkerDied."""
+        future: Future[Any] = Future()
+        with self._lock:
+            if self._over is not None:
+                raise self._over.error()
+            self._futures[command.id] = future
+        self.process.send(command)
+        try:
+            return future.result(timeout)
+        except FutureTimeout:
+            raise PaddockError(
+                f"{self.spec.title} did not answer within {timeout:g} seconds. Stop the running reply and try again, "
+                "or unload the model."
+            ) from None
+        finally:
+            self._futures.pop(command.id, None)
+
+    def generate(self, prompt: str, params: SamplingParams, hooks: bool = True, opening: str = "") -> Generation:
+        """Begin a generation, or queue it when all slots are taken. Returns at once. `opening`: what its text begins
+        with."""
+        generation = Generation(self._next("gen"), prompt, params, self._cancel, hooks, opening)
+        with self._lock:
+            over = self._over
+            if over is None:
+                self._waiting.append(generation)
+        if over is not None:
+            generation.fail(over.error())
+        self._advance()
+        return generation
+
+    def queued(self) -> int:
+        """Generations that wait for a slot."""
+        return len(self._waiting)
+
+    def running(self) -> int:
+        """Generations that the engine is working on."""
+        return len(self._running)
+
+    def stop(self) -> None:
+        """Cancel everything and end the worker."""
+        with self._lock:
+            generations = [*self._waiting, *self._running.values()]
+        for generation in generations:
+            self._cancel(generation.id)
+        self.process.stop()
+
+    def next_id(self) -> str:
+        """A fresh id for a command."""
+        return self._next("ask")
+
+    def _next(self, kind: str) -> str:
+        with self._lock:
+            self._number += 1
+            return f"{kind}-{self._number}"
+
+    def _rebuild(self) -> str:
+        return f"Rebuild its environment: python3 webui.py install {self.spec.name} --rebuild"
+
+    def _cancel(self, id: str, why: PaddockError | None = None) -> None:
+        """Stop a generation; `why`: the error that it ends with. An engine that does not stop it is killed."""
+        with self._lock:
+            waiting = next((generation for generation in self._waiting if generation.id == id), None)
+            if waiting is not None:
+                self._waiting.remove(waiting)
+            running = self._running.get(id)
+            first = running is not None and id not in self._cancelled
+            if running is not None and first:
+                self._cancelled[id] = why
+        if waiting is not None:
+            waiting.finish(Finished(id, "cancelled"))
+        elif running is not None and first:
+            self.process.send(Cancel(id))
+            watch_cancel(running, self._stuck)
+
+    def _stuck(self, seconds: float) -> None:
+        self.process.kill(
+            f"{self.spec.title} did not stop a reply within {seconds:.0f} seconds, so it was ended. The text so far is "
+            "kept. The model is loaded again: try again once it is ready."
+        )
+
+    def _advance(self) -> None:
+        """Hand over as many waiting generations as there are free slots, in order."""
+        while True:
+            with self._lock:
+                if not self._waiting or len(self._running) >= self._slots or self._over is not None:
+                    return
+                generation = self._waiting.popleft()
+                self._running[generation.id] = generation
+            self.process.send(Generate(generation.id, generation.prompt, generation.params, generation.hooks))
+            if generation.params.grammar_string.strip():
+                watch_grammar(generation, lambda error, id=generation.id: self._cancel(id, error))  # type: ignore[misc]
+
+    def _event(self, event: Event) -> None:
+        if isinstance(event, Chunk):
+            if generation := self._running.get(event.id):
+                generation.feed(event.text, event.tokens)
+        elif isinstance(event, Finished):
+            self._end_generation(event.id, event)
+        elif isinstance(event, Progress):
+            if report := self._reports.get(event.id):
+                report(event.text, event.fraction)
+        elif isinstance(event, Ready):
+            self._ready.set_result(event)
+        elif isinstance(event, Failed):
+            self._failed(event)
+        elif isinstance(event, Loaded):
+            self._resolve(event.id, event)
+        elif isinstance(event, Result):
+            self._resolve(event.id, event.value)
+        elif isinstance(event, HookFailed):
+            self.process.note(f"extension {event.extension}: {event.message}")
+            self._on_hook(event)
+        elif isinstance(event, (HookPrinted, HookStored)):
+            self._on_hook(event)
+        elif isinstance(event, Log):
+            self.process.note(f"{event.level}: {event.text}")
+
+    def _failed(self, event: Failed) -> None:
+        error = from_code(event.code, event.message, detail=event.detail, lower=tuple(event.lower))
+        if event.id in self._running:
+            self._end_generation(event.id, error)
+        elif future := self._futures.get(event.id):
+            future.set_exception(error)
+
+    def _resolve(self, id: str, value: Any) -> None:
+        if future := self._futures.get(id):
+            future.set_result(value)
+
+    def _end_generation(self, id: str, end: Finished | PaddockError) -> None:
+        with self._lock:
+            generation = self._running.pop(id, None)
+            end = self._cancelled.pop(id, None) or end
+        if generation is not None:
+            if isinstance(end, Finished):
+                self.last = end
+                generation.finish(end)
+            else:
+                generation.fail(end)
+        self._advance()
+
+    def _ended(self, exit: WorkerExit) -> None:
+        error = exit.error()
+        with self._lock:
+            self._over = exit
+            futures = list(self._futures.values())
+            generations = [*self._running.values(), *self._waiting]
+            cancelled = dict(self._cancelled)
+            self._running.clear()
+            self._waiting.clear()
+        try:
+            self._on_exit(exit)
+        finally:
+            for future in [self._ready, *futures]:
+                if not future.done():
+                    future.set_exception(error)
+            for generation in generations:
+                if why := cancelled.get(generation.id):
+                    generation.fail(why)
+                elif exit.cause == "unloaded" or generation.id in cancelled:
+                    generation.finish(Finished(generation.id, "cancelled", generated_tokens=generation.tokens))
+                else:
+                    generation.fail(error)

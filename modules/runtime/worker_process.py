@@ -1,0 +1,212 @@
+"""One worker process: started, written to, read from, ended. Knows nothing of models or screens."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from modules.protocol.codec import decode_event, encode
+from modules.protocol.commands import Command, Unload
+from modules.protocol.errors import PaddockError, ProtocolError
+from modules.protocol.events import Event, Log
+from modules.protocol.loader_spec import LoaderSpec
+from modules.runtime.bytecode_cache import compile_imported
+from modules.runtime.process_tree import kill_session
+from modules.runtime.sandbox_paths import make_card_devices
+from modules.runtime.worker_exit import WorkerExit, classify, out_of_memory_kills
+from modules.system.child_environment import for_worker
+from modules.system.threads import explained, host_thread
+
+_LAST_LINES = 200
+_LONGEST_LINE = 2000
+
+
+class WorkerProcess:
+    """Owns the process and the two threads that read it. `on_event` and `on_exit` are called from the reading thread;
+    `on_exit` exactly once, after the last event."""
+
+    def __init__(
+        self,
+        spec: LoaderSpec,
+        python: Path,
+        root: Path,
+        on_event: Callable[[Event], None],
+        on_exit: Callable[[WorkerExit], None],
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self.spec = spec
+        self._on_event = on_event
+        self._on_exit = on_exit
+        self._stderr: deque[str] = deque(maxlen=_LAST_LINES)
+        self._intended = False
+        self._stuck = ""
+        self._kernel_kills = out_of_memory_kills()
+        self._write_lock = threading.Lock()
+        self._gone = threading.Event()
+        # What it leaves there when it is killed, layers on disk among it, goes with it.
+        with contextlib.ExitStack() as temporary:
+            place = _temporary(temporary)
+            make_card_devices()
+            self._process = subprocess.Popen(
+                [str(python), "-m", "modules.worker", spec.name],
+                cwd=root,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**clean_environment(python), **place, **(environment or {})},
+                # Ctrl+C in the terminal is for the host, which then unloads in order.
+                start_new_session=sys.platform != "win32",
+            )
+            self._temporary = temporary.pop_all()
+        self._python, self._place = python, place.get("TMPDIR", "")
+        reading = f"Reading what {spec.title} says"
+        self._error_thread = host_thread(f"{spec.name} stderr", self._read_errors, reading)
+        self._event_thread = host_thread(f"{spec.name} events", self._read_events, reading, self._lost)
+        self._error_thread.start()
+        self._event_thread.start()
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    @property
+    def stderr(self) -> tuple[str, ...]:
+        """Its last words."""
+        return tuple(self._stderr)
+
+    def note(self, line: str) -> None:
+        """Put a line into its last words."""
+        self._stderr.append(line[:_LONGEST_LINE])
+
+    def send(self, command: Command) -> None:
+        """Write a command. To a worker that is gone nothing is written: its exit tells everybody who waits."""
+        line = encode(command).encode() + b"\n"
+        with self._write_lock:
+            try:
+                assert self._process.stdin is not None
+                self._process.stdin.write(line)
+                self._process.stdin.flush()
+            except (OSError, ValueError):
+                return
+
+    def keep_bytecode(self) -> None:
+        """Compile, beside the work, what the worker imported and may not keep compiled itself: so that the next one
+        starts as fast. To be called after a load."""
+        if self._place and self.spec.requirements:
+            about = f"Keeping the bytecode of {self.spec.title}"
+            host_thread("bytecode", lambda: compile_imported(self._python, self._place), about).start()
+
+    def stop(self, grace: float = 5.0) -> None:
+        """End it: ask, and after `grace` seconds kill. Returns when it is gone and `on_exit` has run."""
+        self._intended = True
+        self.send(Unload("unload"))
+        if not self._gone.wait(grace):
+            self._process.kill()
+            self._gone.wait()
+        if threading.current_thread() is not self._event_thread:
+            self._event_thread.join()
+
+    def kill(self, why: str) -> None:
+        """End it at once, as it does not do as asked. `why`: a sentence, for those who wait for an answer."""
+        self._stuck = why
+        self._process.kill()
+
+    def _read_events(self) -> None:
+        fault = self._pass_events_on()
+        self._end_what_it_started()
+        status = self._process.wait()
+        self._error_thread.join(timeout=2)
+        self._temporary.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            try:
+                if pipe is not None:
+                    pipe.close()
+            except OSError:
+                continue
+        kills = out_of_memory_kills() - self._kernel_kills
+        self._tell_exit(
+            classify(
+                self.spec.title,
+                status,
+                self.stderr,
+                intended=self._intended,
+                kernel_kills=kills,
+                fault=fault,
+                stuck=self._stuck,
+            )
+        )
+
+    def _pass_events_on(self) -> str:
+        """Read events until the worker ends. Kill a worker whose events cannot be handled: somebody waits for them.
+
+        Returns a sentence that says so, or "".
+        """
+        assert self._process.stdout is not None
+        try:
+            with explained(f"Reading what {self.spec.title} says"):
+                for line in self._process.stdout:
+                    try:
+                        event = decode_event(line)
+                    except ProtocolError as error:
+                        event = Log("error", error.message)
+                    self._on_event(event)
+        except PaddockError as error:
+            self._process.kill()
+            return error.message
+        return ""
+
+    def _lost(self, error: PaddockError) -> None:
+        """End a worker whose end could not be read in order; those who wait for it must hear of it all the same."""
+        self._process.kill()
+        status = self._process.wait()
+        if not self._gone.is_set():
+            self._tell_exit(WorkerExit("ended", status, error.message, self.stderr))
+
+    def _tell_exit(self, exit: WorkerExit) -> None:
+        self._gone.set()
+        self._on_exit(exit)
+
+    def _end_what_it_started(self) -> None:
+        """A killed worker can end no compiler or helper of its engine; they are in its session."""
+        if sys.platform != "win32":
+            # Over, and not waited for yet: its number is still its own. (macOS has no waitid before Python 3.13.)
+            if hasattr(os, "waitid"):
+                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            kill_session(self.pid)
+
+    def _read_errors(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as pipe:
+            for line in pipe:
+                self._stderr.append(line.decode("utf-8", "replace").rstrip()[:_LONGEST_LINE])
+
+
+def _temporary(stack: contextlib.ExitStack) -> dict[str, str]:
+    """Variables that name a folder for temporary files, which goes with `stack`. None where the disk is full."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="paddock-worker-", ignore_cleanup_errors=True)
+        return dict.fromkeys(("TMPDIR", "TEMP", "TMP"), stack.enter_context(folder))
+    except OSError:
+        return {}
+
+
+def clean_environment(python: Path) -> dict[str, str]:
+    """The user's environment without secrets, without what would lead one Python into another's packages, and without
+    the hub: engines read local files only. Programs beside `python` come first: engines call ninja to compile their
+    kernels."""
+    return {
+        **for_worker(),
+        "PATH": os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)]),
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }

@@ -1,0 +1,162 @@
+"""What extensions add to the page: their components, styles and scripts. A fault in one leaves the page as it was."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.blocks import Block
+from gradio.context import Context
+
+if TYPE_CHECKING:
+    from modules.app import App
+    from modules.plugins.running_extension import Running
+
+PARTS = ("ui", "custom_css", "custom_js")
+# Stands for the nonce, which is another one in each answer (modules/api/gradio_routes.py).
+NONCE = "paddock-nonce"
+# static/extension_scripts.js runs them, once the page is there.
+_SCRIPT = '<script nonce="{nonce}">(globalThis.extensionScripts ??= []).push({script});</script>'
+
+
+def signature(app: App) -> tuple[Any, ...]:
+    """What of the running extensions the page shows; it must be built anew when that changes."""
+    shown = []
+    for running in app.extensions.running():
+        if parts := tuple(part for part in PARTS if part in running.impls):
+            shown.append((running.name, running.found.sha256, parts))
+    return tuple(shown)
+
+
+def below_chat(app: App) -> None:
+    """Draw the components of those that have no tab, inside the Blocks that are being built."""
+    for running in app.extensions.running():
+        if "ui" in running.impls and not running.is_tab:
+            with gr.Column(elem_id=f"extension-{running.name}", elem_classes=["extension"]):
+                _draw(app, running)
+
+
+def views(app: App) -> None:
+    """Draw a view, beside Chat and Notebook, for each of those that want a tab; static/extensions.js adds the buttons
+    once it finds the mark at the end."""
+    for running in app.extensions.running():
+        if "ui" in running.impls and running.is_tab:
+            with gr.Column(elem_id=f"view-extension-{running.name}", elem_classes=["extension-view"]):
+                gr.HTML(f'<span class="extension-title" hidden>{escape(running.title)}</span>', apply_default_css=False)
+                _draw(app, running)
+    gr.HTML("", elem_id="extensions-end", apply_default_css=False)
+
+
+def head(app: App) -> str:
+    """Styles and scripts of the running extensions, as markup for the page's head."""
+    parts = []
+    for running in app.extensions.running():
+        for hook in ("custom_css", "custom_js"):
+            worked, text = app.extensions.chains.attempt(running, hook)
+            if not worked or not isinstance(text, str) or not text.strip():
+                continue
+            if hook == "custom_css":
+                parts.append(_style(text))
+            else:
+                script = json.dumps({"name": running.name, "code": text}).replace("<", "\\u003c")
+                parts.append(_SCRIPT.format(nonce=NONCE, script=script))
+    return "\n".join(parts)
+
+
+def _style(text: str) -> str:
+    """CSS as a style element that nothing in it can close."""
+    closed = text.replace("</", "<\\/")
+    return f'<style class="extension-css">{closed}</style>'
+
+
+def _draw(app: App, running: Running) -> None:
+    block, root = Context.block, Context.root_block
+    assert root is not None
+    known, drawn = set(root.default_config.fns), set(root.blocks)
+    app.extensions.chains.attempt(running, "ui")
+    app.extensions.inspect(running, "ui")
+    # One that was given up may have left its own container open.
+    Context.block, Context.root_block = block, root
+    for number, function in root.default_config.fns.items():
+        if number not in known and callable(function.fn):
+            heard = functools.partial(app.extensions.hearing, running)
+            function.fn = _contained(function.fn, running.title, heard)
+    if "custom_js" in running.impls:
+        made = (made for number, made in list(root.blocks.items()) if number not in drawn)
+        ids = escape(json.dumps([made.elem_id for made in made if made.elem_id and _is_shown(made, block)]))
+        mark = f'<span data-drawn-by="{escape(running.name)}" data-ids="{ids}"></span>'
+        gr.HTML(mark, elem_classes=["extension-mark"], apply_default_css=False)
+
+
+def _is_shown(made: Block | None, container: object) -> bool:
+    """Whether a component is on the page from the beginning: nothing around it, below `container`, hides it."""
+    while made is not None and made is not container:
+        closed = isinstance(made, gr.Accordion) and not made.open
+        later = isinstance(made, gr.Tab) and made.parent is not None and made.parent.children[0] is not made
+        if made.visible is not True or closed or later:
+            return False
+        made = made.parent
+    return made is container
+
+
+def _contained(
+    function: Callable[..., Any], title: str, heard: Callable[[], AbstractContextManager[None]]
+) -> Callable[..., Any]:
+    """An event's function in which sys.exit ends the event, not Paddock. What it prints in `heard` is its extension's;
+    coroutines share a thread with others, so theirs goes to the terminal."""
+    words = f"{title} wanted to end Paddock (sys.exit). It goes on."
+
+    if inspect.isasyncgenfunction(function):
+
+        @functools.wraps(function)
+        async def stream(*given: Any, **named: Any) -> Any:
+            try:
+                async for value in function(*given, **named):
+                    yield value
+            except (SystemExit, KeyboardInterrupt):
+                raise gr.Error(words, print_exception=False) from None
+
+        return stream
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def wait(*given: Any, **named: Any) -> Any:
+            try:
+                return await function(*given, **named)
+            except (SystemExit, KeyboardInterrupt):
+                raise gr.Error(words, print_exception=False) from None
+
+        return wait
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def steps(*given: Any, **named: Any) -> Any:
+            values = function(*given, **named)
+            try:
+                while True:
+                    # Gradio may take each step on another thread.
+                    with heard():
+                        value = next(values, values)
+                    if value is values:
+                        return
+                    yield value
+            except (SystemExit, KeyboardInterrupt):
+                raise gr.Error(words, print_exception=False) from None
+
+        return steps
+
+    @functools.wraps(function)
+    def call(*given: Any, **named: Any) -> Any:
+        try:
+            with heard():
+                return function(*given, **named)
+        except (SystemExit, KeyboardInterrupt):
+            raise gr.Error(words, print_exception=False) from None
+
+    return call

@@ -1,0 +1,113 @@
+"""LoRA adapters on the Model tab: those there are, whether they fit the loaded model, their weights, Apply."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from modules.library.sizes import in_words
+from modules.loading.applied_adapters import MOST_WEIGHT, Offer
+from modules.protocol.errors import PaddockError
+from modules.ui.event_feedback import LONG, QUIET, held, paragraph, say, spoken, teller
+
+if TYPE_CHECKING:
+    from modules.app import App
+
+_STEP = 0.05
+
+
+def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
+    """Draw the fold; `refresh` is clicked by the page when the model's state changed."""
+    # What is drawn is drawn anew when it changed, and else left alone: somebody may be choosing.
+    drawn, told = held(), teller()
+
+    with gr.Accordion("LoRA adapters", open=False, elem_classes=["fold"], elem_id="adapters"):
+        again = gr.Button("Look again", elem_id="adapters-refresh")
+
+        @gr.render(inputs=drawn, queue=False, show_progress="hidden")  # type: ignore[untyped-decorator]
+        def draw_offers(_: str) -> None:
+            words, offers = _offers(app)
+            gr.HTML(words, elem_id="adapters-told", apply_default_css=False)
+            if any(not offer.why_not for offer in offers):
+                _form(app, [offer for offer in offers if not offer.why_not], told)
+
+    def now() -> str:
+        state = app.supervisor.state
+        return repr((state.model, state.loader, state.phase == "ready", state.adapters, _offers(app)))
+
+    gr.on([page.load, refresh.click, again.click], now, None, drawn, **QUIET)
+
+
+def _offers(app: App) -> tuple[str, list[Offer]]:
+    """What to say, and the adapters there are."""
+    if app.supervisor.state.phase != "ready":
+        return paragraph("Load a model to apply adapters to it."), []
+    spec = app.registry.get(app.supervisor.state.loader)
+    if not spec.adapters:
+        return paragraph(app.adapters.unable(spec)), []
+    try:
+        offers = app.adapters.offers()
+    except PaddockError as error:
+        return paragraph(error.message, "warning"), []
+    if not offers:
+        folder = app.paths.shown(app.paths.models)
+        return paragraph(f"There are none yet: put an adapter's folder, or its GGUF file, into {folder}."), []
+    unfit = "".join(f"<li>{escape(offer.why_not)}</li>" for offer in offers if offer.why_not)
+    fold = f"<details><summary>Those that do not fit</summary><ul>{unfit}</ul></details>" if unfit else ""
+    return paragraph(spec.adapters_note) + fold, offers
+
+
+def _form(app: App, offers: list[Offer], told: gr.Textbox) -> None:
+    """A box and a weight for each that fits, and Apply."""
+    applied = app.supervisor.state.adapters
+    boxes: list[gr.Checkbox] = []
+    weights: list[gr.Number] = []
+    for place, offer in enumerate(offers):
+        name = offer.adapter.name
+        with gr.Row(elem_classes=["tight"]):
+            boxes.append(
+                gr.Checkbox(
+                    name in applied,
+                    label=name,
+                    info=_words(offer),
+                    interactive=True,
+                    elem_id=f"adapter-use-{place}",
+                    scale=4,
+                )
+            )
+            weights.append(
+                gr.Number(
+                    applied.get(name, 1.0),
+                    label=f"Weight of {name}",
+                    minimum=-MOST_WEIGHT,
+                    maximum=MOST_WEIGHT,
+                    step=_STEP,
+                    interactive=True,
+                    elem_id=f"adapter-weight-{place}",
+                    scale=1,
+                    min_width=90,
+                )
+            )
+    apply = gr.Button("Apply", variant="primary", elem_id="adapters-apply")
+
+    def use(*given: Any) -> str:
+        chosen = zip(offers, given[: len(offers)], given[len(offers) :], strict=True)
+        app.adapters.apply({offer.adapter.name: float(weight or 0) for offer, on, weight in chosen if on})
+        # The page hears of it like of a load, and draws this anew.
+        names = ", ".join(f"{name} ({weight:g})" for name, weight in app.supervisor.state.adapters.items())
+        return say(f"From the next reply on: {names or 'no adapter'}.")
+
+    apply.click(spoken(use), [*boxes, *weights], told, **LONG)
+
+
+def _words(offer: Offer) -> str:
+    adapter = offer.adapter
+    parts = [
+        f"for {adapter.base}" if adapter.base else "",
+        f"rank {adapter.rank}" if adapter.rank else "",
+        f"changes {', '.join(adapter.targets)}" if adapter.targets else "",
+        in_words(adapter.size_bytes),
+    ]
+    return ", ".join(filter(None, parts))

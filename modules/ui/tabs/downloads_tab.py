@@ -1,0 +1,145 @@
+"""Downloads on the Model tab: what a repository has, what of it fits, and the downloads with Stop, Go on and Discard.
+
+The downloads belong to the host: a page that comes back shows them as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from modules.library.downloads import DownloadState
+from modules.library.machine import inspect_machine
+from modules.library.sizes import in_words
+from modules.protocol.errors import PaddockError
+from modules.ui import model_card
+from modules.ui.event_feedback import LONG, QUIET, held, paragraph, spoken
+from modules.ui.number_format import many
+
+if TYPE_CHECKING:
+    from modules.app import App
+    from modules.library.download_choice import Offer
+    from modules.library.download_listing import Listing
+    from modules.protocol.model_facts import Machine
+
+
+Found = tuple["Listing", list["Offer"]]
+# Repositories whose files are remembered between Look it up and Download.
+_KEPT = 8
+
+
+def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
+    """Draw the list of downloads and the form that begins one; `refresh` is clicked when one began or ended."""
+    turns = held()
+
+    @gr.render(inputs=turns, queue=False, show_progress="hidden")  # type: ignore[untyped-decorator]
+    def draw_list(_: str) -> None:
+        for state in app.downloads.states():
+            _draw_one(app, state)
+
+    with gr.Accordion("Get a model", open=False, elem_classes=["fold"], elem_id="get-model"):
+        with gr.Row(elem_classes=["tight"]):
+            repository = gr.Textbox(
+                label="Repository on the hub",
+                placeholder="owner/name",
+                info="owner/name, or owner/name:revision",
+                max_lines=1,
+                elem_id="download-repository",
+                scale=4,
+            )
+            look = gr.Button("Look it up", elem_id="download-look", scale=1, min_width=110)
+        told = gr.HTML(elem_id="download-files", apply_default_css=False)
+        which = gr.Radio(choices=[], label="What to get", elem_id="download-which", visible=False)
+        get = gr.Button("Download", variant="primary", elem_id="download-get", visible=False)
+    # Repository as it was written -> what was found there, for the last few.
+    looked: dict[str, Found] = {}
+
+    def look_up(repository: str) -> list[Any]:
+        machine = inspect_machine()
+        found = looked[repository] = _find(repository, machine)
+        for old in list(looked)[:-_KEPT]:
+            looked.pop(old, None)
+        return _show(*found, machine)
+
+    def begin(repository: str, place: int | None) -> None:
+        listing, offered = looked.get(repository, (None, ()))
+        if listing is None or place is None or not 0 <= place < len(offered):
+            raise PaddockError("Nothing is chosen. Look a repository up, then choose what to get of it.")
+        app.downloads.begin(listing, offered[place].choice)
+
+    gr.on([look.click, repository.submit], spoken(look_up), repository, [told, which, get], **LONG)
+    get.click(spoken(begin), [repository, which], None, **QUIET)
+    gr.on([page.load, refresh.click], lambda: str(app.downloads.turns), None, turns, **QUIET)
+
+
+def _find(repository: str, machine: Machine) -> Found:
+    # huggingface_hub takes most of a second to import: only who downloads waits for it.
+    from modules.library.download_choice import offers
+    from modules.library.download_listing import list_files, parse_wanted
+
+    listing = list_files(parse_wanted(repository.strip()))
+    return listing, offers(listing, machine)
+
+
+def _show(listing: Listing, offered: list[Offer], machine: Machine) -> list[Any]:
+    """What is there, as files, as a choice, and for the button."""
+    rows = "".join(
+        f"<tr><td>{escape(file.path)}</td><td>{escape(in_words(file.size))}</td></tr>" for file in listing.files
+    )
+    words = (
+        f"{listing.wanted}: {many(len(listing.files), 'file')}, {in_words(sum(file.size for file in listing.files))}. "
+    )
+    words += f"Free here: {model_card.free(machine)}."
+    told = f"{paragraph(words)}<details><summary>Files</summary><table>{rows}</table></details>"
+    if not offered:
+        told += paragraph("It has no weights that a loader could read. Look for another copy of this model.", "warning")
+    best = next((place for place, offer in enumerate(offered) if offer.best), None)
+    if offered and best is None:
+        told += paragraph(offered[0].why_not or offered[0].choice.reason, "warning")
+    choices = [(_label(offer), place) for place, offer in enumerate(offered)]
+    shown = gr.update(visible=bool(offered))
+    return [told, gr.update(choices=choices, value=best, visible=bool(offered)), shown]
+
+
+def _label(offer: Offer) -> str:
+    words = [offer.label, in_words(offer.choice.size), "too large for the free memory" if offer.why_not else ""]
+    return ", ".join(filter(None, words)) + (" (suggested)" if offer.best and not offer.why_not else "")
+
+
+def _draw_one(app: App, state: DownloadState) -> None:
+    name = state.name
+
+    def button(label: str, kind: str, act: Callable[[str], None], **extra: Any) -> None:
+        made = gr.Button(label, elem_id=f"download-{kind}-{name}", min_width=90, **extra)
+        made.click(spoken(partial(act, name)), None, None, **QUIET)
+
+    with gr.Column(elem_id=f"download-{name}", elem_classes=["download"]):
+        gr.HTML(_row(state), apply_default_css=False)
+        with gr.Row(elem_classes=["tight"]):
+            if state.phase == "running":
+                button("Stop", "stop", app.downloads.stop)
+            elif state.phase == "done":
+                button("Hide", "drop", app.downloads.drop)
+            elif state.ended:
+                button("Go on", "resume", app.downloads.resume, variant="primary")
+                button("Discard", "drop", app.downloads.drop)
+
+
+def _row(state: DownloadState) -> str:
+    """One download as HTML. While it runs, the page's script updates text and bar (see model_status.py)."""
+    percent = state.percent
+    kind = "progress unknown" if percent is None else "progress"
+    width = "" if percent is None else f' style="width:{percent}%"'
+    bar = f'<div class="{kind}"><span{width}></span></div>'
+    fold = ""
+    if state.error and state.error.detail:
+        fold = f"<details><summary>Details</summary><pre>{escape(state.error.detail)}</pre></details>"
+    return (
+        f'<div class="loader" data-phase="{state.phase}"><strong>{escape(state.name)}</strong>'
+        f'<p class="state">{escape(state.words)}</p>{"" if state.phase == "done" else bar}'
+        f"{paragraph(state.error.message, 'warning') if state.error else ''}{fold}</div>"
+    )

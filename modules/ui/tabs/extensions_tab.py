@@ -1,0 +1,158 @@
+"""The Extensions tab: what there is, switches, consent, packages, order, settings, and why one failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from modules.plugins.extension_status import Status
+from modules.plugins.install import install
+from modules.protocol.errors import PaddockError
+from modules.protocol.schema import build, changed, describe
+from modules.ui.event_feedback import LONG, QUIET, held, now, paragraph, say, spoken, teller
+from modules.ui.event_feedback import stamp as mark
+from modules.ui.settings_form import entered, form
+
+if TYPE_CHECKING:
+    from modules.app import App
+
+_WANTS = {
+    "network": "uses the network",
+    "files": "reads or writes files outside its own folder",
+    "worker": "runs code in the model's process",
+}
+
+
+def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
+    """Draw the tab. It is drawn anew whenever `stamp` changes."""
+    stamp, told = held(), teller()
+    receipts = gr.Checkbox(
+        label="Keep what each extension changed, with each reply",
+        info="Shown under the reply, before and after.",
+        elem_id="extension-receipts",
+    )
+    with gr.Accordion("Install an extension", open=False, elem_classes=["fold"]):
+        source = gr.Textbox(
+            label="Where it is",
+            placeholder="https://… or a folder",
+            info="It is copied in; nothing of it runs before you agree.",
+            elem_id="extension-source",
+        )
+        add = gr.Button("Install", elem_id="extension-install")
+
+    def show() -> tuple[bool, str]:
+        return app.extensions.kept.receipts, now()
+
+    def keep(on: bool) -> None:
+        app.extensions.kept.receipts = on
+
+    def bring(where: str) -> tuple[str, str, str]:
+        folder = install(where.strip(), app.paths.extensions[1], app.paths.extension_repositories)
+        return "", now(), say(f"{folder.name} is installed and off.")
+
+    receipts.input(spoken(keep), receipts, None, **QUIET)
+    add.click(spoken(bring), source, [source, stamp, told], **LONG)
+    gr.on([page.load, refresh.click], show, None, [receipts, stamp], **QUIET)
+
+    @gr.render(inputs=stamp, queue=False, show_progress="hidden")  # type: ignore[untyped-decorator]
+    def draw_list(_: str) -> None:
+        statuses = app.extensions.statuses()
+        if not statuses:
+            gr.HTML(paragraph("There are no extensions yet. Put a folder into extensions/."))
+        last = max((status.place for status in statuses), default=0)
+        for status in statuses:
+            with gr.Column(elem_id=f"extension-row-{status.name}", elem_classes=["extension-row"]):
+                gr.HTML(_card(status), apply_default_css=False)
+                _buttons(app, status, last, [stamp, told])
+                if status.settings is not None and status.state == "on":
+                    _settings(app, status, status.settings, [stamp, told])
+        gr.HTML(mark(), apply_default_css=False)
+
+
+def _card(status: Status) -> str:
+    """One extension in words."""
+    state = {"on": "On", "off": "Off", "failed": "Failed", "blocked": "Cannot run", "consent": "New code"}[status.state]
+    version = f" {status.version}" if status.version else ""
+    lines = [f'<div class="loader"><strong>{escape(status.title + version)}</strong>']
+    if status.description:
+        lines.append(paragraph(status.description))
+    origin = "" if status.kind == "paddock" else " Made for text-generation-webui."
+    hooks = f" Hooks: {', '.join(status.hooks)}." if status.hooks else ""
+    lines.append(f'<p class="state" data-state="{status.state}">{escape(f"{state}.{origin}{hooks}")}</p>')
+    if status.wants:
+        lines.append(paragraph(f"It {', '.join(_WANTS[want] for want in status.wants)}."))
+    if status.message:
+        lines.append(paragraph(status.message, "warning" if status.state != "off" else "quiet"))
+    lines += [paragraph(note, "warning") for note in (*status.notes, status.unbuilt) if note]
+    for title, text in (("Details", status.detail), ("What it printed", status.output)):
+        if text:
+            lines.append(f"<details><summary>{title}</summary><pre>{escape(text)}</pre></details>")
+    return "".join(lines) + "</div>"
+
+
+def _buttons(app: App, status: Status, last: int, shown: list[gr.Textbox]) -> None:
+    """`last`: the place of the one whose hooks run last."""
+    manager, name = app.extensions, status.name
+
+    def button(label: str, kind: str, act: Callable[[], None], **extra: Any) -> None:
+        made = gr.Button(label, elem_id=f"extension-{kind}-{name}", min_width=110, scale=0, size="sm", **extra)
+        made.click(_then_draw(act), None, shown, **LONG)
+
+    with gr.Row(elem_classes=["tight"]):
+        if status.state == "on":
+            button("Switch off", "off", lambda: manager.disable(name))
+            button("Earlier", "earlier", lambda: manager.move(name, status.place - 1), interactive=status.place > 0)
+            button("Later", "later", lambda: manager.move(name, status.place + 1), interactive=status.place < last)
+        elif status.state == "consent":
+            agree = "Allow and switch on"
+            button(agree, "agree", lambda: manager.enable(name, status.sha256), variant="primary")
+        elif status.state == "failed":
+            button("Try again", "on", lambda: manager.enable(name), variant="primary")
+            button("Switch off", "off", lambda: manager.disable(name))
+        elif status.state == "off":
+            button("Switch on", "on", lambda: manager.enable(name))
+        if status.state != "consent" and any(need.state in ("missing", "conflict") for need in status.needs):
+            button("Install its packages", "packages", lambda: manager.install_requirements(name))
+        if status.state != "consent" and status.unbuilt:
+            build = partial(manager.install_requirements, name, build=status.sha256)
+            button("Agree to build its packages", "build", build)
+
+
+def _then_draw(act: Callable[[], None]) -> Callable[[], tuple[str, str]]:
+    """Errors are told as sentences, and the list is drawn anew all the same: it then says what is the matter."""
+
+    def safe() -> tuple[str, Any]:
+        try:
+            act()
+        except PaddockError as error:
+            return now(), say(error.message, error=True)
+        return now(), gr.skip()
+
+    return safe
+
+
+def _settings(app: App, status: Status, schema: type[Any], shown: list[gr.Textbox]) -> None:
+    settings = {setting.name: setting for setting in describe(schema)}
+    with gr.Accordion("Settings", open=False, elem_classes=["fold"]):
+        try:
+            values = build(schema, {key: value for key, value in status.values.items() if key in settings})
+        except PaddockError as error:
+            gr.HTML(paragraph(f"What was kept no longer fits: {error.message}", "warning"))
+            values = schema()
+        kept = {name: getattr(values, name) for name in settings}
+        fields = form(list(settings.values()), kept, prefix=f"extension-{status.name}-")
+        save = gr.Button("Save", elem_id=f"extension-save-{status.name}")
+
+    def keep(*given: Any) -> tuple[str, str]:
+        entries = {name: entered(settings[name], value) for name, value in zip(fields, given, strict=True)}
+        fresh = changed(build(schema, entries))
+        app.extensions.configure(
+            status.name, {name: fresh.get(name) for name in settings if name in fresh}, replace=True
+        )
+        return now(), say("Saved; it counts from the next reply.")
+
+    save.click(spoken(keep), list(fields.values()), shown, **QUIET)

@@ -1,0 +1,103 @@
+"""The list of loaders on the Model tab: what each reads, whether it runs here, its size on disk, and Install."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from functools import partial
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from modules.library.sizes import in_words
+from modules.protocol.errors import PaddockError
+from modules.protocol.loader_spec import LoaderSpec
+from modules.system.threads import host_thread
+from modules.ui.event_feedback import LONG, QUIET, paragraph, spoken
+
+if TYPE_CHECKING:
+    from modules.app import App
+
+
+def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
+    """Draw one row a loader."""
+    specs = app.models.specs()
+    rows: list[Any] = []
+    with gr.Accordion("Loaders", open=False, elem_classes=["fold"], elem_id="loaders"):
+        for spec in specs:
+            with gr.Row(elem_classes=["tight"], elem_id=f"loader-{spec.name}"):
+                told = gr.HTML(apply_default_css=False, scale=4)
+                button = gr.Button("Install", scale=1, min_width=80, elem_id=f"install-{spec.name}", visible=False)
+            rows += [told, button]
+            button.click(partial(_install, app, spec), None, [told, button], **LONG)
+        for name, fault in app.registry.faults.items():
+            gr.HTML(paragraph(f"{name}: {fault}.", "warning"))
+        for name, sentence in app.own_loaders.waiting().items():
+            with gr.Row(elem_classes=["tight"], elem_id=f"own-loader-{name}"):
+                answer = gr.HTML(paragraph(sentence, "warning"), apply_default_css=False, scale=4)
+                allow = gr.Button("Allow its code", scale=1, min_width=80)
+            allow.click(spoken(partial(_allow, app, name)), None, [answer, allow], **QUIET)
+
+    def show() -> list[Any]:
+        return [update for spec in specs for update in _row(app, spec)]
+
+    gr.on([page.load, refresh.click], show, None, rows, **QUIET)
+
+
+def _allow(app: App, name: str) -> list[Any]:
+    app.own_loaders.enable(name)
+    return [
+        paragraph(f"{name} can be chosen as a loader now. Its environment is installed with its first load."),
+        gr.update(visible=False),
+    ]
+
+
+def _row(app: App, spec: LoaderSpec) -> list[Any]:
+    reason = spec.runs_here(app.machine)
+    try:
+        status = app.environments.status(spec)
+    except PaddockError as error:
+        return [_words(spec, error.message), gr.update(visible=False)]
+    if status.installed:
+        size = f", {in_words(status.size_bytes)} on disk" if status.size_bytes else ""
+        state = f"Installed{f' ({status.engine})' if status.engine else ''}{size}."
+    else:
+        state = reason or "Not installed. Loading a model with it installs it."
+    return [_words(spec, state), gr.update(visible=not status.installed and not reason, interactive=True)]
+
+
+def _words(spec: LoaderSpec, state: str) -> str:
+    formats = ", ".join(spec.formats)
+    return (
+        f'<div class="loader"><strong>{escape(spec.title)}</strong><p class="quiet">{escape(spec.summary)} Reads: '
+        f'{escape(formats)}.</p><p class="state">{escape(state)}</p></div>'
+    )
+
+
+def _install(app: App, spec: LoaderSpec) -> Iterator[list[Any]]:
+    """Build the loader's environment, telling how far it is; the build goes on if the page goes away."""
+    told: queue.Queue[tuple[str, float | None] | PaddockError | None] = queue.Queue()
+
+    def build() -> None:
+        app.environments.build(spec, lambda text, fraction: told.put((text, fraction)))
+        told.put(None)
+
+    host_thread("install", build, f"Installing {spec.title}", told.put).start()
+    while isinstance(step := told.get(), tuple):
+        yield [_progress(spec, *step), gr.update(interactive=False)]
+    if step is None:
+        yield _row(app, spec)
+        return
+    fold = f"<details><summary>Details</summary><pre>{escape(step.detail)}</pre></details>" if step.detail else ""
+    yield [_words(spec, "") + paragraph(step.message, "warning") + fold, gr.update(interactive=True)]
+
+
+def _progress(spec: LoaderSpec, text: str, fraction: float | None) -> str:
+    done = "" if fraction is None else f"{fraction * 100:.0f} %"
+    width = "" if fraction is None else f' style="width:{fraction * 100:.0f}%"'
+    kind = "progress unknown" if fraction is None else "progress"
+    return (
+        f'<div class="loader"><strong>{escape(spec.title)}</strong><p class="state">{escape(text)} {done}</p>'
+        f'<div class="{kind}"><span{width}></span></div></div>'
+    )

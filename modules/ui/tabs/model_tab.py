@@ -1,0 +1,222 @@
+"""The Model tab: what is loaded, which models there are, the proposed loader and why, its settings, Load and Unload."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from modules.library.remote_keys import wanted_key
+from modules.library.sizes import in_words
+from modules.loading.memory_planner import Advice
+from modules.protocol.errors import PaddockError, SettingError
+from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.schema import Setting, build, changed, describe
+from modules.ui import model_card
+from modules.ui.event_feedback import LONG, QUIET, held, paragraph, say, spoken, stamp, teller
+from modules.ui.memory_bar import memory_bar
+from modules.ui.number_format import listed_model
+from modules.ui.settings_form import entered, form
+from modules.ui.tabs import adapters_tab as adapters
+from modules.ui.tabs import downloads_tab as downloads
+from modules.ui.tabs import loaders_tab as installs
+from modules.ui.tabs import template_tab as template
+
+if TYPE_CHECKING:
+    from modules.app import App
+
+# What `target` holds while nothing is chosen: model, loader, and what is kept for both.
+_NOTHING = json.dumps(["", "", []])
+# How long the list of models may wait for what they are for; what is not read by then is read for the next one.
+_LIST_SECONDS = 0.5
+# Settings that the plan suggests a value for -> the words of the button that sets it.
+_FITTED = {"context": "Use the largest context that fits", "gpu_layers": "Use the GPU layers that fit"}
+
+
+def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
+    """Draw the tab; `refresh` is clicked by the page when the model's state changed."""
+    with gr.Row(elem_classes=["tight"]):
+        loaded = gr.HTML(elem_id="model-loaded", apply_default_css=False)
+    unload = gr.Button("Unload", elem_id="model-unload", visible=False)
+    with gr.Row(elem_classes=["tight"]):
+        model = gr.Dropdown(choices=[], label="Model", elem_id="model-choice", interactive=True, scale=4)
+        rescan = gr.Button("Refresh", elem_id="model-refresh", scale=1, min_width=80)
+    downloads.draw(app, page, refresh)
+    facts = gr.HTML(elem_id="model-facts", apply_default_css=False)
+    loader = gr.Radio(choices=[], label="Loader", elem_id="loader-choice", interactive=True, visible=False)
+    why = gr.HTML(elem_id="loader-reason", apply_default_css=False)
+    target, told, asked = held(_NOTHING), teller(), held(json.dumps(["", ""]))
+    picked = [model, facts, loader, why, target]
+
+    def pick(name: str | None, wanted: str = "") -> list[Any]:
+        names = app.library.names()
+        shown = name if name in names else app.supervisor.state.model
+        if shown not in names:
+            shown = app.first_model() if app.first_model() in names else next(iter(names), "")
+        known = app.library.purposes(names, _LIST_SECONDS)
+        choices = [(listed_model(each, known.get(each, "")), each) for each in names]
+        dropdown = gr.update(choices=choices, value=shown or None)
+        if not shown:
+            none = model_card.no_models(app.paths.shown(app.paths.models))
+            return [dropdown, none, gr.update(visible=False), "", _NOTHING]
+        try:
+            found, ranked = app.models.propose(shown)
+            chosen = wanted or _choice(app, shown)
+        except PaddockError as error:
+            return [dropdown, paragraph(error.message, "warning"), gr.update(visible=False), "", _NOTHING]
+        loaders = [(entry.title, entry.loader) for entry in ranked]
+        if chosen and all(entry.loader != chosen for entry in ranked):
+            # Hidden loaders are not proposed, but may have been asked for at start.
+            loaders.append((app.registry.get(chosen).title, chosen))
+        radio = gr.update(choices=loaders, value=chosen or None, visible=bool(loaders))
+        reason = model_card.reason(chosen, ranked, found)
+        # The form is drawn anew when what is kept changed, and else left alone: somebody may be filling it in.
+        kept = app.models.choice(shown, chosen)[1] if chosen else {}
+        return [dropdown, model_card.card(found), radio, reason, json.dumps([shown, chosen, sorted(kept.items())])]
+
+    def pick_again(name: str | None, by_hand: str) -> list[Any]:
+        """A loader that was chosen by hand stays chosen, also after a load with it that failed."""
+        about, wanted = json.loads(by_hand)
+        return pick(name, wanted if about == name else "")
+
+    def show(name: str | None, by_hand: str) -> list[Any]:
+        # Also after a failure: a load that was refused leaves the model before it where it is.
+        occupied = app.supervisor.memory_bytes() > 0 and not app.supervisor.state.busy
+        return [gr.update(visible=occupied), *pick_again(name, by_hand), model_card.status(app) + stamp()]
+
+    def free() -> list[Any]:
+        freed = app.supervisor.unload()
+        words = f"Unloaded: {in_words(freed)} of memory came back."
+        return [model_card.status(app, words), gr.update(visible=False), say(words)]
+
+    unload.click(spoken(free), None, [loaded, unload, told], **LONG)
+    gr.on([model.input, rescan.click], spoken(pick_again), [model, asked], picked, **QUIET)
+    loader.input(spoken(pick), [model, loader], picked, **QUIET)
+    loader.input(lambda *chosen: json.dumps(chosen), [model, loader], asked, **QUIET)
+    gr.on([page.load, refresh.click], spoken(show), [model, asked], [unload, *picked, loaded], **QUIET)
+
+    @gr.render(inputs=target, queue=False, show_progress="hidden")  # type: ignore[untyped-decorator]
+    def draw_settings(chosen: str) -> None:
+        name, with_loader, _ = json.loads(chosen or _NOTHING)
+        if with_loader in app.registry.specs:
+            _settings(app, name, app.registry.get(with_loader))
+
+    adapters.draw(app, page, refresh)
+    template.draw(app, page, refresh)
+    installs.draw(app, page, refresh)
+
+
+def own_context(setting: Setting | None, kept: Mapping[str, Any], trained: int) -> int:
+    """The context that a load takes by default, where that is the `trained` one and not the setting's; else 0."""
+    if setting is None or setting.name in kept:
+        return 0
+    return trained if 0 < trained < setting.default else 0
+
+
+def _choice(app: App, model: str) -> str:
+    """The loader that a load would take, or "" where none can."""
+    try:
+        return app.models.choice(model)[0].name
+    except PaddockError:
+        return ""
+
+
+def _settings(app: App, model: str, spec: LoaderSpec) -> None:
+    """The form of the loader's own schema, what it will take, and Load."""
+    settings = {setting.name: setting for setting in describe(spec.settings)}
+    _, kept = app.models.choice(model, spec.name)
+    try:
+        values = build(spec.settings, kept)
+    except SettingError as error:
+        gr.HTML(paragraph(f"What was kept for this model no longer fits: {error.message}", "warning"))
+        values = build(spec.settings, {})
+    first = app.planner.advise(model, spec, {name: getattr(values, name) for name in settings})
+    _ask_for_key(app, model)
+    with gr.Row(elem_classes=["tight", "load-row"]):
+        load = gr.Button(f"Load {PurePosixPath(model).name}", variant="primary", elem_id="model-load")
+        anyway = gr.Button("Load anyway", elem_id="model-load-anyway", visible=bool(first.obstacle))
+    plan = gr.HTML(memory_bar(first), elem_id="memory-plan", apply_default_css=False)
+    with gr.Row(elem_classes=["tight"]):
+        buttons = {
+            name: gr.Button(elem_id=f"fit-{name}", size="sm", **_offer(name, first))
+            for name in _FITTED
+            if name in settings
+        }
+    drawn = {name: getattr(values, name) for name in settings}
+    # The default is more than this model was made for: show what it comes to here.
+    if own := own_context(settings.get("context"), kept, app.library.facts(model).context):
+        drawn["context"] = own
+    fields = form(list(settings.values()), drawn, prefix=f"loader-{spec.name}-")
+    given = list(fields.values())
+
+    def chosen(entries: Sequence[Any]) -> dict[str, Any]:
+        found = {name: entered(settings[name], value) for name, value in zip(fields, entries, strict=True)}
+        if own and found["context"] == own:
+            found["context"] = settings["context"].default
+        return found
+
+    def begin(forced: bool, *entries: Any) -> None:
+        kept = changed(build(spec.settings, chosen(entries)))
+        app.models.load_in_background(model, spec.name, kept, anyway=forced)
+
+    def moved(*entries: Any) -> list[Any]:
+        try:
+            advice = app.planner.advise(model, spec, chosen(entries))
+        except PaddockError:  # A number that is being typed. Load says what is wrong with one that stays so.
+            return [gr.skip() for _ in shown]
+        offers = [gr.update(**_offer(name, advice)) for name in buttons]
+        return [memory_bar(advice), gr.update(visible=bool(advice.obstacle)), *offers]
+
+    def most(name: str, *entries: Any) -> Any:
+        return _most(app.planner.advise(model, spec, chosen(entries)))[name]
+
+    shown = [plan, anyway, *buttons.values()]
+    # Of all that a person does to a slider while one plan is made, only the last becomes another plan.
+    gr.on([field.input for field in map(_any, given)], moved, given, shown, trigger_mode="always_last", **QUIET)
+    for name, button in buttons.items():
+        button.click(spoken(partial(most, name)), given, fields[name], **QUIET).then(moved, given, shown, **QUIET)
+    load.click(spoken(partial(begin, False)), given, None, **QUIET)
+    anyway.click(spoken(partial(begin, True)), given, None, **QUIET)
+
+
+def _ask_for_key(app: App, model: str) -> None:
+    """The question whether a remote model's server may have the environment variable that its file names."""
+    wanted = wanted_key(app.library.facts(model))
+    if wanted is None or wanted.name not in os.environ or app.keys.allows(wanted):
+        return
+    question = gr.HTML(
+        paragraph(
+            f"{model} wants the environment variable {wanted.name} to be sent to {wanted.address}. Allow it only if "
+            "you know that server.",
+            "warning",
+        ),
+        elem_id="key-question",
+    )
+    allow = gr.Button(f"Send {wanted.name} to {wanted.address}", elem_id="key-allow")
+
+    def agree() -> list[Any]:
+        app.keys.allow(wanted)
+        return [gr.update(visible=False), gr.update(visible=False)]
+
+    allow.click(spoken(agree), None, [question, allow], **QUIET)
+
+
+def _any(component: Any) -> Any:
+    """Gradio gives its components their events while it runs, which type checkers cannot know."""
+    return component
+
+
+def _most(advice: Advice) -> dict[str, int | None]:
+    return {"context": advice.context, "gpu_layers": advice.gpu_layers}
+
+
+def _offer(name: str, advice: Advice) -> dict[str, Any]:
+    """The button that sets a setting to the most that fits: hidden where that is set, or nothing fits."""
+    most = _most(advice)[name]
+    now = {"context": advice.plan.context, "gpu_layers": advice.plan.gpu_layers}[name]
+    return {"value": f"{_FITTED[name]}: {most:,}" if most else "", "visible": bool(most) and most != now}

@@ -1,0 +1,85 @@
+"""The chat template on the Model tab: where it comes from, another by name, or one edited by hand."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from modules.protocol.errors import PaddockError
+from modules.ui.chat_templates import NAMED
+from modules.ui.event_feedback import QUIET, paragraph, say, spoken, teller
+from modules.ui.number_format import many
+
+if TYPE_CHECKING:
+    from modules.app import App
+
+OWN = "The model's own"
+EDITED = "Edited by hand"
+_TRIAL = [
+    {"role": "user", "content": "Hello"},
+    {"role": "assistant", "content": "Hi"},
+    {"role": "user", "content": "Why?"},
+]
+
+
+def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
+    """Draw the fold."""
+    with gr.Accordion("Chat template", open=False, elem_classes=["fold"], elem_id="chat-template"):
+        source = gr.HTML(elem_id="template-source", apply_default_css=False)
+        choice = gr.Dropdown(
+            choices=[OWN, *NAMED, EDITED],
+            label="Template",
+            interactive=True,
+            filterable=False,
+            elem_id="template-choice",
+        )
+        text = gr.Textbox(
+            label="Jinja", lines=6, max_lines=16, interactive=True, elem_id="template-text", elem_classes=["mono"]
+        )
+        with gr.Row(elem_classes=["tight"]):
+            use = gr.Button("Use this template", variant="primary", elem_id="template-use")
+            trial = gr.Button("Try it", elem_id="template-try")
+        result = gr.HTML(elem_id="template-result", apply_default_css=False)
+
+    def show() -> list[Any]:
+        state = app.supervisor.state
+        own = app.chat_preferences.template(state.model)
+        if not state.info:
+            return [paragraph("Load a model to see its template."), OWN, "", ""]
+        name = next((name for name, known in NAMED.items() if known == own), EDITED) if own else OWN
+        words = f"In use: {name}." if own else f"In use: the model's own, from {state.info.template_source}."
+        if not own and not state.info.template:
+            words = "This model brings no template of its own. In use: ChatML, a general one. Replies may suffer."
+        return [paragraph(words), name, own or state.info.template, ""]
+
+    def choose(name: str, now: str) -> str:
+        info = app.supervisor.state.info
+        return (info.template if info else "") if name == OWN else NAMED.get(name, now)
+
+    def check(template: str) -> str:
+        """Render a short chat with it, in the worker's sandbox."""
+        answer = app.supervisor.chat_prompt(_TRIAL, template)
+        return paragraph(f"A short chat becomes {many(answer.tokens, 'token')}:") + _pre(answer.prompt)
+
+    def keep(template: str) -> list[Any]:
+        state = app.supervisor.state
+        if not state.info:
+            raise PaddockError("A template belongs to a model. Load the model first.")
+        if template.strip():
+            check(template)
+        own = template.strip() in ("", state.info.template.strip())
+        app.chat_preferences.set_template(state.model, "" if own else template)
+        return [*show(), say("The next reply uses this template.")]
+
+    everything = [source, choice, text, result]
+    told = teller()
+    choice.input(choose, [choice, text], text, **QUIET)
+    trial.click(spoken(check), text, result, **QUIET)
+    use.click(spoken(keep), text, [*everything, told], **QUIET)
+    gr.on([page.load, refresh.click], show, None, everything, **QUIET)
+
+
+def _pre(text: str) -> str:
+    return f"<pre>{escape(text)}</pre>"

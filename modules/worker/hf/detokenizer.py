@@ -1,0 +1,195 @@
+"""Tokens to text as it streams: exact, a flat cost a token, and never half a character."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import threading
+from typing import Any, Protocol
+
+from modules.families.reasoning import visible_tokens
+from modules.worker.unused_tokens import is_unused
+
+# A character of UTF-8 has at most four bytes, so a token beyond the fourth cannot be what an unfinished one waits for.
+_LONGEST_WAIT = 8
+
+
+class TextStream(Protocol):
+    """Turns tokens into text: `push` gives the whole characters that a token completes, `finish` what is left."""
+
+    def push(self, token: int) -> str: ...
+
+    def finish(self) -> str: ...
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """Character -> byte of byte-level BPE (Radford et al. 2019, GPT-2): printable bytes stand for themselves, the
+    others for the characters from U+0100 on, in order."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {**{chr(byte): byte for byte in printable}, **{chr(0x100 + at): byte for at, byte in enumerate(others)}}
+
+
+class TokenText:
+    """The bytes behind each token of a Hugging Face tokenizer, fast (tokenizers) or slow (sentencepiece).
+
+    `kind`: "bytes" (byte-level BPE), "pieces" (SentencePiece and its likes, with byte fallback), or "decode" where only
+    the tokenizer itself knows; such text is decoded in a bounded window.
+
+    `template`: the model's chat template. Special tokens that it marks reasoning with are text (`visible`).
+    """
+
+    def __init__(self, tokenizer: Any, template: str = "") -> None:
+        self._tokenizer = tokenizer
+        self._template = template
+        self._lock = threading.Lock()
+        self._bytes: dict[int, bytes] = {}
+        self._alphabet = _byte_alphabet()
+        self._added = {token: str(added) for token, added in tokenizer.added_tokens_decoder.items()}
+        self._printed: dict[int, bytes] = {}
+        self.names = frozenset(self._added.values())
+        named = visible_tokens(self.names, template)
+        self.visible = frozenset(token for token, name in self._added.items() if name in named)
+        self.special = (
+            frozenset(
+                [token for token, added in tokenizer.added_tokens_decoder.items() if added.special]
+                + list(tokenizer.all_special_ids)
+            )
+            - self.visible
+        )
+        # Unless it means something else, too.
+        others = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id}
+        self._padding = {tokenizer.pad_token_id} - others - self.visible
+        self.kind = _kind(tokenizer)
+
+    def stream(self, skip_special: bool, at_start: bool) -> TextStream:
+        """A stream for one reply. `at_start`: nothing precedes it, so SentencePiece's leading space is no text."""
+        if self.kind == "decode":
+            return _WindowStream(self, skip_special)
+        return _ByteStream(self, skip_special, at_start and self.kind == "pieces")
+
+    def bytes_of(self, token: int) -> bytes:
+        """The bytes that `token` adds to a text; of a special token, its name."""
+        known = self._bytes.get(token)
+        if known is None:
+            known = self._bytes[token] = self._look_up(token)
+        return known
+
+    def printed(self, token: int) -> bytes:
+        """The same, but nothing of a token that only fills the vocabulary up."""
+        known = self._printed.get(token)
+        if known is None:
+            name = str(self._tokenizer.convert_ids_to_tokens(token) or "")
+            unused = token in self._padding or is_unused(name, self._template)
+            known = self._printed[token] = b"" if unused else self.bytes_of(token)
+        return known
+
+    def decode(self, tokens: list[int], skip_special: bool) -> str:
+        """The tokenizer's own decoding, kept from running on two threads at once."""
+        with self._lock:
+            text = self._tokenizer.decode(tokens, skip_special_tokens=skip_special, clean_up_tokenization_spaces=False)
+        return str(text)
+
+    def encode(self, text: str, special_names: bool) -> list[int]:
+        """Token ids of `text` without BOS. `special_names`: names of special tokens in it are those tokens."""
+        with self._lock:
+            return list(self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not special_names))
+
+    def prefix(self) -> list[int]:
+        """What the tokenizer puts before a text by itself: [BOS], or nothing."""
+        with self._lock:
+            full = list(self._tokenizer("a", add_special_tokens=True)["input_ids"])
+            plain = list(self._tokenizer("a", add_special_tokens=False)["input_ids"])
+        for at in range(len(full) - len(plain) + 1):
+            if full[at : at + len(plain)] == plain:
+                return full[:at]
+        return []
+
+    def _look_up(self, token: int) -> bytes:
+        if token in self._added:
+            return self._added[token].encode()
+        piece = self._tokenizer.convert_ids_to_tokens(token)
+        if piece is None:  # Models often have more rows than the tokenizer has tokens.
+            return b""
+        if self.kind == "bytes":
+            return b"".join(
+                bytes([self._alphabet[char]]) if char in self._alphabet else char.encode() for char in piece
+            )
+        if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
+            return bytes([int(piece[3:5], 16)])
+        return str(piece).replace("\u2581", " ").encode()
+
+
+def _kind(tokenizer: Any) -> str:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return "pieces" if hasattr(tokenizer, "sp_model") else "decode"
+    if backend.decoder is None:
+        return "decode"
+    state = json.loads(backend.decoder.__getstate__())
+    parts = state.get("decoders", [state])
+    names = {part["type"] for part in parts}
+    if names == {"ByteLevel"}:
+        return "bytes"
+    # Replace is SentencePiece's mark for a space; any other replacement is somebody's own idea.
+    known = names <= {"Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"} and names & {"Replace", "Metaspace"}
+    plain = all(part.get("content") == " " for part in parts if part["type"] in ("Replace", "Strip"))
+    return "pieces" if known and plain else "decode"
+
+
+class _ByteStream:
+    """Bytes in, whole characters out. Bytes that can be no UTF-8, which only a confused model writes, are left out."""
+
+    def __init__(self, text: TokenText, skip_special: bool, drop_space: bool) -> None:
+        self._text = text
+        self._skip = text.special if skip_special else frozenset()
+        self._drop_space = drop_space
+        self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+
+    def push(self, token: int) -> str:
+        if token in self._skip:
+            return ""
+        data = self._text.printed(token)
+        if self._drop_space and data:
+            self._drop_space = False
+            data = data[1:] if data.startswith(b" ") else data
+        return self._decoder.decode(data)
+
+    def finish(self) -> str:
+        return self._decoder.decode(b"", final=True)
+
+
+class _WindowStream:
+    """For other tokenizers: decodes the last few tokens with and without the newest, and gives the difference."""
+
+    def __init__(self, text: TokenText, skip_special: bool) -> None:
+        self._text = text
+        self._skip = skip_special
+        self._window: list[int] = []
+        self._settled = 0
+
+    def push(self, token: int) -> str:
+        if token in self._text.visible:
+            return self._marker(token)
+        if not self._text.printed(token):
+            return ""
+        self._window.append(token)
+        return self._new(hold=len(self._window) - self._settled < _LONGEST_WAIT)
+
+    def finish(self) -> str:
+        return self._new(hold=False)
+
+    def _marker(self, token: int) -> str:
+        """A special token that is text: decoding would leave it out."""
+        before = self._new(hold=False)
+        self._window, self._settled = [], 0
+        return before + self._text.printed(token).decode("utf-8", "replace")
+
+    def _new(self, hold: bool) -> str:
+        before = self._text.decode(self._window[: self._settled], self._skip)
+        text = self._text.decode(self._window, self._skip)
+        if hold and text.endswith("\ufffd"):
+            return ""
+        self._window = self._window[self._settled :]
+        self._settled = len(self._window)
+        return text[len(before) :].replace("\ufffd", "")

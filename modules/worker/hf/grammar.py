@@ -1,0 +1,65 @@
+"""Grammars: GBNF as llama.cpp writes it, held by llguidance where the environment has it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from modules.protocol.errors import PromptError, Unsupported
+from modules.worker.hf.sampler_chain import Learn, Step, Vocabulary
+
+_SIMPLER = "Write it with fewer alternatives that can stand for the same text, or clear Grammar."
+
+
+class Grammars:
+    """Starts one matcher a generation. The tokenizer's table takes a second to make: once, at first use."""
+
+    def __init__(self, tokenizer: Any, vocabulary: Vocabulary) -> None:
+        self._tokenizer, self._vocabulary = tokenizer, vocabulary
+        self._table: Any = None
+
+    def start(self, text: str) -> tuple[Step, Learn] | None:
+        """The step that allows only what the grammar does, and what it learns the chosen tokens by; None without a
+        grammar. Raises PromptError with the parser's words for a grammar that cannot be read."""
+        if not text.strip():
+            return None
+        try:
+            import llguidance.torch as bits
+            from llguidance import LLMatcher
+            from llguidance.gbnf_to_lark import any_to_lark
+        except ImportError:
+            raise Unsupported("This loader cannot follow a grammar. Remove it, or choose another loader.") from None
+        try:
+            matcher = LLMatcher(self._tokenizer_table(), LLMatcher.grammar_from_lark(any_to_lark(text)))
+            problem = matcher.get_error()
+        except Exception as error:
+            problem = str(error)
+        if problem:
+            raise PromptError(f"The grammar cannot be read: {problem.strip()} Correct it, or leave it empty.")
+        mask = bits.allocate_token_bitmask(1, self._vocabulary.size)
+
+        def step(logits: Tensor) -> Tensor:
+            bits.fill_next_token_bitmask(matcher, mask)
+            # Its own limits on time and memory: what it allows from there on means nothing.
+            if said := matcher.get_error():
+                raise PromptError(f"The grammar cannot be followed: {said.splitlines()[0]}. {_SIMPLER}", detail=said)
+            allowed = mask[0].to(logits.device)
+            places = torch.arange(32, device=logits.device, dtype=torch.int32)
+            flags = ((allowed.unsqueeze(1) >> places) & 1).bool().flatten()[: logits.shape[0]]
+            return logits.masked_fill(~flags, float("-inf"))
+
+        def learn(token: int) -> None:
+            matcher.consume_token(token)
+
+        return step, learn
+
+    def _tokenizer_table(self) -> Any:
+        if self._table is None:
+            from llguidance.hf import from_tokenizer
+
+            self._table = from_tokenizer(
+                self._tokenizer, n_vocab=self._vocabulary.size, eos_token=list(self._vocabulary.ends) or None
+            )
+        return self._table

@@ -1,0 +1,101 @@
+"""Packed weights in a Transformers model: whether the tensors are what the configuration says, and their count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from modules.protocol.errors import ModelError
+from modules.worker.hf.model_files import incomplete, read_header
+
+_READS = {"gptq": "GPTQModel or AutoGPTQ", "awq": "AutoAWQ or GPTQModel"}
+
+
+def check_packing(
+    folder: Path,
+    files: Iterable[Path],
+    claim: Mapping[str, Any],
+    methods: tuple[str, ...],
+    bits: tuple[int, ...],
+    title: str,
+) -> str:
+    """The method by which `folder` is packed, one of `methods`. Raises ModelError where it is another, where tensors
+    and configuration disagree, or where `title` cannot take its bits or its group size.
+
+    GPTQ packs along the input: qweight [in × bits / 32, out]; AWQ along the output: qweight [in, out × bits / 32]. Both
+    have scales [groups, out].
+    """
+    method = str(claim.get("quant_method", "")).lower()
+    if method not in methods:
+        said = f"is packed by {method.upper()}" if method else "says nothing of a quantization"
+        raise ModelError(
+            f"{folder.name} {said}, and {title} reads {' and '.join(name.upper() for name in methods)} only. "
+            "Choose another loader."
+        )
+    given = claim.get("bits")
+    if given not in bits:
+        allowed = ", ".join(map(str, bits))
+        raise ModelError(
+            f"{folder.name} has {given} bits a weight, and {title} takes {allowed}. Choose another loader or model."
+        )
+    group = claim.get("group_size", -1)
+    if not isinstance(group, int) or group == 0 or group < -1:
+        raise ModelError(f"{folder.name} says {group!r} for its group size, which cannot be. Download the model again.")
+    shapes = {name: entry["shape"] for file in files for name, entry in read_header(file).items()}
+    shown = _shown(shapes)
+    if shown != method:
+        kind = f"packed as {shown.upper()}, which {_READS[shown]} reads" if shown else "not packed at all"
+        raise ModelError(
+            f"{folder.name} says {method.upper()} in its configuration, but its tensors are {kind}: its files belong "
+            "to different models. Download the folder again."
+        )
+    return method
+
+
+def check_complete(model: Any, folder: Path, files: Iterable[Path]) -> None:
+    """Raises ModelError where `files` lack tensors of the model: engines that load loosely leave those as they were.
+
+    Weights shared with one that is there are no loss, nor are g_idx and bias of a packed layer: old GPTQ files leave
+    the first out, and AutoGPTQ makes the second for layers that have none."""
+    there = {name for file in files for name in read_header(file)}
+    state = model.state_dict()
+    known = {tensor.data_ptr() for name, tensor in state.items() if name in there}
+    missing = []
+    for name, tensor in state.items():
+        base, _, last = name.rpartition(".")
+        optional = last in ("g_idx", "bias") and f"{base}.qweight" in there
+        if name not in there and not optional and tensor.data_ptr() not in known:
+            missing.append(name)
+    if missing:
+        raise incomplete(f"The weights of {folder.name}", missing)
+
+
+def _shown(shapes: Mapping[str, list[int]]) -> str:
+    for name, shape in shapes.items():
+        base, _, last = name.rpartition(".")
+        scales = shapes.get(f"{base}.scales", [])
+        if last == "qweight" and len(shape) == len(scales) == 2:
+            return "gptq" if shape[1] == scales[1] else "awq"
+    return ""
+
+
+def count_parameters(model: Any) -> int:
+    """How many weights a model has, packed ones counted unpacked; shared ones once."""
+    seen: set[int] = set()
+    total = 0
+    for module in model.modules():
+        wide, high = (
+            _size(module, names) for names in (("in_features", "infeatures"), ("out_features", "outfeatures"))
+        )
+        own = list(module.parameters(recurse=False))
+        if wide and high and not any(weight.numel() == wide * high for weight in own):
+            total += wide * high
+            continue
+        total += sum(weight.numel() for weight in own if id(weight) not in seen)
+        seen.update(map(id, own))
+    return total
+
+
+def _size(module: Any, names: tuple[str, ...]) -> int:
+    return next((size for name in names if isinstance(size := getattr(module, name, None), int)), 0)

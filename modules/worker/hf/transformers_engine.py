@@ -1,0 +1,333 @@
+"""The one engine of every loader whose model is a Transformers model. A loader overrides `load_model`, and that is it.
+
+The loop is our own rather than `model.generate` with a streamer: it hears Cancel at every token and every slice of the
+prompt, keeps the prefix of the last run, and costs next to nothing a token where the sampling parameters are neutral.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import tempfile
+import threading
+import time
+from abc import abstractmethod
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from modules.protocol.commands import Generate
+from modules.protocol.errors import ModelError
+from modules.protocol.events import ModelInfo
+from modules.protocol.sampling import SamplingParams
+from modules.worker.broken_weights import not_numbers
+from modules.worker.end_of_turn import turn_end
+from modules.worker.engine import EngineBase, Outcome, Piece, Report
+from modules.worker.hf import bf16_attention as hf_attention
+from modules.worker.hf.auto_class import keep_text_part
+from modules.worker.hf.detokenizer import TokenText
+from modules.worker.hf.error_messages import loading_explained, memory_explained
+from modules.worker.hf.grammar import Grammars
+from modules.worker.hf.history_samplers import History
+from modules.worker.hf.kv_cache import PrefixCache
+from modules.worker.hf.load_options import context_limits
+from modules.worker.hf.model_files import chat_template, check_folder, trusts
+from modules.worker.hf.packed_weights import count_parameters
+from modules.worker.hf.peft_adapters import LoraLayers
+from modules.worker.hf.sampler_chain import SamplerChain, Vocabulary
+from modules.worker.hf.samplers import guidance
+from modules.worker.hf.special_tokens import end_tokens, newline_token
+from modules.worker.hf.staged_folder import as_transformers_reads
+from modules.worker.hook_runner import Hooks
+from modules.worker.reply_text import Reply
+from modules.worker.stop_strings import StopFilter
+from modules.worker.thread_count import alone
+from modules.worker.truncation import fit_prompt
+
+# Settings whose lowering helps when memory runs out: the weights while loading, then the context as it grows.
+_LOAD_LOWER = ("quantization", "dtype", "gpu_memory")
+_RUN_LOWER = ("context", "prefill")
+
+
+class HfEngine(EngineBase):
+    """Loads with `load_model`, generates with a prefix cache and a chain of samplers. One generation at a time."""
+
+    settings: Any
+    model: Any
+    tokenizer: Any
+
+    def __init__(self) -> None:
+        self._open = contextlib.ExitStack()
+
+    @abstractmethod
+    def load_model(self, path: Path, settings: Any, report: Report) -> tuple[Any, Any]:
+        """(model, tokenizer) of the folder `path`, whose files have been checked. What Transformers raises may pass."""
+
+    def check(self, path: Path) -> None:
+        """Raises ModelError unless the files of `path` are whole and of a kind that the loader reads."""
+        check_folder(path)
+
+    def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
+        # Before Transformers is first imported, which reads it then: whatever a model asks for, no other host is asked.
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        self.settings = settings
+        self._schema = type(settings)
+        report("Checking the files", None)
+        if path.is_dir():
+            path = self._open.enter_context(as_transformers_reads(path, trusts("PADDOCK_TRUST_REMOTE_CODE")))
+        self.check(path)
+        if self.templates:
+            self.templates.start()
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        with memory_explained("this model", _LOAD_LOWER, self._schema), loading_explained(path):
+            self.model, self.tokenizer = self.load_model(path, settings, report)
+            self.model.eval()
+            self._notes = keep_text_part(self.model)
+        if not settings.threads and alone(self.model.get_memory_footprint()):
+            torch.set_num_threads(1)
+        report("Getting ready", None)
+        self._device = _input_device(self.model)
+        if getattr(settings, "attention", "auto") == "auto":
+            hf_attention.install(self.model, self._device)
+        self._template, self._template_source = chat_template(path, self.tokenizer)
+        self._text = TokenText(self.tokenizer, self._template)
+        self._prefix_tokens = self._text.prefix()
+        self._cache = PrefixCache(self.model, self._device)
+        self._against = PrefixCache(self.model, self._device)
+        self._lora = LoraLayers(self.model)
+        self._vocabulary = self._describe_vocabulary()
+        self._grammars = Grammars(self.tokenizer, self._vocabulary)
+        return self._info(path)
+
+    def transformers_parts(self) -> tuple[Any, Any] | None:
+        return self.model, self.tokenizer
+
+    def unload(self) -> None:
+        """Memory goes with the process; folders of links and of offloaded layers go with the engine."""
+        self._open.close()
+        folder: tempfile.TemporaryDirectory[str] | None = getattr(self, "_offload", None)
+        if folder is not None:
+            folder.cleanup()
+
+    def offload_folder(self) -> str:
+        """A folder for layers that are kept on disk; `unload` removes it."""
+        self._offload = tempfile.TemporaryDirectory(prefix="paddock-offload-")
+        return self._offload.name
+
+    def use_adapters(self, adapters: dict[str, float]) -> None:
+        """`apply_adapter` for the loaders whose environment has PEFT and whose layers it knows."""
+        with memory_explained("these adapters", _LOAD_LOWER, self._schema):
+            self._lora.use({Path(path): weight for path, weight in adapters.items()})
+        # What was read under others is not what these would have made of it.
+        self._cache.clear()
+        self._against.clear()
+
+    def tokenize(self, text: str, special: bool) -> list[int]:
+        tokens = self._text.encode(text, special)
+        return self._with_prefix(tokens) if special else tokens
+
+    def detokenize(self, tokens: list[int]) -> str:
+        return self._text.decode(tokens, skip_special=False)
+
+    def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
+        params = request.params
+        tokens = self._prompt_tokens(request.prompt, params)
+        if hooks := self.hooks_of(request):
+            tokens = hooks.tokens(request.prompt, tokens, self._row, vars(params)) or self._empty()
+        tokens, cut = fit_prompt(
+            tokens, self._context, params.max_new_tokens, params.truncate, self._prefix_length(tokens)
+        )
+        with memory_explained("this reply", _RUN_LOWER, self._schema):
+            return (yield from self._run(tokens, cut, params, cancelled, hooks))
+
+    def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
+        tokens, _ = fit_prompt(self.tokenize(prompt, True) or self._empty(), self._context, 1, truncate=True)
+        with memory_explained("this prompt", _RUN_LOWER, self._schema):
+            self._read_prompt(tokens, threading.Event())
+            likeliest = self._cache.marked_logits.float().softmax(0).topk(min(top, self._vocabulary.size))
+        pairs = zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
+        return [
+            {"token": token, "text": self._text.bytes_of(token).decode("utf-8", "replace"), "probability": probability}
+            for token, probability in pairs
+        ]
+
+    def embed(self, texts: list[str]) -> list[list[float]]:
+        """The mean of the last hidden layer over each text's tokens, not normalised: [texts][hidden size].
+
+        A language model is not trained for this: its vectors rank texts roughly. A text beyond the context is cut.
+        """
+        vectors = []
+        with memory_explained("these texts", _RUN_LOWER, self._schema), torch.inference_mode():
+            for text in texts:
+                tokens = (self.tokenize(text, True) or self._empty())[: self._context]
+                ids = torch.tensor([tokens], device=self._device)
+                hidden = self.model.base_model(input_ids=ids, use_cache=False, return_dict=True).last_hidden_state
+                vectors.append([float(value) for value in hidden[0].float().mean(0)])
+        return vectors
+
+    def _run(
+        self, tokens: list[int], cut: int, params: SamplingParams, cancelled: threading.Event, hooks: Hooks | None
+    ) -> Generator[Piece, None, Outcome]:
+        begin = time.perf_counter()
+        seed = params.seed if params.seed >= 0 else random.SystemRandom().randrange(2**31)
+        history = History(tokens, self._vocabulary.size, self._device, params.repetition_penalty_range)
+        change = hooks.logits(lambda: history.tokens, self._row, self._vocabulary.ends) if hooks else None
+        # A copy: the logits are the cache's, and a hook may change them in place.
+        hook = (lambda logits: change(logits.clone())) if change else None
+        chain = SamplerChain(params, self._vocabulary, history, seed, self._grammars.start(params.grammar_string), hook)
+        cached = self._read_prompt(tokens, cancelled)
+        against = self._read_negative(tokens, params, cancelled)
+        read = time.perf_counter()
+        reason, generated = "cancelled", 0
+        if not cancelled.is_set():
+            at_start = len(tokens) == self._prefix_length(tokens)
+            stream = self._text.stream(params.skip_special_tokens, at_start)
+            reply = Reply(StopFilter(params.stop), stream)
+            reason = yield from self._decode(chain, against, params, cancelled, reply)
+            generated = reply.generated
+        return Outcome(
+            reason=reason,
+            prompt_tokens=len(tokens),
+            cached_tokens=cached,
+            cut_tokens=cut,
+            generated_tokens=generated,
+            prefill_seconds=read - begin,
+            decode_seconds=time.perf_counter() - read,
+            seed=seed,
+        )
+
+    def _decode(
+        self,
+        chain: SamplerChain,
+        against: torch.Tensor | None,
+        params: SamplingParams,
+        cancelled: threading.Event,
+        reply: Reply,
+    ) -> Generator[Piece, None, str]:
+        """Token after token until one of events.REASONS is there."""
+        ends = frozenset(self._vocabulary.ends)
+        logits = self._cache.marked_logits
+        room = self._context - len(self._cache.tokens)
+        reason = "length" if params.max_new_tokens <= room else "context"
+        for left in range(min(params.max_new_tokens, room) - 1, -1, -1):
+            if against is not None:
+                logits = guidance(logits.float(), against.float(), params.guidance_scale)
+            token = chain.choose(logits)
+            if not _is_number(logits, token):
+                raise not_numbers()
+            if token is None or token in ends:
+                reason = "stop"
+                break
+            if piece := reply.take(token):
+                yield piece
+            if reply.stopped:
+                return "stop_text"
+            if cancelled.is_set():
+                reason = "cancelled"
+                break
+            if left:
+                logits = self._cache.read([token])
+                against = self._against.read([token]) if against is not None else None
+        if piece := reply.end():
+            yield piece
+        return "stop_text" if reply.stopped else reason
+
+    def _read_prompt(self, tokens: list[int], cancelled: threading.Event) -> int:
+        """Read what of the prompt is not in the cache, slice by slice, and mark it. Returns the tokens cached."""
+        return self._read(self._cache, tokens, cancelled)
+
+    def _read_negative(
+        self, tokens: list[int], params: SamplingParams, cancelled: threading.Event
+    ) -> torch.Tensor | None:
+        """Logits after the negative prompt; without one, after the prompt's last token (as Transformers has it)."""
+        if params.guidance_scale == 1 or cancelled.is_set():
+            return None
+        negative = self.tokenize(params.negative_prompt, True) if params.negative_prompt else tokens[-1:]
+        room = max(1, self._context - params.max_new_tokens)
+        self._read(self._against, negative[-room:], cancelled)
+        return None if cancelled.is_set() else self._against.marked_logits
+
+    def _read(self, cache: PrefixCache, tokens: list[int], cancelled: threading.Event) -> int:
+        cached = cache.reuse(tokens)
+        size = self.settings.prefill or (512 if self._device.type == "cpu" else 1024)
+        size = size if cache.slices else len(tokens)
+        for begin in range(cached, len(tokens), size):
+            if cancelled.is_set():
+                return cached
+            logits = cache.read(tokens[begin : begin + size])
+            if begin + size >= len(tokens):
+                cache.mark(logits)
+        return cached
+
+    def _prompt_tokens(self, prompt: str, params: SamplingParams) -> list[int]:
+        tokens = self._text.encode(prompt, True)
+        return (self._with_prefix(tokens) if params.add_bos_token else tokens) or self._empty()
+
+    def _with_prefix(self, tokens: list[int]) -> list[int]:
+        return tokens if self._prefix_length(tokens) else [*self._prefix_tokens, *tokens]
+
+    def _prefix_length(self, tokens: list[int]) -> int:
+        """How many tokens of BOS the prompt begins with: a chat template may have written it already."""
+        length = len(self._prefix_tokens)
+        return length if length and tokens[:length] == self._prefix_tokens else 0
+
+    def _row(self, tokens: list[int]) -> torch.Tensor:
+        """Tokens as extensions' hooks get them: [1, tokens]."""
+        return torch.tensor([tokens], dtype=torch.long, device=self._device)
+
+    def _empty(self) -> list[int]:
+        """What stands for an empty prompt: a model needs one token to begin from."""
+        return self._prefix_tokens or [*self._vocabulary.ends, 0][:1]
+
+    def _describe_vocabulary(self) -> Vocabulary:
+        head = self.model.get_output_embeddings()
+        size = head.weight.shape[0] if head is not None and head.weight.ndim == 2 else 0
+        wanted = int(self.model.config.get_text_config().vocab_size)
+        if wanted <= 0:
+            raise ModelError("The model's config.json has no vocab_size. Download the model again.")
+
+        def last_token(text: str) -> int | None:
+            tokens = self._text.encode(text, False)
+            return tokens[-1] if tokens else None
+
+        bos, eos = str(self.tokenizer.bos_token or ""), str(self.tokenizer.eos_token or "")
+        end = turn_end(self.templates, self._template, bos, eos, self._text.names)
+        ends = end_tokens(self.model, self.tokenizer, self._template, end)
+        # Packed weights have another shape; the config then tells.
+        return Vocabulary(size if size >= wanted else wanted, ends, newline_token(last_token), last_token)
+
+    def _info(self, path: Path) -> ModelInfo:
+        config = self.model.config
+        self._context, trained, notes = context_limits(config, self.settings)
+        architectures = getattr(config, "architectures", None) or [type(self.model).__name__]
+        return ModelInfo(
+            context=self._context,
+            trained_context=trained,
+            device=str(self._device),
+            dtype=str(self.model.dtype).removeprefix("torch."),
+            architecture=str(architectures[0]),
+            parameters=count_parameters(self.model),
+            template=self._template,
+            template_source=self._template_source,
+            bos=str(self.tokenizer.bos_token or ""),
+            eos=str(self.tokenizer.eos_token or ""),
+            memory_bytes=int(self.model.get_memory_footprint()),
+            notes=[*notes, *self._notes],
+        )
+
+
+def _is_number(logits: torch.Tensor, token: int | None) -> bool:
+    """Whether what was chosen by these logits (None: nothing could be) was chosen among numbers."""
+    return not bool((logits if token is None else logits[token]).isnan().any())
+
+
+def _input_device(model: Any) -> torch.device:
+    """Where input ids go. The weights of offloaded layers are nowhere ("meta"); accelerate then moves inputs itself."""
+    device: torch.device = model.get_input_embeddings().weight.device
+    if device.type != "meta":
+        return device
+    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")

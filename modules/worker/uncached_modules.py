@@ -1,0 +1,25 @@
+"""The modules whose bytecode a confined worker could not keep: it may not write where they lie, so it names them."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+from pathlib import Path
+
+# In the worker's temporary folder, one path a line. modules/runtime/bytecode_cache.py reads it.
+UNCOMPILED = "uncompiled.txt"
+
+
+def note_uncompiled() -> None:
+    """Write the names of the environment's modules that were compiled for this worker alone."""
+    found = []
+    for module in list(sys.modules.values()):
+        spec = getattr(module, "__spec__", None)
+        source, kept = getattr(spec, "origin", None), getattr(spec, "cached", None)
+        if isinstance(source, str) and isinstance(kept, str) and source.startswith(sys.prefix):
+            with contextlib.suppress(OSError):
+                if source.endswith(".py") and not Path(kept).exists():
+                    found.append(source)
+    with contextlib.suppress(OSError):
+        Path(tempfile.gettempdir(), UNCOMPILED).write_text("\n".join(found), encoding="utf-8")

@@ -1,0 +1,61 @@
+"""A message that is sent while the model loads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from modules.app import App
+from modules.chat.message_queue import WaitingMessages
+from modules.protocol.errors import PaddockError
+from modules.runtime.model_state import State
+
+PATIENCE = 90.0
+
+
+@pytest.fixture
+def waiting(app: App) -> WaitingMessages:
+    """What the page sends with."""
+    options = app.chat_preferences.options
+    return WaitingMessages(app.chats, app.supervisor, lambda chat: (app.sampling.params(), options(chat)))
+
+
+def until(subscribe: Callable[[Callable[..., None]], Callable[[], None]], holds: Callable[[], bool]) -> None:
+    changed = threading.Event()
+    end = subscribe(lambda *_: changed.set())
+    while not holds():
+        assert changed.wait(PATIENCE)
+        changed.clear()
+    end()
+
+
+def test_it_is_answered_when_the_model_is_ready(app: App, waiting: WaitingMessages) -> None:
+    chat = app.chats.create().id
+    app.supervisor.board.set(State("loading", "tiny", "echo"))
+    assert waiting.send(chat, "are you there")
+    assert [message.role for message in app.chats.messages(chat)] == ["user"]
+    app.models.load("tiny", "echo", {})
+    until(
+        lambda callback: app.chats.subscribe(chat, callback),
+        lambda: len(app.chats.messages(chat)) == 2 and app.chats.living(chat) is None,
+    )
+    assert app.chats.messages(chat)[-1].text == "are you there"
+    assert not waiting.send(chat, "once more")
+
+
+def test_a_load_that_fails_leaves_it_in_the_chat(app: App, waiting: WaitingMessages) -> None:
+    chat = app.chats.create().id
+    app.supervisor.board.set(State("loading", "tiny", "echo"))
+    assert waiting.send(chat, "are you there")
+    app.supervisor.board.set(State("failed", "tiny", "echo", error=PaddockError("It did not load.")))
+    app.models.load("tiny", "echo", {})
+    assert [message.text for message in app.chats.messages(chat)] == ["are you there"]
+
+
+def test_without_a_model_or_a_load_it_is_an_error_at_once(app: App, waiting: WaitingMessages) -> None:
+    chat = app.chats.create().id
+    with pytest.raises(PaddockError, match="No model is loaded"):
+        waiting.send(chat, "are you there")
+    assert [message.text for message in app.chats.messages(chat)] == ["are you there"]

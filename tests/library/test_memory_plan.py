@@ -1,0 +1,261 @@
+"""The memory plan, by cases reckoned by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modules.library.detect import detect
+from modules.library.memory_plan import Plan, demand_of, gguf_obstacle, largest, obstacle, parts_of, plan, plan_sentence
+from modules.loading.measured_memory import Measured, Measurement, class_key, corrected
+from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.memory_demand import Demand
+from modules.protocol.model_facts import Gpu, Machine, ModelFacts
+from modules.protocol.schema import build
+from modules.runtime.loader_registry import Registry
+from modules.settings.user_settings import YamlStore
+from tests.library.writers import gguf_bytes
+from tests.support.models import write_model_folder
+
+GB, MB = 1 << 30, 1 << 20
+SPECS = Registry(Path("loaders")).specs
+# A Llama with 32 layers of 200 million weights each, and an embedding and a head of 32,000 × 4096.
+LAYERS, OTHERS = 6_400_000_000, 2 * 32_000 * 4096
+FACTS = ModelFacts(
+    "m",
+    "/m",
+    "safetensors",
+    size_bytes=(LAYERS + OTHERS) * 2,
+    dtype="F16",
+    parameters=LAYERS + OTHERS,
+    layer_bytes=LAYERS * 2,
+    layer_parameters=LAYERS,
+    context=8192,
+    layers=32,
+    hidden=4096,
+    intermediate=11008,
+    heads=32,
+    kv_heads=8,
+    head_dim=128,
+    vocabulary=32000,
+)
+GGUF = dataclasses.replace(
+    FACTS, format="gguf", dtype="Q8_0", size_bytes=(LAYERS + OTHERS) * 17 // 16, layer_bytes=LAYERS * 17 // 16
+)
+MACHINE = Machine("linux", "x86_64", 8, 64 * GB, 48 * GB)
+CARD = Gpu("cuda", "card", 24 * GB, 20 * GB)
+
+
+def _plan(loader: str, facts: ModelFacts, machine: Machine = MACHINE, **settings: Any) -> Plan:
+    spec = SPECS[loader]
+    return plan(facts, demand_of(facts, spec, build(spec.settings, settings), machine), machine)
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("float16", 2), ("bfloat16", 2)])
+def test_transformers_keeps_all_weights_in_the_data_type(dtype: str, size: int) -> None:
+    (main,) = _plan("transformers", FACTS, dtype=dtype, context=4096).shares
+    assert main.weights == (LAYERS + OTHERS) * size
+    # The cache grows by a quarter of the text at a time.
+    assert main.cache == 32 * 8 * 128 * 2 * (4096 + 1024) * size
+
+
+def test_auto_is_16_bits_where_the_processor_or_a_card_computes_with_them() -> None:
+    assert _plan("transformers", FACTS).shares[0].weights == (LAYERS + OTHERS) * 4
+    able = dataclasses.replace(MACHINE, bfloat16=True)
+    assert _plan("transformers", FACTS, able).shares[0].weights == (LAYERS + OTHERS) * 2
+    with_card = dataclasses.replace(MACHINE, gpus=(CARD,))
+    assert [share.weights for share in _plan("transformers", FACTS, with_card).shares] == [0, (LAYERS + OTHERS) * 2]
+
+
+@pytest.mark.parametrize(
+    ("settings", "bits"),
+    [
+        ({"quantization": "int8"}, 8),
+        ({"quantization": "nf4", "double_quantization": False}, 4.5),
+        ({"quantization": "nf4"}, 4 + 8 / 64 + 32 / 64 / 256),
+    ],
+)
+def test_packing_at_load_shrinks_the_layers_and_not_embeddings_and_head(settings: dict[str, Any], bits: float) -> None:
+    (main,) = _plan("transformers", FACTS, dtype="bfloat16", **settings).shares
+    assert main.weights == pytest.approx(LAYERS * bits / 8 + OTHERS * 2)
+
+
+def test_hqq_adds_a_scale_and_a_zero_point_a_group() -> None:
+    (main,) = _plan("hqq", FACTS, dtype="bfloat16", bits=4, group_size=64).shares
+    assert main.weights == LAYERS * (4 + 2 * 16 / 64) / 8 + OTHERS * 2
+    (main,) = _plan("hqq", FACTS, dtype="bfloat16", bits=3, group_size=64).shares
+    assert main.weights == pytest.approx(LAYERS * (3.2 + 0.5) / 8 + OTHERS * 2)
+
+
+def test_packed_folders_stay_as_they_are_on_disk() -> None:
+    packed = dataclasses.replace(FACTS, format="gptq", size_bytes=4 * GB, layer_bytes=3 * GB)
+    (main,) = _plan("gptqmodel", packed, dtype="bfloat16").shares
+    assert main.weights == 3 * GB + OTHERS * 2
+
+
+def test_a_gguf_file_is_counted_as_it_is_by_llama_cpp_and_unpacked_by_transformers() -> None:
+    assert _plan("llamacpp", GGUF).shares[0].weights == GGUF.size_bytes
+    assert _plan("transformers", GGUF, dtype="bfloat16").shares[0].weights == (LAYERS + OTHERS) * 2
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("f16", 16), ("q8_0", 8.5), ("q4_0", 4.5), ("f32", 32)])
+def test_the_cache_is_layers_by_heads_by_size_by_context_by_the_types_of_keys_and_values(
+    kind: str, bits: float
+) -> None:
+    each = 32 * 8 * 128 * 4096
+    (main,) = _plan("llamacpp", GGUF, context=4096, cache_type_k=kind, flash_attention="on").shares
+    assert main.cache == each * (bits + 16) / 8
+    (main,) = _plan("llamacpp", GGUF, context=4096, cache_type_k=kind, cache_type_v=kind).shares
+    assert main.cache == each * 2 * bits / 8
+
+
+def test_context_0_is_the_models_own_up_to_what_llama_cpp_is_given_then() -> None:
+    assert _plan("llamacpp", GGUF).context == 8192
+    assert _plan("llamacpp", dataclasses.replace(GGUF, context=2048)).context == 2048
+    assert _plan("llamacpp", dataclasses.replace(GGUF, context=131072)).context == 8192
+
+
+def test_compute_is_what_is_alive_in_the_widest_place_of_one_batch() -> None:
+    (main,) = _plan("llamacpp", GGUF, context=4096, batch=512, micro_batch=256).shares
+    activations = 256 * (2 * 4096 + 3 * 11008) * 4
+    assert main.compute == activations + 256 * 4096 * 6 + 32000 * 4
+
+
+def test_gpu_layers_split_weights_and_cache_and_all_of_them_take_the_head_along() -> None:
+    machine = dataclasses.replace(MACHINE, gpus=(CARD,))
+    main, card = _plan("llamacpp", GGUF, machine, context=4096, gpu_layers=8).shares
+    others = GGUF.size_bytes - GGUF.layer_bytes
+    cache = 32 * 8 * 128 * 4096 * 4
+    assert (main.weights, card.weights) == (GGUF.layer_bytes * 3 // 4 + others, GGUF.layer_bytes // 4)
+    assert (main.cache, card.cache) == (cache * 3 // 4, cache // 4)
+    main, card = _plan("llamacpp", GGUF, machine, context=4096, gpu_layers=8, offload_kv=False).shares
+    assert (main.cache, card.cache) == (cache, 0)
+    main, card = _plan("llamacpp", GGUF, machine, context=4096).shares
+    assert (main.weights, card.weights) == (0, GGUF.size_bytes)
+
+
+def test_several_cards_share_as_they_are_told_or_as_they_have_room() -> None:
+    machine = dataclasses.replace(MACHINE, gpus=(CARD, dataclasses.replace(CARD, name="two", free_bytes=10 * GB)))
+    _, one, two = _plan("llamacpp", GGUF, machine, gpu_layers=31, tensor_split="3,1").shares
+    part = GGUF.layer_bytes * 31 / 32
+    assert [one.weights, two.weights] == pytest.approx([part * 3 / 4, part / 4])
+    _, one, two = _plan("llamacpp", GGUF, machine, gpu_layers=31).shares
+    assert [one.weights, two.weights] == pytest.approx([part * 2 / 3, part / 3])
+    _, only = _plan("llamacpp", GGUF, machine, gpu_layers=31, tensor_split="0,1").shares
+    assert only.device == "two"
+
+
+def test_a_macs_graphics_shares_the_main_memory() -> None:
+    machine = dataclasses.replace(MACHINE, gpus=(Gpu("metal", "Apple silicon", 64 * GB, 48 * GB),))
+    (main,) = _plan("llamacpp", GGUF, machine).shares
+    assert main.weights == GGUF.size_bytes
+
+
+def test_another_servers_model_needs_nothing_but_the_worker() -> None:
+    (main,) = _plan("remote", ModelFacts("m", "/m", "remote", context=8192)).shares
+    assert (main.weights, main.cache, main.compute) == (0, 0, 0)
+    assert main.total < 100 * MB
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=list(SPECS))
+def test_every_loader_has_a_plan_for_a_model_of_which_nothing_is_known(spec: LoaderSpec) -> None:
+    for machine in (MACHINE, dataclasses.replace(MACHINE, gpus=(CARD, CARD))):
+        settings = spec.settings()
+        found = plan(ModelFacts("m", "/m", spec.formats[0]), demand_of(FACTS, spec, settings, machine), machine)
+        assert found.total > 0
+        assert all(size >= 0 for share in found.shares for _, size in parts_of(share, found))
+
+
+def test_a_loader_that_says_nothing_of_memory_is_planned_by_its_context() -> None:
+    spec = dataclasses.replace(SPECS["echo"], memory=None)
+    found = plan(GGUF, demand_of(GGUF, spec, build(spec.settings, {"context": 1024}), MACHINE), MACHINE)
+    assert (found.context, found.shares[0].weights) == (1024, GGUF.size_bytes)
+    assert found.shares[0].cache == 32 * 8 * 128 * 2 * 1024 * 2
+
+
+def test_headers_tell_the_layers_from_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    # F16 is type 1, Q4_K type 12.
+    path.write_bytes(gguf_bytes(tensors=[("token_embd.weight", (256, 4), 1), ("blk.0.ffn_up.weight", (256, 8), 12)]))
+    facts = detect(path, "m.gguf")
+    assert (facts.layer_parameters, facts.layer_bytes) == (2048, 2048 // 256 * 144)
+    assert facts.parameters == 2048 + 1024
+    facts = detect(write_model_folder(tmp_path / "folder"), "folder")
+    assert (facts.parameters, facts.layer_parameters) == (128, 0)
+
+
+def test_what_fits_needs_no_words_and_what_does_not_gets_a_next_step() -> None:
+    roomy = _plan("llamacpp", GGUF)
+    assert roomy.fits
+    assert obstacle(roomy) == ""
+    tight = _plan("llamacpp", GGUF, dataclasses.replace(MACHINE, free_bytes=GGUF.size_bytes))
+    assert not tight.fits
+    assert "Choose a smaller model" in obstacle(tight)
+    assert "Lower Context length to 512" in obstacle(tight, context=512)
+    assert "Lower GPU layers to 3." in obstacle(tight, gpu_layers=3)
+
+
+def test_the_sentence_names_every_part() -> None:
+    words = plan_sentence(_plan("llamacpp", GGUF, context=4096))
+    for part in ("main memory", "weights 7.1 GB", "context of 4,096 tokens 537 MB", "compute", "environment"):
+        assert part in words
+
+
+@pytest.mark.parametrize(("limit", "found"), [(0, 0), (255, 0), (256, 256), (999, 768), (1000, 1000), (5000, 1000)])
+def test_the_largest_that_fits_is_found(limit: int, found: int) -> None:
+    assert largest(1000, lambda value: value <= limit, 256) == found
+
+
+def test_a_file_that_is_not_here_yet_is_judged_by_its_size() -> None:
+    assert gguf_obstacle(40 * GB, MACHINE) == ""
+    assert "Choose a smaller model" in gguf_obstacle(50 * GB, MACHINE)
+    assert gguf_obstacle(50 * GB, dataclasses.replace(MACHINE, gpus=(CARD,))) == ""
+
+
+def test_a_measured_load_shifts_every_plan_of_its_class_and_its_peak_is_a_floor() -> None:
+    small, large = _plan("llamacpp", GGUF, context=1024), _plan("llamacpp", GGUF, context=8192)
+    seen = Measurement(loaded=small.at_load + 100, peak=small.total + 500, context=1024, expected=small.at_load)
+    assert corrected(small, seen).total == small.total + 500
+    assert corrected(large, seen).total == large.total + 100
+    assert corrected(large, seen).measured
+    assert not large.measured
+    less = dataclasses.replace(seen, loaded=small.at_load - 5 * MB, peak=small.total - 9 * MB)
+    assert corrected(large, less).total == large.total - 5 * MB
+
+
+def test_measurements_are_kept_and_the_highest_peak_of_a_context_stays(tmp_path: Path) -> None:
+    path = tmp_path / "measured.yaml"
+    measured = Measured(YamlStore(path))
+    measured.note("key", Measurement(10, 30, 1024, 5), "m", "llamacpp")
+    measured.note("key", Measurement(11, 20, 1024, 5), "m", "llamacpp")
+    assert Measured(YamlStore(path)).find("key") == Measurement(11, 30, 1024, 5)
+    measured.note("key", Measurement(12, 15, 512, 5), "m", "llamacpp")
+    assert measured.find("key") == Measurement(12, 15, 512, 5)
+    assert measured.find("other") is None
+
+
+def test_an_entry_that_makes_no_sense_is_no_measurement(tmp_path: Path) -> None:
+    path = tmp_path / "measured.yaml"
+    path.write_text("key: {loaded: much}\nother: 7\n")
+    measured = Measured(YamlStore(path))
+    assert measured.find("key") is None
+    assert measured.find("other") is None
+    measured.note("third", Measurement(1, 2, 3, 4), "m", "echo")
+    assert measured.find("third") == Measurement(1, 2, 3, 4)
+
+
+def test_a_class_is_of_files_environment_settings_and_devices_but_not_of_the_context() -> None:
+    demand = Demand(context=1024)
+    key = class_key("m 1", "env", demand, MACHINE)
+    assert key == class_key("m 1", "env", dataclasses.replace(demand, context=2048), MACHINE)
+    others = {
+        class_key("m 2", "env", demand, MACHINE),
+        class_key("m 1", "env 2", demand, MACHINE),
+        class_key("m 1", "env", dataclasses.replace(demand, cache_bits=(8.5, 8.5)), MACHINE),
+        class_key("m 1", "env", demand, dataclasses.replace(MACHINE, gpus=(CARD,))),
+    }
+    assert key not in others
+    assert len(others) == 4

@@ -1,0 +1,33 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from modules.ui.number_format import ending, figures, listed_model
+
+
+@pytest.mark.parametrize(
+    ("meta", "words"),
+    [
+        ({"generated_tokens": 1}, "1 token"),
+        ({"generated_tokens": 1200}, "1,200 tokens"),
+        ({"generated_tokens": 2, "decode_seconds": 0.5, "reason": "length"}, "4.0 tokens/s · 2 tokens"),
+        ({}, ""),
+    ],
+)
+def test_the_figures_of_a_reply(meta: dict[str, Any], words: str) -> None:
+    assert figures(meta) == words
+
+
+def test_a_reply_that_was_stopped_says_so() -> None:
+    assert ending({"reason": "cancelled"}) == "stopped"
+    assert ending({"reason": "length"}) == "longest reply reached"
+    assert ending({"reason": "stop"}) == ending({}) == ""
+
+
+def test_a_model_in_a_list_says_what_it_is_for_where_that_is_no_chat() -> None:
+    assert listed_model("a", "generate") == listed_model("a", "") == "a"
+    assert listed_model("a", "embed") == "a (embeddings)"

@@ -1,0 +1,60 @@
+"""The outbox: order is kept, text gathers, nothing is lost at the end."""
+
+from __future__ import annotations
+
+import io
+import os
+
+from modules.protocol.codec import decode_event
+from modules.protocol.events import Chunk, Finished
+from modules.worker.event_writer import Outbox
+
+
+class _Stream(io.BytesIO):
+    """Keeps what was written when it is closed, and counts the writes."""
+
+    writes = 0
+
+    def write(self, data: object) -> int:
+        self.writes += 1
+        return super().write(data)  # type: ignore[arg-type]
+
+
+def test_text_of_two_generations_keeps_its_order_and_its_ends() -> None:
+    stream = _Stream()
+    outbox = Outbox(stream, gather=60.0)
+    for number in range(100):
+        outbox.put(Chunk("a", f"{number} ", 1))
+        outbox.put(Chunk("b", f"{number}-", 1))
+    outbox.put(Finished("a", "stop"))
+    outbox.put(Chunk("b", "end", 1))
+    outbox.close()
+    events = [decode_event(line) for line in stream.getvalue().splitlines()]
+    for id, expected in (
+        ("a", "".join(f"{n} " for n in range(100))),
+        ("b", "".join(f"{n}-" for n in range(100)) + "end"),
+    ):
+        chunks = [event for event in events if isinstance(event, Chunk) and event.id == id]
+        assert "".join(chunk.text for chunk in chunks) == expected
+        assert sum(chunk.tokens for chunk in chunks) == 100 + (id == "b")
+    places = [index for index, event in enumerate(events) if event.id == "a"]  # type: ignore[union-attr]
+    assert isinstance(events[places[-1]], Finished)
+
+
+def test_text_gathers_into_few_writes_but_an_end_goes_out_at_once() -> None:
+    stream = _Stream()
+    outbox = Outbox(stream, gather=60.0)
+    for _ in range(1000):
+        outbox.put(Chunk("a", "x", 1))
+    outbox.put(Finished("a", "stop"))
+    outbox.close()
+    assert stream.writes <= 4
+
+
+def test_a_host_that_is_gone_does_not_hang_the_worker() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb", buffering=0) as stream:
+        outbox = Outbox(stream)
+        outbox.put(Finished("a", "stop"))
+        outbox.close()

@@ -15,6 +15,7 @@ import pytest
 
 from modules.app import App
 from modules.cli.application import build_app
+from modules.plugins.extension_overview import extension_statuses
 from modules.settings.config import Config
 from modules.ui.notebook import Notebook
 from tests.support.models import write_model_folder
@@ -74,7 +75,7 @@ def test_settings_presets_characters_and_the_notebook_are_as_they_were(upgraded:
 
 def test_an_extension_that_was_on_is_on_with_its_settings(upgraded: App) -> None:
     upgraded.extensions.start()
-    states = {status.name: status.state for status in upgraded.extensions.statuses()}
+    states = {status.name: status.state for status in extension_statuses(upgraded.extensions)}
     assert [name for name, state in states.items() if state != "off"] == ["character_bias"]
     assert states["character_bias"] == "on"
     assert upgraded.extensions.kept.settings("character_bias") == {"text": "*smiles*"}

@@ -10,6 +10,7 @@ from typing import Any
 
 from modules.app import App
 from modules.cli.application import build_app
+from modules.plugins.extension_overview import extension_statuses
 from modules.plugins.extension_status import Status
 from modules.plugins.install import install
 from modules.plugins.manager import ConsentNeeded
@@ -45,7 +46,7 @@ def extensions(config: Config, arguments: argparse.Namespace) -> int:
 
 
 def _list(app: App, as_json: bool) -> None:
-    statuses = app.extensions.statuses()
+    statuses = extension_statuses(app.extensions)
     if as_json:
         print(json.dumps([_row(status, status.name in app.extensions.kept.order) for status in statuses], indent=1))
         return
@@ -81,5 +82,5 @@ def _enable(app: App, arguments: argparse.Namespace) -> None:
             f"{found.folder}, then agree to run them: webui.py extensions enable {name} --yes"
         ) from None
     print(f"{name} is on. {_NEXT_START}")
-    for note in manager.statuses()[0].notes:
+    for note in extension_statuses(manager)[0].notes:
         print(note, file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from modules.plugins.api_routes import route_key
 from modules.plugins.extension_host import ApiRequest
 from modules.plugins.running_extension import Running
 from modules.protocol.errors import PaddockError
@@ -30,27 +31,10 @@ def _wrapping(running: Running) -> list[HttpMiddleware]:
     return list(found) if isinstance(found, (list, tuple)) else [found]
 
 
-def take_routes(manager: ExtensionManager, running: Running) -> None:
-    """Ask an extension that was just switched on for its routes."""
-    if "api_routes" not in running.impls:
-        return
-    worked, routes = manager.chains.attempt(running, "api_routes")
-    if not worked or routes is None:
-        return
-    good = isinstance(routes, dict) and all(
-        isinstance(key, str) and len(key.split()) == 2 and callable(value) for key, value in routes.items()
-    )
-    if not good:
-        wrong = TypeError("it must return functions by method and path, such as {'GET status': function}")
-        manager.fail(running, "api_routes", wrong)
-        return
-    running.routes = {_route(*key.split()): value for key, value in routes.items()}
-
-
 def call_route(manager: ExtensionManager, name: str, request: ApiRequest) -> Any:
     """The answer of an extension's own route. Raises PaddockError: there is none, or it failed."""
     running = _on(manager, name)
-    function = running.routes.get(_route(request.method, request.path))
+    function = running.routes.get(route_key(request.method, request.path))
     if function is None:
         raise PaddockError(f"There is no {request.method} {request.path} here. There are: {', '.join(running.routes)}.")
     return _run(manager, running, "api_routes", lambda: function(request))
@@ -89,8 +73,3 @@ def _run(manager: ExtensionManager, running: Running, hook: str, function: Calla
     if not worked:
         raise PaddockError(fault.message if (fault := manager.fault(running.name)) else running.title)
     return value
-
-
-def _route(method: str, path: str) -> str:
-    """How a route is looked up."""
-    return f"{method.upper()} {path.strip('/')}"

@@ -12,18 +12,17 @@ from types import SimpleNamespace
 from typing import Any
 
 from modules.plugins import requirements
+from modules.plugins.api_routes import declared_routes
 from modules.plugins.code_files import importable
 from modules.plugins.console import Console
 from modules.plugins.extension_host import Host
 from modules.plugins.extension_import import Reader, add_packages, forget, read_extension
-from modules.plugins.extension_services import take_routes
 from modules.plugins.extension_settings import Kept
-from modules.plugins.extension_status import Fault, Status
+from modules.plugins.extension_status import Fault
 from modules.plugins.failures import MessageFailed, is_outside
 from modules.plugins.folders import Found, discover
 from modules.plugins.hook_calls import Chains, Member
 from modules.plugins.hook_threads import Guard
-from modules.plugins.overview import status_of
 from modules.plugins.patch_guard import Originals
 from modules.plugins.pluggy_specs import implementations, misspelt
 from modules.plugins.running_extension import Running, WorkerFault, in_words
@@ -105,14 +104,6 @@ class ExtensionManager:
             names = ", ".join(found) or "none yet"
             raise PaddockError(f"There is no extension named {name!r}. The extensions are: {names}.")
         return found[name]
-
-    def statuses(self) -> list[Status]:
-        """Every extension as it is now: those that are on first, in their order."""
-        found = self.found()
-        order = self.kept.order
-        listed = [found[name] for name in order if name in found]
-        listed += [entry for name, entry in found.items() if name not in order]
-        return [status_of(self, entry, order) for entry in listed]
 
     def running(self) -> list[Running]:
         """Those that are on, in their order."""
@@ -345,7 +336,7 @@ class ExtensionManager:
                 ) from None
         running.threads |= set(threading.enumerate()) - before
         self.inspect(running, "setup")
-        take_routes(self, running)
+        running.routes = declared_routes(self.chains, running, self.fail)
         if found.name not in self._running:
             fault = self._faults[found.name]
             raise PaddockError(fault.message, detail=fault.detail)

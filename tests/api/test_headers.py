@@ -11,6 +11,7 @@ import pytest
 from modules.api.gradio_routes import with_nonce
 from modules.api.headers import content_policy
 from modules.app import App
+from modules.plugins.extension_overview import extension_statuses
 from modules.plugins.inline_handlers import inline_handler
 from modules.ui.extension_components import NONCE
 from tests.plugins.conftest import write_extension
@@ -150,13 +151,13 @@ def test_while_an_extension_with_inline_handlers_is_on_the_policy_allows_them_an
     )
     manager.enable("own", manager.find("own").sha256)
     assert "script-src-attr 'unsafe-inline'" in client.get("/").headers["content-security-policy"]
-    (status,) = [status for status in manager.statuses() if status.name == "own"]
+    (status,) = [status for status in extension_statuses(manager) if status.name == "own"]
     assert any("onclick (extension.py, line 1)" in note for note in status.notes)
     manager.disable("own")
     assert "script-src-attr 'none'" in client.get("/").headers["content-security-policy"]
 
 
 def test_no_shipped_extension_needs_inline_handlers(app: App) -> None:
-    shipped = [status for status in app.extensions.statuses() if status.shipped]
+    shipped = [status for status in extension_statuses(app.extensions) if status.shipped]
     assert len(shipped) == 9
     assert not [status.name for status in shipped if any("onclick" in note for note in status.notes)]

@@ -9,6 +9,7 @@ import gradio
 import pytest
 
 from modules.compat.bridge import Bridge
+from modules.plugins.extension_overview import extension_statuses
 from tests.compat.conftest import Stage
 from tests.compat.pages import Browser
 
@@ -71,7 +72,7 @@ def test_what_went_away_is_left_out_and_told_once_for_each_extension(stage: Stag
     assert [entry["props"]["sources"] for entry in entries if entry["type"] == "image"] == [["upload"], ["upload"]]
     assert ["copy"] in [entry["props"].get("buttons") for entry in entries if entry["type"] == "textbox"]
     assert [entry["type"] for entry in entries].count("group") == 2
-    (status,) = [status for status in stage.manager.statuses() if status.name == "old"]
+    (status,) = [status for status in extension_statuses(stage.manager) if status.name == "old"]
     (note,) = status.notes
     assert all(name in note for name in ("Image(tool=)", "Image(shape=)", ".style(container=)", ".blur()"))
     assert note.count("Image(tool=)") == 1

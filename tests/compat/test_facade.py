@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from modules.compat.facade.state import interface_state
+from modules.plugins.extension_overview import extension_statuses
 from modules.plugins.manager import ConsentNeeded
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
@@ -300,7 +301,7 @@ def test_what_a_script_logs_is_kept_with_what_it_prints(stage: Stage) -> None:
         """,
     )
     stage.ask("hello")
-    status = next(status for status in stage.manager.statuses() if status.name == "teller")
+    status = next(status for status in extension_statuses(stage.manager) if status.name == "teller")
     assert status.output == "printed\nINFO: rolled 7\n"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from modules.plugins.extension_overview import extension_statuses
 from modules.plugins.requirements import RequirementsMissing
 from modules.plugins.script_needs import unnamed_needs
 from tests.compat.conftest import Stage
@@ -38,5 +39,5 @@ def test_only_known_packages_imported_at_once_are_needed(tmp_path: Path) -> None
 def test_a_script_that_needs_what_is_not_there_says_how_to_get_it(stage: Stage) -> None:
     with pytest.raises(RequirementsMissing, match=r"sentencepiece.*Extensions tab"):
         stage.script("tokens", "import sentencepiece")
-    (need,) = next(status for status in stage.manager.statuses() if status.name == "tokens").needs
+    (need,) = next(status for status in extension_statuses(stage.manager) if status.name == "tokens").needs
     assert (need.name, need.state) == ("sentencepiece", "missing")

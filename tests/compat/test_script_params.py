@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import yaml
 
+from modules.plugins.extension_overview import extension_statuses
 from modules.settings.config import Config
 from tests.compat.conftest import Stage
 
@@ -33,7 +34,7 @@ def ui():
 
 def test_display_name_and_is_tab_tell_how_it_is_shown(stage: Stage) -> None:
     stage.script("dice", CODE)
-    status = stage.manager.statuses()[0]
+    status = extension_statuses(stage.manager)[0]
     assert (status.title, status.is_tab, status.kind) == ("My dice", True, "text-generation-webui")
 
 

@@ -13,6 +13,7 @@ import pytest
 from modules.app import App
 from modules.chat.messages import ChatOptions, Message
 from modules.cli.application import build_app
+from modules.plugins.extension_overview import extension_statuses
 from modules.plugins.extension_settings import Kept
 from modules.plugins.manager import ExtensionManager
 from modules.protocol.sampling import SamplingParams
@@ -59,7 +60,7 @@ class Place:
 
     def status(self, name: str) -> Any:
         """What the page would tell of it."""
-        return next(status for status in self.manager.statuses() if status.name == name)
+        return next(status for status in extension_statuses(self.manager) if status.name == name)
 
 
 @pytest.fixture

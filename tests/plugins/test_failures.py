@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from modules.plugins.extension_overview import extension_statuses
 from modules.ui.retry import retry
 from tests.plugins.conftest import Talk
 
@@ -67,7 +68,7 @@ def test_a_fault_in_the_code_switches_it_off_and_the_card_says_so(talk: Talk, bo
 
 
 def _status(talk: Talk, name: str) -> Any:
-    return next(status for status in talk.manager.statuses() if status.name == name)
+    return next(status for status in extension_statuses(talk.manager) if status.name == name)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from modules.plugins.extension_overview import extension_statuses
 from tests.plugins.conftest import PATIENCE, Talk
 from tests.support.server import serving
 
@@ -150,7 +151,7 @@ def test_a_page_that_an_extension_spoils_is_built_without_it(site: Site) -> None
     site.after_rebuild(lambda: site.talk.add("bad", code.format("raise ValueError('spoiled')")))
     text = site.get("/config")[1]
     assert "whole" in text and "half a panel" not in text
-    status = next(status for status in site.talk.manager.statuses() if status.name == "bad")
+    status = next(status for status in extension_statuses(site.talk.manager) if status.name == "bad")
     assert status.state == "failed" and "ValueError: spoiled" in status.message
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from modules.chat.messages import ChatOptions
+from modules.plugins.extension_overview import extension_statuses
 from tests.plugins.conftest import OPTIONS, PARAMS, Talk
 
 
@@ -33,7 +34,7 @@ def test_hooks_run_in_the_order_of_the_list_and_the_list_can_be_changed(talk: Ta
     assert talk.ask("x")[-1].text == "x a b c"
     talk.manager.move("c", 0)
     assert talk.ask("x")[-1].text == "x c a b"
-    assert [status.name for status in talk.manager.statuses() if status.state == "on"] == ["c", "a", "b"]
+    assert [status.name for status in extension_statuses(talk.manager) if status.state == "on"] == ["c", "a", "b"]
 
 
 def test_the_state_hook_sets_sampling_parameters_and_the_context(talk: Talk) -> None:

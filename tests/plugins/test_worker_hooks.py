@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from modules.cli.application import build_app
+from modules.plugins.extension_overview import extension_statuses
 from modules.protocol.sampling import SamplingParams
 from modules.settings.config import Config
 from tests.conftest import ROOT
@@ -68,7 +69,7 @@ def test_a_fault_in_the_worker_switches_it_off_here(real: Talk) -> None:
     assert real.ask("Hello", max_new_tokens=4)[-1].meta["generated_tokens"] == 4
     assert failed.wait(PATIENCE)
     end()
-    status = next(status for status in real.manager.statuses() if status.name == "bad")
+    status = next(status for status in extension_statuses(real.manager) if status.name == "bad")
     assert status.state == "failed" and "ValueError: out of tune" in status.message and "Traceback" in status.detail
 
 
@@ -84,7 +85,7 @@ def test_a_load_brings_the_hooks_of_those_that_are_on(real: Talk) -> None:
 
 def test_where_the_loader_cannot_the_status_says_who_is_idle_and_why(talk: Talk) -> None:
     talk.add("bias", "", SETTINGS, worker_py=BIAS)
-    status = next(status for status in talk.manager.statuses() if status.name == "bias")
+    status = next(status for status in extension_statuses(talk.manager) if status.name == "bias")
     assert status.state == "on" and status.hooks == ("logits_modifier",)
     assert "are idle" in status.notes[0] and "Transformers" in status.notes[0]
     assert talk.ask("hello there")[-1].text == "hello there"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from modules.plugins.extension_overview import extension_statuses
 from modules.plugins.extension_status import Status
 from modules.plugins.install import install
 from modules.protocol.errors import PaddockError
@@ -60,7 +61,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
 
     @gr.render(inputs=stamp, queue=False, show_progress="hidden")  # type: ignore[untyped-decorator]
     def draw_list(_: str) -> None:
-        statuses = app.extensions.statuses()
+        statuses = extension_statuses(app.extensions)
         if not statuses:
             gr.HTML(paragraph("There are no extensions yet. Put a folder into extensions/."))
         last = max((status.place for status in statuses), default=0)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from modules.plugins import requirements
 from modules.plugins.extension_status import Status
 from modules.plugins.folders import Found
 from modules.plugins.inline_handlers import inline_handler
+from modules.plugins.manager import ExtensionManager
 from modules.plugins.running_extension import Running
-
-if TYPE_CHECKING:
-    from modules.plugins.manager import ExtensionManager
 
 _KINDS = {"extension.py": "paddock", "script.py": "text-generation-webui"}
 
 
-def status_of(manager: ExtensionManager, found: Found, order: list[str]) -> Status:
+def extension_statuses(manager: ExtensionManager) -> list[Status]:
+    """Return the status of every extension on disk: those that are on first, in their order."""
+    found = manager.found()
+    order = manager.kept.order
+    listed = [found[name] for name in order if name in found]
+    listed += [entry for name, entry in found.items() if name not in order]
+    return [_status(manager, entry, order) for entry in listed]
+
+
+def _status(manager: ExtensionManager, found: Found, order: list[str]) -> Status:
     """An extension as it is now. `order`: those that are on, first to last."""
     running, fault = manager.running_named(found.name), manager.fault(found.name)
     needs = requirements.check(found.manifest.requirements, manager.packages(found.name))

@@ -83,7 +83,7 @@ def main() -> None:
             phone = visit(PHONE)
             keep(phone, "phone-chat")
             phone.click("#open-drawer")
-            phone.wait_for_selector("#preset-notice .stamp", state="attached")
+            phone.wait_for_selector("#preset-notice .refresh-marker", state="attached")
             keep(phone, "phone-parameters")
         finally:
             browser.close()

@@ -36,15 +36,15 @@ def card(message: Message, markdown: Markdown) -> dict[str, Any]:
         "versions": message.versions,
     }
     if message.role == "assistant":
-        shown |= {"figures": words.figures(meta), "ending": words.ending(meta), "origin": words.origin(meta)}
+        shown |= {"figures": words.figures(meta), "ending": words.finish_reason(meta), "origin": words.origin(meta)}
     notes = [*meta.get("notes", ())]
     if left_out := meta.get("left_out"):
         were = "was" if left_out == 1 else "were"
-        older = words.many(left_out, "older message")
+        older = words.plural(left_out, "older message")
         notes.append(f"{older} did not fit into the context and {were} left out of the prompt.")
     if cut := int(meta.get("cut_tokens") or 0):
         were = "was" if cut == 1 else "were"
-        notes.append(f"The prompt did not fit into the context: {words.many(cut, 'oldest token')} {were} left out.")
+        notes.append(f"The prompt did not fit into the context: {words.plural(cut, 'oldest token')} {were} left out.")
     if meta.get("cut_off"):
         notes.append("Paddock ended while this was written; what had arrived is here. Continue goes on from it.")
     if meta.get("unsaved"):

@@ -16,14 +16,14 @@ from modules.protocol.errors import PaddockError
 T = TypeVar("T")
 # How every event of ours is bound: nothing dims while it runs, it is no part of an API, and it is a request of its own.
 # Through the queue, an event is two requests, and its answer may overtake another's; requests.js sends these one after
-# another, and says what they raise. They know no gr.Info (see `teller`).
+# another, and says what they raise. They know no gr.Info (see `toast_channel`).
 # No gr.State either: for those, each tab would hold one of the six connections that browsers open to a host.
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
+DIRECT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
 # For what may last seconds or more, or tells how far it is: other events do not wait for it.
-LONG: dict[str, Any] = {**QUIET, "queue": True}
+QUEUED: dict[str, Any] = {**DIRECT, "queue": True}
 
 
-def spoken(handler: Callable[..., T]) -> Callable[..., T]:
+def errors_as_toasts(handler: Callable[..., T]) -> Callable[..., T]:
     """The handler, whose PaddockErrors appear on the page as sentences and leave no traceback in the log."""
 
     @wraps(handler)
@@ -38,32 +38,34 @@ def spoken(handler: Callable[..., T]) -> Callable[..., T]:
     return safe
 
 
-def held(value: str = "") -> gr.Textbox:
+def hidden_state(value: str = "") -> gr.Textbox:
     """A text that the page keeps and nobody sees; what is drawn from it is drawn anew when it changes."""
     return gr.Textbox(value, visible="hidden", container=False)
 
 
-def now() -> str:
+def timestamp() -> str:
     """Another text each time."""
     return str(time.monotonic_ns())
 
 
-def teller() -> gr.Textbox:
-    """An output for `say`."""
-    told = held()
-    told.change(None, told, js="(told) => { dispatchEvent(new CustomEvent('paddock-told', {detail: told})); }", **QUIET)
-    return told
+def toast_channel() -> gr.Textbox:
+    """An output for `toast`."""
+    channel = hidden_state()
+    channel.change(
+        None, channel, js="(text) => { dispatchEvent(new CustomEvent('paddock-toast', {detail: text})); }", **DIRECT
+    )
+    return channel
 
 
-def say(text: str, error: bool = False, undo: str = "") -> str:
-    """A short word at the bottom of the page, for a `teller`; `undo`: the id of a hidden button that takes back what it
-    tells of."""
-    return json.dumps({"text": text, "error": error, "undo": undo, "at": now()})
+def toast(text: str, error: bool = False, undo: str = "") -> str:
+    """Return the value that makes a `toast_channel` show `text`; `undo` is the id of a hidden button that takes it
+    back."""
+    return json.dumps({"text": text, "error": error, "undo": undo, "at": timestamp()})
 
 
-def stamp() -> str:
+def refresh_marker() -> str:
     """An empty mark that is another one each time: a tab that shows a new one shows what holds now."""
-    return f'<i class="stamp" data-at="{now()}" hidden></i>'
+    return f'<i class="refresh-marker" data-at="{timestamp()}" hidden></i>'
 
 
 def paragraph(text: str, kind: str = "quiet") -> str:

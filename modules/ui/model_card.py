@@ -37,7 +37,8 @@ def card(facts: ModelFacts) -> str:
         ("Format", " ".join(part for part in (facts.format, facts.dtype) if part)),
         (
             "Size",
-            in_words(facts.size_bytes) + (f", {words.count(facts.parameters)} parameters" if facts.parameters else ""),
+            in_words(facts.size_bytes)
+            + (f", {words.short_count(facts.parameters)} parameters" if facts.parameters else ""),
         ),
         ("Architecture", facts.architecture),
         ("For", words.purpose(facts.purpose, facts.vision)),

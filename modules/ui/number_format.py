@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def count(number: float) -> str:
+def short_count(number: float) -> str:
     """8030261248 -> "8.0 B", 5200000 -> "5.2 M": parameters of a model."""
     for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
         if number >= limit:
@@ -14,7 +14,7 @@ def count(number: float) -> str:
     return f"{number:.0f}"
 
 
-def many(number: int, one: str) -> str:
+def plural(number: int, one: str) -> str:
     """(1, "token") -> "1 token", (1200, "token") -> "1,200 tokens"."""
     return f"{number:,} {one}{'' if number == 1 else 's'}"
 
@@ -48,12 +48,12 @@ def purpose(name: str, vision: bool = False) -> str:
     return f"{words}; takes images too" if words and vision else words
 
 
-def listed_model(name: str, purpose_name: str) -> str:
+def model_label(name: str, purpose_name: str) -> str:
     """A model in a list: its name, and what it is for where that is no chat."""
     return name if purpose_name in ("", "generate") else f"{name} ({purpose(purpose_name)})"
 
 
-_ENDINGS = {
+_FINISH_REASONS = {
     "length": "longest reply reached",
     "context": "context is full",
     "cancelled": "stopped",
@@ -64,7 +64,7 @@ def figures(meta: Mapping[str, Any]) -> str:
     """The numbers of a reply: speed, length, time to the first token, and use of the context."""
     tokens = int(meta.get("generated_tokens") or 0)
     prompt, context = int(meta.get("prompt_tokens") or 0), int(meta.get("context") or 0)
-    parts = [rate(tokens, float(meta.get("decode_seconds") or 0)), many(tokens, "token") if tokens else ""]
+    parts = [rate(tokens, float(meta.get("decode_seconds") or 0)), plural(tokens, "token") if tokens else ""]
     if meta.get("prefill_seconds"):
         parts.append(f"first after {seconds(float(meta['prefill_seconds']))}")
     if context and prompt:
@@ -72,9 +72,9 @@ def figures(meta: Mapping[str, Any]) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def ending(meta: Mapping[str, Any]) -> str:
+def finish_reason(meta: Mapping[str, Any]) -> str:
     """Why a reply is shorter than it might be; "" for one that ended by itself."""
-    return _ENDINGS.get(str(meta.get("reason", "")), "")
+    return _FINISH_REASONS.get(str(meta.get("reason", "")), "")
 
 
 def origin(meta: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ NEWEST = ".message.assistant.newest:not(.living)"
 def started(page: Any) -> None:
     """Wait until the page is drawn and its forms answer."""
     page.wait_for_selector("body.started")
-    page.wait_for_selector("#drawer .stamp", state="attached")
+    page.wait_for_selector("#drawer .refresh-marker", state="attached")
 
 
 def new_chat(page: Any) -> None:
@@ -95,7 +95,7 @@ def drawn(page: Any) -> None:
 def shows(page: Any, part: str, since: int) -> None:
     """Wait until this part of the page shows what held later than `since` (time.monotonic_ns)."""
     page.wait_for_function(
-        "([part, since]) => BigInt(document.querySelector(`${part} .stamp`)?.dataset.at ?? 0) > BigInt(since)",
+        "([part, since]) => BigInt(document.querySelector(`${part} .refresh-marker`)?.dataset.at ?? 0) > BigInt(since)",
         arg=[part, str(since)],
     )
     answered(page)

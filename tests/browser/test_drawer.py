@@ -214,7 +214,7 @@ def test_without_autosave_settings_last_until_they_are_discarded(page: Any, padd
     click(page, "Save settings as I change them")
     page.fill("#session-system textarea", "Speak like a horse.")
     page.press("#session-system textarea", "Tab")
-    page.wait_for_selector("#session-held >> text=not saved yet")
+    page.wait_for_selector("#session-unsaved >> text=not saved yet")
     assert "horse" not in (paddock.user_data / "settings.yaml").read_text()
     begun = time.monotonic_ns()
     page.click("#session-discard")
@@ -227,7 +227,7 @@ def test_without_autosave_settings_last_until_they_are_discarded(page: Any, padd
     page.click("#session-reset")
     shows(page, "#tab-session", begun)
     page.wait_for_function("document.querySelector('#session-system textarea').value === ''")
-    assert page.locator("#session-held").inner_text().strip() == ""
+    assert page.locator("#session-unsaved").inner_text().strip() == ""
 
 
 def test_defaults_are_taken_back_with_undo(page: Any) -> None:

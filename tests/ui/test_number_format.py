@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modules.ui.number_format import ending, figures, listed_model
+from modules.ui.number_format import figures, finish_reason, model_label
 
 
 @pytest.mark.parametrize(
@@ -23,11 +23,11 @@ def test_the_figures_of_a_reply(meta: dict[str, Any], words: str) -> None:
 
 
 def test_a_reply_that_was_stopped_says_so() -> None:
-    assert ending({"reason": "cancelled"}) == "stopped"
-    assert ending({"reason": "length"}) == "longest reply reached"
-    assert ending({"reason": "stop"}) == ending({}) == ""
+    assert finish_reason({"reason": "cancelled"}) == "stopped"
+    assert finish_reason({"reason": "length"}) == "longest reply reached"
+    assert finish_reason({"reason": "stop"}) == finish_reason({}) == ""
 
 
 def test_a_model_in_a_list_says_what_it_is_for_where_that_is_no_chat() -> None:
-    assert listed_model("a", "generate") == listed_model("a", "") == "a"
-    assert listed_model("a", "embed") == "a (embeddings)"
+    assert model_label("a", "generate") == model_label("a", "") == "a"
+    assert model_label("a", "embed") == "a (embeddings)"

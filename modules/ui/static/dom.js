@@ -141,9 +141,9 @@ export function unsay(text) {
 export const sayAway = () => toast(AWAY, { error: true });
 export const sayBack = () => unsay(AWAY);
 
-/** Say what an event tells (`say` in event_feedback.py). */
+/** Say what an event tells (`toast` in event_feedback.py). */
 export function sayWhatIsTold() {
-  addEventListener("paddock-told", ({ detail }) => {
+  addEventListener("paddock-toast", ({ detail }) => {
     if (!detail) return;
     const { text, error, undo } = JSON.parse(detail);
     toast(text, { error, action: undo && { label: "Undo", run: () => $(`#${undo}`).click() } });

@@ -30,7 +30,7 @@ async function refusal(answer) {
 }
 
 /**
- * Events that are requests of their own (QUIET in event_feedback.py): send one after another, so that no late answer shows what held
+ * Events that are requests of their own (DIRECT in event_feedback.py): send one after another, so that no late answer shows what held
  * before, show that they are under way, and say what went wrong. Gradio does so for its queue only.
  */
 function oneByOne(fetched) {

@@ -10,7 +10,7 @@ import gradio as gr
 from modules.library.sizes import in_words
 from modules.loading.applied_adapters import MOST_WEIGHT, Offer
 from modules.protocol.errors import PaddockError
-from modules.ui.event_feedback import LONG, QUIET, held, paragraph, say, spoken, teller
+from modules.ui.event_feedback import DIRECT, QUEUED, errors_as_toasts, hidden_state, paragraph, toast, toast_channel
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -21,7 +21,7 @@ _STEP = 0.05
 def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     """Draw the fold; `refresh` is clicked by the page when the model's state changed."""
     # What is drawn is drawn anew when it changed, and else left alone: somebody may be choosing.
-    drawn, told = held(), teller()
+    drawn, toasts = hidden_state(), toast_channel()
 
     with gr.Accordion("LoRA adapters", open=False, elem_classes=["fold"], elem_id="adapters"):
         again = gr.Button("Look again", elem_id="adapters-refresh")
@@ -29,15 +29,15 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         @gr.render(inputs=drawn, queue=False, show_progress="hidden")  # type: ignore[untyped-decorator]
         def draw_offers(_: str) -> None:
             words, offers = _offers(app)
-            gr.HTML(words, elem_id="adapters-told", apply_default_css=False)
+            gr.HTML(words, elem_id="adapters-status", apply_default_css=False)
             if any(not offer.why_not for offer in offers):
-                _form(app, [offer for offer in offers if not offer.why_not], told)
+                _form(app, [offer for offer in offers if not offer.why_not], toasts)
 
     def now() -> str:
         state = app.supervisor.state
         return repr((state.model, state.loader, state.phase == "ready", state.adapters, _offers(app)))
 
-    gr.on([page.load, refresh.click, again.click], now, None, drawn, **QUIET)
+    gr.on([page.load, refresh.click, again.click], now, None, drawn, **DIRECT)
 
 
 def _offers(app: App) -> tuple[str, list[Offer]]:
@@ -59,7 +59,7 @@ def _offers(app: App) -> tuple[str, list[Offer]]:
     return paragraph(spec.adapters_note) + fold, offers
 
 
-def _form(app: App, offers: list[Offer], told: gr.Textbox) -> None:
+def _form(app: App, offers: list[Offer], toasts: gr.Textbox) -> None:
     """A box and a weight for each that fits, and Apply."""
     applied = app.supervisor.state.adapters
     boxes: list[gr.Checkbox] = []
@@ -97,9 +97,9 @@ def _form(app: App, offers: list[Offer], told: gr.Textbox) -> None:
         app.adapters.apply({offer.adapter.name: float(weight or 0) for offer, on, weight in chosen if on})
         # The page hears of it like of a load, and draws this anew.
         names = ", ".join(f"{name} ({weight:g})" for name, weight in app.supervisor.state.adapters.items())
-        return say(f"From the next reply on: {names or 'no adapter'}.")
+        return toast(f"From the next reply on: {names or 'no adapter'}.")
 
-    apply.click(spoken(use), [*boxes, *weights], told, **LONG)
+    apply.click(errors_as_toasts(use), [*boxes, *weights], toasts, **QUEUED)
 
 
 def _words(offer: Offer) -> str:

@@ -17,8 +17,8 @@ from modules.library.machine import inspect_machine
 from modules.library.sizes import in_words
 from modules.protocol.errors import PaddockError
 from modules.ui import model_card
-from modules.ui.event_feedback import LONG, QUIET, held, paragraph, spoken
-from modules.ui.number_format import many
+from modules.ui.event_feedback import DIRECT, QUEUED, errors_as_toasts, hidden_state, paragraph
+from modules.ui.number_format import plural
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -34,7 +34,7 @@ _KEPT = 8
 
 def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     """Draw the list of downloads and the form that begins one; `refresh` is clicked when one began or ended."""
-    turns = held()
+    turns = hidden_state()
 
     @gr.render(inputs=turns, queue=False, show_progress="hidden")  # type: ignore[untyped-decorator]
     def draw_list(_: str) -> None:
@@ -71,9 +71,9 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
             raise PaddockError("Nothing is chosen. Look a repository up, then choose what to get of it.")
         app.downloads.begin(listing, offered[place].choice)
 
-    gr.on([look.click, repository.submit], spoken(look_up), repository, [told, which, get], **LONG)
-    get.click(spoken(begin), [repository, which], None, **QUIET)
-    gr.on([page.load, refresh.click], lambda: str(app.downloads.turns), None, turns, **QUIET)
+    gr.on([look.click, repository.submit], errors_as_toasts(look_up), repository, [told, which, get], **QUEUED)
+    get.click(errors_as_toasts(begin), [repository, which], None, **DIRECT)
+    gr.on([page.load, refresh.click], lambda: str(app.downloads.turns), None, turns, **DIRECT)
 
 
 def _find(repository: str, machine: Machine) -> Found:
@@ -90,9 +90,8 @@ def _show(listing: Listing, offered: list[Offer], machine: Machine) -> list[Any]
     rows = "".join(
         f"<tr><td>{escape(file.path)}</td><td>{escape(in_words(file.size))}</td></tr>" for file in listing.files
     )
-    words = (
-        f"{listing.wanted}: {many(len(listing.files), 'file')}, {in_words(sum(file.size for file in listing.files))}. "
-    )
+    size = in_words(sum(file.size for file in listing.files))
+    words = f"{listing.wanted}: {plural(len(listing.files), 'file')}, {size}. "
     words += f"Free here: {model_card.free(machine)}."
     told = f"{paragraph(words)}<details><summary>Files</summary><table>{rows}</table></details>"
     if not offered:
@@ -115,7 +114,7 @@ def _draw_one(app: App, state: DownloadState) -> None:
 
     def button(label: str, kind: str, act: Callable[[str], None], **extra: Any) -> None:
         made = gr.Button(label, elem_id=f"download-{kind}-{name}", min_width=90, **extra)
-        made.click(spoken(partial(act, name)), None, None, **QUIET)
+        made.click(errors_as_toasts(partial(act, name)), None, None, **DIRECT)
 
     with gr.Column(elem_id=f"download-{name}", elem_classes=["download"]):
         gr.HTML(_row(state), apply_default_css=False)

@@ -14,8 +14,17 @@ from modules.plugins.extension_status import Status
 from modules.plugins.install import install
 from modules.protocol.errors import PaddockError
 from modules.protocol.schema import build, changed, describe
-from modules.ui.event_feedback import LONG, QUIET, held, now, paragraph, say, spoken, teller
-from modules.ui.event_feedback import stamp as mark
+from modules.ui.event_feedback import (
+    DIRECT,
+    QUEUED,
+    errors_as_toasts,
+    hidden_state,
+    paragraph,
+    refresh_marker,
+    timestamp,
+    toast,
+    toast_channel,
+)
 from modules.ui.settings_form import entered, form
 
 if TYPE_CHECKING:
@@ -29,8 +38,8 @@ _WANTS = {
 
 
 def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
-    """Draw the tab. It is drawn anew whenever `stamp` changes."""
-    stamp, told = held(), teller()
+    """Draw the tab. It is drawn anew whenever `redraw` changes."""
+    redraw, toasts = hidden_state(), toast_channel()
     receipts = gr.Checkbox(
         label="Keep what each extension changed, with each reply",
         info="Shown under the reply, before and after.",
@@ -46,20 +55,20 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         add = gr.Button("Install", elem_id="extension-install")
 
     def show() -> tuple[bool, str]:
-        return app.extensions.kept.receipts, now()
+        return app.extensions.kept.receipts, timestamp()
 
     def keep(on: bool) -> None:
         app.extensions.kept.receipts = on
 
     def bring(where: str) -> tuple[str, str, str]:
         folder = install(where.strip(), app.paths.extensions[1], app.paths.extension_repositories)
-        return "", now(), say(f"{folder.name} is installed and off.")
+        return "", timestamp(), toast(f"{folder.name} is installed and off.")
 
-    receipts.input(spoken(keep), receipts, None, **QUIET)
-    add.click(spoken(bring), source, [source, stamp, told], **LONG)
-    gr.on([page.load, refresh.click], show, None, [receipts, stamp], **QUIET)
+    receipts.input(errors_as_toasts(keep), receipts, None, **DIRECT)
+    add.click(errors_as_toasts(bring), source, [source, redraw, toasts], **QUEUED)
+    gr.on([page.load, refresh.click], show, None, [receipts, redraw], **DIRECT)
 
-    @gr.render(inputs=stamp, queue=False, show_progress="hidden")  # type: ignore[untyped-decorator]
+    @gr.render(inputs=redraw, queue=False, show_progress="hidden")  # type: ignore[untyped-decorator]
     def draw_list(_: str) -> None:
         statuses = extension_statuses(app.extensions)
         if not statuses:
@@ -68,10 +77,10 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         for status in statuses:
             with gr.Column(elem_id=f"extension-row-{status.name}", elem_classes=["extension-row"]):
                 gr.HTML(_card(status), apply_default_css=False)
-                _buttons(app, status, last, [stamp, told])
+                _buttons(app, status, last, [redraw, toasts])
                 if status.settings is not None and status.state == "on":
-                    _settings(app, status, status.settings, [stamp, told])
-        gr.HTML(mark(), apply_default_css=False)
+                    _settings(app, status, status.settings, [redraw, toasts])
+        gr.HTML(refresh_marker(), apply_default_css=False)
 
 
 def _card(status: Status) -> str:
@@ -101,7 +110,7 @@ def _buttons(app: App, status: Status, last: int, shown: list[gr.Textbox]) -> No
 
     def button(label: str, kind: str, act: Callable[[], None], **extra: Any) -> None:
         made = gr.Button(label, elem_id=f"extension-{kind}-{name}", min_width=110, scale=0, size="sm", **extra)
-        made.click(_then_draw(act), None, shown, **LONG)
+        made.click(_then_draw(act), None, shown, **QUEUED)
 
     with gr.Row(elem_classes=["tight"]):
         if status.state == "on":
@@ -124,14 +133,14 @@ def _buttons(app: App, status: Status, last: int, shown: list[gr.Textbox]) -> No
 
 
 def _then_draw(act: Callable[[], None]) -> Callable[[], tuple[str, str]]:
-    """Errors are told as sentences, and the list is drawn anew all the same: it then says what is the matter."""
+    """Errors become toasts, and the list is drawn anew all the same: it then says what is the matter."""
 
     def safe() -> tuple[str, Any]:
         try:
             act()
         except PaddockError as error:
-            return now(), say(error.message, error=True)
-        return now(), gr.skip()
+            return timestamp(), toast(error.message, error=True)
+        return timestamp(), gr.skip()
 
     return safe
 
@@ -154,6 +163,6 @@ def _settings(app: App, status: Status, schema: type[Any], shown: list[gr.Textbo
         app.extensions.configure(
             status.name, {name: fresh.get(name) for name in settings if name in fresh}, replace=True
         )
-        return now(), say("Saved; it counts from the next reply.")
+        return timestamp(), toast("Saved; it counts from the next reply.")
 
-    save.click(spoken(keep), list(fields.values()), shown, **QUIET)
+    save.click(errors_as_toasts(keep), list(fields.values()), shown, **DIRECT)

@@ -14,7 +14,7 @@ from modules.library.sizes import in_words
 from modules.protocol.errors import PaddockError
 from modules.protocol.loader_spec import LoaderSpec
 from modules.system.threads import host_thread
-from modules.ui.event_feedback import LONG, QUIET, paragraph, spoken
+from modules.ui.event_feedback import DIRECT, QUEUED, errors_as_toasts, paragraph
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -30,19 +30,19 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
                 told = gr.HTML(apply_default_css=False, scale=4)
                 button = gr.Button("Install", scale=1, min_width=80, elem_id=f"install-{spec.name}", visible=False)
             rows += [told, button]
-            button.click(partial(_install, app, spec), None, [told, button], **LONG)
+            button.click(partial(_install, app, spec), None, [told, button], **QUEUED)
         for name, fault in app.registry.faults.items():
             gr.HTML(paragraph(f"{name}: {fault}.", "warning"))
         for name, sentence in app.own_loaders.waiting().items():
             with gr.Row(elem_classes=["tight"], elem_id=f"own-loader-{name}"):
                 answer = gr.HTML(paragraph(sentence, "warning"), apply_default_css=False, scale=4)
                 allow = gr.Button("Allow its code", scale=1, min_width=80)
-            allow.click(spoken(partial(_allow, app, name)), None, [answer, allow], **QUIET)
+            allow.click(errors_as_toasts(partial(_allow, app, name)), None, [answer, allow], **DIRECT)
 
     def show() -> list[Any]:
         return [update for spec in specs for update in _row(app, spec)]
 
-    gr.on([page.load, refresh.click], show, None, rows, **QUIET)
+    gr.on([page.load, refresh.click], show, None, rows, **DIRECT)
 
 
 def _allow(app: App, name: str) -> list[Any]:

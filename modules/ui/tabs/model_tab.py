@@ -18,9 +18,18 @@ from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.schema import Setting, build, changed, describe
 from modules.ui import model_card
-from modules.ui.event_feedback import LONG, QUIET, held, paragraph, say, spoken, stamp, teller
+from modules.ui.event_feedback import (
+    DIRECT,
+    QUEUED,
+    errors_as_toasts,
+    hidden_state,
+    paragraph,
+    refresh_marker,
+    toast,
+    toast_channel,
+)
 from modules.ui.memory_bar import memory_bar
-from modules.ui.number_format import listed_model
+from modules.ui.number_format import model_label
 from modules.ui.settings_form import entered, form
 from modules.ui.tabs import adapters_tab as adapters
 from modules.ui.tabs import downloads_tab as downloads
@@ -50,7 +59,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     facts = gr.HTML(elem_id="model-facts", apply_default_css=False)
     loader = gr.Radio(choices=[], label="Loader", elem_id="loader-choice", interactive=True, visible=False)
     why = gr.HTML(elem_id="loader-reason", apply_default_css=False)
-    target, told, asked = held(_NOTHING), teller(), held(json.dumps(["", ""]))
+    target, toasts, asked = hidden_state(_NOTHING), toast_channel(), hidden_state(json.dumps(["", ""]))
     picked = [model, facts, loader, why, target]
 
     def pick(name: str | None, wanted: str = "") -> list[Any]:
@@ -59,7 +68,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         if shown not in names:
             shown = app.first_model() if app.first_model() in names else next(iter(names), "")
         known = app.library.purposes(names, _LIST_SECONDS)
-        choices = [(listed_model(each, known.get(each, "")), each) for each in names]
+        choices = [(model_label(each, known.get(each, "")), each) for each in names]
         dropdown = gr.update(choices=choices, value=shown or None)
         if not shown:
             none = model_card.no_models(app.paths.shown(app.paths.models))
@@ -87,18 +96,18 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     def show(name: str | None, by_hand: str) -> list[Any]:
         # Also after a failure: a load that was refused leaves the model before it where it is.
         occupied = app.supervisor.memory_bytes() > 0 and not app.supervisor.state.busy
-        return [gr.update(visible=occupied), *pick_again(name, by_hand), model_card.status(app) + stamp()]
+        return [gr.update(visible=occupied), *pick_again(name, by_hand), model_card.status(app) + refresh_marker()]
 
     def free() -> list[Any]:
         freed = app.supervisor.unload()
         words = f"Unloaded: {in_words(freed)} of memory came back."
-        return [model_card.status(app, words), gr.update(visible=False), say(words)]
+        return [model_card.status(app, words), gr.update(visible=False), toast(words)]
 
-    unload.click(spoken(free), None, [loaded, unload, told], **LONG)
-    gr.on([model.input, rescan.click], spoken(pick_again), [model, asked], picked, **QUIET)
-    loader.input(spoken(pick), [model, loader], picked, **QUIET)
-    loader.input(lambda *chosen: json.dumps(chosen), [model, loader], asked, **QUIET)
-    gr.on([page.load, refresh.click], spoken(show), [model, asked], [unload, *picked, loaded], **QUIET)
+    unload.click(errors_as_toasts(free), None, [loaded, unload, toasts], **QUEUED)
+    gr.on([model.input, rescan.click], errors_as_toasts(pick_again), [model, asked], picked, **DIRECT)
+    loader.input(errors_as_toasts(pick), [model, loader], picked, **DIRECT)
+    loader.input(lambda *chosen: json.dumps(chosen), [model, loader], asked, **DIRECT)
+    gr.on([page.load, refresh.click], errors_as_toasts(show), [model, asked], [unload, *picked, loaded], **DIRECT)
 
     @gr.render(inputs=target, queue=False, show_progress="hidden")  # type: ignore[untyped-decorator]
     def draw_settings(chosen: str) -> None:
@@ -177,11 +186,13 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
 
     shown = [plan, anyway, *buttons.values()]
     # Of all that a person does to a slider while one plan is made, only the last becomes another plan.
-    gr.on([field.input for field in map(_any, given)], moved, given, shown, trigger_mode="always_last", **QUIET)
+    gr.on([field.input for field in map(_any, given)], moved, given, shown, trigger_mode="always_last", **DIRECT)
     for name, button in buttons.items():
-        button.click(spoken(partial(most, name)), given, fields[name], **QUIET).then(moved, given, shown, **QUIET)
-    load.click(spoken(partial(begin, False)), given, None, **QUIET)
-    anyway.click(spoken(partial(begin, True)), given, None, **QUIET)
+        button.click(errors_as_toasts(partial(most, name)), given, fields[name], **DIRECT).then(
+            moved, given, shown, **DIRECT
+        )
+    load.click(errors_as_toasts(partial(begin, False)), given, None, **DIRECT)
+    anyway.click(errors_as_toasts(partial(begin, True)), given, None, **DIRECT)
 
 
 def _ask_for_key(app: App, model: str) -> None:
@@ -203,7 +214,7 @@ def _ask_for_key(app: App, model: str) -> None:
         app.keys.allow(wanted)
         return [gr.update(visible=False), gr.update(visible=False)]
 
-    allow.click(spoken(agree), None, [question, allow], **QUIET)
+    allow.click(errors_as_toasts(agree), None, [question, allow], **DIRECT)
 
 
 def _any(component: Any) -> Any:

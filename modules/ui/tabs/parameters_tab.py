@@ -16,8 +16,16 @@ from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.sampling import UNIVERSAL, SamplingParams
 from modules.protocol.schema import Setting, describe
 from modules.settings.sampling_preferences import NEUTRAL
-from modules.ui.event_feedback import QUIET, held, paragraph, say, spoken, stamp, teller
-from modules.ui.number_format import many
+from modules.ui.event_feedback import (
+    DIRECT,
+    errors_as_toasts,
+    hidden_state,
+    paragraph,
+    refresh_marker,
+    toast,
+    toast_channel,
+)
+from modules.ui.number_format import plural
 from modules.ui.settings_form import changes, entered, field, shown
 
 if TYPE_CHECKING:
@@ -54,7 +62,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
                 fields[setting.name] = field(setting, setting.default, prefix="param-")
     unheard = gr.HTML(elem_id="params-unheard", apply_default_css=False)
     # What is wrong with texts that stay for mending: {name: sentence}.
-    wrong, told = held("{}"), teller()
+    wrong, toasts = hidden_state("{}"), toast_channel()
     everything = [preset, name, *fields.values(), *folds, unheard, notice, refused, wrong]
 
     def show() -> list[Any]:
@@ -75,11 +83,11 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         try:
             # Gradio's list says each choice twice.
             if chosen == app.sampling.preset_name() and app.sampling.params() == app.sampling.preset(chosen):
-                return [gr.skip() for _ in [*everything, told]]
+                return [gr.skip() for _ in [*everything, toasts]]
             return [*choose(chosen), gr.skip()]
         except PaddockError as error:
             # The list goes back to the one that holds.
-            return [*show(), say(error.message, error=True)]
+            return [*show(), toast(error.message, error=True)]
 
     def keep(key: str, value: Any, wrong: str) -> list[Any]:
         sentences = {name: words for name, words in json.loads(wrong).items() if name != key}
@@ -99,23 +107,23 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
             raise PaddockError("A preset needs a name of its own. Write one beside Save.")
         app.presets.save(wanted.strip(), app.sampling.params())
         app.settings.set("preset", wanted.strip())
-        return [*show(), say(f"Saved as {wanted.strip()}.")]
+        return [*show(), toast(f"Saved as {wanted.strip()}.")]
 
     def remove(wanted: str) -> list[Any]:
         app.presets.delete(wanted.strip())
         if app.sampling.preset_name() not in app.presets.names():
             app.settings.set("preset", NEUTRAL)
-        return [*show(), say(f"Deleted {wanted.strip()}.")]
+        return [*show(), toast(f"Deleted {wanted.strip()}.")]
 
     for key, component in fields.items():
         shows = [notice, refused, wrong, component]
-        gr.on(changes(component), partial(keep, key), [component, wrong], shows, trigger_mode="always_last", **QUIET)
-    preset.input(spoken(pick), preset, [*everything, told], **QUIET)
-    restore.click(spoken(choose), preset, everything, **QUIET)
-    neutralize.click(spoken(lambda: choose(NEUTRAL)), None, everything, **QUIET)
-    save.click(spoken(save_as), name, [*everything, told], **QUIET)
-    delete.click(spoken(remove), name, [*everything, told], **QUIET)
-    gr.on([page.load, refresh.click], spoken(show), None, everything, **QUIET)
+        gr.on(changes(component), partial(keep, key), [component, wrong], shows, trigger_mode="always_last", **DIRECT)
+    preset.input(errors_as_toasts(pick), preset, [*everything, toasts], **DIRECT)
+    restore.click(errors_as_toasts(choose), preset, everything, **DIRECT)
+    neutralize.click(errors_as_toasts(lambda: choose(NEUTRAL)), None, everything, **DIRECT)
+    save.click(errors_as_toasts(save_as), name, [*everything, toasts], **DIRECT)
+    delete.click(errors_as_toasts(remove), name, [*everything, toasts], **DIRECT)
+    gr.on([page.load, refresh.click], errors_as_toasts(show), None, everything, **DIRECT)
 
 
 def loaded_spec(app: App) -> LoaderSpec | None:
@@ -147,7 +155,7 @@ def _unheard(spec: LoaderSpec | None) -> str:
     number = sum(setting.name not in spec.samplers for setting in describe(SamplingParams)) if spec else 0
     if spec is None or not number:
         return ""
-    words = f"{many(number, 'parameter')} that {spec.title} does not honour"
+    words = f"{plural(number, 'parameter')} that {spec.title} does not honour"
     return f'<button type="button" class="button" data-show-unheard aria-pressed="false">Show {escape(words)}</button>'
 
 
@@ -169,14 +177,14 @@ def _notice(app: App) -> str:
         base = app.sampling.preset(name)
         summary = "Every parameter off: the model's own distribution." if name == NEUTRAL else app.presets.summary(name)
     except PaddockError as error:
-        return f'<p class="quiet">{escape(error.message)}</p>{stamp()}'
+        return f'<p class="quiet">{escape(error.message)}</p>{refresh_marker()}'
     words = [
         f"{setting.info.label} {_words(getattr(params, setting.name))} (was {_words(getattr(base, setting.name))})"
         for setting in describe(SamplingParams)
         if getattr(params, setting.name) != getattr(base, setting.name)
     ]
     changed = f'<p class="changed">Changed: {escape(", ".join(words))}.</p>' if words else ""
-    return f'<p class="quiet">{escape(summary)}</p>{changed}{stamp()}'
+    return f'<p class="quiet">{escape(summary)}</p>{changed}{refresh_marker()}'
 
 
 def _words(value: Any) -> str:

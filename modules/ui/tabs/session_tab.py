@@ -8,7 +8,7 @@ import gradio as gr
 
 from modules.protocol.errors import PaddockError
 from modules.protocol.model_facts import AIMS
-from modules.ui.event_feedback import QUIET, paragraph, say, spoken, stamp, teller
+from modules.ui.event_feedback import DIRECT, errors_as_toasts, paragraph, refresh_marker, toast, toast_channel
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -77,9 +77,9 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         discard = gr.Button("Discard", elem_id="session-discard", min_width=100)
         reset = gr.Button("Defaults", elem_id="session-reset", min_width=100)
     undo = gr.Button("Undo", visible="hidden", elem_id=_UNDO)
-    held = gr.HTML(elem_id="session-held", apply_default_css=False)
-    everything = [*fields.values(), autosave, save, discard, held, about_character]
-    told = teller()
+    unsaved = gr.HTML(elem_id="session-unsaved", apply_default_css=False)
+    everything = [*fields.values(), autosave, save, discard, unsaved, about_character]
+    toasts = toast_channel()
     # What Defaults took away last, on whichever page.
     before: dict[str, Any] = {}
 
@@ -89,15 +89,22 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         values["character"] = gr.update(choices=characters, value=values["character"] or _NOBODY)
         # Saved at once, nothing is left to save or to discard.
         by_hand = gr.update(visible=not app.settings.autosave)
-        return [*(values[key] for key in fields), app.settings.autosave, by_hand, by_hand, _held(app), _about(app)]
+        return [
+            *(values[key] for key in fields),
+            app.settings.autosave,
+            by_hand,
+            by_hand,
+            _unsaved_notice(app),
+            _about(app),
+        ]
 
     def keep(key: str) -> Any:
         def change(value: Any) -> str:
             empty = value in ("", _NOBODY, _DEFAULTS[key])
             app.settings.set(key, None if empty else value)
-            return _held(app)
+            return _unsaved_notice(app)
 
-        return spoken(change)
+        return errors_as_toasts(change)
 
     def show_all() -> list[Any]:
         # Pages hear of the look with the model's state.
@@ -120,9 +127,9 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         now = {key: app.settings.get(key) for key in _DEFAULTS}
         app.settings.update(dict.fromkeys(_DEFAULTS))
         if not any(now.values()):
-            return [*show_all(), say("All of it is at its defaults already.")]
+            return [*show_all(), toast("All of it is at its defaults already.")]
         before.update(now)
-        return [*show_all(), say("This tab is back at its defaults.", undo=_UNDO)]
+        return [*show_all(), toast("This tab is back at its defaults.", undo=_UNDO)]
 
     def take_back() -> list[Any]:
         app.settings.update(before)
@@ -131,21 +138,21 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     for key, component in fields.items():
         triggers = [component.blur, component.submit] if isinstance(component, gr.Textbox) else [component.input]
         script = "(value) => { window.dispatchEvent(new CustomEvent('paddock-theme', {detail: value})); return value; }"
-        kept = gr.on(triggers, keep(key), component, held, js=script if key == "theme" else None, **QUIET)
+        kept = gr.on(triggers, keep(key), component, unsaved, js=script if key == "theme" else None, **DIRECT)
         if key == "character":
-            kept.then(lambda: _about(app), None, about_character, **QUIET)
+            kept.then(lambda: _about(app), None, about_character, **DIRECT)
         if key == "aim":  # the Model tab shows another proposal
-            kept.then(None, js="() => document.querySelector('#refresh-all').click()", **QUIET)
-    autosave.input(spoken(switch), autosave, everything, **QUIET)
-    save.click(spoken(write), None, everything, **QUIET)
-    discard.click(spoken(back), None, everything, **QUIET)
-    reset.click(spoken(restore), None, [*everything, told], **QUIET)
-    undo.click(spoken(take_back), None, everything, **QUIET)
-    gr.on([page.load, refresh.click], show, None, everything, **QUIET)
+            kept.then(None, js="() => document.querySelector('#refresh-all').click()", **DIRECT)
+    autosave.input(errors_as_toasts(switch), autosave, everything, **DIRECT)
+    save.click(errors_as_toasts(write), None, everything, **DIRECT)
+    discard.click(errors_as_toasts(back), None, everything, **DIRECT)
+    reset.click(errors_as_toasts(restore), None, [*everything, toasts], **DIRECT)
+    undo.click(errors_as_toasts(take_back), None, everything, **DIRECT)
+    gr.on([page.load, refresh.click], show, None, everything, **DIRECT)
 
 
-def _held(app: App) -> str:
-    return paragraph("Something is changed and not saved yet." if app.settings.unsaved else "") + stamp()
+def _unsaved_notice(app: App) -> str:
+    return paragraph("Something is changed and not saved yet." if app.settings.unsaved else "") + refresh_marker()
 
 
 def _about(app: App) -> str:

@@ -9,8 +9,8 @@ import gradio as gr
 
 from modules.protocol.errors import PaddockError
 from modules.ui.chat_templates import NAMED
-from modules.ui.event_feedback import QUIET, paragraph, say, spoken, teller
-from modules.ui.number_format import many
+from modules.ui.event_feedback import DIRECT, errors_as_toasts, paragraph, toast, toast_channel
+from modules.ui.number_format import plural
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -61,7 +61,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     def check(template: str) -> str:
         """Render a short chat with it, in the worker's sandbox."""
         answer = app.supervisor.chat_prompt(_TRIAL, template)
-        return paragraph(f"A short chat becomes {many(answer.tokens, 'token')}:") + _pre(answer.prompt)
+        return paragraph(f"A short chat becomes {plural(answer.tokens, 'token')}:") + _pre(answer.prompt)
 
     def keep(template: str) -> list[Any]:
         state = app.supervisor.state
@@ -71,14 +71,14 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
             check(template)
         own = template.strip() in ("", state.info.template.strip())
         app.chat_preferences.set_template(state.model, "" if own else template)
-        return [*show(), say("The next reply uses this template.")]
+        return [*show(), toast("The next reply uses this template.")]
 
     everything = [source, choice, text, result]
-    told = teller()
-    choice.input(choose, [choice, text], text, **QUIET)
-    trial.click(spoken(check), text, result, **QUIET)
-    use.click(spoken(keep), text, [*everything, told], **QUIET)
-    gr.on([page.load, refresh.click], show, None, everything, **QUIET)
+    toasts = toast_channel()
+    choice.input(choose, [choice, text], text, **DIRECT)
+    trial.click(errors_as_toasts(check), text, result, **DIRECT)
+    use.click(errors_as_toasts(keep), text, [*everything, toasts], **DIRECT)
+    gr.on([page.load, refresh.click], show, None, everything, **DIRECT)
 
 
 def _pre(text: str) -> str:

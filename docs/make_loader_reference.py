@@ -18,10 +18,10 @@ def reference() -> str:
     import paddock
     from modules.protocol.commands import Command
     from modules.protocol.events import Event
-    from modules.protocol.schema import Info
+    from modules.protocol.schema import SettingInfo
 
     parts = ["## `LoaderSpec`", "", *_documented(paddock.LoaderSpec), "", "## `setting()`", ""]
-    parts += [f"Takes the default first, then by name: {_fields(Info)}.", "", *_documented(Info), ""]
+    parts += [f"Takes the default first, then by name: {_fields(SettingInfo)}.", "", *_documented(SettingInfo), ""]
     parts += ["## `Engine`", "", inspect.getdoc(paddock.Engine) or "", "", *_methods(paddock.Engine), ""]
     for title, union in (("Commands", Command), ("Events", Event)):
         parts += [f"## {title}", ""]

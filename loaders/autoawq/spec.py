@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modules.families.transformers_settings import SAMPLERS, TransformersSettings, demand
+from modules.families.transformers_settings import SAMPLERS, TransformersSettings, memory_demand
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
-from modules.protocol.model_facts import Claim, Machine, ModelFacts, other_bits
+from modules.protocol.model_facts import Claim, Machine, ModelFacts, unsupported_bits_reason
 from modules.protocol.schema import setting
 
 
@@ -39,7 +39,7 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if facts.format != "awq":
         return None
     if facts.bits not in (0, 4):
-        return Claim(0, other_bits("AutoAWQ", facts, (4,)), runs=False)
+        return Claim(0, unsupported_bits_reason("AutoAWQ", facts, (4,)), runs=False)
     if machine.has("cuda"):
         return Claim(
             55, "AWQ on a GPU: AutoAWQ has a Triton kernel; GPTQModel, which is still cared for, has faster ones."
@@ -52,7 +52,7 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
 
 
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
-    return demand(facts, settings, machine, 450 * MEBIBYTE, unpacking=6)
+    return memory_demand(facts, settings, machine, 450 * MEBIBYTE, unpacking=6)
 
 
 SPEC = LoaderSpec(

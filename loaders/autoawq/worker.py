@@ -12,10 +12,15 @@ from loaders.autoawq.fuse import fuse
 from loaders.autoawq.spec import Settings
 from modules.protocol.errors import ModelError, SettingError
 from modules.worker.engine import Report
-from modules.worker.hf.load_options import pick_dtype, placement
-from modules.worker.hf.model_files import load_tokenizer, read_json, trusts, weight_files
+from modules.worker.hf.load_options import device_placement, pick_dtype
+from modules.worker.hf.model_files import has_consent, load_tokenizer, read_json, weight_files
 from modules.worker.hf.packed_weights import check_complete, check_packing
-from modules.worker.hf.staged_folder import for_transformers_4, quantization, staged, stretch
+from modules.worker.hf.staged_folder import (
+    convert_to_transformers_4,
+    read_quantization,
+    stage_folder,
+    write_rope_scaling,
+)
 from modules.worker.hf.transformers_engine import HfEngine
 
 
@@ -23,8 +28,8 @@ class Engine(HfEngine):
     """The architectures that AutoAWQ knows."""
 
     def load_model(self, path: Path, settings: Settings, report: Report) -> tuple[Any, Any]:
-        config = for_transformers_4(read_json(path / "config.json"))
-        claim = quantization(path, config)
+        config = convert_to_transformers_4(read_json(path / "config.json"))
+        claim = read_quantization(path, config)
         files = weight_files(path)
         check_packing(path, files, claim, ("awq",), (4,), "AutoAWQ")
         layout = str(claim.get("version", "gemm")).lower()
@@ -35,7 +40,7 @@ class Engine(HfEngine):
             )
         config["quantization_config"] = claim
         tokenizer = load_tokenizer(path)
-        trusted = trusts("PADDOCK_TRUST_REMOTE_CODE")
+        trusted = has_consent("PADDOCK_TRUST_REMOTE_CODE")
         report("Importing AutoAWQ", None)
         # It says at every import that it was given up.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -46,11 +51,11 @@ class Engine(HfEngine):
             raise ModelError(
                 f"AutoAWQ does not know the architecture {config.get('model_type')}. Choose the GPTQModel loader."
             )
-        options = placement(settings, self.offload_folder() if settings.disk_offload else "")
+        options = device_placement(settings, self.offload_folder() if settings.disk_offload else "")
         kernel = _kernel(settings)
         packs = settings.kernel in ("auto", "int4") and _can_pack(settings)
-        with staged(path, config) as stage:
-            stretch(stage, settings, trusted)
+        with stage_folder(path, config) as stage:
+            write_rope_scaling(stage, settings, trusted)
             report("Loading the packed weights", None)
             loaded = AutoAWQForCausalLM.from_quantized(
                 str(stage),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modules.families.transformers_settings import SAMPLERS, TransformersSettings, demand
+from modules.families.transformers_settings import SAMPLERS, TransformersSettings, memory_demand
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
-from modules.protocol.model_facts import Claim, Machine, ModelFacts, other_bits
+from modules.protocol.model_facts import Claim, Machine, ModelFacts, unsupported_bits_reason
 from modules.protocol.schema import setting
 
 
@@ -38,7 +38,7 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if facts.format != "gptq":
         return None
     if facts.bits not in (0, 2, 3, 4, 8):
-        return Claim(0, other_bits("AutoGPTQ", facts, (2, 3, 4, 8)), runs=False)
+        return Claim(0, unsupported_bits_reason("AutoGPTQ", facts, (2, 3, 4, 8)), runs=False)
     method = "GPTQ with act-order" if facts.act_order else "GPTQ"
     where = "a GPU" if machine.has("cuda") else "a CPU"
     return Claim(
@@ -49,7 +49,7 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
 
 
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
-    return demand(facts, settings, machine, 450 * MEBIBYTE, unpacking=6)
+    return memory_demand(facts, settings, machine, 450 * MEBIBYTE, unpacking=6)
 
 
 SPEC = LoaderSpec(

@@ -9,10 +9,15 @@ from typing import Any
 from loaders.autogptq.spec import Settings
 from modules.protocol.errors import ModelError, SettingError
 from modules.worker.engine import Report
-from modules.worker.hf.load_options import pick_dtype, placement
-from modules.worker.hf.model_files import load_tokenizer, read_json, trusts, weight_files
+from modules.worker.hf.load_options import device_placement, pick_dtype
+from modules.worker.hf.model_files import has_consent, load_tokenizer, read_json, weight_files
 from modules.worker.hf.packed_weights import check_complete, check_packing
-from modules.worker.hf.staged_folder import for_transformers_4, quantization, staged, stretch
+from modules.worker.hf.staged_folder import (
+    convert_to_transformers_4,
+    read_quantization,
+    stage_folder,
+    write_rope_scaling,
+)
 from modules.worker.hf.transformers_engine import HfEngine
 
 _BITS = (2, 3, 4, 8)
@@ -22,8 +27,8 @@ class Engine(HfEngine):
     """The architectures that AutoGPTQ knows."""
 
     def load_model(self, path: Path, settings: Settings, report: Report) -> tuple[Any, Any]:
-        config = for_transformers_4(read_json(path / "config.json"))
-        claim = quantization(path, config)
+        config = convert_to_transformers_4(read_json(path / "config.json"))
+        claim = read_quantization(path, config)
         files = weight_files(path)
         check_packing(path, files, claim, ("gptq",), _BITS, "AutoGPTQ")
         layout = str(claim.get("checkpoint_format", "gptq"))
@@ -33,7 +38,7 @@ class Engine(HfEngine):
             )
         config.pop("quantization_config", None)
         tokenizer = load_tokenizer(path)
-        trusted = trusts("PADDOCK_TRUST_REMOTE_CODE")
+        trusted = has_consent("PADDOCK_TRUST_REMOTE_CODE")
         report("Importing AutoGPTQ", None)
         from auto_gptq import AutoGPTQForCausalLM
         from auto_gptq.modeling._const import SUPPORTED_MODELS
@@ -44,8 +49,8 @@ class Engine(HfEngine):
             )
         # One file goes by the name that AutoGPTQ looks for, whatever its own.
         renamed = {files[0].name: "model.safetensors"} if len(files) == 1 else {}
-        with staged(path, config, renamed) as stage:
-            stretch(stage, settings, trusted)
+        with stage_folder(path, config, renamed) as stage:
+            write_rope_scaling(stage, settings, trusted)
             report("Loading the packed weights", None)
             loaded = AutoGPTQForCausalLM.from_quantized(
                 str(stage),
@@ -111,5 +116,5 @@ def _kernel(settings: Settings, bits: int) -> dict[str, bool]:
 def _placement(settings: Settings) -> dict[str, Any]:
     if settings.disk_offload:
         raise SettingError("AutoGPTQ keeps no layers on disk. Turn Offload to disk off.")
-    options = placement(settings, "")
+    options = device_placement(settings, "")
     return {"device": "cpu"} if options["device_map"] == {"": "cpu"} else options

@@ -9,7 +9,7 @@ from typing import Any
 
 from modules.protocol.errors import ModelError
 from modules.worker.hf.model_files import read_json
-from modules.worker.hf.staged_folder import for_transformers_4, staged
+from modules.worker.hf.staged_folder import convert_to_transformers_4, stage_folder
 
 
 def read_config(exl: Any, path: Path, stages: ExitStack) -> Any:
@@ -17,7 +17,9 @@ def read_config(exl: Any, path: Path, stages: ExitStack) -> Any:
     Raises ModelError."""
     config = exl.ExLlamaV2Config()
     # It knows the positions by the names that Transformers 4 wrote, and would take RoPE's base for 10,000 silently.
-    config.model_dir = str(stages.enter_context(staged(path, for_transformers_4(read_json(path / "config.json")))))
+    config.model_dir = str(
+        stages.enter_context(stage_folder(path, convert_to_transformers_4(read_json(path / "config.json"))))
+    )
     try:
         config.prepare()
     except (AssertionError, ValueError, KeyError, TypeError, OSError) as error:

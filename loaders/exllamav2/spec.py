@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modules.protocol.loader_spec import LoaderSpec
-from modules.protocol.memory_demand import MEBIBYTE, Demand, split_of
-from modules.protocol.model_facts import Claim, Machine, ModelFacts, other_bits
+from modules.protocol.memory_demand import MEBIBYTE, Demand, parse_split
+from modules.protocol.model_facts import Claim, Machine, ModelFacts, unsupported_bits_reason
 from modules.protocol.schema import setting
 
 _CONTEXT = "Context and cache"
@@ -214,7 +214,7 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
             memory=10,
         )
     if facts.format == "gptq":
-        return Claim(0, other_bits("ExLlamaV2", facts, (4,)), runs=False)
+        return Claim(0, unsupported_bits_reason("ExLlamaV2", facts, (4,)), runs=False)
     return None
 
 
@@ -232,7 +232,7 @@ def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
         batch=settings.batch,
         activation=2,
         gpu_layers=-1,
-        gpu_split=split_of(settings.gpu_split),
+        gpu_split=parse_split(settings.gpu_split),
         gpu_process=500 * MEBIBYTE,
     )
 

@@ -29,7 +29,7 @@ from modules.protocol.sampling import SamplingParams
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.hf.folder_tokenizer import FolderTokenizer
 from modules.worker.hf.model_files import check_folder
-from modules.worker.llama.sampler_settings import biases
+from modules.worker.llama.sampler_settings import token_biases
 
 _LOAD_LOWER = ("context", "cache_type", "cache_tokens", "batch")
 _RUN_LOWER = ("context", "slots", "batch")
@@ -267,7 +267,7 @@ class Engine(EngineBase):
 
     def _bias(self, params: SamplingParams) -> Any:
         """What is added to the logits, [padded vocabulary] on the CPU, or None."""
-        found = dict(biases(params))
+        found = dict(token_biases(params))
         if params.ban_eos_token:
             found.update(dict.fromkeys(self._tokens.ends, float("-inf")))
         size = self._loaded.generator.padded_vocab_size

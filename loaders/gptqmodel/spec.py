@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modules.families.transformers_settings import SAMPLERS, TransformersSettings, demand
+from modules.families.transformers_settings import SAMPLERS, TransformersSettings, memory_demand
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
-from modules.protocol.model_facts import Claim, Machine, ModelFacts, other_bits
+from modules.protocol.model_facts import Claim, Machine, ModelFacts, unsupported_bits_reason
 from modules.protocol.schema import setting
 
 
@@ -50,7 +50,7 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
         return None
     bits = (2, 3, 4, 8) if facts.format == "gptq" else (4,)
     if facts.bits not in (0, *bits):
-        return Claim(0, other_bits("GPTQModel", facts, bits), runs=False)
+        return Claim(0, unsupported_bits_reason("GPTQModel", facts, bits), runs=False)
     method = facts.format.upper() + (" with act-order" if facts.act_order else "")
     if machine.has("cuda") or machine.has("rocm"):
         return Claim(
@@ -74,7 +74,7 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
 
 
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
-    return demand(facts, settings, machine, 450 * MEBIBYTE, unpacking=6)
+    return memory_demand(facts, settings, machine, 450 * MEBIBYTE, unpacking=6)
 
 
 SPEC = LoaderSpec(

@@ -12,10 +12,10 @@ from typing import Any
 from loaders.gptqmodel.spec import Settings
 from modules.protocol.errors import SettingError
 from modules.worker.engine import Report
-from modules.worker.hf.load_options import pick_dtype, placement
-from modules.worker.hf.model_files import load_tokenizer, read_json, trusts, weight_files
+from modules.worker.hf.load_options import device_placement, pick_dtype
+from modules.worker.hf.model_files import has_consent, load_tokenizer, read_json, weight_files
 from modules.worker.hf.packed_weights import check_packing
-from modules.worker.hf.staged_folder import quantization, staged, stretch
+from modules.worker.hf.staged_folder import read_quantization, stage_folder, write_rope_scaling
 from modules.worker.hf.transformers_engine import HfEngine
 
 _BITS = (2, 3, 4, 8)
@@ -26,7 +26,7 @@ class Engine(HfEngine):
 
     def load_model(self, path: Path, settings: Settings, report: Report) -> tuple[Any, Any]:
         config = read_json(path / "config.json")
-        claim = quantization(path, config)
+        claim = read_quantization(path, config)
         method = check_packing(path, weight_files(path), claim, ("gptq", "awq"), _BITS, "GPTQModel")
         report("Importing GPTQModel", None)
         where = _device(settings)
@@ -40,10 +40,10 @@ class Engine(HfEngine):
             kernel, dtype = "torch", torch.bfloat16 if dtype == torch.float32 else dtype
         backend = _backend(kernel, method)
         tokenizer = load_tokenizer(path)
-        trusted = trusts("PADDOCK_TRUST_REMOTE_CODE")
+        trusted = has_consent("PADDOCK_TRUST_REMOTE_CODE")
         config["quantization_config"] = claim
-        with staged(path, config) as stage:
-            stretch(stage, settings, trusted)
+        with stage_folder(path, config) as stage:
+            write_rope_scaling(stage, settings, trusted)
             from gptqmodel import GPTQModel
 
             compiled = Path(os.environ["GPTQMODEL_TORCH_EXTENSIONS_DIR"])
@@ -99,7 +99,7 @@ def _device(settings: Settings) -> dict[str, Any]:
         raise SettingError(
             "GPTQModel deals layers to GPUs by itself, without limits. Empty the memory limits and Offload to disk."
         )
-    place = placement(settings, "")["device_map"]
+    place = device_placement(settings, "")["device_map"]
     if place == {"": "cpu"}:
         return {"device": "cpu"}
     return {"device_map": "balanced"} if settings.device_map == "balanced" else {"device": "cuda:0"}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modules.families.transformers_settings import SAMPLERS, TransformersSettings, demand
+from modules.families.transformers_settings import SAMPLERS, TransformersSettings, memory_demand
 from modules.protocol.loader_spec import LoaderSpec
-from modules.protocol.memory_demand import MEBIBYTE, Demand, element_bits
+from modules.protocol.memory_demand import MEBIBYTE, Demand, dtype_bits
 from modules.protocol.model_facts import Claim, Machine, ModelFacts
 from modules.protocol.schema import setting
 
@@ -69,13 +69,13 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
     """Each group has a scale and a zero point in the compute type; 3 bits are kept ten to a word of 32."""
     on_gpu = settings.device_map != "cpu" and (machine.has("cuda") or machine.has("rocm"))
-    scale = element_bits(settings.dtype, machine, on_gpu)
+    scale = dtype_bits(settings.dtype, machine, on_gpu)
     bits = (
         0.0
         if facts.format == "hqq"
         else (3.2 if settings.bits == 3 else settings.bits) + 2 * scale / settings.group_size
     )
-    return demand(facts, settings, machine, 450 * MEBIBYTE, weight_bits=bits, unpacking=6)
+    return memory_demand(facts, settings, machine, 450 * MEBIBYTE, weight_bits=bits, unpacking=6)
 
 
 SPEC = LoaderSpec(

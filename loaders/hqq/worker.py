@@ -9,9 +9,9 @@ from loaders.hqq.spec import Settings
 from modules.protocol.errors import ModelError, SettingError
 from modules.worker.engine import Report
 from modules.worker.hf.auto_class import TOWERS, text_class
-from modules.worker.hf.load_options import pick_dtype, placement, progress, with_rope
-from modules.worker.hf.model_files import check_folder, incomplete, load_tokenizer, read_json, trusts
-from modules.worker.hf.staged_folder import for_transformers_4, quantization, staged
+from modules.worker.hf.load_options import device_placement, pick_dtype, report_progress, with_rope
+from modules.worker.hf.model_files import check_folder, has_consent, load_tokenizer, missing_tensor_error, read_json
+from modules.worker.hf.staged_folder import convert_to_transformers_4, read_quantization, stage_folder
 from modules.worker.hf.transformers_engine import HfEngine
 
 _SAVED = "qmodel.pt"
@@ -29,15 +29,15 @@ class Engine(HfEngine):
 
     def load_model(self, path: Path, settings: Settings, report: Report) -> tuple[Any, Any]:
         report("Importing HQQ", None)
-        config = for_transformers_4(read_json(path / "config.json"))
-        method = str(quantization(path, config).get("quant_method", "hqq")).lower()
+        config = convert_to_transformers_4(read_json(path / "config.json"))
+        method = str(read_quantization(path, config).get("quant_method", "hqq")).lower()
         if method != "hqq":
             raise ModelError(
                 f"{path.name} is packed by {method.upper()} already, and HQQ takes whole weights or its own. "
                 "Choose another loader."
             )
         tokenizer = load_tokenizer(path)
-        with staged(path, config) as stage:
+        with stage_folder(path, config) as stage:
             if (path / _SAVED).is_file():
                 model = _saved(stage, settings, report)
             else:
@@ -48,9 +48,9 @@ class Engine(HfEngine):
     def _packed(self, stage: Path, settings: Settings, report: Report, already: bool) -> Any:
         from transformers import AutoConfig, HqqConfig
 
-        trusted = trusts("PADDOCK_TRUST_REMOTE_CODE")
+        trusted = has_consent("PADDOCK_TRUST_REMOTE_CODE")
         config = AutoConfig.from_pretrained(str(stage), local_files_only=True, trust_remote_code=trusted)
-        options = placement(settings, self.offload_folder() if settings.disk_offload else "")
+        options = device_placement(settings, self.offload_folder() if settings.disk_offload else "")
         options["dtype"] = pick_dtype(settings.dtype, settings.device_map)
         if settings.attention != "auto":
             options["attn_implementation"] = settings.attention
@@ -63,7 +63,7 @@ class Engine(HfEngine):
                 skip_modules=["lm_head", *TOWERS],
             )
         report("Loading and packing the weights", None)
-        with progress(report, "Loading and packing the weights"):
+        with report_progress(report, "Loading and packing the weights"):
             model, found = text_class(config).from_pretrained(
                 str(stage),
                 config=with_rope(config, settings),
@@ -82,7 +82,7 @@ def _saved(stage: Path, settings: Settings, report: Report) -> Any:
     from hqq.models.hf.base import AutoHQQHFModel
 
     report("Loading the packed weights", None)
-    device = placement(settings, "")["device_map"]
+    device = device_placement(settings, "")["device_map"]
     place = "cuda" if device != {"": "cpu"} and torch.cuda.is_available() else "cpu"
     return AutoHQQHFModel.from_quantized(
         str(stage), compute_dtype=pick_dtype(settings.dtype, settings.device_map), device=place
@@ -131,4 +131,4 @@ def _complete(model: Any, missing: Any) -> None:
 
     absent = [name for name, weight in model.named_parameters() if weight.device == torch.device("meta")]
     if absent and set(absent) & set(missing):
-        raise incomplete("The weights", absent)
+        raise missing_tensor_error("The weights", absent)

@@ -10,7 +10,7 @@ from typing import Any
 
 from modules.families.llama_cpp import LOWER_FOR_MEMORY
 from modules.protocol.errors import OutOfMemory, PaddockError
-from modules.worker.unused_tokens import is_unused
+from modules.worker.unused_tokens import is_unused_token
 
 _PIECE_BYTES = 256
 _ABORTED = 2
@@ -87,7 +87,7 @@ class NativeModel:
         known = self._printed.get((token, special))
         if known is None:
             name = self.lib.llama_vocab_get_text(self.vocab, token).decode("utf-8", "replace")
-            hidden = is_unused(name, self._template) or token == self._padding()
+            hidden = is_unused_token(name, self._template) or token == self._padding()
             known = b"" if hidden else self.piece(token, special or token in self._visible)
             self._printed[token, special] = known
         return known

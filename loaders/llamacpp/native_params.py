@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from modules.protocol.errors import SettingError
-from modules.worker.llama.model_notes import shares
+from modules.worker.llama.model_notes import tensor_split_shares
 from modules.worker.thread_count import alone, real_cores
 
 
@@ -24,7 +24,7 @@ def model_parameters(lib: Any, settings: Any, progress: Callable[[float], None])
     # code was compiled in. Without these buffers it is not used.
     if b"AMX_INT8 = 1" in lib.llama_print_system_info():
         params.use_extra_bufts = False
-    split, most = shares(settings), int(lib.llama_max_devices())
+    split, most = tensor_split_shares(settings), int(lib.llama_max_devices())
     if len(split) > most:
         raise SettingError(f"Tensor split (tensor_split) names {len(split)} cards; at most {most} are possible.")
     if split:

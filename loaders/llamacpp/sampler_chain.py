@@ -9,13 +9,13 @@ from modules.protocol.errors import PromptError
 from modules.protocol.sampling import SamplingParams
 from modules.worker.llama.sampler_settings import (
     CUT_SHARE,
-    biases,
-    breakers,
-    chain,
+    cut_removal_index,
+    dry_breakers,
     is_greedy,
     penalty_range,
+    sampler_chain,
     temperature,
-    where_cut_tokens_mislead,
+    token_biases,
 )
 
 # Tokens that mirostat estimates from; llama.cpp's own choice.
@@ -46,7 +46,7 @@ class SamplerChain:
             raise
 
     def _build(self, params: SamplingParams, seed: int, context: int, ends: frozenset[int]) -> None:
-        lib, found = self._lib, biases(params)
+        lib, found = self._lib, token_biases(params)
         if params.ban_eos_token and not params.grammar_string:
             found.update(dict.fromkeys(ends, float("-inf")))
         wanted = {token: bias for token, bias in found.items() if 0 <= token < self._size}
@@ -56,8 +56,8 @@ class SamplerChain:
         if params.grammar_string:
             self._add(lib.llama_sampler_init_grammar(self._vocab, params.grammar_string.encode(), b"root"))
         mirostat = params.mirostat_mode if not is_greedy(params) else 0
-        names = [name for name in chain(params) if not mirostat or name in _BESIDE_MIROSTAT]
-        misled = where_cut_tokens_mislead(names, params)
+        names = [name for name in sampler_chain(params) if not mirostat or name in _BESIDE_MIROSTAT]
+        misled = cut_removal_index(names, params)
         for place, name in enumerate(names):
             if place == misled:
                 self._add(lib.llama_sampler_init_min_p(CUT_SHARE, 1))
@@ -84,7 +84,7 @@ class SamplerChain:
                 self._size, back, params.repetition_penalty, params.frequency_penalty, params.presence_penalty
             )
         if name == "dry":
-            texts = [text.encode() for text in breakers(params)]
+            texts = [text.encode() for text in dry_breakers(params)]
             array = (ctypes.c_char_p * len(texts))(*texts)
             self._alive.append(array)
             return lib.llama_sampler_init_dry(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modules.families.llama_cpp import SAMPLERS, LlamaCppSettings, demand, hardware_words, reads
-from modules.families.llama_cpp_samplers import LIBRARY
+from modules.families.llama_cpp import SAMPLERS, LlamaCppSettings, hardware_reason, is_gguf, memory_demand
+from modules.families.llama_cpp_samplers import LIBRARY_DIFFERENCES
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
 from modules.protocol.model_facts import Claim, Machine, ModelFacts
@@ -17,18 +17,18 @@ class Settings(LlamaCppSettings):
 
 
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
-    if not reads(facts):
+    if not is_gguf(facts):
         return None
     cuda = "for the graphics card, install it with CMAKE_ARGS=-DGGML_CUDA=on."
     return Claim(
         80,
         "A GGUF file, which llama.cpp reads as it is. Compiled here with all of this processor's instructions, which "
-        "takes minutes to install; one reply at a time. " + hardware_words(machine, cuda),
+        "takes minutes to install; one reply at a time. " + hardware_reason(machine, cuda),
     )
 
 
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
-    return demand(facts, settings, 60 * MEBIBYTE)
+    return memory_demand(facts, settings, 60 * MEBIBYTE)
 
 
 SPEC = LoaderSpec(
@@ -40,7 +40,7 @@ SPEC = LoaderSpec(
     claim=_claim,
     memory=_memory,
     samplers=SAMPLERS,
-    differs=LIBRARY,
+    differs=LIBRARY_DIFFERENCES,
     accelerators=("cpu", "cuda", "rocm", "metal"),
     requirements="requirements.txt",
     compiled=True,

@@ -20,12 +20,12 @@ from modules.families.reasoning import visible_tokens
 from modules.protocol.commands import Generate
 from modules.protocol.errors import OutOfMemory, PromptError
 from modules.protocol.events import ModelInfo
-from modules.worker.broken_weights import not_numbers
-from modules.worker.end_of_turn import ends_message_only, turn_end
+from modules.worker.broken_weights import nan_logits_error
+from modules.worker.end_of_turn import end_of_turn_token, ends_message_only
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.llama.gguf_keys import GgufKeys, read_keys
 from modules.worker.llama.model_notes import check_settings, choose_context, context_notes, load_error
-from modules.worker.llama.prompt_tokens import LlamaPrompts
+from modules.worker.llama.prompt_tokens import LlamaTokenizer
 from modules.worker.stop_strings import StopFilter
 from modules.worker.truncation import fit_prompt
 
@@ -36,7 +36,7 @@ class Engine(EngineBase):
 
     _native: NativeModel
     _adapters: LoraAdapters
-    _prompts: LlamaPrompts
+    _prompts: LlamaTokenizer
     _new_context: Callable[[], Any]
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class Engine(EngineBase):
         self._adapters = LoraAdapters(lib, model, self._log.text)
         self._batch = settings.batch
         self._learn_special_tokens()
-        self._prompts = LlamaPrompts(self._native.tokenize, path, self._keys)
+        self._prompts = LlamaTokenizer(self._native.tokenize, path, self._keys)
         self._warm_up()
         report("Ready", 1.0)
         return self._describe(settings)
@@ -83,7 +83,7 @@ class Engine(EngineBase):
         ids = native.ids(names)
         native.show(template, frozenset(ids[name] for name in visible_tokens(names, template) if name in ids))
         bos, eos = (self._name(kind(native.vocab)) for kind in (lib.llama_vocab_bos, lib.llama_vocab_eos))
-        end = turn_end(self.templates, template, bos, eos, names)
+        end = end_of_turn_token(self.templates, template, bos, eos, names)
         inner = {ids[name] for name in ids if ends_message_only(name, names)}
         self._ends = frozenset((native.ends() - inner) | ({ids[end]} if end in ids else set()))
 
@@ -193,7 +193,7 @@ class Engine(EngineBase):
                 token = sample(handle, context, -1)
                 score = latest(context, -1)[token]
                 if score != score or (not count and importlib.import_module("numpy").isnan(self._logits()).any()):
-                    raise not_numbers()
+                    raise nan_logits_error()
                 count += 1
                 unsaid += 1
                 if token in self._ends:

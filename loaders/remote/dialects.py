@@ -10,9 +10,15 @@ from loaders.remote.http_client import Remote
 from loaders.remote.token_estimate import join, split
 from modules.families.llama_cpp import SAMPLERS as LLAMA_CPP
 from modules.protocol.errors import Unsupported
-from modules.protocol.sampling import UNIVERSAL, SamplingParams
-from modules.protocol.schema import changed
-from modules.worker.llama.sampler_settings import biases, breakers, penalty_range, server_chain, temperature
+from modules.protocol.sampling import ALWAYS_HONOURED, SamplingParams
+from modules.protocol.schema import changed_values
+from modules.worker.llama.sampler_settings import (
+    dry_breakers,
+    penalty_range,
+    server_sampler_chain,
+    temperature,
+    token_biases,
+)
 
 _COMMON = frozenset({"temperature", "do_sample", "top_p", "frequency_penalty", "presence_penalty"})
 # The most that OpenAI's API adds to a logit, either way: in effect a ban or a must.
@@ -76,7 +82,7 @@ class OpenAi:
             "frequency_penalty": params.frequency_penalty,
             "presence_penalty": params.presence_penalty,
         }
-        if found := biases(params):
+        if found := token_biases(params):
             body["logit_bias"] = {
                 str(token): max(-_FARTHEST_BIAS, min(_FARTHEST_BIAS, bias)) for token, bias in found.items()
             }
@@ -184,7 +190,7 @@ class LlamaServer(OpenAi):
 
     def sampling(self, params: SamplingParams, seed: int, context: int) -> dict[str, Any]:
         heat = temperature(params)
-        samplers, min_p = server_chain(params)
+        samplers, min_p = server_sampler_chain(params)
         body: dict[str, Any] = {
             "cache_prompt": True,
             "seed": seed,
@@ -195,10 +201,12 @@ class LlamaServer(OpenAi):
             "repeat_penalty": params.repetition_penalty,
             "repeat_last_n": penalty_range(params, context),
             "dry_penalty_last_n": penalty_range(params, context),
-            "dry_sequence_breakers": breakers(params),
+            "dry_sequence_breakers": dry_breakers(params),
             "mirostat": params.mirostat_mode if heat.middle > 0 else 0,
             "ignore_eos": params.ban_eos_token,
-            "logit_bias": [[token, False if bias == -math.inf else bias] for token, bias in biases(params).items()],
+            "logit_bias": [
+                [token, False if bias == -math.inf else bias] for token, bias in token_biases(params).items()
+            ],
         }
         body.update({name: getattr(params, name) for name in _SAME_IN_LLAMA_CPP})
         if params.grammar_string:
@@ -238,12 +246,12 @@ class Paddock(OpenAi):
     """Another Paddock: every parameter by its own name."""
 
     title = "another Paddock"
-    samplers = frozenset(asdict(SamplingParams())) - UNIVERSAL
+    samplers = frozenset(asdict(SamplingParams())) - ALWAYS_HONOURED
     seeds = True
 
     def sampling(self, params: SamplingParams, seed: int, context: int) -> dict[str, Any]:
-        biases(params)  # What cannot be read is refused here, in our own words.
-        ours = {name: value for name, value in changed(params).items() if name not in ("stop", "max_new_tokens")}
+        token_biases(params)  # What cannot be read is refused here, in our own words.
+        ours = {name: value for name, value in changed_values(params).items() if name not in ("stop", "max_new_tokens")}
         return {**ours, "seed": seed}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
 from modules.protocol.model_facts import Claim, Machine, ModelFacts
-from modules.protocol.sampling import UNIVERSAL, SamplingParams
+from modules.protocol.sampling import ALWAYS_HONOURED, SamplingParams
 from modules.protocol.schema import describe, setting
 
 _SERVER = "Server"
@@ -93,6 +93,6 @@ SPEC = LoaderSpec(
     claim=_claim,
     memory=_memory,
     # What some server takes; those that the one at hand does not are named when it is loaded (ModelInfo.ignored).
-    samplers=frozenset(entry.name for entry in describe(SamplingParams)) - UNIVERSAL - {"penalty_alpha"},
+    samplers=frozenset(entry.name for entry in describe(SamplingParams)) - ALWAYS_HONOURED - {"penalty_alpha"},
     accelerators=("cpu", "cuda", "rocm", "metal"),
 )

@@ -20,7 +20,7 @@ from loaders.remote.server_probe import meet
 from loaders.remote.spec import SPEC, Settings
 from loaders.remote.streamed_answer import Answer
 from loaders.remote.token_estimate import NOTE, join, split
-from modules.families.remote_file import KEY_VARIABLE, RemoteFile, origin, parse_remote
+from modules.families.remote_file import KEY_VARIABLE, RemoteFile, parse_remote, url_origin
 from modules.protocol.commands import Generate
 from modules.protocol.errors import EnvironmentBroken, ModelError, PaddockError, PromptError, Unsupported
 from modules.protocol.events import ModelInfo
@@ -239,7 +239,7 @@ def _key(file: RemoteFile) -> str:
     # By hand, a worker is started with the variable itself.
     address, _, key = os.environ.pop(KEY_VARIABLE, "").partition(" ")
     # By hand, a worker is started with the variable itself.
-    key = (key if address == origin(file.address) else os.environ.get(file.key_env, "")).strip()
+    key = (key if address == url_origin(file.address) else os.environ.get(file.key_env, "")).strip()
     if not key:
         raise EnvironmentBroken(
             f"The key for {file.address} should be in the environment variable {file.key_env}, which is not set. Set "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modules.families.transformers_settings import SAMPLERS, TransformersSettings, demand
+from modules.families.transformers_settings import SAMPLERS, TransformersSettings, memory_demand
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
 from modules.protocol.model_facts import Claim, Machine, ModelFacts
@@ -78,7 +78,7 @@ def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
     packs to 8 and one of 32 bits for each 256 of them (Dettmers et al. 2023, QLoRA). GGUF files are unpacked."""
     scales = 8 / 64 + 32 / (64 * 256) if settings.double_quantization else 32 / 64
     bits = {"none": 0.0, "int8": 8.0}.get(settings.quantization, 4 + scales)
-    return demand(
+    return memory_demand(
         facts,
         settings,
         machine,

@@ -10,9 +10,9 @@ from loaders.transformers.spec import Settings
 from modules.protocol.errors import ModelError, SettingError
 from modules.worker.engine import Report
 from modules.worker.hf.auto_class import text_class
-from modules.worker.hf.load_options import pick_dtype, placement, progress, with_rope
-from modules.worker.hf.model_files import check_folder, incomplete, load_tokenizer, trusts, weight_files
-from modules.worker.hf.staged_folder import staged_file
+from modules.worker.hf.load_options import device_placement, pick_dtype, report_progress, with_rope
+from modules.worker.hf.model_files import check_folder, has_consent, load_tokenizer, missing_tensor_error, weight_files
+from modules.worker.hf.staged_folder import stage_file
 from modules.worker.hf.transformers_engine import HfEngine
 from modules.worker.llama.gguf_keys import read_keys
 from modules.worker.llama.space_prefix import SpacePrefix, is_sentencepiece, space_prefix
@@ -35,7 +35,7 @@ class Engine(HfEngine):
             return self._load(path, settings, report, {"use_safetensors": whole})
         if settings.quantization != "none":
             raise SettingError("A GGUF file cannot be packed anew while it loads. Set Quantization to none.")
-        with staged_file(path) as stage:
+        with stage_file(path) as stage:
             return self._load(stage, settings, report, {"gguf_file": path.name}, path)
 
     def apply_adapter(self, adapters: dict[str, float]) -> None:
@@ -49,18 +49,18 @@ class Engine(HfEngine):
         """`file`: the GGUF file where it lies, of which `path` is a staged folder."""
         from transformers import AutoConfig
 
-        trusted = trusts("PADDOCK_TRUST_REMOTE_CODE")
+        trusted = has_consent("PADDOCK_TRUST_REMOTE_CODE")
         gguf = {key: value for key, value in options.items() if key == "gguf_file"}
         config = AutoConfig.from_pretrained(str(path), local_files_only=True, trust_remote_code=trusted, **gguf)
         tokenizer = _gguf_tokenizer(path, file) if file else load_tokenizer(path)
-        options.update(placement(settings, self.offload_folder() if settings.disk_offload else ""))
+        options.update(device_placement(settings, self.offload_folder() if settings.disk_offload else ""))
         if settings.attention != "auto":
             options["attn_implementation"] = settings.attention
         options["dtype"] = pick_dtype(settings.dtype, settings.device_map)
         packing = _packing(settings, config, options["dtype"])
         if packing is not None:
             options["quantization_config"] = packing
-        with progress(report, "Unpacking the weights" if gguf else "Loading the weights"):
+        with report_progress(report, "Unpacking the weights" if gguf else "Loading the weights"):
             model, found = text_class(config).from_pretrained(
                 str(path),
                 config=with_rope(config, settings),
@@ -71,7 +71,7 @@ class Engine(HfEngine):
             )
         # Transformers fills what is missing with random numbers, and such a model talks nonsense.
         if missing := sorted(found["missing_keys"]):
-            raise incomplete(f"The weights of {gguf.get('gguf_file', path.name)}", missing)
+            raise missing_tensor_error(f"The weights of {gguf.get('gguf_file', path.name)}", missing)
         _forget_outliers(model)
         return model, tokenizer
 

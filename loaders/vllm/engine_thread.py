@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from modules.worker.token_queue import Handover
+from modules.worker.token_queue import TokenQueue
 
 _Task = tuple[Callable[[], Any], "Future[Any]"]
 
@@ -22,7 +22,7 @@ class Stepper:
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
-        self._replies: dict[str, Handover[Any]] = {}
+        self._replies: dict[str, TokenQueue[Any]] = {}
         self._thread = threading.Thread(target=self._serve, name="vllm", daemon=True)
         self._thread.start()
         self.engine: Any = None
@@ -38,7 +38,7 @@ class Stepper:
 
     def follow(self, request: str, cancelled: threading.Event, **ask: Any) -> Generator[Any, None, None]:
         """The outputs of a new request (`ask`: as of add_request). Leaving the iterator, or cancelling, ends it."""
-        outputs: Handover[Any] = Handover()
+        outputs: TokenQueue[Any] = TokenQueue()
 
         def begin() -> None:
             self.engine.add_request(request, **ask)

@@ -6,7 +6,7 @@ from typing import Any
 
 from modules.protocol.errors import PromptError
 from modules.protocol.sampling import SamplingParams
-from modules.worker.llama.sampler_settings import biases
+from modules.worker.llama.sampler_settings import token_biases
 
 # vLLM clips biases to this, either way: in effect a ban or a must.
 _FARTHEST = 100.0
@@ -18,7 +18,7 @@ _LEAST_TOP_P = 1e-6
 
 def sampling_fields(params: SamplingParams, ends: tuple[int, ...], longest: int, seed: int) -> dict[str, Any]:
     """Fields of vLLM's SamplingParams but for the grammar. `ends`: tokens that end a reply. Raises PromptError."""
-    found = {token: max(-_FARTHEST, min(_FARTHEST, bias)) for token, bias in biases(params).items()}
+    found = {token: max(-_FARTHEST, min(_FARTHEST, bias)) for token, bias in token_biases(params).items()}
     if params.ban_eos_token:
         found.update(dict.fromkeys(ends, -_FARTHEST))
     if params.do_sample and params.temperature > _HOTTEST:

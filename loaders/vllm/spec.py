@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
-from modules.protocol.model_facts import Claim, Machine, ModelFacts, other_bits
+from modules.protocol.model_facts import Claim, Machine, ModelFacts, unsupported_bits_reason
 from modules.protocol.schema import setting
 
 _CONTEXT = "Context and cache"
@@ -180,7 +180,7 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
         return None
     bits = {"gptq": (2, 3, 4, 8), "awq": (4,)}.get(facts.format, ())
     if bits and facts.bits not in (0, *bits):
-        return Claim(0, other_bits("vLLM", facts, bits), runs=False)
+        return Claim(0, unsupported_bits_reason("vLLM", facts, bits), runs=False)
     if machine.has("cuda"):
         words = "vLLM answers many requests at once, on one card or several. It takes most of their memory."
         return Claim(70, words, speed=15, memory=-40)

@@ -24,11 +24,11 @@ from modules.protocol.commands import Generate
 from modules.protocol.errors import ModelError, PaddockError, PromptError, Unsupported
 from modules.protocol.events import ModelInfo
 from modules.protocol.sampling import SamplingParams
-from modules.worker.broken_weights import not_numbers
+from modules.worker.broken_weights import nan_logits_error
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.hf.folder_tokenizer import FolderTokenizer
-from modules.worker.hf.model_files import check_folder, read_header, trusts, weight_files
-from modules.worker.hf.staged_folder import as_transformers_reads
+from modules.worker.hf.model_files import check_folder, has_consent, read_header, weight_files
+from modules.worker.hf.staged_folder import stage_for_transformers
 
 # How long an unload waits; the host kills a worker that takes five seconds.
 _PATIENCE_SECONDS = 2.0
@@ -51,7 +51,7 @@ class Engine(EngineBase):
 
     def load(self, path: Path, settings: Settings, report: Report) -> ModelInfo:
         report("Checking the files", None)
-        path = self._open.enter_context(as_transformers_reads(path, trusts("PADDOCK_TRUST_REMOTE_CODE")))
+        path = self._open.enter_context(stage_for_transformers(path, has_consent("PADDOCK_TRUST_REMOTE_CODE")))
         config = check_folder(path)
         self._context, trained = context_of(settings, config)
         self._lora_rank = settings.lora_rank
@@ -68,7 +68,7 @@ class Engine(EngineBase):
             self._leash = Leash()
             self._stepper = Stepper(lambda: _engine(arguments))
         if any(math.isnan(entry["probability"]) for entry in self.next_token_probabilities("a", 1)):
-            raise not_numbers()
+            raise nan_logits_error()
         found = self._stepper.engine.vllm_config.model_config
         report("Ready", 1.0)
         return ModelInfo(

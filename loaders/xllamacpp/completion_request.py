@@ -9,7 +9,13 @@ from typing import Any
 from modules.families.llama_cpp import LOWER_FOR_MEMORY
 from modules.protocol.errors import ModelError, OutOfMemory, PaddockError, PromptError
 from modules.protocol.sampling import SamplingParams
-from modules.worker.llama.sampler_settings import biases, breakers, penalty_range, server_chain, temperature
+from modules.worker.llama.sampler_settings import (
+    dry_breakers,
+    penalty_range,
+    server_sampler_chain,
+    temperature,
+    token_biases,
+)
 
 
 def completion(
@@ -23,7 +29,7 @@ def completion(
     """The body for these prompt tokens. Stop texts are not in it: at the longest reply the server would lose text that
     it holds back for them. `control`: names of the model's special tokens; `visible`: of those that are text."""
     heat = temperature(params)
-    samplers, min_p = server_chain(params)
+    samplers, min_p = server_sampler_chain(params)
     body: dict[str, Any] = {
         "prompt": tokens,
         "stream": True,
@@ -53,12 +59,12 @@ def completion(
         "dry_base": params.dry_base,
         "dry_allowed_length": params.dry_allowed_length,
         "dry_penalty_last_n": penalty_range(params, context),
-        "dry_sequence_breakers": breakers(params),
+        "dry_sequence_breakers": dry_breakers(params),
         "mirostat": params.mirostat_mode if heat.middle > 0 else 0,
         "mirostat_tau": params.mirostat_tau,
         "mirostat_eta": params.mirostat_eta,
         "ignore_eos": params.ban_eos_token,
-        "logit_bias": [[token, False if bias == -math.inf else bias] for token, bias in biases(params).items()],
+        "logit_bias": [[token, False if bias == -math.inf else bias] for token, bias in token_biases(params).items()],
     }
     if params.grammar_string:
         body["grammar"] = params.grammar_string

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from modules.worker.event_writer import GATHER_SECONDS
-from modules.worker.token_queue import Handover
+from modules.worker.event_writer import BATCH_SECONDS
+from modules.worker.token_queue import TokenQueue
 
 
 class CompletionStream:
@@ -19,14 +19,14 @@ class CompletionStream:
     """
 
     def __init__(
-        self, server: Any, body: dict[str, Any], cancelled: threading.Event, gather: float = GATHER_SECONDS
+        self, server: Any, body: dict[str, Any], cancelled: threading.Event, gather: float = BATCH_SECONDS
     ) -> None:
         self._server = server
         self._body = body
         self._cancelled = cancelled
         self._over = False
         self.cached = 0
-        self._arrived: Handover[Any] = Handover(gather)
+        self._arrived: TokenQueue[Any] = TokenQueue(gather)
         self._thread = threading.Thread(target=self._run, name="completion", daemon=True)
         self._thread.start()
 
@@ -49,7 +49,7 @@ class CompletionStream:
             put(None, last=True)
 
     def __iter__(self) -> Iterator[list[dict[str, Any]]]:
-        for messages in self._arrived.gathered(self._cancelled):
+        for messages in self._arrived.batches(self._cancelled):
             over = messages[-1] is None
             if over:
                 messages.pop()

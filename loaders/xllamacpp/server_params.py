@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.protocol.errors import SettingError
-from modules.worker.llama.model_notes import shares
+from modules.worker.llama.model_notes import tensor_split_shares
 from modules.worker.thread_count import alone
 
 # Warnings would be two lines a request, on nothing amiss.
@@ -81,7 +81,7 @@ def _devices(xllamacpp: Any, params: Any, settings: Any) -> None:
     params.split_mode = getattr(xllamacpp.llama_split_mode, f"LLAMA_SPLIT_MODE_{settings.split_mode.upper()}")
     params.main_gpu = settings.main_gpu
     params.no_kv_offload = not settings.offload_kv
-    split = shares(settings)
+    split = tensor_split_shares(settings)
     known = len(params.tensor_split)
     if len(split) > known:
         raise SettingError(f"Tensor split (tensor_split) names {len(split)} cards; at most {known} are possible.")

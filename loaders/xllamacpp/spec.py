@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from modules.families.llama_cpp import SAMPLERS, LlamaCppSettings, demand, hardware_words, reads
-from modules.families.llama_cpp_samplers import SERVER, SERVER_UNHEARD
+from modules.families.llama_cpp import SAMPLERS, LlamaCppSettings, hardware_reason, is_gguf, memory_demand
+from modules.families.llama_cpp_samplers import SERVER_DIFFERENCES, SERVER_SILENCED
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
 from modules.protocol.model_facts import Claim, Machine, ModelFacts
@@ -56,18 +56,18 @@ def useful_context(context: int, trained: int, settings: Settings) -> int:
 
 
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
-    if not reads(facts):
+    if not is_gguf(facts):
         return None
     cuda = "for the graphics card, install a CUDA or ROCm build of xllamacpp."
     return Claim(
         90,
         "A GGUF file, which llama.cpp reads as it is. Ready to install, and it answers several chats at once. "
-        + hardware_words(machine, cuda),
+        + hardware_reason(machine, cuda),
     )
 
 
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
-    asked = demand(facts, settings, 48 * MEBIBYTE)
+    asked = memory_demand(facts, settings, 48 * MEBIBYTE)
     return replace(asked, context=useful_context(asked.context, facts.context, settings))
 
 
@@ -80,8 +80,8 @@ SPEC = LoaderSpec(
     claim=_claim,
     memory=_memory,
     samplers=SAMPLERS,
-    differs=SERVER,
-    unheard=SERVER_UNHEARD,
+    differs=SERVER_DIFFERENCES,
+    unheard=SERVER_SILENCED,
     accelerators=("cpu", "cuda", "rocm", "metal"),
     requirements="requirements.txt",
     adapters=("gguf",),

@@ -23,13 +23,13 @@ from modules.families.reasoning import visible_tokens
 from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError, PromptError
 from modules.protocol.events import ModelInfo
-from modules.worker.broken_weights import not_numbers
-from modules.worker.end_of_turn import turn_end
+from modules.worker.broken_weights import nan_logits_error
+from modules.worker.end_of_turn import end_of_turn_token
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.hf.special_tokens import END_NAMES
 from modules.worker.llama.gguf_keys import GgufKeys, read_keys
 from modules.worker.llama.model_notes import check_settings, choose_context, context_notes, load_error
-from modules.worker.llama.prompt_tokens import LlamaPrompts
+from modules.worker.llama.prompt_tokens import LlamaTokenizer
 from modules.worker.stderr_tap import StderrTap
 from modules.worker.stop_strings import StopFilter
 from modules.worker.truncation import fit_prompt
@@ -39,7 +39,7 @@ class Engine(EngineBase):
     """One model in llama.cpp's server. Completions go through its functions; the tokenizer has none, hence loopback."""
 
     _serve: Callable[[dict[str, float]], None]
-    _prompts: LlamaPrompts
+    _prompts: LlamaTokenizer
 
     def __init__(self) -> None:
         self._xllamacpp: Any = importlib.import_module("xllamacpp")
@@ -82,10 +82,10 @@ class Engine(EngineBase):
         with reading(path, report):
             serve({})
         self._serve = serve
-        self._prompts = LlamaPrompts(self._tokenize, path, self._keys)
+        self._prompts = LlamaTokenizer(self._tokenize, path, self._keys)
         info = self._describe(settings, wanted)
         if not self._computes_numbers():
-            raise not_numbers()
+            raise nan_logits_error()
         report("Ready", 1.0)
         return info
 
@@ -116,7 +116,7 @@ class Engine(EngineBase):
         devices = [device["name"] for device in self._xllamacpp.get_device_info() if device["name"] != "CPU"]
         template = str(self._keys.values.get("tokenizer.chat_template", ""))
         names = self._keys.control
-        end = turn_end(self.templates, template, props["bos_token"], props["eos_token"], names)
+        end = end_of_turn_token(self.templates, template, props["bos_token"], props["eos_token"], names)
         self._end = "" if end in (props["eos_token"], *END_NAMES) else end
         self._visible = tuple(sorted(visible_tokens(names, template)))
         notes = context_notes(settings, self._context, meta["n_ctx_train"])

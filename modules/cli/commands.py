@@ -74,7 +74,7 @@ def _enable_loader(app: App, name: str, yes: bool) -> int:
 
 def _loader_row(app: App, spec: LoaderSpec) -> dict[str, Any]:
     status = app.environments.status(spec)
-    reason = spec.runs_here(app.machine) or status.problem
+    reason = spec.machine_problem(app.machine) or status.problem
     return {
         "name": spec.name,
         "title": spec.title,

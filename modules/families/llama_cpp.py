@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modules.protocol.memory_demand import MEBIBYTE, Demand, split_of
+from modules.protocol.memory_demand import MEBIBYTE, Demand, parse_split
 from modules.protocol.model_facts import Machine, ModelFacts
 from modules.protocol.schema import setting
 
@@ -239,7 +239,7 @@ class LlamaCppSettings:
     )
 
 
-def hardware_words(machine: Machine, cuda: str) -> str:
+def hardware_reason(machine: Machine, cuda: str) -> str:
     """Where it would run here, as the end of a claim's reason. `cuda`: what an NVIDIA or AMD card takes."""
     if machine.has("metal"):
         return "It uses this Mac's graphics (Metal)."
@@ -248,12 +248,12 @@ def hardware_words(machine: Machine, cuda: str) -> str:
     return f"It runs on this machine's {machine.cpus} processor cores; no graphics card is needed."
 
 
-def reads(facts: ModelFacts) -> bool:
+def is_gguf(facts: ModelFacts) -> bool:
     """Whether llama.cpp reads this model."""
     return facts.format == "gguf"
 
 
-def demand(facts: ModelFacts, settings: LlamaCppSettings, process: int) -> Demand:
+def memory_demand(facts: ModelFacts, settings: LlamaCppSettings, process: int) -> Demand:
     """What llama.cpp asks of memory. `process`: bytes of the loader's worker without a model.
 
     The file is mapped, or read, as it is; the cache is cleared, and so taken, at once. A card takes the room for the
@@ -270,7 +270,7 @@ def demand(facts: ModelFacts, settings: LlamaCppSettings, process: int) -> Deman
         mask=6,
         gpu_layers=settings.gpu_layers,
         cache_on_gpu=settings.offload_kv,
-        gpu_split=split_of(settings.tensor_split),
+        gpu_split=parse_split(settings.tensor_split),
         gpu_process=300 * MEBIBYTE,
         gpu_logits=batch,
     )

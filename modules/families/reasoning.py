@@ -21,7 +21,7 @@ class Markers:
 
 
 @dataclass(frozen=True)
-class Part:
+class ReplyPart:
     """A piece of a reply: of its reasoning, or of its answer."""
 
     text: str
@@ -92,7 +92,7 @@ def visible_tokens(names: Iterable[str], template: str) -> frozenset[str]:
     return frozenset(name for name in names if name in marked)
 
 
-def opening(prompt: str, last: str, template: str) -> str:
+def open_reasoning(prompt: str, last: str, template: str) -> str:
     """The reasoning that a prompt for a reply has begun: from its first marker to the end of the prompt; "" if none.
 
     `last`: the content of the last message, which is followed by what the template writes before a reply.
@@ -111,7 +111,7 @@ def _is_open(text: str, pair: Markers) -> bool:
     return text.rfind(pair.start) > text.rfind(pair.end) if pair.start in text else False
 
 
-def split(text: str, markers: Sequence[Markers]) -> tuple[str, str]:
+def split_reasoning(text: str, markers: Sequence[Markers]) -> tuple[str, str]:
     """(reasoning, answer) of a whole reply."""
     splitter = ReasoningSplitter(markers)
     parts = [*splitter.feed(text), *splitter.flush()]
@@ -129,20 +129,20 @@ class ReasoningSplitter:
         self._after = ""
         self._held = ""
 
-    def feed(self, text: str) -> list[Part]:
+    def feed(self, text: str) -> list[ReplyPart]:
         """The parts that are certain now."""
         self._held += text
-        parts: list[Part] = []
+        parts: list[ReplyPart] = []
         while self._step(parts):
             continue
         return parts
 
-    def flush(self) -> list[Part]:
+    def flush(self) -> list[ReplyPart]:
         """What was held back, now that no more will come."""
         held, self._held = self._held, ""
-        return [Part(held, self._inside is not None)] if held else []
+        return [ReplyPart(held, self._inside is not None)] if held else []
 
-    def _step(self, parts: list[Part]) -> bool:
+    def _step(self, parts: list[ReplyPart]) -> bool:
         """Take one marker, or the text before what may become one; False when more text is needed."""
         if self._after:
             if self._held.startswith(self._after):
@@ -163,9 +163,9 @@ class ReasoningSplitter:
         self._give(parts, len(self._held) - keep)
         return False
 
-    def _give(self, parts: list[Part], length: int) -> None:
+    def _give(self, parts: list[ReplyPart], length: int) -> None:
         if length:
-            parts.append(Part(self._held[:length], self._inside is not None))
+            parts.append(ReplyPart(self._held[:length], self._inside is not None))
             self._held = self._held[length:]
 
 

@@ -55,7 +55,7 @@ class RemoteFile:
         return parts.scheme == "https" or (parts.hostname or "") in ("localhost", "127.0.0.1", "::1")
 
 
-def origin(address: str) -> str:
+def url_origin(address: str) -> str:
     """Scheme, host and port of an address, in one spelling. Raises ValueError."""
     parts = urlsplit(address.strip())
     if parts.scheme not in _PORTS or not parts.hostname:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modules.protocol.memory_demand import MEBIBYTE, Demand, element_bits, split_of
+from modules.protocol.memory_demand import MEBIBYTE, Demand, dtype_bits, parse_split
 from modules.protocol.model_facts import Machine, ModelFacts
 from modules.protocol.schema import setting
 
@@ -174,7 +174,7 @@ SAMPLERS = frozenset(
 )
 
 
-def demand(
+def memory_demand(
     facts: ModelFacts,
     settings: TransformersSettings,
     machine: Machine,
@@ -190,7 +190,7 @@ def demand(
     with the text by a quarter of its length at a time.
     """
     on_gpu = settings.device_map != "cpu" and (machine.has("cuda") or machine.has("rocm"))
-    bits = element_bits(settings.dtype, machine, on_gpu)
+    bits = dtype_bits(settings.dtype, machine, on_gpu)
     stretch = 1.0 if settings.rope_scaling == "model" else settings.rope_factor
     context = min(settings.context, int(facts.context * stretch) or settings.context)
     packed = facts.format in ("gptq", "awq", "hqq", "bitsandbytes")
@@ -207,6 +207,6 @@ def demand(
         mask=bits / 8,
         unpacking=unpacking,
         gpu_layers=-1 if on_gpu else 0,
-        gpu_split=split_of(settings.gpu_memory),
+        gpu_split=parse_split(settings.gpu_memory),
         gpu_process=500 * MEBIBYTE,
     )

@@ -12,7 +12,7 @@ WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.safetensors", re.IGNORECASE)
 
 
-def other_weights(names: Iterable[str]) -> list[str]:
+def find_other_weights(names: Iterable[str]) -> list[str]:
     """The safetensors files that hold the weights under other names; [] where the usual names are there, or none.
 
     Of several sets of files, such as shards beside a whole file, it is the largest set of shards, then all whole files

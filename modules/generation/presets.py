@@ -10,8 +10,8 @@ from modules.files.data_files import DataFileError, parse_yaml, read_bytes, to_y
 from modules.files.paths import file_of, write_atomically
 from modules.generation.preset_keys import read_keys, within
 from modules.protocol.errors import PaddockError, SettingError
-from modules.protocol.sampling import READERS, SamplingParams
-from modules.protocol.schema import build, changed
+from modules.protocol.sampling import TEXT_PARSERS, SamplingParams
+from modules.protocol.schema import build, changed_values
 
 _ENDING = ".yaml"
 # What answers when nobody chose: small models go astray where much is left to chance.
@@ -46,7 +46,7 @@ class Presets:
         PromptError for a value that cannot be."""
         values = self._read(name)[0] if name else {}
         params = build(SamplingParams, {**values, **{key: within(key, value) for key, value in overrides.items()}})
-        for read in READERS.values():
+        for read in TEXT_PARSERS.values():
             read(params)
         return params
 
@@ -62,7 +62,7 @@ class Presets:
     def save(self, name: str, params: SamplingParams) -> None:
         """Write the user's own preset of that name, all or nothing; a shipped one of that name stays below it."""
         path = file_of(self._own, name, _ENDING, "preset")
-        write_atomically(path, to_yaml(changed(params)))
+        write_atomically(path, to_yaml(changed_values(params)))
 
     def delete(self, name: str) -> None:
         """Delete the user's own preset. Raises PaddockError for one that ships, and where there is none."""

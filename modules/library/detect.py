@@ -9,7 +9,7 @@ from typing import Any
 
 from modules.families.remote_file import SUFFIXES
 from modules.families.template_file import find_template
-from modules.families.weight_files import other_weights
+from modules.families.weight_files import find_other_weights
 from modules.library import safetensors
 from modules.library.detect_gguf import detect_gguf
 from modules.library.detect_remote import detect_remote
@@ -153,7 +153,7 @@ def _files(folder: Folder, names: list[str], index: str, whole_file: str, found:
             return names
     elif whole_file in names:
         needed = [whole_file]
-    elif others := other_weights(names):
+    elif others := find_other_weights(names):
         needed = sorted({shard for name in others for shard in shards_of(name)})
         found.add("weights", listed(others), f"file names, read as {whole_file}")
     else:

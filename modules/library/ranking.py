@@ -37,7 +37,7 @@ def _judge(facts: ModelFacts, spec: LoaderSpec, machine: Machine, aim: str) -> R
         return None
     reads = facts.format in spec.formats
     try:
-        obstacle = spec.runs_here(machine)
+        obstacle = spec.machine_problem(machine)
         claim = None if obstacle else spec.claim(facts, machine)
         problems = facts.problems if obstacle else spec.problems(facts, machine)
     except Exception as error:  # a third party's code: its mistake must not hide the other loaders

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from modules.families.remote_file import KEY_VARIABLE, origin, parse_remote
+from modules.families.remote_file import KEY_VARIABLE, parse_remote, url_origin
 from modules.files.data_files import DataFileError, read_yaml
 from modules.protocol.errors import ModelError, PaddockError
 from modules.protocol.model_facts import ModelFacts
@@ -38,7 +38,7 @@ def wanted_key(facts: ModelFacts) -> WantedKey | None:
         file = parse_remote(read_yaml(path, as_text=True), path.name)
     except (OSError, DataFileError, ModelError):
         return None
-    return WantedKey(file.key_env, origin(file.address)) if file.key_env else None
+    return WantedKey(file.key_env, url_origin(file.address)) if file.key_env else None
 
 
 class KeyConsents:
@@ -78,7 +78,7 @@ class KeyConsents:
 def _read(flag: str) -> WantedKey:
     name, _, address = flag.partition("=")
     try:
-        return WantedKey(name.strip(), origin(address))
+        return WantedKey(name.strip(), url_origin(address))
     except ValueError:
         raise PaddockError(
             f"--allow-env takes NAME=ADDRESS, such as MY_SERVER_KEY=https://host:8000, and {flag[:80]!r} is none."

@@ -21,7 +21,7 @@ from modules.plugins.folders import discover
 from modules.plugins.manifest import Manifest
 from modules.plugins.pluggy_specs import declared
 from modules.plugins.shipped import SHIPPED
-from modules.protocol.schema import Info, describe
+from modules.protocol.schema import SettingInfo, describe
 
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +34,7 @@ def reference() -> str:
         parts += [f"### {name}", "", *_hook(name), ""]
     parts += ["## What `host` offers", "", *_members(Host), "", "## What a route gets: `ApiRequest`", ""]
     parts += [*_members(ApiRequest), "", "## Keys of extension.yaml", "", _manifest(), ""]
-    options = ", ".join(f"`{field.name}`" for field in dataclasses.fields(Info))
+    options = ", ".join(f"`{field.name}`" for field in dataclasses.fields(SettingInfo))
     parts += [f"A setting takes `default`, `type` (bool, int, float, str or list; else the default's), {options}.", ""]
     parts += ["## Shipped extensions", "", *_shipped()]
     return "\n".join(parts).rstrip() + "\n"

@@ -14,7 +14,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from modules.files.data_files import DataFileError, Limits, parse_yaml, read_bytes
 from modules.plugins.requirement_text import lines_of
 from modules.protocol.errors import PaddockError
-from modules.protocol.schema import Info, setting
+from modules.protocol.schema import SettingInfo, setting
 from modules.system.version import VERSION
 
 FILE = "extension.yaml"
@@ -124,7 +124,7 @@ def _settings(values: Any) -> type[Any]:
     """{name: {default, label, help, minimum, …}} as a dataclass, by the same `setting()` as everything else."""
     if not isinstance(values, dict):
         raise ValueError("settings takes lines such as 'strength: {default: 5, label: Strength}'.")
-    allowed = [entry.name for entry in dataclasses.fields(Info)]
+    allowed = [entry.name for entry in dataclasses.fields(SettingInfo)]
     fields: list[tuple[str, Any, Any]] = []
     for name, given in values.items():
         if (

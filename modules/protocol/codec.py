@@ -25,7 +25,7 @@ def _fields(kind: Any) -> dict[str, type | None]:
 
 
 @lru_cache(maxsize=2)
-def members(union: Any) -> dict[str, type]:
+def message_types(union: Any) -> dict[str, type]:
     """Class name -> class of every member of a message union."""
     return {kind.__name__: kind for kind in typing.get_args(union)}
 
@@ -53,7 +53,7 @@ def _restore(kind: Any, values: dict[str, Any]) -> Any:
 def _decode(union: Any, line: str | bytes) -> Any:
     try:
         values = json.loads(line)
-        kind = members(union)[values.pop("type")]
+        kind = message_types(union)[values.pop("type")]
         return _restore(kind, values)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ProtocolError(f"Not a message: {line[:200]!r} ({error}).") from None

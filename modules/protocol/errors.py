@@ -86,6 +86,6 @@ ERRORS: dict[str, type[PaddockError]] = {
 }
 
 
-def from_code(code: str, message: str, *, detail: str = "", lower: tuple[str, ...] = ()) -> PaddockError:
+def error_from_code(code: str, message: str, *, detail: str = "", lower: tuple[str, ...] = ()) -> PaddockError:
     """The error of that `code`, as it crossed the process boundary; an unknown code gives a plain PaddockError."""
     return ERRORS.get(code, PaddockError)(message, detail=detail, lower=lower)

@@ -9,7 +9,7 @@ from typing import Any
 PROTOCOL_VERSION = 1
 
 # Why a generation ended: the model's end token, a stop text, the longest reply, the context's end, or Cancel.
-REASONS = ("stop", "stop_text", "length", "context", "cancelled")
+FINISH_REASONS = ("stop", "stop_text", "length", "context", "cancelled")
 
 
 @dataclass(frozen=True)

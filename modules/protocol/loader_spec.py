@@ -8,7 +8,7 @@ from typing import Any
 
 from modules.protocol.memory_demand import Demand
 from modules.protocol.model_facts import UNKNOWN, Claim, Machine, ModelFacts
-from modules.protocol.sampling import SamplingParams, active
+from modules.protocol.sampling import SamplingParams, active_samplers
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class LoaderSpec:
     systems: those of Machine.system that it runs on.
     compiled: its install compiles C++.
     claim: whether it can run this model on this machine, and how well (None: cannot).
-    samplers: names of SamplingParams fields that it honours, besides `sampling.UNIVERSAL`.
+    samplers: names of SamplingParams fields that it honours, besides `sampling.ALWAYS_HONOURED`.
     differs: those of `samplers` that are other than docs/samplers.md defines them, and how, in sentences.
     unheard: where a sampler is active that silences others: its name and theirs.
     requirements: file name in the loader's folder, such as "requirements.txt"; "" means that it needs no environment of
@@ -57,7 +57,7 @@ class LoaderSpec:
     def ignores(self, params: SamplingParams, unknown: Iterable[str] = ()) -> list[str]:
         """Names of the parameters in `params` that are not neutral and will not be honoured. `unknown`: those that the
         loaded model's engine does not take besides."""
-        asked = active(params)
+        asked = active_samplers(params)
         silent = [others for name, others in self.unheard.items() if name in asked]
         return sorted((asked - self.samplers.difference(unknown)).union(*(asked & others for others in silent)))
 
@@ -72,7 +72,7 @@ class LoaderSpec:
                 return ()
         return facts.problems
 
-    def runs_here(self, machine: Machine) -> str:
+    def machine_problem(self, machine: Machine) -> str:
         """ "" if it can run on this machine, else a sentence saying why not."""
         if machine.system not in self.systems:
             names = {"linux": "Linux", "darwin": "macOS", "windows": "Windows"}

@@ -46,14 +46,14 @@ class Demand:
     gpu_logits: int = 1
 
 
-def element_bits(dtype: str, machine: Machine, on_gpu: bool) -> int:
+def dtype_bits(dtype: str, machine: Machine, on_gpu: bool) -> int:
     """Bits of a setting's data type; "auto" is 16 bits where GPU or CPU computes with them, else 32."""
     if dtype == "auto":
         return 16 if on_gpu or machine.bfloat16 else 32
     return 32 if dtype == "float32" else 16
 
 
-def split_of(text: str) -> tuple[float, ...]:
+def parse_split(text: str) -> tuple[float, ...]:
     """The shares in a setting such as "20, 22"; () where it holds none, or what is no number (its loader will say)."""
     try:
         return tuple(float(part) for part in text.split(",") if part.strip())

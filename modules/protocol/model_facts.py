@@ -110,7 +110,7 @@ class Claim:
     memory: int = 0
 
 
-def other_bits(title: str, facts: ModelFacts, bits: tuple[int, ...]) -> str:
+def unsupported_bits_reason(title: str, facts: ModelFacts, bits: tuple[int, ...]) -> str:
     """Why `title` cannot take a packed model: it reads weights of `bits` bits only."""
     allowed = ", ".join(map(str, bits))
     return (

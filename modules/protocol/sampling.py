@@ -12,7 +12,7 @@ from math import inf, isnan
 from typing import Any
 
 from modules.protocol.errors import PromptError, SettingError
-from modules.protocol.schema import changed, setting
+from modules.protocol.schema import changed_values, setting
 
 # The order in which the samplers act when `sampler_priority` is empty; names as in text-generation-webui.
 # Adaptive-p and mirostat choose the token themselves, so they are the last in every order.
@@ -398,10 +398,10 @@ class SamplingParams:
 
 
 # What every loader honours without saying so: these are not samplers.
-UNIVERSAL = frozenset({"max_new_tokens", "stop", "seed", "skip_special_tokens", "truncate", "add_bos_token"})
+ALWAYS_HONOURED = frozenset({"max_new_tokens", "stop", "seed", "skip_special_tokens", "truncate", "add_bos_token"})
 
 
-def banned_tokens(params: SamplingParams) -> list[int]:
+def parse_banned_tokens(params: SamplingParams) -> list[int]:
     """The ids that `custom_token_bans` names: '13, 29' -> [13, 29]. Raises PromptError."""
     try:
         banned = [int(part) for part in _parts(params.custom_token_bans)]
@@ -415,7 +415,7 @@ def banned_tokens(params: SamplingParams) -> list[int]:
         ) from None
 
 
-def logit_biases(params: SamplingParams) -> dict[int, float]:
+def parse_logit_biases(params: SamplingParams) -> dict[int, float]:
     """What `logit_bias` adds, by token id: '13:-2.5, 29:1' -> {13: -2.5, 29: 1.0}. Raises PromptError."""
     try:
         pairs = (part.split(":") for part in _parts(params.logit_bias))
@@ -435,7 +435,7 @@ def _parts(text: str) -> list[str]:
     return [part for part in text.replace("\n", ",").split(",") if part.strip()]
 
 
-def asked_order(params: SamplingParams) -> list[str]:
+def parse_sampler_order(params: SamplingParams) -> list[str]:
     """The samplers that `sampler_priority` names, one an item or a line, first to last. Raises SettingError for a name
     that does not exist."""
     names = [name.strip() for item in params.sampler_priority for name in item.splitlines() if name.strip()]
@@ -446,16 +446,16 @@ def asked_order(params: SamplingParams) -> list[str]:
 
 
 # Parameters that are texts with a form of their own -> what reads them, and raises a sentence where it cannot.
-READERS: dict[str, Callable[[SamplingParams], Any]] = {
-    "sampler_priority": asked_order,
-    "custom_token_bans": banned_tokens,
-    "logit_bias": logit_biases,
+TEXT_PARSERS: dict[str, Callable[[SamplingParams], Any]] = {
+    "sampler_priority": parse_sampler_order,
+    "custom_token_bans": parse_banned_tokens,
+    "logit_bias": parse_logit_biases,
 }
 
 
-def active(params: SamplingParams) -> frozenset[str]:
+def active_samplers(params: SamplingParams) -> frozenset[str]:
     """Names of the parameters that are not neutral: those a loader must honour or be named for ignoring."""
-    names = set(changed(params)) - UNIVERSAL
+    names = set(changed_values(params)) - ALWAYS_HONOURED
     if "xtc_probability" not in names:
         names.discard("xtc_threshold")
     for lead, led in {

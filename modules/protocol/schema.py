@@ -19,14 +19,14 @@ from modules.protocol.errors import SettingError
 T = TypeVar("T")
 _KEY = "paddock.setting"
 # The types of settings; list is one of texts.
-KINDS = (bool, int, float, str, list)
+SETTING_TYPES = (bool, int, float, str, list)
 # Digits of a whole number given as text, and letters of a value that a sentence repeats.
 _LONGEST_NUMBER = 300
 _LONGEST_SHOWN = 80
 
 
 @dataclass(frozen=True)
-class Info:
+class SettingInfo:
     """What a person needs to know about one setting; `unit` is shown behind the number."""
 
     label: str
@@ -48,7 +48,7 @@ class Setting:
     kind: type
     optional: bool
     default: Any
-    info: Info
+    info: SettingInfo
 
     def allowed(self) -> str:
         """What values the setting takes, in words."""
@@ -90,7 +90,7 @@ def setting(
     advanced: bool = False,
 ) -> Any:
     """Declare one field of a settings dataclass. A list default is copied for each instance."""
-    info = Info(label, help, minimum, maximum, step, tuple(choices), unit, group, advanced)
+    info = SettingInfo(label, help, minimum, maximum, step, tuple(choices), unit, group, advanced)
     if isinstance(default, list):
         frozen = tuple(default)
         return dataclasses.field(default_factory=lambda: list(frozen), metadata={_KEY: info})
@@ -128,7 +128,7 @@ def _base(hint: Any) -> tuple[type, bool]:
 def coerce(setting_: Setting, value: Any) -> Any:
     """The value in the setting's own type, from what a form, a flag or YAML gave. Raises SettingError."""
     wrong = SettingError(
-        f"{setting_.info.label} ({setting_.name}) cannot be {shown(value)}. It takes {setting_.allowed()}."
+        f"{setting_.info.label} ({setting_.name}) cannot be {format_value(value)}. It takes {setting_.allowed()}."
     )
     if value is None or (isinstance(value, str) and setting_.optional and value.strip().lower() in ("", "none")):
         if setting_.optional:
@@ -151,7 +151,7 @@ def coerce(setting_: Setting, value: Any) -> Any:
     return result
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """`value` as it stands in a sentence, cut where it is long."""
     words = repr(value)
     return words if len(words) <= _LONGEST_SHOWN else f"{words[:_LONGEST_SHOWN]}…"
@@ -208,7 +208,7 @@ def build(schema: type[T], values: Mapping[str, Any]) -> T:
     return schema(**{name: coerce(known[name], value) for name, value in values.items()})
 
 
-def changed(instance: Any) -> dict[str, Any]:
+def changed_values(instance: Any) -> dict[str, Any]:
     """Only what differs from the defaults: what a preset or a saved settings file holds."""
     return {
         entry.name: getattr(instance, entry.name)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modules.protocol.errors import PaddockError
 from modules.protocol.loader_spec import LoaderSpec
-from modules.protocol.schema import KINDS, coerce, describe
+from modules.protocol.schema import SETTING_TYPES, coerce, describe
 from modules.system.loader_import import import_part
 
 
@@ -73,8 +73,8 @@ def _fault(spec: object, folder: Path) -> str:
     if spec.name != folder.name:
         return f"names itself {spec.name!r}; a loader has the name of its folder"
     for setting in describe(spec.settings):
-        if setting.kind not in KINDS:
-            names = ", ".join(kind.__name__ for kind in KINDS)
+        if setting.kind not in SETTING_TYPES:
+            names = ", ".join(kind.__name__ for kind in SETTING_TYPES)
             return f"has a setting {setting.name!r} of the type {setting.kind.__name__}; possible are {names}"
         coerce(setting, setting.default)
     for file in ([spec.requirements] if spec.requirements else []) + ["worker.py"]:

@@ -132,7 +132,7 @@ class Supervisor:
         build(spec.settings, settings)
         if problems := spec.problems(facts, self._environments.machine):
             raise PaddockError(" ".join(problems))
-        if reason := spec.runs_here(self._environments.machine):
+        if reason := spec.machine_problem(self._environments.machine):
             raise PaddockError(f"{reason} Choose another loader.")
 
     def _install(self, spec: LoaderSpec, state: State, wish: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from modules.generation.generation import Generation
 from modules.protocol.commands import Cancel, Command, Generate, Load
-from modules.protocol.errors import EnvironmentBroken, PaddockError, from_code
+from modules.protocol.errors import EnvironmentBroken, PaddockError, error_from_code
 from modules.protocol.events import (
     PROTOCOL_VERSION,
     Chunk,
@@ -216,7 +216,7 @@ class WorkerClient:
             self.process.note(f"{event.level}: {event.text}")
 
     def _failed(self, event: Failed) -> None:
-        error = from_code(event.code, event.message, detail=event.detail, lower=tuple(event.lower))
+        error = error_from_code(event.code, event.message, detail=event.detail, lower=tuple(event.lower))
         if event.id in self._running:
             self._end_generation(event.id, error)
         elif future := self._futures.get(event.id):

@@ -6,7 +6,7 @@ from typing import Any
 
 from modules.generation.presets import FIRST_PRESET, Presets
 from modules.protocol import schema
-from modules.protocol.sampling import READERS, SamplingParams
+from modules.protocol.sampling import TEXT_PARSERS, SamplingParams
 from modules.settings.preferences import Preferences
 
 # The preset in which every parameter is off.
@@ -31,7 +31,7 @@ class SamplingPreferences:
 
     def choose_preset(self, name: str) -> None:
         """Set all parameters to the preset's."""
-        self._settings.update({"sampling": schema.changed(self.preset(name)), "preset": name})
+        self._settings.update({"sampling": schema.changed_values(self.preset(name)), "preset": name})
 
     def params(self) -> SamplingParams:
         """Return the parameters set on the page. Raises SettingError when the file holds a bad value."""
@@ -42,7 +42,7 @@ class SamplingPreferences:
         """Check one parameter and save it. The others stay as they are.
 
         Raises SettingError, also for a text that a reply could not use, such as a wrong logit bias."""
-        params = schema.build(SamplingParams, schema.changed(self.params()) | {name: value})
-        if read := READERS.get(name):
+        params = schema.build(SamplingParams, schema.changed_values(self.params()) | {name: value})
+        if read := TEXT_PARSERS.get(name):
             read(params)
-        self._settings.set("sampling", schema.changed(params))
+        self._settings.set("sampling", schema.changed_values(params))

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from modules.worker.json_process import JsonProcess, TooLate, serve_json
+from modules.worker.json_process import JsonProcess, RequestTimeout, serve_json
 
 # Of one block. What takes longer stays plain.
 SECONDS = 0.5
@@ -37,7 +37,7 @@ class CodeColours:
             return None
         try:
             answer = self._process.ask({"code": code, "language": language}, self._seconds)
-        except TooLate:
+        except RequestTimeout:
             self._late.append(self._clock())
             return None
         except OSError:

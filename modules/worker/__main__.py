@@ -12,8 +12,8 @@ from typing import BinaryIO
 from modules.protocol.events import Ready
 from modules.system.agreed_code import AgreedCode
 from modules.system.loader_import import find_public_names, import_part
-from modules.worker.code_guard import forbid_model_code, keep_model_code, leave
-from modules.worker.event_writer import Outbox
+from modules.worker.code_guard import enter_empty_folder, forbid_model_code, set_model_code_cache
+from modules.worker.event_writer import EventWriter
 from modules.worker.sandbox import harden
 from modules.worker.serve import Server
 
@@ -41,23 +41,23 @@ def _own_loader(root: Path) -> Path | None:
 def main(loader: str) -> None:
     """Serve one loader's engine until Unload."""
     harden()
-    outbox = Outbox(take_stdout())
+    writer = EventWriter(take_stdout())
     # Threads of torch and llama.cpp wait for each other at every layer, spinning for so long, then asleep. libgomp
     # reads this when the engine is imported; busy cores are served better by fewer (docs/benchmarks.md).
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "300000")
     root = Path(__file__).resolve().parent.parent.parent
-    own = leave(root, ("modules", "loaders"))
+    own = enter_empty_folder(root, ("modules", "loaders"))
     if os.environ.get("PADDOCK_TRUST_REMOTE_CODE") == "1":
-        keep_model_code(own)
+        set_model_code_cache(own)
     else:
         forbid_model_code(own)
     folder = _own_loader(root)
     spec = import_part(loader, "spec", folder).SPEC
     engine = import_part(loader, "worker", folder).Engine()
-    outbox.put(Ready(loader))
-    Server(spec, engine, outbox).run(sys.stdin.buffer)
-    outbox.close()
+    writer.put(Ready(loader))
+    Server(spec, engine, writer).run(sys.stdin.buffer)
+    writer.close()
     os.chdir(own.parent)
     shutil.rmtree(own, ignore_errors=True)
     # Threads of engines may hang in their libraries' destructors; everything of ours is sent and closed.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from modules.protocol.errors import ModelError
 
 
-def not_numbers() -> ModelError:
+def nan_logits_error() -> ModelError:
     """The error for logits that are NaN: no token can be chosen by them."""
     return ModelError(
         "The model computes no numbers (its logits are NaN), so it cannot choose a next token. A weight is damaged, or "

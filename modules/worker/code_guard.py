@@ -33,7 +33,7 @@ _FORBIDDEN = (
 )
 
 
-class CodeRefused(ModelError, OSError):
+class ModelCodeRefused(ModelError, OSError):
     """A model asked to run its own code, and there is no consent.
 
     An OSError, as for a file that is not there: that is what Transformers expects where it looks whether a model brings
@@ -47,7 +47,7 @@ class CodeRefused(ModelError, OSError):
         )
 
 
-def leave(root: Path, packages: Sequence[str]) -> Path:
+def enter_empty_folder(root: Path, packages: Sequence[str]) -> Path:
     """Make an empty folder the working directory, and take `root` out of the path of imports.
 
     A relative name in a model's file then leads nowhere, and no file below `root`, models/ among it, is a module.
@@ -69,14 +69,14 @@ def forbid_model_code(own: Path) -> None:
     `own`: a folder of this worker's. Processes that an engine starts inherit a variable that names a place in it, where
     a file stands in the way of the package that such code is copied to.
     """
-    place = keep_model_code(own)
+    place = set_model_code_cache(own)
     (place / _COPIES).touch()
     sys.meta_path.insert(0, _Guard())
     if _DYNAMIC in sys.modules:
-        disarm(sys.modules[_DYNAMIC])
+        disable_model_code(sys.modules[_DYNAMIC])
 
 
-def keep_model_code(own: Path) -> Path:
+def set_model_code_cache(own: Path) -> Path:
     """Let Transformers copy a model's modules below `own`, where the code of no other model is. Returns the place."""
     place = own / "model-code"
     place.mkdir()
@@ -84,7 +84,7 @@ def keep_model_code(own: Path) -> Path:
     return place
 
 
-def disarm(module: ModuleType) -> None:
+def disable_model_code(module: ModuleType) -> None:
     """Replace what the functions of `module` do. They stay the same objects: whoever imported one has the new one."""
     for name in _FORBIDDEN:
         _replace(module, name, _refuse)
@@ -111,9 +111,9 @@ def _replace(module: ModuleType, name: str, with_: Any) -> None:
 
 
 def _refuse(*_: Any, **__: Any) -> Any:
-    from modules.worker.code_guard import CodeRefused
+    from modules.worker.code_guard import ModelCodeRefused
 
-    raise CodeRefused
+    raise ModelCodeRefused
 
 
 def _never_trust(trust_remote_code: Any, *given: Any, **named: Any) -> Any:
@@ -130,7 +130,7 @@ class _Guard(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if fullname.partition(".")[0] == _COPIES:
-            raise CodeRefused
+            raise ModelCodeRefused
         if fullname != _DYNAMIC:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
@@ -148,4 +148,4 @@ class _Disarming(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         self._plain.exec_module(module)
-        disarm(module)
+        disable_model_code(module)

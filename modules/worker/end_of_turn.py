@@ -24,7 +24,9 @@ _CHANNELS = {"<|channel|>", "<|message|>"}
 _MESSAGE_END = "<|end|>"
 
 
-def turn_end(templates: TemplateProcess | None, template: str, bos: str, eos: str, names: Collection[str]) -> str:
+def end_of_turn_token(
+    templates: TemplateProcess | None, template: str, bos: str, eos: str, names: Collection[str]
+) -> str:
     """The first of the special tokens `names` that a chat template writes behind a reply; "" where it writes none.
 
     `bos`, `eos`: the names of the tokens that begin and end a text, which the template may write.

@@ -12,13 +12,13 @@ from typing import BinaryIO
 from modules.protocol.codec import encode
 from modules.protocol.events import Chunk, Event
 
-GATHER_SECONDS = 0.05
+BATCH_SECONDS = 0.05
 
 
-class Outbox:
+class EventWriter:
     """Owns the real stdout of the worker and one writer thread. `put` never blocks on the pipe."""
 
-    def __init__(self, stream: BinaryIO, gather: float = GATHER_SECONDS) -> None:
+    def __init__(self, stream: BinaryIO, gather: float = BATCH_SECONDS) -> None:
         self._stream = stream
         self._gather = gather
         self._events: list[Event] = []
@@ -26,7 +26,7 @@ class Outbox:
         self._closing = False
         # Whether the writer waits for anything at all; while it gathers, text need not wake it.
         self._idle = False
-        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
     def put(self, event: Event) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from modules.protocol.events import ModelInfo
 from modules.protocol.shared_values import SharedValues
-from modules.worker.import_stubs import Inert
+from modules.worker.import_stubs import Stub
 from modules.worker.text_tokenizer import TextTokenizer
 
 
@@ -27,7 +27,7 @@ class TokenizingEngine(Protocol):
         """Return (model, tokenizer) of Transformers, where this engine has them."""
 
 
-class LoadedModel:
+class HookModel:
     """The model of this worker, as hooks see it. `info`: None before it is loaded."""
 
     def __init__(self, engine: TokenizingEngine, info: Callable[[], ModelInfo | None]) -> None:
@@ -56,7 +56,7 @@ class WorkerHost:
     """One extension's door to the worker. `name`: the extension's; `store`: values by name that its code in the host
     sees as `host.store` too."""
 
-    def __init__(self, name: str, loaded: LoadedModel, store: SharedValues) -> None:
+    def __init__(self, name: str, loaded: HookModel, store: SharedValues) -> None:
         self.name = name
         self.store = store
         self._loaded = loaded
@@ -98,19 +98,19 @@ class _EngineTokenizer(TextTokenizer):
         return self._info.eos
 
 
-def script_modules(loaded: LoadedModel) -> dict[str, ModuleType]:
+def script_modules(loaded: HookModel) -> dict[str, ModuleType]:
     """The modules of text-generation-webui that a script.py finds in the worker with something behind them; of all
     others, and of all other names in these, there are inert stand-ins."""
     return {
-        "modules": Inert("modules"),
+        "modules": Stub("modules"),
         "modules.shared": _Shared(loaded),
         "modules.text_generation": _TextGeneration(loaded),
         "modules.logging_colors": _Logging("modules.logging_colors"),
     }
 
 
-class _Shared(Inert):
-    def __init__(self, loaded: LoadedModel) -> None:
+class _Shared(Stub):
+    def __init__(self, loaded: HookModel) -> None:
         super().__init__("modules.shared")
         self._loaded = loaded
 
@@ -123,11 +123,11 @@ class _Shared(Inert):
     def model(self) -> Any:
         """Transformers' model, inert with another engine."""
         model = self._loaded.model
-        return Inert("modules.shared.model") if model is None else model
+        return Stub("modules.shared.model") if model is None else model
 
 
-class _TextGeneration(Inert):
-    def __init__(self, loaded: LoadedModel) -> None:
+class _TextGeneration(Stub):
+    def __init__(self, loaded: HookModel) -> None:
         super().__init__("modules.text_generation")
         self._loaded = loaded
 
@@ -146,7 +146,7 @@ class _TextGeneration(Inert):
         return len(self._loaded.tokenizer.encode(str(prompt)))
 
 
-class _Logging(Inert):
+class _Logging(Stub):
     """A logger whose lines are kept with what the script prints."""
 
     def __init__(self, name: str) -> None:

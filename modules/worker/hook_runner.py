@@ -24,9 +24,9 @@ from modules.protocol.events import HookEvent, HookFailed, HookPrinted, HookStor
 from modules.protocol.shared_values import SharedValues
 from modules.system.agreed_code import AgreedCode
 from modules.system.outside_errors import is_outside
-from modules.worker.hook_host import LoadedModel, WorkerHost, script_modules
+from modules.worker.hook_host import HookModel, WorkerHost, script_modules
 from modules.worker.hook_output import HookOutput
-from modules.worker.import_stubs import give_stand_ins
+from modules.worker.import_stubs import stub_missing_imports
 
 _PACKAGE = "paddock_worker_extensions"
 
@@ -102,7 +102,7 @@ class Hooks:
     where something outside of an extension failed: that reply fails, and the extension stays.
     """
 
-    def __init__(self, send: Callable[[HookEvent], None], loaded: LoadedModel) -> None:
+    def __init__(self, send: Callable[[HookEvent], None], loaded: HookModel) -> None:
         self._send = send
         self._loaded = loaded
         self._origin = f"worker {os.getpid()}"
@@ -272,7 +272,7 @@ def _alike(result: Any, logits: Any) -> Any:
     return result
 
 
-def _load(name: str, path: Path, loaded: LoadedModel) -> ModuleType:
+def _load(name: str, path: Path, loaded: HookModel) -> ModuleType:
     """Run the file as a part of a package of its own, so that `from . import …` finds what lies beside it."""
     package = f"{_PACKAGE}_{name}"
     for known in [known for known in list(sys.modules) if known == package or known.startswith(f"{package}.")]:
@@ -286,6 +286,6 @@ def _load(name: str, path: Path, loaded: LoadedModel) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[f"{package}.{path.stem}"] = module
     if path.name == "script.py":
-        give_stand_ins(module, script_modules(loaded))
+        stub_missing_imports(module, script_modules(loaded))
     spec.loader.exec_module(module)
     return module

@@ -15,16 +15,16 @@ from typing import Any
 _FOREIGN = ("modules", "extensions", "user_data", "gradio")
 
 
-class Inert(ModuleType):
+class Stub(ModuleType):
     """Stands for a module, a class, a function and what they return: every attribute and every call is another."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return Inert(f"{self.__name__}.{name}")
+        return Stub(f"{self.__name__}.{name}")
 
     def __call__(self, *given: Any, **named: Any) -> Any:
-        return given[0] if len(given) == 1 and callable(given[0]) and not named else Inert(self.__name__)
+        return given[0] if len(given) == 1 and callable(given[0]) and not named else Stub(self.__name__)
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
         return (object,)
@@ -33,7 +33,7 @@ class Inert(ModuleType):
         return False
 
 
-def give_stand_ins(module: ModuleType, known: Mapping[str, ModuleType]) -> None:
+def stub_missing_imports(module: ModuleType, known: Mapping[str, ModuleType]) -> None:
     """Let imports of `module` that cannot be had here give stand-ins. `known`: full name -> the module for it; one that
     lies in another is also an attribute of that one."""
     for name, found in known.items():
@@ -43,7 +43,7 @@ def give_stand_ins(module: ModuleType, known: Mapping[str, ModuleType]) -> None:
 
     def stand_in(name: str, whole: bool) -> ModuleType:
         name = name if whole else name.split(".")[0]
-        return known[name] if name in known else Inert(name)
+        return known[name] if name in known else Stub(name)
 
     def find(
         name: str,

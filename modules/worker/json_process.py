@@ -21,7 +21,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _CODE = "import sys; sys.path.insert(0, sys.argv[1]); from {} import serve; serve()"
 
 
-class TooLate(Exception):
+class RequestTimeout(Exception):
     """The answer took longer than its seconds; the process was killed."""
 
 
@@ -42,8 +42,10 @@ class JsonProcess:
             self._begin()
 
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any] | None:
-        """The answer; None where the process broke, or was closed. Raises TooLate, and OSError where it cannot be
-        started."""
+        """Return the answer, or None where the process broke or was closed.
+
+        Raises RequestTimeout, and OSError where the process cannot be started.
+        """
         line = json.dumps(request).encode() + b"\n"
         with self._lock:
             if self._closed:
@@ -91,7 +93,7 @@ class JsonProcess:
             return dict(json.loads(b"".join(pieces)))
         self._end()
         if late.is_set():
-            raise TooLate
+            raise RequestTimeout
         return None
 
     def _end(self) -> None:

@@ -16,7 +16,7 @@ _WHILE_LOADING = 256 << 10
 
 
 @contextmanager
-def returned() -> Iterator[None]:
+def trim_heap_after() -> Iterator[None]:
     """A load in here leaves no empty pages behind. (glibc keeps freed blocks of up to 32 MB in its heap, so that
     packing a model while it loads would hold the whole weights beside the packed ones, and go on doing so.)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from modules.families.reasoning import Markers, find_markers, opening, split
+from modules.families.reasoning import Markers, find_markers, open_reasoning, split_reasoning
 
 # render(messages, continue_last): the chat as the template writes it.
 Render = Callable[[list[dict[str, Any]], bool], str]
 
 
-def reasoned_prompt(
+def render_reasoning_prompt(
     render: Render, template: str, messages: list[dict[str, Any]], continue_last: bool
 ) -> tuple[str, str]:
     """(the prompt, the reasoning that it begins for the reply: "" where the reply starts outside)."""
@@ -19,13 +19,13 @@ def reasoned_prompt(
     earlier = [_without_channels(message, markers) for message in messages]
     if not continue_last:
         prompt = render(earlier, False)
-        return prompt, opening(prompt, str(earlier[-1].get("content") or "") if earlier else "", template)
+        return prompt, open_reasoning(prompt, str(earlier[-1].get("content") or "") if earlier else "", template)
     last = str(messages[-1]["content"])
     if not any(last.lstrip().startswith(pair.start) for pair in markers):
         return render([*earlier[:-1], messages[-1]], True), ""
     # Templates take reasoning out of a message or close it; the model wrote it right behind this prompt.
     prompt = render(earlier[:-1], False)
-    begun = opening(prompt, str(earlier[-2].get("content") or "") if len(earlier) > 1 else "", template)
+    begun = open_reasoning(prompt, str(earlier[-2].get("content") or "") if len(earlier) > 1 else "", template)
     return prompt + (last[len(begun) :] if last.startswith(begun) else last), ""
 
 
@@ -36,7 +36,7 @@ def _without_channels(message: dict[str, Any], markers: Sequence[Markers]) -> di
     content = message.get("content")
     if message.get("role") != "assistant" or not isinstance(content, str) or not channels:
         return message
-    reasoning, answer = split(content, channels)
+    reasoning, answer = split_reasoning(content, channels)
     if not reasoning:
         return message
     return {**message, "content": answer, "thinking": reasoning, "reasoning_content": reasoning}

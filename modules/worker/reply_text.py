@@ -8,7 +8,7 @@ from modules.worker.engine import Piece
 from modules.worker.stop_strings import StopFilter
 
 
-class Reply:
+class ReplyText:
     """Tokens in, pieces out. `stream` turns tokens into text (hf_text.TextStream); `stopping` finds stop texts."""
 
     def __init__(self, stopping: StopFilter, stream: Any) -> None:

@@ -41,13 +41,13 @@ from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.schema import build
 from modules.worker.chat_template import CHATML, FALLBACK_NAME
 from modules.worker.engine import EngineBase
-from modules.worker.event_writer import Outbox
-from modules.worker.hook_host import LoadedModel
+from modules.worker.event_writer import EventWriter
+from modules.worker.hook_host import HookModel
 from modules.worker.hook_runner import Hooks
-from modules.worker.malloc_trim import returned
-from modules.worker.reasoning_prompt import reasoned_prompt
+from modules.worker.malloc_trim import trim_heap_after
+from modules.worker.reasoning_prompt import render_reasoning_prompt
 from modules.worker.template_process import TemplateProcess
-from modules.worker.uncached_modules import note_uncompiled
+from modules.worker.uncached_modules import record_uncached_modules
 
 _QUICK = (Tokenize, Detokenize, ChatPrompt, Configure)
 
@@ -55,11 +55,11 @@ _QUICK = (Tokenize, Detokenize, ChatPrompt, Configure)
 class Server:
     """One engine, served until Unload or until the host is gone."""
 
-    def __init__(self, spec: LoaderSpec, engine: EngineBase, outbox: Outbox) -> None:
+    def __init__(self, spec: LoaderSpec, engine: EngineBase, writer: EventWriter) -> None:
         self._spec = spec
         self._engine = engine
-        self._outbox = outbox
-        self._hooks = Hooks(outbox.put, LoadedModel(engine, lambda: self._info))
+        self._writer = writer
+        self._hooks = Hooks(writer.put, HookModel(engine, lambda: self._info))
         engine.hooks = self._hooks
         self._templates = engine.templates = TemplateProcess()
         self._info: ModelInfo | None = None
@@ -83,7 +83,7 @@ class Server:
             try:
                 self._dispatch(decode_command(line))
             except ProtocolError as error:
-                self._outbox.put(Log("error", error.message))
+                self._writer.put(Log("error", error.message))
         # Nobody else is left to remove the folder that the host made for this worker.
         if (place := Path(tempfile.gettempdir())).name.startswith("paddock-worker-"):
             shutil.rmtree(place, ignore_errors=True)
@@ -114,14 +114,14 @@ class Server:
             elif isinstance(command, Generate):
                 self._generate(command)
             else:
-                self._outbox.put(Result(command.id, self._answer(command)))
+                self._writer.put(Result(command.id, self._answer(command)))
         except PaddockError as error:
-            self._outbox.put(Failed(command.id, error.code, error.message, error.detail, list(error.lower)))
+            self._writer.put(Failed(command.id, error.code, error.message, error.detail, list(error.lower)))
         except MemoryError:
-            self._outbox.put(Failed(command.id, "memory", _NO_MEMORY, traceback.format_exc()))
+            self._writer.put(Failed(command.id, "memory", _NO_MEMORY, traceback.format_exc()))
         except Exception as error:
             message = f"{self._spec.title} failed: {type(error).__name__}: {error}. The log has the details."
-            self._outbox.put(Failed(command.id, "error", message, traceback.format_exc()))
+            self._writer.put(Failed(command.id, "error", message, traceback.format_exc()))
         finally:
             self._cancelled.pop(command.id, None)
 
@@ -130,12 +130,12 @@ class Server:
         settings = build(self._spec.settings, command.settings)
 
         def report(text: str, fraction: float | None) -> None:
-            self._outbox.put(Progress(command.id, text, fraction))
+            self._writer.put(Progress(command.id, text, fraction))
 
-        with returned():
+        with trim_heap_after():
             self._info = self._engine.load(Path(command.path), settings, report)
-        note_uncompiled()
-        self._outbox.put(Loaded(command.id, self._info, time.monotonic() - begin))
+        record_uncached_modules()
+        self._writer.put(Loaded(command.id, self._info, time.monotonic() - begin))
 
     def _generate(self, command: Generate) -> None:
         self._loaded()
@@ -146,9 +146,9 @@ class Server:
             except StopIteration as end:
                 if self._hooks:
                     self._hooks.flush()
-                self._outbox.put(Finished(command.id, **vars(end.value)))
+                self._writer.put(Finished(command.id, **vars(end.value)))
                 return
-            self._outbox.put(Chunk(command.id, piece.text, piece.tokens))
+            self._writer.put(Chunk(command.id, piece.text, piece.tokens))
 
     def _answer(self, command: Command) -> Any:
         engine = self._engine
@@ -187,7 +187,7 @@ class Server:
                 variables=command.variables,
             )
 
-        prompt, begun = reasoned_prompt(render, template, command.messages, command.continue_last)
+        prompt, begun = render_reasoning_prompt(render, template, command.messages, command.continue_last)
         count = len(self._engine.tokenize(prompt, True))
         return {"prompt": prompt, "tokens": count, "template": source, "opening": begun}
 

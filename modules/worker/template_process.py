@@ -10,7 +10,7 @@ from typing import Any
 
 from modules.protocol.errors import PromptError
 from modules.worker.chat_template import ADVICE, render
-from modules.worker.json_process import JsonProcess, TooLate, serve_json
+from modules.worker.json_process import JsonProcess, RequestTimeout, serve_json
 
 SECONDS = 3.0
 # Address space of the process, in bytes. An interpreter with Jinja takes some 40 MB of it.
@@ -32,7 +32,7 @@ class TemplateProcess:
         """What `chat_template.render` returns, or raises, for these arguments."""
         try:
             answer = self._process.ask({"template": template, "messages": messages, **values}, self._seconds)
-        except TooLate:
+        except RequestTimeout:
             raise PromptError(
                 f"The chat template ran longer than {self._seconds:g} seconds and was stopped. {ADVICE}"
             ) from None

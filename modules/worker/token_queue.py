@@ -9,16 +9,16 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
-from modules.worker.event_writer import GATHER_SECONDS
+from modules.worker.event_writer import BATCH_SECONDS
 
 T = TypeVar("T")
 
 
-class Handover(Generic[T]):
+class TokenQueue(Generic[T]):
     """A queue between two threads. A wake-up takes a core away from the engine for some tens of microseconds, and text
     gathers on its way to the host anyway; so items gather here."""
 
-    def __init__(self, gather: float = GATHER_SECONDS) -> None:
+    def __init__(self, gather: float = BATCH_SECONDS) -> None:
         self._gather = gather
         self._items: deque[T] = deque()
         self._wake = threading.Event()
@@ -30,7 +30,7 @@ class Handover(Generic[T]):
         if last or time.monotonic() - self._taken > self._gather:
             self._wake.set()
 
-    def gathered(self, cancelled: threading.Event) -> Iterator[list[T]]:
+    def batches(self, cancelled: threading.Event) -> Iterator[list[T]]:
         """What gathered, as it comes, without end; cancelling ends it within the time that items gather."""
         while not cancelled.is_set():
             self._wake.wait(self._gather)
@@ -41,7 +41,7 @@ class Handover(Generic[T]):
 
     def items(self, cancelled: threading.Event) -> Iterator[T]:
         """The same, one by one."""
-        for items in self.gathered(cancelled):
+        for items in self.batches(cancelled):
             for item in items:
                 if cancelled.is_set():
                     return

@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 
 # In the worker's temporary folder, one path a line. modules/runtime/bytecode_cache.py reads it.
-UNCOMPILED = "uncompiled.txt"
+UNCACHED_LIST = "uncompiled.txt"
 
 
-def note_uncompiled() -> None:
+def record_uncached_modules() -> None:
     """Write the names of the environment's modules that were compiled for this worker alone."""
     found = []
     for module in list(sys.modules.values()):
@@ -22,4 +22,4 @@ def note_uncompiled() -> None:
                 if source.endswith(".py") and not Path(kept).exists():
                     found.append(source)
     with contextlib.suppress(OSError):
-        Path(tempfile.gettempdir(), UNCOMPILED).write_text("\n".join(found), encoding="utf-8")
+        Path(tempfile.gettempdir(), UNCACHED_LIST).write_text("\n".join(found), encoding="utf-8")

@@ -11,6 +11,6 @@ _UNUSED = re.compile(
 )
 
 
-def is_unused(name: str, template: str) -> bool:
+def is_unused_token(name: str, template: str) -> bool:
     """Whether the token of that name only fills the vocabulary up: `template`, the model's, does not use it either."""
     return bool(_UNUSED.fullmatch(name)) and name not in template

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modules.protocol.loader_spec import LoaderSpec
-from modules.protocol.sampling import UNIVERSAL, SamplingParams
+from modules.protocol.sampling import ALWAYS_HONOURED, SamplingParams
 from modules.protocol.schema import describe
 from tests.conformance.cases import CASES, Case
 from tests.conformance.reference import Departures
@@ -72,7 +72,7 @@ NOT_NUMBERS = {"grammar_string"}
 def samplers() -> list[str]:
     """The leading parameter of every sampler, in the order of the page."""
     names = [entry.name for entry in describe(SamplingParams)]
-    return [name for name in names if name not in UNIVERSAL and name not in PARTS]
+    return [name for name in names if name not in ALWAYS_HONOURED and name not in PARTS]
 
 
 def cases(spec: LoaderSpec) -> list[Case]:

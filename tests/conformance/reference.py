@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modules.protocol.sampling import DEFAULT_PRIORITY, SamplingParams, banned_tokens, logit_biases
+from modules.protocol.sampling import DEFAULT_PRIORITY, SamplingParams, parse_banned_tokens, parse_logit_biases
 from tests.conformance import reference_cuts as cuts
 from tests.conformance import reference_heat as heat
 from tests.conformance.reference_cuts import Floats, probabilities
@@ -157,9 +157,9 @@ class Reference:
 
     def _biased(self, logits: Floats) -> Floats:
         left: Floats = logits.copy()
-        for token, bias in logit_biases(self._p).items():
+        for token, bias in parse_logit_biases(self._p).items():
             left[token] += bias
-        left[banned_tokens(self._p)] = -np.inf
+        left[parse_banned_tokens(self._p)] = -np.inf
         if self._p.ban_eos_token:
             left[self._tokens.end] = -np.inf
         return left

@@ -16,7 +16,7 @@ from typing import Any
 from loaders.remote.dialects import DIALECTS
 from modules.files.paths import write_atomically
 from modules.protocol.loader_spec import LoaderSpec
-from modules.protocol.sampling import DEFAULT_PRIORITY, UNIVERSAL, SamplingParams
+from modules.protocol.sampling import ALWAYS_HONOURED, DEFAULT_PRIORITY, SamplingParams
 from modules.protocol.schema import describe
 from modules.runtime.loader_registry import Registry
 from tests.conformance import reference_cuts as cuts
@@ -181,7 +181,7 @@ def _foot() -> list[str]:
         "Same seed, same loader, same settings: same text. `tests/contract` asks it of every loader that it runs. Two",
         "loaders draw with two generators of random numbers, so between them the same seed gives different texts.",
         "",
-        f"Every loader honours {_names(sorted(UNIVERSAL))}.",
+        f"Every loader honours {_names(sorted(ALWAYS_HONOURED))}.",
     ]
 
 

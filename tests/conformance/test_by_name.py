@@ -19,7 +19,7 @@ from loaders.vllm.spec import SPEC as VLLM
 from loaders.xllamacpp.completion_request import completion
 from modules.families.remote_file import RemoteFile
 from modules.protocol.sampling import SamplingParams
-from modules.worker.llama.sampler_settings import biases
+from modules.worker.llama.sampler_settings import token_biases
 from tests.conformance.cases import CASES
 from tests.conformance.engines import PARTS
 
@@ -117,4 +117,4 @@ def test_llama_cpps_server_is_asked_the_same_far_away_as_here() -> None:
 
 
 def test_bans_and_biases_are_read_for_all_of_them() -> None:
-    assert biases(SamplingParams(logit_bias="5:1", custom_token_bans="6")) == {5: 1.0, 6: float("-inf")}
+    assert token_biases(SamplingParams(logit_bias="5:1", custom_token_bans="6")) == {5: 1.0, 6: float("-inf")}

@@ -9,7 +9,7 @@ import pytest
 
 from modules.protocol.commands import Tokenize
 from modules.protocol.errors import PromptError
-from modules.protocol.sampling import UNIVERSAL
+from modules.protocol.sampling import ALWAYS_HONOURED
 from tests.contract.under_test import QUESTION, UnderTest
 
 pytestmark = pytest.mark.contract
@@ -108,7 +108,7 @@ ELSEWHERE = {"dynatemp_low", "dynatemp_high", "logit_bias", "custom_token_bans",
 
 def test_every_declared_sampler_is_tried_here(engine: UnderTest) -> None:
     assert engine.spec.samplers
-    assert not engine.spec.samplers & UNIVERSAL
+    assert not engine.spec.samplers & ALWAYS_HONOURED
     assert engine.spec.samplers <= {*GREEDY, *DIFFERENT, *ELSEWHERE}
 
 

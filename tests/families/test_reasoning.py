@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from modules.families.reasoning import Markers, Part, ReasoningSplitter, find_markers, opening, split, visible_tokens
+from modules.families.reasoning import (
+    Markers,
+    ReasoningSplitter,
+    ReplyPart,
+    find_markers,
+    open_reasoning,
+    split_reasoning,
+    visible_tokens,
+)
 
 HARMONY = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Yes."
 
@@ -69,7 +77,7 @@ TAGS = "{% if '</think>' in c %}{% endif %}<think>"
     ],
 )
 def test_a_reply_that_starts_inside_reasoning_is_known(prompt: str, last: str, template: str, expected: str) -> None:
-    assert opening(prompt, last, template) == expected
+    assert open_reasoning(prompt, last, template) == expected
 
 
 @pytest.mark.parametrize("size", range(1, 20))
@@ -90,12 +98,12 @@ def test_how_a_reply_is_cut_into_pieces_changes_nothing(text: str, size: int, ex
     parts += splitter.flush()
     assert "".join(part.text for part in parts if part.reasoning) == expected[0]
     assert "".join(part.text for part in parts if not part.reasoning) == expected[1]
-    assert split(text, markers) == expected
+    assert split_reasoning(text, markers) == expected
 
 
 def test_only_what_may_become_a_marker_is_held_back() -> None:
     splitter = ReasoningSplitter([Markers("<think>", "</think>")])
-    assert splitter.feed("Hi <th") == [Part("Hi ", False)]
-    assert splitter.feed("e end") == [Part("<the end", False)]
-    assert splitter.feed("<think>a</") == [Part("a", True)]
-    assert splitter.flush() == [Part("</", True)]
+    assert splitter.feed("Hi <th") == [ReplyPart("Hi ", False)]
+    assert splitter.feed("e end") == [ReplyPart("<the end", False)]
+    assert splitter.feed("<think>a</") == [ReplyPart("a", True)]
+    assert splitter.flush() == [ReplyPart("</", True)]

@@ -10,7 +10,7 @@ import yaml
 from modules.files.paths import PathError
 from modules.generation.presets import Presets
 from modules.protocol.errors import PaddockError, SettingError
-from modules.protocol.sampling import SamplingParams, active
+from modules.protocol.sampling import SamplingParams, active_samplers
 
 SHIPPED = Path(__file__).parents[2] / "presets"
 
@@ -78,7 +78,7 @@ def put(tmp_path: Path, name: str, text: str) -> None:
 def test_the_promised_presets_ship_and_each_says_what_it_is_for(presets: Presets) -> None:
     assert {"Deterministic", "Balanced", "Creative", "Precise", "Coding"} <= set(presets.names())
     for name in presets.names():
-        assert active(presets.load(name)), f"{name} changes nothing"
+        assert active_samplers(presets.load(name)), f"{name} changes nothing"
         assert len(presets.summary(name)) > 20
         assert presets.warnings(name) == []
 

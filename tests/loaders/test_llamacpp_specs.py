@@ -15,8 +15,14 @@ from modules.protocol.model_facts import Gpu, Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build, describe
 from modules.worker.llama.gguf_keys import read_keys
-from modules.worker.llama.model_notes import check_settings, choose_context, context_notes, load_error, shares
-from modules.worker.llama.sampler_settings import CUT_SHARE, biases, chain, server_chain
+from modules.worker.llama.model_notes import (
+    check_settings,
+    choose_context,
+    context_notes,
+    load_error,
+    tensor_split_shares,
+)
+from modules.worker.llama.sampler_settings import CUT_SHARE, sampler_chain, server_sampler_chain, token_biases
 
 _MACHINE = Machine("linux", "x86_64", 4, 8 << 30, 4 << 30)
 _GGUF = ModelFacts("m.gguf", "m.gguf", "gguf")
@@ -64,28 +70,40 @@ def test_the_pins_are_exact() -> None:
 
 def test_samplers_act_in_the_order_that_was_asked_for_and_only_those_that_change_anything() -> None:
     params = SamplingParams(min_p=0.1, top_k=40, temperature=0.7)
-    assert chain(params) == ["temperature", "top_k", "min_p"]
-    assert chain(SamplingParams(min_p=0.1, top_k=40, temperature_last=True)) == ["top_k", "min_p", "temperature"]
+    assert sampler_chain(params) == ["temperature", "top_k", "min_p"]
+    assert sampler_chain(SamplingParams(min_p=0.1, top_k=40, temperature_last=True)) == [
+        "top_k",
+        "min_p",
+        "temperature",
+    ]
     order = ["min_p", "dynamic_temperature", "top_k"]
-    assert chain(SamplingParams(min_p=0.1, top_k=40, sampler_priority=order)) == ["min_p", "temperature", "top_k"]
+    assert sampler_chain(SamplingParams(min_p=0.1, top_k=40, sampler_priority=order)) == [
+        "min_p",
+        "temperature",
+        "top_k",
+    ]
     lines = ["min_p\ntop_k\ntemperature"]
-    assert chain(SamplingParams(min_p=0.1, top_k=40, sampler_priority=lines)) == ["min_p", "top_k", "temperature"]
+    assert sampler_chain(SamplingParams(min_p=0.1, top_k=40, sampler_priority=lines)) == [
+        "min_p",
+        "top_k",
+        "temperature",
+    ]
 
 
 def test_greedy_keeps_the_penalties_and_without_sampling_not_even_those() -> None:
     params = {"repetition_penalty": 1.2, "xtc_probability": 0.5, "typical_p": 0.5}
-    assert chain(SamplingParams(temperature=0.0, **params)) == ["penalties", "temperature"]  # type: ignore[arg-type]
-    assert chain(SamplingParams(do_sample=False, **params)) == ["temperature"]  # type: ignore[arg-type]
+    assert sampler_chain(SamplingParams(temperature=0.0, **params)) == ["penalties", "temperature"]  # type: ignore[arg-type]
+    assert sampler_chain(SamplingParams(do_sample=False, **params)) == ["temperature"]  # type: ignore[arg-type]
 
 
 def test_an_unknown_name_in_the_order_is_refused_with_those_there_are() -> None:
     with pytest.raises(SettingError, match="'top_q'.*top_p"):
-        chain(SamplingParams(sampler_priority=["min_p\ntop_q"]))
+        sampler_chain(SamplingParams(sampler_priority=["min_p\ntop_q"]))
 
 
 def test_cut_tokens_leave_the_list_before_a_sampler_that_they_mislead() -> None:
     def served(**params: object) -> tuple[list[str], float]:
-        return server_chain(build(SamplingParams, params))
+        return server_sampler_chain(build(SamplingParams, params))
 
     assert served(typical_p=0.5, top_n_sigma=1.0) == (["top_n_sigma", "temperature", "min_p", "typ_p"], CUT_SHARE)
     heat = {"dynamic_temperature": True, "dynatemp_high": 2.0}
@@ -95,9 +113,9 @@ def test_cut_tokens_leave_the_list_before_a_sampler_that_they_mislead() -> None:
 
 
 def test_bans_and_biases() -> None:
-    assert biases(SamplingParams(logit_bias="1:2, 3:-4", custom_token_bans="3")) == {1: 2.0, 3: float("-inf")}
+    assert token_biases(SamplingParams(logit_bias="1:2, 3:-4", custom_token_bans="3")) == {1: 2.0, 3: float("-inf")}
     with pytest.raises(PromptError, match="13:-2.5"):
-        biases(SamplingParams(logit_bias="one"))
+        token_biases(SamplingParams(logit_bias="one"))
 
 
 def test_the_context_is_the_models_own_but_not_without_bound() -> None:
@@ -113,9 +131,9 @@ def test_the_context_is_the_models_own_but_not_without_bound() -> None:
 def test_settings_that_cannot_be_together_are_refused() -> None:
     with pytest.raises(SettingError, match="flash attention"):
         check_settings(build(LLAMACPP.settings, {"cache_type_v": "q8_0", "flash_attention": "off"}))
-    assert shares(build(LLAMACPP.settings, {"tensor_split": "3, 1"})) == [3.0, 1.0]
+    assert tensor_split_shares(build(LLAMACPP.settings, {"tensor_split": "3, 1"})) == [3.0, 1.0]
     with pytest.raises(SettingError, match="3,1"):
-        shares(build(LLAMACPP.settings, {"tensor_split": "most"}))
+        tensor_split_shares(build(LLAMACPP.settings, {"tensor_split": "most"}))
 
 
 def test_what_llama_cpp_says_becomes_a_sentence() -> None:

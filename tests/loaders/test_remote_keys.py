@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modules.app import App
-from modules.families.remote_file import origin
+from modules.families.remote_file import url_origin
 from modules.library.remote_keys import KeyConsents, KeyNotAllowed, WantedKey
 from modules.protocol.errors import PaddockError
 from modules.settings.config import Config
@@ -45,7 +45,7 @@ def test_a_key_is_sent_only_after_a_yes_that_is_kept(
     try:
         with pytest.raises(KeyNotAllowed, match=rf"FAR_SECRET to be sent to {far}.*--allow-env FAR_SECRET={far}"):
             app.models.load(FILE)
-        app.keys.allow(WantedKey("FAR_SECRET", origin(far)))
+        app.keys.allow(WantedKey("FAR_SECRET", url_origin(far)))
         app.models.load(FILE)
         assert app.supervisor.state.phase == "ready"
     finally:
@@ -72,18 +72,18 @@ def test_a_flag_at_start_is_a_yes(config: Config, tmp_path: Path, far: str, monk
 
 def test_a_yes_holds_for_one_variable_at_one_address(tmp_path: Path) -> None:
     consents = KeyConsents(YamlStore(tmp_path / "kept.yaml"), ["A=https://Host"])
-    assert consents.allows(WantedKey("A", origin("https://host:443/v1")))
+    assert consents.allows(WantedKey("A", url_origin("https://host:443/v1")))
     for name, address in (
         ("B", "https://host"),
         ("A", "http://host"),
         ("A", "https://host:8443"),
         ("A", "https://host.x"),
     ):
-        assert not consents.allows(WantedKey(name, origin(address)))
-    consents.allow(WantedKey("B", origin("http://other")))
+        assert not consents.allows(WantedKey(name, url_origin(address)))
+    consents.allow(WantedKey("B", url_origin("http://other")))
     kept = KeyConsents(YamlStore(tmp_path / "kept.yaml"))
-    assert kept.allows(WantedKey("B", origin("http://other"))) and not kept.allows(
-        WantedKey("A", origin("https://host"))
+    assert kept.allows(WantedKey("B", url_origin("http://other"))) and not kept.allows(
+        WantedKey("A", url_origin("https://host"))
     )
 
 

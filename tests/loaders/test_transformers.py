@@ -10,7 +10,7 @@ import pytest
 from loaders.transformers.spec import SPEC, Settings
 from modules.protocol.errors import SettingError
 from modules.protocol.model_facts import Gpu, Machine, ModelFacts
-from modules.protocol.sampling import UNIVERSAL, SamplingParams
+from modules.protocol.sampling import ALWAYS_HONOURED, SamplingParams
 from modules.protocol.schema import build, describe
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -58,7 +58,7 @@ def test_every_setting_says_what_it_does() -> None:
 def test_samplers_are_parameters_that_exist() -> None:
     names = {entry.name for entry in describe(SamplingParams)}
     assert names >= SPEC.samplers
-    assert names - SPEC.samplers - UNIVERSAL == {"penalty_alpha"}
+    assert names - SPEC.samplers - ALWAYS_HONOURED == {"penalty_alpha"}
 
 
 def test_a_wrong_value_is_refused_with_what_is_allowed() -> None:

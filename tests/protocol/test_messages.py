@@ -10,7 +10,7 @@ import pytest
 
 from modules.protocol import codec
 from modules.protocol.commands import Command
-from modules.protocol.errors import ERRORS, ProtocolError, from_code
+from modules.protocol.errors import ERRORS, ProtocolError, error_from_code
 from modules.protocol.events import Event, ModelInfo
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.worker_client import WorkerClient
@@ -79,7 +79,7 @@ def test_a_lone_surrogate_does_not_break_the_stream() -> None:
 
 @pytest.mark.parametrize("code", ERRORS)
 def test_an_error_keeps_its_kind_across_the_boundary(code: str) -> None:
-    error = from_code(code, "A sentence.", detail="d", lower=("context",))
+    error = error_from_code(code, "A sentence.", detail="d", lower=("context",))
     assert type(error) is ERRORS[code]
     assert (error.message, error.detail, error.lower) == ("A sentence.", "d", ("context",))
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from modules.protocol.errors import SettingError
-from modules.protocol.sampling import SamplingParams, active, banned_tokens, logit_biases
-from modules.protocol.schema import build, changed, describe, setting
+from modules.protocol.sampling import SamplingParams, active_samplers, parse_banned_tokens, parse_logit_biases
+from modules.protocol.schema import build, changed_values, describe, setting
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def test_an_unknown_name_lists_the_names_there_are() -> None:
 
 
 def test_changed_holds_only_what_differs() -> None:
-    assert changed(build(Example, {"context": 512, "flash": True})) == {"context": 512}
+    assert changed_values(build(Example, {"context": 512, "flash": True})) == {"context": 512}
 
 
 def test_list_defaults_are_not_shared() -> None:
@@ -87,11 +87,14 @@ def test_every_sampling_parameter_has_a_label_and_a_neutral_default_within_its_r
 
 
 def test_neutral_parameters_ask_nothing_of_a_loader() -> None:
-    assert active(SamplingParams()) == frozenset()
-    assert active(SamplingParams(mirostat_tau=3.0, dry_base=2.0, seed=5, max_new_tokens=9)) == frozenset()
-    assert active(SamplingParams(xtc_probability=0.5, xtc_threshold=0.2)) == {"xtc_probability", "xtc_threshold"}
+    assert active_samplers(SamplingParams()) == frozenset()
+    assert active_samplers(SamplingParams(mirostat_tau=3.0, dry_base=2.0, seed=5, max_new_tokens=9)) == frozenset()
+    assert active_samplers(SamplingParams(xtc_probability=0.5, xtc_threshold=0.2)) == {
+        "xtc_probability",
+        "xtc_threshold",
+    }
 
 
 def test_token_lists_are_read_from_text() -> None:
-    assert banned_tokens(SamplingParams(custom_token_bans="13, 29\n4,")) == [13, 29, 4]
-    assert logit_biases(SamplingParams(logit_bias="13:-2.5, 29:1")) == {13: -2.5, 29: 1.0}
+    assert parse_banned_tokens(SamplingParams(custom_token_bans="13, 29\n4,")) == [13, 29, 4]
+    assert parse_logit_biases(SamplingParams(logit_bias="13:-2.5, 29:1")) == {13: -2.5, 29: 1.0}

@@ -33,8 +33,8 @@ import sys, types, importlib.util
 sys.dont_write_bytecode = True
 import other
 sys.path.insert(0, sys.argv[1])
-from modules.worker.uncached_modules import note_uncompiled
-note_uncompiled()
+from modules.worker.uncached_modules import record_uncached_modules
+record_uncached_modules()
 """
     subprocess.run([python, "-c", code, str(ROOT)], env={"TMPDIR": str(tmp_path / "temporary")}, check=True, timeout=60)
     named = tmp_path / "temporary" / "uncompiled.txt"

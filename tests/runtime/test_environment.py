@@ -141,8 +141,8 @@ def test_what_is_compiled_here_wants_a_compiler_before_an_install(
 
 def test_a_system_that_a_loader_does_not_run_on_is_named() -> None:
     only_linux = dataclasses.replace(SPEC, systems=("linux",))
-    assert only_linux.runs_here(MACHINE) == ""
-    assert only_linux.runs_here(dataclasses.replace(MACHINE, system="darwin")) == "Toy runs on Linux only."
+    assert only_linux.machine_problem(MACHINE) == ""
+    assert only_linux.machine_problem(dataclasses.replace(MACHINE, system="darwin")) == "Toy runs on Linux only."
 
 
 def test_no_network_is_a_sentence_with_a_next_step(

@@ -16,7 +16,7 @@ _ON_WISH = {"vllm": "PADDOCK_TEST_VLLM"}
 
 def not_here(spec: LoaderSpec, environments: Environments) -> str:
     """Why the loader is not tested on this machine, as a sentence; "" if it is."""
-    if reason := spec.runs_here(environments.machine):
+    if reason := spec.machine_problem(environments.machine):
         return f"{spec.name}: {reason}"
     if (wish := _ON_WISH.get(spec.name)) and not os.environ.get(wish):
         return f"{spec.name}: takes minutes to install and to start. Set {wish}=1 to test it."

@@ -18,13 +18,13 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 def main(loader: str, folders: list[str]) -> None:
     """The worker's own start, then Engine.load for one folder after another."""
     from modules.protocol.schema import build
-    from modules.worker.code_guard import forbid_model_code, keep_model_code, leave
+    from modules.worker.code_guard import enter_empty_folder, forbid_model_code, set_model_code_cache
 
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    own = leave(ROOT, ("modules", "loaders"))
+    own = enter_empty_folder(ROOT, ("modules", "loaders"))
     if os.environ.get("PADDOCK_TRUST_REMOTE_CODE") == "1":
-        keep_model_code(own)
+        set_model_code_cache(own)
     else:
         forbid_model_code(own)
     spec = importlib.import_module(f"loaders.{loader}.spec").SPEC

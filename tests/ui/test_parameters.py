@@ -9,7 +9,7 @@ import pytest
 from loaders.llamacpp.spec import SPEC as LLAMACPP
 from modules.app import App
 from modules.protocol.errors import PaddockError
-from modules.protocol.sampling import UNIVERSAL, SamplingParams
+from modules.protocol.sampling import ALWAYS_HONOURED, SamplingParams
 from modules.protocol.schema import describe
 from modules.ui.tabs.parameters_tab import described, loaded_spec
 
@@ -32,7 +32,7 @@ def test_the_loaded_models_loader_is_asked(app: App) -> None:
     app.models.load("tiny", "echo")
     spec = loaded_spec(app)
     assert spec is not None and spec.name == "echo"
-    assert spec.samplers >= UNIVERSAL
+    assert spec.samplers >= ALWAYS_HONOURED
 
 
 @pytest.mark.parametrize(

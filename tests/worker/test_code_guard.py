@@ -23,8 +23,8 @@ def resolve_trust_remote_code(trust_remote_code, model_name, has_local_code, has
 _PROGRAM = """
 import json, os, shutil, sys
 from pathlib import Path
-from modules.worker.code_guard import forbid_model_code, leave
-own = leave(Path(sys.argv[1]), ("modules", "loaders"))
+from modules.worker.code_guard import enter_empty_folder, forbid_model_code
+own = enter_empty_folder(Path(sys.argv[1]), ("modules", "loaders"))
 forbid_model_code(own)
 from transformers.auto import get_class_in_module, resolve_trust_remote_code
 import transformers.dynamic_module_utils as utils
@@ -73,7 +73,7 @@ def _run(tmp_path: Path) -> dict[str, Any]:
 def test_what_runs_a_models_code_refuses_and_the_rest_works(tmp_path: Path) -> None:
     found = _run(tmp_path)
     refused = ("by name", "get_class_from_dynamic_module", "get_cached_module_file", "check_imports", "copies")
-    assert {found[name] for name in refused} == {"CodeRefused"}
+    assert {found[name] for name in refused} == {"ModelCodeRefused"}
     assert found["native"] == "False"
     assert found["remote"] == found["asks"] == "ValueError"
     assert found["models"] == found["tests"] == "ModuleNotFoundError"

@@ -1,4 +1,4 @@
-"""The outbox: order is kept, text gathers, nothing is lost at the end."""
+"""The event writer: order is kept, text gathers, nothing is lost at the end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 
 from modules.protocol.codec import decode_event
 from modules.protocol.events import Chunk, Finished
-from modules.worker.event_writer import Outbox
+from modules.worker.event_writer import EventWriter
 
 
 class _Stream(io.BytesIO):
@@ -22,13 +22,13 @@ class _Stream(io.BytesIO):
 
 def test_text_of_two_generations_keeps_its_order_and_its_ends() -> None:
     stream = _Stream()
-    outbox = Outbox(stream, gather=60.0)
+    writer = EventWriter(stream, gather=60.0)
     for number in range(100):
-        outbox.put(Chunk("a", f"{number} ", 1))
-        outbox.put(Chunk("b", f"{number}-", 1))
-    outbox.put(Finished("a", "stop"))
-    outbox.put(Chunk("b", "end", 1))
-    outbox.close()
+        writer.put(Chunk("a", f"{number} ", 1))
+        writer.put(Chunk("b", f"{number}-", 1))
+    writer.put(Finished("a", "stop"))
+    writer.put(Chunk("b", "end", 1))
+    writer.close()
     events = [decode_event(line) for line in stream.getvalue().splitlines()]
     for id, expected in (
         ("a", "".join(f"{n} " for n in range(100))),
@@ -43,18 +43,18 @@ def test_text_of_two_generations_keeps_its_order_and_its_ends() -> None:
 
 def test_text_gathers_into_few_writes_but_an_end_goes_out_at_once() -> None:
     stream = _Stream()
-    outbox = Outbox(stream, gather=60.0)
+    writer = EventWriter(stream, gather=60.0)
     for _ in range(1000):
-        outbox.put(Chunk("a", "x", 1))
-    outbox.put(Finished("a", "stop"))
-    outbox.close()
+        writer.put(Chunk("a", "x", 1))
+    writer.put(Finished("a", "stop"))
+    writer.close()
     assert stream.writes <= 4
 
 
 def test_a_host_that_is_gone_does_not_hang_the_worker() -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    with os.fdopen(writer, "wb", buffering=0) as stream:
-        outbox = Outbox(stream)
-        outbox.put(Finished("a", "stop"))
-        outbox.close()
+    source, sink = os.pipe()
+    os.close(source)
+    with os.fdopen(sink, "wb", buffering=0) as stream:
+        writer = EventWriter(stream)
+        writer.put(Finished("a", "stop"))
+        writer.close()

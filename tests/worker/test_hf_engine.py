@@ -21,7 +21,7 @@ from modules.protocol.commands import Generate  # noqa: E402
 from modules.protocol.errors import ModelError, OutOfMemory, PromptError, SettingError  # noqa: E402
 from modules.protocol.sampling import SamplingParams  # noqa: E402
 from modules.worker.engine import Outcome, Piece  # noqa: E402
-from modules.worker.hf.error_messages import memory_explained  # noqa: E402
+from modules.worker.hf.error_messages import out_of_memory_error  # noqa: E402
 from modules.worker.hf.special_tokens import end_tokens  # noqa: E402
 from tests.worker.hf_tiny import byte_level, write_model  # noqa: E402
 
@@ -486,7 +486,7 @@ def test_a_model_quantized_already_is_not_quantized_again(folder: Path, tmp_path
 
 
 def test_running_out_of_memory_names_what_to_lower() -> None:
-    with pytest.raises(OutOfMemory) as raised, memory_explained("this reply", ("context", "dtype"), Settings):
+    with pytest.raises(OutOfMemory) as raised, out_of_memory_error("this reply", ("context", "dtype"), Settings):
         torch.empty(2**50)
     assert raised.value.lower == ("context", "dtype")
     assert "Lower Context length or Data type" in raised.value.message

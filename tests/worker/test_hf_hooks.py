@@ -10,7 +10,7 @@ import pytest
 
 from modules.protocol.commands import Generate
 from modules.protocol.sampling import SamplingParams
-from modules.worker.hook_host import LoadedModel
+from modules.worker.hook_host import HookModel
 from modules.worker.hook_runner import Hooks
 
 transformers = pytest.importorskip("transformers")
@@ -47,7 +47,7 @@ def hooks_of(tmp_path: Path, code: str) -> Hooks:
     """Hooks with one extension."""
     (tmp_path / "worker.py").write_text(code)
     faults: list[Any] = []
-    hooks = Hooks(faults.append, LoadedModel(Engine(), lambda: None))
+    hooks = Hooks(faults.append, HookModel(Engine(), lambda: None))
     hooks.configure([{"name": "one", "path": str(tmp_path / "worker.py"), "settings": {}}])
     assert hooks and not faults
     return hooks

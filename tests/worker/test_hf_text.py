@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("transformers", reason="runs in the environment of a Transformers loader")
 
-from modules.worker.hf.detokenizer import TokenText  # noqa: E402
+from modules.worker.hf.detokenizer import TokenDecoder  # noqa: E402
 from tests.worker.hf_tiny import byte_level, sentence_pieces, wrapped  # noqa: E402
 
 TEXTS = [
@@ -32,14 +32,14 @@ def word_pieces() -> Any:
 
 
 @pytest.fixture(scope="module", params=["bytes", "pieces"])
-def text(request: pytest.FixtureRequest) -> TokenText:
-    made = TokenText(wrapped(byte_level() if request.param == "bytes" else sentence_pieces()))
+def text(request: pytest.FixtureRequest) -> TokenDecoder:
+    made = TokenDecoder(wrapped(byte_level() if request.param == "bytes" else sentence_pieces()))
     assert made.kind == request.param
     return made
 
 
 @pytest.mark.parametrize("words", TEXTS)
-def test_streamed_text_is_the_text_and_every_piece_whole(text: TokenText, words: str) -> None:
+def test_streamed_text_is_the_text_and_every_piece_whole(text: TokenDecoder, words: str) -> None:
     stream = text.stream(skip_special=True, at_start=True)
     tokens = text.encode(words, special_names=False)
     pieces = [stream.push(token) for token in tokens]
@@ -47,45 +47,45 @@ def test_streamed_text_is_the_text_and_every_piece_whole(text: TokenText, words:
     assert "".join(pieces) + stream.finish() == words
 
 
-def test_a_character_comes_with_its_last_token(text: TokenText) -> None:
+def test_a_character_comes_with_its_last_token(text: TokenDecoder) -> None:
     stream = text.stream(skip_special=True, at_start=True)
     tokens = text.encode("𝔘", special_names=False)
     assert len(tokens) >= 4
     assert [stream.push(token) for token in tokens][-1] == "𝔘"
 
 
-def test_a_character_left_unfinished_is_left_out(text: TokenText) -> None:
+def test_a_character_left_unfinished_is_left_out(text: TokenDecoder) -> None:
     stream = text.stream(skip_special=True, at_start=True)
     shown = [stream.push(token) for token in text.encode("a𝔘", special_names=False)[:-1]]
     assert "".join(shown) == "a"
     assert stream.finish() == ""
 
 
-def test_a_reply_after_a_prompt_keeps_its_leading_space(text: TokenText) -> None:
+def test_a_reply_after_a_prompt_keeps_its_leading_space(text: TokenDecoder) -> None:
     stream = text.stream(skip_special=True, at_start=False)
     tokens = text.encode(" the" if text.kind == "bytes" else "the", special_names=False)
     assert "".join(stream.push(token) for token in tokens) == " the"
 
 
-def test_special_tokens_are_hidden_or_named(text: TokenText) -> None:
+def test_special_tokens_are_hidden_or_named(text: TokenDecoder) -> None:
     tokens = text.encode("a<|im_end|>", special_names=True)
     for skip, expected in ((True, "a"), (False, "a<|im_end|>")):
         stream = text.stream(skip_special=skip, at_start=True)
         assert "".join(stream.push(token) for token in tokens) == expected
 
 
-def test_names_of_special_tokens_in_plain_text_stay_text(text: TokenText) -> None:
+def test_names_of_special_tokens_in_plain_text_stay_text(text: TokenDecoder) -> None:
     tokens = text.encode("<|im_end|>", special_names=False)
     assert not set(tokens) & text.special
     assert text.decode(tokens, skip_special=True).strip() == "<|im_end|>"
 
 
-def test_tokens_that_the_tokenizer_does_not_know_are_no_text(text: TokenText) -> None:
+def test_tokens_that_the_tokenizer_does_not_know_are_no_text(text: TokenDecoder) -> None:
     assert text.stream(skip_special=True, at_start=True).push(100_000) == ""
 
 
 def test_other_tokenizers_are_decoded_in_a_window_that_stays_short() -> None:
-    text = TokenText(wrapped(word_pieces()))
+    text = TokenDecoder(wrapped(word_pieces()))
     assert text.kind == "decode"
     stream = text.stream(skip_special=True, at_start=True)
     tokens = text.encode("the foxes running 你", special_names=False) * 20

@@ -13,7 +13,7 @@ from modules.protocol.errors import PaddockError
 from modules.protocol.events import HookEvent, HookFailed, HookPrinted, HookStored, ModelInfo
 from modules.protocol.shared_values import SharedValues
 from modules.worker.engine import EngineBase
-from modules.worker.hook_host import LoadedModel
+from modules.worker.hook_host import HookModel
 from modules.worker.hook_runner import Hooks
 
 
@@ -42,7 +42,7 @@ class Worker:
         self.faults: list[tuple[str, ...]] = []
         self.events: list[HookEvent] = []
         self.engine = _Engine()
-        self.hooks = Hooks(self._hear, LoadedModel(self.engine, lambda: ModelInfo(8, bos="<s>", eos="</s>")))
+        self.hooks = Hooks(self._hear, HookModel(self.engine, lambda: ModelInfo(8, bos="<s>", eos="</s>")))
         self.entries: list[dict[str, Any]] = []
 
     def _hear(self, event: HookEvent) -> None:

@@ -9,7 +9,7 @@ from modules.compat.facade.base import FacadeModule
 from modules.compat.facade.state import params_of
 from modules.files.data_files import to_yaml
 from modules.protocol.sampling import SamplingParams
-from modules.protocol.schema import changed, describe
+from modules.protocol.schema import changed_values, describe
 
 # Parts of SamplingParams that text-generation-webui keeps outside of its presets.
 _OTHER = frozenset({"max_new_tokens", "seed", "stop", "custom_token_bans", "logit_bias", "truncate", "negative_prompt"})
@@ -43,5 +43,5 @@ class Presets(FacadeModule):
 
     def generate_preset_yaml(self, state: dict[str, Any]) -> str:
         """What of a state differs from neutral, as YAML."""
-        values = changed(params_of(state))
+        values = changed_values(params_of(state))
         return to_yaml({key: values[key] for key in values if key not in _OTHER})

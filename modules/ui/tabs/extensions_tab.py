@@ -13,7 +13,7 @@ from modules.plugins.extension_overview import extension_statuses
 from modules.plugins.extension_status import Status
 from modules.plugins.install import install
 from modules.protocol.errors import PaddockError
-from modules.protocol.schema import build, changed, describe
+from modules.protocol.schema import build, changed_values, describe
 from modules.ui.event_feedback import (
     DIRECT,
     QUEUED,
@@ -159,7 +159,7 @@ def _settings(app: App, status: Status, schema: type[Any], shown: list[gr.Textbo
 
     def keep(*given: Any) -> tuple[str, str]:
         entries = {name: entered(settings[name], value) for name, value in zip(fields, given, strict=True)}
-        fresh = changed(build(schema, entries))
+        fresh = changed_values(build(schema, entries))
         app.extensions.configure(
             status.name, {name: fresh.get(name) for name in settings if name in fresh}, replace=True
         )

@@ -54,7 +54,7 @@ def _allow(app: App, name: str) -> list[Any]:
 
 
 def _row(app: App, spec: LoaderSpec) -> list[Any]:
-    reason = spec.runs_here(app.machine)
+    reason = spec.machine_problem(app.machine)
     try:
         status = app.environments.status(spec)
     except PaddockError as error:

@@ -16,7 +16,7 @@ from modules.library.sizes import in_words
 from modules.loading.memory_planner import Advice
 from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.loader_spec import LoaderSpec
-from modules.protocol.schema import Setting, build, changed, describe
+from modules.protocol.schema import Setting, build, changed_values, describe
 from modules.ui import model_card
 from modules.ui.event_feedback import (
     DIRECT,
@@ -170,7 +170,7 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
         return found
 
     def begin(forced: bool, *entries: Any) -> None:
-        kept = changed(build(spec.settings, chosen(entries)))
+        kept = changed_values(build(spec.settings, chosen(entries)))
         app.models.load_in_background(model, spec.name, kept, anyway=forced)
 
     def moved(*entries: Any) -> list[Any]:

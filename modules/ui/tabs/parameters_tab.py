@@ -13,7 +13,7 @@ import gradio as gr
 
 from modules.protocol.errors import PaddockError
 from modules.protocol.loader_spec import LoaderSpec
-from modules.protocol.sampling import UNIVERSAL, SamplingParams
+from modules.protocol.sampling import ALWAYS_HONOURED, SamplingParams
 from modules.protocol.schema import Setting, describe
 from modules.settings.sampling_preferences import NEUTRAL
 from modules.ui.event_feedback import (
@@ -131,7 +131,7 @@ def loaded_spec(app: App) -> LoaderSpec | None:
     state = app.supervisor.state
     spec = app.registry.specs.get(state.loader) if state.phase == "ready" else None
     ignored = state.info.ignored if state.info else []
-    return replace(spec, samplers=(spec.samplers | UNIVERSAL).difference(ignored)) if spec else None
+    return replace(spec, samplers=(spec.samplers | ALWAYS_HONOURED).difference(ignored)) if spec else None
 
 
 def _update(setting: Setting, value: Any, spec: LoaderSpec | None) -> Any:

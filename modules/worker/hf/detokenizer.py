@@ -8,7 +8,7 @@ import threading
 from typing import Any, Protocol
 
 from modules.families.reasoning import visible_tokens
-from modules.worker.unused_tokens import is_unused
+from modules.worker.unused_tokens import is_unused_token
 
 # A character of UTF-8 has at most four bytes, so a token beyond the fourth cannot be what an unfinished one waits for.
 _LONGEST_WAIT = 8
@@ -30,7 +30,7 @@ def _byte_alphabet() -> dict[str, int]:
     return {**{chr(byte): byte for byte in printable}, **{chr(0x100 + at): byte for at, byte in enumerate(others)}}
 
 
-class TokenText:
+class TokenDecoder:
     """The bytes behind each token of a Hugging Face tokenizer, fast (tokenizers) or slow (sentencepiece).
 
     `kind`: "bytes" (byte-level BPE), "pieces" (SentencePiece and its likes, with byte fallback), or "decode" where only
@@ -80,7 +80,7 @@ class TokenText:
         known = self._printed.get(token)
         if known is None:
             name = str(self._tokenizer.convert_ids_to_tokens(token) or "")
-            unused = token in self._padding or is_unused(name, self._template)
+            unused = token in self._padding or is_unused_token(name, self._template)
             known = self._printed[token] = b"" if unused else self.bytes_of(token)
         return known
 
@@ -140,7 +140,7 @@ def _kind(tokenizer: Any) -> str:
 class _ByteStream:
     """Bytes in, whole characters out. Bytes that can be no UTF-8, which only a confused model writes, are left out."""
 
-    def __init__(self, text: TokenText, skip_special: bool, drop_space: bool) -> None:
+    def __init__(self, text: TokenDecoder, skip_special: bool, drop_space: bool) -> None:
         self._text = text
         self._skip = text.special if skip_special else frozenset()
         self._drop_space = drop_space
@@ -162,7 +162,7 @@ class _ByteStream:
 class _WindowStream:
     """For other tokenizers: decodes the last few tokens with and without the newest, and gives the difference."""
 
-    def __init__(self, text: TokenText, skip_special: bool) -> None:
+    def __init__(self, text: TokenDecoder, skip_special: bool) -> None:
         self._text = text
         self._skip = skip_special
         self._window: list[int] = []

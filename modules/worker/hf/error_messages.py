@@ -31,7 +31,7 @@ def free_memory() -> None:
 
 
 @contextmanager
-def memory_explained(doing: str, lower: tuple[str, ...], schema: type) -> Iterator[None]:
+def out_of_memory_error(doing: str, lower: tuple[str, ...], schema: type) -> Iterator[None]:
     """Turns running out of memory into OutOfMemory: "Not enough memory for `doing`" and the settings to lower."""
     try:
         yield
@@ -53,7 +53,7 @@ def memory_explained(doing: str, lower: tuple[str, ...], schema: type) -> Iterat
 
 
 @contextmanager
-def loading_explained(folder: Path) -> Iterator[None]:
+def load_error(folder: Path) -> Iterator[None]:
     """Turns what Transformers raises for a folder that it cannot load into ModelError."""
     try:
         yield

@@ -8,18 +8,18 @@ from types import SimpleNamespace
 from typing import Any
 
 from modules.protocol.sampling import SamplingParams
-from modules.worker.end_of_turn import turn_end
-from modules.worker.hf.detokenizer import TokenText
+from modules.worker.end_of_turn import end_of_turn_token
+from modules.worker.hf.detokenizer import TokenDecoder
 from modules.worker.hf.model_files import chat_template, load_tokenizer, read_json
 from modules.worker.hf.special_tokens import end_tokens
-from modules.worker.reply_text import Reply
+from modules.worker.reply_text import ReplyText
 from modules.worker.stop_strings import StopFilter
 from modules.worker.template_process import TemplateProcess
 from modules.worker.truncation import fit_prompt
 
 
 @dataclass(frozen=True)
-class Prompt:
+class TokenizedPrompt:
     """A prompt's tokens, and how many of the oldest were left out."""
 
     tokens: list[int]
@@ -33,11 +33,11 @@ class FolderTokenizer:
     def __init__(self, path: Path, templates: TemplateProcess | None = None) -> None:
         self.tokenizer = load_tokenizer(path)
         self.template, self.template_source = chat_template(path, self.tokenizer)
-        self.text = TokenText(self.tokenizer, self.template)
+        self.text = TokenDecoder(self.tokenizer, self.template)
         self._prefix = self.text.prefix()
         configs = [SimpleNamespace(**_config(path / name)) for name in ("generation_config.json", "config.json")]
         model = SimpleNamespace(generation_config=configs[0], config=configs[1])
-        end = turn_end(templates, self.template, self.bos, self.eos, self.text.names)
+        end = end_of_turn_token(templates, self.template, self.bos, self.eos, self.text.names)
         self.ends = end_tokens(model, self.tokenizer, self.template, end)
 
     @property
@@ -60,17 +60,17 @@ class FolderTokenizer:
         """The text of these tokens."""
         return self.text.decode(tokens, skip_special=False)
 
-    def prompt(self, text: str, params: SamplingParams, context: int) -> Prompt:
+    def prompt(self, text: str, params: SamplingParams, context: int) -> TokenizedPrompt:
         """The tokens of a prompt, fitted to the context. Raises PromptError."""
         tokens = self.tokenize(text, True) if params.add_bos_token else self.text.encode(text, True)
         tokens = tokens or self._prefix or [*self.ends, 0][:1]
         kept, cut = fit_prompt(tokens, context, params.max_new_tokens, params.truncate, self._prefix_length(tokens))
-        return Prompt(kept, cut)
+        return TokenizedPrompt(kept, cut)
 
-    def reply(self, params: SamplingParams, prompt: list[int]) -> Reply:
+    def reply(self, params: SamplingParams, prompt: list[int]) -> ReplyText:
         """What turns the tokens of a reply to `prompt` into pieces."""
         at_start = len(prompt) == self._prefix_length(prompt)
-        return Reply(StopFilter(params.stop), self.text.stream(params.skip_special_tokens, at_start))
+        return ReplyText(StopFilter(params.stop), self.text.stream(params.skip_special_tokens, at_start))
 
     def _prefix_length(self, tokens: list[int]) -> int:
         length = len(self._prefix)

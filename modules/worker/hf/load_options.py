@@ -30,7 +30,7 @@ def cpu_has_bfloat16() -> bool:
     return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
 
 
-def placement(settings: TransformersSettings, offload_folder: str) -> dict[str, Any]:
+def device_placement(settings: TransformersSettings, offload_folder: str) -> dict[str, Any]:
     """device_map, max_memory and offload_folder. Raises SettingError where the device is not there."""
     import torch
 
@@ -114,7 +114,7 @@ def context_limits(config: Any, settings: TransformersSettings) -> tuple[int, in
 
 
 @contextmanager
-def progress(report: Report, words: str) -> Iterator[None]:
+def report_progress(report: Report, words: str) -> Iterator[None]:
     """Transformers' own progress bars become reports; nothing is drawn."""
     from transformers.utils import logging
 

@@ -14,12 +14,12 @@ _LONGEST_HEADER = 100 * 2**20
 _AGAIN = "Download the model again."
 
 
-def trusts(name: str) -> bool:
+def has_consent(name: str) -> bool:
     """Whether the host's owner consented at start: PADDOCK_TRUST_REMOTE_CODE, PADDOCK_TRUST_PICKLE."""
     return os.environ.get(name) == "1"
 
 
-def incomplete(weights: str, missing: list[str]) -> ModelError:
+def missing_tensor_error(weights: str, missing: list[str]) -> ModelError:
     """What to say where `missing` tensors are nowhere in `weights` ("The weights of tiny")."""
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     return ModelError(f"{weights} lack the tensor {missing[0]}{more}. {_AGAIN}")
@@ -55,7 +55,7 @@ def check_folder(folder: Path) -> dict[str, Any]:
     for file in files:
         if file.suffix == ".safetensors":
             check_safetensors(file)
-    if any(file.suffix != ".safetensors" for file in files) and not trusts("PADDOCK_TRUST_PICKLE"):
+    if any(file.suffix != ".safetensors" for file in files) and not has_consent("PADDOCK_TRUST_PICKLE"):
         raise ModelError(
             f"{folder.name} holds its weights as pickles ({files[0].name}), which can run code when they are read. "
             "Get it as safetensors, or start Paddock with "
@@ -136,7 +136,7 @@ def load_tokenizer(folder: Path) -> Any:
         )
     try:
         return AutoTokenizer.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=trusts("PADDOCK_TRUST_REMOTE_CODE")
+            str(folder), local_files_only=True, trust_remote_code=has_consent("PADDOCK_TRUST_REMOTE_CODE")
         )
     except Exception as error:
         if not (folder / "tokenizer.json").is_file():

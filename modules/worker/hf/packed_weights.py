@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.protocol.errors import ModelError
-from modules.worker.hf.model_files import incomplete, read_header
+from modules.worker.hf.model_files import missing_tensor_error, read_header
 
 _READS = {"gptq": "GPTQModel or AutoGPTQ", "awq": "AutoAWQ or GPTQModel"}
 
@@ -68,7 +68,7 @@ def check_complete(model: Any, folder: Path, files: Iterable[Path]) -> None:
         if name not in there and not optional and tensor.data_ptr() not in known:
             missing.append(name)
     if missing:
-        raise incomplete(f"The weights of {folder.name}", missing)
+        raise missing_tensor_error(f"The weights of {folder.name}", missing)
 
 
 def _shown(shapes: Mapping[str, list[int]]) -> str:

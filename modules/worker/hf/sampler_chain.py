@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from modules.protocol.errors import PromptError
-from modules.protocol.sampling import DEFAULT_PRIORITY, SamplingParams, asked_order, banned_tokens, logit_biases
+from modules.protocol.sampling import (
+    DEFAULT_PRIORITY,
+    SamplingParams,
+    parse_banned_tokens,
+    parse_logit_biases,
+    parse_sampler_order,
+)
 from modules.worker.hf import samplers as pure
 from modules.worker.hf.history_samplers import AdaptiveP, History, Mirostat, NoRepeat, dry
 
@@ -39,7 +45,7 @@ class Vocabulary:
 def order(params: SamplingParams) -> list[str]:
     """The samplers' names, first to last: those the user named, then the rest in the usual order; with
     `temperature_last`, the temperatures after the cut-offs. Raises SettingError for a name that does not exist."""
-    names = list(dict.fromkeys([*asked_order(params), *DEFAULT_PRIORITY]))
+    names = list(dict.fromkeys([*parse_sampler_order(params), *DEFAULT_PRIORITY]))
     if params.temperature_last:
         names.sort(key=lambda name: name in _TEMPERATURES)
     return sorted(names, key=lambda name: name in _LAST)
@@ -111,7 +117,7 @@ class SamplerChain:
 
     def _first_steps(self) -> list[Step]:
         params, vocabulary = self._params, self._vocabulary
-        banned, bias = banned_tokens(params), logit_biases(params)
+        banned, bias = parse_banned_tokens(params), parse_logit_biases(params)
         self._check("Banned tokens", banned)
         self._check("Logit bias", bias)
         if params.ban_eos_token:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.families.transformers_settings import TransformersSettings
-from modules.families.weight_files import INDEX, WHOLE, other_weights
+from modules.families.weight_files import INDEX, WHOLE, find_other_weights
 from modules.protocol.errors import ModelError
 from modules.worker.hf.load_options import with_rope
 from modules.worker.hf.model_files import check_is_folder, read_header, read_json
@@ -28,7 +28,7 @@ _LEFT_OUT = (*_QUANTIZATION_FILES, "config.json")
 
 
 @contextmanager
-def staged(
+def stage_folder(
     folder: Path,
     config: Mapping[str, Any],
     renamed: Mapping[str, str] | None = None,
@@ -50,7 +50,7 @@ def staged(
 
 
 @contextmanager
-def as_transformers_reads(folder: Path, trusted: bool) -> Iterator[Path]:
+def stage_for_transformers(folder: Path, trusted: bool) -> Iterator[Path]:
     """`folder` itself, or, where something of it must be other, a folder of the same name with links to its files.
 
     Weights under another name get the one that Transformers looks for. Unless `trusted`, JSON files trust no code and
@@ -58,7 +58,7 @@ def as_transformers_reads(folder: Path, trusted: bool) -> Iterator[Path]:
     """
     check_is_folder(folder)
     names = [file.name for file in folder.iterdir() if file.is_file()]
-    others = other_weights(names)
+    others = find_other_weights(names)
     changed = {} if trusted else _without_trust(folder, names)
     if not others and not changed:
         yield folder
@@ -128,7 +128,7 @@ def _index(folder: Path, files: list[str]) -> dict[str, Any]:
 
 
 @contextmanager
-def staged_file(file: Path) -> Iterator[Path]:
+def stage_file(file: Path) -> Iterator[Path]:
     """A folder holding a link to one file, so that nothing beside it is taken to belong to it."""
     with tempfile.TemporaryDirectory(prefix="paddock-model-") as name:
         _link(file.resolve(), Path(name) / file.name)
@@ -142,7 +142,7 @@ def _link(file: Path, at: Path) -> None:
         os.link(file, at)
 
 
-def quantization(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+def read_quantization(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """What the folder says of its quantization: config.json's quantization_config, else the engine's own file, in the
     names of the former (bits, group_size, quant_method, ...). {} where it says nothing."""
     claim = config.get("quantization_config")
@@ -157,7 +157,7 @@ def quantization(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def stretch(stage: Path, settings: TransformersSettings, trusted: bool) -> None:
+def write_rope_scaling(stage: Path, settings: TransformersSettings, trusted: bool) -> None:
     """Write the RoPE settings into the staged config.json, for engines that read no other."""
     if settings.rope_scaling == "model" and not settings.rope_base:
         return
@@ -167,11 +167,11 @@ def stretch(stage: Path, settings: TransformersSettings, trusted: bool) -> None:
     with_rope(config, settings).save_pretrained(str(stage))
 
 
-def for_transformers_4(config: Mapping[str, Any]) -> dict[str, Any]:
+def convert_to_transformers_4(config: Mapping[str, Any]) -> dict[str, Any]:
     """A config.json in the names that Transformers 4 reads: rope_theta and rope_scaling, torch_dtype; also in the parts
     of a model that takes images too."""
     found = {
-        key: for_transformers_4(value) if key.endswith("_config") and isinstance(value, dict) else value
+        key: convert_to_transformers_4(value) if key.endswith("_config") and isinstance(value, dict) else value
         for key, value in config.items()
     }
     rope = found.get("rope_parameters")

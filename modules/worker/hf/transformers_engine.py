@@ -23,26 +23,26 @@ from modules.protocol.commands import Generate
 from modules.protocol.errors import ModelError
 from modules.protocol.events import ModelInfo
 from modules.protocol.sampling import SamplingParams
-from modules.worker.broken_weights import not_numbers
-from modules.worker.end_of_turn import turn_end
+from modules.worker.broken_weights import nan_logits_error
+from modules.worker.end_of_turn import end_of_turn_token
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.hf import bf16_attention as hf_attention
 from modules.worker.hf.auto_class import keep_text_part
-from modules.worker.hf.detokenizer import TokenText
-from modules.worker.hf.error_messages import loading_explained, memory_explained
+from modules.worker.hf.detokenizer import TokenDecoder
+from modules.worker.hf.error_messages import load_error, out_of_memory_error
 from modules.worker.hf.grammar import Grammars
 from modules.worker.hf.history_samplers import History
 from modules.worker.hf.kv_cache import PrefixCache
 from modules.worker.hf.load_options import context_limits
-from modules.worker.hf.model_files import chat_template, check_folder, trusts
+from modules.worker.hf.model_files import chat_template, check_folder, has_consent
 from modules.worker.hf.packed_weights import count_parameters
 from modules.worker.hf.peft_adapters import LoraLayers
 from modules.worker.hf.sampler_chain import SamplerChain, Vocabulary
 from modules.worker.hf.samplers import guidance
 from modules.worker.hf.special_tokens import end_tokens, newline_token
-from modules.worker.hf.staged_folder import as_transformers_reads
+from modules.worker.hf.staged_folder import stage_for_transformers
 from modules.worker.hook_runner import Hooks
-from modules.worker.reply_text import Reply
+from modules.worker.reply_text import ReplyText
 from modules.worker.stop_strings import StopFilter
 from modules.worker.thread_count import alone
 from modules.worker.truncation import fit_prompt
@@ -77,13 +77,13 @@ class HfEngine(EngineBase):
         self._schema = type(settings)
         report("Checking the files", None)
         if path.is_dir():
-            path = self._open.enter_context(as_transformers_reads(path, trusts("PADDOCK_TRUST_REMOTE_CODE")))
+            path = self._open.enter_context(stage_for_transformers(path, has_consent("PADDOCK_TRUST_REMOTE_CODE")))
         self.check(path)
         if self.templates:
             self.templates.start()
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        with memory_explained("this model", _LOAD_LOWER, self._schema), loading_explained(path):
+        with out_of_memory_error("this model", _LOAD_LOWER, self._schema), load_error(path):
             self.model, self.tokenizer = self.load_model(path, settings, report)
             self.model.eval()
             self._notes = keep_text_part(self.model)
@@ -94,7 +94,7 @@ class HfEngine(EngineBase):
         if getattr(settings, "attention", "auto") == "auto":
             hf_attention.install(self.model, self._device)
         self._template, self._template_source = chat_template(path, self.tokenizer)
-        self._text = TokenText(self.tokenizer, self._template)
+        self._text = TokenDecoder(self.tokenizer, self._template)
         self._prefix_tokens = self._text.prefix()
         self._cache = PrefixCache(self.model, self._device)
         self._against = PrefixCache(self.model, self._device)
@@ -120,7 +120,7 @@ class HfEngine(EngineBase):
 
     def use_adapters(self, adapters: dict[str, float]) -> None:
         """`apply_adapter` for the loaders whose environment has PEFT and whose layers it knows."""
-        with memory_explained("these adapters", _LOAD_LOWER, self._schema):
+        with out_of_memory_error("these adapters", _LOAD_LOWER, self._schema):
             self._lora.use({Path(path): weight for path, weight in adapters.items()})
         # What was read under others is not what these would have made of it.
         self._cache.clear()
@@ -141,12 +141,12 @@ class HfEngine(EngineBase):
         tokens, cut = fit_prompt(
             tokens, self._context, params.max_new_tokens, params.truncate, self._prefix_length(tokens)
         )
-        with memory_explained("this reply", _RUN_LOWER, self._schema):
+        with out_of_memory_error("this reply", _RUN_LOWER, self._schema):
             return (yield from self._run(tokens, cut, params, cancelled, hooks))
 
     def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
         tokens, _ = fit_prompt(self.tokenize(prompt, True) or self._empty(), self._context, 1, truncate=True)
-        with memory_explained("this prompt", _RUN_LOWER, self._schema):
+        with out_of_memory_error("this prompt", _RUN_LOWER, self._schema):
             self._read_prompt(tokens, threading.Event())
             likeliest = self._cache.marked_logits.float().softmax(0).topk(min(top, self._vocabulary.size))
         pairs = zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
@@ -161,7 +161,7 @@ class HfEngine(EngineBase):
         A language model is not trained for this: its vectors rank texts roughly. A text beyond the context is cut.
         """
         vectors = []
-        with memory_explained("these texts", _RUN_LOWER, self._schema), torch.inference_mode():
+        with out_of_memory_error("these texts", _RUN_LOWER, self._schema), torch.inference_mode():
             for text in texts:
                 tokens = (self.tokenize(text, True) or self._empty())[: self._context]
                 ids = torch.tensor([tokens], device=self._device)
@@ -186,7 +186,7 @@ class HfEngine(EngineBase):
         if not cancelled.is_set():
             at_start = len(tokens) == self._prefix_length(tokens)
             stream = self._text.stream(params.skip_special_tokens, at_start)
-            reply = Reply(StopFilter(params.stop), stream)
+            reply = ReplyText(StopFilter(params.stop), stream)
             reason = yield from self._decode(chain, against, params, cancelled, reply)
             generated = reply.generated
         return Outcome(
@@ -206,7 +206,7 @@ class HfEngine(EngineBase):
         against: torch.Tensor | None,
         params: SamplingParams,
         cancelled: threading.Event,
-        reply: Reply,
+        reply: ReplyText,
     ) -> Generator[Piece, None, str]:
         """Token after token until one of events.REASONS is there."""
         ends = frozenset(self._vocabulary.ends)
@@ -218,7 +218,7 @@ class HfEngine(EngineBase):
                 logits = guidance(logits.float(), against.float(), params.guidance_scale)
             token = chain.choose(logits)
             if not _is_number(logits, token):
-                raise not_numbers()
+                raise nan_logits_error()
             if token is None or token in ends:
                 reason = "stop"
                 break
@@ -295,7 +295,7 @@ class HfEngine(EngineBase):
             return tokens[-1] if tokens else None
 
         bos, eos = str(self.tokenizer.bos_token or ""), str(self.tokenizer.eos_token or "")
-        end = turn_end(self.templates, self._template, bos, eos, self._text.names)
+        end = end_of_turn_token(self.templates, self._template, bos, eos, self._text.names)
         ends = end_tokens(self.model, self.tokenizer, self._template, end)
         # Packed weights have another shape; the config then tells.
         return Vocabulary(size if size >= wanted else wanted, ends, newline_token(last_token), last_token)

@@ -51,7 +51,7 @@ def check_settings(settings: LlamaCppSettings) -> None:
         )
 
 
-def shares(settings: LlamaCppSettings) -> list[float]:
+def tensor_split_shares(settings: LlamaCppSettings) -> list[float]:
     """The tensor split as numbers, one for each graphics card; empty for an even one. Raises SettingError."""
     try:
         return [float(part) for part in settings.tensor_split.split(",") if part.strip()]

@@ -24,7 +24,7 @@ _MARKS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
 _MARK_TOKENS = 4
 
 
-class LlamaPrompts:
+class LlamaTokenizer:
     """The tokenizer of the GGUF file `path`, whose metadata are `keys`. `prefix`: the tokens that begin a prompt, [BOS]
     or none."""
 

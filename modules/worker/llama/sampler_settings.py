@@ -8,7 +8,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from modules.protocol.sampling import DEFAULT_PRIORITY, SamplingParams, asked_order, banned_tokens, logit_biases
+from modules.protocol.sampling import (
+    DEFAULT_PRIORITY,
+    SamplingParams,
+    parse_banned_tokens,
+    parse_logit_biases,
+    parse_sampler_order,
+)
 
 # The name in a sampler order -> llama.cpp's sampler; several of ours can be one of its.
 ENGINE_NAMES = {
@@ -58,7 +64,7 @@ def is_greedy(params: SamplingParams) -> bool:
     return temperature(params) == Temperature(0.0, 0.0)
 
 
-def chain(params: SamplingParams) -> list[str]:
+def sampler_chain(params: SamplingParams) -> list[str]:
     """llama.cpp's names of the samplers that change anything, in the order in which they act.
 
     Greedy keeps only what moves the likeliest token on purpose, the penalties, and not even those with sampling off.
@@ -80,7 +86,7 @@ def chain(params: SamplingParams) -> list[str]:
         keep = ("penalties", "dry", "temperature") if params.do_sample else ("temperature",)
         active = {name: on and name in keep for name, on in active.items()}
     order: list[str] = []
-    for name in [*asked_order(params), *DEFAULT_PRIORITY]:
+    for name in [*parse_sampler_order(params), *DEFAULT_PRIORITY]:
         engine_name = ENGINE_NAMES.get(name, "")
         if active.get(engine_name) and engine_name not in order:
             order.append(engine_name)
@@ -90,17 +96,17 @@ def chain(params: SamplingParams) -> list[str]:
     return order
 
 
-def where_cut_tokens_mislead(names: list[str], params: SamplingParams) -> int | None:
+def cut_removal_index(names: list[str], params: SamplingParams) -> int | None:
     """The place in the chain `names` before which cut tokens must leave llama.cpp's list; None if there is none."""
     misled = ("typ_p", "temperature") if temperature(params).reach else ("typ_p",)
     return next((place for place, name in enumerate(names) if name in misled), None)
 
 
-def server_chain(params: SamplingParams) -> tuple[list[str], float]:
+def server_sampler_chain(params: SamplingParams) -> tuple[list[str], float]:
     """(the chain, the min-p) for llama.cpp's server. Its min-p is the one sampler that takes cut tokens from the list;
     where min-p is wanted for itself, it stays at its own place."""
-    names = chain(params)
-    place = where_cut_tokens_mislead(names, params)
+    names = sampler_chain(params)
+    place = cut_removal_index(names, params)
     if place is None or params.min_p > 0:
         return names, params.min_p
     return [*names[:place], "min_p", *names[place:]], CUT_SHARE
@@ -111,11 +117,11 @@ def penalty_range(params: SamplingParams, context: int) -> int:
     return params.repetition_penalty_range or context
 
 
-def breakers(params: SamplingParams) -> list[str]:
+def dry_breakers(params: SamplingParams) -> list[str]:
     """DRY's sequence breakers, never none."""
     return [text for text in params.dry_sequence_breakers if text] or [NO_BREAKER]
 
 
-def biases(params: SamplingParams) -> dict[int, float]:
+def token_biases(params: SamplingParams) -> dict[int, float]:
     """What is added to the logits, by token id; minus infinity for a banned one. Raises PromptError."""
-    return {**logit_biases(params), **dict.fromkeys(banned_tokens(params), -math.inf)}
+    return {**parse_logit_biases(params), **dict.fromkeys(parse_banned_tokens(params), -math.inf)}

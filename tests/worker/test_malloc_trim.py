@@ -12,7 +12,7 @@ import pytest
 # Blocks of 1 MB beside small ones that stay: without `returned` the freed large ones stay in the heap, between them.
 _LOAD = """
 import contextlib, ctypes, sys, psutil
-from modules.worker.malloc_trim import returned
+from modules.worker.malloc_trim import trim_heap_after
 c = ctypes.CDLL(None)
 c.malloc.restype = ctypes.c_void_p
 c.free.argtypes = [ctypes.c_void_p]
@@ -27,7 +27,7 @@ def load():
         c.malloc(100_000)  # too large for a gap that importing left
     for block in large:
         c.free(block)
-with (returned() if sys.argv[1] == "returned" else contextlib.nullcontext()):
+with (trim_heap_after() if sys.argv[1] == "returned" else contextlib.nullcontext()):
     load()
 print(psutil.Process().memory_info().rss)
 """

@@ -24,7 +24,7 @@ from benchmarks.server import ROOT
 from modules.library.accelerators import find_gpus
 from modules.library.detect import detect
 from modules.library.machine import inspect_machine
-from modules.library.memory_plan import demand_of, plan
+from modules.library.memory_plan import memory_demand, plan_memory
 from modules.protocol.errors import EnvironmentBroken, PaddockError
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.sampling import SamplingParams
@@ -144,8 +144,8 @@ def _measure(case: Case, spec: LoaderSpec, python: Path) -> Iterator[Figure]:
             _delivered(client, TOKENS)
         taken = peak[0] - before
         facts = detect(model, model.name)
-        demand = demand_of(facts, spec, build(spec.settings, case.settings), machine)
-        planned = sum(share.total for share in plan(facts, demand, machine).shares[1:])
+        demand = memory_demand(facts, spec, build(spec.settings, case.settings), machine)
+        planned = sum(share.total for share in plan_memory(facts, demand, machine).shares[1:])
         ratio = max(taken, planned) / min(taken, planned) if min(taken, planned) > 0 else None
         yield Figure("gpu", f"{case.name}, peak, to plan", taken / MEGABYTE, "MB", ratio)
         script, argument = case.raw

@@ -14,7 +14,7 @@ from benchmarks.report import Figure
 from benchmarks.server import ROOT
 from modules.library.detect import detect
 from modules.library.machine import inspect_machine
-from modules.library.memory_plan import demand_of, plan
+from modules.library.memory_plan import memory_demand, plan_memory
 from modules.protocol.errors import PaddockError
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.sampling import SamplingParams
@@ -87,7 +87,9 @@ def run(loaders: Sequence[str] = ()) -> Iterator[Figure]:
 def _measure(case: Case, size: str, spec: LoaderSpec, python: Path) -> Figure:
     path, machine = _model(case.form, size), inspect_machine()
     facts, settings = detect(path, path.name), {**case.settings, "context": CONTEXT}
-    planned = plan(facts, demand_of(facts, spec, build(spec.settings, settings), machine), machine).shares[0].total
+    planned = (
+        plan_memory(facts, memory_demand(facts, spec, build(spec.settings, settings), machine), machine).shares[0].total
+    )
     peak = _peak(settings, spec, python, path)
     print(f"{case.name}, {size}: planned {planned / MEGABYTE:.0f} MB", file=sys.stderr)
     ratio = 1.0 if abs(planned - peak) <= _SAME else max(planned, peak) / min(planned, peak)

@@ -20,7 +20,7 @@ from modules.generation.presets import Presets
 from modules.library.downloads import Downloads
 from modules.library.machine import inspect_machine, process_memory
 from modules.library.remote_keys import KeyConsents
-from modules.library.scan import DEMO, ModelLibrary
+from modules.library.scan import DEMO_MODEL, ModelLibrary
 from modules.loading.applied_adapters import Adapters
 from modules.loading.measured_memory import Measured
 from modules.loading.memory_planner import MemoryPlanner
@@ -153,7 +153,7 @@ class App:
             return self.config.model
         names = self.library.names()
         last = self.settings.get("last_model", "")
-        return next((name for name in (last, DEMO) if name in names), "")
+        return next((name for name in (last, DEMO_MODEL) if name in names), "")
 
     def call_off(self) -> None:
         """End what is being installed or loaded; whoever waits for it hears so."""

@@ -18,8 +18,8 @@ from modules.cli.terminal import ProgressLine, write_reply
 from modules.generation.preset_keys import did_you_mean
 from modules.library.memory_plan import plan_sentence
 from modules.library.ranking import describe_model
-from modules.library.scan import DEMO
-from modules.library.sizes import in_words
+from modules.library.scan import DEMO_MODEL
+from modules.library.sizes import format_size
 from modules.library.trust import scan_trust
 from modules.loading.applied_adapters import parse_adapters
 from modules.loading.memory_planner import Advice, describe_plan
@@ -38,7 +38,7 @@ def loaders(config: Config, arguments: argparse.Namespace) -> int:
             return _enable_loader(app, arguments.name, arguments.yes)
         if arguments.prune:
             for name, count in app.environments.prune(list(app.registry.specs.values())):
-                print(f"Removed {name} ({in_words(count)}).", file=sys.stderr)
+                print(f"Removed {name} ({format_size(count)}).", file=sys.stderr)
         rows = [_loader_row(app, spec) for spec in app.models.specs()]
         if arguments.json:
             print(json.dumps(rows, indent=1))
@@ -46,7 +46,7 @@ def loaders(config: Config, arguments: argparse.Namespace) -> int:
         for row in rows:
             state = "not here" if row["why_not"] else "runs once installed"
             if row["installed"]:
-                state = f"installed, {in_words(row['size_bytes'])}" if row["size_bytes"] else "needs no install"
+                state = f"installed, {format_size(row['size_bytes'])}" if row["size_bytes"] else "needs no install"
             print(f"{row['name']:<14} {state:<24} {', '.join(row['formats'])}")
             print(f"{'':<14} {row['why_not'] or row['summary']}")
         for fault in app.registry.faults.values():
@@ -99,7 +99,7 @@ def install(config: Config, arguments: argparse.Namespace) -> int:
         path = app.environments.build(spec, progress, rebuild=arguments.rebuild)
         progress.close()
         status = app.environments.status(spec)
-        print(f"{spec.title} {status.engine} is installed in {path.name} ({in_words(status.size_bytes)}).")
+        print(f"{spec.title} {status.engine} is installed in {path.name} ({format_size(status.size_bytes)}).")
     finally:
         progress.close()
         app.close()
@@ -120,7 +120,7 @@ def inspect(config: Config, arguments: argparse.Namespace) -> int:
             entry["plan"] = describe_plan(plans[entry["loader"]]) if entry["loader"] in plans else None
         print(json.dumps(described, indent=1))
         return 0
-    print(f"{facts.name}: {facts.format}, {in_words(facts.size_bytes)}")
+    print(f"{facts.name}: {facts.format}, {format_size(facts.size_bytes)}")
     for piece in facts.evidence:
         print(f"  {piece.fact:<14} {piece.value:<28} from {piece.source}")
     for sentence in (*facts.problems, *facts.warnings, *scan_trust(facts)):
@@ -150,7 +150,7 @@ def generate(config: Config, arguments: argparse.Namespace) -> int:
     progress = ProgressLine()
     try:
         prompt = _standard_input() if arguments.prompt == "-" else arguments.prompt
-        model = arguments.model or DEMO
+        model = arguments.model or DEMO_MODEL
         spec, kept = app.models.choice(model, arguments.loader)
         overrides, settings = sort_settings(spec, arguments.set)
         params = app.presets.merge("" if arguments.preset == "Neutral" else arguments.preset, overrides)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from modules.cli.terminal import ProgressLine
 from modules.library.machine import inspect_machine
-from modules.library.sizes import in_words
+from modules.library.sizes import format_size
 from modules.protocol.errors import PaddockError
 from modules.settings.config import Config
 
 if TYPE_CHECKING:
-    from modules.library.download import Progress
-    from modules.library.download_choice import Choice, Quantization
-    from modules.library.download_listing import Listing
+    from modules.library.download import DownloadProgress
+    from modules.library.download_choice import FileSelection, GgufVariant
+    from modules.library.download_listing import RepositoryListing
 
 # Seconds between two states of the progress line.
 _REDRAW_SECONDS = 0.2
@@ -28,23 +28,23 @@ def download(config: Config, arguments: argparse.Namespace) -> int:
     """Get a model, or show what its repository has."""
     # huggingface_hub takes most of a second to import: only this command waits for it.
     from modules.library.download import Download
-    from modules.library.download_choice import choose, quantizations
-    from modules.library.download_listing import list_files, parse_wanted
+    from modules.library.download_choice import gguf_variants, select_files
+    from modules.library.download_listing import list_files, parse_repository_id
 
-    listing = list_files(parse_wanted(arguments.name))
+    listing = list_files(parse_repository_id(arguments.name))
     machine = inspect_machine()
     if arguments.list:
         try:
-            chosen: Choice | PaddockError = choose(listing, machine, arguments.file, arguments.quant)
+            chosen: FileSelection | PaddockError = select_files(listing, machine, arguments.file, arguments.quant)
         except PaddockError as error:
             chosen = error
-        row = _describe(listing, quantizations(listing, machine), chosen)
+        row = _describe(listing, gguf_variants(listing, machine), chosen)
         print(json.dumps(row, indent=1)) if arguments.json else _show(row)
         return 0
-    choice = choose(listing, machine, arguments.file, arguments.quant)
+    choice = select_files(listing, machine, arguments.file, arguments.quant)
     progress = _Line()
     job = Download(config.paths.models, listing, choice, progress)
-    print(f"{choice.name}: {_count(choice.files)}, {in_words(choice.size)}. {choice.reason}", file=sys.stderr)
+    print(f"{choice.name}: {_count(choice.files)}, {format_size(choice.size)}. {choice.reason}", file=sys.stderr)
     try:
         path = job.run()
     except KeyboardInterrupt:
@@ -74,7 +74,7 @@ class _Line:
         self._watched = sys.stderr.isatty()
         self._drawn = 0.0
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: DownloadProgress) -> None:
         name = PurePosixPath(progress.file).name
         text = f"{name} ({progress.number} of {progress.files})" if progress.files > 1 else name
         if self._watched:
@@ -92,17 +92,19 @@ def _count(files: tuple[Any, ...]) -> str:
     return "1 file" if len(files) == 1 else f"{len(files)} files"
 
 
-def _describe(listing: Listing, entries: list[Quantization], chosen: Choice | PaddockError) -> dict[str, Any]:
-    from modules.library.download_choice import Choice, quant_of
+def _describe(
+    listing: RepositoryListing, entries: list[GgufVariant], chosen: FileSelection | PaddockError
+) -> dict[str, Any]:
+    from modules.library.download_choice import FileSelection, quantization_in_name
 
-    paths = {file.path for file in chosen.files} if isinstance(chosen, Choice) else set()
+    paths = {file.path for file in chosen.files} if isinstance(chosen, FileSelection) else set()
     return {
         "repository": listing.wanted.repository,
         "commit": listing.commit,
         "files": [{"path": file.path, "size_bytes": file.size, "chosen": file.path in paths} for file in listing.files],
         "quantizations": [
             {
-                "quantization": quant_of(entry.name),
+                "quantization": quantization_in_name(entry.name),
                 "model": entry.name,
                 "files": len(entry.files),
                 "size_bytes": entry.size,
@@ -112,23 +114,25 @@ def _describe(listing: Listing, entries: list[Quantization], chosen: Choice | Pa
             for entry in entries
         ],
         "choice": {"name": chosen.name, "size_bytes": chosen.size, "reason": chosen.reason}
-        if isinstance(chosen, Choice)
+        if isinstance(chosen, FileSelection)
         else None,
-        "problem": "" if isinstance(chosen, Choice) else chosen.message,
+        "problem": "" if isinstance(chosen, FileSelection) else chosen.message,
     }
 
 
 def _show(row: dict[str, Any]) -> None:
     print(f"{row['repository']} at {row['commit'][:8]} (* would be downloaded)")
     for file in row["files"]:
-        print(f"{'*' if file['chosen'] else ' '} {in_words(file['size_bytes']):>10}  {file['path']}")
+        print(f"{'*' if file['chosen'] else ' '} {format_size(file['size_bytes']):>10}  {file['path']}")
     if row["quantizations"]:
         print("\nQuantizations, smallest first:")
     for entry in row["quantizations"]:
         state = "fits" if entry["fits"] else "too large"
-        print(f"  {entry['quantization'] or '?':<14} {in_words(entry['size_bytes']):>10}  {state:<10} {entry['model']}")
+        print(
+            f"  {entry['quantization'] or '?':<14} {format_size(entry['size_bytes']):>10}  {state:<10} {entry['model']}"
+        )
     if row["choice"]:
         choice = row["choice"]
-        print(f"\nWithout --list: {choice['name']}, {in_words(choice['size_bytes'])}. {choice['reason']}")
+        print(f"\nWithout --list: {choice['name']}, {format_size(choice['size_bytes'])}. {choice['reason']}")
     else:
         print(f"\n{row['problem']}")

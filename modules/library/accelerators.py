@@ -19,10 +19,10 @@ def find_gpus() -> list[Gpu]:
     absent, fails or hangs finds none."""
     cuda = os.environ.get("CUDA_VISIBLE_DEVICES")
     hip = os.environ.get("HIP_VISIBLE_DEVICES", cuda)  # ROCm heeds CUDA's, too
-    return [*visible(parse_nvidia(_run(_NVIDIA)), cuda), *visible(parse_rocm(_run(_AMD)), hip)]
+    return [*visible_gpus(parse_nvidia(_run(_NVIDIA)), cuda), *visible_gpus(parse_rocm(_run(_AMD)), hip)]
 
 
-def visible(cards: Sequence[tuple[str, Gpu]], wanted: str | None) -> list[Gpu]:
+def visible_gpus(cards: Sequence[tuple[str, Gpu]], wanted: str | None) -> list[Gpu]:
     """Those of `cards` (UUID, card) that `wanted` names by number or by the beginning of a UUID; None: all.
 
     The list ends at the first entry that names none, so "" and "-1" leave none. A slice of a card (MIG-...) counts as a

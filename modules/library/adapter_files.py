@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from modules.library.evidence import readable
-from modules.library.folder import look
+from modules.library.facts_builder import printable_name
+from modules.library.folder import list_folder
 from modules.library.gguf import GgufHeader, read_header
-from modules.library.json_files import read_object, text, whole
+from modules.library.json_files import as_text, positive_int, read_object
 from modules.library.safetensors import TensorInfo
 from modules.library.safetensors import read_header as read_safetensors
 from modules.protocol.adapter_facts import AdapterFacts
@@ -51,10 +51,10 @@ def read_adapter(path: Path, name: str) -> AdapterFacts:
         return _peft(path, name) if path.is_dir() else _gguf(path, name)
     except OSError as error:
         problem = f"{name} cannot be read ({error.strerror}). Check its permissions."
-        return AdapterFacts(readable(name), readable(str(path)), "", problems=(problem,))
+        return AdapterFacts(printable_name(name), printable_name(str(path)), "", problems=(problem,))
 
 
-def misfit(adapter: AdapterFacts, model: ModelFacts) -> str:
+def adapter_mismatch(adapter: AdapterFacts, model: ModelFacts) -> str:
     """Why the adapter cannot have been made for this model, as a sentence; "" if nothing speaks against it."""
     if adapter.problems:
         return " ".join(adapter.problems)
@@ -79,10 +79,10 @@ def _peft(path: Path, name: str) -> AdapterFacts:
     problems: list[str] = []
     try:
         config = read_object(path / CONFIG)
-        kind = text(config.get("peft_type")).upper()
+        kind = as_text(config.get("peft_type")).upper()
         if kind != "LORA":
             problems.append(f"{name} is no LoRA adapter ({kind or 'no peft_type'}). Choose another adapter.")
-        if WEIGHTS not in look(path).files:
+        if WEIGHTS not in list_folder(path).files:
             raise ModelError(f"{name} has no {WEIGHTS}. Get it in this format; its pickles are not read.")
         tensors = read_safetensors(path / WEIGHTS)
     except ModelError as error:
@@ -90,11 +90,11 @@ def _peft(path: Path, name: str) -> AdapterFacts:
     downs = {key.partition(".lora_A")[0]: info for key, info in tensors.items() if ".lora_A." in key}
     targets, layers = _modules(downs)
     hidden = next((info.shape[-1] for key, info in downs.items() if _last(key) in _READS_HIDDEN and info.shape), 0)
-    base, rank = text(config.get("base_model_name_or_path")), whole(config.get("r"))
+    base, rank = as_text(config.get("base_model_name_or_path")), positive_int(config.get("r"))
     header = f"{WEIGHTS}: names and shapes of its tensors"
     return AdapterFacts(
-        name=readable(name),
-        path=readable(str(path)),
+        name=printable_name(name),
+        path=printable_name(str(path)),
         format="peft",
         size_bytes=sum(info.size for info in tensors.values()),
         base=base,
@@ -132,8 +132,8 @@ def _gguf(path: Path, name: str) -> AdapterFacts:
     rank = next((tensor.shape[1] for tensor in downs.values() if len(tensor.shape) > 1), 0)
     base, architecture = header.text("general.base_model.0.name"), header.text("general.architecture")
     return AdapterFacts(
-        name=readable(name),
-        path=readable(str(path)),
+        name=printable_name(name),
+        path=printable_name(str(path)),
         format="gguf",
         size_bytes=path.stat().st_size,
         base=base,

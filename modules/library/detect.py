@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from modules.families.remote_file import SUFFIXES
 from modules.families.template_file import find_template
-from modules.families.weight_files import find_other_weights
 from modules.library import safetensors
 from modules.library.detect_gguf import detect_gguf
 from modules.library.detect_remote import detect_remote
-from modules.library.evidence import Findings
-from modules.library.folder import Folder, listed, look, shards_of
-from modules.library.hqq_save import read_hqq_save
-from modules.library.json_files import read_object, table, text, whole
-from modules.library.mixed_shards import mixed
+from modules.library.facts_builder import FactsBuilder
+from modules.library.folder import ModelFolder, join_names, list_folder
+from modules.library.json_files import as_object, positive_int, read_object
 from modules.library.model_config import read_config
 from modules.library.purpose import read_purpose
-from modules.library.quantization import IN_LAYER, METHODS, Quantization, claimed, parameters, shown
-from modules.library.quantization_methods import cannot_read, described, shown_by_tensors
+from modules.library.quantization import (
+    METHODS,
+    Quantization,
+    quantization_in_config,
+)
+from modules.library.quantization_methods import read_method_config
 from modules.protocol.errors import ModelError
 from modules.protocol.model_facts import ModelFacts
 
@@ -37,13 +37,13 @@ def detect(path: Path, name: str) -> ModelFacts:
     """
     try:
         if path.is_dir():
-            return _detect_folder(look(path), name)
+            return _detect_folder(list_folder(path), name)
         if not path.is_file():
             raise ModelError(f"There is no model at {name}. Press refresh, or look into {path.parent}.")
-        found = Findings(name, str(path))
+        found = FactsBuilder(name, str(path))
         if path.suffix.lower() == ".gguf":
             detect_gguf(path, found)
-            if len((folder := look(path.parent)).ggufs) == 1:
+            if len((folder := list_folder(path.parent)).ggufs) == 1:
                 _projector(folder, found)
         elif path.name.lower().endswith(SUFFIXES):
             detect_remote(path, found)
@@ -52,30 +52,30 @@ def detect(path: Path, name: str) -> ModelFacts:
                 f"{path.name} is neither a GGUF file nor a model's folder. Put the model's whole folder "
                 f"into {path.parent}."
             )
-        return found.facts()
+        return found.build()
     except OSError as error:
         raise ModelError(f"{name} cannot be read ({error.strerror}). Check its permissions.") from error
 
 
-def _detect_folder(folder: Folder, name: str) -> ModelFacts:
+def _detect_folder(folder: ModelFolder, name: str) -> ModelFacts:
     weights = folder.safetensors or folder.pickled_weights
     if folder.ggufs and not weights:
         if len(folder.ggufs) == 1:
             path = folder.path / folder.ggufs[0]
-            found = Findings(name, str(path))
+            found = FactsBuilder(name, str(path))
             detect_gguf(path, found)
             _projector(folder, found)
-            return found.facts()
-        found = Findings(name, str(folder.path))
-        found.add("format", "gguf", f"file names: {listed(folder.ggufs)}")
+            return found.build()
+        found = FactsBuilder(name, str(folder.path))
+        found.add("format", "gguf", f"file names: {join_names(folder.ggufs)}")
         names = [f"{name.rstrip('/')}/{file}" for file in folder.ggufs]
-        found.problems.append(f"The folder holds {len(names)} GGUF models. Choose one: {listed(names, most=10)}.")
-        return found.facts()
-    found = Findings(name, str(folder.path))
+        found.problems.append(f"The folder holds {len(names)} GGUF models. Choose one: {join_names(names, most=10)}.")
+        return found.build()
+    found = FactsBuilder(name, str(folder.path))
     config = _read(folder, "config.json", found)
     tokenizer = _read(folder, "tokenizer_config.json", found)
     read_config(config, found)
-    found.suppose("context", _tokenizer_length(tokenizer), "tokenizer_config.json: model_max_length")
+    found.add_default("context", _tokenizer_length(tokenizer), "tokenizer_config.json: model_max_length")
     if config and weights and not folder.is_adapter:
         read_purpose(folder, config, found)
         _template(folder, found)
@@ -85,10 +85,10 @@ def _detect_folder(folder: Folder, name: str) -> ModelFacts:
     elif folder.pickled_weights:
         _pickles(folder, claim, found)
     _missing_parts(folder, name, found)
-    return found.facts()
+    return found.build()
 
 
-def _read(folder: Folder, file: str, found: Findings) -> dict[str, Any]:
+def _read(folder: ModelFolder, file: str, found: FactsBuilder) -> dict[str, Any]:
     try:
         return read_object(folder.path / file)
     except ModelError as error:
@@ -97,11 +97,11 @@ def _read(folder: Folder, file: str, found: Findings) -> dict[str, Any]:
 
 
 def _tokenizer_length(tokenizer: dict[str, Any]) -> int:
-    length = whole(tokenizer.get("model_max_length"))
+    length = positive_int(tokenizer.get("model_max_length"))
     return length if length < 100_000_000 else 0  # "no limit" is written as 10^30
 
 
-def _template(folder: Folder, found: Findings) -> None:
+def _template(folder: ModelFolder, found: FactsBuilder) -> None:
     if source := find_template(folder.path).source:
         found.add(
             "template", source, f"file name: {source}" if "chat_template" in source else f"{source}: chat_template"
@@ -110,18 +110,18 @@ def _template(folder: Folder, found: Findings) -> None:
         found.warnings.append("The folder has no chat template: a general one is used, and replies may suffer for it.")
 
 
-def _claim(folder: Folder, config: dict[str, Any], found: Findings) -> Quantization | None:
+def _claim(folder: ModelFolder, config: dict[str, Any], found: FactsBuilder) -> Quantization | None:
     """What the configuration says of the quantization; all files that say something are evidence."""
     first = None
-    nested = table(table(config.get("text_config")).get("quantization_config"))
+    nested = as_object(as_object(config.get("text_config")).get("quantization_config"))
     for values, file in (
-        (table(config.get("quantization_config")) or nested, "config.json: quantization_config"),
+        (as_object(config.get("quantization_config")) or nested, "config.json: quantization_config"),
         (_read(folder, "quantize_config.json", found), "quantize_config.json"),
         (_read(folder, "quant_config.json", found), "quant_config.json"),
         (_modelopt(_read(folder, "hf_quant_config.json", found)), "hf_quant_config.json"),
     ):
-        if claim := claimed(values, file):
-            claim = described(values, claim.method) or claim
+        if claim := quantization_in_config(values, file):
+            claim = read_method_config(values, claim.method) or claim
             _note(claim, file, found)
             first = first or claim
     return first
@@ -132,7 +132,7 @@ def _modelopt(config: dict[str, Any]) -> dict[str, Any]:
     return {"quant_method": "modelopt", **config} if config else {}
 
 
-def _note(quantization: Quantization, source: str, found: Findings) -> None:
+def _note(quantization: Quantization, source: str, found: FactsBuilder) -> None:
     if quantization.method in METHODS:
         found.add("format", quantization.method, source)
     found.add("method", quantization.method, source)
@@ -143,162 +143,13 @@ def _note(quantization: Quantization, source: str, found: Findings) -> None:
         found.add(key, value, source)
 
 
-def _files(folder: Folder, names: list[str], index: str, whole_file: str, found: Findings) -> list[str]:
+def _files(folder: ModelFolder, names: list[str], index: str, whole_file: str, found: FactsBuilder) -> list[str]:
     """The files of weights that a loader would read: those of the index, else the whole file, else all there are."""
     if index in folder.files:
         try:
-            needed = safetensors.shard_names(folder.path / index)
+            needed = safetensors.files_in_index(folder.path / index)
         except ModelError as error:
             found.problems.append(error.message)
             return names
     elif whole_file in names:
         needed = [whole_file]
-    elif others := find_other_weights(names):
-        needed = sorted({shard for name in others for shard in shards_of(name)})
-        found.add("weights", listed(others), f"file names, read as {whole_file}")
-    else:
-        needed = sorted({shard for name in names for shard in shards_of(name)})
-    if missing := [name for name in needed if name not in folder.files]:
-        found.problems.append(f"Parts of this model are missing: {listed(missing)}. Download them into its folder.")
-    return [name for name in needed if name in folder.files]
-
-
-def _safetensors(folder: Folder, claim: Quantization | None, found: Findings) -> None:
-    files = _files(folder, folder.safetensors, "model.safetensors.index.json", "model.safetensors", found)
-    found.add("size_bytes", folder.size(files), "file sizes")
-    headers = safetensors.read_headers(folder.path, files, found.problems)
-    if own := next((name for header in headers.values() for name in header if _OWN_NAMES.match(name)), ""):
-        found.problems.append(
-            f"The tensors of {listed(files)} have their maker's own names ({own}), which no loader here reads. Get the "
-            "version of this model for Transformers, with model.safetensors, or as GGUF."
-        )
-    if not found.problems and (sentence := mixed(headers, folder, found.get("hidden", 0))):
-        found.problems.append(sentence)
-    tensors = {name: info for header in headers.values() for name, info in header.items()}
-    packing = shown(tensors)
-    if not claim and not packing:
-        method, example = shown_by_tensors(tensors)
-        claim = Quantization(method) if method else None
-        found.add("method", method, f"safetensors headers: {example}")
-    _compare(claim, packing, bool(tensors), found)
-    if packing:
-        _note(packing, "safetensors headers: names and shapes of tensors", found)
-    if not claim or claim.method in METHODS:
-        found.add("format", "safetensors", f"file names: {listed(files)}")
-    if not tensors or found.problems:
-        return
-    sizes = Counter[str]()
-    for info in tensors.values():
-        sizes[info.kind] += info.size
-    found.add("dtype", sizes.most_common(1)[0][0], "safetensors headers: the type of most bytes")
-    method, bits = found.get("format", ""), found.get("bits", 0)
-    count = parameters(tensors, method, bits)
-    found.add("parameters", count, "counted in the tensors' shapes")
-    layers = {name: info for name, info in tensors.items() if IN_LAYER.search(name)}
-    found.add("layer_parameters", parameters(layers, method, bits), "shapes of the layers' tensors")
-    found.add("layer_bytes", sum(info.size for info in layers.values()), "sizes of the layers' tensors")
-    if count and method == "safetensors":
-        found.add(
-            "bits", round(sum(info.size for info in tensors.values()) * 8 / count, 2), "tensor bytes × 8 / parameters"
-        )
-
-
-def _compare(claim: Quantization | None, packing: Quantization | None, readable: bool, found: Findings) -> None:
-    """Say where configuration and tensors disagree."""
-    if claim and claim.method not in METHODS:
-        found.problems.append(cannot_read(claim, METHODS))
-    elif (
-        claim
-        and readable
-        and claim.method in ("gptq", "awq", "exl2")
-        and (not packing or packing.method != claim.method)
-    ):
-        kind = f"packed as {packing.method.upper()}" if packing else "not packed at all"
-        found.problems.append(
-            f"The configuration says {claim.method.upper()}, but the tensors are {kind}: "
-            "the files belong to different models. Download the folder again."
-        )
-    elif claim and packing and claim.bits and packing.bits and claim.bits != packing.bits:
-        found.warnings.append(
-            f"The configuration says {claim.bits:g} bits, the tensors' shapes say {packing.bits:g}. It may not load."
-        )
-
-
-def _pickles(folder: Folder, claim: Quantization | None, found: Findings) -> None:
-    names = folder.pickled_weights
-    if "qmodel.pt" in names and not claim:
-        _hqq_save(folder, found)
-    files = _files(folder, names, "pytorch_model.bin.index.json", "pytorch_model.bin", found)
-    found.add("format", "pickle", f"file names: {listed(files)}")
-    size = folder.size(files)
-    found.add("size_bytes", size, "file sizes")
-    bits = found.get("bits", 0) or {"F32": 32, "F16": 16, "BF16": 16}.get(found.get("dtype", ""), 0)
-    if bits and not found.get("parameters", 0):
-        found.add("parameters", round(size * 8 / bits), f"estimated: file sizes at {bits:g} bits a weight")
-    found.warnings.append(
-        f"The weights are pickles ({listed(files)}), which can run any code when they are loaded. "
-        "Prefer a safetensors version of this model."
-    )
-
-
-def _hqq_save(folder: Folder, found: Findings) -> None:
-    found.add("format", "hqq", "file name: qmodel.pt")
-    try:
-        saved = read_hqq_save(folder.path / "qmodel.pt")
-    except ModelError as error:
-        found.problems.append(error.message)
-        return
-    found.add("bits", saved.bits, "qmodel.pt: nbits of its layers")
-    found.add("group_size", saved.group_size, "qmodel.pt: group_size of its layers")
-    found.add("parameters", saved.parameters, "counted in qmodel.pt's shapes")
-
-
-def _projector(folder: Folder, found: Findings) -> None:
-    """Note the projector for images that lies beside a GGUF model."""
-    if projectors := [file for file in folder.ending(".gguf") if file.lower().startswith("mmproj")]:
-        found.add("vision", True, f"file name: {projectors[0]}")
-
-
-def _missing_parts(folder: Folder, name: str, found: Findings) -> None:
-    """Say what the folder lacks to be a model."""
-    weights = folder.safetensors or folder.pickled_weights
-    if folder.is_adapter:
-        base = text(_read(folder, "adapter_config.json", found).get("base_model_name_or_path"))
-        found.problems.append(
-            f"This is a LoRA adapter for {base or 'another model'}, not a model. Load that model and apply the adapter."
-        )
-    elif "config.json" not in folder.files:
-        if not weights and (inner := _inner_models(folder.path, name)):
-            found.problems.append(f"The model lies in an inner folder. Use this name: {listed(inner, most=10)}.")
-        elif folder.files:
-            held = f"holds {listed(weights or sorted(folder.files))}"
-            found.problems.append(f"The folder {held} but no config.json, which says how to build the model. {_AGAIN}")
-        else:
-            held = "holds no files, only folders or hidden files" if any(folder.path.iterdir()) else "is empty"
-            found.problems.append(f"The folder {held}. Copy the model's files into it.")
-    elif not weights:
-        found.problems.append("The folder holds a config.json but no weights (*.safetensors). Download them into it.")
-    elif not folder.has_tokenizer:
-        found.problems.append(f"The folder has no tokenizer (tokenizer.json or tokenizer.model). {_AGAIN}")
-    if folder.unfinished:
-        found.problems.append(
-            f"The folder holds unfinished files: {listed(folder.unfinished)}. Wait for the copy or download to end and "
-            "press refresh; if it broke off, download again or delete them."
-        )
-
-
-def _inner_models(path: Path, name: str, depth: int = 4) -> list[str]:
-    """The models below the folder at `path`, under the names that they have in models/."""
-    found = []
-    for entry in sorted(path.iterdir()):
-        if not depth or entry.name.startswith(".") or entry.is_symlink() or not entry.is_dir():
-            continue
-        inner = f"{name.rstrip('/')}/{entry.name}"
-        folder = look(entry)
-        if folder.is_model or len(folder.ggufs) == 1:
-            found.append(inner)
-        elif folder.ggufs:
-            found += [f"{inner}/{file}" for file in folder.ggufs]
-        else:
-            found += _inner_models(entry, inner, depth - 1)
-    return found

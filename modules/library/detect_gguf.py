@@ -6,12 +6,12 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from modules.library.evidence import Findings
-from modules.library.folder import listed, shards_of
+from modules.library.facts_builder import FactsBuilder
+from modules.library.folder import all_shard_names, join_names
 from modules.library.gguf import GgufHeader, read_header
 from modules.library.gguf_types import FILE_TYPES
 from modules.library.purpose import read_gguf_purpose
-from modules.library.quantization import IN_LAYER
+from modules.library.quantization import LAYER_TENSOR
 from modules.protocol.errors import ModelError
 
 _IN_NAME = re.compile(
@@ -25,15 +25,15 @@ _NO_MODELS = {
 }
 
 
-def detect_gguf(path: Path, found: Findings) -> None:
+def detect_gguf(path: Path, found: FactsBuilder) -> None:
     """Gather what the file at `path` (a first shard, or a whole model) and its shards say."""
     found.add("format", "gguf", f"file name: {path.name}")
-    names = shards_of(path.name)
+    names = all_shard_names(path.name)
     there = [path.with_name(name) for name in names if path.with_name(name).is_file()]
     found.add("size_bytes", sum(shard.stat().st_size for shard in there), "file size")
     if missing := [name for name in names if path.with_name(name) not in there]:
         found.problems.append(
-            f"Parts of this model are missing: {listed(missing)}. Download them into the same folder."
+            f"Parts of this model are missing: {join_names(missing)}. Download them into the same folder."
         )
     headers = []
     for shard in there:
@@ -49,7 +49,7 @@ def detect_gguf(path: Path, found: Findings) -> None:
         found.add("dtype", match[-1].upper(), f"file name: {path.name}")
 
 
-def _metadata(header: GgufHeader, found: Findings) -> None:
+def _metadata(header: GgufHeader, found: FactsBuilder) -> None:
     architecture = header.text("general.architecture")[:100]
     kind = "mmproj" if architecture == "clip" else header.text("general.type").lower()
 
@@ -65,9 +65,9 @@ def _metadata(header: GgufHeader, found: Findings) -> None:
     note("kv_heads", "attention.head_count_kv")
     note("head_dim", "attention.key_length")
     note("experts", "expert_count")
-    found.suppose("kv_heads", found.get("heads", 0), "as many as heads, since the file names no other number")
+    found.add_default("kv_heads", found.get("heads", 0), "as many as heads, since the file names no other number")
     if found.get("heads", 0):
-        found.suppose("head_dim", found.get("hidden", 0) // found.get("heads", 1), "hidden size / heads")
+        found.add_default("head_dim", found.get("hidden", 0) // found.get("heads", 1), "hidden size / heads")
     tokens = header.length("tokenizer.ggml.tokens")
     found.add("vocabulary", tokens, "GGUF metadata: tokenizer.ggml.tokens")
     note("vocabulary", "vocab_size")
@@ -90,14 +90,14 @@ def _metadata(header: GgufHeader, found: Findings) -> None:
         found.problems.append("The file does not say its architecture, so no engine can build it. Download it again.")
 
 
-def _tensors(headers: list[GgufHeader], found: Findings) -> None:
+def _tensors(headers: list[GgufHeader], found: FactsBuilder) -> None:
     tensors = [tensor for header in headers for tensor in header.tensors]
     elements = sum(tensor.elements for tensor in tensors)
     if not elements:
         found.problems.append("The file holds no tensors. Download the model's own file.")
         return
     found.add("parameters", elements, "counted in the tensors' shapes")
-    layers = [tensor for tensor in tensors if IN_LAYER.search(tensor.name)]
+    layers = [tensor for tensor in tensors if LAYER_TENSOR.search(tensor.name)]
     found.add("layer_parameters", sum(tensor.elements for tensor in layers), "shapes of the layers' tensors")
     found.add("layer_bytes", sum(tensor.size for tensor in layers), "sizes of the layers' tensors")
     weights = Counter[str]()
@@ -111,4 +111,4 @@ def _tensors(headers: list[GgufHeader], found: Findings) -> None:
     else:
         bits = sum(tensor.size for tensor in tensors) * 8 / elements
         found.add("bits", round(bits, 2), "tensor bytes × 8 / parameters")
-    found.suppose("dtype", weights.most_common(1)[0][0], "the type of most weights")
+    found.add_default("dtype", weights.most_common(1)[0][0], "the type of most weights")

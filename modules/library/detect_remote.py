@@ -7,11 +7,11 @@ from pathlib import Path
 
 from modules.families.remote_file import parse_remote
 from modules.files.data_files import DataFileError, read_yaml
-from modules.library.evidence import Findings
+from modules.library.facts_builder import FactsBuilder
 from modules.protocol.errors import ModelError
 
 
-def detect_remote(path: Path, found: Findings) -> None:
+def detect_remote(path: Path, found: FactsBuilder) -> None:
     """Note what the file at `path` says. Raises OSError."""
     found.add("format", "remote", f"file name: {path.name}")
     try:

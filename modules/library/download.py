@@ -18,11 +18,17 @@ from pathlib import Path, PurePosixPath
 
 from modules.files.data_files import STORE_LIMITS, DataFileError, read_json
 from modules.files.paths import inside, write_atomically
-from modules.library.download_choice import Choice
-from modules.library.download_listing import Listing, RemoteFile
-from modules.library.download_staging import DownloadError, Order, alone, arrived, staging_of
+from modules.library.download_choice import FileSelection
+from modules.library.download_listing import RemoteFile, RepositoryListing
+from modules.library.download_staging import (
+    DownloadError,
+    DownloadRecord,
+    downloaded_bytes,
+    lock_staging,
+    staging_folder,
+)
 from modules.library.download_transfer import Transfer
-from modules.library.sizes import in_words
+from modules.library.sizes import format_size
 
 # Seconds over which the speed is taken: at most, and at least.
 _SPEED_SECONDS = 10.0
@@ -30,7 +36,7 @@ _FIRST_SPEED_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Progress:
+class DownloadProgress:
     """How far it is: the file at work and its place among all, bytes of all files, bytes a second (0: unknown)."""
 
     file: str
@@ -47,13 +53,13 @@ class Progress:
 
     def __str__(self) -> str:
         """In words: "1.2 GB of 4.1 GB, 12.3 MB/s, 3 min 56 s left"."""
-        words = f"{in_words(self.done)} of {in_words(self.total)}"
+        words = f"{format_size(self.done)} of {format_size(self.total)}"
         if self.seconds_left is None:
             return words
         minutes, seconds = divmod(round(self.seconds_left), 60)
         hours, minutes = divmod(minutes, 60)
         left = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-        return f"{words}, {in_words(self.speed)}/s, {left} left"
+        return f"{words}, {format_size(self.speed)}/s, {left} left"
 
 
 class Download:
@@ -65,14 +71,14 @@ class Download:
     def __init__(
         self,
         models: Path,
-        listing: Listing,
-        choice: Choice,
-        report: Callable[[Progress], None] = lambda progress: None,
+        listing: RepositoryListing,
+        choice: FileSelection,
+        report: Callable[[DownloadProgress], None] = lambda progress: None,
         clock: Callable[[], float] = time.monotonic,
         pause_seconds: float = 1.0,
     ) -> None:
         self._target = inside(models, choice.name)
-        self.staging = staging_of(models, choice.name)
+        self.staging = staging_folder(models, choice.name)
         self._listing = listing
         self._choice = choice
         self._report = report
@@ -91,7 +97,7 @@ class Download:
         self._refuse_what_exists()
         try:
             self.staging.mkdir(parents=True, exist_ok=True)
-            with alone(self.staging):
+            with lock_staging(self.staging):
                 self._refuse_what_exists()
                 self._refuse_a_full_disk()
                 self._keep_order()
@@ -116,16 +122,16 @@ class Download:
             )
 
     def _refuse_a_full_disk(self) -> None:
-        needed, free = self._choice.size - arrived(self.staging), shutil.disk_usage(self.staging).free
+        needed, free = self._choice.size - downloaded_bytes(self.staging), shutil.disk_usage(self.staging).free
         if needed > free:
             raise DownloadError(
-                f"{self._choice.name} needs {in_words(needed)} more on the disk, and {in_words(free)} are free. Free "
-                "some space, choose a smaller quantization, or put --models on a larger disk."
+                f"{self._choice.name} needs {format_size(needed)} more on the disk, and {format_size(free)} are free. "
+                "Free some space, choose a smaller quantization, or put --models on a larger disk."
             )
 
     def _keep_order(self) -> None:
         choice, paths = self._choice, tuple(file.path for file in self._choice.files)
-        Order(str(self._listing.wanted), paths, choice.single, choice.size).keep(self.staging)
+        DownloadRecord(str(self._listing.wanted), paths, choice.single, choice.size).save(self.staging)
 
     def _get(self, file: RemoteFile) -> None:
         whole = inside(self.staging / "whole", self._choice.place(file))
@@ -170,4 +176,4 @@ class Download:
         (begin, first), (end, last) = self._marks[0], self._marks[-1]
         speed = (last - first) / (end - begin) if end - begin >= _FIRST_SPEED_SECONDS else 0.0
         choice, file = self._choice, self._choice.files[self._number - 1]
-        self._report(Progress(file.path, self._number, len(choice.files), self._done, choice.size, speed))
+        self._report(DownloadProgress(file.path, self._number, len(choice.files), self._done, choice.size, speed))

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from modules.library.download_listing import Listing, RemoteFile
+from modules.library.download_listing import RemoteFile, RepositoryListing
 from modules.library.download_staging import DownloadError
-from modules.library.folder import Folder, listed, split_of
-from modules.library.memory_plan import gguf_obstacle
-from modules.library.sizes import in_words
+from modules.library.folder import ModelFolder, join_names, parse_shard_name
+from modules.library.memory_plan import gguf_shortage
+from modules.library.sizes import format_size
 from modules.protocol.model_facts import Machine
 
 # The names that llama.cpp's quantizer gives, and makers' own variants of them (UD-Q4_K_XL, IQ4_NL, MXFP4_MOE).
@@ -30,7 +30,7 @@ _PAPERS = ("LICENSE", "NOTICE", "COPYING", "USE_POLICY")
 
 
 @dataclass(frozen=True)
-class Quantization:
+class GgufVariant:
     """A GGUF model on offer, with all its shards. `why_not`: "" if it fits this machine's free memory."""
 
     name: str
@@ -44,7 +44,7 @@ class Quantization:
 
 
 @dataclass(frozen=True)
-class Choice:
+class FileSelection:
     """What to get: `name` below models/; `single`: it is one GGUF file, which needs no folder. `reason`: why these."""
 
     name: str
@@ -64,37 +64,37 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Offer:
+class DownloadOption:
     """One of the models that a repository holds: `label`: its quantization or kind; `why_not`: "" if it fits this
     machine's free memory; `best`: it is the one to take."""
 
     label: str
-    choice: Choice
+    choice: FileSelection
     why_not: str
     best: bool
 
 
-def offers(listing: Listing, machine: Machine) -> list[Offer]:
+def download_options(listing: RepositoryListing, machine: Machine) -> list[DownloadOption]:
     """What a person may choose from: whole weights, then GGUF quantizations, smallest first; or pickles. May be []."""
-    entries = quantizations(listing, machine)
+    entries = gguf_variants(listing, machine)
     top = _top(listing)
     found = []
     if top.safetensors:
         choice, obstacle = _safetensors(listing, top, machine)
-        found.append(Offer("Safetensors", choice, obstacle, True))
-    best = None if found else suggested(entries)
-    labels = Counter(quant_of(entry.name) for entry in entries)
+        found.append(DownloadOption("Safetensors", choice, obstacle, True))
+    best = None if found else suggest_variant(entries)
+    labels = Counter(quantization_in_name(entry.name) for entry in entries)
     for entry in entries:
-        quant = quant_of(entry.name)
+        quant = quantization_in_name(entry.name)
         label = quant if quant and labels[quant] == 1 else PurePosixPath(entry.name).name
-        found.append(Offer(label, _gguf(listing, entry, entry.why_not), entry.why_not, entry is best))
+        found.append(DownloadOption(label, _gguf(listing, entry, entry.why_not), entry.why_not, entry is best))
     if not found and top.pickled_weights:
         choice = _folder(listing, top.pickled_weights, _PICKLES)
-        found.append(Offer("Pickles", choice, memory_obstacle(choice.size, machine), False))
+        found.append(DownloadOption("Pickles", choice, memory_obstacle(choice.size, machine), False))
     return found
 
 
-def quantizations(listing: Listing, machine: Machine) -> list[Quantization]:
+def gguf_variants(listing: RepositoryListing, machine: Machine) -> list[GgufVariant]:
     """The GGUF models of a listing, smallest first. Their need of memory is the files' size and what the worker takes;
     a long context adds to it, which only the files themselves can tell."""
     groups: dict[str, list[RemoteFile]] = {}
@@ -102,11 +102,11 @@ def quantizations(listing: Listing, machine: Machine) -> list[Quantization]:
         path = PurePosixPath(file.path)
         if path.suffix.lower() != ".gguf" or path.name.lower().startswith("mmproj"):
             continue
-        split = split_of(path.name)
+        split = parse_shard_name(path.name)
         groups.setdefault(str(path.with_name(split[0] if split else path.stem)), []).append(file)
     return sorted(
         (
-            Quantization(stem, tuple(files), memory_obstacle(sum(file.size for file in files), machine))
+            GgufVariant(stem, tuple(files), memory_obstacle(sum(file.size for file in files), machine))
             for stem, files in groups.items()
         ),
         key=lambda entry: entry.size,
@@ -115,38 +115,38 @@ def quantizations(listing: Listing, machine: Machine) -> list[Quantization]:
 
 def memory_obstacle(size: int, machine: Machine) -> str:
     """ "" if weights of `size` bytes fit what is free now, else a sentence."""
-    return gguf_obstacle(size, machine)
+    return gguf_shortage(size, machine)
 
 
-def quant_of(name: str) -> str:
+def quantization_in_name(name: str) -> str:
     """The quantization that a file's name tells: "x-Q4_K_M" -> "Q4_K_M"; "" if it tells none."""
     found = _QUANT.findall(PurePosixPath(name).name) or _QUANT.findall(name.replace("/", "-"))
     return str(found[-1]).upper() if found else ""
 
 
-def suggested(entries: Iterable[Quantization]) -> Quantization | None:
+def suggest_variant(entries: Iterable[GgufVariant]) -> GgufVariant | None:
     """The largest that fits, 8 bits at most unless there is nothing else; None if none fits."""
     able = [entry for entry in entries if not entry.why_not]
-    return max(able, key=lambda entry: (quant_of(entry.name) not in _FULL, entry.size), default=None)
+    return max(able, key=lambda entry: (quantization_in_name(entry.name) not in _FULL, entry.size), default=None)
 
 
-def choose(listing: Listing, machine: Machine, pattern: str = "", quant: str = "") -> Choice:
+def select_files(listing: RepositoryListing, machine: Machine, pattern: str = "", quant: str = "") -> FileSelection:
     """The files that the user means. Raises DownloadError with what there is."""
     if pattern:
         return _by_pattern(listing, pattern)
-    entries = quantizations(listing, machine)
+    entries = gguf_variants(listing, machine)
     if quant:
         return _by_quant(listing, entries, quant)
     top = _top(listing)
     if top.safetensors:
         return _safetensors(listing, top, machine)[0]
     if entries:
-        best = suggested(entries)
+        best = suggest_variant(entries)
         if best is None:
             raise DownloadError(
                 f"No quantization of {listing.wanted.repository} fits this machine. The smallest is "
-                f"{PurePosixPath(entries[0].name).name} ({in_words(entries[0].size)}). {entries[0].why_not} To get it "
-                "nevertheless, name it with --quant or --file."
+                f"{PurePosixPath(entries[0].name).name} ({format_size(entries[0].size)}). {entries[0].why_not} To get "
+                "it nevertheless, name it with --quant or --file."
             )
         reason = "The only one here." if len(entries) == 1 else "The largest up to 8 bits that fits the free memory."
         return _gguf(listing, best, reason)
@@ -154,24 +154,25 @@ def choose(listing: Listing, machine: Machine, pattern: str = "", quant: str = "
         return _folder(listing, top.pickled_weights, _PICKLES)
     raise DownloadError(
         f"{listing.wanted.repository} has no weights at its top level that a loader could read. It has: "
-        f"{listed([file.path for file in listing.files], 8) or 'no files'}. If it is one of these, name it with --file."
+        f"{join_names([file.path for file in listing.files], 8) or 'no files'}. If it is one of "
+        "these, name it with --file."
     )
 
 
-def _top(listing: Listing) -> Folder:
-    return Folder(Path(), {file.path: (file.size, 0) for file in listing.files if "/" not in file.path})
+def _top(listing: RepositoryListing) -> ModelFolder:
+    return ModelFolder(Path(), {file.path: (file.size, 0) for file in listing.files if "/" not in file.path})
 
 
-def _safetensors(listing: Listing, top: Folder, machine: Machine) -> tuple[Choice, str]:
+def _safetensors(listing: RepositoryListing, top: ModelFolder, machine: Machine) -> tuple[FileSelection, str]:
     """The folder of whole weights, and "" or why it does not fit."""
-    weights = top.ending(".safetensors")
+    weights = top.files_ending(".safetensors")
     if any(name.startswith("model") for name in weights):  # the same weights once more, as their maker keeps them
         weights = [name for name in weights if not name.startswith("consolidated")]
     obstacle = memory_obstacle(top.size(weights), machine)
     return _folder(listing, weights, f"Safetensors, which hold no code. {obstacle}".rstrip()), obstacle
 
 
-def _by_pattern(listing: Listing, pattern: str) -> Choice:
+def _by_pattern(listing: RepositoryListing, pattern: str) -> FileSelection:
     files = [
         file
         for file in listing.files
@@ -180,37 +181,41 @@ def _by_pattern(listing: Listing, pattern: str) -> Choice:
     if not files:
         raise DownloadError(
             f"No file of {listing.wanted.repository} matches {pattern!r}. There are: "
-            f"{listed([file.path for file in listing.files], 20)}. See all of them with --list."
+            f"{join_names([file.path for file in listing.files], 20)}. See all of them with --list."
         )
-    if len(files) == 1 and files[0].path.lower().endswith(".gguf") and not split_of(PurePosixPath(files[0].path).name):
-        return Choice(PurePosixPath(files[0].path).name, tuple(files), f"It matches {pattern}.", single=True)
-    return Choice(listing.wanted.name, tuple(files), f"They match {pattern}.")
+    if (
+        len(files) == 1
+        and files[0].path.lower().endswith(".gguf")
+        and not parse_shard_name(PurePosixPath(files[0].path).name)
+    ):
+        return FileSelection(PurePosixPath(files[0].path).name, tuple(files), f"It matches {pattern}.", single=True)
+    return FileSelection(listing.wanted.name, tuple(files), f"They match {pattern}.")
 
 
-def _by_quant(listing: Listing, entries: Sequence[Quantization], quant: str) -> Choice:
-    found = [entry for entry in entries if quant_of(entry.name) == quant.upper()]
+def _by_quant(listing: RepositoryListing, entries: Sequence[GgufVariant], quant: str) -> FileSelection:
+    found = [entry for entry in entries if quantization_in_name(entry.name) == quant.upper()]
     if not found:
-        names = sorted({quant_of(entry.name) or PurePosixPath(entry.name).name for entry in entries})
+        names = sorted({quantization_in_name(entry.name) or PurePosixPath(entry.name).name for entry in entries})
         raise DownloadError(
             f"{listing.wanted.repository} has no quantization {quant}. "
-            + (f"There are: {listed(names, 40)}." if names else "It has no GGUF files: leave --quant away.")
+            + (f"There are: {join_names(names, 40)}." if names else "It has no GGUF files: leave --quant away.")
         )
     if len(found) > 1:
         raise DownloadError(
             f"{listing.wanted.repository} has {len(found)} models as {quant}: "
-            f"{listed([entry.name for entry in found], 10)}. Name one with --file."
+            f"{join_names([entry.name for entry in found], 10)}. Name one with --file."
         )
     return _gguf(listing, found[0], found[0].why_not or "As asked for.")
 
 
-def _gguf(listing: Listing, entry: Quantization, reason: str) -> Choice:
+def _gguf(listing: RepositoryListing, entry: GgufVariant, reason: str) -> FileSelection:
     first = PurePosixPath(entry.files[0].path).name
-    if len(entry.files) == 1 and not split_of(first):
-        return Choice(first, entry.files, reason, single=True)
-    return Choice(PurePosixPath(entry.name).name, entry.files, reason)
+    if len(entry.files) == 1 and not parse_shard_name(first):
+        return FileSelection(first, entry.files, reason, single=True)
+    return FileSelection(PurePosixPath(entry.name).name, entry.files, reason)
 
 
-def _folder(listing: Listing, weights: Sequence[str], reason: str) -> Choice:
+def _folder(listing: RepositoryListing, weights: Sequence[str], reason: str) -> FileSelection:
     files = [
         file
         for file in listing.files
@@ -218,4 +223,4 @@ def _folder(listing: Listing, weights: Sequence[str], reason: str) -> Choice:
         or ("/" not in file.path and not file.path.startswith(".") and file.path.lower().endswith(_COMPANIONS))
         or ("/" not in file.path and file.path.startswith(_PAPERS))
     ]
-    return Choice(listing.wanted.name, tuple(files), reason)
+    return FileSelection(listing.wanted.name, tuple(files), reason)

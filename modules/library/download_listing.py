@@ -31,7 +31,7 @@ _SHA1 = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RepositoryId:
     """A repository at a branch, tag or commit; `revision` "" is its main branch."""
 
     repository: str
@@ -64,16 +64,16 @@ class RemoteFile:
 
 
 @dataclass(frozen=True)
-class Listing:
+class RepositoryListing:
     """The files of a repository at `commit`, as served by `endpoint`."""
 
-    wanted: Wanted
+    wanted: RepositoryId
     endpoint: str
     commit: str
     files: tuple[RemoteFile, ...]
 
 
-def parse_wanted(text: str) -> Wanted:
+def parse_repository_id(text: str) -> RepositoryId:
     """`owner/name` or `owner/name:revision`. Raises DownloadError."""
     repository, colon, revision = text.partition(":")
     good = all(_NAME.fullmatch(part) and "--" not in part and ".." not in part for part in repository.split("/"))
@@ -86,10 +86,10 @@ def parse_wanted(text: str) -> Wanted:
         raise DownloadError(
             f"{revision[:200]!r} cannot be a revision. After the colon comes a branch, tag or commit, such as main."
         )
-    return Wanted(repository, revision)
+    return RepositoryId(repository, revision)
 
 
-def list_files(wanted: Wanted, endpoint: str | None = None) -> Listing:
+def list_files(wanted: RepositoryId, endpoint: str | None = None) -> RepositoryListing:
     """Ask the hub (`endpoint`, by default HF_ENDPOINT's) what is there. Raises DownloadError."""
     api = HfApi(endpoint=endpoint)
     address = str(api.endpoint)
@@ -100,7 +100,7 @@ def list_files(wanted: Wanted, endpoint: str | None = None) -> Listing:
         )
         files = [_remote_file(entry) for entry in info.siblings or ()]
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-        raise explain(error, wanted, address) from error
+        raise explain_error(error, wanted, address) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DownloadError(
             f"{address} did not answer as a hub does. Check HF_ENDPOINT, and whether a login page of your network "
@@ -112,7 +112,7 @@ def list_files(wanted: Wanted, endpoint: str | None = None) -> Listing:
         raise DownloadError(f"{address} did not say which commit {wanted.repository} is at. Try another HF_ENDPOINT.")
     for file in files:
         _check_path(file.path, wanted)
-    return Listing(wanted, address, commit, tuple(sorted(files, key=lambda file: file.path)))
+    return RepositoryListing(wanted, address, commit, tuple(sorted(files, key=lambda file: file.path)))
 
 
 def _check_network_settings() -> None:
@@ -141,7 +141,7 @@ def _digest(form: re.Pattern[str], text: str | None) -> str:
     return text if text and form.fullmatch(text) else ""
 
 
-def _check_path(path: str, wanted: Wanted) -> None:
+def _check_path(path: str, wanted: RepositoryId) -> None:
     """A file's path stays inside its folder, on every system."""
     parts = PurePosixPath(path).parts
     if (
@@ -157,7 +157,7 @@ def _check_path(path: str, wanted: Wanted) -> None:
         )
 
 
-def explain(error: Exception, wanted: Wanted, endpoint: str) -> DownloadError:
+def explain_error(error: Exception, wanted: RepositoryId, endpoint: str) -> DownloadError:
     """What went wrong between here and the hub, as a sentence with a next step."""
     name = wanted.repository
     token = "put a token of an account that may read it into HF_TOKEN, start Paddock with that"

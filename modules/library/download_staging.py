@@ -29,7 +29,7 @@ class DownloadError(PaddockError):
 
 
 @dataclass(frozen=True)
-class Order:
+class DownloadRecord:
     """What was asked for: `wanted` as owner/name[:revision], paths of files there, whether it is one GGUF file that
     needs no folder, and the bytes of all files."""
 
@@ -38,32 +38,34 @@ class Order:
     single: bool
     size: int
 
-    def keep(self, staging: Path) -> None:
+    def save(self, staging: Path) -> None:
         """Write it down there."""
         write_atomically(staging / _ORDER, json.dumps(asdict(self), indent=1))
 
 
-def order_in(staging: Path) -> Order | None:
+def read_record(staging: Path) -> DownloadRecord | None:
     """The order of an earlier run; None where there is none that can be read."""
     try:
         order = read_json(staging / _ORDER, limits=STORE_LIMITS)
-        return Order(str(order["wanted"]), tuple(map(str, order["files"])), order["single"] is True, int(order["size"]))
+        return DownloadRecord(
+            str(order["wanted"]), tuple(map(str, order["files"])), order["single"] is True, int(order["size"])
+        )
     except (OSError, DataFileError, ValueError, KeyError, TypeError):
         return None
 
 
-def staging_of(models: Path, name: str) -> Path:
+def staging_folder(models: Path, name: str) -> Path:
     """The folder of pieces of the model `name`. Raises PathError for a name that leads out."""
     inside(models, name)
     return inside(models, f"{_PREFIX}{name}")
 
 
-def staged(models: Path) -> list[str]:
+def unfinished_downloads(models: Path) -> list[str]:
     """The names of models of which pieces lie there, sorted."""
     return sorted(path.name[len(_PREFIX) :] for path in models.glob(f"{_PREFIX}*") if path.is_dir())
 
 
-def arrived(staging: Path) -> int:
+def downloaded_bytes(staging: Path) -> int:
     """Bytes that lie there; files that another run moves meanwhile may be missed."""
     total = 0
     for path in staging.rglob("*"):
@@ -73,7 +75,7 @@ def arrived(staging: Path) -> int:
 
 
 @contextmanager
-def alone(staging: Path) -> Iterator[None]:
+def lock_staging(staging: Path) -> Iterator[None]:
     """Hold the download while the block runs. Raises DownloadError where another run does."""
     try:
         with FileLock(staging / "lock", timeout=0):

@@ -19,9 +19,9 @@ import httpx2
 from huggingface_hub import constants, get_session, get_token, hf_hub_url, hf_raise_for_status
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-from modules.library.download_listing import Listing, RemoteFile, explain
+from modules.library.download_listing import RemoteFile, RepositoryListing, explain_error
 from modules.library.download_staging import DownloadError
-from modules.library.sizes import in_words
+from modules.library.sizes import format_size
 
 # Attempts in a row that bring nothing new, and the seconds before the second of them (then twice as long each).
 _ATTEMPTS = 5
@@ -29,7 +29,7 @@ _PAUSE_SECONDS = 1.0
 _BLOCK = 1 << 20
 
 
-class Stopped(DownloadError):
+class DownloadStopped(DownloadError):
     """The user stopped it."""
 
 
@@ -45,7 +45,7 @@ class Transfer:
 
     def __init__(
         self,
-        listing: Listing,
+        listing: RepositoryListing,
         arrived: Callable[[int, bool], None],
         stop: threading.Event,
         pause_seconds: float = _PAUSE_SECONDS,
@@ -90,16 +90,16 @@ class Transfer:
             except (_Transient, httpx2.TransportError) as error:
                 problem = error.__cause__ if isinstance(error.__cause__, HfHubHTTPError) else error
             except (httpx2.HTTPError, httpx2.InvalidURL, OfflineModeIsEnabled) as error:
-                raise explain(error, self._listing.wanted, self._listing.endpoint) from error
+                raise explain_error(error, self._listing.wanted, self._listing.endpoint) from error
             failures = 0 if body.size > furthest else failures + 1
             furthest = max(furthest, body.size)
             if body.size >= body.file.size:
                 return
             if failures >= _ATTEMPTS:
-                cause = explain(problem, self._listing.wanted, self._listing.endpoint).message
+                cause = explain_error(problem, self._listing.wanted, self._listing.endpoint).message
                 raise DownloadError(
-                    f"The download of {body.file.path} broke off after {in_words(body.size)} of "
-                    f"{in_words(body.file.size)}. {cause} What has arrived is kept.",
+                    f"The download of {body.file.path} broke off after {format_size(body.size)} of "
+                    f"{format_size(body.file.size)}. {cause} What has arrived is kept.",
                     detail=str(problem),
                 ) from problem
             if self._stop.wait(self._pause * 2**failures):
@@ -144,8 +144,8 @@ class Transfer:
                 raise _Transient(str(error)) from error
             yield response
 
-    def _stopped(self) -> Stopped:
-        return Stopped("The download was stopped. Start it again: it goes on from here.")
+    def _stopped(self) -> DownloadStopped:
+        return DownloadStopped("The download was stopped. Start it again: it goes on from here.")
 
 
 def _goes_on(response: Any, size: int) -> bool:

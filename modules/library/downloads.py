@@ -14,16 +14,24 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from modules.library.download_staging import DownloadError, Order, alone, arrived, order_in, staged, staging_of
-from modules.library.sizes import in_words
+from modules.library.download_staging import (
+    DownloadError,
+    DownloadRecord,
+    downloaded_bytes,
+    lock_staging,
+    read_record,
+    staging_folder,
+    unfinished_downloads,
+)
+from modules.library.sizes import format_size
 from modules.protocol.errors import PaddockError
 from modules.system.threads import host_thread
 
 if TYPE_CHECKING:
     # huggingface_hub takes most of a second to import: only who downloads waits for it.
-    from modules.library.download import Download, Progress
-    from modules.library.download_choice import Choice
-    from modules.library.download_listing import Listing
+    from modules.library.download import Download, DownloadProgress
+    from modules.library.download_choice import FileSelection
+    from modules.library.download_listing import RepositoryListing
 
 # A line that stands still is noticed only when it times out; the end of Paddock does not wait for that.
 _CLOSE_SECONDS = 2.0
@@ -44,7 +52,7 @@ class DownloadState:
     size: int
     phase: Literal["running", "stopping", "stopped", "failed", "done"]
     arrived: int = 0
-    progress: Progress | None = None
+    progress: DownloadProgress | None = None
     error: PaddockError | None = None
 
     @property
@@ -53,10 +61,10 @@ class DownloadState:
         return self.phase in ("stopped", "failed", "done")
 
     @property
-    def words(self) -> str:
+    def status_text(self) -> str:
         """How far it is, as a sentence or two."""
-        progress, size = self.progress, in_words(self.size)
-        done = in_words(progress.done if progress else self.arrived)
+        progress, size = self.progress, format_size(self.size)
+        done = format_size(progress.done if progress else self.arrived)
         if self.phase == "running" and progress:
             place = f" File {progress.number} of {progress.files}." if progress.files > 1 else ""
             return f"{progress}.{place}"
@@ -79,7 +87,7 @@ class DownloadState:
 
 class Downloads:
     """Downloads into `models`. `changed` is called, from any thread, whenever one begins, ends or is dropped, which
-    `turns` counts, and some times a second while one runs. `endpoint`: the hub that is asked
+    `revision` counts, and some times a second while one runs. `endpoint`: the hub that is asked
     when one goes on; None: HF_ENDPOINT's."""
 
     def __init__(self, models: Path, changed: Callable[[], None], endpoint: str | None = None) -> None:
@@ -92,26 +100,26 @@ class Downloads:
         self._threads: list[threading.Thread] = []
         self._told = 0.0
         self._later: threading.Timer | None = None
-        self.turns = 0
+        self.revision = 0
 
     def states(self) -> list[DownloadState]:
         """All of this run, oldest first, then what earlier runs left."""
         with self._lock:
             known = dict(self._states)
-        others = [name for name in staged(self._models) if name not in known]
+        others = [name for name in unfinished_downloads(self._models) if name not in known]
         return [*known.values(), *(state for name in others if (state := self._left(name)))]
 
-    def begin(self, listing: Listing, choice: Choice) -> None:
+    def start(self, listing: RepositoryListing, choice: FileSelection) -> None:
         """Download in the background. Raises DownloadError if it runs already."""
         state = DownloadState(choice.name, str(listing.wanted), choice.size, "running")
-        self._start(state, lambda: (listing, choice))
+        self._launch(state, lambda: (listing, choice))
 
     def resume(self, name: str) -> None:
         """Go on with one that was stopped, broke off, or was left by an earlier run. Raises PaddockError."""
-        order = order_in(staging_of(self._models, name))
+        order = read_record(staging_folder(self._models, name))
         if order is None:
             raise DownloadError(f"Of {name} nothing is there to go on with. Look its repository up and begin anew.")
-        self._start(
+        self._launch(
             DownloadState(name, order.wanted, order.size, "running"), lambda: _ordered(name, order, self._endpoint)
         )
 
@@ -126,15 +134,15 @@ class Downloads:
             job.stop()
         self._tell()
 
-    def drop(self, name: str) -> None:
+    def discard(self, name: str) -> None:
         """Forget one that has ended, and delete what has arrived unless it is done. Raises PaddockError if it runs."""
         with self._lock:
             state = self._states.get(name)
             if state and not state.ended:
                 raise DownloadError(f"{name} is being downloaded. Stop it first.")
-        staging = staging_of(self._models, name)
+        staging = staging_folder(self._models, name)
         if staging.is_dir():
-            with alone(staging):
+            with lock_staging(staging):
                 pass
             shutil.rmtree(staging, ignore_errors=True)
         with self._lock:
@@ -153,7 +161,7 @@ class Downloads:
             if self._later is not None:
                 self._later.cancel()
 
-    def _start(self, state: DownloadState, order: Callable[[], tuple[Listing, Choice]]) -> None:
+    def _launch(self, state: DownloadState, order: Callable[[], tuple[RepositoryListing, FileSelection]]) -> None:
         with self._lock:
             before = self._states.get(state.name)
             if before and not before.ended:
@@ -165,15 +173,15 @@ class Downloads:
         thread.start()
         self._tell()
 
-    def _thread(self, name: str, order: Callable[[], tuple[Listing, Choice]]) -> threading.Thread:
+    def _thread(self, name: str, order: Callable[[], tuple[RepositoryListing, FileSelection]]) -> threading.Thread:
         def failed(error: PaddockError) -> None:
             self._ended(name, phase="failed", error=error)
 
         return host_thread("download", lambda: self._run(name, order), f"The download of {name}", failed)
 
-    def _run(self, name: str, order: Callable[[], tuple[Listing, Choice]]) -> None:
+    def _run(self, name: str, order: Callable[[], tuple[RepositoryListing, FileSelection]]) -> None:
         from modules.library.download import Download
-        from modules.library.download_transfer import Stopped
+        from modules.library.download_transfer import DownloadStopped
 
         try:
             listing, choice = order()
@@ -185,7 +193,7 @@ class Downloads:
                 job.stop()
             job.run()
             self._ended(name, phase="done")
-        except Stopped:
+        except DownloadStopped:
             self._ended(name, phase="stopped")
 
     def _ended(self, name: str, **changes: Any) -> None:
@@ -194,7 +202,7 @@ class Downloads:
             self._jobs.pop(name, None)
         self._tell()
 
-    def _progress(self, name: str, progress: Progress) -> None:
+    def _progress(self, name: str, progress: DownloadProgress) -> None:
         self._set(name, progress=progress)
         with self._lock:
             wait = self._told + _TELL_SECONDS - time.monotonic()
@@ -219,26 +227,28 @@ class Downloads:
 
     def _tell(self) -> None:
         with self._lock:
-            self.turns += 1
+            self.revision += 1
         self._changed()
 
     def _left(self, name: str) -> DownloadState | None:
         """What an earlier run left of it."""
-        order = order_in(staging_of(self._models, name))
+        order = read_record(staging_folder(self._models, name))
         if order is None:
             return None
-        return DownloadState(name, order.wanted, order.size, "stopped", arrived(staging_of(self._models, name)))
+        return DownloadState(
+            name, order.wanted, order.size, "stopped", downloaded_bytes(staging_folder(self._models, name))
+        )
 
 
-def _ordered(name: str, order: Order, endpoint: str | None) -> tuple[Listing, Choice]:
+def _ordered(name: str, order: DownloadRecord, endpoint: str | None) -> tuple[RepositoryListing, FileSelection]:
     """The files of an earlier order as the hub has them now."""
-    from modules.library.download_choice import Choice
-    from modules.library.download_listing import list_files, parse_wanted
+    from modules.library.download_choice import FileSelection
+    from modules.library.download_listing import list_files, parse_repository_id
 
-    listing = list_files(parse_wanted(order.wanted), endpoint)
+    listing = list_files(parse_repository_id(order.wanted), endpoint)
     files = tuple(file for file in listing.files if file.path in order.files)
     if missing := sorted({*order.files} - {file.path for file in files}):
         raise DownloadError(
             f"{order.wanted} no longer has {missing[0]}. Discard this download, then choose from what it has now."
         )
-    return listing, Choice(name, files, "As begun.", single=order.single)
+    return listing, FileSelection(name, files, "As begun.", single=order.single)

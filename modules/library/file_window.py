@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import BinaryIO
 
-from modules.library.sizes import CutShort
+from modules.library.sizes import TruncatedFileError
 from modules.protocol.errors import ModelError
 
 # Far above what real headers hold (a vocabulary of 300,000 with its merges is a million texts in 30 MB).
@@ -14,7 +14,7 @@ MAX_TEXTS = 4_000_000
 _READ = 1 << 20
 
 
-class Window:
+class FileWindow:
     """Little-endian values from the beginning of a file of `size` bytes. Raises CutShort and ModelError."""
 
     def __init__(self, name: str, file: BinaryIO, size: int) -> None:
@@ -33,7 +33,7 @@ class Window:
         """The error for a header that cannot be true."""
         return ModelError(f"{self.name} is corrupt or hostile: {what}. Download it again from a source you trust.")
 
-    def take(self, count: int) -> bytes:
+    def read(self, count: int) -> bytes:
         """The next `count` bytes, a few MB at most."""
         self._need(count)
         self._at += count
@@ -83,7 +83,7 @@ class Window:
         if self.position + count > MAX_HEADER:
             raise self.corrupt(f"its header would be larger than {MAX_HEADER >> 20} MB")
         if self.position + count > self.size:
-            raise CutShort(
+            raise TruncatedFileError(
                 f"The file {self.name} is cut short: it ends inside its header, after {self.size} bytes. "
                 "Download it again."
             )
@@ -96,4 +96,6 @@ class Window:
         self._start, self._at = self.position, 0
         self._data = rest + self._file.read(max(_READ, count) - len(rest))
         if len(self._data) < count:  # it shrank while it was read
-            raise CutShort(f"The file {self.name} is cut short: it ends inside its header. Download it again.")
+            raise TruncatedFileError(
+                f"The file {self.name} is cut short: it ends inside its header. Download it again."
+            )

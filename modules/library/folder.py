@@ -7,8 +7,18 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-UNFINISHED = (".part", ".partial", ".download", ".crdownload", ".incomplete", ".tmp", ".temp", ".aria2", ".!qb")
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+UNFINISHED_SUFFIXES = (
+    ".part",
+    ".partial",
+    ".download",
+    ".crdownload",
+    ".incomplete",
+    ".tmp",
+    ".temp",
+    ".aria2",
+    ".!qb",
+)
+PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 # What a training leaves behind: pickles, but no weights of the model.
 _LEFTOVERS = re.compile(r"(training_args|optimizer|scheduler|scaler|rng_state|trainer_state)", re.IGNORECASE)
@@ -19,51 +29,51 @@ _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suff
 
 
 @dataclass(frozen=True)
-class Folder:
+class ModelFolder:
     """The files at a folder's top level, name -> (bytes, time of change in ns). Nothing below is looked at."""
 
     path: Path
     files: dict[str, tuple[int, int]]
 
-    def ending(self, *suffixes: str) -> list[str]:
+    def files_ending(self, *suffixes: str) -> list[str]:
         """Names with one of these endings, whatever their case, sorted."""
         return sorted(name for name in self.files if name.lower().endswith(suffixes))
 
     @property
     def ggufs(self) -> list[str]:
         """The GGUF models: of a split one its first shard, and no projectors for images."""
-        names = [name for name in self.ending(".gguf") if not name.lower().startswith("mmproj")]
-        return [name for name in names if not split_of(name) or name == self._first_of(name, names)]
+        names = [name for name in self.files_ending(".gguf") if not name.lower().startswith("mmproj")]
+        return [name for name in names if not parse_shard_name(name) or name == self._first_of(name, names)]
 
     @staticmethod
     def _first_of(name: str, names: list[str]) -> str:
-        split = split_of(name)
-        same = [other for other in names if (there := split_of(other)) and split and there[::2] == split[::2]]
+        split = parse_shard_name(name)
+        same = [other for other in names if (there := parse_shard_name(other)) and split and there[::2] == split[::2]]
         return min(same)
 
     @property
     def safetensors(self) -> list[str]:
         """Files of weights, adapters left out."""
-        return [name for name in self.ending(".safetensors") if not name.lower().startswith("adapter_")]
+        return [name for name in self.files_ending(".safetensors") if not name.lower().startswith("adapter_")]
 
     @property
     def pickled_weights(self) -> list[str]:
         """Pickles that hold a model's weights."""
         return [
             name
-            for name in self.ending(*PICKLES)
+            for name in self.files_ending(*PICKLE_SUFFIXES)
             if not _LEFTOVERS.match(name) and not name.lower().startswith("adapter_")
         ]
 
     @property
     def other_pickles(self) -> list[str]:
         """Pickles that hold no weights of the model: what a training left, and adapters."""
-        return [name for name in self.ending(*PICKLES) if name not in self.pickled_weights]
+        return [name for name in self.files_ending(*PICKLE_SUFFIXES) if name not in self.pickled_weights]
 
     @property
     def unfinished(self) -> list[str]:
         """What a running or broken copy or download left."""
-        return self.ending(*UNFINISHED)
+        return self.files_ending(*UNFINISHED_SUFFIXES)
 
     @property
     def has_tokenizer(self) -> bool:
@@ -85,7 +95,7 @@ class Folder:
         return sum(self.files[name][0] for name in names if name in self.files)
 
 
-def look(path: Path) -> Folder:
+def list_folder(path: Path) -> ModelFolder:
     """The folder at `path`. Unreadable entries and hidden files are left out. Raises OSError."""
     files = {}
     with os.scandir(path) as entries:
@@ -96,16 +106,16 @@ def look(path: Path) -> Folder:
                     files[entry.name] = (stat.st_size, stat.st_mtime_ns)
             except OSError:
                 continue
-    return Folder(path, files)
+    return ModelFolder(path, files)
 
 
-def split_of(name: str) -> tuple[str, int, int] | None:
+def parse_shard_name(name: str) -> tuple[str, int, int] | None:
     """(stem, number, count) of a shard's name such as `x-00001-of-00003.gguf`, else None."""
     match = _SHARD.fullmatch(name)
     return (match["stem"], int(match["number"]), int(match["count"])) if match else None
 
 
-def shards_of(name: str) -> list[str]:
+def all_shard_names(name: str) -> list[str]:
     """The names of all shards of the split model that `name` belongs to; of a whole one the name itself."""
     match = _SHARD.fullmatch(name)
     if not match or not 0 < int(match["count"]) <= 10_000:
@@ -114,7 +124,7 @@ def shards_of(name: str) -> list[str]:
     return [f"{match['stem']}-{number:05d}-of-{count:05d}{match['suffix']}" for number in range(1, count + 1)]
 
 
-def listed(names: list[str], most: int = 3) -> str:
+def join_names(names: list[str], most: int = 3) -> str:
     """Names in words: "a, b, c and 4 more"."""
     words = ", ".join(names[:most])
     return f"{words} and {len(names) - most} more" if len(names) > most else words

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
-from modules.library.file_window import Window
+from modules.library.file_window import FileWindow
 from modules.library.gguf_types import REMOVED_TYPES, TENSOR_TYPES
-from modules.library.sizes import cut_short
+from modules.library.sizes import truncated_file_error
 from modules.protocol.errors import ModelError
 
 # Value type id -> struct format, of the types with a fixed size. 8 is a string, 9 an array.
@@ -29,18 +29,18 @@ MAX_KEPT_NUMBERS = 4_096
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedValue:
     """A value that was passed over: what it is ("text", "texts", "numbers") and its length."""
 
     kind: str
     length: int
 
 
-Value = int | float | bool | str | tuple[int | float | bool, ...] | Skipped
+Value = int | float | bool | str | tuple[int | float | bool, ...] | SkippedValue
 
 
 @dataclass(frozen=True)
-class Tensor:
+class GgufTensor:
     """One tensor: `shape` with the fastest dimension first, `kind` such as "Q4_K" ("type 77" if unknown), `size` in
     bytes (0 if the kind is unknown), `offset` from the beginning of the tensor data."""
 
@@ -63,7 +63,7 @@ class GgufHeader:
 
     version: int
     metadata: dict[str, Value]
-    tensors: tuple[Tensor, ...]
+    tensors: tuple[GgufTensor, ...]
     data_offset: int
     needed: int
 
@@ -82,7 +82,7 @@ class GgufHeader:
     def length(self, key: str) -> int:
         """The length of the array under `key`, or 0."""
         value = self.metadata.get(key)
-        if isinstance(value, Skipped):
+        if isinstance(value, SkippedValue):
             return value.length
         return len(value) if isinstance(value, tuple) else 0
 
@@ -91,20 +91,20 @@ def read_header(path: Path) -> GgufHeader:
     """The header of the GGUF file at `path`. Raises ModelError: not GGUF, an unknown version, cut short, corrupt."""
     try:
         with path.open("rb") as file:
-            return _Reader(Window(path.name, file, path.stat().st_size)).header()
+            return _Reader(FileWindow(path.name, file, path.stat().st_size)).header()
     except OSError as error:
         raise ModelError(f"{path.name} cannot be read ({error.strerror}). Check its permissions.") from error
 
 
 class _Reader:
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: FileWindow) -> None:
         self._window = window
         self._kept = 0
 
     def header(self) -> GgufHeader:
         """All of it, checked."""
         window = self._window
-        if window.take(4) != b"GGUF":
+        if window.read(4) != b"GGUF":
             raise ModelError(f"{window.name} is not a GGUF file: it does not begin with GGUF. Download it again.")
         version = int(window.unpack("I"))
         if version not in (2, 3):
@@ -128,7 +128,7 @@ class _Reader:
 
     def _name(self, what: str) -> str:
         try:
-            return self._window.take(self._window.count("Q", MAX_NAME, f"bytes in the name of {what}")).decode()
+            return self._window.read(self._window.count("Q", MAX_NAME, f"bytes in the name of {what}")).decode()
         except UnicodeDecodeError:
             raise self._window.corrupt(f"the name of {what} is not UTF-8") from None
 
@@ -145,30 +145,30 @@ class _Reader:
             raise self._window.corrupt(f"it holds a value of type {kind}, which is none")
         return _SCALARS[kind]
 
-    def _text(self) -> str | Skipped:
+    def _text(self) -> str | SkippedValue:
         length = int(self._window.unpack("Q"))
         if length > MAX_KEPT_TEXT or self._kept + length > MAX_KEPT_TEXTS:
             self._window.skip(length)
-            return Skipped("text", length)
+            return SkippedValue("text", length)
         self._kept += length
-        return self._window.take(length).decode("utf-8", "replace")
+        return self._window.read(length).decode("utf-8", "replace")
 
-    def _array(self) -> tuple[int | float | bool, ...] | Skipped:
+    def _array(self) -> tuple[int | float | bool, ...] | SkippedValue:
         kind, count = int(self._window.unpack("I")), int(self._window.unpack("Q"))
         if kind == _STRING:
             self._window.skip_texts(count)
-            return Skipped("texts", count)
+            return SkippedValue("texts", count)
         if kind == _ARRAY:
             raise self._window.corrupt("it holds an array inside an array")
         form = self._scalar(kind)
         width = struct.calcsize(f"<{form}")
         if count > MAX_KEPT_NUMBERS or self._kept + count * width > MAX_KEPT_TEXTS:
             self._window.skip(count * width)
-            return Skipped("numbers", count)
+            return SkippedValue("numbers", count)
         self._kept += count * width
-        return struct.unpack(f"<{count}{form}", self._window.take(count * width))
+        return struct.unpack(f"<{count}{form}", self._window.read(count * width))
 
-    def _tensor(self) -> Tensor:
+    def _tensor(self) -> GgufTensor:
         window = self._window
         name = self._name("a tensor")
         dimensions = window.count("I", 4, f"dimensions of the tensor {name!r}")
@@ -180,14 +180,14 @@ class _Reader:
                 "Download a newer quantization."
             )
         label, block, width = TENSOR_TYPES.get(kind, (f"type {kind}", 1, 0))
-        tensor = Tensor(name, shape, label, 0, offset)
+        tensor = GgufTensor(name, shape, label, 0, offset)
         if not 0 < tensor.elements <= 2**48:
             raise window.corrupt(f"the tensor {name!r} cannot have the shape {list(shape)}")
         if (shape[0] if shape else 1) % block:
             raise window.corrupt(f"a row of the tensor {name!r} is no whole number of {label} blocks")
         return replace(tensor, size=tensor.elements // block * width)
 
-    def _check_layout(self, tensors: tuple[Tensor, ...], data_offset: int, alignment: int) -> int:
+    def _check_layout(self, tensors: tuple[GgufTensor, ...], data_offset: int, alignment: int) -> int:
         """Each tensor must begin where the one before it ends, as llama.cpp demands. Returns the bytes needed."""
         end = 0
         exact = True  # False behind a tensor whose type, and so whose size, is unknown
@@ -200,7 +200,7 @@ class _Reader:
                 raise self._window.corrupt("its tensors are larger than any disk")
         needed = data_offset + tensors[-1].offset + tensors[-1].size
         if needed > self._window.size:
-            raise cut_short(self._window.name, needed, self._window.size)
+            raise truncated_file_error(self._window.name, needed, self._window.size)
         return needed
 
 

@@ -14,7 +14,7 @@ MAX_JSON = 32 << 20
 _LIMITS = Limits(size=MAX_JSON, nodes=4_000_000)
 
 
-def parse(raw: bytes, name: str) -> Any:
+def parse_json_value(raw: bytes, name: str) -> Any:
     """The JSON value in `raw`. Raises ModelError with `name` in it. Numbers of absurd length become 0."""
     try:
         return parse_json(raw, name, limits=_LIMITS, whole=_whole)
@@ -24,7 +24,7 @@ def parse(raw: bytes, name: str) -> Any:
 
 def parse_object(raw: bytes, name: str) -> dict[str, Any]:
     """The JSON object in `raw`. Raises ModelError with `name` in it. Numbers of absurd length become 0."""
-    value = parse(raw, name)
+    value = parse_json_value(raw, name)
     if not isinstance(value, dict):
         raise ModelError(f"{name} is no JSON object but a {type(value).__name__}. Download it again.")
     return value
@@ -47,7 +47,7 @@ def _whole(digits: str) -> int:
     return int(digits) if len(digits) <= 20 else 0
 
 
-def whole(value: Any) -> int:
+def positive_int(value: Any) -> int:
     """`value` as a sensible positive whole number, else 0."""
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():
         value = int(value)
@@ -56,18 +56,18 @@ def whole(value: Any) -> int:
     return value if 0 < value < 2**48 else 0
 
 
-def number(value: Any) -> float:
+def positive_number(value: Any) -> float:
     """`value` as a sensible positive number, else 0."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return 0.0
     return float(value) if math.isfinite(value) and 0 < value < 2**48 else 0.0
 
 
-def text(value: Any, longest: int = 200) -> str:
+def as_text(value: Any, longest: int = 200) -> str:
     """`value` if it is a text of sensible length, else ""."""
     return value if isinstance(value, str) and len(value) <= longest else ""
 
 
-def table(value: Any) -> dict[str, Any]:
+def as_object(value: Any) -> dict[str, Any]:
     """`value` if it is a JSON object, else {}."""
     return value if isinstance(value, dict) else {}

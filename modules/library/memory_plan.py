@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from modules.library.sizes import in_words
+from modules.library.sizes import format_size
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
 from modules.protocol.model_facts import Gpu, Machine, ModelFacts
@@ -19,7 +19,7 @@ MAIN_MEMORY = "Main memory"
 
 
 @dataclass(frozen=True)
-class Share:
+class DeviceShare:
     """What one device is to hold, in bytes."""
 
     device: str
@@ -36,14 +36,14 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryPlan:
     """One share a device, main memory first. `context`: tokens; `gpu_layers` of `layers` are on accelerators.
 
     `at_load`: bytes of main memory right after the load; `measured`: whether an earlier load on this machine corrected
     the figures.
     """
 
-    shares: tuple[Share, ...]
+    shares: tuple[DeviceShare, ...]
     context: int
     layers: int
     gpu_layers: int
@@ -61,7 +61,7 @@ class Plan:
         return all(share.total <= share.free for share in self.shares)
 
 
-def demand_of(facts: ModelFacts, spec: LoaderSpec, settings: Any, machine: Machine) -> Demand:
+def memory_demand(facts: ModelFacts, spec: LoaderSpec, settings: Any, machine: Machine) -> Demand:
     """What the loader says that this load asks of memory; where it says nothing, weights as on disk and the context."""
     if spec.memory is not None:
         return spec.memory(facts, settings, machine)
@@ -69,7 +69,7 @@ def demand_of(facts: ModelFacts, spec: LoaderSpec, settings: Any, machine: Machi
     return Demand(process=_PROCESS, context=min(wanted, facts.context or wanted))
 
 
-def plan(facts: ModelFacts, demand: Demand, machine: Machine) -> Plan:
+def plan_memory(facts: ModelFacts, demand: Demand, machine: Machine) -> MemoryPlan:
     """What a load takes on each device.
 
     Weights: those of layers and the others (embeddings, head, norms), each as on disk or by the bits that the loader
@@ -83,7 +83,7 @@ def plan(facts: ModelFacts, demand: Demand, machine: Machine) -> Plan:
     count = facts.layers or 1
     on_gpu = (count if demand.gpu_layers < 0 else min(demand.gpu_layers, count)) if _cards(machine) else 0
     part = on_gpu / count
-    main = Share(
+    main = DeviceShare(
         MAIN_MEMORY,
         machine.free_bytes,
         weights=round(layers * (1 - part)) + (others if part < 1 else 0),
@@ -93,7 +93,7 @@ def plan(facts: ModelFacts, demand: Demand, machine: Machine) -> Plan:
     )
     shares = (main, *_on_cards(facts, demand, machine, (layers, others, cache), part)) if on_gpu else (main,)
     at_load = main.weights + main.process + (main.cache if demand.cache_at_load else 0)
-    return Plan(shares, demand.context, facts.layers, on_gpu, at_load)
+    return MemoryPlan(shares, demand.context, facts.layers, on_gpu, at_load)
 
 
 def _weights(facts: ModelFacts, demand: Demand) -> tuple[int, int]:
@@ -128,7 +128,7 @@ def _cards(machine: Machine) -> list[Gpu]:
 
 def _on_cards(
     facts: ModelFacts, demand: Demand, machine: Machine, parts: tuple[int, int, int], part: float
-) -> list[Share]:
+) -> list[DeviceShare]:
     """The cards' shares of `part` of the layers, by the loader's split, else by free memory."""
     layers, others, cache = parts
     cards = _cards(machine)
@@ -141,7 +141,7 @@ def _on_cards(
             continue
         ratio = part * weight / sum(weights)
         shares.append(
-            Share(
+            DeviceShare(
                 gpu.name,
                 gpu.free_bytes,
                 # Where all layers are on cards the head is, too; the last card holds it.
@@ -156,17 +156,17 @@ def _on_cards(
     return shares
 
 
-def plan_sentence(planned: Plan) -> str:
+def plan_sentence(planned: MemoryPlan) -> str:
     """The plan in words: each device with its parts."""
     words = []
     for share in planned.shares:
-        parts = [f"{name.lower()} {in_words(size)}" for name, size in parts_of(share, planned) if size]
-        words.append(f"{in_words(share.total)} of {_place(share.device)} ({', '.join(parts)})")
+        parts = [f"{name.lower()} {format_size(size)}" for name, size in memory_parts(share, planned) if size]
+        words.append(f"{format_size(share.total)} of {_place(share.device)} ({', '.join(parts)})")
     source = " Measured on this machine." if planned.measured else ""
     return f"Takes about {' and '.join(words)}.{source}"
 
 
-def parts_of(share: Share, planned: Plan) -> list[tuple[str, int]]:
+def memory_parts(share: DeviceShare, planned: MemoryPlan) -> list[tuple[str, int]]:
     """(what it is, bytes) of each part of a share, in the order of the bar."""
     return [
         ("Weights", share.weights),
@@ -176,16 +176,17 @@ def parts_of(share: Share, planned: Plan) -> list[tuple[str, int]]:
     ]
 
 
-def obstacle(planned: Plan, context: int = 0, gpu_layers: int = 0) -> str:
+def memory_shortage(planned: MemoryPlan, context: int = 0, gpu_layers: int = 0) -> str:
     """ "" if each device has room for its share, else a sentence with what to lower.
 
-    `context`, `gpu_layers`: what would fit (see `largest`), 0 where nothing does.
+    `context`, `gpu_layers`: what would fit (see `largest_fitting`), 0 where nothing does.
     """
     short = [share for share in planned.shares if share.total > share.free]
     if not short:
         return ""
     needs = " and ".join(
-        f"{in_words(share.total)} of {_place(share.device)}, where {in_words(share.free)} are free" for share in short
+        f"{format_size(share.total)} of {_place(share.device)}, where {format_size(share.free)} are free"
+        for share in short
     )
     if context:
         step = f"Lower Context length to {context}, or choose a smaller cache type."
@@ -200,7 +201,7 @@ def _place(device: str) -> str:
     return "main memory" if device == MAIN_MEMORY else f"{device}'s memory"
 
 
-def largest(most: int, fits: Callable[[int], bool], step: int = 1) -> int:
+def largest_fitting(most: int, fits: Callable[[int], bool], step: int = 1) -> int:
     """The largest multiple of `step` up to `most` that fits (or `most` itself), 0 if none does. What is smaller than
     one that fits must fit, too."""
     if fits(most):
@@ -212,13 +213,13 @@ def largest(most: int, fits: Callable[[int], bool], step: int = 1) -> int:
     return low * step
 
 
-def gguf_obstacle(size: int, machine: Machine) -> str:
+def gguf_shortage(size: int, machine: Machine) -> str:
     """ "" if a GGUF file of `size` bytes that is not here yet fits what is free on all devices, else why not."""
     need = size + _PROCESS
     free = machine.free_bytes + sum(gpu.free_bytes for gpu in _cards(machine))
     if need <= free:
         return ""
     return (
-        f"This needs about {in_words(need)}, and {in_words(free)} are free. Choose a smaller model or a smaller "
+        f"This needs about {format_size(need)}, and {format_size(free)} are free. Choose a smaller model or a smaller "
         "quantization of it, or close other programs."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from modules.library.folder import Folder
+from modules.library.folder import ModelFolder
 from modules.library.safetensors import TensorInfo, read_index
 
 # As wide as the model in every architecture that has them under these names; towers for images have others.
@@ -13,7 +13,7 @@ _NORM = re.compile(r"model\.layers\.\d+\.(input|post_attention)_layernorm\.weigh
 _NEXT = "Shards of different models are mixed: delete them, and download the folder again."
 
 
-def mixed(headers: Mapping[str, Mapping[str, TensorInfo]], folder: Folder, hidden: int) -> str:
+def find_mixed_shards(headers: Mapping[str, Mapping[str, TensorInfo]], folder: ModelFolder, hidden: int) -> str:
     """ "" if nothing speaks against it, else a sentence. `headers`: file -> its tensors, all files of the model;
     `hidden`: the width that the configuration names, 0 if it names none. Raises ModelError for an index that is none.
     """

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modules.library.json_files import MAX_JSON, parse, table, text
+from modules.library.json_files import MAX_JSON, as_object, as_text, parse_json_value
 from modules.library.known_architectures import NATIVE_TYPES
 from modules.protocol.errors import ModelError
 
@@ -53,14 +53,14 @@ def find_code(folder: Path) -> ModelCode:
                 values[name] = _read(folder / name)
             except ModelError:
                 found.unread.append(name)
-    outer = text(table(values.get("config.json")).get("model_type"))
+    outer = as_text(as_object(values.get("config.json")).get("model_type"))
     for name, value in values.items():
         for item, depth in _objects(value):
             if item.get("trust_remote_code") not in (None, False, 0, ""):
                 found.flags.append(name)
             # What an inner folder says of itself matters where something leads there, which `paths` holds.
             if "/" not in name:
-                _note_modules(item, text(item.get("model_type")) or outer, found)
+                _note_modules(item, as_text(item.get("model_type")) or outer, found)
             found.paths += _leading_to_code(folder, name, item, top=not depth)
     found.flags = sorted(set(found.flags))
     found.asked, found.spare = sorted(set(found.asked)), sorted(set(found.spare) - set(found.asked))
@@ -96,7 +96,7 @@ def _read(path: Path) -> Any:
         return None
     if len(raw) > MAX_JSON:
         raise ModelError(f"{path.name} is larger than {MAX_JSON >> 20} MB.")
-    return parse(raw, path.name)
+    return parse_json_value(raw, path.name)
 
 
 def _objects(value: Any) -> Iterator[tuple[Mapping[str, Any], int]]:
@@ -112,9 +112,9 @@ def _objects(value: Any) -> Iterator[tuple[Mapping[str, Any], int]]:
 
 def _note_modules(item: Mapping[str, Any], model_type: str, found: ModelCode) -> None:
     native = model_type in NATIVE_TYPES
-    for value in table(item.get("auto_map")).values():
+    for value in as_object(item.get("auto_map")).values():
         for entry in value if isinstance(value, list) else [value]:
-            if not (name := text(entry, _LONGEST_NAME)):
+            if not (name := as_text(entry, _LONGEST_NAME)):
                 continue
             module = f"{name.rpartition('.')[0] or name}.py"
             (found.spare if native else found.asked).append(module)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from modules.library.evidence import Findings
-from modules.library.json_files import table, text, whole
+from modules.library.facts_builder import FactsBuilder
+from modules.library.json_files import as_object, as_text, positive_int
 
 # Fact -> keys, the most usual first.
 _KEYS = {
@@ -25,29 +25,29 @@ _NESTED = ("text_config", "llm_config", "language_config")
 _DTYPES = {"float16": "F16", "half": "F16", "bfloat16": "BF16", "float32": "F32", "float": "F32", "float64": "F64"}
 
 
-def read_config(config: Mapping[str, Any], found: Findings) -> None:
+def read_config(config: Mapping[str, Any], found: FactsBuilder) -> None:
     """Gather what config.json says of the model's shape."""
-    nested = next(((key, config[key]) for key in _NESTED if table(config.get(key))), None)
+    nested = next(((key, config[key]) for key in _NESTED if as_object(config.get(key))), None)
     sources = [(config, "config.json")] + ([(nested[1], f"config.json: {nested[0]}")] if nested else [])
     architectures = config.get("architectures")
     if isinstance(architectures, list) and architectures:
-        found.add("architecture", text(architectures[0]), "config.json: architectures")
-    found.suppose("architecture", text(config.get("model_type")), "config.json: model_type")
+        found.add("architecture", as_text(architectures[0]), "config.json: architectures")
+    found.add_default("architecture", as_text(config.get("model_type")), "config.json: model_type")
     for values, source in sources:
         found.problems.extend(_impossible(values, source))
         for fact, keys in _KEYS.items():
             for key in keys:
-                if value := whole(values.get(key)):
+                if value := positive_int(values.get(key)):
                     found.add(fact, value, f"{source}: {key}")
                     break
         for key in ("dtype", "torch_dtype"):
-            word = text(values.get(key)).removeprefix("torch.")
+            word = as_text(values.get(key)).removeprefix("torch.")
             found.add("dtype", _DTYPES.get(word, ""), f"{source}: {key}")
         if values.get("multi_query") is True:
             found.add("kv_heads", 1, f"{source}: multi_query")
-    found.suppose("kv_heads", found.get("heads", 0), "as many as heads, since config.json names no other number")
+    found.add_default("kv_heads", found.get("heads", 0), "as many as heads, since config.json names no other number")
     if found.get("heads", 0):
-        found.suppose("head_dim", found.get("hidden", 0) // found.get("heads", 1), "hidden size / heads")
+        found.add_default("head_dim", found.get("hidden", 0) // found.get("heads", 1), "hidden size / heads")
 
 
 def _impossible(values: Mapping[str, Any], source: str) -> Iterator[str]:

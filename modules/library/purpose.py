@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from modules.library.evidence import Findings
-from modules.library.folder import Folder
+from modules.library.facts_builder import FactsBuilder
+from modules.library.folder import ModelFolder
 from modules.library.gguf import GgufHeader
-from modules.library.json_files import table, text, whole
+from modules.library.json_files import as_object, as_text, positive_int
 from modules.library.known_architectures import NATIVE_TYPES
 
 _WRITES = re.compile(r"(ForCausalLM|LMHeadModel|ModelWithLMHead|WithLMHeadModel|GenerationDecoder|LMHead)$")
@@ -36,11 +36,11 @@ _GGUF_ENCODERS = re.compile(r"(bert|^gemma-embedding$|^llama-embed$|^t5encoder$)
 _POOLING = {1: "mean", 2: "CLS", 3: "last token", 4: "rank"}
 
 
-def read_purpose(folder: Folder, config: Mapping[str, Any], found: Findings) -> None:
+def read_purpose(folder: ModelFolder, config: Mapping[str, Any], found: FactsBuilder) -> None:
     """Note what the model of a folder is for, and whether it sees images."""
     architectures = config.get("architectures")
-    first = text(architectures[0]) if isinstance(architectures, list) and architectures else ""
-    kind = text(config.get("model_type"))
+    first = as_text(architectures[0]) if isinstance(architectures, list) and architectures else ""
+    kind = as_text(config.get("model_type"))
     for purpose, evidence in _folder_evidence(folder, config, first, kind):
         if purpose:
             found.add("purpose", purpose, evidence)
@@ -51,21 +51,21 @@ def read_purpose(folder: Folder, config: Mapping[str, Any], found: Findings) -> 
             found.warnings.append("It also takes images, which are not read yet: it answers text.")
 
 
-def _folder_evidence(folder: Folder, config: Mapping[str, Any], first: str, kind: str) -> Any:
+def _folder_evidence(folder: ModelFolder, config: Mapping[str, Any], first: str, kind: str) -> Any:
     """(purpose or "", where it was read), the strongest evidence first."""
     written = "config.json: architectures"
-    labels = len(table(config.get("id2label"))) or whole(config.get("num_labels"))
+    labels = len(as_object(config.get("id2label"))) or positive_int(config.get("num_labels"))
     if _LABELS.search(first):
         scores = first.endswith("ForSequenceClassification") and labels == 1
         yield ("rerank", f"{written}, and one label") if scores else ("classify", written)
     yield "embed" if first.endswith("ForRetrieval") else "", written
-    yield "rerank" if table(config.get("sentence_transformers")) else "", "config.json: sentence_transformers"
+    yield "rerank" if as_object(config.get("sentence_transformers")) else "", "config.json: sentence_transformers"
     if sentence := next((name for name in _SENTENCE_FILES if name in folder.files), ""):
         yield "embed", f"file name: {sentence}"
-    for values, place in ((config, "config.json"), (table(config.get("text_config")), "config.json: text_config")):
+    for values, place in ((config, "config.json"), (as_object(config.get("text_config")), "config.json: text_config")):
         for key, bidirectional in (("is_causal", False), ("use_bidirectional_attention", True)):
             yield "embed" if values.get(key) is bidirectional else "", f"{place}: {key}"
-    asked = table(config.get("auto_map"))
+    asked = as_object(config.get("auto_map"))
     if kind not in NATIVE_TYPES and "AutoModelForCausalLM" in asked:
         yield "generate", "config.json: auto_map"
     encoder = bool(_ENCODERS.search(kind))
@@ -85,7 +85,7 @@ def _folder_evidence(folder: Folder, config: Mapping[str, Any], first: str, kind
     yield "other", written
 
 
-def read_gguf_purpose(header: GgufHeader, architecture: str, found: Findings) -> None:
+def read_gguf_purpose(header: GgufHeader, architecture: str, found: FactsBuilder) -> None:
     """Note what the model of a GGUF file is for."""
     pooling = header.metadata.get(f"{architecture}.pooling_type")
     if pooling == 4:

@@ -13,7 +13,7 @@ _DOES = {
 }
 
 
-def cannot_chat(name: str, purpose: str, architecture: str) -> str:
+def explain_no_chat(name: str, purpose: str, architecture: str) -> str:
     """Why no loader here runs a model of that purpose, as a sentence; "" for one that generates text."""
     if purpose in ("", "generate"):
         return ""

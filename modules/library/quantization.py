@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modules.library.json_files import number, table, text, whole
+from modules.library.json_files import as_object, as_text, positive_int, positive_number
 from modules.library.safetensors import TensorInfo
 
 # Tensors of a layer have its number in their names: model.layers.0.mlp.up_proj.weight, blk.0.ffn_up.weight.
-IN_LAYER = re.compile(r"\.\d+\.")
+LAYER_TENSOR = re.compile(r"\.\d+\.")
 
 # What HQQ keeps beside W_q: https://github.com/mobiusml/hqq, HQQLinear.state_dict.
 _HQQ_HELPERS = (
@@ -34,23 +34,23 @@ class Quantization:
     extra: tuple[tuple[str, str], ...] = ()
 
 
-def claimed(config: Mapping[str, Any], file: str) -> Quantization | None:
+def quantization_in_config(config: Mapping[str, Any], file: str) -> Quantization | None:
     """What a quantization_config, quantize_config.json or quant_config.json (see `file`) says. None: nothing."""
     if not config:
         return None
-    method = text(config.get("quant_method")).lower()
+    method = as_text(config.get("quant_method")).lower()
     if not method:
         method = _guess(config, file)
     if method == "bitsandbytes":
         bits = 4.0 if config.get("load_in_4bit") is True else 8.0 if config.get("load_in_8bit") is True else 0.0
         return Quantization(method, bits, extra=_extra(config, "bnb_4bit_quant_type", "bnb_4bit_use_double_quant"))
     if method == "hqq":
-        weights = table(table(config.get("quant_config") or config).get("weight_quant_params"))
-        return Quantization(method, number(weights.get("nbits")), whole(weights.get("group_size")))
+        weights = as_object(as_object(config.get("quant_config") or config).get("weight_quant_params"))
+        return Quantization(method, positive_number(weights.get("nbits")), positive_int(weights.get("group_size")))
     act_order = config.get("desc_act")
     return Quantization(
         method,
-        number(config.get("bits")) or number(config.get("w_bit")),
+        positive_number(config.get("bits")) or positive_number(config.get("w_bit")),
         _group_size(config.get("group_size")) or _group_size(config.get("q_group_size")),
         act_order if isinstance(act_order, bool) else None,
         _extra(config, "zero_point", "sym", "version", "checkpoint_format", "format", "head_bits"),
@@ -58,7 +58,7 @@ def claimed(config: Mapping[str, Any], file: str) -> Quantization | None:
 
 
 def _group_size(value: Any) -> int:
-    return -1 if value == -1 and not isinstance(value, bool) else whole(value)
+    return -1 if value == -1 and not isinstance(value, bool) else positive_int(value)
 
 
 def _guess(config: Mapping[str, Any], file: str) -> str:
@@ -76,7 +76,7 @@ def _extra(config: Mapping[str, Any], *keys: str) -> tuple[tuple[str, str], ...]
     return tuple((key, str(config[key])) for key in keys if isinstance(config.get(key), (str, bool, int, float)))
 
 
-def shown(tensors: Mapping[str, TensorInfo]) -> Quantization | None:
+def quantization_in_tensors(tensors: Mapping[str, TensorInfo]) -> Quantization | None:
     """The packing that the tensors' names and shapes show. None: they are not packed.
 
     GPTQ packs along the input: qweight [in × bits / 32, out]. AWQ along the output: qweight [in, out × bits / 32].
@@ -109,7 +109,7 @@ def _integers(base: str, weight: TensorInfo, tensors: Mapping[str, TensorInfo]) 
     return Quantization("awq", bits, round(rows / groups) if groups > 1 else -1) if columns == packed else None
 
 
-def parameters(tensors: Mapping[str, TensorInfo], method: str, bits: float) -> int:
+def count_parameters(tensors: Mapping[str, TensorInfo], method: str, bits: float) -> int:
     """How many weights the tensors stand for: packed ones are unpacked, what only serves unpacking does not count."""
     total = 0
     for name, info in tensors.items():

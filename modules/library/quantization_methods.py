@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from modules.library.json_files import number, table, text, whole
+from modules.library.json_files import as_object, as_text, positive_int, positive_number
 from modules.library.quantization import Quantization
 from modules.library.safetensors import TensorInfo
 
@@ -49,34 +49,38 @@ def cannot_read(claim: Quantization, methods: tuple[str, ...]) -> str:
     )
 
 
-def described(config: Mapping[str, Any], method: str) -> Quantization | None:
+def read_method_config(config: Mapping[str, Any], method: str) -> Quantization | None:
     """Bits and group size where such a method's configuration keeps them. None for a method that is not known here."""
     if method not in _KNOWN:
         return None
     weights = _weights(config)
-    bits = number(weights.get("num_bits")) or number(config.get("bits")) or number(config.get("num_bits"))
-    algorithm = text(config.get("quant_algo")) or text(table(config.get("quantization")).get("quant_algo"))
+    bits = (
+        positive_number(weights.get("num_bits"))
+        or positive_number(config.get("bits"))
+        or positive_number(config.get("num_bits"))
+    )
+    algorithm = as_text(config.get("quant_algo")) or as_text(as_object(config.get("quantization")).get("quant_algo"))
     if not bits:
         fixed = {"fp8": 8.0, "fbgemm_fp8": 8.0, "mxfp4": 4.25, "eetq": 8.0, "modelopt_fp4": 4.5}
         bits = fixed.get(method, 0.0) or {"FP8": 8.0, "NVFP4": 4.5, "W4A16_AWQ": 4.0}.get(algorithm.upper(), 0.0)
     keys = ("format", "fmt", "activation_scheme", "quant_type", "weight_block_size", "weights", "packing_format")
     extra = [(key, str(config[key])) for key in keys if isinstance(config.get(key), (str, int, list))]
     extra += [("quant_algo", algorithm)] if algorithm else []
-    extra += [("weight type", text(weights.get("type")))] if text(weights.get("type")) else []
-    size = whole(weights.get("group_size")) or whole(config.get("group_size"))
+    extra += [("weight type", as_text(weights.get("type")))] if as_text(weights.get("type")) else []
+    size = positive_int(weights.get("group_size")) or positive_int(config.get("group_size"))
     return Quantization(method, bits, size, extra=tuple(extra))
 
 
 def _weights(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """What compressed-tensors, ModelOpt and Quark say of the weights: those of the first group of layers."""
-    groups = table(config.get("config_groups")) or table(config.get("layer_quant_config"))
-    group = next((value for value in groups.values() if isinstance(value, dict)), None) or table(
+    groups = as_object(config.get("config_groups")) or as_object(config.get("layer_quant_config"))
+    group = next((value for value in groups.values() if isinstance(value, dict)), None) or as_object(
         config.get("global_quant_config")
     )
-    return table(group.get("weights") or group.get("weight"))
+    return as_object(group.get("weights") or group.get("weight"))
 
 
-def shown_by_tensors(tensors: Mapping[str, TensorInfo]) -> tuple[str, str]:
+def method_in_tensors(tensors: Mapping[str, TensorInfo]) -> tuple[str, str]:
     """(a method that the tensors' names and types show, an example), where no configuration names any; else "", ""."""
     for name, info in tensors.items():
         base, _, last = name.rpartition(".")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from modules.library.json_files import parse_object, read_object
-from modules.library.sizes import CutShort, cut_short
+from modules.library.sizes import TruncatedFileError, truncated_file_error
 from modules.protocol.errors import ModelError
 
 # The format allows 100 MB, but Python needs ten times that to hold it; the largest real headers are below 20 MB.
@@ -78,7 +78,7 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
             raise _corrupt(path.name, f"the tensor {name!r} does not begin where the one before it ends")
         end = stop
     if 8 + length + end > size:
-        raise cut_short(path.name, 8 + length + end, size)
+        raise truncated_file_error(path.name, 8 + length + end, size)
     if 8 + length + end < size:
         raise _corrupt(path.name, f"it has {size - 8 - length - end} bytes more than its header speaks of")
     return {name: info for name, (_, _, info) in spans.items()}
@@ -121,8 +121,10 @@ def read_headers(folder: Path, files: Iterable[str], problems: list[str]) -> dic
     return headers
 
 
-def _ends_in_header(name: str, size: int) -> CutShort:
-    return CutShort(f"The file {name} is cut short: it ends inside its header, after {size} bytes. Download it again.")
+def _ends_in_header(name: str, size: int) -> TruncatedFileError:
+    return TruncatedFileError(
+        f"The file {name} is cut short: it ends inside its header, after {size} bytes. Download it again."
+    )
 
 
 def _too_many(name: str, most: int) -> ModelError:
@@ -133,13 +135,13 @@ def _corrupt(name: str, what: str) -> ModelError:
     return ModelError(f"{name} is corrupt: {what}. Download it again.")
 
 
-def shard_names(index: Path) -> list[str]:
+def files_in_index(index: Path) -> list[str]:
     """The files that an index (*.index.json) names, sorted. Raises ModelError for one that leads out of the folder."""
     return sorted(set(read_index(index).values()))
 
 
 def read_index(index: Path) -> dict[str, str]:
-    """Tensor name -> the file that holds it. Raises ModelError as `shard_names` does."""
+    """Tensor name -> the file that holds it. Raises ModelError as `files_in_index` does."""
     weight_map = read_object(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise ModelError(f"{index.name} names no weights. Download it again.")

@@ -14,15 +14,15 @@ from modules.files.paths import PathError, inside
 from modules.library import gguf, safetensors
 from modules.library.adapter_files import is_gguf_adapter, read_adapter
 from modules.library.detect import detect
-from modules.library.evidence import readable
-from modules.library.folder import Folder, listed, look, shards_of
-from modules.library.sizes import CutShort
+from modules.library.facts_builder import printable_name
+from modules.library.folder import ModelFolder, all_shard_names, join_names, list_folder
+from modules.library.sizes import TruncatedFileError
 from modules.protocol.adapter_facts import AdapterFacts
 from modules.protocol.errors import ModelError
 from modules.protocol.model_facts import ModelFacts
 
 # The model that ships: what a first start loads.
-DEMO = "demo.Q8_0.gguf"
+DEMO_MODEL = "demo.Q8_0.gguf"
 _DEEPEST = 4
 _MOST_NAMED = 20
 # A file that changed within this time and is cut short is taken for one that is still being copied.
@@ -61,7 +61,7 @@ class ModelLibrary:
         if name not in found:
             there = f"There are none yet: put an adapter into {self._root}."
             if found:
-                there = f"The adapters are: {listed(sorted(found, key=str.lower), _MOST_NAMED)}."
+                there = f"The adapters are: {join_names(sorted(found, key=str.lower), _MOST_NAMED)}."
             raise ModelError(f"There is no LoRA adapter named {name[:200]!r}. {there}")
         return read_adapter(found[name], name)
 
@@ -114,7 +114,7 @@ class ModelLibrary:
             return found[name]
         there = f"There are none yet: put a model's folder or GGUF file into {self._root}."
         if found:
-            there = f"The models are: {listed(sorted(found, key=str.lower), _MOST_NAMED)}."
+            there = f"The models are: {join_names(sorted(found, key=str.lower), _MOST_NAMED)}."
         raise ModelError(f"There is no model named {name[:200]!r}. {there}")
 
     def _find(self) -> dict[str, Path]:
@@ -127,7 +127,7 @@ class ModelLibrary:
         self._walk(self._root, "", 0, models, adapters)
         return models, adapters
 
-    def _is_adapter(self, folder: Folder, name: str) -> bool:
+    def _is_adapter(self, folder: ModelFolder, name: str) -> bool:
         key = (folder.path / name, *folder.files[name])
         if key not in self._heads:
             self._heads[key] = is_gguf_adapter(key[0])
@@ -136,18 +136,18 @@ class ModelLibrary:
     def _walk(self, path: Path, prefix: str, depth: int, found: dict[str, Path], adapters: dict[str, Path]) -> bool:
         """Add what is in the folder at `path`; whether there was any."""
         try:
-            folder = look(path)
+            folder = list_folder(path)
             with os.scandir(path) as entries:
                 below = sorted(entry.name for entry in entries if _is_open_folder(entry, depth))
         except OSError:
             return False
-        loras = {prefix + readable(name): path / name for name in folder.ggufs if self._is_adapter(folder, name)}
+        loras = {prefix + printable_name(name): path / name for name in folder.ggufs if self._is_adapter(folder, name)}
         if depth and folder.is_adapter:
             loras[prefix.rstrip("/")] = path
         adapters.update(loras)
-        ggufs = [name for name in folder.ggufs if prefix + readable(name) not in loras]
-        models = {prefix + readable(name): path / name for name in ggufs if not _growing(folder, [name])}
-        remotes = {prefix + readable(name): path / name for name in folder.ending(*SUFFIXES)}
+        ggufs = [name for name in folder.ggufs if prefix + printable_name(name) not in loras]
+        models = {prefix + printable_name(name): path / name for name in ggufs if not _growing(folder, [name])}
+        remotes = {prefix + printable_name(name): path / name for name in folder.files_ending(*SUFFIXES)}
         if depth and folder.is_model:
             if not _growing(folder, folder.safetensors):
                 found[prefix.rstrip("/")] = path
@@ -161,7 +161,10 @@ class ModelLibrary:
         deeper = False
         if depth < _DEEPEST:
             deeper = any(
-                [self._walk(path / name, f"{prefix}{readable(name)}/", depth + 1, found, adapters) for name in below]
+                [
+                    self._walk(path / name, f"{prefix}{printable_name(name)}/", depth + 1, found, adapters)
+                    for name in below
+                ]
             )
         if depth == 1 and folder.files and not folder.ggufs and not (remotes or loras or deeper):
             found[prefix.rstrip("/")] = path  # no model, but its owner meant it as one: the facts say what it lacks
@@ -176,7 +179,7 @@ def _is_open_folder(entry: os.DirEntry[str], depth: int) -> bool:
         return False
 
 
-def _growing(folder: Folder, names: list[str]) -> bool:
+def _growing(folder: ModelFolder, names: list[str]) -> bool:
     """Whether one of these files is still being copied: it changed a moment ago and ends too early."""
     now = time.time()
     for name in names:
@@ -185,7 +188,7 @@ def _growing(folder: Folder, names: list[str]) -> bool:
         reader = gguf.read_header if name.lower().endswith(".gguf") else safetensors.read_header
         try:
             reader(folder.path / name)
-        except CutShort:
+        except TruncatedFileError:
             return True
         except ModelError:
             continue
@@ -196,8 +199,8 @@ def _signature(path: Path) -> Signature:
     """What changes whenever the model's files do: names, sizes and times."""
     try:
         if path.is_dir():
-            return tuple(sorted((name, *numbers) for name, numbers in look(path).files.items()))
-        shards = [path.with_name(name) for name in shards_of(path.name)]
+            return tuple(sorted((name, *numbers) for name, numbers in list_folder(path).files.items()))
+        shards = [path.with_name(name) for name in all_shard_names(path.name)]
         stats = [(shard.name, shard.stat()) for shard in shards if shard.exists()]
         return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
     except OSError:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from modules.protocol.errors import ModelError
 
 
-class CutShort(ModelError):
+class TruncatedFileError(ModelError):
     """A file that ends before what its header promises: a download or copy that broke off, or still runs."""
 
 
-def cut_short(name: str, needed: int, size: int) -> CutShort:
+def truncated_file_error(name: str, needed: int, size: int) -> TruncatedFileError:
     """The error for a file of `size` bytes that should have `needed`."""
-    return CutShort(f"The file {name} is cut short: it should have {needed} bytes and has {size}. Download it again.")
+    return TruncatedFileError(
+        f"The file {name} is cut short: it should have {needed} bytes and has {size}. Download it again."
+    )
 
 
-def in_words(size: float) -> str:
+def format_size(size: float) -> str:
     """Bytes as people read them: 1234567 -> "1.2 MB" (powers of 1000, as shops and model pages count)."""
     for unit in ("bytes", "KB", "MB", "GB"):
         if abs(size) < 1000:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from modules.library.folder import PICKLES, Folder, listed, look
+from modules.library.folder import PICKLE_SUFFIXES, ModelFolder, join_names, list_folder
 from modules.library.model_code import ModelCode, files_below, find_code
 from modules.protocol.errors import ModelError
 from modules.protocol.model_facts import ModelFacts
@@ -21,18 +21,18 @@ def scan_trust(facts: ModelFacts) -> list[str]:
         return []
     try:
         code = find_code(folder.path)
-        below = [name for name in files_below(folder.path) if "/" in name and name.lower().endswith(PICKLES)]
+        below = [name for name in files_below(folder.path) if "/" in name and name.lower().endswith(PICKLE_SUFFIXES)]
     except (OSError, ModelError) as error:
         return [str(error)]
     sentences = []
     if pickles := [*folder.pickled_weights, *folder.other_pickles, *below]:
         fate = "They are what would be loaded." if _loads_pickles(facts, folder) else "They are not loaded."
-        sentences.append(f"Pickles can run any code when they are loaded: {listed(pickles)}. {fate}")
+        sentences.append(f"Pickles can run any code when they are loaded: {join_names(pickles)}. {fate}")
     if code.asked:
-        sentences.append(f"The model asks to run its own code: {listed(code.asked)}.")
+        sentences.append(f"The model asks to run its own code: {join_names(code.asked)}.")
     if code.spare:
         sentences.append(
-            f"The model brings code that nothing needs ({listed(code.spare)}): Transformers has its own for this "
+            f"The model brings code that nothing needs ({join_names(code.spare)}): Transformers has its own for this "
             "architecture. It is not run."
         )
     for repository, file in code.elsewhere:
@@ -40,28 +40,28 @@ def scan_trust(facts: ModelFacts) -> list[str]:
     sentences += [f"{sentence[0].upper()}{sentence[1:]}." for sentence in code.paths]
     if code.flags:
         sentences.append(
-            f"{listed(code.flags)} asks to trust code that comes with a model (trust_remote_code). Only you can do "
+            f"{join_names(code.flags)} asks to trust code that comes with a model (trust_remote_code). Only you can do "
             "that, so it is ignored."
         )
     if code.unread:
-        sentences.append(f"These files may ask for code, and cannot be read: {listed(code.unread)}.")
+        sentences.append(f"These files may ask for code, and cannot be read: {join_names(code.unread)}.")
     named = {module.rpartition("--")[2] for module in (*code.asked, *code.spare)}
     # Scripts in inner folders are how a model was made; no engine looks for modules there.
     others = [name for name in code.python if name not in named and ("/" not in name or not name.endswith(".py"))]
     if others:
-        sentences.append(f"There are files of code that nothing asks for and nothing runs: {listed(others)}.")
+        sentences.append(f"There are files of code that nothing asks for and nothing runs: {join_names(others)}.")
     return sentences
 
 
-def refusal(facts: ModelFacts, allow_pickle: bool, allow_code: bool) -> str:
+def missing_consent(facts: ModelFacts, allow_pickle: bool, allow_code: bool) -> str:
     """ "" if the model may be loaded with these consents, else a sentence: what it needs, and how to consent."""
     folder = _folder(facts)
     if not folder:
         return ""
     if _loads_pickles(facts, folder) and not allow_pickle:
         return (
-            f"The weights of {facts.name} are pickles ({listed(folder.pickled_weights)}), which can run any code when "
-            "they are loaded. Get a safetensors or GGUF version; or, if you trust whoever made the files, start "
+            f"The weights of {facts.name} are pickles ({join_names(folder.pickled_weights)}), which can run any code "
+            "when they are loaded. Get a safetensors or GGUF version; or, if you trust whoever made the files, start "
             f"Paddock again with --trust-pickle {_quoted(facts.name)}."
         )
     try:
@@ -76,8 +76,8 @@ def _without_consent(facts: ModelFacts, code: ModelCode) -> str:
     if code.asked:
         place = f" Some of it lies in another repository, {code.elsewhere[0][0]}." if code.elsewhere else ""
         return (
-            f"{facts.name} asks to run its own code when it is loaded ({listed(code.asked)}).{place} Read it first; if "
-            f"you trust it, {flag}."
+            f"{facts.name} asks to run its own code when it is loaded ({join_names(code.asked)}).{place} Read it "
+            f"first; if you trust it, {flag}."
         )
     if code.paths:
         return (
@@ -92,7 +92,7 @@ def _without_consent(facts: ModelFacts, code: ModelCode) -> str:
     return ""
 
 
-def _elsewhere(facts: ModelFacts, code: ModelCode, folder: Folder) -> str:
+def _elsewhere(facts: ModelFacts, code: ModelCode, folder: ModelFolder) -> str:
     """Transformers would fetch such code from the hub, which nothing here asks."""
     if not code.elsewhere:
         return ""
@@ -117,9 +117,9 @@ def fingerprint(path: Path) -> str:
     """
     digest = hashlib.sha256()
     try:
-        folder = look(path) if path.is_dir() else None
+        folder = list_folder(path) if path.is_dir() else None
         names = [] if folder is None else [n for n in files_below(path) if n.lower().endswith(_CONSENTED)]
-        for name in sorted({*names, *(folder.ending(*PICKLES) if folder else [])}):
+        for name in sorted({*names, *(folder.files_ending(*PICKLE_SUFFIXES) if folder else [])}):
             digest.update(f"{len(name.encode(errors='surrogateescape'))}:{name}".encode(errors="surrogateescape"))
             digest.update(_hash(path / name))
     except OSError as error:
@@ -135,15 +135,15 @@ def _hash(path: Path) -> bytes:
     return digest.digest()
 
 
-def _folder(facts: ModelFacts) -> Folder | None:
+def _folder(facts: ModelFacts) -> ModelFolder | None:
     """The model's folder; None for a single file, which is a GGUF and runs no code."""
     try:
-        return look(Path(facts.path))
+        return list_folder(Path(facts.path))
     except OSError:
         return None
 
 
-def _loads_pickles(facts: ModelFacts, folder: Folder) -> bool:
+def _loads_pickles(facts: ModelFacts, folder: ModelFolder) -> bool:
     return facts.format != "gguf" and bool(folder.pickled_weights) and not folder.safetensors
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from modules.library.adapter_files import misfit
+from modules.library.adapter_files import adapter_mismatch
 from modules.library.scan import ModelLibrary
 from modules.protocol.adapter_facts import AdapterFacts
 from modules.protocol.errors import PaddockError, SettingError, Unsupported
@@ -108,7 +108,7 @@ def _why_not(adapter: AdapterFacts, spec: LoaderSpec, facts: ModelFacts) -> str:
     if adapter.format in _FORMATS and adapter.format not in spec.adapters:
         wanted = " or ".join(_FORMATS[kind] for kind in spec.adapters)
         return f"{adapter.name} is {_FORMATS[adapter.format]}, and {spec.title} applies {wanted}. Get it in that form."
-    return misfit(adapter, facts)
+    return adapter_mismatch(adapter, facts)
 
 
 _FORMATS = {"peft": "a PEFT folder", "gguf": "a GGUF file"}

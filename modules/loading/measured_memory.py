@@ -7,7 +7,7 @@ import hashlib
 import time
 from dataclasses import dataclass
 
-from modules.library.memory_plan import Plan
+from modules.library.memory_plan import MemoryPlan
 from modules.protocol.memory_demand import Demand
 from modules.protocol.model_facts import Machine
 from modules.settings.user_settings import YamlStore
@@ -65,7 +65,7 @@ def class_key(identity: str, environment: str, demand: Demand, machine: Machine)
     return hashlib.sha256(repr((identity, environment, same, devices)).encode()).hexdigest()[:16]
 
 
-def corrected(planned: Plan, found: Measurement) -> Plan:
+def corrected(planned: MemoryPlan, found: Measurement) -> MemoryPlan:
     """The plan as a measurement of its class mends it.
 
     What a load took more or less than expected is the environment's, whatever the context. A context that is no smaller

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from modules.library.machine import inspect_machine
-from modules.library.memory_plan import Plan, demand_of, largest, obstacle, plan
+from modules.library.memory_plan import MemoryPlan, largest_fitting, memory_demand, memory_shortage, plan_memory
 from modules.library.scan import ModelLibrary
 from modules.loading.measured_memory import Measured, Measurement, class_key, corrected
 from modules.protocol.errors import PaddockError
@@ -37,7 +37,7 @@ class Advice:
     """A plan and what follows: `obstacle` is "" if it fits, else a sentence with a next step; `context` and
     `gpu_layers` are the most that fit (None: the loader has no such setting, 0: none fits)."""
 
-    plan: Plan
+    plan: MemoryPlan
     obstacle: str
     context: int | None
     gpu_layers: int | None
@@ -71,21 +71,23 @@ class MemoryPlanner:
     def advise(self, model: str, spec: LoaderSpec, values: dict[str, Any]) -> Advice:
         """The plan for `model` with these settings, and the most that would fit. Raises SettingError, ModelError."""
         facts, settings, machine = self._library.facts(model), build(spec.settings, values), self.machine()
-        demand = demand_of(facts, spec, settings, machine)
+        demand = memory_demand(facts, spec, settings, machine)
         planned = self._plan(facts, spec, demand, machine)
         names = {entry.name for entry in describe(spec.settings)}
 
         def fits(**changes: int) -> bool:
-            asked = demand_of(facts, spec, dataclasses.replace(settings, **changes), machine)
+            asked = memory_demand(facts, spec, dataclasses.replace(settings, **changes), machine)
             return self._plan(facts, spec, asked, machine).fits
 
         context = layers = None
         if "context" in names and demand.context and planned.shares[0].cache:
-            context = largest(facts.context or demand.context, lambda tokens: fits(context=max(1, tokens)), _STEP)
+            context = largest_fitting(
+                facts.context or demand.context, lambda tokens: fits(context=max(1, tokens)), _STEP
+            )
         if "gpu_layers" in names and len(planned.shares) > 1:
-            layers = largest(facts.layers, lambda count: fits(gpu_layers=count))
+            layers = largest_fitting(facts.layers, lambda count: fits(gpu_layers=count))
         lower = context if context and context < demand.context else 0
-        return Advice(planned, obstacle(planned, lower, layers or 0), context, layers)
+        return Advice(planned, memory_shortage(planned, lower, layers or 0), context, layers)
 
     def refuse(self, model: str, spec: LoaderSpec, values: dict[str, Any]) -> None:
         """Raises PlanError where the load would not fit what is free now."""
@@ -101,19 +103,19 @@ class MemoryPlanner:
         if not peak:
             return
         facts, machine = self._library.facts(model), self.machine()
-        demand = demand_of(facts, spec, build(spec.settings, values), machine)
+        demand = memory_demand(facts, spec, build(spec.settings, values), machine)
         on_cpu = device == "cpu"
         used = dataclasses.replace(demand, gpu_layers=0) if on_cpu else demand
-        expected = plan(facts, used, machine).at_load
+        expected = plan_memory(facts, used, machine).at_load
         found = Measurement(loaded, peak, demand.context, expected, on_cpu)
         self._measured.note(self._key(facts, spec, demand, machine), found, model, spec.name)
 
-    def _plan(self, facts: ModelFacts, spec: LoaderSpec, demand: Demand, machine: Machine) -> Plan:
+    def _plan(self, facts: ModelFacts, spec: LoaderSpec, demand: Demand, machine: Machine) -> MemoryPlan:
         found = self._measured.find(self._key(facts, spec, demand, machine))
         if found is None:
-            return plan(facts, demand, machine)
+            return plan_memory(facts, demand, machine)
         used = dataclasses.replace(demand, gpu_layers=0) if found.on_cpu else demand
-        return corrected(plan(facts, used, machine), found)
+        return corrected(plan_memory(facts, used, machine), found)
 
     def _key(self, facts: ModelFacts, spec: LoaderSpec, demand: Demand, machine: Machine) -> str:
         return class_key(self._library.identity(facts.name), self._environments.status(spec).path.name, demand, machine)

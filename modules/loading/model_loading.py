@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modules.library.purpose_text import cannot_chat
-from modules.library.ranking import Ranked, rank
+from modules.library.purpose_text import explain_no_chat
+from modules.library.ranking import RankedLoader, rank_loaders
 from modules.library.remote_keys import KeyConsents
 from modules.library.scan import ModelLibrary
-from modules.library.trust import fingerprint, refusal
+from modules.library.trust import fingerprint, missing_consent
 from modules.loading.applied_adapters import Adapters
 from modules.loading.lower_settings import lowered
 from modules.loading.memory_planner import MemoryPlanner
@@ -83,10 +83,10 @@ class ModelLoading:
         """The loaders on offer."""
         return [spec for spec in self._registry.specs.values() if self._config.show_echo or not spec.hidden]
 
-    def propose(self, model: str) -> tuple[ModelFacts, list[Ranked]]:
+    def propose(self, model: str) -> tuple[ModelFacts, list[RankedLoader]]:
         """What the model is, and the loaders that read it, best first."""
         facts = self._library.facts(model)
-        return facts, rank(facts, self.specs(), self._machine, self._aim())
+        return facts, rank_loaders(facts, self.specs(), self._machine, self._aim())
 
     def choice(self, model: str, loader: str = "") -> tuple[LoaderSpec, dict[str, Any]]:
         """The loader to take (the named one, the one used last, or the best) and the settings kept for it."""
@@ -145,11 +145,11 @@ class ModelLoading:
                 f"Files of {model} that can run code have changed since Paddock started, so the consent given then "
                 "does not cover them. Look at them, then start Paddock again with the same flag."
             )
-        if reason := refusal(facts, allow_pickle=pickles, allow_code=code):
+        if reason := missing_consent(facts, allow_pickle=pickles, allow_code=code):
             raise PaddockError(reason)
         spec, kept = self.choice(model, loader)
         if facts.purpose and facts.purpose not in spec.purposes:
-            raise PaddockError(cannot_chat(facts.name, facts.purpose, facts.architecture))
+            raise PaddockError(explain_no_chat(facts.name, facts.purpose, facts.architecture))
         values = dict(kept if settings is None else settings)
         self._supervisor.check(facts, spec, values)
         if not (anyway or self._config.load_anyway):
@@ -189,11 +189,11 @@ class ModelLoading:
             _LOG.warning("What %s takes was not kept: %s", state.model, error.message)
 
 
-def _no_loader(facts: ModelFacts, ranked: list[Ranked]) -> str:
+def _no_loader(facts: ModelFacts, ranked: list[RankedLoader]) -> str:
     if facts.problems:
         return " ".join(facts.problems)
     if facts.purpose not in ("", "generate"):
-        return cannot_chat(facts.name, facts.purpose, facts.architecture)
+        return explain_no_chat(facts.name, facts.purpose, facts.architecture)
     if ranked:
         return f"{facts.name} cannot run on this machine: {ranked[0].reason}"
     return f"No loader reads {facts.name} (format: {facts.format}). Take a GGUF or safetensors version of this model."

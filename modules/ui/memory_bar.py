@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from modules.library.memory_plan import Plan, Share, parts_of
-from modules.library.sizes import in_words
+from modules.library.memory_plan import DeviceShare, MemoryPlan, memory_parts
+from modules.library.sizes import format_size
 from modules.loading.memory_planner import Advice
 from modules.ui.event_feedback import paragraph
 
@@ -20,18 +20,18 @@ def memory_bar(advice: Advice) -> str:
     return f'<div class="plan">{devices}{paragraph(source)}{paragraph(advice.obstacle, "warning")}</div>'
 
 
-def _device(share: Share, planned: Plan) -> str:
+def _device(share: DeviceShare, planned: MemoryPlan) -> str:
     # The whole bar is what is free, whatever the model's size: 2 % of it looks like 2 %.
     scale = max(share.free, share.total)
-    parts = [(kind, *part) for kind, part in zip(_KINDS, parts_of(share, planned), strict=True) if part[1]]
+    parts = [(kind, *part) for kind, part in zip(_KINDS, memory_parts(share, planned), strict=True) if part[1]]
     bar = "".join(f'<span class="{kind}" style="width:{_percent(size, scale)}"></span>' for kind, _, size in parts)
-    legend = "".join(f'<li class="{kind}">{escape(name)} <b>{in_words(size)}</b></li>' for kind, name, size in parts)
+    legend = "".join(f'<li class="{kind}">{escape(name)} <b>{format_size(size)}</b></li>' for kind, name, size in parts)
     mark = f'<i style="left:{_percent(share.free, scale)}"></i>'
     over = " over" if share.total > share.free else ""
-    said = f"{escape(share.device)}: takes about {in_words(share.total)}, {in_words(share.free)} free"
+    said = f"{escape(share.device)}: takes about {format_size(share.total)}, {format_size(share.free)} free"
     return (
         f'<div class="plan-device{over}"><p class="plan-head"><strong>{escape(share.device)}</strong> '
-        f"<span>about <b>{in_words(share.total)}</b> of {in_words(share.free)} free</span></p>"
+        f"<span>about <b>{format_size(share.total)}</b> of {format_size(share.free)} free</span></p>"
         f'<div class="plan-bar" role="img" aria-label="{said}">{bar}{mark}</div><ul>{legend}</ul></div>'
     )
 

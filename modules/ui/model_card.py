@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from modules.library.ranking import Ranked
-from modules.library.sizes import in_words
+from modules.library.ranking import RankedLoader
+from modules.library.sizes import format_size
 from modules.library.trust import scan_trust
 from modules.protocol.model_facts import Machine, ModelFacts
 from modules.ui import number_format as words
@@ -37,7 +37,7 @@ def card(facts: ModelFacts) -> str:
         ("Format", " ".join(part for part in (facts.format, facts.dtype) if part)),
         (
             "Size",
-            in_words(facts.size_bytes)
+            format_size(facts.size_bytes)
             + (f", {words.short_count(facts.parameters)} parameters" if facts.parameters else ""),
         ),
         ("Architecture", facts.architecture),
@@ -81,7 +81,7 @@ def _template(facts: ModelFacts) -> str:
     return f"its own, from {source.removeprefix('file name: ')}" if source else "its own"
 
 
-def reason(chosen: str, ranked: Sequence[Ranked], facts: ModelFacts) -> str:
+def reason(chosen: str, ranked: Sequence[RankedLoader], facts: ModelFacts) -> str:
     """Why the chosen loader, and what the others say. Of a model that cannot chat the card says all there is."""
     mine = next((entry for entry in ranked if entry.loader == chosen), None)
     first = paragraph(mine.reason, "reason" if mine.runs else "warning") if mine else ""
@@ -119,7 +119,7 @@ def status(app: App, said: str = "") -> str:
     info = state.info
     rows = [
         ("Loader", spec.title if spec else state.loader),
-        ("Memory in use", in_words(app.supervisor.memory_bytes())),
+        ("Memory in use", format_size(app.supervisor.memory_bytes())),
         ("Context", f"{info.context:,} tokens" + (f" of {info.trained_context:,}" if info.trained_context else "")),
         ("Runs on", ", ".join(part for part in (info.device, info.dtype) if part)),
         ("Replies at once", str(info.slots)),
@@ -132,6 +132,6 @@ def status(app: App, said: str = "") -> str:
 
 def free(machine: Machine) -> str:
     """Free memory of the machine and of each accelerator."""
-    parts = [f"{in_words(machine.free_bytes)} of main memory"]
-    parts += [f"{in_words(gpu.free_bytes)} on {gpu.name}" for gpu in machine.gpus if gpu.total_bytes]
+    parts = [f"{format_size(machine.free_bytes)} of main memory"]
+    parts += [f"{format_size(gpu.free_bytes)} on {gpu.name}" for gpu in machine.gpus if gpu.total_bytes]
     return ", ".join(parts)

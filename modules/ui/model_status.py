@@ -25,7 +25,7 @@ def describe_state(app: App) -> dict[str, Any]:
         "fraction": state.fraction,
         "error": explain(state.error) if state.error else None,
         "page": app.page,
-        "downloads": {"turns": app.downloads.turns, "under_way": _under_way(app)},
+        "downloads": {"turns": app.downloads.revision, "under_way": _under_way(app)},
         "extensions": app.extensions.turns,
         "theme": app.settings.get("theme", "system"),
         "adapters": state.adapters,
@@ -38,7 +38,7 @@ def describe_state(app: App) -> dict[str, Any]:
 def _under_way(app: App) -> dict[str, dict[str, Any]]:
     """Each download that runs: how far it is, in words and in percent."""
     running = [state for state in app.downloads.states() if not state.ended]
-    return {state.name: {"text": state.words, "percent": state.percent} for state in running}
+    return {state.name: {"text": state.status_text, "percent": state.percent} for state in running}
 
 
 async def follow_state(app: App) -> AsyncIterator[bytes]:

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel
 from modules.chat.message_queue import WaitingMessages
 from modules.files.data_files import clean
 from modules.files.paths import inside
-from modules.library.scan import DEMO
+from modules.library.scan import DEMO_MODEL
 from modules.protocol.errors import PaddockError
 from modules.ui import retry as loading
 from modules.ui.chat_feed import follow_chat
@@ -166,7 +166,7 @@ def _model_routes(routes: APIRouter, app: App) -> None:
     def start() -> dict[str, Any]:
         """What an empty page offers: the models there are, who would speak, and questions to begin with."""
         names = app.library.names()
-        demo = DEMO if DEMO in names else ""
+        demo = DEMO_MODEL if DEMO_MODEL in names else ""
         return {
             "models": names,
             "folder": app.paths.shown(app.paths.models),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from modules.library.adapter_files import is_gguf_adapter, misfit, read_adapter
+from modules.library.adapter_files import adapter_mismatch, is_gguf_adapter, read_adapter
 from modules.library.scan import ModelLibrary
 from modules.protocol.errors import ModelError
 from modules.protocol.model_facts import ModelFacts
@@ -80,7 +80,7 @@ def test_a_model_that_merely_holds_the_word_is_no_adapter(tmp_path: Path) -> Non
 def test_what_is_no_lora_says_so(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     adapter = read_adapter(write_peft_adapter(tmp_path / "style", **change), "style")
     assert words in adapter.problems[0]
-    assert misfit(adapter, FITTING) == " ".join(adapter.problems)
+    assert adapter_mismatch(adapter, FITTING) == " ".join(adapter.problems)
 
 
 def test_broken_files_are_problems_and_not_the_end_of_the_list(tmp_path: Path) -> None:
@@ -110,21 +110,21 @@ def test_broken_files_are_problems_and_not_the_end_of_the_list(tmp_path: Path) -
 )
 def test_an_adapter_for_another_model_is_told_by_its_shapes(tmp_path: Path, model: ModelFacts, words: str) -> None:
     adapter = read_adapter(write_gguf_adapter(tmp_path / "style.gguf"), "style.gguf")
-    assert words in misfit(adapter, model)
-    assert misfit(adapter, model).endswith("choose another adapter.")
+    assert words in adapter_mismatch(adapter, model)
+    assert adapter_mismatch(adapter, model).endswith("choose another adapter.")
 
 
 def test_an_adapter_whose_shapes_fit_is_not_refused(tmp_path: Path) -> None:
     adapter = read_adapter(write_peft_adapter(tmp_path / "style"), "style")
-    assert misfit(adapter, FITTING) == ""
-    assert misfit(adapter, ModelFacts("m", "m", "gptq")) == ""
+    assert adapter_mismatch(adapter, FITTING) == ""
+    assert adapter_mismatch(adapter, ModelFacts("m", "m", "gptq")) == ""
 
 
 def test_an_adapter_that_names_no_base_still_has_a_next_step(tmp_path: Path) -> None:
     path = tmp_path / "style.gguf"
     path.write_bytes(gguf_bytes(GGUF_METADATA, [("blk.0.attn_q.weight.lora_a", (8, 4), 0)]))
     adapter = read_adapter(path, "style.gguf")
-    assert "Load the model that it was made for" in misfit(adapter, ModelFacts("m", "m", "gguf", hidden=16))
+    assert "Load the model that it was made for" in adapter_mismatch(adapter, ModelFacts("m", "m", "gguf", hidden=16))
 
 
 def test_tensors_of_an_absurd_place_cost_nothing(tmp_path: Path) -> None:

@@ -12,11 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from modules.library.download import Download, Progress
-from modules.library.download_choice import Choice, choose, quant_of, quantizations, suggested
-from modules.library.download_listing import RemoteFile, list_files, parse_wanted
+from modules.library.download import Download, DownloadProgress
+from modules.library.download_choice import (
+    FileSelection,
+    gguf_variants,
+    quantization_in_name,
+    select_files,
+    suggest_variant,
+)
+from modules.library.download_listing import RemoteFile, list_files, parse_repository_id
 from modules.library.download_staging import DownloadError
-from modules.library.download_transfer import Stopped
+from modules.library.download_transfer import DownloadStopped
 from modules.library.machine import inspect_machine
 from modules.library.scan import ModelLibrary
 from modules.protocol.model_facts import Machine
@@ -48,19 +54,19 @@ def folder(tmp_path: Path) -> dict[str, bytes]:
 
 
 def _download(hub: Hub, models: Path, pattern: str = "", quant: str = "", **options: object) -> Download:
-    listing = list_files(parse_wanted(hub.repository), hub.address)
-    choice = choose(listing, inspect_machine(), pattern, quant)
+    listing = list_files(parse_repository_id(hub.repository), hub.address)
+    choice = select_files(listing, inspect_machine(), pattern, quant)
     return Download(models, listing, choice, pause_seconds=0.01, **options)  # type: ignore[arg-type]
 
 
 def _refusal(hub: Hub, name: str = "") -> str:
     with pytest.raises(DownloadError) as caught:
-        list_files(parse_wanted(name or hub.repository), hub.address)
+        list_files(parse_repository_id(name or hub.repository), hub.address)
     return caught.value.message
 
 
 def test_a_gguf_file_arrives_whole_and_the_library_lists_it(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
-    steps: list[Progress] = []
+    steps: list[DownloadProgress] = []
     path = _download(hub, tmp_path, report=steps.append).run()
     assert path == tmp_path / BIG
     assert path.read_bytes() == gguf
@@ -84,7 +90,7 @@ def test_safetensors_come_with_what_belongs_to_them_and_without_pickles(
 
 def test_pickles_are_taken_only_where_there_is_nothing_else() -> None:
     with hub_of({"config.json": b"{}", "pytorch_model.bin": b"x", "training_args.bin": b"y"}) as hub:
-        choice = choose(list_files(parse_wanted(hub.repository), hub.address), inspect_machine())
+        choice = select_files(list_files(parse_repository_id(hub.repository), hub.address), inspect_machine())
     assert [file.path for file in choice.files] == ["config.json", "pytorch_model.bin"]
     assert "--trust-pickle" in choice.reason
 
@@ -104,7 +110,7 @@ def test_a_hub_that_is_busy_is_asked_again(hub: Hub, tmp_path: Path, gguf: bytes
 def test_a_hub_that_sends_all_again_costs_time_but_no_bytes_are_mixed(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
     hub.ranges = False
     hub.breaks[BIG] = [100_000]
-    steps: list[Progress] = []
+    steps: list[DownloadProgress] = []
     assert _download(hub, tmp_path, report=steps.append).run().read_bytes() == gguf
     assert steps[-1].done == len(gguf)
 
@@ -146,7 +152,7 @@ def test_a_wrong_checksum_is_thrown_away(hub: Hub, tmp_path: Path, spoilt: str) 
 
 
 def _leave_part(models: Path, hub: Hub, data: bytes) -> None:
-    (file,) = (file for file in list_files(parse_wanted(hub.repository), hub.address).files if file.path == BIG)
+    (file,) = (file for file in list_files(parse_repository_id(hub.repository), hub.address).files if file.path == BIG)
     part = models / f".download-{BIG}" / "parts" / file.sha256
     part.parent.mkdir(parents=True)
     part.write_bytes(data)
@@ -172,7 +178,7 @@ def test_a_hub_that_sends_another_part_than_was_asked_for_is_not_believed(
 ) -> None:
     hub.breaks[BIG] = [100_000]
     hub.shift = 10
-    steps: list[Progress] = []
+    steps: list[DownloadProgress] = []
     assert _download(hub, tmp_path, report=steps.append).run().read_bytes() == gguf
     assert hub.gets(BIG) == ["", "bytes=100000-", ""]
     assert steps[-1].done == len(gguf)
@@ -190,7 +196,7 @@ def test_stop_ends_a_download_that_goes_on_later(hub: Hub, tmp_path: Path, gguf:
     jobs: list[Download] = []
     job = _download(hub, tmp_path, report=lambda progress: jobs[0].stop() if progress.done else None)
     jobs.append(job)
-    with pytest.raises(Stopped, match="goes on from here"):
+    with pytest.raises(DownloadStopped, match="goes on from here"):
         job.run()
     assert ModelLibrary(tmp_path).names() == []
     assert _download(hub, tmp_path).run().read_bytes() == gguf
@@ -210,10 +216,10 @@ def test_two_runs_do_not_write_to_one_download(hub: Hub, tmp_path: Path) -> None
 
 
 def test_more_than_the_disk_holds_is_refused_before_a_byte_is_fetched(hub: Hub, tmp_path: Path) -> None:
-    listing = list_files(parse_wanted(hub.repository), hub.address)
+    listing = list_files(parse_repository_id(hub.repository), hub.address)
     huge = RemoteFile(BIG, 10**18, "0" * 64)
     with pytest.raises(DownloadError, match="more on the disk, and .* are free"):
-        Download(tmp_path, listing, Choice(BIG, (huge,), "", single=True)).run()
+        Download(tmp_path, listing, FileSelection(BIG, (huge,), "", single=True)).run()
     assert hub.gets(BIG) == []
 
 
@@ -235,8 +241,8 @@ def test_a_listing_without_sizes_or_with_a_login_page_is_no_hub(hub: Hub) -> Non
 def test_missing_repositories_and_revisions_are_sentences(hub: Hub) -> None:
     assert _refusal(hub, "maker/other").startswith(f"There is no model maker/other on {hub.address}, or it is private.")
     assert "maker/tiny has no revision 'v2'" in _refusal(hub, "maker/tiny:v2")
-    assert parse_wanted("maker/tiny:main").name == "tiny"
-    assert parse_wanted("maker/tiny:4.0bpw").name == "tiny-4.0bpw"
+    assert parse_repository_id("maker/tiny:main").name == "tiny"
+    assert parse_repository_id("maker/tiny:4.0bpw").name == "tiny-4.0bpw"
 
 
 @pytest.mark.parametrize(
@@ -245,7 +251,7 @@ def test_missing_repositories_and_revisions_are_sentences(hub: Hub) -> None:
 )
 def test_odd_names_are_refused_without_asking_anybody(name: str) -> None:
     with pytest.raises(DownloadError, match="names no repository|cannot be a revision"):
-        parse_wanted(name)
+        parse_repository_id(name)
 
 
 def test_the_token_goes_to_the_hub_and_to_no_other_host(
@@ -286,7 +292,7 @@ def test_the_speed_is_that_of_the_last_seconds_and_counts_no_bytes_that_were_her
         _download(hub, tmp_path).run()
     hub.breaks.clear()
     clock = iter(range(10**6))
-    steps: list[Progress] = []
+    steps: list[DownloadProgress] = []
     _download(hub, tmp_path, report=steps.append, clock=lambda: float(next(clock))).run()
     assert (steps[0].done, steps[0].speed, steps[0].seconds_left) == (100_000, 0, None)
     assert steps[1].speed == steps[1].done - 100_000
@@ -300,7 +306,7 @@ def test_bytes_that_were_here_make_no_speed(hub: Hub, tmp_path: Path) -> None:
     hub.spoilt.clear()
     hub.files = {"A.md": b"new", **hub.files}
     clock = iter(range(10**6))
-    steps: list[Progress] = []
+    steps: list[DownloadProgress] = []
     _download(hub, tmp_path, "*", report=steps.append, clock=lambda: float(next(clock))).run()
     assert [step.speed for step in steps if step.file == "README.md"] == [0]
 
@@ -315,19 +321,19 @@ def test_quantizations_are_known_by_their_names() -> None:
         "x.f16": "F16",
         "Qwen3-0.6B": "",
     }
-    assert {name: quant_of(name) for name in names} == names
+    assert {name: quantization_in_name(name) for name in names} == names
 
 
 def test_quant_takes_all_shards_and_names_what_there_is(tmp_path: Path) -> None:
     shards = {f"Q4_K_M/tiny-Q4_K_M-0000{number}-of-00002.gguf": b"x" for number in (1, 2)}
     with hub_of({**shards, "tiny-Q8_0.gguf": b"xyz", "mmproj-F16.gguf": b"x"}) as hub:
-        listing = list_files(parse_wanted(hub.repository), hub.address)
-        choice = choose(listing, inspect_machine(), quant="q4_k_m")
+        listing = list_files(parse_repository_id(hub.repository), hub.address)
+        choice = select_files(listing, inspect_machine(), quant="q4_k_m")
         assert (choice.name, [file.path for file in choice.files]) == ("tiny-Q4_K_M", list(shards))
         with pytest.raises(DownloadError, match="no quantization Q2_K. There are: Q4_K_M, Q8_0"):
-            choose(listing, inspect_machine(), quant="Q2_K")
+            select_files(listing, inspect_machine(), quant="Q2_K")
         with pytest.raises(DownloadError, match="No file of maker/tiny matches"):
-            choose(listing, inspect_machine(), "*.bin")
+            select_files(listing, inspect_machine(), "*.bin")
         path = _download(hub, tmp_path, quant="Q4_K_M").run()
     assert sorted(entry.name for entry in path.iterdir()) == sorted(name.rpartition("/")[2] for name in shards)
 
@@ -335,7 +341,7 @@ def test_quant_takes_all_shards_and_names_what_there_is(tmp_path: Path) -> None:
 def test_only_the_folder_that_all_files_share_is_left_out(tmp_path: Path) -> None:
     with hub_of({"v1/a/x.json": b"1", "v1/b/x.json": b"2", "v2/x.json": b"3", "x.json": b"4"}) as hub:
         path = _download(hub, tmp_path, "v1/*").run()
-        every = choose(list_files(parse_wanted(hub.repository), hub.address), inspect_machine(), "*.json")
+        every = select_files(list_files(parse_repository_id(hub.repository), hub.address), inspect_machine(), "*.json")
     assert {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*.json")} == {
         str(Path("a/x.json")): b"1",
         str(Path("b/x.json")): b"2",
@@ -347,13 +353,13 @@ def test_the_largest_quantization_that_fits_is_suggested() -> None:
     sizes = {"Q2_K": 2, "Q4_K_M": 4, "Q8_0": 8, "F16": 16}
     with hub_of({}) as hub:
         hub.extra.extend({"rfilename": f"x-{name}.gguf", "size": size << 30} for name, size in sizes.items())
-        listing = list_files(parse_wanted(hub.repository), hub.address)
+        listing = list_files(parse_repository_id(hub.repository), hub.address)
     for free, expected in ((5, "x-Q4_K_M"), (64, "x-Q8_0")):
-        best = suggested(quantizations(listing, Machine("linux", "x86_64", 2, free << 30, free << 30)))
+        best = suggest_variant(gguf_variants(listing, Machine("linux", "x86_64", 2, free << 30, free << 30)))
         assert best is not None
         assert best.name == expected
     with pytest.raises(DownloadError, match="No quantization of maker/tiny fits this machine"):
-        choose(listing, Machine("linux", "x86_64", 2, 1 << 30, 1 << 30))
+        select_files(listing, Machine("linux", "x86_64", 2, 1 << 30, 1 << 30))
 
 
 def _environment(hub: Hub, home: Path, **more: str) -> dict[str, str]:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from modules.files.paths import PathError
-from modules.library.download_choice import choose, offers
-from modules.library.download_listing import RemoteFile, list_files, parse_wanted
-from modules.library.download_staging import DownloadError, alone, staging_of
+from modules.library.download_choice import download_options, select_files
+from modules.library.download_listing import RemoteFile, list_files, parse_repository_id
+from modules.library.download_staging import DownloadError, lock_staging, staging_folder
 from modules.library.downloads import Downloads, DownloadState
 from modules.library.machine import inspect_machine
 from modules.protocol.model_facts import Machine
@@ -49,8 +49,8 @@ class Told:
 
 
 def _begin(downloads: Downloads, hub: Hub) -> None:
-    listing = list_files(parse_wanted(hub.repository), hub.address)
-    downloads.begin(listing, choose(listing, inspect_machine()))
+    listing = list_files(parse_repository_id(hub.repository), hub.address)
+    downloads.start(listing, select_files(listing, inspect_machine()))
 
 
 def _only(downloads: Downloads) -> DownloadState:
@@ -71,7 +71,7 @@ def test_a_download_runs_beside_and_ends_as_a_model(hub: Hub, tmp_path: Path) ->
     state = _only(downloads)
     assert (state.phase, state.name, state.repository, state.percent) == ("done", BIG, hub.repository, 100)
     assert (tmp_path / BIG).read_bytes() == hub.files[BIG]
-    downloads.drop(BIG)
+    downloads.discard(BIG)
     assert downloads.states() == [] and (tmp_path / BIG).exists()
 
 
@@ -86,12 +86,12 @@ def test_one_that_was_stopped_goes_on_where_it_stood_also_in_the_next_run(hub: H
     with pytest.raises(DownloadError, match="is being downloaded already"):
         _begin(downloads, hub)
     with pytest.raises(DownloadError, match="Stop it first"):
-        downloads.drop(BIG)
+        downloads.discard(BIG)
     downloads.stop(BIG)
     assert _only(downloads).phase == "stopping"
     hub.go_on.set()
     told.until(lambda: _only(downloads).ended)
-    assert "Stopped at 120 KB of 304 KB" in _only(downloads).words
+    assert "Stopped at 120 KB of 304 KB" in _only(downloads).status_text
     downloads.close()
 
     later = Downloads(tmp_path, told, hub.address)
@@ -118,21 +118,21 @@ def test_what_goes_wrong_is_kept_as_a_sentence_until_it_goes_on_or_is_discarded(
     told.until(lambda: _only(downloads).ended)
     error = _only(downloads).error
     assert error is not None and f"no longer has {BIG}. Discard this download" in error.message
-    downloads.drop(BIG)
+    downloads.discard(BIG)
     assert downloads.states() == [] and list(tmp_path.iterdir()) == []
 
 
 def test_what_another_run_downloads_is_not_deleted(hub: Hub, tmp_path: Path) -> None:
-    staging = staging_of(tmp_path, BIG)
+    staging = staging_folder(tmp_path, BIG)
     staging.mkdir()
-    with alone(staging), pytest.raises(DownloadError, match="another run of Paddock"):
-        Downloads(tmp_path, lambda: None).drop(BIG)
+    with lock_staging(staging), pytest.raises(DownloadError, match="another run of Paddock"):
+        Downloads(tmp_path, lambda: None).discard(BIG)
     assert staging.is_dir()
 
 
 def test_a_name_that_leads_out_is_none(tmp_path: Path) -> None:
     downloads = Downloads(tmp_path / "models", lambda: None)
-    for act in (downloads.drop, downloads.resume):
+    for act in (downloads.discard, downloads.resume):
         with pytest.raises(PathError, match="cannot be a name"):
             act("../../x")
 
@@ -141,16 +141,17 @@ def test_the_offers_of_a_repository_name_each_model_once_and_one_as_the_best(tmp
     machine = Machine("linux", "x86_64", 4, 16 << 30, 10 << 30)
     files = {name: b"x" for name in ("a.Q4_K_M.gguf", "a.Q8_0.gguf", "b.Q8_0.gguf")}
     with hub_of(files) as hub:
-        listing = list_files(parse_wanted(hub.repository), hub.address)
-    found = offers(listing, machine)
+        listing = list_files(parse_repository_id(hub.repository), hub.address)
+    found = download_options(listing, machine)
     assert {offer.label for offer in found} == {"Q4_K_M", "a.Q8_0", "b.Q8_0"}
     assert [offer.best for offer in found].count(True) == 1
     huge = tuple(RemoteFile(file.path, 40 << 30) for file in listing.files)
     assert all(
-        offer.why_not and not offer.best for offer in offers(type(listing)(listing.wanted, "", "", huge), machine)
+        offer.why_not and not offer.best
+        for offer in download_options(type(listing)(listing.wanted, "", "", huge), machine)
     )
     made = write_model_folder(tmp_path / "made")
     with hub_of({path.name: path.read_bytes() for path in made.iterdir()}) as hub:
-        (whole,) = offers(list_files(parse_wanted(hub.repository), hub.address), machine)
+        (whole,) = download_options(list_files(parse_repository_id(hub.repository), hub.address), machine)
     assert (whole.label, whole.best) == ("Safetensors", True)
     assert "model.safetensors" in [file.path for file in whole.choice.files]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from modules.library.gguf import Skipped, read_header
-from modules.library.sizes import CutShort
+from modules.library.gguf import SkippedValue, read_header
+from modules.library.sizes import TruncatedFileError
 from modules.protocol.errors import ModelError
 from tests.library.writers import LLAMA_METADATA, LLAMA_TENSORS, gguf_bytes, gguf_text, gguf_value
 
@@ -36,7 +36,7 @@ def test_metadata_and_tensors_are_read_from_both_versions(tmp_path: Path, versio
     assert header.number("x.per_layer") == 3
     assert header.number("x.flag") == 0
     assert header.metadata["x.per_layer"] == (1, 2, 3)
-    assert header.metadata["tokenizer.ggml.tokens"] == Skipped("texts", 4)
+    assert header.metadata["tokenizer.ggml.tokens"] == SkippedValue("texts", 4)
     assert header.length("tokenizer.ggml.tokens") == 4
     assert [(tensor.name, tensor.shape, tensor.kind, tensor.size) for tensor in header.tensors] == [
         ("token_embd.weight", (256, 4), "Q8_0", 256 * 4 // 32 * 34),
@@ -48,13 +48,15 @@ def test_metadata_and_tensors_are_read_from_both_versions(tmp_path: Path, versio
 
 def test_a_file_that_lacks_its_last_byte_is_cut_short_and_says_both_sizes(tmp_path: Path) -> None:
     raw = gguf_bytes()
-    with pytest.raises(CutShort, match=f"should have {len(raw)} bytes and has {len(raw) - 1}. Download it again."):
+    with pytest.raises(
+        TruncatedFileError, match=f"should have {len(raw)} bytes and has {len(raw) - 1}. Download it again."
+    ):
         read_header(_file(tmp_path, raw[:-1]))
 
 
 @pytest.mark.parametrize("kept", [0, 3, 4, 10, 24, 60, 300])
 def test_a_file_that_ends_inside_its_header_is_cut_short(tmp_path: Path, kept: int) -> None:
-    with pytest.raises(CutShort, match="cut short"):
+    with pytest.raises(TruncatedFileError, match="cut short"):
         read_header(_file(tmp_path, gguf_bytes()[:kept]))
 
 
@@ -123,7 +125,7 @@ def test_a_text_in_another_encoding_is_read_with_replacement(tmp_path: Path) -> 
 def test_a_text_of_megabytes_is_passed_over(tmp_path: Path) -> None:
     metadata: dict[str, Any] = {"huge": "x" * (3 << 20), "after": "here"}
     header = read_header(_file(tmp_path, gguf_bytes(metadata, [])))
-    assert header.metadata["huge"] == Skipped("text", 3 << 20)
+    assert header.metadata["huge"] == SkippedValue("text", 3 << 20)
     assert header.text("after") == "here"
 
 

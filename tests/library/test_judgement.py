@@ -9,7 +9,7 @@ import sys
 
 from loaders.echo.spec import SPEC as ECHO
 from modules.library.machine import inspect_machine, process_memory
-from modules.library.ranking import rank
+from modules.library.ranking import rank_loaders
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.model_facts import Claim, Machine, ModelFacts
 
@@ -38,7 +38,7 @@ def _spec(name: str, score: int | None, **changes: object) -> LoaderSpec:
 
 def test_the_best_comes_first_and_those_that_cannot_come_last_with_a_reason() -> None:
     specs = [_spec("low", 10), _spec("needs_cuda", 99, accelerators=("cuda",)), _spec("high", 90), _spec("no", None)]
-    ranked = rank(FACTS, specs, MACHINE)
+    ranked = rank_loaders(FACTS, specs, MACHINE)
     assert [entry.loader for entry in ranked] == ["high", "low", "needs_cuda", "no"]
     assert [entry.runs for entry in ranked] == [True, True, False, False]
     assert "CUDA" in ranked[2].reason
@@ -53,7 +53,7 @@ def test_the_aim_moves_the_score_and_a_claim_that_does_not_run_comes_last_with_i
         ("quality", ["plain", "frugal"]),
         ("memory", ["frugal", "plain"]),
     ):
-        ranked = rank(FACTS, specs, MACHINE, aim)
+        ranked = rank_loaders(FACTS, specs, MACHINE, aim)
         assert [entry.loader for entry in ranked] == [*order, "refuses"], aim
     assert (ranked[-1].reason, ranked[-1].runs) == ("5 bits are none of mine.", False)
 
@@ -62,14 +62,14 @@ def test_a_spec_that_fails_to_judge_hides_no_other() -> None:
     def broken(facts: ModelFacts, machine: Machine) -> Claim | None:
         raise ZeroDivisionError
 
-    ranked = rank(FACTS, [_spec("broken", 1, claim=broken), _spec("good", 5)], MACHINE)
+    ranked = rank_loaders(FACTS, [_spec("broken", 1, claim=broken), _spec("good", 5)], MACHINE)
     assert [entry.loader for entry in ranked] == ["good", "broken"]
     assert "ZeroDivisionError" in ranked[1].reason
 
 
 def test_a_model_with_a_problem_runs_nowhere() -> None:
     broken = dataclasses.replace(FACTS, problems=("The file is cut short.",))
-    assert [(entry.runs, entry.reason) for entry in rank(broken, [_spec("good", 5)], MACHINE)] == [
+    assert [(entry.runs, entry.reason) for entry in rank_loaders(broken, [_spec("good", 5)], MACHINE)] == [
         (False, "The file is cut short.")
     ]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modules.library.accelerators import find_gpus, parse_nvidia, parse_rocm, visible
+from modules.library.accelerators import find_gpus, parse_nvidia, parse_rocm, visible_gpus
 from modules.library.container import ControlGroups
 from modules.protocol.model_facts import Gpu
 
@@ -96,7 +96,7 @@ def test_amd_cards_are_read_from_their_tools_table() -> None:
 )
 def test_the_list_of_visible_devices_is_read_as_cuda_does(wanted: str | None, left: list[str]) -> None:
     cards = [(f"GPU-{name}123", Gpu("cuda", name, 8, 8)) for name in "abc"]
-    assert [card.name for card in visible(cards, wanted)] == left
+    assert [card.name for card in visible_gpus(cards, wanted)] == left
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands in for the tool")

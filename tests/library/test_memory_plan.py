@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from modules.library.detect import detect
-from modules.library.memory_plan import Plan, demand_of, gguf_obstacle, largest, obstacle, parts_of, plan, plan_sentence
+from modules.library.memory_plan import (
+    MemoryPlan,
+    gguf_shortage,
+    largest_fitting,
+    memory_demand,
+    memory_parts,
+    memory_shortage,
+    plan_memory,
+    plan_sentence,
+)
 from modules.loading.measured_memory import Measured, Measurement, class_key, corrected
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import Demand
@@ -49,9 +58,9 @@ MACHINE = Machine("linux", "x86_64", 8, 64 * GB, 48 * GB)
 CARD = Gpu("cuda", "card", 24 * GB, 20 * GB)
 
 
-def _plan(loader: str, facts: ModelFacts, machine: Machine = MACHINE, **settings: Any) -> Plan:
+def _plan(loader: str, facts: ModelFacts, machine: Machine = MACHINE, **settings: Any) -> MemoryPlan:
     spec = SPECS[loader]
-    return plan(facts, demand_of(facts, spec, build(spec.settings, settings), machine), machine)
+    return plan_memory(facts, memory_demand(facts, spec, build(spec.settings, settings), machine), machine)
 
 
 @pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("float16", 2), ("bfloat16", 2)])
@@ -164,14 +173,16 @@ def test_another_servers_model_needs_nothing_but_the_worker() -> None:
 def test_every_loader_has_a_plan_for_a_model_of_which_nothing_is_known(spec: LoaderSpec) -> None:
     for machine in (MACHINE, dataclasses.replace(MACHINE, gpus=(CARD, CARD))):
         settings = spec.settings()
-        found = plan(ModelFacts("m", "/m", spec.formats[0]), demand_of(FACTS, spec, settings, machine), machine)
+        found = plan_memory(
+            ModelFacts("m", "/m", spec.formats[0]), memory_demand(FACTS, spec, settings, machine), machine
+        )
         assert found.total > 0
-        assert all(size >= 0 for share in found.shares for _, size in parts_of(share, found))
+        assert all(size >= 0 for share in found.shares for _, size in memory_parts(share, found))
 
 
 def test_a_loader_that_says_nothing_of_memory_is_planned_by_its_context() -> None:
     spec = dataclasses.replace(SPECS["echo"], memory=None)
-    found = plan(GGUF, demand_of(GGUF, spec, build(spec.settings, {"context": 1024}), MACHINE), MACHINE)
+    found = plan_memory(GGUF, memory_demand(GGUF, spec, build(spec.settings, {"context": 1024}), MACHINE), MACHINE)
     assert (found.context, found.shares[0].weights) == (1024, GGUF.size_bytes)
     assert found.shares[0].cache == 32 * 8 * 128 * 2 * 1024 * 2
 
@@ -190,12 +201,12 @@ def test_headers_tell_the_layers_from_the_rest(tmp_path: Path) -> None:
 def test_what_fits_needs_no_words_and_what_does_not_gets_a_next_step() -> None:
     roomy = _plan("llamacpp", GGUF)
     assert roomy.fits
-    assert obstacle(roomy) == ""
+    assert memory_shortage(roomy) == ""
     tight = _plan("llamacpp", GGUF, dataclasses.replace(MACHINE, free_bytes=GGUF.size_bytes))
     assert not tight.fits
-    assert "Choose a smaller model" in obstacle(tight)
-    assert "Lower Context length to 512" in obstacle(tight, context=512)
-    assert "Lower GPU layers to 3." in obstacle(tight, gpu_layers=3)
+    assert "Choose a smaller model" in memory_shortage(tight)
+    assert "Lower Context length to 512" in memory_shortage(tight, context=512)
+    assert "Lower GPU layers to 3." in memory_shortage(tight, gpu_layers=3)
 
 
 def test_the_sentence_names_every_part() -> None:
@@ -206,13 +217,13 @@ def test_the_sentence_names_every_part() -> None:
 
 @pytest.mark.parametrize(("limit", "found"), [(0, 0), (255, 0), (256, 256), (999, 768), (1000, 1000), (5000, 1000)])
 def test_the_largest_that_fits_is_found(limit: int, found: int) -> None:
-    assert largest(1000, lambda value: value <= limit, 256) == found
+    assert largest_fitting(1000, lambda value: value <= limit, 256) == found
 
 
 def test_a_file_that_is_not_here_yet_is_judged_by_its_size() -> None:
-    assert gguf_obstacle(40 * GB, MACHINE) == ""
-    assert "Choose a smaller model" in gguf_obstacle(50 * GB, MACHINE)
-    assert gguf_obstacle(50 * GB, dataclasses.replace(MACHINE, gpus=(CARD,))) == ""
+    assert gguf_shortage(40 * GB, MACHINE) == ""
+    assert "Choose a smaller model" in gguf_shortage(50 * GB, MACHINE)
+    assert gguf_shortage(50 * GB, dataclasses.replace(MACHINE, gpus=(CARD,))) == ""
 
 
 def test_a_measured_load_shifts_every_plan_of_its_class_and_its_peak_is_a_floor() -> None:

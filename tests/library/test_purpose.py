@@ -11,7 +11,7 @@ import pytest
 from modules.app import App
 from modules.library.detect import detect
 from modules.library.machine import inspect_machine
-from modules.library.ranking import describe_model, rank
+from modules.library.ranking import describe_model, rank_loaders
 from modules.protocol.errors import PaddockError
 from modules.runtime.loader_registry import Registry
 from modules.settings.config import Config
@@ -65,7 +65,7 @@ def test_the_purpose_of_a_folder(
     assert any(piece.fact == "purpose" for piece in facts.evidence)
     assert facts.vision == ("vision_config" in more)
     specs = Registry(ROOT / "loaders").specs.values()
-    ranked = rank(facts, specs, inspect_machine())
+    ranked = rank_loaders(facts, specs, inspect_machine())
     assert any(entry.runs for entry in ranked) == (purpose == "generate")
     if purpose != "generate":
         assert ranked == []
@@ -104,7 +104,7 @@ def test_the_purpose_of_a_gguf(tmp_path: Path, changes: dict[str, Any], tensor: 
     (tmp_path / "m.gguf").write_bytes(gguf_bytes({**LLAMA_METADATA, **changes}, tensors))
     facts = detect(tmp_path / "m.gguf", "m.gguf")
     assert facts.purpose == purpose
-    ranked = rank(facts, Registry(ROOT / "loaders").specs.values(), inspect_machine())
+    ranked = rank_loaders(facts, Registry(ROOT / "loaders").specs.values(), inspect_machine())
     assert any(entry.runs for entry in ranked) == (purpose == "generate")
 
 

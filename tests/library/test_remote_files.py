@@ -8,7 +8,7 @@ import pytest
 
 from modules.families.remote_file import RemoteFile
 from modules.library.scan import ModelLibrary
-from modules.library.trust import refusal, scan_trust
+from modules.library.trust import missing_consent, scan_trust
 from tests.library.writers import gguf_bytes
 
 
@@ -40,7 +40,7 @@ def test_the_facts_tell_where_the_text_goes(tmp_path: Path, monkeypatch: pytest.
     assert "not encrypted" in words
     assert "FAR_KEY belongs there, but is not set" in words
     assert scan_trust(facts) == []
-    assert refusal(facts, allow_pickle=False, allow_code=False) == ""
+    assert missing_consent(facts, allow_pickle=False, allow_code=False) == ""
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from modules.library.safetensors import read_header, shard_names
-from modules.library.sizes import CutShort
+from modules.library.safetensors import files_in_index, read_header
+from modules.library.sizes import TruncatedFileError
 from modules.protocol.errors import ModelError
 from tests.library.writers import safetensors_bytes, write_json
 
@@ -41,13 +41,15 @@ def test_names_shapes_types_and_sizes_are_read(tmp_path: Path) -> None:
 
 def test_a_file_that_lacks_its_last_byte_is_cut_short_and_says_both_sizes(tmp_path: Path) -> None:
     raw = safetensors_bytes({"a": ("F16", (4, 8))})
-    with pytest.raises(CutShort, match=f"should have {len(raw)} bytes and has {len(raw) - 1}. Download it again."):
+    with pytest.raises(
+        TruncatedFileError, match=f"should have {len(raw)} bytes and has {len(raw) - 1}. Download it again."
+    ):
         read_header(_file(tmp_path, raw[:-1]))
 
 
 @pytest.mark.parametrize("kept", [0, 7, 8, 40])
 def test_a_file_that_ends_inside_its_header_is_cut_short(tmp_path: Path, kept: int) -> None:
-    with pytest.raises(CutShort, match="ends inside its header"):
+    with pytest.raises(TruncatedFileError, match="ends inside its header"):
         read_header(_file(tmp_path, safetensors_bytes({"a": ("F16", (4, 8))})[:kept]))
 
 
@@ -91,21 +93,21 @@ def test_an_unknown_type_is_no_error(tmp_path: Path) -> None:
 
 def test_an_index_names_its_files_once_each(tmp_path: Path) -> None:
     write_json(tmp_path / "i.json", {"weight_map": {"a": "2.safetensors", "b": "1.safetensors", "c": "2.safetensors"}})
-    assert shard_names(tmp_path / "i.json") == ["1.safetensors", "2.safetensors"]
+    assert files_in_index(tmp_path / "i.json") == ["1.safetensors", "2.safetensors"]
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/b", "..", "C:\\x", "a\0b", "", 3, None, ["a"]])
 def test_an_index_that_names_files_elsewhere_is_refused(tmp_path: Path, name: Any) -> None:
     write_json(tmp_path / "i.json", {"weight_map": {"a": "1.safetensors", "b": name}})
     with pytest.raises(ModelError, match="outside the folder"):
-        shard_names(tmp_path / "i.json")
+        files_in_index(tmp_path / "i.json")
 
 
 @pytest.mark.parametrize("value", [{}, {"weight_map": {}}, {"weight_map": 3}, [], "x"])
 def test_an_index_without_weights_is_refused(tmp_path: Path, value: Any) -> None:
     write_json(tmp_path / "i.json", value)
     with pytest.raises(ModelError, match=r"i\.json"):
-        shard_names(tmp_path / "i.json")
+        files_in_index(tmp_path / "i.json")
 
 
 _MANY = """
@@ -138,4 +140,4 @@ def test_an_index_with_a_million_tensors_is_refused(tmp_path: Path) -> None:
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": dict.fromkeys(map(str, range(1_000_000)), "a.safetensors")}))
     with pytest.raises(ModelError, match="names more than 400,000 tensors"):
-        shard_names(index)
+        files_in_index(index)

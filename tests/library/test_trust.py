@@ -11,7 +11,7 @@ import pytest
 
 from modules.app import App
 from modules.library.detect import detect
-from modules.library.trust import fingerprint, refusal, scan_trust
+from modules.library.trust import fingerprint, missing_consent, scan_trust
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.settings.config import Config
@@ -35,27 +35,27 @@ def _ask_for_code(folder: Path) -> None:
 def test_a_plain_model_needs_no_consent(tiny: Path) -> None:
     facts = detect(tiny, "tiny")
     assert scan_trust(facts) == []
-    assert refusal(facts, allow_pickle=False, allow_code=False) == ""
+    assert missing_consent(facts, allow_pickle=False, allow_code=False) == ""
 
 
 def test_pickled_weights_are_refused_with_the_flag_that_consents(tiny: Path) -> None:
     (tiny / "model.safetensors").rename(tiny / "pytorch_model.bin")
     facts = detect(tiny, "tiny")
     assert any("pytorch_model.bin" in sentence for sentence in scan_trust(facts))
-    assert "--trust-pickle tiny" in refusal(facts, allow_pickle=False, allow_code=True)
-    assert refusal(facts, allow_pickle=True, allow_code=False) == ""
+    assert "--trust-pickle tiny" in missing_consent(facts, allow_pickle=False, allow_code=True)
+    assert missing_consent(facts, allow_pickle=True, allow_code=False) == ""
 
 
 def test_pickles_beside_safetensors_are_named_but_not_loaded(tiny: Path) -> None:
     (tiny / "optimizer.pt").write_bytes(b"x")
     facts = detect(tiny, "tiny")
     assert any("They are not loaded." in sentence for sentence in scan_trust(facts))
-    assert refusal(facts, allow_pickle=False, allow_code=False) == ""
+    assert missing_consent(facts, allow_pickle=False, allow_code=False) == ""
 
 
 def test_a_models_own_code_is_refused_with_the_flag_that_consents(tiny: Path) -> None:
     _ask_for_code(tiny)
-    reason = refusal(detect(tiny, "tiny"), allow_pickle=True, allow_code=False)
+    reason = missing_consent(detect(tiny, "tiny"), allow_pickle=True, allow_code=False)
     assert "modeling_tiny" in reason
     assert "--trust-remote-code tiny" in reason
 
@@ -112,7 +112,7 @@ def _change(path: Path, **values: Any) -> None:
 
 
 def _refusal(folder: Path) -> str:
-    return refusal(detect(folder, folder.name), allow_pickle=False, allow_code=False)
+    return missing_consent(detect(folder, folder.name), allow_pickle=False, allow_code=False)
 
 
 def test_the_code_that_comes_with_a_known_architecture_is_named_and_needs_no_consent(tiny: Path) -> None:
@@ -189,11 +189,11 @@ def test_code_in_another_repository_is_named_with_what_to_do(tiny: Path, native:
     _change(tiny / "config.json", model_type=kind, auto_map={"AutoModelForCausalLM": "maker/base--modeling_x.X"})
     facts = detect(tiny, "tiny")
     assert any("another repository, maker/base" in sentence for sentence in scan_trust(facts))
-    reason = refusal(facts, allow_pickle=False, allow_code=False)
+    reason = missing_consent(facts, allow_pickle=False, allow_code=False)
     assert reason == "" if native else "another repository, maker/base" in reason
-    reason = refusal(facts, allow_pickle=False, allow_code=True)
+    reason = missing_consent(facts, allow_pickle=False, allow_code=True)
     assert "Download modeling_x.py from maker/base" in reason
     assert 'delete "maker/base--"' in reason
     assert ("without consent" in reason) == native
     (tiny / "modeling_x.py").write_text("")
-    assert "modeling_x.py is in the folder already" in refusal(facts, allow_pickle=False, allow_code=True)
+    assert "modeling_x.py is in the folder already" in missing_consent(facts, allow_pickle=False, allow_code=True)

@@ -20,7 +20,7 @@ from loaders.exllamav2.model_setup import configure, gpu_split, lengths, load, w
 from loaders.exllamav2.sampler_settings import breaker_tokens, sampler_settings
 from loaders.exllamav2.spec import SAMPLERS, SPEC, Settings
 from loaders.exllamav2.worker import Engine
-from modules.library.ranking import rank
+from modules.library.ranking import rank_loaders
 from modules.protocol.errors import ModelError, OutOfMemory, PromptError, SettingError, Unsupported
 from modules.protocol.model_facts import Gpu, Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams
@@ -32,7 +32,7 @@ CARD = replace(BARE, gpus=(Gpu("cuda", "a card", 2**34, 2**34),))
 
 @pytest.mark.parametrize("facts", [ModelFacts("m", "m", "exl2", bits=4.65), ModelFacts("m", "m", "gptq", bits=4)])
 def test_it_needs_cuda_and_says_so(facts: ModelFacts) -> None:
-    (there,), (here,) = rank(facts, [SPEC], CARD), rank(facts, [SPEC], BARE)
+    (there,), (here,) = rank_loaders(facts, [SPEC], CARD), rank_loaders(facts, [SPEC], BARE)
     assert there.runs and there.score >= 85
     assert not here.runs
     assert here.reason == "ExLlamaV2 needs CUDA, which this machine does not have."
@@ -40,7 +40,7 @@ def test_it_needs_cuda_and_says_so(facts: ModelFacts) -> None:
 
 @pytest.mark.parametrize("facts", [ModelFacts("m", "m", "gptq", bits=8), ModelFacts("m", "m", "safetensors")])
 def test_it_claims_nothing_it_cannot_read(facts: ModelFacts) -> None:
-    assert not any(entry.runs for entry in rank(facts, [SPEC], CARD))
+    assert not any(entry.runs for entry in rank_loaders(facts, [SPEC], CARD))
 
 
 def test_neutral_parameters_are_neutral_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from modules.library.machine import inspect_machine
-from modules.library.ranking import rank
+from modules.library.ranking import rank_loaders
 from modules.protocol.errors import ModelError, SettingError
 from modules.protocol.model_facts import AIMS, Gpu, Machine, ModelFacts
 from modules.protocol.schema import describe
@@ -151,7 +151,7 @@ def test_claims_follow_the_hardware() -> None:
 )
 def test_bits_that_an_engine_cannot_take_are_known_before_a_load(kind: str, bits: float, able: set[str]) -> None:
     specs = [spec for spec in REGISTRY.specs.values() if kind in spec.formats]
-    ranked = rank(ModelFacts("m", "/m", kind, bits=bits), specs, GPU)
+    ranked = rank_loaders(ModelFacts("m", "/m", kind, bits=bits), specs, GPU)
     assert {entry.loader for entry in ranked if entry.runs} == able
     for entry in ranked:
         assert entry.runs or f"The weights have {bits:g} bits each" in entry.reason
@@ -159,7 +159,7 @@ def test_bits_that_an_engine_cannot_take_are_known_before_a_load(kind: str, bits
 
 def test_the_aim_follows_what_each_loader_is_good_at() -> None:
     def best(kind: str, machine: Machine, aim: str) -> str:
-        return rank(ModelFacts("m", "/m", kind, bits=4), REGISTRY.shown(), machine, aim)[0].loader
+        return rank_loaders(ModelFacts("m", "/m", kind, bits=4), REGISTRY.shown(), machine, aim)[0].loader
 
     assert [best("safetensors", CPU, aim) for aim in AIMS] == ["transformers", "transformers", "transformers", "hqq"]
     assert [best("safetensors", GPU, aim) for aim in AIMS] == ["transformers", "transformers", "vllm", "hqq"]

@@ -20,7 +20,7 @@ from loaders.vllm.engine_thread import Stepper
 from loaders.vllm.sampling_params import sampling_fields
 from loaders.vllm.spec import SPEC, Settings
 from loaders.vllm.startup_progress import failure
-from modules.library.ranking import rank
+from modules.library.ranking import rank_loaders
 from modules.protocol.errors import EnvironmentBroken, ModelError, OutOfMemory, PaddockError, PromptError, SettingError
 from modules.protocol.model_facts import Gpu, Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams
@@ -38,7 +38,7 @@ CONFIG = {
 
 
 def _runs(form: str, machine: Machine) -> bool:
-    return any(entry.runs for entry in rank(ModelFacts("m", "m", form), [SPEC], machine))
+    return any(entry.runs for entry in rank_loaders(ModelFacts("m", "m", form), [SPEC], machine))
 
 
 def test_it_claims_what_its_build_for_the_machine_reads() -> None:

@@ -9,7 +9,7 @@ import gradio as gr
 import pytest
 
 from modules.app import App
-from modules.library.remote_keys import WantedKey
+from modules.library.remote_keys import KeyRequest
 from modules.settings.config import Config
 from modules.ui.tabs import model_tab as model
 from modules.ui.tabs import session_tab as session
@@ -50,7 +50,7 @@ def test_the_model_tab_asks_for_a_key_until_it_is_allowed(
         monkeypatch.setenv("FAR_SECRET", "hush")
         assert _drawn(app, "far.remote.yaml") == ["key-question", "key-allow"]
         assert _drawn(app, "open.remote.yaml") == []
-        app.keys.allow(WantedKey("FAR_SECRET", "http://127.0.0.1:9"))
+        app.keys.allow(KeyRequest("FAR_SECRET", "http://127.0.0.1:9"))
         assert _drawn(app, "far.remote.yaml") == []
     finally:
         app.close()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from modules.library.sizes import in_words
+from modules.library.sizes import format_size
 from modules.loading.applied_adapters import MOST_WEIGHT, Offer
 from modules.protocol.errors import PaddockError
 from modules.ui.event_feedback import DIRECT, QUEUED, errors_as_toasts, hidden_state, paragraph, toast, toast_channel
@@ -108,6 +108,6 @@ def _words(offer: Offer) -> str:
         f"for {adapter.base}" if adapter.base else "",
         f"rank {adapter.rank}" if adapter.rank else "",
         f"changes {', '.join(adapter.targets)}" if adapter.targets else "",
-        in_words(adapter.size_bytes),
+        format_size(adapter.size_bytes),
     ]
     return ", ".join(filter(None, parts))

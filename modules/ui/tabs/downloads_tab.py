@@ -14,7 +14,7 @@ import gradio as gr
 
 from modules.library.downloads import DownloadState
 from modules.library.machine import inspect_machine
-from modules.library.sizes import in_words
+from modules.library.sizes import format_size
 from modules.protocol.errors import PaddockError
 from modules.ui import model_card
 from modules.ui.event_feedback import DIRECT, QUEUED, errors_as_toasts, hidden_state, paragraph
@@ -22,12 +22,12 @@ from modules.ui.number_format import plural
 
 if TYPE_CHECKING:
     from modules.app import App
-    from modules.library.download_choice import Offer
-    from modules.library.download_listing import Listing
+    from modules.library.download_choice import DownloadOption
+    from modules.library.download_listing import RepositoryListing
     from modules.protocol.model_facts import Machine
 
 
-Found = tuple["Listing", list["Offer"]]
+Found = tuple["RepositoryListing", list["DownloadOption"]]
 # Repositories whose files are remembered between Look it up and Download.
 _KEPT = 8
 
@@ -69,28 +69,28 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         listing, offered = looked.get(repository, (None, ()))
         if listing is None or place is None or not 0 <= place < len(offered):
             raise PaddockError("Nothing is chosen. Look a repository up, then choose what to get of it.")
-        app.downloads.begin(listing, offered[place].choice)
+        app.downloads.start(listing, offered[place].choice)
 
     gr.on([look.click, repository.submit], errors_as_toasts(look_up), repository, [told, which, get], **QUEUED)
     get.click(errors_as_toasts(begin), [repository, which], None, **DIRECT)
-    gr.on([page.load, refresh.click], lambda: str(app.downloads.turns), None, turns, **DIRECT)
+    gr.on([page.load, refresh.click], lambda: str(app.downloads.revision), None, turns, **DIRECT)
 
 
 def _find(repository: str, machine: Machine) -> Found:
     # huggingface_hub takes most of a second to import: only who downloads waits for it.
-    from modules.library.download_choice import offers
-    from modules.library.download_listing import list_files, parse_wanted
+    from modules.library.download_choice import download_options
+    from modules.library.download_listing import list_files, parse_repository_id
 
-    listing = list_files(parse_wanted(repository.strip()))
-    return listing, offers(listing, machine)
+    listing = list_files(parse_repository_id(repository.strip()))
+    return listing, download_options(listing, machine)
 
 
-def _show(listing: Listing, offered: list[Offer], machine: Machine) -> list[Any]:
+def _show(listing: RepositoryListing, offered: list[DownloadOption], machine: Machine) -> list[Any]:
     """What is there, as files, as a choice, and for the button."""
     rows = "".join(
-        f"<tr><td>{escape(file.path)}</td><td>{escape(in_words(file.size))}</td></tr>" for file in listing.files
+        f"<tr><td>{escape(file.path)}</td><td>{escape(format_size(file.size))}</td></tr>" for file in listing.files
     )
-    size = in_words(sum(file.size for file in listing.files))
+    size = format_size(sum(file.size for file in listing.files))
     words = f"{listing.wanted}: {plural(len(listing.files), 'file')}, {size}. "
     words += f"Free here: {model_card.free(machine)}."
     told = f"{paragraph(words)}<details><summary>Files</summary><table>{rows}</table></details>"
@@ -104,8 +104,8 @@ def _show(listing: Listing, offered: list[Offer], machine: Machine) -> list[Any]
     return [told, gr.update(choices=choices, value=best, visible=bool(offered)), shown]
 
 
-def _label(offer: Offer) -> str:
-    words = [offer.label, in_words(offer.choice.size), "too large for the free memory" if offer.why_not else ""]
+def _label(offer: DownloadOption) -> str:
+    words = [offer.label, format_size(offer.choice.size), "too large for the free memory" if offer.why_not else ""]
     return ", ".join(filter(None, words)) + (" (suggested)" if offer.best and not offer.why_not else "")
 
 
@@ -122,10 +122,10 @@ def _draw_one(app: App, state: DownloadState) -> None:
             if state.phase == "running":
                 button("Stop", "stop", app.downloads.stop)
             elif state.phase == "done":
-                button("Hide", "drop", app.downloads.drop)
+                button("Hide", "drop", app.downloads.discard)
             elif state.ended:
                 button("Go on", "resume", app.downloads.resume, variant="primary")
-                button("Discard", "drop", app.downloads.drop)
+                button("Discard", "drop", app.downloads.discard)
 
 
 def _row(state: DownloadState) -> str:
@@ -139,6 +139,6 @@ def _row(state: DownloadState) -> str:
         fold = f"<details><summary>Details</summary><pre>{escape(state.error.detail)}</pre></details>"
     return (
         f'<div class="loader" data-phase="{state.phase}"><strong>{escape(state.name)}</strong>'
-        f'<p class="state">{escape(state.words)}</p>{"" if state.phase == "done" else bar}'
+        f'<p class="state">{escape(state.status_text)}</p>{"" if state.phase == "done" else bar}'
         f"{paragraph(state.error.message, 'warning') if state.error else ''}{fold}</div>"
     )

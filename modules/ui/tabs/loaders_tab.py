@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from modules.library.sizes import in_words
+from modules.library.sizes import format_size
 from modules.protocol.errors import PaddockError
 from modules.protocol.loader_spec import LoaderSpec
 from modules.system.threads import host_thread
@@ -60,7 +60,7 @@ def _row(app: App, spec: LoaderSpec) -> list[Any]:
     except PaddockError as error:
         return [_words(spec, error.message), gr.update(visible=False)]
     if status.installed:
-        size = f", {in_words(status.size_bytes)} on disk" if status.size_bytes else ""
+        size = f", {format_size(status.size_bytes)} on disk" if status.size_bytes else ""
         state = f"Installed{f' ({status.engine})' if status.engine else ''}{size}."
     else:
         state = reason or "Not installed. Loading a model with it installs it."

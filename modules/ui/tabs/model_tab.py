@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from modules.library.remote_keys import wanted_key
-from modules.library.sizes import in_words
+from modules.library.remote_keys import read_key_request
+from modules.library.sizes import format_size
 from modules.loading.memory_planner import Advice
 from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.loader_spec import LoaderSpec
@@ -100,7 +100,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
 
     def free() -> list[Any]:
         freed = app.supervisor.unload()
-        words = f"Unloaded: {in_words(freed)} of memory came back."
+        words = f"Unloaded: {format_size(freed)} of memory came back."
         return [model_card.status(app, words), gr.update(visible=False), toast(words)]
 
     unload.click(errors_as_toasts(free), None, [loaded, unload, toasts], **QUEUED)
@@ -197,7 +197,7 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
 
 def _ask_for_key(app: App, model: str) -> None:
     """The question whether a remote model's server may have the environment variable that its file names."""
-    wanted = wanted_key(app.library.facts(model))
+    wanted = read_key_request(app.library.facts(model))
     if wanted is None or wanted.name not in os.environ or app.keys.allows(wanted):
         return
     question = gr.HTML(

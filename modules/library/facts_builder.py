@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from modules.library.purpose_text import cannot_chat
+from modules.library.purpose_text import explain_no_chat
 from modules.protocol.model_facts import Evidence, ModelFacts
 
 _FIELDS = frozenset(field.name for field in dataclasses.fields(ModelFacts)) - {
@@ -17,7 +17,7 @@ _FIELDS = frozenset(field.name for field in dataclasses.fields(ModelFacts)) - {
 }
 
 
-class Findings:
+class FactsBuilder:
     """Collects facts, problems and warnings about one model. Read the most trusted source first."""
 
     def __init__(self, name: str, path: str) -> None:
@@ -38,7 +38,7 @@ class Findings:
             self._facts.setdefault(fact, value)
         self._evidence.append(Evidence(fact, _words(value), source))
 
-    def suppose(self, fact: str, value: Any, source: str) -> None:
+    def add_default(self, fact: str, value: Any, source: str) -> None:
         """Note a fact that follows from others, where no file states it."""
         if fact not in self._facts:
             self.add(fact, value, source)
@@ -47,26 +47,27 @@ class Findings:
         """What is known so far."""
         return self._facts.get(fact, default)
 
-    def facts(self) -> ModelFacts:
+    def build(self) -> ModelFacts:
         """All of it, in text that can be shown and sent: file names on Linux may be no text."""
-        if self._path != readable(self._path):
+        if self._path != printable_name(self._path):
             self.problems.insert(
                 0,
-                f"The model cannot be loaded under this name: {readable(self._path)} is not valid UTF-8. Rename it.",
+                f"The model cannot be loaded under this name: {printable_name(self._path)} is not valid UTF-8. "
+                "Rename it.",
             )
-        if why := cannot_chat(readable(self._name), self.get("purpose", ""), self.get("architecture", "")):
+        if why := explain_no_chat(printable_name(self._name), self.get("purpose", ""), self.get("architecture", "")):
             self.warnings.insert(0, why)
         return ModelFacts(
-            name=readable(self._name),
-            path=readable(self._path),
-            evidence=tuple(Evidence(item.fact, item.value, readable(item.source)) for item in self._evidence),
-            problems=tuple(map(readable, self.problems)),
-            warnings=tuple(map(readable, self.warnings)),
+            name=printable_name(self._name),
+            path=printable_name(self._path),
+            evidence=tuple(Evidence(item.fact, item.value, printable_name(item.source)) for item in self._evidence),
+            problems=tuple(map(printable_name, self.problems)),
+            warnings=tuple(map(printable_name, self.warnings)),
             **{"format": "unknown", **self._facts},
         )
 
 
-def readable(name: str) -> str:
+def printable_name(name: str) -> str:
     """A file name with "�" for each byte that is not UTF-8."""
     return name.encode(errors="surrogateescape").decode(errors="replace")
 

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from modules.families.remote_file import SUFFIXES
 from modules.families.template_file import find_template
+from modules.families.weight_files import find_other_weights
 from modules.library import safetensors
 from modules.library.detect_gguf import detect_gguf
 from modules.library.detect_remote import detect_remote
 from modules.library.facts_builder import FactsBuilder
-from modules.library.folder import ModelFolder, join_names, list_folder
-from modules.library.json_files import as_object, positive_int, read_object
+from modules.library.folder import ModelFolder, all_shard_names, join_names, list_folder
+from modules.library.hqq_save import read_hqq_save
+from modules.library.json_files import as_object, as_text, positive_int, read_object
+from modules.library.mixed_shards import find_mixed_shards
 from modules.library.model_config import read_config
 from modules.library.purpose import read_purpose
 from modules.library.quantization import (
+    LAYER_TENSOR,
     METHODS,
     Quantization,
+    count_parameters,
     quantization_in_config,
+    quantization_in_tensors,
 )
-from modules.library.quantization_methods import read_method_config
+from modules.library.quantization_methods import cannot_read, method_in_tensors, read_method_config
 from modules.protocol.errors import ModelError
 from modules.protocol.model_facts import ModelFacts
 
@@ -153,3 +160,152 @@ def _files(folder: ModelFolder, names: list[str], index: str, whole_file: str, f
             return names
     elif whole_file in names:
         needed = [whole_file]
+    elif others := find_other_weights(names):
+        needed = sorted({shard for name in others for shard in all_shard_names(name)})
+        found.add("weights", join_names(others), f"file names, read as {whole_file}")
+    else:
+        needed = sorted({shard for name in names for shard in all_shard_names(name)})
+    if missing := [name for name in needed if name not in folder.files]:
+        found.problems.append(f"Parts of this model are missing: {join_names(missing)}. Download them into its folder.")
+    return [name for name in needed if name in folder.files]
+
+
+def _safetensors(folder: ModelFolder, claim: Quantization | None, found: FactsBuilder) -> None:
+    files = _files(folder, folder.safetensors, "model.safetensors.index.json", "model.safetensors", found)
+    found.add("size_bytes", folder.size(files), "file sizes")
+    headers = safetensors.read_headers(folder.path, files, found.problems)
+    if own := next((name for header in headers.values() for name in header if _OWN_NAMES.match(name)), ""):
+        found.problems.append(
+            f"The tensors of {join_names(files)} have their maker's own names ({own}), which no loader here reads. "
+            "Get the version of this model for Transformers, with model.safetensors, or as GGUF."
+        )
+    if not found.problems and (sentence := find_mixed_shards(headers, folder, found.get("hidden", 0))):
+        found.problems.append(sentence)
+    tensors = {name: info for header in headers.values() for name, info in header.items()}
+    packing = quantization_in_tensors(tensors)
+    if not claim and not packing:
+        method, example = method_in_tensors(tensors)
+        claim = Quantization(method) if method else None
+        found.add("method", method, f"safetensors headers: {example}")
+    _compare(claim, packing, bool(tensors), found)
+    if packing:
+        _note(packing, "safetensors headers: names and shapes of tensors", found)
+    if not claim or claim.method in METHODS:
+        found.add("format", "safetensors", f"file names: {join_names(files)}")
+    if not tensors or found.problems:
+        return
+    sizes = Counter[str]()
+    for info in tensors.values():
+        sizes[info.kind] += info.size
+    found.add("dtype", sizes.most_common(1)[0][0], "safetensors headers: the type of most bytes")
+    method, bits = found.get("format", ""), found.get("bits", 0)
+    count = count_parameters(tensors, method, bits)
+    found.add("parameters", count, "counted in the tensors' shapes")
+    layers = {name: info for name, info in tensors.items() if LAYER_TENSOR.search(name)}
+    found.add("layer_parameters", count_parameters(layers, method, bits), "shapes of the layers' tensors")
+    found.add("layer_bytes", sum(info.size for info in layers.values()), "sizes of the layers' tensors")
+    if count and method == "safetensors":
+        found.add(
+            "bits", round(sum(info.size for info in tensors.values()) * 8 / count, 2), "tensor bytes × 8 / parameters"
+        )
+
+
+def _compare(claim: Quantization | None, packing: Quantization | None, readable: bool, found: FactsBuilder) -> None:
+    """Say where configuration and tensors disagree."""
+    if claim and claim.method not in METHODS:
+        found.problems.append(cannot_read(claim, METHODS))
+    elif (
+        claim
+        and readable
+        and claim.method in ("gptq", "awq", "exl2")
+        and (not packing or packing.method != claim.method)
+    ):
+        kind = f"packed as {packing.method.upper()}" if packing else "not packed at all"
+        found.problems.append(
+            f"The configuration says {claim.method.upper()}, but the tensors are {kind}: "
+            "the files belong to different models. Download the folder again."
+        )
+    elif claim and packing and claim.bits and packing.bits and claim.bits != packing.bits:
+        found.warnings.append(
+            f"The configuration says {claim.bits:g} bits, the tensors' shapes say {packing.bits:g}. It may not load."
+        )
+
+
+def _pickles(folder: ModelFolder, claim: Quantization | None, found: FactsBuilder) -> None:
+    names = folder.pickled_weights
+    if "qmodel.pt" in names and not claim:
+        _hqq_save(folder, found)
+    files = _files(folder, names, "pytorch_model.bin.index.json", "pytorch_model.bin", found)
+    found.add("format", "pickle", f"file names: {join_names(files)}")
+    size = folder.size(files)
+    found.add("size_bytes", size, "file sizes")
+    bits = found.get("bits", 0) or {"F32": 32, "F16": 16, "BF16": 16}.get(found.get("dtype", ""), 0)
+    if bits and not found.get("parameters", 0):
+        found.add("parameters", round(size * 8 / bits), f"estimated: file sizes at {bits:g} bits a weight")
+    found.warnings.append(
+        f"The weights are pickles ({join_names(files)}), which can run any code when they are loaded. "
+        "Prefer a safetensors version of this model."
+    )
+
+
+def _hqq_save(folder: ModelFolder, found: FactsBuilder) -> None:
+    found.add("format", "hqq", "file name: qmodel.pt")
+    try:
+        saved = read_hqq_save(folder.path / "qmodel.pt")
+    except ModelError as error:
+        found.problems.append(error.message)
+        return
+    found.add("bits", saved.bits, "qmodel.pt: nbits of its layers")
+    found.add("group_size", saved.group_size, "qmodel.pt: group_size of its layers")
+    found.add("parameters", saved.parameters, "counted in qmodel.pt's shapes")
+
+
+def _projector(folder: ModelFolder, found: FactsBuilder) -> None:
+    """Note the projector for images that lies beside a GGUF model."""
+    if projectors := [file for file in folder.files_ending(".gguf") if file.lower().startswith("mmproj")]:
+        found.add("vision", True, f"file name: {projectors[0]}")
+
+
+def _missing_parts(folder: ModelFolder, name: str, found: FactsBuilder) -> None:
+    """Say what the folder lacks to be a model."""
+    weights = folder.safetensors or folder.pickled_weights
+    if folder.is_adapter:
+        base = as_text(_read(folder, "adapter_config.json", found).get("base_model_name_or_path"))
+        found.problems.append(
+            f"This is a LoRA adapter for {base or 'another model'}, not a model. Load that model and apply the adapter."
+        )
+    elif "config.json" not in folder.files:
+        if not weights and (inner := _inner_models(folder.path, name)):
+            found.problems.append(f"The model lies in an inner folder. Use this name: {join_names(inner, most=10)}.")
+        elif folder.files:
+            held = f"holds {join_names(weights or sorted(folder.files))}"
+            found.problems.append(f"The folder {held} but no config.json, which says how to build the model. {_AGAIN}")
+        else:
+            held = "holds no files, only folders or hidden files" if any(folder.path.iterdir()) else "is empty"
+            found.problems.append(f"The folder {held}. Copy the model's files into it.")
+    elif not weights:
+        found.problems.append("The folder holds a config.json but no weights (*.safetensors). Download them into it.")
+    elif not folder.has_tokenizer:
+        found.problems.append(f"The folder has no tokenizer (tokenizer.json or tokenizer.model). {_AGAIN}")
+    if folder.unfinished:
+        found.problems.append(
+            f"The folder holds unfinished files: {join_names(folder.unfinished)}. Wait for the copy or download "
+            "to end and press refresh; if it broke off, download again or delete them."
+        )
+
+
+def _inner_models(path: Path, name: str, depth: int = 4) -> list[str]:
+    """The models below the folder at `path`, under the names that they have in models/."""
+    found = []
+    for entry in sorted(path.iterdir()):
+        if not depth or entry.name.startswith(".") or entry.is_symlink() or not entry.is_dir():
+            continue
+        inner = f"{name.rstrip('/')}/{entry.name}"
+        folder = list_folder(entry)
+        if folder.is_model or len(folder.ggufs) == 1:
+            found.append(inner)
+        elif folder.ggufs:
+            found += [f"{inner}/{file}" for file in folder.ggufs]
+        else:
+            found += _inner_models(entry, inner, depth - 1)
+    return found

@@ -1,3 +1,93 @@
 """A remote model's file names an environment variable: it is sent to that server alone, and only after a yes."""
 
 from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modules.app import App
+from modules.families.remote_file import url_origin
+from modules.library.remote_keys import KeyConsents, KeyNotAllowed, KeyRequest
+from modules.protocol.errors import PaddockError
+from modules.settings.config import Config
+from modules.settings.user_settings import YamlStore
+from tests.support.server import serving
+
+FILE = "far.remote.yaml"
+
+
+@pytest.fixture
+def far(config: Config) -> Iterator[str]:
+    """The address of another Paddock that wants a key, with echo loaded."""
+    app = App(dataclasses.replace(config, api_key="hush"))
+    app.models.load("tiny", "echo")
+    with serving(app) as address:
+        yield address
+    app.close()
+
+
+def _near(config: Config, tmp_path: Path, far: str, *flags: str) -> App:
+    models = tmp_path / "near"
+    models.mkdir(exist_ok=True)
+    (models / FILE).write_text(f"address: {far}\nmodel: tiny\nkey_env: FAR_SECRET\n")
+    user_data = tmp_path / "near_data"
+    return App(dataclasses.replace(config, models=models, user_data=user_data, show_echo=False, allow_env=flags))
+
+
+def test_a_key_is_sent_only_after_a_yes_that_is_kept(
+    config: Config, tmp_path: Path, far: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAR_SECRET", "hush")
+    app = _near(config, tmp_path, far)
+    try:
+        with pytest.raises(KeyNotAllowed, match=rf"FAR_SECRET to be sent to {far}.*--allow-env FAR_SECRET={far}"):
+            app.models.load(FILE)
+        app.keys.allow(KeyRequest("FAR_SECRET", url_origin(far)))
+        app.models.load(FILE)
+        assert app.supervisor.state.phase == "ready"
+    finally:
+        app.close()
+    again = _near(config, tmp_path, far)
+    try:
+        again.models.load(FILE)
+        (tmp_path / "near" / FILE).write_text("address: http://127.0.0.1:9\nmodel: tiny\nkey_env: FAR_SECRET\n")
+        with pytest.raises(KeyNotAllowed, match="127.0.0.1:9"):
+            again.models.load(FILE)
+    finally:
+        again.close()
+
+
+def test_a_flag_at_start_is_a_yes(config: Config, tmp_path: Path, far: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAR_SECRET", "hush")
+    app = _near(config, tmp_path, far, f"FAR_SECRET={far}/v1")
+    try:
+        app.models.load(FILE)
+        assert app.supervisor.state.phase == "ready"
+    finally:
+        app.close()
+
+
+def test_a_yes_holds_for_one_variable_at_one_address(tmp_path: Path) -> None:
+    consents = KeyConsents(YamlStore(tmp_path / "kept.yaml"), ["A=https://Host"])
+    assert consents.allows(KeyRequest("A", url_origin("https://host:443/v1")))
+    for name, address in (
+        ("B", "https://host"),
+        ("A", "http://host"),
+        ("A", "https://host:8443"),
+        ("A", "https://host.x"),
+    ):
+        assert not consents.allows(KeyRequest(name, url_origin(address)))
+    consents.allow(KeyRequest("B", url_origin("http://other")))
+    kept = KeyConsents(YamlStore(tmp_path / "kept.yaml"))
+    assert kept.allows(KeyRequest("B", url_origin("http://other"))) and not kept.allows(
+        KeyRequest("A", url_origin("https://host"))
+    )
+
+
+@pytest.mark.parametrize("flag", ["", "A", "A=", "A=host", "A=ftp://host", "A=http://", "A=http://h:x"])
+def test_a_flag_that_is_none_is_refused(tmp_path: Path, flag: str) -> None:
+    with pytest.raises(PaddockError, match="NAME=ADDRESS"):
+        KeyConsents(YamlStore(tmp_path / "kept.yaml"), [flag])

@@ -16,7 +16,7 @@ from modules.generation.generation import Generation
 from modules.plugins.extension_settings import Kept
 from modules.plugins.manager import ExtensionManager
 from modules.protocol.sampling import SamplingParams
-from modules.runtime.model_state import State
+from modules.runtime.model_state import ModelState
 from modules.settings.user_settings import YamlStore
 
 COUNT = 20
@@ -77,7 +77,7 @@ def _enable(manager: ExtensionManager, folder: Path, number: int) -> float:
 def _turn(manager: ExtensionManager) -> float:
     """Seconds that the hooks of one turn take, from the message that was typed to the text that is shown."""
     begin = time.perf_counter()
-    turn = Turn(manager, "chat", [], SamplingParams(), ChatOptions(), Opening(), State())
+    turn = Turn(manager, "chat", [], SamplingParams(), ChatOptions(), Opening(), ModelState())
     turn.asked("What is quantization?")
     turn.prompt("What is quantization?", [], False)
     turn.pipeline.bot_prefix(turn.state)
@@ -92,7 +92,7 @@ def _token_seconds(manager: ExtensionManager | None) -> float:
     generation = Generation("bench", "", SamplingParams(), lambda id: None)
     reply = Reply("chat", "message", generation=generation)
     if manager is not None:
-        turn = Turn(manager, "chat", [], SamplingParams(), ChatOptions(), Opening(), State())
+        turn = Turn(manager, "chat", [], SamplingParams(), ChatOptions(), Opening(), ModelState())
         assert not turn.pipeline.streamers()
         reply.after = lambda ended: setattr(ended, "final", turn.finish(generation.text))
     saver.follow(reply)

@@ -103,13 +103,13 @@ def _peak(settings: dict[str, Any], spec: LoaderSpec, python: Path, path: Path) 
         client.start()
         watch = MemoryWatch(client.process.pid, str(path.resolve()))
         info = client.load(str(path), settings, lambda text, fraction: None).info
-        watch.loaded()
+        watch.record_load()
         # More words than fit: what is too much is cut off at the front.
         params = SamplingParams(max_new_tokens=REPLY, do_sample=False, ban_eos_token=True, truncate=True)
         generation = client.generate(_WORDS * (info.context // 10 + 1), params)
         if not generation.wait(_SECONDS) or generation.finished is None:
             raise RuntimeError(f"a reply did not end: {generation.error or 'it hangs'}")
-        return watch.held()[1]
+        return watch.usage()[1]
     finally:
         client.stop()
 

@@ -21,12 +21,12 @@ from modules.library.downloads import Downloads
 from modules.library.machine import inspect_machine, process_memory
 from modules.library.remote_keys import KeyConsents
 from modules.library.scan import DEMO_MODEL, ModelLibrary
-from modules.loading.applied_adapters import Adapters
-from modules.loading.measured_memory import Measured
+from modules.loading.applied_adapters import AppliedAdapters
+from modules.loading.measured_memory import MemoryMeasurements
 from modules.loading.memory_planner import MemoryPlanner
 from modules.loading.model_loading import ModelLoading
+from modules.loading.model_reloader import ModelReloader
 from modules.loading.own_loaders import OwnLoaders
-from modules.loading.reloader import Reloader
 from modules.plugins.extension_settings import Kept
 from modules.plugins.manager import ExtensionManager
 from modules.plugins.worker_hooks import WorkerEntry
@@ -39,7 +39,7 @@ from modules.settings.config import Config
 from modules.settings.preferences import Preferences
 from modules.settings.sampling_preferences import SamplingPreferences
 from modules.settings.user_settings import ModelSettings, YamlStore
-from modules.system.agreed_code import AgreedCode
+from modules.system.code_allowlist import CodeAllowlist
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,15 +59,17 @@ class App:
         self.machine = inspect_machine()
         self.settings = Preferences(YamlStore(paths.settings))
         self.registry = Registry(paths.loaders)
-        self.own_loaders = OwnLoaders(paths.own_loaders, YamlStore(paths.loader_consents), self.registry, AgreedCode())
+        self.own_loaders = OwnLoaders(
+            paths.own_loaders, YamlStore(paths.loader_consents), self.registry, CodeAllowlist()
+        )
         self.environments = Environments(paths.environments, self.registry.roots, self.machine)
         self.library = ModelLibrary(paths.models)
         self.supervisor = Supervisor(paths.root, self.environments, process_memory, _shared(paths))
         self.planner = MemoryPlanner(
-            self.library, self.environments, self.supervisor, Measured(YamlStore(paths.measured_memory))
+            self.library, self.environments, self.supervisor, MemoryMeasurements(YamlStore(paths.measured_memory))
         )
         saved = ModelSettings(paths.model_settings)
-        self.adapters = Adapters(self.library, self.registry, self.supervisor, saved)
+        self.adapters = AppliedAdapters(self.library, self.registry, self.supervisor, saved)
         self.keys = KeyConsents(YamlStore(paths.allowed_variables), config.allow_env)
         self.models = ModelLoading(
             config,
@@ -82,10 +84,10 @@ class App:
             self.keys,
             self.own_loaders,
         )
-        self.reloader = Reloader(self.supervisor, self.models.load)
-        self.downloads = Downloads(paths.models, self.supervisor.board.tell)
+        self.reloader = ModelReloader(self.supervisor, self.models.load)
+        self.downloads = Downloads(paths.models, self.supervisor.state_store.publish)
         # The name of the page's newest build: an open page of another build reloads itself.
-        self.page = ""
+        self.page_build = ""
         self.presets = Presets(paths.presets, paths.own_presets)
         self.characters = Characters(paths.characters)
         self.sampling = SamplingPreferences(self.settings, self.presets)
@@ -114,7 +116,7 @@ class App:
             self._why_worker_hooks_are_idle,
             self._configure_hooks,
         )
-        manager.subscribe(self.supervisor.board.tell)
+        manager.subscribe(self.supervisor.state_store.publish)
         self.supervisor.on_hook(manager.from_worker)
         return manager
 
@@ -147,7 +149,7 @@ class App:
         kept = self.config.aim or self.settings.get("aim", AIMS[0])
         return kept if kept in AIMS else AIMS[0]
 
-    def first_model(self) -> str:
+    def startup_model(self) -> str:
         """The model that a start loads: the one asked for, the one used last, or the demo; "" if there is none."""
         if self.config.model:
             return self.config.model
@@ -155,22 +157,22 @@ class App:
         last = self.settings.get("last_model", "")
         return next((name for name in (last, DEMO_MODEL) if name in names), "")
 
-    def call_off(self) -> None:
+    def cancel_load(self) -> None:
         """End what is being installed or loaded; whoever waits for it hears so."""
         self.reloader.close()
         self.environments.close()
-        self.supervisor.call_off()
+        self.supervisor.cancel_load()
 
     def close(self) -> list[str]:
         """End the worker, then close the chats: a reply in the making is saved as far as it came. Returns the names of
         extensions whose threads go on."""
-        stray: list[str] = []
+        unfinished: list[str] = []
         # One that fails to close keeps none of the others from it. The last one here is the first to be called.
         with ExitStack() as stack:
             if "scripts" in vars(self):
                 stack.callback(self.scripts.close)
             if "extensions" in vars(self):
-                stack.callback(lambda: stray.extend(self.extensions.close()))
+                stack.callback(lambda: unfinished.extend(self.extensions.close()))
             if "chats" in vars(self):
                 stack.callback(self.chats.close)
             stack.callback(self.supervisor.close)
@@ -178,7 +180,7 @@ class App:
             stack.callback(self.reloader.close)
             stack.callback(self.downloads.close)
             stack.callback(self.at_close.close)
-        return stray
+        return unfinished
 
 
 def _shared(paths: Paths) -> tuple[list[Path], list[Path]]:

@@ -61,9 +61,9 @@ def test_settings_presets_characters_and_the_notebook_are_as_they_were(upgraded:
     assert upgraded.settings.get("system_prompt") == "Answer in one sentence."
     assert upgraded.settings.get("character") == "Ada"
     assert upgraded.settings.get("aim") == "speed"
-    assert upgraded.first_model() == "tiny"
-    assert upgraded.models.choice("tiny")[0].name == "echo"
-    assert upgraded.models.choice("tiny")[1] == {"context": 1000, "delay": 0.0}
+    assert upgraded.startup_model() == "tiny"
+    assert upgraded.models.choose_loader("tiny")[0].name == "echo"
+    assert upgraded.models.choose_loader("tiny")[1] == {"context": 1000, "delay": 0.0}
     mine = upgraded.presets.load("Mine")
     assert (mine.temperature, mine.top_k, mine.dry_multiplier) == (0.35, 17, 0.8)
     assert mine.stop == ["\n\n", "END"]

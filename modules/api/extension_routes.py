@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from modules.files.paths import PathError, inside
+from modules.files.paths import PathError, safe_join
 from modules.plugins.extension_host import ApiRequest
 from modules.plugins.extension_services import call_route, call_tool, tools
 from modules.protocol.errors import PaddockError
@@ -51,7 +51,7 @@ def _script_file(app: App, path: str) -> Path | None:
             inner = next((path.removeprefix(start) for start in (place, place[1:]) if path.startswith(start)), "")
             if inner and not any(part.startswith(".") for part in Path(inner).parts):
                 try:
-                    file = inside(folder, inner)
+                    file = safe_join(folder, inner)
                 except PathError:
                     return None
                 return file if file.is_file() and file.suffix.lower() not in _CODE else None

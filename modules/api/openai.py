@@ -69,11 +69,11 @@ class _Answer:
         assert generation.finished is not None
         choice: dict[str, Any] = {"index": 0, "finish_reason": _REASONS[generation.finished.reason], "logprobs": None}
         if self.chat:
-            choice["message"] = {"role": "assistant", "content": generation.whole}
+            choice["message"] = {"role": "assistant", "content": generation.final_text}
         else:
-            choice["text"] = self.echo + generation.whole
+            choice["text"] = self.echo + generation.final_text
         head = self._head("")
-        if remark := generation.remark:
+        if remark := generation.empty_reply_note:
             head["warnings"] = [*head.get("warnings", ()), remark]
         return {**head, "choices": [choice], "usage": usage(generation)}
 
@@ -157,10 +157,10 @@ def _no_route(request: Request, known: dict[str, list[str]]) -> Response:
 async def _respond(app: App, request: Request, loading: asyncio.Lock, *, chat: bool) -> Response:
     try:
         body = parse(await request.body())
-        if app.reloader.lost:
+        if app.reloader.worker_died:
             # One thread waits for the load, not one for each request.
             async with loading:
-                await run_in_threadpool(app.reloader.ensure)
+                await run_in_threadpool(app.reloader.ensure_loaded)
         answer, generation = await run_in_threadpool(_begin, app, body, chat)
     except PaddockError as error:
         return error_response(error)
@@ -277,7 +277,7 @@ async def _stream(answer: _Answer, generation: Generation) -> AsyncIterator[byte
         yield _event(error_body(generation.error))
     else:
         assert generation.finished is not None
-        if generation.whole.startswith(generation.text) and (rest := generation.whole[sent:]):
+        if generation.final_text.startswith(generation.text) and (rest := generation.final_text[sent:]):
             yield _event(answer.part(rest, first=first))
             first = False
         yield _event(answer.part(None, _REASONS[generation.finished.reason], first))

@@ -67,7 +67,7 @@ def serve(app: App, listeners: list[socket.socket], on_ready: Callable[[], None]
     have two seconds."""
     ending = Ending(build_server(app))
     config = uvicorn_config(ending, timeout_graceful_shutdown=2, access_log=False, lifespan="on")
-    _Server(config, on_ready, ending.event, app.call_off).run(sockets=listeners)
+    _Server(config, on_ready, ending.event, app.cancel_load).run(sockets=listeners)
 
 
 class _Server(uvicorn.Server):
@@ -78,12 +78,12 @@ class _Server(uvicorn.Server):
         config: uvicorn.Config,
         on_ready: Callable[[], None],
         ending: asyncio.Event,
-        call_off: Callable[[], None],
+        cancel_load: Callable[[], None],
     ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
         self._ending = ending
-        self._call_off = call_off
+        self._cancel_load = cancel_load
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Bind, then tell."""
@@ -94,5 +94,5 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams and the loads, then the rest."""
         self._ending.set()
-        await asyncio.to_thread(self._call_off)
+        await asyncio.to_thread(self._cancel_load)
         await super().shutdown(sockets)

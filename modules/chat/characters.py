@@ -9,7 +9,7 @@ from typing import Any
 
 from modules.chat.character_file import read_character
 from modules.files.data_files import DataFileError, to_yaml
-from modules.files.paths import file_of, write_atomically
+from modules.files.paths import safe_file_path, write_atomically
 from modules.protocol.errors import PaddockError
 
 _ENDINGS = (".yaml", ".yml", ".json")
@@ -72,7 +72,7 @@ class Characters:
 
     def save(self, name: str, character: Character) -> None:
         """Write or replace the file of that name, all or nothing."""
-        path = file_of(self._folder, name, _ENDINGS[0], "character")
+        path = safe_file_path(self._folder, name, _ENDINGS[0], "character")
         own = {"name": character.name, "greeting": character.greeting, "context": character.context}
         more = {key: value for key, value in character.extra.items() if key not in own}
         write_atomically(path, to_yaml({**own, **more}))
@@ -87,7 +87,7 @@ class Characters:
         return kept
 
     def _find(self, name: str) -> Path:
-        wanted = file_of(self._folder, name, _ENDINGS[0], "character")
+        wanted = safe_file_path(self._folder, name, _ENDINGS[0], "character")
         for ending in _ENDINGS:
             path = wanted.with_name(name + ending)
             if path.is_file():

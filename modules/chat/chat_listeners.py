@@ -31,7 +31,7 @@ class Listeners:
 
         return remove
 
-    def tell(self, chat_id: str) -> None:
+    def notify(self, chat_id: str) -> None:
         """The chat changed."""
         with self._lock:
             callbacks = [*self._callbacks.get(chat_id, ()), *self._callbacks.get("", ())]

@@ -9,7 +9,7 @@ from typing import Any
 from modules.chat.characters import CharacterError, Characters, fill_in
 from modules.chat.messages import ChatOptions, Message, internal
 from modules.protocol.sampling import SamplingParams
-from modules.runtime.model_state import State
+from modules.runtime.model_state import ModelState
 
 # The chat template's names in the state.
 TEMPLATES = ("instruction_template_str", "chat_template_str")
@@ -71,7 +71,7 @@ def state_of(
     params: SamplingParams,
     options: ChatOptions,
     opening: Opening,
-    now: State,
+    now: ModelState,
 ) -> dict[str, Any]:
     """The state that hooks are given, in the names of text-generation-webui."""
     template = options.template or (now.info.template if now.info else "")

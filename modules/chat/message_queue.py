@@ -10,7 +10,7 @@ from modules.chat.messages import ChatOptions
 from modules.chat.service import ChatService
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
-from modules.runtime.model_state import State
+from modules.runtime.model_state import ModelState
 from modules.runtime.supervisor import Supervisor
 from modules.system.threads import host_thread
 
@@ -30,7 +30,7 @@ class WaitingMessages:
         self._lock = threading.Lock()
         # Chat -> the message that waits there.
         self._waiting: dict[str, str] = {}
-        supervisor.board.subscribe(self._changed)
+        supervisor.state_store.subscribe(self._changed)
 
     def send(self, chat_id: str, text: str) -> bool:
         """Send a message. True: it waits for the model. Raises what `ChatService.send` raises."""
@@ -50,7 +50,7 @@ class WaitingMessages:
             return True
         return False
 
-    def _changed(self, state: State) -> None:
+    def _changed(self, state: ModelState) -> None:
         if state.busy:
             return
         with self._lock:

@@ -247,7 +247,7 @@ class Replies:
         def after(ended: Reply) -> None:
             if generation.error is not None and not generation.text:
                 return
-            written = before + generation.whole
+            written = before + generation.final_text
             if hidden:
                 # The space between what is hidden and the reply.
                 written = written.lstrip(" ")

@@ -70,7 +70,7 @@ class Reply:
             for name in _FIGURES:
                 meta[name] = getattr(ended, name)
             meta["stopped"] = ended.reason == "cancelled"
-            if remark := generation.remark:
+            if remark := generation.empty_reply_note:
                 meta["notes"] = [*meta.get("notes", ()), remark]
         elif generation is not None and generation.error is not None:
             error = generation.error

@@ -47,7 +47,7 @@ class ChatService:
         self._characters = characters
         self._clock = clock
         self._listeners = Listeners()
-        self._replies = Replies(store, supervisor, characters, self._listeners.tell, flush_seconds, extensions)
+        self._replies = Replies(store, supervisor, characters, self._listeners.notify, flush_seconds, extensions)
 
     # Chats
 
@@ -70,24 +70,24 @@ class ChatService:
         if who and who.greeting.strip():
             greeting = fill_in(who.greeting, user, who.name).strip()
             self.store.add(head.id, None, "assistant", greeting, {"greeting": True})
-        self._listeners.tell(head.id)
+        self._listeners.notify(head.id)
         return head
 
     def rename(self, chat_id: str, title: str) -> None:
         """Give the chat a title; an empty one brings back "New chat"."""
         self.store.rename(chat_id, " ".join(title.split())[:200])
-        self._listeners.tell(chat_id)
+        self._listeners.notify(chat_id)
 
     def delete_chat(self, chat_id: str) -> None:
         """Put the chat in the trash; a reply that is being written there is stopped and kept."""
         self.stop(chat_id)
         self.store.set_trash(chat_id, True)
-        self._listeners.tell(chat_id)
+        self._listeners.notify(chat_id)
 
     def restore_chat(self, chat_id: str) -> None:
         """Take the chat out of the trash."""
         self.store.set_trash(chat_id, False)
-        self._listeners.tell(chat_id)
+        self._listeners.notify(chat_id)
 
     def export(self, chat_id: str) -> dict[str, Any]:
         """The whole tree of the chat, for JSON."""
@@ -103,7 +103,7 @@ class ChatService:
         chat = read_chat(data, self._clock())
         first = next((entry["text"] for entry in chat.messages if entry["role"] == "user"), "")
         head = self.store.add_tree(chat.messages, chat.title or make_title(first), chat.character)
-        self._listeners.tell(head.id)
+        self._listeners.notify(head.id)
         return head
 
     # Messages
@@ -130,7 +130,7 @@ class ChatService:
             turn, visible, meta, failed = self._ask(chat_id, path, text, params, options)
             asked = self.store.add(chat_id, path[-1].id if path else None, "user", visible, meta)
             self.store.suggest_title(chat_id, make_title(visible))
-            self._listeners.tell(chat_id)
+            self._listeners.notify(chat_id)
             try:
                 path = self.messages(chat_id)
                 return self._replies.begin(reply, asked, path, params, options, turn=turn, failed=failed)
@@ -210,7 +210,7 @@ class ChatService:
             raw = {"raw": True} if message.role == "user" else {}
             meta = {"edited": True, **raw}
             new = self.store.add(chat_id, message.parent, message.role, text, meta, below=below)
-        self._listeners.tell(chat_id)
+        self._listeners.notify(chat_id)
         return new
 
     def delete(self, chat_id: str, message_id: str) -> None:
@@ -219,24 +219,24 @@ class ChatService:
         if living and any(message.id == message_id for message in self.store.ancestors(chat_id, living.message_id)):
             self.stop(chat_id)
         self.store.delete(chat_id, message_id)
-        self._listeners.tell(chat_id)
+        self._listeners.notify(chat_id)
 
     def undelete(self, chat_id: str, message_id: str) -> None:
         """Bring a deleted message back, with what follows it."""
         self.store.undelete(chat_id, message_id)
-        self._listeners.tell(chat_id)
+        self._listeners.notify(chat_id)
 
     def switch(self, chat_id: str, message_id: str, version: int) -> None:
         """Show version number `version` of the message, and below it what was last seen there."""
         self.store.switch(chat_id, message_id, version)
-        self._listeners.tell(chat_id)
+        self._listeners.notify(chat_id)
 
     def branch(self, chat_id: str, message_id: str) -> ChatHead:
         """A new chat that holds the path up to this message, itself included."""
         head = self.store.head(chat_id)
         title = _own_title(head)
         new = self.store.branch(self._line(chat_id, message_id), f"{title} (branch)" if title else "", head.character)
-        self._listeners.tell(new.id)
+        self._listeners.notify(new.id)
         return new
 
     def rewrite(self, chat_id: str, line: Sequence[Message]) -> None:
@@ -253,7 +253,7 @@ class ChatService:
                 self.store.add(chat_id, parent, first.role, first.text, first.meta, below=below)
             elif common < len(shown):
                 self.store.delete(chat_id, shown[common].id)
-        self._listeners.tell(chat_id)
+        self._listeners.notify(chat_id)
 
     def subscribe(self, chat_id: str, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` whenever the messages or the living reply of the chat change (not for each token), from any

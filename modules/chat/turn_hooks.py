@@ -25,7 +25,7 @@ from modules.plugins.pipeline import Pipeline
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build, describe
-from modules.runtime.model_state import State
+from modules.runtime.model_state import ModelState
 from modules.runtime.supervisor import Supervisor
 
 
@@ -92,7 +92,7 @@ class Turn(HookedText):
         params: SamplingParams,
         options: ChatOptions,
         opening: Opening,
-        now: State,
+        now: ModelState,
         own: Sequence[Message] = (),
     ) -> None:
         super().__init__(manager, params, is_chat=True)
@@ -179,7 +179,7 @@ class PlainText(HookedText):
     as they left it."""
 
     def __init__(
-        self, manager: ExtensionManager, text: str, params: SamplingParams, options: ChatOptions, now: State
+        self, manager: ExtensionManager, text: str, params: SamplingParams, options: ChatOptions, now: ModelState
     ) -> None:
         super().__init__(manager, params, is_chat=False)
         opening = Opening(own=options.system)

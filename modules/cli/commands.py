@@ -39,7 +39,7 @@ def loaders(config: Config, arguments: argparse.Namespace) -> int:
         if arguments.prune:
             for name, count in app.environments.prune(list(app.registry.specs.values())):
                 print(f"Removed {name} ({format_size(count)}).", file=sys.stderr)
-        rows = [_loader_row(app, spec) for spec in app.models.specs()]
+        rows = [_loader_row(app, spec) for spec in app.models.offered_loaders()]
         if arguments.json:
             print(json.dumps(rows, indent=1))
             return 0
@@ -110,7 +110,7 @@ def inspect(config: Config, arguments: argparse.Namespace) -> int:
     """Say what a model is."""
     app = build_app(config)
     try:
-        facts, ranked = app.models.propose(arguments.name)
+        facts, ranked = app.models.rank_loaders(arguments.name)
         plans = {entry.loader: _advice(app, arguments.name, entry.loader) for entry in ranked if entry.runs}
     finally:
         app.close()
@@ -134,7 +134,7 @@ def inspect(config: Config, arguments: argparse.Namespace) -> int:
 
 def _advice(app: App, model: str, loader: str) -> Advice:
     """The memory plan with the settings that a load would take."""
-    spec, kept = app.models.choice(model, loader)
+    spec, kept = app.models.choose_loader(model, loader)
     return app.planner.advise(model, spec, kept)
 
 
@@ -151,10 +151,10 @@ def generate(config: Config, arguments: argparse.Namespace) -> int:
     try:
         prompt = _standard_input() if arguments.prompt == "-" else arguments.prompt
         model = arguments.model or DEMO_MODEL
-        spec, kept = app.models.choice(model, arguments.loader)
+        spec, kept = app.models.choose_loader(model, arguments.loader)
         overrides, settings = sort_settings(spec, arguments.set)
         params = app.presets.merge("" if arguments.preset == "Neutral" else arguments.preset, overrides)
-        app.supervisor.board.subscribe(
+        app.supervisor.state_store.subscribe(
             lambda state: progress(state.text, state.fraction) if state.busy else progress.close()
         )
         adapters = parse_adapters(arguments.adapter) if arguments.adapter else None
@@ -210,7 +210,7 @@ def _stream(app: App, prompt: str, params: SamplingParams, arguments: argparse.N
     if generation.error is not None:
         raise PaddockError(generation.error.message, detail=generation.error.detail)
     assert generation.finished is not None
-    if remark := generation.remark:
+    if remark := generation.empty_reply_note:
         print(remark, file=sys.stderr)
     if arguments.json:
         state = app.supervisor.state

@@ -61,7 +61,7 @@ def download(config: Config, arguments: argparse.Namespace) -> int:
         result = {"name": choice.name, "path": str(path), "commit": listing.commit, "size_bytes": choice.size}
         print(json.dumps({**result, "files": names}, indent=1))
     else:
-        folder = config.paths.shown(config.paths.models)
+        folder = config.paths.display(config.paths.models)
         print(f"{choice.name} is in {folder}. Look at it: webui.py inspect {choice.name}")
     return 0
 

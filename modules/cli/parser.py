@@ -12,11 +12,11 @@ from typing import Any
 
 from modules.cli.terminal import visible_output
 from modules.files.paths import write_atomically
-from modules.generation.presets import FIRST_PRESET
+from modules.generation.presets import DEFAULT_PRESET
 from modules.protocol.errors import PaddockError
-from modules.settings.config import Config, add_flags, add_serve_flags, config_from, model_name
-from modules.system.host_environment import drop_foreign_settings, suspects
-from modules.system.signals import Terminated, ended_in_order
+from modules.settings.config import Config, add_flags, add_serve_flags, build_config, parse_model_name
+from modules.system.host_environment import drop_foreign_settings, variables_quoted_in
+from modules.system.signals import Terminated, handle_termination
 from modules.system.version import VERSION
 
 
@@ -46,15 +46,15 @@ def parser() -> argparse.ArgumentParser:
     inspect = commands.add_parser(
         "inspect", parents=[common], help="what a model is, from which evidence, and who runs it"
     )
-    inspect.add_argument("name", metavar="MODEL", type=model_name, help="a name in models/")
+    inspect.add_argument("name", metavar="MODEL", type=parse_model_name, help="a name in models/")
     inspect.add_argument("--json", action="store_true", help="the same as one JSON object")
 
     generate = commands.add_parser("generate", parents=[common], help="answer one prompt on the terminal")
     generate.add_argument("--prompt", required=True, help="what to say; - reads it from standard input")
-    generate.add_argument("--model", type=model_name, default="", help="a name in models/ (default: the demo)")
+    generate.add_argument("--model", type=parse_model_name, default="", help="a name in models/ (default: the demo)")
     generate.add_argument("--loader", default="", help="default: the best for this model")
     generate.add_argument(
-        "--preset", default=FIRST_PRESET, help=f"sampling preset, or Neutral (default: {FIRST_PRESET})"
+        "--preset", default=DEFAULT_PRESET, help=f"sampling preset, or Neutral (default: {DEFAULT_PRESET})"
     )
     generate.add_argument(
         "--set",
@@ -125,8 +125,8 @@ def _run_visibly(root: Path, argv: list[str], data: Path | None) -> int:
             stream.reconfigure(errors="replace")
     drop_foreign_settings()
     try:
-        with ended_in_order():
-            return _run(config_from(arguments, root, data), arguments)
+        with handle_termination():
+            return _run(build_config(arguments, root, data), arguments)
     except PaddockError as error:
         print(f"\n{error.message}", file=sys.stderr)
         if error.detail:
@@ -166,6 +166,6 @@ def _unexpected(error: Exception, logs: Path) -> str:
         details = f"The details are in {logs / 'last_error.txt'}."
     except PaddockError:
         details = f"Details:\n{said}"
-    names = suspects(error)
+    names = variables_quoted_in(error)
     hint = f" The environment variable {' or '.join(names)} may be why: unset it, and start again." if names else ""
     return f"\nPaddock ended because of an unknown error ({type(error).__name__}: {error}).{hint} {details}"

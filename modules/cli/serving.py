@@ -11,7 +11,7 @@ from modules.app import App
 from modules.cli.application import build_app
 from modules.cli.terminal import ProgressLine
 from modules.protocol.errors import PaddockError
-from modules.runtime.model_state import State
+from modules.runtime.model_state import ModelState
 from modules.settings.config import Config
 from modules.system.host_environment import import_gradio_without_bad_network_settings, private_uploads, remove_uploads
 from modules.system.signals import Terminated
@@ -28,9 +28,9 @@ def _serve(config: Config) -> int:
     listeners = bind_all(config.host, config.port)
     app = build_app(config)
     try:
-        app.supervisor.board.subscribe(_teller(app, ProgressLine()))
+        app.supervisor.state_store.subscribe(_teller(app, ProgressLine()))
         # The worker starts while Gradio is still being imported, which takes most of the time.
-        if not config.no_model and (model := app.first_model()):
+        if not config.no_model and (model := app.startup_model()):
             with suppress(PaddockError):  # The state tells it.
                 app.models.load_in_background(model, config.loader)
         from modules.api.server import serve
@@ -40,21 +40,21 @@ def _serve(config: Config) -> int:
     except Terminated:
         print("Paddock was asked to end.", flush=True)
     finally:
-        stray = app.close()
+        unfinished = app.close()
         close_all(listeners)
-        if stray:
-            print(f"Threads of {', '.join(stray)} did not end; Paddock ends without them.", flush=True)
+        if unfinished:
+            print(f"Threads of {', '.join(unfinished)} did not end; Paddock ends without them.", flush=True)
             remove_uploads()
             os._exit(0)
     return 0
 
 
-def _teller(app: App, progress: ProgressLine) -> Callable[[State], None]:
-    told: list[State] = []
+def _teller(app: App, progress: ProgressLine) -> Callable[[ModelState], None]:
+    told: list[ModelState] = []
 
-    def tell(state: State) -> None:
+    def tell(state: ModelState) -> None:
         # Pages may be told a state once more; the terminal heard it.
-        before = told[0] if told else State()
+        before = told[0] if told else ModelState()
         if before is state:
             return
         told[:] = [state]

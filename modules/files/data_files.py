@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from modules.files.yaml_tree import TooMuch, build_tree
+from modules.files.yaml_tree import LimitExceeded, build_tree
 from modules.protocol.errors import PaddockError
 
 
@@ -106,7 +106,7 @@ def parse_yaml(raw: bytes | str, name: str, *, as_text: bool = False, limits: Li
             if whole == text:
                 raise
             return build(whole)
-    except TooMuch as error:
+    except LimitExceeded as error:
         raise DataFileError(name, str(error)) from None
     except yaml.reader.ReaderError as error:
         what = f"U+{error.character:04X}" if isinstance(error.character, int) else "a byte that is no text"
@@ -141,15 +141,15 @@ def parse_json(
         raise DataFileError(name, f"line {error.lineno}: it is not JSON ({error.msg})") from None
     except (ValueError, OverflowError, RecursionError) as error:
         raise DataFileError(name, f"it is not JSON ({error})") from None
-    return clean(value) if _ESCAPED_SURROGATE.search(text) else value
+    return fix_surrogates(value) if _ESCAPED_SURROGATE.search(text) else value
 
 
 def to_yaml(values: Any) -> str:
     """`values` as YAML that `parse_yaml` reads back: half characters, which no reader takes, are replaced."""
-    return str(yaml.dump(clean(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+    return str(yaml.dump(fix_surrogates(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
 
 
-def clean(value: Any) -> Any:
+def fix_surrogates(value: Any) -> Any:
     """`value` with the halves of characters (lone surrogates) in its texts joined where both are there, else replaced:
     nothing can store or send a half."""
     if isinstance(value, str):
@@ -157,9 +157,9 @@ def clean(value: Any) -> Any:
             return value
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, dict):
-        return {clean(key): clean(item) for key, item in value.items()}
+        return {fix_surrogates(key): fix_surrogates(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)([clean(item) for item in value]) if type(value) in (list, tuple) else value
+        return type(value)([fix_surrogates(item) for item in value]) if type(value) in (list, tuple) else value
     return value
 
 
@@ -200,7 +200,7 @@ def _refuse_size(text: str, name: str, limits: Limits) -> None:
 
 
 def _join_escapes(found: re.Match[str]) -> str:
-    whole = clean(found[2].encode().decode("unicode-escape"))
+    whole = fix_surrogates(found[2].encode().decode("unicode-escape"))
     return found[1] + "".join(f"\\U{ord(letter):08X}" for letter in whole)
 
 

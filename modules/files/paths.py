@@ -42,7 +42,7 @@ class Paths:
     user_data: Path
     environments: Path
 
-    def shown(self, folder: Path) -> str:
+    def display(self, folder: Path) -> str:
         """The folder as a person is told of it: below the clone from there ("models/"), else in full."""
         return f"{folder.relative_to(self.root).as_posix()}/" if folder.is_relative_to(self.root) else str(folder)
 
@@ -142,7 +142,7 @@ class Paths:
         return self.user_data / "logs"
 
 
-def inside(folder: Path, name: str, *, follow_links: bool = False) -> Path:
+def safe_join(folder: Path, name: str, *, follow_links: bool = False) -> Path:
     """The path that a user's `name` (forward slashes) means below `folder`. Raises PathError.
 
     Refused: the empty name, absolute paths, drives, devices of Windows, `..`, control and half characters, what turns
@@ -177,13 +177,13 @@ def _can_be_on_a_disk(name: str) -> bool:
         return False
 
 
-def file_of(folder: Path, name: str, ending: str, noun: str) -> Path:
+def safe_file_path(folder: Path, name: str, ending: str, noun: str) -> Path:
     """The file right in `folder` that a user's `name` means; `noun`: what the name is, such as "preset". Raises
     PathError, also for a name that no disk would take."""
     if len(name) > _LONGEST or len(name.encode(errors="replace")) > _MOST_BYTES:
         most = f"{_LONGEST} Latin letters, or {_MOST_BYTES // 4} of any"
         raise PathError(f"The {noun}'s name {name[:40] + '…'!r} is too long. Use at most {most}.")
-    path = inside(folder, f"{name}{ending}")
+    path = safe_join(folder, f"{name}{ending}")
     if path.parent != folder or name.startswith(".") or not name.strip():
         raise PathError(f"{name!r} cannot be a {noun}'s name. Use a plain name without '/' or a leading dot.")
     return path

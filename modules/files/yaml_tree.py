@@ -26,15 +26,15 @@ _LONGEST_NUMBER = 300
 _MOST_DIRECTIVES = 16
 
 
-class TooMuch(ValueError):
+class LimitExceeded(ValueError):
     """The text holds more than is allowed, or what is not allowed at all. The words stand behind a colon."""
 
 
 def build_tree(text: str, *, as_text: bool, nodes: int, depth: int, characters: int) -> Any:
-    """The value in `text`, None where there is nothing. Raises TooMuch, yaml.YAMLError."""
+    """The value in `text`, None where there is nothing. Raises LimitExceeded, yaml.YAMLError."""
     # The parser compares each %TAG line with all before it.
     if text.count("\n%TAG") > _MOST_DIRECTIVES:
-        raise TooMuch(f"it has more than {_MOST_DIRECTIVES} directives (%TAG)")
+        raise LimitExceeded(f"it has more than {_MOST_DIRECTIVES} directives (%TAG)")
     return _Tree(as_text, nodes, depth, characters).build(text)
 
 
@@ -64,7 +64,7 @@ class _Tree:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    raise TooMuch("it holds more than one document (---)")
+                    raise LimitExceeded("it holds more than one document (---)")
             elif isinstance(event, yaml.ScalarEvent):
                 self._scalar(event)
             elif isinstance(event, yaml.AliasEvent):
@@ -79,7 +79,7 @@ class _Tree:
         self._count(1, len(event.value))
         if self._wants_key():
             if event.implicit[0] and event.value == "<<":
-                raise TooMuch(f"line {_line(event)}: merge keys (<<) are not read; write the lines out")
+                raise LimitExceeded(f"line {_line(event)}: merge keys (<<) are not read; write the lines out")
             self._put(event.value)
             value: Any = event.value
         else:
@@ -102,20 +102,20 @@ class _Tree:
     def _alias(self, event: yaml.AliasEvent) -> None:
         name = str(event.anchor)
         if name not in self._anchors:
-            raise TooMuch(f"line {_line(event)}: the alias *{name[:40]} stands for nothing before it")
+            raise LimitExceeded(f"line {_line(event)}: the alias *{name[:40]} stands for nothing before it")
         value, nodes, characters = self._anchors[name]
         self._count(nodes, characters)
         if self._wants_key() and not isinstance(value, str):
-            raise TooMuch(f"line {_line(event)}: a key must be a text")
+            raise LimitExceeded(f"line {_line(event)}: a key must be a text")
         self._put(value)
 
     def _begin(self, event: yaml.CollectionStartEvent) -> None:
         if event.tag not in (None, "!"):
             _check_tag(event)
         if self._wants_key():
-            raise TooMuch(f"line {_line(event)}: a key must be a text")
+            raise LimitExceeded(f"line {_line(event)}: a key must be a text")
         if len(self._open) >= self._depth:
-            raise TooMuch(f"it is nested more than {self._depth} levels deep")
+            raise LimitExceeded(f"it is nested more than {self._depth} levels deep")
         cost = self._nodes, self._characters
         self._count(1, 0)
         value: list[Any] | dict[str, Any] = [] if isinstance(event, yaml.SequenceStartEvent) else {}
@@ -148,9 +148,9 @@ class _Tree:
         self._nodes += nodes
         self._characters += characters
         if self._nodes > self._most_nodes:
-            raise TooMuch(f"it holds more than {self._most_nodes:,} values")
+            raise LimitExceeded(f"it holds more than {self._most_nodes:,} values")
         if self._characters > self._most_characters:
-            raise TooMuch("its aliases stand for too much text")
+            raise LimitExceeded("its aliases stand for too much text")
 
 
 def _typed(text: str) -> Any:
@@ -176,7 +176,9 @@ def _typed(text: str) -> Any:
 
 def _check_tag(event: Any) -> None:
     if event.tag not in _TAGS:
-        raise TooMuch(f"line {_line(event)}: the tag {str(event.tag)[:60]!r} is not read; write the value without it")
+        raise LimitExceeded(
+            f"line {_line(event)}: the tag {str(event.tag)[:60]!r} is not read; write the value without it"
+        )
 
 
 def _line(event: Any) -> int:

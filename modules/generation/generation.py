@@ -55,7 +55,7 @@ class Generation:
         return self.finished is not None or self.error is not None
 
     @property
-    def remark(self) -> str:
+    def empty_reply_note(self) -> str:
         """A sentence where the engine ended the reply without any text; "" otherwise."""
         finished = self.finished
         if finished is None or self._length > self._opened or finished.reason in ("cancelled", "stop_text"):
@@ -79,7 +79,7 @@ class Generation:
             return self._joined
 
     @property
-    def whole(self) -> str:
+    def final_text(self) -> str:
         """The text as it turned out."""
         return self.text if self.revised is None else self.revised
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.files.data_files import DataFileError, parse_yaml, read_bytes, to_yaml
-from modules.files.paths import file_of, write_atomically
+from modules.files.paths import safe_file_path, write_atomically
 from modules.generation.preset_keys import read_keys, within
 from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.sampling import TEXT_PARSERS, SamplingParams
@@ -15,7 +15,7 @@ from modules.protocol.schema import build, changed_values
 
 _ENDING = ".yaml"
 # What answers when nobody chose: small models go astray where much is left to chance.
-FIRST_PRESET = "Precise"
+DEFAULT_PRESET = "Precise"
 
 
 class Presets:
@@ -32,7 +32,7 @@ class Presets:
 
     def is_own(self, name: str) -> bool:
         """Whether the user saved one of that name."""
-        return file_of(self._own, name, _ENDING, "preset").is_file()
+        return safe_file_path(self._own, name, _ENDING, "preset").is_file()
 
     def load(self, name: str) -> SamplingParams:
         """The preset's parameters; what it does not name is neutral.
@@ -61,20 +61,20 @@ class Presets:
 
     def save(self, name: str, params: SamplingParams) -> None:
         """Write the user's own preset of that name, all or nothing; a shipped one of that name stays below it."""
-        path = file_of(self._own, name, _ENDING, "preset")
+        path = safe_file_path(self._own, name, _ENDING, "preset")
         write_atomically(path, to_yaml(changed_values(params)))
 
     def delete(self, name: str) -> None:
         """Delete the user's own preset. Raises PaddockError for one that ships, and where there is none."""
         if not self.is_own(name):
-            if file_of(self._shipped, name, _ENDING, "preset").is_file():
+            if safe_file_path(self._shipped, name, _ENDING, "preset").is_file():
                 raise PaddockError(f"{name} ships with Paddock and stays. Save your own under this or another name.")
             raise self._missing(name)
-        file_of(self._own, name, _ENDING, "preset").unlink()
+        safe_file_path(self._own, name, _ENDING, "preset").unlink()
 
     def _find(self, name: str) -> Path:
         for folder in (self._own, self._shipped):
-            path = file_of(folder, name, _ENDING, "preset")
+            path = safe_file_path(folder, name, _ENDING, "preset")
             if path.is_file():
                 return path
         raise self._missing(name)

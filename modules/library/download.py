@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from modules.files.data_files import STORE_LIMITS, DataFileError, read_json
-from modules.files.paths import inside, write_atomically
+from modules.files.paths import safe_join, write_atomically
 from modules.library.download_choice import FileSelection
 from modules.library.download_listing import RemoteFile, RepositoryListing
 from modules.library.download_staging import (
@@ -77,7 +77,7 @@ class Download:
         clock: Callable[[], float] = time.monotonic,
         pause_seconds: float = 1.0,
     ) -> None:
-        self._target = inside(models, choice.name)
+        self._target = safe_join(models, choice.name)
         self.staging = staging_folder(models, choice.name)
         self._listing = listing
         self._choice = choice
@@ -134,7 +134,7 @@ class Download:
         DownloadRecord(str(self._listing.wanted), paths, choice.single, choice.size).save(self.staging)
 
     def _get(self, file: RemoteFile) -> None:
-        whole = inside(self.staging / "whole", self._choice.place(file))
+        whole = safe_join(self.staging / "whole", self._choice.place(file))
         done = self._finished()
         mark = file.checksum or self._listing.commit
         if done.get(file.path) == mark and whole.is_file() and whole.stat().st_size == file.size:

@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from modules.files.data_files import STORE_LIMITS, DataFileError, read_json
-from modules.files.paths import inside, write_atomically
+from modules.files.paths import safe_join, write_atomically
 from modules.protocol.errors import PaddockError
 
 _PREFIX = ".download-"
@@ -56,8 +56,8 @@ def read_record(staging: Path) -> DownloadRecord | None:
 
 def staging_folder(models: Path, name: str) -> Path:
     """The folder of pieces of the model `name`. Raises PathError for a name that leads out."""
-    inside(models, name)
-    return inside(models, f"{_PREFIX}{name}")
+    safe_join(models, name)
+    return safe_join(models, f"{_PREFIX}{name}")
 
 
 def unfinished_downloads(models: Path) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modules.families.remote_file import SUFFIXES
-from modules.files.paths import PathError, inside
+from modules.files.paths import PathError, safe_join
 from modules.library import gguf, safetensors
 from modules.library.adapter_files import is_gguf_adapter, read_adapter
 from modules.library.detect import detect
@@ -97,9 +97,9 @@ class ModelLibrary:
     def _path(self, name: str) -> Path:
         top, _, rest = name.rstrip("/").partition("/")
         # A link that the owner put into models/ may lead elsewhere. An absolute path has no top, and is refused whole.
-        path = inside(self._root, top or name, follow_links=True)
+        path = safe_join(self._root, top or name, follow_links=True)
         try:
-            path = inside(path, rest) if rest else path
+            path = safe_join(path, rest) if rest else path
         except PathError:
             if name in (found := self._find()):  # a file of a download cache: its names are links to its store
                 return found[name]

@@ -12,22 +12,22 @@ from modules.protocol.errors import PaddockError, SettingError, Unsupported
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.model_facts import ModelFacts
 from modules.runtime.loader_registry import Registry
-from modules.runtime.supervisor import Chosen, Supervisor
+from modules.runtime.supervisor import Supervisor, WeightedAdapter
 from modules.settings.user_settings import ModelSettings
 
 # Beyond it, text falls apart with any adapter.
-MOST_WEIGHT = 10.0
+MAX_WEIGHT = 10.0
 
 
 @dataclass(frozen=True)
-class Offer:
+class AdapterOffer:
     """An adapter, and why it cannot be applied to the model as it is loaded, as a sentence; "" if it can."""
 
     adapter: AdapterFacts
     why_not: str
 
 
-class Adapters:
+class AppliedAdapters:
     """What "apply these adapters" means, for page and command line alike. Every choice is name -> weight."""
 
     def __init__(self, library: ModelLibrary, registry: Registry, supervisor: Supervisor, saved: ModelSettings) -> None:
@@ -36,30 +36,30 @@ class Adapters:
         self._supervisor = supervisor
         self._saved = saved
 
-    def offers(self) -> list[Offer]:
+    def offers(self) -> list[AdapterOffer]:
         """Every adapter there is, for the model that is loaded. Raises PaddockError if none is."""
         self._supervisor.loaded()
         spec, facts = self._loaded()
-        return [Offer(adapter, _why_not(adapter, spec, facts)) for adapter in self._library.adapters()]
+        return [AdapterOffer(adapter, _why_not(adapter, spec, facts)) for adapter in self._library.adapters()]
 
     def apply(self, wanted: Mapping[str, float]) -> None:
         """Apply these to the loaded model, and no others, and keep them for it; blocking. Raises PaddockError; nothing
         has changed then."""
         self._supervisor.loaded()
         spec, facts = self._loaded()
-        self._supervisor.set_adapters(self.chosen(wanted, spec, facts))
+        self._supervisor.set_adapters(self.resolve(wanted, spec, facts))
         self._saved.set_adapters(facts.name, wanted)
 
-    def chosen(self, wanted: Mapping[str, float], spec: LoaderSpec, facts: ModelFacts) -> list[Chosen]:
+    def resolve(self, wanted: Mapping[str, float], spec: LoaderSpec, facts: ModelFacts) -> list[WeightedAdapter]:
         """The adapters of these names for this model with this loader. Raises PaddockError for one that is not there or
         does not fit, and for a senseless weight."""
         if wanted and not spec.adapters:
-            raise Unsupported(self.unable(spec))
+            raise Unsupported(self.unsupported_message(spec))
         found = []
         for name, weight in wanted.items():
-            if not abs(weight) <= MOST_WEIGHT:
+            if not abs(weight) <= MAX_WEIGHT:
                 raise SettingError(
-                    f"The weight of {name} cannot be {weight:g}. Choose one from {-MOST_WEIGHT:g} to {MOST_WEIGHT:g}."
+                    f"The weight of {name} cannot be {weight:g}. Choose one from {-MAX_WEIGHT:g} to {MAX_WEIGHT:g}."
                 )
             adapter = self._library.adapter(name)
             if why_not := _why_not(adapter, spec, facts):
@@ -67,22 +67,22 @@ class Adapters:
             found.append((adapter, weight))
         return found
 
-    def kept(self, spec: LoaderSpec, facts: ModelFacts) -> tuple[list[Chosen], list[str]]:
+    def saved(self, spec: LoaderSpec, facts: ModelFacts) -> tuple[list[WeightedAdapter], list[str]]:
         """Those kept for this model that can be applied, and a sentence for each that cannot."""
-        found: list[Chosen] = []
+        found: list[WeightedAdapter] = []
         problems = []
         for name, weight in self._saved.adapters(facts.name).items():
             try:
-                found += self.chosen({name: weight}, spec, facts)
+                found += self.resolve({name: weight}, spec, facts)
             except PaddockError as error:
                 problems.append(f"The LoRA adapter {name}, kept for this model, is not applied. {error.message}")
         return found, problems
 
-    def keep(self, model: str, wanted: Mapping[str, float]) -> None:
+    def save(self, model: str, wanted: Mapping[str, float]) -> None:
         """Apply these whenever the model is loaded."""
         self._saved.set_adapters(model, wanted)
 
-    def unable(self, spec: LoaderSpec) -> str:
+    def unsupported_message(self, spec: LoaderSpec) -> str:
         """That this loader applies none, and which do."""
         able = [other.title for other in self._registry.shown() if other.adapters]
         return f"{spec.title} applies no LoRA adapters. Load the model with another loader: {', '.join(able)}."

@@ -11,7 +11,9 @@ from modules.protocol.schema import build, describe
 _LEAST_CONTEXT = 512
 
 
-def lowered(spec: LoaderSpec, settings: Mapping[str, Any], names: Iterable[str], context: int = 0) -> dict[str, Any]:
+def lower_settings(
+    spec: LoaderSpec, settings: Mapping[str, Any], names: Iterable[str], context: int = 0
+) -> dict[str, Any]:
     """`settings` with the named ones lowered: numbers halved down to their minimum, choices moved one on (schemas list
     them from most to least memory). `context`: what "the model's own length" (0) stands for, in tokens."""
     result = dict(settings)

@@ -27,21 +27,21 @@ class Measurement:
     on_cpu: bool = False
 
 
-class Measured:
+class MemoryMeasurements:
     """Measurements in a YAML file. Thread-safe."""
 
     def __init__(self, store: YamlStore) -> None:
         self._store = store
 
     def find(self, key: str) -> Measurement | None:
-        """The measurement under `key` (see `class_key`), if there is one that can be read."""
+        """The measurement under `key` (see `measurement_key`), if there is one that can be read."""
         entry = self._store.get(key)
         names = [field.name for field in dataclasses.fields(Measurement)]
         if not isinstance(entry, dict) or any(not isinstance(entry.get(name), int) for name in names):
             return None
         return Measurement(**{name: entry[name] for name in names})
 
-    def note(self, key: str, measurement: Measurement, model: str, loader: str) -> None:
+    def record(self, key: str, measurement: Measurement, model: str, loader: str) -> None:
         """Keep a measurement. Of several with one context the highest peak stays: few loads are used to their full."""
         known = self.find(key)
         if known and known.context == measurement.context:
@@ -57,7 +57,7 @@ def _date(entry: object) -> int:
     return at if isinstance(at, int) else 0
 
 
-def class_key(identity: str, environment: str, demand: Demand, machine: Machine) -> str:
+def measurement_key(identity: str, environment: str, demand: Demand, machine: Machine) -> str:
     """What a measurement holds for: the model's files, the loader's environment, the devices, and all of the demand but
     the context, with which only the cache grows."""
     same = dataclasses.replace(demand, context=0, cache_tokens=0, cache_bytes=None)
@@ -65,7 +65,7 @@ def class_key(identity: str, environment: str, demand: Demand, machine: Machine)
     return hashlib.sha256(repr((identity, environment, same, devices)).encode()).hexdigest()[:16]
 
 
-def corrected(planned: MemoryPlan, found: Measurement) -> MemoryPlan:
+def apply_measurement(planned: MemoryPlan, found: Measurement) -> MemoryPlan:
     """The plan as a measurement of its class mends it.
 
     What a load took more or less than expected is the environment's, whatever the context. A context that is no smaller

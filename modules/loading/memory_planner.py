@@ -11,7 +11,7 @@ from typing import Any
 from modules.library.machine import inspect_machine
 from modules.library.memory_plan import MemoryPlan, largest_fitting, memory_demand, memory_shortage, plan_memory
 from modules.library.scan import ModelLibrary
-from modules.loading.measured_memory import Measured, Measurement, class_key, corrected
+from modules.loading.measured_memory import Measurement, MemoryMeasurements, apply_measurement, measurement_key
 from modules.protocol.errors import PaddockError
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import Demand
@@ -47,7 +47,7 @@ class MemoryPlanner:
     """Plans loads, and learns from those that were made."""
 
     def __init__(
-        self, library: ModelLibrary, environments: Environments, supervisor: Supervisor, measured: Measured
+        self, library: ModelLibrary, environments: Environments, supervisor: Supervisor, measured: MemoryMeasurements
     ) -> None:
         self._library = library
         self._environments = environments
@@ -89,7 +89,7 @@ class MemoryPlanner:
         lower = context if context and context < demand.context else 0
         return Advice(planned, memory_shortage(planned, lower, layers or 0), context, layers)
 
-    def refuse(self, model: str, spec: LoaderSpec, values: dict[str, Any]) -> None:
+    def check_fits(self, model: str, spec: LoaderSpec, values: dict[str, Any]) -> None:
         """Raises PlanError where the load would not fit what is free now."""
         if sentence := self.advise(model, spec, values).obstacle:
             raise PlanError(
@@ -97,9 +97,9 @@ class MemoryPlanner:
                 "anyway, or start Paddock with --load-anyway."
             )
 
-    def learn(self, model: str, spec: LoaderSpec, values: dict[str, Any], watch: MemoryWatch, device: str) -> None:
+    def record(self, model: str, spec: LoaderSpec, values: dict[str, Any], watch: MemoryWatch, device: str) -> None:
         """Keep what the worker of this load held until now."""
-        loaded, peak = watch.held()
+        loaded, peak = watch.usage()
         if not peak:
             return
         facts, machine = self._library.facts(model), self.machine()
@@ -108,17 +108,19 @@ class MemoryPlanner:
         used = dataclasses.replace(demand, gpu_layers=0) if on_cpu else demand
         expected = plan_memory(facts, used, machine).at_load
         found = Measurement(loaded, peak, demand.context, expected, on_cpu)
-        self._measured.note(self._key(facts, spec, demand, machine), found, model, spec.name)
+        self._measured.record(self._key(facts, spec, demand, machine), found, model, spec.name)
 
     def _plan(self, facts: ModelFacts, spec: LoaderSpec, demand: Demand, machine: Machine) -> MemoryPlan:
         found = self._measured.find(self._key(facts, spec, demand, machine))
         if found is None:
             return plan_memory(facts, demand, machine)
         used = dataclasses.replace(demand, gpu_layers=0) if found.on_cpu else demand
-        return corrected(plan_memory(facts, used, machine), found)
+        return apply_measurement(plan_memory(facts, used, machine), found)
 
     def _key(self, facts: ModelFacts, spec: LoaderSpec, demand: Demand, machine: Machine) -> str:
-        return class_key(self._library.identity(facts.name), self._environments.status(spec).path.name, demand, machine)
+        return measurement_key(
+            self._library.identity(facts.name), self._environments.status(spec).path.name, demand, machine
+        )
 
 
 def describe_plan(advice: Advice) -> dict[str, Any]:

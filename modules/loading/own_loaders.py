@@ -10,7 +10,7 @@ from modules.plugins.code_files import code_files, fingerprint, importable
 from modules.protocol.errors import PaddockError
 from modules.runtime.loader_registry import Registry
 from modules.settings.user_settings import YamlStore
-from modules.system.agreed_code import AgreedCode
+from modules.system.code_allowlist import CodeAllowlist
 
 # Names the worker's loader and its agreed files, as modules/worker/__main__.py reads it.
 VARIABLE = "PADDOCK_OWN_LOADER"
@@ -19,7 +19,7 @@ VARIABLE = "PADDOCK_OWN_LOADER"
 class OwnLoaders:
     """The loaders below `folder`. `store` keeps the consents: name -> fingerprint of the files that may run."""
 
-    def __init__(self, folder: Path, store: YamlStore, registry: Registry, code: AgreedCode) -> None:
+    def __init__(self, folder: Path, store: YamlStore, registry: Registry, code: CodeAllowlist) -> None:
         self._folder = folder
         self._store = store
         self._registry = registry
@@ -60,7 +60,7 @@ class OwnLoaders:
 
     def _add(self, name: str) -> None:
         files = importable(self._files_of(name))
-        self._code.agree(self._folder / name, files)
+        self._code.allow(self._folder / name, files)
         self._files[name] = files
         self._registry.add(self._folder / name)
 

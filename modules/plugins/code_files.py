@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path, PurePath
 
-from modules.system.agreed_code import digest, is_text
+from modules.system.code_allowlist import digest, is_text
 
 # What Python can import, or load into its process.
 _PYTHON = (".py", ".pyw", ".pyc", ".pyo", ".pyx", ".pth")
@@ -83,7 +83,7 @@ def _entries(folder: Path) -> Iterator[tuple[Path, bool]]:
 
 
 def _is_code(path: Path, in_tools: bool) -> bool:
-    # Never read: modules.system.agreed_code sees to that. Programs that an extension starts write them too.
+    # Never read: modules.system.code_allowlist sees to that. Programs that an extension starts write them too.
     if path.suffix == ".pyc" and path.parent.name == _CACHE:
         return False
     return path.suffix.lower() in IMPORTABLE if in_tools else _named(path)

@@ -110,7 +110,7 @@ def completed(
         if source.error is not None:
             generation.fail(source.error)
             return
-        written = prefix + source.whole
+        written = prefix + source.final_text
         written = written.lstrip(" ") if strip else written
         whole = finish(written)
         if not live:

@@ -7,10 +7,10 @@ from types import FrameType
 
 from modules.plugins.hook_threads import Hung
 from modules.protocol.errors import PaddockError
-from modules.system import outside_errors as outside
+from modules.system import external_errors as outside
 
 # Modules of Python in which code waits for another process or machine.
-_WAITS = frozenset({"http", "selectors", "socket", "ssl", "subprocess", "urllib"} | outside.CLIENTS)
+_WAITS = frozenset({"http", "selectors", "socket", "ssl", "subprocess", "urllib"} | outside.CLIENT_PACKAGES)
 
 
 class MessageFailed(PaddockError):
@@ -23,8 +23,8 @@ def is_outside(error: BaseException) -> bool:
     """Whether an error of an extension's code tells of something outside of that code: the operating system, a network,
     a service, the user's settings (a PaddockError), or a hook that was waiting for one of those when its seconds were
     over. An error that was raised `from` such a one counts like it."""
-    waited = any(isinstance(one, Hung) and one.outside for one in outside.causes(error))
-    return waited or outside.is_outside(error)
+    waited = any(isinstance(one, Hung) and one.outside for one in outside.exception_chain(error))
+    return waited or outside.is_external(error)
 
 
 def waits_outside(frame: FrameType | None) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from modules.files.data_files import DataFileError, read_json
-from modules.files.paths import inside
+from modules.files.paths import safe_join
 from modules.plugins.code_files import code_files, fingerprint
 from modules.plugins.manifest import Manifest, ManifestError, read_manifest
 from modules.plugins.script_needs import unnamed_needs
@@ -86,7 +86,7 @@ def _folders(root: Path) -> list[Path]:
 
 def _read(root: Path, folder: Path, kind: str, shipped: dict[str, str]) -> Found:
     try:
-        inside(root, folder.name)
+        safe_join(root, folder.name)
         files = code_files(folder)
         sha256 = fingerprint(files)
         manifest = read_manifest(folder)

@@ -6,10 +6,10 @@ import re
 import subprocess
 from pathlib import Path
 
-from modules.files.paths import inside
+from modules.files.paths import safe_join
 from modules.plugins.submodules import declared
 from modules.protocol.errors import PaddockError
-from modules.system.child_environment import for_git
+from modules.system.child_environment import git_environment
 
 _SECONDS = 900
 _ADDRESS = re.compile(r"(?:https|ssh|file)://[A-Za-z0-9._~@:/%+-]+")
@@ -90,7 +90,7 @@ def _fetch_submodules(source: str, folder: Path, depth: int) -> list[Path]:
         return []
     update = ["submodule", "--quiet", "update", "--init", "--checkout", "--depth", "1", "--", *wanted]
     _git(source, "--literal-pathspecs", "-C", str(folder), *update)
-    folders = [inside(folder, path) for path in wanted]
+    folders = [safe_join(folder, path) for path in wanted]
     return [*folders, *(inner for path in folders for inner in _fetch_submodules(source, path, depth - 1))]
 
 
@@ -110,7 +110,7 @@ def _git(source: str, *command: str) -> str:
             errors="replace",
             timeout=_SECONDS,
             check=False,
-            env={**for_git(), **own, "GIT_ALLOW_PROTOCOL": allowed},
+            env={**git_environment(), **own, "GIT_ALLOW_PROTOCOL": allowed},
         )
     except FileNotFoundError:
         raise InstallError("Git is not installed, so nothing can be cloned. Install it, or give a folder.") from None

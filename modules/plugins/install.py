@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from modules.files.paths import PathError, inside
+from modules.files.paths import PathError, safe_join
 from modules.plugins import git, updates
 from modules.plugins.code_files import code_files
 from modules.plugins.folders import ENTRIES, root_of
@@ -101,7 +101,7 @@ def _unpack(source: Path, folder: Path) -> None:
             _judge(entries, source)
             left = MOST_BYTES
             for entry in entries:
-                target = inside(folder, entry.filename.rstrip("/"))
+                target = safe_join(folder, entry.filename.rstrip("/"))
                 if entry.is_dir():
                     target.mkdir(parents=True, exist_ok=True)
                     continue
@@ -147,7 +147,7 @@ def _settle(name: str, folder: Path, root: Path) -> Path:
         code_files(folder)
     except ValueError as error:
         raise InstallError(f"{name} was not installed. {error}") from error
-    target = inside(root, name)
+    target = safe_join(root, name)
     if any(path.name.casefold() == name.casefold() for path in root.iterdir()):
         raise InstallError(f"There is an extension named {name} already. Remove or rename {target} first.")
     folder.rename(target)

@@ -30,7 +30,7 @@ from modules.plugins.worker_hooks import WorkerEntry, worker_entry, worker_part
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import HookEvent, HookFailed, HookPrinted
 from modules.protocol.schema import build, describe
-from modules.system.agreed_code import AgreedCode
+from modules.system.code_allowlist import CodeAllowlist
 from modules.system.listeners import Listeners
 
 _LOG = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class ExtensionManager:
         self._guard = Guard()
         self._console = Console()
         self._originals = Originals()
-        self._code = AgreedCode()
+        self._code = CodeAllowlist()
         self.chains = Chains(self._guard, self._console, self.fail, self._turned)
         # One switch at a time, however long it takes; the lock is for a moment, also from guard threads.
         self._switch = threading.RLock()
@@ -266,22 +266,22 @@ class ExtensionManager:
     def close(self) -> list[str]:
         """Switch all off. Returns the names of extensions whose threads go on and would hold up the process's end."""
         with self._switch:
-            stray = []
+            unfinished = []
             for running in self.running():
                 self._switch_off(running.name)
                 if any(thread.is_alive() and not thread.daemon for thread in running.threads):
-                    stray.append(running.name)
+                    unfinished.append(running.name)
             self._guard.close()
             self._console.close()
             self._originals.close()
             self._code.close()
-            return stray
+            return unfinished
 
     # Inside
 
     def allow_imports(self, found: Found) -> None:
         """Let the code of an extension be imported, as it was when it was found; the user agreed to it."""
-        self._code.agree(found.folder, importable(found.files))
+        self._code.allow(found.folder, importable(found.files))
 
     def _agree(self, found: Found, consent: str) -> None:
         if consent and consent == found.sha256:
@@ -478,7 +478,7 @@ class ExtensionManager:
         self._announce()
 
     def _announce(self) -> None:
-        self._listeners.tell()
+        self._listeners.notify()
 
     def fault(self, name: str) -> Fault | None:
         """Why an extension was switched off, if it was."""

@@ -18,7 +18,7 @@ from modules.files.paths import write_atomically
 from modules.plugins.package_sizes import cost
 from modules.plugins.requirement_text import Refused, in_plain, read
 from modules.protocol.errors import PaddockError
-from modules.system.child_environment import for_install
+from modules.system.child_environment import install_environment
 from modules.system.pip_config import package_sources, read_pip_config
 
 _SECONDS = 3600
@@ -163,7 +163,7 @@ def _failure(wanted: str, words: str, build: bool) -> PaddockError:
 
 
 def _environment(extra: dict[str, str]) -> dict[str, str]:
-    return {**for_install(), "UV_PYTHON_DOWNLOADS": "never", "UV_PYTHON": sys.executable, **extra}
+    return {**install_environment(), "UV_PYTHON_DOWNLOADS": "never", "UV_PYTHON": sys.executable, **extra}
 
 
 def _host_version(name: str) -> str:

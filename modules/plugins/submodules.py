@@ -5,7 +5,7 @@ from __future__ import annotations
 import configparser
 from pathlib import Path
 
-from modules.files.paths import PathError, inside
+from modules.files.paths import PathError, safe_join
 
 
 def declared(folder: Path) -> dict[str, str]:
@@ -26,7 +26,7 @@ def unfetched(folder: Path) -> list[str]:
 
 def _is_empty(folder: Path, path: str) -> bool:
     try:
-        place = inside(folder, path)
+        place = safe_join(folder, path)
     except PathError:
         return False
     return not place.is_dir() or not any(place.iterdir())

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from modules.files.paths import inside
+from modules.files.paths import safe_join
 from modules.plugins import git
 from modules.plugins.folders import root_of
 from modules.plugins.git import InstallError
@@ -25,7 +25,7 @@ def keep(repository: Path, repositories: Path, name: str) -> None:
     """Keep the repository that the extension of this name came from, in place of one that was kept before."""
     repositories.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=repositories, prefix=".old-", ignore_cleanup_errors=True) as old:
-        target = inside(repositories, name)
+        target = safe_join(repositories, name)
         if target.exists():
             target.rename(Path(old) / "repository")
         shutil.move(repository, target)
@@ -51,7 +51,7 @@ def update(source: str, folder: Path, repositories: Path) -> None:
         if root_of(fresh) != new:
             raise InstallError(f"{folder.name} was not updated: it lies elsewhere there. Remove it, and install it.")
         changes = _changes(old, new)
-        if edited := [name for name in changes if not _as_it_came(inside(folder, name), old / name, new / name)]:
+        if edited := [name for name in changes if not _as_it_came(safe_join(folder, name), old / name, new / name)]:
             more = f" and {len(edited) - _MOST_NAMED} more" if len(edited) > _MOST_NAMED else ""
             raise InstallError(
                 f"{folder.name} was not updated: {', '.join(edited[:_MOST_NAMED])}{more} changed both here and there. "
@@ -59,7 +59,7 @@ def update(source: str, folder: Path, repositories: Path) -> None:
             )
         # What goes makes room for what comes: a file may become a folder.
         for name in sorted(changes, key=lambda name: (new / name).is_file()):
-            _bring(new / name, inside(folder, name), folder)
+            _bring(new / name, safe_join(folder, name), folder)
         keep(fresh, repositories, folder.name)
 
 

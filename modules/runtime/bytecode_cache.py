@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from modules.files.data_files import DataFileError, read_bytes
-from modules.system.child_environment import for_worker
+from modules.system.child_environment import worker_environment
 
 UNCOMPILED = "uncompiled.txt"
 _SECONDS = 300.0
@@ -41,7 +41,7 @@ def compile_imported(python: Path, temporary: str) -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=for_worker(),
+        env=worker_environment(),
     ) as process:
         assert process.stdin is not None
         try:

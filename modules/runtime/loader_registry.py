@@ -9,7 +9,7 @@ from pathlib import Path
 from modules.protocol.errors import PaddockError
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.schema import SETTING_TYPES, coerce, describe
-from modules.system.loader_import import import_part
+from modules.system.loader_import import import_loader_module
 
 
 class Registry:
@@ -38,7 +38,7 @@ class Registry:
         try:
             # What a spec prints must not end up in an answer of the command line.
             with contextlib.redirect_stdout(sys.stderr):
-                spec = import_part(name, "spec", folder if own else None).SPEC
+                spec = import_loader_module(name, "spec", folder if own else None).SPEC
                 fault = _fault(spec, folder)
         except Exception as error:
             fault = f"could not be read: {type(error).__name__}: {error}"

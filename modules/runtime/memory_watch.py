@@ -17,7 +17,7 @@ _AT_LOAD = ("1", "5")
 
 
 class MemoryWatch:
-    """Watches the process `pid` and its children; `loaded` is to be called once when the load is over.
+    """Watches the process `pid` and its children; `record_load` is to be called once when the load is over.
 
     While loading, pages of mapped files are not counted: engines map the weights to copy them, and the system takes
     such pages back for nothing. Afterwards all counts but pages of the model's own files, at `path`, that no reply read
@@ -36,7 +36,7 @@ class MemoryWatch:
         while not self._over.wait(_LOOK_SECONDS):
             self._own = max(self._own, sum(resident - shared for resident, shared in self._resident()))
 
-    def loaded(self) -> int:
+    def record_load(self) -> int:
         """Bytes held now, all counted; the peak of replies begins here."""
         self.close()
         held = self._resident()
@@ -48,7 +48,7 @@ class MemoryWatch:
                     Path(f"/proc/{process.pid}/clear_refs").write_text(order)
         return self._at_load
 
-    def held(self) -> tuple[int, int]:
+    def usage(self) -> tuple[int, int]:
         """Bytes held right after the load, and the most so far; (0, 0) if the load never ended, or if the model's files
         are mapped and nobody read them yet, so that it cannot be told what replies need of them."""
         family = _family(self._pid)

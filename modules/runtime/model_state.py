@@ -12,7 +12,7 @@ PHASES = ("empty", "installing", "starting", "loading", "ready", "failed")
 
 
 @dataclass(frozen=True)
-class State:
+class ModelState:
     """`phase` is one of PHASES; `text` and `fraction` tell how far it is; `error` why it failed; `adapters`: the LoRA
     adapters that are applied, name -> weight.
 

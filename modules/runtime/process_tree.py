@@ -9,7 +9,7 @@ import signal
 import psutil
 
 
-def kill_session(leader: int) -> None:
+def kill_process_tree(leader: int) -> None:
     """Kill the processes of the session that the process `leader` began, itself included. Not on Windows.
 
     The leader must not have been waited for yet: its number may be another's then. Its group alone would not do, as

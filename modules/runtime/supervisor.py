@@ -28,18 +28,18 @@ from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build
 from modules.runtime.environment import Environments
 from modules.runtime.memory_watch import MemoryWatch
-from modules.runtime.model_state import ChatPromptResult, State
+from modules.runtime.model_state import ChatPromptResult, ModelState
 from modules.runtime.sandbox_paths import sandbox_variables
-from modules.runtime.state_store import StateBoard, Superseded
+from modules.runtime.state_store import StateStore, Superseded
 from modules.runtime.worker_client import WorkerClient
 from modules.runtime.worker_exit import WorkerDied, WorkerExit
-from modules.system.threads import explained, host_thread
+from modules.system.threads import explain_errors, host_thread
 
 MemoryOf = Callable[[int], int]
 # A LoRA adapter and its weight.
-Chosen = tuple[AdapterFacts, float]
+WeightedAdapter = tuple[AdapterFacts, float]
 # Told what a worker's watch saw, and the state it was in: right after its load, and before it is ended in order.
-Measured = Callable[[State, MemoryWatch], None]
+OnMeasured = Callable[[ModelState, MemoryWatch], None]
 
 
 class Supervisor:
@@ -64,19 +64,19 @@ class Supervisor:
         self._lock = threading.Lock()
         self._client: WorkerClient | None = None
         self._watch: MemoryWatch | None = None
-        self._measured: Measured = lambda state, watch: None
+        self._measured: OnMeasured = lambda state, watch: None
         self._wanted = 0
         # Loads once more what was loaded last, for the reason given.
         self._repeat: Callable[[str], object] = lambda reason: None
-        self._adapters: tuple[Chosen, ...] = ()
+        self._adapters: tuple[WeightedAdapter, ...] = ()
         self._hooks: list[dict[str, Any]] = []
         self._hook_listener: Callable[[HookEvent], None] = lambda event: None
-        self.board = StateBoard()
+        self.state_store = StateStore()
 
     @property
-    def state(self) -> State:
-        """What the worker is doing now; `board` tells of changes."""
-        return self.board.state
+    def state(self) -> ModelState:
+        """What the worker is doing now; `state_store` tells of changes."""
+        return self.state_store.state
 
     def load(
         self,
@@ -84,7 +84,7 @@ class Supervisor:
         spec: LoaderSpec,
         settings: Mapping[str, Any],
         environment: Mapping[str, str] | None = None,
-        adapters: Sequence[Chosen] = (),
+        adapters: Sequence[WeightedAdapter] = (),
         notes: Sequence[str] = (),
         reason: str = "",
     ) -> ModelInfo:
@@ -98,7 +98,7 @@ class Supervisor:
         """
         self.check(facts, spec, settings)
         text = f"Starting {spec.title}" + (f" again. {reason}" if reason else "")
-        state = State("starting", facts.name, spec.name, dict(settings), text=text)
+        state = ModelState("starting", facts.name, spec.name, dict(settings), text=text)
         wish = self._wish()
         self._install(spec, state, wish)
         with self._switch:
@@ -107,7 +107,7 @@ class Supervisor:
                     f"{facts.name} was not loaded, as something else was asked for meanwhile. Load it again."
                 )
             try:
-                with explained(f"Loading {facts.name}"):
+                with explain_errors(f"Loading {facts.name}"):
                     self._end_worker()
                     client, loaded = self._load(facts, spec, state, environment or {})
                     info = self._begin(client, loaded, state, adapters, [*notes, *([reason] if reason else [])])
@@ -118,7 +118,7 @@ class Supervisor:
                     return info
             except PaddockError as error:
                 self._end_worker()
-                self.board.set(dataclasses.replace(state, phase="failed", text="", fraction=None, error=error))
+                self.state_store.set(dataclasses.replace(state, phase="failed", text="", fraction=None, error=error))
                 raise
 
     def _wish(self) -> int:
@@ -135,7 +135,7 @@ class Supervisor:
         if reason := spec.machine_problem(self._environments.machine):
             raise PaddockError(f"{reason} Choose another loader.")
 
-    def _install(self, spec: LoaderSpec, state: State, wish: int) -> None:
+    def _install(self, spec: LoaderSpec, state: ModelState, wish: int) -> None:
         """Build the environment that the load which begins with `state` needs, unless it is there. Raises
         PaddockError; a model that is loaded stays, with the error beside it."""
         if self._environments.status(spec).installed:
@@ -144,31 +144,31 @@ class Supervisor:
         def tell(
             text: str, fraction: float | None, phase: str = "installing", error: PaddockError | None = None
         ) -> None:
-            def told(now: State) -> State:
+            def told(now: ModelState) -> ModelState:
                 if wish != self._wanted:
                     return now
                 about = now if now.phase == "ready" else dataclasses.replace(state, phase=phase)
                 return dataclasses.replace(about, text=text, fraction=fraction, error=error)
 
-            self.board.change(told)
+            self.state_store.change(told)
 
         try:
-            with explained(f"Installing {spec.title}"):
+            with explain_errors(f"Installing {spec.title}"):
                 self._environments.build(spec, tell)
         except PaddockError as error:
             tell("", None, "failed", error)
             raise
 
     def _load(
-        self, facts: ModelFacts, spec: LoaderSpec, state: State, environment: Mapping[str, str]
+        self, facts: ModelFacts, spec: LoaderSpec, state: ModelState, environment: Mapping[str, str]
     ) -> tuple[WorkerClient, Loaded]:
         def report(phase: str) -> Callable[[str, float | None], None]:
             def tell(text: str, fraction: float | None) -> None:
-                self.board.set(dataclasses.replace(state, phase=phase, text=text, fraction=fraction))
+                self.state_store.set(dataclasses.replace(state, phase=phase, text=text, fraction=fraction))
 
             return tell
 
-        self.board.set(state)
+        self.state_store.set(state)
         python = self._environments.python(spec)
         client = WorkerClient(
             spec,
@@ -182,17 +182,22 @@ class Supervisor:
         with self._lock:
             self._client = client
         client.start()
-        self.board.set(dataclasses.replace(state, phase="loading", text="Reading the model", fraction=None))
+        self.state_store.set(dataclasses.replace(state, phase="loading", text="Reading the model", fraction=None))
         watch = self._watch = MemoryWatch(client.process.pid, str(Path(facts.path).resolve()))
         loaded = client.load(facts.path, state.settings, report("loading"))
-        watch.loaded()
-        client.process.keep_bytecode()
+        watch.record_load()
+        client.process.compile_bytecode()
         if self._hooks and spec.logits_hooks:
             client.ask(Configure(client.next_id(), self._hooks))
         return client, loaded
 
     def _begin(
-        self, client: WorkerClient, loaded: Loaded, state: State, adapters: Sequence[Chosen], notes: Sequence[str]
+        self,
+        client: WorkerClient,
+        loaded: Loaded,
+        state: ModelState,
+        adapters: Sequence[WeightedAdapter],
+        notes: Sequence[str],
     ) -> ModelInfo:
         """Apply the adapters, then say that all is ready."""
         problems = _apply_if_it_can(client, adapters)
@@ -203,10 +208,10 @@ class Supervisor:
         )
         if self._watch is not None:
             self._measured(ready, self._watch)
-        self.board.set(ready)
+        self.state_store.set(ready)
         return info
 
-    def set_adapters(self, adapters: Sequence[Chosen]) -> None:
+    def set_adapters(self, adapters: Sequence[WeightedAdapter]) -> None:
         """Use these LoRA adapters, and no others, from the next reply on; blocking while a reply runs. Raises
         PaddockError; those hold then that held before."""
         # Not the switch: who unloads must not wait for the reply that this waits for.
@@ -215,19 +220,19 @@ class Supervisor:
             _apply(client, adapters)
             if client is self._client:
                 self._adapters = tuple(adapters)
-                self.board.set(dataclasses.replace(self.state, adapters=_names(adapters)))
+                self.state_store.set(dataclasses.replace(self.state, adapters=_names(adapters)))
 
     def unload(self) -> int:
         """End the worker, also one that is still loading. Returns the bytes of memory that came back."""
         # A load holds the switch.
-        self.call_off()
+        self.cancel_load()
         with self._switch:
             freed = self.memory_bytes()
             self._end_worker()
-            self.board.set(State())
+            self.state_store.set(ModelState())
             return freed
 
-    def call_off(self) -> None:
+    def cancel_load(self) -> None:
         """End a load that is under way, and let none begin that waits; a model that is loaded stays."""
         self._wish()
         with self._lock:
@@ -322,7 +327,7 @@ class Supervisor:
         else:
             self._hook_listener(event)
 
-    def on_measured(self, callback: Measured) -> None:
+    def on_measured(self, callback: OnMeasured) -> None:
         """Call `callback` with the memory that a worker held, after each load and before each end in order."""
         self._measured = callback
 
@@ -348,7 +353,9 @@ class Supervisor:
             return
         wish = self._wanted
         error = exit.error(lower=_memory_settings(self.state))
-        self.board.change(lambda now: dataclasses.replace(now, phase="failed", text="", fraction=None, error=error))
+        self.state_store.change(
+            lambda now: dataclasses.replace(now, phase="failed", text="", fraction=None, error=error)
+        )
         if exit.cause == "stuck":
             doing = f"Loading {self.state.model} again"
             host_thread("load again", lambda: self._load_again(client, wish), doing).start()
@@ -375,17 +382,17 @@ class Supervisor:
                 client.stop()
 
 
-def _apply(client: WorkerClient, adapters: Sequence[Chosen]) -> None:
+def _apply(client: WorkerClient, adapters: Sequence[WeightedAdapter]) -> None:
     wanted = {adapter.path: weight for adapter, weight in adapters}
     # It waits for the replies that run, so there is no telling how long it takes.
     client.ask(ApplyAdapter(client.next_id(), wanted), timeout=None)
 
 
-def _names(adapters: Sequence[Chosen]) -> dict[str, float]:
+def _names(adapters: Sequence[WeightedAdapter]) -> dict[str, float]:
     return {adapter.name: weight for adapter, weight in adapters}
 
 
-def _apply_if_it_can(client: WorkerClient, adapters: Sequence[Chosen]) -> list[str]:
+def _apply_if_it_can(client: WorkerClient, adapters: Sequence[WeightedAdapter]) -> list[str]:
     """A sentence where the engine refuses them; then none is applied. Raises WorkerDied."""
     if not adapters:
         return []
@@ -398,7 +405,7 @@ def _apply_if_it_can(client: WorkerClient, adapters: Sequence[Chosen]) -> list[s
     return []
 
 
-def _memory_settings(state: State) -> tuple[str, ...]:
+def _memory_settings(state: ModelState) -> tuple[str, ...]:
     return tuple(name for name in ("context",) if state.info is not None)
 
 

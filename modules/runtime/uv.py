@@ -14,8 +14,8 @@ from pathlib import Path
 
 from modules.protocol.errors import EnvironmentBroken
 from modules.protocol.loader_spec import LoaderSpec
-from modules.runtime.process_tree import kill_session
-from modules.system.child_environment import for_install, for_worker
+from modules.runtime.process_tree import kill_process_tree
+from modules.system.child_environment import install_environment, worker_environment
 from modules.system.pip_config import PackageSources
 
 
@@ -39,7 +39,7 @@ class Uv:
 
         `held`: the files of locks, which hold until uv and its compilers have ended, even if Paddock is killed.
         """
-        environment = {**for_install(), "UV_PYTHON_DOWNLOADS": "never", **sources.environment}
+        environment = {**install_environment(), "UV_PYTHON_DOWNLOADS": "never", **sources.environment}
         last: deque[str] = deque(maxlen=60)
         with self._owned([_binary(spec), *arguments], environment, spec, subprocess.STDOUT, held) as process:
             assert process.stdout is not None
@@ -55,7 +55,7 @@ class Uv:
     def probe(self, python: Path, spec: LoaderSpec, seconds: float) -> subprocess.CompletedProcess[str]:
         """Import the engine with its interpreter. Raises TimeoutExpired, and EnvironmentBroken where Paddock ends."""
         command = [str(python), "-c", spec.probe]
-        with self._owned(command, for_worker(), spec, subprocess.PIPE, ()) as process:
+        with self._owned(command, worker_environment(), spec, subprocess.PIPE, ()) as process:
             said, faults = process.communicate(timeout=seconds)
         if self.closed:
             raise EnvironmentBroken(ended(spec))
@@ -123,7 +123,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
     if sys.platform == "win32":
         process.kill()
         return
-    kill_session(process.pid)
+    kill_process_tree(process.pid)
 
 
 def ended(spec: LoaderSpec) -> str:

@@ -18,11 +18,11 @@ from modules.protocol.errors import PaddockError, ProtocolError
 from modules.protocol.events import Event, Log
 from modules.protocol.loader_spec import LoaderSpec
 from modules.runtime.bytecode_cache import compile_imported
-from modules.runtime.process_tree import kill_session
+from modules.runtime.process_tree import kill_process_tree
 from modules.runtime.sandbox_paths import make_card_devices
 from modules.runtime.worker_exit import WorkerExit, classify, out_of_memory_kills
-from modules.system.child_environment import for_worker
-from modules.system.threads import explained, host_thread
+from modules.system.child_environment import worker_environment
+from modules.system.threads import explain_errors, host_thread
 
 _LAST_LINES = 200
 _LONGEST_LINE = 2000
@@ -97,7 +97,7 @@ class WorkerProcess:
             except (OSError, ValueError):
                 return
 
-    def keep_bytecode(self) -> None:
+    def compile_bytecode(self) -> None:
         """Compile, beside the work, what the worker imported and may not keep compiled itself: so that the next one
         starts as fast. To be called after a load."""
         if self._place and self.spec.requirements:
@@ -151,7 +151,7 @@ class WorkerProcess:
         """
         assert self._process.stdout is not None
         try:
-            with explained(f"Reading what {self.spec.title} says"):
+            with explain_errors(f"Reading what {self.spec.title} says"):
                 for line in self._process.stdout:
                     try:
                         event = decode_event(line)
@@ -180,7 +180,7 @@ class WorkerProcess:
             # Over, and not waited for yet: its number is still its own. (macOS has no waitid before Python 3.13.)
             if hasattr(os, "waitid"):
                 os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-            kill_session(self.pid)
+            kill_process_tree(self.pid)
 
     def _read_errors(self) -> None:
         assert self._process.stderr is not None
@@ -203,7 +203,7 @@ def clean_environment(python: Path) -> dict[str, str]:
     the hub: engines read local files only. Programs beside `python` come first: engines call ninja to compile their
     kernels."""
     return {
-        **for_worker(),
+        **worker_environment(),
         "PATH": os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)]),
         "PYTHONNOUSERSITE": "1",
         "PYTHONUNBUFFERED": "1",

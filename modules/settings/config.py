@@ -58,7 +58,7 @@ class Config:
         return Paths(self.root, self.models or data / "models", self.user_data or data / "user_data", data / ".envs")
 
 
-def model_name(text: str) -> str:
+def parse_model_name(text: str) -> str:
     """A model's name as it was typed: a shell completes that of a folder with a slash."""
     return text.rstrip("/") or text
 
@@ -69,7 +69,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--models", type=Path, metavar="FOLDER", help="models folder (default: models/)")
     group.add_argument("--user-data", type=Path, metavar="FOLDER", help="chats, settings, logs (default: user_data/)")
     trust = parser.add_argument_group("trust, read at start only")
-    consent: dict[str, Any] = {"action": "append", "type": model_name, "metavar": "MODEL"}
+    consent: dict[str, Any] = {"action": "append", "type": parse_model_name, "metavar": "MODEL"}
     trust.add_argument("--trust-pickle", **consent, help="load this model's pickle files")
     trust.add_argument("--trust-remote-code", **consent, help="run this model's own Python code")
     trust.add_argument(
@@ -106,7 +106,7 @@ def add_serve_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--model",
-        type=model_name,
+        type=parse_model_name,
         default="",
         help="load this model at start (default: the demo, or the last one used)",
     )
@@ -114,7 +114,7 @@ def add_serve_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--no-model", action="store_true", help="load no model at start")
 
 
-def public_address(url: str, root_path: str) -> tuple[str, str]:
+def parse_public_address(url: str, root_path: str) -> tuple[str, str]:
     """(origin, path) at which a reverse proxy serves the page. Raises PaddockError for what is no such address."""
     parts = _PUBLIC.fullmatch(url.strip())
     if url and not parts:
@@ -154,7 +154,7 @@ def _secret(arguments: argparse.Namespace, name: str) -> str:
     return secret
 
 
-def config_from(arguments: argparse.Namespace, root: Path, data: Path | None = None) -> Config:
+def build_config(arguments: argparse.Namespace, root: Path, data: Path | None = None) -> Config:
     """The Config that these arguments mean; `root` and `data` are those of Config.
 
     Raises PaddockError where they contradict each other.
@@ -171,7 +171,9 @@ def config_from(arguments: argparse.Namespace, root: Path, data: Path | None = N
         raise PaddockError(
             "--password and --api-key are the same word, so each API client could do all that the page can. Choose two."
         )
-    public_origin, root_path = public_address(getattr(arguments, "public_url", ""), getattr(arguments, "root_path", ""))
+    public_origin, root_path = parse_public_address(
+        getattr(arguments, "public_url", ""), getattr(arguments, "root_path", "")
+    )
     # A download makes its folder.
     makes = getattr(arguments, "command", None) == "download"
     if (models := arguments.models) and not models.is_dir() and (models.exists() or not makes):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modules.generation.presets import FIRST_PRESET, Presets
+from modules.generation.presets import DEFAULT_PRESET, Presets
 from modules.protocol import schema
 from modules.protocol.sampling import TEXT_PARSERS, SamplingParams
 from modules.settings.preferences import Preferences
@@ -22,7 +22,7 @@ class SamplingPreferences:
 
     def preset_name(self) -> str:
         """Return the name of the preset chosen last."""
-        first = FIRST_PRESET if FIRST_PRESET in self._presets.names() else NEUTRAL
+        first = DEFAULT_PRESET if DEFAULT_PRESET in self._presets.names() else NEUTRAL
         return str(self._settings.get("preset", first))
 
     def preset(self, name: str) -> SamplingParams:

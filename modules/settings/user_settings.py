@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from modules.files.data_files import STORE_LIMITS, DataFileError, clean, read_yaml, to_yaml
+from modules.files.data_files import STORE_LIMITS, DataFileError, fix_surrogates, read_yaml, to_yaml
 from modules.files.paths import write_atomically
 from modules.protocol.errors import PaddockError
 
@@ -37,7 +37,11 @@ class YamlStore:
     def update(self, values: Mapping[str, Any]) -> None:
         """Keep several values at once; None forgets a key."""
         with self._lock:
-            fresh = {key: value for key, value in {**self._values, **clean(dict(values))}.items() if value is not None}
+            fresh = {
+                key: value
+                for key, value in {**self._values, **fix_surrogates(dict(values))}.items()
+                if value is not None
+            }
             if fresh == self._values:
                 return
             write_atomically(self._path, to_yaml(fresh))

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from modules.system.child_environment import for_install
+from modules.system.child_environment import install_environment
 from modules.system.interpreter import foreign_variables, python_in, usable
 from modules.system.pip_config import package_sources, read_pip_config
 from modules.system.setup_lock import SetupLock, setup_lock
@@ -61,7 +61,7 @@ def ensure(root: Path, argv: list[str], requirements: tuple[str, ...] = ("host.t
     built = False
     if not _complete(folder, pins):
         try:
-            with _ended_in_order(), setup_lock(_lock_of(folder), lambda: _say(_WAITING)) as lock:
+            with _handle_sigterm(), setup_lock(_lock_of(folder), lambda: _say(_WAITING)) as lock:
                 # Another start may have made it while this one waited.
                 if built := not _complete(folder, pins):
                     _build(folder, pins, lock)
@@ -87,9 +87,9 @@ def repair(root: Path, argv: list[str], error: ImportError) -> NoReturn:
     _say(f"Paddock's own packages are damaged ({error}), so they are installed again.")
     folder = root / ".venv"
     try:
-        with _ended_in_order(), setup_lock(_lock_of(folder), lambda: _say(_WAITING)) as lock:
+        with _handle_sigterm(), setup_lock(_lock_of(folder), lambda: _say(_WAITING)) as lock:
             (folder / _MARKER).unlink(missing_ok=True)
-            lock.broken_off = "packages"
+            lock.interrupted_step = "packages"
             _build(folder, [root / "requirements" / "host.txt"], lock)
     except (KeyboardInterrupt, OSError) as problem:
         sys.exit(f"\n{_advice(str(problem), 'They could not be installed. Start again.')}")
@@ -135,7 +135,7 @@ def _note(folder: Path, lines: set[str]) -> None:
 def _build(folder: Path, pins: list[Path], lock: SetupLock) -> None:
     begin = time.monotonic()
     python = python_in(folder)
-    half_made = lock.broken_off == "venv"
+    half_made = lock.interrupted_step == "venv"
     changed = bool(_noted(folder)) and not usable(folder, "")
     if half_made or changed or not _has_pip(python):
         if changed:
@@ -148,7 +148,7 @@ def _build(folder: Path, pins: list[Path], lock: SetupLock) -> None:
             _run([maker, "-m", "venv", str(folder)], _VENV, lock)
     sources = package_sources(read_pip_config(str(python)))
     uv = next(line for path in pins for line in path.read_text().splitlines() if line.startswith("uv=="))
-    again = lock.broken_off == "packages"
+    again = lock.interrupted_step == "packages"
     with lock.step("packages"):
         _say("Fetching the installer (uv) ...")
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", uv.split()[0]]
@@ -218,7 +218,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 
 @contextlib.contextmanager
-def _ended_in_order() -> Iterator[None]:
+def _handle_sigterm() -> Iterator[None]:
     """Take SIGTERM for Ctrl+C while the block runs: what was started ends, too."""
 
     def stop(number: int, frame: object) -> None:
@@ -235,7 +235,7 @@ def _clean_environment() -> dict[str, str]:
     """The environment without secrets, and without what leads .venv's interpreter to what is not its own, or pip to
     elsewhere."""
     dropped = {"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT"}
-    return {name: value for name, value in for_install().items() if name not in dropped}
+    return {name: value for name, value in install_environment().items() if name not in dropped}
 
 
 def _start_again(python: Path, argv: list[str]) -> NoReturn:

@@ -48,23 +48,23 @@ _SECRET = re.compile(
 )
 
 
-def for_worker(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+def worker_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """What an engine, or anything else that loads a stranger's files, gets."""
     named = {name.strip() for name in environ.get(PASS_ENV, "").split(",")}
     return {name: value for name, value in environ.items() if name in named or _is_plain(name)}
 
 
-def for_install(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+def install_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """What pip and uv get: their own configuration too, which may hold the password of a package index."""
     own = {
         name: value
         for name, value in environ.items()
         if name == "NETRC" or (name.startswith(("PIP_", "UV_")) and not name.startswith("UV_PUBLISH"))
     }
-    return {**for_worker(environ), **own}
+    return {**worker_environment(environ), **own}
 
 
-def for_git(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+def git_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """What Git gets: the user's settings of Git and their SSH agent."""
     agent = ("SSH_AUTH_SOCK", "SSH_AGENT_PID")
     own = {
@@ -72,7 +72,7 @@ def for_git(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         for name, value in environ.items()
         if name in agent or (name.startswith("GIT_") and not _SECRET.search(name))
     }
-    return {**for_worker(environ), **own}
+    return {**worker_environment(environ), **own}
 
 
 def _is_plain(name: str) -> bool:

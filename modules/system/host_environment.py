@@ -58,7 +58,7 @@ def remove_uploads() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def suspects(error: BaseException) -> list[str]:
+def variables_quoted_in(error: BaseException) -> list[str]:
     """Names of environment variables whose value the error's text quotes."""
     text = str(error)
     return sorted(name for name, value in os.environ.items() if len(value) > 1 and value in text)

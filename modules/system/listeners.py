@@ -30,7 +30,7 @@ class Listeners(Generic[T]):
 
         return remove
 
-    def tell(self, *news: Any) -> None:
+    def notify(self, *news: Any) -> None:
         """Call each with `news`, in the order in which they came. One that raises is logged; the others are called."""
         with self._lock:
             callbacks = list(self._callbacks)

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 
-def import_part(name: str, part: str, folder: Path | None = None) -> ModuleType:
+def import_loader_module(name: str, part: str, folder: Path | None = None) -> ModuleType:
     """Import `loaders.NAME.PART`, where PART is "spec" or "worker". Raises what the import raises.
 
     `folder`: of a loader that lies elsewhere than in loaders/. Its files may import each other with `from . import`.
@@ -23,7 +23,7 @@ def import_part(name: str, part: str, folder: Path | None = None) -> ModuleType:
     return importlib.import_module(f"{package}.{part}")
 
 
-def find_public_names(root: Path) -> None:
+def make_paddock_importable(root: Path) -> None:
     """Let `import paddock` work in a worker of an installed Paddock.
 
     There the program's folder `root` lies inside the package `paddock`; in a clone it lies beside it.

@@ -15,13 +15,13 @@ _LOOK_SECONDS = 0.5
 class SetupLock:
     """A locked file. Its text is the step that runs, or that a start before this one did not end.
 
-    `broken_off`: that earlier step, "" if there is none.
+    `interrupted_step`: that earlier step, "" if there is none.
     """
 
     def __init__(self, file: int) -> None:
         self._file = file
         os.lseek(file, 0, os.SEEK_SET)
-        self.broken_off = os.read(file, 100).decode(errors="replace")
+        self.interrupted_step = os.read(file, 100).decode(errors="replace")
 
     @property
     def inherited(self) -> tuple[int, ...]:

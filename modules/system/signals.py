@@ -15,7 +15,7 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextmanager
-def ended_in_order() -> Iterator[None]:
+def handle_termination() -> Iterator[None]:
     """While the block runs, raise Terminated in the main thread at the first SIGTERM or SIGHUP.
 
     A SIGHUP that is ignored stays so (nohup). Outside the main thread, which alone may do this, nothing changes.

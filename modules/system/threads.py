@@ -15,7 +15,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @contextmanager
-def explained(doing: str) -> Iterator[None]:
+def explain_errors(doing: str) -> Iterator[None]:
     """Turn an unexpected exception of the block into a PaddockError, and log its traceback.
 
     `doing`: what fails then, as the beginning of a sentence, such as "Loading demo".
@@ -39,12 +39,12 @@ def host_thread(
     """Return a daemon thread that calls `run`, not yet started.
 
     `failed` is called, on that thread, with the PaddockError that `run` raised or that explains what it raised.
-    Without it, the error is in the log alone. `doing`: as for `explained`.
+    Without it, the error is in the log alone. `doing`: as for `explain_errors`.
     """
 
     def safely() -> None:
         try:
-            with explained(doing):
+            with explain_errors(doing):
                 run()
         except PaddockError as error:
             if failed is not None:

@@ -158,7 +158,7 @@ async def follow_chat(app: App, markdown: Markdown, chat_id: str) -> AsyncIterat
     subscriptions = [
         app.chats.subscribe(chat_id, lambda: waker.poke("messages")),
         app.chats.subscribe("", lambda: waker.poke("chats")),
-        app.supervisor.board.subscribe(lambda _: waker.poke("state")),
+        app.supervisor.state_store.subscribe(lambda _: waker.poke("state")),
     ]
     names = {"messages", "state", "chats"}
     try:

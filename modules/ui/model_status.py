@@ -24,7 +24,7 @@ def describe_state(app: App) -> dict[str, Any]:
         "text": state.text,
         "fraction": state.fraction,
         "error": explain(state.error) if state.error else None,
-        "page": app.page,
+        "page": app.page_build,
         "downloads": {"turns": app.downloads.revision, "under_way": _under_way(app)},
         "extensions": app.extensions.turns,
         "theme": app.settings.get("theme", "system"),
@@ -44,7 +44,7 @@ def _under_way(app: App) -> dict[str, dict[str, Any]]:
 async def follow_state(app: App) -> AsyncIterator[bytes]:
     """The events of a page that shows no chat yet: the model's state alone."""
     waker = Waker()
-    unsubscribe = app.supervisor.board.subscribe(lambda _: waker.poke("state"))
+    unsubscribe = app.supervisor.state_store.subscribe(lambda _: waker.poke("state"))
     try:
         yield event("state", describe_state(app))
         while True:

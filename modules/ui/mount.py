@@ -45,7 +45,7 @@ class PageHost:
         name, self._page, self._shown = self._build()
         # An open page calls its own build only: functions have other numbers in another.
         self._pages = {name: self._page}
-        app.page = name
+        app.page_build = name
         app.extensions.subscribe(self._changed)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -63,7 +63,7 @@ class PageHost:
     async def lifespan(self, server: FastAPI) -> AsyncIterator[None]:
         """Run the page's own start and end with the server's."""
         self._loop = asyncio.get_running_loop()
-        await self._start(self._app.page, self._page)
+        await self._start(self._app.page_build, self._page)
         try:
             yield
         finally:
@@ -97,7 +97,7 @@ class PageHost:
 
     def _rebuild(self) -> None:
         with self._building:
-            loop, old = self._loop, self._app.page
+            loop, old = self._loop, self._app.page_build
             if loop is None or extensions.signature(self._app) == self._shown:
                 return
             try:
@@ -107,9 +107,9 @@ class PageHost:
                 _LOG.exception("The page could not be built again; the old one stays.")
                 return
             self._pages[name] = self._page = page
-            self._app.page, self._shown = name, shown
+            self._app.page_build, self._shown = name, shown
             loop.call_soon_threadsafe(loop.call_later, _OLD_SECONDS, self._end_old, old)
-        self._app.supervisor.board.tell()
+        self._app.supervisor.state_store.publish()
 
     def _end_old(self, name: str) -> None:
         self._stops.pop(name).set()

@@ -157,9 +157,9 @@ class Notebook:
             self.generation = None
             self.error = generation.error
             self.author = ""
-            if generation.whole:
+            if generation.final_text:
                 try:
-                    self._step(self._text + generation.whole)
+                    self._step(self._text + generation.final_text)
                 except PaddockError as error:
                     self.error = self.error or error
         self._tell()
@@ -170,7 +170,7 @@ class Notebook:
         self._kept = True
 
     def _tell(self) -> None:
-        self._listeners.tell()
+        self._listeners.notify()
 
 
 async def follow_notebook(app: App, notebook: Notebook) -> AsyncIterator[bytes]:
@@ -181,7 +181,7 @@ async def follow_notebook(app: App, notebook: Notebook) -> AsyncIterator[bytes]:
     sent = 0
     subscriptions = [
         notebook.subscribe(lambda: waker.poke("text")),
-        app.supervisor.board.subscribe(lambda _: waker.poke("state")),
+        app.supervisor.state_store.subscribe(lambda _: waker.poke("state")),
     ]
     names = {"text", "state"}
     try:

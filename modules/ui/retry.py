@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modules.loading.lower_settings import lowered
+from modules.loading.lower_settings import lower_settings
 from modules.plugins.failures import MessageFailed
 from modules.protocol.errors import PaddockError
 
@@ -29,7 +29,7 @@ def retry(app: App, chat_id: str, message_id: str, lower: bool) -> str:
         names = tuple(message.meta.get("lower") or ()) if message else ()
         spec = app.registry.get(state.loader)
         context = state.info.context if state.info else app.library.facts(state.model).context
-        settings = lowered(spec, state.settings, names, context)
+        settings = lower_settings(spec, state.settings, names, context)
         app.models.load(state.model, state.loader, settings)
     elif state.phase != "ready":
         app.models.load(state.model, state.loader, state.settings)

@@ -13,8 +13,8 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 from pydantic import AfterValidator, BaseModel
 
 from modules.chat.message_queue import WaitingMessages
-from modules.files.data_files import clean
-from modules.files.paths import inside
+from modules.files.data_files import fix_surrogates
+from modules.files.paths import safe_join
 from modules.library.scan import DEMO_MODEL
 from modules.protocol.errors import PaddockError
 from modules.ui import retry as loading
@@ -32,7 +32,7 @@ STATIC = Path(__file__).parent / "static"
 
 
 # Nothing can store half a character.
-Text = Annotated[str, AfterValidator(clean)]
+Text = Annotated[str, AfterValidator(fix_surrogates)]
 
 
 class Ask(BaseModel):
@@ -61,7 +61,7 @@ def router(app: App) -> APIRouter:
 
     @routes.get("/static/{name:path}")
     def static(name: str) -> Response:
-        path = inside(STATIC, name)
+        path = safe_join(STATIC, name)
         if not path.is_file():
             return JSONResponse({"error": f"There is no file named {name}."}, status_code=404)
         return FileResponse(path, headers={"Cache-Control": "no-cache"})
@@ -169,7 +169,7 @@ def _model_routes(routes: APIRouter, app: App) -> None:
         demo = DEMO_MODEL if DEMO_MODEL in names else ""
         return {
             "models": names,
-            "folder": app.paths.shown(app.paths.models),
+            "folder": app.paths.display(app.paths.models),
             "demo": demo,
             "character": app.chat_preferences.greeting(),
             "questions": list(loading.QUESTIONS),

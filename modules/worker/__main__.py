@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from modules.protocol.events import Ready
-from modules.system.agreed_code import AgreedCode
-from modules.system.loader_import import find_public_names, import_part
+from modules.system.code_allowlist import CodeAllowlist
+from modules.system.loader_import import import_loader_module, make_paddock_importable
 from modules.worker.code_guard import enter_empty_folder, forbid_model_code, set_model_code_cache
 from modules.worker.event_writer import EventWriter
 from modules.worker.sandbox import harden
@@ -31,10 +31,10 @@ def _own_loader(root: Path) -> Path | None:
     """The folder of a loader of the user's own, of which only the files that the user agreed to are imported."""
     if not (named := os.environ.pop("PADDOCK_OWN_LOADER", "")):
         return None
-    find_public_names(root)
+    make_paddock_importable(root)
     agreed = json.loads(named)
     folder = Path(agreed["folder"])
-    AgreedCode().agree(folder, agreed["files"])
+    CodeAllowlist().allow(folder, agreed["files"])
     return folder
 
 
@@ -53,8 +53,8 @@ def main(loader: str) -> None:
     else:
         forbid_model_code(own)
     folder = _own_loader(root)
-    spec = import_part(loader, "spec", folder).SPEC
-    engine = import_part(loader, "worker", folder).Engine()
+    spec = import_loader_module(loader, "spec", folder).SPEC
+    engine = import_loader_module(loader, "worker", folder).Engine()
     writer.put(Ready(loader))
     Server(spec, engine, writer).run(sys.stdin.buffer)
     writer.close()

@@ -22,8 +22,8 @@ from typing import Any
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import HookEvent, HookFailed, HookPrinted, HookStored
 from modules.protocol.shared_values import SharedValues
-from modules.system.agreed_code import AgreedCode
-from modules.system.outside_errors import is_outside
+from modules.system.code_allowlist import CodeAllowlist
+from modules.system.external_errors import is_external
 from modules.worker.hook_host import HookModel, WorkerHost, script_modules
 from modules.worker.hook_output import HookOutput
 from modules.worker.import_stubs import stub_missing_imports
@@ -111,7 +111,7 @@ class Hooks:
         self._stored_lock = threading.Lock()
         self._sent = 0.0
         self._members: dict[str, _Member] = {}
-        self._code = AgreedCode()
+        self._code = CodeAllowlist()
 
     def configure(self, entries: Sequence[dict[str, Any]]) -> list[str]:
         """Load what is new, forget what is gone, give all their settings; names of those that run now, in order.
@@ -135,7 +135,7 @@ class Hooks:
         member = self._members.get(name)
         if member is None or member.sha256 != sha256 or member.path != path:
             if folder := entry.get("folder"):
-                self._code.agree(Path(folder), entry["files"])
+                self._code.allow(Path(folder), entry["files"])
             if (packages := entry.get("packages")) and packages not in sys.path and Path(packages).is_dir():
                 sys.path.append(packages)
             store = SharedValues(self._origin, lambda key, value: self._keep(name, {key: value}))
@@ -236,7 +236,7 @@ class Hooks:
 
     def _fail(self, name: str, hook: str, error: BaseException) -> None:
         """Switch an extension off after a fault in its code. Raises PaddockError for what lies outside of it."""
-        if not is_outside(error):
+        if not is_external(error):
             self._switch_off(name, hook, error)
             return
         self.flush()

@@ -13,7 +13,7 @@ from modules.api.gradio_routes import as_opened
 from modules.api.root_path import _OWN, RootPath
 from modules.app import App
 from modules.protocol.errors import PaddockError
-from modules.settings.config import Config, public_address
+from modules.settings.config import Config, parse_public_address
 from modules.ui.routes import router
 from tests.support.server import serving
 
@@ -79,7 +79,7 @@ def test_all_of_the_pages_routes_are_known_as_its_own(app: App) -> None:
     ],
 )
 def test_a_public_address_is_an_origin_and_a_path(url: str, path: str, found: tuple[str, str]) -> None:
-    assert public_address(url, path) == found
+    assert parse_public_address(url, path) == found
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_public_address_is_an_origin_and_a_path(url: str, path: str, found: tu
 )
 def test_what_is_no_address_is_said_at_the_start(url: str, path: str) -> None:
     with pytest.raises(PaddockError):
-        public_address(url, path)
+        parse_public_address(url, path)
 
 
 def test_the_address_at_which_the_page_was_opened_is_what_gradio_is_told() -> None:

@@ -10,7 +10,7 @@ import pytest
 from modules.app import App
 from modules.chat.message_queue import WaitingMessages
 from modules.protocol.errors import PaddockError
-from modules.runtime.model_state import State
+from modules.runtime.model_state import ModelState
 
 PATIENCE = 90.0
 
@@ -33,7 +33,7 @@ def until(subscribe: Callable[[Callable[..., None]], Callable[[], None]], holds:
 
 def test_it_is_answered_when_the_model_is_ready(app: App, waiting: WaitingMessages) -> None:
     chat = app.chats.create().id
-    app.supervisor.board.set(State("loading", "tiny", "echo"))
+    app.supervisor.state_store.set(ModelState("loading", "tiny", "echo"))
     assert waiting.send(chat, "are you there")
     assert [message.role for message in app.chats.messages(chat)] == ["user"]
     app.models.load("tiny", "echo", {})
@@ -47,9 +47,9 @@ def test_it_is_answered_when_the_model_is_ready(app: App, waiting: WaitingMessag
 
 def test_a_load_that_fails_leaves_it_in_the_chat(app: App, waiting: WaitingMessages) -> None:
     chat = app.chats.create().id
-    app.supervisor.board.set(State("loading", "tiny", "echo"))
+    app.supervisor.state_store.set(ModelState("loading", "tiny", "echo"))
     assert waiting.send(chat, "are you there")
-    app.supervisor.board.set(State("failed", "tiny", "echo", error=PaddockError("It did not load.")))
+    app.supervisor.state_store.set(ModelState("failed", "tiny", "echo", error=PaddockError("It did not load.")))
     app.models.load("tiny", "echo", {})
     assert [message.text for message in app.chats.messages(chat)] == ["are you there"]
 

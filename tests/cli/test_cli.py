@@ -16,7 +16,7 @@ import yaml
 from modules.cli.parser import parser, run
 from modules.loading.model_loading import ModelLoading
 from modules.protocol.events import ModelInfo
-from modules.settings.config import config_from
+from modules.settings.config import build_config
 from tests.support.models import write_model_folder
 
 
@@ -122,7 +122,7 @@ def test_inspect_says_what_a_model_is_and_who_runs_it(root: Path, where: list[st
 def test_a_flag_counts_before_the_sub_command_as_after_it(root: Path) -> None:
     flags = ["--trust-pickle", "a", "--trust-remote-code", "b", "--models", ".", "--load-anyway", "--aim", "speed"]
     before, after = (
-        config_from(parser().parse_args(line), root)
+        build_config(parser().parse_args(line), root)
         for line in ([*flags, "generate", "--prompt", "x"], ["generate", "--prompt", "x", *flags])
     )
     assert before == after
@@ -135,7 +135,7 @@ def test_a_name_that_a_shell_completed_with_a_slash_is_the_models(root: Path, wh
     assert list(yaml.safe_load((tmp_path / "user" / "model_settings.yaml").read_text())) == ["tiny"]
     assert json.loads(_webui(root, "inspect", *where, "tiny/", "--json").stdout)["name"] == "tiny"
     line = ["--model", "tiny/", "--trust-pickle", "tiny/", "--trust-remote-code", "tiny/"]
-    config = config_from(parser().parse_args(line), root)
+    config = build_config(parser().parse_args(line), root)
     assert (config.model, config.trust_pickle, config.trust_remote_code) == ("tiny", ("tiny",), ("tiny",))
 
 

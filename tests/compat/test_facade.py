@@ -345,7 +345,7 @@ def test_the_model_tells_the_tokens_of_the_last_reply(stage: Stage, script: Any,
     meta = stage.ask("good day to you")[-1].meta
     assert (model.tokens_evaluated, model.tokens_predicted) == (meta["prompt_tokens"], 4)
     assert not hasattr(model, "cache")
-    stage.app.supervisor.board.set(dataclasses.replace(stage.app.supervisor.state, loader="exllamav2"))
+    stage.app.supervisor.state_store.set(dataclasses.replace(stage.app.supervisor.state, loader="exllamav2"))
     assert script.shared.model.cache.current_seq_len == meta["prompt_tokens"] + 4
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from modules.protocol.errors import PaddockError
 from tests.compat.conftest import Stage
-from tests.plugins.test_agreed_code import forge
+from tests.plugins.test_code_allowlist import forge
 
 
 def test_every_way_to_import_a_host_module_leads_to_the_facade(stage: Stage) -> None:

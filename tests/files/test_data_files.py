@@ -16,7 +16,7 @@ from modules.chat.characters import Character, CharacterError, Characters
 from modules.files.data_files import (
     DataFileError,
     Limits,
-    clean,
+    fix_surrogates,
     parse_json,
     parse_yaml,
     read_bytes,
@@ -205,7 +205,7 @@ def test_files_of_other_editors_are_read(tmp_path: Path, encoding: str) -> None:
 def test_characters_in_two_halves_are_joined_and_lone_halves_replaced() -> None:
     assert parse_json('{"a": "\\ud83e\\udd8a \\ud83e"}', "x") == {"a": "🦊 \ufffd"}
     assert parse_yaml('a: "\\ud83e\\udd8a \\ud83e \\\\ud83e"', "x") == {"a": "🦊 \ufffd \\ud83e"}
-    assert clean({"\ud83e\udd8a": ["\udd8a", 1]}) == {"🦊": ["\ufffd", 1]}
+    assert fix_surrogates({"\ud83e\udd8a": ["\udd8a", 1]}) == {"🦊": ["\ufffd", 1]}
     assert parse_yaml(to_yaml({"a": "\ud83e"}), "x") == {"a": "\ufffd"}
 
 
@@ -268,4 +268,4 @@ def test_a_saved_character_with_an_odd_name_comes_back(tmp_path: Path) -> None:
     for name in ("007", "yes", "null", "1:30", "2024-01-01", "\ud83e\udd8a", "=", "<<", "- a", "#"):
         Characters(tmp_path).save("x", Character(name, context="1_000", greeting="~"))
         found = Characters(tmp_path).load("x")
-        assert (found.name, found.context, found.greeting) == (clean(name), "1_000", "~")
+        assert (found.name, found.context, found.greeting) == (fix_surrogates(name), "1_000", "~")

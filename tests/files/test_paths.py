@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modules.files.paths import PathError, Paths, file_of, inside, write_atomically
+from modules.files.paths import PathError, Paths, safe_file_path, safe_join, write_atomically
 from modules.protocol.errors import PaddockError
 
 
@@ -33,20 +33,20 @@ from modules.protocol.errors import PaddockError
 )
 def test_a_name_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(PathError, match="cannot be a name here"):
-        inside(tmp_path, name)
+        safe_join(tmp_path, name)
 
 
 @pytest.mark.parametrize("name", ["a", "a/b.gguf", "üñí 🐎", "..hidden", "a..b", "-flag"])
 def test_a_plain_name_is_taken(tmp_path: Path, name: str) -> None:
-    assert inside(tmp_path, name).is_relative_to(tmp_path)
+    assert safe_join(tmp_path, name).is_relative_to(tmp_path)
 
 
 def test_a_link_that_leads_out_is_refused_unless_its_owner_may(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "linked").symlink_to(tmp_path)
     with pytest.raises(PathError, match="link that leads out"):
-        inside(tmp_path / "models", "linked")
-    assert inside(tmp_path / "models", "linked", follow_links=True).exists()
+        safe_join(tmp_path / "models", "linked")
+    assert safe_join(tmp_path / "models", "linked", follow_links=True).exists()
 
 
 def test_what_cannot_be_written_leaves_the_old_file_and_no_litter(
@@ -69,8 +69,8 @@ def test_what_cannot_be_written_leaves_the_old_file_and_no_litter(
 
 def test_a_folder_elsewhere_is_told_in_full() -> None:
     paths = Paths(Path("/here"), Path("/here/models"), Path("/data"), Path("/here/.envs"))
-    assert paths.shown(paths.models) == "models/"
-    assert paths.shown(paths.characters) == "/data/characters"
+    assert paths.display(paths.models) == "models/"
+    assert paths.display(paths.characters) == "/data/characters"
 
 
 @pytest.mark.parametrize(
@@ -78,19 +78,19 @@ def test_a_folder_elsewhere_is_told_in_full() -> None:
 )
 def test_devices_of_windows_are_no_names_on_any_system(tmp_path: Path, name: str) -> None:
     with pytest.raises(PathError):
-        inside(tmp_path, name)
+        safe_join(tmp_path, name)
 
 
 @pytest.mark.parametrize("letter", ["\x1b", "\x7f", "\x85", "\x9b", "\u2028", "\u202e", "\u2066", "\u200f", "\r"])
 def test_letters_that_hide_what_a_name_is_are_refused(tmp_path: Path, letter: str) -> None:
     with pytest.raises(PathError):
-        inside(tmp_path, f"a{letter}b")
+        safe_join(tmp_path, f"a{letter}b")
     with pytest.raises(PathError):
-        file_of(tmp_path, f"a{letter}b", ".yaml", "preset")
+        safe_file_path(tmp_path, f"a{letter}b", ".yaml", "preset")
 
 
 @pytest.mark.parametrize(
     "name", ["console", "nullable.gguf", "auxiliary", "com10", "Zoë 日本 🦊", "a.con", "Who?", "שלום"]
 )
 def test_names_that_only_look_like_those_are_taken(tmp_path: Path, name: str) -> None:
-    assert inside(tmp_path, name) == tmp_path / name
+    assert safe_join(tmp_path, name) == tmp_path / name

@@ -16,7 +16,7 @@ from modules.app import App
 from modules.cli.parser import parser
 from modules.files.private_files import make_private
 from modules.protocol.errors import PaddockError
-from modules.settings.config import Config, config_from
+from modules.settings.config import Config, build_config
 from modules.system.host_environment import private_uploads
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no modes; a home there is private")
@@ -90,7 +90,7 @@ with private_uploads():
 
 
 def _config(*flags: str) -> Config:
-    return config_from(parser().parse_args(list(flags)), Path(__file__).parent)
+    return build_config(parser().parse_args(list(flags)), Path(__file__).parent)
 
 
 def test_secrets_come_from_a_flag_a_file_or_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

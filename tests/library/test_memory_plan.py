@@ -19,7 +19,7 @@ from modules.library.memory_plan import (
     plan_memory,
     plan_sentence,
 )
-from modules.loading.measured_memory import Measured, Measurement, class_key, corrected
+from modules.loading.measured_memory import Measurement, MemoryMeasurements, apply_measurement, measurement_key
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import Demand
 from modules.protocol.model_facts import Gpu, Machine, ModelFacts
@@ -229,21 +229,21 @@ def test_a_file_that_is_not_here_yet_is_judged_by_its_size() -> None:
 def test_a_measured_load_shifts_every_plan_of_its_class_and_its_peak_is_a_floor() -> None:
     small, large = _plan("llamacpp", GGUF, context=1024), _plan("llamacpp", GGUF, context=8192)
     seen = Measurement(loaded=small.at_load + 100, peak=small.total + 500, context=1024, expected=small.at_load)
-    assert corrected(small, seen).total == small.total + 500
-    assert corrected(large, seen).total == large.total + 100
-    assert corrected(large, seen).measured
+    assert apply_measurement(small, seen).total == small.total + 500
+    assert apply_measurement(large, seen).total == large.total + 100
+    assert apply_measurement(large, seen).measured
     assert not large.measured
     less = dataclasses.replace(seen, loaded=small.at_load - 5 * MB, peak=small.total - 9 * MB)
-    assert corrected(large, less).total == large.total - 5 * MB
+    assert apply_measurement(large, less).total == large.total - 5 * MB
 
 
 def test_measurements_are_kept_and_the_highest_peak_of_a_context_stays(tmp_path: Path) -> None:
     path = tmp_path / "measured.yaml"
-    measured = Measured(YamlStore(path))
-    measured.note("key", Measurement(10, 30, 1024, 5), "m", "llamacpp")
-    measured.note("key", Measurement(11, 20, 1024, 5), "m", "llamacpp")
-    assert Measured(YamlStore(path)).find("key") == Measurement(11, 30, 1024, 5)
-    measured.note("key", Measurement(12, 15, 512, 5), "m", "llamacpp")
+    measured = MemoryMeasurements(YamlStore(path))
+    measured.record("key", Measurement(10, 30, 1024, 5), "m", "llamacpp")
+    measured.record("key", Measurement(11, 20, 1024, 5), "m", "llamacpp")
+    assert MemoryMeasurements(YamlStore(path)).find("key") == Measurement(11, 30, 1024, 5)
+    measured.record("key", Measurement(12, 15, 512, 5), "m", "llamacpp")
     assert measured.find("key") == Measurement(12, 15, 512, 5)
     assert measured.find("other") is None
 
@@ -251,22 +251,22 @@ def test_measurements_are_kept_and_the_highest_peak_of_a_context_stays(tmp_path:
 def test_an_entry_that_makes_no_sense_is_no_measurement(tmp_path: Path) -> None:
     path = tmp_path / "measured.yaml"
     path.write_text("key: {loaded: much}\nother: 7\n")
-    measured = Measured(YamlStore(path))
+    measured = MemoryMeasurements(YamlStore(path))
     assert measured.find("key") is None
     assert measured.find("other") is None
-    measured.note("third", Measurement(1, 2, 3, 4), "m", "echo")
+    measured.record("third", Measurement(1, 2, 3, 4), "m", "echo")
     assert measured.find("third") == Measurement(1, 2, 3, 4)
 
 
 def test_a_class_is_of_files_environment_settings_and_devices_but_not_of_the_context() -> None:
     demand = Demand(context=1024)
-    key = class_key("m 1", "env", demand, MACHINE)
-    assert key == class_key("m 1", "env", dataclasses.replace(demand, context=2048), MACHINE)
+    key = measurement_key("m 1", "env", demand, MACHINE)
+    assert key == measurement_key("m 1", "env", dataclasses.replace(demand, context=2048), MACHINE)
     others = {
-        class_key("m 2", "env", demand, MACHINE),
-        class_key("m 1", "env 2", demand, MACHINE),
-        class_key("m 1", "env", dataclasses.replace(demand, cache_bits=(8.5, 8.5)), MACHINE),
-        class_key("m 1", "env", demand, dataclasses.replace(MACHINE, gpus=(CARD,))),
+        measurement_key("m 2", "env", demand, MACHINE),
+        measurement_key("m 1", "env 2", demand, MACHINE),
+        measurement_key("m 1", "env", dataclasses.replace(demand, cache_bits=(8.5, 8.5)), MACHINE),
+        measurement_key("m 1", "env", demand, dataclasses.replace(MACHINE, gpus=(CARD,))),
     }
     assert key not in others
     assert len(others) == 4

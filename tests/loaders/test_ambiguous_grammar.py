@@ -50,7 +50,7 @@ def test_the_model_answers_others_after_a_grammar_that_has_no_end(
 
 def _wait_until_ready(app: App) -> None:
     ready = threading.Event()
-    unsubscribe = app.supervisor.board.subscribe(lambda state: ready.set() if state.phase == "ready" else None)
+    unsubscribe = app.supervisor.state_store.subscribe(lambda state: ready.set() if state.phase == "ready" else None)
     try:
         if app.supervisor.state.phase != "ready":
             assert ready.wait(PATIENCE)

@@ -148,11 +148,11 @@ def test_a_watch_keeps_the_peak_of_a_process_that_gave_it_back() -> None:
     code = "input(); x = bytearray(80_000_000); del x; print(flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         watch = MemoryWatch(process.pid, "/no/model")
-        assert watch.held() == (0, 0)
-        before = watch.loaded()
+        assert watch.usage() == (0, 0)
+        before = watch.record_load()
         _next(process)
-        assert watch.held()[0] == before
-        assert watch.held()[1] >= before + 70_000_000
+        assert watch.usage()[0] == before
+        assert watch.usage()[1] >= before + 70_000_000
         assert process.stdin is not None
         process.stdin.close()
 
@@ -170,10 +170,10 @@ def test_pages_of_the_models_file_count_once_they_are_read(tmp_path: Path) -> No
         assert process.stdout is not None
         process.stdout.readline()
         watch = MemoryWatch(process.pid, str(file))
-        before = watch.loaded()
-        assert watch.held() == (0, 0)
+        before = watch.record_load()
+        assert watch.usage() == (0, 0)
         _next(process)
-        assert watch.held()[0] == pytest.approx(before - 40_000_000, abs=5_000_000)
+        assert watch.usage()[0] == pytest.approx(before - 40_000_000, abs=5_000_000)
         assert process.stdin is not None
         process.stdin.close()
 

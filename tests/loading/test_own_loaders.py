@@ -15,7 +15,7 @@ from modules.loading.own_loaders import OwnLoaders
 from modules.protocol.errors import PaddockError
 from modules.runtime.loader_registry import Registry
 from modules.settings.user_settings import YamlStore
-from modules.system.agreed_code import AgreedCode
+from modules.system.code_allowlist import CodeAllowlist
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "loaders.md"
@@ -45,7 +45,7 @@ def _write(folder: Path, name: str, spec: str = SPEC, **files: str) -> Path:
 def _own(tmp_path: Path) -> tuple[Registry, OwnLoaders]:
     registry = Registry(ROOT / "loaders")
     store = YamlStore(tmp_path / "loaders.yaml")
-    return registry, OwnLoaders(tmp_path / "loaders", store, registry, AgreedCode())
+    return registry, OwnLoaders(tmp_path / "loaders", store, registry, CodeAllowlist())
 
 
 def _webui(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

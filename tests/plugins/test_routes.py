@@ -35,8 +35,8 @@ class Site:
 
     def after_rebuild(self, act: Any) -> None:
         """Do something that leads to a new page, and wait for it."""
-        app, before, built = self.talk.app, self.talk.app.page, threading.Event()
-        end = app.supervisor.board.subscribe(lambda state: built.set() if app.page != before else None)
+        app, before, built = self.talk.app, self.talk.app.page_build, threading.Event()
+        end = app.supervisor.state_store.subscribe(lambda state: built.set() if app.page_build != before else None)
         act()
         assert built.wait(PATIENCE)
         end()
@@ -134,12 +134,12 @@ def test_the_page_is_built_anew_and_an_open_page_is_told_so(site: Site) -> None:
     code += "def custom_css():\n    return '.x { color: red } </style><b>'\n"
     code += "def custom_js():\n    return 'let a = \"</script>\"'\n"
     assert "Made by the panel" not in site.get("/config")[1]
-    before = site.talk.app.page
+    before = site.talk.app.page_build
     site.after_rebuild(lambda: site.talk.add("panel", code))
     assert "Made by the panel" in site.get("/config")[1]
     page = site.get("/")[1]
     assert ".x { color: red }" in page and "</style><b>" not in page and '</script>"' not in page
-    assert site.get(f"/{site.talk.app.page}/config")[0] == 200 and site.get("/page-7/config")[0] == 410
+    assert site.get(f"/{site.talk.app.page_build}/config")[0] == 200 and site.get("/page-7/config")[0] == 410
     assert "Made by the panel" not in site.get(f"/{before}/config")[1]
     site.after_rebuild(lambda: manager.disable("panel"))
     assert "Made by the panel" not in site.get("/config")[1]

@@ -110,7 +110,7 @@ def test_a_refused_load_says_what_the_engine_said(app: App) -> None:
 
 def test_a_load_that_hangs_can_be_ended_by_unload(app: App) -> None:
     loading = threading.Event()
-    app.supervisor.board.subscribe(lambda state: loading.set() if state.fraction == 1.0 else None)
+    app.supervisor.state_store.subscribe(lambda state: loading.set() if state.fraction == 1.0 else None)
     app.models.load_in_background("tiny", "echo", {"on_load": "hang"})
     assert loading.wait(PATIENCE)
     app.supervisor.unload()

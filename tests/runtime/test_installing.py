@@ -160,7 +160,7 @@ def test_a_worker_that_dies_meanwhile_is_told(
     load = pool.submit(supervisor.load, app.library.facts("tiny"), BUILT, {})
     build.begun()
     died = threading.Event()
-    supervisor.board.subscribe(lambda state: died.set() if state.phase == "failed" else None)
+    supervisor.state_store.subscribe(lambda state: died.set() if state.phase == "failed" else None)
     pid = supervisor.worker_pid()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)

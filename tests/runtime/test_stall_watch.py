@@ -12,7 +12,7 @@ from modules.generation.generation import Generation
 from modules.protocol.errors import PromptError
 from modules.protocol.sampling import SamplingParams
 from modules.runtime import stall_watch as stalled
-from modules.runtime.model_state import State
+from modules.runtime.model_state import ModelState
 from tests.runtime.test_faults import PATIENCE
 
 HANG = "one two three four five !hang"
@@ -26,23 +26,23 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stalled, "_PACE", 1e6)
 
 
-def _until_ready_again(app: App, states: queue.Queue[State]) -> list[State]:
+def _until_ready_again(app: App, states: queue.Queue[ModelState]) -> list[ModelState]:
     """The states from the worker's end until its model answers again."""
-    seen: list[State] = []
+    seen: list[ModelState] = []
     while not seen or seen[-1].phase != "ready":
         seen.append(states.get(timeout=PATIENCE))
     return seen
 
 
-def _hanging(app: App, **params: object) -> tuple[Generation, queue.Queue[State]]:
+def _hanging(app: App, **params: object) -> tuple[Generation, queue.Queue[ModelState]]:
     """A reply that the engine hangs in after four words, and the states that follow."""
     app.models.load("tiny", "echo", {"slots": 2, "delay": 0.1})
     generation = app.supervisor.generate(HANG, SamplingParams(**params))  # type: ignore[arg-type]
     arrived = threading.Event()
     generation.on_change(lambda: arrived.set() if generation.tokens == 4 else None)
     assert arrived.wait(PATIENCE)
-    states: queue.Queue[State] = queue.Queue()
-    app.supervisor.board.subscribe(states.put)
+    states: queue.Queue[ModelState] = queue.Queue()
+    app.supervisor.state_store.subscribe(states.put)
     return generation, states
 
 
@@ -81,7 +81,9 @@ def test_a_grammar_that_takes_too_long_is_named_and_the_model_is_loaded_again(ap
 @pytest.mark.usefixtures("impatient")
 def test_a_model_that_is_asked_for_meanwhile_comes_instead(app: App) -> None:
     generation, states = _hanging(app)
-    app.supervisor.board.subscribe(lambda state: app.supervisor.call_off() if state.phase == "failed" else None)
+    app.supervisor.state_store.subscribe(
+        lambda state: app.supervisor.cancel_load() if state.phase == "failed" else None
+    )
     generation.cancel()
     assert generation.wait(PATIENCE)
     assert states.get(timeout=PATIENCE).phase == "failed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loaders.echo.spec import BEHAVIOURS, SPEC
-from modules.loading.lower_settings import lowered
+from modules.loading.lower_settings import lower_settings
 from modules.runtime.worker_exit import classify
 
 
@@ -43,8 +43,8 @@ def test_only_a_shortage_of_memory_names_settings_to_lower() -> None:
 
 
 def test_lowering_halves_numbers_to_their_minimum_and_moves_choices_on() -> None:
-    assert lowered(SPEC, {"context": 4096}, ["context"])["context"] == 2048
-    assert lowered(SPEC, {"context": 20}, ["context"])["context"] == 16
-    assert lowered(SPEC, {"on_load": "crash"}, ["on_load"])["on_load"] == "exit"
-    assert lowered(SPEC, {"on_load": BEHAVIOURS[-1]}, ["on_load"])["on_load"] == BEHAVIOURS[-1]
-    assert lowered(SPEC, {"delay": 1.0}, ["context"]) == {"delay": 1.0, "context": 2048}
+    assert lower_settings(SPEC, {"context": 4096}, ["context"])["context"] == 2048
+    assert lower_settings(SPEC, {"context": 20}, ["context"])["context"] == 16
+    assert lower_settings(SPEC, {"on_load": "crash"}, ["on_load"])["on_load"] == "exit"
+    assert lower_settings(SPEC, {"on_load": BEHAVIOURS[-1]}, ["on_load"])["on_load"] == BEHAVIOURS[-1]
+    assert lower_settings(SPEC, {"delay": 1.0}, ["context"]) == {"delay": 1.0, "context": 2048}

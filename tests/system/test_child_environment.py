@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from modules.app import App
-from modules.system.child_environment import for_git, for_install, for_worker
+from modules.system.child_environment import git_environment, install_environment, worker_environment
 
 SECRETS = [
     *("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AWS_SECRET_ACCESS_KEY"),
@@ -42,7 +42,7 @@ NEEDED = [
 
 def test_engines_get_what_they_need_and_no_secret() -> None:
     environ = dict.fromkeys([*SECRETS, *NEEDED], "x")
-    assert sorted(for_worker(environ)) == sorted(NEEDED)
+    assert sorted(worker_environment(environ)) == sorted(NEEDED)
 
 
 def test_installers_and_git_get_their_own_configuration_too() -> None:
@@ -55,13 +55,13 @@ def test_installers_and_git_get_their_own_configuration_too() -> None:
         "SSH_AUTH_SOCK": "x",
         "GIT_TOKEN": "x",
     }
-    assert sorted(for_install(environ)) == sorted(["PATH", *own])
-    assert sorted(for_git(environ)) == ["GIT_SSH", "PATH", "SSH_AUTH_SOCK"]
+    assert sorted(install_environment(environ)) == sorted(["PATH", *own])
+    assert sorted(git_environment(environ)) == ["GIT_SSH", "PATH", "SSH_AUTH_SOCK"]
 
 
 def test_a_variable_that_the_user_names_is_handed_on() -> None:
     environ = {"MY_ENGINE_THING": "1", "MY_TOKEN": "2", "OTHER": "3", "PADDOCK_PASS_ENV": "MY_ENGINE_THING, MY_TOKEN"}
-    assert sorted(for_worker(environ)) == ["MY_ENGINE_THING", "MY_TOKEN"]
+    assert sorted(worker_environment(environ)) == ["MY_ENGINE_THING", "MY_TOKEN"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what a process was given")

@@ -18,7 +18,7 @@ from modules.runtime.environment import EnvironmentStatus
 from modules.runtime.worker_client import WorkerClient
 from modules.runtime.worker_exit import WorkerDied, WorkerExit
 from modules.system.listeners import Listeners
-from modules.system.threads import explained, host_thread
+from modules.system.threads import explain_errors, host_thread
 
 PATIENCE = 60.0
 # A start in small: loads that install their engines, beside a thread that asks for what zoneinfo asks for.
@@ -74,7 +74,7 @@ def test_what_is_unexpected_is_a_sentence_for_who_waits_and_an_entry_in_the_log(
 
 
 def test_an_error_that_is_a_sentence_already_stays_as_it_is() -> None:
-    with pytest.raises(PaddockError, match=r"^Load it again\.$"), explained("Loading demo"):
+    with pytest.raises(PaddockError, match=r"^Load it again\.$"), explain_errors("Loading demo"):
         raise PaddockError("Load it again.")
 
 
@@ -82,7 +82,7 @@ def test_one_listener_that_raises_does_not_keep_the_news_from_the_others(caplog:
     listeners, heard = Listeners[Any](), list[str]()
     listeners.add(lambda news: heard.append(news[9]))
     listeners.add(heard.append)
-    listeners.tell("news")
+    listeners.notify("news")
     assert heard == ["news"] and "IndexError" in caplog.text
 
 
@@ -101,7 +101,7 @@ def test_a_load_in_the_background_that_breaks_in_an_unknown_way_is_a_failed_stat
     else:
         monkeypatch.setattr(app.supervisor, "check", breaks)
     failed = threading.Event()
-    app.supervisor.board.subscribe(lambda state: failed.set() if state.phase == "failed" else None)
+    app.supervisor.state_store.subscribe(lambda state: failed.set() if state.phase == "failed" else None)
     if broken == "check":
         with pytest.raises(PaddockError, match="Loading tiny failed"):
             app.models.load_in_background("tiny", "echo")
@@ -120,7 +120,7 @@ def test_a_full_disk_under_a_listener_of_the_state_is_no_reason_to_end_the_worke
     def full(state: object) -> None:
         raise PaddockError("settings.yaml could not be saved. Free some disk space.")
 
-    app.supervisor.board.subscribe(full)
+    app.supervisor.state_store.subscribe(full)
     app.models.load("tiny", "echo")
     assert app.supervisor.state.phase == "ready"
 

@@ -66,8 +66,8 @@ def test_a_button_that_is_long_gone_is_refused_with_a_sentence(address: str, cap
 
 def rebuilt(app: App, act: Any) -> None:
     """Do something that leads to a new build of the page, and wait for it."""
-    before, built = app.page, threading.Event()
-    end = app.supervisor.board.subscribe(lambda state: built.set() if app.page != before else None)
+    before, built = app.page_build, threading.Event()
+    end = app.supervisor.state_store.subscribe(lambda state: built.set() if app.page_build != before else None)
     act()
     assert built.wait(PATIENCE)
     end()

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from modules.system.child_environment import for_worker
+from modules.system.child_environment import worker_environment
 
 _PROBE = "modules.compat.check.probe"
 _SERVER = "modules.compat.check.fork_server"
@@ -66,7 +66,7 @@ class Checkers:
             stderr=subprocess.DEVNULL,
             text=True,
             start_new_session=True,
-            env={**for_worker(), "GRADIO_ANALYTICS_ENABLED": "False", "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**worker_environment(), "GRADIO_ANALYTICS_ENABLED": "False", "PYTHONDONTWRITEBYTECODE": "1"},
         )
 
     def _end_server(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from modules.library.sizes import format_size
-from modules.loading.applied_adapters import MOST_WEIGHT, Offer
+from modules.loading.applied_adapters import MAX_WEIGHT, AdapterOffer
 from modules.protocol.errors import PaddockError
 from modules.ui.event_feedback import DIRECT, QUEUED, errors_as_toasts, hidden_state, paragraph, toast, toast_channel
 
@@ -40,26 +40,26 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     gr.on([page.load, refresh.click, again.click], now, None, drawn, **DIRECT)
 
 
-def _offers(app: App) -> tuple[str, list[Offer]]:
+def _offers(app: App) -> tuple[str, list[AdapterOffer]]:
     """What to say, and the adapters there are."""
     if app.supervisor.state.phase != "ready":
         return paragraph("Load a model to apply adapters to it."), []
     spec = app.registry.get(app.supervisor.state.loader)
     if not spec.adapters:
-        return paragraph(app.adapters.unable(spec)), []
+        return paragraph(app.adapters.unsupported_message(spec)), []
     try:
         offers = app.adapters.offers()
     except PaddockError as error:
         return paragraph(error.message, "warning"), []
     if not offers:
-        folder = app.paths.shown(app.paths.models)
+        folder = app.paths.display(app.paths.models)
         return paragraph(f"There are none yet: put an adapter's folder, or its GGUF file, into {folder}."), []
     unfit = "".join(f"<li>{escape(offer.why_not)}</li>" for offer in offers if offer.why_not)
     fold = f"<details><summary>Those that do not fit</summary><ul>{unfit}</ul></details>" if unfit else ""
     return paragraph(spec.adapters_note) + fold, offers
 
 
-def _form(app: App, offers: list[Offer], toasts: gr.Textbox) -> None:
+def _form(app: App, offers: list[AdapterOffer], toasts: gr.Textbox) -> None:
     """A box and a weight for each that fits, and Apply."""
     applied = app.supervisor.state.adapters
     boxes: list[gr.Checkbox] = []
@@ -81,8 +81,8 @@ def _form(app: App, offers: list[Offer], toasts: gr.Textbox) -> None:
                 gr.Number(
                     applied.get(name, 1.0),
                     label=f"Weight of {name}",
-                    minimum=-MOST_WEIGHT,
-                    maximum=MOST_WEIGHT,
+                    minimum=-MAX_WEIGHT,
+                    maximum=MAX_WEIGHT,
                     step=_STEP,
                     interactive=True,
                     elem_id=f"adapter-weight-{place}",
@@ -102,7 +102,7 @@ def _form(app: App, offers: list[Offer], toasts: gr.Textbox) -> None:
     apply.click(errors_as_toasts(use), [*boxes, *weights], toasts, **QUEUED)
 
 
-def _words(offer: Offer) -> str:
+def _words(offer: AdapterOffer) -> str:
     adapter = offer.adapter
     parts = [
         f"for {adapter.base}" if adapter.base else "",

@@ -66,15 +66,15 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         names = app.library.names()
         shown = name if name in names else app.supervisor.state.model
         if shown not in names:
-            shown = app.first_model() if app.first_model() in names else next(iter(names), "")
+            shown = app.startup_model() if app.startup_model() in names else next(iter(names), "")
         known = app.library.purposes(names, _LIST_SECONDS)
         choices = [(model_label(each, known.get(each, "")), each) for each in names]
         dropdown = gr.update(choices=choices, value=shown or None)
         if not shown:
-            none = model_card.no_models(app.paths.shown(app.paths.models))
+            none = model_card.no_models(app.paths.display(app.paths.models))
             return [dropdown, none, gr.update(visible=False), "", _NOTHING]
         try:
-            found, ranked = app.models.propose(shown)
+            found, ranked = app.models.rank_loaders(shown)
             chosen = wanted or _choice(app, shown)
         except PaddockError as error:
             return [dropdown, paragraph(error.message, "warning"), gr.update(visible=False), "", _NOTHING]
@@ -85,7 +85,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         radio = gr.update(choices=loaders, value=chosen or None, visible=bool(loaders))
         reason = model_card.reason(chosen, ranked, found)
         # The form is drawn anew when what is kept changed, and else left alone: somebody may be filling it in.
-        kept = app.models.choice(shown, chosen)[1] if chosen else {}
+        kept = app.models.choose_loader(shown, chosen)[1] if chosen else {}
         return [dropdown, model_card.card(found), radio, reason, json.dumps([shown, chosen, sorted(kept.items())])]
 
     def pick_again(name: str | None, by_hand: str) -> list[Any]:
@@ -130,7 +130,7 @@ def own_context(setting: Setting | None, kept: Mapping[str, Any], trained: int) 
 def _choice(app: App, model: str) -> str:
     """The loader that a load would take, or "" where none can."""
     try:
-        return app.models.choice(model)[0].name
+        return app.models.choose_loader(model)[0].name
     except PaddockError:
         return ""
 
@@ -138,7 +138,7 @@ def _choice(app: App, model: str) -> str:
 def _settings(app: App, model: str, spec: LoaderSpec) -> None:
     """The form of the loader's own schema, what it will take, and Load."""
     settings = {setting.name: setting for setting in describe(spec.settings)}
-    _, kept = app.models.choice(model, spec.name)
+    _, kept = app.models.choose_loader(model, spec.name)
     try:
         values = build(spec.settings, kept)
     except SettingError as error:

@@ -45,8 +45,8 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         choices=[_NOBODY],
         value=_NOBODY,
         label="Character of new chats",
-        info=f"Characters are YAML files in {app.paths.shown(app.paths.characters)}, with name, context and greeting. "
-        "Character cards (JSON) are read too.",
+        info=f"Characters are YAML files in {app.paths.display(app.paths.characters)}, with name, context and "
+        "greeting. Character cards (JSON) are read too.",
         elem_id="session-character",
     )
     about_character = gr.HTML(elem_id="session-character-about", apply_default_css=False)
@@ -108,7 +108,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
 
     def show_all() -> list[Any]:
         # Pages hear of the look with the model's state.
-        app.supervisor.board.tell()
+        app.supervisor.state_store.publish()
         return show()
 
     def back() -> list[Any]:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from modules.app import App
-from modules.loading.reloader import STABLE_SECONDS, Reloader
+from modules.loading.model_reloader import STABLE_SECONDS, ModelReloader
 from modules.protocol.errors import PaddockError
 from tests.conftest import ROOMY
 from tests.support.server import serving
@@ -30,7 +30,7 @@ def client(echo: App) -> Iterator[httpx.Client]:
 def _kill(app: App) -> int:
     """Kill the worker and wait until the state says so; its process number."""
     died = threading.Event()
-    end = app.supervisor.board.subscribe(lambda state: died.set() if state.phase == "failed" else None)
+    end = app.supervisor.state_store.subscribe(lambda state: died.set() if state.phase == "failed" else None)
     pid = app.supervisor.worker_pid()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
@@ -53,7 +53,9 @@ def test_the_next_request_loads_a_killed_model_again_as_it_was(echo: App, client
 def test_requests_that_come_at_once_share_one_load(echo: App, client: httpx.Client) -> None:
     _kill(echo)
     loads: list[str] = []
-    echo.supervisor.board.subscribe(lambda state: loads.append(state.phase) if state.phase == "starting" else None)
+    echo.supervisor.state_store.subscribe(
+        lambda state: loads.append(state.phase) if state.phase == "starting" else None
+    )
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda number: _says(client, f"word {number}"), range(6)))
     assert [answer.json()["choices"][0]["text"] for answer in answers] == [f"word {number}" for number in range(6)]
@@ -69,7 +71,7 @@ def test_a_stream_and_a_chat_find_it_loaded_again_too(echo: App, client: httpx.C
 def test_a_model_that_dies_of_each_request_is_loaded_a_few_times_and_then_no_more(
     echo: App, client: httpx.Client
 ) -> None:
-    echo.reloader = Reloader(echo.supervisor, echo.models.load, pauses=(0.0, 0.0))
+    echo.reloader = ModelReloader(echo.supervisor, echo.models.load, pauses=(0.0, 0.0))
     assert [_says(client, CRASH).status_code for _ in range(3)] == [502, 502, 502]
     refused = _says(client, "fine")
     assert refused.status_code == 503
@@ -94,7 +96,7 @@ def test_a_load_that_fails_is_tried_again_by_the_next_request(echo: App, client:
             raise error
         echo.models.load(model, loader, ROOMY)
 
-    echo.reloader = Reloader(echo.supervisor, load, pauses=(0.0, 0.0))
+    echo.reloader = ModelReloader(echo.supervisor, load, pauses=(0.0, 0.0))
     _kill(echo)
     assert "No memory now" in _says(client, "x").json()["error"]["message"]
     assert _says(client, "back").json()["choices"][0]["text"] == "back"
@@ -120,16 +122,16 @@ def test_the_pauses_grow_and_a_worker_that_lived_long_begins_with_the_first(
     def load(*asked: object) -> None:
         echo.models.load("tiny", "echo", ROOMY)
 
-    reloader, pauses = Reloader(echo.supervisor, load, pauses=(0.0, 5.0, 9.0), clock=lambda: now[0]), _Pauses()
+    reloader, pauses = ModelReloader(echo.supervisor, load, pauses=(0.0, 5.0, 9.0), clock=lambda: now[0]), _Pauses()
     monkeypatch.setattr(reloader, "_closing", pauses)
     for _ in range(2):
         _kill(echo)
-        reloader.ensure()
+        reloader.ensure_loaded()
     now[0] += STABLE_SECONDS
     _kill(echo)
-    reloader.ensure()
+    reloader.ensure_loaded()
     assert pauses.seconds == [0.0, 5.0, 0.0]
     _kill(echo)
     reloader.close()
     with pytest.raises(PaddockError, match="Paddock is ending"):
-        reloader.ensure()
+        reloader.ensure_loaded()

@@ -33,14 +33,14 @@ def digest(name: str, content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-class AgreedCode:
-    """What may be imported from extensions' folders. Does nothing before the first `agree`, nor after `close`."""
+class CodeAllowlist:
+    """What may be imported from extensions' folders. Does nothing before the first `allow`, nor after `close`."""
 
     def __init__(self) -> None:
         self._folders: dict[str, Mapping[str, str]] = {}
         self._wraps: list[tuple[type, str, Any, Any]] = []
 
-    def agree(self, folder: Path, files: Mapping[str, str]) -> None:
+    def allow(self, folder: Path, files: Mapping[str, str]) -> None:
         """From now on, import from this folder these files alone. `files`: path with slashes -> its `digest`."""
         self._folders[_real(str(folder))] = dict(files)
         if not self._wraps:

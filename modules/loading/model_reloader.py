@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from modules.protocol.errors import PaddockError
-from modules.runtime.model_state import State
+from modules.runtime.model_state import ModelState
 from modules.runtime.supervisor import Supervisor
 
 # Seconds between the death and each load that follows; as many loads in a row as there are pauses.
@@ -19,7 +19,7 @@ STABLE_SECONDS = 60.0
 Load = Callable[[str, str, Mapping[str, Any]], object]
 
 
-class Reloader:
+class ModelReloader:
     """Knows the model whose worker died last. What a person loads or unloads takes its place. Thread-safe."""
 
     def __init__(
@@ -37,19 +37,19 @@ class Reloader:
         self._turn = threading.Lock()
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._lost: State | None = None
+        self._lost: ModelState | None = None
         self._seen = supervisor.state
         self._ours = False
         self._tries = 0
         self._ready_at = self._died_at = 0.0
-        supervisor.board.subscribe(self._changed)
+        supervisor.state_store.subscribe(self._changed)
 
     @property
-    def lost(self) -> bool:
+    def worker_died(self) -> bool:
         """Whether a worker died and its model is not back."""
         return self._lost is not None
 
-    def ensure(self) -> None:
+    def ensure_loaded(self) -> None:
         """Load the model whose worker died, if there is one; blocking. Raises PaddockError where it cannot be loaded,
         and where it died too often."""
         with self._turn:
@@ -78,7 +78,7 @@ class Reloader:
         """Let nobody wait for a pause any more."""
         self._closing.set()
 
-    def _changed(self, state: State) -> None:
+    def _changed(self, state: ModelState) -> None:
         with self._lock:
             before, self._seen = self._seen, state
             now = self._clock()

@@ -20,7 +20,7 @@ _KINDS = (
     subprocess.SubprocessError,
 )
 # Packages whose own exceptions tell of a network or of the service behind it.
-CLIENTS = frozenset(
+CLIENT_PACKAGES = frozenset(
     (
         "aiohttp",
         "anthropic",
@@ -50,7 +50,7 @@ CLIENTS = frozenset(
 )
 
 
-def causes(error: BaseException) -> list[BaseException]:
+def exception_chain(error: BaseException) -> list[BaseException]:
     """An error, and those that it was raised `from`, one after another."""
     found: list[BaseException] = []
     cause: BaseException | None = error
@@ -60,13 +60,13 @@ def causes(error: BaseException) -> list[BaseException]:
     return found
 
 
-def is_outside(error: BaseException) -> bool:
+def is_external(error: BaseException) -> bool:
     """Whether an error, or one that it was raised `from`, tells of a network, a service or the operating system, or is
     a sentence for the user (a PaddockError)."""
-    return any(_is_outside(one) for one in causes(error))
+    return any(_is_external(one) for one in exception_chain(error))
 
 
-def _is_outside(error: BaseException) -> bool:
+def _is_external(error: BaseException) -> bool:
     # A package or a name that the code wants is the code's own matter.
     if isinstance(error, ImportError):
         return False
@@ -76,4 +76,4 @@ def _is_outside(error: BaseException) -> bool:
         return False
     roots = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     # Clients of one service each have exceptions of their own, which hold the answer's status.
-    return bool(roots & CLIENTS) or isinstance(getattr(error, "status_code", None), int)
+    return bool(roots & CLIENT_PACKAGES) or isinstance(getattr(error, "status_code", None), int)

@@ -1,29 +1,89 @@
-"""`python3 -m tests [ARGS for pytest]`: make what the tests need, then run all that this machine can run.
+"""Usage: python3 -m tests [--fast | --all | --lint] [ARGUMENTS for pytest]
 
-`--lint` runs the static checks instead (tests/lint.py).
+Install what the tests need, then run every test that this machine can run. Tests that cannot run here are skipped by
+name, with the reason. The tests are shared among several processes: one for each processor core, at most four.
+
+  --fast   Leave out tests that start engines, browsers or installations. Takes under three minutes.
+  --all    Run vLLM's tests too, and then start Paddock five times from nothing (tests/first_starts.py).
+  --lint   Run ruff, mypy and ESLint instead of tests.
+
+Other arguments go to pytest, such as `-x`, `-k NAME` or `tests/chat`. With a path, tests run in one process. Use
+`-n COUNT` for another number of processes.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
+MOST_PROCESSES = 4
+# What --fast leaves out.
+SLOW = (
+    "tests/browser",
+    "tests/conformance",
+    "tests/contract",
+    "tests/loaders",
+    "tests/system",
+    "tests/test_package.py",
+    "tests/test_shutdown.py",
+    "tests/worker/test_in_environment.py",
+)
+_OPTIONS = ("--fast", "--all", "--lint", "--no-venv")
+# With these, pytest has to run in the process that has the terminal.
+_NEED_TERMINAL = ("--pdb", "--trace", "-s", "--capture=no")
+
 
 def main() -> int:
-    """Set up, run pytest or the static checks, and return the exit status."""
+    """Set up, run the tests or the static checks, and return the exit status."""
     from modules.system import bootstrap
 
     root = Path(__file__).resolve().parent.parent
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__)
+        return 0
     bootstrap.ensure(root, ["-m", "tests", *sys.argv[1:]], ("host.txt", "dev.txt"))
-    arguments = [argument for argument in sys.argv[1:] if argument != "--no-venv"]
-    if arguments == ["--lint"]:
+    options = {argument for argument in sys.argv[1:] if argument in _OPTIONS}
+    arguments = [argument for argument in sys.argv[1:] if argument not in _OPTIONS]
+    if "--lint" in options:
         from tests.lint import lint
 
         return lint(root)
+    if "--fast" in options:
+        arguments += [f"--ignore={root / path}" for path in SLOW]
+    if "--all" in options:
+        os.environ["PADDOCK_TEST_VLLM"] = "1"
+    return _run(root, arguments) or ("--all" in options and _first_starts())
 
+
+def _run(root: Path, arguments: list[str]) -> int:
     import pytest
 
-    return int(pytest.main(["--rootdir", str(root), *arguments]))
+    return int(pytest.main(["--rootdir", str(root), *process_arguments(arguments), *arguments]))
+
+
+def _first_starts() -> int:
+    from tests.first_starts import main as first_starts
+
+    return first_starts(5)
+
+
+def process_arguments(arguments: list[str]) -> list[str]:
+    """Return the arguments that make pytest-xdist share the tests among processes, for pytest's other `arguments`."""
+    shared = ["--dist=loadscope"]
+    if any(argument.startswith(("-n", "--numprocesses")) for argument in arguments):
+        return shared
+    paths = [argument for argument in arguments if Path(argument.partition("::")[0]).exists()]
+    if paths or set(arguments) & set(_NEED_TERMINAL):
+        return []
+    return [f"-n{min(_cores(), MOST_PROCESSES)}", *shared] if _cores() > 1 else []
+
+
+def _cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ from tests.conformance.probing import ask
 from tests.support.environments import installed, not_here
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-_SPECS = Registry(ROOT / "loaders").shown()
+_SPECS = [spec for spec in Registry(ROOT / "loaders").shown() if spec.name in ENGINES]
 
 
-@pytest.fixture(scope="session", params=[spec for spec in _SPECS if spec.name in ENGINES], ids=lambda spec: spec.name)
+@pytest.fixture(scope="session", params=_SPECS, ids=[f"conformance-{spec.name}" for spec in _SPECS])
 def spec(request: pytest.FixtureRequest) -> LoaderSpec:
     """Each loader whose probabilities can be seen."""
     found: LoaderSpec = request.param

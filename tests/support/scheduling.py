@@ -1,0 +1,49 @@
+"""How pytest-xdist shares the tests among processes: groups that stay together, the slowest groups first.
+
+The tests of one file share that file's fixtures. The contract tests of one loader share one worker, and its conformance
+tests share one probe. A slow group that starts last would keep one process busy while the others are idle.
+"""
+
+from __future__ import annotations
+
+import re
+
+from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
+
+# Beginnings of the names of groups that take longest, slowest first.
+SLOWEST = (
+    "contract-vllm",
+    "tests/loaders/test_special_tokens.py",
+    "contract-llamacpp",
+    "contract-",
+    "tests/worker/test_in_environment.py",
+    "tests/browser/",
+    "conformance-",
+    "tests/conformance/",
+    "tests/loaders/",
+    "tests/test_package.py",
+    "tests/system/",
+)
+
+
+def group_of(nodeid: str) -> str:
+    """Return the test's group: `contract-LOADER` or `conformance-LOADER` if its id says so, else its file."""
+    found = re.search(r"\[((contract|conformance)-\w+)", nodeid)
+    return found[1] if found else nodeid.partition("::")[0]
+
+
+def rank(group: str) -> int:
+    """Return the place of `group` in SLOWEST, or the number of places if it is not named there."""
+    return next((index for index, begin in enumerate(SLOWEST) if group.startswith(begin)), len(SLOWEST))
+
+
+class SlowestFirst(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives each free process the slowest group that is left."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        self.workqueue.move_to_end(min(self.workqueue, key=rank), last=False)
+        super()._assign_work_unit(node)

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.report import Figure, median
-from modules.chat.hook_state import Opening
+from modules.chat.hook_state import Preamble
 from modules.chat.messages import ChatOptions
-from modules.chat.reply_saver import Reply, Saver
-from modules.chat.turn_hooks import Turn
+from modules.chat.reply_saver import Reply, ReplySaver
+from modules.chat.turn_hooks import TurnHooks
 from modules.generation.generation import Generation
 from modules.plugins.extension_settings import Kept
 from modules.plugins.manager import ExtensionManager
@@ -77,24 +77,24 @@ def _enable(manager: ExtensionManager, folder: Path, number: int) -> float:
 def _turn(manager: ExtensionManager) -> float:
     """Seconds that the hooks of one turn take, from the message that was typed to the text that is shown."""
     begin = time.perf_counter()
-    turn = Turn(manager, "chat", [], SamplingParams(), ChatOptions(), Opening(), ModelState())
-    turn.asked("What is quantization?")
+    turn = TurnHooks(manager, "chat", [], SamplingParams(), ChatOptions(), Preamble(), ModelState())
+    turn.user_message("What is quantization?")
     turn.prompt("What is quantization?", [], False)
     turn.pipeline.bot_prefix(turn.state)
-    turn.finish("It makes weights smaller.")
+    turn.final_text("It makes weights smaller.")
     return time.perf_counter() - begin
 
 
 def _token_seconds(manager: ExtensionManager | None) -> float:
     """Seconds that the host takes for one arriving token of a reply that is stored; with a turn of the extensions that
     are on, or without any."""
-    saver = Saver(lambda reply, last: True, 1.0, 1.0)
+    saver = ReplySaver(lambda reply, last: True, 1.0, 1.0)
     generation = Generation("bench", "", SamplingParams(), lambda id: None)
     reply = Reply("chat", "message", generation=generation)
     if manager is not None:
-        turn = Turn(manager, "chat", [], SamplingParams(), ChatOptions(), Opening(), ModelState())
+        turn = TurnHooks(manager, "chat", [], SamplingParams(), ChatOptions(), Preamble(), ModelState())
         assert not turn.pipeline.streamers()
-        reply.after = lambda ended: setattr(ended, "final", turn.finish(generation.text))
+        reply.after = lambda ended: setattr(ended, "final", turn.final_text(generation.text))
     saver.follow(reply)
     try:
         begin = time.perf_counter()

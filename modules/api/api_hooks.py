@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from modules.app import App
-from modules.chat.hook_state import Opening
-from modules.chat.messages import ChatOptions, Message, internal
-from modules.chat.turn_hooks import HookedText, PlainText, Turn
+from modules.chat.hook_state import Preamble
+from modules.chat.messages import ChatOptions, Message, prompt_text
+from modules.chat.turn_hooks import GenerationHooks, TextHooks, TurnHooks
 from modules.chat.turn_order import render_turns
 from modules.generation.generation import Generation
 from modules.plugins.extension_generations import completed
@@ -24,7 +24,7 @@ class HookedPrompt:
     """A prompt as the hooks left it. `tokens`: its length, None where it is not counted yet. `prefix`: what the answer
     begins with; `hidden`: the prompt ends with more that the client is not to see; `notes`: what was moved in it."""
 
-    hooks: HookedText
+    hooks: GenerationHooks
     prompt: str
     asked: str
     tokens: int | None = None
@@ -39,12 +39,12 @@ class HookedPrompt:
         final = hooks.pipeline.has("output_modifier")
         if not (final or self.prefix or self.hidden):
             return source
-        return completed(source, self.prefix, hooks.finish, live and not final, self.hidden)
+        return completed(source, self.prefix, hooks.final_text, live and not final, self.hidden)
 
 
 def hooked_text(app: App, text: str, params: SamplingParams) -> HookedPrompt:
     """A text to be continued. Raises MessageFailed."""
-    hooks = PlainText(app.extensions, text, params, ChatOptions(), app.supervisor.state)
+    hooks = TextHooks(app.extensions, text, params, ChatOptions(), app.supervisor.state)
     return HookedPrompt(hooks, hooks.prompt, text)
 
 
@@ -54,12 +54,12 @@ def hooked_chat(app: App, messages: Sequence[dict[str, Any]], params: SamplingPa
     places = [place for place, message in enumerate(messages) if message["role"] in _SPOKEN]
     path = [Message(str(place), None, messages[place]["role"], messages[place]["content"], 0.0) for place in places]
     question = path.pop() if path and path[-1].role == "user" else None
-    turn = Turn(app.extensions, "", path, params, ChatOptions(), Opening(own=own), app.supervisor.state)
+    turn = TurnHooks(app.extensions, "", path, params, ChatOptions(), Preamble(own=own), app.supervisor.state)
     whole = list(path)
     if question is not None:
-        visible, meta = turn.asked(question.text)
+        visible, meta = turn.user_message(question.text)
         whole.append(Message(question.id, None, "user", visible, 0.0, meta=meta))
-    asked = internal(whole[-1]) if question is not None else ""
+    asked = prompt_text(whole[-1]) if question is not None else ""
     prompt = turn.prompt(asked, whole, False)
     tokens: int | None = None
     notes: tuple[str, ...] = ()
@@ -75,13 +75,13 @@ def hooked_chat(app: App, messages: Sequence[dict[str, Any]], params: SamplingPa
 
 
 def _changed(
-    messages: Sequence[dict[str, Any]], turn: Turn, whole: Sequence[Message], own: str
+    messages: Sequence[dict[str, Any]], turn: TurnHooks, whole: Sequence[Message], own: str
 ) -> list[dict[str, Any]]:
     """The client's messages as the hooks left them: in their places where the history and the system message are as
     they were, else put together anew from both."""
     now, system = turn.path(whole), turn.opening.system
     if system == own.strip() and [message.id for message in now] == [message.id for message in whole]:
-        texts = {message.id: internal(message) for message in now}
+        texts = {message.id: prompt_text(message) for message in now}
         return [{**one, "content": texts.get(str(place), one["content"])} for place, one in enumerate(messages)]
     first = [{"role": "system", "content": system}] if system else []
-    return [*first, *({"role": message.role, "content": internal(message)} for message in now)]
+    return [*first, *({"role": message.role, "content": prompt_text(message)} for message in now)]

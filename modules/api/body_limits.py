@@ -24,7 +24,7 @@ def most_bytes(path: str) -> int:
     return MOST_OF_EXTENSIONS if path.startswith("/extensions/") else MOST
 
 
-class BodyLimit:
+class BodyLimitMiddleware:
     """ASGI middleware, to be the outermost. What is inside hears of a refused body as of a client that hung up."""
 
     def __init__(self, app: ASGIApp, first_seconds: float = FIRST_SECONDS) -> None:

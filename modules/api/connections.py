@@ -15,7 +15,7 @@ READ_SECONDS = 120.0
 MOST = 512
 
 
-class GuardedProtocol(H11Protocol):
+class LimitedHTTPProtocol(H11Protocol):
     """uvicorn's HTTP/1.1, which alone waits without end."""
 
     header_seconds = HEADER_SECONDS
@@ -37,7 +37,7 @@ class GuardedProtocol(H11Protocol):
         super().connection_made(transport)  # type: ignore[arg-type]
         if len(self.connections) > self.most:
             others = [
-                one for one in self.connections if isinstance(one, GuardedProtocol) and one is not self and one.idle
+                one for one in self.connections if isinstance(one, LimitedHTTPProtocol) and one is not self and one.idle
             ]
             oldest = min(others, key=lambda one: one._waiting.when() if one._waiting else 0.0, default=self)
             oldest.transport.abort()

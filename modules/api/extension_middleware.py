@@ -14,7 +14,7 @@ from modules.plugins.hook_calls import Chains, Member, Turn
 from modules.plugins.manager import ExtensionManager
 
 
-class Wrapping:
+class ExtensionMiddleware:
     """ASGI middleware, which asks at each request what there is: extensions come and go while the server runs."""
 
     def __init__(self, app: ASGIApp, extensions: ExtensionManager) -> None:

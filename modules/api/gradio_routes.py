@@ -36,7 +36,7 @@ _MANIFEST = re.compile(r'<link rel="manifest"[^>]*>')
 _ICON = '<link rel="icon" href="paddock/static/icon.svg" type="image/svg+xml">'
 
 
-class PageFront:
+class GradioRoutes:
     """ASGI application in front of Gradio's."""
 
     def __init__(self, page: ASGIApp, app: App) -> None:
@@ -48,7 +48,7 @@ class PageFront:
             if scope["type"] == "http":
                 await JSONResponse({"error": "There is no such address here."}, 404)(scope, receive, send)
             return
-        scope = {**scope, "headers": as_opened(scope["headers"])}
+        scope = {**scope, "headers": with_page_origin(scope["headers"])}
         if not _HTML.fullmatch(scope["path"]):
             await self._page(scope, receive, send)
             return
@@ -90,7 +90,7 @@ class _Rewritten:
         await self._send({"type": "http.response.body", "body": bytes(self._body)})
 
 
-def as_opened(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def with_page_origin(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """The headers of a request with the address at which its page was opened, as a proxy would say it: Gradio puts it
     into the addresses of files. The gate let the request pass, so the page is ours."""
     given = dict(headers)

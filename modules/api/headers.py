@@ -44,7 +44,7 @@ def content_policy(nonce: str = "", inline_handlers: bool = False) -> str:
 _SANDBOX = f"sandbox; {content_policy()}"
 
 
-class SafeHeaders:
+class HeadersMiddleware:
     """ASGI middleware that adds what an answer does not say itself."""
 
     def __init__(self, app: ASGIApp) -> None:

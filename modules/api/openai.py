@@ -18,10 +18,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from modules.api.api_hooks import HookedPrompt, hooked_chat, hooked_text
 from modules.api.model_name import check_model, not_found
-from modules.api.request_params import Asked, messages_of, parse, read
+from modules.api.request_params import RequestOptions, parse_body, read_options, request_messages
 from modules.api.secret import METHODS
 from modules.app import App
-from modules.chat.turn_hooks import HookedText
+from modules.chat.turn_hooks import GenerationHooks
 from modules.chat.turn_order import render_turns
 from modules.generation.generation import Generation
 from modules.protocol.errors import PaddockError, PromptError, Unsupported
@@ -49,8 +49,8 @@ class _Answer:
     chat: bool
     model: str
     created: int
-    asked: Asked
-    hooks: HookedText | None = None
+    asked: RequestOptions
+    hooks: GenerationHooks | None = None
     echo: str = ""
 
     def part(self, text: str | None, reason: str | None = None, first: bool = False) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def _no_route(request: Request, known: dict[str, list[str]]) -> Response:
 
 async def _respond(app: App, request: Request, loading: asyncio.Lock, *, chat: bool) -> Response:
     try:
-        body = parse(await request.body())
+        body = parse_body(await request.body())
         if app.reloader.worker_died:
             # One thread waits for the load, not one for each request.
             async with loading:
@@ -177,7 +177,7 @@ def _begin(app: App, body: dict[str, Any], chat: bool) -> tuple[_Answer, Generat
     info = app.supervisor.loaded()
     state = app.supervisor.state
     spec = app.registry.get(state.loader)
-    asked = read(body, app.presets, replace(spec, samplers=spec.samplers.difference(info.ignored)))
+    asked = read_options(body, app.presets, replace(spec, samplers=spec.samplers.difference(info.ignored)))
     hooked = _hooked(app, body, asked, chat) if asked.extensions and app.extensions.active else None
     opening = ""
     params, context = asked.params, info.context
@@ -186,7 +186,7 @@ def _begin(app: App, body: dict[str, Any], chat: bool) -> tuple[_Answer, Generat
         limited = asked.limited or params.max_new_tokens != asked.params.max_new_tokens
         asked = replace(asked, limited=limited, warnings=(*asked.warnings, *hooked.notes))
     elif chat:
-        rendered, notes = render_turns(app.supervisor.chat_prompt, messages_of(body))
+        rendered, notes = render_turns(app.supervisor.chat_prompt, request_messages(body))
         prompt, counted, opening = rendered.prompt, rendered.tokens, rendered.opening
         asked = replace(asked, warnings=(*asked.warnings, *notes))
     else:
@@ -215,10 +215,10 @@ def _begin(app: App, body: dict[str, Any], chat: bool) -> tuple[_Answer, Generat
     return replace(answer, id=f"{'chatcmpl' if chat else 'cmpl'}-{generation.id}"), generation
 
 
-def _hooked(app: App, body: dict[str, Any], asked: Asked, chat: bool) -> HookedPrompt:
+def _hooked(app: App, body: dict[str, Any], asked: RequestOptions, chat: bool) -> HookedPrompt:
     """The prompt as the extensions that are on want it."""
     if chat:
-        return hooked_chat(app, messages_of(body), asked.params)
+        return hooked_chat(app, request_messages(body), asked.params)
     return hooked_text(app, _prompt_of(body), asked.params)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from modules.api.unsupported_fields import NAMES, refuse
+from modules.api.unsupported_fields import UNSUPPORTED, refuse_unsupported
 from modules.generation.presets import Presets
 from modules.protocol.errors import PromptError, SettingError, Unsupported
 from modules.protocol.loader_spec import LoaderSpec
@@ -24,7 +24,9 @@ _NAMES = {
     "grammar": "grammar_string",
 }
 # Parts of the API that are read elsewhere, or that change nothing here.
-_OTHER = frozenset({"model", "messages", "prompt", "stream", "stream_options", "preset", "user", "extensions"}) | NAMES
+_OTHER = (
+    frozenset({"model", "messages", "prompt", "stream", "stream_options", "preset", "user", "extensions"}) | UNSUPPORTED
+)
 _ROLES = {"developer": "system"} | {name: name for name in ("system", "user", "assistant", "tool", "function")}
 # Seeds of other servers have up to 64 bits, with a sign or without.
 _SEEDS = range(-(2**63), 2**64)
@@ -37,7 +39,7 @@ _TOO_DEEP = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestOptions:
     """What a client asked for. `limited`: it named a longest reply; without one it gets what the context leaves.
     `extensions`: the hooks of extensions take part. `echo`: the answer begins with the prompt; `silent`: it ends
     there."""
@@ -52,9 +54,9 @@ class Asked:
     silent: bool = False
 
 
-def read(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) -> Asked:
+def read_options(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) -> RequestOptions:
     """Check `body`. Raises SettingError, PromptError or Unsupported with a sentence."""
-    refuse(body)
+    refuse_unsupported(body)
     if not isinstance(stream := body.get("stream") or False, bool):
         raise SettingError("'stream' must be true or false, without quotes.")
     if not isinstance(extensions := body.get("extensions", True), bool):
@@ -85,7 +87,7 @@ def read(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) -> Asked:
     warnings = [f"{name} is not a parameter here and was ignored." for name in ignored]
     warnings += [f"{spec.title} does not honour {name}; it was ignored." for name in spec.ignores(params)]
     options = body.get("stream_options")
-    return Asked(
+    return RequestOptions(
         params,
         stream,
         isinstance(options, dict) and bool(options.get("include_usage")),
@@ -111,7 +113,7 @@ def _seed(value: Any) -> Any:
     return (value * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF) >> 33
 
 
-def messages_of(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+def request_messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The chat of a request, with contents given as text parts joined. Raises PromptError."""
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
@@ -142,7 +144,7 @@ def _text_of(part: Any) -> str:
     return part
 
 
-def parse(raw: bytes) -> dict[str, Any]:
+def parse_body(raw: bytes) -> dict[str, Any]:
     """The JSON object of a body. Raises SettingError."""
     try:
         body = json.loads(raw, parse_constant=_no_number)

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 _OWN = re.compile(r"/paddock/(?:(?:static|chats|notebook|events|start|model)(?:/|$)|extensions/[^/]+/fault$)")
 
 
-class RootPath:
+class RootPathMiddleware:
     """ASGI middleware, to be the outermost: all that is inside sees the addresses without the path."""
 
     def __init__(self, app: ASGIApp, root_path: str) -> None:

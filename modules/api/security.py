@@ -16,7 +16,7 @@ from modules.settings.config import Config
 _ONCE = ("host", "origin", "authorization", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest")
 
 
-class Gate:
+class SecurityMiddleware:
     """ASGI middleware. Another site's page must not drive Paddock through its user's browser, nor by DNS rebinding."""
 
     def __init__(self, app: Any, config: Config) -> None:

@@ -13,17 +13,17 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from modules.api.body_limits import BodyLimit
-from modules.api.connections import GuardedProtocol
-from modules.api.extension_middleware import Wrapping
+from modules.api.body_limits import BodyLimitMiddleware
+from modules.api.connections import LimitedHTTPProtocol
+from modules.api.extension_middleware import ExtensionMiddleware
 from modules.api.extension_routes import file_router
 from modules.api.extension_routes import router as extensions_router
-from modules.api.gradio_routes import PageFront
-from modules.api.headers import SafeHeaders
+from modules.api.gradio_routes import GradioRoutes
+from modules.api.headers import HeadersMiddleware
 from modules.api.openai import router as openai_router
-from modules.api.root_path import RootPath
-from modules.api.security import Gate
-from modules.api.shutdown import Ending
+from modules.api.root_path import RootPathMiddleware
+from modules.api.security import SecurityMiddleware
+from modules.api.shutdown import ShutdownMiddleware
 from modules.app import App
 from modules.ui.mount import PageHost
 from modules.ui.routes import router as page_router
@@ -38,15 +38,15 @@ def build_server(app: App) -> FastAPI:
     server.include_router(file_router(app))
     server.add_exception_handler(ClientDisconnect, _gone)
     # The one that is added last sees a request first.
-    server.add_middleware(Wrapping, extensions=app.extensions)
-    server.add_middleware(Gate, config=app.config)
-    server.add_middleware(BodyLimit)
-    server.add_middleware(SafeHeaders)
-    server.add_middleware(RootPath, root_path=app.config.root_path)
+    server.add_middleware(ExtensionMiddleware, extensions=app.extensions)
+    server.add_middleware(SecurityMiddleware, config=app.config)
+    server.add_middleware(BodyLimitMiddleware)
+    server.add_middleware(HeadersMiddleware)
+    server.add_middleware(RootPathMiddleware, root_path=app.config.root_path)
     app.extensions.start()
     page = PageHost(app)
     server.router.lifespan_context = page.lifespan
-    server.mount("/", PageFront(page, app))
+    server.mount("/", GradioRoutes(page, app))
     return server
 
 
@@ -58,14 +58,14 @@ def _gone(request: Request, error: Exception) -> Response:
 def uvicorn_config(app: ASGIApp, **options: Any) -> uvicorn.Config:
     """uvicorn's settings for a server of ours. The gate judges headers of a proxy; they change no address here."""
     return uvicorn.Config(
-        app, http=GuardedProtocol, proxy_headers=False, log_level="warning", use_colors=False, **options
+        app, http=LimitedHTTPProtocol, proxy_headers=False, log_level="warning", use_colors=False, **options
     )
 
 
 def serve(app: App, listeners: list[socket.socket], on_ready: Callable[[], None]) -> None:
     """Serve until Ctrl+C; `on_ready` is called once requests are answered. Streams and loads end then; other answers
     have two seconds."""
-    ending = Ending(build_server(app))
+    ending = ShutdownMiddleware(build_server(app))
     config = uvicorn_config(ending, timeout_graceful_shutdown=2, access_log=False, lifespan="on")
     _Server(config, on_ready, ending.event, app.cancel_load).run(sockets=listeners)
 

@@ -8,7 +8,7 @@ import contextlib
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class Ending:
+class ShutdownMiddleware:
     """ASGI middleware. Once `event` is set, whoever listens for it hears that the client has gone."""
 
     def __init__(self, app: ASGIApp) -> None:

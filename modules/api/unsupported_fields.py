@@ -67,10 +67,10 @@ _PARTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "previous_response_id": (_given, "chats that it keeps for clients"),
     "background": (_given, "answers in the background"),
 }
-NAMES = frozenset(_PARTS)
+UNSUPPORTED = frozenset(_PARTS)
 
 
-def refuse(body: Mapping[str, Any]) -> None:
+def refuse_unsupported(body: Mapping[str, Any]) -> None:
     """Raise Unsupported, naming the first part that asks for what there is not."""
     for name, (asks, words) in _PARTS.items():
         if asks(body.get(name)):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 _LOG = logging.getLogger(__name__)
 
 
-class Listeners:
+class ChatListeners:
     """Callbacks by chat; those under "" hear of every chat. Thread-safe."""
 
     def __init__(self) -> None:

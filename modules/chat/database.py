@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from modules.chat.messages import NotKept
-from modules.chat.recovery import salvage
+from modules.chat.messages import NotSaved
+from modules.chat.recovery import recover_chats
 from modules.files.private_files import create_private
 
 # Layout n+1 is made from layout n by MIGRATIONS[n]; PRAGMA user_version says which layout a file has.
@@ -48,7 +48,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 BUSY_SECONDS = 10.0
 
 
-class StorageError(NotKept):
+class StorageError(NotSaved):
     """The chats could not be read or written."""
 
     code = "storage"
@@ -76,7 +76,7 @@ class Database:
                     raise
                 aside = self._move_aside()
             connection = self._open()
-            chats, messages = salvage(aside, connection)
+            chats, messages = recover_chats(aside, connection)
             self.notice = (
                 f"The file of the chats was damaged. It was kept as {aside.name} in {aside.parent}, and what could be "
                 f"read of it is in a new one: {chats} chats with {messages} messages."

@@ -7,18 +7,18 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from modules.chat.characters import CharacterError, Characters, fill_in
-from modules.chat.messages import ChatOptions, Message, internal
+from modules.chat.messages import ChatOptions, Message, prompt_text
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.model_state import ModelState
 
 # The chat template's names in the state.
-TEMPLATES = ("instruction_template_str", "chat_template_str")
+TEMPLATE_KEYS = ("instruction_template_str", "chat_template_str")
 # What `character_menu` holds in a chat without a character.
 NO_CHARACTER = "None"
 
 
 @dataclass(frozen=True)
-class Opening:
+class Preamble:
     """What comes before the first message: `context` (the character's), `own` (the user's system message), and the
     character's name and greeting; `menu`: what its file is called."""
 
@@ -34,28 +34,28 @@ class Opening:
         return "\n\n".join(part for part in (self.context.strip(), self.own.strip()) if part)
 
 
-def opening_of(characters: Characters, name: str, options: ChatOptions) -> tuple[Opening, tuple[str, ...]]:
+def preamble_for(characters: Characters, name: str, options: ChatOptions) -> tuple[Preamble, tuple[str, ...]]:
     """What comes before the first message of a chat with the character of that name ("": none): the character's context
     and the user's own; and sentences about it."""
     if not name:
-        return Opening(own=fill_in(options.system, options.name1, options.name2)), ()
+        return Preamble(own=fill_in(options.system, options.name1, options.name2)), ()
     try:
         who = characters.load(name)
     except CharacterError as error:
         note = f"This was written without the character. {error.message}"
-        return Opening(own=fill_in(options.system, options.name1, name)), (note,)
+        return Preamble(own=fill_in(options.system, options.name1, name)), (note,)
     context, own = (fill_in(part, options.name1, who.name) for part in (who.context, options.system))
-    return Opening(context, own, who.name, who.greeting, name), ()
+    return Preamble(context, own, who.name, who.greeting, name), ()
 
 
-def opening_in(state: Mapping[str, Any], before: Opening) -> Opening:
+def preamble_from_state(state: Mapping[str, Any], before: Preamble) -> Preamble:
     """What comes before the first message in this state. `before`: what the state was made from.
 
     Without a character, `context` and `custom_system_message` hold one text: the one that a hook changed counts. The
     context of a character that no hook changed is left out where a hook chose the mode "instruct".
     """
-    context = text_in(state, "context", _context(before))
-    own = text_in(state, "custom_system_message", before.own)
+    context = state_text(state, "context", _context(before))
+    own = state_text(state, "custom_system_message", before.own)
     if before.menu:
         context = "" if state.get("mode") == "instruct" and context == before.context else context
     elif context == before.own:
@@ -65,12 +65,12 @@ def opening_in(state: Mapping[str, Any], before: Opening) -> Opening:
     return replace(before, context=context, own=own)
 
 
-def state_of(
+def hook_state(
     chat_id: str,
     history: dict[str, Any],
     params: SamplingParams,
     options: ChatOptions,
-    opening: Opening,
+    opening: Preamble,
     now: ModelState,
 ) -> dict[str, Any]:
     """The state that hooks are given, in the names of text-generation-webui."""
@@ -83,7 +83,7 @@ def state_of(
         "greeting": opening.greeting,
         "character_menu": opening.menu or NO_CHARACTER,
         "custom_system_message": opening.own,
-        **dict.fromkeys(TEMPLATES, template),
+        **dict.fromkeys(TEMPLATE_KEYS, template),
         "mode": "chat" if opening.menu else "instruct",
         "stream": True,
         "history": history,
@@ -95,29 +95,29 @@ def state_of(
     }
 
 
-def text_in(state: Mapping[str, Any], name: str, missing: str = "") -> str:
+def state_text(state: Mapping[str, Any], name: str, missing: str = "") -> str:
     """The text that a state holds under this name; `missing` where it holds none."""
     value = state.get(name, missing)
     return value if isinstance(value, str) else ""
 
 
-def pairs(messages: Sequence[Message]) -> dict[str, list[list[str]]]:
+def history_pairs(messages: Sequence[Message]) -> dict[str, list[list[str]]]:
     """A path as two lists of [user, reply]: what prompts hold and what is shown. Without one half, "" stands for it."""
     inner: list[list[str]] = []
     shown: list[list[str]] = []
     for message in messages:
         if message.role == "user":
-            inner.append([internal(message), ""])
+            inner.append([prompt_text(message), ""])
             shown.append([message.text, ""])
         elif message.role == "assistant":
             if not inner or inner[-1][1]:
                 inner.append(["", ""])
                 shown.append(["", ""])
-            inner[-1][1], shown[-1][1] = internal(message), message.text
+            inner[-1][1], shown[-1][1] = prompt_text(message), message.text
     return {"internal": inner, "visible": shown}
 
 
-def rows_of(history: Mapping[str, Any]) -> list[tuple[str, str]]:
+def internal_pairs(history: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The pairs of a history's internal half; what is not a pair of texts is left out."""
     found: list[tuple[str, str]] = []
     for pair in history.get("internal") or []:
@@ -126,7 +126,7 @@ def rows_of(history: Mapping[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
-def messages_of(rows: Sequence[tuple[str, str]]) -> list[Message]:
+def messages_from_pairs(rows: Sequence[tuple[str, str]]) -> list[Message]:
     """The messages that these pairs hold."""
     found: list[Message] = []
     for row in rows:
@@ -136,6 +136,6 @@ def messages_of(rows: Sequence[tuple[str, str]]) -> list[Message]:
     return found
 
 
-def _context(opening: Opening) -> str:
+def _context(opening: Preamble) -> str:
     """Without a character, the user's system message: hooks that read or change the context find it there."""
     return opening.context if opening.menu else opening.own

@@ -15,7 +15,7 @@ _GREETING_MARK = "<|BEGIN-VISIBLE-CHAT|>"
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportedChat:
     """A chat that was read; `messages` have the shape of ChatStore.tree, parents before children."""
 
     title: str
@@ -28,7 +28,7 @@ def write_chat(title: str, character: str, messages: Sequence[Mapping[str, Any]]
     return {"format": FORMAT, "version": 1, "title": title, "character": character, "messages": list(messages)}
 
 
-def read_chat(data: Any, now: float) -> Imported:
+def read_chat(data: Any, now: float) -> ImportedChat:
     """A chat from what `write_chat` made, or from a history of text-generation-webui. Raises PaddockError.
 
     `now`: seconds since the epoch, for messages without a time.
@@ -37,11 +37,11 @@ def read_chat(data: Any, now: float) -> Imported:
         return _read_own(data, now)
     pairs = (data.get("internal") or data.get("data")) if isinstance(data, Mapping) else None
     if isinstance(pairs, list):
-        return Imported("", "", _read_pairs(pairs, now))
+        return ImportedChat("", "", _read_pairs(pairs, now))
     raise _unreadable("it has neither Paddock's nor text-generation-webui's keys")
 
 
-def _read_own(data: Mapping[str, Any], now: float) -> Imported:
+def _read_own(data: Mapping[str, Any], now: float) -> ImportedChat:
     if data.get("version") != 1:
         raise PaddockError("This chat was written by a newer Paddock. Update Paddock, then import it again.")
     entries = data.get("messages")
@@ -70,7 +70,7 @@ def _read_own(data: Mapping[str, Any], now: float) -> Imported:
                 "active": bool(entry.get("active")),
             }
         )
-    return Imported(str(data.get("title") or ""), str(data.get("character") or ""), messages)
+    return ImportedChat(str(data.get("title") or ""), str(data.get("character") or ""), messages)
 
 
 def _read_pairs(pairs: Sequence[Any], now: float) -> list[dict[str, Any]]:

@@ -16,14 +16,14 @@ from modules.system.threads import host_thread
 
 _LOG = logging.getLogger(__name__)
 # What to answer a chat with, asked when it is answered.
-Wishes = Callable[[str], tuple[SamplingParams, ChatOptions]]
+ReplyOptions = Callable[[str], tuple[SamplingParams, ChatOptions]]
 
 
-class WaitingMessages:
+class MessageQueue:
     """Sends messages; one for which the model is not ready yet waits for it. A load that fails leaves the message in
     its chat, where it can be answered by hand. Thread-safe."""
 
-    def __init__(self, chats: ChatService, supervisor: Supervisor, wishes: Wishes) -> None:
+    def __init__(self, chats: ChatService, supervisor: Supervisor, wishes: ReplyOptions) -> None:
         self._chats = chats
         self._supervisor = supervisor
         self._wishes = wishes

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 NEW_CHAT = "New chat"
 
 
-class NotKept(PaddockError):
+class NotSaved(PaddockError):
     """What was asked was not done and nothing of it was stored: a page leaves the text where it was typed."""
 
     code = "not kept"
@@ -52,13 +52,13 @@ class Message:
     meta: dict[str, Any] = field(default_factory=dict)
 
 
-def internal(message: Message) -> str:
+def prompt_text(message: Message) -> str:
     """The text that prompts hold of a message."""
     return str(message.meta.get("internal", message.text))
 
 
 @dataclass(frozen=True)
-class Living:
+class LiveReply:
     """The reply that is being written. Its text is `prefix` (what it continues) and then the generation's."""
 
     message_id: str

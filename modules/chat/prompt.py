@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modules.chat.messages import ChatOptions, Message, internal
+from modules.chat.messages import ChatOptions, Message, prompt_text
 from modules.chat.turn_order import Render, render_turns
 from modules.protocol.errors import PromptError
 from modules.runtime.model_state import ChatPromptResult
@@ -78,5 +78,5 @@ def _least_cut(
 def _turns(system: str, path: Sequence[Message]) -> list[dict[str, Any]]:
     """Messages for a template, without empty ones."""
     opening = [{"role": "system", "content": system}] if system.strip() else []
-    texts = ((message.role, internal(message)) for message in path)
+    texts = ((message.role, prompt_text(message)) for message in path)
     return [*opening, *({"role": role, "content": text} for role, text in texts if text.strip())]

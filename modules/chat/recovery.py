@@ -13,7 +13,7 @@ from urllib.request import pathname2url
 _LOST = "Recovered chat"
 
 
-def salvage(damaged: Path, fresh: sqlite3.Connection) -> tuple[int, int]:
+def recover_chats(damaged: Path, fresh: sqlite3.Connection) -> tuple[int, int]:
     """Copy readable chats and messages from `damaged`, which is only read, into `fresh`, which is empty.
 
     A message whose parent is lost becomes a first message of its chat; one whose chat is lost gets a chat of its own.

@@ -12,12 +12,12 @@ from typing import Any
 
 from modules.chat.characters import Characters
 from modules.chat.database import StorageError
-from modules.chat.hook_state import Opening, opening_of
-from modules.chat.messages import ChatOptions, Living, Message, NotKept, internal
+from modules.chat.hook_state import Preamble, preamble_for
+from modules.chat.messages import ChatOptions, LiveReply, Message, NotSaved, prompt_text
 from modules.chat.prompt import FittedPrompt, fit
-from modules.chat.reply_saver import Reply, Saver
+from modules.chat.reply_saver import Reply, ReplySaver
 from modules.chat.store import ChatStore
-from modules.chat.turn_hooks import Turn
+from modules.chat.turn_hooks import TurnHooks
 from modules.chat.turn_order import Render
 from modules.generation.generation import Generation
 from modules.plugins import extension_generations as answers
@@ -54,13 +54,13 @@ class Replies:
         self._lock = threading.Lock()
         self._claims: dict[str, Reply] = {}
         self._unsaved: dict[str, Reply] = {}
-        self._saver = Saver(self._save, flush_seconds, retry=5 * flush_seconds)
+        self._saver = ReplySaver(self._save, flush_seconds, retry=5 * flush_seconds)
 
     @contextlib.contextmanager
     def claim(self, chat_id: str) -> Iterator[Reply]:
         """The right to change the end of this chat: while the block runs, and until a reply begun in it is over.
 
-        Waits for a reply that is ending; raises NotKept while one is being written, or does not end.
+        Waits for a reply that is ending; raises NotSaved while one is being written, or does not end.
         """
         self._store.head(chat_id)
         mine = Reply(chat_id)
@@ -70,9 +70,9 @@ class Replies:
             if other is mine:
                 break
             if not (other.stopping or other.done):
-                raise NotKept("A reply is being written in this chat. Stop it, or wait until it ends.")
+                raise NotSaved("A reply is being written in this chat. Stop it, or wait until it ends.")
             if not other.over.wait(_STOP_SECONDS):
-                raise NotKept(
+                raise NotSaved(
                     "The reply was stopped, but the engine has not ended it yet. Wait a few seconds, then try again."
                 )
         try:
@@ -95,7 +95,7 @@ class Replies:
         params: SamplingParams,
         options: ChatOptions,
         before: Message | None = None,
-        turn: Turn | None = None,
+        turn: TurnHooks | None = None,
         failed: MessageFailed | None = None,
     ) -> str:
         """Make the prompt from `path`, start the engine on it and add the reply below `parent`; returns its id.
@@ -140,7 +140,7 @@ class Replies:
         params: SamplingParams,
         options: ChatOptions,
         prefix: str,
-        turn: Turn | None,
+        turn: TurnHooks | None,
         context: int,
         meta: dict[str, Any],
     ) -> tuple[Generation, str]:
@@ -148,7 +148,7 @@ class Replies:
         opening, notes = self._opening(reply.chat_id, options)
         shown = path
         path = turn.path(path) if turn else path
-        asked = next((internal(message) for message in reversed(path) if message.role == "user"), "")
+        asked = next((prompt_text(message) for message in reversed(path) if message.role == "user"), "")
         whole = turn.prompt(asked, shown, bool(prefix)) if turn else None
         if turn:
             params, options, opening = turn.params, turn.options, turn.opening
@@ -177,7 +177,9 @@ class Replies:
         """Whether extensions take part in replies now."""
         return self._extensions is not None and self._extensions.active
 
-    def turn(self, chat_id: str, path: Sequence[Message], params: SamplingParams, options: ChatOptions) -> Turn | None:
+    def turn(
+        self, chat_id: str, path: Sequence[Message], params: SamplingParams, options: ChatOptions
+    ) -> TurnHooks | None:
         """A turn that begins after `path`, where extensions are on; None costs nothing. Raises MessageFailed."""
         return self._make_turn(chat_id, path, params, options, ())
 
@@ -188,7 +190,7 @@ class Replies:
         params: SamplingParams,
         options: ChatOptions,
         more: Sequence[Message],
-    ) -> Turn | None:
+    ) -> TurnHooks | None:
         """The turn that the last question of `path` began. `more`: what it holds that is not in `path`."""
         questions = (place for place, message in enumerate(path) if message.role == "user")
         last = max(questions, default=max(0, len(path) - 1))
@@ -201,13 +203,13 @@ class Replies:
         params: SamplingParams,
         options: ChatOptions,
         own: Sequence[Message],
-    ) -> Turn | None:
+    ) -> TurnHooks | None:
         if self._extensions is None or not self.hooked:
             return None
         opening, _ = self._opening(chat_id, options)
-        return Turn(self._extensions, chat_id, path, params, options, opening, self._supervisor.state, own)
+        return TurnHooks(self._extensions, chat_id, path, params, options, opening, self._supervisor.state, own)
 
-    def _render(self, options: ChatOptions, is_continue: bool, turn: Turn | None) -> Render:
+    def _render(self, options: ChatOptions, is_continue: bool, turn: TurnHooks | None) -> Render:
         names: dict[str, Any] = {"name1": options.name1, "name2": options.name2}
         if turn and (tools := turn.tools()):
             names["tools"] = tools
@@ -221,7 +223,7 @@ class Replies:
 
     def _with_extensions(
         self,
-        turn: Turn,
+        turn: TurnHooks,
         reply: Reply,
         fitted: FittedPrompt,
         asked: str,
@@ -234,7 +236,7 @@ class Replies:
         it is stored."""
         hidden, prompt = False, fitted.prompt
         if prefix:
-            before = internal(path[-1])
+            before = prompt_text(path[-1])
         else:
             whole, shown = turn.pipeline.bot_prefix(turn.state)
             before = prefix = fitted.opening + shown
@@ -253,7 +255,7 @@ class Replies:
                 written = written.lstrip(" ")
             told: dict[str, Any] = {"notes": noted}
             try:
-                final = turn.finish(written)
+                final = turn.final_text(written)
             except MessageFailed as error:
                 final = written
                 told |= {"error": error.message, "detail": error.detail, "code": error.code, "lower": []}
@@ -266,17 +268,17 @@ class Replies:
         reply.after = after
         return generation, prefix
 
-    def _opening(self, chat_id: str, options: ChatOptions) -> tuple[Opening, tuple[str, ...]]:
+    def _opening(self, chat_id: str, options: ChatOptions) -> tuple[Preamble, tuple[str, ...]]:
         """What comes before the first message, and sentences about it."""
-        return opening_of(self._characters, options.character or self._store.head(chat_id).character, options)
+        return preamble_for(self._characters, options.character or self._store.head(chat_id).character, options)
 
-    def living(self, chat_id: str) -> Living | None:
+    def live_reply(self, chat_id: str) -> LiveReply | None:
         """The reply that is being written, or None."""
         with self._lock:
             reply = self._claims.get(chat_id)
             if reply is None or reply.generation is None:
                 return None
-            return Living(reply.message_id, reply.generation, reply.prefix)
+            return LiveReply(reply.message_id, reply.generation, reply.prefix)
 
     def stop(self, chat_id: str) -> None:
         """Stop the reply that is being written, if there is one; its text stays."""
@@ -342,7 +344,7 @@ class Replies:
         return not reply.problem
 
 
-def _tell(meta: dict[str, Any], turn: Turn) -> None:
+def _tell(meta: dict[str, Any], turn: TurnHooks) -> None:
     """Put into a reply's meta what there is to tell of extensions, after what is there."""
     told = turn.meta()
     notes = list(dict.fromkeys([*meta.pop("notes", ()), *told.pop("notes", ())]))

@@ -99,7 +99,7 @@ class _Entry:
     forget: Callable[[], None] = lambda: None
 
 
-class Saver:
+class ReplySaver:
     """One thread for all living replies; it sleeps until one is due.
 
     `save(reply, last)` stores a reply; `last`: nothing more will come. It says whether that worked. A last save that

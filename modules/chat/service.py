@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from modules.chat.characters import Characters, fill_in
-from modules.chat.chat_listeners import Listeners
+from modules.chat.chat_listeners import ChatListeners
 from modules.chat.import_export import read_chat, write_chat
-from modules.chat.messages import NEW_CHAT, ChatHead, ChatOptions, Living, Message, NotKept, internal
+from modules.chat.messages import NEW_CHAT, ChatHead, ChatOptions, LiveReply, Message, NotSaved, prompt_text
 from modules.chat.replies import Replies
 from modules.chat.reply_saver import Reply
 from modules.chat.store import ChatStore
-from modules.chat.turn_hooks import Turn
+from modules.chat.turn_hooks import TurnHooks
 from modules.plugins.failures import MessageFailed
 from modules.plugins.manager import ExtensionManager
 from modules.protocol.errors import PaddockError
@@ -46,7 +46,7 @@ class ChatService:
         self.store = store
         self._characters = characters
         self._clock = clock
-        self._listeners = Listeners()
+        self._listeners = ChatListeners()
         self._replies = Replies(store, supervisor, characters, self._listeners.notify, flush_seconds, extensions)
 
     # Chats
@@ -112,19 +112,19 @@ class ChatService:
         """The messages that are shown, root to leaf; of a reply that is being written, the text so far."""
         return self._replies.overlay(chat_id, self.store.path(chat_id))
 
-    def living(self, chat_id: str) -> Living | None:
+    def live_reply(self, chat_id: str) -> LiveReply | None:
         """The reply that is being written, or None."""
-        return self._replies.living(chat_id)
+        return self._replies.live_reply(chat_id)
 
     def send(self, chat_id: str, text: str, params: SamplingParams, options: ChatOptions) -> str:
         """Add the user's message and begin a reply; returns the reply's id.
 
-        NotKept: the message was not added (nothing to send, a reply is being written, the disk failed). Any other
+        NotSaved: the message was not added (nothing to send, a reply is being written, the disk failed). Any other
         PaddockError: no reply could begin (no model, a template that fails), but the message is in the chat:
         `continue_reply`, or `regenerate` with its id, answers it later.
         """
         if not text.strip():
-            raise NotKept("There is nothing to send. Write a message first.")
+            raise NotSaved("There is nothing to send. Write a message first.")
         with self._replies.claim(chat_id) as reply:
             path = self.messages(chat_id)
             turn, visible, meta, failed = self._ask(chat_id, path, text, params, options)
@@ -134,7 +134,7 @@ class ChatService:
             try:
                 path = self.messages(chat_id)
                 return self._replies.begin(reply, asked, path, params, options, turn=turn, failed=failed)
-            except NotKept as error:
+            except NotSaved as error:
                 raise PaddockError(error.message, detail=error.detail) from error
 
     def regenerate(self, chat_id: str, message_id: str, params: SamplingParams, options: ChatOptions) -> str:
@@ -181,12 +181,12 @@ class ChatService:
 
     def _ask(
         self, chat_id: str, path: list[Message], text: str, params: SamplingParams, options: ChatOptions
-    ) -> tuple[Turn | None, str, dict[str, Any], MessageFailed | None]:
+    ) -> tuple[TurnHooks | None, str, dict[str, Any], MessageFailed | None]:
         """Send a message after `path` through the hooks: (the turn, the text to show, its meta, what failed)."""
         turn = None
         try:
             turn = self._replies.turn(chat_id, path, params, options)
-            return (turn, *(turn.asked(text) if turn else (text, {})), None)
+            return (turn, *(turn.user_message(text) if turn else (text, {})), None)
         except MessageFailed as error:
             return turn, text, {"raw": True}, error
 
@@ -215,7 +215,7 @@ class ChatService:
 
     def delete(self, chat_id: str, message_id: str) -> None:
         """Take the message and what follows off the path, not out of the tree; its nearest other version is shown."""
-        living = self.living(chat_id)
+        living = self.live_reply(chat_id)
         if living and any(message.id == message_id for message in self.store.ancestors(chat_id, living.message_id)):
             self.stop(chat_id)
         self.store.delete(chat_id, message_id)
@@ -239,9 +239,9 @@ class ChatService:
         self._listeners.notify(new.id)
         return new
 
-    def rewrite(self, chat_id: str, line: Sequence[Message]) -> None:
+    def replace_messages(self, chat_id: str, line: Sequence[Message]) -> None:
         """Let the chat show this line of messages (of each, role, text and meta count). What the line shares with what
-        is shown stays; the rest of it are new versions beside the old ones, which are kept. Raises NotKept while a
+        is shown stays; the rest of it are new versions beside the old ones, which are kept. Raises NotSaved while a
         reply is being written."""
         with self._replies.claim(chat_id):
             shown = self.messages(chat_id)
@@ -270,7 +270,7 @@ class ChatService:
 
 
 def _same(one: Message, other: Message) -> bool:
-    return (one.role, one.text, internal(one)) == (other.role, other.text, internal(other))
+    return (one.role, one.text, prompt_text(one)) == (other.role, other.text, prompt_text(other))
 
 
 def make_title(text: str) -> str:

@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from modules.chat.hook_state import (
-    TEMPLATES,
-    Opening,
-    messages_of,
-    opening_in,
-    pairs,
-    rows_of,
-    state_of,
-    text_in,
+    TEMPLATE_KEYS,
+    Preamble,
+    history_pairs,
+    hook_state,
+    internal_pairs,
+    messages_from_pairs,
+    preamble_from_state,
+    state_text,
 )
 from modules.chat.messages import ChatOptions, Message
 from modules.generation.generation import Generation
@@ -29,7 +29,7 @@ from modules.runtime.model_state import ModelState
 from modules.runtime.supervisor import Supervisor
 
 
-class HookedText:
+class GenerationHooks:
     """The hooks of one text that is made. `state`: as the hooks have it now; `problems`: sentences about what they set
     and what cannot be used. Every method that runs hooks raises MessageFailed."""
 
@@ -70,7 +70,7 @@ class HookedText:
         members = self.pipeline.streamers()
         return rewritten(self.pipeline, source, members, self.state) if members else source
 
-    def finish(self, text: str) -> str:
+    def final_text(self, text: str) -> str:
         """The text to show of the whole reply."""
         return self.pipeline.text("output_modifier", text, self.state, self._is_chat)
 
@@ -80,7 +80,7 @@ class HookedText:
         return list(dict.fromkeys([*self.pipeline.notes, *self.problems]))
 
 
-class Turn(HookedText):
+class TurnHooks(GenerationHooks):
     """The hooks of one turn of a chat. `path`: the messages before the turn; `own`: those of the turn that are there
     already: the question that is answered again, and the reply that it had or that goes on."""
 
@@ -91,7 +91,7 @@ class Turn(HookedText):
         path: Sequence[Message],
         params: SamplingParams,
         options: ChatOptions,
-        opening: Opening,
+        opening: Preamble,
         now: ModelState,
         own: Sequence[Message] = (),
     ) -> None:
@@ -101,30 +101,30 @@ class Turn(HookedText):
         self._earlier = list(path)
         # The turn's own pair as the hooks left it, where they changed the history.
         self._row: tuple[str, str] | None = None
-        history = pairs([*path, *own])
+        history = history_pairs([*path, *own])
         fresh = self.pipeline.history(copy.deepcopy(history)) if self.pipeline.has("history_modifier") else history
-        count = len(history["internal"]) - len(pairs(path)["internal"])
+        count = len(history["internal"]) - len(history_pairs(path)["internal"])
         kept = count if fresh == history else self._take(fresh, history, count)
         # What was before this turn, for hooks that make the prompt.
         self.history = {key: list(rows)[: len(rows) - kept] for key, rows in fresh.items() if isinstance(rows, list)}
-        state = state_of(chat_id, fresh, params, options, opening, now)
-        self._template = str(state[TEMPLATES[0]])
+        state = hook_state(chat_id, fresh, params, options, opening, now)
+        self._template = str(state[TEMPLATE_KEYS[0]])
         self.state = self.pipeline.state(state)
 
     def _take(self, fresh: dict[str, Any], history: dict[str, Any], count: int) -> int:
         """Take the history that the hooks made of `history`, whose last `count` pairs are the turn's own. Returns how
         many of its last pairs are. A hook that dropped the turn's own pairs dropped what came before them, too."""
-        rows, before = rows_of(fresh), rows_of(history)
+        rows, before = internal_pairs(fresh), internal_pairs(history)
         own = rows[len(rows) - count :] if 0 < count <= len(rows) else []
         if own and before[-count][0]:
             older = [row[0] for row in before[:-count]]
             dropped = len(rows) < len(before) and own[0][0] != before[-count][0] and own[0][0] in older
             own = [] if dropped or not own[0][0] else own
         self._row = own[0] if own else None
-        self._earlier = messages_of(rows[: len(rows) - len(own)])
+        self._earlier = messages_from_pairs(rows[: len(rows) - len(own)])
         return len(own)
 
-    def asked(self, text: str) -> tuple[str, dict[str, Any]]:
+    def user_message(self, text: str) -> tuple[str, dict[str, Any]]:
         """(the text to show of the message that was typed, its meta)."""
         visible, inner = self.pipeline.asked(text, self.state)
         return visible, {} if visible == inner else {"internal": inner}
@@ -139,25 +139,25 @@ class Turn(HookedText):
 
     def prompt(self, question: str, path: Sequence[Message], is_continue: bool) -> str | None:
         """The prompt that an extension makes, or None. May change the state all the same."""
-        history = pairs(self.path(path)) if is_continue else self.history
+        history = history_pairs(self.path(path)) if is_continue else self.history
         return self.pipeline.prompt(question, self.state, history, is_continue)
 
     @property
-    def opening(self) -> Opening:
+    def opening(self) -> Preamble:
         """What comes before the first message, as the state holds it now."""
-        return opening_in(self.state, self._opening)
+        return preamble_from_state(self.state, self._opening)
 
     @property
     def options(self) -> ChatOptions:
         """How the prompt is made, as the state holds it now."""
-        name1, name2 = text_in(self.state, "name1"), text_in(self.state, "name2")
+        name1, name2 = state_text(self.state, "name1"), state_text(self.state, "name2")
         now = self._options
         template = self._changed_template() or now.template
         return replace(now, template=template, name1=name1 or now.name1, name2=name2 or now.name2)
 
     def _changed_template(self) -> str:
         """A chat template that hooks put in the place of the model's; "" where they left that."""
-        now = (text_in(self.state, name) for name in TEMPLATES)
+        now = (state_text(self.state, name) for name in TEMPLATE_KEYS)
         return next((text for text in now if self._template and text not in ("", self._template)), "")
 
     def tools(self) -> list[dict[str, Any]]:
@@ -174,7 +174,7 @@ class Turn(HookedText):
         return told
 
 
-class PlainText(HookedText):
+class TextHooks(GenerationHooks):
     """The hooks of a text that the model continues outside of a chat: the notebook's, or a client's. `prompt`: the text
     as they left it."""
 
@@ -182,6 +182,6 @@ class PlainText(HookedText):
         self, manager: ExtensionManager, text: str, params: SamplingParams, options: ChatOptions, now: ModelState
     ) -> None:
         super().__init__(manager, params, is_chat=False)
-        opening = Opening(own=options.system)
-        self.state = self.pipeline.state(state_of("", pairs([]), params, options, opening, now))
+        opening = Preamble(own=options.system)
+        self.state = self.pipeline.state(hook_state("", history_pairs([]), params, options, opening, now))
         self.prompt = self.pipeline.text("input_modifier", text, self.state, is_chat=False)

@@ -25,7 +25,7 @@ FOLDED = (
 Render = Callable[[list[dict[str, Any]]], ChatPromptResult]
 
 
-def joined(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def merge_same_role(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same chat with neighbours of one role as one message. What holds more than a text, such as a tool's result,
     stays as it is."""
     turns: list[dict[str, Any]] = []
@@ -46,7 +46,7 @@ def _plain(message: dict[str, Any]) -> bool:
 
 def render_turns(render: Render, messages: Sequence[dict[str, Any]]) -> tuple[ChatPromptResult, tuple[str, ...]]:
     """(the prompt, sentences about what was moved). Raises the template's own PromptError where no order helps."""
-    turns = joined(messages)
+    turns = merge_same_role(messages)
     try:
         return render(turns), ()
     except PromptError as error:
@@ -65,7 +65,7 @@ def _moved(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]] | None:
     later = [place for place, turn in enumerate(turns) if turn["role"] == "system" and place > 0]
     if not later:
         return None
-    return joined({**turn, "role": "user"} if place in later else turn for place, turn in enumerate(turns))
+    return merge_same_role({**turn, "role": "user"} if place in later else turn for place, turn in enumerate(turns))
 
 
 def _folded(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]] | None:
@@ -75,4 +75,4 @@ def _folded(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]] | None:
     if first == 0 and turns[0]["role"] == "user":
         return None
     opening = "\n\n".join(turn["content"] for turn in turns[: first + 1] if turn["content"])
-    return joined([{"role": "user", "content": opening}, *turns[first + 1 :]])
+    return merge_same_role([{"role": "user", "content": opening}, *turns[first + 1 :]])

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from modules.chat.messages import Living, Message
+from modules.chat.messages import LiveReply, Message
 from modules.generation.generation import Generation
 from modules.protocol.errors import PaddockError
 from modules.ui import number_format as words
@@ -72,7 +72,7 @@ class Follower:
         self._sent: list[tuple[str, object]] = []
         self._title: str | None = None
         self._listed: list[tuple[str, str]] = []
-        self.living: Living | None = None
+        self.living: LiveReply | None = None
         self._living_view: LivingMarkdown | None = None
         self._shown = (-1, -1)
 
@@ -106,13 +106,13 @@ class Follower:
             "living": writing,
         }
 
-    def _now(self) -> tuple[list[Message], Living | None]:
+    def _now(self) -> tuple[list[Message], LiveReply | None]:
         """The messages, and which of them is being written: of one moment, or a reply would seem to have settled that
         has just begun, or is about to end."""
         chats = self._app.chats
-        living = chats.living(self._chat_id)
+        living = chats.live_reply(self._chat_id)
         while True:
-            messages, before, living = chats.messages(self._chat_id), living, chats.living(self._chat_id)
+            messages, before, living = chats.messages(self._chat_id), living, chats.live_reply(self._chat_id)
             if (before and before.generation) is (living and living.generation):
                 return messages, living
 
@@ -137,13 +137,13 @@ class Follower:
         return self._living_view.update(text) | {"tokens": generation.tokens}
 
     @staticmethod
-    def _stamp(message: Message, living: Living | None) -> object:
+    def _stamp(message: Message, living: LiveReply | None) -> object:
         if living and message.id == living.message_id:
             return "living", living.generation.id, message.version, message.versions
         # The text and the meta are the message's own objects: no copy is made.
         return message.text, message.version, message.versions, message.meta
 
-    def _card(self, message: Message, living: Living | None) -> dict[str, Any]:
+    def _card(self, message: Message, living: LiveReply | None) -> dict[str, Any]:
         if living and message.id == living.message_id:
             return {"id": message.id, "role": message.role, "version": message.version, "versions": message.versions}
         return card(message, self._markdown)

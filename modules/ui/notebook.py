@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 from modules.chat.messages import ChatOptions
-from modules.chat.turn_hooks import PlainText
+from modules.chat.turn_hooks import TextHooks
 from modules.files.paths import write_atomically
 from modules.generation.generation import Generation
 from modules.plugins.extension_generations import completed, deferred
@@ -105,9 +105,9 @@ class Notebook:
             return app.supervisor.generate(text, params)
 
         def make() -> Generation:
-            hooks = PlainText(app.extensions, text, params, ChatOptions(), app.supervisor.state)
+            hooks = TextHooks(app.extensions, text, params, ChatOptions(), app.supervisor.state)
             source = hooks.generate(app.supervisor, hooks.prompt, text, hooks.params)
-            return completed(source, "", hooks.finish, live=True)
+            return completed(source, "", hooks.final_text, live=True)
 
         return deferred(text, params, make)
 

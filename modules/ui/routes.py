@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from pydantic import AfterValidator, BaseModel
 
-from modules.chat.message_queue import WaitingMessages
+from modules.chat.message_queue import MessageQueue
 from modules.files.data_files import fix_surrogates
 from modules.files.paths import safe_join
 from modules.library.scan import DEMO_MODEL
@@ -78,7 +78,7 @@ def _colours(app: App) -> CodeColours:
 def _chat_routes(routes: APIRouter, app: App) -> None:
     chats, markdown = app.chats, Markdown(_colours(app))
     options, params = app.chat_preferences.options, app.sampling.params
-    waiting = WaitingMessages(chats, app.supervisor, lambda chat: (params(), options(chat)))
+    waiting = MessageQueue(chats, app.supervisor, lambda chat: (params(), options(chat)))
 
     @routes.get("/chats")
     def listed(search: str = "") -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from modules.api.gradio_routes import PageFront
+from modules.api.gradio_routes import GradioRoutes
 from modules.api.secret import METHODS
 from modules.app import App
 from modules.settings.config import Config
@@ -119,7 +119,7 @@ def _addresses(server: Any) -> list[str]:
     for route in server.routes:
         mounted = None if hasattr(route, "endpoint") else getattr(route, "app", None)
         inner = getattr(route, "original_router", mounted)
-        if isinstance(inner, PageFront):
+        if isinstance(inner, GradioRoutes):
             inner = inner._page
         if isinstance(inner, PageHost):
             inner = inner._page.routes[-1].app  # type: ignore[attr-defined]

@@ -14,8 +14,8 @@ import pytest
 from starlette.responses import Response
 
 from modules.api import body_limits as limits
-from modules.api.body_limits import BodyLimit
-from modules.api.connections import GuardedProtocol
+from modules.api.body_limits import BodyLimitMiddleware
+from modules.api.connections import LimitedHTTPProtocol
 from modules.app import App
 from tests.support.server import serving
 
@@ -92,7 +92,7 @@ def test_a_body_of_the_largest_size_is_taken(app: App) -> None:
 def test_half_a_header_is_not_waited_for(
     connect: Callable[[], socket.socket], monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr(GuardedProtocol, "header_seconds", 0.2)
+    monkeypatch.setattr(LimitedHTTPProtocol, "header_seconds", 0.2)
     first = connect()
     first.sendall(sent)
     assert _answer(first)[:12] in (b"", b"HTTP/1.1 408")
@@ -107,7 +107,7 @@ def test_half_a_header_is_not_waited_for(
 def test_a_request_that_takes_longer_than_its_header_may_is_answered(
     connect: Callable[[], socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(GuardedProtocol, "header_seconds", 0.1)
+    monkeypatch.setattr(LimitedHTTPProtocol, "header_seconds", 0.1)
     stream, other = connect(), connect()
     stream.sendall(b"GET /paddock/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     assert stream.recv(12) == b"HTTP/1.1 200"
@@ -122,7 +122,7 @@ def test_a_request_that_takes_longer_than_its_header_may_is_answered(
 def test_the_longest_idle_connection_makes_room(
     connect: Callable[[], socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(GuardedProtocol, "most", 3)
+    monkeypatch.setattr(LimitedHTTPProtocol, "most", 3)
     streams = [connect(), connect()]
     for stream in streams:
         stream.sendall(b"GET /paddock/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
@@ -141,17 +141,17 @@ def test_the_longest_idle_connection_makes_room(
 def test_a_client_that_reads_nothing_is_given_up(
     connect: Callable[[], socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(GuardedProtocol, "read_seconds", 0.2)
+    monkeypatch.setattr(LimitedHTTPProtocol, "read_seconds", 0.2)
     # No socket's buffer takes it whole.
     monkeypatch.setattr("modules.api.openai._no_route", lambda request, known: Response(b"x" * 64_000_000))
     given_up = threading.Event()
-    lost = GuardedProtocol.connection_lost
+    lost = LimitedHTTPProtocol.connection_lost
 
-    def connection_lost(one: GuardedProtocol, error: Exception | None) -> None:
+    def connection_lost(one: LimitedHTTPProtocol, error: Exception | None) -> None:
         lost(one, error)
         given_up.set()
 
-    monkeypatch.setattr(GuardedProtocol, "connection_lost", connection_lost)
+    monkeypatch.setattr(LimitedHTTPProtocol, "connection_lost", connection_lost)
     connect().sendall(b"GET /v1/large HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     assert given_up.wait(PATIENCE)
 
@@ -176,7 +176,7 @@ def test_a_body_that_comes_too_slowly_is_not_waited_for(parts: int) -> None:
             sent.append(message)
 
         scope = {"type": "http", "path": "/v1/completions", "headers": []}
-        await BodyLimit(app, first_seconds=0.05)(scope, receive, send)
+        await BodyLimitMiddleware(app, first_seconds=0.05)(scope, receive, send)
 
     asyncio.run(run())
     assert [message.get("status") for message in sent] == [408, None]

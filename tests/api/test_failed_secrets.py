@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from modules.api.failed_secrets import FIRST_SECONDS, MOST_SECONDS, MOST_WAITING, FailedSecrets
-from modules.api.security import Gate
+from modules.api.security import SecurityMiddleware
 from modules.settings.config import Config
 
 
@@ -36,14 +36,14 @@ def scope(secret: str | None, client: str = "10.0.0.1") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def gate(config: Config) -> tuple[Gate, Clock, Any]:
+def gate(config: Config) -> tuple[SecurityMiddleware, Clock, Any]:
     passed: list[int] = []
 
     async def inside(scope: Any, receive: Any, send: Any) -> None:
         passed.append(200)
 
     clock = Clock()
-    found = Gate(inside, config)
+    found = SecurityMiddleware(inside, config)
     found._failed = FailedSecrets(lambda: clock.now, clock.sleep)
     statuses: list[int] = passed
 

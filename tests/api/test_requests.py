@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from modules.api.request_params import messages_of, read
+from modules.api.request_params import read_options, request_messages
 from modules.app import App
 from modules.protocol.sampling import SamplingParams
 from tests.support.models import write_model_folder
@@ -102,7 +102,9 @@ def test_another_role_is_refused(client: httpx.Client) -> None:
 
 
 def test_a_developer_is_the_system() -> None:
-    assert messages_of({"messages": [{"role": "developer", "content": "x"}]}) == [{"role": "system", "content": "x"}]
+    assert request_messages({"messages": [{"role": "developer", "content": "x"}]}) == [
+        {"role": "system", "content": "x"}
+    ]
 
 
 def test_a_strict_template_gets_turns_over_the_api_too(
@@ -125,7 +127,7 @@ def test_a_strict_template_gets_turns_over_the_api_too(
 
 
 def _read(app: App, **body: Any) -> SamplingParams:
-    return read({"prompt": "x", **body}, app.presets, app.registry.get("echo")).params
+    return read_options({"prompt": "x", **body}, app.presets, app.registry.get("echo")).params
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from modules.api.gradio_routes import as_opened
-from modules.api.root_path import _OWN, RootPath
+from modules.api.gradio_routes import with_page_origin
+from modules.api.root_path import _OWN, RootPathMiddleware
 from modules.app import App
 from modules.protocol.errors import PaddockError
 from modules.settings.config import Config, parse_public_address
@@ -30,7 +30,7 @@ def _inner(root: str, path: str) -> str:
         seen.extend(value.decode() for name, value in message.get("headers", ()) if name == b"location")
 
     scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"a=1"}
-    asyncio.run(RootPath(app, root)({**scope, "headers": []}, None, send))  # type: ignore[arg-type]
+    asyncio.run(RootPathMiddleware(app, root)({**scope, "headers": []}, None, send))  # type: ignore[arg-type]
     return seen[0]
 
 
@@ -111,12 +111,12 @@ def test_what_is_no_address_is_said_at_the_start(url: str, path: str) -> None:
 
 def test_the_address_at_which_the_page_was_opened_is_what_gradio_is_told() -> None:
     given = [(b"host", b"127.0.0.1:1"), (b"x-forwarded-host", b"evil.test"), (b"referer", b"https://a.test:8/x?y")]
-    assert dict(as_opened(given)) == {
+    assert dict(with_page_origin(given)) == {
         **dict(given),
         b"x-forwarded-host": b"a.test:8",
         b"x-forwarded-proto": b"https",
     }
-    assert as_opened(given[:2]) == given[:2]
+    assert with_page_origin(given[:2]) == given[:2]
 
 
 def test_a_proxys_foreign_address_gets_the_page_and_a_sentence(config: Config) -> None:

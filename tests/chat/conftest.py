@@ -59,7 +59,7 @@ class Room:
 
     def settle(self, chat_id: str) -> list[Message]:
         """Wait for the end of the reply; the messages then."""
-        self.until(chat_id, lambda: self.service.living(chat_id) is None)
+        self.until(chat_id, lambda: self.service.live_reply(chat_id) is None)
         return self.service.messages(chat_id)
 
     def ask(self, chat_id: str, text: str, params: SamplingParams | None = None) -> list[Message]:
@@ -70,7 +70,7 @@ class Room:
     def ask_without_end(self, chat_id: str, text: str = "on and on !long") -> tuple[str, Generation]:
         """Begin a reply that goes on until it is stopped; returns when its first words are there."""
         message_id = self.service.send(chat_id, text, ENDLESS, OPTIONS)
-        living = self.service.living(chat_id)
+        living = self.service.live_reply(chat_id)
         assert living is not None and living.message_id == message_id
         next(living.generation.follow())
         return message_id, living.generation

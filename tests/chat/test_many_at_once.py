@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 
-from modules.chat.messages import NotKept
+from modules.chat.messages import NotSaved
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from tests.chat.conftest import OPTIONS, Room
@@ -41,7 +41,7 @@ def test_tabs_that_press_buttons_at_once_leave_whole_chats(room: Room) -> None:
                     room.service.delete(chat, some)
                 elif action == "switch":
                     room.service.switch(chat, some, 1)
-            except (NotKept, PaddockError):
+            except (NotSaved, PaddockError):
                 # Being told that a reply is being written, or that a message is gone, is a right answer here.
                 pass
             except BaseException as fault:

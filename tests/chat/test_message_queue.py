@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from modules.app import App
-from modules.chat.message_queue import WaitingMessages
+from modules.chat.message_queue import MessageQueue
 from modules.protocol.errors import PaddockError
 from modules.runtime.model_state import ModelState
 
@@ -16,10 +16,10 @@ PATIENCE = 90.0
 
 
 @pytest.fixture
-def waiting(app: App) -> WaitingMessages:
+def waiting(app: App) -> MessageQueue:
     """What the page sends with."""
     options = app.chat_preferences.options
-    return WaitingMessages(app.chats, app.supervisor, lambda chat: (app.sampling.params(), options(chat)))
+    return MessageQueue(app.chats, app.supervisor, lambda chat: (app.sampling.params(), options(chat)))
 
 
 def until(subscribe: Callable[[Callable[..., None]], Callable[[], None]], holds: Callable[[], bool]) -> None:
@@ -31,7 +31,7 @@ def until(subscribe: Callable[[Callable[..., None]], Callable[[], None]], holds:
     end()
 
 
-def test_it_is_answered_when_the_model_is_ready(app: App, waiting: WaitingMessages) -> None:
+def test_it_is_answered_when_the_model_is_ready(app: App, waiting: MessageQueue) -> None:
     chat = app.chats.create().id
     app.supervisor.state_store.set(ModelState("loading", "tiny", "echo"))
     assert waiting.send(chat, "are you there")
@@ -39,13 +39,13 @@ def test_it_is_answered_when_the_model_is_ready(app: App, waiting: WaitingMessag
     app.models.load("tiny", "echo", {})
     until(
         lambda callback: app.chats.subscribe(chat, callback),
-        lambda: len(app.chats.messages(chat)) == 2 and app.chats.living(chat) is None,
+        lambda: len(app.chats.messages(chat)) == 2 and app.chats.live_reply(chat) is None,
     )
     assert app.chats.messages(chat)[-1].text == "are you there"
     assert not waiting.send(chat, "once more")
 
 
-def test_a_load_that_fails_leaves_it_in_the_chat(app: App, waiting: WaitingMessages) -> None:
+def test_a_load_that_fails_leaves_it_in_the_chat(app: App, waiting: MessageQueue) -> None:
     chat = app.chats.create().id
     app.supervisor.state_store.set(ModelState("loading", "tiny", "echo"))
     assert waiting.send(chat, "are you there")
@@ -54,7 +54,7 @@ def test_a_load_that_fails_leaves_it_in_the_chat(app: App, waiting: WaitingMessa
     assert [message.text for message in app.chats.messages(chat)] == ["are you there"]
 
 
-def test_without_a_model_or_a_load_it_is_an_error_at_once(app: App, waiting: WaitingMessages) -> None:
+def test_without_a_model_or_a_load_it_is_an_error_at_once(app: App, waiting: MessageQueue) -> None:
     chat = app.chats.create().id
     with pytest.raises(PaddockError, match="No model is loaded"):
         waiting.send(chat, "are you there")

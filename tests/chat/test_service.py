@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from modules.chat.characters import Character
-from modules.chat.messages import ChatOptions, NotKept
+from modules.chat.messages import ChatOptions, NotSaved
 from modules.chat.service import make_title
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
@@ -34,9 +34,9 @@ def test_without_a_model_the_question_is_kept_and_answered_later(empty: Room) ->
     chat = empty.service.create().id
     with pytest.raises(PaddockError, match="No model is loaded") as caught:
         empty.service.send(chat, "is anybody there", PARAMS, OPTIONS)
-    assert not isinstance(caught.value, NotKept)
+    assert not isinstance(caught.value, NotSaved)
     (asked,) = empty.service.messages(chat)
-    assert asked.text == "is anybody there" and empty.service.living(chat) is None
+    assert asked.text == "is anybody there" and empty.service.live_reply(chat) is None
     empty.load()
     empty.service.continue_reply(chat, PARAMS, OPTIONS)
     assert [message.text for message in empty.settle(chat)] == ["is anybody there"] * 2
@@ -46,11 +46,11 @@ def test_without_a_model_the_question_is_kept_and_answered_later(empty: Room) ->
 
 def test_nothing_to_send_and_no_such_chat_are_sentences(room: Room) -> None:
     chat = room.service.create().id
-    with pytest.raises(NotKept, match="nothing to send"):
+    with pytest.raises(NotSaved, match="nothing to send"):
         room.service.send(chat, " \n", PARAMS, OPTIONS)
     with pytest.raises(PaddockError, match="no reply to continue"):
         room.service.continue_reply(chat, PARAMS, OPTIONS)
-    with pytest.raises(NotKept, match="does not exist any more"):
+    with pytest.raises(NotSaved, match="does not exist any more"):
         room.service.send("nowhere", "hello", PARAMS, OPTIONS)
     assert room.texts(chat) == []
 
@@ -59,7 +59,7 @@ def test_a_template_that_fails_is_a_sentence_and_the_question_stays(room: Room) 
     chat = room.service.create().id
     with pytest.raises(PaddockError, match="template"):
         room.service.send(chat, "hello", PARAMS, ChatOptions(template="{% for %}"))
-    assert room.texts(chat) == ["hello"] and room.service.living(chat) is None
+    assert room.texts(chat) == ["hello"] and room.service.live_reply(chat) is None
 
 
 def test_regenerate_writes_a_version_beside_the_old_ones(room: Room) -> None:
@@ -89,7 +89,7 @@ def test_a_continued_reply_that_lives_says_what_it_continues(room: Room) -> None
     chat = room.service.create().id
     room.ask(chat, "word !long", SamplingParams(max_new_tokens=3))
     room.service.continue_reply(chat, ENDLESS, OPTIONS)
-    living = room.service.living(chat)
+    living = room.service.live_reply(chat)
     assert living is not None and living.prefix == "word !long word"
     next(living.generation.follow())
     assert room.texts(chat)[-1].startswith(living.prefix)
@@ -105,7 +105,7 @@ def test_stop_keeps_the_text_and_stops_no_other_chat(room: Room) -> None:
     reply = room.settle(one)[-1]
     assert reply.id == stopped and reply.text == first.text != ""
     assert reply.meta["reason"] == "cancelled" and reply.meta["stopped"] is True
-    assert not second.done and room.service.living(two) is not None
+    assert not second.done and room.service.live_reply(two) is not None
     room.service.stop(two)
     room.settle(two)
 
@@ -120,7 +120,7 @@ def test_one_reply_at_a_time_in_a_chat_and_the_second_question_is_not_half_kept(
         lambda: room.service.edit(chat, reply, "mine"),
     ]
     for act in acts:
-        with pytest.raises(NotKept, match="being written"):
+        with pytest.raises(NotSaved, match="being written"):
             act()
     assert len(room.texts(chat)) == 2
     room.service.stop(chat)
@@ -236,7 +236,7 @@ def test_a_character_opens_the_prompt_and_greets(room: Room) -> None:
         room.service.regenerate(chat, greeting.id, PARAMS, OPTIONS)
     options = ChatOptions(system="Be brief, {{char}}.", name1="Kim")
     room.service.send(chat, "hello !long", ENDLESS, options)
-    living = room.service.living(chat)
+    living = room.service.live_reply(chat)
     assert living is not None
     prompt = living.generation.prompt
     assert prompt.startswith("<|im_start|>system\nAda Lovelace helps Kim.\n\nBe brief, Ada Lovelace.<|im_end|>")

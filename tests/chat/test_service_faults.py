@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from modules.chat.messages import ChatOptions, NotKept
+from modules.chat.messages import ChatOptions, NotSaved
 from modules.chat.service import ChatService
 from modules.chat.store import ChatStore
 from modules.protocol.errors import PaddockError, PromptError
@@ -53,7 +53,7 @@ def test_an_engine_that_fails_in_mid_answer_leaves_text_and_a_sentence(room: Roo
     assert reply.meta["reason"] == "error" and reply.meta["error"].endswith(".")
     assert reply.meta["generated_tokens"] == len(reply.text.split())
     assert (reply.meta["lower"] == ["context"]) == (behaviour == "memory")
-    assert room.service.living(chat) is None
+    assert room.service.live_reply(chat) is None
     room.load()
     room.service.continue_reply(chat, PARAMS, OPTIONS)
     assert room.settle(chat)[-1].text.startswith(reply.text)
@@ -122,7 +122,7 @@ def test_a_full_disk_in_mid_answer_keeps_the_text_on_the_page_and_stores_it_late
     shown = room.settle(chat)[-1]
     assert shown.text == generation.text and "Free some space" in shown.meta["unsaved"]
     assert len(room.service.store.path(chat)[-1].text) < len(shown.text)
-    with pytest.raises(NotKept, match="full"):
+    with pytest.raises(NotSaved, match="full"):
         room.service.send(chat, "no room for this " * 2000, PARAMS, OPTIONS)
     assert len(room.texts(chat)) == 2
     connection.execute("PRAGMA max_page_count = 1000000")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modules.chat.turn_order import FOLDED, MOVED, joined, render_turns
+from modules.chat.turn_order import FOLDED, MOVED, merge_same_role, render_turns
 from modules.protocol.errors import PromptError
 from modules.runtime.model_state import ChatPromptResult
 
@@ -78,7 +78,7 @@ def test_what_no_order_helps_keeps_the_templates_own_words() -> None:
 def test_messages_that_hold_more_than_a_text_are_not_joined() -> None:
     calls = {"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]}
     chat = [calls, calls, *_messages([("t", "1"), ("t", "2"), ("u", "3")])]
-    assert joined(chat) == chat
+    assert merge_same_role(chat) == chat
     named = [{"role": "user", "content": "1", "name": "Ann"}, {"role": "user", "content": "2", "name": "Ben"}]
-    assert joined(named) == [{"role": "user", "content": "1\n\n2"}]
-    assert joined([named[0], named[0]]) == [{"role": "user", "content": "1\n\n1", "name": "Ann"}]
+    assert merge_same_role(named) == [{"role": "user", "content": "1\n\n2"}]
+    assert merge_same_role([named[0], named[0]]) == [{"role": "user", "content": "1\n\n1", "name": "Ann"}]

@@ -108,7 +108,7 @@ def test_stop_everything_ends_a_scripts_reply_and_those_in_the_chats(
     stage.app.models.load("tiny", "echo", {**ROOMY, "slots": 2})
     chat = stage.app.chats.create().id
     stage.app.chats.send(chat, "!long", SamplingParams(max_new_tokens=1_000_000), OPTIONS)
-    stage.until(chat, lambda: stage.app.chats.living(chat) is not None)
+    stage.until(chat, lambda: stage.app.chats.live_reply(chat) is not None)
     replies = script.generate_reply("!long", {**state, "max_new_tokens": 1_000_000})
     assert next(replies)
     script.stop_everything_event()

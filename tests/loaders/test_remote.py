@@ -67,7 +67,7 @@ def test_a_chat_goes_as_messages_and_comes_back(near: App) -> None:
 def test_a_whole_chat_through_the_chat_service(near: App) -> None:
     chat = near.chats.create().id
     near.chats.send(chat, "hello there", SamplingParams(), ChatOptions())
-    living = near.chats.living(chat)
+    living = near.chats.live_reply(chat)
     assert living is None or living.generation.wait(60)
     assert near.chats.messages(chat)[-1].text == "hello there"
 

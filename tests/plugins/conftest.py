@@ -104,7 +104,7 @@ class Talk:
 
     def settle(self, chat: str) -> list[Message]:
         """Wait until nothing is written in the chat; its messages."""
-        self.until(chat, lambda: self.app.chats.living(chat) is None)
+        self.until(chat, lambda: self.app.chats.live_reply(chat) is None)
         return self.app.chats.messages(chat)
 
     def until(self, chat: str, holds: Callable[[], bool]) -> None:

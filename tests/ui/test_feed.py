@@ -65,7 +65,7 @@ def test_a_follower_gets_the_chat_the_growth_and_the_settled_reply(client: httpx
 
 def test_who_comes_in_the_middle_gets_all_that_is_there_and_then_the_rest(client: httpx.Client, echo: App) -> None:
     chat = begin(client, "!long a b c")
-    living = echo.chats.living(chat)
+    living = echo.chats.live_reply(chat)
     assert living is not None
     with events(client, f"/chats/{chat}/events") as first:
         while until(first, "living")["tokens"] < 50:
@@ -142,7 +142,7 @@ def test_many_tokens_come_in_few_events(client: httpx.Client) -> None:
 
 def test_who_goes_away_leaves_nothing_behind(client: httpx.Client, echo: App, monkeypatch: pytest.MonkeyPatch) -> None:
     chat = begin(client, "!long a b c")
-    living = echo.chats.living(chat)
+    living = echo.chats.live_reply(chat)
     assert living is not None
     begun, ended = threading.Event(), threading.Event()
     on_change = living.generation.on_change

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modules.chat.characters import Character, fill_in
-from modules.chat.hook_state import pairs
+from modules.chat.hook_state import history_pairs
 from modules.chat.messages import Message
 from modules.compat.facade.base import FacadeModule
 from modules.protocol.errors import PaddockError
@@ -28,13 +28,13 @@ class Histories(FacadeModule):
         known = {head.id for head in self._app.chats.chats()}
         chat = next((name for name in (unique_id, mode, character) if name in known), unique_id)
         if chat:
-            self._app.chats.rewrite(str(chat), messages_of(history))
+            self._app.chats.replace_messages(str(chat), messages_of(history))
 
     def load_history(self, unique_id: Any, character: Any = "", mode: Any = "") -> History:
         """The history of a stored chat; an empty one where there is none of that id."""
         history: History = {"internal": [], "visible": [], "metadata": {}}
         with contextlib.suppress(PaddockError):
-            history.update(pairs(self._app.chats.messages(str(unique_id))))
+            history.update(history_pairs(self._app.chats.messages(str(unique_id))))
         return history
 
     def find_all_histories(self, state: Mapping[str, Any]) -> list[str]:

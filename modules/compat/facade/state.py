@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from modules.chat.hook_state import NO_CHARACTER, opening_in, opening_of, pairs, state_of
+from modules.chat.hook_state import NO_CHARACTER, history_pairs, hook_state, preamble_for, preamble_from_state
 from modules.chat.messages import ChatOptions
 from modules.protocol.errors import SettingError
 from modules.protocol.sampling import SamplingParams
@@ -46,10 +46,10 @@ _UNUSED: dict[str, Any] = {
 def interface_state(app: App, chat_id: str = "") -> dict[str, Any]:
     """The state as the page would give it now; `chat_id`: the chat whose history it holds, "" for none."""
     options = app.chat_preferences.options(chat_id)
-    opening, _ = opening_of(app.characters, options.character, options)
-    history = pairs(app.chats.messages(chat_id)) if chat_id else {"internal": [], "visible": []}
+    opening, _ = preamble_for(app.characters, options.character, options)
+    history = history_pairs(app.chats.messages(chat_id)) if chat_id else {"internal": [], "visible": []}
     now = app.supervisor.state
-    state = state_of(chat_id, history, app.sampling.params(), options, opening, now)
+    state = hook_state(chat_id, history, app.sampling.params(), options, opening, now)
     return completed({**state, "preset_menu": app.sampling.preset_name(), "model_menu": now.model or "None"})
 
 
@@ -103,4 +103,4 @@ def system_of(app: App, state: Mapping[str, Any]) -> str:
     """The system message of a state, by the rule that Paddock's own turns follow."""
     character = str(state.get("character_menu") or NO_CHARACTER)
     name = character if character in app.characters.names() else ""
-    return opening_in(state, opening_of(app.characters, name, app.chat_preferences.options())[0]).system
+    return preamble_from_state(state, preamble_for(app.characters, name, app.chat_preferences.options())[0]).system

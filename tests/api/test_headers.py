@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -15,15 +14,6 @@ from modules.plugins.extension_overview import extension_statuses
 from modules.plugins.inline_handlers import inline_handler
 from modules.ui.extension_components import NONCE
 from tests.plugins.conftest import write_extension
-from tests.support.server import serving
-
-
-@pytest.fixture
-def client(echo: App) -> Iterator[httpx.Client]:
-    """A client of a server with the echo loader."""
-    with serving(echo) as address, httpx.Client(base_url=address, timeout=90) as client:
-        yield client
-
 
 PATHS = ["/", "/config", "/theme.css", "/paddock/start", "/paddock/static/main.js", "/v1/models", "/v1/none", "/none"]
 
@@ -143,18 +133,18 @@ def test_script_in_attributes_is_found(tmp_path: object, code: str, place: str) 
 
 
 def test_while_an_extension_with_inline_handlers_is_on_the_policy_allows_them_and_its_card_says_so(
-    echo: App, client: httpx.Client
+    echo: App, own_client: httpx.Client
 ) -> None:
     manager = echo.extensions
     write_extension(
         echo.paths.extensions[1], "own", "A = '<b onclick=\"go()\">'\ndef output_modifier(string):\n    return string"
     )
     manager.enable("own", manager.find("own").sha256)
-    assert "script-src-attr 'unsafe-inline'" in client.get("/").headers["content-security-policy"]
+    assert "script-src-attr 'unsafe-inline'" in own_client.get("/").headers["content-security-policy"]
     (status,) = [status for status in extension_statuses(manager) if status.name == "own"]
     assert any("onclick (extension.py, line 1)" in note for note in status.notes)
     manager.disable("own")
-    assert "script-src-attr 'none'" in client.get("/").headers["content-security-policy"]
+    assert "script-src-attr 'none'" in own_client.get("/").headers["content-security-policy"]
 
 
 def test_no_shipped_extension_needs_inline_handlers(app: App) -> None:

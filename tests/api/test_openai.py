@@ -16,13 +16,6 @@ from tests.support.server import serving
 PATIENCE = 90.0
 
 
-@pytest.fixture
-def client(echo: App) -> Iterator[httpx.Client]:
-    """A client of a server with the echo loader."""
-    with serving(echo) as address, httpx.Client(base_url=address, timeout=PATIENCE) as client:
-        yield client
-
-
 def _events(response: httpx.Response) -> list[Any]:
     lines = [line.removeprefix("data: ") for line in response.iter_lines() if line]
     assert lines[-1] == "[DONE]"
@@ -31,9 +24,9 @@ def _events(response: httpx.Response) -> list[Any]:
 
 def test_models_are_listed_with_the_loaded_one_marked(client: httpx.Client) -> None:
     body = client.get("/v1/models").json()
-    assert [(entry["id"], entry["loaded"]) for entry in body["data"]] == [("tiny", True)]
-    assert isinstance(body["data"][0]["created"], int)
-    assert client.get("/v1/models/tiny").json() == body["data"][0]
+    assert [(entry["id"], entry["loaded"]) for entry in body["data"]] == [("other", False), ("tiny", True)]
+    assert isinstance(body["data"][1]["created"], int)
+    assert client.get("/v1/models/tiny").json() == body["data"][1]
 
 
 def test_a_model_that_is_not_there_is_a_sentence(client: httpx.Client) -> None:
@@ -72,7 +65,7 @@ def test_a_chat_stream_names_the_role_once(client: httpx.Client) -> None:
     assert len("".join(delta.get("content", "") for delta in deltas).split()) == 200
 
 
-def test_a_client_that_hangs_up_is_cancelled_in_the_engine(echo: App, client: httpx.Client) -> None:
+def test_a_client_that_hangs_up_is_cancelled_in_the_engine(client: httpx.Client) -> None:
     request = {"prompt": "a !long", "max_tokens": 900_000, "stream": True}
     for _ in range(4):
         # More than the engine has slots: were they not freed, the last answer would never come.
@@ -152,8 +145,9 @@ def test_without_a_model_the_answer_says_what_to_do(app: App) -> None:
     assert "No model is loaded" in response.json()["error"]["message"]
 
 
-def test_a_worker_that_dies_in_mid_stream_ends_the_stream_with_the_reason(client: httpx.Client) -> None:
-    with client.stream("POST", "/v1/completions", json={"prompt": "1 2 3 4 5 6 7 !exit", "stream": True}) as response:
+def test_a_worker_that_dies_in_mid_stream_ends_the_stream_with_the_reason(own_client: httpx.Client) -> None:
+    request = {"prompt": "1 2 3 4 5 6 7 !exit", "stream": True}
+    with own_client.stream("POST", "/v1/completions", json=request) as response:
         events = _events(response)
     assert "ended by itself" in events[-1]["error"]["message"]
 

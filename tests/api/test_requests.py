@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -12,7 +11,6 @@ import pytest
 from modules.api.request_params import read_options, request_messages
 from modules.app import App
 from modules.protocol.sampling import SamplingParams
-from tests.support.models import write_model_folder
 from tests.support.server import serving
 
 # As the templates of Mistral and Gemma have it.
@@ -21,14 +19,6 @@ STRICT = (
     "{{ raise_exception('Conversation roles must alternate') }}{% endif %}"
     "[{{ message.role }}] {{ message.content }} {% endfor %}"
 )
-
-
-@pytest.fixture
-def client(echo: App) -> Iterator[httpx.Client]:
-    """A client of a server with the echo loader, and a second model that is not loaded."""
-    write_model_folder(echo.paths.models / "other")
-    with serving(echo) as address, httpx.Client(base_url=address, timeout=90) as client:
-        yield client
 
 
 def _chat(client: httpx.Client, *messages: tuple[str, str], **more: Any) -> httpx.Response:
@@ -108,7 +98,7 @@ def test_a_developer_is_the_system() -> None:
 
 
 def test_a_strict_template_gets_turns_over_the_api_too(
-    echo: App, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+    echo: App, own_client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, prompts = echo.supervisor.chat_prompt, []
 
@@ -118,12 +108,12 @@ def test_a_strict_template_gets_turns_over_the_api_too(
 
     monkeypatch.setattr(echo.supervisor, "chat_prompt", strict)
     body = _chat(
-        client, ("developer", "be kind"), ("user", "1"), ("user", "2"), ("assistant", "3"), ("user", "4")
+        own_client, ("developer", "be kind"), ("user", "1"), ("user", "2"), ("assistant", "3"), ("user", "4")
     ).json()
     assert prompts == ["[user] be kind\n\n1\n\n2 [assistant] 3 [user] 4 "]
     assert "was put into the question" in body["warnings"][0]
-    assert _chat(client, ("assistant", "hello"), ("user", "x")).status_code == 200
-    assert _chat(client, ("user", "x"), ("system", "now briefly"), ("user", "y")).status_code == 200
+    assert _chat(own_client, ("assistant", "hello"), ("user", "x")).status_code == 200
+    assert _chat(own_client, ("user", "x"), ("system", "now briefly"), ("user", "y")).status_code == 200
 
 
 def _read(app: App, **body: Any) -> SamplingParams:

@@ -1,7 +1,8 @@
-"""`python3 -m tests.first_starts [COUNT]`: start Paddock from nothing, ask it over the API, stop it; five times.
+"""`python3 -m tests.first_starts [COUNT]`: start Paddock from nothing, send it a chat request, stop it; five times.
 
-Each start has a copy of the checkout without `.venv`, `.envs` and `user_data`. It must answer within a minute, end with
-status 0 when it is asked to, and leave no process behind. Standard library only: it runs before anything is installed.
+Each start uses a copy of the checkout without `.venv`, `.envs` and `user_data`. It must answer within a minute, exit
+with status 0 after SIGTERM, and leave no process behind. This program needs the standard library only, because it runs
+before anything is installed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ANSWER_SECONDS = 60.0
 END_SECONDS = 30.0
-_LEFT_OUT = (
+_NOT_COPIED = (
     ".git",
     ".venv",
     ".venv.lock",
@@ -38,7 +39,7 @@ _QUESTION = {"messages": [{"role": "user", "content": "What is Paddock?"}], "max
 
 
 class FirstStart:
-    """One start in `folder`, whose environment is marked so that all that it starts can be found."""
+    """One start of Paddock in `folder`. A variable in its environment marks every process that it starts."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -46,11 +47,11 @@ class FirstStart:
         self.lines: list[str] = []
         self._address = ""
         self._ready = threading.Event()
-        kept = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
+        environment = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
         self.process = subprocess.Popen(
             [getattr(sys, "_base_executable", sys.executable), "webui.py", "--port", "0"],
             cwd=folder,
-            env={**kept, "PADDOCK_FIRST_START": str(folder)},
+            env={**environment, "PADDOCK_FIRST_START": str(folder)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -71,9 +72,12 @@ class FirstStart:
         self._ready.set()
 
     def answer(self) -> float:
-        """Ask until it answers; the seconds since its start. Raises AssertionError when a minute has passed."""
-        assert self._ready.wait(ANSWER_SECONDS) and self._address, "It is not ready."
-        data, problem = json.dumps(_QUESTION).encode(), "nothing was asked"
+        """Send requests until one is answered, and return the seconds since the start.
+
+        Raise AssertionError after a minute.
+        """
+        assert self._ready.wait(ANSWER_SECONDS) and self._address, "It did not start to serve within a minute."
+        data, error_text = json.dumps(_QUESTION).encode(), "no request was sent"
         while (passed := time.monotonic() - self._begin) < ANSWER_SECONDS:
             try:
                 request = urllib.request.Request(f"{self._address}/v1/chat/completions", data)
@@ -82,22 +86,29 @@ class FirstStart:
                 assert text.strip(), "The answer is empty."
                 return time.monotonic() - self._begin
             except urllib.error.HTTPError as error:
-                problem = error.read().decode(errors="replace")
-                # The model is loading. This is no wait for a moment: the loop ends with an answer or with the minute.
-                time.sleep(0.2)
-        raise AssertionError(f"No answer within {ANSWER_SECONDS:.0f} seconds: {problem}")
+                error_text = error.read().decode(errors="replace")
+                # The model is still loading. Try again, unless Paddock ends.
+                self._expect_running(0.2)
+        raise AssertionError(f"No answer within {ANSWER_SECONDS:.0f} seconds: {error_text}")
+
+    def _expect_running(self, seconds: float) -> None:
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return
+        raise AssertionError(f"It ended with status {status} before it answered.")
 
     def stop(self) -> None:
-        """Ask it to end, as a service is. Raises AssertionError where it does not, or leaves something running."""
+        """Send SIGTERM and wait for the exit. Raise AssertionError if the exit is wrong or a process is left."""
         self.process.terminate()
         status = self.process.wait(END_SECONDS)
         self._reader.join(END_SECONDS)
-        assert status == 0, f"It ended with status {status}."
+        assert status == 0, f"It exited with status {status}."
         assert not self.left_running(), f"Still running: {self.left_running()}"
-        assert not any("Traceback" in line for line in self.lines), "There is a traceback."
+        assert not any("Traceback" in line for line in self.lines), "It printed a traceback."
 
     def left_running(self) -> list[str]:
-        """Command lines of what it started and what still runs (Linux)."""
+        """Return the command lines of processes that it started and that still run (Linux)."""
         mark, found = f"PADDOCK_FIRST_START={self._folder}".encode(), []
         for entry in Path("/proc").glob("[0-9]*"):
             try:
@@ -108,24 +119,24 @@ class FirstStart:
         return found
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """Kill it and its process group if it still runs."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
 
-def _left_out(folder: str, names: list[str]) -> set[str]:
-    """What git has not, and models that somebody put in."""
-    found = set(shutil.ignore_patterns(*_LEFT_OUT)(folder, names))
+def _not_copied(folder: str, names: list[str]) -> set[str]:
+    """Return the `names` in `folder` that are not part of the checkout, such as models that a user added."""
+    found = set(shutil.ignore_patterns(*_NOT_COPIED)(folder, names))
     return found | {name for name in names if Path(folder) == ROOT / "models" and not name.startswith("demo")}
 
 
 def main(count: int) -> int:
-    """Start `count` times; the exit status."""
+    """Start Paddock `count` times, and return the exit status."""
     for number in range(1, count + 1):
         with tempfile.TemporaryDirectory(prefix="paddock-first-start-") as place:
             folder = Path(place) / "paddock"
-            shutil.copytree(ROOT, folder, symlinks=True, ignore=_left_out)
+            shutil.copytree(ROOT, folder, symlinks=True, ignore=_not_copied)
             start = FirstStart(folder)
             try:
                 seconds = start.answer()

@@ -1,7 +1,7 @@
 """`python3 -m tests --lint`: ruff, mypy and the checks of the page's JavaScript.
 
-A check that this machine cannot run is named with its reason. Where the environment variable CI is set, as a
-continuous integration server sets it, that is a failure.
+A check that this machine cannot run is named, with the reason. If the environment variable CI is set, as on a
+continuous integration server, such a check counts as failed.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# What ESLint 9 runs on; Debian 12 has 18.20.
+# ESLint 9 needs it. Debian 12 has 18.20.
 OLDEST_NODE = (18, 18)
 _PAGE_SCRIPTS = ("modules/ui/static", "modules/compat/widgets")
 
 
 @dataclass(frozen=True)
 class Check:
-    """A command that must exit with 0, or the sentence that says why this machine cannot run it."""
+    """A command that must exit with status 0, or a sentence that says why this machine cannot run it."""
 
     name: str
     command: Sequence[str] = ()
@@ -45,7 +45,7 @@ def lint(root: Path) -> int:
 
 
 def checks(root: Path) -> list[Check]:
-    """Every check, with the command that runs it here."""
+    """Return all checks, each with the command that runs it here."""
     python = [sys.executable, "-m"]
     return [
         Check("ruff check", [*python, "ruff", "check", "."]),
@@ -56,7 +56,7 @@ def checks(root: Path) -> list[Check]:
 
 
 def _javascript(root: Path) -> list[Check]:
-    """ESLint for the page's scripts. Its packages are installed where they are missing."""
+    """Return the check of the page's scripts by ESLint, and install ESLint if it is missing."""
     tools = root / "tests" / "javascript"
     if reason := _missing_node() or _install(tools):
         return [Check("eslint", skipped=reason)]
@@ -68,17 +68,17 @@ def _javascript(root: Path) -> list[Check]:
 
 
 def _missing_node() -> str:
-    """ "" if Node and npm are there and new enough, else a sentence with the next step."""
-    wanted = ".".join(map(str, OLDEST_NODE))
+    """Return "" if Node and npm are installed and new enough, else a sentence with the next step."""
+    needed = ".".join(map(str, OLDEST_NODE))
     if not shutil.which("node") or not shutil.which("npm"):
-        return f"Install Node {wanted} or newer and npm to check the page's JavaScript."
-    answer = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False).stdout.strip()
-    version = tuple(int(part) for part in answer.removeprefix("v").split(".")[:2] if part.isdigit())
-    return "" if version >= OLDEST_NODE else f"This is Node {answer}. Install {wanted} or newer."
+        return f"Install Node {needed} or newer and npm to check the page's JavaScript."
+    printed = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    version = tuple(int(part) for part in printed.removeprefix("v").split(".")[:2] if part.isdigit())
+    return "" if version >= OLDEST_NODE else f"This is Node {printed}. Install {needed} or newer."
 
 
 def _install(tools: Path) -> str:
-    """Install the pinned packages with npm. Return "" or why that failed."""
+    """Install the pinned packages with npm. Return "", or a sentence that says why that failed."""
     lock = (tools / "package-lock.json").read_bytes()
     marker = tools / "node_modules" / "installed-lock.json"
     if marker.is_file() and marker.read_bytes() == lock:

@@ -1,4 +1,4 @@
-"""A real Paddock in a process of its own, and a real browser. Where there is no browser, these tests are skipped."""
+"""A real Paddock in a separate process, and a real browser. Without a browser, these tests are skipped."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-# Answers come to a page up to so many milliseconds late, each by chance: finds what relies on their order.
+# Delays each answer to the page by a random time, at most so many milliseconds. It finds code that relies on the order.
 LATE = """{
     const fetched = window.fetch;
-    window.fetch = async (...asked) => {
-        const answer = await fetched(...asked);
+    window.fetch = async (...request) => {
+        const answer = await fetched(...request);
         await new Promise((resolve) => setTimeout(resolve, Math.random() * %s));
         return answer;
     };
 }"""
-# Two models on the echo loader, which says the last line of the prompt again, a word each hundredth of a second.
+# For the echo loader, which repeats the last line of the prompt: one word every 10 ms.
 SETTINGS = {"context": 4096, "delay": 0.01}
 
 
 class Served:
-    """One running Paddock: its address, what it printed, and its process."""
+    """A running Paddock: its address, the lines that it printed, and its process."""
 
     def __init__(self, folder: Path, *flags: str) -> None:
         self.user_data = folder / "user_data"
@@ -72,25 +72,25 @@ class Served:
         self._ready.set()
 
     def wait(self) -> str:
-        """The address, once it serves."""
+        """Wait until it serves, and return its address."""
         assert self._ready.wait(90) and self.address, "\n".join(self.lines)
         return self.address
 
     def workers(self) -> list[int]:
-        """Process numbers of its workers."""
+        """Return the process ids of its workers."""
         import psutil
 
         children = psutil.Process(self.process.pid).children(recursive=True)
         return [child.pid for child in children if child.cmdline()[1:3] == ["-m", "modules.worker"]]
 
     def kill(self) -> None:
-        """Kill it as a power cut would."""
+        """Kill it without a warning, as a power cut does."""
         self.process.kill()
         self.process.wait()
         self._reader.join()
 
     def close(self) -> None:
-        """Ctrl+C, and wait until all is gone."""
+        """Interrupt it as Ctrl+C does, and wait until it has exited."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             try:
@@ -102,23 +102,23 @@ class Served:
 
 
 def executable() -> str | None:
-    """Where Chromium is, or None."""
+    """Return the path of Chromium, or None."""
     return os.environ.get("PADDOCK_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 def prepare(folder: Path, **settings: Any) -> Path:
-    """Two models and the settings they are loaded with, in `folder`."""
+    """Write two models and their settings for the echo loader into `folder`, and return it."""
     for name in ("small", "other"):
         write_model_folder(folder / "models" / name)
     (folder / "user_data").mkdir()
-    kept = {name: {"loader": "echo", "settings": {**SETTINGS, **settings}} for name in ("small", "other")}
-    (folder / "user_data" / "model_settings.yaml").write_text(yaml.safe_dump(kept))
+    saved = {name: {"loader": "echo", "settings": {**SETTINGS, **settings}} for name in ("small", "other")}
+    (folder / "user_data" / "model_settings.yaml").write_text(yaml.safe_dump(saved))
     return folder
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """One Chromium for all tests."""
+    """Start one Chromium for all tests."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (requirements/dev.txt)")
     found = executable()
     if found is None:
@@ -131,7 +131,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def paddock(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A Paddock with the echo loader running, shared by the tests that harm nothing. Its log must stay clean."""
+    """Start a Paddock with the echo loader, shared by the tests that leave it usable. Its log must stay clean."""
     served = Served(prepare(tmp_path_factory.mktemp("paddock")), "--model", "small")
     served.wait()
     yield served
@@ -142,7 +142,7 @@ def paddock(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture
 def own_paddock(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Served]]:
-    """Starts a Paddock of the test's own: `own_paddock(*flags)`. A second call starts it again on the same data."""
+    """Return a function that starts a Paddock for this test alone. A second call starts it again on the same data."""
     prepare(tmp_path)
     running: list[Served] = []
 
@@ -160,42 +160,44 @@ def own_paddock(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Served]]
 
 @pytest.fixture
 def visit(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Opens a page in a context of its own; errors in its console and requests that leave the host fail the test."""
+    """Return a function that opens a page in a new browser context.
+
+    Errors in the page's console and requests to other hosts fail the test.
+    """
     contexts: list[Any] = []
-    faults: list[str] = []
-    # What the browser says about an answer of ours that is no success, and about a Paddock that a test ended; and what
-    # Gradio's own script says where a page is left while a request of its is under way; and what a test's own script
-    # raises on purpose.
+    errors: list[str] = []
+    # The browser logs refused requests and connections to a Paddock that a test ended. Gradio's script logs requests
+    # that were under way when the page was left. Tests raise errors on purpose.
     expected = re.compile(
         "status of 400|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_(REFUSED|RESET)|AbortError: signal|Connection errored out"
         "|on purpose"
     )
 
     def watch(page: Any) -> None:
-        def said(message: Any) -> None:
-            # A form's refusal is a sentence on the page, and an answer that is no success to the browser.
+        def on_console(message: Any) -> None:
+            # A form shows a refusal as a sentence on the page. The browser sees an answer with status 500.
             refused = "status of 500" in message.text and message.location["url"].split("?")[0].endswith("/run/predict")
             if message.type == "error" and not refused and not expected.search(message.text):
-                faults.append(f"console: {message.text}")
+                errors.append(f"console: {message.text}")
 
-        page.on("console", said)
+        page.on("console", on_console)
 
-        def broke(error: Any) -> None:
+        def on_error(error: Any) -> None:
             if not expected.search(str(error)):
-                faults.append(f"script: {error}")
+                errors.append(f"script: {error}")
 
-        page.on("pageerror", broke)
+        page.on("pageerror", on_error)
 
-    def leaves(request: Any) -> None:
+    def on_request(request: Any) -> None:
         if not re.match(r"(http://127\.0\.0\.1[:/]|data:|blob:)", request.url):
-            faults.append(f"request: {request.url}")
+            errors.append(f"request: {request.url}")
 
     def open_page(address: str, *, context: Any = None, width: int = 1280, height: int = 800, **options: Any) -> Any:
         if context is None:
             context = browser.new_context(viewport={"width": width, "height": height}, **options)
             context.set_default_timeout(60_000)
             context.on("page", watch)
-            context.on("request", leaves)
+            context.on("request", on_request)
             contexts.append(context)
             if lateness := os.environ.get("PADDOCK_TEST_LATE_ANSWERS"):
                 context.add_init_script(LATE % float(lateness))
@@ -210,12 +212,12 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     yield open_page
     for context in contexts:
         context.close()
-    assert not faults, faults
+    assert not errors, errors
 
 
 @contextmanager
 def expecting_reply(page: Any) -> Iterator[None]:
-    """What happens in the block begins a reply; returns when it has settled."""
+    """Wait for the reply that the block begins, until it has ended."""
     page.evaluate("window.before = document.querySelectorAll('.message.assistant:not(.living)').length")
     yield
     page.wait_for_function(

@@ -1,4 +1,4 @@
-"""Each loader whose probabilities can be seen, asked once in its own environment."""
+"""Results of each loader that exposes probabilities, computed once in its own environment."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _SPECS = [spec for spec in Registry(ROOT / "loaders").shown() if spec.name in EN
 
 @pytest.fixture(scope="session", params=_SPECS, ids=[f"conformance-{spec.name}" for spec in _SPECS])
 def spec(request: pytest.FixtureRequest) -> LoaderSpec:
-    """Each loader whose probabilities can be seen."""
+    """Return the spec of each loader that exposes probabilities in turn."""
     found: LoaderSpec = request.param
     return found
 
 
 @pytest.fixture(scope="session")
 def engine(spec: LoaderSpec) -> Engine:
-    """How it is asked."""
+    """Return how that loader is probed."""
     return ENGINES[spec.name]
 
 
 @pytest.fixture(scope="session")
 def found(spec: LoaderSpec, engine: Engine, environments: Environments) -> dict[str, Any]:
-    """What the loader's samplers left, as probing.ask gives it: for its cases, and for those with many seeds."""
+    """Return the results of probing.ask for all cases of the loader, with many seeds for the drawn ones."""
     if reason := not_here(spec, environments):
         pytest.skip(reason)
     drawn = [one for case in DRAWN for one in with_seeds(case, engine.draws)]

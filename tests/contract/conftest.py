@@ -1,4 +1,4 @@
-"""A worker for each loader that this machine can run; the others are skipped by name, with the reason."""
+"""A worker for each loader that this machine can run. The others are skipped by name, with the reason."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from modules.runtime.loader_registry import Registry
 from tests.contract.under_test import ROOT, UnderTest, demo_model, write_remote
 from tests.support.environments import installed, not_here
 
-# What a loader must be loaded with to do all that it declares.
+# Settings that a loader needs for everything that it declares.
 _SETTINGS = {"vllm": {"lora_rank": 8}}
 _SPECS = Registry(ROOT / "loaders").shown()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A test of a sampling parameter concerns only the loaders that declare it."""
-    unconcerned = [item for item in items if not _concerned(item)]
-    if unconcerned:
-        config.hook.pytest_deselected(items=unconcerned)
-        items[:] = [item for item in items if _concerned(item)]
+    """Deselect tests of sampling parameters and adapters for loaders that do not declare them."""
+    undeclared = [item for item in items if not _is_declared(item)]
+    if undeclared:
+        config.hook.pytest_deselected(items=undeclared)
+        items[:] = [item for item in items if _is_declared(item)]
 
 
-def _concerned(item: pytest.Item) -> bool:
+def _is_declared(item: pytest.Item) -> bool:
+    """Return True if the item's loader declares what the item tests."""
     values = getattr(getattr(item, "callspec", None), "params", {})
     if not isinstance(values.get("spec"), LoaderSpec):
         return True
@@ -36,31 +37,31 @@ def _concerned(item: pytest.Item) -> bool:
         return False
     marker = item.get_closest_marker("declares")
     name = marker.args[0] if marker else values.get("name", "")
-    # The remote loader is tested on llama.cpp's server, and takes there what that takes.
+    # The remote loader is tested with llama.cpp's server, which has llama.cpp's samplers.
     honoured = LLAMA_CPP if values["spec"].name == "remote" else values["spec"].samplers
     return not name or name in honoured
 
 
 @pytest.fixture(scope="session", params=_SPECS, ids=[f"contract-{spec.name}" for spec in _SPECS])
 def spec(request: pytest.FixtureRequest) -> LoaderSpec:
-    """Each loader's spec."""
+    """Return the spec of each loader in turn."""
     found: LoaderSpec = request.param
     return found
 
 
 @pytest.fixture(scope="session")
 def python(spec: LoaderSpec, environments: Environments) -> Path:
-    """The interpreter of the loader's environment, which is installed where it lacks."""
+    """Return the interpreter of the loader's environment. Install the environment if it is missing."""
     if reason := not_here(spec, environments):
         pytest.skip(reason)
     if spec.name != "remote" and not demo_model(spec).exists():
-        pytest.skip(f"{spec.name}: the demo model is not there in a format that it reads ({', '.join(spec.formats)}).")
+        pytest.skip(f"{spec.name}: the demo model is missing in the formats that it reads ({', '.join(spec.formats)}).")
     return installed(spec, environments)
 
 
 @pytest.fixture(scope="session")
 def server(spec: LoaderSpec, environments: Environments) -> Iterator[None]:
-    """For the remote loader: llama.cpp's server with the demo model, whose address is in the loader's model file."""
+    """Run llama.cpp's server with the demo model for the remote loader, and write its address to the model file."""
     if spec.name != "remote":
         yield
         return
@@ -76,7 +77,7 @@ def server(spec: LoaderSpec, environments: Environments) -> Iterator[None]:
 
 @pytest.fixture
 def start(spec: LoaderSpec, python: Path, server: None) -> Iterator[Callable[[], UnderTest]]:
-    """Starts further workers without a model, which end with the test."""
+    """Return a function that starts another worker without a model. Each ends with the test."""
     started: list[UnderTest] = []
 
     def begin() -> UnderTest:
@@ -90,7 +91,7 @@ def start(spec: LoaderSpec, python: Path, server: None) -> Iterator[Callable[[],
 
 @pytest.fixture(scope="session")
 def engine(spec: LoaderSpec, python: Path, server: None) -> Iterator[UnderTest]:
-    """A worker with the demo model loaded."""
+    """Return a worker with the demo model loaded."""
     worker = UnderTest(spec, python)
     try:
         worker.load(demo_model(spec), **_SETTINGS.get(spec.name, {}))

@@ -12,7 +12,7 @@ GGUF_METADATA = {"general.architecture": "llama", "general.type": "adapter", "ad
 
 
 def write_peft_adapter(folder: Path, hidden: int = 8, layers: int = 2, **config: Any) -> Path:
-    """A PEFT folder for a model of that width and depth."""
+    """Write a PEFT folder for a model of that width and depth, and return it."""
     folder.mkdir(parents=True)
     known = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "base_model_name_or_path": "maker/base"}
     write_json(folder / "adapter_config.json", {**known, **config})
@@ -26,7 +26,7 @@ def write_peft_adapter(folder: Path, hidden: int = 8, layers: int = 2, **config:
 
 
 def write_gguf_adapter(path: Path, hidden: int = 8, layers: int = 2) -> Path:
-    """The same as a GGUF file."""
+    """Write the same adapter as a GGUF file, and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors: list[tuple[str, tuple[int, ...], int]] = []
     for layer in range(layers):

@@ -1,4 +1,4 @@
-"""Model folders that try to run code of their own when they are loaded. Each writes a marker file where that works."""
+"""Model folders that try to run their own code when they are loaded. Code that runs writes a marker file."""
 
 from __future__ import annotations
 
@@ -48,42 +48,42 @@ _AUTO = {
     "AutoFeatureExtractor": "evil.Evil",
     "AutoVideoProcessor": "evil.Evil",
 }
-# Names of configurations inside a configuration, as architectures have them.
+# Names of configurations inside a configuration that architectures use.
 _NESTED = (
     *("text_config", "vision_config", "audio_config", "backbone_config", "encoder", "decoder", "question_encoder"),
     *("keypoint_detector_config", "generator", "semantic_model_config", "vision_backbone_config", "qformer_config"),
     *("language_config", "llm_config", "talker_config", "thinker_config", "speech_config", "prompt_encoder_config"),
 )
-# Architectures that build others from such configurations.
+# Architectures that build other models from such configurations.
 _OUTER = (
     *("lightglue", "llava", "mllama", "encoder-decoder", "vision-encoder-decoder", "rag", "blip-2", "detr", "edgetam"),
     *("speech-encoder-decoder", "xcodec", "idefics3", "paligemma", "musicgen", "vision-text-dual-encoder"),
     "maskformer",
 )
 _PROCESSORS = ("processor_config", "preprocessor_config", "video_preprocessor_config", "feature_extractor_config")
-# Modules that an engine may look for, by names that are free.
+# Modules that an engine may import, with names that are free.
 _SHADOWED = ("timm", "einops", "kernels", "rjieba", "flash_attn", "megatron", "modeling_llama", "loaders", "sacremoses")
 
 
 class Attacks:
-    """Writes attack folders below `root`; each has a marker file beside it that its code would write."""
+    """Writes attack folders below `root`. The code of each would write a marker file beside its folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def marker(self, name: str) -> Path:
-        """The file that is there once code of the attack `name` has run."""
+        """Return the path of the file that exists once code of the attack `name` has run."""
         return self.root / f"{name}.ran"
 
     def write(self) -> list[Path]:
-        """All attack folders."""
+        """Write all attack folders, and return them."""
         for name, make in self._makers().items():
             folder = self.base(name)
             make(folder)
         return [self.root / name for name in self._makers()]
 
     def base(self, name: str) -> Path:
-        """A small Llama folder with its code beside it, which nothing asks for yet."""
+        """Write a small Llama folder with code in it that nothing refers to yet."""
         folder = self.root / name
         folder.mkdir(parents=True)
         _json(folder / "config.json", LLAMA)
@@ -94,13 +94,13 @@ class Attacks:
         return folder
 
     def code(self, path: Path, name: str) -> None:
-        """A module that writes the marker and stands for any class."""
+        """Write a module that writes the marker and can stand for any class."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(
             f"open({str(self.marker(name))!r}, 'w').close()\n"
             "from transformers import LlamaConfig\n"
             "class Evil(LlamaConfig):\n    model_type = 'evil'\n"
-            "def generate(*given, **named): ...\n"
+            "def generate(*args, **kwargs): ...\n"
         )
 
     def _makers(self) -> dict[str, Callable[[Path], None]]:
@@ -168,7 +168,7 @@ class Attacks:
         path.write_bytes(pickle.dumps(Trap()))
 
     def _packed(self, folder: Path, claim: dict[str, Any]) -> None:
-        """One packed layer, so that the loaders for packed weights begin with it."""
+        """Write one packed layer, so that loaders for packed weights accept the folder."""
         _change(folder, auto_map=_AUTO, quantization_config=claim)
         method = claim["quant_method"]
         rows, columns = (8, 64) if method == "gptq" else (64, 8)
@@ -191,7 +191,7 @@ class Attacks:
             "auto_map": _AUTO,
             "trust_remote_code": True,
         }
-        # As folders that hqq saved say it: the loader for them is then proposed.
+        # Folders saved by hqq have this, so the hqq loader is proposed.
         _change(
             folder,
             model_type=outer,

@@ -1,8 +1,8 @@
 """Make tiny Llamas that say a given text, token by token, each as a folder and as GGUF.
 
-`chain_maker.py FOLDER MODELS.json`, in Transformers' environment: name -> arguments of `make`. Each token is one-hot;
-the output layer maps a token to the one that follows it; attention and MLP are zero. Any token that is not part of the
-text begins it.
+Run `chain_maker.py FOLDER MODELS.json` with the Python of Transformers' environment. MODELS.json maps names to
+arguments of `make`. Each token's embedding is one-hot, and the output layer maps a token to the next token of the text.
+Attention and MLP are zero. After a token that is not part of the text, the text begins.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def make(
 ) -> None:
     """Write the model to `folder`, and to a GGUF file beside it.
 
-    `say`: tokens, each one of `specials`, a byte's character, or a word; `config_eos`, `generation_eos`: names in
-    config.json and generation_config.json (None: `eos`); `poison`: one weight is no number.
+    `say`: tokens, each one of `specials`, a byte's character, or a word. `config_eos`, `generation_eos`: names of the
+    end tokens in config.json and generation_config.json (None: `eos`). `poison`: make one weight NaN.
     """
     tokenizer = _tokenizer([word for word in say if word not in specials], specials)
     size = tokenizer.get_vocab_size()
@@ -67,7 +67,7 @@ def _tokenizer(words: list[str], specials: list[str]) -> Any:
 
 
 def chain_model(size: int, chain: list[int], ends: list[int]) -> Any:
-    """A Llama for `size` tokens that says those of `chain`; `ends`: those that end a text."""
+    """Return a Llama with a vocabulary of `size` tokens that generates `chain`. `ends`: the end-of-text tokens."""
     width = (size + 63) // 64 * 64
     config = LlamaConfig(
         vocab_size=size,
@@ -115,7 +115,7 @@ def _write_gguf(file: Path, model: Any, tokenizer: Any, specials: list[str], eos
 
 
 def write_model(writer: Any, model: Any) -> None:
-    """Add the dimensions and weights of `model` to a GGUF file, and write it."""
+    """Add the dimensions and weights of `model` to a GGUF file, and write the file."""
     config = model.config
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(config.hidden_size)
@@ -136,7 +136,7 @@ def write_model(writer: Any, model: Any) -> None:
 
 
 def _kind(name: str, special: bool, ordinary: bool) -> gguf.TokenType:
-    """The kind of a token as llama.cpp's converter writes it."""
+    """Return the type of a token as llama.cpp's converter writes it."""
     if special:
         return gguf.TokenType.CONTROL
     if name.startswith(("[PAD", "<unused")):

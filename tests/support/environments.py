@@ -1,4 +1,4 @@
-"""Which loaders' environments the tests may use on this machine."""
+"""Install the loaders' environments for tests, and say which loaders cannot be tested here."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from modules.protocol.loader_spec import LoaderSpec
 from modules.runtime.environment import Environments
 
 _COMPILED = {"llamacpp"}
-# Slow to install and to start, so only on wish: loader -> the environment variable that asks for it.
-_ON_WISH = {"vllm": "PADDOCK_TEST_VLLM"}
+# Slow to install and to start: loader -> the environment variable that enables its tests.
+_ENABLED_BY = {"vllm": "PADDOCK_TEST_VLLM"}
 
 
 def not_here(spec: LoaderSpec, environments: Environments) -> str:
-    """Why the loader is not tested on this machine, as a sentence; "" if it is."""
+    """Return a sentence that says why the loader is not tested on this machine, or "" if it is."""
     if reason := spec.machine_problem(environments.machine):
         return f"{spec.name}: {reason}"
-    if (wish := _ON_WISH.get(spec.name)) and not os.environ.get(wish):
-        return f"{spec.name}: takes minutes to install and to start. Set {wish}=1 to test it."
-    compiles = not environments.status(spec).installed and spec.name in _COMPILED
-    if compiles and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
-        return f"{spec.name}: it is compiled when installed, and this machine has no C++ compiler."
+    if (variable := _ENABLED_BY.get(spec.name)) and not os.environ.get(variable):
+        return f"{spec.name}: takes minutes to install and to start. Set {variable}=1 to test it."
+    must_compile = not environments.status(spec).installed and spec.name in _COMPILED
+    if must_compile and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
+        return f"{spec.name}: its installation compiles code. Install a C++ compiler to test it."
     return ""
 
 
 def installed(spec: LoaderSpec, environments: Environments) -> Path:
-    """The interpreter of the loader's environment, which is built where it lacks."""
+    """Build the loader's environment if it is missing, and return its interpreter."""
     environments.build(spec, lambda text, fraction: print(text))
     return environments.python(spec)

@@ -1,4 +1,4 @@
-"""A hub on the loopback: the parts of its API that a download uses, and the ways in which it can go wrong."""
+"""A model hub on the loopback address: the parts of its API that a download uses, and the faults that it can have."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ COMMIT = "c0ffee" + "0" * 34
 
 @dataclass
 class Hub:
-    """What it has and how it behaves; `seen` holds each request as (method, path, Range, Authorization)."""
+    """Files and behaviour of a hub. `seen` has each request as (method, path, Range, Authorization)."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     repository: str = "maker/tiny"
     address: str = ""
     commit: str = COMMIT
-    token: str = ""  # wanted from whoever asks
+    token: str = ""  # required in every request
     gated: bool = False
-    html: bool = False  # a login page answers instead
-    extra: list[dict[str, Any]] = field(default_factory=list)  # more lines of the listing
-    breaks: dict[str, list[int]] = field(default_factory=dict)  # path -> after how many bytes each answer breaks off
-    stalls: dict[str, int] = field(default_factory=dict)  # path -> after how many bytes the answer stands still
-    spoilt: set[str] = field(default_factory=set)  # paths whose bytes are not those of the listing
-    busy: list[int] = field(default_factory=list)  # statuses of the next answers with a file
+    html: bool = False  # answer with a login page
+    extra: list[dict[str, Any]] = field(default_factory=list)  # more entries of the listing
+    breaks: dict[str, list[int]] = field(default_factory=dict)  # path -> bytes after which each answer breaks off
+    stalls: dict[str, int] = field(default_factory=dict)  # path -> bytes after which the answer stalls
+    spoilt: set[str] = field(default_factory=set)  # paths whose bytes differ from the listing
+    busy: list[int] = field(default_factory=list)  # statuses of the next answers to requests for files
     ranges: bool = True
-    shift: int = 0  # by how much the parts that are sent lie beside those that were asked for
-    redirect: str = ""  # files come from this other host
+    shift: int = 0  # distance between the requested range and the range that is sent
+    redirect: str = ""  # send files from this other host
     stalled: threading.Event = field(default_factory=threading.Event)
     go_on: threading.Event = field(default_factory=threading.Event)
     seen: list[tuple[str, str, str, str]] = field(default_factory=list)
 
     def gets(self, path: str) -> list[str]:
-        """The ranges with which a file was asked for, "" for all of it."""
-        return [wanted for method, where, wanted, _ in self.seen if method == "GET" and where.endswith(f"/{path}")]
+        """Return the Range headers of the requests for a file, "" for the whole file."""
+        return [ranges for method, where, ranges, _ in self.seen if method == "GET" and where.endswith(f"/{path}")]
 
     def listing(self) -> dict[str, Any]:
-        """The answer of /api/models/…?blobs=true."""
+        """Return the answer to /api/models/…?blobs=true."""
         siblings: list[dict[str, Any]] = []
         for path, data in self.files.items():
             blob = hashlib.sha1(f"blob {len(data)}\0".encode() + data, usedforsecurity=False).hexdigest()
@@ -97,13 +97,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(hub, path, bytes(len(hub.files[path])) if path in hub.spoilt else hub.files[path])
 
     def _send(self, hub: Hub, path: str, data: bytes) -> None:
-        wanted = self.headers.get("Range", "") if hub.ranges else ""
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) + hub.shift if wanted else 0
-        if wanted and start >= len(data):
+        requested = self.headers.get("Range", "") if hub.ranges else ""
+        start = int(requested.removeprefix("bytes=").rstrip("-")) + hub.shift if requested else 0
+        if requested and start >= len(data):
             self._refuse(416, "", "Range not satisfiable")
             return
-        self.send_response(206 if wanted else 200)
-        if wanted:
+        self.send_response(206 if requested else 200)
+        if requested:
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         self.send_header("Content-Length", str(len(data) - start))
         self.send_header("X-Repo-Commit", hub.commit)
@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if hub.breaks.get(path):
             self.wfile.write(data[start : start + hub.breaks[path].pop(0)])
-            self.close_connection = True  # fewer bytes than were promised
+            self.close_connection = True  # fewer bytes than Content-Length says
         elif path in hub.stalls:
             self.wfile.write(data[start : start + hub.stalls.pop(path)])
             hub.stalled.set()
@@ -139,12 +139,12 @@ class _Server(ThreadingHTTPServer):
     hub: Hub
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is part of the tests."""
+        """Ignore clients that hang up: tests do that on purpose."""
 
 
 @contextmanager
 def hub_of(files: dict[str, bytes], **behaviour: Any) -> Iterator[Hub]:
-    """A running hub with one repository, while the block runs."""
+    """Run a hub with one repository while the block runs."""
     server = _Server(("127.0.0.1", 0), _Handler)
     hub = server.hub = Hub(files, address=f"http://127.0.0.1:{server.server_address[1]}", **behaviour)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})

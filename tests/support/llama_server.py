@@ -1,6 +1,6 @@
-"""llama.cpp's server with a model: `python llama_server.py FILE [CONTEXT THREADS]`, by xllamacpp's Python.
+"""Run llama.cpp's server for the remote loader's tests: `python llama_server.py FILE [CONTEXT THREADS]`.
 
-Prints its address, and ends when stdin does. A server that others wrote, for the remote loader's tests.
+Run it with the Python of xllamacpp's environment. It prints its address, and exits when its stdin is closed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 
 
 def main(path: str, context: str = "2048", threads: str = "-1") -> None:
-    """Serve until stdin ends."""
+    """Serve the model at `path` until stdin is closed."""
     xllamacpp = importlib.import_module("xllamacpp")
     params = xllamacpp.CommonParams()
     params.model.path = path

@@ -1,6 +1,7 @@
-"""`python -m tests.support.load_in_worker LOADER FOLDER...`: load each folder as a worker would, in its environment.
+"""Load each folder as a worker does: `python -m tests.support.load_in_worker LOADER FOLDER...`.
 
-Writes a line of JSON for each: {"folder", "error"}, the error being "" where the model was loaded.
+Run it with the Python of the loader's environment. It prints a line of JSON for each folder: {"folder", "error"}. The
+error is "" if the model was loaded.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def main(loader: str, folders: list[str]) -> None:
-    """The worker's own start, then Engine.load for one folder after another."""
+    """Start as a worker does, then call Engine.load for one folder after another."""
     from modules.protocol.schema import build
     from modules.worker.code_guard import enter_empty_folder, forbid_model_code, set_model_code_cache
 

@@ -1,6 +1,7 @@
-"""LoRA adapters for the demo model, made by PEFT with fixed random weights, as PEFT folders and as GGUF files.
+"""LoRA adapters with fixed random weights, made by PEFT, as PEFT folders and as GGUF files.
 
-Kept in .test-models until the demo or the maker changes: `a` and `b` fit the demo model, `other` another one.
+`a` and `b` fit the demo model. `other` fits another model. They stay in .test-models until the demo model or
+lora_maker.py changes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ _SCRIPT = Path(__file__).with_name("lora_maker.py")
 
 
 def demo_adapters(source: Path = ROOT / "models" / "demo") -> Path:
-    """A folder with `a`, `b` and `other` (PEFT) and `a.gguf`, `b.gguf` and `other.gguf`; made at first use."""
+    """Return a folder with `a`, `b` and `other` (PEFT) and `a.gguf`, `b.gguf` and `other.gguf`.
+
+    The first call makes it.
+    """
     digest = hashlib.sha256(_SCRIPT.read_bytes() + (source / "config.json").read_bytes())
     folder = ROOT / ".test-models" / f"lora-{digest.hexdigest()[:12]}"
     folder.parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Model folders small enough to be written in a millisecond. No engine could use them; the host and echo can."""
+"""Model folders that take a millisecond to write. The host and the echo loader can use them; an engine cannot."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_safetensors(path: Path, tensors: dict[str, list[int]]) -> None:
-    """A valid safetensors file: float32 zeros of the given shapes."""
+    """Write a valid safetensors file with float32 zeros of the given shapes."""
     header, offset = {}, 0
     for name, shape in tensors.items():
         size = 4
@@ -21,7 +21,7 @@ def write_safetensors(path: Path, tensors: dict[str, list[int]]) -> None:
 
 
 def write_model_folder(folder: Path) -> Path:
-    """A folder that looks like a small Llama."""
+    """Write a folder that looks like a small Llama, and return it."""
     folder.mkdir(parents=True)
     config = {
         "model_type": "llama",

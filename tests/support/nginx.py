@@ -1,4 +1,4 @@
-"""A real nginx in front of a server, set up in the ways in which people do it."""
+"""A real nginx in front of a server, in the usual configurations."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ scgi_temp_path s; client_max_body_size 100m; {servers} }}
 
 
 def nginx() -> str | None:
-    """Where nginx is, or None."""
+    """Return the path of nginx, or None."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
 @contextmanager
 def proxied(folder: Path, to: str) -> Iterator[dict[str, str]]:
-    """The addresses of `to` behind nginx, by way, while the block runs. It answers when this returns."""
+    """Run nginx in front of the server `to` while the block runs, and yield the address for each of WAYS."""
     program = nginx()
     assert program is not None
     holders = [socket.create_server(("127.0.0.1", 0)) for _ in WAYS]
@@ -43,7 +43,7 @@ def proxied(folder: Path, to: str) -> Iterator[dict[str, str]]:
     folder.mkdir()
     (folder / "nginx.conf").write_text(_REST.format(servers=_SERVERS.format(*ports, to=to)))
     command = [program, "-p", str(folder), "-c", "nginx.conf"]
-    # It goes into the background once it listens.
+    # The command returns once nginx listens in the background.
     subprocess.run(command, check=True, capture_output=True)
     try:
         yield {way: f"http://127.0.0.1:{port}{path}" for (way, path), port in zip(WAYS.items(), ports, strict=True)}

@@ -1,4 +1,4 @@
-"""An open page as the host knows it: its session, what it shows, and its events, over HTTP and without a browser."""
+"""An open page without a browser: its session, its components' values and its events, over HTTP."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import httpx
 
 
 class OpenPage:
-    """One page of the server at `address`, just opened; it stays with the build that it got."""
+    """A page just opened at `address`. It keeps the version of the page that the server sent."""
 
     def __init__(self, address: str) -> None:
         self.client = httpx.Client(base_url=address, timeout=90)
@@ -28,19 +28,19 @@ class OpenPage:
         return self.client.get(path).raise_for_status().json()
 
     def on_load(self) -> list[dict[str, Any]]:
-        """The functions that a browser calls when it has the page, except those that go through the queue."""
+        """Return the functions that a browser calls once the page has loaded, without those of the queue."""
         listed: list[dict[str, Any]] = self.config["dependencies"]
         return [
             entry for entry in listed if not entry["queue"] and any(event == "load" for _, event in entry["targets"])
         ]
 
     def call(self, function: dict[str, Any], data: list[Any] | None = None) -> httpx.Response:
-        """Call a function at once, with what the page holds for its inputs or with `data`."""
-        given = [self.values.get(number) for number in function["inputs"]] if data is None else data
-        return self._post("run/predict", function, given)
+        """Call a function directly, with `data` or else with the current values of its inputs."""
+        values = [self.values.get(number) for number in function["inputs"]] if data is None else data
+        return self._post("run/predict", function, values)
 
     def join(self, function: dict[str, Any]) -> httpx.Response:
-        """Put a call of a function without inputs into the queue."""
+        """Queue a call of a function without inputs."""
         return self._post("queue/join", function, [])
 
     def _post(self, route: str, function: dict[str, Any], data: list[Any]) -> httpx.Response:
@@ -49,6 +49,9 @@ class OpenPage:
 
 
 def function_of(drawing: dict[str, Any], elem_id: str, event: str = "click") -> dict[str, Any]:
-    """What this event of this component calls, in a page's configuration or in one drawing of a part of it."""
+    """Return the function that this event of the component `elem_id` calls.
+
+    `drawing`: the configuration of a page, or of a part of it that was drawn again.
+    """
     number = next(entry["id"] for entry in drawing["components"] if entry["props"].get("elem_id") == elem_id)
     return next(entry for entry in drawing["dependencies"] if [number, event] in entry["targets"])

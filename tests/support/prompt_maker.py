@@ -1,6 +1,7 @@
 """Make tiny Llamas whose tokenizers put spaces before texts by different rules, each as a folder and as GGUF.
 
-`python -m tests.support.prompt_maker FOLDER MODELS.json`, in Transformers' environment: name -> arguments of `make`.
+Run `python -m tests.support.prompt_maker FOLDER MODELS.json` in Transformers' environment. MODELS.json maps names to
+arguments of `make`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tests.support.chain_maker import chain_model, write_model
 
 SPECIALS = ["<unk>", "<s>", "</s>", "<|user|>", "<|end|>"]
 ADDED = ["<tool>", "<note>"]
-# Each with the pieces that it is joined from, likeliest first.
+# Words and the pieces that they are merged from, likeliest first.
 _WORDS = ["\u2581", "us", "er", "user", "\u2581user", "he", "ll", "hell", "hello", "\u2581hello", "\u2581\u2581", "hi"]
 _CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.,:!?\u2581"
 
@@ -26,12 +27,12 @@ _CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.,:!?\u2581"
 def make(folder: Path, rule: str, config: dict[str, Any], flag: bool | None = None, bos: bool = False) -> None:
     """Write the model to `folder`, and to a GGUF file beside it.
 
-    `rule`: what tokenizer.json writes out: "first", "always", "never", "prepend", or "bytes" for byte-level BPE;
-    `config`: more keys of tokenizer_config.json; `flag`: the GGUF file's add_space_prefix; `bos`: texts begin with one.
+    `rule`: where tokenizer.json adds a space: "first", "always", "never", "prepend", or "bytes" for byte-level BPE.
+    `config`: more keys of tokenizer_config.json. `flag`: the GGUF file's add_space_prefix. `bos`: begin texts with <s>.
     """
     tokenizer, scores = _bytes() if rule == "bytes" else _pieces(rule)
     tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in SPECIALS])
-    # With Prepend a normalized token is found behind a space alone, which no GGUF file can say.
+    # With Prepend, a normalized token is found only after a space. GGUF files cannot express that.
     plain = "" if rule == "prepend" else "<note>"
     tokenizer.add_tokens([AddedToken(name, special=False, normalized=name == plain) for name in ADDED])
     if bos:
@@ -67,7 +68,7 @@ def make(folder: Path, rule: str, config: dict[str, Any], flag: bool | None = No
 
 
 def _pieces(rule: str) -> tuple[Any, dict[str, float]]:
-    """A tokenizer like SentencePiece's, and its scores."""
+    """Return a tokenizer like SentencePiece's, and its scores."""
     pieces = [*SPECIALS, *(f"<0x{byte:02X}>" for byte in range(256))]
     pieces += dict.fromkeys([*_CHARS, *_WORDS])
     vocabulary = {name: place for place, name in enumerate(pieces)}
@@ -86,7 +87,7 @@ def _pieces(rule: str) -> tuple[Any, dict[str, float]]:
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), *spaces]
     )
-    # SentencePiece scores a piece by when it was merged, and characters below all.
+    # SentencePiece scores a piece by the order of merges, and single characters lowest.
     return tokenizer, {name: -float(_WORDS.index(name) + 1 if name in _WORDS else 1000) for name in pieces}
 
 
@@ -100,7 +101,7 @@ def _bytes() -> tuple[Any, dict[str, float]]:
 
 
 def _kind(name: str) -> gguf.TokenType:
-    """The kind of a token as llama.cpp's converter writes it."""
+    """Return the type of a token as llama.cpp's converter writes it."""
     if name in ADDED:
         return gguf.TokenType.USER_DEFINED
     if name in SPECIALS:

@@ -1,6 +1,7 @@
-"""The demo model quantized for real by the engines' own quantizers, kept in .test-models until demo or makers change.
+"""The demo model, quantized by the engines' own quantizers.
 
-`python -m tests.support.quantize KIND...` makes them beforehand; a kind takes some ten seconds.
+Results stay in .test-models until the demo model or quantizers.py changes. `python -m tests.support.quantize KIND...`
+makes them in advance. Each kind takes about ten seconds.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ _COPIED = (
 
 
 def quantized(kind: str, source: Path = ROOT / "models" / "demo") -> Path:
-    """The folder of a model quantized as `kind` (see MAKERS); made at first use, by several processes once."""
+    """Return the folder of a model quantized as `kind` (see MAKERS).
+
+    The first call makes it. A lock file lets several processes share it.
+    """
     digest = hashlib.sha256(_SCRIPT.read_bytes())
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
         digest.update((source / name).read_bytes())
@@ -52,7 +56,10 @@ def quantized(kind: str, source: Path = ROOT / "models" / "demo") -> Path:
 
 
 def made_by(loader: str, folder: Path, script: Path, *arguments: str) -> Path:
-    """What `script` makes of `arguments`, in a loader's environment, for `folder`: its path until it is whole."""
+    """Run `script` with `arguments` in a loader's environment, and return the folder that it wrote.
+
+    That folder lies beside `folder`. Rename it to `folder` once it is complete. Raise RuntimeError if the script fails.
+    """
     spec = Registry(ROOT / "loaders").get(loader)
     environments = Environments(ROOT / ".envs", [ROOT / "loaders"], inspect_machine())
     environments.build(spec, lambda text, fraction: print(text, file=sys.stderr))
@@ -60,7 +67,7 @@ def made_by(loader: str, folder: Path, script: Path, *arguments: str) -> Path:
     shutil.rmtree(partial, ignore_errors=True)
     done = subprocess.run(
         [str(environments.python(spec)), str(script), *arguments, str(partial)],
-        # Quantizers write logs where they stand.
+        # Quantizers write logs into the current folder.
         cwd=folder.parent,
         env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,

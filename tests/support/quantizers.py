@@ -1,5 +1,8 @@
-"""Quantizes a model folder by an engine's own quantizer: `python quantizers.py KIND SOURCE TARGET`, run by the
-Python of its environment. Calibration text is what the model itself says, so that nothing else is needed."""
+"""Quantize a model folder with an engine's own quantizer: `python quantizers.py KIND SOURCE TARGET`.
+
+Run it with the Python of the engine's environment. The model itself generates the calibration text, so no data set is
+needed.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ _OPENINGS = (
 )
 
 
-def _spoken(source: str, each: int = 1) -> list[str]:
-    """Chats that the model makes up, always the same."""
+def _calibration_texts(source: str, each: int = 1) -> list[str]:
+    """Return chats that the model generates. They are the same in every run."""
     import torch
     from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
@@ -45,31 +48,31 @@ def _tokens(source: str, texts: list[str]) -> list[Any]:
 
 
 def gptq(source: str, target: str, act_order: bool = False) -> None:
-    """4 bits, groups of 64, by GPTQModel."""
-    # It wants three cores otherwise, and says so with a ValueError.
+    """Quantize to 4 bits in groups of 64 with GPTQModel."""
+    # Without it, GPTQModel needs three cores, else it raises ValueError.
     os.environ["GPTQMODEL_CPU_WORKERS"] = "2"
     from gptqmodel import GPTQModel, QuantizeConfig
 
     config = QuantizeConfig(bits=4, group_size=64, desc_act=act_order, device="cpu")
     model = GPTQModel.load(source, config)
-    rows = [{"input_ids": row, "attention_mask": [1] * len(row)} for row in _tokens(source, _spoken(source))]
+    rows = [{"input_ids": row, "attention_mask": [1] * len(row)} for row in _tokens(source, _calibration_texts(source))]
     model.quantize(rows, batch_size=1)
     model.save(target)
 
 
 def gptq_act_order(source: str, target: str) -> None:
-    """As gptq, with the columns in the order of their weight (desc_act)."""
+    """Quantize as gptq does, with the columns ordered by their activations (desc_act)."""
     gptq(source, target, act_order=True)
 
 
 def awq(source: str, target: str) -> None:
-    """4 bits, groups of 64, with zero points, by AutoAWQ."""
+    """Quantize to 4 bits in groups of 64, with zero points, with AutoAWQ."""
     import torch
     from awq import AutoAWQForCausalLM
     from transformers import PreTrainedTokenizerFast
 
-    texts = _spoken(source)
-    # In 32 bits, as most processors have no arithmetic for 16: it takes twice the time.
+    texts = _calibration_texts(source)
+    # In 32 bits: most processors have no 16-bit arithmetic, so 16 bits take twice the time.
     model = AutoAWQForCausalLM.from_pretrained(source, device_map="cpu", safetensors=True, torch_dtype=torch.float32)
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=f"{source}/tokenizer.json")
     config = {"zero_point": True, "q_group_size": 64, "w_bit": 4, "version": "GEMM"}
@@ -79,7 +82,7 @@ def awq(source: str, target: str) -> None:
 
 
 def hqq(source: str, target: str) -> None:
-    """4 bits, groups of 64, by HQQ, saved as HQQ saves (config.json and qmodel.pt)."""
+    """Quantize to 4 bits in groups of 64 with HQQ, saved in HQQ's own format (config.json and qmodel.pt)."""
     import torch
     from hqq.core.quantize import BaseQuantizeConfig
     from hqq.models.hf.base import AutoHQQHFModel
@@ -93,7 +96,7 @@ def hqq(source: str, target: str) -> None:
 
 
 def hqq_transformers(source: str, target: str) -> None:
-    """The same, saved as Transformers saves (safetensors with W_q)."""
+    """Quantize as hqq does, saved in Transformers' format (safetensors with W_q)."""
     import torch
     from transformers import AutoModelForCausalLM, HqqConfig
 
@@ -105,7 +108,7 @@ def hqq_transformers(source: str, target: str) -> None:
 
 
 def nf4(source: str, target: str) -> None:
-    """4 bits by bitsandbytes, with double quantization."""
+    """Quantize to 4 bits with bitsandbytes (NF4) and double quantization."""
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 

@@ -1,4 +1,4 @@
-"""A real server on a free port, on a thread, for tests of what comes over HTTP."""
+"""A real server on a free port, in a thread, for tests over HTTP."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from modules.app import App
 
 @contextmanager
 def serving(app: App) -> Iterator[str]:
-    """The address of the App's server, while the block runs."""
+    """Serve the App while the block runs, and yield the server's address."""
     listener = bind("127.0.0.1", 0)
     up = threading.Event()
 

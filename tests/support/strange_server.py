@@ -1,4 +1,4 @@
-"""A small HTTP server that answers as a test tells it to, to show what a server far away can do wrong."""
+"""A small HTTP server whose answers a test defines, to imitate the faults of remote servers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Answer = Callable[["Strange"], None]
 
 
 class Strange(BaseHTTPRequestHandler):
-    """One request. `body` is its JSON; `send` and `events` answer it; `gone` is set once the client has hung up."""
+    """One request. `body` is its JSON. `send`, `event` and `texts` answer it."""
 
     server: StrangeServer
 
@@ -33,7 +33,7 @@ class Strange(BaseHTTPRequestHandler):
     do_GET = do_POST = _handle
 
     def send(self, value: Any, status: int = 200, kind: str = "application/json", **headers: str) -> None:
-        """Answer with JSON, or with a text as it is."""
+        """Answer with a value as JSON, or with a text unchanged."""
         data = value.encode() if isinstance(value, str) else json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Type", kind)
@@ -50,13 +50,13 @@ class Strange(BaseHTTPRequestHandler):
         self.end_headers()
 
     def event(self, value: Any) -> None:
-        """Send one event: a value as JSON, a text as it is."""
+        """Send one event: a value as JSON, or a text unchanged."""
         text = value if isinstance(value, str) else json.dumps(value)
         self.wfile.write(f"data: {text}\n\n".encode())
         self.wfile.flush()
 
     def texts(self, *texts: str, finish: str | None = "stop") -> None:
-        """Send pieces of a chat's reply, and the end unless `finish` is None."""
+        """Send pieces of a chat reply, and the end of the reply unless `finish` is None."""
         self.begin_events()
         for text in texts:
             self.event({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]})
@@ -65,11 +65,15 @@ class Strange(BaseHTTPRequestHandler):
             self.event("[DONE]")
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing on stderr."""
+        """Write nothing to stderr."""
 
 
 class StrangeServer(ThreadingHTTPServer):
-    """`answers`: path -> what to do; `seen`: the requests so far; `released`: set when the test is over."""
+    """The server.
+
+    `answers`: path -> function that answers. `seen`: the requests so far. `hung_up`: set once a client has hung up.
+    `released`: set when the test is over.
+    """
 
     daemon_threads = True
 
@@ -82,18 +86,18 @@ class StrangeServer(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """Return the address that it listens on."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
 
 def models(*names: str, **facts: Any) -> Answer:
-    """The answer of /v1/models."""
+    """Return a function that answers as /v1/models does."""
     return lambda request: request.send({"object": "list", "data": [{"id": name, **facts} for name in names]})
 
 
 @contextmanager
 def strange(answers: dict[str, Answer]) -> Iterator[StrangeServer]:
-    """Such a server, while the block runs."""
+    """Run a server with these answers while the block runs."""
     server = StrangeServer(answers)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()

@@ -13,7 +13,7 @@ from modules.chat.messages import ChatOptions
 from modules.chat.reply_saver import Reply, ReplySaver
 from modules.chat.turn_hooks import TurnHooks
 from modules.generation.generation import Generation
-from modules.plugins.extension_settings import Kept
+from modules.plugins.extension_settings import ExtensionSettings
 from modules.plugins.manager import ExtensionManager
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.model_state import ModelState
@@ -58,8 +58,8 @@ def run() -> Iterator[Figure]:
 
 
 def _manager(folder: Path) -> ExtensionManager:
-    kept = Kept(YamlStore(folder / "extensions.yaml"))
-    return ExtensionManager([folder / "extensions"], folder / "packages", folder / "data", kept, None)
+    saved = ExtensionSettings(YamlStore(folder / "extensions.yaml"))
+    return ExtensionManager([folder / "extensions"], folder / "packages", folder / "data", saved, None)
 
 
 def _enable(manager: ExtensionManager, folder: Path, number: int) -> float:
@@ -93,7 +93,7 @@ def _token_seconds(manager: ExtensionManager | None) -> float:
     reply = Reply("chat", "message", generation=generation)
     if manager is not None:
         turn = TurnHooks(manager, "chat", [], SamplingParams(), ChatOptions(), Preamble(), ModelState())
-        assert not turn.pipeline.streamers()
+        assert not turn.pipeline.stream_modifiers()
         reply.after = lambda ended: setattr(ended, "final", turn.final_text(generation.text))
     saver.follow(reply)
     try:

@@ -27,7 +27,7 @@ from modules.loading.memory_planner import MemoryPlanner
 from modules.loading.model_loading import ModelLoading
 from modules.loading.model_reloader import ModelReloader
 from modules.loading.own_loaders import OwnLoaders
-from modules.plugins.extension_settings import Kept
+from modules.plugins.extension_settings import ExtensionSettings
 from modules.plugins.manager import ExtensionManager
 from modules.plugins.worker_hooks import WorkerEntry
 from modules.protocol.errors import PaddockError
@@ -110,14 +110,14 @@ class App:
             self.paths.extensions,
             self.paths.extension_packages,
             self.paths.extension_data,
-            Kept(YamlStore(self.paths.extension_settings)),
+            ExtensionSettings(YamlStore(self.paths.extension_settings)),
             self,
             {"script.py": lambda found, host: self.scripts.read(found, host)} if self._make_scripts else {},
             self._why_worker_hooks_are_idle,
             self._configure_hooks,
         )
         manager.subscribe(self.supervisor.state_store.publish)
-        self.supervisor.on_hook(manager.from_worker)
+        self.supervisor.on_hook(manager.handle_worker_event)
         return manager
 
     @cached_property

@@ -78,4 +78,4 @@ def test_an_extension_that_was_on_is_on_with_its_settings(upgraded: App) -> None
     states = {status.name: status.state for status in extension_statuses(upgraded.extensions)}
     assert [name for name, state in states.items() if state != "off"] == ["character_bias"]
     assert states["character_bias"] == "on"
-    assert upgraded.extensions.kept.settings("character_bias") == {"text": "*smiles*"}
+    assert upgraded.extensions.saved.settings("character_bias") == {"text": "*smiles*"}

@@ -10,7 +10,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modules.plugins.extension_services import HttpMiddleware, http_middlewares
-from modules.plugins.hook_calls import Chains, Member, Turn
+from modules.plugins.hook_calls import BudgetClock, HookCaller, HookedExtension
 from modules.plugins.manager import ExtensionManager
 
 
@@ -25,7 +25,7 @@ class ExtensionMiddleware:
         app = self._app
         if scope["type"] == "http" and scope["path"].startswith("/v1/"):
             for member, function in http_middlewares(self._extensions):
-                app = _Layer(self._extensions.chains, member, function, app)
+                app = _Layer(self._extensions.hooks, member, function, app)
         await app(scope, receive, send)
 
 
@@ -36,8 +36,8 @@ class _Layer:
     inside runs on the server's loop.
     """
 
-    def __init__(self, chains: Chains, member: Member, function: HttpMiddleware, app: ASGIApp) -> None:
-        self._chains = chains
+    def __init__(self, hooks: HookCaller, member: HookedExtension, function: HttpMiddleware, app: ASGIApp) -> None:
+        self._hooks = hooks
         self._member = member
         self._function = function
         self._app = app
@@ -64,7 +64,7 @@ class _Layer:
                     raise
 
         try:
-            worked = await self._chains.converse(self._member, "http_middleware", run, request.turn)
+            worked = await self._hooks.call_async(self._member, "http_middleware", run, request.clock)
         finally:
             request.over = True
         if request.error is not None:
@@ -77,7 +77,7 @@ class _Request:
     """One request on its way, on the server's loop: what came of it, so that it can go on without the extension."""
 
     def __init__(self, app: ASGIApp, receive: Receive, send: Send) -> None:
-        self.turn = Turn()
+        self.clock = BudgetClock()
         self.over = False
         self.error: Exception | None = None
         self._app = app
@@ -105,17 +105,17 @@ class _Request:
         async def answer(message: Message) -> None:
             if _is_last(message):
                 self._answered = True
-                self.turn.to(theirs=True)
+                self.clock.start()
             await send(message)
 
-        self.turn.to(theirs=False)
+        self.clock.stop()
         try:
             await self._app(scope, receive, answer)
         except Exception as error:
             self.error = error
             raise
         finally:
-            self.turn.to(theirs=True)
+            self.clock.start()
 
     async def without(self, scope: Scope) -> None:
         """Go on as if there were no extension, as far as the client has not heard of one."""

@@ -41,9 +41,9 @@ def file_router(app: App) -> APIRouter:
 def _script_file(app: App, path: str) -> Path | None:
     """The file that an address means: below the folder of a script that is on, no code, no hidden name."""
     for running in app.extensions.running():
-        if running.found.kind != "script.py":
+        if running.source.kind != "script.py":
             continue
-        folder = running.found.folder
+        folder = running.source.path
         parents = ("extensions", "user_data/extensions")
         places = [f"{parent}/{name}/" for parent in parents for name in running.plugin.names]
         for place in (*places, f"{folder.as_posix()}/"):

@@ -58,8 +58,8 @@ class GradioRoutes:
         await self._page({**scope, "headers": headers}, receive, answer.take)
 
     def _inline_handlers(self) -> bool:
-        found = [running.found for running in self._app.extensions.running()]
-        return any(inline_handler(one.folder, one.sha256) for one in found)
+        found = [running.source for running in self._app.extensions.running()]
+        return any(inline_handler(one.path, one.sha256) for one in found)
 
 
 class _Rewritten:

@@ -34,7 +34,7 @@ class GenerationHooks:
     and what cannot be used. Every method that runs hooks raises MessageFailed."""
 
     def __init__(self, manager: ExtensionManager, params: SamplingParams, is_chat: bool) -> None:
-        manager.set_up_late()
+        manager.retry_setup()
         self._manager = manager
         self.pipeline = Pipeline(manager)
         self.problems: list[str] = []
@@ -67,7 +67,7 @@ class GenerationHooks:
         self._manager.refresh_worker()
         found = self.pipeline.reply(prompt, asked, self.state, list(params.stop), self._is_chat)
         source = answer(self.pipeline, *found, prompt, params, count) if found else supervisor.generate(prompt, params)
-        members = self.pipeline.streamers()
+        members = self.pipeline.stream_modifiers()
         return rewritten(self.pipeline, source, members, self.state) if members else source
 
     def final_text(self, text: str) -> str:
@@ -126,7 +126,7 @@ class TurnHooks(GenerationHooks):
 
     def user_message(self, text: str) -> tuple[str, dict[str, Any]]:
         """(the text to show of the message that was typed, its meta)."""
-        visible, inner = self.pipeline.asked(text, self.state)
+        visible, inner = self.pipeline.modify_message(text, self.state)
         return visible, {} if visible == inner else {"internal": inner}
 
     def path(self, path: Sequence[Message]) -> list[Message]:

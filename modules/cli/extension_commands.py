@@ -11,7 +11,7 @@ from typing import Any
 from modules.app import App
 from modules.cli.application import build_app
 from modules.plugins.extension_overview import extension_statuses
-from modules.plugins.extension_status import Status
+from modules.plugins.extension_status import ExtensionStatus
 from modules.plugins.install import install
 from modules.plugins.manager import ConsentNeeded
 from modules.protocol.errors import PaddockError
@@ -48,10 +48,10 @@ def extensions(config: Config, arguments: argparse.Namespace) -> int:
 def _list(app: App, as_json: bool) -> None:
     statuses = extension_statuses(app.extensions)
     if as_json:
-        print(json.dumps([_row(status, status.name in app.extensions.kept.order) for status in statuses], indent=1))
+        print(json.dumps([_row(status, status.name in app.extensions.saved.order) for status in statuses], indent=1))
         return
     for status in statuses:
-        chosen = status.name in app.extensions.kept.order
+        chosen = status.name in app.extensions.saved.order
         state = status.state if status.state in ("blocked", "consent") else ("on" if chosen else "off")
         print(f"{status.name:<22} {state:<8} {status.description or status.title}")
         for sentence in (status.message, *status.notes):
@@ -59,7 +59,7 @@ def _list(app: App, as_json: bool) -> None:
                 print(f"{'':<31} {sentence}")
 
 
-def _row(status: Status, chosen: bool) -> dict[str, Any]:
+def _row(status: ExtensionStatus, chosen: bool) -> dict[str, Any]:
     row = dataclasses.asdict(dataclasses.replace(status, settings=None))
     row["settings"] = [entry.name for entry in describe(status.settings)] if status.settings else []
     return {**row, "enabled": chosen}
@@ -79,7 +79,7 @@ def _enable(app: App, arguments: argparse.Namespace) -> None:
         wants = f" It says that it wants: {', '.join(found.manifest.wants)}." if found.manifest.wants else ""
         raise PaddockError(
             f"{name} brings code that runs with your rights on this machine.{wants} Look at the files in "
-            f"{found.folder}, then agree to run them: webui.py extensions enable {name} --yes"
+            f"{found.path}, then agree to run them: webui.py extensions enable {name} --yes"
         ) from None
     print(f"{name} is on. {_NEXT_START}")
     for note in extension_statuses(manager)[0].notes:

@@ -14,7 +14,7 @@ from modules.compat.import_redirect import Redirect
 from modules.compat.script_hooks import ScriptPlugin
 from modules.compat.widgets import Widgets
 from modules.plugins.extension_host import Host
-from modules.plugins.folders import Found
+from modules.plugins.folders import ExtensionFolder
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -35,15 +35,15 @@ class Scripts:
             # They take the first one without a look at whether there is any, as text-generation-webui ships some.
             app.characters.save("Assistant", Character("Assistant", greeting="Hello! How can I help?"))
         self.folder = workdir.prepare(app.paths)
-        app.extensions.work_in(self.folder)
+        app.extensions.set_working_directory(self.folder)
 
-    def read(self, found: Found, host: Host) -> Any:
+    def read(self, found: ExtensionFolder, host: Host) -> Any:
         """Run a script and make it a plugin. Raises what its code raises."""
-        names = (found.name, *own_names(found.folder, self._app.extensions.found()))
-        workdir.add(self.folder, names, found.folder)
+        names = (found.name, *own_names(found.path, self._app.extensions.available()))
+        workdir.add(self.folder, names, found.path)
         around = self.facade.module("extensions.openai.script").app.around
         around[found.name] = []
-        module = self.redirect.load(found.name, found.folder)
+        module = self.redirect.load(found.name, found.path)
         prefix = f"{found.name}-"
         settings = self._app.settings.items()
         overrides = {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
@@ -67,9 +67,9 @@ class Scripts:
         return str(chat.redraw_html(*(state[key] for key in self._module("ui_chat").reload_arr)))
 
     def _folder_of(self, name: str) -> Path | None:
-        found = self._app.extensions.found().get(name)
-        if found and (found.problem or not self._app.extensions.may_run(found)):
+        found = self._app.extensions.available().get(name)
+        if found and (found.problem or not self._app.extensions.is_allowed(found)):
             raise ImportError(f"the extension {name} has not been agreed to: switch it on first")
         if found:
             self._app.extensions.allow_imports(found)
-        return found.folder if found else None
+        return found.path if found else None

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from modules.plugins.hook_calls import Chains, Member
+from modules.plugins.hook_calls import HookCaller, HookedExtension
 
 
-def declared_routes(chains: Chains, member: Member, fail: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+def declared_routes(
+    hooks: HookCaller, member: HookedExtension, fail: Callable[..., Any]
+) -> dict[str, Callable[..., Any]]:
     """Return the functions of an extension by method and path; {} if it declares none.
 
     `fail(member, hook, error)` is called when the hook returns something else than functions by method and path.
     """
     if "api_routes" not in member.impls:
         return {}
-    worked, routes = chains.attempt(member, "api_routes")
+    worked, routes = hooks.try_call(member, "api_routes")
     if not worked or routes is None:
         return {}
     valid = isinstance(routes, dict) and all(

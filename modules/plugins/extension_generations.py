@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from modules.generation.generation import Generation
-from modules.plugins.hook_calls import Member
+from modules.plugins.hook_calls import HookedExtension
 from modules.plugins.pipeline import Pipeline
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import Finished
@@ -17,7 +17,7 @@ from modules.system.threads import host_thread
 
 def answer(
     pipeline: Pipeline,
-    member: Member,
+    member: HookedExtension,
     given: str | Iterator[str],
     prompt: str,
     params: SamplingParams,
@@ -33,7 +33,7 @@ def answer(
 
     def write() -> None:
         text, sent = "", ""
-        steps = iter([given]) if isinstance(given, str) else iter(lambda: pipeline.step(member, given), None)
+        steps = iter([given]) if isinstance(given, str) else iter(lambda: pipeline.next_text(member, given), None)
         for text in steps:
             if text.startswith(sent) and len(text) > len(sent):
                 generation.feed(text[len(sent) :], 0)
@@ -53,7 +53,9 @@ def answer(
     return generation
 
 
-def rewritten(pipeline: Pipeline, source: Generation, members: list[Member], state: dict[str, Any]) -> Generation:
+def rewritten(
+    pipeline: Pipeline, source: Generation, members: list[HookedExtension], state: dict[str, Any]
+) -> Generation:
     """A Generation that follows `source`, with what arrives passed through `stream_modifier` of these members."""
     generation = Generation(source.id, source.prompt, source.params, lambda id: source.cancel())
 

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from modules.plugins.extension_host import Host
-from modules.plugins.folders import Found
+from modules.plugins.folders import ExtensionFolder
 
 PACKAGE = "paddock_extensions"
 
@@ -25,16 +25,16 @@ class Reader(Protocol):
     (request, call_next) as Starlette has them, around requests to the API, asked for each). Raises what its code does.
     """
 
-    def __call__(self, found: Found, host: Host) -> Any: ...
+    def __call__(self, found: ExtensionFolder, host: Host) -> Any: ...
 
 
-def read_extension(found: Found, host: Host) -> ModuleType:
+def read_extension(found: ExtensionFolder, host: Host) -> ModuleType:
     """Import `extension.py`; it may import the files beside it with `from . import …`."""
     name = f"{PACKAGE}.{found.name}"
     package(PACKAGE, None)
-    package(name, found.folder)
+    package(name, found.path)
     full = f"{name}.extension"
-    spec = importlib.util.spec_from_file_location(full, found.folder / found.kind)
+    spec = importlib.util.spec_from_file_location(full, found.path / found.kind)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from modules.plugins.api_routes import route_key
 from modules.plugins.extension_host import ApiRequest
-from modules.plugins.running_extension import Running
+from modules.plugins.running_extension import RunningExtension
 from modules.protocol.errors import PaddockError
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 HttpMiddleware = Callable[..., Awaitable[Any]]
 
 
-def http_middlewares(manager: ExtensionManager) -> list[tuple[Running, HttpMiddleware]]:
+def http_middlewares(manager: ExtensionManager) -> list[tuple[RunningExtension, HttpMiddleware]]:
     """What running extensions put around requests to the API, innermost first. Costs nothing where none is on."""
     if not manager.active:
         return []
     return [(running, function) for running in manager.running() for function in _wrapping(running)]
 
 
-def _wrapping(running: Running) -> list[HttpMiddleware]:
+def _wrapping(running: RunningExtension) -> list[HttpMiddleware]:
     found = getattr(running.plugin, "http_middlewares", ())
     # Whatever else it is, calling it will say that it is no function.
     return list(found) if isinstance(found, (list, tuple)) else [found]
@@ -44,7 +44,7 @@ def tools(manager: ExtensionManager) -> list[dict[str, Any]]:
     """The tools of all running extensions: extension, name, description, parameters, call."""
     found: list[dict[str, Any]] = []
     for running in manager.running():
-        worked, given = manager.chains.attempt(running, "tools") if "tools" in running.impls else (False, None)
+        worked, given = manager.hooks.try_call(running, "tools") if "tools" in running.impls else (False, None)
         for tool in given if worked and isinstance(given, list) else ():
             if isinstance(tool, dict) and isinstance(tool.get("name"), str) and callable(tool.get("call")):
                 shape = {"description": "", "parameters": {"type": "object", "properties": {}}}
@@ -61,15 +61,15 @@ def call_tool(manager: ExtensionManager, name: str, tool: str, given: Mapping[st
     return _run(manager, running, "tools", lambda: found["call"](**given))
 
 
-def _on(manager: ExtensionManager, name: str) -> Running:
-    running = manager.running_named(name)
+def _on(manager: ExtensionManager, name: str) -> RunningExtension:
+    running = manager.get_running(name)
     if running is None:
         raise PaddockError(f"There is no extension named {name!r} switched on.")
     return running
 
 
-def _run(manager: ExtensionManager, running: Running, hook: str, function: Callable[[], Any]) -> Any:
-    worked, value = manager.chains.call(running, hook, run=function)
+def _run(manager: ExtensionManager, running: RunningExtension, hook: str, function: Callable[[], Any]) -> Any:
+    worked, value = manager.hooks.call(running, hook, run=function)
     if not worked:
         raise PaddockError(fault.message if (fault := manager.fault(running.name)) else running.title)
     return value

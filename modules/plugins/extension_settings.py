@@ -7,7 +7,7 @@ from typing import Any
 from modules.settings.user_settings import YamlStore
 
 
-class Kept:
+class ExtensionSettings:
     """Reads and writes the file. `order` names those that are on, first to last."""
 
     def __init__(self, store: YamlStore) -> None:

@@ -21,7 +21,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Status:
+class ExtensionStatus:
     """An extension as it is now. `kind`: "paddock" or "text-generation-webui". `message`: a sentence about its state;
     `notes`: further ones; `needs`: its requirements; `unbuilt`: why packages wait for a yes to build them, or "";
     `settings`: its schema, or None; `values`: what is set."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from types import FrameType
 
-from modules.plugins.hook_threads import Hung
+from modules.plugins.hook_threads import HookTimeout
 from modules.protocol.errors import PaddockError
 from modules.system import external_errors as outside
 
@@ -23,7 +23,7 @@ def is_outside(error: BaseException) -> bool:
     """Whether an error of an extension's code tells of something outside of that code: the operating system, a network,
     a service, the user's settings (a PaddockError), or a hook that was waiting for one of those when its seconds were
     over. An error that was raised `from` such a one counts like it."""
-    waited = any(isinstance(one, Hung) and one.outside for one in outside.exception_chain(error))
+    waited = any(isinstance(one, HookTimeout) and one.outside for one in outside.exception_chain(error))
     return waited or outside.is_external(error)
 
 

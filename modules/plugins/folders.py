@@ -19,12 +19,12 @@ _MOST_FOLDERS = 1000
 
 
 @dataclass(frozen=True)
-class Found:
+class ExtensionFolder:
     """An extension on disk. `kind`: of ENTRIES. `problem`: a sentence saying why it cannot run as it is. `shipped`: it
     came with Paddock and is unchanged. `sha256`: of all its code. `files`: the digest of each file of code."""
 
     name: str
-    folder: Path
+    path: Path
     kind: str
     manifest: Manifest = field(default_factory=Manifest)
     problem: str = ""
@@ -38,9 +38,9 @@ class Found:
         return self.manifest.title or self.name.replace("_", " ").replace("-", " ").capitalize()
 
 
-def discover(roots: Sequence[Path]) -> dict[str, Found]:
+def discover(roots: Sequence[Path]) -> dict[str, ExtensionFolder]:
     """Every extension in these folders, by name. Folders that cannot run are there too, with their problem."""
-    found: dict[str, Found] = {}
+    found: dict[str, ExtensionFolder] = {}
     names: dict[str, list[Path]] = {}
     for root in roots:
         shipped = shipped_hashes(root)
@@ -54,7 +54,7 @@ def discover(roots: Sequence[Path]) -> dict[str, Found]:
             where = " and ".join(str(folder) for folder in twins)
             problem = f"Two extensions are named alike: {where}. Rename or remove one of them."
             for folder in twins:
-                found[folder.name] = Found(folder.name, folder, found[folder.name].kind, problem=problem)
+                found[folder.name] = ExtensionFolder(folder.name, folder, found[folder.name].kind, problem=problem)
     return dict(sorted(found.items(), key=lambda pair: pair[0].casefold()))
 
 
@@ -84,7 +84,7 @@ def _folders(root: Path) -> list[Path]:
     return [path for path in entries if path.name[0] not in "._" and path.is_dir()]
 
 
-def _read(root: Path, folder: Path, kind: str, shipped: dict[str, str]) -> Found:
+def _read(root: Path, folder: Path, kind: str, shipped: dict[str, str]) -> ExtensionFolder:
     try:
         safe_join(root, folder.name)
         files = code_files(folder)
@@ -94,13 +94,13 @@ def _read(root: Path, folder: Path, kind: str, shipped: dict[str, str]) -> Found
             more = unnamed_needs(folder, manifest.requirements)
             manifest = replace(manifest, requirements=(*manifest.requirements, *more))
     except ManifestError as error:
-        return Found(folder.name, folder, kind, problem=error.message)
+        return ExtensionFolder(folder.name, folder, kind, problem=error.message)
     except (OSError, ValueError) as error:
-        return Found(folder.name, folder, kind, problem=str(error))
+        return ExtensionFolder(folder.name, folder, kind, problem=str(error))
     except Exception as error:
-        return Found(folder.name, folder, kind, problem=getattr(error, "message", str(error)))
+        return ExtensionFolder(folder.name, folder, kind, problem=getattr(error, "message", str(error)))
     ours = shipped.get(folder.name) == sha256
-    return Found(folder.name, folder, kind, manifest, manifest.refuses_host(), sha256, ours, files)
+    return ExtensionFolder(folder.name, folder, kind, manifest, manifest.refuses_host(), sha256, ours, files)
 
 
 def shipped_hashes(root: Path) -> dict[str, str]:

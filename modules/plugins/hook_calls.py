@@ -14,8 +14,8 @@ from modules.plugins.console import Console, Output
 from modules.plugins.extension_host import Host
 from modules.plugins.extension_status import Fault
 from modules.plugins.failures import MessageFailed, waits_outside
-from modules.plugins.hook_threads import Given, Guard, GuardThread, Hung
-from modules.plugins.pluggy_specs import Impl
+from modules.plugins.hook_threads import CallAbandoned, HookThread, HookThreads, HookTimeout
+from modules.plugins.pluggy_specs import HookImpl
 
 # Seconds that one extension may take for a hook, where its manifest names none.
 SECONDS = 20.0
@@ -27,7 +27,7 @@ Accept = Callable[[dict[str, Any], Any], "bool | None"]
 
 
 @dataclass
-class Member:
+class HookedExtension:
     """A running extension, as the chains need it."""
 
     name: str
@@ -35,12 +35,12 @@ class Member:
     host: Host
     settings: Any = None
     seconds: float = 0.0
-    impls: dict[str, Impl] = field(default_factory=dict)
+    impls: dict[str, HookImpl] = field(default_factory=dict)
     output: Output = field(default_factory=Output)
     # Whether the page shows what its `bot_prefix_modifier` adds.
     shows_prefix: bool = True
     # What failed last without switching it off.
-    trouble: Fault | None = None
+    last_failure: Fault | None = None
 
     def limit(self, hook: str) -> float:
         """Seconds that this hook of it may take."""
@@ -66,41 +66,50 @@ class _Walk:
     abandoned: bool = False
 
 
-class Turn:
-    """Whose turn it is in a call that goes to and fro; seconds count while it is the extension's. For one event loop,
-    whose thread alone may pass it on."""
+class BudgetClock:
+    """Says whether an extension's time budget is running, in a call that alternates between extension and host.
+
+    For one event loop: only its thread may start or stop the clock.
+    """
 
     def __init__(self) -> None:
-        self.theirs = True
-        self.passed = asyncio.Event()
+        self.running = True
+        self.changed = asyncio.Event()
 
-    def to(self, *, theirs: bool) -> None:
-        """It is the extension's now, or the host's."""
-        self.theirs = theirs
-        self.passed.set()
+    def start(self) -> None:
+        """Count seconds: the extension is working."""
+        self.running = True
+        self.changed.set()
+
+    def stop(self) -> None:
+        """Count no seconds: the host is working."""
+        self.running = False
+        self.changed.set()
 
 
 # on_fault(member, hook, error): it failed. Returns what fails the message where that is all that failed; None where the
 # extension is off now.
-OnFault = Callable[[Member, str, BaseException], "MessageFailed | None"]
+OnFault = Callable[[HookedExtension, str, BaseException], "MessageFailed | None"]
 # changed(member, hook, given before, given after)
-OnChange = Callable[[Member, str, dict[str, Any]], None]
+OnChange = Callable[[HookedExtension, str, dict[str, Any]], None]
 
 
-class Chains:
+class HookCaller:
     """The hooks of the running members, in order. `on_fault` may be called from another thread. `on_recovered`: a hook
     works again whose trouble its card tells."""
 
-    def __init__(self, guard: Guard, console: Console, on_fault: OnFault, on_recovered: Callable[[], None]) -> None:
-        self._guard = guard
+    def __init__(
+        self, threads: HookThreads, console: Console, on_fault: OnFault, on_recovered: Callable[[], None]
+    ) -> None:
+        self._threads = threads
         self._console = console
         self._on_fault = on_fault
         self._on_recovered = on_recovered
-        self._steps: dict[str, tuple[tuple[Member, Impl], ...]] = {}
+        self._steps: dict[str, tuple[tuple[HookedExtension, HookImpl], ...]] = {}
 
-    def set(self, members: list[Member]) -> None:
+    def set(self, members: list[HookedExtension]) -> None:
         """These members, in this order, from now on."""
-        steps: dict[str, list[tuple[Member, Impl]]] = {}
+        steps: dict[str, list[tuple[HookedExtension, HookImpl]]] = {}
         for member in members:
             for hook, impl in member.impls.items():
                 steps.setdefault(hook, []).append((member, impl))
@@ -110,7 +119,7 @@ class Chains:
         """Whether any member has one of these hooks."""
         return any(hook in self._steps for hook in hooks)
 
-    def members(self, hook: str) -> list[Member]:
+    def members(self, hook: str) -> list[HookedExtension]:
         """Those that have this hook, in order."""
         return [member for member, _ in self._steps.get(hook, ())]
 
@@ -123,7 +132,7 @@ class Chains:
         tick = min((member.limit(hook) for member, _ in steps), default=0.0)
         while at < len(steps):
             walk = _Walk(at, time.monotonic())
-            call, thread = self._guard.begin(partial(self._walk, hook, steps, walk, given, accept, on_step))
+            call, thread = self._threads.begin(partial(self._walk, hook, steps, walk, given, accept, on_step))
             while not call.wait(min(tick, walk.since + steps[walk.at][0].limit(hook) - time.monotonic())):
                 member = steps[walk.at][0]
                 if time.monotonic() - walk.since < member.limit(hook):
@@ -134,48 +143,48 @@ class Chains:
                 given = dict(given)
                 break
             else:
-                self._guard.end(thread)
+                self._threads.end(thread)
                 if call.error is not None:
                     raise call.error
                 return given
         return given
 
     def call(
-        self, member: Member, hook: str, *, run: Callable[[], Any] | None = None, **given: Any
+        self, member: HookedExtension, hook: str, *, run: Callable[[], Any] | None = None, **given: Any
     ) -> tuple[bool, Any]:
         """One hook of one member, or `run` in its place: (True, result), or (False, None) after a fault or without
         such a hook. Raises MessageFailed."""
         if run is None and hook not in member.impls:
             return False, None
         work = run or partial(member.impls[hook], settings=member.settings, host=member.host, **given)
-        call, thread = self._guard.begin(partial(self._heard, member, work))
+        call, thread = self._threads.begin(partial(self._heard, member, work))
         if not call.wait(member.limit(hook)):
             self._hung(member, hook, thread)
             return False, None
-        self._guard.end(thread)
+        self._threads.end(thread)
         if call.error is not None:
             self._failed(member, hook, call.error)
             return False, None
         self._worked(member, hook)
         return True, call.value
 
-    def attempt(self, member: Member, hook: str) -> tuple[bool, Any]:
+    def try_call(self, member: HookedExtension, hook: str) -> tuple[bool, Any]:
         """The same where no message depends on it: (False, None) also where a service did not answer."""
         try:
             return self.call(member, hook)
         except MessageFailed:
             return False, None
 
-    async def converse(self, member: Member, hook: str, run: Callable[[], Any], turn: Turn) -> bool:
+    async def call_async(self, member: HookedExtension, hook: str, run: Callable[[], Any], clock: BudgetClock) -> bool:
         """`run`, whose work goes to and fro between the extension and this event loop, which is not held up: whether
-        it ended well. `turn` tells whose seconds they are."""
+        it ended well. `clock` says when its seconds count."""
         loop = asyncio.get_running_loop()
         over = False
 
         def end() -> None:
             nonlocal over
             over = True
-            turn.passed.set()
+            clock.changed.set()
 
         def work() -> None:
             try:
@@ -186,40 +195,40 @@ class Chains:
                     loop.call_soon_threadsafe(end)
 
         limit = member.limit(hook)
-        call, thread = self._guard.begin(work)
+        call, thread = self._threads.begin(work)
         try:
             while not over:
-                turn.passed.clear()
-                await asyncio.wait_for(turn.passed.wait(), limit if turn.theirs else None)
+                clock.changed.clear()
+                await asyncio.wait_for(clock.changed.wait(), limit if clock.running else None)
         except asyncio.TimeoutError:
-            self._guard.drop(thread)
-            self._on_fault(member, hook, Hung(f"took longer than {limit:g} seconds"))
+            self._threads.drop(thread)
+            self._on_fault(member, hook, HookTimeout(f"took longer than {limit:g} seconds"))
             return False
         except asyncio.CancelledError:
-            self._guard.drop(thread)
+            self._threads.drop(thread)
             raise
         # Its last steps.
         call.wait(limit)
-        self._guard.end(thread)
+        self._threads.end(thread)
         if call.error is not None:
             self._on_fault(member, hook, call.error)
         return call.error is None
 
-    def _hung(self, member: Member, hook: str, thread: GuardThread) -> None:
+    def _hung(self, member: HookedExtension, hook: str, thread: HookThread) -> None:
         outside = waits_outside(thread.frame())
-        self._guard.drop(thread)
-        self._failed(member, hook, Hung(f"took longer than {member.limit(hook):g} seconds", outside))
+        self._threads.drop(thread)
+        self._failed(member, hook, HookTimeout(f"took longer than {member.limit(hook):g} seconds", outside))
 
-    def _worked(self, member: Member, hook: str) -> None:
-        if member.trouble is not None and member.trouble.hook == hook:
-            member.trouble = None
+    def _worked(self, member: HookedExtension, hook: str) -> None:
+        if member.last_failure is not None and member.last_failure.hook == hook:
+            member.last_failure = None
             self._on_recovered()
 
-    def _failed(self, member: Member, hook: str, error: BaseException) -> None:
+    def _failed(self, member: HookedExtension, hook: str, error: BaseException) -> None:
         if failure := self._on_fault(member, hook, error):
             raise failure
 
-    def _heard(self, member: Member, function: Callable[[], Any]) -> Any:
+    def _heard(self, member: HookedExtension, function: Callable[[], Any]) -> Any:
         """A function of a member, with what it prints kept for it."""
         before = self._console.put(member.output)
         try:
@@ -230,7 +239,7 @@ class Chains:
     def _walk(
         self,
         hook: str,
-        steps: tuple[tuple[Member, Impl], ...],
+        steps: tuple[tuple[HookedExtension, HookImpl], ...],
         walk: _Walk,
         given: dict[str, Any],
         accept: Accept,
@@ -246,7 +255,7 @@ class Chains:
                 if walk.abandoned:
                     return
                 last = accept(given, result)
-            except Given:
+            except CallAbandoned:
                 raise
             except BaseException as error:
                 if walk.abandoned:

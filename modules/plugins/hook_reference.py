@@ -113,10 +113,10 @@ def _shipped() -> list[str]:
 
 def _settings_in_code(entry: Any) -> type[Any] | None:
     """The class Settings of an extension.py; its module is read only where it has one."""
-    tree = ast.parse((entry.folder / entry.kind).read_text(encoding="utf-8"))
+    tree = ast.parse((entry.path / entry.kind).read_text(encoding="utf-8"))
     if not any(isinstance(node, ast.ClassDef) and node.name == "Settings" for node in tree.body):
         return None
-    host = Host(entry.name, entry.folder, entry.folder, None, dict, lambda values: None)
+    host = Host(entry.name, entry.path, entry.path, None, dict, lambda values: None)
     schema: type[Any] = read_extension(entry, host).Settings
     describe(schema)
     forget(entry.name)

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 
-class Hung(Exception):
+class HookTimeout(Exception):
     """A call exceeded its seconds; its thread was given up. `outside`: it waited for another process or machine."""
 
     def __init__(self, words: str, outside: bool = False) -> None:
@@ -22,7 +22,7 @@ class Hung(Exception):
         self.outside = outside
 
 
-class Given(BaseException):
+class CallAbandoned(BaseException):
     """Raised inside a thread that was given up, so that a loop of Python code ends."""
 
 
@@ -53,7 +53,7 @@ class Call:
         return self._over.acquire(timeout=max(0.0, seconds))
 
 
-class GuardThread:
+class HookThread:
     """One thread: takes one call at a time. Daemon, and so are the threads that an extension starts from it."""
 
     def __init__(self, number: int) -> None:
@@ -71,44 +71,45 @@ class GuardThread:
     def give_up(self) -> None:
         """End its Python code at the next step, where there is one; a call into C goes on until it returns."""
         if self.thread.ident is not None:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread.ident), ctypes.py_object(Given))
+            thread, error = ctypes.c_ulong(self.thread.ident), ctypes.py_object(CallAbandoned)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, error)
         self._calls.put(None)
 
     def _run(self) -> None:
-        # Given may arrive a moment after the call that it was meant for.
-        with contextlib.suppress(Given):
+        # CallAbandoned may arrive a moment after the call that it was meant for.
+        with contextlib.suppress(CallAbandoned):
             while (call := self._calls.get()) is not None:
                 call.run()
 
 
-class Guard:
-    """Guard threads, made as they are needed and kept for the next call. `given_up`: how many hung."""
+class HookThreads:
+    """A pool of hook threads. `abandoned`: how many calls exceeded their time budget."""
 
     def __init__(self) -> None:
-        self._idle: list[GuardThread] = []
+        self._idle: list[HookThread] = []
         self._lock = threading.Lock()
         self._number = 0
-        self.given_up = 0
+        self.abandoned = 0
 
-    def begin(self, function: Callable[[], Any]) -> tuple[Call, GuardThread]:
+    def begin(self, function: Callable[[], Any]) -> tuple[Call, HookThread]:
         """Start a call on a thread of its own."""
         with self._lock:
             thread = self._idle.pop() if self._idle else None
             if thread is None:
                 self._number += 1
-                thread = GuardThread(self._number)
+                thread = HookThread(self._number)
         call = Call(function)
         thread.put(call)
         return call, thread
 
-    def end(self, thread: GuardThread) -> None:
+    def end(self, thread: HookThread) -> None:
         """Its call is over: the thread may serve again."""
         with self._lock:
             self._idle.append(thread)
 
-    def drop(self, thread: GuardThread) -> None:
+    def drop(self, thread: HookThread) -> None:
         """Its call hangs: nobody waits for it any more."""
-        self.given_up += 1
+        self.abandoned += 1
         thread.give_up()
 
     def close(self) -> None:

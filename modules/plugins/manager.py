@@ -17,15 +17,15 @@ from modules.plugins.code_files import importable
 from modules.plugins.console import Console
 from modules.plugins.extension_host import Host
 from modules.plugins.extension_import import Reader, add_packages, forget, read_extension
-from modules.plugins.extension_settings import Kept
+from modules.plugins.extension_settings import ExtensionSettings
 from modules.plugins.extension_status import Fault
 from modules.plugins.failures import MessageFailed, is_outside
-from modules.plugins.folders import Found, discover
-from modules.plugins.hook_calls import Chains, Member
-from modules.plugins.hook_threads import Guard
-from modules.plugins.patch_guard import Originals
+from modules.plugins.folders import ExtensionFolder, discover
+from modules.plugins.hook_calls import HookCaller, HookedExtension
+from modules.plugins.hook_threads import HookThreads
+from modules.plugins.patch_guard import PatchGuard
 from modules.plugins.pluggy_specs import implementations, misspelt
-from modules.plugins.running_extension import Running, WorkerFault, in_words
+from modules.plugins.running_extension import RunningExtension, WorkerHookError, describe_error
 from modules.plugins.worker_hooks import WorkerEntry, worker_entry, worker_part
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import HookEvent, HookFailed, HookPrinted
@@ -59,7 +59,7 @@ class ExtensionManager:
         roots: Sequence[Path],
         packages: Path,
         data: Path,
-        kept: Kept,
+        saved: ExtensionSettings,
         app: Any,
         readers: Mapping[str, Reader] | None = None,
         idle: Callable[[], str] = lambda: "",
@@ -68,20 +68,20 @@ class ExtensionManager:
         self.roots = tuple(roots)
         self._packages = packages
         self._data = data
-        self.kept = kept
+        self.saved = saved
         self._app = app
         self._idle = idle
         self._to_worker = to_worker
         self._readers: dict[str, Reader] = {"extension.py": read_extension, **(readers or {})}
-        self._guard = Guard()
+        self._threads = HookThreads()
         self._console = Console()
-        self._originals = Originals()
+        self._patches = PatchGuard()
         self._code = CodeAllowlist()
-        self.chains = Chains(self._guard, self._console, self.fail, self._turned)
+        self.hooks = HookCaller(self._threads, self._console, self.fail, self._bump)
         # One switch at a time, however long it takes; the lock is for a moment, also from guard threads.
         self._switch = threading.RLock()
         self._lock = threading.Lock()
-        self._running: dict[str, Running] = {}
+        self._running: dict[str, RunningExtension] = {}
         self._faults: dict[str, Fault] = {}
         # Name -> the files' sha256, and why its packages were not installed.
         self._unbuilt: dict[str, tuple[str, str]] = {}
@@ -89,29 +89,29 @@ class ExtensionManager:
         # Every fault of this run as a sentence, in order: a turn tells those that came while it ran.
         self.fault_log: list[str] = []
         # Grows whenever an extension fails, or works again, by itself: an open page then shows its card anew.
-        self.turns = 0
+        self.revision = 0
 
     # What there is
 
-    def found(self) -> dict[str, Found]:
+    def available(self) -> dict[str, ExtensionFolder]:
         """Every extension on disk now."""
         return discover(self.roots)
 
-    def find(self, name: str) -> Found:
+    def find(self, name: str) -> ExtensionFolder:
         """The extension of that name. Raises PaddockError with the names that exist."""
-        found = self.found()
+        found = self.available()
         if name not in found:
             names = ", ".join(found) or "none yet"
             raise PaddockError(f"There is no extension named {name!r}. The extensions are: {names}.")
         return found[name]
 
-    def running(self) -> list[Running]:
+    def running(self) -> list[RunningExtension]:
         """Those that are on, in their order."""
-        order = self.kept.order
+        order = self.saved.order
         with self._lock:
             return [self._running[name] for name in order if name in self._running]
 
-    def running_named(self, name: str) -> Running | None:
+    def get_running(self, name: str) -> RunningExtension | None:
         """The one of that name, if it is on."""
         with self._lock:
             return self._running.get(name)
@@ -129,13 +129,13 @@ class ExtensionManager:
         running = self._running.get(name)
         if running is None:
             return None
-        return getattr(running.plugin, "Settings", None) or running.found.manifest.settings
+        return getattr(running.plugin, "Settings", None) or running.source.manifest.settings
 
     # On and off
 
     def start(self) -> None:
         """Switch on what was on the last time. What fails is told by its status; nothing is raised."""
-        for name in self.kept.order:
+        for name in self.saved.order:
             if name in self._running:
                 continue
             try:
@@ -157,14 +157,14 @@ class ExtensionManager:
             if name in self._running:
                 return
             self._switch_on(found)
-            if name not in self.kept.order:
-                self.kept.order = [*self.kept.order, name]
+            if name not in self.saved.order:
+                self.saved.order = [*self.saved.order, name]
             self._changed()
 
     def disable(self, name: str) -> None:
         """Switch an extension off, and remember that."""
         with self._switch:
-            self.kept.order = [known for known in self.kept.order if known != name]
+            self.saved.order = [known for known in self.saved.order if known != name]
             self._faults.pop(name, None)
             self._switch_off(name)
             self._changed()
@@ -172,12 +172,12 @@ class ExtensionManager:
     def move(self, name: str, place: int) -> None:
         """Let the hooks of an extension run at this place of the order, from 0."""
         with self._switch:
-            order = self.kept.order
+            order = self.saved.order
             if name not in order:
                 raise PaddockError(f"{name} is not switched on, so it has no place in the order. Switch it on first.")
             order.remove(name)
             order.insert(max(0, min(place, len(order))), name)
-            self.kept.order = order
+            self.saved.order = order
             self._changed()
 
     def configure(self, name: str, values: Mapping[str, Any], *, replace: bool = False) -> None:
@@ -188,7 +188,7 @@ class ExtensionManager:
         if schema is None:
             raise PaddockError(f"{name} has no settings.")
         build(schema, values)
-        self.kept.set_settings(name, dict(values), replace=replace)
+        self.saved.set_settings(name, dict(values), replace=replace)
         if running is not None:
             running.settings = self._settings(name, schema)
         self._tell()
@@ -203,7 +203,7 @@ class ExtensionManager:
         self._agree(found, consent)
         if found.problem:
             raise PaddockError(f"The packages of {found.title} cannot be installed. {found.problem}")
-        if not self.may_run(found):
+        if not self.is_allowed(found):
             raise ConsentNeeded(
                 f"{found.title} has not been agreed to, so its packages are not installed either. Look at its files, "
                 "and agree to run them, on the Extensions tab."
@@ -216,7 +216,7 @@ class ExtensionManager:
             self._unbuilt[name] = (found.sha256, error.message)
             raise
 
-    def unbuilt(self, found: Found) -> str:
+    def unbuilt(self, found: ExtensionFolder) -> str:
         """Why packages of an extension wait for a yes to build them; "" if none do."""
         sha256, words = self._unbuilt.get(found.name, ("", ""))
         return words if sha256 == found.sha256 else ""
@@ -235,11 +235,11 @@ class ExtensionManager:
         """What the worker is to load: those that are on and have code for it."""
         return [entry for running in self.running() if (entry := worker_entry(running, self.packages(running.name)))]
 
-    def work_in(self, folder: Path) -> None:
+    def set_working_directory(self, folder: Path) -> None:
         """Let this be the process's working directory until `close`: the code of some extensions needs one."""
-        self._originals.work_in(folder)
+        self._patches.change_directory(folder)
 
-    def hearing(self, running: Running) -> AbstractContextManager[None]:
+    def capture_output(self, running: RunningExtension) -> AbstractContextManager[None]:
         """While the block runs, what this thread prints is kept for that extension's card."""
         return self._console.catching(running.output)
 
@@ -247,14 +247,14 @@ class ExtensionManager:
         """Hand the worker its entries, with the settings as they are now."""
         self._to_worker(self.worker_entries())
 
-    def from_worker(self, event: HookEvent) -> None:
+    def handle_worker_event(self, event: HookEvent) -> None:
         """An extension's hook in the worker failed (it is off for this session then, as after a fault here), printed,
         or wrote values: a script's are those of its `params`."""
-        running = self.running_named(event.extension)
+        running = self.get_running(event.extension)
         if running is None:
             return
         if isinstance(event, HookFailed):
-            self.fail(running, event.hook, WorkerFault(event.message), event.detail)
+            self.fail(running, event.hook, WorkerHookError(event.message), event.detail)
         elif isinstance(event, HookPrinted):
             running.output.write(event.text)
         elif take := getattr(running.plugin, "take_worker_values", None):
@@ -271,38 +271,38 @@ class ExtensionManager:
                 self._switch_off(running.name)
                 if any(thread.is_alive() and not thread.daemon for thread in running.threads):
                     unfinished.append(running.name)
-            self._guard.close()
+            self._threads.close()
             self._console.close()
-            self._originals.close()
+            self._patches.close()
             self._code.close()
             return unfinished
 
     # Inside
 
-    def allow_imports(self, found: Found) -> None:
+    def allow_imports(self, found: ExtensionFolder) -> None:
         """Let the code of an extension be imported, as it was when it was found; the user agreed to it."""
-        self._code.allow(found.folder, importable(found.files))
+        self._code.allow(found.path, importable(found.files))
 
-    def _agree(self, found: Found, consent: str) -> None:
+    def _agree(self, found: ExtensionFolder, consent: str) -> None:
         if consent and consent == found.sha256:
-            self.kept.consent(found.name, consent)
+            self.saved.consent(found.name, consent)
 
-    def may_run(self, found: Found) -> bool:
+    def is_allowed(self, found: ExtensionFolder) -> bool:
         """Whether the user agreed to these files, or they ship."""
-        return found.shipped or self.kept.consents(found.name, found.sha256)
+        return found.shipped or self.saved.consents(found.name, found.sha256)
 
-    def set_up_late(self) -> None:
+    def retry_setup(self) -> None:
         """Run those `setup` hooks again that found no service when Paddock started. Raises MessageFailed."""
         for running in self.running():
             if running.waits:
-                self.chains.call(running, "setup")
+                self.hooks.call(running, "setup")
                 running.waits = False
 
-    def _switch_on(self, found: Found, waits: bool = False) -> None:
+    def _switch_on(self, found: ExtensionFolder, waits: bool = False) -> None:
         """`waits`: it stays on where a service that its `setup` needs does not answer yet."""
         if found.problem:
             raise PaddockError(f"{found.title} cannot be switched on. {found.problem}")
-        if not self.may_run(found):
+        if not self.is_allowed(found):
             raise ConsentNeeded(
                 f"{found.title} brings code that runs with your rights on this machine. Look at its files, and agree "
                 "to run them, on the Extensions tab."
@@ -316,7 +316,7 @@ class ExtensionManager:
                 f"{found.title} needs packages that are not installed: {', '.join(missing)}. Install them on the "
                 "Extensions tab; they go into a folder of its own."
             )
-        self._originals.watch_gradio()
+        self._patches.watch_gradio()
         self._console.open()
         running = self._load(found)
         with self._lock:
@@ -324,40 +324,40 @@ class ExtensionManager:
         self._arrange()
         before = set(threading.enumerate())
         try:
-            self.chains.call(running, "setup")
+            self.hooks.call(running, "setup")
         except MessageFailed as failure:
             running.waits = True
             if not waits:
                 self._switch_off(found.name)
-                words = running.trouble.message if running.trouble else failure.message
+                words = running.last_failure.message if running.last_failure else failure.message
                 self._faults[found.name] = Fault("setup", words, failure.detail)
                 raise PaddockError(
                     f"{words} Check what it needs, then switch it on again.", detail=failure.detail
                 ) from None
         running.threads |= set(threading.enumerate()) - before
-        self.inspect(running, "setup")
-        running.routes = declared_routes(self.chains, running, self.fail)
+        self.undo_patches(running, "setup")
+        running.routes = declared_routes(self.hooks, running, self.fail)
         if found.name not in self._running:
             fault = self._faults[found.name]
             raise PaddockError(fault.message, detail=fault.detail)
 
-    def _load(self, found: Found) -> Running:
+    def _load(self, found: ExtensionFolder) -> RunningExtension:
         name = found.name
         data = self._data / name
         host = Host(
             name,
-            found.folder,
+            found.path,
             data,
             self._app,
-            lambda: self.kept.settings(name),
+            lambda: self.saved.settings(name),
             lambda values: self._keep(name, values),
         )
-        running = Running(
+        running = RunningExtension(
             name,
             found.title,
             host,
             seconds=found.manifest.seconds or (_SCRIPT_SECONDS if found.kind == "script.py" else 0.0),
-            found=found,
+            source=found,
             worker=worker_part(found),
         )
         before = set(threading.enumerate())
@@ -378,19 +378,19 @@ class ExtensionManager:
             running.notes = tuple(misspelt(running.plugin)) if found.kind == "extension.py" else ()
 
         running.seconds, limit = max(running.seconds, _LOAD_SECONDS), running.seconds
-        worked, _ = self.chains.call(running, "load", run=read)
+        worked, _ = self.hooks.call(running, "load", run=read)
         running.seconds = limit
         running.threads = set(threading.enumerate()) - before
-        self.inspect(running, "load")
+        self.undo_patches(running, "load")
         if not worked or name in self._faults:
             fault = self._faults[name]
             raise PaddockError(fault.message, detail=fault.detail)
         return running
 
-    def inspect(self, running: Running, hook: str) -> None:
+    def undo_patches(self, running: RunningExtension, hook: str) -> None:
         """Undo what an extension put in the place of the host's own, and switch it off if it did."""
-        self._originals.watch_gradio()
-        if replaced := self._originals.restore():
+        self._patches.watch_gradio()
+        if replaced := self._patches.restore():
             names = ", ".join(replaced)
             self.fail(running, hook, RuntimeError(f"it replaced {names}, which everybody uses; that was undone"))
 
@@ -400,13 +400,13 @@ class ExtensionManager:
         known = {entry.name for entry in describe(schema)} if schema else set()
         if schema:
             build(schema, {key: value for key, value in values.items() if key in known and value is not None})
-        self.kept.set_settings(name, dict(values))
-        if running := self.running_named(name):
+        self.saved.set_settings(name, dict(values))
+        if running := self.get_running(name):
             running.settings = self._settings(name, schema)
 
     def _settings(self, name: str, schema: type[Any] | None) -> Any:
         """The settings now: what was kept, as far as the schema still has it."""
-        kept = self.kept.settings(name)
+        kept = self.saved.settings(name)
         if schema is None:
             return SimpleNamespace(**kept)
         known = {entry.name for entry in describe(schema)}
@@ -419,22 +419,23 @@ class ExtensionManager:
     def _switch_off(self, name: str) -> None:
         running = self._without(name)
         if running is not None:
-            self.chains.attempt(running, "teardown")
+            self.hooks.try_call(running, "teardown")
             forget(name)
 
-    def fail(self, member: Member, hook: str, error: BaseException, detail: str = "") -> MessageFailed | None:
+    def fail(self, member: HookedExtension, hook: str, error: BaseException, detail: str = "") -> MessageFailed | None:
         """An extension failed. After a fault in its code it is off until Paddock starts again, or until the user tries
         it again. Where something outside of it failed, it stays on, and what is returned fails the message."""
         if isinstance(error, MessageFailed):
             return error
         words = (detail or "".join(traceback.format_exception(type(error), error, error.__traceback__)))[-20_000:]
         if hook != "load" and is_outside(error):
-            return self._trouble(member, hook, error, words)
-        message = f"{member.title} failed in {hook} and is switched off until Paddock starts again: {in_words(error)}."
+            return self._outside_failure(member, hook, error, words)
+        reason = describe_error(error)
+        message = f"{member.title} failed in {hook} and is switched off until Paddock starts again: {reason}."
         if hook == "load":
-            message = f"{member.title} could not be loaded: {in_words(error)}."
+            message = f"{member.title} could not be loaded: {reason}."
         self._faults[member.name] = Fault(hook, message, words)
-        self.turns += 1
+        self.revision += 1
         self.fault_log.append(message)
         _LOG.warning("%s", message)
         self._without(member.name)
@@ -443,27 +444,27 @@ class ExtensionManager:
         self._tell()
         return None
 
-    def _trouble(self, member: Member, hook: str, error: BaseException, detail: str) -> MessageFailed:
+    def _outside_failure(self, member: HookedExtension, hook: str, error: BaseException, detail: str) -> MessageFailed:
         """Something outside of the extension failed: its card says so until the hook works again."""
-        message = f"{member.title} could not do its part ({hook}): {in_words(error)}."
+        message = f"{member.title} could not do its part ({hook}): {describe_error(error)}."
         advice = "Check what it needs, then try again. It stays on; switch it off on the Extensions tab to do without."
         _LOG.warning("%s", message)
-        member.trouble = Fault(hook, message, detail)
-        self._turned()
+        member.last_failure = Fault(hook, message, detail)
+        self._bump()
         return MessageFailed(f"{message} {advice}", detail=detail)
 
-    def _without(self, name: str) -> Running | None:
+    def _without(self, name: str) -> RunningExtension | None:
         with self._lock:
             running = self._running.pop(name, None)
         self._arrange()
         return running
 
     def _arrange(self) -> None:
-        order = self.kept.order
+        order = self.saved.order
         with self._lock:
-            members: list[Member] = [self._running[name] for name in order if name in self._running]
+            members: list[HookedExtension] = [self._running[name] for name in order if name in self._running]
             members += [running for name, running in self._running.items() if name not in order]
-            self.chains.set(members)
+            self.hooks.set(members)
 
     def _changed(self) -> None:
         self._arrange()
@@ -473,8 +474,8 @@ class ExtensionManager:
         self.refresh_worker()
         self._announce()
 
-    def _turned(self) -> None:
-        self.turns += 1
+    def _bump(self) -> None:
+        self.revision += 1
         self._announce()
 
     def _announce(self) -> None:

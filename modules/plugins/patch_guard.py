@@ -20,7 +20,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
 }
 
 
-class Originals:
+class PatchGuard:
     """What was there when this was made. `restore` puts it back and says what had been replaced."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Originals:
         self._gradio: ModuleType | None = None
         self._begin = self._folder = Path.cwd()
 
-    def work_in(self, folder: Path) -> None:
+    def change_directory(self, folder: Path) -> None:
         """This is the working directory from now on."""
         os.chdir(folder)
         self._folder = Path.cwd()
@@ -47,7 +47,7 @@ class Originals:
     def close(self) -> None:
         """Back to the working directory of the beginning."""
         if self._folder != self._begin:
-            self.work_in(self._begin)
+            self.change_directory(self._begin)
 
     def watch_gradio(self) -> None:
         """Watch Gradio's public classes too, once somebody has imported it."""

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from modules.plugins.extension_services import tools
-from modules.plugins.hook_calls import Change, Member, OnChange
+from modules.plugins.hook_calls import Change, HookedExtension, OnChange
 from modules.plugins.manager import ExtensionManager
 
 _LONGEST = 4000
@@ -20,10 +20,10 @@ class Pipeline:
     an extension failed."""
 
     def __init__(self, manager: ExtensionManager) -> None:
-        self._chains = manager.chains
+        self._hooks = manager.hooks
         self._manager = manager
         self._fault_mark = len(manager.fault_log)
-        self._keep = manager.kept.receipts
+        self._keep = manager.saved.receipts
         self.changes: list[Change] = []
 
     @property
@@ -38,7 +38,7 @@ class Pipeline:
 
     def has(self, *hooks: str) -> bool:
         """Whether any running extension has one of these hooks."""
-        return self._chains.has(*hooks)
+        return self._hooks.has(*hooks)
 
     def history(self, history: dict[str, Any]) -> dict[str, Any]:
         """After `history_modifier`."""
@@ -48,12 +48,12 @@ class Pipeline:
         """After `state_modifier`."""
         return self._dictionary("state_modifier", "state", state)
 
-    def asked(self, text: str, state: dict[str, Any]) -> tuple[str, str]:
+    def modify_message(self, text: str, state: dict[str, Any]) -> tuple[str, str]:
         """A message that was typed: (what the page shows, what the prompt holds)."""
-        inner, visible = self.typed(text, text, state)
+        inner, visible = self.chat_input(text, text, state)
         return visible, self.text("input_modifier", inner, state)
 
-    def typed(self, text: str, visible: str, state: dict[str, Any]) -> tuple[str, str]:
+    def chat_input(self, text: str, visible: str, state: dict[str, Any]) -> tuple[str, str]:
         """After `chat_input_modifier`: (what goes on to the prompt, what the page shows)."""
         if not self.has("chat_input_modifier"):
             return text, visible
@@ -66,7 +66,7 @@ class Pipeline:
                 given["text"], given["visible_text"] = result
 
         given: dict[str, Any] = {"text": text, "visible_text": visible, "state": state}
-        given = self._chains.run("chat_input_modifier", given, accept, self._recorder("text", text))
+        given = self._hooks.run("chat_input_modifier", given, accept, self._recorder("text", text))
         return given["text"], given["visible_text"]
 
     def text(self, hook: str, text: str, state: dict[str, Any], is_chat: bool = True) -> str:
@@ -74,7 +74,7 @@ class Pipeline:
         if not self.has(hook):
             return text
         given = {"string": text, "state": state, "is_chat": is_chat}
-        return str(self._chains.run(hook, given, _accept_text, self._recorder("string", text))["string"])
+        return str(self._hooks.run(hook, given, _accept_text, self._recorder("string", text))["string"])
 
     def prompt(self, user_input: str, state: dict[str, Any], history: dict[str, Any], is_continue: bool) -> str | None:
         """The whole prompt from `custom_generate_chat_prompt`, or None."""
@@ -90,7 +90,7 @@ class Pipeline:
             return "", ""
         record = self._recorder("string", "")
 
-        def step(member: Member, hook: str, given: dict[str, Any]) -> None:
+        def step(member: HookedExtension, hook: str, given: dict[str, Any]) -> None:
             nonlocal shown, before
             text = given["string"]
             if member.shows_prefix:
@@ -100,7 +100,7 @@ class Pipeline:
                 record(member, hook, given)
 
         given = {"string": "", "state": state, "is_chat": True}
-        return str(self._chains.run(hook, given, _accept_text, step)["string"]), shown
+        return str(self._hooks.run(hook, given, _accept_text, step)["string"]), shown
 
     def length(self, prompt: str) -> int | None:
         """The prompt's length from `custom_tokenized_length`, or None."""
@@ -109,27 +109,27 @@ class Pipeline:
 
     def reply(
         self, question: str, asked: str, state: dict[str, Any], stops: list[str], is_chat: bool = True
-    ) -> tuple[Member, Any] | None:
+    ) -> tuple[HookedExtension, Any] | None:
         """(who answers in place of the model, its answer: a text or an iterator of the reply so far), or None."""
         hook = "custom_generate_reply"
         if not self.has(hook):
             return None
         given: dict[str, Any] = {"question": question, "original_question": asked, "state": state}
         given |= {"stopping_strings": stops, "is_chat": is_chat}
-        for member in self._chains.members(hook):
-            worked, answer = self._chains.call(member, hook, **given)
+        for member in self._hooks.members(hook):
+            worked, answer = self._hooks.call(member, hook, **given)
             if worked and answer is not None:
                 if isinstance(answer, (str, Iterator)):
                     return member, answer
                 self._manager.fail(member, hook, TypeError(f"it returned {_kind(answer)}, where text is expected"))
         return None
 
-    def failure(self, member: Member) -> str:
+    def failure(self, member: HookedExtension) -> str:
         """The sentence about this extension's failure; "" if it did not fail."""
         fault = self._manager.fault(member.name)
         return fault.message if fault else ""
 
-    def step(self, member: Member, answer: Iterator[str]) -> str | None:
+    def next_text(self, member: HookedExtension, answer: Iterator[str]) -> str | None:
         """The next text of an answer that `reply` gave; None at its end, or where it failed."""
 
         def following() -> str | None:
@@ -138,13 +138,15 @@ class Pipeline:
                 raise TypeError(f"it yielded {_kind(text)}, where text is expected")
             return text
 
-        text: str | None = self._chains.call(member, "custom_generate_reply", run=following)[1]
+        text: str | None = self._hooks.call(member, "custom_generate_reply", run=following)[1]
         return text
 
-    def stream(self, member: Member, text: str, shown: str, final: bool, state: dict[str, Any]) -> tuple[str, str]:
+    def stream(
+        self, member: HookedExtension, text: str, shown: str, final: bool, state: dict[str, Any]
+    ) -> tuple[str, str]:
         """(what one extension lets through of arriving text, what it keeps back)."""
         given: dict[str, Any] = {"text": text, "shown": shown, "final": final, "state": state}
-        worked, result = self._chains.call(member, "stream_modifier", **given)
+        worked, result = self._hooks.call(member, "stream_modifier", **given)
         if not worked or result is None:
             return text, ""
         if isinstance(result, str):
@@ -162,9 +164,9 @@ class Pipeline:
         found = tools(self._manager)
         return [{"type": "function", "function": {key: tool[key] for key in keys}} for tool in found]
 
-    def streamers(self) -> list[Member]:
+    def stream_modifiers(self) -> list[HookedExtension]:
         """Those that want to see text as it arrives."""
-        return self._chains.members("stream_modifier")
+        return self._hooks.members("stream_modifier")
 
     def _dictionary(self, hook: str, name: str, value: dict[str, Any]) -> dict[str, Any]:
         if not self.has(hook):
@@ -177,7 +179,7 @@ class Pipeline:
                 raise TypeError(f"it returned {_kind(result)}, where a dictionary is expected")
             given[name] = result
 
-        changed: dict[str, Any] = self._chains.run(hook, {name: value}, accept, self._recorder(name, value))[name]
+        changed: dict[str, Any] = self._hooks.run(hook, {name: value}, accept, self._recorder(name, value))[name]
         return changed
 
     def _first(self, hook: str, given: dict[str, Any], kind: type) -> Any:
@@ -193,7 +195,7 @@ class Pipeline:
             found.append(result)
             return True
 
-        self._chains.run(hook, given, accept)
+        self._hooks.run(hook, given, accept)
         return found[0] if found else None
 
     def _recorder(self, name: str, value: Any) -> OnChange | None:
@@ -201,7 +203,7 @@ class Pipeline:
             return None
         seen = _parts(value)
 
-        def record(member: Member, hook: str, given: dict[str, Any]) -> None:
+        def record(member: HookedExtension, hook: str, given: dict[str, Any]) -> None:
             nonlocal seen
             now = _parts(given[name])
             # What was not there before means nothing to Paddock: scripts' states hold more than ours.

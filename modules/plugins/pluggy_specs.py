@@ -30,7 +30,7 @@ class _Hooks(pluggy.PluginManager):
 
 
 @dataclass(frozen=True)
-class Impl:
+class HookImpl:
     """One extension's function for one hook, and the names of the arguments it takes."""
 
     extension: str
@@ -57,7 +57,7 @@ def hook_names() -> tuple[str, ...]:
     return tuple(name for name in declared() if name not in hooks.ATTRIBUTES)
 
 
-def implementations(name: str, plugin: Any) -> dict[str, Impl]:
+def implementations(name: str, plugin: Any) -> dict[str, HookImpl]:
     """The hooks of an extension, checked against their declarations. Raises HookError, a sentence that says what there
     is to take."""
     manager = _Hooks(hooks.PROJECT)
@@ -70,7 +70,7 @@ def implementations(name: str, plugin: Any) -> dict[str, Impl]:
     for caller in manager.get_hookcallers(plugin) or ():
         for impl in caller.get_hookimpls():
             takes = (*impl.argnames, *(kw for kw in impl.kwargnames if kw in declared()[caller.name]))
-            found[caller.name] = Impl(name, caller.name, impl.function, takes)
+            found[caller.name] = HookImpl(name, caller.name, impl.function, takes)
     return found
 
 

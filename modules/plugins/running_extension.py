@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modules.plugins.folders import Found
-from modules.plugins.hook_calls import Member
-from modules.plugins.hook_threads import Hung
+from modules.plugins.folders import ExtensionFolder
+from modules.plugins.hook_calls import HookedExtension
+from modules.plugins.hook_threads import HookTimeout
 from modules.protocol.errors import PaddockError
 
 # Faults of a script on the page that are kept, and characters of each.
@@ -18,17 +18,17 @@ _MOST_FAULTS = 5
 _LONGEST = 500
 
 
-class WorkerFault(Exception):
+class WorkerHookError(Exception):
     """What a hook raised in the worker, in words."""
 
 
 @dataclass(kw_only=True)
-class Running(Member):
+class RunningExtension(HookedExtension):
     """A running extension. `threads`: those that were there after its code had run, and not before.
     `worker`: its file for the worker and the hooks in it. `routes`: "GET path" -> function. `waits`: its `setup` is to
     run again, as what it needs did not answer. `page_faults`: sentences about its script on the page."""
 
-    found: Found
+    source: ExtensionFolder
     plugin: Any = None
     worker: tuple[Path, tuple[str, ...]] | None = None
     routes: dict[str, Callable[..., Any]] = field(default_factory=dict)
@@ -45,13 +45,13 @@ class Running(Member):
             self.page_faults = (*self.page_faults, sentence)[-_MOST_FAULTS:]
 
 
-def in_words(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """What an extension's code raised, as the end of a sentence."""
     if isinstance(error, SystemExit):
         return "it called sys.exit"
-    if isinstance(error, Hung):
+    if isinstance(error, HookTimeout):
         return f"it {error}"
-    if isinstance(error, WorkerFault):
+    if isinstance(error, WorkerHookError):
         return str(error)
     if isinstance(error, PaddockError):
         return error.message.rstrip(".")

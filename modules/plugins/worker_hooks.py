@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.plugins.code_files import importable
-from modules.plugins.folders import Found
+from modules.plugins.folders import ExtensionFolder
 from modules.plugins.hooks import WORKER_HOOKS
 
 FILE = "worker.py"
@@ -38,7 +38,7 @@ def worker_entry(running: Any, packages: Path) -> WorkerEntry | None:
     if running.worker is None:
         return None
     path, hooks = running.worker
-    found = running.found
+    found = running.source
     return WorkerEntry(
         running.name,
         str(path),
@@ -46,7 +46,7 @@ def worker_entry(running: Any, packages: Path) -> WorkerEntry | None:
         _values(running),
         str(packages),
         hooks,
-        str(found.folder),
+        str(found.path),
         importable(found.files),
         found.sha256,
         running.host.store.export(),
@@ -62,9 +62,9 @@ def _values(running: Any) -> dict[str, Any]:
     return dict(vars(settings))
 
 
-def worker_part(found: Found) -> tuple[Path, tuple[str, ...]] | None:
+def worker_part(found: ExtensionFolder) -> tuple[Path, tuple[str, ...]] | None:
     """(the file for the worker, the hooks that it defines), read without running it; None where there are none."""
-    path = found.folder / (FILE if found.kind == "extension.py" else found.kind)
+    path = found.path / (FILE if found.kind == "extension.py" else found.kind)
     try:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):

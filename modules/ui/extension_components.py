@@ -16,7 +16,7 @@ from gradio.context import Context
 
 if TYPE_CHECKING:
     from modules.app import App
-    from modules.plugins.running_extension import Running
+    from modules.plugins.running_extension import RunningExtension
 
 PARTS = ("ui", "custom_css", "custom_js")
 # Stands for the nonce, which is another one in each answer (modules/api/gradio_routes.py).
@@ -30,7 +30,7 @@ def signature(app: App) -> tuple[Any, ...]:
     shown = []
     for running in app.extensions.running():
         if parts := tuple(part for part in PARTS if part in running.impls):
-            shown.append((running.name, running.found.sha256, parts))
+            shown.append((running.name, running.source.sha256, parts))
     return tuple(shown)
 
 
@@ -58,7 +58,7 @@ def head(app: App) -> str:
     parts = []
     for running in app.extensions.running():
         for hook in ("custom_css", "custom_js"):
-            worked, text = app.extensions.chains.attempt(running, hook)
+            worked, text = app.extensions.hooks.try_call(running, hook)
             if not worked or not isinstance(text, str) or not text.strip():
                 continue
             if hook == "custom_css":
@@ -75,17 +75,17 @@ def _style(text: str) -> str:
     return f'<style class="extension-css">{closed}</style>'
 
 
-def _draw(app: App, running: Running) -> None:
+def _draw(app: App, running: RunningExtension) -> None:
     block, root = Context.block, Context.root_block
     assert root is not None
     known, drawn = set(root.default_config.fns), set(root.blocks)
-    app.extensions.chains.attempt(running, "ui")
-    app.extensions.inspect(running, "ui")
+    app.extensions.hooks.try_call(running, "ui")
+    app.extensions.undo_patches(running, "ui")
     # One that was given up may have left its own container open.
     Context.block, Context.root_block = block, root
     for number, function in root.default_config.fns.items():
         if number not in known and callable(function.fn):
-            heard = functools.partial(app.extensions.hearing, running)
+            heard = functools.partial(app.extensions.capture_output, running)
             function.fn = _contained(function.fn, running.title, heard)
     if "custom_js" in running.impls:
         made = (made for number, made in list(root.blocks.items()) if number not in drawn)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from modules.cli.application import build_app
+from modules.settings.config import Config
 from modules.ui.page import build_page
 from tests.compat.pages import Browser
 from tests.plugins.conftest import Talk
@@ -26,7 +29,7 @@ class Stage(Talk):
             path.parent.mkdir(exist_ok=True)
             path.write_text(textwrap.dedent(text))
         self.manager.enable(name, self.manager.find(name).sha256)
-        running = self.manager.running_named(name)
+        running = self.manager.get_running(name)
         assert running is not None
         module: ModuleType = running.plugin.module
         return module
@@ -45,6 +48,9 @@ class Stage(Talk):
 
 
 @pytest.fixture
-def stage(talk: Talk) -> Stage:
+def stage(config: Config) -> Iterator[Stage]:
     """An App with the echo loader running."""
-    return Stage(talk.app)
+    app = build_app(config)
+    app.models.load("tiny", "echo", {})
+    yield Stage(app)
+    app.close()

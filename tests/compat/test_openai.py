@@ -125,7 +125,7 @@ def test_one_that_fails_is_named_and_the_request_goes_on_without_it(
     assert ask(client).json()["choices"][0]["text"] == "good day"
     fault = stage.manager.fault("bad")
     assert fault is not None and fault.hook == "http_middleware" and "switched off" in fault.message
-    assert stage.manager.running_named("bad") is None
+    assert stage.manager.get_running("bad") is None
     # Tried again, it is read again, and so is around requests again.
     stage.manager.enable("bad")
     assert stage.manager.fault("bad") is None

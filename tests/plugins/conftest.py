@@ -14,7 +14,7 @@ from modules.app import App
 from modules.chat.messages import ChatOptions, Message
 from modules.cli.application import build_app
 from modules.plugins.extension_overview import extension_statuses
-from modules.plugins.extension_settings import Kept
+from modules.plugins.extension_settings import ExtensionSettings
 from modules.plugins.manager import ExtensionManager
 from modules.protocol.sampling import SamplingParams
 from modules.settings.config import Config
@@ -50,7 +50,7 @@ class Place:
     def open(self) -> ExtensionManager:
         """As after a start."""
         folders = self.folder / "packages", self.folder / "data"
-        return ExtensionManager([self.root], *folders, Kept(self.store), None)
+        return ExtensionManager([self.root], *folders, ExtensionSettings(self.store), None)
 
     def add(self, name: str, code: str, manifest: str = "", **files: str) -> str:
         """Write an extension, agree to its files and switch it on."""

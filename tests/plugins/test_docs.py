@@ -67,7 +67,7 @@ def test_each_method_of_host_does_what_its_example_says(talk: Talk) -> None:
     # The echo loader has no probabilities; the extension stays on.
     with pytest.raises(PaddockError, match="cannot show next-token probabilities"):
         route("likely", text="hello")
-    assert talk.manager.running_named("tour") is not None
+    assert talk.manager.get_running("tour") is not None
 
 
 def test_what_is_kept_without_settings_is_there_as_attributes(talk: Talk) -> None:
@@ -78,7 +78,7 @@ def test_what_is_kept_without_settings_is_there_as_attributes(talk: Talk) -> Non
         """
     talk.add("kept", code)
     assert [talk.ask("x")[-1].text for _ in range(3)] == ["none", "1", "2"]
-    assert talk.manager.kept.settings("kept") == {"n": 3}
+    assert talk.manager.saved.settings("kept") == {"n": 3}
 
 
 def test_what_is_kept_is_checked_where_there_are_settings(talk: Talk) -> None:
@@ -91,7 +91,7 @@ def test_what_is_kept_is_checked_where_there_are_settings(talk: Talk) -> None:
     assert [talk.ask(text)[-1].text for text in ("8", "10")] == ["6", "8"]
     reply = talk.ask("1")[-1]
     assert "Dice could not do its part (input_modifier)" in reply.meta["error"]
-    assert talk.manager.kept.settings("dice") == {"sides": 10, "more": 1}
+    assert talk.manager.saved.settings("dice") == {"sides": 10, "more": 1}
 
 
 def test_what_events_of_components_print_is_on_the_card(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,6 +111,6 @@ def test_what_events_of_components_print_is_on_the_card(talk: Talk, capsys: pyte
     for label in ("Say", "Count"):
         button = next(block for block in page.page.blocks.values() if getattr(block, "value", "") == label)
         page.fire(button, "click")
-    running = talk.manager.running_named("panel")
+    running = talk.manager.get_running("panel")
     assert running is not None and running.output.text == "pressed\nstep 0\nstep 1\n"
     assert "pressed" not in capsys.readouterr().out

@@ -21,7 +21,7 @@ LOUD = "def input_modifier(string):\n    return string.upper()"
 
 def said(place: Place, text: str = "hi") -> str:
     """What the input hooks make of a text."""
-    return Pipeline(place.manager).asked(text, {})[1]
+    return Pipeline(place.manager).modify_message(text, {})[1]
 
 
 def test_new_files_ask_before_they_run_and_changed_files_ask_again(place: Place) -> None:
@@ -135,7 +135,7 @@ def test_a_hook_that_fails_is_off_for_the_session_and_the_rest_goes_on(place: Pl
     assert said(place) == "HI"
     status = place.status("bad")
     assert status.state == "failed" and words in status.message and "Traceback" in status.detail or "seconds" in words
-    assert place.manager.kept.order == ["bad", "good"]
+    assert place.manager.saved.order == ["bad", "good"]
     assert said(place) == "HI"
 
 

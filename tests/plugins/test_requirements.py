@@ -154,7 +154,7 @@ def test_no_code_of_a_package_runs_before_a_yes_of_its_own(place: Place, tmp_pat
     for build in ("", found.sha256):
         with pytest.raises(ConsentNeeded, match="not been agreed to"):
             place.manager.install_requirements("needy", build=build)
-    place.manager.kept.consent("needy", found.sha256)
+    place.manager.saved.consent("needy", found.sha256)
     for build in ("", "0" * 64):
         with pytest.raises(NotBuilt, match="no wheel for this machine"):
             place.manager.install_requirements("needy", build=build)
@@ -168,7 +168,7 @@ def test_a_wheel_that_needs_a_source_package_builds_nothing(place: Place, tmp_pa
     address = source_package(tmp_path / "elsewhere", marker).as_uri()
     wheel(index, "pkd_outer", needs=f"pkd-source @ {address}")
     write_extension(place.root, "needy", "", "requirements: [pkd-outer]")
-    place.manager.kept.consent("needy", place.manager.find("needy").sha256)
+    place.manager.saved.consent("needy", place.manager.find("needy").sha256)
     with pytest.raises(PaddockError, match="were not installed"):
         place.manager.install_requirements("needy")
     assert not marker.exists()

@@ -68,7 +68,7 @@ def test_the_first_extension_of_the_docs_works_as_it_stands(place: Place) -> Non
     place.add("dice", code)
     from modules.plugins.pipeline import Pipeline
 
-    visible, inner = Pipeline(place.manager).asked("I roll 2d6", {})
+    visible, inner = Pipeline(place.manager).modify_message("I roll 2d6", {})
     assert visible == "I roll 2d6" and 2 <= int(inner.removeprefix("I roll ")) <= 12
 
 
@@ -275,7 +275,7 @@ def test_a_translation_service_that_is_not_there_is_told_and_the_chat_goes_on(ta
     talk.manager.configure("translate", {"service": "http://127.0.0.1:9"})
     asked, reply = talk.ask("abc")
     assert asked.text == "abc" and "Translate could not do its part (input_modifier)" in reply.meta["error"]
-    assert talk.manager.running_named("translate") is not None
+    assert talk.manager.get_running("translate") is not None
 
 
 def test_a_picture_goes_with_one_message_as_words(talk: Talk) -> None:

@@ -163,7 +163,7 @@ def test_a_receipt_tells_who_changed_what_where_that_is_asked_for(talk: Talk) ->
         "loud", "def input_modifier(string):\n    return string + '!'\ndef output_modifier(string):\n    return string"
     )
     assert "receipt" not in talk.ask("hi")[-1].meta
-    talk.manager.kept.receipts = True
+    talk.manager.saved.receipts = True
     assert talk.ask("hi")[-1].meta["receipt"] == [
         {"extension": "loud", "hook": "input_modifier", "before": "hi", "after": "hi!"}
     ]
@@ -171,7 +171,7 @@ def test_a_receipt_tells_who_changed_what_where_that_is_asked_for(talk: Talk) ->
 
 def test_a_receipt_tells_of_a_state_what_changed_in_it(talk: Talk) -> None:
     talk.add("hot", "def state_modifier(state):\n    state['temperature'] = 1.5\n    state['seed'] = 7")
-    talk.manager.kept.receipts = True
+    talk.manager.saved.receipts = True
     (change,) = talk.ask("hi")[-1].meta["receipt"]
     assert set(change["after"].split("\n")) == {"temperature: 1.5", "seed: 7"} and "seed: -1" in change["before"]
 
@@ -208,7 +208,7 @@ _WATCH = """
 
 
 def _seen(talk: Talk, name: str = "watch") -> list[tuple[Any, ...]]:
-    running = talk.manager.running_named(name)
+    running = talk.manager.get_running(name)
     assert running is not None
     found, running.plugin.seen[:] = list(running.plugin.seen), []
     return found

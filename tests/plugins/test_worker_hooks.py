@@ -116,7 +116,7 @@ def test_a_scripts_hooks_in_the_worker_have_the_tokenizer_and_give_back_what_the
     reply = real.ask("Hello", max_new_tokens=5, do_sample=False)[-1]
     text, _, seen = reply.text.partition(" |")
     assert text and seen.strip().startswith(text.strip())
-    running = real.manager.running_named("watch")
+    running = real.manager.get_running("watch")
     assert running is not None and running.plugin.params["replies"] == 1
     count = len(real.app.supervisor.tokenize("Hello there"))
     assert running.output.text == f"prompt of {count} tokens and more\n"
@@ -159,7 +159,7 @@ def test_the_example_of_the_docs_counts_a_prompts_tokens_in_the_worker(real: Tal
     switch_on(real, "counter")
     reply = real.ask("Hello", max_new_tokens=2)[-1]
     assert reply.text.endswith(f"(a prompt of {reply.meta['prompt_tokens']} tokens)")
-    running = real.manager.running_named("counter")
+    running = real.manager.get_running("counter")
     assert running is not None
     assert running.output.text == f"read a prompt of {reply.meta['prompt_tokens']} tokens for You\n"
     assert running.host.store["end"]

@@ -99,7 +99,7 @@ def _load(app: App, name: str, write: Any, found: dict[str, Any]) -> None:
         # Many a setup asks for what a check has not, such as a loaded model; the page is judged all the same.
         app.scripts.left_out = ("setup",)
         manager.enable(name, entry.sha256)
-    running = manager.running_named(name)
+    running = manager.get_running(name)
     assert running is not None
     hooks = [*running.impls, *(running.worker[1] if running.worker else ())]
     write("building its components", imports=True, hooks=sorted(hooks))

@@ -16,7 +16,7 @@ class Extensions(FacadeModule):
     @property
     def available_extensions(self) -> list[str]:
         """The names of all extensions on disk."""
-        return list(self._app.extensions.found())
+        return list(self._app.extensions.available())
 
     @property
     def state(self) -> dict[str, list[Any]]:
@@ -36,7 +36,7 @@ class Extensions(FacadeModule):
             "input": lambda text, state, is_chat=False: pipeline.text("input_modifier", text, state, is_chat),
             "output": lambda text, state, is_chat=False: pipeline.text("output_modifier", text, state, is_chat),
             "bot_prefix": lambda text, state: pipeline.text("bot_prefix_modifier", text, state),
-            "chat_input": pipeline.typed,
+            "chat_input": pipeline.chat_input,
             "state": pipeline.state,
             "history": pipeline.history,
             "custom_generate_chat_prompt": lambda text, state, _continue=False, history=None, **rest: pipeline.prompt(
@@ -75,11 +75,11 @@ class Extensions(FacadeModule):
             if isinstance(answer, str):
                 yield answer
                 return
-            while (text := pipeline.step(member, answer)) is not None:
+            while (text := pipeline.next_text(member, answer)) is not None:
                 yield text
 
         return generate
 
     def _joined(self, hook: str) -> str:
-        found = (self._app.extensions.chains.attempt(running, hook)[1] for running in self._app.extensions.running())
+        found = (self._app.extensions.hooks.try_call(running, hook)[1] for running in self._app.extensions.running())
         return "".join(text for text in found if isinstance(text, str))

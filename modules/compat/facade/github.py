@@ -26,11 +26,11 @@ class Github(FacadeModule):
     def clone_or_pull_repository(self, github_url: str) -> Iterator[str]:
         """Install the extension at this address, or update the one of its name. Yields sentences, also about faults."""
         name, paths = name_at(github_url), self._app.paths
-        found = self._app.extensions.found().get(name)
+        found = self._app.extensions.available().get(name)
         yield f"{'Updating' if found else 'Cloning'} {without_secrets(github_url)}..."
         try:
             if found:
-                update(github_url, found.folder, paths.extension_repositories)
+                update(github_url, found.path, paths.extension_repositories)
                 yield f"{name} is up to date. What changed counts once you agree to it on the Extensions tab."
             else:
                 name = install(github_url, paths.extensions[1], paths.extension_repositories).name

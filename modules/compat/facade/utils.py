@@ -35,7 +35,7 @@ class Utils(FacadeModule):
 
     def get_available_extensions(self) -> list[str]:
         """Names of extensions on disk."""
-        return list(self._app.extensions.found())
+        return list(self._app.extensions.available())
 
     def get_available_loras(self) -> list[str]:
         """Names of adapters, "None" first."""

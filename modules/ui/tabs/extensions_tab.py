@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from modules.plugins.extension_overview import extension_statuses
-from modules.plugins.extension_status import Status
+from modules.plugins.extension_status import ExtensionStatus
 from modules.plugins.install import install
 from modules.protocol.errors import PaddockError
 from modules.protocol.schema import build, changed_values, describe
@@ -55,10 +55,10 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         add = gr.Button("Install", elem_id="extension-install")
 
     def show() -> tuple[bool, str]:
-        return app.extensions.kept.receipts, timestamp()
+        return app.extensions.saved.receipts, timestamp()
 
     def keep(on: bool) -> None:
-        app.extensions.kept.receipts = on
+        app.extensions.saved.receipts = on
 
     def bring(where: str) -> tuple[str, str, str]:
         folder = install(where.strip(), app.paths.extensions[1], app.paths.extension_repositories)
@@ -83,7 +83,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         gr.HTML(refresh_marker(), apply_default_css=False)
 
 
-def _card(status: Status) -> str:
+def _card(status: ExtensionStatus) -> str:
     """One extension in words."""
     state = {"on": "On", "off": "Off", "failed": "Failed", "blocked": "Cannot run", "consent": "New code"}[status.state]
     version = f" {status.version}" if status.version else ""
@@ -104,7 +104,7 @@ def _card(status: Status) -> str:
     return "".join(lines) + "</div>"
 
 
-def _buttons(app: App, status: Status, last: int, shown: list[gr.Textbox]) -> None:
+def _buttons(app: App, status: ExtensionStatus, last: int, shown: list[gr.Textbox]) -> None:
     """`last`: the place of the one whose hooks run last."""
     manager, name = app.extensions, status.name
 
@@ -145,7 +145,7 @@ def _then_draw(act: Callable[[], None]) -> Callable[[], tuple[str, str]]:
     return safe
 
 
-def _settings(app: App, status: Status, schema: type[Any], shown: list[gr.Textbox]) -> None:
+def _settings(app: App, status: ExtensionStatus, schema: type[Any], shown: list[gr.Textbox]) -> None:
     settings = {setting.name: setting for setting in describe(schema)}
     with gr.Accordion("Settings", open=False, elem_classes=["fold"]):
         try:

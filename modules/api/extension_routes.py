@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, JSONResponse, Response
 
+from modules.api.error_status import http_status
 from modules.files.paths import PathError, safe_join
 from modules.plugins.extension_host import ApiRequest
 from modules.plugins.extension_services import call_route, call_tool, tools
@@ -83,7 +84,7 @@ def router(app: App) -> APIRouter:
         try:
             return _answer(await run_in_threadpool(call_tool, app.extensions, name, tool, given))
         except PaddockError as error:
-            return _refusal(404 if "There is no" in error.message else 500, error.message)
+            return _refusal(http_status(error, 500), error.message)
 
     @routes.api_route("/{name}/{path:path}", methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
     async def route(name: str, path: str, request: Request) -> Response:
@@ -92,7 +93,7 @@ def router(app: App) -> APIRouter:
         try:
             return _answer(await run_in_threadpool(call_route, app.extensions, name, asked))
         except PaddockError as error:
-            return _refusal(404 if "There is no" in error.message else 500, error.message)
+            return _refusal(http_status(error, 500), error.message)
 
     return routes
 

@@ -40,18 +40,20 @@ _TOO_DEEP = (
 
 @dataclass(frozen=True)
 class RequestOptions:
-    """What a client asked for. `limited`: it named a longest reply; without one it gets what the context leaves.
-    `extensions`: the hooks of extensions take part. `echo`: the answer begins with the prompt; `silent`: it ends
-    there."""
+    """What a client asks for besides its prompt.
+
+    `has_limit`: the request has a maximum length; without one the reply may fill the context. `extensions`: the hooks
+    of extensions run. `echo`: the answer begins with the prompt; `prompt_only`: it has no reply.
+    """
 
     params: SamplingParams
     stream: bool
     usage_in_stream: bool
-    limited: bool
+    has_limit: bool
     warnings: tuple[str, ...]
     extensions: bool = True
     echo: bool = False
-    silent: bool = False
+    prompt_only: bool = False
 
 
 def read_options(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) -> RequestOptions:
@@ -74,12 +76,12 @@ def read_options(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) ->
             ignored.append(name)
     if isinstance(values.get("logit_bias"), dict):
         values["logit_bias"] = ",".join(f"{token}:{bias}" for token, bias in values["logit_bias"].items())
-    silent = _is_int(values.get("max_new_tokens"), 0)
-    if silent and not echo:
+    prompt_only = _is_int(values.get("max_new_tokens"), 0)
+    if prompt_only and not echo:
         raise SettingError(
             "'max_tokens' cannot be 0: there would be no answer. Send 1 or more, or leave it out for the longest one."
         )
-    if silent or _is_int(values.get("max_new_tokens"), -1):
+    if prompt_only or _is_int(values.get("max_new_tokens"), -1):
         del values["max_new_tokens"]
     if "seed" in values:
         values["seed"] = _seed(values["seed"])
@@ -95,7 +97,7 @@ def read_options(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) ->
         tuple(warnings),
         extensions=extensions,
         echo=echo,
-        silent=silent,
+        prompt_only=prompt_only,
     )
 
 

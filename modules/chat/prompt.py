@@ -9,6 +9,7 @@ from typing import Any
 from modules.chat.messages import ChatOptions, Message, prompt_text
 from modules.chat.turn_order import Render, render_turns
 from modules.protocol.errors import PromptError
+from modules.protocol.reply_room import reply_room
 from modules.runtime.model_state import ChatPromptResult
 
 
@@ -34,7 +35,7 @@ def fit(
     Raises PromptError where `options.overflow` is "refuse", or where the template fails.
     """
     whole, notes = render_turns(render, _turns(system, path))
-    limit = context - min(max_new_tokens, context // 2)
+    limit = context - reply_room(max_new_tokens, context)
     if not context or whole.tokens <= limit:
         return FittedPrompt(whole.prompt, 0, notes, whole.opening)
     if options.overflow == "refuse":

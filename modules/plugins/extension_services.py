@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 HttpMiddleware = Callable[..., Awaitable[Any]]
 
 
+class ExtensionNotFound(PaddockError):
+    """No running extension has this name, route or tool."""
+
+    code = "extension_not_found"
+
+
 def http_middlewares(manager: ExtensionManager) -> list[tuple[RunningExtension, HttpMiddleware]]:
     """What running extensions put around requests to the API, innermost first. Costs nothing where none is on."""
     if not manager.active:
@@ -36,7 +42,9 @@ def call_route(manager: ExtensionManager, name: str, request: ApiRequest) -> Any
     running = _on(manager, name)
     function = running.routes.get(route_key(request.method, request.path))
     if function is None:
-        raise PaddockError(f"There is no {request.method} {request.path} here. There are: {', '.join(running.routes)}.")
+        raise ExtensionNotFound(
+            f"There is no {request.method} {request.path} here. There are: {', '.join(running.routes)}."
+        )
     return _run(manager, running, "api_routes", lambda: function(request))
 
 
@@ -57,14 +65,14 @@ def call_tool(manager: ExtensionManager, name: str, tool: str, given: Mapping[st
     running = _on(manager, name)
     found = next((entry for entry in tools(manager) if entry["extension"] == name and entry["name"] == tool), None)
     if found is None:
-        raise PaddockError(f"There is no tool named {tool!r} in {name}.")
+        raise ExtensionNotFound(f"There is no tool named {tool!r} in {name}.")
     return _run(manager, running, "tools", lambda: found["call"](**given))
 
 
 def _on(manager: ExtensionManager, name: str) -> RunningExtension:
     running = manager.get_running(name)
     if running is None:
-        raise PaddockError(f"There is no extension named {name!r} switched on.")
+        raise ExtensionNotFound(f"There is no extension named {name!r} switched on.")
     return running
 
 

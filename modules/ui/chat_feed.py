@@ -9,17 +9,17 @@ costs does not depend on the number of messages.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from modules.chat.messages import LiveReply, Message
-from modules.generation.generation import Generation
 from modules.protocol.errors import PaddockError
 from modules.ui import number_format as words
+from modules.ui.json_errors import error_json
 from modules.ui.markdown import LivingMarkdown, Markdown
 from modules.ui.model_status import describe_state
-from modules.ui.sse import GATHER_SECONDS, KEEP_ALIVE_SECONDS, Waker, event, explain
+from modules.ui.sse import CurrentGeneration, StreamEnd, Subscribe, event_stream, sse_event
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -149,47 +149,33 @@ class Follower:
         return card(message, self._markdown)
 
 
-async def follow_chat(app: App, markdown: Markdown, chat_id: str) -> AsyncIterator[bytes]:
-    """The events of one page that shows this chat, until the page goes away."""
-    waker = Waker()
+def follow_chat(app: App, markdown: Markdown, chat_id: str) -> AsyncIterator[bytes]:
+    """Return the events of one page that shows this chat, until the page goes away or the chat does."""
     follower = Follower(app, markdown, chat_id)
-    followed: Generation | None = None
-    release: Callable[[], None] | None = None
-    subscriptions = [
-        app.chats.subscribe(chat_id, lambda: waker.poke("messages")),
-        app.chats.subscribe("", lambda: waker.poke("chats")),
-        app.supervisor.state_store.subscribe(lambda _: waker.poke("state")),
-    ]
-    names = {"messages", "state", "chats"}
-    try:
-        while True:
-            if "state" in names:
-                yield event("state", describe_state(app))
-            if "messages" in names:
-                try:
-                    changes = await asyncio.to_thread(follower.messages)
-                except PaddockError as error:
-                    yield event("gone", explain(error))
-                    return
-                if changes:
-                    yield event("messages", changes)
-                generation = follower.living.generation if follower.living else None
-                if generation is not followed:
-                    if release:
-                        release()
-                    release = generation.on_change(lambda: waker.poke("living")) if generation else None
-                    followed = generation
-            if "chats" in names and (heads := await asyncio.to_thread(follower.chats)):
-                yield event("chats", heads)
-            # Not on the event loop: a long block takes a while to be rendered, and code to be coloured.
-            if growth := await asyncio.to_thread(follower.growth):
-                yield event("living", growth)
-            await asyncio.sleep(GATHER_SECONDS)
-            names = await waker.wait(KEEP_ALIVE_SECONDS)
-            if not names:
-                yield b": still here\n\n"
-    finally:
-        for unsubscribe in subscriptions:
-            unsubscribe()
-        if release:
-            release()
+    current = CurrentGeneration()
+
+    async def events(names: set[str]) -> AsyncIterator[bytes]:
+        if "state" in names:
+            yield sse_event(describe_state(app), "state")
+        if "messages" in names:
+            try:
+                changes = await asyncio.to_thread(follower.messages)
+            except PaddockError as error:
+                yield sse_event(error_json(error), "gone")
+                raise StreamEnd from None
+            if changes:
+                yield sse_event(changes, "messages")
+            current.switch(follower.living.generation if follower.living else None)
+        if "chats" in names and (heads := await asyncio.to_thread(follower.chats)):
+            yield sse_event(heads, "chats")
+        # Not on the event loop: a long block takes a while to be rendered, and code to be coloured.
+        if growth := await asyncio.to_thread(follower.growth):
+            yield sse_event(growth, "living")
+
+    sources: dict[str, Subscribe] = {
+        "messages": lambda callback: app.chats.subscribe(chat_id, callback),
+        "chats": lambda callback: app.chats.subscribe("", callback),
+        "state": app.supervisor.state_store.subscribe,
+        "living": current.subscribe,
+    }
+    return event_stream(sources, events)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from modules.ui.sse import GATHER_SECONDS, KEEP_ALIVE_SECONDS, Waker, event, explain
+from modules.ui.json_errors import error_json
+from modules.ui.sse import event_stream, sse_event
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -23,7 +23,7 @@ def describe_state(app: App) -> dict[str, Any]:
         "title": spec.title if spec else (state.loader or ""),
         "text": state.text,
         "fraction": state.fraction,
-        "error": explain(state.error) if state.error else None,
+        "error": error_json(state.error) if state.error else None,
         "page": app.page_build,
         "downloads": {"turns": app.downloads.revision, "under_way": _under_way(app)},
         "extensions": app.extensions.revision,
@@ -41,15 +41,11 @@ def _under_way(app: App) -> dict[str, dict[str, Any]]:
     return {state.name: {"text": state.status_text, "percent": state.percent} for state in running}
 
 
-async def follow_state(app: App) -> AsyncIterator[bytes]:
-    """The events of a page that shows no chat yet: the model's state alone."""
-    waker = Waker()
-    unsubscribe = app.supervisor.state_store.subscribe(lambda _: waker.poke("state"))
-    try:
-        yield event("state", describe_state(app))
-        while True:
-            await asyncio.sleep(GATHER_SECONDS)
-            names = await waker.wait(KEEP_ALIVE_SECONDS)
-            yield event("state", describe_state(app)) if names else b": still here\n\n"
-    finally:
-        unsubscribe()
+def follow_state(app: App) -> AsyncIterator[bytes]:
+    """Return the events of a page that shows no chat yet: the model's state alone."""
+
+    async def events(names: set[str]) -> AsyncIterator[bytes]:
+        if "state" in names:
+            yield sse_event(describe_state(app), "state")
+
+    return event_stream({"state": app.supervisor.state_store.subscribe}, events)

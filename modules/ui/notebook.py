@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -17,8 +16,9 @@ from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.system.listeners import Listeners
 from modules.system.threads import host_thread
+from modules.ui.json_errors import error_json
 from modules.ui.model_status import describe_state
-from modules.ui.sse import GATHER_SECONDS, KEEP_ALIVE_SECONDS, Waker, event, explain
+from modules.ui.sse import CurrentGeneration, Subscribe, event_stream, sse_event
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -60,7 +60,7 @@ class Notebook:
                 "writing": self.generation is not None,
                 "undo": bool(self._past),
                 "redo": bool(self._future),
-                "error": explain(self.error) if self.error else None,
+                "error": error_json(self.error) if self.error else None,
             }
 
     def write(self, text: str, author: str) -> None:
@@ -173,38 +173,29 @@ class Notebook:
         self._listeners.notify()
 
 
-async def follow_notebook(app: App, notebook: Notebook) -> AsyncIterator[bytes]:
-    """The events of one page that shows the notebook: `text` on a change, `growth` while the model writes, `state`."""
-    waker = Waker()
-    followed: Generation | None = None
-    release: Callable[[], None] | None = None
+def follow_notebook(app: App, notebook: Notebook) -> AsyncIterator[bytes]:
+    """Return the events of one page that shows the notebook: `text` on a change, `growth` while the model writes,
+    `state`."""
+    current = CurrentGeneration()
     sent = 0
-    subscriptions = [
-        notebook.subscribe(lambda: waker.poke("text")),
-        app.supervisor.state_store.subscribe(lambda _: waker.poke("state")),
-    ]
-    names = {"text", "state"}
-    try:
-        while True:
-            if "state" in names:
-                yield event("state", describe_state(app))
-            if "text" in names:
-                generation = notebook.generation
-                yield event("text", notebook.facts())
-                if generation is not followed:
-                    if release:
-                        release()
-                    release = generation.on_change(lambda: waker.poke("growth")) if generation else None
-                    followed, sent = generation, 0
-            if followed and notebook.generation is followed and (fresh := followed.text[sent:]):
-                sent += len(fresh)
-                yield event("growth", {"add": fresh, "tokens": followed.tokens})
-            await asyncio.sleep(GATHER_SECONDS)
-            names = await waker.wait(KEEP_ALIVE_SECONDS)
-            if not names:
-                yield b": still here\n\n"
-    finally:
-        for unsubscribe in subscriptions:
-            unsubscribe()
-        if release:
-            release()
+
+    async def events(names: set[str]) -> AsyncIterator[bytes]:
+        nonlocal sent
+        if "state" in names:
+            yield sse_event(describe_state(app), "state")
+        if "text" in names:
+            generation = notebook.generation
+            yield sse_event(notebook.facts(), "text")
+            if current.switch(generation):
+                sent = 0
+        writing = current.generation
+        if writing and notebook.generation is writing and (fresh := writing.text[sent:]):
+            sent += len(fresh)
+            yield sse_event({"add": fresh, "tokens": writing.tokens}, "growth")
+
+    sources: dict[str, Subscribe] = {
+        "text": notebook.subscribe,
+        "state": app.supervisor.state_store.subscribe,
+        "growth": current.subscribe,
+    }
+    return event_stream(sources, events)

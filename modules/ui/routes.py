@@ -20,10 +20,11 @@ from modules.protocol.errors import PaddockError
 from modules.ui import retry as loading
 from modules.ui.chat_feed import follow_chat
 from modules.ui.code_colours import CodeColours
+from modules.ui.json_errors import PaddockRoute, SafeJSONResponse
 from modules.ui.markdown import Markdown
 from modules.ui.model_status import describe_state, follow_state
 from modules.ui.notebook import Notebook, follow_notebook
-from modules.ui.sse import PaddockRoute, PageJson, stream
+from modules.ui.sse import sse_response
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -48,7 +49,7 @@ class Ask(BaseModel):
 
 def router(app: App) -> APIRouter:
     """All of the page's routes. Errors are answers with status 400 and a sentence."""
-    routes = APIRouter(prefix="/paddock", route_class=PaddockRoute, default_response_class=PageJson)
+    routes = APIRouter(prefix="/paddock", route_class=PaddockRoute, default_response_class=SafeJSONResponse)
     _chat_routes(routes, app)
     _notebook_routes(routes, app)
     _model_routes(routes, app)
@@ -91,7 +92,7 @@ def _chat_routes(routes: APIRouter, app: App) -> None:
     @routes.get("/chats/{chat_id}/events")
     async def events(chat_id: str) -> StreamingResponse:
         await asyncio.to_thread(chats.head, chat_id)
-        return stream(follow_chat(app, markdown, chat_id))
+        return sse_response(follow_chat(app, markdown, chat_id))
 
     @routes.get("/chats/{chat_id}/messages/{message_id}")
     def source(chat_id: str, message_id: str) -> dict[str, Any]:
@@ -134,7 +135,7 @@ def _notebook_routes(routes: APIRouter, app: App) -> None:
 
     @routes.get("/notebook/events")
     async def events() -> StreamingResponse:
-        return stream(follow_notebook(app, notebook))
+        return sse_response(follow_notebook(app, notebook))
 
     @routes.post("/notebook/count")
     def tokens(ask: Ask) -> dict[str, Any]:
@@ -160,7 +161,7 @@ def _notebook_routes(routes: APIRouter, app: App) -> None:
 def _model_routes(routes: APIRouter, app: App) -> None:
     @routes.get("/events")
     async def events() -> StreamingResponse:
-        return stream(follow_state(app))
+        return sse_response(follow_state(app))
 
     @routes.get("/start")
     def start() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How the page's own routes speak: errors as JSON with a next step, and server-sent events."""
+"""Server-sent events: the writer that the page and the API share, and the loop behind each stream of the page."""
 
 from __future__ import annotations
 
@@ -6,62 +6,32 @@ import asyncio
 import contextlib
 import json
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, StreamingResponse
-from fastapi.routing import APIRoute
+from fastapi.responses import StreamingResponse
 
-from modules.protocol.errors import PaddockError
+from modules.generation.generation import Generation
 
-# An idle stream says something this often, so that a follower who went away is noticed.
+# An idle stream sends a comment this often, so that the server notices a page that went away.
 KEEP_ALIVE_SECONDS = 15.0
-# Some twenty updates a second read as a steady flow; more would take processor time from the engine.
+# About twenty updates a second read as a steady flow; more would take processor time from the engine.
 GATHER_SECONDS = 0.05
 
-
-def explain(error: PaddockError) -> dict[str, Any]:
-    """{"error": sentence, "code", "detail", "lower": settings to lower}."""
-    return {"error": error.message, "code": error.code, "detail": error.detail, "lower": list(error.lower)}
-
-
-class PageJson(JSONResponse):
-    """JSON in which lone surrogates, such as stand for odd bytes in file names, are replaced: no reader takes them."""
-
-    def render(self, content: Any) -> bytes:
-        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+Unsubscribe = Callable[[], None]
+# Takes a callback for each change, from any thread; returns the function that removes it.
+Subscribe = Callable[[Callable[..., None]], Unsubscribe]
 
 
-class PaddockRoute(APIRoute):
-    """A route whose PaddockError becomes an answer with status 400."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handler = super().get_route_handler()
-
-        async def answer(request: Request) -> Response:
-            try:
-                return await handler(request)
-            except PaddockError as error:
-                return PageJson(explain(error), status_code=400)
-            except RequestValidationError as error:
-                # The field alone: what was sent may hold what no JSON takes.
-                field = str(error.errors()[0]["loc"][-1]) if error.errors() else "body"
-                sentence = f"The page sent a request with a {field} that cannot be read. Reload the page."
-                return PageJson({"error": sentence, "code": "request", "detail": "", "lower": []}, status_code=422)
-
-        return answer
-
-
-def event(name: str, value: Any) -> bytes:
-    """One server-sent event with a JSON value. Lone surrogates, which no reader takes, are replaced."""
+def sse_event(value: Any, name: str = "") -> bytes:
+    """Return one server-sent event with a JSON value. Lone surrogates, which no JSON reader accepts, are replaced."""
     data = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return f"event: {name}\ndata: {data}\n\n".encode("utf-8", "replace")
+    head = f"event: {name}\n" if name else ""
+    return f"{head}data: {data}\n\n".encode("utf-8", "replace")
 
 
-def stream(events: AsyncIterator[bytes]) -> StreamingResponse:
-    """The response that carries `events`; the browser comes back within a second when it breaks."""
+def sse_response(events: AsyncIterator[bytes]) -> StreamingResponse:
+    """Return the response that carries `events`. The browser reconnects within a second when it breaks."""
 
     async def lines() -> AsyncIterator[bytes]:
         yield b"retry: 1000\n\n"
@@ -74,8 +44,8 @@ def stream(events: AsyncIterator[bytes]) -> StreamingResponse:
     )
 
 
-class Waker:
-    """Lets other threads wake one task. Many pokes before it looks cost one wake-up."""
+class ThreadWaker:
+    """Wake one task from other threads. Many calls of `notify` before the task looks cost one wake-up."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -83,8 +53,8 @@ class Waker:
         self._names: set[str] = set()
         self._lock = threading.Lock()
 
-    def poke(self, name: str) -> None:
-        """Something of this `name` changed. From any thread."""
+    def notify(self, name: str) -> None:
+        """Wake the task because of a change of this name. Callable from any thread."""
         with self._lock:
             first = not self._names
             self._names.add(name)
@@ -93,11 +63,67 @@ class Waker:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._event.set)
 
-    async def wait(self, timeout: float) -> set[str]:
-        """The names poked since the last call; empty when `timeout` seconds pass without any."""
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._event.wait(), timeout)
+    async def wait(self, timeout: float | None = None) -> set[str]:
+        """Return the names since the last call; an empty set if `timeout` seconds pass without any."""
+        if timeout is None:
+            await self._event.wait()
+        else:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._event.wait(), timeout)
         self._event.clear()
         with self._lock:
             names, self._names = self._names, set()
         return names
+
+
+class CurrentGeneration:
+    """A source of changes that follows one generation after another."""
+
+    def __init__(self) -> None:
+        self.generation: Generation | None = None
+        self._callback: Callable[..., None] = lambda: None
+        self._unsubscribe: Unsubscribe = lambda: None
+
+    def subscribe(self, callback: Callable[..., None]) -> Unsubscribe:
+        """Call `callback` at each change of the current generation."""
+        self._callback = callback
+        return lambda: self._unsubscribe()
+
+    def switch(self, generation: Generation | None) -> bool:
+        """Follow this generation from now on. Return False if it is the current one already."""
+        if generation is self.generation:
+            return False
+        self._unsubscribe()
+        self.generation = generation
+        self._unsubscribe = generation.on_change(self._callback) if generation else lambda: None
+        return True
+
+
+class StreamEnd(Exception):
+    """Raised by the events of a stream after the last one."""
+
+
+async def event_stream(
+    sources: Mapping[str, Subscribe], events: Callable[[set[str]], AsyncIterator[bytes]]
+) -> AsyncIterator[bytes]:
+    """Yield the events of one page until it goes away or `events` raises StreamEnd.
+
+    `events(names)` yields what changed in the sources of these names. The first call names all of them.
+    """
+    waker = ThreadWaker()
+    subscriptions = [subscribe(lambda *_, name=name: waker.notify(name)) for name, subscribe in sources.items()]
+    names = set(sources)
+    try:
+        while True:
+            async with contextlib.aclosing(events(names)) as changed:  # type: ignore[type-var]
+                async for event in changed:
+                    yield event
+            await asyncio.sleep(GATHER_SECONDS)
+            names = await waker.wait(KEEP_ALIVE_SECONDS)
+            if not names:
+                yield b": still here\n\n"
+    except StreamEnd:
+        return
+    finally:
+        for unsubscribe in subscriptions:
+            unsubscribe()

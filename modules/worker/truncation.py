@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from modules.protocol.errors import PromptError
+from modules.protocol.reply_room import reply_room
 
 
 def fit_prompt(
@@ -22,7 +23,7 @@ def fit_prompt(
                 "Shorten it, load the model with a larger context, or let Paddock cut the oldest text."
             )
         return tokens, 0
-    room = max(1, context - min(max_new_tokens, context // 2))
+    room = max(1, context - reply_room(max_new_tokens, context))
     if len(tokens) <= room:
         return tokens, 0
     first = tokens[: min(keep_first, room - 1)]

@@ -204,7 +204,7 @@ def test_a_prompt_that_is_too_long_leaves_room_for_a_reply_and_says_what_was_cut
     cut = body["usage"]["cut_tokens"]
     assert cut >= 69
     assert (body["usage"]["prompt_tokens"], body["usage"]["completion_tokens"]) == (32, 32)
-    assert f"so {cut} of its oldest tokens are left out" in body["warnings"][0]
+    assert f"so the oldest {cut} tokens were left out" in body["warnings"][0]
 
 
 def test_a_prompt_that_fits_is_whole_and_gets_what_the_context_leaves(narrow: httpx.Client) -> None:
@@ -217,5 +217,5 @@ def test_a_chat_with_a_longest_reply_says_what_was_cut_too(narrow: httpx.Client)
     text = " ".join(f"w{number}" for number in range(100))
     request = {"messages": [{"role": "user", "content": text}], "max_tokens": 4}
     body = narrow.post("/v1/chat/completions", json=request).json()
-    assert f"so {body['usage']['cut_tokens']} of its oldest tokens are left out" in body["warnings"][0]
+    assert f"so the oldest {body['usage']['cut_tokens']} tokens were left out" in body["warnings"][0]
     assert body["usage"]["prompt_tokens"] == 60

@@ -211,5 +211,5 @@ def test_what_a_script_puts_in_front_is_hidden_here_too(api: Api) -> None:
 
 
 def test_without_extensions_a_request_makes_no_turn(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modules.api.openai.hooked_chat", None)
+    monkeypatch.setattr("modules.api.start_generation.hooked_chat", None)
     assert api.said() == "I roll 2d6"

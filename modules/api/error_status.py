@@ -1,0 +1,38 @@
+"""Errors as OpenAI clients expect them, and the HTTP status of each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+from modules.protocol.errors import PaddockError
+from modules.ui.json_errors import SafeJSONResponse
+
+# By code, as errors of the worker cross the process boundary: 4xx if the client can correct the request.
+_STATUS = {
+    "setting": 400,
+    "path": 400,
+    "prompt": 400,
+    "unsupported": 400,
+    "model_not_found": 404,
+    "extension_not_found": 404,
+    "model_not_loaded": 409,
+    "died": 502,
+    "memory": 507,
+}
+
+
+def http_status(error: PaddockError, default: int = 503) -> int:
+    """Return the HTTP status of an error. `default` is for errors of the server; 503 means that no model answers."""
+    return _STATUS.get(error.code, default)
+
+
+def error_body(error: PaddockError) -> dict[str, Any]:
+    """Return an error as OpenAI clients expect it, with `lower`: the settings of the loader to lower."""
+    return {"error": {"message": error.message, "type": error.code, "code": error.code, "lower": list(error.lower)}}
+
+
+def error_response(error: PaddockError) -> JSONResponse:
+    """Return the answer for an error, with its HTTP status."""
+    return SafeJSONResponse(error_body(error), http_status(error))

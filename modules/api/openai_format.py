@@ -1,0 +1,78 @@
+"""Answers in the shape of OpenAI's API: whole completions, streamed chunks and usage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from modules.api.request_params import RequestOptions
+from modules.chat.turn_hooks import GenerationHooks
+from modules.generation.generation import Generation
+
+# A Finished event's reason -> the API's finish_reason.
+FINISH_REASONS = {"stop": "stop", "stop_text": "stop", "length": "length", "context": "length", "cancelled": "stop"}
+
+
+@dataclass(frozen=True)
+class OpenAIAnswer:
+    """What the parts of one answer share. `created`: seconds since the epoch; `echo`: text before the model's own."""
+
+    id: str
+    is_chat: bool
+    model: str
+    created: int
+    options: RequestOptions
+    hooks: GenerationHooks | None = None
+    echo: str = ""
+
+    def chunk(self, text: str | None, reason: str | None = None, first: bool = False) -> dict[str, Any]:
+        """Return one part of a streamed answer. The first part of a chat names the role."""
+        if self.is_chat:
+            delta: dict[str, Any] = {"role": "assistant"} if first else {}
+            if text is not None:
+                delta["content"] = text
+            choice: dict[str, Any] = {"index": 0, "delta": delta, "finish_reason": reason}
+        else:
+            choice = {"index": 0, "text": text or "", "finish_reason": reason, "logprobs": None}
+        return {**self._head(".chunk" if self.is_chat else ""), "choices": [choice]}
+
+    def completion(self, generation: Generation) -> dict[str, Any]:
+        """Return the whole answer of a generation that ended."""
+        assert generation.finished is not None
+        reason = FINISH_REASONS[generation.finished.reason]
+        choice: dict[str, Any] = {"index": 0, "finish_reason": reason, "logprobs": None}
+        if self.is_chat:
+            choice["message"] = {"role": "assistant", "content": generation.final_text}
+        else:
+            choice["text"] = self.echo + generation.final_text
+        head = self._head("")
+        if note := generation.empty_reply_note:
+            head["warnings"] = [*head.get("warnings", ()), note]
+        return {**head, "choices": [choice], "usage": usage(generation)}
+
+    def usage_chunk(self, generation: Generation) -> dict[str, Any]:
+        """Return the last part of a stream whose client asked for usage."""
+        return {**self._head(".chunk" if self.is_chat else ""), "choices": [], "usage": usage(generation)}
+
+    def _head(self, suffix: str) -> dict[str, Any]:
+        kind = f"chat.completion{suffix}" if self.is_chat else "text_completion"
+        head: dict[str, Any] = {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+        if warnings := [*self.options.warnings, *(self.hooks.notes if self.hooks else ())]:
+            head["warnings"] = warnings
+        return head
+
+
+def usage(generation: Generation) -> dict[str, Any]:
+    """Return the token counts of a generation that ended, and the engine's seconds of prefill and decode."""
+    finished = generation.finished
+    assert finished is not None
+    cut = {"cut_tokens": finished.cut_tokens} if finished.cut_tokens else {}
+    return {
+        "prompt_tokens": finished.prompt_tokens,
+        "completion_tokens": finished.generated_tokens,
+        "total_tokens": finished.prompt_tokens + finished.generated_tokens,
+        "prompt_tokens_details": {"cached_tokens": finished.cached_tokens},
+        **cut,
+        "prefill_seconds": round(finished.prefill_seconds, 6),
+        "decode_seconds": round(finished.decode_seconds, 6),
+    }

@@ -1,0 +1,71 @@
+"""Send a generation to an API client, as a stream of server-sent events or once it has ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from fastapi import Request
+
+from modules.api.error_status import error_body
+from modules.api.openai_format import FINISH_REASONS, OpenAIAnswer
+from modules.generation.generation import Generation
+from modules.ui.sse import ThreadWaker, sse_event
+
+
+async def stream_answer(answer: OpenAIAnswer, generation: Generation) -> AsyncIterator[bytes]:
+    """Yield the chunks of an answer as text arrives, then the reason, the usage if asked for, and [DONE]."""
+    sent = 0
+    first = True
+    if answer.echo:
+        yield sse_event(answer.chunk(answer.echo, first=first))
+    async with aclosing(_arrivals(generation)) as arrivals:  # type: ignore[type-var]
+        async for _ in arrivals:
+            text = generation.text
+            if len(text) > sent:
+                yield sse_event(answer.chunk(text[sent:], first=first))
+                sent, first = len(text), False
+    if generation.error is not None:
+        yield sse_event(error_body(generation.error))
+    else:
+        assert generation.finished is not None
+        if generation.final_text.startswith(generation.text) and (rest := generation.final_text[sent:]):
+            yield sse_event(answer.chunk(rest, first=first))
+            first = False
+        yield sse_event(answer.chunk(None, FINISH_REASONS[generation.finished.reason], first))
+        if answer.options.usage_in_stream:
+            yield sse_event(answer.usage_chunk(generation))
+    yield b"data: [DONE]\n\n"
+
+
+async def wait_until_done(generation: Generation, request: Request) -> None:
+    """Wait until the generation ends. Cancel it if the client hangs up first."""
+
+    async def cancel_on_disconnect() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            continue
+        generation.cancel()
+
+    watch = asyncio.create_task(cancel_on_disconnect())
+    try:
+        async with aclosing(_arrivals(generation)) as arrivals:  # type: ignore[type-var]
+            async for _ in arrivals:
+                continue
+    finally:
+        watch.cancel()
+
+
+async def _arrivals(generation: Generation) -> AsyncIterator[None]:
+    """Yield after text arrived, and once more at the end. A reader that stops early cancels the generation."""
+    waker = ThreadWaker()
+    unsubscribe = generation.on_change(lambda: waker.notify("text"))
+    try:
+        while not generation.done:
+            await waker.wait()
+            yield
+        yield
+    finally:
+        unsubscribe()
+        if not generation.done:
+            generation.cancel()

@@ -1,0 +1,119 @@
+"""Start the generation that a request of the API asks for: check it, make the prompt, run the hooks of extensions."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from modules.api.api_hooks import HookedPrompt, hooked_chat, hooked_text
+from modules.api.model_name import check_model
+from modules.api.openai_format import OpenAIAnswer
+from modules.api.request_params import RequestOptions, read_options, request_messages
+from modules.app import App
+from modules.chat.turn_order import render_turns
+from modules.generation.generation import Generation
+from modules.protocol.errors import PromptError
+from modules.protocol.events import Finished
+from modules.protocol.reply_room import reply_room
+from modules.protocol.sampling import SamplingParams
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    """A prompt that is ready for the engine. `tokens`: its length, None where it has not been counted. `opening`: the
+    reasoning that the prompt begins for the reply."""
+
+    text: str
+    tokens: int | None
+    opening: str = ""
+    hooked: HookedPrompt | None = None
+
+
+def start_generation(app: App, body: Mapping[str, Any], *, is_chat: bool) -> tuple[OpenAIAnswer, Generation]:
+    """Start what the request asks for. Raises PaddockError: no model, a wrong parameter, a prompt that fails."""
+    check_model(app, body)
+    info = app.supervisor.loaded()
+    state = app.supervisor.state
+    spec = app.registry.get(state.loader)
+    options = read_options(body, app.presets, replace(spec, samplers=spec.samplers.difference(info.ignored)))
+    prompt, options = _make_prompt(app, body, options, is_chat)
+    hooked = prompt.hooked
+    params, options = _fit(app, prompt, hooked.hooks.params if hooked else options.params, options, info.context)
+    if options.prompt_only:
+        generation = _without_reply(app, prompt.text, params)
+    elif hooked:
+        generation = hooked.generate(app, params, options.stream)
+    else:
+        generation = app.supervisor.generate(prompt.text, params, hooks=options.extensions, opening=prompt.opening)
+    answer = OpenAIAnswer(
+        f"{'chatcmpl' if is_chat else 'cmpl'}-{generation.id}",
+        is_chat,
+        state.model,
+        int(time.time()),
+        options,
+        hooked.hooks if hooked else None,
+        echo=prompt.text if options.echo else "",
+    )
+    return answer, generation
+
+
+def _make_prompt(
+    app: App, body: Mapping[str, Any], options: RequestOptions, is_chat: bool
+) -> tuple[_Prompt, RequestOptions]:
+    """Return the prompt, made by the hooks of extensions if some are on, and the options with its warnings."""
+    if options.extensions and app.extensions.active:
+        if is_chat:
+            hooked = hooked_chat(app, request_messages(body), options.params)
+        else:
+            hooked = hooked_text(app, _text(body), options.params)
+        has_limit = options.has_limit or hooked.hooks.params.max_new_tokens != options.params.max_new_tokens
+        options = replace(options, has_limit=has_limit, warnings=(*options.warnings, *hooked.notes))
+        return _Prompt(hooked.prompt, hooked.tokens, hooked=hooked), options
+    if not is_chat:
+        return _Prompt(_text(body), None), options
+    rendered, notes = render_turns(app.supervisor.chat_prompt, request_messages(body))
+    options = replace(options, warnings=(*options.warnings, *notes))
+    return _Prompt(rendered.prompt, rendered.tokens, rendered.opening), options
+
+
+def _fit(
+    app: App, prompt: _Prompt, params: SamplingParams, options: RequestOptions, context: int
+) -> tuple[SamplingParams, RequestOptions]:
+    """Return the parameters, without a limit of the client's filled up to the context, and the options with a warning
+    where the prompt is cut."""
+    length = prompt.tokens
+    if length is None:
+        # Count only where it matters: asking the worker takes a millisecond, or more while it is busy.
+        length = 0 if options.has_limit else len(app.supervisor.tokenize(prompt.text, True))
+    room = reply_room(params.max_new_tokens, context)
+    cut = length - max(1, context - room) if context and params.truncate else 0
+    if cut > 0:
+        warning = (
+            f"The prompt has {length} tokens. The context takes {context}, of which {room} are reserved for the "
+            f"reply, so the oldest {cut} tokens were left out. Shorten the prompt, or load the model with a larger "
+            "context."
+        )
+        options = replace(options, warnings=(*options.warnings, warning))
+    if not options.has_limit and context:
+        params = replace(params, max_new_tokens=max(room, context - length))
+    return params, options
+
+
+def _without_reply(app: App, prompt: str, params: SamplingParams) -> Generation:
+    """Return a generation that has ended without a token, for a client that wants only the prompt."""
+    generation = Generation(uuid.uuid4().hex, prompt, params, lambda _: None)
+    tokens = len(app.supervisor.tokenize(prompt, True))
+    generation.finish(Finished(generation.id, "length", prompt_tokens=tokens))
+    return generation
+
+
+def _text(body: Mapping[str, Any]) -> str:
+    prompt = body.get("prompt", "")
+    if isinstance(prompt, list) and len(prompt) == 1:
+        prompt = prompt[0]
+    if not isinstance(prompt, str):
+        raise PromptError("'prompt' must be one text. Send a request for each prompt.")
+    return prompt

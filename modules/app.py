@@ -22,8 +22,10 @@ from modules.library.machine import inspect_machine, process_memory
 from modules.library.remote_keys import KeyConsents
 from modules.library.scan import DEMO_MODEL, ModelLibrary
 from modules.loading.applied_adapters import AppliedAdapters
+from modules.loading.loader_choice import LoaderChoice
 from modules.loading.measured_memory import MemoryMeasurements
 from modules.loading.memory_planner import MemoryPlanner
+from modules.loading.model_consents import ModelConsents
 from modules.loading.model_loading import ModelLoading
 from modules.loading.model_reloader import ModelReloader
 from modules.loading.own_loaders import OwnLoaders
@@ -65,26 +67,17 @@ class App:
         self.environments = Environments(paths.environments, self.registry.roots, self.machine)
         self.library = ModelLibrary(paths.models)
         self.supervisor = Supervisor(paths.root, self.environments, process_memory, _shared(paths))
+        measured = MemoryMeasurements(YamlStore(paths.measured_memory))
         self.planner = MemoryPlanner(
-            self.library, self.environments, self.supervisor, MemoryMeasurements(YamlStore(paths.measured_memory))
+            self.library, self.environments, self.supervisor, measured, enforce=not config.load_anyway
         )
         saved = ModelSettings(paths.model_settings)
         self.adapters = AppliedAdapters(self.library, self.registry, self.supervisor, saved)
         self.keys = KeyConsents(YamlStore(paths.allowed_variables), config.allow_env)
-        self.models = ModelLoading(
-            config,
-            self.machine,
-            self.registry,
-            self.library,
-            self.supervisor,
-            saved,
-            self.planner,
-            self.adapters,
-            self._aim,
-            self.keys,
-            self.own_loaders,
-        )
-        self.reloader = ModelReloader(self.supervisor, self.models.load)
+        self.loaders = LoaderChoice(self.registry, self.library, self.machine, saved, self._aim, config.show_echo)
+        consents = ModelConsents(config, self.library, self.keys, self.own_loaders)
+        self.models = ModelLoading(self.library, self.loaders, consents, self.planner, self.adapters, self.supervisor)
+        self.reloader = ModelReloader(self.supervisor, self.models.load_again)
         self.downloads = Downloads(paths.models, self.supervisor.state_store.publish)
         # The name of the page's newest build: an open page of another build reloads itself.
         self.page_build = ""
@@ -117,7 +110,7 @@ class App:
             self._configure_hooks,
         )
         manager.subscribe(self.supervisor.state_store.publish)
-        self.supervisor.on_hook(manager.handle_worker_event)
+        self.supervisor.hooks.subscribe(manager.handle_worker_event)
         return manager
 
     @cached_property

@@ -62,8 +62,8 @@ def test_settings_presets_characters_and_the_notebook_are_as_they_were(upgraded:
     assert upgraded.settings.get("character") == "Ada"
     assert upgraded.settings.get("aim") == "speed"
     assert upgraded.startup_model() == "tiny"
-    assert upgraded.models.choose_loader("tiny")[0].name == "echo"
-    assert upgraded.models.choose_loader("tiny")[1] == {"context": 1000, "delay": 0.0}
+    assert upgraded.loaders.choose("tiny")[0].name == "echo"
+    assert upgraded.loaders.choose("tiny")[1] == {"context": 1000, "delay": 0.0}
     mine = upgraded.presets.load("Mine")
     assert (mine.temperature, mine.top_k, mine.dry_multiplier) == (0.35, 17, 0.8)
     assert mine.stop == ["\n\n", "END"]

@@ -26,7 +26,7 @@ from modules.loading.memory_planner import Advice, describe_plan
 from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.sampling import SamplingParams
-from modules.protocol.schema import describe
+from modules.protocol.schema import build, describe
 from modules.settings.config import Config
 
 
@@ -39,7 +39,7 @@ def loaders(config: Config, arguments: argparse.Namespace) -> int:
         if arguments.prune:
             for name, count in app.environments.prune(list(app.registry.specs.values())):
                 print(f"Removed {name} ({format_size(count)}).", file=sys.stderr)
-        rows = [_loader_row(app, spec) for spec in app.models.offered_loaders()]
+        rows = [_loader_row(app, spec) for spec in app.loaders.offered()]
         if arguments.json:
             print(json.dumps(rows, indent=1))
             return 0
@@ -110,7 +110,7 @@ def inspect(config: Config, arguments: argparse.Namespace) -> int:
     """Say what a model is."""
     app = build_app(config)
     try:
-        facts, ranked = app.models.rank_loaders(arguments.name)
+        facts, ranked = app.loaders.rank(arguments.name)
         plans = {entry.loader: _advice(app, arguments.name, entry.loader) for entry in ranked if entry.runs}
     finally:
         app.close()
@@ -134,8 +134,8 @@ def inspect(config: Config, arguments: argparse.Namespace) -> int:
 
 def _advice(app: App, model: str, loader: str) -> Advice:
     """The memory plan with the settings that a load would take."""
-    spec, kept = app.models.choose_loader(model, loader)
-    return app.planner.advise(model, spec, kept)
+    spec, kept = app.loaders.choose(model, loader)
+    return app.planner.advise(app.library.facts(model), spec, build(spec.settings, kept))
 
 
 def _standard_input() -> str:
@@ -151,7 +151,7 @@ def generate(config: Config, arguments: argparse.Namespace) -> int:
     try:
         prompt = _standard_input() if arguments.prompt == "-" else arguments.prompt
         model = arguments.model or DEMO_MODEL
-        spec, kept = app.models.choose_loader(model, arguments.loader)
+        spec, kept = app.loaders.choose(model, arguments.loader)
         overrides, settings = sort_settings(spec, arguments.set)
         params = app.presets.merge("" if arguments.preset == "Neutral" else arguments.preset, overrides)
         app.supervisor.state_store.subscribe(

@@ -11,8 +11,9 @@ from modules.protocol.adapter_facts import AdapterFacts
 from modules.protocol.errors import PaddockError, SettingError, Unsupported
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.model_facts import ModelFacts
+from modules.runtime.load_request import WeightedAdapter
 from modules.runtime.loader_registry import Registry
-from modules.runtime.supervisor import Supervisor, WeightedAdapter
+from modules.runtime.supervisor import Supervisor
 from modules.settings.user_settings import ModelSettings
 
 # Beyond it, text falls apart with any adapter.

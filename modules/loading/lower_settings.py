@@ -1,34 +1,40 @@
-"""What "lower these and retry" means after memory ran out."""
+"""Lowers settings after memory ran out, so that the load or the reply can be tried again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import dataclasses
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, TypeVar
 
-from modules.protocol.loader_spec import LoaderSpec
-from modules.protocol.schema import build, describe
+from modules.protocol.schema import describe
 
-_LEAST_CONTEXT = 512
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+S = TypeVar("S", bound="DataclassInstance")
+_MIN_CONTEXT = 512
 
 
-def lower_settings(
-    spec: LoaderSpec, settings: Mapping[str, Any], names: Iterable[str], context: int = 0
-) -> dict[str, Any]:
-    """`settings` with the named ones lowered: numbers halved down to their minimum, choices moved one on (schemas list
-    them from most to least memory). `context`: what "the model's own length" (0) stands for, in tokens."""
-    result = dict(settings)
-    current = build(spec.settings, settings)
-    for entry in describe(spec.settings):
-        if entry.name not in tuple(names):
+def lower_settings(settings: S, names: Iterable[str], context: int = 0) -> S:
+    """Return a copy of a loader's `settings` with the settings in `names` lowered.
+
+    Numbers are halved, down to their minimum. Choices move on by one; schemas list them from most to least memory.
+    `context`: the model's own context length in tokens, which a context setting of 0 stands for.
+    """
+    wanted = set(names)
+    changes: dict[str, object] = {}
+    for entry in describe(type(settings)):
+        if entry.name not in wanted:
             continue
-        value = getattr(current, entry.name)
+        value = getattr(settings, entry.name)
+        is_context = "context" in entry.name
         if entry.info.choices:
-            place = entry.info.choices.index(value)
-            result[entry.name] = entry.info.choices[min(place + 1, len(entry.info.choices) - 1)]
+            next_index = entry.info.choices.index(value) + 1
+            changes[entry.name] = entry.info.choices[min(next_index, len(entry.info.choices) - 1)]
         elif entry.kind in (int, float):
-            number = value or (context if "context" in entry.name else 0)
+            number = value or (context if is_context else 0)
             if not number or number < 0:
                 continue
-            least = entry.info.minimum if entry.info.minimum else (_LEAST_CONTEXT if "context" in entry.name else 0)
-            result[entry.name] = entry.kind(max(least, number // 2))
-    return result
+            minimum = entry.info.minimum or (_MIN_CONTEXT if is_context else 0)
+            changes[entry.name] = entry.kind(max(minimum, number // 2))
+    return dataclasses.replace(settings, **changes)

@@ -1,28 +1,35 @@
-"""The memory plan of a load on this machine now: what the loader asks, what was measured, what would fit."""
+"""Plans the memory of a load: what the loader needs, what earlier loads used, and what fits on this machine now."""
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 import time
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modules.library.machine import inspect_machine
 from modules.library.memory_plan import MemoryPlan, largest_fitting, memory_demand, memory_shortage, plan_memory
 from modules.library.scan import ModelLibrary
 from modules.loading.measured_memory import Measurement, MemoryMeasurements, apply_measurement, measurement_key
 from modules.protocol.errors import PaddockError
+from modules.protocol.events import ModelInfo
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import Demand
 from modules.protocol.model_facts import Machine, ModelFacts
-from modules.protocol.schema import build, describe
+from modules.protocol.schema import describe
 from modules.runtime.environment import Environments
+from modules.runtime.load_request import LoadRequest
 from modules.runtime.memory_watch import MemoryWatch
 from modules.runtime.supervisor import Supervisor
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_LOG = logging.getLogger(__name__)
 _STEP = 256
-# A look at the accelerators may take a second; a form that is being filled in asks more often.
+# Reading the accelerators' memory may take a second. A form that is being filled in asks more often.
 _FRESH_SECONDS = 2.0
 
 
@@ -34,8 +41,11 @@ class PlanError(PaddockError):
 
 @dataclass(frozen=True)
 class Advice:
-    """A plan and what follows: `obstacle` is "" if it fits, else a sentence with a next step; `context` and
-    `gpu_layers` are the most that fit (None: the loader has no such setting, 0: none fits)."""
+    """A plan and what follows from it.
+
+    `obstacle`: "" if the plan fits, else a sentence with a next step. `context` and `gpu_layers`: the largest values
+    that fit; None if the loader has no such setting, 0 if no value fits.
+    """
 
     plan: MemoryPlan
     obstacle: str
@@ -44,40 +54,50 @@ class Advice:
 
 
 class MemoryPlanner:
-    """Plans loads, and learns from those that were made."""
+    """Plans loads, and records what each load used to correct later plans.
+
+    `enforce`: refuse loads that do not fit.
+    """
 
     def __init__(
-        self, library: ModelLibrary, environments: Environments, supervisor: Supervisor, measured: MemoryMeasurements
+        self,
+        library: ModelLibrary,
+        environments: Environments,
+        supervisor: Supervisor,
+        measured: MemoryMeasurements,
+        enforce: bool = True,
     ) -> None:
         self._library = library
         self._environments = environments
         self._supervisor = supervisor
         self._measured = measured
+        self._enforce = enforce
         self._lock = threading.Lock()
         self._machine: Machine | None = None
-        self._looked = 0.0
+        self._read_at = 0.0
+        supervisor.on_measured(self._record)
 
     def machine(self) -> Machine:
-        """This machine with what is free now, and what the worker that a load ends will give back."""
+        """Return this machine. Its free memory includes what the current worker will free when a load ends it."""
         with self._lock:
-            if self._machine is None or time.monotonic() - self._looked > _FRESH_SECONDS:
+            if self._machine is None or time.monotonic() - self._read_at > _FRESH_SECONDS:
                 found = inspect_machine()
                 self._machine = dataclasses.replace(
                     found, free_bytes=min(found.memory_bytes, found.free_bytes + self._supervisor.memory_bytes())
                 )
-                self._looked = time.monotonic()
+                self._read_at = time.monotonic()
             return self._machine
 
-    def advise(self, model: str, spec: LoaderSpec, values: dict[str, Any]) -> Advice:
-        """The plan for `model` with these settings, and the most that would fit. Raises SettingError, ModelError."""
-        facts, settings, machine = self._library.facts(model), build(spec.settings, values), self.machine()
+    def advise(self, facts: ModelFacts, spec: LoaderSpec, settings: DataclassInstance) -> Advice:
+        """Return the plan for a model with these settings, and the largest values that fit."""
+        machine = self.machine()
         demand = memory_demand(facts, spec, settings, machine)
         planned = self._plan(facts, spec, demand, machine)
         names = {entry.name for entry in describe(spec.settings)}
 
         def fits(**changes: int) -> bool:
-            asked = memory_demand(facts, spec, dataclasses.replace(settings, **changes), machine)
-            return self._plan(facts, spec, asked, machine).fits
+            changed = memory_demand(facts, spec, dataclasses.replace(settings, **changes), machine)
+            return self._plan(facts, spec, changed, machine).fits
 
         context = layers = None
         if "context" in names and demand.context and planned.shares[0].cache:
@@ -89,26 +109,32 @@ class MemoryPlanner:
         lower = context if context and context < demand.context else 0
         return Advice(planned, memory_shortage(planned, lower, layers or 0), context, layers)
 
-    def check_fits(self, model: str, spec: LoaderSpec, values: dict[str, Any]) -> None:
-        """Raises PlanError where the load would not fit what is free now."""
-        if sentence := self.advise(model, spec, values).obstacle:
+    def check_fits(self, facts: ModelFacts, spec: LoaderSpec, settings: DataclassInstance) -> None:
+        """Raise PlanError if the load does not fit into the memory that is free now, unless told not to enforce it."""
+        if not self._enforce:
+            return
+        if sentence := self.advise(facts, spec, settings).obstacle:
             raise PlanError(
-                f"{model} was not loaded: {sentence[:1].lower()}{sentence[1:]} To load it all the same, press Load "
+                f"{facts.name} was not loaded: {sentence[:1].lower()}{sentence[1:]} To load it anyway, press Load "
                 "anyway, or start Paddock with --load-anyway."
             )
 
-    def record(self, model: str, spec: LoaderSpec, values: dict[str, Any], watch: MemoryWatch, device: str) -> None:
-        """Keep what the worker of this load held until now."""
+    def _record(self, request: LoadRequest, info: ModelInfo, watch: MemoryWatch) -> None:
+        """Save what the worker of this load used. A failure is only logged: the model's files may be gone by now."""
         loaded, peak = watch.usage()
         if not peak:
             return
-        facts, machine = self._library.facts(model), self.machine()
-        demand = memory_demand(facts, spec, build(spec.settings, values), machine)
-        on_cpu = device == "cpu"
-        used = dataclasses.replace(demand, gpu_layers=0) if on_cpu else demand
-        expected = plan_memory(facts, used, machine).at_load
-        found = Measurement(loaded, peak, demand.context, expected, on_cpu)
-        self._measured.record(self._key(facts, spec, demand, machine), found, model, spec.name)
+        facts, spec = request.facts, request.spec
+        try:
+            machine = self.machine()
+            demand = memory_demand(facts, spec, request.settings, machine)
+            on_cpu = info.device == "cpu"
+            used = dataclasses.replace(demand, gpu_layers=0) if on_cpu else demand
+            expected = plan_memory(facts, used, machine).at_load
+            found = Measurement(loaded, peak, demand.context, expected, on_cpu)
+            self._measured.record(self._key(facts, spec, demand, machine), found, facts.name, spec.name)
+        except PaddockError as error:
+            _LOG.warning("The memory use of %s was not saved: %s", facts.name, error.message)
 
     def _plan(self, facts: ModelFacts, spec: LoaderSpec, demand: Demand, machine: Machine) -> MemoryPlan:
         found = self._measured.find(self._key(facts, spec, demand, machine))
@@ -124,7 +150,7 @@ class MemoryPlanner:
 
 
 def describe_plan(advice: Advice) -> dict[str, Any]:
-    """The advice as plain JSON values: bytes, tokens, layers."""
+    """Return the advice as plain JSON values: bytes, tokens, layers."""
     shares = [{**asdict(share), "total": share.total} for share in advice.plan.shares]
     return {
         "devices": shares,

@@ -1,27 +1,33 @@
-"""What the one worker is doing, as everybody else sees it."""
+"""The state of the one worker, as all other code sees it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import ModelInfo
 
-PHASES = ("empty", "installing", "starting", "loading", "ready", "failed")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True)
 class ModelState:
-    """`phase` is one of PHASES; `text` and `fraction` tell how far it is; `error` why it failed; `adapters`: the LoRA
-    adapters that are applied, name -> weight.
+    """What the worker is doing.
 
-    In the phase "ready" the text is of an install that the next model waits for, and the error why that one failed."""
+    `phase`: "empty", "installing", "starting", "loading", "ready" or "failed". `settings`: an instance of the loader's
+    settings, None without a load. `text` and `fraction` (0 to 1) show progress. `error`: why the load failed.
+    `adapters`: the applied LoRA adapters, name -> weight.
+
+    In the phase "ready", `text` is the progress of an install that the next model waits for, and `error` is why that
+    install failed.
+    """
 
     phase: str = "empty"
     model: str = ""
     loader: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: DataclassInstance | None = None
     info: ModelInfo | None = None
     text: str = ""
     fraction: float | None = None
@@ -31,14 +37,16 @@ class ModelState:
 
     @property
     def busy(self) -> bool:
-        """Whether a load is under way."""
+        """True while a load runs."""
         return self.phase in ("installing", "starting", "loading")
 
 
 @dataclass(frozen=True)
 class ChatPromptResult:
-    """A rendered chat: the prompt, its length in tokens, and where its template came from. `opening`: the end of the
-    prompt that begins the reply's reasoning, such as "<think>"; it belongs before the reply."""
+    """A rendered chat: the prompt, its length in tokens, and the origin of its template.
+
+    `opening`: the end of the prompt that begins the reply's reasoning, such as "<think>". It belongs before the reply.
+    """
 
     prompt: str
     tokens: int

@@ -1,4 +1,4 @@
-"""Where the one worker's state hangs for everybody to see."""
+"""Holds the state of the one worker and publishes its changes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Listener = Callable[[ModelState], None]
 
 
 class Superseded(PaddockError):
-    """A load that did not come to its turn before something else was asked for."""
+    """A load that did not begin because of a later request."""
 
 
 class StateStore:
-    """Holds the present state, and tells each new one to those who subscribed. Safe from any thread."""
+    """The current state and its subscribers. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -26,37 +26,36 @@ class StateStore:
         self.state = ModelState()
 
     def subscribe(self, callback: Listener) -> Callable[[], None]:
-        """Call `callback` with each new state, from any thread; returns what ends that."""
+        """Call `callback` with each new state, from any thread. Return a function that unsubscribes."""
         return self._listeners.add(callback)
 
     def publish(self) -> None:
-        """Tell every listener the present state once more."""
-        self.change(lambda now: now)
+        """Send the current state to every subscriber again."""
+        self.update(lambda now: now)
 
     def set(self, state: ModelState) -> None:
-        """Put `state` in place of the one before."""
-        self.change(lambda _: state)
+        """Replace the state."""
+        self.update(lambda _: state)
 
-    def change(self, change: Callable[[ModelState], ModelState]) -> None:
-        """Put what `change` makes of the present state in its place; nothing comes between."""
+    def update(self, change: Callable[[ModelState], ModelState]) -> None:
+        """Replace the state with `change(state)` in one step."""
         with self._lock:
             state = self.state = change(self.state)
         self._listeners.notify(state)
 
     def show_failure(self, model: str, loader: str, error: PaddockError) -> None:
-        """Tell of a load that failed, if the state does not yet; beside a model that is loaded all the same."""
+        """Show a failed load, unless the state shows it already. A model that is still loaded stays, with the error."""
 
-        def told(now: ModelState) -> ModelState:
+        def failed(now: ModelState) -> ModelState:
             if now.error is error or isinstance(error, Superseded):
                 return now
             if now.phase == "ready":
                 return dataclasses.replace(now, error=error)
             return ModelState("failed", model, loader, error=error)
 
-        self.change(told)
+        self.update(failed)
 
     def show_refusal(self, model: str, loader: str, error: PaddockError) -> None:
-        """Tell of a load that was refused (no such model, no consent, no loader), unless another model is loaded, or
-        being loaded: that one stays."""
+        """Show a refused load (no such model, no consent, no loader), unless another model is loaded or loading."""
         if self.state.phase in ("empty", "failed"):
             self.show_failure(model, loader, error)

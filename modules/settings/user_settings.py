@@ -6,11 +6,15 @@ import fnmatch
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modules.files.data_files import STORE_LIMITS, DataFileError, fix_surrogates, read_yaml, to_yaml
 from modules.files.paths import write_atomically
-from modules.protocol.errors import PaddockError
+from modules.protocol.errors import PaddockError, SettingError
+from modules.protocol.schema import build, changed_values, describe
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 class YamlStore:
@@ -76,14 +80,16 @@ class ModelSettings:
     def settings(self, model: str, loader: str) -> dict[str, Any]:
         """The settings kept for this model with this loader. Those of an entry that names no loader may have others'
         among them. Raises PaddockError."""
-        return _fitting([*self._own(model), *self._patterns(model)], loader)
+        return _matching([*self._own(model), *self._patterns(model)], loader)
 
-    def set(self, model: str, loader: str, settings: Mapping[str, Any]) -> None:
-        """Keep what this model was loaded with. What a pattern says anyway stays the pattern's, so that a change of it
-        counts."""
+    def set(self, model: str, loader: str, settings: DataclassInstance) -> None:
+        """Save the loader and the settings (an instance of its schema) of a model.
+
+        Settings that equal those of a pattern are not saved: a later change of the pattern then applies to the model.
+        """
         entry: dict[str, Any] = {"loader": loader}
-        if dict(settings) != _fitting(self._patterns(model), loader):
-            entry["settings"] = dict(settings)
+        if settings != _build(type(settings), _matching(self._patterns(model), loader)):
+            entry["settings"] = changed_values(settings)
         if chosen := self.adapters(model):
             entry["adapters"] = chosen
         self._store.set(model, entry)
@@ -129,8 +135,17 @@ class ModelSettings:
         )
 
 
-def _fitting(entries: list[_Entry], loader: str) -> dict[str, Any]:
+def _matching(entries: list[_Entry], loader: str) -> dict[str, Any]:
     return dict(next((values for name, values in entries if values is not None and name in ("", loader)), {}))
+
+
+def _build(schema: type[DataclassInstance], values: Mapping[str, Any]) -> DataclassInstance | None:
+    """Return the settings that a pattern's values mean to a loader, or None if one of them is wrong."""
+    known = {entry.name for entry in describe(schema)}
+    try:
+        return build(schema, {name: value for name, value in values.items() if name in known})
+    except SettingError:
+        return None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -14,6 +14,8 @@ import pytest
 from modules.app import App
 from modules.loading.model_reloader import STABLE_SECONDS, ModelReloader
 from modules.protocol.errors import PaddockError
+from modules.protocol.schema import changed_values
+from modules.runtime.model_state import ModelState
 from tests.conftest import ROOMY
 from tests.support.server import serving
 
@@ -47,7 +49,7 @@ def test_the_next_request_loads_a_killed_model_again_as_it_was(echo: App, client
     before = _kill(echo)
     assert _says(client, "and again").json()["choices"][0]["text"] == "and again"
     assert echo.supervisor.worker_pid() != before
-    assert echo.supervisor.state.settings == ROOMY
+    assert changed_values(echo.supervisor.state.settings) == ROOMY
 
 
 def test_requests_that_come_at_once_share_one_load(echo: App, client: httpx.Client) -> None:
@@ -71,7 +73,7 @@ def test_a_stream_and_a_chat_find_it_loaded_again_too(echo: App, client: httpx.C
 def test_a_model_that_dies_of_each_request_is_loaded_a_few_times_and_then_no_more(
     echo: App, client: httpx.Client
 ) -> None:
-    echo.reloader = ModelReloader(echo.supervisor, echo.models.load, pauses=(0.0, 0.0))
+    echo.reloader = ModelReloader(echo.supervisor, echo.models.load_again, pauses=(0.0, 0.0))
     assert [_says(client, CRASH).status_code for _ in range(3)] == [502, 502, 502]
     refused = _says(client, "fine")
     assert refused.status_code == 503
@@ -91,10 +93,10 @@ def test_what_a_person_unloaded_stays_unloaded(echo: App, client: httpx.Client) 
 def test_a_load_that_fails_is_tried_again_by_the_next_request(echo: App, client: httpx.Client) -> None:
     fails = [PaddockError("No memory now. Try later."), None]
 
-    def load(model: str, loader: str, settings: object) -> None:
+    def load(state: ModelState) -> None:
         if error := fails.pop(0):
             raise error
-        echo.models.load(model, loader, ROOMY)
+        echo.models.load_again(state)
 
     echo.reloader = ModelReloader(echo.supervisor, load, pauses=(0.0, 0.0))
     _kill(echo)
@@ -133,5 +135,5 @@ def test_the_pauses_grow_and_a_worker_that_lived_long_begins_with_the_first(
     assert pauses.seconds == [0.0, 5.0, 0.0]
     _kill(echo)
     reloader.close()
-    with pytest.raises(PaddockError, match="Paddock is ending"):
+    with pytest.raises(PaddockError, match="Paddock is shutting down"):
         reloader.ensure_loaded()

@@ -16,7 +16,9 @@ from modules.chat.store import ChatStore
 from modules.generation.generation import Generation
 from modules.protocol.model_facts import Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams
+from modules.protocol.schema import build
 from modules.runtime.environment import Environments
+from modules.runtime.load_request import LoadRequest
 from modules.runtime.loader_registry import Registry
 from modules.runtime.supervisor import Supervisor
 
@@ -46,7 +48,8 @@ class Room:
     def load(self, **settings: Any) -> None:
         """Load the echo loader."""
         facts = ModelFacts("a-model", str(self.folder), "unknown")
-        self.supervisor.load(facts, Registry(ROOT / "loaders").get("echo"), settings)
+        spec = Registry(ROOT / "loaders").get("echo")
+        self.supervisor.load(LoadRequest(facts, spec, build(spec.settings, settings)))
 
     def until(self, chat_id: str, holds: Callable[[], bool]) -> None:
         """Wait for changes of the chat until `holds`."""

@@ -38,7 +38,7 @@ def near(far: str, config: Config, tmp_path: Path) -> Iterator[App]:
 
 def test_the_file_is_a_model_and_its_loader_is_found(near: App) -> None:
     assert near.library.names() == [FILE]
-    facts, ranked = near.models.rank_loaders(FILE)
+    facts, ranked = near.loaders.rank(FILE)
     assert (facts.format, facts.problems) == ("remote", ())
     assert [entry.loader for entry in ranked if entry.runs] == ["remote"]
     info = near.supervisor.loaded()

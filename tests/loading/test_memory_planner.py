@@ -12,15 +12,20 @@ from typing import Any
 import pytest
 
 from modules.app import App
-from modules.loading.memory_planner import PlanError, describe_plan
+from modules.loading.memory_planner import Advice, PlanError, describe_plan
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import Demand
 from modules.protocol.model_facts import Gpu, Machine, ModelFacts
+from modules.protocol.schema import build
 from modules.runtime.memory_watch import MemoryWatch
 from modules.settings.config import Config
 from tests.support.models import write_model_folder
 
 TB = 1 << 40
+
+
+def _advise(app: App, model: str, spec: LoaderSpec, settings: dict[str, int]) -> Advice:
+    return app.planner.advise(app.library.facts(model), spec, build(spec.settings, settings))
 
 
 def _greedy(app: App, process: int) -> LoaderSpec:
@@ -81,11 +86,11 @@ def test_the_advice_is_the_largest_context_that_fits(app: App, monkeypatch: pyte
     monkeypatch.setattr(app.library, "facts", lambda name: facts)
     machine = Machine("linux", "x86_64", 2, TB, 1000 << 20)
     monkeypatch.setattr(app.planner, "machine", lambda: machine)
-    advice = app.planner.advise("tiny", spec, {"context": 4096})
+    advice = _advise(app, "tiny", spec, {"context": 4096})
     # 1000 MiB hold 1000 tokens of 1 MiB less the few bytes of the weights: the step below is 768.
     assert advice.context == 768
     assert "Lower Context length to 768" in advice.obstacle
-    assert app.planner.advise("tiny", spec, {"context": 768}).obstacle == ""
+    assert _advise(app, "tiny", spec, {"context": 768}).obstacle == ""
     shown = describe_plan(advice)
     assert (shown["fits"], shown["largest_context"], shown["context"]) == (False, 768, 4096)
 
@@ -107,7 +112,7 @@ def test_the_advice_is_the_layers_that_fit_the_card(app: App, monkeypatch: pytes
     machine = Machine("linux", "x86_64", 2, TB, TB, (Gpu("cuda", "card", 24 << 30, 20 << 30),))
     monkeypatch.setattr(app.planner, "machine", lambda: machine)
     # A GiB a layer: 20 GiB hold 19 beside the engine and its buffers.
-    advice = app.planner.advise("tiny", spec, {})
+    advice = _advise(app, "tiny", spec, {})
     assert advice.gpu_layers == 19
     assert "Lower GPU layers to 19." in advice.obstacle
 
@@ -116,21 +121,21 @@ def test_what_a_load_took_corrects_later_plans_and_outlives_the_app(config: Conf
     app = App(config)
     try:
         spec = app.registry.get("echo")
-        assert not app.planner.advise("tiny", spec, {}).plan.measured
+        assert not _advise(app, "tiny", spec, {}).plan.measured
         app.models.load("tiny", "echo")
         held = app.supervisor.memory_bytes()
-        learned = app.planner.advise("tiny", spec, {}).plan
+        learned = _advise(app, "tiny", spec, {}).plan
         assert learned.measured
         assert learned.total >= learned.at_load == pytest.approx(held, rel=0.05)
-        assert app.planner.advise("tiny", spec, {"context": 8192}).plan.measured
-        assert not app.planner.advise("tiny", app.registry.get("transformers"), {}).plan.measured
+        assert _advise(app, "tiny", spec, {"context": 8192}).plan.measured
+        assert not _advise(app, "tiny", app.registry.get("transformers"), {}).plan.measured
     finally:
         app.close()
     again = App(config)
     try:
-        assert again.planner.advise("tiny", again.registry.get("echo"), {}).plan.measured
+        assert _advise(again, "tiny", again.registry.get("echo"), {}).plan.measured
         write_model_folder(config.paths.models / "twin")
-        assert not again.planner.advise("twin", again.registry.get("echo"), {}).plan.measured
+        assert not _advise(again, "twin", again.registry.get("echo"), {}).plan.measured
     finally:
         again.close()
 

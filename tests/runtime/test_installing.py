@@ -21,8 +21,10 @@ from loaders.echo.spec import SPEC as ECHO
 from modules.app import App
 from modules.protocol.errors import EnvironmentBroken
 from modules.protocol.events import ModelInfo
+from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.environment import Environments
+from modules.runtime.load_request import LoadRequest
 from modules.runtime.state_store import Superseded
 from modules.runtime.supervisor import Supervisor
 
@@ -98,7 +100,7 @@ def build(tmp_path: Path, app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator
 def supervisor(root: Path, build: Build, app: App) -> Iterator[Supervisor]:
     """One that has the model `tiny` loaded, by the loader that needs no install."""
     supervisor = Supervisor(root, build.environments, lambda pid: psutil.Process(pid).memory_info().rss)
-    supervisor.load(app.library.facts("tiny"), ECHO, {})
+    supervisor.load(_request(app, ECHO))
     yield supervisor
     supervisor.close()
 
@@ -109,6 +111,10 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
+def _request(app: App, spec: LoaderSpec) -> LoadRequest:
+    return LoadRequest(app.library.facts("tiny"), spec, spec.settings())
+
+
 def _says(supervisor: Supervisor, text: str) -> bool:
     generation = supervisor.generate(text, SamplingParams())
     return generation.wait(PATIENCE) and generation.text == text
@@ -117,7 +123,7 @@ def _says(supervisor: Supervisor, text: str) -> bool:
 def test_the_loaded_model_answers_meanwhile_and_stays_where_the_install_fails(
     app: App, build: Build, supervisor: Supervisor, pool: ThreadPoolExecutor
 ) -> None:
-    load = pool.submit(supervisor.load, app.library.facts("tiny"), BUILT, {})
+    load = pool.submit(supervisor.load, _request(app, BUILT))
     build.begun()
     assert (supervisor.state.phase, supervisor.state.loader) == ("ready", "echo")
     assert "Built" in supervisor.state.text
@@ -134,7 +140,7 @@ def test_the_model_is_loaded_once_its_loader_is_there(
     app: App, build: Build, supervisor: Supervisor, pool: ThreadPoolExecutor
 ) -> None:
     before = supervisor.worker_pid()
-    load = pool.submit(supervisor.load, app.library.facts("tiny"), BUILT, {})
+    load = pool.submit(supervisor.load, _request(app, BUILT))
     build.begun()
     build.end("well")
     assert isinstance(load.result(PATIENCE), ModelInfo)
@@ -145,7 +151,7 @@ def test_the_model_is_loaded_once_its_loader_is_there(
 def test_unload_does_not_wait_for_an_install_and_what_it_was_for_is_not_loaded(
     app: App, build: Build, supervisor: Supervisor, pool: ThreadPoolExecutor
 ) -> None:
-    load = pool.submit(supervisor.load, app.library.facts("tiny"), BUILT, {})
+    load = pool.submit(supervisor.load, _request(app, BUILT))
     build.begun()
     supervisor.unload()
     assert supervisor.state.phase == "empty"
@@ -157,7 +163,7 @@ def test_unload_does_not_wait_for_an_install_and_what_it_was_for_is_not_loaded(
 def test_a_worker_that_dies_meanwhile_is_told(
     app: App, build: Build, supervisor: Supervisor, pool: ThreadPoolExecutor
 ) -> None:
-    load = pool.submit(supervisor.load, app.library.facts("tiny"), BUILT, {})
+    load = pool.submit(supervisor.load, _request(app, BUILT))
     build.begun()
     died = threading.Event()
     supervisor.state_store.subscribe(lambda state: died.set() if state.phase == "failed" else None)

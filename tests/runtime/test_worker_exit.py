@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from loaders.echo.spec import BEHAVIOURS, SPEC
 from modules.loading.lower_settings import lower_settings
+from modules.protocol.schema import build, changed_values
 from modules.runtime.worker_exit import classify
 
 
@@ -43,8 +46,11 @@ def test_only_a_shortage_of_memory_names_settings_to_lower() -> None:
 
 
 def test_lowering_halves_numbers_to_their_minimum_and_moves_choices_on() -> None:
-    assert lower_settings(SPEC, {"context": 4096}, ["context"])["context"] == 2048
-    assert lower_settings(SPEC, {"context": 20}, ["context"])["context"] == 16
-    assert lower_settings(SPEC, {"on_load": "crash"}, ["on_load"])["on_load"] == "exit"
-    assert lower_settings(SPEC, {"on_load": BEHAVIOURS[-1]}, ["on_load"])["on_load"] == BEHAVIOURS[-1]
-    assert lower_settings(SPEC, {"delay": 1.0}, ["context"]) == {"delay": 1.0, "context": 2048}
+    def lowered(values: dict[str, Any], *names: str) -> dict[str, Any]:
+        return changed_values(lower_settings(build(SPEC.settings, values), names))
+
+    assert lowered({"context": 8192}, "context") == {}  # 4096, the default
+    assert lowered({"context": 20}, "context") == {"context": 16}
+    assert lowered({"on_load": "crash"}, "on_load") == {"on_load": "exit"}
+    assert lowered({"on_load": BEHAVIOURS[-1]}, "on_load") == {"on_load": BEHAVIOURS[-1]}
+    assert lowered({"delay": 1.0}, "context") == {"delay": 1.0, "context": 2048}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from modules.protocol.errors import PaddockError
+from modules.protocol.schema import setting
 from modules.settings.user_settings import ModelSettings, YamlStore
 
 
@@ -34,6 +36,13 @@ def test_a_file_that_cannot_be_read_is_named_and_kept(tmp_path: Path, text: str)
     with pytest.raises(PaddockError, match="settings.yaml in the user data folder"):
         YamlStore(path)
     assert path.read_text() == text
+
+
+@dataclass(frozen=True)
+class Loader:
+    """The settings of a loader."""
+
+    context: int = setting(512, label="Context length")
 
 
 @pytest.fixture
@@ -64,11 +73,11 @@ def test_settings_are_those_of_the_loader_at_hand_and_a_pattern_without_one_hold
 
 def test_what_a_pattern_says_stays_the_pattern_s(kept: ModelSettings, tmp_path: Path) -> None:
     name, path = "x.Q4_K_M.gguf", tmp_path / "m.yaml"
-    kept.set(name, "d", {"context": 8192})
+    kept.set(name, "d", Loader(context=8192))
     assert kept.loader(name) == "d"
     path.write_text(path.read_text().replace("8192", "4096"))
     assert ModelSettings(path).settings(name, "d") == {"context": 4096}
-    kept.set(name, "d", {})  # the defaults, against the pattern
+    kept.set(name, "d", Loader())  # the defaults, against the pattern
     assert ModelSettings(path).settings(name, "d") == {}
 
 
@@ -81,7 +90,7 @@ def test_an_entry_that_makes_no_sense_is_named(tmp_path: Path, entry: str) -> No
 
 def test_adapters_are_kept_beside_the_settings_and_survive_them(kept: ModelSettings) -> None:
     kept.set_adapters("big-GPTQ", {"style": 0.5})
-    kept.set("big-GPTQ", "b", {"context": 3})
+    kept.set("big-GPTQ", "b", Loader(context=3))
     assert (kept.adapters("big-GPTQ"), kept.settings("big-GPTQ", "b")) == ({"style": 0.5}, {"context": 3})
     kept.set_adapters("big-GPTQ", {})
     assert (kept.adapters("big-GPTQ"), kept.settings("big-GPTQ", "b")) == ({}, {"context": 3})

@@ -69,7 +69,5 @@ def test_a_real_worker_was_given_no_secret(app: App, monkeypatch: pytest.MonkeyP
     for name in SECRETS[:-4]:
         monkeypatch.setenv(name, "hush")
     app.models.load("tiny", "echo")
-    client = app.supervisor._client
-    assert client is not None
-    given = Path(f"/proc/{client.process.pid}/environ").read_bytes()
+    given = Path(f"/proc/{app.supervisor.worker_pid()}/environ").read_bytes()
     assert b"hush" not in given and b"PATH=" in given

@@ -97,7 +97,7 @@ def test_a_load_in_the_background_that_breaks_in_an_unknown_way_is_a_failed_stat
         monkeypatch.setattr(app.environments, "status", lambda spec: EnvironmentStatus(False, app.paths.environments))
         monkeypatch.setattr(app.environments, "build", breaks)
     elif broken == "load":
-        monkeypatch.setattr("modules.runtime.supervisor.WorkerClient", breaks)
+        monkeypatch.setattr("modules.runtime.model_worker.WorkerClient", breaks)
     else:
         monkeypatch.setattr(app.supervisor, "check", breaks)
     failed = threading.Event()

@@ -16,7 +16,7 @@ class Models(FacadeModule):
 
     def load_model(self, model_name: str, loader: Any = None) -> tuple[Model | None, Tokenizer | None]:
         """Load a model, with one of Paddock's loaders or with the best. Raises PaddockError."""
-        known = [spec.name for spec in self._app.models.offered_loaders()]
+        known = [spec.name for spec in self._app.loaders.offered()]
         self._app.models.load(model_name, loader if loader in known else "")
         shared: Any = self._facade.module("modules.shared")
         return shared.model, shared.tokenizer

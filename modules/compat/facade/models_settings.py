@@ -14,7 +14,7 @@ class ModelsSettings(FacadeModule):
         """What is kept for the model, with the loader, the context and the template that its files name. Raises
         PaddockError where there is no such model."""
         facts = self._app.library.facts(model)
-        spec, kept = self._app.models.choose_loader(model)
+        spec, kept = self._app.loaders.choose(model)
         known = {"loader": spec.name, "truncation_length": facts.context, "ctx_size": facts.context}
         return {**known, "instruction_template_str": facts.template, **kept}
 
@@ -32,7 +32,7 @@ class ModelsSettings(FacadeModule):
 
     def infer_loader(self, model_name: str, model_settings: Any = None, hf_quant_method: Any = None) -> str:
         """The loader that Paddock would take. Raises PaddockError where none reads the model."""
-        return str(self._app.models.choose_loader(model_name)[0].name)
+        return str(self._app.loaders.choose(model_name)[0].name)
 
     def load_instruction_template(self, template: str) -> str:
         """The loaded model's own template, whatever name is asked for: Paddock keeps no list of them."""

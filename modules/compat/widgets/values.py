@@ -73,7 +73,7 @@ class Values:
         now = self._app.supervisor.state
         if name in CONTEXT:
             return now.info.context if now.info else 0
-        return dict(now.settings or {}).get(name)
+        return getattr(now.settings, name, None)
 
     def write(self, name: str, value: Any) -> str:
         """Take what an event put into the component; what the browser is to hold instead of it. Raises PaddockError."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     """Draw one row a loader."""
-    specs = app.models.offered_loaders()
+    specs = app.loaders.offered()
     rows: list[Any] = []
     with gr.Accordion("Loaders", open=False, elem_classes=["fold"], elem_id="loaders"):
         for spec in specs:

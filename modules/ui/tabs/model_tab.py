@@ -16,7 +16,7 @@ from modules.library.sizes import format_size
 from modules.loading.memory_planner import Advice
 from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.loader_spec import LoaderSpec
-from modules.protocol.schema import Setting, build, changed_values, describe
+from modules.protocol.schema import Setting, build, describe
 from modules.ui import model_card
 from modules.ui.event_feedback import (
     DIRECT,
@@ -74,7 +74,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
             none = model_card.no_models(app.paths.display(app.paths.models))
             return [dropdown, none, gr.update(visible=False), "", _NOTHING]
         try:
-            found, ranked = app.models.rank_loaders(shown)
+            found, ranked = app.loaders.rank(shown)
             chosen = wanted or _choice(app, shown)
         except PaddockError as error:
             return [dropdown, paragraph(error.message, "warning"), gr.update(visible=False), "", _NOTHING]
@@ -85,7 +85,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         radio = gr.update(choices=loaders, value=chosen or None, visible=bool(loaders))
         reason = model_card.reason(chosen, ranked, found)
         # The form is drawn anew when what is kept changed, and else left alone: somebody may be filling it in.
-        kept = app.models.choose_loader(shown, chosen)[1] if chosen else {}
+        kept = app.loaders.choose(shown, chosen)[1] if chosen else {}
         return [dropdown, model_card.card(found), radio, reason, json.dumps([shown, chosen, sorted(kept.items())])]
 
     def pick_again(name: str | None, by_hand: str) -> list[Any]:
@@ -130,7 +130,7 @@ def own_context(setting: Setting | None, kept: Mapping[str, Any], trained: int) 
 def _choice(app: App, model: str) -> str:
     """The loader that a load would take, or "" where none can."""
     try:
-        return app.models.choose_loader(model)[0].name
+        return app.loaders.choose(model)[0].name
     except PaddockError:
         return ""
 
@@ -138,13 +138,14 @@ def _choice(app: App, model: str) -> str:
 def _settings(app: App, model: str, spec: LoaderSpec) -> None:
     """The form of the loader's own schema, what it will take, and Load."""
     settings = {setting.name: setting for setting in describe(spec.settings)}
-    _, kept = app.models.choose_loader(model, spec.name)
+    _, kept = app.loaders.choose(model, spec.name)
     try:
         values = build(spec.settings, kept)
     except SettingError as error:
         gr.HTML(paragraph(f"What was kept for this model no longer fits: {error.message}", "warning"))
         values = build(spec.settings, {})
-    first = app.planner.advise(model, spec, {name: getattr(values, name) for name in settings})
+    facts = app.library.facts(model)
+    first = app.planner.advise(facts, spec, values)
     _ask_for_key(app, model)
     with gr.Row(elem_classes=["tight", "load-row"]):
         load = gr.Button(f"Load {PurePosixPath(model).name}", variant="primary", elem_id="model-load")
@@ -158,7 +159,7 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
         }
     drawn = {name: getattr(values, name) for name in settings}
     # The default is more than this model was made for: show what it comes to here.
-    if own := own_context(settings.get("context"), kept, app.library.facts(model).context):
+    if own := own_context(settings.get("context"), kept, facts.context):
         drawn["context"] = own
     fields = form(list(settings.values()), drawn, prefix=f"loader-{spec.name}-")
     given = list(fields.values())
@@ -170,19 +171,18 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
         return found
 
     def begin(forced: bool, *entries: Any) -> None:
-        kept = changed_values(build(spec.settings, chosen(entries)))
-        app.models.load_in_background(model, spec.name, kept, anyway=forced)
+        app.models.load_in_background(model, spec.name, chosen(entries), anyway=forced)
 
     def moved(*entries: Any) -> list[Any]:
         try:
-            advice = app.planner.advise(model, spec, chosen(entries))
+            advice = app.planner.advise(facts, spec, build(spec.settings, chosen(entries)))
         except PaddockError:  # A number that is being typed. Load says what is wrong with one that stays so.
             return [gr.skip() for _ in shown]
         offers = [gr.update(**_offer(name, advice)) for name in buttons]
         return [memory_bar(advice), gr.update(visible=bool(advice.obstacle)), *offers]
 
     def most(name: str, *entries: Any) -> Any:
-        return _most(app.planner.advise(model, spec, chosen(entries)))[name]
+        return _most(app.planner.advise(facts, spec, build(spec.settings, chosen(entries))))[name]
 
     shown = [plan, anyway, *buttons.values()]
     # Of all that a person does to a slider while one plan is made, only the last becomes another plan.

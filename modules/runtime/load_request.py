@@ -1,0 +1,39 @@
+"""Everything that one load needs, built and checked once before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from modules.protocol.adapter_facts import AdapterFacts
+from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.model_facts import ModelFacts
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+# A LoRA adapter and its weight.
+WeightedAdapter = tuple[AdapterFacts, float]
+
+
+@dataclass(frozen=True)
+class LoadRequest:
+    """A checked request to load a model.
+
+    `settings`: an instance of `spec.settings`. `variables`: environment variables of the worker, such as the consents
+    given at start. `adapters`: LoRA adapters to apply before the model is ready; if the engine refuses them, the model
+    runs without them and its notes say why. `notes`: sentences to add to the model's notes.
+    """
+
+    facts: ModelFacts
+    spec: LoaderSpec
+    settings: DataclassInstance
+    variables: Mapping[str, str] = field(default_factory=dict)
+    adapters: Sequence[WeightedAdapter] = ()
+    notes: Sequence[str] = ()
+
+
+def adapter_weights(adapters: Sequence[WeightedAdapter]) -> dict[str, float]:
+    """Return name -> weight."""
+    return {adapter.name: weight for adapter, weight in adapters}

@@ -1,0 +1,116 @@
+"""One worker process together with the model that it loads and the adapters that it applies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from modules.protocol.commands import ApplyAdapter, ChatPrompt, Detokenize, Embed, NextTokenProbabilities, Tokenize
+from modules.protocol.errors import PaddockError
+from modules.protocol.events import HookEvent, Loaded
+from modules.protocol.schema import changed_values
+from modules.runtime.load_request import LoadRequest, WeightedAdapter
+from modules.runtime.memory_watch import MemoryWatch
+from modules.runtime.model_state import ChatPromptResult
+from modules.runtime.sandbox_paths import sandbox_variables
+from modules.runtime.worker_client import Report, WorkerClient
+from modules.runtime.worker_exit import WorkerDied, WorkerExit
+
+# Folders that workers may read, and folders that they may write.
+SandboxFolders = tuple[Sequence[Path], Sequence[Path]]
+
+
+class ModelWorker:
+    """Starts with its construction and ends with `stop`. Its methods block and raise PaddockError.
+
+    `on_exit` is called once, with this worker, however the process ends.
+    """
+
+    def __init__(
+        self,
+        request: LoadRequest,
+        python: Path,
+        root: Path,
+        folders: SandboxFolders,
+        on_exit: Callable[[ModelWorker, WorkerExit], None],
+        on_hook: Callable[[HookEvent], None],
+    ) -> None:
+        self.request = request
+        # Those to apply, also if the engine refused them.
+        self.adapters: tuple[WeightedAdapter, ...] = tuple(request.adapters)
+        self.memory: MemoryWatch | None = None
+        self.client = WorkerClient(
+            request.spec,
+            python,
+            root,
+            lambda exit: on_exit(self, exit),
+            on_hook,
+            **sandbox_variables(Path(request.facts.path), *folders),
+            **request.variables,
+        )
+
+    @property
+    def pid(self) -> int:
+        """The process number."""
+        return self.client.process.pid
+
+    def load(self, report: Report) -> Loaded:
+        """Load the model of the request into the started worker."""
+        facts = self.request.facts
+        self.memory = MemoryWatch(self.pid, str(Path(facts.path).resolve()))
+        loaded = self.client.load(facts.path, changed_values(self.request.settings), report)
+        self.memory.record_load()
+        self.client.process.compile_bytecode()
+        return loaded
+
+    def stop(self) -> None:
+        """End the worker, also while it is loading."""
+        try:
+            if self.memory is not None:
+                self.memory.close()
+        finally:
+            self.client.stop()
+
+    def apply_adapters(self, adapters: Sequence[WeightedAdapter]) -> None:
+        """Apply these LoRA adapters and no others, after the running replies. If the engine refuses them, the previous
+        ones stay."""
+        weights = {adapter.path: weight for adapter, weight in adapters}
+        # The worker waits for the running replies first, so no time limit is right.
+        self.client.ask(ApplyAdapter(self.client.next_id(), weights), timeout=None)
+        self.adapters = tuple(adapters)
+
+    def try_adapters(self, adapters: Sequence[WeightedAdapter]) -> list[str]:
+        """Apply these adapters. If the engine refuses them, apply none and return a sentence. Raise WorkerDied."""
+        if not adapters:
+            return []
+        try:
+            self.apply_adapters(adapters)
+        except WorkerDied:
+            raise
+        except PaddockError as error:
+            return [f"No LoRA adapter is applied. {error.message}"]
+        return []
+
+    def tokenize(self, text: str, special: bool) -> list[int]:
+        """Return the token ids of `text`."""
+        return list(self.client.ask(Tokenize(self.client.next_id(), text, special)))
+
+    def detokenize(self, tokens: list[int]) -> str:
+        """Return the text of these tokens."""
+        return str(self.client.ask(Detokenize(self.client.next_id(), tokens)))
+
+    def chat_prompt(
+        self, messages: list[dict[str, Any]], template: str, continue_last: bool, variables: dict[str, Any]
+    ) -> ChatPromptResult:
+        """Render a chat as a prompt."""
+        command = ChatPrompt(self.client.next_id(), messages, template, continue_last, variables)
+        return ChatPromptResult(**self.client.ask(command))
+
+    def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
+        """Return the `top` likeliest next tokens: [{"token", "text", "probability"}]."""
+        return list(self.client.ask(NextTokenProbabilities(self.client.next_id(), prompt, top)))
+
+    def embed(self, texts: list[str]) -> list[list[float]]:
+        """Return one vector for each text."""
+        return list(self.client.ask(Embed(self.client.next_id(), texts), timeout=None))

@@ -94,7 +94,7 @@ def _token_seconds(manager: ExtensionManager | None) -> float:
     if manager is not None:
         turn = TurnHooks(manager, "chat", [], SamplingParams(), ChatOptions(), Preamble(), ModelState())
         assert not turn.pipeline.stream_modifiers()
-        reply.after = lambda ended: setattr(ended, "final", turn.final_text(generation.text))
+        reply.on_end = lambda ended: setattr(ended, "final", turn.final_text(generation.text))
     saver.follow(reply)
     try:
         begin = time.perf_counter()

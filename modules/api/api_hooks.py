@@ -79,7 +79,7 @@ def _changed(
 ) -> list[dict[str, Any]]:
     """The client's messages as the hooks left them: in their places where the history and the system message are as
     they were, else put together anew from both."""
-    now, system = turn.path(whole), turn.opening.system
+    now, system = turn.path(whole), turn.preamble.system
     if system == own.strip() and [message.id for message in now] == [message.id for message in whole]:
         texts = {message.id: prompt_text(message) for message in now}
         return [{**one, "content": texts.get(str(place), one["content"])} for place, one in enumerate(messages)]

@@ -16,7 +16,7 @@ from modules.system.threads import host_thread
 
 _LOG = logging.getLogger(__name__)
 # Fields of events.Finished that a message keeps.
-_FIGURES = (
+_FINISHED_FIELDS = (
     "reason",
     "prompt_tokens",
     "cached_tokens",
@@ -33,7 +33,7 @@ class Reply:
     """A reply from the moment it is asked for. `generation` is None while its prompt is made.
 
     `meta` is known at the start; `over` is set when nothing more will come and it was stored, or storing it failed.
-    `after` is called once when the generation has ended, before the reply counts as done (extensions then have their
+    `on_end` is called once when the generation has ended, before the reply counts as done (extensions then have their
     say, and set `final`, the text to show). `problem`: a sentence saying why its text is in memory only.
     """
 
@@ -44,15 +44,15 @@ class Reply:
     meta: dict[str, Any] = field(default_factory=dict)
     stopping: bool = False
     problem: str = ""
-    after: Callable[[Reply], None] | None = None
-    settling: bool = False
+    on_end: Callable[[Reply], None] | None = None
+    ending: bool = False
     final: str | None = None
     over: threading.Event = field(default_factory=threading.Event)
 
     @property
     def done(self) -> bool:
         """Whether nothing more will come."""
-        return self.generation is not None and self.generation.done and self.after is None
+        return self.generation is not None and self.generation.done and self.on_end is None
 
     @property
     def text(self) -> str:
@@ -61,13 +61,13 @@ class Reply:
             return self.final
         return self.prefix + (self.generation.text if self.generation else "")
 
-    def figures(self) -> dict[str, Any]:
+    def current_meta(self) -> dict[str, Any]:
         """The message's meta as it is now; complete once the reply is done."""
         meta = dict(self.meta)
         generation = self.generation
         if generation is not None and generation.finished is not None:
             ended = generation.finished
-            for name in _FIGURES:
+            for name in _FINISHED_FIELDS:
                 meta[name] = getattr(ended, name)
             meta["stopped"] = ended.reason == "cancelled"
             if remark := generation.empty_reply_note:
@@ -137,9 +137,9 @@ class ReplySaver:
         # Called for each token. `due` is reset before the text is read, so what arrived earlier than a finite `due`
         # was seen here is in the text that will be stored: no lock is needed to leave at once.
         reply = entry.reply
-        if reply.after is not None and not reply.settling and reply.generation is not None and reply.generation.done:
-            reply.settling = True
-            host_thread("chat-after", lambda: self._settle(entry), "What comes after a reply").start()
+        if reply.on_end is not None and not reply.ending and reply.generation is not None and reply.generation.done:
+            reply.ending = True
+            host_thread("chat-after", lambda: self._end(entry), "What comes after a reply").start()
         done = reply.done
         if entry.due != math.inf and not done:
             return
@@ -148,16 +148,16 @@ class ReplySaver:
             entry.begun = True
             self._changed.notify()
 
-    def _settle(self, entry: _Entry) -> None:
+    def _end(self, entry: _Entry) -> None:
         """Off the saver's thread: what comes after a reply may take its time, and other chats' text is to be stored."""
         reply = entry.reply
         try:
-            if reply.after is not None:
-                reply.after(reply)
+            if reply.on_end is not None:
+                reply.on_end(reply)
         except Exception:
             _LOG.exception("What comes after a reply failed; its text stays as the model wrote it.")
         finally:
-            reply.after = None
+            reply.on_end = None
             self._arrived(entry)
 
     def _run(self) -> None:

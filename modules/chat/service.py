@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from modules.chat.characters import Characters, fill_in
-from modules.chat.chat_listeners import ChatListeners
 from modules.chat.import_export import read_chat, write_chat
 from modules.chat.messages import NEW_CHAT, ChatHead, ChatOptions, LiveReply, Message, NotSaved, prompt_text
 from modules.chat.replies import Replies
 from modules.chat.reply_saver import Reply
+from modules.chat.start_reply import ReplyRequest
 from modules.chat.store import ChatStore
 from modules.chat.turn_hooks import TurnHooks
 from modules.plugins.failures import MessageFailed
@@ -21,6 +21,7 @@ from modules.plugins.manager import ExtensionManager
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.supervisor import Supervisor
+from modules.system.listeners import Listeners
 
 _TITLE_LENGTH = 40
 
@@ -46,7 +47,7 @@ class ChatService:
         self.store = store
         self._characters = characters
         self._clock = clock
-        self._listeners = ChatListeners()
+        self._listeners = Listeners[Callable[[str], None]]()
         self._replies = Replies(store, supervisor, characters, self._listeners.notify, flush_seconds, extensions)
 
     # Chats
@@ -95,7 +96,7 @@ class ChatService:
         in_memory = self._replies.in_memory(chat_id)
         for entry in tree:
             if reply := in_memory.get(entry["id"]):
-                entry.update(text=reply.text, meta=reply.figures())
+                entry.update(text=reply.text, meta=reply.current_meta())
         return write_chat(_own_title(head), head.character, tree)
 
     def import_chat(self, data: Any) -> ChatHead:
@@ -132,8 +133,8 @@ class ChatService:
             self.store.suggest_title(chat_id, make_title(visible))
             self._listeners.notify(chat_id)
             try:
-                path = self.messages(chat_id)
-                return self._replies.begin(reply, asked, path, params, options, turn=turn, failed=failed)
+                request = ReplyRequest(asked, self.messages(chat_id), params, options, turn=turn, failed=failed)
+                return self._replies.begin(reply, request)
             except NotSaved as error:
                 raise PaddockError(error.message, detail=error.detail) from error
 
@@ -157,7 +158,7 @@ class ChatService:
                 return self._begin(reply, path, params, options)
             if not last.text.strip():
                 return self._begin(reply, path[:-1], params, options, last)
-            return self._replies.begin(reply, last.parent, path, params, options, last)
+            return self._replies.begin(reply, ReplyRequest(last.parent, path, params, options, last))
 
     def _begin(
         self,
@@ -170,14 +171,15 @@ class ChatService:
         """Answer the end of `path`. A question that the hooks have not seen goes through them first, as one that was
         just sent. `before`: the reply that it had."""
         last = path[-1] if path else None
-        if last is None or not last.meta.get("raw") or not self._replies.hooked:
+        if last is None or not last.meta.get("raw") or not self._replies.has_hooks:
             parent = last.id if last else before.parent if before else None
-            return self._replies.begin(reply, parent, path, params, options, before)
+            return self._replies.begin(reply, ReplyRequest(parent, path, params, options, before))
         turn, visible, meta, failed = self._ask(reply.chat_id, path[:-1], last.text, params, options)
         meta = {**{key: value for key, value in last.meta.items() if key != "raw"}, **meta}
         self.store.write(last.id, visible, meta, living=False)
         path[-1] = replace(last, text=visible, meta=meta)
-        return self._replies.begin(reply, last.id, path, params, options, turn=turn, failed=failed)
+        request = ReplyRequest(last.id, path, params, options, turn=turn, failed=failed)
+        return self._replies.begin(reply, request)
 
     def _ask(
         self, chat_id: str, path: list[Message], text: str, params: SamplingParams, options: ChatOptions
@@ -258,7 +260,7 @@ class ChatService:
     def subscribe(self, chat_id: str, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` whenever the messages or the living reply of the chat change (not for each token), from any
         thread; returns what ends that. With "" for `chat_id`: whenever any chat changes."""
-        return self._listeners.add(chat_id, callback)
+        return self._listeners.add(lambda changed: callback() if chat_id in ("", changed) else None)
 
     def close(self) -> None:
         """Stop every reply, store what arrived, close the store. Safe to call twice."""

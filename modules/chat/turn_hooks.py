@@ -91,12 +91,12 @@ class TurnHooks(GenerationHooks):
         path: Sequence[Message],
         params: SamplingParams,
         options: ChatOptions,
-        opening: Preamble,
+        preamble: Preamble,
         now: ModelState,
         own: Sequence[Message] = (),
     ) -> None:
         super().__init__(manager, params, is_chat=True)
-        self._options, self._opening = options, opening
+        self._options, self._preamble = options, preamble
         self._known = len(path)
         self._earlier = list(path)
         # The turn's own pair as the hooks left it, where they changed the history.
@@ -107,7 +107,7 @@ class TurnHooks(GenerationHooks):
         kept = count if fresh == history else self._take(fresh, history, count)
         # What was before this turn, for hooks that make the prompt.
         self.history = {key: list(rows)[: len(rows) - kept] for key, rows in fresh.items() if isinstance(rows, list)}
-        state = hook_state(chat_id, fresh, params, options, opening, now)
+        state = hook_state(chat_id, fresh, params, options, preamble, now)
         self._template = str(state[TEMPLATE_KEYS[0]])
         self.state = self.pipeline.state(state)
 
@@ -143,9 +143,9 @@ class TurnHooks(GenerationHooks):
         return self.pipeline.prompt(question, self.state, history, is_continue)
 
     @property
-    def opening(self) -> Preamble:
+    def preamble(self) -> Preamble:
         """What comes before the first message, as the state holds it now."""
-        return preamble_from_state(self.state, self._opening)
+        return preamble_from_state(self.state, self._preamble)
 
     @property
     def options(self) -> ChatOptions:
@@ -182,6 +182,6 @@ class TextHooks(GenerationHooks):
         self, manager: ExtensionManager, text: str, params: SamplingParams, options: ChatOptions, now: ModelState
     ) -> None:
         super().__init__(manager, params, is_chat=False)
-        opening = Preamble(own=options.system)
-        self.state = self.pipeline.state(hook_state("", history_pairs([]), params, options, opening, now))
+        preamble = Preamble(own=options.system)
+        self.state = self.pipeline.state(hook_state("", history_pairs([]), params, options, preamble, now))
         self.prompt = self.pipeline.text("input_modifier", text, self.state, is_chat=False)

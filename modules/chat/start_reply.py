@@ -1,0 +1,225 @@
+"""Start a reply: run the hooks of its turn, make the prompt, and hand it to the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from modules.chat.characters import Characters
+from modules.chat.hook_state import Preamble, preamble_for
+from modules.chat.messages import ChatOptions, Message, prompt_text
+from modules.chat.prompt import FittedPrompt, fit
+from modules.chat.reply_saver import Reply
+from modules.chat.store import ChatStore
+from modules.chat.turn_hooks import TurnHooks
+from modules.chat.turn_order import Render
+from modules.generation.generation import Generation
+from modules.plugins import extension_generations
+from modules.plugins.failures import MessageFailed
+from modules.plugins.manager import ExtensionManager
+from modules.protocol.sampling import SamplingParams
+from modules.runtime.model_state import ChatPromptResult
+from modules.runtime.supervisor import Supervisor
+
+
+@dataclass(frozen=True)
+class ReplyRequest:
+    """What a reply answers, and how.
+
+    `parent`: the message below which the reply goes; `path`: the messages of the prompt, root to leaf. `previous`: the
+    reply that is continued if it ends `path`, else the one that is written again. `turn`: the turn's hooks, where they
+    have run on the user's message; `failed`: the error of such a hook, which the reply then shows.
+    """
+
+    parent: str | None
+    path: Sequence[Message]
+    params: SamplingParams
+    options: ChatOptions
+    previous: Message | None = None
+    turn: TurnHooks | None = None
+    failed: MessageFailed | None = None
+
+    @property
+    def continues(self) -> bool:
+        """Return True if the reply continues the last message of `path`."""
+        return self.previous is not None and bool(self.path) and self.path[-1].id == self.previous.id
+
+    @property
+    def prefix(self) -> str:
+        """Return the text that the reply continues, or ""."""
+        return self.path[-1].text if self.continues else ""
+
+
+@dataclass(frozen=True)
+class StartedReply:
+    """A reply on its way. `prefix`: text before the generation's; `on_end`: called when the generation has ended."""
+
+    generation: Generation
+    prefix: str
+    meta: dict[str, Any]
+    on_end: Callable[[Reply], None] | None = None
+
+
+class ReplyStarter:
+    """Starts replies on the loaded model, with the hooks of the extensions that are on."""
+
+    def __init__(
+        self, store: ChatStore, supervisor: Supervisor, characters: Characters, extensions: ExtensionManager | None
+    ) -> None:
+        self._store = store
+        self._supervisor = supervisor
+        self._characters = characters
+        self._extensions = extensions
+
+    @property
+    def has_hooks(self) -> bool:
+        """Return True if extensions take part in replies now."""
+        return self._extensions is not None and self._extensions.active
+
+    def turn(
+        self,
+        chat_id: str,
+        path: Sequence[Message],
+        params: SamplingParams,
+        options: ChatOptions,
+        own: Sequence[Message] = (),
+    ) -> TurnHooks | None:
+        """Return the hooks of a turn that begins after `path`, or None without extensions.
+
+        `own`: messages of the turn that are in the chat already. Raises MessageFailed.
+        """
+        if self._extensions is None or not self.has_hooks:
+            return None
+        preamble, _ = self._preamble(chat_id, options)
+        return TurnHooks(self._extensions, chat_id, path, params, options, preamble, self._supervisor.state, own)
+
+    def start(self, chat_id: str, request: ReplyRequest) -> StartedReply:
+        """Start the reply. A hook that fails gives a generation that ended with its error.
+
+        Raises PaddockError without a model, or for a prompt that cannot be made.
+        """
+        state = self._supervisor.state
+        context = state.info.context if state.info else 0
+        meta: dict[str, Any] = {"model": state.model, "loader": state.loader, "context": context}
+        try:
+            if request.failed is not None:
+                raise request.failed
+            turn = request.turn or self._turn_of(chat_id, request)
+            if turn is None:
+                return self._generate(chat_id, request, context, meta)
+            return self._generate_with_hooks(chat_id, request, turn, context, meta)
+        except MessageFailed as error:
+            return StartedReply(extension_generations.failed(error), request.prefix, meta)
+
+    def _turn_of(self, chat_id: str, request: ReplyRequest) -> TurnHooks | None:
+        """Return the hooks of the turn that the last question of the request's path began."""
+        path = request.path
+        questions = (place for place, message in enumerate(path) if message.role == "user")
+        last = max(questions, default=max(0, len(path) - 1))
+        rewritten = [request.previous] if request.previous is not None and not request.continues else []
+        return self.turn(chat_id, path[:last], request.params, request.options, [*path[last:], *rewritten])
+
+    def _generate(self, chat_id: str, request: ReplyRequest, context: int, meta: dict[str, Any]) -> StartedReply:
+        options = request.options
+        preamble, notes = self._preamble(chat_id, options)
+        render = self._render(options, request.continues)
+        limit = request.params.max_new_tokens
+        fitted = fit(render, preamble.system, request.path, options, context, limit)
+        _note_prompt(meta, fitted, notes)
+        generation = self._supervisor.generate(fitted.prompt, _sampling(request.params, options))
+        return StartedReply(generation, request.prefix or fitted.opening, meta)
+
+    def _generate_with_hooks(
+        self, chat_id: str, request: ReplyRequest, turn: TurnHooks, context: int, meta: dict[str, Any]
+    ) -> StartedReply:
+        _, notes = self._preamble(chat_id, request.options)
+        path, prefix = turn.path(request.path), request.prefix
+        question = next((prompt_text(message) for message in reversed(path) if message.role == "user"), "")
+        whole = turn.prompt(question, request.path, request.continues)
+        params, options = turn.params, turn.options
+        if whole is not None:
+            fitted = FittedPrompt(whole)
+        else:
+            render = self._render(options, request.continues, turn)
+            fitted = fit(render, turn.preamble.system, path, options, context, params.max_new_tokens)
+        _note_prompt(meta, fitted, notes)
+        hidden, prompt = False, fitted.prompt
+        if prefix:
+            before = prompt_text(request.path[-1])
+        else:
+            whole_prefix, shown = turn.pipeline.bot_prefix(turn.state)
+            before = prefix = fitted.opening + shown
+            hidden = whole_prefix != shown
+            prompt += whole_prefix
+        generation = turn.generate(self._supervisor, prompt, question, _sampling(params, options))
+        _note_hooks(meta, turn)
+        on_end = _finish_with_hooks(turn, generation, before, prefix, hidden, list(meta.get("notes", ())))
+        return StartedReply(generation, prefix, meta, on_end)
+
+    def _render(self, options: ChatOptions, is_continue: bool, turn: TurnHooks | None = None) -> Render:
+        names: dict[str, Any] = {"name1": options.name1, "name2": options.name2}
+        if turn and (tools := turn.tools()):
+            names["tools"] = tools
+
+        def render(messages: list[dict[str, Any]]) -> ChatPromptResult:
+            result = self._supervisor.chat_prompt(messages, options.template, is_continue, names)
+            length = turn.pipeline.length(result.prompt) if turn else None
+            return result if length is None else replace(result, tokens=length)
+
+        return render
+
+    def _preamble(self, chat_id: str, options: ChatOptions) -> tuple[Preamble, tuple[str, ...]]:
+        """Return what comes before the first message, and notes about it."""
+        return preamble_for(self._characters, options.character or self._store.head(chat_id).character, options)
+
+
+def _sampling(params: SamplingParams, options: ChatOptions) -> SamplingParams:
+    return replace(params, truncate=params.truncate and options.overflow == "cut")
+
+
+def _note_prompt(meta: dict[str, Any], fitted: FittedPrompt, notes: Sequence[str]) -> None:
+    if fitted.left_out:
+        meta["left_out"] = fitted.left_out
+    if notes or fitted.notes:
+        meta["notes"] = [*notes, *fitted.notes]
+
+
+def _note_hooks(meta: dict[str, Any], turn: TurnHooks) -> None:
+    """Add what extensions changed and their notes to a reply's meta, after the notes that are there."""
+    of_hooks = turn.meta()
+    notes = list(dict.fromkeys([*meta.pop("notes", ()), *of_hooks.pop("notes", ())]))
+    meta.update(of_hooks)
+    if notes:
+        meta["notes"] = notes
+
+
+def _finish_with_hooks(
+    turn: TurnHooks, generation: Generation, before: str, prefix: str, hidden: bool, notes: list[str]
+) -> Callable[[Reply], None]:
+    """Return the function that runs the hooks on the whole reply and stores the result in it.
+
+    `before`: text before the generation's as prompts hold it; `prefix`: the same as it is shown; `hidden`: the prompt
+    ends with text that is not shown; `notes`: those of the prompt.
+    """
+
+    def finish(reply: Reply) -> None:
+        if generation.error is not None and not generation.text:
+            return
+        written = before + generation.final_text
+        if hidden:
+            # Drop the space between the hidden text and the reply.
+            written = written.lstrip(" ")
+        meta: dict[str, Any] = {"notes": notes}
+        try:
+            final = turn.final_text(written)
+        except MessageFailed as error:
+            final = written
+            meta |= {"error": error.message, "detail": error.detail, "code": error.code, "lower": []}
+        _note_hooks(meta, turn)
+        if final != written:
+            meta["internal"] = written
+        reply.meta = {**reply.meta, **meta}
+        reply.final = final if final != prefix + generation.text else None
+
+    return finish

@@ -90,7 +90,7 @@ def failure(name: str, said: str) -> PaddockError:
         )
     if kind in ("ModuleNotFoundError", "ImportError"):
         return EnvironmentBroken(
-            f"vLLM lacks a package ({short}). Rebuild its environment: python3 webui.py install vllm --rebuild",
+            f"vLLM lacks a package ({short}). Rebuild its environment: " + "{program} install vllm --rebuild",
             detail=detail,
         )
     if not short:

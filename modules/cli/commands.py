@@ -28,6 +28,7 @@ from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build, describe
 from modules.settings.config import Config
+from modules.system.program_name import program_name
 
 
 def loaders(config: Config, arguments: argparse.Namespace) -> int:
@@ -52,7 +53,7 @@ def loaders(config: Config, arguments: argparse.Namespace) -> int:
         for fault in app.registry.faults.values():
             print(f"{fault}.", file=sys.stderr)
         for name, sentence in app.own_loaders.waiting().items():
-            print(f"{sentence} Run: python3 webui.py loaders enable {name} --yes", file=sys.stderr)
+            print(f"{sentence} Run: {program_name()} loaders enable {name} --yes", file=sys.stderr)
     finally:
         app.close()
     return 0
@@ -61,13 +62,13 @@ def loaders(config: Config, arguments: argparse.Namespace) -> int:
 def _enable_loader(app: App, name: str, yes: bool) -> int:
     """Allow a loader of the user's own to run."""
     if not name:
-        raise PaddockError("Name the loader: python3 webui.py loaders enable NAME --yes")
+        raise PaddockError(f"Name the loader: {program_name()} loaders enable NAME --yes")
     if not yes:
         raise PaddockError(
             f"The code of {name} would run with your rights on this machine. Look at its files, then add --yes."
         )
     app.own_loaders.enable(name)
-    needs = f" Install it with: python3 webui.py install {name}" if app.registry.get(name).requirements else ""
+    needs = f" Install it with: {program_name()} install {name}" if app.registry.get(name).requirements else ""
     print(f"{name} may run, as it is now.{needs}")
     return 0
 

@@ -14,6 +14,7 @@ from modules.library.machine import inspect_machine
 from modules.library.sizes import format_size
 from modules.protocol.errors import PaddockError
 from modules.settings.config import Config
+from modules.system.program_name import program_name
 
 if TYPE_CHECKING:
     from modules.library.download import DownloadProgress
@@ -62,7 +63,7 @@ def download(config: Config, arguments: argparse.Namespace) -> int:
         print(json.dumps({**result, "files": names}, indent=1))
     else:
         folder = config.paths.display(config.paths.models)
-        print(f"{choice.name} is in {folder}. Look at it: webui.py inspect {choice.name}")
+        print(f"{choice.name} is in {folder}. Look at it: {program_name()} inspect {choice.name}")
     return 0
 
 

@@ -17,6 +17,7 @@ from modules.plugins.manager import ConsentNeeded
 from modules.protocol.errors import PaddockError
 from modules.protocol.schema import describe
 from modules.settings.config import Config
+from modules.system.program_name import program_name
 
 _NEXT_START = "It counts from the next start of Paddock; a page that is open switches extensions at once."
 
@@ -79,7 +80,7 @@ def _enable(app: App, arguments: argparse.Namespace) -> None:
         wants = f" It says that it wants: {', '.join(found.manifest.wants)}." if found.manifest.wants else ""
         raise PaddockError(
             f"{name} brings code that runs with your rights on this machine.{wants} Look at the files in "
-            f"{found.path}, then agree to run them: webui.py extensions enable {name} --yes"
+            f"{found.path}, then agree to run them: {program_name()} extensions enable {name} --yes"
         ) from None
     print(f"{name} is on. {_NEXT_START}")
     for note in extension_statuses(manager)[0].notes:

@@ -16,6 +16,7 @@ from modules.generation.presets import DEFAULT_PRESET
 from modules.protocol.errors import PaddockError
 from modules.settings.config import Config, add_flags, add_serve_flags, build_config, parse_model_name
 from modules.system.host_environment import drop_foreign_settings, variables_quoted_in
+from modules.system.program_name import program_name
 from modules.system.signals import Terminated, handle_termination
 from modules.system.version import VERSION
 
@@ -24,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     """Every flag and sub-command, with its help."""
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     add_flags(common)
-    top = argparse.ArgumentParser(prog="webui.py", description="Paddock: local language models in the browser.")
+    top = argparse.ArgumentParser(prog=program_name(), description="Paddock: local language models in the browser.")
     top.add_argument("--version", action="version", version=f"Paddock {VERSION}")
     add_flags(top)
     add_serve_flags(top)

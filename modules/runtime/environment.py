@@ -30,6 +30,7 @@ from modules.runtime.pins import Step, steps
 from modules.runtime.uv import Uv, ended
 from modules.system.interpreter import python_in, usable
 from modules.system.pip_config import package_sources, read_pip_config
+from modules.system.program_name import program_name
 from modules.system.setup_lock import setup_lock
 
 MARKER = "paddock.json"
@@ -100,7 +101,7 @@ class Environments:
         except OSError as error:
             raise EnvironmentBroken(
                 f"{spec.title} could not be installed: {self._folder} cannot be written ({error.strerror or error}). "
-                f"Free some disk space or change the permissions, then run: python3 webui.py install {spec.name}",
+                f"Free some disk space or change the permissions, then run: {program_name()} install {spec.name}",
                 detail=str(error),
             ) from error
 
@@ -161,7 +162,7 @@ class Environments:
                 raise EnvironmentBroken(
                     f"{spec.title} needs the system library {missing[1]}, which is missing. Install it (on Debian and "
                     "Ubuntu libgomp.so.1 comes with: apt install libgomp1), then: "
-                    f"python3 webui.py install {spec.name}",
+                    f"{program_name()} install {spec.name}",
                     detail=answer.stderr[-4000:],
                 )
             raise EnvironmentBroken(

@@ -17,6 +17,7 @@ from modules.protocol.loader_spec import LoaderSpec
 from modules.runtime.process_tree import kill_process_tree
 from modules.system.child_environment import install_environment, worker_environment
 from modules.system.pip_config import PackageSources
+from modules.system.program_name import program_name
 
 
 class Uv:
@@ -132,7 +133,7 @@ def ended(spec: LoaderSpec) -> str:
 
 
 def _why(spec: LoaderSpec, output: str) -> str:
-    again = f"then run: python3 webui.py install {spec.name}"
+    again = f"then run: {program_name()} install {spec.name}"
     lower = output.lower()
     if "no space left" in lower or "disk quota" in lower:
         return f"The disk is full, so {spec.title} could not be installed. Free some space, {again}"

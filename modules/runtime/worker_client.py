@@ -34,6 +34,7 @@ from modules.protocol.sampling import SamplingParams
 from modules.runtime.stall_watch import watch_cancel, watch_grammar
 from modules.runtime.worker_exit import WorkerExit
 from modules.runtime.worker_process import WorkerProcess
+from modules.system.program_name import fill_program_name, program_name
 
 START_SECONDS = 180.0
 ANSWER_SECONDS = 60.0
@@ -154,7 +155,7 @@ class WorkerClient:
             return f"{kind}-{self._number}"
 
     def _rebuild(self) -> str:
-        return f"Rebuild its environment: python3 webui.py install {self.spec.name} --rebuild"
+        return f"Rebuild its environment: {program_name()} install {self.spec.name} --rebuild"
 
     def _cancel(self, id: str, why: PaddockError | None = None) -> None:
         """Stop a generation; `why`: the error that it ends with. An engine that does not stop it is killed."""
@@ -216,7 +217,9 @@ class WorkerClient:
             self.process.note(f"{event.level}: {event.text}")
 
     def _failed(self, event: Failed) -> None:
-        error = error_from_code(event.code, event.message, detail=event.detail, lower=tuple(event.lower))
+        error = error_from_code(
+            event.code, fill_program_name(event.message), detail=event.detail, lower=tuple(event.lower)
+        )
         if event.id in self._running:
             self._end_generation(event.id, error)
         elif future := self._futures.get(event.id):

@@ -6,6 +6,8 @@ import signal
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from modules.system.program_name import program_name
+
 # Kind of a need -> what is said of those that were taken as present, and of those that are wanted.
 _TAKEN = {
     "pip": "Packages were taken as present that are not installed: {}.",
@@ -83,7 +85,7 @@ def _end(found: Mapping[str, Any]) -> str:
     if "late" in found:
         return f"It was still {where} after {found['late']:g} seconds, and was ended. Perhaps it waits for the network."
     if "step" not in found:
-        return "The check itself did not start, so nothing is known. See whether webui.py extensions list works."
+        return f"The check did not start, so nothing is known. See whether this works: {program_name()} extensions list"
     status = int(found.get("exit", 0))
     if status < 0:
         return f"Its process was ended by {signal.Signals(-status).name} while {where}."

@@ -1,4 +1,4 @@
-"""Transformers: the loader that reads nearly every model, at full precision or packed by bitsandbytes."""
+"""What the Transformers loader declares: nearly every model, in full precision or quantized by bitsandbytes."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ from modules.protocol.model_facts import Claim, Machine, ModelFacts
 from modules.protocol.schema import setting
 
 _QUANTIZATION = "Quantization"
-# The worker with torch and Transformers after a reply, on a CPU, and bitsandbytes beside them.
+# Memory of the worker with torch and Transformers after a reply on a CPU, and of bitsandbytes.
 _PROCESS = 395 * MEBIBYTE
 _BITSANDBYTES = 40 * MEBIBYTE
-# Bytes for each weight of a packed matrix that is unpacked for a product: in the data type, and in 32 bits before.
+# Bytes for each weight of a quantized matrix while it is multiplied: 2 in the data type and 4 in 32 bits before that.
 _UNPACKING = 6
 
 
 @dataclass(frozen=True)
 class Settings(TransformersSettings):
-    """How the weights are packed while they load, besides what every Transformers loader has."""
+    """How the weights are quantized while they load, in addition to the settings of every Transformers loader."""
 
     quantization: str = setting(
         "none",
         label="Quantization",
         choices=("none", "int8", "nf4", "fp4"),
         group=_QUANTIZATION,
-        help="Packs the weights while loading (bitsandbytes). int8 halves the memory of 16 bits at hardly any loss, "
-        "nf4 quarters it at a small one, fp4 at a larger one. Generating gets slower, on a CPU much slower.",
+        help="Quantizes the weights while loading (bitsandbytes). int8 takes half the memory of 16 bits with hardly "
+        "any loss, nf4 a quarter with a small loss, fp4 a quarter with a larger loss. Generation gets slower, on a CPU "
+        "much slower.",
     )
     double_quantization: bool = setting(
         True,
         label="Double quantization",
         group=_QUANTIZATION,
-        help="With nf4 and fp4: packs the scales as well. Saves some 0.4 bits a weight, costs next to nothing.",
+        help="With nf4 and fp4: quantizes the scales too. Saves about 0.4 bits per weight at almost no cost.",
     )
     compute_dtype: str = setting(
         "auto",
@@ -42,40 +43,82 @@ class Settings(TransformersSettings):
         choices=("auto", "bfloat16", "float16", "float32"),
         group=_QUANTIZATION,
         advanced=True,
-        help="With nf4 and fp4: what the arithmetic runs in. auto takes the data type; float32 is exact and slow.",
+        help="With nf4 and fp4: the type of the arithmetic. auto uses the data type. float32 is exact and slow.",
     )
     cpu_offload: bool = setting(
         False,
-        label="Offload packed layers",
+        label="Offload quantized layers",
         group=_QUANTIZATION,
         advanced=True,
-        help="Allows layers that do not fit the GPU to stay in main memory in 32 bits. Slow, but it runs.",
+        help="Keeps layers that do not fit on the GPU in main memory, in 32 bits. They are slow there.",
     )
 
 
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if facts.format == "bitsandbytes":
-        return Claim(90, "The weights are packed by bitsandbytes, which Transformers loads as they are.")
+        return Claim(90, "Quantized by bitsandbytes. Transformers loads it as it is.")
+    if facts.format in ("fp8", "mxfp4"):
+        return _claim_unpacked(facts)
     if facts.format == "safetensors":
         where = "a GPU" if machine.has("cuda") or machine.has("rocm") else "the CPU"
         return Claim(
-            80, f"A Transformers folder with whole weights: runs on {where}, and can be packed to 8 or 4 bits."
+            80, f"Full-precision weights for Transformers: runs on {where}, and can be quantized to 8 or 4 bits."
         )
     if facts.format == "gguf":
         return Claim(
             20,
-            "A GGUF file, which Transformers unpacks to full precision while loading: 16 or 32 bits a weight. "
-            "llama.cpp runs it as it is.",
+            "A GGUF file. Transformers unpacks it to full precision while loading, 16 or 32 bits per weight. llama.cpp "
+            "runs it as it is.",
             memory=-20,
         )
     if facts.format == "pickle":
-        return Claim(40, "A Transformers folder whose weights are pickles: loads only where the owner trusts them.")
+        return Claim(40, "Full-precision weights in pickles: loads only if you trust them (--trust-pickle).")
     return None
 
 
+def _claim_unpacked(facts: ModelFacts) -> Claim:
+    """Claim quantized weights that Transformers converts to the data type while loading.
+
+    FP8: needs a scale named weight_scale_inv per matrix or block (transformers/integrations/finegrained_fp8.py, 5.23).
+    MXFP4: Transformers has it for gpt-oss alone (transformers/integrations/mxfp4.py). Both have kernels that run the
+    weights as they are, in the package `kernels`, which this loader does not install.
+    """
+    if not any(source.startswith("config.json") for source in facts.sources("method")):
+        return Claim(
+            0,
+            f"config.json does not say that the weights are {facts.format.upper()}, and Transformers cannot read them "
+            "without that. Download the model's config.json again.",
+            runs=False,
+        )
+    if facts.format == "fp8" and not facts.sources("scales"):
+        return Claim(
+            0,
+            "Transformers reads FP8 weights only with scales named weight_scale_inv, which this model does not have. "
+            "Choose vLLM, or another version of this model.",
+            runs=False,
+        )
+    if facts.format == "mxfp4" and not facts.architecture.startswith("GptOss"):
+        return Claim(
+            0,
+            f"Transformers reads MXFP4 weights of gpt-oss models only, and this is {facts.architecture or 'another'}. "
+            "Choose another version of this model.",
+            runs=False,
+        )
+    return Claim(
+        45,
+        f"{facts.format.upper()} weights, which Transformers converts to 16 or 32 bits per weight while loading. "
+        "Their memory is that of a full-precision model.",
+        memory=-20,
+    )
+
+
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
-    """bitsandbytes keeps a scale a row in int8; in 4 bits one of 32 bits for each 64 weights, which double quantization
-    packs to 8 and one of 32 bits for each 256 of them (Dettmers et al. 2023, QLoRA). GGUF files are unpacked."""
+    """Return the memory that a load takes.
+
+    bitsandbytes keeps one scale per row in int8. In 4 bits it keeps a 32-bit scale for each 64 weights; double
+    quantization stores that scale in 8 bits, with a 32-bit one for each 256 scales (Dettmers et al. 2023, QLoRA). FP8,
+    MXFP4 and GGUF weights are unpacked.
+    """
     scales = 8 / 64 + 32 / (64 * 256) if settings.double_quantization else 32 / 64
     bits = {"none": 0.0, "int8": 8.0}.get(settings.quantization, 4 + scales)
     return memory_demand(
@@ -91,8 +134,8 @@ def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
 SPEC = LoaderSpec(
     name="transformers",
     title="Transformers",
-    summary="Nearly every model, at full precision or packed to 8 or 4 bits by bitsandbytes.",
-    formats=("safetensors", "bitsandbytes", "pickle", "gguf"),
+    summary="Nearly every model, in full precision or quantized to 8 or 4 bits by bitsandbytes.",
+    formats=("safetensors", "bitsandbytes", "fp8", "mxfp4", "pickle", "gguf"),
     settings=Settings,
     claim=_claim,
     memory=_memory,

@@ -1,4 +1,4 @@
-"""The Transformers engine on whole weights, or packed by bitsandbytes while they load."""
+"""The Transformers engine with full-precision weights, or quantized by bitsandbytes while they load."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Engine(HfEngine):
     """Any causal language model of Transformers."""
 
     def check(self, path: Path) -> None:
-        """A GGUF file is checked by its reader."""
+        """Check that the files are there. A GGUF file is checked by its reader."""
         if path.suffix.lower() != ".gguf":
             check_folder(path)
         elif not path.is_file():
@@ -34,7 +34,7 @@ class Engine(HfEngine):
             whole = all(file.suffix == ".safetensors" for file in weight_files(path))
             return self._load(path, settings, report, {"use_safetensors": whole})
         if settings.quantization != "none":
-            raise SettingError("A GGUF file cannot be packed anew while it loads. Set Quantization to none.")
+            raise SettingError("A GGUF file cannot be quantized again while it loads. Set Quantization to none.")
         with stage_file(path) as stage:
             return self._load(stage, settings, report, {"gguf_file": path.name}, path)
 
@@ -46,7 +46,7 @@ class Engine(HfEngine):
     def _load(
         self, path: Path, settings: Settings, report: Report, options: dict[str, Any], file: Path | None = None
     ) -> tuple[Any, Any]:
-        """`file`: the GGUF file where it lies, of which `path` is a staged folder."""
+        """Load model and tokenizer. `file`: the GGUF file itself, where `path` is its staged folder."""
         from transformers import AutoConfig
 
         trusted = has_consent("PADDOCK_TRUST_REMOTE_CODE")
@@ -57,9 +57,8 @@ class Engine(HfEngine):
         if settings.attention != "auto":
             options["attn_implementation"] = settings.attention
         options["dtype"] = pick_dtype(settings.dtype, settings.device_map)
-        packing = _packing(settings, config, options["dtype"])
-        if packing is not None:
-            options["quantization_config"] = packing
+        if (quantization := _quantization(settings, config, options["dtype"])) is not None:
+            options["quantization_config"] = quantization
         with report_progress(report, "Unpacking the weights" if gguf else "Loading the weights"):
             model, found = text_class(config).from_pretrained(
                 str(path),
@@ -69,15 +68,17 @@ class Engine(HfEngine):
                 output_loading_info=True,
                 **options,
             )
-        # Transformers fills what is missing with random numbers, and such a model talks nonsense.
+        # Transformers fills missing tensors with random numbers, and such a model writes nonsense.
         if missing := sorted(found["missing_keys"]):
             raise missing_tensor_error(f"The weights of {gguf.get('gguf_file', path.name)}", missing)
+        if _saved_method(config) == "fp8":
+            _convert_weights(model, options["dtype"])
         _forget_outliers(model)
         return model, tokenizer
 
 
 def _gguf_tokenizer(stage: Path, file: Path) -> Any:
-    """The tokenizer that the GGUF file `file` holds, staged in the folder `stage`."""
+    """Return the tokenizer of the GGUF file `file`, which is staged in the folder `stage`."""
     from transformers import AutoTokenizer
 
     try:
@@ -93,8 +94,10 @@ def _gguf_tokenizer(stage: Path, file: Path) -> Any:
 
 
 def _place_spaces(tokenizer: Any, rule: SpacePrefix) -> None:
-    """Transformers puts a space before the first text, whatever the file says: the model would see other tokens than
-    those that it learned."""
+    """Place spaces as the file says.
+
+    Transformers always puts a space before the first text, so the model would see other tokens than in its training.
+    """
     from tokenizers import decoders, normalizers, pre_tokenizers
 
     inner = tokenizer.backend_tokenizer
@@ -106,8 +109,10 @@ def _place_spaces(tokenizer: Any, rule: SpacePrefix) -> None:
 
 
 def _hush_bitsandbytes() -> None:
-    """Two of its warnings are no warnings in a good run: one comes with every product of int8 matrices, the other says
-    that it will not download a kernel. All others pass."""
+    """Drop two of its warnings, which also appear in a good run; all others pass.
+
+    One appears with every product of int8 matrices, the other says that it does not download a kernel.
+    """
     usual = ("inputs will be cast from", "Failed to load CPU gemm_4bit_forward")
     for name in ("autograd._functions", "backends.cpu.ops"):
         logging.getLogger(f"bitsandbytes.{name}").addFilter(
@@ -116,8 +121,10 @@ def _hush_bitsandbytes() -> None:
 
 
 def _forget_outliers(model: Any) -> None:
-    """bitsandbytes keeps for each int8 matrix which columns of its last input were outliers, for a training that never
-    comes. Those tiny tensors lie between the large ones of each product, and so kept up to 200 MB of holes open."""
+    """Drop the outlier columns that bitsandbytes keeps for each int8 matrix, which only training needs.
+
+    These tiny tensors lie between the large ones of each product and kept up to 200 MB of memory fragmented.
+    """
 
     def forget(layer: Any, *_: Any) -> None:
         layer.state.idx = None
@@ -127,12 +134,33 @@ def _forget_outliers(model: Any) -> None:
             module.register_forward_hook(forget)
 
 
-def _packing(settings: Settings, config: Any, dtype: Any) -> Any:
-    """bitsandbytes' configuration, or None for whole weights."""
+def _saved_method(config: Any) -> str:
+    """Return the quantization method that the model was saved with, "" for full precision."""
+    saved = getattr(config, "quantization_config", None)
+    return str(saved.get("quant_method", "") if isinstance(saved, dict) else getattr(saved, "quant_method", "") or "")
+
+
+def _convert_weights(model: Any, dtype: Any) -> None:
+    """Convert weights of other floating point types to `dtype`.
+
+    Transformers 5.23 leaves those beside FP8 matrices in the type of the file, and products of two types fail.
+    """
+    for weight in model.parameters():
+        if weight.is_floating_point() and weight.dtype != dtype and weight.device.type != "meta":
+            weight.data = weight.data.to(dtype)
+
+
+def _quantization(settings: Settings, config: Any, dtype: Any) -> Any:
+    """Return the quantization_config for from_pretrained; None to load the weights as they are."""
     if settings.quantization == "none":
-        return None
+        if _saved_method(config) != "fp8":
+            return None
+        from transformers import FineGrainedFP8Config
+
+        # Products of FP8 matrices need the package `kernels`, which downloads code at run time.
+        return FineGrainedFP8Config(dequantize=True)
     if getattr(config, "quantization_config", None) is not None:
-        raise SettingError("This model is quantized already. Set Quantization to none; it keeps its own.")
+        raise SettingError("This model is already quantized. Set Quantization to none to use it as it is.")
     from transformers import BitsAndBytesConfig
 
     _hush_bitsandbytes()

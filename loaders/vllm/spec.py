@@ -16,7 +16,7 @@ _MODEL = "Model"
 
 @dataclass(frozen=True)
 class Settings:
-    """How vLLM loads and runs a model; names in its own words are in each help."""
+    """How vLLM loads and runs a model. Each help names vLLM's own argument."""
 
     context: int = setting(
         8192,
@@ -25,7 +25,7 @@ class Settings:
         maximum=10_000_000,
         unit="tokens",
         group=_CONTEXT,
-        help="How much text the model sees at once (max_model_len). At its default never more than it was made for.",
+        help="How much text the model sees at once (max_model_len). The default never exceeds the trained context.",
     )
     slots: int = setting(
         16,
@@ -33,7 +33,7 @@ class Settings:
         minimum=1,
         maximum=64,
         group=_CONTEXT,
-        help="Requests computed as one batch (max_num_seqs); more wait in order.",
+        help="Requests computed as one batch (max_num_seqs). Further requests wait in order.",
     )
     memory_share: float = setting(
         0.9,
@@ -42,8 +42,8 @@ class Settings:
         maximum=0.99,
         step=0.01,
         group=_CONTEXT,
-        help="Share of each graphics card's memory that vLLM takes, weights and cache together, whatever the context "
-        "(gpu_memory_utilization). Without a card it changes nothing.",
+        help="Share of each graphics card's memory that vLLM takes for weights and cache together, independent of the "
+        "context (gpu_memory_utilization). Without a card it has no effect.",
     )
     cache_gb: float = setting(
         0.0,
@@ -52,38 +52,41 @@ class Settings:
         maximum=10_000,
         unit="GiB",
         group=_CONTEXT,
-        help="Memory for what is remembered of all chats together (kv_cache_memory_bytes). 0: on a graphics card what "
-        "GPU memory utilization leaves, else enough for two full contexts.",
+        help="Memory for the KV cache of all chats together (kv_cache_memory_bytes). 0: on a graphics card what GPU "
+        "memory utilization leaves, otherwise enough for two full contexts.",
     )
     cache_type: str = setting(
         "auto",
         label="KV cache type",
         choices=("auto", "fp8", "fp8_e5m2", "fp8_e4m3"),
         group=_CONTEXT,
-        help="Precision of the remembered keys and values (kv_cache_dtype). fp8 halves their memory on cards that have "
-        "it, and some CPUs.",
+        help="Precision of cached keys and values (kv_cache_dtype). fp8 halves their memory on cards and CPUs that "
+        "support it.",
     )
     prefix_caching: bool = setting(
         True,
         label="Prefix caching",
         group=_CONTEXT,
         advanced=True,
-        help="What was read once is not read again, in any chat, by whole blocks.",
+        help="Reuses what was already read, in any chat, in whole blocks of tokens.",
     )
     dtype: str = setting(
         "auto",
         label="Data type",
         choices=("float32", "auto", "bfloat16", "float16"),
         group=_MODEL,
-        help="Of weights and arithmetic. auto: as the model was saved, with 32 bits made 16 where that loses little.",
+        help="Type of weights and arithmetic. auto: as saved, but 16 bits in place of 32 where little is lost.",
     )
     quantization: str = setting(
         "auto",
         label="Quantization",
-        choices=("auto", "awq", "awq_marlin", "gptq", "gptq_marlin", "bitsandbytes", "fp8", "compressed-tensors"),
+        choices=(
+            *("auto", "awq", "awq_marlin", "gptq", "gptq_marlin", "fp8", "compressed-tensors"),
+            *("fp8_per_tensor", "fp8_per_block"),
+        ),
         group=_MODEL,
-        help="Which kernels read the weights. auto goes by the model's own files. bitsandbytes and fp8 also pack whole "
-        "weights while they load, on a graphics card.",
+        help="Which kernels read the weights. auto goes by the model's files. fp8_per_tensor and fp8_per_block "
+        "quantize full-precision weights while loading, on a graphics card.",
     )
     tensor_parallel: int = setting(
         1,
@@ -91,7 +94,7 @@ class Settings:
         minimum=1,
         maximum=256,
         group=_DEVICES,
-        help="Cuts every layer over so many cards, which must divide its attention heads (tensor_parallel_size).",
+        help="Splits every layer over this many cards. It must divide the attention heads (tensor_parallel_size).",
     )
     pipeline_parallel: int = setting(
         1,
@@ -99,23 +102,23 @@ class Settings:
         minimum=1,
         maximum=256,
         group=_DEVICES,
-        help="Puts the layers on so many groups of cards, one after another; for machines with a slow network between "
-        "them (pipeline_parallel_size).",
+        help="Spreads the layers over this many groups of cards, one group after another. For machines with a slow "
+        "network between them (pipeline_parallel_size).",
     )
     executor: str = setting(
         "auto",
         label="Executor",
         choices=("auto", "mp", "ray"),
         group=_DEVICES,
-        help="mp: processes on this machine. ray: also on other machines, which joined with `ray start --address` "
-        "before (distributed_executor_backend). auto chooses.",
+        help="mp: processes on this machine. ray: also processes on other machines, which have joined the cluster with "
+        "`ray start --address` (distributed_executor_backend). auto chooses.",
     )
     ray_address: str = setting(
         "",
         label="Ray address",
         group=_DEVICES,
         advanced=True,
-        help="Where the cluster's head listens, such as 192.168.0.5:6379. Empty: the cluster that this machine is in.",
+        help="Address of the cluster's head node, such as 192.168.0.5:6379. Empty: this machine's cluster.",
     )
     compile: str = setting(
         "auto",
@@ -123,8 +126,8 @@ class Settings:
         choices=("auto", "on", "off"),
         group=_MODEL,
         advanced=True,
-        help="Compiles the model and records CUDA graphs: faster, but a minute or more at each start. auto: on with a "
-        "graphics card (the opposite of enforce_eager).",
+        help="Compiles the model and records CUDA graphs (the opposite of enforce_eager). Faster, but each start takes "
+        "a minute or more. auto: on with a graphics card.",
     )
     offload_gb: float = setting(
         0.0,
@@ -134,7 +137,7 @@ class Settings:
         unit="GiB",
         group=_DEVICES,
         advanced=True,
-        help="How much of the weights of each card stays in main memory: slower (cpu_offload_gb).",
+        help="How much of each card's weights stays in main memory, which is slower (cpu_offload_gb).",
     )
     lora_rank: int = setting(
         0,
@@ -142,7 +145,7 @@ class Settings:
         choices=(0, 8, 16, 32, 64, 128, 256),
         group=_MODEL,
         advanced=True,
-        help="The highest rank of adapters that may be applied later. 0: none; it saves memory.",
+        help="Highest rank of adapters that can be applied later. 0: no adapters, which saves memory.",
     )
 
 
@@ -164,47 +167,77 @@ SAMPLERS = frozenset(
 )
 
 
-# As its source has it (vllm/v1/sample/sampler.py, vllm/model_executor/layers/utils.py, vllm/sampling_params.py).
+# From vLLM's source (vllm/v1/sample/sampler.py, vllm/model_executor/layers/utils.py, vllm/sampling_params.py).
 DIFFERS = {
-    "frequency_penalty": "Counts the reply's tokens alone, not the prompt's.",
-    "logit_bias": "A bias beyond 100, either way, is taken as 100.",
-    "min_p": "Acts before top-k and top-p.",
-    "presence_penalty": "Sees the reply's tokens alone, not the prompt's.",
-    "temperature": "At most 2; above, the request is refused.",
-    "top_k": "All tokens that tie with the last one stay.",
+    "frequency_penalty": "Counts the reply's tokens only, not the prompt's.",
+    "logit_bias": "A bias beyond 100 or -100 is limited to that.",
+    "min_p": "Applied before top-k and top-p.",
+    "presence_penalty": "Counts the reply's tokens only, not the prompt's.",
+    "temperature": "At most 2. A higher value is refused.",
+    "top_k": "All tokens as likely as the last one are kept.",
+}
+
+
+# Bits per weight that vLLM reads, where it does not read all.
+_BITS = {"gptq": (2, 3, 4, 8), "awq": (4,)}
+# Formats whose kernels for the CPU need what not every CPU has.
+_ON_CPU = {
+    "fp8": " FP8 needs a CPU with AMX.",
 }
 
 
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
+    if facts.format == "bitsandbytes":
+        return Claim(0, "vLLM 0.32 no longer reads weights quantized by bitsandbytes. Choose Transformers.", runs=False)
     if facts.format not in SPEC.formats:
         return None
-    bits = {"gptq": (2, 3, 4, 8), "awq": (4,)}.get(facts.format, ())
-    if bits and facts.bits not in (0, *bits):
-        return Claim(0, unsupported_bits_reason("vLLM", facts, bits), runs=False)
+    if problem := _format_problem(facts):
+        return Claim(0, problem, runs=False)
     if machine.has("cuda"):
-        words = "vLLM answers many requests at once, on one card or several. It takes most of their memory."
-        return Claim(70, words, speed=15, memory=-40)
-    if facts.format == "bitsandbytes":
-        return Claim(0, "vLLM reads weights packed by bitsandbytes on an NVIDIA card only.", runs=False)
-    return Claim(30, "vLLM's build for the CPU: for many requests at once.", memory=-20)
+        reason = "vLLM answers many requests at once, on one card or several. It takes most of their memory."
+        return Claim(70, reason, speed=15, memory=-40)
+    return Claim(30, f"vLLM's build for the CPU: for many requests at once.{_ON_CPU.get(facts.format, '')}", memory=-20)
+
+
+def _format_problem(facts: ModelFacts) -> str:
+    """Return why vLLM cannot read the weights; "" if it can.
+
+    Methods of vLLM 0.32: vllm/model_executor/layers/quantization/__init__.py.
+    """
+    bits = _BITS.get(facts.format, ())
+    if bits and facts.bits not in (0, *bits):
+        return unsupported_bits_reason("vLLM", facts, bits)
+    if facts.format in ("fp8", "mxfp4", "compressed-tensors") and not any(
+        source.startswith("config.json") for source in facts.sources("method")
+    ):
+        return (
+            f"config.json does not say that the weights are {facts.format}, and vLLM cannot read them without that. "
+            "Download the model's config.json again."
+        )
+    if facts.format == "mxfp4" and not facts.sources("experts"):
+        return "vLLM reads MXFP4 only in the experts of a mixture of experts. Choose another version of this model."
+    return ""
 
 
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
-    """On cards it fills the share it is given with cache; elsewhere it takes two contexts, or what it is told. Where it
-    is spread, each part has a process of its own."""
+    """Return the memory that a load takes.
+
+    On cards vLLM fills its share with cache. Elsewhere it takes two contexts, or what the KV cache setting says. Where
+    a model is spread over several devices, each part has a process.
+    """
     context = min(settings.context, facts.context or settings.context)
     bits = 8 if settings.cache_type.startswith("fp8") else 16
     spread = settings.tensor_parallel * settings.pipeline_parallel
-    given = int(settings.cache_gb * 1024 * MEBIBYTE) or None
-    if machine.has("cuda") and not given:
+    cache_bytes = int(settings.cache_gb * 1024 * MEBIBYTE) or None
+    if machine.has("cuda") and not cache_bytes:
         room = settings.memory_share * sum(gpu.total_bytes for gpu in machine.gpus if gpu.kind == "cuda")
-        given = max(0, int(room) - facts.size_bytes)
+        cache_bytes = max(0, int(room) - facts.size_bytes)
     return Demand(
         process=(680 + (600 * spread if spread > 1 or settings.executor != "auto" else 0)) * MEBIBYTE,
         context=context,
         cache_tokens=2 * context,
         cache_bits=(bits, bits),
-        cache_bytes=given,
+        cache_bytes=cache_bytes,
         batch=2048,
         activation=2,
         gpu_layers=-1,
@@ -216,8 +249,8 @@ def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
 SPEC = LoaderSpec(
     name="vllm",
     title="vLLM",
-    summary="Many requests at once; models spread over several cards or machines.",
-    formats=("safetensors", "awq", "gptq", "bitsandbytes"),
+    summary="Many requests at once. Models can be spread over several cards or machines.",
+    formats=("safetensors", "awq", "gptq", "fp8", "mxfp4", "compressed-tensors"),
     settings=Settings,
     claim=_claim,
     memory=_memory,
@@ -226,7 +259,7 @@ SPEC = LoaderSpec(
     accelerators=("cpu", "cuda"),
     systems=("linux",),
     adapters=("peft",),
-    adapters_note="vLLM applies one adapter, with weight 1, and wants the model loaded with a LoRA rank that suffices.",
+    adapters_note="vLLM applies one adapter, with weight 1. Load the model with a LoRA rank that is high enough.",
     requirements="requirements.txt",
     probe="import vllm; from vllm.platforms import current_platform as found; "
     "print(vllm.__version__, found.device_type)",

@@ -116,7 +116,7 @@ def inspect(config: Config, arguments: argparse.Namespace) -> int:
     finally:
         app.close()
     if arguments.json:
-        described = describe_model(facts, ranked)
+        described = describe_model(facts, ranked, app.loaders.offered())
         for entry in described["loaders"]:
             entry["plan"] = describe_plan(plans[entry["loader"]]) if entry["loader"] in plans else None
         print(json.dumps(described, indent=1))
@@ -130,6 +130,8 @@ def inspect(config: Config, arguments: argparse.Namespace) -> int:
         print(f"{place}. {entry.title}{'' if entry.runs else ' (not here)'}: {entry.reason}")
         if entry.loader in plans:
             print(f"   {plan_sentence(plans[entry.loader].plan)} {plans[entry.loader].obstacle}".rstrip())
+    if not ranked and not facts.problems:
+        print(f"  ! {app.loaders.explain_none(facts, ranked)}")
     return 0
 
 

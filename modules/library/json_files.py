@@ -42,6 +42,15 @@ def read_object(path: Path) -> dict[str, Any]:
     return parse_object(raw, path.name)
 
 
+def read_object_or_note(path: Path, problems: list[str]) -> dict[str, Any]:
+    """Return the JSON object in the file at `path`, {} if it is missing or broken, which is added to `problems`."""
+    try:
+        return read_object(path)
+    except ModelError as error:
+        problems.append(error.message)
+        return {}
+
+
 def _whole(digits: str) -> int:
     # Python before 3.11 takes minutes for a million digits, later ones raise.
     return int(digits) if len(digits) <= 20 else 0

@@ -1,18 +1,20 @@
-"""Quantizations that no loader here reads yet: what each is called, and which programs read it elsewhere."""
+"""Quantization methods that Paddock knows by name: their usual names, readers, and how to read their configuration.
+
+Detection reports every method, also one that is missing here. Which methods are read is declared by the loaders.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from modules.library.json_files import as_object, as_text, positive_int, positive_number
-from modules.library.quantization import Quantization
 from modules.library.safetensors import TensorInfo
 
 _VLLM = "vLLM on an NVIDIA card"
-# quant_method -> (its name, who reads it).
-_KNOWN = {
-    "fp8": ("scaled floats of 8 bits", f"{_VLLM}, SGLang, or Transformers there"),
+# quant_method -> (its usual name, programs that read it).
+KNOWN_METHODS = {
+    "fp8": ("8-bit floating point with scales", f"{_VLLM}, SGLang, or Transformers there"),
     "fbgemm_fp8": ("FBGEMM fp8", f"{_VLLM}, or Transformers with fbgemm-gpu"),
     "compressed-tensors": ("compressed-tensors", f"{_VLLM}, or Transformers with the package compressed-tensors"),
     "mxfp4": ("MXFP4", f"{_VLLM}, or Transformers with the package kernels; llama.cpp reads its GGUF version"),
@@ -38,58 +40,75 @@ _KNOWN = {
 }
 
 
-def cannot_read(claim: Quantization, methods: tuple[str, ...]) -> str:
-    """Why weights quantized by another method than those in `methods` cannot be loaded, and what could."""
-    title, readers = _KNOWN.get(claim.method, ("", ""))
-    name = (claim.method or "an unnamed method") + (f" ({title})" if title.lower() not in ("", claim.method) else "")
-    elsewhere = f" Elsewhere, {readers} can read it." if readers else ""
-    return (
-        f"The weights are quantized with {name}, which no loader here reads.{elsewhere} Get the model in full "
-        f"precision, as GGUF, or quantized with one of: {', '.join(methods)}."
-    )
+# Bits of a weight with its scales, for methods whose configuration does not say them.
+_FIXED_BITS = {"fp8": 8.0, "fbgemm_fp8": 8.0, "mxfp4": 4.25, "eetq": 8.0, "modelopt_fp4": 4.5}
+_ALGORITHM_BITS = {"FP8": 8.0, "NVFP4": 4.5, "W4A16_AWQ": 4.0}
+_SHOWN_KEYS = (
+    *("format", "fmt", "activation_scheme", "quant_type", "weight_block_size", "weights", "packing_format"),
+    "head_bits",
+)
 
 
-def read_method_config(config: Mapping[str, Any], method: str) -> Quantization | None:
-    """Bits and group size where such a method's configuration keeps them. None for a method that is not known here."""
-    if method not in _KNOWN:
-        return None
-    weights = _weights(config)
-    bits = (
-        positive_number(weights.get("num_bits"))
-        or positive_number(config.get("bits"))
-        or positive_number(config.get("num_bits"))
+class MethodConfig(NamedTuple):
+    """What the configuration of a method says. Values of 0 are unknown; `extra` is only shown."""
+
+    bits: float
+    group_size: int
+    extra: tuple[tuple[str, str], ...]
+
+
+def describe_method(method: str) -> tuple[str, str]:
+    """Return (`method` with its usual name in parentheses, the programs that read it); "" for what is not known."""
+    title, readers = KNOWN_METHODS.get(method, ("", ""))
+    name = method or "a method that the files do not name"
+    return name + (f" ({title})" if title.lower() not in ("", method) else ""), readers
+
+
+def read_method_config(config: Mapping[str, Any], method: str) -> MethodConfig:
+    """Return bits and group size from where a method of KNOWN_METHODS keeps them."""
+    weights = _weights_config(config)
+    bits = next(
+        (
+            value
+            for source, key in ((weights, "num_bits"), (config, "bits"), (config, "num_bits"))
+            if (value := positive_number(source.get(key)))
+        ),
+        0.0,
     )
     algorithm = as_text(config.get("quant_algo")) or as_text(as_object(config.get("quantization")).get("quant_algo"))
-    if not bits:
-        fixed = {"fp8": 8.0, "fbgemm_fp8": 8.0, "mxfp4": 4.25, "eetq": 8.0, "modelopt_fp4": 4.5}
-        bits = fixed.get(method, 0.0) or {"FP8": 8.0, "NVFP4": 4.5, "W4A16_AWQ": 4.0}.get(algorithm.upper(), 0.0)
-    keys = ("format", "fmt", "activation_scheme", "quant_type", "weight_block_size", "weights", "packing_format")
-    extra = [(key, str(config[key])) for key in keys if isinstance(config.get(key), (str, int, list))]
+    bits = bits or _FIXED_BITS.get(method, 0.0) or _ALGORITHM_BITS.get(algorithm.upper(), 0.0)
+    extra = [(key, str(config[key])) for key in _SHOWN_KEYS if isinstance(config.get(key), (str, int, list))]
     extra += [("quant_algo", algorithm)] if algorithm else []
-    extra += [("weight type", as_text(weights.get("type")))] if as_text(weights.get("type")) else []
+    if kind := as_text(weights.get("type")):
+        extra.append(("weight type", kind))
+    if kind := as_text(as_object(_first_group(config).get("input_activations")).get("type")):
+        extra.append(("activation type", kind))
     size = positive_int(weights.get("group_size")) or positive_int(config.get("group_size"))
-    return Quantization(method, bits, size, extra=tuple(extra))
+    return MethodConfig(bits, size, tuple(extra))
 
 
-def _weights(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What compressed-tensors, ModelOpt and Quark say of the weights: those of the first group of layers."""
+def _first_group(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what compressed-tensors, ModelOpt and Quark say of the first group of layers."""
     groups = as_object(config.get("config_groups")) or as_object(config.get("layer_quant_config"))
-    group = next((value for value in groups.values() if isinstance(value, dict)), None) or as_object(
-        config.get("global_quant_config")
-    )
+    group = next((value for value in groups.values() if isinstance(value, dict)), None)
+    return group or as_object(config.get("global_quant_config"))
+
+
+def _weights_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    group = _first_group(config)
     return as_object(group.get("weights") or group.get("weight"))
 
 
 def method_in_tensors(tensors: Mapping[str, TensorInfo]) -> tuple[str, str]:
-    """(a method that the tensors' names and types show, an example), where no configuration names any; else "", ""."""
+    """Return (a method that the tensors' names and types show, an example of them), or ("", "")."""
     for name, info in tensors.items():
         base, _, last = name.rpartition(".")
         if info.kind.startswith("F8_E") and last == "weight":
             return "fp8", f"{name} is {info.kind}"
         if last == "weight_packed" and f"{base}.weight_scale" in tensors:
-            return "compressed-tensors", f"{name} beside its weight_scale"
+            return "compressed-tensors", f"{name} with its weight_scale"
         if last.endswith("_blocks") and f"{base}.{last.removesuffix('_blocks')}_scales" in tensors:
-            return "mxfp4", f"{name} beside its scales"
+            return "mxfp4", f"{name} with its scales"
         if last == "trellis":
             return "exl3", name
     return "", ""

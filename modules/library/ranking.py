@@ -1,11 +1,13 @@
-"""Which loaders can run a model on this machine, best first, each with its reason."""
+"""Which loaders can run a model on this machine, best first, each with its reason; or why none can."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from modules.library.purpose_text import explain_no_chat
+from modules.library.quantization_methods import describe_method
 from modules.library.trust import scan_trust
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.model_facts import Machine, ModelFacts
@@ -13,7 +15,10 @@ from modules.protocol.model_facts import Machine, ModelFacts
 
 @dataclass(frozen=True)
 class RankedLoader:
-    """One loader's chance: `score` from 0 to 100; `reason` is a sentence; `runs`: whether it can run the model here."""
+    """A loader and how well it suits a model.
+
+    `score` goes from 0 to 100. `reason` is a sentence. `runs` is False if the loader cannot run the model here.
+    """
 
     loader: str
     title: str
@@ -25,10 +30,10 @@ class RankedLoader:
 def rank_loaders(
     facts: ModelFacts, specs: Iterable[LoaderSpec], machine: Machine, aim: str = "balance"
 ) -> list[RankedLoader]:
-    """The loaders that read the model's format and serve its purpose, best first; those that cannot run it here come
-    last and say why. `aim` is one of AIMS.
+    """Return the loaders that read the model's format and serve its purpose, best first.
 
-    Hidden loaders are left out. A loader whose spec fails is named with its error and ranks last.
+    Loaders that cannot run it here come last, with the reason. Hidden loaders are left out. A loader whose spec raises
+    ranks last, with its error. `aim` is one of AIMS.
     """
     ranked = [entry for spec in specs if not spec.hidden and (entry := _judge(facts, spec, machine, aim))]
     return sorted(ranked, key=lambda entry: (not entry.runs, -entry.score, entry.loader))
@@ -58,6 +63,48 @@ def _judge(facts: ModelFacts, spec: LoaderSpec, machine: Machine, aim: str) -> R
     )
 
 
-def describe_model(facts: ModelFacts, ranked: Iterable[RankedLoader]) -> dict[str, Any]:
-    """Facts, evidence, what could run code, and loaders as plain JSON values: what `inspect --json` shows."""
-    return {**asdict(facts), "trust": scan_trust(facts), "loaders": [asdict(entry) for entry in ranked]}
+def explain_no_loader(facts: ModelFacts, ranked: Sequence[RankedLoader], specs: Iterable[LoaderSpec]) -> str:
+    """Return why no loader can run the model here, with a next step. `ranked` is the result of `rank_loaders`.
+
+    Returns "" if a loader can run it.
+    """
+    if any(entry.runs for entry in ranked):
+        return ""
+    if facts.problems:
+        return " ".join(facts.problems)
+    if facts.purpose not in ("", "generate"):
+        return explain_no_chat(facts.name, facts.purpose, facts.architecture)
+    if ranked:
+        return f"{facts.name} cannot run on this machine: {ranked[0].reason}"
+    return _explain_unclaimed(facts, specs)
+
+
+def _explain_unclaimed(facts: ModelFacts, specs: Iterable[LoaderSpec]) -> str:
+    """Return what was found in a model that no loader claims, who reads it, and what to get in its place."""
+    formats = {name for spec in specs if not spec.hidden for name in spec.formats}
+    method = next((item for item in facts.evidence if item.fact == "method"), None)
+    # A configuration may hold the key quant_method without a name in it; then its place is all that was found.
+    source = method or next((item for item in facts.evidence if item.fact == "format"), None)
+    if facts.format in formats or not source:
+        return f"No loader reads {facts.name} (format: {facts.format}). Get a GGUF or safetensors version of it."
+    name, readers = describe_method(method.value if method else "")
+    elsewhere = f" Outside of Paddock, {readers} can read it." if readers else ""
+    others = sorted(formats.intersection(_METHODS))
+    return (
+        f"The weights of {facts.name} are quantized with {name}, as {source.source} says. No loader here reads that."
+        f"{elsewhere} Get the model in full precision, as GGUF, or quantized with one of: {', '.join(others)}."
+    )
+
+
+# Quantization methods that are worth naming as a substitute, where a loader reads them.
+_METHODS = ("awq", "bitsandbytes", "exl2", "gptq", "hqq")
+
+
+def describe_model(facts: ModelFacts, ranked: Sequence[RankedLoader], specs: Iterable[LoaderSpec]) -> dict[str, Any]:
+    """Return facts, evidence, what could run code, and the loaders, as plain JSON values for `inspect --json`."""
+    return {
+        **asdict(facts),
+        "trust": scan_trust(facts),
+        "loaders": [asdict(entry) for entry in ranked],
+        "no_loader": explain_no_loader(facts, ranked, specs),
+    }

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from modules.library.purpose_text import explain_no_chat
-from modules.library.ranking import RankedLoader, rank_loaders
+from modules.library.ranking import RankedLoader, explain_no_loader, rank_loaders
 from modules.library.scan import ModelLibrary
 from modules.protocol.errors import PaddockError
 from modules.protocol.loader_spec import LoaderSpec
@@ -49,6 +48,10 @@ class LoaderChoice:
         facts = self._library.facts(model)
         return facts, rank_loaders(facts, self.offered(), self._machine, self._aim())
 
+    def explain_none(self, facts: ModelFacts, ranked: list[RankedLoader]) -> str:
+        """Return why none of the loaders in `ranked`, from `rank`, can run the model; "" if one can."""
+        return explain_no_loader(facts, ranked, self.offered())
+
     def choose(self, model: str, loader: str = "") -> tuple[LoaderSpec, dict[str, Any]]:
         """Return the loader to use (`loader`, the one used last, or the best) and its saved settings for this model.
 
@@ -60,7 +63,7 @@ class LoaderChoice:
             facts, ranked = self.rank(model)
             usable = [entry for entry in ranked if entry.runs]
             if not usable:
-                raise PaddockError(_no_loader(facts, ranked))
+                raise PaddockError(self.explain_none(facts, ranked))
             name = usable[0].loader
         spec = self._registry.get(name)
         # A pattern may apply to several loaders. Each takes the settings that it has.
@@ -71,13 +74,3 @@ class LoaderChoice:
     def save(self, request: LoadRequest) -> None:
         """Save the loader and the settings of a load for the next one."""
         self._saved.set(request.facts.name, request.spec.name, request.settings)
-
-
-def _no_loader(facts: ModelFacts, ranked: list[RankedLoader]) -> str:
-    if facts.problems:
-        return " ".join(facts.problems)
-    if facts.purpose not in ("", "generate"):
-        return explain_no_chat(facts.name, facts.purpose, facts.architecture)
-    if ranked:
-        return f"{facts.name} cannot run on this machine: {ranked[0].reason}"
-    return f"No loader reads {facts.name} (format: {facts.format}). Take a GGUF or safetensors version of this model."

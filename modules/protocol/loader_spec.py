@@ -62,10 +62,12 @@ class LoaderSpec:
         return sorted((asked - self.samplers.difference(unknown)).union(*(asked & others for others in silent)))
 
     def problems(self, facts: ModelFacts, machine: Machine) -> tuple[str, ...]:
-        """Return the sentences of `facts.problems` that keep this loader from the model.
+        """Return sentences saying why this loader cannot load the model: those of `facts.problems`, or its format.
 
         Where detection does not know the format, a loader that claims the model with a score knows better.
         """
+        if not facts.problems and facts.format not in self.formats and self.claim(facts, machine) is None:
+            return (f"{self.title} does not read the format {facts.format}. Choose another loader for this model.",)
         if facts.problems and facts.format == UNKNOWN:
             claim = self.claim(facts, machine)
             if claim and claim.runs and claim.score > 0:

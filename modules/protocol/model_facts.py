@@ -27,10 +27,10 @@ class ModelFacts:
     """A model in `models/`. Zero and "" mean unknown.
 
     `name`: path below `models/` with forward slashes; `path`: the folder or the file; `format`: "gguf", "safetensors",
-    "pickle", "gptq", "awq", "exl2", "hqq", "bitsandbytes", "remote" (on another server) or "unknown"; `dtype`: of the
-    weights: "F16", "Q8_0", ...; `layer_bytes`, `layer_parameters`: of the tensors of all layers together, as they are
-    on disk; `intermediate`: width of the MLP; `purpose`: one of PURPOSES; `vision`: it sees images too, where its
-    engine can.
+    "pickle", "remote" (on another server), the quantization method that a folder names ("gptq", "fp8", or one that
+    Paddock does not know), or "unknown"; `dtype`: of the weights: "F16", "Q8_0", ...; `layer_bytes`,
+    `layer_parameters`: of the tensors of all layers together, as they are on disk; `intermediate`: width of the MLP;
+    `purpose`: one of PURPOSES; `vision`: it sees images too, where its engine can.
     `problems`: sentences saying why it cannot be loaded as it is; `warnings`: what the owner should know.
     """
 
@@ -60,6 +60,10 @@ class ModelFacts:
     evidence: tuple[Evidence, ...] = ()
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    def sources(self, fact: str) -> dict[str, str]:
+        """Return what the evidence says of `fact`: source -> value, the most trusted first."""
+        return {item.source: item.value for item in self.evidence if item.fact == fact}
 
 
 @dataclass(frozen=True)

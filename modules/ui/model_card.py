@@ -81,8 +81,11 @@ def _template(facts: ModelFacts) -> str:
     return f"its own, from {source.removeprefix('file name: ')}" if source else "its own"
 
 
-def reason(chosen: str, ranked: Sequence[RankedLoader], facts: ModelFacts) -> str:
-    """Why the chosen loader, and what the others say. Of a model that cannot chat the card says all there is."""
+def reason(chosen: str, ranked: Sequence[RankedLoader], facts: ModelFacts, no_loader: str) -> str:
+    """Return why the chosen loader, and what the others say.
+
+    `no_loader` says why no loader runs the model. It is not repeated where the card of the facts says so.
+    """
     mine = next((entry for entry in ranked if entry.loader == chosen), None)
     first = paragraph(mine.reason, "reason" if mine.runs else "warning") if mine else ""
     if ranked and mine and mine is ranked[0] and mine.runs:
@@ -92,11 +95,7 @@ def reason(chosen: str, ranked: Sequence[RankedLoader], facts: ModelFacts) -> st
     )
     fold = f"<details><summary>The other loaders</summary><ul>{others}</ul></details>" if others else ""
     chats = facts.purpose in ("", "generate")
-    empty = (
-        ""
-        if ranked or not chats
-        else paragraph("No loader reads this format. Take a GGUF or safetensors version.", "warning")
-    )
+    empty = "" if ranked or not chats or facts.problems else paragraph(no_loader, "warning")
     return first + fold + empty
 
 

@@ -71,7 +71,7 @@ def test_the_purpose_of_a_folder(
         assert ranked == []
         assert "so it cannot chat" in facts.warnings[0] and architecture in facts.warnings[0]
         assert "chat template" not in " ".join(facts.warnings)
-    described = describe_model(facts, ranked)
+    described = describe_model(facts, ranked, specs)
     assert (described["purpose"], described["vision"]) == (purpose, facts.vision)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from loaders.transformers.spec import SPEC, Settings
 from modules.protocol.errors import SettingError
-from modules.protocol.model_facts import Gpu, Machine, ModelFacts
+from modules.protocol.model_facts import Evidence, Gpu, Machine, ModelFacts
 from modules.protocol.sampling import ALWAYS_HONOURED, SamplingParams
 from modules.protocol.schema import build, describe
 
@@ -33,6 +34,20 @@ def test_it_claims_every_format_that_it_names(kind: str) -> None:
 def test_it_leaves_other_formats_alone(kind: str) -> None:
     assert kind not in SPEC.formats
     assert SPEC.claim(facts(kind), CPU) is None
+
+
+def test_fp8_and_mxfp4_are_claimed_only_as_transformers_reads_them() -> None:
+    method = Evidence("method", "fp8", "config.json: quantization_config")
+    scales = Evidence("scales", "weight_scale_inv", "safetensors headers: l.weight_scale_inv")
+    for found, runs, reason in (
+        (replace(facts("fp8"), evidence=(method, scales)), True, "converts to 16 or 32 bits"),
+        (replace(facts("fp8"), evidence=(method,)), False, "weight_scale_inv"),
+        (replace(facts("fp8"), evidence=(scales,)), False, "config.json does not say"),
+        (replace(facts("mxfp4"), evidence=(method,), architecture="GptOssForCausalLM"), True, "MXFP4 weights"),
+        (replace(facts("mxfp4"), evidence=(method,), architecture="LlamaForCausalLM"), False, "gpt-oss"),
+    ):
+        claim = SPEC.claim(found, CPU)
+        assert claim and claim.runs == runs and reason in claim.reason
 
 
 def test_the_reason_names_where_it_will_run() -> None:

@@ -22,7 +22,7 @@ from loaders.vllm.spec import SPEC, Settings
 from loaders.vllm.startup_progress import failure
 from modules.library.ranking import rank_loaders
 from modules.protocol.errors import EnvironmentBroken, ModelError, OutOfMemory, PaddockError, PromptError, SettingError
-from modules.protocol.model_facts import Gpu, Machine, ModelFacts
+from modules.protocol.model_facts import Evidence, Gpu, Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams
 
 BARE = Machine("linux", "x86_64", 4, 2**34, 2**33)
@@ -42,10 +42,24 @@ def _runs(form: str, machine: Machine) -> bool:
 
 
 def test_it_claims_what_its_build_for_the_machine_reads() -> None:
-    assert all(_runs(form, CARD) for form in ("safetensors", "awq", "gptq", "bitsandbytes"))
-    assert [_runs(form, BARE) for form in ("safetensors", "awq", "gptq", "bitsandbytes")] == [True, True, True, False]
+    forms = ("safetensors", "awq", "gptq")
+    assert all(_runs(form, machine) for form in forms for machine in (CARD, BARE))
     assert not _runs("gguf", CARD)
+    assert not _runs("bitsandbytes", CARD)
     assert not _runs("safetensors", replace(CARD, system="windows"))
+
+
+def test_it_claims_a_method_that_config_json_names() -> None:
+    named = (Evidence("method", "x", "config.json: quantization_config"),)
+    experts = (Evidence("experts", "8", "config.json: num_local_experts"),)
+    shown = (Evidence("method", "x", "safetensors headers: l.weight is F8_E4M3"),)
+    for form in ("fp8", "compressed-tensors", "mxfp4"):
+        facts = ModelFacts("m", "m", form, evidence=named + experts)
+        assert [entry.runs for entry in rank_loaders(facts, [SPEC], CARD)] == [True]
+        (refused,) = rank_loaders(replace(facts, evidence=shown), [SPEC], CARD)
+        assert not refused.runs and "config.json does not say" in refused.reason
+    (dense,) = rank_loaders(ModelFacts("m", "m", "mxfp4", evidence=named), [SPEC], CARD)
+    assert not dense.runs and "experts" in dense.reason
 
 
 def test_the_context_is_the_models_at_most() -> None:

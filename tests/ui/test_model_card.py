@@ -32,7 +32,7 @@ def test_a_model_that_cannot_chat_says_what_it_is_for_and_speaks_of_no_template(
     assert "<dt>For</dt><dd>labels</dd>" in html
     assert "so it cannot chat" in html
     assert "ChatML" not in html
-    assert reason("", [], facts) == ""
+    assert reason("", [], facts, "No loader.") == ""
 
 
 def test_a_default_context_beyond_the_models_own_is_shown_as_the_models_own() -> None:

@@ -83,7 +83,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
             # Hidden loaders are not proposed, but may have been asked for at start.
             loaders.append((app.registry.get(chosen).title, chosen))
         radio = gr.update(choices=loaders, value=chosen or None, visible=bool(loaders))
-        reason = model_card.reason(chosen, ranked, found)
+        reason = model_card.reason(chosen, ranked, found, app.loaders.explain_none(found, ranked))
         # The form is drawn anew when what is kept changed, and else left alone: somebody may be filling it in.
         kept = app.loaders.choose(shown, chosen)[1] if chosen else {}
         return [dropdown, model_card.card(found), radio, reason, json.dumps([shown, chosen, sorted(kept.items())])]

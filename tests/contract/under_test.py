@@ -69,6 +69,8 @@ class UnderTest:
     def load(self, path: Path, **settings: Any) -> ModelInfo:
         """Load a model; raises what the worker says."""
         loaded = self.client.load(str(path), settings, lambda text, part: self.progress.append((text, part)))
+        # As the host does, so that the next worker of a loader starts faster.
+        self.client.process.compile_bytecode()
         self.info = loaded.info
         return loaded.info
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from tests.contract.under_test import UnderTest
 from tests.support.environments import installed, not_here
 
 LOADERS = ("transformers", "vllm", "llamacpp", "xllamacpp")
+# Their workers cannot load a second model.
+LOAD_ONCE = ("vllm",)
 
 PLAIN = ["<s>", "</s>"]
 CHAT = (
@@ -120,15 +122,31 @@ def models(tmp_path_factory: pytest.TempPathFactory, environments: Environments)
     return folder
 
 
-@pytest.fixture(params=LOADERS)
-def worker(request: pytest.FixtureRequest, environments: Environments) -> Iterator[UnderTest]:
-    """A worker of each loader, without a model."""
+@pytest.fixture(scope="module", params=LOADERS)
+def workers(request: pytest.FixtureRequest, environments: Environments) -> Iterator[Callable[[], UnderTest]]:
+    """Return a function that returns a worker of each loader in turn: the one before if it can load another model."""
     spec: LoaderSpec = Registry(ROOT / "loaders").get(request.param)
     if reason := not_here(spec, environments):
         pytest.skip(reason)
-    worker = UnderTest(spec, installed(spec, environments))
+    python = installed(spec, environments)
+    started: list[UnderTest] = []
+
+    def worker() -> UnderTest:
+        if started and (spec.name in LOAD_ONCE or started[-1].exits):
+            started.pop().client.stop()
+        if not started:
+            started.append(UnderTest(spec, python))
+        return started[-1]
+
     yield worker
-    worker.client.stop()
+    for last in started:
+        last.client.stop()
+
+
+@pytest.fixture
+def worker(workers: Callable[[], UnderTest]) -> UnderTest:
+    """Return a worker of each loader in turn that can load one of the models."""
+    return workers()
 
 
 def load(worker: UnderTest, models: Path, name: str) -> None:

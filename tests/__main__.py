@@ -1,7 +1,8 @@
 """Usage: python3 -m tests [--fast | --all | --lint] [ARGUMENTS for pytest]
 
 Install what the tests need, then run every test that this machine can run. Tests that cannot run here are skipped by
-name, with the reason. The tests are shared among several processes: one for each processor core, at most four.
+name, with the reason. The tests are shared among several processes: one more than there are processor cores, because
+tests often wait, and at most six.
 
   --fast   Leave out tests that start engines, browsers or installations. Takes under three minutes.
   --all    Run vLLM's tests too, and then start Paddock five times from nothing (tests/first_starts.py).
@@ -17,7 +18,7 @@ import os
 import sys
 from pathlib import Path
 
-MOST_PROCESSES = 4
+MOST_PROCESSES = 6
 # What --fast leaves out.
 SLOW = (
     "tests/browser",
@@ -76,7 +77,7 @@ def process_arguments(arguments: list[str]) -> list[str]:
     paths = [argument for argument in arguments if Path(argument.partition("::")[0]).exists()]
     if paths or set(arguments) & set(_NEED_TERMINAL):
         return []
-    return [f"-n{min(_cores(), MOST_PROCESSES)}", *shared] if _cores() > 1 else []
+    return [f"-n{min(_cores() + 1, MOST_PROCESSES)}", *shared] if _cores() > 1 else []
 
 
 def _cores() -> int:

@@ -35,11 +35,11 @@ def test_every_named_path_exists(root: Path) -> None:
 
 def test_a_whole_run_is_shared_and_a_path_runs_in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.__main__._cores", lambda: 2)
-    assert process_arguments(["-x", "-k", "no such path"]) == ["-n2", "--dist=loadscope"]
+    assert process_arguments(["-x", "-k", "no such path"]) == ["-n3", "--dist=loadscope"]
     assert process_arguments([__file__ + "::test_x"]) == []
     assert process_arguments(["--pdb"]) == []
     assert process_arguments(["-n3", __file__]) == ["--dist=loadscope"]
     monkeypatch.setattr("tests.__main__._cores", lambda: 1)
     assert process_arguments([]) == []
     monkeypatch.setattr("tests.__main__._cores", lambda: 64)
-    assert process_arguments([]) == ["-n4", "--dist=loadscope"]
+    assert process_arguments([]) == ["-n6", "--dist=loadscope"]

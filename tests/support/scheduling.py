@@ -14,8 +14,9 @@ from xdist.workermanage import WorkerController
 # Beginnings of the names of groups that take longest, slowest first.
 SLOWEST = (
     "contract-vllm",
-    "tests/loaders/test_special_tokens.py",
+    # It compiles llama.cpp, which later groups use.
     "contract-llamacpp",
+    "tests/loaders/test_special_tokens.py",
     "contract-",
     "tests/worker/test_in_environment.py",
     "tests/browser/",

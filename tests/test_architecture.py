@@ -1,8 +1,9 @@
-"""The import table of docs/architecture.md, and what the host must never import."""
+"""The rooms and the import directions of docs/architecture.md, and what the host must never import."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -243,3 +244,61 @@ def test_importing_starts_nothing() -> None:
     code = "import threading, modules.api.server, modules.cli.commands; print(*[t.name for t in threading.enumerate()])"
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert answer.stdout.split() == ["MainThread"]
+
+
+MOST_ROOMS = 26
+LONGEST_FILE = 300
+# Files that are being split.
+STILL_TOO_LONG = {
+    "loaders/exllamav2/worker.py",
+    "modules/library/detect.py",
+    "modules/plugins/manager.py",
+    "modules/protocol/sampling.py",
+    "modules/worker/hf/transformers_engine.py",
+}
+
+
+def _code_files() -> list[Path]:
+    """Return the files with code that git knows, relative to the root."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("this is no git checkout")
+    paths = (Path(line) for line in listed.stdout.splitlines())
+    return [path for path in paths if path.suffix in (".py", ".js", ".css") and (ROOT / path).is_file()]
+
+
+def _rooms() -> set[str]:
+    """Return the rooms: the folders and files in modules/, and the other folders and files with code at the top."""
+    found = set()
+    for path in _code_files():
+        depth = 2 if path.parts[0] == "modules" else 1
+        if path.name != "__init__.py" or len(path.parts) > depth:
+            found.add("/".join(path.parts[:depth]) + ("/" if len(path.parts) > depth else ""))
+    return found
+
+
+def _architecture() -> str:
+    return (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def test_every_room_has_a_row_in_the_docs_and_every_row_a_room() -> None:
+    table = _architecture().partition("## Rooms")[2].partition("##")[0]
+    assert _rooms() == set(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE))
+
+
+def test_there_are_few_enough_rooms_to_know_them_all() -> None:
+    assert len(_rooms()) <= MOST_ROOMS, sorted(_rooms())
+
+
+def test_the_docs_name_only_files_that_exist() -> None:
+    named = re.findall(r"`((?:\w+/)+[\w.]+\.(?:py|js)|webui\.py)`", _architecture())
+    assert len(named) > 20
+    for name in named:
+        assert any((ROOT / parent / name).exists() for parent in ("", "modules", "modules/ui")), name
+
+
+def test_files_are_short_enough_to_be_read_in_one_go() -> None:
+    paths = [path for path in _code_files() if path.parts[0] not in ("tests", "models")]
+    lines = {path.as_posix(): (ROOT / path).read_text(encoding="utf-8").count("\n") for path in paths}
+    too_long = {name: count for name, count in lines.items() if count > LONGEST_FILE}
+    assert too_long.keys() <= STILL_TOO_LONG, too_long

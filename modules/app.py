@@ -23,6 +23,7 @@ from modules.library.remote_keys import KeyConsents
 from modules.library.scan import DEMO_MODEL, ModelLibrary
 from modules.loading.applied_adapters import AppliedAdapters
 from modules.loading.loader_choice import LoaderChoice
+from modules.loading.loader_packages import find_package_loaders
 from modules.loading.measured_memory import MemoryMeasurements
 from modules.loading.memory_planner import MemoryPlanner
 from modules.loading.model_consents import ModelConsents
@@ -62,11 +63,15 @@ class App:
         self.settings = Preferences(YamlStore(paths.settings))
         self.registry = Registry(paths.loaders)
         self.own_loaders = OwnLoaders(
-            paths.own_loaders, YamlStore(paths.loader_consents), self.registry, CodeAllowlist()
+            paths.own_loaders,
+            find_package_loaders(),
+            YamlStore(paths.loader_consents),
+            self.registry,
+            CodeAllowlist(),
         )
         self.environments = Environments(paths.environments, self.registry.roots, self.machine)
         self.library = ModelLibrary(paths.models)
-        self.supervisor = Supervisor(paths.root, self.environments, process_memory, _shared(paths))
+        self.supervisor = Supervisor(paths.root, self.environments, process_memory, _shared(paths, self.own_loaders))
         measured = MemoryMeasurements(YamlStore(paths.measured_memory))
         self.planner = MemoryPlanner(
             self.library, self.environments, self.supervisor, measured, enforce=not config.load_anyway
@@ -176,6 +181,7 @@ class App:
         return unfinished
 
 
-def _shared(paths: Paths) -> tuple[list[Path], list[Path]]:
+def _shared(paths: Paths, loaders: OwnLoaders) -> tuple[list[Path], list[Path]]:
     """Folders that workers read, for adapters, loaders and the worker's part of extensions; and those they write."""
-    return [paths.models, paths.own_loaders, *paths.extensions, paths.extension_packages], [paths.extension_data]
+    own_loaders = [paths.own_loaders, *loaders.package_folders()]
+    return [paths.models, *own_loaders, *paths.extensions, paths.extension_packages], [paths.extension_data]

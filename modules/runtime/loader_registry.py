@@ -1,4 +1,4 @@
-"""Which loaders there are: folders with a spec.py. Shipped ones come in by the same door as others."""
+"""The loaders that can be used: folders with a spec.py. Shipped and third-party loaders are read in the same way."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from modules.protocol.errors import PaddockError
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.schema import SETTING_TYPES, coerce, describe
-from modules.system.loader_import import import_loader_module
+from modules.system.loader_import import forget_loader_modules, import_loader_module
 
 
 class Registry:
     """Loader specs by name.
 
-    `faults`: folder -> sentence, for those whose spec cannot be used; the others work. `roots`: the folders that hold
-    loaders.
+    `faults`: name -> sentence, for loaders whose spec cannot be used; the others work. `roots`: the folders that hold
+    folders of loaders.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -28,12 +28,15 @@ class Registry:
             self.add(path.parent)
 
     def add(self, folder: Path) -> bool:
-        """Read the loader in `folder`, which runs its spec.py. Return whether it can be used; `faults` says why not."""
+        """Read the loader in `folder`, which runs its spec.py. Return True if it can be used.
+
+        If it cannot be used, `faults` has the reason.
+        """
         name, own = folder.name, folder.parent != self._shipped
-        shown = f"{folder.parent.name}/{name}/spec.py" if own else f"loaders/{name}/spec.py"
+        file = f"{folder.parent.name}/{name}/spec.py" if own else f"loaders/{name}/spec.py"
         self.faults.pop(name, None)
         if name in self.specs:
-            self.faults[name] = f"{shown} has the name of a loader that is there already. Rename its folder"
+            self.faults[name] = f"{file} has the name of a loader that already exists. Rename its folder"
             return False
         try:
             # What a spec prints must not end up in an answer of the command line.
@@ -41,11 +44,14 @@ class Registry:
                 spec = import_loader_module(name, "spec", folder if own else None).SPEC
                 fault = _fault(spec, folder)
         except Exception as error:
-            fault = f"could not be read: {type(error).__name__}: {error}"
+            fault = f"cannot be read: {type(error).__name__}: {error}"
         except SystemExit:
             fault = "ends the program when it is imported"
         if fault:
-            self.faults[name] = f"{shown} {fault}"
+            self.faults[name] = f"{file} {fault}"
+            if own:
+                # So that a corrected file is read when it is added again.
+                forget_loader_modules(name)
             return False
         self.specs[name] = spec
         if folder.parent not in self.roots:
@@ -53,7 +59,7 @@ class Registry:
         return True
 
     def get(self, name: str) -> LoaderSpec:
-        """The spec of that name. Raises PaddockError with the names that exist."""
+        """Return the spec of that name. Raises PaddockError with the names that exist."""
         if name in self.specs:
             return self.specs[name]
         if name in self.faults:
@@ -62,22 +68,25 @@ class Registry:
         raise PaddockError(f"There is no loader named {name!r}. The loaders are: {names}.")
 
     def shown(self) -> list[LoaderSpec]:
-        """Those a person chooses from."""
+        """Return the loaders that a person can choose from."""
         return [spec for spec in self.specs.values() if not spec.hidden]
 
 
 def _fault(spec: object, folder: Path) -> str:
-    """What makes a spec unusable, to follow its file's name; "" if nothing does. Raises what its settings raise."""
+    """Return why a spec cannot be used, worded to follow its file's name; "" if it can.
+
+    Raises what reading its settings raises.
+    """
     if not isinstance(spec, LoaderSpec):
-        return f"has a {type(spec).__name__} named SPEC where a LoaderSpec belongs"
+        return f"has a {type(spec).__name__} named SPEC; it must be a LoaderSpec"
     if spec.name != folder.name:
-        return f"names itself {spec.name!r}; a loader has the name of its folder"
+        return f"has the name {spec.name!r}; a loader must have the name of its folder"
     for setting in describe(spec.settings):
         if setting.kind not in SETTING_TYPES:
             names = ", ".join(kind.__name__ for kind in SETTING_TYPES)
-            return f"has a setting {setting.name!r} of the type {setting.kind.__name__}; possible are {names}"
+            return f"has a setting {setting.name!r} of the type {setting.kind.__name__}; possible types are {names}"
         coerce(setting, setting.default)
     for file in ([spec.requirements] if spec.requirements else []) + ["worker.py"]:
         if not (folder / file).is_file():
-            return f"needs a file {file} beside it, which is missing"
+            return f"needs the file {file} beside it, which is missing"
     return ""

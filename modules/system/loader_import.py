@@ -36,9 +36,15 @@ def make_paddock_importable(root: Path) -> None:
         spec.loader.exec_module(module)
 
 
+def forget_loader_modules(name: str) -> None:
+    """Drop the imported modules of a loader, so that the next import reads its files again."""
+    package = f"loaders.{name}"
+    for module in [module for module in sys.modules if module == package or module.startswith(f"{package}.")]:
+        del sys.modules[module]
+
+
 def _make_package(package: str, folder: Path) -> None:
-    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
-        del sys.modules[name]
+    forget_loader_modules(package.partition(".")[2])
     spec = ModuleSpec(package, None, is_package=True)
     spec.submodule_search_locations = [str(folder)]
     sys.modules[package] = importlib.util.module_from_spec(spec)

@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from modules.cli.application import build_app
+from modules.loading.loader_packages import find_package_loaders
 from modules.loading.own_loaders import OwnLoaders
 from modules.protocol.errors import PaddockError
 from modules.runtime.loader_registry import Registry
+from modules.settings.config import Config
 from modules.settings.user_settings import YamlStore
 from modules.system.code_allowlist import CodeAllowlist
+from modules.ui.page import build_page
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "loaders.md"
@@ -32,7 +36,8 @@ SPEC = LoaderSpec("NAME", "Name", "A test.", ("x",), Settings, lambda facts, mac
 """
 
 
-def _write(folder: Path, name: str, spec: str = SPEC, **files: str) -> Path:
+def write_loader(folder: Path, name: str, spec: str = SPEC, **files: str) -> Path:
+    """Write a loader into `folder`, and return its folder."""
     place = folder / name
     place.mkdir(parents=True)
     (place / "spec.py").write_text(spec.replace("NAME", name), encoding="utf-8")
@@ -45,7 +50,7 @@ def _write(folder: Path, name: str, spec: str = SPEC, **files: str) -> Path:
 def _own(tmp_path: Path) -> tuple[Registry, OwnLoaders]:
     registry = Registry(ROOT / "loaders")
     store = YamlStore(tmp_path / "loaders.yaml")
-    return registry, OwnLoaders(tmp_path / "loaders", store, registry, CodeAllowlist())
+    return registry, OwnLoaders(tmp_path / "loaders", find_package_loaders(), store, registry, CodeAllowlist())
 
 
 def _webui(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -95,7 +100,7 @@ def test_the_loader_of_the_tutorial_chats(tmp_path: Path) -> None:
 def test_code_runs_after_consent_and_as_it_was_then(tmp_path: Path) -> None:
     marker = tmp_path / "ran"
     touch = f"\nopen({str(marker)!r}, 'a').close()\n"
-    place = _write(tmp_path / "loaders", "mine", SPEC + touch)
+    place = write_loader(tmp_path / "loaders", "mine", SPEC + touch)
     registry, own = _own(tmp_path)
     assert not marker.exists() and "mine" not in registry.specs
     assert list(own.waiting()) == ["mine"]
@@ -116,16 +121,16 @@ def test_code_runs_after_consent_and_as_it_was_then(tmp_path: Path) -> None:
     [
         ("SPEC = (\n", "SyntaxError"),
         ("raise SystemExit(3)\n", "ends the program"),
-        ("SPEC = 3\n", "a int named SPEC"),
+        ("SPEC = 3\n", "a int named SPEC; it must be a LoaderSpec"),
         (SPEC.replace("context: int", "context: complex"), "a setting 'context' of the type complex"),
         (SPEC.replace("512", "'many'"), "Context length (context) cannot be 'many'"),
-        (SPEC.replace('"NAME"', '"other"'), "names itself 'other'"),
+        (SPEC.replace('"NAME"', '"other"'), "has the name 'other'"),
         (SPEC.replace("None)", "None, requirements='requirements.txt')"), "requirements.txt"),
     ],
 )
 def test_a_loader_that_cannot_be_used_is_named_and_the_others_work(tmp_path: Path, spec: str, named: str) -> None:
-    _write(tmp_path / "loaders", "good")
-    _write(tmp_path / "loaders", "bad", spec)
+    write_loader(tmp_path / "loaders", "good")
+    write_loader(tmp_path / "loaders", "bad", spec)
     registry, own = _own(tmp_path)
     own.enable("good")
     with pytest.raises(PaddockError, match=re.escape(named)):
@@ -136,17 +141,73 @@ def test_a_loader_that_cannot_be_used_is_named_and_the_others_work(tmp_path: Pat
     assert named in registry.faults["bad"] and "good" in registry.specs
 
 
-def test_a_loader_with_the_name_of_a_shipped_one_takes_no_place(tmp_path: Path) -> None:
-    _write(tmp_path / "loaders", "transformers")
+def test_a_loader_with_the_name_of_a_shipped_one_is_not_used(tmp_path: Path) -> None:
+    write_loader(tmp_path / "loaders", "transformers")
     registry, own = _own(tmp_path)
-    with pytest.raises(PaddockError, match="name of a loader that is there already"):
+    with pytest.raises(PaddockError, match="name of a loader that already exists"):
         own.enable("transformers")
     assert registry.get("transformers").title == "Transformers"
+    assert own.variables("transformers") == {}
 
 
-def test_what_a_spec_prints_stays_out_of_the_answer(tmp_path: Path) -> None:
-    _write(tmp_path / "loaders", "loud", "print('LOUD')\n" + SPEC)
-    assert _webui(tmp_path, "loaders", "enable", "loud", "--yes").returncode == 0
+def test_a_corrected_loader_is_read_again(tmp_path: Path) -> None:
+    place = write_loader(tmp_path / "loaders", "mine", SPEC.replace("context: int", "context: complex"))
+    registry, own = _own(tmp_path)
+    with pytest.raises(PaddockError, match="of the type complex"):
+        own.enable("mine")
+    (place / "spec.py").write_text(SPEC.replace("NAME", "mine"), encoding="utf-8")
+    own.enable("mine")
+    assert "mine" in registry.specs and not registry.faults
+
+
+def test_bad_loaders_are_named_by_the_command_and_on_the_model_tab(tmp_path: Path) -> None:
+    bad = {
+        "broken": ("SPEC = (\n", "SyntaxError"),
+        "wrong": (SPEC.replace("context: int", "context: complex"), "of the type complex"),
+        "unpinned": (SPEC.replace("None)", "None, requirements='pins.txt')"), "needs the file pins.txt"),
+        "echo": (SPEC, "already exists"),
+    }
+    _registry, own = _own(tmp_path)
+    write_loader(tmp_path / "loaders", "good")
+    own.enable("good")
+    for name, (spec, _) in bad.items():
+        write_loader(tmp_path / "loaders", name, spec)
+        with pytest.raises(PaddockError):
+            own.enable(name)
+
     answer = _webui(tmp_path, "loaders", "--json")
-    assert "loud" in [row["name"] for row in json.loads(answer.stdout)]
+    assert {"good", "transformers"} <= {row["name"] for row in json.loads(answer.stdout)}
+    listed = _webui(tmp_path, "loaders").stderr
+    page = _model_tab(tmp_path)
+    for name, (_, fault) in bad.items():
+        assert f"{name}/spec.py" in listed and fault in listed, name
+        assert f"{name}: " in page and fault in page, name
+
+
+def _model_tab(user_data: Path) -> str:
+    """Return the texts of all parts of the page."""
+    config = Config(ROOT, user_data=user_data, models=user_data / "models")
+    app = build_app(config)
+    try:
+        components = build_page(app).get_config_file()["components"]
+    finally:
+        app.close()
+    return "\n".join(str(part["props"].get("value")) for part in components if part["type"] == "html")
+
+
+def test_what_a_spec_and_an_engine_print_stays_out_of_the_answer(tmp_path: Path) -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    for name, code in re.findall(r"^`user_data/(\S+)`:\n\n```python\n(.*?)^```", text, re.M | re.S):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        loud = re.sub(r"(    def (?:load|generate)\(.*\n)", r"\1        print('LOUD', flush=True)\n", code)
+        file.write_text(f"print('LOUD', flush=True)\n{loud}", encoding="utf-8")
+    story = tmp_path / "models" / "story"
+    story.mkdir(parents=True)
+    (story / "corpus.txt").write_text("the cat saw the dog and the dog saw the cat", encoding="utf-8")
+    assert _webui(tmp_path, "loaders", "enable", "babble", "--yes").returncode == 0
+    answer = _webui(tmp_path, "loaders", "--json")
+    assert "babble" in [row["name"] for row in json.loads(answer.stdout)]
     assert "LOUD" in answer.stderr
+    chat = _webui(tmp_path, "generate", "--model", "story", "--prompt", "the", "--raw", "--set", "max_new_tokens=8")
+    assert len(chat.stdout.split()) == 8 and "LOUD" not in chat.stdout, chat.stderr

@@ -19,7 +19,7 @@ GONE = "is gone or is another version now, so .venv is made again"
 MAKING = "Making a Python environment"
 SCRIPT = """
 import sys, pathlib
-from modules import bootstrap
+from modules.system import bootstrap
 bootstrap.ensure(pathlib.Path(__file__).parent, sys.argv)
 import uv
 print("in", sys.prefix)

@@ -1,4 +1,4 @@
-"""The hooks of extensions around what clients ask for: the same ones as on the page, in the same order."""
+"""Run the hooks of extensions for API clients: the same hooks as on the page, in the same order."""
 
 from __future__ import annotations
 
@@ -16,26 +16,33 @@ from modules.plugins.extension_generations import completed
 from modules.protocol.sampling import SamplingParams
 
 _SYSTEM = ("system", "developer")
-_SPOKEN = ("user", "assistant")
+_CHAT_ROLES = ("user", "assistant")
 
 
 @dataclass(frozen=True)
 class HookedPrompt:
-    """A prompt as the hooks left it. `tokens`: its length, None where it is not counted yet. `prefix`: what the answer
-    begins with; `hidden`: the prompt ends with more that the client is not to see; `notes`: what was moved in it."""
+    """A prompt after the hooks.
+
+    `question`: the user's last message; `tokens`: the prompt's length, None where it has not been counted. `prefix`:
+    text that the answer begins with; `hidden`: the prompt ends with text that the client must not see; `notes`:
+    sentences about messages that were moved.
+    """
 
     hooks: GenerationHooks
     prompt: str
-    asked: str
+    question: str
     tokens: int | None = None
     prefix: str = ""
     hidden: bool = False
     notes: tuple[str, ...] = ()
 
     def generate(self, app: App, params: SamplingParams, live: bool) -> Generation:
-        """The answer, with `output_modifier`'s last word. `live`: text passes as it arrives where no hook has one."""
+        """Return the generation of the answer, after the hook `output_modifier`.
+
+        `live`: text passes as it arrives, if no extension has that hook.
+        """
         hooks = self.hooks
-        source = hooks.generate(app.supervisor, self.prompt, self.asked, params)
+        source = hooks.generate(app.supervisor, self.prompt, self.question, params)
         final = hooks.pipeline.has("output_modifier")
         if not (final or self.prefix or self.hidden):
             return source
@@ -43,15 +50,15 @@ class HookedPrompt:
 
 
 def hooked_text(app: App, text: str, params: SamplingParams) -> HookedPrompt:
-    """A text to be continued. Raises MessageFailed."""
+    """Run the hooks on a text that the model continues. Raises MessageFailed."""
     hooks = TextHooks(app.extensions, text, params, ChatOptions(), app.supervisor.state)
     return HookedPrompt(hooks, hooks.prompt, text)
 
 
 def hooked_chat(app: App, messages: Sequence[dict[str, Any]], params: SamplingParams) -> HookedPrompt:
-    """A chat to be answered; where its last message is the user's, that one was just sent. Raises MessageFailed."""
+    """Run the hooks on a chat. A user's last message counts as one that was just sent. Raises MessageFailed."""
     own = "\n\n".join(str(message["content"]) for message in messages if message["role"] in _SYSTEM)
-    places = [place for place, message in enumerate(messages) if message["role"] in _SPOKEN]
+    places = [place for place, message in enumerate(messages) if message["role"] in _CHAT_ROLES]
     path = [Message(str(place), None, messages[place]["role"], messages[place]["content"], 0.0) for place in places]
     question = path.pop() if path and path[-1].role == "user" else None
     turn = TurnHooks(app.extensions, "", path, params, ChatOptions(), Preamble(own=own), app.supervisor.state)
@@ -59,8 +66,8 @@ def hooked_chat(app: App, messages: Sequence[dict[str, Any]], params: SamplingPa
     if question is not None:
         visible, meta = turn.user_message(question.text)
         whole.append(Message(question.id, None, "user", visible, 0.0, meta=meta))
-    asked = prompt_text(whole[-1]) if question is not None else ""
-    prompt = turn.prompt(asked, whole, False)
+    text = prompt_text(whole[-1]) if question is not None else ""
+    prompt = turn.prompt(text, whole, False)
     tokens: int | None = None
     notes: tuple[str, ...] = ()
     opening = ""
@@ -71,14 +78,17 @@ def hooked_chat(app: App, messages: Sequence[dict[str, Any]], params: SamplingPa
     prefix, shown = turn.pipeline.bot_prefix(turn.state)
     counted = turn.pipeline.length(prompt)
     tokens = tokens if counted is None else counted
-    return HookedPrompt(turn, prompt + prefix, asked, tokens, opening + shown, prefix != shown, notes)
+    return HookedPrompt(turn, prompt + prefix, text, tokens, opening + shown, prefix != shown, notes)
 
 
 def _changed(
     messages: Sequence[dict[str, Any]], turn: TurnHooks, whole: Sequence[Message], own: str
 ) -> list[dict[str, Any]]:
-    """The client's messages as the hooks left them: in their places where the history and the system message are as
-    they were, else put together anew from both."""
+    """Return the client's messages with the changes of the hooks.
+
+    If the hooks kept history and system message, the messages stay in their places; otherwise the list is built from
+    both.
+    """
     now, system = turn.path(whole), turn.preamble.system
     if system == own.strip() and [message.id for message in now] == [message.id for message in whole]:
         texts = {message.id: prompt_text(message) for message in now}

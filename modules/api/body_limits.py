@@ -1,4 +1,4 @@
-"""How large a request's body may be, and how slowly it may come. Counted as it arrives, whatever its header says."""
+"""Limits on the size and the pace of request bodies. Bytes are counted as they arrive, not as a header claims."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _MB = 1024 * 1024
-# Bodies that are read whole. Files go to Gradio's upload, which writes them to disk as they come.
+# Bodies that are read into memory. Files go to Gradio's upload, which writes them to disk as they arrive.
 MOST = 16 * _MB
 MOST_OF_EXTENSIONS = 64 * _MB
 MOST_OF_UPLOADS = 1024 * _MB
-# Seconds that any body may take, and the rate at which a larger one must come.
+# Seconds that any body may take, and the rate at which a larger one must arrive.
 FIRST_SECONDS = 30.0
 BYTES_PER_SECOND = 1024.0
 
 
 def most_bytes(path: str) -> int:
-    """The largest body that is taken at an address."""
+    """Return the largest body in bytes that is accepted at a path."""
     if path.endswith("/gradio_api/upload"):
         return MOST_OF_UPLOADS
     return MOST_OF_EXTENSIONS if path.startswith("/extensions/") else MOST
 
 
 class BodyLimitMiddleware:
-    """ASGI middleware, to be the outermost. What is inside hears of a refused body as of a client that hung up."""
+    """ASGI middleware outside of all that reads bodies. To the application, a refused body is a client that hung up."""
 
     def __init__(self, app: ASGIApp, first_seconds: float = FIRST_SECONDS) -> None:
         self._app = app
@@ -36,14 +36,14 @@ class BodyLimitMiddleware:
             await self._app(scope, receive, send)
             return
         body = _Body(scope, receive, send, self._first_seconds)
-        given = dict(scope["headers"]).get(b"content-length", b"")
-        if given.isdigit() and int(given) > body.most:
+        declared = dict(scope["headers"]).get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > body.most:
             await body.refuse(413)
             return
         try:
             await self._app(scope, body.receive, body.send)
         except Exception:
-            # It was answered already: what the inside makes of that is no fault of its.
+            # The request was answered already; the application's error follows from that.
             if not body.refused:
                 raise
 
@@ -61,7 +61,7 @@ class _Body:
         self._first_seconds = first_seconds
 
     async def receive(self) -> Message:
-        """The next part."""
+        """Return the next part of the body."""
         if self.refused:
             return {"type": "http.disconnect"}
         if self._whole:
@@ -78,19 +78,19 @@ class _Body:
         return await self._refused(413) if self._size > self.most else message
 
     async def send(self, message: Message) -> None:
-        """A part of the answer."""
+        """Send a part of the answer."""
         if not self.refused:
             self._started = True
             await self._send(message)
 
     async def refuse(self, status: int) -> None:
-        """Answer in place of the app."""
-        words = {
-            408: "The body of this request came too slowly. Send it again.",
+        """Answer in place of the application."""
+        sentences = {
+            408: "The body of this request arrived too slowly. Send it again.",
             413: f"The body of this request is larger than {self.most // _MB} MB. Send less at once.",
         }
         self.refused = True
-        answer = JSONResponse({"error": {"message": words[status], "type": "refused"}}, status)
+        answer = JSONResponse({"error": {"message": sentences[status], "type": "refused"}}, status)
         await answer(self._scope, self._receive, self._send)
 
     async def _refused(self, status: int) -> Message:

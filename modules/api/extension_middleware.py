@@ -1,4 +1,4 @@
-"""Requests to /v1 pass through what extensions put around them: functions as Starlette's HTTP middleware has them."""
+"""Run the HTTP middleware of extensions around requests to /v1: functions (request, call_next), as in Starlette."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from modules.plugins.manager import ExtensionManager
 
 
 class ExtensionMiddleware:
-    """ASGI middleware, which asks at each request what there is: extensions come and go while the server runs."""
+    """ASGI middleware. It looks for functions at each request, because extensions start and stop at any time."""
 
     def __init__(self, app: ASGIApp, extensions: ExtensionManager) -> None:
         self._app = app
@@ -30,10 +30,10 @@ class ExtensionMiddleware:
 
 
 class _Layer:
-    """One function around what is inside of it.
+    """One extension's function around the application inside it.
 
-    It runs on a thread with an event loop of its own, as it may block: its author's server did nothing else. What is
-    inside runs on the server's loop.
+    The function may block, so it runs on another thread with its own event loop. The application inside runs on the
+    server's loop.
     """
 
     def __init__(self, hooks: HookCaller, member: HookedExtension, function: HttpMiddleware, app: ASGIApp) -> None:
@@ -59,7 +59,7 @@ class _Layer:
             try:
                 asyncio.run(converse())
             except Exception:
-                # What is not its fault is told by the server.
+                # The server reports errors of the application inside.
                 if request.error is None:
                     raise
 
@@ -74,7 +74,7 @@ class _Layer:
 
 
 class _Request:
-    """One request on its way, on the server's loop: what came of it, so that it can go on without the extension."""
+    """One request, on the server's loop. It keeps what was received, so that it can continue without the extension."""
 
     def __init__(self, app: ASGIApp, receive: Receive, send: Send) -> None:
         self.clock = BudgetClock()
@@ -87,20 +87,20 @@ class _Request:
         self._started = self._ended = self._answered = False
 
     async def receive(self) -> Message:
-        """The next message of the client's."""
+        """Return the next message of the client."""
         message = await self._receive()
         if message["type"] == "http.request":
             self._body.append(message)
         return message
 
     async def send(self, message: Message) -> None:
-        """A message to the client. One that comes after the extension was given up goes nowhere."""
+        """Send a message to the client. Messages after the extension was abandoned are dropped."""
         if not self.over:
             self._started, self._ended = True, _is_last(message)
             await self._send(message)
 
     async def inside(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """What the extension's function is around."""
+        """Call the application inside the extension's function."""
 
         async def answer(message: Message) -> None:
             if _is_last(message):
@@ -118,7 +118,7 @@ class _Request:
             self.clock.start()
 
     async def without(self, scope: Scope) -> None:
-        """Go on as if there were no extension, as far as the client has not heard of one."""
+        """Continue without the extension, if the client has not received anything from it."""
         if not self._started:
             body = iter(self._body)
 
@@ -127,7 +127,7 @@ class _Request:
 
             await self._app(scope, receive, self._send)
         elif self._answered and not self._ended:
-            # The whole answer was there: it failed in what it did afterwards.
+            # The whole answer was there; the function failed afterwards. End the response.
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -136,11 +136,11 @@ def _is_last(message: Message) -> bool:
 
 
 def _on(loop: asyncio.AbstractEventLoop, function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """The same function for callers on another loop: it runs on `loop`, and they wait without holding theirs up."""
+    """Return the function for callers on another loop. It runs on `loop`; the callers' loop is not blocked."""
 
-    async def call(*given: Any) -> Any:
+    async def call(*args: Any) -> Any:
         async def run() -> Any:
-            return await function(*given)
+            return await function(*args)
 
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(run(), loop))
 

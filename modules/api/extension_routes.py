@@ -1,4 +1,4 @@
-"""/extensions/<name>/…: the routes of running extensions, and their tools; /file/…: files of scripts."""
+"""Routes of running extensions and their tools, below /extensions/<name>/, and files of scripts, below /file/."""
 
 from __future__ import annotations
 
@@ -19,20 +19,22 @@ from modules.protocol.errors import PaddockError
 if TYPE_CHECKING:
     from modules.app import App
 
-# What no browser has a use for, or what may hold secrets.
+# Files that no browser needs, or that may contain secrets.
 _CODE = (".py", ".pyc", ".so", ".pyd", ".dll", ".env", ".key", ".pem")
 
 
 def file_router(app: App) -> APIRouter:
-    """/file/extensions/<name>/…, the address at which scripts of text-generation-webui hand out their own files."""
+    """Return the route /file/extensions/<name>/…, at which scripts of text-generation-webui serve their own files."""
     routes = APIRouter()
 
     @routes.get("/file/{path:path}")
     def file(path: str) -> Response:
         found = _script_file(app, path)
         if found is None:
-            return _refusal(404, "There is no such file of an extension that is switched on.")
-        # Whatever it is, it does not run as a part of the page.
+            return _refusal(
+                404, "No extension that is switched on has this file. Check the address, or switch the extension on."
+            )
+        # No file runs as a part of the page.
         headers = {"Content-Security-Policy": "sandbox", "X-Content-Type-Options": "nosniff"}
         return FileResponse(found, headers={**headers, "Cache-Control": "no-cache"})
 
@@ -40,7 +42,7 @@ def file_router(app: App) -> APIRouter:
 
 
 def _script_file(app: App, path: str) -> Path | None:
-    """The file that an address means: below the folder of a script that is on, no code, no hidden name."""
+    """Return the file at a path below the folder of a running script, or None. Code and hidden files are not served."""
     for running in app.extensions.running():
         if running.source.kind != "script.py":
             continue
@@ -48,7 +50,7 @@ def _script_file(app: App, path: str) -> Path | None:
         parents = ("extensions", "user_data/extensions")
         places = [f"{parent}/{name}/" for parent in parents for name in running.plugin.names]
         for place in (*places, f"{folder.as_posix()}/"):
-            # A server may have taken the slash that an absolute path begins with.
+            # A server may have removed the leading slash of an absolute path.
             inner = next((path.removeprefix(start) for start in (place, place[1:]) if path.startswith(start)), "")
             if inner and not any(part.startswith(".") for part in Path(inner).parts):
                 try:
@@ -60,7 +62,7 @@ def _script_file(app: App, path: str) -> Path | None:
 
 
 def router(app: App) -> APIRouter:
-    """The routes. An extension that is switched on answers at once, one that is off not at all."""
+    """Return the routes. An extension answers as soon as it is switched on, and no longer once it is off."""
     routes = APIRouter(prefix="/extensions")
 
     @routes.get("")
@@ -76,22 +78,22 @@ def router(app: App) -> APIRouter:
     async def call(name: str, tool: str, request: Request) -> Response:
         body = await request.body()
         try:
-            given = json.loads(body or b"{}")
+            args = json.loads(body or b"{}")
         except (ValueError, RecursionError):
-            given = None
-        if not isinstance(given, dict):
+            args = None
+        if not isinstance(args, dict):
             return _refusal(400, "The body must be a JSON object with the tool's parameters.")
         try:
-            return _answer(await run_in_threadpool(call_tool, app.extensions, name, tool, given))
+            return _answer(await run_in_threadpool(call_tool, app.extensions, name, tool, args))
         except PaddockError as error:
             return _refusal(http_status(error, 500), error.message)
 
     @routes.api_route("/{name}/{path:path}", methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
     async def route(name: str, path: str, request: Request) -> Response:
         body = await request.body()
-        asked = ApiRequest(request.method, path, dict(request.query_params), dict(request.headers), body)
+        api_request = ApiRequest(request.method, path, dict(request.query_params), dict(request.headers), body)
         try:
-            return _answer(await run_in_threadpool(call_route, app.extensions, name, asked))
+            return _answer(await run_in_threadpool(call_route, app.extensions, name, api_request))
         except PaddockError as error:
             return _refusal(http_status(error, 500), error.message)
 
@@ -108,7 +110,10 @@ def _answer(value: Any) -> Response:
     try:
         return JSONResponse(value)
     except (TypeError, ValueError):
-        return _refusal(500, f"The extension answered with {type(value).__name__}, which is no JSON.")
+        kind = type(value).__name__
+        return _refusal(
+            500, f"The extension answered with {kind}, which is not JSON. It must return JSON, text or bytes."
+        )
 
 
 def _refusal(status: int, message: str) -> JSONResponse:

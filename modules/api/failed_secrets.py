@@ -1,4 +1,4 @@
-"""Wrong passwords and keys: each costs its sender time, and the log says where they come from."""
+"""Slow down senders of wrong passwords and keys, and log their addresses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 _LOG = logging.getLogger(__name__)
 FIRST_SECONDS = 0.5
 MOST_SECONDS = 8.0
-# Guesses of one sender that wait at a time; more are refused without being looked at.
+# Guesses of one sender that wait at a time. More are refused without a check.
 MOST_WAITING = 8
 _FORGET_SECONDS = 900.0
 _LOG_SECONDS = 60.0
@@ -30,7 +30,7 @@ class _Sender:
 
 
 class FailedSecrets:
-    """Counts failures by sender, forgets them after a quarter of an hour. Used from the server's event loop alone."""
+    """Count failures by sender and forget them after 15 minutes. Only for use on the server's event loop."""
 
     def __init__(
         self,
@@ -41,13 +41,13 @@ class FailedSecrets:
         self._senders: OrderedDict[str, _Sender] = OrderedDict()
 
     def refusal(self, scope: Mapping[str, Any]) -> tuple[int, str]:
-        """(429, sentence) for one more guess of a sender whose earlier ones still wait, else (200, "")."""
+        """Return (429, sentence) for a guess of a sender with too many waiting guesses, else (200, "")."""
         sender = self._senders.get(_address(scope))
         busy = sender is not None and sender.waiting >= MOST_WAITING and _has_secret(scope)
         return (429, TOO_MANY) if busy else (200, "")
 
     async def slow_down(self, scope: Mapping[str, Any], status: int) -> None:
-        """Wait before a wrong secret is answered. A request without any is no guess: browsers begin with one."""
+        """Wait before a wrong secret is answered. A request without a secret is no guess: browsers begin so."""
         if status != 401 or not _has_secret(scope):
             return
         address, now = _address(scope), self._clock()

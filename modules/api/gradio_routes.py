@@ -1,4 +1,4 @@
-"""What is served of Gradio's application: the routes that its page uses, and its page with a nonce in its scripts."""
+"""Serve only the routes of Gradio's application that its page uses, and put a nonce into the page's scripts."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _CALLS = (
     r"app_id/?|startup-events|theme\.css|info/?|upload|upload_progress|reset/?|cancel|component_server/?"
     r"|queue/(?:join|data|status)|run/.+|heartbeat/.+|stream/.+|file[=/].+|custom_component/.+"
 )
-# All others are for Gradio's own services: its list of runs, its login, its proxy, its editor.
+# All other routes are Gradio's own services: its list of runs, its login, its proxy, its editor.
 _SERVED = re.compile(rf"{_OWN}/(?:{_FILES}|gradio_api/(?:{_CALLS}))?", re.DOTALL)
-# The page knows best at which address it was opened: a proxy need not say, nor under which path it serves it.
+# The page itself knows the address at which it was opened, also behind a proxy that does not report it.
 _PLACE = """<script>(() => {
   const root = window.gradio_config.root;
   const real = new URL(root.slice(root.lastIndexOf("/") + 1), document.baseURI).href;
@@ -32,7 +32,7 @@ _CONFIG_END = "</script>"
 _ROOT = re.compile(r'const root = "[^"\n]*";')
 _ORIGIN = re.compile(rb"(https?)://([\w.:\[\]-]+)(?:/|$)", re.ASCII)
 _MANIFEST = re.compile(r'<link rel="manifest"[^>]*>')
-# Where a page names none, a browser asks for one at the root of the host, which may be another program's.
+# Without an icon in the page, a browser asks for one at the root of the host, which may be another program.
 _ICON = '<link rel="icon" href="paddock/static/icon.svg" type="image/svg+xml">'
 
 
@@ -46,14 +46,16 @@ class GradioRoutes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not _SERVED.fullmatch(scope["path"]):
             if scope["type"] == "http":
-                await JSONResponse({"error": "There is no such address here."}, 404)(scope, receive, send)
+                await JSONResponse({"error": "Paddock serves nothing at this address. Open the page at /."}, 404)(
+                    scope, receive, send
+                )
             return
         scope = {**scope, "headers": with_page_origin(scope["headers"])}
         if not _HTML.fullmatch(scope["path"]):
             await self._page(scope, receive, send)
             return
         answer = _Rewritten(self._inline_handlers(), send)
-        # Compressed, it could not be written into.
+        # A compressed page could not be changed.
         headers = [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]
         await self._page({**scope, "headers": headers}, receive, answer.take)
 
@@ -63,7 +65,7 @@ class GradioRoutes:
 
 
 class _Rewritten:
-    """An answer whose HTML gets a nonce of its own into each script that is part of the page."""
+    """An answer. If it is HTML, each script that is part of the page gets a new nonce."""
 
     def __init__(self, inline_handlers: bool, send: Send) -> None:
         self._inline_handlers = inline_handlers
@@ -72,7 +74,7 @@ class _Rewritten:
         self._body = bytearray()
 
     async def take(self, message: Message) -> None:
-        """A message of the page's answer; it is sent on once it is whole."""
+        """Take a message of the answer, and send the answer once it is complete."""
         if message["type"] == "http.response.start":
             self._start = message
         if message["type"] != "http.response.body":
@@ -91,18 +93,21 @@ class _Rewritten:
 
 
 def with_page_origin(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers of a request with the address at which its page was opened, as a proxy would say it: Gradio puts it
-    into the addresses of files. The gate let the request pass, so the page is ours."""
-    given = dict(headers)
-    found = _ORIGIN.match(given.get(b"origin") or given.get(b"referer") or b"")
+    """Return the headers of a request with the address at which its page was opened, in a proxy's headers.
+
+    Gradio puts that address into the addresses of files. The security middleware accepted the request, so the page is
+    Paddock's own.
+    """
+    values = dict(headers)
+    found = _ORIGIN.match(values.get(b"origin") or values.get(b"referer") or b"")
     if not found:
         return headers
-    kept = [pair for pair in headers if pair[0] not in (b"x-forwarded-host", b"x-forwarded-proto")]
-    return [*kept, (b"x-forwarded-proto", found[1]), (b"x-forwarded-host", found[2])]
+    others = [pair for pair in headers if pair[0] not in (b"x-forwarded-host", b"x-forwarded-proto")]
+    return [*others, (b"x-forwarded-proto", found[1]), (b"x-forwarded-host", found[2])]
 
 
 def with_nonce(html: str, nonce: str) -> str:
-    """Gradio's page, in whose data every `<` is written as an escape: each `<script` is one of its own."""
+    """Return Gradio's page with a nonce in its scripts. Its data escapes every `<`, so each `<script` is its own."""
     html = _MANIFEST.sub(_ICON, html)
     html = _ROOT.sub("const root = window.gradio_config.root;", html)
     html = html.replace(_CONFIG_END, _CONFIG_END + _PLACE, 1)

@@ -1,4 +1,4 @@
-"""Headers of every answer: what a browser may do with it, and that neither it nor a proxy keeps or gathers it."""
+"""Headers of every answer: what a browser may do with it, and that neither browser nor proxy stores or buffers it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _UPLOADED = re.compile(r"(?:/page-[\w-]+)?/gradio_api/file[=/].*")
 
 
 def content_policy(nonce: str = "", inline_handlers: bool = False) -> str:
-    """The Content-Security-Policy of a page: its own files, and the scripts in it that carry `nonce`; no other host.
+    """Return the Content-Security-Policy of a page: its own files and scripts with `nonce`, and no other host.
 
-    Gradio makes functions of the scripts that belong to an event (`js=`), hence unsafe-eval: text that becomes markup
-    runs nothing by that. Styles stand in attributes all over Gradio's page.
+    unsafe-eval is needed because Gradio makes functions of the scripts of events (`js=`); markup cannot run code
+    through it. Inline styles are allowed because Gradio's page has them in attributes.
     """
     scripts = ("'self'", *([f"'nonce-{nonce}'", "'unsafe-eval'"] if nonce else []))
     parts = {
@@ -45,7 +45,7 @@ _SANDBOX = f"sandbox; {content_policy()}"
 
 
 class HeadersMiddleware:
-    """ASGI middleware that adds what an answer does not say itself."""
+    """ASGI middleware that adds the headers that an answer does not set."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -55,12 +55,12 @@ class HeadersMiddleware:
             await self._app(scope, receive, send)
             return
 
-        async def say(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 _add(MutableHeaders(scope=message), scope["path"], message["status"])
             await send(message)
 
-        await self._app(scope, receive, say)
+        await self._app(scope, receive, send_with_headers)
 
 
 def _add(headers: MutableHeaders, path: str, status: int) -> None:
@@ -72,21 +72,21 @@ def _add(headers: MutableHeaders, path: str, status: int) -> None:
         headers.setdefault("Content-Security-Policy", _SANDBOX if sandboxed else content_policy())
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("X-Frame-Options", "SAMEORIGIN")
-    # Not no-referrer: with that, a browser says null for the Origin of the page's own requests.
+    # Not no-referrer: with that, a browser sends null as the Origin of the page's own requests.
     headers.setdefault("Referrer-Policy", "same-origin")
     headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
-    headers.setdefault("Cache-Control", _keep(path) if status in (200, 206, 304) else "no-store")
+    headers.setdefault("Cache-Control", _cache_control(path) if status in (200, 206, 304) else "no-store")
     if kind.startswith("text/event-stream"):
-        # Else nginx and its like hand a stream out in lumps.
+        # Without it, nginx and similar proxies buffer a stream.
         headers.setdefault("X-Accel-Buffering", "no")
 
 
 def is_static(path: str) -> bool:
-    """Whether an address is one of a file that ships with the page, in which there is nothing of the user's."""
+    """Return True for a path of a file that ships with the page and contains no user data."""
     return bool(_HASHED.fullmatch(path) or _VERSIONED.fullmatch(path)) or path.startswith("/paddock/static/")
 
 
-def _keep(path: str) -> str:
+def _cache_control(path: str) -> str:
     if _HASHED.fullmatch(path):
         return "private, max-age=31536000, immutable"
     return "no-cache" if _VERSIONED.fullmatch(path) else "no-store"

@@ -67,7 +67,7 @@ def _no_route(request: Request, known: dict[str, list[str]]) -> Response:
     path, method = request.url.path, request.method
     listed = ", ".join(f"{' '.join(methods)} {route}" for route, methods in known.items())
     allowed = known.get(path, [])
-    problem = f"{path} does not take {method}" if allowed else f"There is no {path[:200]} here"
+    problem = f"{path} does not take {method}" if allowed else f"There is no {path[:200]}"
     error = Unsupported(f"{problem}. The routes are: {listed}. Use one of them.")
     headers = {"Allow": ", ".join(allowed)} if allowed else None
     return SafeJSONResponse(error_body(error), 405 if allowed else 404, headers)

@@ -1,7 +1,7 @@
-"""Host and Origin: which addresses are Paddock's, so that another site's page cannot use it through its user's browser.
+"""Check Host and Origin, so that another site's page cannot use Paddock through its user's browser.
 
-A page of another site can send requests, but a browser puts its Origin and `Sec-Fetch-Site` into them, and lets no
-script change those. A name that another site points at this machine (DNS rebinding) shows in Host.
+A page of another site can send requests, but the browser adds Origin and `Sec-Fetch-Site`, which no script can change.
+A name that another site points at this machine (DNS rebinding) appears in Host.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ELSEWHERE = "This request comes from another site's page, so it was refused."
 
 
 def authority(text: str) -> tuple[str, int | None] | None:
-    """(host name without brackets, port or None) of a Host header; None for one that is malformed."""
+    """Return (host name without brackets, port or None) of a Host header, or None if it is malformed."""
     found = _AUTHORITY.fullmatch(text)
     if found is None:
         return None
@@ -29,7 +29,7 @@ def authority(text: str) -> tuple[str, int | None] | None:
 
 
 def origin(text: str) -> tuple[str, str, int] | None:
-    """(scheme, host name, port) of an Origin header or an address; None for "null" and all that is no http origin."""
+    """Return (scheme, host name, port) of an Origin header or an address; None for "null" and other schemes."""
     found = _ORIGIN.fullmatch(text)
     place = found and authority(found.group(2))
     if not found or not place:
@@ -39,19 +39,19 @@ def origin(text: str) -> tuple[str, str, int] | None:
 
 
 def judge_origin(config: Config, scheme: str, headers: Mapping[str, str]) -> tuple[int, str]:
-    """(status, sentence) of a refusal, or (200, "")."""
-    given = headers.get("host", "")
-    host = authority(given)
+    """Return (status, sentence) of a refusal, or (200, "")."""
+    sent_host = headers.get("host", "")
+    host = authority(sent_host)
     if host is None:
         return (
-            400 if given else 403,
+            400 if sent_host else 403,
             "The Host header is missing or malformed. Open Paddock at the address that its terminal shows.",
         )
     public = origin(config.public_origin)
     if not config.listen and host[0] not in LOOPBACK and not (public and host[0] == public[1]):
         return 403, (
-            f"Paddock serves this machine only, and {given!r} is another name. Open it as 127.0.0.1, or start it with "
-            f"--public-url if a proxy serves it under that name."
+            f"Paddock serves only this machine, and {sent_host!r} is another name. Open it as 127.0.0.1, or start it "
+            "with --public-url if a proxy serves it under that name."
         )
     site, mode = headers.get("sec-fetch-site", ""), headers.get("sec-fetch-mode", "")
     if site in ("cross-site", "same-site") and (mode != "navigate" or headers.get("sec-fetch-dest") in _FRAMES):
@@ -60,18 +60,18 @@ def judge_origin(config: Config, scheme: str, headers: Mapping[str, str]) -> tup
     if not sent:
         return 200, ""
     came = origin(sent)
-    # `same-origin` is the browser's own word that the page was opened at the address to which it now sends this. It
-    # holds where a proxy replaced Host, about which nothing else could be known.
-    if came and (site == "same-origin" or came == public or came in _ours(scheme, host, headers)):
+    # With `same-origin`, the browser states that the page was opened at the address to which it sends this request.
+    # That is reliable even where a proxy replaced Host.
+    if came and (site == "same-origin" or came == public or came in _own_origins(scheme, host, headers)):
         return 200, ""
     return 403, f"{_ELSEWHERE} If it is your proxy's address, start Paddock with --public-url and that address."
 
 
-def _ours(scheme: str, host: tuple[str, int | None], headers: Mapping[str, str]) -> set[tuple[str, str, int]]:
-    """The origins at which this request's client sees Paddock: that of Host, and what a proxy says of its own.
+def _own_origins(scheme: str, host: tuple[str, int | None], headers: Mapping[str, str]) -> set[tuple[str, str, int]]:
+    """Return the origins at which this request's client sees Paddock: that of Host, and those in a proxy's headers.
 
-    A proxy's headers are believed from anyone: a browser sends them for no other site's page, as it would have to ask
-    first (CORS), and a client that is no browser sends no Origin that could protect its user.
+    A proxy's headers are accepted from any client. A browser does not send them for another site's page without a CORS
+    preflight, and for other clients Origin has no protective effect.
     """
     proto = headers.get("x-forwarded-proto", "").split(",")[0].strip().lower()
     schemes = {"https" if scheme in _SECURE else "http"} | ({proto} & _PORTS.keys())

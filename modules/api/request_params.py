@@ -1,4 +1,4 @@
-"""A client's JSON body in Paddock's terms: SamplingParams, and warnings for what is not honoured."""
+"""Read a client's JSON body: sampling parameters, messages, and warnings for what is not honoured."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from modules.protocol.errors import PromptError, SettingError, Unsupported
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.sampling import SamplingParams
 
-# The API's names for our parameters.
+# The API's names for Paddock's parameters.
 _NAMES = {
     "max_tokens": "max_new_tokens",
     "max_completion_tokens": "max_new_tokens",
@@ -23,19 +23,17 @@ _NAMES = {
     "mirostat": "mirostat_mode",
     "grammar": "grammar_string",
 }
-# Parts of the API that are read elsewhere, or that change nothing here.
+# Fields that other code reads, or that change nothing here.
 _OTHER = (
     frozenset({"model", "messages", "prompt", "stream", "stream_options", "preset", "user", "extensions"}) | UNSUPPORTED
 )
 _ROLES = {"developer": "system"} | {name: name for name in ("system", "user", "assistant", "tool", "function")}
-# Seeds of other servers have up to 64 bits, with a sign or without.
+# Seeds of other servers have up to 64 bits, signed or unsigned.
 _SEEDS = range(-(2**63), 2**64)
 
-# Lists and objects in one another: no request has many, and what reads them further on would run out of stack.
+# No request needs deeper nesting, and the code that reads it later would exhaust the stack.
 _DEEPEST = 64
-_TOO_DEEP = (
-    f"The body has lists or objects in one another more than {_DEEPEST} deep. Send a JSON object that is nested less."
-)
+_TOO_DEEP = f"The body is nested more than {_DEEPEST} levels deep. Send a JSON object with fewer levels."
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class RequestOptions:
 
 
 def read_options(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) -> RequestOptions:
-    """Check `body`. Raises SettingError, PromptError or Unsupported with a sentence."""
+    """Return the options of a request. Raises SettingError, PromptError or Unsupported."""
     refuse_unsupported(body)
     if not isinstance(stream := body.get("stream") or False, bool):
         raise SettingError("'stream' must be true or false, without quotes.")
@@ -79,7 +77,7 @@ def read_options(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) ->
     prompt_only = _is_int(values.get("max_new_tokens"), 0)
     if prompt_only and not echo:
         raise SettingError(
-            "'max_tokens' cannot be 0: there would be no answer. Send 1 or more, or leave it out for the longest one."
+            "'max_tokens' cannot be 0, because there would be no answer. Send 1 or more, or leave it out."
         )
     if prompt_only or _is_int(values.get("max_new_tokens"), -1):
         del values["max_new_tokens"]
@@ -106,17 +104,17 @@ def _is_int(value: Any, number: int) -> bool:
 
 
 def _seed(value: Any) -> Any:
-    """A seed of up to 64 bits in the 31 that engines take; -1 draws one."""
+    """Return a seed in the 31 bits that engines take. -1 asks for a random one."""
     if isinstance(value, bool) or not isinstance(value, int) or value == -1 or 0 <= value < 2**31:
         return value
     if value not in _SEEDS:
         raise SettingError("'seed' must be a whole number of at most 64 bits, or -1 for a new one each time.")
-    # Multiplied by the golden ratio, near seeds are far apart in the upper bits.
+    # Multiplication by the golden ratio spreads neighbouring seeds over the upper bits.
     return (value * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF) >> 33
 
 
 def request_messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The chat of a request, with contents given as text parts joined. Raises PromptError."""
+    """Return the messages of a request, with lists of text parts joined. Raises PromptError."""
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise PromptError("'messages' must be a list of {role, content} with at least one message.")
@@ -142,12 +140,12 @@ def _text_of(part: Any) -> str:
     if isinstance(part, dict) and part.get("type") == "text":
         part = part.get("text")
     if not isinstance(part, str):
-        raise Unsupported("This model reads text only. Leave images, sounds and all else out of the messages.")
+        raise Unsupported("This model reads only text. Leave images, audio and other parts out of the messages.")
     return part
 
 
 def parse_body(raw: bytes) -> dict[str, Any]:
-    """The JSON object of a body. Raises SettingError."""
+    """Return the JSON object of a body. Raises SettingError."""
     try:
         body = json.loads(raw, parse_constant=_no_number)
     except ValueError as error:
@@ -162,12 +160,12 @@ def parse_body(raw: bytes) -> dict[str, Any]:
 
 
 def _no_number(name: str) -> None:
-    # Python reads NaN and Infinity, which no JSON has and no comparison with a range catches.
-    raise ValueError(f"{name} is no number")
+    # Python accepts NaN and Infinity, which JSON does not have and range checks do not catch.
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _deeper_than(most: int, value: Any) -> bool:
-    """Whether lists and objects in `value` lie in one another more than `most` deep."""
+    """Return True if `value` is nested more than `most` levels deep."""
     level = [value]
     for _ in range(most):
         parts = [part.values() if isinstance(part, dict) else part for part in level]

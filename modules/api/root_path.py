@@ -1,4 +1,4 @@
-"""The path under which a reverse proxy serves Paddock: taken off an address where the proxy left it on."""
+"""Remove the path under which a reverse proxy serves Paddock from addresses where the proxy left it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from urllib.parse import quote
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-# The page's own routes. Under the path /paddock, a proxy that takes the path off sends addresses that begin like these.
+# The page's own routes. With the root path /paddock, a proxy that removes the path sends addresses that begin like
+# these.
 _OWN = re.compile(r"/paddock/(?:(?:static|chats|notebook|events|start|model)(?:/|$)|extensions/[^/]+/fault$)")
 
 
 class RootPathMiddleware:
-    """ASGI middleware, to be the outermost: all that is inside sees the addresses without the path."""
+    """ASGI middleware outside of all others. The application sees addresses without the path."""
 
     def __init__(self, app: ASGIApp, root_path: str) -> None:
         self._app = app
@@ -24,8 +25,8 @@ class RootPathMiddleware:
             path = scope["path"]
             if path == self._root and scope["type"] == "http":
                 query = scope["query_string"].decode("latin-1")
-                where = f"{quote(self._root)}/" + (f"?{query}" if query else "")
-                await RedirectResponse(where, 308)(scope, receive, send)
+                target = f"{quote(self._root)}/" + (f"?{query}" if query else "")
+                await RedirectResponse(target, 308)(scope, receive, send)
                 return
             if path.startswith(f"{self._root}/") and not _OWN.match(path):
                 inner = path[len(self._root) :]

@@ -1,4 +1,4 @@
-"""The password and the API key: the password opens everything, the key opens the API below /v1/ and nothing else."""
+"""Check the password, which opens everything, and the API key, which opens only the API below /v1/."""
 
 from __future__ import annotations
 
@@ -13,27 +13,29 @@ from modules.settings.config import Config
 
 USER = "paddock"
 API = "/v1/"
-# The API's router answers these itself, whatever the path below /v1/; other methods fall through to the page.
+# The API's router answers these methods on every path below /v1/; other methods reach the page.
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-# What a proxy adds. A request that has any of these came through one, so nobody knows from which machine.
+# Headers that a proxy adds. A request with one of these may come from any machine.
 _PROXIED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
-_ASK_PASSWORD = f"Paddock wants the password that it was started with (user name: {USER})."
-_ASK_KEY = "Paddock wants the API key that it was started with, as Authorization: Bearer KEY."
-KEY_ONLY = "The API key opens /v1/ and nothing else. Send the password here (start with --password WORD to set one)."
+_ASK_PASSWORD = f"Send the password that Paddock was started with (user name: {USER})."
+_ASK_KEY = "Send the API key that Paddock was started with, as Authorization: Bearer KEY."
+KEY_ONLY = "The API key opens only /v1/. Send the password here (start with --password WORD to set one)."
 _LOCAL_ONLY = (
-    "Paddock was started with --api-key alone, so its page opens on the machine that it runs on and nowhere else. "
+    "Paddock was started with only --api-key, so its page opens only on the machine that it runs on. "
     "Start it with --password WORD too."
 )
 
 
 def is_api(scope: Mapping[str, Any]) -> bool:
-    """Whether a request goes to the API. Routes are matched on this same decoded path, which nothing normalizes: one
-    with `..` in it finds no other route."""
+    """Return True if a request goes to the API.
+
+    Routes are matched on the same decoded path, which is not normalized: one with `..` in it matches no other route.
+    """
     return scope["type"] == "http" and scope["method"] in METHODS and str(scope["path"]).startswith(API)
 
 
 def judge_secret(config: Config, scope: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[int, str]:
-    """(status, sentence) of a refusal, or (200, "")."""
+    """Return (status, sentence) of a refusal, or (200, "")."""
     if not config.password and not config.api_key:
         return 200, ""
     sent = _sent(headers.get("authorization", ""))
@@ -45,7 +47,7 @@ def judge_secret(config: Config, scope: Mapping[str, Any], headers: Mapping[str,
             return 200, ""
         return 401, _ASK_KEY if config.api_key else _ASK_PASSWORD
     if has_key:
-        # A browser asks its user again after a 401, and keeps what it sent after anything else.
+        # After a 401 a browser asks its user again; after other answers it keeps the secret that it sent.
         return 401 if config.password else 403, KEY_ONLY
     if config.password:
         return 401, _ASK_PASSWORD
@@ -53,7 +55,7 @@ def judge_secret(config: Config, scope: Mapping[str, Any], headers: Mapping[str,
 
 
 def _sent(authorization: str) -> bytes:
-    """The secret of an Authorization header, Bearer or Basic; empty if it holds none."""
+    """Return the secret of an Authorization header, Bearer or Basic, or b"" if there is none."""
     kind, _, rest = authorization.partition(" ")
     if kind.lower() == "bearer":
         return rest.strip().encode("latin-1", "replace")
@@ -66,8 +68,11 @@ def _sent(authorization: str) -> bytes:
 
 
 def _from_this_machine(config: Config, scope: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
-    """Whether a browser on this machine sent it, as far as it can be known: over loopback, to a loopback name, through
-    no proxy. Plain proxies add no header, but most speak HTTP/1.0."""
+    """Return True if the request seems to come from a browser on this machine.
+
+    It must come over loopback, to a loopback name, and through no proxy. Simple proxies add no header, but most use
+    HTTP/1.0.
+    """
     client, host = scope.get("client"), authority(headers.get("host", ""))
     return (
         not config.public_origin

@@ -1,4 +1,4 @@
-"""Who may talk to this server: Host and Origin are checked on every request, and the secret where one is set."""
+"""Check Host and Origin of every request, and the secret where one is set."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from modules.api.origin import judge_origin
 from modules.api.secret import KEY_ONLY, judge_secret
 from modules.settings.config import Config
 
-# A second one could say something else to whatever reads the other.
+# With a second value, other code might read a different one.
 _ONCE = ("host", "origin", "authorization", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest")
 
 
 class SecurityMiddleware:
-    """ASGI middleware. Another site's page must not drive Paddock through its user's browser, nor by DNS rebinding."""
+    """ASGI middleware that refuses requests of other sites' pages, also by DNS rebinding, and wrong secrets."""
 
     def __init__(self, app: Any, config: Config) -> None:
         self._app = app
@@ -30,21 +30,21 @@ class SecurityMiddleware:
             if not reason:
                 status, reason = self.judge(scope)
             if reason:
-                if reason != KEY_ONLY:  # That key is right, if not here: nobody guesses.
+                if reason != KEY_ONLY:  # The key is right, but not for this address: this is no guess.
                     await self._failed.slow_down(scope, status)
                 await _refuse(status, reason)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
     def judge(self, scope: Any) -> tuple[int, str]:
-        """(status, sentence) of a refusal, or (200, "")."""
+        """Return (status, sentence) of a refusal, or (200, "")."""
         names = [name for name, _ in scope["headers"]]
         for name in _ONCE:
             if names.count(name.encode()) > 1:
                 return 400, f"The request has more than one {name} header. Send it once."
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and is_static(scope["path"]):
-            # Browsers send an Origin for the page's scripts too. With them, the page can say why the rest is refused.
+            # Browsers send an Origin for the page's scripts too. These must load, so that the page can show a refusal.
             headers.pop("origin", None)
         status, reason = judge_origin(self._config, scope.get("scheme", "http"), headers)
         return (status, reason) if reason else judge_secret(self._config, scope, headers)

@@ -1,4 +1,4 @@
-"""The web server: page, page's own routes and API on one port, owned from bind to shutdown."""
+"""The web server: page, the page's own routes and API on one port, from bind to shutdown."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from modules.ui.routes import router as page_router
 
 
 def build_server(app: App) -> FastAPI:
-    """All routes behind the gate."""
+    """Return the application with all routes and middleware."""
     server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     server.include_router(openai_router(app))
     server.include_router(page_router(app))
     server.include_router(extensions_router(app))
     server.include_router(file_router(app))
-    server.add_exception_handler(ClientDisconnect, _gone)
-    # The one that is added last sees a request first.
+    server.add_exception_handler(ClientDisconnect, _client_gone)
+    # The middleware that is added last sees a request first.
     server.add_middleware(ExtensionMiddleware, extensions=app.extensions)
     server.add_middleware(SecurityMiddleware, config=app.config)
     server.add_middleware(BodyLimitMiddleware)
@@ -50,49 +50,51 @@ def build_server(app: App) -> FastAPI:
     return server
 
 
-def _gone(request: Request, error: Exception) -> Response:
-    """For a client that hung up before its body was complete: no fault of ours, and nobody hears the answer."""
+def _client_gone(request: Request, error: Exception) -> Response:
+    """Answer a client that hung up before its body was complete; it is not an error of the server."""
     return Response(status_code=400)
 
 
 def uvicorn_config(app: ASGIApp, **options: Any) -> uvicorn.Config:
-    """uvicorn's settings for a server of ours. The gate judges headers of a proxy; they change no address here."""
+    """Return uvicorn's settings. Only the security middleware reads headers of a proxy; they change no address."""
     return uvicorn.Config(
         app, http=LimitedHTTPProtocol, proxy_headers=False, log_level="warning", use_colors=False, **options
     )
 
 
 def serve(app: App, listeners: list[socket.socket], on_ready: Callable[[], None]) -> None:
-    """Serve until Ctrl+C; `on_ready` is called once requests are answered. Streams and loads end then; other answers
-    have two seconds."""
-    ending = ShutdownMiddleware(build_server(app))
-    config = uvicorn_config(ending, timeout_graceful_shutdown=2, access_log=False, lifespan="on")
-    _Server(config, on_ready, ending.event, app.cancel_load).run(sockets=listeners)
+    """Serve until Ctrl+C, and call `on_ready` once requests are answered.
+
+    At the end, streams and loads are ended; other answers have two seconds.
+    """
+    application = ShutdownMiddleware(build_server(app))
+    config = uvicorn_config(application, timeout_graceful_shutdown=2, access_log=False, lifespan="on")
+    _Server(config, on_ready, application.event, app.cancel_load).run(sockets=listeners)
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, telling when it is up and when it ends."""
+    """uvicorn with callbacks at its start and its end."""
 
     def __init__(
         self,
         config: uvicorn.Config,
         on_ready: Callable[[], None],
-        ending: asyncio.Event,
+        shutdown_event: asyncio.Event,
         cancel_load: Callable[[], None],
     ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
-        self._ending = ending
+        self._shutdown_event = shutdown_event
         self._cancel_load = cancel_load
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Bind, then tell."""
+        """Bind, then call `on_ready`."""
         await super().startup(sockets)
         if self.started:
             self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End the streams and the loads, then the rest."""
-        self._ending.set()
+        """End streams and loads, then everything else."""
+        self._shutdown_event.set()
         await asyncio.to_thread(self._cancel_load)
         await super().shutdown(sockets)

@@ -1,4 +1,4 @@
-"""Parts of a request that would change what the client gets and that this server cannot do: each is an error."""
+"""Fields that would change the answer and that this server does not support: each is an error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from modules.protocol.errors import Unsupported
 
 
-def _given(value: Any) -> bool:
+def _is_set(value: Any) -> bool:
     return value is not None and value is not False and value not in ([], {}, "")
 
 
@@ -16,62 +16,62 @@ def _more_than_one(value: Any) -> bool:
     return value is not None and (isinstance(value, bool) or value != 1)
 
 
-def _formatted(value: Any) -> bool:
-    return _given(value) and not (isinstance(value, dict) and value.get("type") == "text")
+def _is_format(value: Any) -> bool:
+    return _is_set(value) and not (isinstance(value, dict) and value.get("type") == "text")
 
 
-def _speaks(value: Any) -> bool:
-    return _given(value) and value != ["text"]
+def _is_not_text(value: Any) -> bool:
+    return _is_set(value) and value != ["text"]
 
 
-def _chosen(value: Any) -> bool:
-    return _given(value) and value not in ("none", "auto")
+def _is_chosen(value: Any) -> bool:
+    return _is_set(value) and value not in ("none", "auto")
 
 
-def _positive(value: Any) -> bool:
-    return _given(value) and value != 0
+def _is_positive(value: Any) -> bool:
+    return _is_set(value) and value != 0
 
 
-# Name -> (whether a value asks for it, what the server does not offer).
+# Name -> (whether a value asks for the feature, what the server does not support).
 _PARTS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "response_format": (_formatted, "answers in a given format (use a GBNF grammar in 'grammar_string')"),
-    "text": (_formatted, "answers in a given format"),
-    "format": (_formatted, "answers in a given format"),
-    "json_schema": (_given, "answers that follow a JSON schema"),
-    "structured_outputs": (_given, "answers in a given format"),
-    "guided_json": (_given, "answers that follow a JSON schema"),
-    "guided_regex": (_given, "answers that follow a pattern"),
-    "guided_choice": (_given, "answers out of given ones"),
-    "guided_grammar": (_given, "this kind of grammar (use GBNF in 'grammar_string')"),
-    "tools": (_given, "tools"),
-    "tool_choice": (_chosen, "tools"),
-    "functions": (_given, "functions"),
-    "function_call": (_chosen, "functions"),
-    "web_search_options": (lambda value: value is not None and value is not False, "searches in the web"),
+    "response_format": (_is_format, "response formats (use a GBNF grammar in 'grammar_string')"),
+    "text": (_is_format, "response formats"),
+    "format": (_is_format, "response formats"),
+    "json_schema": (_is_set, "answers by a JSON schema"),
+    "structured_outputs": (_is_set, "response formats"),
+    "guided_json": (_is_set, "answers by a JSON schema"),
+    "guided_regex": (_is_set, "answers by a regular expression"),
+    "guided_choice": (_is_set, "answers from a list of choices"),
+    "guided_grammar": (_is_set, "this kind of grammar (use GBNF in 'grammar_string')"),
+    "tools": (_is_set, "tools"),
+    "tool_choice": (_is_chosen, "tools"),
+    "functions": (_is_set, "functions"),
+    "function_call": (_is_chosen, "functions"),
+    "web_search_options": (lambda value: value is not None and value is not False, "web search"),
     "logprobs": (lambda value: value is not None and value is not False, "token probabilities"),
-    "top_logprobs": (_positive, "token probabilities"),
+    "top_logprobs": (_is_positive, "token probabilities"),
     "prompt_logprobs": (lambda value: value is not None and value is not False, "token probabilities"),
-    "n_probs": (_positive, "token probabilities"),
-    "n": (_more_than_one, "more than one choice a request"),
-    "best_of": (_more_than_one, "more than one choice a request"),
-    "num_return_sequences": (_more_than_one, "more than one choice a request"),
-    "use_beam_search": (_given, "beam search"),
+    "n_probs": (_is_positive, "token probabilities"),
+    "n": (_more_than_one, "more than one choice per request"),
+    "best_of": (_more_than_one, "more than one choice per request"),
+    "num_return_sequences": (_more_than_one, "more than one choice per request"),
+    "use_beam_search": (_is_set, "beam search"),
     "num_beams": (_more_than_one, "beam search"),
-    "audio": (_given, "sound"),
-    "modalities": (_speaks, "answers that are no text"),
-    "suffix": (_given, "text that goes between two others"),
-    "prompt_embeds": (_given, "prompts that are no text"),
-    "images": (_given, "pictures"),
-    "image_data": (_given, "pictures"),
-    "conversation": (_given, "chats that it keeps for clients"),
-    "previous_response_id": (_given, "chats that it keeps for clients"),
-    "background": (_given, "answers in the background"),
+    "audio": (_is_set, "audio"),
+    "modalities": (_is_not_text, "answers other than text"),
+    "suffix": (_is_set, "text between a prefix and a suffix"),
+    "prompt_embeds": (_is_set, "prompts other than text"),
+    "images": (_is_set, "images"),
+    "image_data": (_is_set, "images"),
+    "conversation": (_is_set, "chats stored on the server for clients"),
+    "previous_response_id": (_is_set, "chats stored on the server for clients"),
+    "background": (_is_set, "answers in the background"),
 }
 UNSUPPORTED = frozenset(_PARTS)
 
 
 def refuse_unsupported(body: Mapping[str, Any]) -> None:
-    """Raise Unsupported, naming the first part that asks for what there is not."""
-    for name, (asks, words) in _PARTS.items():
+    """Raise Unsupported for the first field that asks for an unsupported feature."""
+    for name, (asks, feature) in _PARTS.items():
         if asks(body.get(name)):
-            raise Unsupported(f"This server does not offer {words} yet. Leave {name!r} out of the request.")
+            raise Unsupported(f"This server does not support {feature} yet. Leave {name!r} out of the request.")

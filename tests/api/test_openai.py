@@ -101,7 +101,7 @@ def test_a_client_that_hangs_up_is_cancelled_in_the_engine(client: httpx.Client)
         (
             "/v1/chat/completions",
             {"messages": [{"role": "user", "content": "x"}], "tools": [{}]},
-            "does not offer tools",
+            "does not support tools",
         ),
     ],
 )
@@ -170,8 +170,8 @@ def test_a_client_that_hangs_up_in_its_body_leaves_no_trace(
 @pytest.mark.parametrize(
     ("method", "path", "status", "words"),
     [
-        ("GET", "/v1/embeddings", 404, "There is no /v1/embeddings here."),
-        ("POST", "/v1/", 404, "There is no /v1/ here."),
+        ("GET", "/v1/embeddings", 404, "There is no /v1/embeddings."),
+        ("POST", "/v1/", 404, "There is no /v1/."),
         ("GET", "/v1/completions", 405, "/v1/completions does not take GET."),
         ("DELETE", "/v1/models", 405, "/v1/models does not take DELETE."),
     ],

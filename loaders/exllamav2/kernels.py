@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from modules.worker.thread_count import processor_count
+
 # What one compiler may take of main memory.
 _JOB_BYTES = 2 << 30
 
@@ -37,7 +39,7 @@ def compiling() -> Iterator[None]:
 
 def _jobs() -> int:
     """As many compilers as there are processors, and memory for."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    processors = processor_count()
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows has none

@@ -17,6 +17,7 @@ from modules.worker.hf.model_files import has_consent, load_tokenizer, read_json
 from modules.worker.hf.packed_weights import check_packing
 from modules.worker.hf.staged_folder import read_quantization, stage_folder, write_rope_scaling
 from modules.worker.hf.transformers_engine import HfEngine
+from modules.worker.thread_count import processor_count
 
 _BITS = (2, 3, 4, 8)
 
@@ -80,7 +81,7 @@ def _backend(kernel: str, method: str) -> Any:
     """GPTQModel's name of a kernel for GPTQ or for AWQ. Raises SettingError where there is none."""
     # Two threads load a model; without this it wants a machine of three cores. Its kernels are compiled into the
     # loader's environment, so that they go with it.
-    os.environ["GPTQMODEL_CPU_WORKERS"] = str(max(2, (os.cpu_count() or 1) // 2))
+    os.environ["GPTQMODEL_CPU_WORKERS"] = str(max(2, processor_count() // 2))
     os.environ.setdefault("GPTQMODEL_TORCH_EXTENSIONS_DIR", str(Path(sys.prefix) / "compiled"))
     from gptqmodel import BACKEND
 

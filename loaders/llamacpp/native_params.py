@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Callable
 from typing import Any
 
 from modules.protocol.errors import SettingError
 from modules.worker.llama.model_notes import tensor_split_shares
-from modules.worker.thread_count import alone, real_cores
+from modules.worker.thread_count import alone, processor_count, real_cores
 
 
 def model_parameters(lib: Any, settings: Any, progress: Callable[[float], None]) -> Any:
@@ -48,7 +47,7 @@ def context_parameters(lib: Any, settings: Any, context: int, weights: int, pool
     params.n_seq_max = 1
     one = alone(weights)
     params.n_threads = settings.threads or (1 if one else real_cores())
-    params.n_threads_batch = settings.threads_batch or (1 if one else os.cpu_count() or 1)
+    params.n_threads_batch = settings.threads_batch or (1 if one else processor_count())
     if not pools:
         params.pooling_type = lib.LLAMA_POOLING_TYPE_MEAN
     flash = {"auto": "AUTO", "on": "ENABLED", "off": "DISABLED"}[settings.flash_attention]

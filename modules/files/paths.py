@@ -136,11 +136,6 @@ class Paths:
         """The Notebook tab's text."""
         return self.user_data / "notebook.txt"
 
-    @property
-    def logs(self) -> Path:
-        """Logs of builds and of workers."""
-        return self.user_data / "logs"
-
 
 def safe_join(folder: Path, name: str, *, follow_links: bool = False) -> Path:
     """The path that a user's `name` (forward slashes) means below `folder`. Raises PathError.

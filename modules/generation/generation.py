@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,8 +9,7 @@ from collections.abc import Callable, Iterator
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import Finished
 from modules.protocol.sampling import SamplingParams
-
-_LOG = logging.getLogger(__name__)
+from modules.system.listeners import Listeners
 
 
 class Generation:
@@ -47,7 +45,7 @@ class Generation:
         self._joined = opening
         self._length = self._opened = len(opening)
         self._changed = threading.Condition()
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: Listeners[Callable[[], None]] = Listeners()
 
     @property
     def done(self) -> bool:
@@ -118,16 +116,10 @@ class Generation:
         Called once at once if it has ended already, so that nobody waits for an end that is past.
         """
         with self._changed:
-            self._listeners.append(callback)
-            over = self.done
-        if over:
+            unsubscribe = self._listeners.add(callback)
+            ended = self.done
+        if ended:
             callback()
-
-        def unsubscribe() -> None:
-            with self._changed:
-                if callback in self._listeners:
-                    self._listeners.remove(callback)
-
         return unsubscribe
 
     def feed(self, text: str, tokens: int) -> None:
@@ -138,29 +130,23 @@ class Generation:
             self._pieces.append(text)
             self._length += len(text)
             self.tokens += tokens
-        self._tell()
+        self._notify()
 
     def finish(self, finished: Finished) -> None:
         """The engine is through."""
         with self._changed:
             self.finished = finished
             self.tokens = finished.generated_tokens
-        self._tell()
+        self._notify()
 
     def fail(self, error: PaddockError) -> None:
         """It ended badly."""
         with self._changed:
             if not self.done:
                 self.error = error
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         with self._changed:
             self._changed.notify_all()
-            listeners = list(self._listeners)
-        for listener in listeners:
-            try:
-                listener()
-            except Exception:
-                # The thread that tells reads the worker: one reader's fault must not end it.
-                _LOG.exception("A reader of a generation failed.")
+        self._listeners.notify()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import platform
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import psutil
 from modules.library.accelerators import find_gpus
 from modules.library.container import ControlGroups
 from modules.protocol.model_facts import Gpu, Machine
+from modules.system.processors import available_processors
 
 
 def inspect_machine() -> Machine:
@@ -45,10 +45,7 @@ def _computes_bfloat16() -> bool:
 
 def _processors(quota: float) -> int:
     """Processors that this process may use, by its affinity and by a container's quota (0: none)."""
-    try:
-        count = len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows have none
-        count = os.cpu_count() or 1
+    count = len(available_processors())
     return max(1, min(count, math.ceil(quota))) if quota else count
 
 

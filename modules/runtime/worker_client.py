@@ -129,14 +129,6 @@ class WorkerClient:
         self._advance()
         return generation
 
-    def queued(self) -> int:
-        """Generations that wait for a slot."""
-        return len(self._waiting)
-
-    def running(self) -> int:
-        """Generations that the engine is working on."""
-        return len(self._running)
-
     def stop(self) -> None:
         """Cancel everything and end the worker."""
         with self._lock:

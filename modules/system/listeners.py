@@ -1,4 +1,4 @@
-"""Who wants to know of changes."""
+"""Callbacks for changes. One callback that raises does not stop the others."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ T = TypeVar("T", bound=Callable[..., None])
 
 
 class Listeners(Generic[T]):
-    """Callbacks of one kind. Safe from any thread."""
+    """Callbacks of one kind. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._callbacks: list[T] = []
 
     def add(self, callback: T) -> Callable[[], None]:
-        """Have `callback` among those to call; returns what ends that."""
+        """Add a callback. Return a function that removes it."""
         with self._lock:
             self._callbacks.append(callback)
 
@@ -30,12 +30,12 @@ class Listeners(Generic[T]):
 
         return remove
 
-    def notify(self, *news: Any) -> None:
-        """Call each with `news`, in the order in which they came. One that raises is logged; the others are called."""
+    def notify(self, *arguments: Any) -> None:
+        """Call every callback with `arguments`, in the order in which they were added. Log what one of them raises."""
         with self._lock:
             callbacks = list(self._callbacks)
         for callback in callbacks:
             try:
-                callback(*news)
+                callback(*arguments)
             except Exception:
                 _LOG.exception("A listener failed.")

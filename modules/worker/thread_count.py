@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from modules.system.processors import available_processors
 
 # Weights that one core reads in about three milliseconds.
 _SMALL = 32 << 20
@@ -19,9 +20,14 @@ def alone(weights: int) -> bool:
     return weights < _SMALL
 
 
+def processor_count() -> int:
+    """Return the number of processors that this process may use."""
+    return len(available_processors())
+
+
 def real_cores() -> int:
     """Processor cores that this process may use, counting those that run two threads once where the system says so."""
-    available = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    available = available_processors()
     siblings = set()
     for cpu in available:
         try:

@@ -16,7 +16,7 @@ from typing import Any
 _HEAR_CANCEL_SECONDS = 0.1
 
 
-class Ticket:
+class RunningJob:
     """One job under way. Iterating yields the generator's results for it, up to that which says "eos"."""
 
     def __init__(self, batcher: Batcher, job: Any, cancelled: threading.Event) -> None:
@@ -48,7 +48,7 @@ class Batcher:
         self._wake = threading.Condition()
         self._todo: deque[Callable[[], None]] = deque()
         self._idle: deque[Callable[[], None]] = deque()
-        self._tickets: list[Ticket] = []
+        self._tickets: list[RunningJob] = []
         self._generator: Any = None
         self._over = False
         self._thread = threading.Thread(target=self._run, name="exllamav2", daemon=True)
@@ -73,19 +73,19 @@ class Batcher:
             self._wake.notify()
         return future.result()
 
-    def submit(self, make_job: Callable[[], Any], cancelled: threading.Event) -> Ticket:
+    def submit(self, make_job: Callable[[], Any], cancelled: threading.Event) -> RunningJob:
         """Begin the job that `make_job` makes. Raises what the generator raises for one that cannot run."""
 
-        def begin() -> Ticket:
-            ticket = Ticket(self, make_job(), cancelled)
+        def begin() -> RunningJob:
+            ticket = RunningJob(self, make_job(), cancelled)
             self._generator.enqueue(ticket.job)
             self._tickets.append(ticket)
             return ticket
 
-        ticket: Ticket = self.call(begin)
+        ticket: RunningJob = self.call(begin)
         return ticket
 
-    def cancel(self, ticket: Ticket) -> None:
+    def cancel(self, ticket: RunningJob) -> None:
         """End a job before its time."""
 
         def end() -> None:

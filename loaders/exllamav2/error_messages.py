@@ -11,7 +11,7 @@ from modules.worker.hf.error_messages import is_out_of_memory
 
 
 @contextmanager
-def explained(doing: str, lower: tuple[str, ...]) -> Iterator[None]:
+def translate_errors(doing: str, lower: tuple[str, ...]) -> Iterator[None]:
     """Turns what torch and ExLlamaV2 raise into sentences."""
     try:
         yield

@@ -15,7 +15,7 @@ _JOB_BYTES = 2 << 30
 
 
 @contextmanager
-def compiling() -> Iterator[None]:
+def prepare_compilation() -> Iterator[None]:
     """Around the import. The kernels lie in this environment, and go with it; one process at a time compiles them."""
     from filelock import FileLock
 

@@ -21,7 +21,7 @@ def read_adapter(engine: Any, model: Any, folder: Path, weight: float) -> Any:
     return engine.ExLlamaV2Lora(model, str(folder / _CONFIG), str(folder / _WEIGHTS), weight)
 
 
-def forget_adapters(model: Any, keep: Collection[Any]) -> None:
+def remove_adapters(model: Any, keep: Collection[Any]) -> None:
     """Take all others off the layers, also those of which only half was read."""
     for module in model.modules_dict.values():
         for held in (getattr(module, "lora_a_tensors", {}), getattr(module, "lora_b_tensors", {})):

@@ -27,29 +27,31 @@ class Lengths:
     batch: int
 
 
-def lengths(settings: Settings, trained: int) -> Lengths:
+def choose_lengths(settings: Settings, trained: int) -> Lengths:
     """What to load with; `trained`: the context the model was made for, 0 where it does not say."""
     context = settings.context
-    if trained and context == _DEFAULT_CONTEXT and not stretched(settings):
+    if trained and context == _DEFAULT_CONTEXT and not extends_context(settings):
         context = min(context, trained)
-    context = whole_pages(context)
+    context = round_up_to_pages(context)
     drafts = PAGE if settings.draft_model or settings.ngram_draft else 0
     return Lengths(
-        context, max(context, whole_pages(settings.cache_tokens)) + drafts, min(whole_pages(settings.batch), context)
+        context,
+        max(context, round_up_to_pages(settings.cache_tokens)) + drafts,
+        min(round_up_to_pages(settings.batch), context),
     )
 
 
-def stretched(settings: Settings) -> bool:
+def extends_context(settings: Settings) -> bool:
     """Whether the settings stretch the context that the model was made for."""
     return settings.rope_scale > 1 or settings.rope_alpha > 1 or settings.rope_yarn > 0
 
 
-def whole_pages(tokens: int) -> int:
+def round_up_to_pages(tokens: int) -> int:
     """`tokens`, rounded up to whole pages."""
     return math.ceil(tokens / PAGE) * PAGE
 
 
-def gpu_split(text: str) -> list[float] | None:
+def parse_gpu_split(text: str) -> list[float] | None:
     """'20, 22' -> [20.0, 22.0]; None for an automatic split. Raises SettingError."""
     parts = [part for part in text.replace(";", ",").split(",") if part.strip()]
     try:
@@ -63,7 +65,7 @@ def gpu_split(text: str) -> list[float] | None:
     return split or None
 
 
-def configure(config: Any, settings: Settings, found: Lengths) -> None:
+def apply_settings(config: Any, settings: Settings, found: Lengths) -> None:
     """Write settings into an ExLlamaV2Config that has read the model's folder."""
     if settings.rope_yarn > 0:
         if config.alt_rope_method != "yarn":
@@ -82,13 +84,13 @@ def configure(config: Any, settings: Settings, found: Lengths) -> None:
     config.arch_compat_overrides()
 
 
-def load(
+def load_weights(
     engine: Any, config: Any, settings: Settings, cache_tokens: int, report: Report, words: str
 ) -> tuple[Any, Any]:
     """(model, cache). `engine`: the module exllamav2. Its weights go where the settings say."""
     model = engine.ExLlamaV2(config)
     kind = getattr(engine, _CACHES[settings.cache_type])
-    split = gpu_split(settings.gpu_split)
+    split = parse_gpu_split(settings.gpu_split)
     callback = _progress(report, words)
     if settings.tensor_parallel:
         model.load_tp(split, callback=callback, expect_cache_tokens=cache_tokens, expect_cache_base=kind)
@@ -109,7 +111,7 @@ def _progress(report: Report, words: str) -> Callable[[int, int], None]:
     return lambda done, total: report(words, done / total if total else None)
 
 
-def beside(name: str, model: Path, holds: str) -> Path:
+def sibling_folder(name: str, model: Path, holds: str) -> Path:
     """The folder `name`, which stands beside the model's, or is a whole path. Raises ModelError."""
     path = Path(name).expanduser()
     path = path if path.is_absolute() else model.parent / path

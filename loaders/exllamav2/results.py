@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from loaders.exllamav2.batcher import Ticket
+from loaders.exllamav2.batcher import RunningJob
 from loaders.exllamav2.model_setup import PAGE
 
-REASONS = {"stop_token": "stop", "end_filter": "stop", "max_new_tokens": "length"}
+FINISH_REASONS = {"stop_token": "stop", "end_filter": "stop", "max_new_tokens": "length"}
 
 
-def tokens_of(result: dict[str, Any]) -> list[int]:
+def token_ids(result: dict[str, Any]) -> list[int]:
     """Ids of the tokens that a result brings, those held back till the end included; the one that ended the reply is
     not among them."""
     parts = [result.get("token_ids"), result.get("held", {}).get("token_ids")]
@@ -18,7 +18,7 @@ def tokens_of(result: dict[str, Any]) -> list[int]:
     return found[:-1] if result.get("eos_reason") == "stop_token" and found else found
 
 
-def cached_tokens(ticket: Ticket, last: dict[str, Any]) -> int:
+def cached_tokens(ticket: RunningJob, last: dict[str, Any]) -> int:
     """How much of the prompt the cache still held: the last result says so; of a job ended early, the job does."""
     if "cached_tokens" in last:
         return int(last["cached_tokens"])

@@ -8,15 +8,22 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from loaders.exllamav2.batcher import Batcher
-from loaders.exllamav2.kernels import compiling
-from loaders.exllamav2.lora import forget_adapters, read_adapter
+from loaders.exllamav2.jobs import JobFactory
+from loaders.exllamav2.kernels import prepare_compilation
+from loaders.exllamav2.lora import read_adapter, remove_adapters
 from loaders.exllamav2.model_headers import read_config
-from loaders.exllamav2.model_setup import configure, gpu_split, lengths, load, whole_pages
+from loaders.exllamav2.model_setup import (
+    apply_settings,
+    choose_lengths,
+    load_weights,
+    parse_gpu_split,
+    round_up_to_pages,
+)
 from loaders.exllamav2.sampler_settings import breaker_tokens, sampler_settings
 from loaders.exllamav2.spec import SAMPLERS, SPEC, Settings
 from loaders.exllamav2.worker import Engine
@@ -24,6 +31,7 @@ from modules.library.ranking import rank_loaders
 from modules.protocol.errors import ModelError, OutOfMemory, PromptError, SettingError, Unsupported
 from modules.protocol.model_facts import Gpu, Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams
+from modules.worker.hf.folder_tokenizer import FolderTokenizer
 from tests.support.models import write_safetensors
 
 BARE = Machine("linux", "x86_64", 4, 2**34, 2**33)
@@ -100,25 +108,25 @@ def test_sequence_breakers_are_the_tokens_that_hold_them() -> None:
 
 
 def test_lengths_are_whole_pages() -> None:
-    assert [whole_pages(tokens) for tokens in (0, 1, 256, 257)] == [0, 256, 256, 512]
-    plain = lengths(Settings(context=1000, batch=300), trained=4096)
+    assert [round_up_to_pages(tokens) for tokens in (0, 1, 256, 257)] == [0, 256, 256, 512]
+    plain = choose_lengths(Settings(context=1000, batch=300), trained=4096)
     assert (plain.context, plain.cache, plain.batch) == (1024, 1024, 512)
-    assert lengths(Settings(), trained=2048).context == 2048
-    assert lengths(Settings(rope_alpha=2.6), trained=2048).context == 8192
-    assert lengths(Settings(context=4096), trained=2048).context == 4096
-    assert lengths(Settings(context=1024, cache_tokens=5000), trained=2048).cache == 5120
-    assert lengths(Settings(context=1024, ngram_draft=True), trained=2048).cache == 1280
+    assert choose_lengths(Settings(), trained=2048).context == 2048
+    assert choose_lengths(Settings(rope_alpha=2.6), trained=2048).context == 8192
+    assert choose_lengths(Settings(context=4096), trained=2048).context == 4096
+    assert choose_lengths(Settings(context=1024, cache_tokens=5000), trained=2048).cache == 5120
+    assert choose_lengths(Settings(context=1024, ngram_draft=True), trained=2048).cache == 1280
 
 
 @pytest.mark.parametrize("text, split", [("", None), ("20, 22", [20.0, 22.0]), ("17.2;24", [17.2, 24.0])])
 def test_a_gpu_split_is_read(text: str, split: list[float] | None) -> None:
-    assert gpu_split(text) == split
+    assert parse_gpu_split(text) == split
 
 
 @pytest.mark.parametrize("text", ["much", "20,,x", "-1", "nan"])
 def test_a_gpu_split_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(SettingError, match="GPU split"):
-        gpu_split(text)
+        parse_gpu_split(text)
 
 
 @dataclass
@@ -144,7 +152,7 @@ class Config:
 def test_settings_become_its_configuration() -> None:
     settings = Settings(context=4096, batch=512, rope_alpha=2.6, rope_scale=2, flash_attention=False, rope_yarn=4)
     config = Config()
-    configure(config, settings, lengths(settings, config.max_seq_len))
+    apply_settings(config, settings, choose_lengths(settings, config.max_seq_len))
     assert (config.max_seq_len, config.max_input_len, config.max_attention_size) == (4096, 512, 512**2)
     assert (config.scale_alpha_value, config.scale_pos_emb, config.no_flash_attn) == (2.6, 2, True)
     assert (config.alt_rope_method, config.yarn_rope_factor) == ("yarn", 4)
@@ -191,13 +199,15 @@ class Module:
 )
 def test_weights_go_where_the_settings_say(settings: Settings, calls: list[Any], cache: str) -> None:
     module = Module()
-    _, made = load(module, None, settings, 512, lambda text, part: None, "Loading")
+    _, made = load_weights(module, None, settings, 512, lambda text, part: None, "Loading")
     assert (module.calls, made) == (calls, cache)
 
 
 def test_tensor_parallel_has_its_own_cache() -> None:
     module = Module()
-    _, cache = load(module, None, Settings(tensor_parallel=True, cache_type="q4"), 512, lambda text, part: None, "")
+    _, cache = load_weights(
+        module, None, Settings(tensor_parallel=True, cache_type="q4"), 512, lambda text, part: None, ""
+    )
     assert cache == "parallel ExLlamaV2Cache_Q4 512"
     assert module.calls[0][:3] == ("tensor parallel", None, 512)
 
@@ -245,7 +255,7 @@ def test_adapters_that_are_not_in_use_are_taken_off_the_layers(tmp_path: Path) -
     dropped = read_adapter(LoraModule, model, _adapter_folder(tmp_path / "dropped", use_rslora=True), 0.5)
     # Rank-stabilised ones it scales by the root of r itself.
     assert (kept, dropped) == (("kept", 0.5), ("dropped", 0.5))
-    forget_adapters(model, [kept])
+    remove_adapters(model, [kept])
     assert model.modules_dict["q_proj"].lora_a_tensors == {kept: "A"}
     assert model.modules_dict["q_proj"].lora_b_tensors == {kept: "B"}
     assert model.updates == 1
@@ -400,7 +410,8 @@ def _engine(monkeypatch: pytest.MonkeyPatch, *, paged: bool = True, drafts: int 
     monkeypatch.setattr(engine, "_exl", SimpleNamespace(generator=kinds))
     monkeypatch.setattr(engine, "_torch", SimpleNamespace(tensor=lambda rows, dtype: rows, long=None))
     tokens = SimpleNamespace(ends=[2], tokenize=lambda text, special: [1] * 300)
-    monkeypatch.setattr(engine, "_tokens", tokens, raising=False)
+    jobs = JobFactory(engine._exl, engine._torch, engine._loaded, cast(FolderTokenizer, tokens))
+    monkeypatch.setattr(engine, "_jobs", jobs)
     return engine
 
 
@@ -410,23 +421,23 @@ def test_guidance_that_would_break_the_batch_is_refused(
 ) -> None:
     engine = _engine(monkeypatch, **how)
     with pytest.raises(Unsupported, match=f"{why}.* Set Guidance scale to 1"):
-        engine._job([1, 5, 7], SamplingParams(guidance_scale=1.5), 0, 20)
+        engine._jobs.make([1, 5, 7], SamplingParams(guidance_scale=1.5), 0, 20)
     engine.unload()
 
 
 def test_guidance_whose_two_texts_never_fit_is_refused_and_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = _engine(monkeypatch)
     guided = SamplingParams(guidance_scale=1.5)
-    assert len(engine._job([1] * 300, guided, 0, 200).input_ids) == 2
+    assert len(engine._jobs.make([1] * 300, guided, 0, 200).input_ids) == 2
     with pytest.raises(OutOfMemory, match="Lower Maximum new tokens"):
-        engine._job([1] * 300, guided, 0, 250)
+        engine._jobs.make([1] * 300, guided, 0, 250)
     engine.unload()
 
 
 def test_dry_with_a_range_takes_a_prompt_of_one_token(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = _engine(monkeypatch)
     params = SamplingParams(repetition_penalty_range=64)
-    assert [engine._job([1] * length, params, 0, 9).gen_settings.dry_range for length in (1, 2)] == [0, 64]
+    assert [engine._jobs.make([1] * length, params, 0, 9).gen_settings.dry_range for length in (1, 2)] == [0, 64]
     engine.unload()
 
 
@@ -435,7 +446,7 @@ def test_a_prompt_too_short_to_draft_from_is_refused_before_it_breaks_the_batch(
 ) -> None:
     engine = _engine(monkeypatch, drafts=4)
     with pytest.raises(PromptError, match="a prompt of 3 tokens"):
-        engine._job([1, 5], SamplingParams(), 0, 9)
+        engine._jobs.make([1, 5], SamplingParams(), 0, 9)
     engine.unload()
 
 
@@ -490,5 +501,5 @@ def test_kernels_are_compiled_and_wait_for_no_lock_of_the_dead(monkeypatch: pyte
     for name in ("CUDA_HOME", "CPLUS_INCLUDE_PATH"):
         # So that what is set meanwhile is taken back.
         monkeypatch.setenv(name, "")
-    with compiling():
+    with prepare_compilation():
         assert not lock.exists()

@@ -30,6 +30,7 @@ from modules.loading.model_consents import ModelConsents
 from modules.loading.model_loading import ModelLoading
 from modules.loading.model_reloader import ModelReloader
 from modules.loading.own_loaders import OwnLoaders
+from modules.plugins.entry_points import installed_extensions
 from modules.plugins.extension_settings import ExtensionSettings
 from modules.plugins.manager import ExtensionManager
 from modules.plugins.worker_hooks import WorkerEntry
@@ -113,9 +114,10 @@ class App:
             {"script.py": lambda found, host: self.scripts.read(found, host)} if self._make_scripts else {},
             self._why_worker_hooks_are_idle,
             self._configure_hooks,
+            installed_extensions(),
         )
         manager.subscribe(self.supervisor.state_store.publish)
-        self.supervisor.hooks.subscribe(manager.handle_worker_event)
+        self.supervisor.hooks.subscribe(manager.worker.handle_event)
         return manager
 
     @cached_property
@@ -184,4 +186,5 @@ class App:
 def _shared(paths: Paths, loaders: OwnLoaders) -> tuple[list[Path], list[Path]]:
     """Folders that workers read, for adapters, loaders and the worker's part of extensions; and those they write."""
     own_loaders = [paths.own_loaders, *loaders.package_folders()]
-    return [paths.models, *own_loaders, *paths.extensions, paths.extension_packages], [paths.extension_data]
+    extensions = [*paths.extensions, *installed_extensions().values(), paths.extension_packages]
+    return [paths.models, *own_loaders, *extensions], [paths.extension_data]

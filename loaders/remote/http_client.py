@@ -14,14 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from loaders.remote.server_errors import (
-    ServerError,
-    interrupted_error,
-    not_an_api_error,
-    refused_error,
-    timeout_error,
-    unreachable_error,
-)
+from loaders.remote.server_errors import Failure, broken_off, no_api, refused, silent, unreachable
 from modules.families.remote_file import RemoteFile
 
 _HEAR_CANCEL_SECONDS = 0.1
@@ -31,7 +24,7 @@ _LARGEST_ANSWER = 256 << 20
 _LARGEST_ERROR = 1 << 20
 
 
-class HttpClient:
+class Remote:
     """One server. Each request has its own connection, so several threads may ask at once."""
 
     def __init__(self, file: RemoteFile, key: str) -> None:
@@ -39,11 +32,11 @@ class HttpClient:
         self._key = key
 
     def get(self, url: str) -> Any:
-        """The JSON at `url`. Raises ServerError."""
+        """The JSON at `url`. Raises Failure."""
         return self._whole("GET", url, None)
 
     def post(self, url: str, body: dict[str, Any]) -> Any:
-        """The JSON that answers `body`. Raises ServerError."""
+        """The JSON that answers `body`. Raises Failure."""
         return self._whole("POST", url, body)
 
     def stream(self, url: str, body: dict[str, Any], cancelled: threading.Event) -> EventStream:
@@ -58,7 +51,7 @@ class HttpClient:
             connection.close()
 
     def connect(self, url: str) -> HTTPConnection:
-        """An open connection; the answer's timeout holds from here on. Raises ServerError."""
+        """An open connection; the answer's timeout holds from here on. Raises Failure."""
         parts = urlsplit(url)
         host, timeout = parts.hostname or "", self.file.connect_timeout
         connection: HTTPConnection
@@ -77,11 +70,11 @@ class HttpClient:
             connection.sock.settimeout(self.file.answer_timeout)
         except (OSError, HTTPException) as error:
             connection.close()
-            raise unreachable_error(self.file, error) from None
+            raise unreachable(self.file, error) from None
         return connection
 
     def ask(self, connection: HTTPConnection, method: str, url: str, body: dict[str, Any] | None) -> HTTPResponse:
-        """Send the request and wait for the answer's head. Raises ServerError for an error."""
+        """Send the request and wait for the answer's head. Raises Failure for an error."""
         headers = {"Accept": "application/json, text/event-stream", "User-Agent": "Paddock"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
@@ -94,22 +87,22 @@ class HttpClient:
             )
             response = connection.getresponse()
         except TimeoutError:
-            raise timeout_error(self.file) from None
+            raise silent(self.file) from None
         except (OSError, HTTPException) as error:
-            raise interrupted_error(self.file, error) from None
+            raise broken_off(self.file, error) from None
         if response.status != 200:
             wait = response.getheader("Retry-After", "")
-            raise refused_error(self.file, response.status, self._error(response), wait)
+            raise refused(self.file, response.status, self._error(response), wait)
         return response
 
     def read_json(self, response: HTTPResponse, limit: int) -> Any:
-        """The whole answer. Raises ServerError."""
+        """The whole answer. Raises Failure."""
         raw = self._read(response, limit)
         try:
             return json.loads(raw)
         except (ValueError, RecursionError):
             kind = response.getheader("Content-Type", "")
-            raise not_an_api_error(self.file, response.status, kind, raw[:20_000].decode("utf-8", "replace")) from None
+            raise no_api(self.file, response.status, kind, raw[:20_000].decode("utf-8", "replace")) from None
 
     def _error(self, response: HTTPResponse) -> Any:
         raw = self._read(response, _LARGEST_ERROR)
@@ -120,25 +113,25 @@ class HttpClient:
             text = raw.decode("utf-8", "replace")
             if response.status in (401, 403) or 300 <= response.status < 400 or "html" not in kind:
                 return {} if "html" in kind else text[:400]
-            raise not_an_api_error(self.file, response.status, kind, text) from None
+            raise no_api(self.file, response.status, kind, text) from None
 
     def _read(self, response: HTTPResponse, limit: int) -> bytes:
         try:
             return response.read(limit)
         except TimeoutError:
-            raise timeout_error(self.file) from None
+            raise silent(self.file) from None
         except (OSError, HTTPException) as error:
-            raise interrupted_error(self.file, error, began=True) from None
+            raise broken_off(self.file, error, began=True) from None
 
 
 class EventStream:
     """One streamed answer, read on a thread of its own; iterating yields the parsed events.
 
-    Ends at the server's [DONE], raises ServerError for whatever else ends it, and returns at once when cancelled.
-    `close` ends the connection, by which the server knows that no more is wanted.
+    Ends at the server's [DONE], raises Failure for whatever else ends it, and returns at once when cancelled. `close`
+    ends the connection, by which the server knows that no more is wanted.
     """
 
-    def __init__(self, remote: HttpClient, url: str, body: dict[str, Any], cancelled: threading.Event) -> None:
+    def __init__(self, remote: Remote, url: str, body: dict[str, Any], cancelled: threading.Event) -> None:
         self._remote, self._url, self._body = remote, url, body
         self._cancelled = cancelled
         self._closed = threading.Event()
@@ -178,11 +171,11 @@ class EventStream:
             finally:
                 connection.close()
             self._queue.put(None)
-        except ServerError as failure:
+        except Failure as failure:
             self._queue.put(failure)
         except Exception as error:
             # Among them what a socket raises that was shut down while it was being read.
-            self._queue.put(interrupted_error(self._remote.file, error, began=True))
+            self._queue.put(broken_off(self._remote.file, error, began=True))
 
     def _read(self, response: HTTPResponse) -> None:
         kind = response.getheader("Content-Type", "")
@@ -196,7 +189,7 @@ class EventStream:
                     return
                 self._queue.put(_parsed(data, self._remote.file))
         except TimeoutError:
-            raise timeout_error(self._remote.file) from None
+            raise silent(self._remote.file) from None
         # No [DONE]: whether the answer was whole is for the reader of its events to say.
 
 
@@ -222,5 +215,5 @@ def _parsed(data: str, file: RemoteFile) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise interrupted_error(file, ValueError(f"no event: {data[:200]!r}"), began=True)
+        raise broken_off(file, ValueError(f"no event: {data[:200]!r}"), began=True)
     return found

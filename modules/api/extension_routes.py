@@ -43,7 +43,7 @@ def file_router(app: App) -> APIRouter:
 
 def _script_file(app: App, path: str) -> Path | None:
     """Return the file at a path below the folder of a running script, or None. Code and hidden files are not served."""
-    for running in app.extensions.running():
+    for running in app.extensions.running.in_order():
         if running.source.kind != "script.py":
             continue
         folder = running.source.path
@@ -67,7 +67,7 @@ def router(app: App) -> APIRouter:
 
     @routes.get("")
     def listed() -> list[dict[str, Any]]:
-        running = app.extensions.running()
+        running = app.extensions.running.in_order()
         return [{"name": one.name, "title": one.title, "routes": sorted(one.routes)} for one in running]
 
     @routes.get("/tools")

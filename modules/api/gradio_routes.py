@@ -60,7 +60,7 @@ class GradioRoutes:
         await self._page({**scope, "headers": headers}, receive, answer.take)
 
     def _inline_handlers(self) -> bool:
-        found = [running.source for running in self._app.extensions.running()]
+        found = [running.source for running in self._app.extensions.running.in_order()]
         return any(inline_handler(one.path, one.sha256) for one in found)
 
 

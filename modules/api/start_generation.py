@@ -64,7 +64,7 @@ def _make_prompt(
     app: App, body: Mapping[str, Any], options: RequestOptions, is_chat: bool
 ) -> tuple[_Prompt, RequestOptions]:
     """Return the prompt, made by the hooks of extensions if some are on, and the options with its warnings."""
-    if options.extensions and app.extensions.active:
+    if options.extensions and app.extensions.running:
         if is_chat:
             hooked = hooked_chat(app, request_messages(body), options.params)
         else:

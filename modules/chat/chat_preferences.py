@@ -1,4 +1,4 @@
-"""Settings for prompts: those of the Session tab, the character and the chat template."""
+"""How prompts are made from a chat: the Session tab's settings, the character and the chat template."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from modules.settings.preferences import Preferences
 
 
 class ChatPreferences:
-    """Settings for prompts, read on each call because their file may be edited by hand.
+    """Read from the settings on each call: their file may be edited by hand.
 
-    `chats` opens the chats; `model` returns the name of the loaded model, or "".
-    """
+    `chats` opens the chats, and `model` names the loaded model, or ""."""
 
     def __init__(
         self,
@@ -30,7 +29,7 @@ class ChatPreferences:
         self._model = model
 
     def options(self, chat_id: str = "") -> ChatOptions:
-        """Return the options for prompts of this chat. A chat has its own character. Raises SettingError."""
+        """Return how prompts of this chat are made. A chat keeps its own character. Raises SettingError."""
         settings = self._settings
         overflow = settings.get("overflow", "cut")
         if overflow not in ("cut", "refuse"):

@@ -75,7 +75,7 @@ class ReplyStarter:
     @property
     def has_hooks(self) -> bool:
         """Return True if extensions take part in replies now."""
-        return self._extensions is not None and self._extensions.active
+        return self._extensions is not None and bool(self._extensions.running)
 
     def turn(
         self,

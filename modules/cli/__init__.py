@@ -1,1 +1,1 @@
-"""The command line: its sub-commands and what they print."""
+"""The sub-commands of webui.py."""

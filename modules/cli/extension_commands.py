@@ -10,10 +10,10 @@ from typing import Any
 
 from modules.app import App
 from modules.cli.application import build_app
+from modules.plugins.consent import ConsentNeeded
 from modules.plugins.extension_overview import extension_statuses
 from modules.plugins.extension_status import ExtensionStatus
 from modules.plugins.install import install
-from modules.plugins.manager import ConsentNeeded
 from modules.protocol.errors import PaddockError
 from modules.protocol.schema import describe
 from modules.settings.config import Config
@@ -74,7 +74,7 @@ def _enable(app: App, arguments: argparse.Namespace) -> None:
     consent = found.sha256 if arguments.yes else ""
     try:
         if arguments.packages:
-            manager.install_requirements(name, consent, found.sha256 if arguments.build else "")
+            manager.install_packages(name, consent, found.sha256 if arguments.build else "")
         manager.enable(name, consent)
     except ConsentNeeded:
         wants = f" It says that it wants: {', '.join(found.manifest.wants)}." if found.manifest.wants else ""

@@ -35,7 +35,7 @@ class Scripts:
             # They take the first one without a look at whether there is any, as text-generation-webui ships some.
             app.characters.save("Assistant", Character("Assistant", greeting="Hello! How can I help?"))
         self.folder = workdir.prepare(app.paths)
-        app.extensions.set_working_directory(self.folder)
+        app.extensions.loader.set_working_directory(self.folder)
 
     def read(self, found: ExtensionFolder, host: Host) -> Any:
         """Run a script and make it a plugin. Raises what its code raises."""
@@ -68,8 +68,8 @@ class Scripts:
 
     def _folder_of(self, name: str) -> Path | None:
         found = self._app.extensions.available().get(name)
-        if found and (found.problem or not self._app.extensions.is_allowed(found)):
+        if found and (found.problem or not self._app.extensions.consent.is_given(found)):
             raise ImportError(f"the extension {name} has not been agreed to: switch it on first")
         if found:
-            self._app.extensions.allow_imports(found)
+            self._app.extensions.loader.allow_imports(found)
         return found.path if found else None

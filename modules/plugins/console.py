@@ -1,4 +1,4 @@
-"""What extensions print: kept for the page, up to a limit, instead of flooding the terminal."""
+"""Stores what extensions print for the page, up to a limit, so that it does not flood the terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LIMIT = 64_000
 
 
 class Output:
-    """The last of what one extension printed. `dropped`: characters that are gone."""
+    """The most recent text that one extension printed. `dropped`: the number of earlier characters that were lost."""
 
     def __init__(self) -> None:
         self._text = ""
@@ -20,7 +20,7 @@ class Output:
         self._lock = threading.Lock()
 
     def write(self, text: str) -> None:
-        """Add text; what exceeds the limit goes from the front."""
+        """Add text. If the limit is exceeded, the oldest text is dropped."""
         with self._lock:
             whole = self._text + text[-2 * _LIMIT :]
             cut = max(0, len(whole) - _LIMIT)
@@ -29,14 +29,14 @@ class Output:
 
     @property
     def text(self) -> str:
-        """What is kept, with a line in front that says what is not."""
+        """The stored text, after a line that says how much was dropped."""
         with self._lock:
-            front = f"({self.dropped} characters before this are not kept.)\n" if self.dropped else ""
+            front = f"({self.dropped} earlier characters were dropped.)\n" if self.dropped else ""
             return front + self._text
 
 
 class _Router:
-    """Stands for sys.stdout or sys.stderr: what a guarded call writes goes to its extension's output."""
+    """Replaces sys.stdout or sys.stderr: text printed during a hook goes to its extension's output."""
 
     def __init__(self, stream: TextIO, local: threading.local) -> None:
         self._stream = stream
@@ -54,36 +54,38 @@ class _Router:
 
 
 class Console:
-    """Catches what is printed within `catching`. Put in the streams' place at the first use, taken out by `close`."""
+    """Captures what extensions print, by thread. Replaces the streams in `open`; `close` restores them."""
 
     def __init__(self) -> None:
         self._local = threading.local()
         self._streams: tuple[TextIO, TextIO] | None = None
 
     def open(self) -> None:
-        """Stand in for stdout and stderr from now on."""
+        """Replace stdout and stderr."""
         if self._streams is None:
             self._streams = (sys.stdout, sys.stderr)
             sys.stdout, sys.stderr = _Router(sys.stdout, self._local), _Router(sys.stderr, self._local)  # type: ignore[assignment]
 
     @contextlib.contextmanager
-    def catching(self, output: Output) -> Iterator[None]:
-        """What this thread prints in the block goes to `output`."""
-        before = getattr(self._local, "output", None)
-        self._local.output = output
+    def capture(self, output: Output) -> Iterator[None]:
+        """Within the block, write what this thread prints to `output`."""
+        before = self.redirect(output)
         try:
             yield
         finally:
             self._local.output = before
 
-    def put(self, output: Output | None) -> Output | None:
-        """The same without a block, for code that runs often; returns what was there before."""
+    def redirect(self, output: Output | None) -> Output | None:
+        """Write what this thread prints to `output`; None: to the terminal. Return the previous target.
+
+        Does the same as `capture` without a block, for code that runs often.
+        """
         before: Output | None = getattr(self._local, "output", None)
         self._local.output = output
         return before
 
     def close(self) -> None:
-        """Give the streams back, where they are still ours."""
+        """Restore the streams, unless other code has replaced them since."""
         if self._streams is None:
             return
         if isinstance(sys.stdout, _Router):

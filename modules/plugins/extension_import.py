@@ -1,4 +1,4 @@
-"""Runs the code of an extension's extension.py, as a package of its own that nothing else imports by accident."""
+"""Imports an extension's extension.py, as a separate package that no other code imports by accident."""
 
 from __future__ import annotations
 
@@ -16,25 +16,30 @@ PACKAGE = "paddock_extensions"
 
 
 class Reader(Protocol):
-    """Turns a folder into a plugin: any object whose attributes are named as hooks and take their arguments by name.
+    """Imports an extension and returns a plugin: an object whose hooks are attributes and take arguments by name.
 
-    May also have `params` (title, is_tab), `Settings` (a dataclass of `setting(...)`), `worker_values()` (a dictionary
-    that the worker's hooks get as settings, asked before each reply), `take_worker_values(values)`
-    (called with what those hooks changed in them), `shows_prefix` (False: the page hides what its
-    `bot_prefix_modifier` adds), and `http_middlewares` (coroutine functions of
-    (request, call_next) as Starlette has them, around requests to the API, asked for each). Raises what its code does.
+    A plugin may also have these attributes:
+
+    - `params`: a dictionary with title and is_tab.
+    - `Settings`: a dataclass of `setting(...)` fields.
+    - `worker_values()`: returns the settings of its hooks in the worker, before each reply.
+    - `take_worker_values(values)`: receives the values that those hooks changed.
+    - `shows_prefix`: False if the page hides the text that its `bot_prefix_modifier` adds.
+    - `http_middlewares`: coroutine functions of (request, call_next), as in Starlette, around each API request.
+
+    Raises what the extension's code raises.
     """
 
-    def __call__(self, found: ExtensionFolder, host: Host) -> Any: ...
+    def __call__(self, source: ExtensionFolder, host: Host) -> Any: ...
 
 
-def read_extension(found: ExtensionFolder, host: Host) -> ModuleType:
-    """Import `extension.py`; it may import the files beside it with `from . import …`."""
-    name = f"{PACKAGE}.{found.name}"
+def read_extension(source: ExtensionFolder, host: Host) -> ModuleType:
+    """Import `extension.py`. It may import files of its folder with `from . import …`."""
+    name = f"{PACKAGE}.{source.name}"
     package(PACKAGE, None)
-    package(name, found.path)
+    package(name, source.path)
     full = f"{name}.extension"
-    spec = importlib.util.spec_from_file_location(full, found.path / found.kind)
+    spec = importlib.util.spec_from_file_location(full, source.path / source.kind)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -44,20 +49,20 @@ def read_extension(found: ExtensionFolder, host: Host) -> ModuleType:
 
 
 def forget(name: str) -> None:
-    """Take an extension's modules out of sys.modules, so that switching it on again reads its files anew."""
+    """Remove an extension's modules from sys.modules, so that switching it on again reads its files again."""
     prefix = f"{PACKAGE}.{name}"
     for known in [known for known in list(sys.modules) if known == prefix or known.startswith(f"{prefix}.")]:
         sys.modules.pop(known, None)
 
 
 def add_packages(folder: Path) -> None:
-    """Let imports find an extension's own packages, after the host's: those are never changed, nor hidden."""
+    """Let imports find an extension's own packages, after the host's packages."""
     if folder.is_dir() and str(folder) not in sys.path:
         sys.path.append(str(folder))
 
 
 def package(name: str, folder: Path | None) -> None:
-    """Make a package of that name, whose modules lie in `folder`, unless there is one."""
+    """Create a package of that name with its modules in `folder`, unless it exists."""
     if name not in sys.modules:
         spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
         spec.submodule_search_locations = [str(folder)] if folder else []

@@ -1,8 +1,7 @@
-"""From an extension on disk and what became of it to what the page and the command line tell."""
+"""The status of every extension, as the page and the command line show it."""
 
 from __future__ import annotations
 
-from modules.plugins import requirements
 from modules.plugins.extension_status import ExtensionStatus
 from modules.plugins.folders import ExtensionFolder
 from modules.plugins.inline_handlers import inline_handler
@@ -13,71 +12,76 @@ _KINDS = {"extension.py": "paddock", "script.py": "text-generation-webui"}
 
 
 def extension_statuses(manager: ExtensionManager) -> list[ExtensionStatus]:
-    """Return the status of every extension on disk: those that are on first, in their order."""
-    found = manager.available()
+    """Return the status of every extension on disk: first those that are on, in their order."""
+    available = manager.available()
     order = manager.saved.order
-    listed = [found[name] for name in order if name in found]
-    listed += [entry for name, entry in found.items() if name not in order]
-    return [_status(manager, entry, order) for entry in listed]
+    listed = [available[name] for name in order if name in available]
+    listed += [source for name, source in available.items() if name not in order]
+    return [_status(manager, source, order) for source in listed]
 
 
-def _status(manager: ExtensionManager, found: ExtensionFolder, order: list[str]) -> ExtensionStatus:
-    """An extension as it is now. `order`: those that are on, first to last."""
-    running, fault = manager.get_running(found.name), manager.fault(found.name)
-    needs = requirements.check(found.manifest.requirements, manager.packages(found.name))
+def _status(manager: ExtensionManager, source: ExtensionFolder, order: list[str]) -> ExtensionStatus:
+    running = manager.running.get(source.name)
+    needs = manager.packages.needs(source)
     missing = any(need.state in ("missing", "conflict") for need in needs)
-    state, message, detail = "off", "", ""
-    if running is not None:
-        state = "on"
-        if running.source.sha256 != found.sha256:
-            message = "Its files have changed since it was switched on. Switch it off and on to run the new ones."
-        elif running.last_failure is not None:
-            message, detail = running.last_failure.message, running.last_failure.detail
-    elif found.problem:
-        state, message = "blocked", found.problem
-    elif fault is not None:
-        state, message, detail = "failed", fault.message, fault.detail
-    elif not manager.is_allowed(found):
-        state = "consent"
-        changed = found.name in order
-        message = "Its files have changed since you agreed to run them." if changed else "Its code has never run here."
+    state, message, detail = _state(manager, source, running, source.name in order)
     return ExtensionStatus(
-        name=found.name,
-        title=running.title if running else found.title,
+        name=source.name,
+        title=running.title if running else source.title,
         state=state,
-        kind=_KINDS[found.kind],
-        version=found.manifest.version,
-        description=found.manifest.description,
-        wants=found.manifest.wants,
+        kind=_KINDS[source.kind],
+        version=source.manifest.version,
+        description=source.manifest.description,
+        wants=source.manifest.wants,
         message=message,
         detail=detail,
-        notes=(*_notes(manager, running), *_handlers(found), *(need.sentence for need in needs if need.sentence)),
+        notes=(*_notes(manager, running), *_handlers(source), *(need.sentence for need in needs if need.sentence)),
         hooks=(*running.impls, *(running.worker[1] if running.worker else ())) if running else (),
         needs=needs,
-        unbuilt=manager.unbuilt(found) if missing else "",
-        sha256=found.sha256,
-        shipped=found.shipped,
-        settings=manager.schema(found.name) if running else found.manifest.settings,
-        values=manager.saved.settings(found.name),
+        unbuilt=manager.packages.unbuilt(source) if missing else "",
+        sha256=source.sha256,
+        shipped=source.shipped,
+        settings=manager.configuration.schema(source.name) if running else source.manifest.settings,
+        values=manager.saved.settings(source.name),
         output=running.output.text if running else "",
         is_tab=running.is_tab if running else False,
-        place=order.index(found.name) if found.name in order else -1,
+        place=order.index(source.name) if source.name in order else -1,
     )
+
+
+def _state(
+    manager: ExtensionManager, source: ExtensionFolder, running: RunningExtension | None, chosen: bool
+) -> tuple[str, str, str]:
+    """Return (state, message, detail). `chosen`: the user switched the extension on."""
+    if running is not None:
+        if running.source.sha256 != source.sha256:
+            return "on", "Its files changed after it was switched on. Switch it off and on to run the new ones.", ""
+        if running.last_failure is not None:
+            return "on", running.last_failure.message, running.last_failure.detail
+        return "on", "", ""
+    if source.problem:
+        return "blocked", source.problem, ""
+    if (fault := manager.failures.get(source.name)) is not None:
+        return "failed", fault.message, fault.detail
+    if not manager.consent.is_given(source):
+        changed = "Its files have changed since you allowed it."
+        return "consent", changed if chosen else "This code has not run here before.", ""
+    return "off", "", ""
 
 
 def _notes(manager: ExtensionManager, running: RunningExtension | None) -> tuple[str, ...]:
     if running is None:
         return ()
-    idle = manager.idle() if running.worker else ""
-    # A script's reader may have something to tell of it; in a module of our own kind such a name is the author's.
-    told = running.plugin.notes() if running.source.kind == "script.py" else ()
-    return (*running.notes, *running.page_faults, *told, *([idle] if idle else ()))
+    idle = manager.worker.idle_reason() if running.worker else ""
+    # The reader of scripts adds `notes` to its plugins. In a Paddock extension that name belongs to the author.
+    notes = running.plugin.notes() if running.source.kind == "script.py" else ()
+    return (*running.notes, *running.page_errors, *notes, *([idle] if idle else ()))
 
 
-def _handlers(found: ExtensionFolder) -> tuple[str, ...]:
-    place = inline_handler(found.path, found.sha256) if found.sha256 else ""
-    words = (
-        f"Its markup holds script in attributes such as onclick ({place}). While it is on, the page runs such script "
-        "wherever it stands; otherwise it never does."
+def _handlers(source: ExtensionFolder) -> tuple[str, ...]:
+    place = inline_handler(source.path, source.sha256) if source.sha256 else ""
+    sentence = (
+        f"Its markup has script in attributes such as onclick ({place}). While it is on, the page runs such script "
+        "from any source. Otherwise the page never does."
     )
-    return (words,) if place else ()
+    return (sentence,) if place else ()

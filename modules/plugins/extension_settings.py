@@ -1,4 +1,4 @@
-"""What the user decided about extensions, in user_data/extensions.yaml: what is on, its order, consent, settings."""
+"""The user's decisions about extensions in user_data/extensions.yaml: which are on, their order, consent, settings."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ from modules.settings.user_settings import YamlStore
 
 
 class ExtensionSettings:
-    """Reads and writes the file. `order` names those that are on, first to last."""
+    """Reads and writes the file. `order` lists the extensions that are on, first to last."""
 
     def __init__(self, store: YamlStore) -> None:
         self._store = store
 
     @property
     def order(self) -> list[str]:
-        """The extensions that are on, in the order of their hooks."""
+        """The extensions that are on, in the order in which their hooks run."""
         return [str(name) for name in self._store.get("enabled") or []]
 
     @order.setter
     def order(self, names: list[str]) -> None:
         self._store.set("enabled", names or None)
 
-    def consents(self, name: str, sha256: str) -> bool:
-        """Whether the user agreed to run exactly these files."""
+    def has_consent(self, name: str, sha256: str) -> bool:
+        """Return True if the user agreed to run exactly these files."""
         return bool(sha256) and (self._store.get("consent") or {}).get(name) == sha256
 
-    def consent(self, name: str, sha256: str) -> None:
-        """The user agreed to run these files."""
+    def give_consent(self, name: str, sha256: str) -> None:
+        """Record that the user agreed to run these files."""
         self._store.set("consent", {**(self._store.get("consent") or {}), name: sha256})
 
     def settings(self, name: str) -> dict[str, Any]:
-        """What was set for an extension."""
+        """Return the saved settings of an extension by name."""
         return dict((self._store.get("settings") or {}).get(name) or {})
 
     def set_settings(self, name: str, values: dict[str, Any], *, replace: bool = False) -> None:
-        """Keep these settings of an extension beside the others, or in their place; None forgets one."""
+        """Save settings of an extension. None deletes a setting. `replace`: delete all settings not named here."""
         merged = dict(values) if replace else {**self.settings(name), **values}
-        fresh = {key: value for key, value in merged.items() if value is not None}
-        every = {**(self._store.get("settings") or {}), name: fresh}
+        present = {key: value for key, value in merged.items() if value is not None}
+        every = {**(self._store.get("settings") or {}), name: present}
         self._store.set("settings", {key: value for key, value in every.items() if value} or None)
 
     @property
     def receipts(self) -> bool:
-        """Whether replies keep what each hook changed."""
+        """True if replies record what each hook changed."""
         return bool(self._store.get("receipts"))
 
     @receipts.setter

@@ -1,4 +1,4 @@
-"""What the page and the command line tell of an extension."""
+"""The state of an extension as the page and the command line show it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 
 from modules.plugins.requirements import Need
 
-# off; on; failed (switched off for this session); blocked (cannot run as it is); consent (its files wait for a yes).
+# "failed": switched off for this session after an error. "blocked": it cannot run as it is. "consent": the user has not
+# agreed to run its files as they are now.
 STATES = ("off", "on", "failed", "blocked", "consent")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Why an extension was switched off: where, a sentence, and the traceback for behind a fold."""
+    """A failure of an extension: the hook, a sentence, and the traceback."""
 
     hook: str
     message: str
@@ -22,9 +23,13 @@ class Fault:
 
 @dataclass(frozen=True)
 class ExtensionStatus:
-    """An extension as it is now. `kind`: "paddock" or "text-generation-webui". `message`: a sentence about its state;
-    `notes`: further ones; `needs`: its requirements; `unbuilt`: why packages wait for a yes to build them, or "";
-    `settings`: its schema, or None; `values`: what is set."""
+    """An extension as it is now.
+
+    `state`: one of STATES. `kind`: "paddock" or "text-generation-webui". `message`: a sentence about the state;
+    `notes`: more sentences. `needs`: its requirements. `unbuilt`: a sentence if packages need consent to be built, else
+    "". `settings`: the schema of its settings, or None; `values`: the saved values. `place`: its position in the order,
+    from 0; -1 if it is off.
+    """
 
     name: str
     title: str

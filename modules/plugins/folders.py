@@ -1,4 +1,4 @@
-"""Which extensions there are: folders with an extension.py (our own way) or a script.py (text-generation-webui's)."""
+"""Finds extensions: folders with an extension.py (Paddock's own kind) or a script.py (text-generation-webui's)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ from modules.plugins.manifest import Manifest, ManifestError, read_manifest
 from modules.plugins.script_needs import unnamed_needs
 
 ENTRIES = ("extension.py", "script.py")
-# Levels of folders around an extension that are looked through, and folders on one of them.
+# Levels of folders around an extension that are searched, and folders per level.
 _MOST_DEPTH = 4
 _MOST_FOLDERS = 1000
 
 
 @dataclass(frozen=True)
 class ExtensionFolder:
-    """An extension on disk. `kind`: of ENTRIES. `problem`: a sentence saying why it cannot run as it is. `shipped`: it
-    came with Paddock and is unchanged. `sha256`: of all its code. `files`: the digest of each file of code."""
+    """An extension on disk.
+
+    `kind`: its entry file, one of ENTRIES. `problem`: a sentence saying why it cannot run as it is, or "". `shipped`:
+    it came with Paddock and is unchanged. `sha256`: the fingerprint of all its code. `files`: the digest of each file
+    of code.
+    """
 
     name: str
     path: Path
@@ -34,49 +38,82 @@ class ExtensionFolder:
 
     @property
     def title(self) -> str:
-        """What the page calls it."""
+        """The name that the page shows."""
         return self.manifest.title or self.name.replace("_", " ").replace("-", " ").capitalize()
 
 
-def discover(roots: Sequence[Path]) -> dict[str, ExtensionFolder]:
-    """Every extension in these folders, by name. Folders that cannot run are there too, with their problem."""
+def discover(roots: Sequence[Path], installed: Mapping[str, Path] | None = None) -> dict[str, ExtensionFolder]:
+    """Return every extension by name, also those that cannot run, with their problem.
+
+    `roots`: folders that hold extensions. `installed`: folders of extensions in installed Python packages, by name.
+    """
     found: dict[str, ExtensionFolder] = {}
-    names: dict[str, list[Path]] = {}
-    for root in roots:
-        shipped = shipped_hashes(root)
-        for folder in _folders(root):
-            kind = next((name for name in ENTRIES if (folder / name).is_file()), "")
-            if kind:
-                names.setdefault(folder.name.casefold(), []).append(folder)
-                found[folder.name] = _read(root, folder, kind, shipped)
-    for twins in names.values():
-        if len(twins) > 1:
-            where = " and ".join(str(folder) for folder in twins)
-            problem = f"Two extensions are named alike: {where}. Rename or remove one of them."
-            for folder in twins:
-                found[folder.name] = ExtensionFolder(folder.name, folder, found[folder.name].kind, problem=problem)
+    same_names: dict[str, list[ExtensionFolder]] = {}
+    for extension in [*_in_roots(roots), *(_read_installed(*entry) for entry in (installed or {}).items())]:
+        found[extension.name] = extension
+        same_names.setdefault(extension.name.casefold(), []).append(extension)
+    for extensions in same_names.values():
+        if len(extensions) > 1:
+            where = " and ".join(str(extension.path) for extension in extensions)
+            problem = f"Two extensions have the same name: {where}. Rename or remove one of them."
+            for extension in extensions:
+                found[extension.name] = ExtensionFolder(extension.name, extension.path, extension.kind, problem=problem)
     return dict(sorted(found.items(), key=lambda pair: pair[0].casefold()))
 
 
 def entry_folders(folder: Path) -> list[Path]:
-    """Where an extension lies in what somebody handed out: the folder itself, or else those nearest within, with their
-    entry files. None lies more than three levels down, nor in a hidden folder."""
+    """Return the folders with an entry file: `folder` itself, or those nearest below it.
+
+    Searches three levels down and skips hidden folders.
+    """
     level = [folder]
     for _ in range(_MOST_DEPTH):
         if found := [place for place in level if any((place / name).is_file() for name in ENTRIES)]:
             return found
-        level = [inner for place in level for inner in _folders(place) if not inner.is_symlink()][:_MOST_FOLDERS]
+        level = [inner for place in level for inner in _subfolders(place) if not inner.is_symlink()][:_MOST_FOLDERS]
     return []
 
 
 def root_of(folder: Path) -> Path:
-    """The one folder within that holds the extension, else the folder itself: archives and repositories often have
-    folders around it."""
+    """Return the only folder below `folder` that holds an extension, else `folder`.
+
+    Archives and repositories often have folders around the extension.
+    """
     places = entry_folders(folder)
     return places[0] if len(places) == 1 else folder
 
 
-def _folders(root: Path) -> list[Path]:
+def shipped_hashes(root: Path) -> dict[str, str]:
+    """Return the sha256 of the extensions that came with Paddock by name, from shipped.json in `root`."""
+    try:
+        values = read_json(root / "shipped.json")
+    except (OSError, DataFileError):
+        return {}
+    return {str(name): str(value) for name, value in values.items()} if isinstance(values, dict) else {}
+
+
+def _in_roots(roots: Sequence[Path]) -> list[ExtensionFolder]:
+    found = []
+    for root in roots:
+        shipped = shipped_hashes(root)
+        for folder in _subfolders(root):
+            if kind := _kind(folder):
+                found.append(_read(root, folder.name, folder, kind, shipped))
+    return found
+
+
+def _read_installed(name: str, folder: Path) -> ExtensionFolder:
+    if kind := _kind(folder):
+        return _read(folder.parent, name, folder, kind, {})
+    problem = f"An installed package names {folder} as an extension, but it has no extension.py. Reinstall the package."
+    return ExtensionFolder(name, folder, ENTRIES[0], problem=problem)
+
+
+def _kind(folder: Path) -> str:
+    return next((name for name in ENTRIES if (folder / name).is_file()), "")
+
+
+def _subfolders(root: Path) -> list[Path]:
     try:
         entries = sorted(root.iterdir())
     except OSError:
@@ -84,7 +121,7 @@ def _folders(root: Path) -> list[Path]:
     return [path for path in entries if path.name[0] not in "._" and path.is_dir()]
 
 
-def _read(root: Path, folder: Path, kind: str, shipped: dict[str, str]) -> ExtensionFolder:
+def _read(root: Path, name: str, folder: Path, kind: str, shipped: Mapping[str, str]) -> ExtensionFolder:
     try:
         safe_join(root, folder.name)
         files = code_files(folder)
@@ -94,19 +131,10 @@ def _read(root: Path, folder: Path, kind: str, shipped: dict[str, str]) -> Exten
             more = unnamed_needs(folder, manifest.requirements)
             manifest = replace(manifest, requirements=(*manifest.requirements, *more))
     except ManifestError as error:
-        return ExtensionFolder(folder.name, folder, kind, problem=error.message)
+        return ExtensionFolder(name, folder, kind, problem=error.message)
     except (OSError, ValueError) as error:
-        return ExtensionFolder(folder.name, folder, kind, problem=str(error))
+        return ExtensionFolder(name, folder, kind, problem=str(error))
     except Exception as error:
-        return ExtensionFolder(folder.name, folder, kind, problem=getattr(error, "message", str(error)))
-    ours = shipped.get(folder.name) == sha256
-    return ExtensionFolder(folder.name, folder, kind, manifest, manifest.refuses_host(), sha256, ours, files)
-
-
-def shipped_hashes(root: Path) -> dict[str, str]:
-    """Name -> sha256 of the extensions that came with Paddock, from shipped.json beside them."""
-    try:
-        values = read_json(root / "shipped.json")
-    except (OSError, DataFileError):
-        return {}
-    return {str(name): str(value) for name, value in values.items()} if isinstance(values, dict) else {}
+        return ExtensionFolder(name, folder, kind, problem=getattr(error, "message", str(error)))
+    is_shipped = shipped.get(name) == sha256
+    return ExtensionFolder(name, folder, kind, manifest, manifest.refuses_host(), sha256, is_shipped, files)

@@ -1,4 +1,4 @@
-"""Calls one hook of all extensions in order, each within its seconds; a fault ends one extension and nothing else."""
+"""Calls one hook of all extensions in order, each within its time budget. A failure ends one extension only."""
 
 from __future__ import annotations
 
@@ -14,21 +14,25 @@ from modules.plugins.console import Console, Output
 from modules.plugins.extension_host import Host
 from modules.plugins.extension_status import Fault
 from modules.plugins.failures import MessageFailed, waits_outside
+from modules.plugins.hook_signatures import HookImpl
 from modules.plugins.hook_threads import CallAbandoned, HookThread, HookThreads, HookTimeout
-from modules.plugins.pluggy_specs import HookImpl
 
-# Seconds that one extension may take for a hook, where its manifest names none.
+# Seconds that one extension may take for a hook, unless its manifest sets a limit.
 SECONDS = 20.0
 SLOW = {"setup": 60.0, "ui": 60.0, "custom_generate_reply": 300.0, "api_routes": 60.0, "tools": 60.0, "teardown": 5.0}
 
-# accept(given, result): take the result over into what the next extension is given. True: ask nobody else. Raises
-# TypeError, a sentence, for a result that the hook may not have.
+# accept(arguments, result): store a hook's result in the arguments of the next extension's hook. Returns True to stop
+# calling further extensions. Raises TypeError, as a sentence, for a result that the hook may not return.
 Accept = Callable[[dict[str, Any], Any], "bool | None"]
 
 
 @dataclass
 class HookedExtension:
-    """A running extension, as the chains need it."""
+    """A running extension, as far as hook calls need it.
+
+    `seconds`: the time budget of each hook; 0: the default. `shows_prefix`: the page shows the text that its
+    `bot_prefix_modifier` adds. `last_failure`: the last failure that did not switch it off.
+    """
 
     name: str
     title: str
@@ -37,29 +41,17 @@ class HookedExtension:
     seconds: float = 0.0
     impls: dict[str, HookImpl] = field(default_factory=dict)
     output: Output = field(default_factory=Output)
-    # Whether the page shows what its `bot_prefix_modifier` adds.
     shows_prefix: bool = True
-    # What failed last without switching it off.
     last_failure: Fault | None = None
 
     def limit(self, hook: str) -> float:
-        """Seconds that this hook of it may take."""
+        """Return the seconds that a hook of this extension may take."""
         return self.seconds or SLOW.get(hook, SECONDS)
 
 
-@dataclass(frozen=True)
-class Change:
-    """What one extension made of a value. For the receipt of a reply."""
-
-    extension: str
-    hook: str
-    before: str
-    after: str
-
-
 @dataclass
-class _Walk:
-    """How far a chain is. `since`: when the present member began."""
+class _Progress:
+    """The position in a sequence of extensions. `since`: when the current extension's hook started."""
 
     at: int
     since: float
@@ -87,187 +79,202 @@ class BudgetClock:
         self.changed.set()
 
 
-# on_fault(member, hook, error): it failed. Returns what fails the message where that is all that failed; None where the
-# extension is off now.
-OnFault = Callable[[HookedExtension, str, BaseException], "MessageFailed | None"]
-# changed(member, hook, given before, given after)
-OnChange = Callable[[HookedExtension, str, dict[str, Any]], None]
+# on_failure(extension, hook, error): handles a failure. Returns the error that fails the message if the extension stays
+# on; None if the extension is off now.
+OnFailure = Callable[[HookedExtension, str, BaseException], "MessageFailed | None"]
+# on_step(extension, hook, arguments): called after each extension.
+OnStep = Callable[[HookedExtension, str, dict[str, Any]], None]
 
 
 class HookCaller:
-    """The hooks of the running members, in order. `on_fault` may be called from another thread. `on_recovered`: a hook
-    works again whose trouble its card tells."""
+    """Calls the hooks of the running extensions in order.
+
+    `on_failure` may be called from another thread. `on_recovered()`: a hook whose failure is shown on its extension's
+    card works again.
+    """
 
     def __init__(
-        self, threads: HookThreads, console: Console, on_fault: OnFault, on_recovered: Callable[[], None]
+        self, threads: HookThreads, console: Console, on_failure: OnFailure, on_recovered: Callable[[], None]
     ) -> None:
         self._threads = threads
         self._console = console
-        self._on_fault = on_fault
+        self._on_failure = on_failure
         self._on_recovered = on_recovered
         self._steps: dict[str, tuple[tuple[HookedExtension, HookImpl], ...]] = {}
 
-    def set(self, members: list[HookedExtension]) -> None:
-        """These members, in this order, from now on."""
+    def set(self, extensions: list[HookedExtension]) -> None:
+        """Call the hooks of these extensions, in this order, from now on."""
         steps: dict[str, list[tuple[HookedExtension, HookImpl]]] = {}
-        for member in members:
-            for hook, impl in member.impls.items():
-                steps.setdefault(hook, []).append((member, impl))
+        for extension in extensions:
+            for hook, impl in extension.impls.items():
+                steps.setdefault(hook, []).append((extension, impl))
         self._steps = {hook: tuple(pairs) for hook, pairs in steps.items()}
 
     def has(self, *hooks: str) -> bool:
-        """Whether any member has one of these hooks."""
+        """Return True if any extension has one of these hooks."""
         return any(hook in self._steps for hook in hooks)
 
-    def members(self, hook: str) -> list[HookedExtension]:
-        """Those that have this hook, in order."""
-        return [member for member, _ in self._steps.get(hook, ())]
+    def extensions_with(self, hook: str) -> list[HookedExtension]:
+        """Return the extensions that have this hook, in order."""
+        return [extension for extension, _ in self._steps.get(hook, ())]
 
-    def run(self, hook: str, given: dict[str, Any], accept: Accept, on_step: OnChange | None = None) -> dict[str, Any]:
-        """Call the hook of every member, in order. `given`: its arguments by name; `accept` changes them from member
-        to member. `on_step` sees them after each. Returns them after the last. Raises MessageFailed."""
+    def run(
+        self, hook: str, arguments: dict[str, Any], accept: Accept, on_step: OnStep | None = None
+    ) -> dict[str, Any]:
+        """Call the hook of every extension in order, and return the arguments after the last.
+
+        `arguments`: by name; `accept` changes them after each call. `on_step` sees them after each. Raises
+        MessageFailed.
+        """
         steps = self._steps.get(hook, ())
         at = 0
-        # Looked at this often: a member with little time may come after one with much.
-        tick = min((member.limit(hook) for member, _ in steps), default=0.0)
+        # The interval between checks: an extension with a short time budget may follow one with a long budget.
+        tick = min((extension.limit(hook) for extension, _ in steps), default=0.0)
         while at < len(steps):
-            walk = _Walk(at, time.monotonic())
-            call, thread = self._threads.begin(partial(self._walk, hook, steps, walk, given, accept, on_step))
-            while not call.wait(min(tick, walk.since + steps[walk.at][0].limit(hook) - time.monotonic())):
-                member = steps[walk.at][0]
-                if time.monotonic() - walk.since < member.limit(hook):
+            progress = _Progress(at, time.monotonic())
+            work = partial(self._run_steps, hook, steps, progress, arguments, accept, on_step)
+            call, thread = self._threads.start(work)
+            while not call.wait(min(tick, progress.since + steps[progress.at][0].limit(hook) - time.monotonic())):
+                extension = steps[progress.at][0]
+                if time.monotonic() - progress.since < extension.limit(hook):
                     continue
-                walk.abandoned = True
-                self._hung(member, hook, thread)
-                at = walk.at + 1
-                given = dict(given)
+                progress.abandoned = True
+                self._time_out(extension, hook, thread)
+                at = progress.at + 1
+                arguments = dict(arguments)
                 break
             else:
-                self._threads.end(thread)
+                self._threads.release(thread)
                 if call.error is not None:
                     raise call.error
-                return given
-        return given
+                return arguments
+        return arguments
 
     def call(
-        self, member: HookedExtension, hook: str, *, run: Callable[[], Any] | None = None, **given: Any
+        self, extension: HookedExtension, hook: str, *, run: Callable[[], Any] | None = None, **arguments: Any
     ) -> tuple[bool, Any]:
-        """One hook of one member, or `run` in its place: (True, result), or (False, None) after a fault or without
-        such a hook. Raises MessageFailed."""
-        if run is None and hook not in member.impls:
+        """Call one hook of one extension, or `run` instead of it.
+
+        Return (True, result), or (False, None) after a failure or if there is no such hook. Raises MessageFailed.
+        """
+        if run is None and hook not in extension.impls:
             return False, None
-        work = run or partial(member.impls[hook], settings=member.settings, host=member.host, **given)
-        call, thread = self._threads.begin(partial(self._heard, member, work))
-        if not call.wait(member.limit(hook)):
-            self._hung(member, hook, thread)
+        work = run or partial(extension.impls[hook], settings=extension.settings, host=extension.host, **arguments)
+        call, thread = self._threads.start(partial(self._capture, extension, work))
+        if not call.wait(extension.limit(hook)):
+            self._time_out(extension, hook, thread)
             return False, None
-        self._threads.end(thread)
+        self._threads.release(thread)
         if call.error is not None:
-            self._failed(member, hook, call.error)
+            self._fail(extension, hook, call.error)
             return False, None
-        self._worked(member, hook)
+        self._recover(extension, hook)
         return True, call.value
 
-    def try_call(self, member: HookedExtension, hook: str) -> tuple[bool, Any]:
-        """The same where no message depends on it: (False, None) also where a service did not answer."""
+    def try_call(self, extension: HookedExtension, hook: str) -> tuple[bool, Any]:
+        """Call one hook if no message depends on it. Return (False, None) also if a service did not answer."""
         try:
-            return self.call(member, hook)
+            return self.call(extension, hook)
         except MessageFailed:
             return False, None
 
-    async def call_async(self, member: HookedExtension, hook: str, run: Callable[[], Any], clock: BudgetClock) -> bool:
-        """`run`, whose work goes to and fro between the extension and this event loop, which is not held up: whether
-        it ended well. `clock` says when its seconds count."""
+    async def call_async(
+        self, extension: HookedExtension, hook: str, run: Callable[[], Any], clock: BudgetClock
+    ) -> bool:
+        """Call `run` on a hook thread, while it exchanges work with this event loop. Return True if it did not fail.
+
+        `clock` says when the extension's time budget is running.
+        """
         loop = asyncio.get_running_loop()
-        over = False
+        ended = False
 
         def end() -> None:
-            nonlocal over
-            over = True
+            nonlocal ended
+            ended = True
             clock.changed.set()
 
         def work() -> None:
             try:
-                self._heard(member, run)
+                self._capture(extension, run)
             finally:
-                # The loop may be closed when it ends.
+                # The loop may be closed by now.
                 with contextlib.suppress(RuntimeError):
                     loop.call_soon_threadsafe(end)
 
-        limit = member.limit(hook)
-        call, thread = self._threads.begin(work)
+        limit = extension.limit(hook)
+        call, thread = self._threads.start(work)
         try:
-            while not over:
+            while not ended:
                 clock.changed.clear()
                 await asyncio.wait_for(clock.changed.wait(), limit if clock.running else None)
         except asyncio.TimeoutError:
-            self._threads.drop(thread)
-            self._on_fault(member, hook, HookTimeout(f"took longer than {limit:g} seconds"))
+            self._threads.abandon(thread)
+            self._on_failure(extension, hook, HookTimeout(f"took longer than {limit:g} seconds"))
             return False
         except asyncio.CancelledError:
-            self._threads.drop(thread)
+            self._threads.abandon(thread)
             raise
-        # Its last steps.
+        # `end` runs just before the call itself ends.
         call.wait(limit)
-        self._threads.end(thread)
+        self._threads.release(thread)
         if call.error is not None:
-            self._on_fault(member, hook, call.error)
+            self._on_failure(extension, hook, call.error)
         return call.error is None
 
-    def _hung(self, member: HookedExtension, hook: str, thread: HookThread) -> None:
+    def _time_out(self, extension: HookedExtension, hook: str, thread: HookThread) -> None:
         outside = waits_outside(thread.frame())
-        self._threads.drop(thread)
-        self._failed(member, hook, HookTimeout(f"took longer than {member.limit(hook):g} seconds", outside))
+        self._threads.abandon(thread)
+        self._fail(extension, hook, HookTimeout(f"took longer than {extension.limit(hook):g} seconds", outside))
 
-    def _worked(self, member: HookedExtension, hook: str) -> None:
-        if member.last_failure is not None and member.last_failure.hook == hook:
-            member.last_failure = None
+    def _recover(self, extension: HookedExtension, hook: str) -> None:
+        if extension.last_failure is not None and extension.last_failure.hook == hook:
+            extension.last_failure = None
             self._on_recovered()
 
-    def _failed(self, member: HookedExtension, hook: str, error: BaseException) -> None:
-        if failure := self._on_fault(member, hook, error):
+    def _fail(self, extension: HookedExtension, hook: str, error: BaseException) -> None:
+        if failure := self._on_failure(extension, hook, error):
             raise failure
 
-    def _heard(self, member: HookedExtension, function: Callable[[], Any]) -> Any:
-        """A function of a member, with what it prints kept for it."""
-        before = self._console.put(member.output)
+    def _capture(self, extension: HookedExtension, function: Callable[[], Any]) -> Any:
+        """Call a function, and store what it prints for the extension."""
+        before = self._console.redirect(extension.output)
         try:
             return function()
         finally:
-            self._console.put(before)
+            self._console.redirect(before)
 
-    def _walk(
+    def _run_steps(
         self,
         hook: str,
         steps: tuple[tuple[HookedExtension, HookImpl], ...],
-        walk: _Walk,
-        given: dict[str, Any],
+        progress: _Progress,
+        arguments: dict[str, Any],
         accept: Accept,
-        on_step: OnChange | None,
+        on_step: OnStep | None,
     ) -> None:
-        put = self._console.put
-        for at in range(walk.at, len(steps)):
-            member, impl = steps[at]
-            walk.since, walk.at = time.monotonic(), at
-            before = put(member.output)
+        redirect = self._console.redirect
+        for at in range(progress.at, len(steps)):
+            extension, impl = steps[at]
+            progress.since, progress.at = time.monotonic(), at
+            before = redirect(extension.output)
             try:
-                result = impl(settings=member.settings, host=member.host, **given)
-                if walk.abandoned:
+                result = impl(settings=extension.settings, host=extension.host, **arguments)
+                if progress.abandoned:
                     return
-                last = accept(given, result)
+                last = accept(arguments, result)
             except CallAbandoned:
                 raise
             except BaseException as error:
-                if walk.abandoned:
+                if progress.abandoned:
                     return
-                # What Paddock logs of it is no print of the extension.
-                put(before)
-                self._failed(member, hook, error)
+                # Paddock's own log lines about it are not the extension's output.
+                redirect(before)
+                self._fail(extension, hook, error)
                 continue
             finally:
-                put(before)
-            self._worked(member, hook)
+                redirect(before)
+            self._recover(extension, hook)
             if on_step is not None:
-                on_step(member, hook, given)
+                on_step(extension, hook, arguments)
             if last:
                 return

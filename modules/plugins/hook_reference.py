@@ -1,7 +1,7 @@
-"""`python3 -m modules.plugins.hook_reference`: writes the generated part of docs/extensions.md from the code.
+"""`python3 -m modules.plugins.hook_reference` writes the generated part of docs/extensions.md from the code.
 
-The hooks come from hooks.py, the keys of the manifest and of `setting()` from their classes, the settings of the
-shipped extensions from their schemas. A test holds the page to what this gives.
+The hooks come from hooks.py, the keys of the manifest and of `setting()` from their classes, and the settings of the
+shipped extensions from their schemas. A test compares the page with the output.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from modules.plugins import hooks
 from modules.plugins.extension_host import ApiRequest, Host
 from modules.plugins.extension_import import forget, read_extension
 from modules.plugins.folders import discover
+from modules.plugins.hook_signatures import declared
 from modules.plugins.manifest import Manifest
-from modules.plugins.pluggy_specs import declared
 from modules.plugins.shipped import SHIPPED
 from modules.protocol.schema import SettingInfo, describe
 
@@ -28,11 +28,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def reference() -> str:
-    """The generated part, as Markdown."""
+    """Return the generated part as Markdown."""
     parts = ["## Hooks", ""]
     for name in sorted(declared(), key=_line):
         parts += [f"### {name}", "", *_hook(name), ""]
-    parts += ["## What `host` offers", "", *_members(Host), "", "## What a route gets: `ApiRequest`", ""]
+    parts += ["## The `host` object", "", *_members(Host), "", "## The `ApiRequest` object", ""]
     parts += [*_members(ApiRequest), "", "## Keys of extension.yaml", "", _manifest(), ""]
     options = ", ".join(f"`{field.name}`" for field in dataclasses.fields(SettingInfo))
     parts += [f"A setting takes `default`, `type` (bool, int, float, str or list; else the default's), {options}.", ""]
@@ -41,7 +41,7 @@ def reference() -> str:
 
 
 def _line(name: str) -> int:
-    """Where a hook is declared: the page keeps that order."""
+    """Return the line where a hook is declared. The page lists hooks in this order."""
     return int(inspect.unwrap(getattr(hooks, name)).__code__.co_firstlineno)
 
 
@@ -55,7 +55,7 @@ def _hook(name: str) -> list[str]:
 
 
 def _markdown(docstring: str) -> list[str]:
-    """A docstring without its indentation, its examples fenced. Consecutive paragraphs of code are one example."""
+    """Return a docstring as Markdown lines with fenced examples. Consecutive paragraphs of code are one example."""
     lines: list[str] = []
     code: list[str] = []
     for paragraph in [*docstring.split("\n\n"), ""]:
@@ -71,7 +71,7 @@ def _markdown(docstring: str) -> list[str]:
 
 
 def _is_code(paragraph: str) -> bool:
-    """Whether a paragraph is code. Where a docstring has one line of text, its example is not indented further."""
+    """Return True if a paragraph is code. The example of a one-paragraph docstring is not indented further."""
     return paragraph.startswith((" ", "def ", "async def "))
 
 
@@ -112,7 +112,7 @@ def _shipped() -> list[str]:
 
 
 def _settings_in_code(entry: Any) -> type[Any] | None:
-    """The class Settings of an extension.py; its module is read only where it has one."""
+    """Return the class Settings of an extension.py. The module is imported only if it has one."""
     tree = ast.parse((entry.path / entry.kind).read_text(encoding="utf-8"))
     if not any(isinstance(node, ast.ClassDef) and node.name == "Settings" for node in tree.body):
         return None
@@ -124,7 +124,7 @@ def _settings_in_code(entry: Any) -> type[Any] | None:
 
 
 def page(text: str) -> str:
-    """docs/extensions.md with its generated part made anew."""
+    """Return the text of docs/extensions.md with a new generated part."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{reference()}{END}{after}"

@@ -1,4 +1,4 @@
-"""Runs extensions' code on threads that can be given up, so that a hang costs its time budget and nothing more."""
+"""Runs extensions' code on threads that can be abandoned: a call that hangs costs its time budget and nothing more."""
 
 from __future__ import annotations
 
@@ -15,46 +15,46 @@ from typing import Any
 
 
 class HookTimeout(Exception):
-    """A call exceeded its seconds; its thread was given up. `outside`: it waited for another process or machine."""
+    """A call exceeded its time budget, and its thread was abandoned. `outside`: it waited for a process or machine."""
 
-    def __init__(self, words: str, outside: bool = False) -> None:
-        super().__init__(words)
+    def __init__(self, message: str, outside: bool = False) -> None:
+        super().__init__(message)
         self.outside = outside
 
 
 class CallAbandoned(BaseException):
-    """Raised inside a thread that was given up, so that a loop of Python code ends."""
+    """Raised inside an abandoned thread, so that a loop of Python code ends."""
 
 
 class Call:
-    """One function on its way through a guard thread. `value` or `error` is set when it is over."""
+    """One function call on a hook thread. `value` or `error` is set when it has ended."""
 
     def __init__(self, function: Callable[[], Any]) -> None:
         self.function = function
         self.context = contextvars.copy_context()
         self.value: Any = None
         self.error: BaseException | None = None
-        self.begun = 0.0
-        self._over = threading.Lock()
-        self._over.acquire()
+        self.started = 0.0
+        self._ended = threading.Lock()
+        self._ended.acquire()
 
     def run(self) -> None:
-        """On the guard thread."""
-        self.begun = time.monotonic()
+        """Run the function. Called on the hook thread."""
+        self.started = time.monotonic()
         try:
             self.value = self.context.run(self.function)
         except BaseException as error:
-            # sys.exit and KeyboardInterrupt of an extension are its own.
+            # An extension's sys.exit or KeyboardInterrupt must not end Paddock.
             self.error = error
-        self._over.release()
+        self._ended.release()
 
     def wait(self, seconds: float) -> bool:
-        """Whether it was over within `seconds`."""
-        return self._over.acquire(timeout=max(0.0, seconds))
+        """Wait for the end of the call. Return False if it has not ended within `seconds`."""
+        return self._ended.acquire(timeout=max(0.0, seconds))
 
 
 class HookThread:
-    """One thread: takes one call at a time. Daemon, and so are the threads that an extension starts from it."""
+    """A daemon thread that runs one call at a time. Threads that an extension starts from it are daemons too."""
 
     def __init__(self, number: int) -> None:
         self._calls: SimpleQueue[Call | None] = SimpleQueue()
@@ -62,28 +62,29 @@ class HookThread:
         self.thread.start()
 
     def put(self, call: Call | None) -> None:
+        """Run a call. None ends the thread."""
         self._calls.put(call)
 
     def frame(self) -> FrameType | None:
-        """Where its code stands now."""
+        """Return the frame that the thread's code is in now."""
         return sys._current_frames().get(self.thread.ident or 0)
 
-    def give_up(self) -> None:
-        """End its Python code at the next step, where there is one; a call into C goes on until it returns."""
+    def abandon(self) -> None:
+        """End its Python code at the next bytecode step. A call into C runs until it returns."""
         if self.thread.ident is not None:
             thread, error = ctypes.c_ulong(self.thread.ident), ctypes.py_object(CallAbandoned)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, error)
         self._calls.put(None)
 
     def _run(self) -> None:
-        # CallAbandoned may arrive a moment after the call that it was meant for.
+        # CallAbandoned may arrive just after the call that it was meant for.
         with contextlib.suppress(CallAbandoned):
             while (call := self._calls.get()) is not None:
                 call.run()
 
 
 class HookThreads:
-    """A pool of hook threads. `abandoned`: how many calls exceeded their time budget."""
+    """A pool of hook threads. `abandoned`: the number of calls that exceeded their time budget."""
 
     def __init__(self) -> None:
         self._idle: list[HookThread] = []
@@ -91,8 +92,8 @@ class HookThreads:
         self._number = 0
         self.abandoned = 0
 
-    def begin(self, function: Callable[[], Any]) -> tuple[Call, HookThread]:
-        """Start a call on a thread of its own."""
+    def start(self, function: Callable[[], Any]) -> tuple[Call, HookThread]:
+        """Start a call on an idle thread, or on a new one."""
         with self._lock:
             thread = self._idle.pop() if self._idle else None
             if thread is None:
@@ -102,15 +103,15 @@ class HookThreads:
         thread.put(call)
         return call, thread
 
-    def end(self, thread: HookThread) -> None:
-        """Its call is over: the thread may serve again."""
+    def release(self, thread: HookThread) -> None:
+        """Put a thread whose call has ended back into the pool."""
         with self._lock:
             self._idle.append(thread)
 
-    def drop(self, thread: HookThread) -> None:
-        """Its call hangs: nobody waits for it any more."""
+    def abandon(self, thread: HookThread) -> None:
+        """Drop a thread whose call exceeded its time budget."""
         self.abandoned += 1
-        thread.give_up()
+        thread.abandon()
 
     def close(self) -> None:
         """End the idle threads."""

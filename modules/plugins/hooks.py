@@ -1,6 +1,6 @@
 """The hooks, each declared once: an empty function whose docstring says when it runs and what it may return.
 
-An extension writes functions of these names and takes, by name, those of the arguments that it needs. Every hook may
+An extension defines functions with these names. Each takes, by name, only the arguments that it needs. Every hook may
 also take `settings` (the extension's own settings) and `host` (`modules.plugins.extension_host.Host`).
 `docs/extensions.md` is generated from this file.
 """
@@ -10,30 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import pluggy
-
 if TYPE_CHECKING:
     from modules.plugins.extension_host import Host
 
-PROJECT = "paddock"
-_spec = pluggy.HookspecMarker(PROJECT)
 
-
-@_spec
 def setup(settings: Any, host: Host) -> None:
-    """Runs once, when the extension is switched on and before anything else of it.
+    """Runs once, when the extension is switched on, before any other hook.
 
-    Returns nothing. For work that must not happen at import: open files, start a service.
+    Returns nothing. Use it for work that must not happen at import, such as opening files or starting a service.
 
         def setup(host):
             host.data.mkdir(exist_ok=True)
     """
 
 
-@_spec
 def ui(settings: Any, host: Host) -> None:
-    """Runs when the page is built; the components made here appear below the chat, or, with
-    `params = {"is_tab": True}`, on a tab of their own.
+    """Runs when the page is built. The components made here appear below the chat. With `params = {"is_tab": True}`
+    they get their own tab.
 
     Returns nothing. Plain Gradio; the components may call functions of the extension.
 
@@ -42,44 +35,42 @@ def ui(settings: Any, host: Host) -> None:
     """
 
 
-@_spec
 def custom_css(settings: Any, host: Host) -> str | None:
-    """Runs when the page is built. Returns CSS, which comes after the page's own.
+    """Runs when the page is built. Returns CSS, which is added after the page's own.
 
     def custom_css():
         return ".message-body { font-family: serif }"
     """
 
 
-@_spec
 def custom_js(settings: Any, host: Host) -> str | None:
-    """Runs when the page is built. Returns JavaScript, which runs once the page has loaded and what `ui` draws is
-    there, apart from that of others: a fault in it stops no other script, and the extension's card names it.
+    """Runs when the page is built. Returns JavaScript, which runs once the page has loaded and the components of `ui`
+    are in it. Each extension's script runs separately: an error in it stops no other script and is shown on the
+    extension's card.
 
         def custom_js():
             return "console.log('Paddock has an extension')"
     """
 
 
-@_spec
 def params() -> dict[str, Any] | None:
-    """Not a function but a dictionary of the module, read when the extension is switched on.
+    """A dictionary of the module, not a function. It is read when the extension is switched on.
 
-    `display_name`: the title on the page. `is_tab`: `ui` gets a tab of its own.
+    `display_name`: the title on the page. `is_tab`: give `ui` its own tab.
 
         params = {"display_name": "Dice", "is_tab": False}
     """
 
 
-@_spec
 def history_modifier(history: dict[str, Any], settings: Any, host: Host) -> dict[str, Any] | None:
-    """Runs first in each turn, on a copy of the chat as the prompt will hold it; the stored chat is never changed.
+    """Runs first in each turn, on a copy of the chat as the prompt will contain it. The stored chat never changes.
 
-    `history` is {"internal": [[user, reply], …], "visible": [[user, reply], …]}; a reply without a question has "" for
-    the user's half. With Regenerate and Continue, its last pair is the turn itself: the message that is answered and
-    the reply that it has; a message that is just sent is not in it yet. Returns the history, or None after changing it
-    in place. What it makes of the turn's own pair counts for the prompt; a turn that it leaves out is answered as it
-    was.
+    `history` is {"internal": [[user, reply], …], "visible": [[user, reply], …]}. A reply without a question has "" for
+    the user's half. For Regenerate and Continue, the last pair is the current turn: the message to answer and the reply
+    so far. A message that was just sent is not in it yet.
+
+    Returns the history, or None after changing it in place. Changes to the current turn's pair apply to the prompt. If
+    the hook removes that pair, the turn is answered unchanged.
 
         def history_modifier(history):
             history["internal"] = history["internal"][-3:]
@@ -87,12 +78,12 @@ def history_modifier(history: dict[str, Any], settings: Any, host: Host) -> dict
     """
 
 
-@_spec
 def state_modifier(state: dict[str, Any], settings: Any, host: Host) -> dict[str, Any] | None:
-    """Runs once a turn, after `history_modifier`. `state` holds the sampling parameters by name, `name1`, `name2`,
-    `context` (the character's, or the user's system message in a chat without a character), `custom_system_message`
-    (the user's), `character_menu` ("None" without a character), `history` (as `history_modifier` left it), `unique_id`
-    (the chat; "" in the Notebook and for API clients), `truncation_length`, `stream`, `mode` and more.
+    """Runs once in each turn, after `history_modifier`. `state` holds the sampling parameters by name, `name1`,
+    `name2`, `context` (the character's, or the user's system message in a chat without a character),
+    `custom_system_message` (the user's), `character_menu` ("None" without a character), `history` (as
+    `history_modifier` left it), `unique_id` (the chat; "" in the Notebook and for API clients), `truncation_length`,
+    `stream`, `mode` and more.
 
     Returns the state, or None after changing it in place. Sampling parameters, names, context and template take effect.
 
@@ -102,64 +93,61 @@ def state_modifier(state: dict[str, Any], settings: Any, host: Host) -> dict[str
     """
 
 
-@_spec
 def chat_input_modifier(
     text: str, visible_text: str, state: dict[str, Any], settings: Any, host: Host
 ) -> tuple[str, str] | None:
     """Runs on a message that was just sent, or edited and sent again, before `input_modifier`.
 
-    Returns (text for the prompt, text that the page shows), or None to change nothing.
+    Returns (text for the prompt, text shown on the page), or None to change nothing.
 
         def chat_input_modifier(text, visible_text):
             return text.replace(":)", "(the user smiles)"), visible_text
     """
 
 
-@_spec
 def input_modifier(string: str, state: dict[str, Any], is_chat: bool, settings: Any, host: Host) -> str | None:
-    """Runs on a message that was just sent, or edited and sent again; in the Notebook and for API clients that continue
-    a text, on that text, with `is_chat` False. Returns the text for the prompt; the page still shows what was typed.
+    """Runs on a message that was just sent, or edited and sent again. In the Notebook and for API clients that complete
+    a text, it runs on that text, with `is_chat` False. Returns the text for the prompt; the page still shows the
+    original message.
 
         def input_modifier(string):
             return string + " Answer in one sentence."
     """
 
 
-@_spec
 def custom_generate_chat_prompt(
     user_input: str, state: dict[str, Any], history: dict[str, Any], is_continue: bool, settings: Any, host: Host
 ) -> str | None:
-    """Runs in place of the chat template. `history` holds the turns before `user_input`; with `is_continue` its last
-    reply is to go on.
+    """Runs instead of the chat template. `history` holds the turns before `user_input`. With `is_continue`, the model
+    continues the last reply in it.
 
-    Returns the whole prompt, or None to let the host build it. The first extension that returns a text wins.
+    Returns the whole prompt, or None to let Paddock build it. The first extension that returns a text is used.
 
         def custom_generate_chat_prompt(user_input, state):
             return f"{state['context']}\\nQ: {user_input}\\nA:"
     """
 
 
-@_spec
 def bot_prefix_modifier(string: str, state: dict[str, Any], settings: Any, host: Host) -> str | None:
-    """Runs on the beginning that the model's reply is given, which is "" at first. Returns that beginning; the model
-    goes on from it, and the page shows it as part of the reply.
+    """Runs on the text that the model's reply starts with, which is "" at first. Returns the new start. The model
+    continues from it, and the page shows it as part of the reply.
 
         def bot_prefix_modifier(string):
             return string + "Sure:"
     """
 
 
-@_spec
 def custom_tokenized_length(prompt: str, settings: Any, host: Host) -> int | None:
-    """Runs when the host asks how long a prompt is, to fit it into the context. Returns its length in tokens, or None.
-    The first extension that returns a number wins. For prompts that hold more than text, such as pictures.
+    """Runs when Paddock needs the length of a prompt, to fit it into the context. Use it for prompts that hold more
+    than text, such as pictures.
+
+    Returns the length in tokens, or None. The first extension that returns a number is used.
 
         def custom_tokenized_length(prompt):
             return len(prompt) // 4
     """
 
 
-@_spec
 def custom_generate_reply(
     question: str,
     original_question: str,
@@ -169,10 +157,10 @@ def custom_generate_reply(
     settings: Any,
     host: Host,
 ) -> Iterator[str] | str | None:
-    """Runs in place of the model. `question` is the prompt.
+    """Runs instead of the model. `question` is the prompt.
 
-    Returns the reply, or yields the reply so far again and again, or returns None to let the model answer. The first
-    extension that answers wins.
+    Returns the reply, yields the reply so far repeatedly, or returns None to let the model answer. The first extension
+    that answers is used.
 
         def custom_generate_reply(question):
             yield "I am"
@@ -180,70 +168,64 @@ def custom_generate_reply(
     """
 
 
-@_spec
 def stream_modifier(
     text: str, shown: str, final: bool, state: dict[str, Any], settings: Any, host: Host
 ) -> str | tuple[str, str] | None:
-    """Runs each time text arrives from the model. `text` is what is new, after what was kept back the last time;
-    `shown` all that was let through before; `final`: nothing more will come.
+    """Runs each time text arrives from the model. `text` is the new text, preceded by text held back last time.
+    `shown` is all text shown so far. `final` is True if no more text will come.
 
-    Returns what to let through, or a pair: what to let through, and what to keep back and see again in front of the
-    next arrival. None lets `text` through as it is.
+    Returns the text to show, or a pair: the text to show, and the text to hold back and receive again before the next
+    new text. None shows `text` unchanged.
 
         def stream_modifier(text, final):
-            end = len(text) if final else text.rfind(" ") + 1  # a word may be half there
+            end = len(text) if final else text.rfind(" ") + 1  # the last word may be incomplete
             return text[:end].replace("colour", "color"), text[end:]
     """
 
 
-@_spec
 def output_modifier(string: str, state: dict[str, Any], is_chat: bool, settings: Any, host: Host) -> str | None:
-    """Runs once on the whole reply, when it has ended. Returns the text that is shown, kept in the Notebook, or given
-    to an API client; later prompts of a chat hold what the model wrote. While an extension with this hook is on, an API
-    client's stream brings its text at the end: what was sent cannot be taken back.
+    """Runs once on the whole reply, after it has ended. Returns the text that is shown, stored in the Notebook, or
+    sent to an API client. Later prompts of a chat use the text that the model wrote. While an extension with this hook
+    is on, a streaming API client receives the text at the end, because sent text cannot be changed.
 
         def output_modifier(string):
             return string.upper()
     """
 
 
-@_spec
 def tools(settings: Any, host: Host) -> list[dict[str, Any]] | None:
-    """Runs when the host asks which tools there are. Returns a list of {"name", "description", "parameters" (a JSON
-    schema), "call" (a function that takes those parameters by name and returns a text)}. The model's chat template is
-    told of them, and a client may call them at `/extensions/<name>/tools/<tool>`.
+    """Runs when Paddock needs the list of tools. Returns a list of {"name", "description", "parameters" (a JSON
+    schema), "call" (a function that takes those parameters by name and returns a text)}. The model's chat template
+    receives the tools. A client may call one at `/extensions/<name>/tools/<tool>`.
 
         def tools():
             return [{"name": "now", "description": "The time", "parameters": {}, "call": lambda: time.ctime()}]
     """
 
 
-@_spec
 def api_routes(settings: Any, host: Host) -> dict[str, Callable[..., Any]] | None:
-    """Runs when the extension is switched on. Returns functions by method and path, which answer at
-    `/extensions/<name>/<path>`. A function takes one `ApiRequest` and returns a value for JSON, a text, or bytes.
+    """Runs when the extension is switched on. Returns functions by method and path. They answer at
+    `/extensions/<name>/<path>`. A function takes one `ApiRequest` and returns a JSON value, a text or bytes.
 
         def api_routes():
             return {"GET hello": lambda request: {"hello": request.query.get("who", "world")}}
     """
 
 
-@_spec
 def teardown(settings: Any, host: Host) -> None:
-    """Runs when the extension is switched off, and when Paddock ends. Returns nothing. For what `setup` opened.
+    """Runs when the extension is switched off, and when Paddock ends. Returns nothing. Close here what `setup` opened.
 
     def teardown():
         connection.close()
     """
 
 
-@_spec
 def tokenizer_modifier(
     state: dict[str, Any], prompt: str, input_ids: Any, input_embeds: Any, settings: Any, host: Any
 ) -> tuple[str, Any, Any] | None:
-    """In the worker, in the file `worker.py`: runs on each prompt after it became tokens.
+    """Runs in the worker, from the file `worker.py`, on each prompt after tokenization.
 
-    `input_ids` has the shape [1, tokens] (a torch tensor with Transformers, a numpy array with llama.cpp);
+    `input_ids` has the shape [1, tokens] (a torch tensor with Transformers, a numpy array with llama.cpp).
     `input_embeds` is None. Returns (prompt, input_ids, input_embeds); None changes nothing.
 
         def tokenizer_modifier(prompt, input_ids, input_embeds):
@@ -251,10 +233,10 @@ def tokenizer_modifier(
     """
 
 
-@_spec
 def logits_processor_modifier(processor_list: list[Any], input_ids: Any, settings: Any, host: Any) -> None:
-    """In the worker, in the file `worker.py`: runs once a reply, before its first token. Append to `processor_list`
-    functions of (input_ids [1, tokens], scores [1, vocabulary]) that return the scores, as Transformers has them.
+    """Runs in the worker, from the file `worker.py`, once for each reply, before its first token. Append functions to
+    `processor_list`. Each takes (input_ids [1, tokens], scores [1, vocabulary]) and returns the scores, as in
+    Transformers.
 
     Returns nothing.
 
@@ -263,22 +245,21 @@ def logits_processor_modifier(processor_list: list[Any], input_ids: Any, setting
     """
 
 
-@_spec
 def logits_modifier(
     tokens: list[int], logits: Any, prompt_length: int, ends: list[int], settings: Any, host: Any
 ) -> Any:
-    """In the worker, in the file `worker.py`: runs before each token is chosen, ahead of all samplers.
+    """Runs in the worker, from the file `worker.py`, before each token is chosen and before all samplers.
 
-    `tokens`: the prompt and the reply so far; `prompt_length`: how many of them are the prompt's; `ends`: tokens that
-    end a reply; `logits`: [vocabulary], a torch tensor with Transformers, a numpy array with llama.cpp. Returns logits
-    of the same shape, or None after changing them in place.
+    `tokens`: the prompt and the reply so far. `prompt_length`: the number of prompt tokens in it. `ends`: the tokens
+    that end a reply. `logits`: shape [vocabulary], a torch tensor with Transformers, a numpy array with llama.cpp.
+    Returns logits of the same shape, or None after changing them in place.
 
         def logits_modifier(tokens, logits):
             logits[tokens[-1]] -= 5.0  # never the same token twice
     """
 
 
-# Those that run in the worker's process, from the file worker.py.
+# These run in the worker's process, from the file worker.py.
 WORKER_HOOKS = ("tokenizer_modifier", "logits_processor_modifier", "logits_modifier")
-# Not a function.
+# These are not functions.
 ATTRIBUTES = ("params",)

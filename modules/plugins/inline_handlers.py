@@ -1,5 +1,7 @@
-"""Whether an extension's markup holds script in attributes, such as onclick="…". The page runs those only while one
-that needs them is on."""
+"""Finds script in attributes of an extension's markup, such as onclick="…".
+
+The page runs such script only while an extension that needs it is on.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ _EVENT = (
     "|pause|play(?:ing)?|pointer[a-z]+|reset|resize|scroll|search|seek(?:ed|ing)|select[a-z]*|submit|timeupdate|toggle"
     "|touch[a-z]+|transition[a-z]+|unload|volumechange|wheel)"
 )
-# An attribute in markup, or one that a script sets: a property (`element.onclick = …`) is no attribute.
+# An attribute in markup, or one that a script sets. A property (`element.onclick = …`) is not an attribute.
 _HANDLER = re.compile(
     rf"""(?<![\w.$-]){_EVENT}\s*=\s*\\?["'{{]|setAttribute\(\s*["'`]{_EVENT}\b""".encode(), re.IGNORECASE
 )
@@ -24,7 +26,7 @@ _HANDLER = re.compile(
 
 @lru_cache(maxsize=256)
 def inline_handler(folder: Path, sha256: str) -> str:
-    """The first place, such as "script.py, line 12", or "". `sha256`: of the folder's code, read once for each."""
+    """Return the first place, such as "script.py, line 12", or "". `sha256`: of the folder's code; the cache key."""
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() not in _KINDS or not _SKIPPED.isdisjoint(path.relative_to(folder).parts):
             continue

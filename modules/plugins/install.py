@@ -1,4 +1,4 @@
-"""Brings an extension's folder in: from a folder, a zip file or a Git address. Nothing of it runs."""
+"""Installs an extension from a folder, a zip file or a Git address, without running any of its code."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ from modules.plugins.git import InstallError
 
 MOST_BYTES = 500 * 1024 * 1024
 MOST_FILES = 20_000
-# A file that unpacks to more than this many times its size is no extension's.
+# A file that unpacks to more than this many times its size is refused.
 _MOST_RATIO = 200
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}")
 
 
 def install(source: str, root: Path, repositories: Path) -> Path:
-    """Copy the extension at `source` into `root`; returns its folder. `repositories`: where Git's data go. Raises
-    InstallError, PathError."""
+    """Copy the extension at `source` into `root`, and return its folder.
+
+    `repositories`: the folder for Git's data. Raises InstallError and PathError.
+    """
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=".incoming-", ignore_cleanup_errors=True) as place:
         folder, repository = Path(place, "folder"), Path(place, "repository")
@@ -35,19 +37,19 @@ def install(source: str, root: Path, repositories: Path) -> Path:
             _copy(repository, folder)
             name = name_at(source)
         else:
-            name = _bring(Path(source), folder, root)
-        target = _settle(name, root_of(folder), root)
+            name = _copy_or_unpack(Path(source), folder, root)
+        target = _move_into_place(name, root_of(folder), root)
         if cloned:
-            updates.keep(repository, repositories, target.name)
+            updates.store_repository(repository, repositories, target.name)
         return target
 
 
-def _bring(source: Path, folder: Path, root: Path) -> str:
-    """Copy or unpack what is on this machine; its name."""
+def _copy_or_unpack(source: Path, folder: Path, root: Path) -> str:
+    """Copy a folder or unpack a file on this machine. Return the extension's name."""
     try:
         if source.is_dir():
             if root.resolve().is_relative_to(source.resolve()):
-                raise InstallError(f"{source} holds Paddock's own extensions, so it is none. Give the folder of one.")
+                raise InstallError(f"{source} contains Paddock's own extensions. Give the folder of one extension.")
             _copy(source, folder)
             return source.resolve().name
         if source.is_file():
@@ -57,12 +59,12 @@ def _bring(source: Path, folder: Path, root: Path) -> str:
     except (OSError, shutil.Error) as error:
         raise InstallError(f"{source} cannot be read. Check its permissions.", detail=str(error)) from error
     if there:
-        raise InstallError(f"{source} is neither a folder nor an ordinary file. Give a folder or a zip file.")
+        raise InstallError(f"{source} is neither a folder nor a regular file. Give a folder or a zip file.")
     raise InstallError(f"There is nothing at {source}. Give a folder, a zip file, or an address like https://….")
 
 
 def name_at(address: str) -> str:
-    """What an extension from this Git address is called."""
+    """Return the name of an extension from this Git address."""
     return address.rstrip("/").rsplit("/", 1)[-1].removesuffix(".git")
 
 
@@ -79,14 +81,14 @@ def _copy(source: Path, folder: Path) -> None:
 
 
 def _measure(folder: Path) -> None:
-    """Refuse, before anything is read, what is too large, and files that are none, such as devices and pipes."""
+    """Refuse folders that are too large or contain devices or pipes, before any file is read. Raises InstallError."""
     size = count = 0
     for place, _, files in os.walk(folder):
         for name in files:
             about = Path(place, name).lstat()
             if not (stat.S_ISREG(about.st_mode) or stat.S_ISLNK(about.st_mode)):
                 shown = Path(place, name).relative_to(folder)
-                raise InstallError(f"{folder.name}/{shown} is no ordinary file. Remove it, or give another folder.")
+                raise InstallError(f"{folder.name}/{shown} is not a regular file. Remove it, or give another folder.")
             count += 1
             size += about.st_size
             if size > MOST_BYTES or count > MOST_FILES:
@@ -94,11 +96,11 @@ def _measure(folder: Path) -> None:
 
 
 def _unpack(source: Path, folder: Path) -> None:
-    """Unpack a zip file whose entries all stay inside `folder`, counting what really comes out."""
+    """Unpack a zip file into `folder`. Entries must stay inside it; the unpacked bytes are counted."""
     try:
         with zipfile.ZipFile(source) as archive:
             entries = archive.infolist()
-            _judge(entries, source)
+            _check_entries(entries, source)
             left = MOST_BYTES
             for entry in entries:
                 target = safe_join(folder, entry.filename.rstrip("/"))
@@ -114,31 +116,33 @@ def _unpack(source: Path, folder: Path) -> None:
                         file.write(block)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise InstallError(f"{source.name} is not a zip file that can be unpacked.", detail=str(error)) from error
-    # Whatever it brings of these would be run by Git, or in place of the sources.
+    # Git would run what is in these, or Python would import it instead of the sources.
     for name in updates.SKIPPED:
         for path in sorted(folder.rglob(name)):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def _judge(entries: list[zipfile.ZipInfo], source: Path) -> None:
-    """Refuse, before anything is unpacked, what is too large, packed too tightly, or holds links."""
+def _check_entries(entries: list[zipfile.ZipInfo], source: Path) -> None:
+    """Refuse archives that are too large, compressed too strongly, or contain links, before unpacking."""
     size = sum(entry.file_size for entry in entries)
     packed = sum(entry.compress_size for entry in entries)
     if size > MOST_BYTES or len(entries) > MOST_FILES:
         raise InstallError(f"{source.name} is too large for an extension: {_limits()}.")
     if size > 1 << 20 and size > _MOST_RATIO * max(1, packed):
-        raise InstallError(f"{source.name} unpacks to {size // max(1, packed)} times its size: that is a zip bomb.")
+        raise InstallError(
+            f"{source.name} unpacks to {size // max(1, packed)} times its size, so it is refused as a zip bomb."
+        )
     if any(stat.S_ISLNK(entry.external_attr >> 16) for entry in entries):
-        raise InstallError(f"{source.name} holds links, which an extension may not bring.")
+        raise InstallError(f"{source.name} contains links, which an extension may not have. Replace them with files.")
 
 
 def _has_entry(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ENTRIES)
 
 
-def _settle(name: str, folder: Path, root: Path) -> Path:
+def _move_into_place(name: str, folder: Path, root: Path) -> Path:
     if not _has_entry(folder):
-        raise InstallError(f"{name} holds no {' or '.join(ENTRIES)}, so it is no extension.")
+        raise InstallError(f"{name} contains no {' or '.join(ENTRIES)}, so it is not an extension.")
     if folder.parent.name != root.name and folder.name != "folder":
         name = PurePosixPath(folder.name).name
     if not _NAME.fullmatch(name):

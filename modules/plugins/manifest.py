@@ -1,4 +1,4 @@
-"""extension.yaml: what an extension says of itself. Optional, as each of its keys is."""
+"""Reads extension.yaml, the manifest of an extension. The file and each of its keys are optional."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from modules.system.version import VERSION
 FILE = "extension.yaml"
 WANTS = ("network", "files", "worker")
 _KINDS: dict[str, Any] = {"bool": bool, "int": int, "float": float, "str": str, "list": list[str]}
-# Keys whose values are more than texts.
+# Keys whose values are not read as text.
 _TYPED = ("seconds", "settings")
 _LIMITS = Limits(size=64_000, nodes=5_000, depth=16)
 
 
 class ManifestError(PaddockError):
-    """An extension.yaml that cannot be read."""
+    """An extension.yaml or requirements.txt cannot be read."""
 
     code = "extension"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """title: on the page. host: versions of Paddock it runs on, such as ">=0.1,<1". requirements: as for pip.
-    settings: a dataclass of `setting(...)` fields, or None. wants: of WANTS: what it will use, which the page says
-    before the first run. seconds: time that each of its hooks may take, 0: the hook's own limit."""
+    """title: shown on the page. host: versions of Paddock that it runs on, such as ">=0.1,<1". requirements: packages,
+    as for pip. settings: a dataclass of `setting(...)` fields, or None. wants: a list of "network", "files", "worker":
+    what it uses, shown on the page before the first run. seconds: the time limit of each of its hooks; 0: the hook's
+    default."""
 
     title: str = ""
     version: str = ""
@@ -48,14 +49,14 @@ class Manifest:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def refuses_host(self, version: str = VERSION) -> str:
-        """ "" if it runs on this version of Paddock, else a sentence."""
+        """Return "" if it runs on this version of Paddock, else a sentence."""
         if not self.host or SpecifierSet(self.host).contains(version, prereleases=True):
             return ""
-        return f"It is made for Paddock {self.host}, and this is {version}. Look for another version of the extension."
+        return f"It needs Paddock {self.host}, and this is {version}. Install another version of the extension."
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of an extension's folder; an empty one without the file. Raises ManifestError."""
+    """Return the manifest in an extension's folder; an empty one if there is no file. Raises ManifestError."""
     path = folder / FILE
     requirements = _requirements_file(folder)
     if not path.is_file():
@@ -83,7 +84,7 @@ def _manifest(values: Mapping[str, Any], requirements: tuple[str, ...]) -> Manif
             raise ValueError(f"there is no key named {name!r}.{hint} The keys are: {', '.join(known)}.")
     wants = tuple(_texts(values, "wants"))
     if bad := [name for name in wants if name not in WANTS]:
-        raise ValueError(f"wants cannot hold {bad[0]!r}. It takes: {', '.join(WANTS)}.")
+        raise ValueError(f"wants cannot contain {bad[0]!r}. It takes: {', '.join(WANTS)}.")
     title, version, description, host = (_text(values, name) for name in ("title", "version", "description", "host"))
     try:
         SpecifierSet(host)
@@ -121,7 +122,7 @@ def _texts(values: Mapping[str, Any], name: str) -> list[str]:
 
 
 def _settings(values: Any) -> type[Any]:
-    """{name: {default, label, help, minimum, …}} as a dataclass, by the same `setting()` as everything else."""
+    """Return {name: {default, label, help, minimum, …}} as a dataclass of `setting(...)` fields."""
     if not isinstance(values, dict):
         raise ValueError("settings takes lines such as 'strength: {default: 5, label: Strength}'.")
     allowed = [entry.name for entry in dataclasses.fields(SettingInfo)]
@@ -133,7 +134,9 @@ def _settings(values: Any) -> type[Any]:
             or not isinstance(given, dict)
             or "default" not in given
         ):
-            raise ValueError(f"the setting {name!r} needs a plain name, and at least a default and a label.")
+            raise ValueError(
+                f"the setting {name!r} needs an identifier as its name, and at least a default and a label."
+            )
         options = {"label": name.replace("_", " ").capitalize(), **given}
         default, kind = options.pop("default"), options.pop("type", None)
         if bad := [option for option in options if option not in allowed]:
@@ -151,7 +154,7 @@ def _settings(values: Any) -> type[Any]:
 
 
 def _requirements_file(folder: Path) -> tuple[str, ...]:
-    """Lines of requirements.txt without comments; none where there is no such file. Raises ManifestError."""
+    """Return the lines of requirements.txt without comments, () if there is no file. Raises ManifestError."""
     path = folder / "requirements.txt"
     if not path.is_file():
         return ()

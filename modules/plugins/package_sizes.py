@@ -1,14 +1,11 @@
-"""What heavy packages cost, to be said before they are installed."""
+"""Disk and memory use of large packages, shown before they are installed."""
 
 from __future__ import annotations
 
-# What torch takes: its CPU build on Linux, measured as the files of torch and all that it brings, and as the resident
-# memory that `import torch` adds to a process (torch 2.13).
-_TORCH = (
-    "takes about 0.9 GB on disk, several times that where it comes with CUDA, and 0.2 GB of memory as long as Paddock "
-    "runs"
-)
-# Those that ask for torch in their own requirements.
+# Measured with the CPU build of torch 2.13 on Linux: the files of torch and its dependencies, and the resident memory
+# that `import torch` adds.
+_TORCH = "uses about 0.9 GB on disk, several times that with CUDA, and 0.2 GB of memory while Paddock runs"
+# Packages that require torch.
 _BRING_TORCH = frozenset(
     {
         "accelerate",
@@ -27,7 +24,7 @@ _BRING_TORCH = frozenset(
 
 
 def cost(name: str) -> str:
-    """A sentence about the package of this canonical name, or "" if it is not known to be heavy."""
+    """Return a sentence about the package of this canonical name; "" if it is not known to be large."""
     if name == "torch":
         return f"It {_TORCH}."
-    return f"It brings torch, which {_TORCH}." if name in _BRING_TORCH else ""
+    return f"It requires torch, which {_TORCH}." if name in _BRING_TORCH else ""

@@ -1,4 +1,4 @@
-"""Notices, and undoes, an extension that puts something of its own in the place of what everybody uses."""
+"""Detects and undoes replacements that an extension makes in objects that other code uses too."""
 
 from __future__ import annotations
 
@@ -11,56 +11,47 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-_NAMES: dict[str, tuple[str, ...]] = {
-    "builtins": ("open", "print", "__import__", "exec", "eval", "compile", "input"),
-    "threading": ("Thread", "Lock", "RLock", "Event"),
-    "socket": ("socket", "create_connection", "getaddrinfo"),
-    "os": ("_exit", "kill", "open", "remove", "system"),
-    "sys": ("excepthook", "exit"),
+_NAMES: dict[ModuleType, tuple[str, ...]] = {
+    builtins: ("open", "print", "__import__", "exec", "eval", "compile", "input"),
+    threading: ("Thread", "Lock", "RLock", "Event"),
+    socket: ("socket", "create_connection", "getaddrinfo"),
+    os: ("_exit", "kill", "open", "remove", "system"),
+    sys: ("excepthook", "exit"),
 }
 
 
 class PatchGuard:
-    """What was there when this was made. `restore` puts it back and says what had been replaced."""
+    """Remembers the objects as they were when this was created. `restore` puts them back."""
 
     def __init__(self) -> None:
-        modules: dict[str, ModuleType] = {
-            "builtins": builtins,
-            "threading": threading,
-            "socket": socket,
-            "os": os,
-            "sys": sys,
-        }
-        self._kept: list[tuple[ModuleType, str, Any]] = [
-            (modules[module], name, getattr(modules[module], name))
-            for module, names in _NAMES.items()
-            for name in names
+        self._originals: list[tuple[ModuleType, str, Any]] = [
+            (module, name, getattr(module, name)) for module, names in _NAMES.items() for name in names
         ]
         self._gradio: ModuleType | None = None
-        self._begin = self._folder = Path.cwd()
+        self._first_folder = self._folder = Path.cwd()
 
     def change_directory(self, folder: Path) -> None:
-        """This is the working directory from now on."""
+        """Make this the working directory."""
         os.chdir(folder)
         self._folder = Path.cwd()
 
     def close(self) -> None:
-        """Back to the working directory of the beginning."""
-        if self._folder != self._begin:
-            self.change_directory(self._begin)
+        """Return to the first working directory."""
+        if self._folder != self._first_folder:
+            self.change_directory(self._first_folder)
 
     def watch_gradio(self) -> None:
-        """Watch Gradio's public classes too, once somebody has imported it."""
+        """Also watch Gradio's public classes, if Gradio has been imported."""
         gradio = sys.modules.get("gradio")
         if gradio is not None and self._gradio is None and hasattr(gradio, "Blocks"):
             self._gradio = gradio
             names = [name for name in vars(gradio) if name[0] != "_" and callable(getattr(gradio, name))]
-            self._kept += [(gradio, name, getattr(gradio, name)) for name in names]
+            self._originals += [(gradio, name, getattr(gradio, name)) for name in names]
 
     def restore(self) -> list[str]:
-        """Put everything back; the names of what was replaced ("gradio.Blocks")."""
+        """Put all originals back. Return the names of what had been replaced, such as "gradio.Blocks"."""
         replaced = []
-        for module, name, original in self._kept:
+        for module, name, original in self._originals:
             if getattr(module, name, None) is not original:
                 setattr(module, name, original)
                 replaced.append(f"{module.__name__}.{name}")

@@ -1,4 +1,4 @@
-"""Packages that an extension asks for: checked against what is there, and installed into a folder of its own only."""
+"""Checks the packages that an extension needs, and installs them into the extension's own folder only."""
 
 from __future__ import annotations
 
@@ -25,21 +25,24 @@ _SECONDS = 3600
 
 
 class RequirementsMissing(PaddockError):
-    """Packages are missing that an extension asks for."""
+    """Packages that an extension needs are not installed."""
 
     code = "requirements"
 
 
 class NotBuilt(PaddockError):
-    """Packages exist as source code only, and building them would run that code. It waits for a yes of its own."""
+    """Packages exist as source code only. Building them runs that code, which needs separate consent."""
 
     code = "build"
 
 
 @dataclass(frozen=True)
 class Need:
-    """One requirement. `state`: "there", "missing", "conflict" (the host has another version, which stays), "refused"
-    (`why`) or "unclear". `have`: the version that is there."""
+    """One requirement.
+
+    `state`: "there" (installed), "missing", "conflict" (the host has another version, which stays), "refused" (for the
+    reason `why`) or "unclear". `have`: the installed version.
+    """
 
     text: str
     name: str
@@ -49,24 +52,24 @@ class Need:
 
     @property
     def sentence(self) -> str:
-        """What is the matter with it; "" if nothing is."""
+        """A sentence about a problem with it; "" if there is none."""
         if self.state == "missing":
             return " ".join(filter(None, (f"It needs {self.text}, which is not installed.", cost(self.name))))
         if self.state == "conflict":
             return (
-                f"It asks for {self.text}, but Paddock itself runs with {self.name} {self.have}, which stays. It may "
-                "work all the same, or fail when it is switched on."
+                f"It needs {self.text}, but Paddock itself uses {self.name} {self.have}, which is not changed. The "
+                "extension may work anyway, or fail when it is switched on."
             )
         if self.state == "refused":
             return (
                 f"Its requirement {self.text!r} is not installed: {self.why}. Paddock installs packages by name and "
-                "version, from your package index alone. Ask its author for such a name."
+                "version, and only from your package index. Ask its author for such a requirement."
             )
         return f"Its requirement {self.text!r} cannot be read." if self.state == "unclear" else ""
 
 
 def check(texts: Sequence[str], own: Path) -> tuple[Need, ...]:
-    """Each requirement that counts on this machine. `own`: the extension's folder of packages."""
+    """Return each requirement that applies to this machine. `own`: the extension's folder of packages."""
     if not texts:
         return ()
     installed = _versions(own)
@@ -82,7 +85,7 @@ def check(texts: Sequence[str], own: Path) -> tuple[Need, ...]:
         except InvalidRequirement:
             needs.append(Need(text, text, "unclear"))
             continue
-        if _counts_here(wanted):
+        if _applies_here(wanted):
             needs.append(_need(wanted, installed))
     return tuple(needs)
 
@@ -98,7 +101,7 @@ def _need(wanted: Requirement, installed: dict[str, str]) -> Need:
     return Need(text, name, "conflict" if host else "missing", have)
 
 
-def _counts_here(wanted: Requirement) -> bool:
+def _applies_here(wanted: Requirement) -> bool:
     try:
         return wanted.marker is None or wanted.marker.evaluate()
     except UndefinedEnvironmentName:
@@ -108,10 +111,11 @@ def _counts_here(wanted: Requirement) -> bool:
 def install(
     texts: Sequence[str], own: Path, *, build: bool = False, report: Callable[[str], None] = lambda text: None
 ) -> None:
-    """Install what `texts` ask for into `own`, with the host's versions where both have a package. The host's packages
-    are not touched. `build`: the user agreed that packages without a wheel are built, which runs their code.
+    """Install the packages of the requirement lines `texts` into `own`.
 
-    Raises NotBuilt for such a package without that, and PaddockError with what contradicts what.
+    A package that the host has too gets the host's version. The host's packages are not changed. `build`: build
+    packages without a wheel, which runs their code. Raises NotBuilt if such a package is needed and `build` is False,
+    and PaddockError, whose detail names the conflicting requirements.
     """
     from uv import find_uv_bin
 
@@ -120,7 +124,7 @@ def install(
         return
     sources = package_sources(read_pip_config())
     own.mkdir(parents=True, exist_ok=True)
-    # In an empty folder: a name is never taken for a file beside it.
+    # Run in an empty folder, so that a package name is never taken for a file.
     with tempfile.TemporaryDirectory(dir=own.parent, prefix=".install-") as place:
         constraints = Path(place).with_name(f"{Path(place).name}.constraints")
         pins = sorted(f"{entry.metadata['Name']}=={entry.version}" for entry in metadata.distributions())
@@ -150,14 +154,14 @@ def _failure(wanted: str, words: str, build: bool) -> PaddockError:
     if not build and ("building from source is disabled" in words or "no usable wheels" in words):
         return NotBuilt(
             f"The packages {wanted} were not installed: at least one of them has no wheel for this machine, and "
-            "building it runs its code. To agree to that, press Agree to build its packages on the Extensions tab, or "
-            "give --build.",
+            "building it runs its code. To allow that, press Agree to build its packages on the Extensions tab, or use "
+            "--build.",
             detail=words[-4000:],
         )
-    why = "no set of versions fits" if "No solution found" in words else "uv could not install them"
+    why = "no versions fit" if "No solution found" in words else "uv could not install them"
     return PaddockError(
-        f"The packages {wanted} were not installed: {why} beside the versions that Paddock itself runs with, which "
-        "stay as they are. The details say what contradicts what.",
+        f"The packages {wanted} were not installed: {why} together with the versions that Paddock itself uses, "
+        "which are not changed. The details name the conflict.",
         detail=words[-4000:],
     )
 
@@ -174,7 +178,7 @@ def _host_version(name: str) -> str:
 
 
 def _versions(folder: Path) -> dict[str, str]:
-    """Canonical name -> version of what lies in an extension's folder of packages."""
+    """Return the versions of the packages in an extension's folder by canonical name."""
     if not folder.is_dir():
         return {}
     found = metadata.distributions(path=[str(folder)])

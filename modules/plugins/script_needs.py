@@ -1,4 +1,4 @@
-"""Packages that a script.py imports without asking for them, as text-generation-webui's own environment has them."""
+"""Packages that a script.py imports without requiring them, because text-generation-webui's environment has them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 from modules.plugins.requirement_text import name_of
 
-# Import name -> package, of what that environment brings and the host does not (its requirements/full). No other import
-# is turned into a package: a name in a stranger's code is no reason to install what bears that name.
-_BROUGHT = {
+# Import name -> package, for packages that text-generation-webui's requirements/full has and the host does not. Other
+# imports are ignored: an import in untrusted code is no reason to install a package of that name.
+_PACKAGES = {
     "accelerate": "accelerate",
     "datasets": "datasets",
     "diffusers": "diffusers",
@@ -31,14 +31,14 @@ _BROUGHT = {
 
 
 def unnamed_needs(folder: Path, named: Sequence[str]) -> tuple[str, ...]:
-    """Packages that the script needs while it is imported, beside those `named` in its requirements."""
+    """Return the packages that the script imports at load time and that are not among its requirements `named`."""
     known = {name_of(text) for text in named}
-    found = {_BROUGHT[name] for name in _imported(folder) if name in _BROUGHT}
+    found = {_PACKAGES[name] for name in _imported(folder) if name in _PACKAGES}
     return tuple(sorted(found - known))
 
 
 def _imported(folder: Path) -> Iterator[str]:
-    """The names that script.py, and what it imports of its own folder, import without a `try` around them."""
+    """Yield the names that script.py, and files of its folder that it imports, import outside of a `try` block."""
     waiting, seen = ["script"], set[str]()
     while waiting:
         module = waiting.pop()

@@ -1,6 +1,6 @@
-"""`python3 -m modules.plugins.shipped`: writes extensions/shipped.json, the hashes of the extensions that ship.
+"""`python3 -m modules.plugins.shipped` writes extensions/shipped.json, the hashes of the shipped extensions.
 
-One that is unchanged since runs without asking; a test holds the file to the folders.
+A shipped extension that is unchanged runs without asking for consent. A test compares the file with the folders.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SHIPPED = (
 
 
 def hashes(root: Path) -> dict[str, str]:
-    """Name -> sha256 of each shipped extension as it lies in `root` now."""
+    """Return the sha256 of each shipped extension in `root` by name."""
     found = discover([root])
     return {name: found[name].sha256 for name in SHIPPED}
 

@@ -1,4 +1,4 @@
-"""Parts of an extension that its repository only names: Git submodules."""
+"""Git submodules of an extension."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from modules.files.paths import PathError, safe_join
 
 
 def declared(folder: Path) -> dict[str, str]:
-    """Path (with slashes) -> address of each submodule that `.gitmodules` declares; none where it cannot be read."""
+    """Return the addresses of the submodules in `.gitmodules` by path (with slashes); {} if it cannot be read."""
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         parser.read_string((folder / ".gitmodules").read_text(encoding="utf-8"))
@@ -20,7 +20,7 @@ def declared(folder: Path) -> dict[str, str]:
 
 
 def unfetched(folder: Path) -> list[str]:
-    """The paths of submodules whose folder is empty, or not there."""
+    """Return the paths of submodules whose folder is empty or missing."""
     return [path for path in declared(folder) if _is_empty(folder, path)]
 
 

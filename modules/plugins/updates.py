@@ -1,7 +1,7 @@
-"""Git's data of extensions, outside of their folders: nothing there can be imported, and updates still work.
+"""Updates extensions that were cloned with Git.
 
-The repository lies in a folder of Paddock's own, with its files as they came; the extension's folder holds a copy. An
-update changes those files of the copy that are as they came.
+The repository with its original files is kept outside of the extension's folder, so that nothing of Git's data can be
+imported. The extension's folder holds a copy. An update changes only files of the copy that the user has not changed.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ SKIPPED = (".git", "__pycache__")
 _MOST_NAMED = 5
 
 
-def keep(repository: Path, repositories: Path, name: str) -> None:
-    """Keep the repository that the extension of this name came from, in place of one that was kept before."""
+def store_repository(repository: Path, repositories: Path, name: str) -> None:
+    """Store the repository of the extension of this name. Replaces one that was stored before."""
     repositories.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=repositories, prefix=".old-", ignore_cleanup_errors=True) as old:
         target = safe_join(repositories, name)
@@ -32,49 +32,52 @@ def keep(repository: Path, repositories: Path, name: str) -> None:
 
 
 def update(source: str, folder: Path, repositories: Path) -> None:
-    """Bring an extension that was cloned up to what is at `source` now. Files that are not the repository's stay.
+    """Update a cloned extension from `source`. Files that do not belong to the repository stay.
 
-    Raises InstallError, and changes nothing, where a file that is to change was changed here.
+    Raises InstallError, and changes nothing, if the user changed a file that the update changes too.
     """
-    kept = repositories / folder.name
-    if not (kept / ".git").is_dir():
+    stored = repositories / folder.name
+    if not (stored / ".git").is_dir():
         _pull_in_place(source, folder)
         return
     with tempfile.TemporaryDirectory(dir=repositories, prefix=".update-", ignore_cleanup_errors=True) as place:
         fresh = Path(place) / folder.name
-        shutil.copytree(kept, fresh, symlinks=True)
+        shutil.copytree(stored, fresh, symlinks=True)
         git.pull(source, fresh)
         git.fetch_submodules(source, fresh)
         # The extension may be one folder of the repository.
-        part = root_of(kept).relative_to(kept)
-        old, new = kept / part, fresh / part
+        part = root_of(stored).relative_to(stored)
+        old, new = stored / part, fresh / part
         if root_of(fresh) != new:
-            raise InstallError(f"{folder.name} was not updated: it lies elsewhere there. Remove it, and install it.")
+            raise InstallError(
+                f"{folder.name} was not updated: it has moved to another folder of its repository. Remove it, then "
+                "install it again."
+            )
         changes = _changes(old, new)
-        if edited := [name for name in changes if not _as_it_came(safe_join(folder, name), old / name, new / name)]:
+        if edited := [name for name in changes if not _is_unedited(safe_join(folder, name), old / name, new / name)]:
             more = f" and {len(edited) - _MOST_NAMED} more" if len(edited) > _MOST_NAMED else ""
             raise InstallError(
-                f"{folder.name} was not updated: {', '.join(edited[:_MOST_NAMED])}{more} changed both here and there. "
-                "Put your changes aside, and update it again."
+                f"{folder.name} was not updated: {', '.join(edited[:_MOST_NAMED])}{more} changed both here and in the "
+                "update. Move your changes away, then update it again."
             )
-        # What goes makes room for what comes: a file may become a folder.
+        # Delete first, then write: a file may become a folder.
         for name in sorted(changes, key=lambda name: (new / name).is_file()):
-            _bring(new / name, safe_join(folder, name), folder)
-        keep(fresh, repositories, folder.name)
+            _write(new / name, safe_join(folder, name), folder)
+        store_repository(fresh, repositories, folder.name)
 
 
 def _pull_in_place(source: str, folder: Path) -> None:
-    """Update a clone that somebody put there with its Git data, which stay where they are."""
+    """Update a clone that the user put there, in its own folder."""
     if not (folder / ".git").is_dir():
         raise InstallError(
-            f"{folder.name} was not cloned with Git, so it cannot be updated. Remove it, and install it."
+            f"{folder.name} was not cloned with Git, so it cannot be updated. Remove it, then install it again."
         )
     git.pull(source, folder)
     git.fetch_submodules(source, folder)
 
 
 def _changes(before: Path, after: Path) -> list[str]:
-    """The paths (with slashes) of files that differ between two trees, or are in one alone."""
+    """Return the paths (with slashes) of files that differ between two trees or are in only one of them."""
     names = sorted(_files(before) | _files(after))
     return [name for name in names if not _same(before / name, after / name)]
 
@@ -91,15 +94,18 @@ def _same(one: Path, other: Path) -> bool:
     return all(path.is_dir() or not os.path.lexists(path) for path in (one, other))
 
 
-def _as_it_came(here: Path, before: Path, after: Path) -> bool:
-    """Whether a file is as it was brought, or as the update would make it. A folder is where it holds nothing else."""
+def _is_unedited(here: Path, before: Path, after: Path) -> bool:
+    """Return True if a file is as it was installed, or as the update would make it.
+
+    A folder counts as unedited if it has no further files.
+    """
     if here.is_dir():
         return _files(here) <= _files(before)
     return _same(here, before) or _same(here, after)
 
 
-def _bring(source: Path, target: Path, folder: Path) -> None:
-    """Make one file as it is at `source`, also where it is gone."""
+def _write(source: Path, target: Path, folder: Path) -> None:
+    """Copy one file from `source`, or delete it if it is gone there."""
     if not source.is_file():
         target.unlink(missing_ok=True)
         for parent in target.parents:
@@ -115,6 +121,6 @@ def _bring(source: Path, target: Path, folder: Path) -> None:
         fresh.replace(target)
     except OSError as error:
         raise InstallError(
-            f"{folder.name} was updated in part: {target.name} could not be written ({error.strerror}). Free some disk "
-            "space, and update it again."
+            f"{folder.name} was updated only in part: {target.name} could not be written ({error.strerror}). Free some "
+            "disk space, then update it again."
         ) from error

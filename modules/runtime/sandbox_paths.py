@@ -1,4 +1,4 @@
-"""The paths that a worker's sandbox may read and write: the model's files, and what links there lead to."""
+"""What the host names for a worker's sandbox: the model's files, wherever links lead, and nothing of the user's."""
 
 from __future__ import annotations
 
@@ -10,26 +10,23 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-# Read by modules/worker/sandbox.py. With PADDOCK_SANDBOX=off, set by the user, workers run without a sandbox.
+# As modules/worker/sandbox.py reads it. PADDOCK_SANDBOX=off, set by the user, starts workers without.
 SANDBOX = "PADDOCK_SANDBOX"
 _OFF = ("off", "0", "no", "false")
-_MAX_LINKS = 2_000
-_MAX_DEPTH = 3
+_MOST_LINKS = 2_000
+_DEPTH = 3
 
 
 def sandbox_variables(model: Path, read: Sequence[Path], write: Sequence[Path]) -> dict[str, str]:
-    """Return the environment variable with what a worker may read and write besides the system.
-
-    Return {} if the user switched sandboxes off. `read`: folders of models, adapters and extensions, whose links are
-    followed.
-    """
+    """The variable that tells a worker what it may read and write besides the system; none where the user switched
+    sandboxes off. `read`: folders that hold models, adapters and extensions, whose links are followed."""
     if os.environ.get(SANDBOX, "").lower() in _OFF:
         return {}
-    # A sandbox cannot name folders that do not exist, and an extension may be installed while a model is loaded.
+    # Shards and a projector lie beside a file.
+    # What is made later could not be named any more: an extension may be installed while a model is loaded.
     for folder in (*read, *write):
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
-    # Shards and a projector are next to a model's file.
     own = [model, model.parent] if model.is_file() else [model]
     named = [*own, *read]
     reached = [path for folder in named for path in (folder.resolve(), *_linked(folder))]
@@ -38,15 +35,15 @@ def sandbox_variables(model: Path, read: Sequence[Path], write: Sequence[Path]) 
 
 
 def _linked(folder: Path) -> list[Path]:
-    """Return the targets of the links in `folder`, a few levels deep. The folder's owner made these links."""
+    """Where the links in `folder` lead, in a few levels of folders. The owner of the folder made them."""
     found: list[Path] = []
     root = len(folder.parts)
     for place, folders, files in os.walk(folder):
         for name in [*folders, *files]:
             path = Path(place, name)
-            if path.is_symlink() and len(found) < _MAX_LINKS:
+            if path.is_symlink() and len(found) < _MOST_LINKS:
                 found.append(path.resolve())
-        if len(Path(place).parts) - root >= _MAX_DEPTH:
+        if len(Path(place).parts) - root >= _DEPTH:
             folders.clear()
     return found
 
@@ -56,10 +53,8 @@ def _texts(paths: Iterable[Path]) -> list[str]:
 
 
 def make_card_devices() -> None:
-    """Create the device file that the CUDA library would create at its first use.
-
-    It does so with a setuid program, which a worker in its sandbox may not run.
-    """
+    """Make the device file that CUDA's own library would make at its first use, by a program with more rights than a
+    worker may take."""
     program = shutil.which("nvidia-modprobe")
     if program and Path("/dev/nvidiactl").exists() and not Path("/dev/nvidia-uvm").exists():
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):

@@ -28,7 +28,7 @@ _SCRIPT = '<script nonce="{nonce}">(globalThis.extensionScripts ??= []).push({sc
 def signature(app: App) -> tuple[Any, ...]:
     """What of the running extensions the page shows; it must be built anew when that changes."""
     shown = []
-    for running in app.extensions.running():
+    for running in app.extensions.running.in_order():
         if parts := tuple(part for part in PARTS if part in running.impls):
             shown.append((running.name, running.source.sha256, parts))
     return tuple(shown)
@@ -36,7 +36,7 @@ def signature(app: App) -> tuple[Any, ...]:
 
 def below_chat(app: App) -> None:
     """Draw the components of those that have no tab, inside the Blocks that are being built."""
-    for running in app.extensions.running():
+    for running in app.extensions.running.in_order():
         if "ui" in running.impls and not running.is_tab:
             with gr.Column(elem_id=f"extension-{running.name}", elem_classes=["extension"]):
                 _draw(app, running)
@@ -45,7 +45,7 @@ def below_chat(app: App) -> None:
 def views(app: App) -> None:
     """Draw a view, beside Chat and Notebook, for each of those that want a tab; static/extensions.js adds the buttons
     once it finds the mark at the end."""
-    for running in app.extensions.running():
+    for running in app.extensions.running.in_order():
         if "ui" in running.impls and running.is_tab:
             with gr.Column(elem_id=f"view-extension-{running.name}", elem_classes=["extension-view"]):
                 gr.HTML(f'<span class="extension-title" hidden>{escape(running.title)}</span>', apply_default_css=False)
@@ -56,7 +56,7 @@ def views(app: App) -> None:
 def head(app: App) -> str:
     """Styles and scripts of the running extensions, as markup for the page's head."""
     parts = []
-    for running in app.extensions.running():
+    for running in app.extensions.running.in_order():
         for hook in ("custom_css", "custom_js"):
             worked, text = app.extensions.hooks.try_call(running, hook)
             if not worked or not isinstance(text, str) or not text.strip():
@@ -80,12 +80,12 @@ def _draw(app: App, running: RunningExtension) -> None:
     assert root is not None
     known, drawn = set(root.default_config.fns), set(root.blocks)
     app.extensions.hooks.try_call(running, "ui")
-    app.extensions.undo_patches(running, "ui")
+    app.extensions.loader.undo_patches(running, "ui")
     # One that was given up may have left its own container open.
     Context.block, Context.root_block = block, root
     for number, function in root.default_config.fns.items():
         if number not in known and callable(function.fn):
-            heard = functools.partial(app.extensions.capture_output, running)
+            heard = functools.partial(app.extensions.loader.capture_output, running)
             function.fn = _contained(function.fn, running.title, heard)
     if "custom_js" in running.impls:
         made = (made for number, made in list(root.blocks.items()) if number not in drawn)

@@ -26,7 +26,7 @@ def describe_state(app: App) -> dict[str, Any]:
         "error": error_json(state.error) if state.error else None,
         "page": app.page_build,
         "downloads": {"turns": app.downloads.revision, "under_way": _under_way(app)},
-        "extensions": app.extensions.revision,
+        "extensions": app.extensions.failures.revision,
         "theme": app.settings.get("theme", "system"),
         "adapters": state.adapters,
     }

@@ -75,7 +75,7 @@ class PageHost:
         """The next build: its name, its application, and the signature of the extensions that it shows."""
         name = f"page-{self._run}-{self._built}"
         self._built += 1
-        faults = self._app.extensions.fault_log
+        faults = self._app.extensions.failures.messages
         while True:
             before = len(faults)
             shown = extensions.signature(self._app)

@@ -101,7 +101,7 @@ class Notebook:
         """What the model continues the text with, passed through the hooks of the extensions that are on."""
         app = self._app
         app.supervisor.loaded()
-        if not app.extensions.active:
+        if not app.extensions.running:
             return app.supervisor.generate(text, params)
 
         def make() -> Generation:

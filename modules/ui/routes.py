@@ -57,7 +57,7 @@ def router(app: App) -> APIRouter:
     @routes.post("/extensions/{name}/fault")
     def script_fault(name: str, asked: Ask) -> None:
         """What an extension's script on the page raised."""
-        if (running := app.extensions.get_running(name)) is not None:
+        if (running := app.extensions.running.get(name)) is not None:
             running.failed_on_page(asked.text)
 
     @routes.get("/static/{name:path}")

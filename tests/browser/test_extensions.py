@@ -238,7 +238,7 @@ def test_a_new_extension_is_agreed_to_switched_on_and_off(extended: Served, visi
     page = visit(extended.address)
     new_chat(page)
     open_tab(page, "Extensions")
-    page.wait_for_selector("#extension-row-newcomer:has-text('never run here')")
+    page.wait_for_selector("#extension-row-newcomer:has-text('not run here before')")
     page.click("#extension-agree-newcomer")
     page.click("#extension-receipts input")
     page.wait_for_selector("#extension-off-newcomer")

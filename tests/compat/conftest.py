@@ -29,7 +29,7 @@ class Stage(Talk):
             path.parent.mkdir(exist_ok=True)
             path.write_text(textwrap.dedent(text))
         self.manager.enable(name, self.manager.find(name).sha256)
-        running = self.manager.get_running(name)
+        running = self.manager.running.get(name)
         assert running is not None
         module: ModuleType = running.plugin.module
         return module

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from modules.compat.facade.state import interface_state
+from modules.plugins.consent import ConsentNeeded
 from modules.plugins.extension_overview import extension_statuses
-from modules.plugins.manager import ConsentNeeded
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from tests.compat.conftest import Stage

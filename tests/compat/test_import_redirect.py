@@ -164,7 +164,7 @@ def test_no_cached_bytecode_of_a_script_is_read(stage: Stage) -> None:
     for name in ("script.py", "words.py"):
         forge(stage.folder("mine") / name, "WORD = 'evil!!'")
     stage.manager.enable("mine")
-    running = stage.manager.get_running("mine")
+    running = stage.manager.running.get("mine")
     assert running is not None and running.plugin.module.WORD == "honest"
     assert not list(stage.folder("mine").rglob("*.tmp")) and len(list(stage.folder("mine").rglob("*.pyc"))) == 2
 

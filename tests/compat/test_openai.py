@@ -123,14 +123,14 @@ def test_one_that_fails_is_named_and_the_request_goes_on_without_it(
 ) -> None:
     stage.script("bad", HEAD + f"@api.middleware('http')\nasync def bad(request, go):\n    {body}")
     assert ask(client).json()["choices"][0]["text"] == "good day"
-    fault = stage.manager.fault("bad")
+    fault = stage.manager.failures.get("bad")
     assert fault is not None and fault.hook == "http_middleware" and "switched off" in fault.message
-    assert stage.manager.get_running("bad") is None
+    assert stage.manager.running.get("bad") is None
     # Tried again, it is read again, and so is around requests again.
     stage.manager.enable("bad")
-    assert stage.manager.fault("bad") is None
+    assert stage.manager.failures.get("bad") is None
     assert ask(client).json()["choices"][0]["text"] == "good day"
-    assert stage.manager.fault("bad") is not None
+    assert stage.manager.failures.get("bad") is not None
 
 
 def test_what_it_does_after_the_answer_may_fail_without_harm_to_the_answer(stage: Stage, client: httpx.Client) -> None:
@@ -149,7 +149,7 @@ async def late(request, call_next):
 """,
     )
     assert ask(client).json()["choices"][0]["text"] == "good day"
-    fault = stage.manager.fault("late")
+    fault = stage.manager.failures.get("late")
     assert fault is not None and "too late" in fault.message
 
 
@@ -180,7 +180,7 @@ async def hang(request, go):
     thread.join(PATIENCE)
     module.free.set()
     assert answers[0].json()["choices"][0]["text"] == "good day"
-    fault = stage.manager.fault("hung")
+    fault = stage.manager.failures.get("hung")
     assert fault is not None and "longer than 1 second" in fault.message
 
 
@@ -231,7 +231,7 @@ def test_a_model_can_be_unloaded_after_each_answer_and_loaded_before_the_next(
         message = stage.ask("good day")[-1]
         assert message.text == "good day" and message.meta["model"] == "tiny"
         assert stage.app.supervisor.state.phase == "empty"
-    assert stage.manager.fault("duck") is None
+    assert stage.manager.failures.get("duck") is None
 
 
 def test_other_code_finds_the_module_only_where_it_was_looked_for(stage: Stage) -> None:

@@ -148,7 +148,7 @@ def test_a_page_without_scripts_has_none_of_them(stage: Stage) -> None:
 def test_an_unknown_name_is_told(stage: Stage) -> None:
     stage.script("lost", "from modules import shared\ndef ui():\n    shared.gradio['no_such']")
     stage.page()
-    fault = stage.manager.fault("lost")
+    fault = stage.manager.failures.get("lost")
     assert fault is not None and "no_such" in fault.message
 
 
@@ -170,7 +170,7 @@ def test_buttons_and_the_page_take_events(stage: Stage, name: str) -> None:
         "events", f"from modules import shared\ndef ui():\n    shared.gradio[{name!r}].{event}(print, None, None)"
     )
     stage.page()
-    assert stage.manager.fault("events") is None
+    assert stage.manager.failures.get("events") is None
 
 
 def test_the_deleting_dialog_deletes_in_the_users_data_only(stage: Stage) -> None:

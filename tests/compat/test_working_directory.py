@@ -31,7 +31,7 @@ def test_a_script_finds_its_folder_wherever_paddock_was_started(stage: Stage) ->
     stage.ask("hello")
     stage.ask("again")
     assert (stage.folder("notes") / "output" / "log.txt").read_text() == "hello\nagain\n"
-    assert stage.manager.get_running("notes") is not None
+    assert stage.manager.running.get("notes") is not None
 
 
 def test_a_folder_that_a_git_address_named_has_the_paths_of_its_authors_name(stage: Stage) -> None:

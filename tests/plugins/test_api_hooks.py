@@ -187,7 +187,7 @@ def test_a_service_that_is_not_there_fails_that_request_alone(api: Api) -> None:
     response = api.client.post("/v1/chat/completions", json=ASKED)
     assert response.status_code == 503 and "could not do its part" in response.json()["error"]["message"]
     assert api.said(extensions=False) == "I roll 2d6"
-    assert api.talk.manager.get_running("lookup") is not None
+    assert api.talk.manager.running.get("lookup") is not None
 
 
 def test_a_service_that_is_gone_at_the_end_is_an_error_also_in_a_stream(api: Api) -> None:

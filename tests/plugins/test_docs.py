@@ -67,7 +67,7 @@ def test_each_method_of_host_does_what_its_example_says(talk: Talk) -> None:
     # The echo loader has no probabilities; the extension stays on.
     with pytest.raises(PaddockError, match="cannot show next-token probabilities"):
         route("likely", text="hello")
-    assert talk.manager.get_running("tour") is not None
+    assert talk.manager.running.get("tour") is not None
 
 
 def test_what_is_kept_without_settings_is_there_as_attributes(talk: Talk) -> None:
@@ -111,6 +111,6 @@ def test_what_events_of_components_print_is_on_the_card(talk: Talk, capsys: pyte
     for label in ("Say", "Count"):
         button = next(block for block in page.page.blocks.values() if getattr(block, "value", "") == label)
         page.fire(button, "click")
-    running = talk.manager.get_running("panel")
+    running = talk.manager.running.get("panel")
     assert running is not None and running.output.text == "pressed\nstep 0\nstep 1\n"
     assert "pressed" not in capsys.readouterr().out

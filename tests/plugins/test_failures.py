@@ -51,7 +51,7 @@ def test_what_lies_outside_of_an_extension_fails_that_message_alone(talk: Talk, 
     assert reply.meta["code"] == "extension"
     assert _status(talk, "lookup").state == "on" and "could not do its part" in _status(talk, "lookup").message
     assert _status(talk, "lookup").output == ""
-    running = talk.manager.get_running("lookup")
+    running = talk.manager.running.get("lookup")
     assert running is not None
     running.plugin.work[0] = True
     retry(talk.app, chat, reply.id, lower=False)

@@ -108,7 +108,7 @@ def test_submodules_are_fetched_with_the_repository(tmp_path: Path, root: Path) 
 def test_submodules_from_addresses_that_are_none_are_refused(tmp_path: Path, root: Path, address: str) -> None:
     inner = committed(write_extension(tmp_path, "inner.git", "Z = 3"))
     source = with_submodules(write_extension(tmp_path, "dice.git", "X = 1"), {"part": f"file://{inner}"}, address)
-    with pytest.raises(InstallError, match="its part part"):
+    with pytest.raises(InstallError, match="its submodule part"):
         install(f"file://{source}", root)
     assert nothing_left(root)
 
@@ -166,7 +166,7 @@ def test_a_zip_file_that_lies_about_its_size_is_stopped(
     tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("modules.plugins.install.MOST_BYTES", 100_000)
-    monkeypatch.setattr("modules.plugins.install._judge", lambda entries, source: None)
+    monkeypatch.setattr("modules.plugins.install._check_entries", lambda entries, source: None)
     with pytest.raises(InstallError, match="too large"):
         install(str(packed(tmp_path / "b.zip", extension_py="", data="0" * 200_000)), root)
     assert nothing_left(root)
@@ -188,7 +188,7 @@ def test_links_are_refused(tmp_path: Path, root: Path) -> None:
         entry = zipfile.ZipInfo("link")
         entry.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(entry, "/etc/passwd")
-    with pytest.raises(InstallError, match="holds links"):
+    with pytest.raises(InstallError, match="contains links"):
         install(str(tmp_path / "x.zip"), root)
     source = write_extension(tmp_path, "linked", "")
     (source / "more.py").symlink_to("/etc/passwd")
@@ -200,7 +200,7 @@ def test_links_are_refused(tmp_path: Path, root: Path) -> None:
 def test_what_is_no_extension_is_a_sentence(tmp_path: Path, root: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.zip").write_text("no zip")
-    for source, words in (("empty", "holds no"), ("text.zip", "not a zip file"), ("gone", "There is nothing at")):
+    for source, words in (("empty", "contains no"), ("text.zip", "not a zip file"), ("gone", "There is nothing at")):
         with pytest.raises(InstallError, match=words):
             install(str(tmp_path / source), root)
     assert nothing_left(root)
@@ -260,7 +260,7 @@ def test_an_extension_within_a_repository_is_installed_and_updated(tmp_path: Pat
     renewed(source, folder)
     assert (folder / "extension.py").read_text() == "X = 2" and (folder / "more.py").read_text() == "Y = 1"
     upstream(source, src__dice__extension_py=None, extension_py="X = 3")
-    with pytest.raises(InstallError, match="lies elsewhere"):
+    with pytest.raises(InstallError, match="has moved"):
         renewed(source, folder)
     assert (folder / "extension.py").read_text() == "X = 2"
 
@@ -271,7 +271,7 @@ def test_an_update_changes_nothing_where_a_file_was_changed_here(tmp_path: Path,
     (folder / "a.py").write_text("mine")
     (folder / "c.py").write_text("mine, and not changed there")
     upstream(source, a_py="2", b_py="2")
-    with pytest.raises(InstallError, match=r"a\.py changed both here and there"):
+    with pytest.raises(InstallError, match=r"a\.py changed both here and in the"):
         renewed(source, folder)
     assert [(folder / name).read_text() for name in ("a.py", "b.py")] == ["mine", "1"]
     (folder / "a.py").write_text("1")
@@ -335,7 +335,7 @@ def test_a_new_install_replaces_the_git_data_of_one_that_is_gone(tmp_path: Path,
 @pytest.mark.parametrize("source", ["/dev/zero", "/dev/tty", "pipe", "socket", "link"])
 def test_what_is_no_file_is_refused_and_never_read(tmp_path: Path, root: Path, source: str) -> None:
     path = special(tmp_path, source)
-    with pytest.raises(InstallError, match="neither a folder nor an ordinary file"):
+    with pytest.raises(InstallError, match="neither a folder nor a regular file"):
         install(str(path), root)
     assert nothing_left(root)
 
@@ -346,7 +346,7 @@ def test_a_folder_with_what_is_no_file_is_refused(tmp_path: Path, root: Path, so
     folder = write_extension(tmp_path / "from", "dice", "X = 1")
     (folder / "inner").mkdir()
     special(tmp_path, source).rename(folder / name)
-    with pytest.raises(InstallError, match="no ordinary file"):
+    with pytest.raises(InstallError, match="not a regular file"):
         install(str(folder), root)
     assert nothing_left(root)
 
@@ -356,7 +356,7 @@ def test_code_that_is_no_file_does_not_hang_the_list(tmp_path: Path, name: str) 
     folder = write_extension(tmp_path / "extensions", "dice", "X = 1")
     (folder / "inner").mkdir()
     special(tmp_path, "pipe").rename(folder / name)
-    assert "no ordinary file" in discover([tmp_path / "extensions"])["dice"].problem
+    assert "not a regular file" in discover([tmp_path / "extensions"])["dice"].problem
 
 
 def special(folder: Path, kind: str) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 import gradio
 import pytest
 
-from modules.plugins.manager import ConsentNeeded
+from modules.plugins.consent import ConsentNeeded
 from modules.plugins.pipeline import Pipeline
 from modules.plugins.requirements import RequirementsMissing
 from modules.protocol.errors import PaddockError, SettingError
@@ -28,7 +28,7 @@ def test_new_files_ask_before_they_run_and_changed_files_ask_again(place: Place)
     folder = write_extension(place.root, "loud", LOUD)
     with pytest.raises(ConsentNeeded, match="Look at its files"):
         place.manager.enable("loud")
-    assert place.status("loud").state == "consent" and "never run" in place.status("loud").message
+    assert place.status("loud").state == "consent" and "not run here" in place.status("loud").message
     place.manager.enable("loud", place.status("loud").sha256)
     assert said(place) == "HI"
     place.manager.close()
@@ -161,7 +161,7 @@ def test_one_that_prints_a_megabyte_fills_neither_terminal_nor_memory(
     place.add("chatty", "print('x' * 1_000_000)\ndef input_modifier(string):\n    print('the last line')")
     said(place)
     output = place.status("chatty").output
-    assert len(output) < 70_000 and output.endswith("the last line\n") and "are not kept" in output
+    assert len(output) < 70_000 and output.endswith("the last line\n") and "were dropped" in output
     place.manager.close()
     assert len(capsys.readouterr().out) < 1000
 
@@ -188,7 +188,7 @@ def test_two_of_one_name_run_neither(tmp_path: Path) -> None:
     write_extension(place.root, "twin", LOUD)
     write_extension(tmp_path / "more", "Twin", LOUD)
     place.manager.roots = (place.root, tmp_path / "more")
-    with pytest.raises(PaddockError, match="Two extensions are named alike"):
+    with pytest.raises(PaddockError, match="Two extensions have the same name"):
         place.manager.enable("twin")
     place.manager.close()
 
@@ -228,7 +228,7 @@ def test_a_name_that_is_nearly_a_hook_is_a_note(place: Place) -> None:
         ("- a", "needs lines such as"),
         ("wants: [money]", "It takes: network, files, worker"),
         ("host: about one", "Write a range"),
-        ("host: '>=99'", "It is made for Paddock >=99"),
+        ("host: '>=99'", "It needs Paddock >=99"),
         ("settings: {x: {label: X}}", "at least a default"),
         ("seconds: forever", "a number from 0 to 600"),
         ("a: [", "cannot be read"),
@@ -278,10 +278,10 @@ def test_what_it_needs_is_said_before_anything_of_it_runs(place: Place) -> None:
         place.manager.enable("needy", place.status("needy").sha256)
     states = {need.name: need.state for need in place.status("needy").needs}
     assert states == {"no-such-package-here": "missing", "gradio": "conflict", "pyyaml": "there"}
-    assert any("Paddock itself runs with gradio" in note for note in place.status("needy").notes)
+    assert any("Paddock itself uses gradio" in note for note in place.status("needy").notes)
 
 
-@pytest.mark.parametrize(("wanted", "said"), [("torch", "It takes about"), ("peft>=0.9", "It brings torch")])
+@pytest.mark.parametrize(("wanted", "said"), [("torch", "It uses about"), ("peft>=0.9", "It requires torch")])
 def test_what_heavy_packages_cost_is_said_before_they_are_installed(place: Place, wanted: str, said: str) -> None:
     write_extension(place.root, "heavy", "", f"requirements: ['{wanted}']")
     (note,) = place.status("heavy").notes

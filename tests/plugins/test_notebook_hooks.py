@@ -38,7 +38,7 @@ def test_the_notebook_runs_the_hooks_and_shows_what_was_written(talk: Talk) -> N
     notebook.generate("I 2d6", SamplingParams(), "a page")
     _wait(notebook, lambda: notebook.generation is None)
     assert notebook.text() == "I 2d6<I 7 8>"
-    running = talk.manager.get_running("all")
+    running = talk.manager.running.get("all")
     assert running is not None and running.plugin.seen == [False, False]
     notebook.undo()
     assert notebook.text() == "I 2d6"

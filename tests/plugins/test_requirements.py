@@ -15,7 +15,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from modules.plugins.manager import ConsentNeeded
+from modules.plugins.consent import ConsentNeeded
 from modules.plugins.requirement_text import Refused, lines_of, read
 from modules.plugins.requirements import NotBuilt, RequirementsMissing, check
 from modules.protocol.errors import PaddockError
@@ -152,14 +152,14 @@ def test_no_code_of_a_package_runs_before_a_yes_of_its_own(place: Place, tmp_pat
     write_extension(place.root, "needy", code, "requirements: [pkd-source]")
     found = place.manager.find("needy")
     for build in ("", found.sha256):
-        with pytest.raises(ConsentNeeded, match="not been agreed to"):
-            place.manager.install_requirements("needy", build=build)
-    place.manager.saved.consent("needy", found.sha256)
+        with pytest.raises(ConsentNeeded, match="not agreed to run"):
+            place.manager.install_packages("needy", build=build)
+    place.manager.saved.give_consent("needy", found.sha256)
     for build in ("", "0" * 64):
         with pytest.raises(NotBuilt, match="no wheel for this machine"):
-            place.manager.install_requirements("needy", build=build)
+            place.manager.install_packages("needy", build=build)
     assert not marker.exists() and "--build" in place.status("needy").unbuilt
-    place.manager.install_requirements("needy", build=found.sha256)
+    place.manager.install_packages("needy", build=found.sha256)
     assert marker.read_text() == "code ran" and place.status("needy").unbuilt == ""
 
 
@@ -168,9 +168,9 @@ def test_a_wheel_that_needs_a_source_package_builds_nothing(place: Place, tmp_pa
     address = source_package(tmp_path / "elsewhere", marker).as_uri()
     wheel(index, "pkd_outer", needs=f"pkd-source @ {address}")
     write_extension(place.root, "needy", "", "requirements: [pkd-outer]")
-    place.manager.saved.consent("needy", place.manager.find("needy").sha256)
+    place.manager.saved.give_consent("needy", place.manager.find("needy").sha256)
     with pytest.raises(PaddockError, match="were not installed"):
-        place.manager.install_requirements("needy")
+        place.manager.install_packages("needy")
     assert not marker.exists()
 
 
@@ -183,7 +183,7 @@ def test_an_address_is_never_installed_whatever_was_agreed(place: Place, tmp_pat
     folder = write_extension(place.root, "needy", "")
     (folder / "requirements.txt").write_text(lines)
     found = place.manager.find("needy")
-    place.manager.install_requirements("needy", found.sha256, found.sha256)
+    place.manager.install_packages("needy", found.sha256, found.sha256)
     assert not marker.exists()
     assert {need.name: need.state for need in place.status("needy").needs} == {
         "pkd-wheel": "there",
@@ -205,7 +205,7 @@ def test_a_name_is_never_taken_for_a_file_beside_it(
     write_extension(place.root, "needy", "", "requirements: [pkd-source, pkd_source-1.0.tar.gz]")
     sha256 = place.manager.find("needy").sha256
     with pytest.raises(PaddockError, match="were not installed"):
-        place.manager.install_requirements("needy", sha256, sha256)
+        place.manager.install_packages("needy", sha256, sha256)
     assert not marker.exists()
 
 
@@ -228,9 +228,9 @@ def test_the_card_offers_packages_after_consent_and_building_after_both(
         place.manager.enable("needy", place.status("needy").sha256)
     assert buttons(place, "needy") == ["on", "packages"]
     with pytest.raises(NotBuilt):
-        place.manager.install_requirements("needy")
+        place.manager.install_packages("needy")
     assert buttons(place, "needy") == ["on", "packages", "build"]
-    place.manager.install_requirements("needy", build=place.status("needy").sha256)
+    place.manager.install_packages("needy", build=place.status("needy").sha256)
     assert buttons(place, "needy") == ["on"]
     (place.root / "needy" / "more.py").write_text("")
     assert buttons(place, "needy") == ["agree"]
@@ -241,8 +241,8 @@ def test_requirements_that_an_update_brings_wait_for_consent_again(place: Place,
     place.add("needy", "X = 1")
     (place.root / "needy" / "requirements.txt").write_text("pkd-wheel")
     with pytest.raises(ConsentNeeded):
-        place.manager.install_requirements("needy")
-    assert place.status("needy").state == "on" and not place.manager.packages("needy").exists()
+        place.manager.install_packages("needy")
+    assert place.status("needy").state == "on" and not place.manager.packages.folder("needy").exists()
 
 
 def test_the_command_line_asks_in_the_same_order(root: Path, tmp_path: Path, index: Path) -> None:

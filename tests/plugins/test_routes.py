@@ -93,7 +93,7 @@ def test_what_an_extension_puts_around_the_api_stands_there_while_it_is_on(site:
     site.talk.manager.disable("door")
     assert site.get("/v1/models")[0] == 200
     site.talk.add("wrong", "http_middlewares = 5")
-    assert site.get("/v1/models")[0] == 200 and site.talk.manager.fault("wrong") is not None
+    assert site.get("/v1/models")[0] == 200 and site.talk.manager.failures.get("wrong") is not None
 
 
 def test_tools_are_listed_and_called(site: Site) -> None:
@@ -161,7 +161,7 @@ def test_a_page_whose_extension_replaces_blocks_is_built_with_the_real_ones(site
     real = gradio.Blocks
     site.after_rebuild(lambda: site.talk.add("thief", "import gradio as gr\ndef ui():\n    gr.Blocks = dict"))
     assert gradio.Blocks is real and site.get("/config")[0] == 200
-    assert "it replaced gradio.Blocks" in site.talk.manager.fault("thief").message  # type: ignore[union-attr]
+    assert "it replaced gradio.Blocks" in site.talk.manager.failures.get("thief").message  # type: ignore[union-attr]
 
 
 def _plain() -> tuple[Any, Any]:

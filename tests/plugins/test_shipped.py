@@ -19,9 +19,9 @@ import pytest
 
 from modules.plugins.folders import discover
 from modules.plugins.hook_reference import page
+from modules.plugins.hook_signatures import declared
 from modules.plugins.hooks import WORKER_HOOKS
 from modules.plugins.manifest import Manifest
-from modules.plugins.pluggy_specs import declared
 from modules.plugins.shipped import SHIPPED, hashes
 from modules.protocol.schema import describe
 from tests.conftest import ROOT
@@ -275,7 +275,7 @@ def test_a_translation_service_that_is_not_there_is_told_and_the_chat_goes_on(ta
     talk.manager.configure("translate", {"service": "http://127.0.0.1:9"})
     asked, reply = talk.ask("abc")
     assert asked.text == "abc" and "Translate could not do its part (input_modifier)" in reply.meta["error"]
-    assert talk.manager.get_running("translate") is not None
+    assert talk.manager.running.get("translate") is not None
 
 
 def test_a_picture_goes_with_one_message_as_words(talk: Talk) -> None:

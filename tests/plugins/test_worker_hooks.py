@@ -65,7 +65,7 @@ def test_long_replies_do_not_end_early(real: Talk) -> None:
 def test_a_fault_in_the_worker_switches_it_off_here(real: Talk) -> None:
     real.add("bad", "", worker_py="def logits_modifier(logits):\n    raise ValueError('out of tune')")
     failed = threading.Event()
-    end = real.manager.subscribe(lambda: failed.set() if real.manager.fault("bad") else None)
+    end = real.manager.subscribe(lambda: failed.set() if real.manager.failures.get("bad") else None)
     assert real.ask("Hello", max_new_tokens=4)[-1].meta["generated_tokens"] == 4
     assert failed.wait(PATIENCE)
     end()
@@ -116,7 +116,7 @@ def test_a_scripts_hooks_in_the_worker_have_the_tokenizer_and_give_back_what_the
     reply = real.ask("Hello", max_new_tokens=5, do_sample=False)[-1]
     text, _, seen = reply.text.partition(" |")
     assert text and seen.strip().startswith(text.strip())
-    running = real.manager.get_running("watch")
+    running = real.manager.running.get("watch")
     assert running is not None and running.plugin.params["replies"] == 1
     count = len(real.app.supervisor.tokenize("Hello there"))
     assert running.output.text == f"prompt of {count} tokens and more\n"
@@ -159,7 +159,7 @@ def test_the_example_of_the_docs_counts_a_prompts_tokens_in_the_worker(real: Tal
     switch_on(real, "counter")
     reply = real.ask("Hello", max_new_tokens=2)[-1]
     assert reply.text.endswith(f"(a prompt of {reply.meta['prompt_tokens']} tokens)")
-    running = real.manager.get_running("counter")
+    running = real.manager.running.get("counter")
     assert running is not None
     assert running.output.text == f"read a prompt of {reply.meta['prompt_tokens']} tokens for You\n"
     assert running.host.store["end"]

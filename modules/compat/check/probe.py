@@ -91,7 +91,7 @@ def _load(app: App, name: str, write: Any, found: dict[str, Any]) -> None:
     try:
         manager.enable(name, entry.sha256)
     except PaddockError as error:
-        fault = manager.fault(name)
+        fault = manager.failures.get(name)
         found["faults"].append(_sentence(error))
         write("loading", imports=bool(fault and fault.hook != "load"))
         if fault is None or fault.hook != "setup":
@@ -99,12 +99,12 @@ def _load(app: App, name: str, write: Any, found: dict[str, Any]) -> None:
         # Many a setup asks for what a check has not, such as a loaded model; the page is judged all the same.
         app.scripts.left_out = ("setup",)
         manager.enable(name, entry.sha256)
-    running = manager.get_running(name)
+    running = manager.running.get(name)
     assert running is not None
     hooks = [*running.impls, *(running.worker[1] if running.worker else ())]
     write("building its components", imports=True, hooks=sorted(hooks))
     build_page(app)
-    fault = manager.fault(name)
+    fault = manager.failures.get(name)
     if fault is not None:
         found["faults"].append(fault.message)
     write("over", ui=fault is None or fault.hook != "ui")

@@ -25,7 +25,7 @@ class Extensions(FacadeModule):
 
     def iterator(self) -> Iterator[tuple[ModuleType, str]]:
         """(module, name) of the scripts that are on, in their order."""
-        for running in self._app.extensions.running():
+        for running in self._app.extensions.running.in_order():
             if isinstance(module := getattr(running.plugin, "module", None), ModuleType):
                 yield module, running.name
 
@@ -81,5 +81,7 @@ class Extensions(FacadeModule):
         return generate
 
     def _joined(self, hook: str) -> str:
-        found = (self._app.extensions.hooks.try_call(running, hook)[1] for running in self._app.extensions.running())
+        found = (
+            self._app.extensions.hooks.try_call(running, hook)[1] for running in self._app.extensions.running.in_order()
+        )
         return "".join(text for text in found if isinstance(text, str))

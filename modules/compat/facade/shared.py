@@ -188,7 +188,7 @@ class _Args(Namespace):
         state = app.supervisor.state
         context = state.info.context if state.info else 0
         known: dict[str, Callable[[], Any]] = {
-            "extensions": lambda: [running.name for running in app.extensions.running()],
+            "extensions": lambda: [running.name for running in app.extensions.running.in_order()],
             "listen": lambda: app.config.listen,
             "listen_host": lambda: app.config.host,
             "listen_port": lambda: app.config.port,

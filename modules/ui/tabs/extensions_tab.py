@@ -126,9 +126,9 @@ def _buttons(app: App, status: ExtensionStatus, last: int, shown: list[gr.Textbo
         elif status.state == "off":
             button("Switch on", "on", lambda: manager.enable(name))
         if status.state != "consent" and any(need.state in ("missing", "conflict") for need in status.needs):
-            button("Install its packages", "packages", lambda: manager.install_requirements(name))
+            button("Install its packages", "packages", lambda: manager.install_packages(name))
         if status.state != "consent" and status.unbuilt:
-            build = partial(manager.install_requirements, name, build=status.sha256)
+            build = partial(manager.install_packages, name, build=status.sha256)
             button("Agree to build its packages", "build", build)
 
 

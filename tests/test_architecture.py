@@ -250,7 +250,6 @@ MOST_ROOMS = 26
 LONGEST_FILE = 300
 # Files that are being split.
 STILL_TOO_LONG = {
-    "loaders/exllamav2/worker.py",
     "modules/library/detect.py",
     "modules/plugins/manager.py",
     "modules/protocol/sampling.py",

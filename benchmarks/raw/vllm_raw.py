@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
 from loop import serve
 
-from loaders.vllm.engine_args import ENVIRONMENT, context_of, engine_arguments
+from loaders.vllm.engine_args import ENVIRONMENT, choose_context, engine_arguments
 from loaders.vllm.spec import Settings
 
 
@@ -25,7 +25,7 @@ def main(path: str, prompt: str, _dtype: str) -> None:
     from vllm.platforms import current_platform
 
     config = json.loads((Path(path) / "config.json").read_text(encoding="utf-8"))
-    context, _ = context_of(Settings(), config)
+    context, _ = choose_context(Settings(), config)
     llm = LLM(**engine_arguments(Path(path), Settings(), config, context, bool(current_platform.is_cpu())))
 
     def generate(count: int) -> int:

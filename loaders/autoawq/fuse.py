@@ -14,7 +14,7 @@ from torch import Tensor, nn
 _TOGETHER = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 
 
-def fuse(model: Any) -> int:
+def fuse_projections(model: Any) -> int:
     """Join what can be joined; how many groups that were."""
     count = 0
     for parent in list(model.modules()):

@@ -19,13 +19,13 @@ _PLACES = (0, 4, 1, 5, 2, 6, 3, 7)
 _ROWS = 16 * _BLOCK
 
 
-def runs_here() -> bool:
+def int4_supported() -> bool:
     """Whether torch has that product for this processor in more than plain C++, with which it takes a hundred times as
     long."""
     return torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
 
 
-def repack(model: Any) -> int:
+def repack_layers(model: Any) -> int:
     """Replace AutoAWQ's matrices by those of torch where it takes them; how many that were."""
     found = [
         (parent, name, child)

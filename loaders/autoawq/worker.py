@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from loaders.autoawq import int4
-from loaders.autoawq.fuse import fuse
+from loaders.autoawq.fuse import fuse_projections
 from loaders.autoawq.spec import Settings
 from modules.protocol.errors import ModelError, SettingError
 from modules.worker.engine import Report
@@ -69,10 +69,10 @@ class Engine(HfEngine):
         check_complete(loaded.model, path, files)
         if settings.fuse_layers:
             report("Fusing layers", None)
-            fuse(loaded.model)
+            fuse_projections(loaded.model)
         if packs:
             report("Packing the weights for this processor", None)
-            int4.repack(loaded.model)
+            int4.repack_layers(loaded.model)
         _halve_scales(loaded.model)
         return loaded.model, tokenizer
 
@@ -98,7 +98,7 @@ def _on_gpu(settings: Settings) -> bool:
 
 
 def _can_pack(settings: Settings) -> bool:
-    return not _on_gpu(settings) and int4.runs_here()
+    return not _on_gpu(settings) and int4.int4_supported()
 
 
 def _kernel(settings: Settings) -> dict[str, bool]:

@@ -6,8 +6,8 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from loaders.remote.http_client import Remote
-from loaders.remote.token_estimate import join, split
+from loaders.remote.http_client import HttpClient
+from loaders.remote.token_estimate import estimate_tokens, join_tokens
 from modules.families.llama_cpp import SAMPLERS as LLAMA_CPP
 from modules.protocol.errors import Unsupported
 from modules.protocol.sampling import ALWAYS_HONOURED, SamplingParams
@@ -28,7 +28,7 @@ _LEAST_TOP_P = 1e-6
 
 
 @dataclass(frozen=True)
-class About:
+class ModelDescription:
     """What a server says of its model; 0 and "" where it does not."""
 
     context: int = 0
@@ -54,21 +54,21 @@ class OpenAi:
     seeds = False
     counts = False
 
-    def __init__(self, remote: Remote, model: str) -> None:
+    def __init__(self, remote: HttpClient, model: str) -> None:
         self.remote, self.model = remote, model
 
-    def about(self, entry: dict[str, Any]) -> About:
+    def about(self, entry: dict[str, Any]) -> ModelDescription:
         """What is known of the model; `entry`: what the server lists under its name."""
         length = entry.get("max_model_len") or entry.get("context_length") or entry.get("context_window")
-        return About(context=length if isinstance(length, int) else 0)
+        return ModelDescription(context=length if isinstance(length, int) else 0)
 
     def tokenize(self, text: str, special: bool) -> list[int]:
         """Token ids of `text`, an estimate where the server has no tokenizer to ask."""
-        return split(text)
+        return estimate_tokens(text)
 
     def detokenize(self, tokens: list[int]) -> str:
         """The text of what `tokenize` gave."""
-        return join(tokens)
+        return join_tokens(tokens)
 
     def prompt(self, tokens: list[int]) -> Any:
         """A prompt of these tokens, in the words of /completions."""
@@ -106,9 +106,11 @@ class Tgi(OpenAi):
     samplers = _COMMON
     seeds = True
 
-    def about(self, entry: dict[str, Any]) -> About:
+    def about(self, entry: dict[str, Any]) -> ModelDescription:
         info = self.remote.get(f"{self.remote.file.root}/info")
-        return About(context=int(info.get("max_total_tokens") or 0), dtype=str(info.get("model_dtype") or ""))
+        return ModelDescription(
+            context=int(info.get("max_total_tokens") or 0), dtype=str(info.get("model_dtype") or "")
+        )
 
 
 class Vllm(OpenAi):
@@ -162,11 +164,11 @@ class LlamaServer(OpenAi):
     seeds = True
     counts = True
 
-    def about(self, entry: dict[str, Any]) -> About:
+    def about(self, entry: dict[str, Any]) -> ModelDescription:
         props = self.remote.get(f"{self.remote.file.root}/props")
         meta = entry.get("meta") or {}
         template = str(props.get("chat_template") or "")
-        return About(
+        return ModelDescription(
             context=int((props.get("default_generation_settings") or {}).get("n_ctx") or meta.get("n_ctx") or 0),
             trained_context=int(meta.get("n_ctx_train") or 0),
             parameters=int(meta.get("n_params") or 0),

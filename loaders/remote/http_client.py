@@ -14,7 +14,14 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from loaders.remote.server_errors import Failure, broken_off, no_api, refused, silent, unreachable
+from loaders.remote.server_errors import (
+    ServerError,
+    interrupted_error,
+    not_an_api_error,
+    refused_error,
+    timeout_error,
+    unreachable_error,
+)
 from modules.families.remote_file import RemoteFile
 
 _HEAR_CANCEL_SECONDS = 0.1
@@ -24,7 +31,7 @@ _LARGEST_ANSWER = 256 << 20
 _LARGEST_ERROR = 1 << 20
 
 
-class Remote:
+class HttpClient:
     """One server. Each request has its own connection, so several threads may ask at once."""
 
     def __init__(self, file: RemoteFile, key: str) -> None:
@@ -32,11 +39,11 @@ class Remote:
         self._key = key
 
     def get(self, url: str) -> Any:
-        """The JSON at `url`. Raises Failure."""
+        """The JSON at `url`. Raises ServerError."""
         return self._whole("GET", url, None)
 
     def post(self, url: str, body: dict[str, Any]) -> Any:
-        """The JSON that answers `body`. Raises Failure."""
+        """The JSON that answers `body`. Raises ServerError."""
         return self._whole("POST", url, body)
 
     def stream(self, url: str, body: dict[str, Any], cancelled: threading.Event) -> EventStream:
@@ -51,7 +58,7 @@ class Remote:
             connection.close()
 
     def connect(self, url: str) -> HTTPConnection:
-        """An open connection; the answer's timeout holds from here on. Raises Failure."""
+        """An open connection; the answer's timeout holds from here on. Raises ServerError."""
         parts = urlsplit(url)
         host, timeout = parts.hostname or "", self.file.connect_timeout
         connection: HTTPConnection
@@ -70,11 +77,11 @@ class Remote:
             connection.sock.settimeout(self.file.answer_timeout)
         except (OSError, HTTPException) as error:
             connection.close()
-            raise unreachable(self.file, error) from None
+            raise unreachable_error(self.file, error) from None
         return connection
 
     def ask(self, connection: HTTPConnection, method: str, url: str, body: dict[str, Any] | None) -> HTTPResponse:
-        """Send the request and wait for the answer's head. Raises Failure for an error."""
+        """Send the request and wait for the answer's head. Raises ServerError for an error."""
         headers = {"Accept": "application/json, text/event-stream", "User-Agent": "Paddock"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
@@ -87,22 +94,22 @@ class Remote:
             )
             response = connection.getresponse()
         except TimeoutError:
-            raise silent(self.file) from None
+            raise timeout_error(self.file) from None
         except (OSError, HTTPException) as error:
-            raise broken_off(self.file, error) from None
+            raise interrupted_error(self.file, error) from None
         if response.status != 200:
             wait = response.getheader("Retry-After", "")
-            raise refused(self.file, response.status, self._error(response), wait)
+            raise refused_error(self.file, response.status, self._error(response), wait)
         return response
 
     def read_json(self, response: HTTPResponse, limit: int) -> Any:
-        """The whole answer. Raises Failure."""
+        """The whole answer. Raises ServerError."""
         raw = self._read(response, limit)
         try:
             return json.loads(raw)
         except (ValueError, RecursionError):
             kind = response.getheader("Content-Type", "")
-            raise no_api(self.file, response.status, kind, raw[:20_000].decode("utf-8", "replace")) from None
+            raise not_an_api_error(self.file, response.status, kind, raw[:20_000].decode("utf-8", "replace")) from None
 
     def _error(self, response: HTTPResponse) -> Any:
         raw = self._read(response, _LARGEST_ERROR)
@@ -113,25 +120,25 @@ class Remote:
             text = raw.decode("utf-8", "replace")
             if response.status in (401, 403) or 300 <= response.status < 400 or "html" not in kind:
                 return {} if "html" in kind else text[:400]
-            raise no_api(self.file, response.status, kind, text) from None
+            raise not_an_api_error(self.file, response.status, kind, text) from None
 
     def _read(self, response: HTTPResponse, limit: int) -> bytes:
         try:
             return response.read(limit)
         except TimeoutError:
-            raise silent(self.file) from None
+            raise timeout_error(self.file) from None
         except (OSError, HTTPException) as error:
-            raise broken_off(self.file, error, began=True) from None
+            raise interrupted_error(self.file, error, began=True) from None
 
 
 class EventStream:
     """One streamed answer, read on a thread of its own; iterating yields the parsed events.
 
-    Ends at the server's [DONE], raises Failure for whatever else ends it, and returns at once when cancelled. `close`
-    ends the connection, by which the server knows that no more is wanted.
+    Ends at the server's [DONE], raises ServerError for whatever else ends it, and returns at once when cancelled.
+    `close` ends the connection, by which the server knows that no more is wanted.
     """
 
-    def __init__(self, remote: Remote, url: str, body: dict[str, Any], cancelled: threading.Event) -> None:
+    def __init__(self, remote: HttpClient, url: str, body: dict[str, Any], cancelled: threading.Event) -> None:
         self._remote, self._url, self._body = remote, url, body
         self._cancelled = cancelled
         self._closed = threading.Event()
@@ -171,11 +178,11 @@ class EventStream:
             finally:
                 connection.close()
             self._queue.put(None)
-        except Failure as failure:
+        except ServerError as failure:
             self._queue.put(failure)
         except Exception as error:
             # Among them what a socket raises that was shut down while it was being read.
-            self._queue.put(broken_off(self._remote.file, error, began=True))
+            self._queue.put(interrupted_error(self._remote.file, error, began=True))
 
     def _read(self, response: HTTPResponse) -> None:
         kind = response.getheader("Content-Type", "")
@@ -189,7 +196,7 @@ class EventStream:
                     return
                 self._queue.put(_parsed(data, self._remote.file))
         except TimeoutError:
-            raise silent(self._remote.file) from None
+            raise timeout_error(self._remote.file) from None
         # No [DONE]: whether the answer was whole is for the reader of its events to say.
 
 
@@ -215,5 +222,5 @@ def _parsed(data: str, file: RemoteFile) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise broken_off(file, ValueError(f"no event: {data[:200]!r}"), began=True)
+        raise interrupted_error(file, ValueError(f"no event: {data[:200]!r}"), began=True)
     return found

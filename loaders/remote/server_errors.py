@@ -15,7 +15,7 @@ from modules.protocol.errors import EnvironmentBroken, ModelError, PaddockError,
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
-class Failure(Exception):
+class ServerError(Exception):
     """A request that failed. `again`: whether another try may help; `wait`: seconds that the server asks for."""
 
     def __init__(self, error: PaddockError, *, again: bool = False, wait: float = 0.0, status: int = 0) -> None:
@@ -26,7 +26,7 @@ class Failure(Exception):
         self.status = status
 
 
-def unreachable(file: RemoteFile, error: Exception) -> Failure:
+def unreachable_error(file: RemoteFile, error: Exception) -> ServerError:
     """No connection came about."""
     if isinstance(error, socket.gaierror):
         said = "there is no machine of that name. Check the address and the network"
@@ -44,12 +44,12 @@ def unreachable(file: RemoteFile, error: Exception) -> Failure:
     else:
         said = f"{type(error).__name__}: {error}. Check the address and the network"
     broken = PaddockError(f"{file.address} cannot be reached: {said}.", detail=repr(error))
-    return Failure(broken, again=not isinstance(error, (ssl.SSLError, socket.gaierror)))
+    return ServerError(broken, again=not isinstance(error, (ssl.SSLError, socket.gaierror)))
 
 
-def silent(file: RemoteFile) -> Failure:
+def timeout_error(file: RemoteFile) -> ServerError:
     """The server took the request and then said nothing."""
-    return Failure(
+    return ServerError(
         PaddockError(
             f"{file.address} has said nothing for {file.answer_timeout:g} seconds. What arrived is kept. See whether "
             "the server is busy or hangs, or raise Answer timeout."
@@ -57,10 +57,10 @@ def silent(file: RemoteFile) -> Failure:
     )
 
 
-def broken_off(file: RemoteFile, error: Exception | None = None, *, began: bool = False) -> Failure:
+def interrupted_error(file: RemoteFile, error: Exception | None = None, *, began: bool = False) -> ServerError:
     """The connection ended before the answer did."""
     when = "in the middle of its answer. What arrived is kept" if began else "before it answered"
-    return Failure(
+    return ServerError(
         PaddockError(
             f"{file.address} closed the connection {when}. See whether the server still runs, then try again.",
             detail=repr(error) if error else "",
@@ -69,12 +69,12 @@ def broken_off(file: RemoteFile, error: Exception | None = None, *, began: bool 
     )
 
 
-def no_api(file: RemoteFile, status: int, kind: str, body: str) -> Failure:
+def not_an_api_error(file: RemoteFile, status: int, kind: str, body: str) -> ServerError:
     """Something answered that is not JSON."""
     title = re.search(r"<title[^>]*>\s*(.*?)\s*</title>", body[:20_000], re.IGNORECASE | re.DOTALL)
     named = f" titled “{' '.join(title[1].split())[:80]}”" if title else ""
     what = f"a web page{named}" if "html" in kind or body.lstrip()[:1] == "<" else f"no JSON ({kind or 'no type'})"
-    return Failure(
+    return ServerError(
         ModelError(
             f"{file.api} answered with {what} instead of an OpenAI-compatible API (status {status}). Check the "
             "address, its port, and whether a login page or a proxy stands before the server.",
@@ -84,9 +84,9 @@ def no_api(file: RemoteFile, status: int, kind: str, body: str) -> Failure:
     )
 
 
-def refused(file: RemoteFile, status: int, answer: Any, wait: str = "") -> Failure:
+def refused_error(file: RemoteFile, status: int, answer: Any, wait: str = "") -> ServerError:
     """The server answered with an error of its own."""
-    said = message_in(answer)
+    said = error_message_in(answer)
     short = f" It says: {said.rstrip('.')[:400]}." if said else ""
     error: PaddockError
     if status in (401, 403):
@@ -115,10 +115,10 @@ def refused(file: RemoteFile, status: int, answer: Any, wait: str = "") -> Failu
         seconds = min(30.0, max(0.0, float(wait)))
     except ValueError:
         seconds = 0.0
-    return Failure(error, again=status in _AGAIN, wait=seconds, status=status)
+    return ServerError(error, again=status in _AGAIN, wait=seconds, status=status)
 
 
-def message_in(answer: Any) -> str:
+def error_message_in(answer: Any) -> str:
     """The words of an error, wherever the server put them."""
     found = answer
     for key in ("error", "detail", "message", "msg"):

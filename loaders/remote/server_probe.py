@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from loaders.remote.dialects import DIALECTS, About, OpenAi
-from loaders.remote.http_client import Remote
-from loaders.remote.server_errors import Failure
+from loaders.remote.dialects import DIALECTS, ModelDescription, OpenAi
+from loaders.remote.http_client import HttpClient
+from loaders.remote.server_errors import ServerError
 from modules.protocol.errors import ModelError
 
 
-def meet(remote: Remote) -> tuple[OpenAi, About, dict[str, Any]]:
-    """(the server's dialect, what it says of the model, its own entry of it). Raises Failure, ModelError."""
+def probe_server(remote: HttpClient) -> tuple[OpenAi, ModelDescription, dict[str, Any]]:
+    """(the server's dialect, what it says of the model, its own entry of it). Raises ServerError, ModelError."""
     entries = _entries(remote)
     kind = remote.file.server
     kind = _kind(remote, entries) if kind == "auto" else kind
@@ -22,7 +22,7 @@ def meet(remote: Remote) -> tuple[OpenAi, About, dict[str, Any]]:
         about = dialect.about(entry)
         if dialect.counts:
             dialect.tokenize("a", False)
-    except (Failure, KeyError, TypeError, ValueError, AttributeError):
+    except (ServerError, KeyError, TypeError, ValueError, AttributeError):
         # It lacks what its kind has (switched off, or behind a proxy): ask it for no more than any server offers.
         notes.append(f"The server does not offer all that {dialect.title} does, so only the common part is used.")
         dialect = OpenAi(remote, model)
@@ -30,11 +30,11 @@ def meet(remote: Remote) -> tuple[OpenAi, About, dict[str, Any]]:
     return dialect, dataclasses.replace(about, notes=notes), entry
 
 
-def _entries(remote: Remote) -> list[dict[str, Any]]:
+def _entries(remote: HttpClient) -> list[dict[str, Any]]:
     """The models that the server lists; [] where it has no such list."""
     try:
         answer = remote.get(f"{remote.file.api}/models")
-    except Failure as failure:
+    except ServerError as failure:
         if failure.status in (404, 405, 501) and remote.file.model:
             return []
         raise
@@ -47,7 +47,7 @@ def _entries(remote: Remote) -> list[dict[str, Any]]:
     return [entry for entry in found if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
 
 
-def _kind(remote: Remote, entries: list[dict[str, Any]]) -> str:
+def _kind(remote: HttpClient, entries: list[dict[str, Any]]) -> str:
     owners = {str(entry.get("owned_by", "")).lower() for entry in entries}
     if "vllm" in owners:
         return "vllm"
@@ -57,12 +57,12 @@ def _kind(remote: Remote, entries: list[dict[str, Any]]) -> str:
         return "paddock"
     try:
         info = remote.get(f"{remote.file.root}/info")
-    except (Failure, ModelError):
+    except (ServerError, ModelError):
         return "openai"
     return "tgi" if isinstance(info, dict) and "max_total_tokens" in info else "openai"
 
 
-def _model(remote: Remote, entries: list[dict[str, Any]], kind: str) -> tuple[str, dict[str, Any], list[str]]:
+def _model(remote: HttpClient, entries: list[dict[str, Any]], kind: str) -> tuple[str, dict[str, Any], list[str]]:
     """(its name, its entry, sentences about the choice)."""
     wanted, names = remote.file.model, [str(entry["id"]) for entry in entries]
     by_name = dict(zip(names, entries, strict=True))
@@ -83,7 +83,7 @@ def _model(remote: Remote, entries: list[dict[str, Any]], kind: str) -> tuple[st
 
 
 def _loaded(
-    remote: Remote, by_name: dict[str, dict[str, Any]], wanted: str, there: str
+    remote: HttpClient, by_name: dict[str, dict[str, Any]], wanted: str, there: str
 ) -> tuple[str, dict[str, Any], list[str]]:
     """Another Paddock answers with the model that is loaded there, whatever is asked for."""
     if wanted and wanted not in by_name:

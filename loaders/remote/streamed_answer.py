@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from loaders.remote.server_errors import Failure, broken_off, message_in
+from loaders.remote.server_errors import ServerError, error_message_in, interrupted_error
 from modules.families.remote_file import RemoteFile
 from modules.protocol.errors import PaddockError
 
 _REASONS = {"stop": "stop", "eos": "stop", "eos_token": "stop", "stop_sequence": "stop", "length": "length"}
 
 
-class Answer:
+class StreamedAnswer:
     """Reads events of /completions and /chat/completions. `tokens`, `prompt_tokens` and `cached_tokens` are the
     server's where it tells, else the pieces counted; `failure` is what ended it before its time."""
 
@@ -23,12 +23,12 @@ class Answer:
         self.prompt_tokens = 0
         self.cached_tokens = 0
         self.warnings: list[str] = []
-        self.failure: Failure | None = None
+        self.failure: ServerError | None = None
 
     def read(self, event: dict[str, Any]) -> str:
-        """The text that the event brings. Raises Failure where it is an error."""
+        """The text that the event brings. Raises ServerError where it is an error."""
         if event.get("error"):
-            raise self._failed(message_in(event))
+            raise self._failed(error_message_in(event))
         for warning in event.get("warnings") or []:
             if str(warning) not in self.warnings:
                 self.warnings.append(str(warning))
@@ -72,11 +72,11 @@ class Answer:
             self.cached_tokens = _whole(timings.get("cache_n")) or self.cached_tokens
 
     def check_whole(self) -> None:
-        """Raises Failure where the events ended without an end."""
+        """Raises ServerError where the events ended without an end."""
         if not self._finish:
-            raise broken_off(self._file, began=self.tokens > 0)
+            raise interrupted_error(self._file, began=self.tokens > 0)
         if self._finish == "content_filter":
-            raise Failure(
+            raise ServerError(
                 PaddockError("The server's content filter ended the reply. The text so far is kept. Ask differently.")
             )
 
@@ -85,9 +85,9 @@ class Answer:
         reason = _REASONS.get(self._finish, "stop")
         return "context" if reason == "length" and self.tokens < max_new_tokens else reason
 
-    def _failed(self, said: str) -> Failure:
+    def _failed(self, said: str) -> ServerError:
         kept = " The text so far is kept." if self.tokens else ""
-        return Failure(
+        return ServerError(
             PaddockError(
                 f"{self._file.address} ended the reply: {said.rstrip('.')[:400] or 'it does not say why'}.{kept} Try "
                 "again, or look at the server's log.",

@@ -13,12 +13,12 @@ _PIECE = re.compile(r" ?[A-Za-z\u00c0-\u024f\u0370-\u052f]{1,5}| ?[0-9]{1,3}|\s+
 NOTE = "This server has no tokenizer to ask: token counts before a reply are estimates."
 
 
-def split(text: str) -> list[int]:
+def estimate_tokens(text: str) -> list[int]:
     """Estimated tokens of `text`."""
     return [int.from_bytes(b"\x01" + piece.encode("utf-8", "replace"), "big") for piece in _PIECE.findall(text)]
 
 
-def join(tokens: list[int]) -> str:
+def join_tokens(tokens: list[int]) -> str:
     """The text that was split. A number that stands for no piece gives nothing."""
     parts = []
     for token in tokens:

@@ -14,12 +14,12 @@ from typing import Any
 
 from loaders.remote import turn_markers as marked
 from loaders.remote.dialects import OpenAi
-from loaders.remote.http_client import Remote
-from loaders.remote.server_errors import Failure
-from loaders.remote.server_probe import meet
+from loaders.remote.http_client import HttpClient
+from loaders.remote.server_errors import ServerError
+from loaders.remote.server_probe import probe_server
 from loaders.remote.spec import SPEC, Settings
-from loaders.remote.streamed_answer import Answer
-from loaders.remote.token_estimate import NOTE, join, split
+from loaders.remote.streamed_answer import StreamedAnswer
+from loaders.remote.token_estimate import NOTE, estimate_tokens, join_tokens
 from modules.families.remote_file import KEY_VARIABLE, RemoteFile, parse_remote, url_origin
 from modules.protocol.commands import Generate
 from modules.protocol.errors import EnvironmentBroken, ModelError, PaddockError, PromptError, Unsupported
@@ -47,8 +47,8 @@ class Engine(EngineBase):
         key = _key(self._file)
         report(f"Asking {self._file.address}", None)
         try:
-            dialect, about, entry = meet(Remote(self._file, key))
-        except Failure as failure:
+            dialect, about, entry = probe_server(HttpClient(self._file, key))
+        except ServerError as failure:
             raise failure.error from None
         self._server = dialect
         context = settings.context or self._file.context or about.context
@@ -111,7 +111,7 @@ class Engine(EngineBase):
         try:
             answer = remote.post(f"{self._file.api}/embeddings", body)
             return [list(entry["embedding"]) for entry in sorted(answer["data"], key=lambda entry: entry["index"])]
-        except Failure as failure:
+        except ServerError as failure:
             if failure.status not in (404, 405, 501):
                 raise failure.error from None
             raise Unsupported("This server makes no embeddings. Load a model of your own for that.") from None
@@ -125,7 +125,7 @@ class Engine(EngineBase):
         body.update(self._server.sampling(params, seed, self._context))
         begin = time.monotonic()
         first = 0.0
-        answer, stop = Answer(self._file), StopFilter(params.stop)
+        answer, stop = StreamedAnswer(self._file), StopFilter(params.stop)
         unsaid = 0
         for text in self._texts(answer, path, body, cancelled):
             first = first or time.monotonic()
@@ -154,7 +154,9 @@ class Engine(EngineBase):
             seed,
         )
 
-    def _texts(self, answer: Answer, path: str, body: dict[str, Any], cancelled: threading.Event) -> Iterator[str]:
+    def _texts(
+        self, answer: StreamedAnswer, path: str, body: dict[str, Any], cancelled: threading.Event
+    ) -> Iterator[str]:
         """The answer's texts. What ends it before its time is in `answer.failure`, after the texts that came."""
         tries = 0
         while True:
@@ -167,7 +169,7 @@ class Engine(EngineBase):
                 if not cancelled.is_set():
                     answer.check_whole()
                 return
-            except Failure as failure:
+            except ServerError as failure:
                 answer.failure = failure
             finally:
                 stream.close()
@@ -206,7 +208,7 @@ class Engine(EngineBase):
     def _ask(self, request: Any) -> Any:
         try:
             return request()
-        except Failure as failure:
+        except ServerError as failure:
             raise failure.error from None
         except (KeyError, TypeError, ValueError) as error:
             raise PaddockError(
@@ -253,13 +255,13 @@ def _key(file: RemoteFile) -> str:
 def _fit_chat(chat: marked.Chat, context: int, params: SamplingParams) -> tuple[marked.Chat, int, int]:
     """(the chat that is sent, its tokens, how many were cut), by estimate. The host has cut whole turns already; what
     is still too long is one message, of which the beginning goes."""
-    tokens = split(chat.text)
+    tokens = estimate_tokens(chat.text)
     kept, cut = fit_prompt(tokens, context, params.max_new_tokens, params.truncate)
     if not cut:
         return chat, len(kept), 0
     longest = max(range(len(chat.messages)), key=lambda place: len(chat.messages[place]["content"]))
     messages = [dict(message) for message in chat.messages]
-    messages[longest]["content"] = join(split(messages[longest]["content"])[cut:])
+    messages[longest]["content"] = join_tokens(estimate_tokens(messages[longest]["content"])[cut:])
     return marked.Chat(messages, chat.open), len(kept), cut
 
 

@@ -29,7 +29,7 @@ _LEAST_CACHE = 64 * 2**20
 _CONTEXTS_ON_CPU = 2
 
 
-def context_of(settings: Settings, config: dict[str, Any]) -> tuple[int, int]:
+def choose_context(settings: Settings, config: dict[str, Any]) -> tuple[int, int]:
     """(tokens to load with, tokens that the model was made for or 0)."""
     trained = _number(config, "max_position_embeddings")
     if trained and settings.context > trained:
@@ -73,11 +73,13 @@ def engine_arguments(path: Path, settings: Settings, config: dict[str, Any], con
     if settings.cache_gb:
         arguments["kv_cache_memory_bytes"] = int(settings.cache_gb * _GIB)
     elif cpu:
-        arguments["kv_cache_memory_bytes"] = max(_LEAST_CACHE, _CONTEXTS_ON_CPU * context * token_bytes(config))
+        arguments["kv_cache_memory_bytes"] = max(
+            _LEAST_CACHE, _CONTEXTS_ON_CPU * context * cache_bytes_per_token(config)
+        )
     return arguments
 
 
-def token_bytes(config: dict[str, Any]) -> int:
+def cache_bytes_per_token(config: dict[str, Any]) -> int:
     """Bytes that one token takes in the cache: keys and values of every layer, at most 4 bytes each."""
     text = config.get("text_config")
     found = text if isinstance(text, dict) else config

@@ -14,7 +14,7 @@ from modules.worker.token_queue import TokenQueue
 _Task = tuple[Callable[[], Any], "Future[Any]"]
 
 
-class Stepper:
+class EngineThread:
     """An LLMEngine, made and used on one thread alone, as its kernels keep their threads by that.
 
     `make()` makes the engine; what it raises is raised here.

@@ -1,5 +1,7 @@
-"""vLLM's processes end with the worker, however it ends: one that is killed can end nothing itself, and vLLM's engine
-process would stay, with all its memory."""
+"""End vLLM's processes when the worker dies.
+
+A worker that is killed cannot end anything, and vLLM's engine process would stay with all its memory.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +9,16 @@ import os
 import subprocess
 import sys
 
-# Its stdin ends when the worker does; then the whole process group goes, itself included.
+# Its stdin is closed when the worker dies. Then it kills the whole process group, itself included.
 _WATCH = "import os, signal, sys; sys.stdin.read(); os.killpg(0, signal.SIGKILL)"
 
 
-class Leash:
-    """A small process that watches this one. Does nothing where this process does not lead a group of its own, as a
-    worker of Paddock's does: others would be in it."""
+class ParentWatch:
+    """A small process that watches this one.
+
+    Does nothing if this process does not lead a process group, as Paddock's workers do. Otherwise the group would
+    contain unrelated processes.
+    """
 
     def __init__(self) -> None:
         self._watch: subprocess.Popen[bytes] | None = None
@@ -23,12 +28,12 @@ class Leash:
             )
 
     @property
-    def holds(self) -> bool:
-        """Whether anything is watching."""
+    def active(self) -> bool:
+        """True while the process is watching."""
         return self._watch is not None
 
-    def release(self) -> None:
-        """All has been ended in order."""
+    def stop(self) -> None:
+        """End the watching process. Call it after everything else has ended."""
         if self._watch is not None:
             self._watch.kill()
             self._watch.wait()

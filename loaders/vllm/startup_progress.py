@@ -35,7 +35,7 @@ _EMPTY_ERRORS = ("Engine core initialization failed", "Worker failed with error"
 
 
 @contextmanager
-def starting(report: Report, name: str) -> Iterator[None]:
+def report_startup(report: Report, name: str) -> Iterator[None]:
     """Reports the start that happens inside, and turns its failure into a sentence."""
     stage, fraction, began = "Starting vLLM", 0.1, time.monotonic()
     done = threading.Event()
@@ -59,13 +59,13 @@ def starting(report: Report, name: str) -> Iterator[None]:
         except PaddockError:
             raise
         except Exception as error:
-            raise failure(name, f"{tap.text()}\n{type(error).__name__}: {error}") from error
+            raise startup_error(name, f"{tap.text()}\n{type(error).__name__}: {error}") from error
         finally:
             done.set()
             teller.join()
 
 
-def failure(name: str, said: str) -> PaddockError:
+def startup_error(name: str, said: str) -> PaddockError:
     """Why vLLM would not start with the model `name`, from what its processes `said`."""
     causes = [
         (kind.split(".")[-1], words.strip())

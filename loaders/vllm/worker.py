@@ -14,12 +14,12 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from loaders.vllm.engine_args import ENVIRONMENT, MOST_PROBABILITIES, context_of, engine_arguments
-from loaders.vllm.engine_thread import Stepper
-from loaders.vllm.parent_watch import Leash
+from loaders.vllm.engine_args import ENVIRONMENT, MOST_PROBABILITIES, choose_context, engine_arguments
+from loaders.vllm.engine_thread import EngineThread
+from loaders.vllm.parent_watch import ParentWatch
 from loaders.vllm.sampling_params import sampling_fields
 from loaders.vllm.spec import Settings
-from loaders.vllm.startup_progress import starting
+from loaders.vllm.startup_progress import report_startup
 from modules.protocol.commands import Generate
 from modules.protocol.errors import ModelError, PaddockError, PromptError, Unsupported
 from modules.protocol.events import ModelInfo
@@ -43,7 +43,7 @@ class Engine(EngineBase):
         os.environ.update(ENVIRONMENT)
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")
         self._open = contextlib.ExitStack()
-        self._stepper: Stepper | None = None
+        self._stepper: EngineThread | None = None
         self._context = 0
         self._numbers = itertools.count(1)
         self._lora: Any = None
@@ -53,20 +53,20 @@ class Engine(EngineBase):
         report("Checking the files", None)
         path = self._open.enter_context(stage_for_transformers(path, has_consent("PADDOCK_TRUST_REMOTE_CODE")))
         config = check_folder(path)
-        self._context, trained = context_of(settings, config)
+        self._context, trained = choose_context(settings, config)
         self._lora_rank = settings.lora_rank
         if settings.ray_address:
             os.environ["RAY_ADDRESS"] = settings.ray_address
         report("Importing vLLM", 0.05)
         if self.templates:
             self.templates.start()
-        with starting(report, path.name):
+        with report_startup(report, path.name):
             self._tokens = FolderTokenizer(path, self.templates)
             self._vllm: Any = importlib.import_module("vllm")
             cpu = bool(importlib.import_module("vllm.platforms").current_platform.is_cpu())
             arguments = engine_arguments(path, settings, config, self._context, cpu)
-            self._leash = Leash()
-            self._stepper = Stepper(lambda: _engine(arguments))
+            self._parent_watch = ParentWatch()
+            self._stepper = EngineThread(lambda: _engine(arguments))
         if any(math.isnan(entry["probability"]) for entry in self.next_token_probabilities("a", 1)):
             raise nan_logits_error()
         found = self._stepper.engine.vllm_config.model_config
@@ -98,9 +98,9 @@ class Engine(EngineBase):
             ended.set()
 
         threading.Thread(target=end, name="vllm end", daemon=True).start()
-        if ended.wait(_PATIENCE_SECONDS if self._leash.holds else None):
+        if ended.wait(_PATIENCE_SECONDS if self._parent_watch.active else None):
             stepper.close()
-            self._leash.release()
+            self._parent_watch.stop()
 
     def tokenize(self, text: str, special: bool) -> list[int]:
         return self._tokens.tokenize(text, special)

@@ -1,4 +1,4 @@
-"""A completion request in the words of llama.cpp's server (tools/server/README.md, POST /completion)."""
+"""Build a completion request of llama.cpp's server (tools/server/README.md, POST /completion)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from modules.worker.llama.sampler_settings import (
 )
 
 
-def completion(
+def completion_request(
     tokens: list[int],
     params: SamplingParams,
     seed: int,
@@ -26,8 +26,11 @@ def completion(
     control: tuple[str, ...],
     visible: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """The body for these prompt tokens. Stop texts are not in it: at the longest reply the server would lose text that
-    it holds back for them. `control`: names of the model's special tokens; `visible`: of those that are text."""
+    """Return the request body for these prompt tokens.
+
+    Stop texts are left out: when a reply reaches its maximum length, the server drops text that it holds back for
+    them. `control` has the names of the model's special tokens, `visible` those that are shown as text.
+    """
     heat = temperature(params)
     samplers, min_p = server_sampler_chain(params)
     body: dict[str, Any] = {
@@ -73,40 +76,40 @@ def completion(
     return body
 
 
-def refusal(error: dict[str, Any]) -> PaddockError:
-    """The server's error in plain words."""
-    said = str(error.get("message", error))
-    if "grammar" in said:
+def server_error(error: dict[str, Any]) -> PaddockError:
+    """Return the exception for an error of the server, with a next step."""
+    message = str(error.get("message", error))
+    if "grammar" in message:
         return PromptError(
-            "The grammar cannot be used: llama.cpp cannot read it. Check it against the GBNF guide, or clear Grammar.",
-            detail=said,
+            "llama.cpp cannot read the grammar. Check it against the GBNF guide, or clear Grammar.",
+            detail=message,
         )
-    if "invalid tokens" in said:
-        return PromptError("The prompt holds token ids that this model does not have. Correct them.", detail=said)
-    if "Context size" in said or "KV cache" in said or error.get("type") == "exceed_context_size_error":
+    if "invalid tokens" in message:
+        return PromptError("The prompt has token ids that this model does not have. Correct them.", detail=message)
+    if "Context size" in message or "KV cache" in message or error.get("type") == "exceed_context_size_error":
         return OutOfMemory(
-            "The context is full: the chats that run at once share it. Raise Context length, lower Replies at once, "
-            "or wait until the other replies are done.",
-            detail=said,
+            "The context is full, since chats that run at once share it. Raise Context length, lower Replies at once, "
+            "or wait until the other replies have ended.",
+            detail=message,
             lower=("slots",),
         )
-    if "allocate" in said or "memory" in said:
+    if "allocate" in message or "memory" in message:
         return OutOfMemory(
             "Memory ran out while reading the prompt. Lower Context length or choose cache type q8_0.",
-            detail=said,
+            detail=message,
             lower=LOWER_FOR_MEMORY,
         )
-    return PaddockError(f"llama.cpp ended the reply: {said}. Try again, or load the model again.", detail=said)
+    return PaddockError(f"llama.cpp ended the reply: {message}. Try again, or load the model again.", detail=message)
 
 
-def adapter_refusal(said: str) -> ModelError | None:
-    """Why llama.cpp does not start with a LoRA adapter, from what it `said` on stderr; None if that is not why."""
-    found = re.search(r"failed to load lora adapter '(?:[^']*[/\\])?([^']*)'", said)
+def adapter_error(message: str) -> ModelError | None:
+    """Why llama.cpp does not start with a LoRA adapter, from what it `message` on stderr; None if that is not why."""
+    found = re.search(r"failed to load lora adapter '(?:[^']*[/\\])?([^']*)'", message)
     if not found:
         return None
-    why = re.search(r"failed to apply lora adapter: (.+)", said)
+    why = re.search(r"failed to apply lora adapter: (.+)", message)
     return ModelError(
         f"The LoRA adapter {found[1]} does not fit this model{f' ({why[1].strip()})' if why else ''}. Load the model "
         "that it was made for, or choose another adapter.",
-        detail=said,
+        detail=message,
     )

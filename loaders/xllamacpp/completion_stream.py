@@ -1,4 +1,4 @@
-"""One completion of llama.cpp's server, from its callback's thread to an iterator."""
+"""Turn a completion of llama.cpp's server, which calls back on a thread, into an iterator."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from modules.worker.token_queue import TokenQueue
 
 
 class CompletionStream:
-    """Runs `body` on a thread of its own and yields what the server sends, as parsed JSON, as it gathers.
+    """Runs `body` on a separate thread and yields the server's messages as parsed JSON, in batches.
 
-    The server calls back once a token. Cancelling ends the iterator; the server hears of it at the next callback and
-    lets the slot go then; `close` waits for that. It calls back for each batch of the prompt too, which is no news but
-    for `cached`: the tokens of the prompt that it had read before.
+    The server calls back once per token. Cancelling ends the iterator. The server learns of it at the next callback
+    and frees the slot then; `close` waits for that. It also calls back for each batch of the prompt, which only sets
+    `cached`: the prompt tokens that were in the cache.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class CompletionStream:
         put, cancelled = self._arrived.put, self._cancelled.is_set
 
         def receive(message: Any) -> bool:
-            # Handed over it would count as the first news, and the first token would gather behind it.
+            # If it were passed on, it would count as the first message and the first token would wait for a batch.
             if "prompt_progress" in message:
                 self.cached = message["prompt_progress"]["cache"]
             else:
@@ -60,6 +60,6 @@ class CompletionStream:
                 return
 
     def close(self) -> None:
-        """Stop the server at its next token, and wait until it has stopped: one that does not must not look idle."""
+        """Stop the completion at its next token, and wait until it has stopped, so that the slot is really free."""
         self._over = True
         self._thread.join()

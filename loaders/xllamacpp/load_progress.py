@@ -1,4 +1,4 @@
-"""How far a load is, from the memory that the model's file has come to fill: llama.cpp's server does not tell."""
+"""Estimate a load's progress from the process's memory, since llama.cpp's server does not report it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from modules.worker.engine import Report
 
 _LOOK_SECONDS = 0.2
-# Behind the file come the context's cache and a first run to warm up.
+# After the file come the KV cache and a warm-up run.
 _FILE_SHARE = 0.9
 
 
 def _peak_bytes() -> int:
-    """The most memory that this process ever filled; 0 where the system does not tell."""
+    """Return the peak memory of this process in bytes; 0 if the system does not report it."""
     try:
         import resource
     except ImportError:
@@ -26,8 +26,8 @@ def _peak_bytes() -> int:
 
 
 @contextmanager
-def reading(path: Path, report: Report) -> Iterator[None]:
-    """Reports the progress of the load that happens inside."""
+def report_load_progress(path: Path, report: Report) -> Iterator[None]:
+    """Report the progress of the load that happens inside the block."""
     size, before, done = max(1, path.stat().st_size), _peak_bytes(), threading.Event()
 
     def look() -> None:

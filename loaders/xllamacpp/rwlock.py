@@ -1,4 +1,4 @@
-"""Who uses the server, so that it is exchanged only while nobody does."""
+"""A lock for the server: shared by its users, exclusive while it is replaced."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Gate:
-    """Any number of users at once, or one who is alone. A user may enter again."""
+class ReadWriteLock:
+    """Held by any number of readers, or by one writer. A reader may enter again."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._users = 0
+        self._readers = 0
 
     @contextmanager
-    def use(self) -> Iterator[None]:
-        """Inside, the server stays the same one."""
+    def read(self) -> Iterator[None]:
+        """Hold the lock as one of its readers."""
         with self._changed:
-            self._users += 1
+            self._readers += 1
         try:
             yield
         finally:
             with self._changed:
-                self._users -= 1
+                self._readers -= 1
                 self._changed.notify_all()
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Inside, nobody uses it; who comes meanwhile waits."""
+    def write(self) -> Iterator[None]:
+        """Wait for all readers to leave, and hold the lock alone. New readers wait."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._users)
+            self._changed.wait_for(lambda: not self._readers)
             yield

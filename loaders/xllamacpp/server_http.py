@@ -1,4 +1,4 @@
-"""The verbs of llama.cpp's server that xllamacpp has no function for: asked over loopback, with a random key."""
+"""Requests to llama.cpp's server over loopback, with a random key, for what xllamacpp has no function."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class LocalServer:
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
     def get(self, path: str) -> Any:
-        """The JSON that is at `path`."""
-        return self._ask("GET", path, None)
+        """Return the JSON at `path`."""
+        return self._request("GET", path, None)
 
     def post(self, path: str, body: dict[str, Any] | list[dict[str, Any]]) -> Any:
-        """The answer to `body` at `path`."""
-        return self._ask("POST", path, json.dumps(body))
+        """Return the JSON answer to `body` at `path`."""
+        return self._request("POST", path, json.dumps(body))
 
-    def _ask(self, method: str, path: str, body: str | None) -> Any:
+    def _request(self, method: str, path: str, body: str | None) -> Any:
         connection = HTTPConnection(self._host, self._port, timeout=_TIMEOUT_SECONDS)
         try:
             connection.request(method, path, body, self._headers)
@@ -37,6 +37,6 @@ class LocalServer:
         finally:
             connection.close()
         if response.status != 200:
-            said = answer.get("error", {}).get("message", str(answer)) if isinstance(answer, dict) else str(answer)
-            raise PaddockError(f"llama.cpp refused the request: {said}. Load the model again.", detail=str(answer))
+            message = answer.get("error", {}).get("message", str(answer)) if isinstance(answer, dict) else str(answer)
+            raise PaddockError(f"llama.cpp refused the request: {message}. Load the model again.", detail=str(answer))
         return answer

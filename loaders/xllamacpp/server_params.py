@@ -1,4 +1,4 @@
-"""The loader's settings as llama.cpp's own parameters."""
+"""Convert the loader's settings to llama.cpp's parameters."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from modules.protocol.errors import SettingError
 from modules.worker.llama.model_notes import tensor_split_shares
 from modules.worker.thread_count import alone
 
-# Warnings would be two lines a request, on nothing amiss.
+# Warnings would add two lines per request without need.
 _LOG_ERRORS = 1
 _TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
 
 def server_parameters(xllamacpp: Any, path: Path, settings: Any, context: int, key: str, pools: bool) -> Any:
-    """A `CommonParams` of the module `xllamacpp` for the model at `path`.
+    """Return `CommonParams` of the module `xllamacpp` for the model at `path`.
 
-    `context`: in tokens; `key`: what the loopback requests must show; `pools`: whether the model itself says how its
-    embeddings are pooled; else they are averaged.
+    `context` is in tokens. `key` is the API key of loopback requests. `pools` is True if the model says how its
+    embeddings are pooled; otherwise they are averaged.
     """
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
     params.verbosity = _LOG_ERRORS
-    _listen_to_ourselves(params, key)
+    _listen_on_loopback(params, key)
     _context(xllamacpp, params, settings, context)
     _processor(xllamacpp, params, settings, path.stat().st_size)
     _devices(xllamacpp, params, settings)
@@ -34,7 +34,7 @@ def server_parameters(xllamacpp: Any, path: Path, settings: Any, context: int, k
     return params
 
 
-def _listen_to_ourselves(params: Any, key: str) -> None:
+def _listen_on_loopback(params: Any, key: str) -> None:
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.api_keys = [key]
@@ -42,8 +42,8 @@ def _listen_to_ourselves(params: Any, key: str) -> None:
     params.n_threads_http = 2
     params.ui = False
     params.endpoint_slots = False
-    # Chats are rendered by the worker, in a sandbox and under a time limit. Without a template of ours the server would
-    # run the file's own while it loads, whatever that does, and refuse the model where it cannot read it.
+    # The worker renders chats, in a sandbox and with a time limit. Without this template the server would run the
+    # file's own template while it loads, and refuse the model if it cannot read it.
     params.use_jinja = False
     params.chat_template = _TEMPLATE
 
@@ -59,7 +59,7 @@ def _context(xllamacpp: Any, params: Any, settings: Any, context: int) -> None:
     params.cache_type_v = getattr(xllamacpp.ggml_type, f"GGML_TYPE_{settings.cache_type_v.upper()}")
     flash = {"auto": "AUTO", "on": "ENABLED", "off": "DISABLED"}[settings.flash_attention]
     params.flash_attn_type = getattr(xllamacpp.llama_flash_attn_type, f"LLAMA_FLASH_ATTN_TYPE_{flash}")
-    # Otherwise the server would lower the context, or the layers, without a word.
+    # Otherwise the server would silently lower the context or the GPU layers.
     params.fit_params = False
 
 
@@ -69,7 +69,7 @@ def _processor(xllamacpp: Any, params: Any, settings: Any, weights: int) -> None
         params.cpuparams.n_threads = threads
     if threads := settings.threads_batch or one:
         params.cpuparams_batch.n_threads = threads
-    # Texts to embed must fit one micro-batch, so the server wants the two equal.
+    # Texts to embed must fit into one micro-batch.
     params.n_batch = settings.batch
     params.n_ubatch = min(settings.micro_batch, settings.batch)
     numa = {"off": "DISABLED"}.get(settings.numa, settings.numa.upper())

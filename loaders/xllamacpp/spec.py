@@ -14,7 +14,7 @@ from modules.protocol.schema import setting
 
 @dataclass(frozen=True)
 class Settings(LlamaCppSettings):
-    """llama.cpp's settings, and those that only its server has."""
+    """llama.cpp's settings, and those of its server."""
 
     slots: int = setting(
         2,
@@ -22,8 +22,9 @@ class Settings(LlamaCppSettings):
         minimum=1,
         maximum=32,
         group="Context and cache",
-        help="Requests answered side by side; more wait in order. Together they are faster, each alone is slower. They "
-        "share the one context, so it costs no memory; raise Context length if several long chats run at once.",
+        help="Requests answered at the same time; further ones wait in order. More tokens per second in total, fewer "
+        "for each reply. They share one context, so this takes no memory. Raise Context length if several long chats "
+        "run at once.",
     )
     cache_reuse: int = setting(
         0,
@@ -33,8 +34,8 @@ class Settings(LlamaCppSettings):
         unit="tokens",
         group="Context and cache",
         advanced=True,
-        help="Keep stretches of at least this many tokens when text before them changed, by shifting them. Faster "
-        "after an edit or a cut, not exactly the same text. 0 keeps the unchanged beginning alone.",
+        help="Reuses parts of the cache of at least this many tokens when text before them has changed, by shifting "
+        "them. Faster after an edit or a cut, but the text can differ slightly. 0 reuses only the unchanged beginning.",
     )
     prompt_cache_mb: int = setting(
         0,
@@ -44,24 +45,26 @@ class Settings(LlamaCppSettings):
         unit="MB",
         group="Context and cache",
         advanced=True,
-        help="Main memory for chats that have no slot at the moment, so that going back to one need not read it again. "
-        "0 is off: only as many chats stay warm as there are slots.",
+        help="Main memory for chats without a slot, so that returning to one does not read it again. 0 is off: only as "
+        "many chats stay cached as there are slots.",
     )
 
 
 def useful_context(context: int, trained: int, settings: Settings) -> int:
-    """Of `context` tokens those that some slot may use: none gets more than the `trained` ones that the model was made
-    for (0: unknown)."""
+    """Return how many of `context` tokens the slots can use.
+
+    No slot gets more than the trained context `trained` (0: unknown).
+    """
     return min(context, trained * settings.slots) if trained else context
 
 
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if not is_gguf(facts):
         return None
-    cuda = "for the graphics card, install a CUDA or ROCm build of xllamacpp."
+    cuda = "to use the graphics card, install a CUDA or ROCm build of xllamacpp."
     return Claim(
         90,
-        "A GGUF file, which llama.cpp reads as it is. Ready to install, and it answers several chats at once. "
+        "A GGUF file, which llama.cpp reads as it is. Installs in seconds and answers several chats at once. "
         + hardware_reason(machine, cuda),
     )
 
@@ -85,7 +88,7 @@ SPEC = LoaderSpec(
     accelerators=("cpu", "cuda", "rocm", "metal"),
     requirements="requirements.txt",
     adapters=("gguf",),
-    adapters_note="llama.cpp's server reads the model again for an adapter that is new to it, once all replies have "
-    "ended; other weights and a removal take effect at once.",
+    adapters_note="For a new adapter llama.cpp's server loads the model again, once all replies have ended. Changes of "
+    "weight and removals take effect at once.",
     probe="import jinja2, xllamacpp; print(xllamacpp.__version__)",
 )

@@ -1,4 +1,4 @@
-"""The engine of the xllamacpp loader: llama.cpp's server inside this process."""
+"""The engine of the xllamacpp loader: llama.cpp's server in this process."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-from loaders.xllamacpp.completion_request import adapter_refusal, completion, refusal
+from loaders.xllamacpp.completion_request import adapter_error, completion_request, server_error
 from loaders.xllamacpp.completion_stream import CompletionStream
-from loaders.xllamacpp.load_progress import reading
-from loaders.xllamacpp.rwlock import Gate
+from loaders.xllamacpp.load_progress import report_load_progress
+from loaders.xllamacpp.rwlock import ReadWriteLock
 from loaders.xllamacpp.server_http import LocalServer
 from loaders.xllamacpp.server_params import server_parameters
 from loaders.xllamacpp.spec import useful_context
@@ -36,7 +36,10 @@ from modules.worker.truncation import fit_prompt
 
 
 class Engine(EngineBase):
-    """One model in llama.cpp's server. Completions go through its functions; the tokenizer has none, hence loopback."""
+    """One model in llama.cpp's server.
+
+    Completions use xllamacpp's functions. It has none for the tokenizer, which is reached over loopback.
+    """
 
     _serve: Callable[[dict[str, float]], None]
     _prompts: LlamaTokenizer
@@ -47,8 +50,8 @@ class Engine(EngineBase):
         self._local = LocalServer("", "")
         self._keys = GgufKeys()
         self._context = 0
-        self._gate = Gate()
-        # Names of special tokens: those that are text, and the one that the chat template ends a reply with, where
+        self._server_lock = ReadWriteLock()
+        # Names of special tokens that are shown as text, and the token with which the chat template ends a reply if
         # llama.cpp does not know it.
         self._visible: tuple[str, ...] = ()
         self._end = ""
@@ -74,12 +77,12 @@ class Engine(EngineBase):
                 try:
                     self._server = self._xllamacpp.Server(parameters)
                 except (RuntimeError, MemoryError, ValueError) as error:
-                    said = tap.text() or str(error)
-                    raise adapter_refusal(said) or load_error(path.name, said, wanted) from None
+                    message = tap.text() or str(error)
+                    raise adapter_error(message) or load_error(path.name, message, wanted) from None
             self._local = LocalServer(self._server.listening_address, key)
             self._adapters = list(adapters)
 
-        with reading(path, report):
+        with report_load_progress(path, report):
             serve({})
         self._serve = serve
         self._prompts = LlamaTokenizer(self._tokenize, path, self._keys)
@@ -91,10 +94,10 @@ class Engine(EngineBase):
 
     def apply_adapter(self, adapters: dict[str, float]) -> None:
         if not adapters.keys() <= set(self._adapters):
-            # Its server takes new ones at its start alone.
-            with self._gate.alone():
+            # The server accepts new adapters only when it starts.
+            with self._server_lock.write():
                 self._start_with(adapters)
-        # A slot that read its chat under other weights reads it again: the server sees to that.
+        # The server reads a slot's chat again if it was read with other weights.
         scales: list[dict[str, Any]] = [
             {"id": place, "scale": adapters.get(path, 0.0)} for place, path in enumerate(self._adapters)
         ]
@@ -102,7 +105,7 @@ class Engine(EngineBase):
         self._weights = dict(adapters)
 
     def _start_with(self, adapters: dict[str, float]) -> None:
-        """The server anew. Raises PaddockError; the earlier one is back then."""
+        """Start a new server with `adapters`. Raises PaddockError after restoring the previous one."""
         self._server = None
         try:
             self._serve(adapters)
@@ -122,8 +125,8 @@ class Engine(EngineBase):
         notes = context_notes(settings, self._context, meta["n_ctx_train"])
         if self._context < wanted:
             notes.append(
-                f"A chat gets {self._context} tokens here, not {wanted}: llama.cpp's server gives no more than the "
-                "model was made for. The loader llamacpp goes beyond."
+                f"A chat gets {self._context} tokens, not {wanted}: llama.cpp's server gives no more than the trained "
+                "context. The loader llamacpp can exceed it."
             )
         return ModelInfo(
             context=self._context,
@@ -142,16 +145,18 @@ class Engine(EngineBase):
         )
 
     def _computes_numbers(self) -> bool:
-        """Whether a first token has a probability. The server takes the first of its vocabulary where none has one, and
-        says nothing."""
+        """Return False if the model computes no probabilities (NaN).
+
+        In that case the server silently takes the first token of the vocabulary.
+        """
         try:
             likeliest = self.next_token_probabilities("a", 1)
-        except PaddockError:  # A model that makes embeddings alone.
+        except PaddockError:  # A model that only makes embeddings.
             return True
         return not any(math.isnan(entry["probability"]) for entry in likeliest)
 
     def tokenize(self, text: str, special: bool) -> list[int]:
-        with self._gate.use():
+        with self._server_lock.read():
             return self._prompts.prompt(text, True) if special else self._prompts.ids(text, False)
 
     def _tokenize(self, text: str, add_special: bool, parse_special: bool) -> list[int]:
@@ -159,23 +164,23 @@ class Engine(EngineBase):
         return list(self._local.post("/tokenize", body)["tokens"])
 
     def detokenize(self, tokens: list[int]) -> str:
-        with self._gate.use():
+        with self._server_lock.read():
             return str(self._local.post("/detokenize", {"tokens": tokens})["content"])
 
     def _prompt(self, text: str, add_bos: bool) -> list[int]:
-        """Token ids of a prompt. Raises PromptError."""
+        """Return the token ids of a prompt. Raises PromptError."""
         tokens = self._prompts.prompt(text, add_bos)
         if not tokens:
-            raise PromptError("The prompt is empty, and this model has no token to begin with. Write something.")
+            raise PromptError("The prompt is empty, and this model has no start token. Write something.")
         return tokens
 
     def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
-        with self._gate.use():
+        with self._server_lock.read():
             return (yield from self._generate(request, cancelled))
 
     def _generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
         params = request.params
-        begin = time.monotonic()
+        start = time.monotonic()
         tokens, cut = fit_prompt(
             self._prompt(request.prompt, params.add_bos_token),
             self._context,
@@ -184,12 +189,12 @@ class Engine(EngineBase):
             len(self._prompts.prefix) if params.add_bos_token else 0,
         )
         seed = params.seed if params.seed >= 0 else random.randrange(2**31)
-        # The end that the server does not know is shown to us, and is a stop text here.
+        # An end token that the server does not know is made visible, and used as a stop text.
         ends = [self._end] if self._end and not params.ban_eos_token else []
-        body = completion(tokens, params, seed, self._context, self._keys.control, (*self._visible, *ends))
+        body = completion_request(tokens, params, seed, self._context, self._keys.control, (*self._visible, *ends))
         stop = StopFilter([*params.stop, *ends])
         first = 0.0
-        count = unsaid = 0
+        count = unsent = 0
         last: dict[str, Any] = {}
         stream = CompletionStream(self._server, body, cancelled)
         try:
@@ -198,26 +203,26 @@ class Engine(EngineBase):
                 text = ""
                 for message in messages:
                     if "choices" not in message:
-                        raise refusal(message.get("error", message))
+                        raise server_error(message.get("error", message))
                     choice = message["choices"][0]
                     if choice["finish_reason"]:
                         last = message
                         continue
                     count += 1
-                    unsaid += 1
-                    # A replacement character stands for bytes that are no text; the rest of the line is.
+                    unsent += 1
+                    # A replacement character stands for bytes that are not valid UTF-8. The rest is text.
                     text += stop.feed(choice["text"].replace("\ufffd", ""))
                     if stop.stopped:
                         break
                 if text:
-                    yield Piece(text, unsaid)
-                    unsaid = 0
+                    yield Piece(text, unsent)
+                    unsent = 0
                 if stop.stopped:
                     break
         finally:
             stream.close()
         if not stop.stopped and not cancelled.is_set() and (text := stop.flush()):
-            yield Piece(text, unsaid)
+            yield Piece(text, unsent)
         now = time.monotonic()
         first = first or now
         cached = stream.cached
@@ -226,7 +231,7 @@ class Engine(EngineBase):
             count, cached = timings["predicted_n"], timings["cache_n"]
             prefill, decode = timings["prompt_ms"] / 1000, timings["predicted_ms"] / 1000
         else:
-            prefill, decode = first - begin, now - first
+            prefill, decode = first - start, now - first
         reason = "cancelled"
         if stop.stopped:
             reason = "stop" if stop.stop in ends and stop.stop not in params.stop else "stop_text"
@@ -246,7 +251,7 @@ class Engine(EngineBase):
         }
         answer = self._server.handle_completions(body)
         if "choices" not in answer:
-            raise refusal(answer.get("error", answer))
+            raise server_error(answer.get("error", answer))
         likeliest = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
         return [
             {"token": entry["id"], "text": entry["token"], "probability": _probability(entry["logprob"])}
@@ -256,12 +261,10 @@ class Engine(EngineBase):
     def embed(self, texts: list[str]) -> list[list[float]]:
         answer = self._server.handle_embeddings({"input": texts})
         if "data" not in answer:
-            raise PaddockError(
-                f"llama.cpp cannot make embeddings of these texts: {answer.get('error', answer)}. Shorten them."
-            )
+            raise PaddockError(f"llama.cpp cannot embed these texts: {answer.get('error', answer)}. Shorten them.")
         return [list(entry["embedding"]) for entry in sorted(answer["data"], key=lambda entry: entry["index"])]
 
 
 def _probability(logprob: float | None) -> float:
-    """JSON has no NaN, so the server writes null for it."""
+    """Return a probability; NaN for null, since JSON has no NaN."""
     return math.nan if logprob is None else math.exp(logprob)

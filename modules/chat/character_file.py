@@ -1,6 +1,6 @@
-"""What is written in a character's file, whichever program wrote it.
+"""Read a character's file, whichever program wrote it.
 
-Read are text-generation-webui's YAML (name, context, greeting; `bot` in older ones), Pygmalion's JSON (char_name,
+Supported are text-generation-webui's YAML (name, context, greeting; `bot` in older ones), Pygmalion's JSON (char_name,
 char_persona, …), and character cards V1, V2 and V3 (first_mes, mes_example, …; V2 and V3 inside `data`).
 """
 
@@ -14,11 +14,11 @@ from typing import Any
 
 from modules.files.data_files import DataFileError, parse_json, parse_yaml, read_bytes
 
-# Keys in snake case; the first that holds text counts.
+# Keys in snake case. The first one with text counts.
 _NAMES = ("name", "char_name", "bot", "<|bot|>", "character_name", "display_name", "ai_name", "participant__name")
-_OTHER_GREETINGS = "alternate_greetings"
-_GREETINGS = ("greeting", "first_mes", "char_greeting", "first_message", "greetings", _OTHER_GREETINGS)
-# What opens the prompt, in this order, and how each part begins.
+_ALTERNATE_GREETINGS = "alternate_greetings"
+_GREETINGS = ("greeting", "first_mes", "char_greeting", "first_message", "greetings", _ALTERNATE_GREETINGS)
+# Parts of the context, in this order, each with its heading.
 _PARTS = (
     ("context", ""),
     ("system_prompt", ""),
@@ -37,9 +37,9 @@ _PARTS = (
     ("sample_chat", ""),
     ("definition", ""),
 )
-# Cards wrap their fields in one of these.
+# Cards put their fields into one of these.
 _WRAPPERS = ("data", "character", "char")
-# Said of the file rather than of the character, or the user's own: kept, and not worth a word.
+# Keys about the file or the user, not about the character: they are saved again without a note.
 _ABOUT = frozenset(
     [
         "spec",
@@ -83,7 +83,7 @@ _ABOUT = frozenset(
 
 @dataclass
 class CharacterFields:
-    """What a file says. `notes`: sentences about what was left out; `extra`: keys of the file that were not used."""
+    """A character's fields. `notes`: sentences about what was not used; `extra`: the keys that were not used."""
 
     name: str = ""
     context: str = ""
@@ -93,11 +93,11 @@ class CharacterFields:
 
 
 def read_character(path: Path) -> CharacterFields:
-    """The fields of the file at `path`. Raises DataFileError, also where nothing in it is known."""
+    """Return the fields of the file at `path`. Raises DataFileError, also if it has no known field."""
     raw = read_bytes(path)
     texts, values = _only(_parse(raw, path, as_text=True)), _only(_parse(raw, path, as_text=False))
     if not isinstance(texts, dict) or not isinstance(values, dict):
-        raise DataFileError(path.name, "it needs lines such as 'name: …' and 'context: …'")
+        raise DataFileError(path.name, "it has no lines such as 'name: …' and 'context: …'")
     found = CharacterFields()
     places = [(key, texts[key], values[key]) for key in texts if _snake(key) in _WRAPPERS and _is_table(texts[key])]
     used: set[str] = set()
@@ -113,14 +113,14 @@ def read_character(path: Path) -> CharacterFields:
     _note_the_rest(known, used, {_snake(key) for key, *_ in places}, found)
     if not (found.name or found.context or found.greeting):
         keys = ", ".join(str(key)[:30] for key in list(texts)[:8]) or "none"
-        raise DataFileError(path.name, f"it holds nothing that Paddock knows of a character (its keys: {keys})")
+        raise DataFileError(path.name, f"it has no field of a character that Paddock knows (its keys: {keys})")
     if not (found.context or found.greeting):
         found.notes.append("It has neither a context nor a greeting.")
     return found
 
 
 def _parse(raw: bytes, path: Path, *, as_text: bool) -> Any:
-    """The file's value. JSON is tried first where it may be that: YAML knows neither its tabs nor its emoji."""
+    """Return the file's value. JSON is tried first where it is likely, because YAML rejects its tabs and emoji."""
     looks_like_json = path.suffix.lower() == ".json" or raw.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{"
     if not looks_like_json:
         return parse_yaml(raw, path.name, as_text=as_text)
@@ -134,12 +134,12 @@ def _parse(raw: bytes, path: Path, *, as_text: bool) -> Any:
 
 
 def _only(value: Any) -> Any:
-    """The one entry of a list with one, as some programs export a single character."""
+    """Return the entry of a list with one entry: some programs export a single character so."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _first(known: Mapping[str, Any], keys: tuple[str, ...], used: set[str], found: CharacterFields) -> str:
-    """The text under the first of `keys` that holds some. Of a list, its first text."""
+    """Return the text of the first of `keys` that has one; of a list, its first text."""
     for key in keys:
         value = known.get(key)
         texts = _texts(value)
@@ -150,8 +150,8 @@ def _first(known: Mapping[str, Any], keys: tuple[str, ...], used: set[str], foun
             if len(texts) > 1:
                 found.notes.append(f"Of the {len(texts)} texts in {key}, only the first is used.")
                 if key in _GREETINGS:
-                    found.extra[_OTHER_GREETINGS] = texts[texts.index(text) + 1 :]
-            elif keys is _GREETINGS and _texts(known.get(_OTHER_GREETINGS)):
+                    found.extra[_ALTERNATE_GREETINGS] = texts[texts.index(text) + 1 :]
+            elif keys is _GREETINGS and _texts(known.get(_ALTERNATE_GREETINGS)):
                 found.notes.append("Its other greetings are not used.")
             return text
         used.add(key)
@@ -165,7 +165,7 @@ def _context(known: Mapping[str, Any], used: set[str], found: CharacterFields) -
         if texts is None:
             continue
         used.add(key)
-        # {{original}} stands for the system prompt of the program that made the card; <START> begins an example.
+        # {{original}} stands for the system prompt of the card's program; <START> begins an example.
         text = "\n".join(texts).replace("{{original}}", "")
         text = re.sub(r"(?im)^[ \t]*<START>[ \t]*$\n?", "\n", text).strip()
         if text and text not in parts:
@@ -174,7 +174,7 @@ def _context(known: Mapping[str, Any], used: set[str], found: CharacterFields) -
 
 
 def _persona(value: Any) -> Any:
-    """The texts in {"attributes": {name: [text, …]}}, as Agnai writes a persona; any other value as it is."""
+    """Return the texts in {"attributes": {name: [text, …]}}, Agnai's form of a persona; other values unchanged."""
     attributes = value.get("attributes") if isinstance(value, dict) else None
     if not isinstance(attributes, dict):
         return value
@@ -182,7 +182,7 @@ def _persona(value: Any) -> Any:
 
 
 def _texts(value: Any) -> list[str] | None:
-    """The texts in a scalar or in a list of scalars; None for nothing and for what is neither."""
+    """Return the texts of a scalar or a list of scalars; None for any other value."""
     if isinstance(value, bool):
         return [str(value).lower()]
     if isinstance(value, str):
@@ -197,15 +197,15 @@ def _rest(values: Mapping[str, Any], used: set[str]) -> dict[str, Any]:
 
 
 def _note_the_rest(known: Mapping[str, Any], used: set[str], wrappers: set[str], found: CharacterFields) -> None:
-    asked = {*_NAMES, *_GREETINGS, *(key for key, _ in _PARTS)}
+    wanted = {*_NAMES, *_GREETINGS, *(key for key, _ in _PARTS)}
     ignored = [
         key for key, value in known.items() if key not in used | wrappers | _ABOUT and value not in (None, "", [], {})
     ]
-    # A second greeting under another key is a choice, not a loss worth a word; an odd value is.
-    ignored = [key for key in ignored if key not in asked or _texts(_persona(known[key])) is None]
+    # A second greeting under another key needs no note; a value of the wrong type does.
+    ignored = [key for key in ignored if key not in wanted or _texts(_persona(known[key])) is None]
     if ignored:
         shown = ", ".join(key[:40] for key in ignored[:8]) + (", …" if len(ignored) > 8 else "")
-        found.notes.append(f"Not used, as Paddock does not know what it means: {shown}.")
+        found.notes.append(f"Not used, because Paddock does not know their meaning: {shown}.")
 
 
 def _is_table(value: Any) -> bool:
@@ -213,5 +213,5 @@ def _is_table(value: Any) -> bool:
 
 
 def _snake(key: str) -> str:
-    """firstMes, First-Mes and "first mes" as first_mes."""
+    """Return firstMes, First-Mes and "first mes" as first_mes."""
     return re.sub(r"[\s-]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key.strip())).lower()

@@ -1,4 +1,4 @@
-"""Characters: one YAML or JSON file each. Saved as text-generation-webui writes them (name, context, greeting)."""
+"""Characters, one YAML or JSON file each. They are saved in text-generation-webui's form: name, context, greeting."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _TRASH = ".trash"
 
 
 class CharacterError(PaddockError):
-    """A character that is not there, or whose file cannot be read."""
+    """A character does not exist, or its file cannot be read."""
 
     code = "character"
 
 
 @dataclass(frozen=True)
 class Character:
-    """`name` is what {{char}} stands for; `context` opens the prompt; `greeting` is the first message of a chat.
+    """A character. `name` replaces {{char}}; `context` begins the prompt; `greeting` is a chat's first message.
 
-    `extra`: keys of the file that Paddock does not use; saving keeps them. `notes`: sentences about what was left out.
+    `extra`: keys of the file that Paddock does not use; they are saved again. `notes`: sentences about unused parts.
     """
 
     name: str
@@ -37,27 +37,27 @@ class Character:
 
 
 def fill_in(text: str, user: str, character: str) -> str:
-    """`text` with {{user}} and {{char}}, and the older <USER> and <BOT>, replaced by the names."""
+    """Return `text` with {{user}} and {{char}}, and the older <USER> and <BOT>, replaced by the names."""
     for mark, name in (("{{user}}", user), ("<USER>", user), ("{{char}}", character), ("<BOT>", character)):
         text = text.replace(mark, name)
     return text
 
 
 class Characters:
-    """The characters in one folder. A file's name without its ending is what a chat remembers."""
+    """The characters in one folder. A chat stores the file's name without its suffix."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def names(self) -> list[str]:
-        """What is in the folder now, sorted without regard to case."""
+        """Return the names in the folder now, sorted without regard to case."""
         if not self._folder.is_dir():
             return []
         found = {path.stem for path in self._folder.iterdir() if path.suffix in _ENDINGS and path.name[0] != "."}
         return sorted(found, key=str.casefold)
 
     def load(self, name: str) -> Character:
-        """The character of that file name. Raises CharacterError, PathError."""
+        """Return the character with this file name. Raises CharacterError, PathError."""
         path = self._find(name)
         try:
             found = read_character(path)
@@ -71,20 +71,20 @@ class Characters:
         return Character(found.name or name, found.context, found.greeting, found.extra, tuple(found.notes))
 
     def save(self, name: str, character: Character) -> None:
-        """Write or replace the file of that name, all or nothing."""
+        """Write or replace the file with this name atomically."""
         path = safe_file_path(self._folder, name, _ENDINGS[0], "character")
         own = {"name": character.name, "greeting": character.greeting, "context": character.context}
         more = {key: value for key, value in character.extra.items() if key not in own}
         write_atomically(path, to_yaml({**own, **more}))
 
     def delete(self, name: str) -> Path:
-        """Move the character's file to the folder's trash; returns where it lies now."""
+        """Move the character's file to the folder's trash. Return its new path."""
         path = self._find(name)
         trash = self._folder / _TRASH
         trash.mkdir(exist_ok=True)
-        kept = trash / f"{path.stem}-{time.time_ns()}{path.suffix}"
-        path.rename(kept)
-        return kept
+        moved = trash / f"{path.stem}-{time.time_ns()}{path.suffix}"
+        path.rename(moved)
+        return moved
 
     def _find(self, name: str) -> Path:
         wanted = safe_file_path(self._folder, name, _ENDINGS[0], "character")
@@ -95,5 +95,5 @@ class Characters:
         raise self._missing(name)
 
     def _missing(self, name: str) -> CharacterError:
-        there = ", ".join(self.names()) or "none yet"
-        return CharacterError(f"There is no character named {name!r}. The characters are: {there}. Choose one of them.")
+        names = ", ".join(self.names()) or "none yet"
+        return CharacterError(f"There is no character named {name!r}. The characters are: {names}. Choose one of them.")

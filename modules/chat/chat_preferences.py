@@ -1,4 +1,4 @@
-"""How prompts are made from a chat: the Session tab's settings, the character and the chat template."""
+"""Settings for prompts: those of the Session tab, the character and the chat template."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from modules.settings.preferences import Preferences
 
 
 class ChatPreferences:
-    """Read from the settings on each call: their file may be edited by hand.
+    """Settings for prompts, read on each call because their file may be edited by hand.
 
-    `chats` opens the chats, and `model` names the loaded model, or ""."""
+    `chats` opens the chats; `model` returns the name of the loaded model, or "".
+    """
 
     def __init__(
         self,
@@ -29,7 +30,7 @@ class ChatPreferences:
         self._model = model
 
     def options(self, chat_id: str = "") -> ChatOptions:
-        """Return how prompts of this chat are made. A chat keeps its own character. Raises SettingError."""
+        """Return the options for prompts of this chat. A chat has its own character. Raises SettingError."""
         settings = self._settings
         overflow = settings.get("overflow", "cut")
         if overflow not in ("cut", "refuse"):

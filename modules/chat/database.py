@@ -1,4 +1,4 @@
-"""The SQLite file under the chats: opening, migrating, transactions; and a damaged file, and a full disk."""
+"""The SQLite file of the chats: opening, migration, transactions, damaged files and full disks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from modules.chat.messages import NotSaved
 from modules.chat.recovery import recover_chats
 from modules.files.private_files import create_private
 
-# Layout n+1 is made from layout n by MIGRATIONS[n]; PRAGMA user_version says which layout a file has.
+# MIGRATIONS[n] turns layout n into layout n+1. PRAGMA user_version holds a file's layout.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE chats (
@@ -55,9 +55,9 @@ class StorageError(NotSaved):
 
 
 class Database:
-    """One connection, one lock: readers and writers of this process take turns; other processes are waited for.
+    """One connection and one lock: threads of this process take turns, and other processes are waited for.
 
-    `notice` is a sentence for the user when the file was damaged and had to be moved aside, else "".
+    `notice`: a sentence for the user if the file was damaged and moved aside, else "".
     """
 
     def __init__(self, path: Path) -> None:
@@ -78,8 +78,8 @@ class Database:
             connection = self._open()
             chats, messages = recover_chats(aside, connection)
             self.notice = (
-                f"The file of the chats was damaged. It was kept as {aside.name} in {aside.parent}, and what could be "
-                f"read of it is in a new one: {chats} chats with {messages} messages."
+                f"The file of the chats was damaged. It is kept as {aside.name} in {aside.parent}. What could be read "
+                f"is in a new file: {chats} chats with {messages} messages."
             )
             return connection
         except OSError as error:
@@ -100,7 +100,7 @@ class Database:
                 if row[0] != "ok":
                     raise sqlite3.DatabaseError(f"malformed: {row[0]}")
             connection.execute("PRAGMA journal_mode = WAL")
-            # With WAL, FULL survives a power cut too. It costs one fsync a change, and changes are seldom.
+            # With WAL, FULL also survives a power cut. It costs one fsync per change, and changes are rare.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             self._migrate(connection)
@@ -110,7 +110,7 @@ class Database:
         return connection
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
-        """Bring the file to the newest layout, all steps in one transaction."""
+        """Migrate the file to the newest layout in one transaction."""
         connection.execute("BEGIN IMMEDIATE")
         try:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -129,7 +129,7 @@ class Database:
             raise
 
     def _move_aside(self) -> Path:
-        """Rename the damaged file and its journals, so that a person can still get at them."""
+        """Rename the damaged file and its journals, so that a person can still read them."""
         stamp = time.strftime("%Y%m%d-%H%M%S")
         aside = self.path.with_name(f"{self.path.stem}-damaged-{stamp}{self.path.suffix}")
         number = 1
@@ -144,7 +144,7 @@ class Database:
 
     @contextlib.contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: all of it happens or none. Raises StorageError."""
+        """Run the block in a transaction. Raises StorageError."""
         with self._lock:
             try:
                 self.connection.execute("BEGIN IMMEDIATE")
@@ -158,7 +158,7 @@ class Database:
                 raise _explain(error, self.path) from error
 
     def rows(self, query: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
-        """All rows of a query. Raises StorageError."""
+        """Return all rows of a query. Raises StorageError."""
         with self._lock:
             try:
                 return self.connection.execute(query, values).fetchall()
@@ -172,13 +172,13 @@ class Database:
 
 
 def _rollback(connection: sqlite3.Connection) -> None:
-    # SQLite has already rolled back by itself after some errors (a full disk among them).
+    # After some errors, such as a full disk, SQLite has already rolled back.
     if connection.in_transaction:
         connection.execute("ROLLBACK")
 
 
 def _damaged(error: sqlite3.DatabaseError) -> bool:
-    """Whether the file itself is bad. One that is locked, full or unreadable gives a subclass, and is not moved."""
+    """Return True if the file itself is damaged. A locked or unreadable file and a full disk raise a subclass."""
     return type(error) is sqlite3.DatabaseError
 
 
@@ -187,16 +187,18 @@ def _explain(error: sqlite3.Error, path: Path) -> StorageError:
     if "full" in words or "disk I/O" in words:
         text = (
             f"The disk with {path.parent} is full or cannot be written, so this could not be saved. "
-            "Free some space there; text that is on the page stays until then."
+            "Free some space there; the text stays on the page until then."
         )
     elif "locked" in words or "busy" in words:
-        text = "Another program holds the file of the chats. Close it (a second Paddock, a backup), then try again."
+        text = (
+            "Another program has locked the file of the chats. Close it (a second Paddock, a backup), then try again."
+        )
     elif "readonly" in words or "unable to open" in words:
         text = f"{path} cannot be written. Check the permissions of the file and of its folder, then try again."
     elif isinstance(error, sqlite3.DatabaseError) and _damaged(error):
-        text = f"{path} is damaged. Restart Paddock: it keeps the damaged file aside and begins a new one."
+        text = f"{path} is damaged. Restart Paddock: it moves the damaged file aside and begins a new one."
     elif isinstance(error, sqlite3.ProgrammingError) and "closed" in words:
         text = "The chats are closed because Paddock is ending. Start it again."
     else:
-        text = f"The chats in {path} could not be used ({words}). Try again; if it stays, restart Paddock."
+        text = f"The chats in {path} could not be used ({words}). Try again; if that fails, restart Paddock."
     return StorageError(text, detail=f"{type(error).__name__}: {words}")

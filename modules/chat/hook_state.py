@@ -1,4 +1,4 @@
-"""What hooks are given of a chat: its history as pairs, and the state in the names of text-generation-webui."""
+"""What hooks receive of a chat: its history as pairs, and the state with text-generation-webui's names."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from modules.chat.messages import ChatOptions, Message, prompt_text
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.model_state import ModelState
 
-# The chat template's names in the state.
+# The chat template's keys in the state.
 TEMPLATE_KEYS = ("instruction_template_str", "chat_template_str")
-# What `character_menu` holds in a chat without a character.
+# The value of `character_menu` in a chat without a character.
 NO_CHARACTER = "None"
 
 
 @dataclass(frozen=True)
 class Preamble:
-    """What comes before the first message: `context` (the character's), `own` (the user's system message), and the
-    character's name and greeting; `menu`: what its file is called."""
+    """What comes before the first message.
+
+    `context`: the character's; `own`: the user's system message; `name`, `greeting`: the character's; `menu`: the name
+    of its file.
+    """
 
     context: str = ""
     own: str = ""
@@ -30,29 +33,28 @@ class Preamble:
 
     @property
     def system(self) -> str:
-        """The system message."""
+        """Return the system message."""
         return "\n\n".join(part for part in (self.context.strip(), self.own.strip()) if part)
 
 
 def preamble_for(characters: Characters, name: str, options: ChatOptions) -> tuple[Preamble, tuple[str, ...]]:
-    """What comes before the first message of a chat with the character of that name ("": none): the character's context
-    and the user's own; and sentences about it."""
+    """Return what comes before the first message of a chat with this character ("": none), and notes about it."""
     if not name:
         return Preamble(own=fill_in(options.system, options.name1, options.name2)), ()
     try:
         who = characters.load(name)
     except CharacterError as error:
-        note = f"This was written without the character. {error.message}"
+        note = f"This reply was written without the character. {error.message}"
         return Preamble(own=fill_in(options.system, options.name1, name)), (note,)
     context, own = (fill_in(part, options.name1, who.name) for part in (who.context, options.system))
     return Preamble(context, own, who.name, who.greeting, name), ()
 
 
 def preamble_from_state(state: Mapping[str, Any], before: Preamble) -> Preamble:
-    """What comes before the first message in this state. `before`: what the state was made from.
+    """Return what comes before the first message in this state. `before`: what the state was made from.
 
-    Without a character, `context` and `custom_system_message` hold one text: the one that a hook changed counts. The
-    context of a character that no hook changed is left out where a hook chose the mode "instruct".
+    Without a character, `context` and `custom_system_message` start with the same text; the one that a hook changed
+    counts. If a hook chose the mode "instruct", an unchanged context of a character is left out.
     """
     context = state_text(state, "context", _context(before))
     own = state_text(state, "custom_system_message", before.own)
@@ -73,7 +75,7 @@ def hook_state(
     opening: Preamble,
     now: ModelState,
 ) -> dict[str, Any]:
-    """The state that hooks are given, in the names of text-generation-webui."""
+    """Return the state that hooks receive, with text-generation-webui's names."""
     template = options.template or (now.info.template if now.info else "")
     return {
         **asdict(params),
@@ -96,13 +98,13 @@ def hook_state(
 
 
 def state_text(state: Mapping[str, Any], name: str, missing: str = "") -> str:
-    """The text that a state holds under this name; `missing` where it holds none."""
+    """Return the text of this key of a state: `missing` without the key, "" if it is not text."""
     value = state.get(name, missing)
     return value if isinstance(value, str) else ""
 
 
 def history_pairs(messages: Sequence[Message]) -> dict[str, list[list[str]]]:
-    """A path as two lists of [user, reply]: what prompts hold and what is shown. Without one half, "" stands for it."""
+    """Return a path as two lists of [user, reply]: for prompts and as shown. A missing half is ""."""
     inner: list[list[str]] = []
     shown: list[list[str]] = []
     for message in messages:
@@ -118,7 +120,7 @@ def history_pairs(messages: Sequence[Message]) -> dict[str, list[list[str]]]:
 
 
 def internal_pairs(history: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The pairs of a history's internal half; what is not a pair of texts is left out."""
+    """Return the pairs of a history's internal list; entries that are not pairs of texts are dropped."""
     found: list[tuple[str, str]] = []
     for pair in history.get("internal") or []:
         if isinstance(pair, (list, tuple)) and len(pair) == 2 and all(isinstance(text, str) for text in pair):
@@ -127,7 +129,7 @@ def internal_pairs(history: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def messages_from_pairs(rows: Sequence[tuple[str, str]]) -> list[Message]:
-    """The messages that these pairs hold."""
+    """Return the messages of these pairs."""
     found: list[Message] = []
     for row in rows:
         for role, text in zip(("user", "assistant"), row, strict=True):
@@ -137,5 +139,5 @@ def messages_from_pairs(rows: Sequence[tuple[str, str]]) -> list[Message]:
 
 
 def _context(opening: Preamble) -> str:
-    """Without a character, the user's system message: hooks that read or change the context find it there."""
+    """Return the context for hooks. Without a character it is the user's system message."""
     return opening.context if opening.menu else opening.own

@@ -1,4 +1,4 @@
-"""Chats as JSON: Paddock's own shape, which keeps the whole tree, and text-generation-webui's, which is read."""
+"""Export chats to JSON with their whole tree, and import them, also from text-generation-webui's histories."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from modules.protocol.errors import PaddockError
 
 FORMAT = "paddock-chat"
 _ROLES = ("system", "user", "assistant")
-# What text-generation-webui writes as the user's first line where the character spoke first.
+# text-generation-webui writes this as the user's first line if the character spoke first.
 _GREETING_MARK = "<|BEGIN-VISIBLE-CHAT|>"
 
 
 @dataclass(frozen=True)
 class ImportedChat:
-    """A chat that was read; `messages` have the shape of ChatStore.tree, parents before children."""
+    """A chat from a file. `messages` have the shape of ChatStore.tree, parents before children."""
 
     title: str
     character: str
@@ -24,12 +24,12 @@ class ImportedChat:
 
 
 def write_chat(title: str, character: str, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A chat as a value for JSON; `messages` as ChatStore.tree gives them."""
+    """Return a chat as a value for JSON. `messages`: as ChatStore.tree returns them."""
     return {"format": FORMAT, "version": 1, "title": title, "character": character, "messages": list(messages)}
 
 
 def read_chat(data: Any, now: float) -> ImportedChat:
-    """A chat from what `write_chat` made, or from a history of text-generation-webui. Raises PaddockError.
+    """Return a chat from a value of `write_chat` or from a history of text-generation-webui. Raises PaddockError.
 
     `now`: seconds since the epoch, for messages without a time.
     """
@@ -74,7 +74,7 @@ def _read_own(data: Mapping[str, Any], now: float) -> ImportedChat:
 
 
 def _read_pairs(pairs: Sequence[Any], now: float) -> list[dict[str, Any]]:
-    """[[user, assistant], …] as a tree without branches; empty halves are left out."""
+    """Return [[user, assistant], …] as a tree without branches, without empty halves."""
     messages: list[dict[str, Any]] = []
     for number, pair in enumerate(pairs, 1):
         if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
@@ -99,6 +99,6 @@ def _read_pairs(pairs: Sequence[Any], now: float) -> list[dict[str, Any]]:
 
 def _unreadable(why: str) -> PaddockError:
     return PaddockError(
-        f"This file is not a chat that can be read: {why}. Choose a JSON file that was exported here, or a history of "
+        f"This file cannot be read as a chat: {why}. Choose a JSON file that Paddock exported, or a history of "
         "text-generation-webui."
     )

@@ -1,4 +1,4 @@
-"""Messages that were sent while a model loads: they are answered as soon as it is ready."""
+"""A queue of messages that were sent while a model loads. They are answered as soon as it is ready."""
 
 from __future__ import annotations
 
@@ -15,37 +15,39 @@ from modules.runtime.supervisor import Supervisor
 from modules.system.threads import host_thread
 
 _LOG = logging.getLogger(__name__)
-# What to answer a chat with, asked when it is answered.
+# Returns the parameters and options for a chat, called when it is answered.
 ReplyOptions = Callable[[str], tuple[SamplingParams, ChatOptions]]
 
 
 class MessageQueue:
-    """Sends messages; one for which the model is not ready yet waits for it. A load that fails leaves the message in
-    its chat, where it can be answered by hand. Thread-safe."""
+    """Sends messages, and queues those for which the model is not ready yet. Thread-safe.
 
-    def __init__(self, chats: ChatService, supervisor: Supervisor, wishes: ReplyOptions) -> None:
+    If the load fails, the message stays in its chat, where the user can have it answered.
+    """
+
+    def __init__(self, chats: ChatService, supervisor: Supervisor, options: ReplyOptions) -> None:
         self._chats = chats
         self._supervisor = supervisor
-        self._wishes = wishes
+        self._options = options
         self._lock = threading.Lock()
-        # Chat -> the message that waits there.
+        # Chat id -> the message that waits there.
         self._waiting: dict[str, str] = {}
         supervisor.state_store.subscribe(self._changed)
 
     def send(self, chat_id: str, text: str) -> bool:
-        """Send a message. True: it waits for the model. Raises what `ChatService.send` raises."""
+        """Send a message. Return True if it waits for the model. Raises what `ChatService.send` raises."""
         loading = self._supervisor.state.busy
         before = {message.id for message in self._chats.messages(chat_id)}
         try:
-            self._chats.send(chat_id, text, *self._wishes(chat_id))
+            self._chats.send(chat_id, text, *self._options(chat_id))
         except PaddockError:
             last = self._chats.messages(chat_id)[-1:]
-            kept = bool(last) and last[0].role == "user" and last[0].id not in before
-            if not kept or not (loading or self._supervisor.state.busy):
+            stored = bool(last) and last[0].role == "user" and last[0].id not in before
+            if not stored or not (loading or self._supervisor.state.busy):
                 raise
             with self._lock:
                 self._waiting[chat_id] = last[0].id
-            # The load may have ended meanwhile.
+            # The load may have ended in the meantime.
             self._changed(self._supervisor.state)
             return True
         return False
@@ -62,8 +64,8 @@ class MessageQueue:
         for chat_id, message_id in waiting.items():
             try:
                 last = self._chats.messages(chat_id)[-1:]
-                # Somebody may have deleted it, or had it answered by hand.
+                # The user may have deleted it or had it answered already.
                 if last and last[0].id == message_id:
-                    self._chats.continue_reply(chat_id, *self._wishes(chat_id))
+                    self._chats.continue_reply(chat_id, *self._options(chat_id))
             except PaddockError as error:
                 _LOG.warning("A message that waited for the model was not answered: %s", error.message)

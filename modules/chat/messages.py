@@ -1,4 +1,4 @@
-"""What the page sees of a chat: heads, messages, the reply being written, and how a reply is asked for."""
+"""The values that describe a chat: its head, its messages, the reply being written, and options for prompts."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ NEW_CHAT = "New chat"
 
 
 class NotSaved(PaddockError):
-    """What was asked was not done and nothing of it was stored: a page leaves the text where it was typed."""
+    """A request failed before anything was stored. The page leaves the text in its input."""
 
     code = "not kept"
 
 
 @dataclass(frozen=True)
 class ChatHead:
-    """One line of the list of chats. `updated`: seconds since the epoch; `character`: its name, or ""."""
+    """An entry of the list of chats. `updated`: seconds since the epoch; `character`: its name, or ""."""
 
     id: str
     title: str
@@ -37,9 +37,9 @@ class Message:
     prompt_tokens, cached_tokens, cut_tokens, generated_tokens, prefill_seconds, decode_seconds, context, seed, stopped;
     left_out (messages that did not fit), notes (sentences), error (a sentence), detail, code, lower (settings to
     lower), cut_off (Paddock was killed while it was written), unsaved (a sentence: the text is in memory only).
-    Of a user's message: raw (the hooks on messages that are sent have not run on it: it was edited, or one of them
-    could not do its part). Of any message: internal (what prompts hold of it, where extensions made that differ from
-    its text); receipt (what each extension changed: a list of {"extension", "hook", "before", "after"}).
+    Of a user's message: raw (the hooks for sent messages have not run on it, because it was edited or a hook failed).
+    Of any message: internal (its text in prompts, if extensions made it differ from the shown text); receipt (what each
+    extension changed: a list of {"extension", "hook", "before", "after"}).
     """
 
     id: str
@@ -53,7 +53,7 @@ class Message:
 
 
 def prompt_text(message: Message) -> str:
-    """The text that prompts hold of a message."""
+    """Return the text of a message in prompts."""
     return str(message.meta.get("internal", message.text))
 
 
@@ -70,10 +70,9 @@ class LiveReply:
 class ChatOptions:
     """How a prompt is made from a chat.
 
-    `template`: a chat template to use in place of the model's. `system`: the system message; a character's context
-    comes before it. `overflow`: what happens to a history that exceeds the context: its oldest turns are left out, or
-    the reply is refused. `name1`, `name2`: the user's and the model's names, for {{user}} and {{char}}.
-    `character`: in place of the chat's own.
+    `template`: a chat template to use instead of the model's. `system`: the system message, after a character's
+    context. `overflow`: for a history that exceeds the context, cut its oldest turns or refuse the reply. `name1`,
+    `name2`: the user's and the model's names, for {{user}} and {{char}}. `character`: instead of the chat's own.
     """
 
     template: str = ""

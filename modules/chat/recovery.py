@@ -1,4 +1,4 @@
-"""What can still be read of a damaged file of chats is put into the new one."""
+"""Recover chats from a damaged file: copy what can still be read into a new one."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _LOST = "Recovered chat"
 def recover_chats(damaged: Path, fresh: sqlite3.Connection) -> tuple[int, int]:
     """Copy readable chats and messages from `damaged`, which is only read, into `fresh`, which is empty.
 
-    A message whose parent is lost becomes a first message of its chat; one whose chat is lost gets a chat of its own.
-    Returns how many chats and messages came over. Raises sqlite3.Error only for `fresh`.
+    A message whose parent is lost becomes a first message of its chat; messages whose chat is lost get a new chat.
+    Return the numbers of chats and messages that were copied. Raises sqlite3.Error only for `fresh`.
     """
     chats, messages = _read(damaged)
     fresh.execute("BEGIN IMMEDIATE")
@@ -27,24 +27,24 @@ def recover_chats(damaged: Path, fresh: sqlite3.Connection) -> tuple[int, int]:
             first = next(row for row in messages if row["chat"] == chat_id)
             moment = first["created"]
             chats.append({"id": chat_id, "title": _LOST, "character": "", "created": moment, "updated": moment})
-        kept_chats = [row for row in chats if _insert(fresh, "chats", {**row, "active": None})]
+        saved_chats = [row for row in chats if _insert(fresh, "chats", {**row, "active": None})]
         place: dict[str, str] = {}
         for row in messages:
             parent = row["parent"] if place.get(row["parent"]) == row["chat"] else None
             values = {**row, "parent": parent, "active": None, "living": 0, "meta": _json(row["meta"])}
             if _insert(fresh, "messages", values):
                 place[row["id"]] = row["chat"]
-        _restore_shown(fresh, [*kept_chats, *messages])
+        _restore_shown(fresh, [*saved_chats, *messages])
         fresh.execute("COMMIT")
     except BaseException:
         if fresh.in_transaction:
             fresh.execute("ROLLBACK")
         raise
-    return len(kept_chats), len(place)
+    return len(saved_chats), len(place)
 
 
 def _read(damaged: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The rows of both tables that can be read, oldest first."""
+    """Return the readable rows of both tables, oldest first."""
     try:
         source = sqlite3.connect(f"file:{pathname2url(str(damaged))}?mode=ro", uri=True)
     except sqlite3.Error:
@@ -58,7 +58,7 @@ def _read(damaged: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 
 def _rows(source: sqlite3.Connection, table: str) -> list[dict[str, Any]]:
-    """From both ends towards the damage: reading stops at the first bad page, whichever way it goes."""
+    """Return the rows from both ends up to the damage: in either direction, reading stops at the first bad page."""
     found: dict[int, dict[str, Any]] = {}
     for order in ("ASC", "DESC"):
         with contextlib.suppress(sqlite3.Error, OverflowError):
@@ -71,7 +71,7 @@ def _rows(source: sqlite3.Connection, table: str) -> list[dict[str, Any]]:
 
 
 def _insert(fresh: sqlite3.Connection, table: str, values: dict[str, Any]) -> bool:
-    """Whether the row came in; one that a constraint forbids is part of the damage."""
+    """Insert the row. Return False if a constraint forbids it, which means that it is damaged."""
     marks = ", ".join("?" * len(values))
     try:
         fresh.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
@@ -81,7 +81,7 @@ def _insert(fresh: sqlite3.Connection, table: str, values: dict[str, Any]) -> bo
 
 
 def _restore_shown(fresh: sqlite3.Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Show the children that were shown; where those are lost, the newest that is left."""
+    """Show the children that were shown; if they are lost, the newest that is left."""
     newest = "(SELECT s.id FROM messages s WHERE {} AND NOT s.deleted ORDER BY s.seq DESC LIMIT 1)"
     below = newest.format("s.chat = messages.chat AND s.parent = messages.id")
     first = newest.format("s.chat = chats.id AND s.parent IS NULL")

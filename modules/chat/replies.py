@@ -56,11 +56,11 @@ class Replies:
         Waits for a reply that is ending. Raises NotSaved while one is being written, or if one does not end.
         """
         self._store.head(chat_id)
-        mine = Reply(chat_id)
+        reply = Reply(chat_id)
         while True:
             with self._lock:
-                other = self._claims.setdefault(chat_id, mine)
-            if other is mine:
+                other = self._claims.setdefault(chat_id, reply)
+            if other is reply:
                 break
             if not (other.stopping or other.done):
                 raise NotSaved("A reply is being written in this chat. Stop it, or wait until it ends.")
@@ -69,10 +69,10 @@ class Replies:
                     "The reply was stopped, but the engine has not ended it yet. Wait a few seconds, then try again."
                 )
         try:
-            yield mine
+            yield reply
         finally:
-            if mine.generation is None:
-                self._release(mine)
+            if reply.generation is None:
+                self._release(reply)
 
     def _release(self, reply: Reply) -> None:
         with self._lock:
@@ -176,7 +176,7 @@ class Replies:
         except Exception as error:
             _LOG.exception("Storing a reply failed.")
             reply.problem = (
-                f"The reply could not be stored ({type(error).__name__}: {error}). Copy it before you leave."
+                f"The reply could not be stored ({type(error).__name__}: {error}). Copy it before you close the page."
             )
         with self._lock:
             if reply.problem:

@@ -1,5 +1,4 @@
-"""The thread that writes living replies to the store: their first words at once, then about once a second, and once
-more at their end."""
+"""The thread that stores live replies: their first words at once, then about once a second, and at their end."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from modules.generation.generation import Generation
 from modules.system.threads import host_thread
 
 _LOG = logging.getLogger(__name__)
-# Fields of events.Finished that a message keeps.
+# Fields of events.Finished that are stored with a message.
 _FINISHED_FIELDS = (
     "reason",
     "prompt_tokens",
@@ -30,11 +29,11 @@ _FINISHED_FIELDS = (
 
 @dataclass(eq=False)
 class Reply:
-    """A reply from the moment it is asked for. `generation` is None while its prompt is made.
+    """A reply from its request to its end. `generation` is None while its prompt is made.
 
-    `meta` is known at the start; `over` is set when nothing more will come and it was stored, or storing it failed.
-    `on_end` is called once when the generation has ended, before the reply counts as done (extensions then have their
-    say, and set `final`, the text to show). `problem`: a sentence saying why its text is in memory only.
+    `meta` is known at the start. `over` is set when the reply has ended and was stored, or storing it failed.
+    `on_end` is called once when the generation has ended, before the reply counts as done: hooks of extensions then
+    run and set `final`, the text to show. `problem`: a sentence that says why its text is only in memory.
     """
 
     chat_id: str
@@ -51,25 +50,25 @@ class Reply:
 
     @property
     def done(self) -> bool:
-        """Whether nothing more will come."""
+        """Return True if no more text will arrive and the hooks have run."""
         return self.generation is not None and self.generation.done and self.on_end is None
 
     @property
     def text(self) -> str:
-        """All of the message: what it continues, and what has arrived."""
+        """Return the whole message: the text that it continues, and what has arrived."""
         if self.final is not None:
             return self.final
         return self.prefix + (self.generation.text if self.generation else "")
 
     def current_meta(self) -> dict[str, Any]:
-        """The message's meta as it is now; complete once the reply is done."""
+        """Return the message's present meta. It is complete once the reply is done."""
         meta = dict(self.meta)
         generation = self.generation
         if generation is not None and generation.finished is not None:
-            ended = generation.finished
+            finished = generation.finished
             for name in _FINISHED_FIELDS:
-                meta[name] = getattr(ended, name)
-            meta["stopped"] = ended.reason == "cancelled"
+                meta[name] = getattr(finished, name)
+            meta["stopped"] = finished.reason == "cancelled"
             if remark := generation.empty_reply_note:
                 meta["notes"] = [*meta.get("notes", ()), remark]
         elif generation is not None and generation.error is not None:
@@ -90,20 +89,23 @@ class Reply:
 
 @dataclass(eq=False)
 class _Entry:
-    """A reply that is followed; `due`: when it is to be stored next (monotonic seconds; infinite: nothing new).
-    `begun`: its first words are stored, or will be at once."""
+    """A reply that is followed.
+
+    `due`: when to store it next, in monotonic seconds; infinite if nothing is new. `begun`: its first words are stored,
+    or will be at once.
+    """
 
     reply: Reply
     due: float = math.inf
     begun: bool = False
-    forget: Callable[[], None] = lambda: None
+    unsubscribe: Callable[[], None] = lambda: None
 
 
 class ReplySaver:
-    """One thread for all living replies; it sleeps until one is due.
+    """One thread for all live replies. It sleeps until one is due.
 
-    `save(reply, last)` stores a reply; `last`: nothing more will come. It says whether that worked. A last save that
-    failed is tried again every `retry` seconds until `close`.
+    `save(reply, last)` stores a reply and returns True if that worked; `last`: no more text will arrive. A last save
+    that failed is repeated every `retry` seconds until `close`.
     """
 
     def __init__(self, save: Callable[[Reply, bool], bool], every: float, retry: float) -> None:
@@ -122,10 +124,10 @@ class ReplySaver:
         entry = _Entry(reply)
         with self._changed:
             self._entries.append(entry)
-        entry.forget = reply.generation.on_change(lambda: self._arrived(entry))
+        entry.unsubscribe = reply.generation.on_change(lambda: self._arrived(entry))
 
     def close(self) -> None:
-        """Store everything as it is, then end the thread."""
+        """Store every reply in its present state, then end the thread."""
         with self._changed:
             self._closing = True
             for entry in self._entries:
@@ -134,12 +136,12 @@ class ReplySaver:
         self._thread.join()
 
     def _arrived(self, entry: _Entry) -> None:
-        # Called for each token. `due` is reset before the text is read, so what arrived earlier than a finite `due`
-        # was seen here is in the text that will be stored: no lock is needed to leave at once.
+        # Called for each token. The saver resets `due` before it reads the text. So if `due` is finite here, the text
+        # that just arrived will be stored, and no lock is needed to return at once.
         reply = entry.reply
         if reply.on_end is not None and not reply.ending and reply.generation is not None and reply.generation.done:
             reply.ending = True
-            host_thread("chat-after", lambda: self._end(entry), "What comes after a reply").start()
+            host_thread("chat-reply-end", lambda: self._end(entry), "Hooks at the end of a reply").start()
         done = reply.done
         if entry.due != math.inf and not done:
             return
@@ -149,13 +151,13 @@ class ReplySaver:
             self._changed.notify()
 
     def _end(self, entry: _Entry) -> None:
-        """Off the saver's thread: what comes after a reply may take its time, and other chats' text is to be stored."""
+        """Call `on_end`, on another thread than the saver's: it may take long, and other replies must be stored."""
         reply = entry.reply
         try:
             if reply.on_end is not None:
                 reply.on_end(reply)
         except Exception:
-            _LOG.exception("What comes after a reply failed; its text stays as the model wrote it.")
+            _LOG.exception("A hook at the end of a reply failed; the reply keeps the text that the model wrote.")
         finally:
             reply.on_end = None
             self._arrived(entry)
@@ -167,12 +169,12 @@ class ReplySaver:
             with self._changed:
                 if last and (stored or self._closing):
                     self._entries.remove(entry)
-                    entry.forget()
+                    entry.unsubscribe()
                 elif not stored:
                     entry.due = min(entry.due, time.monotonic() + self._retry)
 
     def _next(self) -> _Entry | None:
-        """Wait for an entry that is due; None when closed and through."""
+        """Wait for an entry that is due and return it; None after `close`, when all are stored."""
         with self._changed:
             while True:
                 entry = min(self._entries, key=lambda entry: entry.due, default=None)
@@ -188,6 +190,6 @@ class ReplySaver:
         try:
             return self._save(reply, last)
         except Exception:
-            # A fault here must not end the thread that stores everybody's replies.
+            # An error here must not end the thread that stores all replies.
             _LOG.exception("Storing a reply failed.")
             return False

@@ -1,4 +1,4 @@
-"""What a person does with chats: every button of the page and every route of the API comes through here."""
+"""Operations on chats, for the page's buttons and routes and for extensions."""
 
 from __future__ import annotations
 
@@ -29,9 +29,8 @@ _TITLE_LENGTH = 40
 class ChatService:
     """All chats, and the replies being written: one in each chat, any number of chats at once. Thread-safe.
 
-    `flush_seconds`: how often living text is stored. `extensions`: whose hooks take
-    part. Owns `store` and closes it. Every method raises StorageError where
-    the disk fails, and then nothing of the change was kept.
+    `flush_seconds`: how often arriving text is stored. `extensions`: those whose hooks run. Owns `store` and closes it.
+    Every method raises StorageError if the disk fails; then nothing of the change was stored.
     """
 
     def __init__(
@@ -53,19 +52,19 @@ class ChatService:
     # Chats
 
     def chats(self, search: str = "") -> list[ChatHead]:
-        """Chats, latest first; those that hold every word of `search` in their title or messages."""
+        """Return the chats, latest first, with every word of `search` in their title or messages."""
         return self.store.heads(search)
 
     def trash(self) -> list[ChatHead]:
-        """Chats that were deleted and can be restored."""
+        """Return the deleted chats, which can be restored."""
         return self.store.heads(trash=True)
 
     def head(self, chat_id: str) -> ChatHead:
-        """One chat's line in the list."""
+        """Return the chat's entry in the list."""
         return self.store.head(chat_id)
 
     def create(self, character: str = "", user: str = "You") -> ChatHead:
-        """A new chat; a character's greeting is its first message. Raises CharacterError."""
+        """Create a chat. A character's greeting is its first message. Raises CharacterError."""
         who = self._characters.load(character) if character else None
         head = self.store.create_chat(character=character)
         if who and who.greeting.strip():
@@ -75,12 +74,12 @@ class ChatService:
         return head
 
     def rename(self, chat_id: str, title: str) -> None:
-        """Give the chat a title; an empty one brings back "New chat"."""
+        """Set the chat's title. An empty one restores "New chat"."""
         self.store.rename(chat_id, " ".join(title.split())[:200])
         self._listeners.notify(chat_id)
 
     def delete_chat(self, chat_id: str) -> None:
-        """Put the chat in the trash; a reply that is being written there is stopped and kept."""
+        """Move the chat to the trash. A reply that is being written in it is stopped and stored."""
         self.stop(chat_id)
         self.store.set_trash(chat_id, True)
         self._listeners.notify(chat_id)
@@ -91,7 +90,7 @@ class ChatService:
         self._listeners.notify(chat_id)
 
     def export(self, chat_id: str) -> dict[str, Any]:
-        """The whole tree of the chat, for JSON."""
+        """Return the whole tree of the chat as a value for JSON."""
         head, tree = self.store.head(chat_id), self.store.tree(chat_id)
         in_memory = self._replies.in_memory(chat_id)
         for entry in tree:
@@ -100,7 +99,7 @@ class ChatService:
         return write_chat(_own_title(head), head.character, tree)
 
     def import_chat(self, data: Any) -> ChatHead:
-        """A new chat from what `export` gave, or from text-generation-webui's history JSON. Raises PaddockError."""
+        """Create a chat from a value of `export` or a history of text-generation-webui. Raises PaddockError."""
         chat = read_chat(data, self._clock())
         first = next((entry["text"] for entry in chat.messages if entry["role"] == "user"), "")
         head = self.store.add_tree(chat.messages, chat.title or make_title(first), chat.character)
@@ -110,36 +109,36 @@ class ChatService:
     # Messages
 
     def messages(self, chat_id: str) -> list[Message]:
-        """The messages that are shown, root to leaf; of a reply that is being written, the text so far."""
+        """Return the shown messages, root to leaf. A reply that is being written has its text so far."""
         return self._replies.overlay(chat_id, self.store.path(chat_id))
 
     def live_reply(self, chat_id: str) -> LiveReply | None:
-        """The reply that is being written, or None."""
+        """Return the reply that is being written, or None."""
         return self._replies.live_reply(chat_id)
 
     def send(self, chat_id: str, text: str, params: SamplingParams, options: ChatOptions) -> str:
-        """Add the user's message and begin a reply; returns the reply's id.
+        """Add the user's message and start a reply. Return the reply's id.
 
-        NotSaved: the message was not added (nothing to send, a reply is being written, the disk failed). Any other
-        PaddockError: no reply could begin (no model, a template that fails), but the message is in the chat:
-        `continue_reply`, or `regenerate` with its id, answers it later.
+        Raises NotSaved if the message was not added: nothing to send, a reply is being written, the disk failed. Any
+        other PaddockError means that no reply could start (no model, a template that fails), but the message is in the
+        chat: `continue_reply`, or `regenerate` with its id, answers it later.
         """
         if not text.strip():
             raise NotSaved("There is nothing to send. Write a message first.")
         with self._replies.claim(chat_id) as reply:
             path = self.messages(chat_id)
-            turn, visible, meta, failed = self._ask(chat_id, path, text, params, options)
-            asked = self.store.add(chat_id, path[-1].id if path else None, "user", visible, meta)
+            turn, visible, meta, failed = self._run_hooks(chat_id, path, text, params, options)
+            message_id = self.store.add(chat_id, path[-1].id if path else None, "user", visible, meta)
             self.store.suggest_title(chat_id, make_title(visible))
             self._listeners.notify(chat_id)
             try:
-                request = ReplyRequest(asked, self.messages(chat_id), params, options, turn=turn, failed=failed)
+                request = ReplyRequest(message_id, self.messages(chat_id), params, options, turn=turn, failed=failed)
                 return self._replies.begin(reply, request)
             except NotSaved as error:
                 raise PaddockError(error.message, detail=error.detail) from error
 
     def regenerate(self, chat_id: str, message_id: str, params: SamplingParams, options: ChatOptions) -> str:
-        """Begin a new version of a reply beside the old ones; for a user's message, a reply to it. Returns its id."""
+        """Start a new version of a reply, or a reply to a user's message. Return its id."""
         with self._replies.claim(chat_id) as reply:
             path = self._line(chat_id, message_id)
             before = path.pop() if path[-1].role == "assistant" else None
@@ -148,7 +147,7 @@ class ChatService:
             return self._begin(reply, path, params, options, before)
 
     def continue_reply(self, chat_id: str, params: SamplingParams, options: ChatOptions) -> str:
-        """Let the last reply go on, in a new version of it. An unanswered question gets its reply. Returns its id."""
+        """Continue the last reply in a new version, or answer an unanswered question. Return the id."""
         with self._replies.claim(chat_id) as reply:
             path = self.messages(chat_id)
             if not path:
@@ -168,23 +167,25 @@ class ChatService:
         options: ChatOptions,
         before: Message | None = None,
     ) -> str:
-        """Answer the end of `path`. A question that the hooks have not seen goes through them first, as one that was
-        just sent. `before`: the reply that it had."""
+        """Answer the end of `path`. A question that the hooks have not seen passes through them first.
+
+        `before`: the reply that it had.
+        """
         last = path[-1] if path else None
         if last is None or not last.meta.get("raw") or not self._replies.has_hooks:
             parent = last.id if last else before.parent if before else None
             return self._replies.begin(reply, ReplyRequest(parent, path, params, options, before))
-        turn, visible, meta, failed = self._ask(reply.chat_id, path[:-1], last.text, params, options)
+        turn, visible, meta, failed = self._run_hooks(reply.chat_id, path[:-1], last.text, params, options)
         meta = {**{key: value for key, value in last.meta.items() if key != "raw"}, **meta}
         self.store.write(last.id, visible, meta, living=False)
         path[-1] = replace(last, text=visible, meta=meta)
         request = ReplyRequest(last.id, path, params, options, turn=turn, failed=failed)
         return self._replies.begin(reply, request)
 
-    def _ask(
+    def _run_hooks(
         self, chat_id: str, path: list[Message], text: str, params: SamplingParams, options: ChatOptions
     ) -> tuple[TurnHooks | None, str, dict[str, Any], MessageFailed | None]:
-        """Send a message after `path` through the hooks: (the turn, the text to show, its meta, what failed)."""
+        """Run the hooks on a message after `path`. Return (the turn, the text to show, its meta, the error)."""
         turn = None
         try:
             turn = self._replies.turn(chat_id, path, params, options)
@@ -193,14 +194,14 @@ class ChatService:
             return turn, text, {"raw": True}, error
 
     def stop(self, chat_id: str) -> None:
-        """Stop the reply that is being written, if there is one; its text stays."""
+        """Stop the reply that is being written, if there is one. Its text is kept."""
         self._replies.stop(chat_id)
 
     def edit(self, chat_id: str, message_id: str, text: str) -> str:
-        """A new version of a message with this text, shown from now on; the old one is kept. Returns the new id.
+        """Add a version of a message with this text and show it; the old one is kept. Return the new id.
 
-        What followed a user's message stays with the old version (its answers answer the old words; `regenerate`
-        with the new id asks again). What followed a reply is copied below the new version.
+        Messages after a user's message stay with the old version, because they answer the old text; `regenerate` with
+        the new id answers the new one. Messages after a reply are copied below the new version.
         """
         with self._replies.claim(chat_id):
             message = self._line(chat_id, message_id)[-1]
@@ -216,7 +217,7 @@ class ChatService:
         return new
 
     def delete(self, chat_id: str, message_id: str) -> None:
-        """Take the message and what follows off the path, not out of the tree; its nearest other version is shown."""
+        """Remove the message and what follows from the path, not from the tree. Show its nearest other version."""
         living = self.live_reply(chat_id)
         if living and any(message.id == message_id for message in self.store.ancestors(chat_id, living.message_id)):
             self.stop(chat_id)
@@ -224,17 +225,17 @@ class ChatService:
         self._listeners.notify(chat_id)
 
     def undelete(self, chat_id: str, message_id: str) -> None:
-        """Bring a deleted message back, with what follows it."""
+        """Restore a deleted message, with what follows it."""
         self.store.undelete(chat_id, message_id)
         self._listeners.notify(chat_id)
 
     def switch(self, chat_id: str, message_id: str, version: int) -> None:
-        """Show version number `version` of the message, and below it what was last seen there."""
+        """Show version `version` (from 1) of the message, and below it what was last shown there."""
         self.store.switch(chat_id, message_id, version)
         self._listeners.notify(chat_id)
 
     def branch(self, chat_id: str, message_id: str) -> ChatHead:
-        """A new chat that holds the path up to this message, itself included."""
+        """Create a chat with the path up to and including this message."""
         head = self.store.head(chat_id)
         title = _own_title(head)
         new = self.store.branch(self._line(chat_id, message_id), f"{title} (branch)" if title else "", head.character)
@@ -242,9 +243,11 @@ class ChatService:
         return new
 
     def replace_messages(self, chat_id: str, line: Sequence[Message]) -> None:
-        """Let the chat show this line of messages (of each, role, text and meta count). What the line shares with what
-        is shown stays; the rest of it are new versions beside the old ones, which are kept. Raises NotSaved while a
-        reply is being written."""
+        """Show these messages in the chat; of each, role, text and meta count.
+
+        Messages at the start that are shown already stay; the others become new versions beside the old ones, which
+        are kept. Raises NotSaved while a reply is being written.
+        """
         with self._replies.claim(chat_id):
             shown = self.messages(chat_id)
             pairs = zip(shown, line, strict=False)
@@ -258,12 +261,14 @@ class ChatService:
         self._listeners.notify(chat_id)
 
     def subscribe(self, chat_id: str, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback` whenever the messages or the living reply of the chat change (not for each token), from any
-        thread; returns what ends that. With "" for `chat_id`: whenever any chat changes."""
+        """Call `callback` from any thread when the chat's messages or its live reply change, but not for each token.
+
+        With "" for `chat_id`, call it when any chat changes. Return the function that removes the callback.
+        """
         return self._listeners.add(lambda changed: callback() if chat_id in ("", changed) else None)
 
     def close(self) -> None:
-        """Stop every reply, store what arrived, close the store. Safe to call twice."""
+        """Stop every reply, store what arrived, and close the store. Safe to call twice."""
         self._replies.close()
         self.store.close()
 
@@ -276,7 +281,7 @@ def _same(one: Message, other: Message) -> bool:
 
 
 def make_title(text: str) -> str:
-    """The first words of a message, at most some 40 characters."""
+    """Return the first words of a message, at most about 40 characters."""
     words = " ".join(text.split())
     if len(words) <= _TITLE_LENGTH:
         return words

@@ -1,8 +1,8 @@
 """Chats as a tree of messages in SQLite. Every version and branch is kept; `active` says which child is shown.
 
-Held after every change, in every chat: the active child of a message (or of the chat, for first messages) is one of
-its own children that is not deleted, and there is one whenever such a child exists. So a path is never cut short by the
-deletion of one version among several, and switching to another version shows again what was last seen below it.
+Invariant of every chat: the active child of a message (or of the chat, for first messages) is one of its children that
+is not deleted, and there is one whenever such a child exists. So the deletion of one version among several never cuts a
+path short, and switching to another version shows again what was last shown below it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from modules.chat.tree import (
     insert,
     insert_chat,
     insert_copy,
-    leave,
-    like,
+    like_pattern,
+    mark_deleted,
     message_of,
     new_id,
     parent_of,
@@ -39,8 +39,8 @@ _FOUND = """(casefold(c.title) LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM messa
 class ChatStore:
     """All chats of one user_data folder. Thread-safe; each method is one transaction. Raises StorageError.
 
-    `notice`: a sentence when a damaged file was moved aside, else "". `cut_off`: how many replies an earlier, killed
-    Paddock left unfinished; they keep their text and have `cut_off` in their meta.
+    `notice`: a sentence if a damaged file was moved aside, else "". `cut_off`: how many replies an earlier process left
+    unfinished when it was killed; they keep their text and have `cut_off` in their meta.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
@@ -64,44 +64,44 @@ class ChatStore:
     # Chats
 
     def create_chat(self, title: str = "", character: str = "") -> ChatHead:
-        """A new, empty chat. An empty title is shown as "New chat"."""
+        """Create an empty chat. An empty title is shown as "New chat"."""
         chat_id = new_id()
         with self.database.change() as connection:
             insert_chat(connection, chat_id, title, character, self._clock())
         return self.head(chat_id)
 
     def head(self, chat_id: str) -> ChatHead:
-        """The chat's line in the list; a chat in the trash has one too."""
+        """Return the chat's entry in the list, also for a chat in the trash."""
         rows = self.database.rows("SELECT id, title, updated, character FROM chats WHERE id = ?", (chat_id,))
         if not rows:
             raise StorageError(
-                "This chat does not exist any more. Choose another one in the list, or begin a new chat."
+                "This chat does not exist any more. Choose another one in the list, or start a new chat."
             )
         return head_of(rows[0])
 
     def heads(self, search: str = "", *, trash: bool = False) -> list[ChatHead]:
-        """Chats, latest first: those whose title or messages hold every word of `search`. `trash`: the deleted ones."""
+        """Return the chats with every word of `search`, latest first. `trash`: return deleted ones."""
         query = f"SELECT c.* FROM chats c WHERE c.deleted IS {'NOT ' if trash else ''}NULL"
         values: list[str] = []
         for word in search.split():
             query += f" AND {_FOUND}"
-            values += [like(word)] * 2
+            values += [like_pattern(word)] * 2
         return [
             head_of(row) for row in self.database.rows(f"{query} ORDER BY c.updated DESC, c.seq DESC", tuple(values))
         ]
 
     def rename(self, chat_id: str, title: str) -> None:
-        """Give the chat a title."""
+        """Set the chat's title."""
         with self.database.change() as connection:
             connection.execute("UPDATE chats SET title = ? WHERE id = ?", (title, chat_id))
 
     def suggest_title(self, chat_id: str, title: str) -> None:
-        """Give the chat a title if it has none."""
+        """Set the chat's title if it has none."""
         with self.database.change() as connection:
             connection.execute("UPDATE chats SET title = ? WHERE id = ? AND title = ''", (title, chat_id))
 
     def set_trash(self, chat_id: str, deleted: bool) -> None:
-        """Put the chat in the trash, or take it out; its messages stay as they are."""
+        """Move the chat to the trash, or restore it. Its messages do not change."""
         with self.database.change() as connection:
             moment = self._clock() if deleted else None
             connection.execute("UPDATE chats SET deleted = ? WHERE id = ?", (moment, chat_id))
@@ -109,11 +109,11 @@ class ChatStore:
     # Messages
 
     def path(self, chat_id: str) -> list[Message]:
-        """The messages that are shown, root to leaf."""
+        """Return the shown messages, root to leaf."""
         return [message_of(row) for row in self.database.rows(PATH, (chat_id,))]
 
     def ancestors(self, chat_id: str, message_id: str) -> list[Message]:
-        """From the root to this message, itself included."""
+        """Return the messages from the root to this one, itself included."""
         rows = self.database.rows(ANCESTORS, (chat_id, message_id))
         if not rows:
             raise StorageError("This message does not exist in this chat. Reload the page.")
@@ -130,9 +130,9 @@ class ChatStore:
         living: bool = False,
         below: Sequence[Message] = (),
     ) -> str:
-        """A new message below `parent` (None: a first message), shown from now on. Returns its id.
+        """Add a message below `parent` (None: a first message) and show it. Return its id.
 
-        `living`: it is being written. `below`: messages whose copies follow it, each under the one before.
+        `living`: it is being written. `below`: messages to copy below it, each under the one before.
         """
         with self.database.change() as connection:
             first = insert(connection, chat_id, parent, role, text, meta or {}, self._clock(), living=living)
@@ -143,7 +143,7 @@ class ChatStore:
         return first
 
     def write(self, message_id: str, text: str, meta: Mapping[str, Any], *, living: bool) -> None:
-        """The text and meta so far of a message that is being written; `living` False: it is finished."""
+        """Store the text and meta of a message. `living`: it is still being written."""
         with self.database.change() as connection:
             connection.execute(
                 "UPDATE messages SET text = ?, meta = ?, living = ? WHERE id = ?",
@@ -156,20 +156,20 @@ class ChatStore:
                 )
 
     def delete(self, chat_id: str, message_id: str) -> None:
-        """Take a message, and with it all below, off the path. Where it has other versions, the nearest is shown."""
+        """Remove a message and all below it from the path. Show its nearest other version if it has one."""
         with self.database.change() as connection:
             parent = parent_of(connection, chat_id, message_id)
-            leave(connection, chat_id, parent, message_id)
+            mark_deleted(connection, chat_id, parent, message_id)
 
     def undelete(self, chat_id: str, message_id: str) -> None:
-        """Bring a deleted message back and show it."""
+        """Restore a deleted message and show it."""
         with self.database.change() as connection:
             parent = parent_of(connection, chat_id, message_id)
             connection.execute("UPDATE messages SET deleted = 0 WHERE id = ?", (message_id,))
             show(connection, chat_id, parent, message_id)
 
     def switch(self, chat_id: str, message_id: str, version: int) -> str:
-        """Show version `version` (from 1) of this message; below it, what was last seen there. Returns its id."""
+        """Show version `version` (from 1) of this message, and below it what was last shown. Return its id."""
         with self.database.change() as connection:
             parent = parent_of(connection, chat_id, message_id)
             siblings = children(connection, chat_id, parent)
@@ -179,7 +179,7 @@ class ChatStore:
         return siblings[version - 1]
 
     def branch(self, messages: Sequence[Message], title: str, character: str) -> ChatHead:
-        """A new chat that holds copies of `messages`, each below the one before."""
+        """Create a chat with copies of `messages`, each below the one before."""
         chat_id, last = new_id(), None
         with self.database.change() as connection:
             insert_chat(connection, chat_id, title, character, self._clock())
@@ -190,7 +190,7 @@ class ChatStore:
     # The whole tree, for export and import
 
     def tree(self, chat_id: str) -> list[dict[str, Any]]:
-        """Every message of a chat, oldest first: id, parent, role, text, created, meta, deleted, active (is shown)."""
+        """Return every message, oldest first: id, parent, role, text, created, meta, deleted, active (shown)."""
         rows = self.database.rows(
             """SELECT m.*, m.id IS COALESCE(p.active, CASE WHEN m.parent IS NULL THEN c.active END) AS shown
             FROM messages m JOIN chats c ON c.id = m.chat LEFT JOIN messages p ON p.id = m.parent
@@ -209,7 +209,7 @@ class ChatStore:
         ]
 
     def add_tree(self, messages: Sequence[Mapping[str, Any]], title: str, character: str) -> ChatHead:
-        """A new chat from the shape of `tree`, parents before children, with new ids."""
+        """Create a chat from messages in the shape of `tree`, parents before children, with new ids."""
         chat_id = new_id()
         ids: dict[str, str] = {}
         with self.database.change() as connection:
@@ -222,7 +222,7 @@ class ChatStore:
             for entry in messages:
                 parent = ids[entry["parent"]] if entry["parent"] is not None else None
                 if entry["deleted"]:
-                    leave(connection, chat_id, parent, ids[entry["id"]])
+                    mark_deleted(connection, chat_id, parent, ids[entry["id"]])
                 elif entry["active"]:
                     show(connection, chat_id, parent, ids[entry["id"]])
         return self.head(chat_id)

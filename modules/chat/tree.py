@@ -1,4 +1,4 @@
-"""The tree inside the database: its queries, and the steps from which the store makes its changes."""
+"""The tree of messages in the database: its queries, and the steps of the store's changes."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ ANCESTORS = f"""WITH RECURSIVE line (id, depth) AS (
 
 
 def new_id() -> str:
-    """Ids are random, so that a page left open over a change of files never means another message."""
+    """Return a random id. A page that stays open while files change thus never names another message."""
     return secrets.token_hex(8)
 
 
 def clean(text: str) -> str:
-    """Without lone surrogates, which SQLite cannot store."""
+    """Return `text` without lone surrogates, which SQLite cannot store."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def like(word: str) -> str:
-    """A LIKE pattern for text that holds `word`, without regard to case."""
+def like_pattern(word: str) -> str:
+    """Return a LIKE pattern for text that contains `word`, without regard to case."""
     escaped = word.casefold().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
 
 
 def head_of(row: sqlite3.Row) -> ChatHead:
-    """The list's line from a row of chats."""
+    """Return the list's entry of a row of chats."""
     return ChatHead(row["id"], row["title"] or NEW_CHAT, row["updated"], row["character"])
 
 
 def message_of(row: sqlite3.Row) -> Message:
-    """The message from a row of MESSAGE, PATH or ANCESTORS."""
+    """Return the message of a row of MESSAGE, PATH or ANCESTORS."""
     meta = json.loads(row["meta"])
     return Message(
         row["id"], row["parent"], row["role"], row["text"], row["created"], row["version"], row["versions"], meta
@@ -57,7 +57,7 @@ def message_of(row: sqlite3.Row) -> Message:
 
 
 def parent_of(connection: sqlite3.Connection, chat_id: str, message_id: str) -> str | None:
-    """The message's parent. Raises StorageError where this chat has no such message."""
+    """Return the message's parent. Raises StorageError if this chat has no such message."""
     row = connection.execute("SELECT parent FROM messages WHERE chat = ? AND id = ?", (chat_id, message_id)).fetchone()
     if row is None:
         raise StorageError("This message does not exist in this chat. Reload the page.")
@@ -66,7 +66,7 @@ def parent_of(connection: sqlite3.Connection, chat_id: str, message_id: str) -> 
 
 
 def insert_chat(connection: sqlite3.Connection, chat_id: str, title: str, character: str, now: float) -> None:
-    """A new, empty chat."""
+    """Insert an empty chat."""
     connection.execute(
         "INSERT INTO chats (id, title, character, created, updated) VALUES (?, ?, ?, ?, ?)",
         (chat_id, title, character, now, now),
@@ -84,7 +84,7 @@ def insert(
     *,
     living: bool = False,
 ) -> str:
-    """A new message, shown from now on. Raises StorageError where `parent` is not in this chat."""
+    """Insert a message and show it. Return its id. Raises StorageError if `parent` is not in this chat."""
     if parent is not None:
         parent_of(connection, chat_id, parent)
     message_id = new_id()
@@ -97,12 +97,12 @@ def insert(
 
 
 def insert_copy(connection: sqlite3.Connection, chat_id: str, parent: str | None, message: Message) -> str:
-    """A copy of a message below `parent`, perhaps in another chat."""
+    """Insert a copy of a message below `parent`, perhaps in another chat. Return its id."""
     return insert(connection, chat_id, parent, message.role, message.text, message.meta, message.created)
 
 
 def children(connection: sqlite3.Connection, chat_id: str, parent: str | None) -> list[str]:
-    """The versions below one parent that are not deleted, oldest first."""
+    """Return the ids of the versions below one parent that are not deleted, oldest first."""
     rows = connection.execute(
         "SELECT id FROM messages WHERE chat = ? AND parent IS ? AND NOT deleted ORDER BY seq", (chat_id, parent)
     )
@@ -110,15 +110,15 @@ def children(connection: sqlite3.Connection, chat_id: str, parent: str | None) -
 
 
 def show(connection: sqlite3.Connection, chat_id: str, parent: str | None, child: str | None) -> None:
-    """Make `child` the one that is shown below `parent`."""
+    """Make `child` the shown message below `parent`."""
     if parent is None:
         connection.execute("UPDATE chats SET active = ? WHERE id = ?", (child, chat_id))
     else:
         connection.execute("UPDATE messages SET active = ? WHERE id = ?", (child, parent))
 
 
-def leave(connection: sqlite3.Connection, chat_id: str, parent: str | None, message_id: str) -> None:
-    """Mark deleted; if it was shown, show the version before it, else the one after it, else nothing."""
+def mark_deleted(connection: sqlite3.Connection, chat_id: str, parent: str | None, message_id: str) -> None:
+    """Mark a message deleted. If it was shown, show the version before it, else the one after it, else none."""
     siblings = children(connection, chat_id, parent)
     connection.execute("UPDATE messages SET deleted = 1 WHERE id = ?", (message_id,))
     table, owner = ("chats", chat_id) if parent is None else ("messages", parent)

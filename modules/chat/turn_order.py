@@ -1,9 +1,8 @@
-"""From messages of any order to turns that chat templates take: one rule for the page, the API and the command line.
+"""Bring messages of any order into turns that chat templates accept, for page, API and command line alike.
 
-Many templates want user and assistant by turns, the user first, and a system message at the very beginning or nowhere;
-they raise where a chat is otherwise. So neighbours of one role are joined, and what a template refuses is rendered once
-more with the rest of the system messages said by the user, and then with all that comes before the first question put
-into it.
+Many templates need user and assistant to alternate, the user first, with a system message only at the beginning, and
+raise an error otherwise. So neighbours of one role are joined. If a template still refuses, later system messages
+become user messages; if it refuses again, everything before the first question is put into that question.
 """
 
 from __future__ import annotations
@@ -15,26 +14,26 @@ from modules.protocol.errors import PromptError
 from modules.runtime.model_state import ChatPromptResult
 
 MOVED = (
-    "The model's chat template takes system messages at the beginning only, so the later ones are in messages of the "
-    "user."
+    "The model's chat template accepts system messages only at the beginning, so later ones were put into user "
+    "messages."
 )
 FOLDED = (
-    "The model's chat template takes nothing before the first question, so the system message or greeting was put into "
-    "the question."
+    "The model's chat template accepts nothing before the first question, so the system message or greeting was put "
+    "into the question."
 )
 Render = Callable[[list[dict[str, Any]]], ChatPromptResult]
 
 
 def merge_same_role(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same chat with neighbours of one role as one message. What holds more than a text, such as a tool's result,
-    stays as it is."""
+    """Return the chat with neighbours of one role joined. Messages with more than text, such as a tool's result, are
+    kept unchanged."""
     turns: list[dict[str, Any]] = []
     for message in messages:
         before = turns[-1] if turns else {}
         if before.get("role") == message["role"] and _plain(before) and _plain(message):
             same_name = before.get("name") == message.get("name")
-            kept = before if same_name else {key: value for key, value in before.items() if key != "name"}
-            turns[-1] = {**kept, "content": f"{before['content']}\n\n{message['content']}"}
+            first = before if same_name else {key: value for key, value in before.items() if key != "name"}
+            turns[-1] = {**first, "content": f"{before['content']}\n\n{message['content']}"}
         else:
             turns.append(dict(message))
     return turns
@@ -45,7 +44,7 @@ def _plain(message: dict[str, Any]) -> bool:
 
 
 def render_turns(render: Render, messages: Sequence[dict[str, Any]]) -> tuple[ChatPromptResult, tuple[str, ...]]:
-    """(the prompt, sentences about what was moved). Raises the template's own PromptError where no order helps."""
+    """Return (the prompt, sentences about what was moved). Raises the template's PromptError if no order helps."""
     turns = merge_same_role(messages)
     try:
         return render(turns), ()
@@ -61,7 +60,7 @@ def render_turns(render: Render, messages: Sequence[dict[str, Any]]) -> tuple[Ch
 
 
 def _moved(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]] | None:
-    """System messages after the first said by the user; None if there are none."""
+    """Return the turns with later system messages as user messages; None if there are none."""
     later = [place for place, turn in enumerate(turns) if turn["role"] == "system" and place > 0]
     if not later:
         return None
@@ -69,7 +68,7 @@ def _moved(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]] | None:
 
 
 def _folded(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]] | None:
-    """All before the first question put into it; None where nothing is."""
+    """Return the turns with everything before the first question put into it; None if nothing is before it."""
     turns = _moved(turns) or turns
     first = next((place for place, turn in enumerate(turns) if turn["role"] == "user"), len(turns) - 1)
     if first == 0 and turns[0]["role"] == "user":

@@ -1,1 +1,1 @@
-"""The sub-commands of webui.py."""
+"""The command line: its sub-commands and what they print."""

@@ -1,4 +1,4 @@
-"""Build the App with what reads extensions for text-generation-webui."""
+"""Build the App, with support for extensions of text-generation-webui."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ def build_app(config: Config) -> App:
 
 
 def _scripts(app: App) -> Any:
-    from modules.compat import Scripts  # takes a second, and most runs need none
+    from modules.compat import Scripts  # this import takes a second, and most runs do not need it
 
     return Scripts(app)

@@ -1,4 +1,4 @@
-"""What the sub-commands do, one function each, named as the command."""
+"""The sub-commands, one function each, named as the command."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def loaders(config: Config, arguments: argparse.Namespace) -> int:
             print(json.dumps(rows, indent=1))
             return 0
         for row in rows:
-            state = "not here" if row["why_not"] else "runs once installed"
+            state = "not supported here" if row["why_not"] else "can be installed"
             if row["installed"]:
                 state = f"installed, {format_size(row['size_bytes'])}" if row["size_bytes"] else "needs no install"
             print(f"{row['name']:<14} {state:<24} {', '.join(row['formats'])}")
@@ -60,16 +60,16 @@ def loaders(config: Config, arguments: argparse.Namespace) -> int:
 
 
 def _enable_loader(app: App, name: str, yes: bool) -> int:
-    """Allow a loader of the user's own to run."""
+    """Allow a loader in user_data/loaders/ to run."""
     if not name:
         raise PaddockError(f"Name the loader: {program_name()} loaders enable NAME --yes")
     if not yes:
         raise PaddockError(
-            f"The code of {name} would run with your rights on this machine. Look at its files, then add --yes."
+            f"The code of {name} would run with your rights on this machine. Read its files, then add --yes."
         )
     app.own_loaders.enable(name)
     needs = f" Install it with: {program_name()} install {name}" if app.registry.get(name).requirements else ""
-    print(f"{name} may run, as it is now.{needs}")
+    print(f"{name} may run in its present form.{needs}")
     return 0
 
 
@@ -108,7 +108,7 @@ def install(config: Config, arguments: argparse.Namespace) -> int:
 
 
 def inspect(config: Config, arguments: argparse.Namespace) -> int:
-    """Say what a model is."""
+    """Show what a model is, and who can run it."""
     app = build_app(config)
     try:
         facts, ranked = app.loaders.rank(arguments.name)
@@ -127,7 +127,7 @@ def inspect(config: Config, arguments: argparse.Namespace) -> int:
     for sentence in (*facts.problems, *facts.warnings, *scan_trust(facts)):
         print(f"  ! {sentence}")
     for place, entry in enumerate(ranked, 1):
-        print(f"{place}. {entry.title}{'' if entry.runs else ' (not here)'}: {entry.reason}")
+        print(f"{place}. {entry.title}{'' if entry.runs else ' (not supported here)'}: {entry.reason}")
         if entry.loader in plans:
             print(f"   {plan_sentence(plans[entry.loader].plan)} {plans[entry.loader].obstacle}".rstrip())
     if not ranked and not facts.problems:
@@ -136,19 +136,19 @@ def inspect(config: Config, arguments: argparse.Namespace) -> int:
 
 
 def _advice(app: App, model: str, loader: str) -> Advice:
-    """The memory plan with the settings that a load would take."""
+    """Return the memory plan with the settings that a load would use."""
     spec, kept = app.loaders.choose(model, loader)
     return app.planner.advise(app.library.facts(model), spec, build(spec.settings, kept))
 
 
 def _standard_input() -> str:
     if sys.stdin is None:
-        raise PaddockError("The standard input is closed, so no prompt can be read. Write it behind --prompt.")
+        raise PaddockError("The standard input is closed, so the prompt cannot be read. Write it after --prompt.")
     return sys.stdin.read()
 
 
 def generate(config: Config, arguments: argparse.Namespace) -> int:
-    """Answer one prompt, streaming to stdout."""
+    """Answer one prompt, and stream the reply to stdout."""
     app = build_app(config)
     progress = ProgressLine()
     try:
@@ -176,7 +176,7 @@ def generate(config: Config, arguments: argparse.Namespace) -> int:
 
 
 def sort_settings(spec: LoaderSpec, pairs: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """`KEY=VALUE` texts -> (sampling parameters, the loader's settings). Raises SettingError with what exists."""
+    """Sort KEY=VALUE texts into (sampling parameters, the loader's settings). Raises SettingError."""
     sampling = {entry.name for entry in describe(SamplingParams)}
     ours = {entry.name for entry in describe(spec.settings)}
     params: dict[str, str] = {}
@@ -184,7 +184,7 @@ def sort_settings(spec: LoaderSpec, pairs: Iterable[str]) -> tuple[dict[str, str
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise SettingError(f"--set wants KEY=VALUE, not {pair!r}.")
+            raise SettingError(f"--set takes KEY=VALUE, not {pair!r}. Write for example --set temperature=0.7.")
         if name in sampling:
             params[name] = value
         elif name in ours:
@@ -217,8 +217,8 @@ def _stream(app: App, prompt: str, params: SamplingParams, arguments: argparse.N
         print(remark, file=sys.stderr)
     if arguments.json:
         state = app.supervisor.state
-        ends = {"type": "finished", "model": state.model, "loader": state.loader, "load_seconds": state.load_seconds}
-        print(json.dumps({**ends, **dataclasses.asdict(generation.finished)}))
+        end = {"type": "finished", "model": state.model, "loader": state.loader, "load_seconds": state.load_seconds}
+        print(json.dumps({**end, **dataclasses.asdict(generation.finished)}))
     else:
         print()
     return 0

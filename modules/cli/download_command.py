@@ -1,4 +1,4 @@
-"""`webui.py download …`: a model from the hub into models/."""
+"""The sub-command `download`: fetch a model from the hub into models/."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from modules.library.download_choice import FileSelection, GgufVariant
     from modules.library.download_listing import RepositoryListing
 
-# Seconds between two states of the progress line.
+# Seconds between two updates of the progress line.
 _REDRAW_SECONDS = 0.2
 
 
 def download(config: Config, arguments: argparse.Namespace) -> int:
-    """Get a model, or show what its repository has."""
-    # huggingface_hub takes most of a second to import: only this command waits for it.
+    """Download a model, or list what its repository has."""
+    # Importing huggingface_hub takes most of a second, so only this command does it.
     from modules.library.download import Download
     from modules.library.download_choice import gguf_variants, select_files
     from modules.library.download_listing import list_files, parse_repository_id
@@ -51,7 +51,7 @@ def download(config: Config, arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         progress.close()
         print(
-            f"Stopped. Run the same command again: it goes on from here. To give it up, delete {job.staging}.",
+            f"Stopped. Run the same command again to resume. To discard the download, delete {job.staging}.",
             file=sys.stderr,
         )
         return 130
@@ -63,22 +63,22 @@ def download(config: Config, arguments: argparse.Namespace) -> int:
         print(json.dumps({**result, "files": names}, indent=1))
     else:
         folder = config.paths.display(config.paths.models)
-        print(f"{choice.name} is in {folder}. Look at it: {program_name()} inspect {choice.name}")
+        print(f"{choice.name} is in {folder}. Inspect it: {program_name()} inspect {choice.name}")
     return 0
 
 
 class _Line:
-    """Progress on the terminal: speed and time left where somebody watches, else one line a file."""
+    """Progress of a download: speed and time left on a terminal, else one line per file."""
 
     def __init__(self) -> None:
         self._line = ProgressLine()
-        self._watched = sys.stderr.isatty()
+        self._is_terminal = sys.stderr.isatty()
         self._drawn = 0.0
 
     def __call__(self, progress: DownloadProgress) -> None:
         name = PurePosixPath(progress.file).name
         text = f"{name} ({progress.number} of {progress.files})" if progress.files > 1 else name
-        if self._watched:
+        if self._is_terminal:
             if (now := time.monotonic()) - self._drawn < _REDRAW_SECONDS:
                 return
             self._drawn = now

@@ -1,4 +1,4 @@
-"""The sub-commands of webui.py. Each prints for a person, or with --json for a program."""
+"""The parser of the command line, and the run of a sub-command. Each prints text, or with --json JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from modules.system.version import VERSION
 
 
 def parser() -> argparse.ArgumentParser:
-    """Every flag and sub-command, with its help."""
+    """Return the parser with every flag and sub-command."""
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     add_flags(common)
     top = argparse.ArgumentParser(prog=program_name(), description="Paddock: local language models in the browser.")
@@ -32,26 +32,26 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands (none: serve the page)")
 
     loaders = commands.add_parser(
-        "loaders", parents=[common], help="list the loaders: installed, runs here, formats, size"
+        "loaders", parents=[common], help="list the loaders: installed, supported here, formats, size"
     )
     loaders.add_argument("verb", nargs="?", choices=["enable"], help="allow a loader in user_data/loaders/ to run")
     loaders.add_argument("name", nargs="?", default="", metavar="NAME", help="the loader to enable")
-    loaders.add_argument("--yes", action="store_true", help="agree that its code, as it is now, runs on this machine")
-    loaders.add_argument("--json", action="store_true", help="one JSON object for each loader, in a list")
+    loaders.add_argument("--yes", action="store_true", help="allow its present code to run on this machine")
+    loaders.add_argument("--json", action="store_true", help="print a JSON list with one object for each loader")
     loaders.add_argument("--prune", action="store_true", help="remove environments that no loader uses any more")
 
     install = commands.add_parser("install", parents=[common], help="build a loader's environment")
     install.add_argument("name", metavar="LOADER")
-    install.add_argument("--rebuild", action="store_true", help="build it anew though it is there")
+    install.add_argument("--rebuild", action="store_true", help="build it again even if it exists")
 
     inspect = commands.add_parser(
-        "inspect", parents=[common], help="what a model is, from which evidence, and who runs it"
+        "inspect", parents=[common], help="show what a model is, the evidence, and who can run it"
     )
     inspect.add_argument("name", metavar="MODEL", type=parse_model_name, help="a name in models/")
-    inspect.add_argument("--json", action="store_true", help="the same as one JSON object")
+    inspect.add_argument("--json", action="store_true", help="print one JSON object")
 
     generate = commands.add_parser("generate", parents=[common], help="answer one prompt on the terminal")
-    generate.add_argument("--prompt", required=True, help="what to say; - reads it from standard input")
+    generate.add_argument("--prompt", required=True, help="the prompt; - reads it from standard input")
     generate.add_argument("--model", type=parse_model_name, default="", help="a name in models/ (default: the demo)")
     generate.add_argument("--loader", default="", help="default: the best for this model")
     generate.add_argument(
@@ -69,48 +69,50 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME[=WEIGHT]",
-        help="a LoRA adapter in models/; several are added up (default: those kept for the model)",
+        help="a LoRA adapter in models/; repeat it to add several (default: those saved for the model)",
     )
     generate.add_argument("--system", default="", help="system message")
     generate.add_argument("--raw", action="store_true", help="complete the prompt as it is, without the chat template")
-    generate.add_argument("--json", action="store_true", help="one JSON object a line; the last has usage and timings")
+    generate.add_argument(
+        "--json", action="store_true", help="print one JSON object per line; the last has usage and timings"
+    )
     _download(commands, common)
     _extensions(commands, common)
     return top
 
 
 def _download(commands: Any, common: argparse.ArgumentParser) -> None:
-    download = commands.add_parser("download", parents=[common], help="get a model from the hub into models/")
+    download = commands.add_parser("download", parents=[common], help="download a model from the hub into models/")
     download.add_argument("name", metavar="OWNER/NAME[:REVISION]", help="a repository, at a branch, tag or commit")
     which = download.add_mutually_exclusive_group()
     which.add_argument("--file", default="", metavar="PATTERN", help="only files that match, such as '*Q4_K_M*.gguf'")
     which.add_argument("--quant", default="", help="this quantization of a GGUF model, such as Q4_K_M")
-    download.add_argument("--list", action="store_true", help="show files, sizes and what fits, and get nothing")
-    download.add_argument("--json", action="store_true", help="the result, or the list, as one JSON object")
+    download.add_argument("--list", action="store_true", help="list files, sizes and what fits, without downloading")
+    download.add_argument("--json", action="store_true", help="print the result, or the list, as one JSON object")
 
 
 def _extensions(commands: Any, common: argparse.ArgumentParser) -> None:
     top = commands.add_parser("extensions", parents=[common], help="list, check, enable, disable or install extensions")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
-    listed = verbs.add_parser("list", parents=[common], help="every extension: on or off, and what is the matter")
-    listed.add_argument("--json", action="store_true", help="a list with one JSON object each")
-    check = verbs.add_parser("check", parents=[common], help="load folders in a throw-away process and judge them")
+    listed = verbs.add_parser("list", parents=[common], help="every extension: on, off, or why it cannot run")
+    listed.add_argument("--json", action="store_true", help="print a JSON list with one object each")
+    check = verbs.add_parser("check", parents=[common], help="test whether extensions run, each in a separate process")
     check.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folders with a script.py or extension.py")
-    check.add_argument("--json", action="store_true", help="a list with one JSON object each")
-    check.add_argument("--assume-packages", action="store_true", help="take packages that are missing as present")
+    check.add_argument("--json", action="store_true", help="print a JSON list with one object each")
+    check.add_argument("--assume-packages", action="store_true", help="assume that missing packages are present")
     enable = verbs.add_parser("enable", parents=[common], help="switch an extension on from the next start")
     enable.add_argument("name", metavar="NAME")
-    enable.add_argument("--yes", action="store_true", help="agree that its code, as it is now, runs on this machine")
-    enable.add_argument("--packages", action="store_true", help="install the packages it needs, for it alone")
+    enable.add_argument("--yes", action="store_true", help="allow its present code to run on this machine")
+    enable.add_argument("--packages", action="store_true", help="install the packages it needs, only for it")
     enable.add_argument("--build", action="store_true", help="build packages that have no wheel; this runs their code")
     disable = verbs.add_parser("disable", parents=[common], help="switch an extension off from the next start")
     disable.add_argument("name", metavar="NAME")
-    add = verbs.add_parser("install", parents=[common], help="copy an extension in; it runs once it is enabled")
+    add = verbs.add_parser("install", parents=[common], help="copy an extension in; it runs once enabled")
     add.add_argument("source", metavar="GIT_OR_FOLDER", help="https:// address, folder or zip file")
 
 
 def run(root: Path, argv: list[str], data: Path | None = None) -> int:
-    """Run what `argv` asks for; `root` and `data` are those of Config.
+    """Run the command of `argv`. `root` and `data`: as in Config.
 
     The exit status is 0, 1 for an error, 130 for Ctrl+C.
     """
@@ -122,7 +124,7 @@ def _run_visibly(root: Path, argv: list[str], data: Path | None) -> int:
     arguments = parser().parse_args(argv)
     for stream in (getattr(stream, "exact", stream) for stream in (sys.stdout, sys.stderr)):
         if isinstance(stream, io.TextIOWrapper):
-            # A pipe or terminal that knows few characters gets a question mark for the others.
+            # A pipe or terminal with a small character set gets a question mark for other characters.
             stream.reconfigure(errors="replace")
     drop_foreign_settings()
     try:
@@ -138,12 +140,12 @@ def _run_visibly(root: Path, argv: list[str], data: Path | None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Who reads this has enough, as `head` has. Nothing more is written, not even at exit.
+        # The reader has closed the pipe, as `head` does. Write nothing more, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
         if isinstance(error, ImportError) and error.name:
-            # One of the host's packages is not there: webui.py installs them again.
+            # One of the host's packages is missing: webui.py installs them again.
             raise
         print(_unexpected(error, (arguments.user_data or (data or root) / "user_data") / "logs"), file=sys.stderr)
         return 1
@@ -160,13 +162,13 @@ def _run(config: Config, arguments: argparse.Namespace) -> int:
 
 
 def _unexpected(error: Exception, logs: Path) -> str:
-    """A sentence for what no code of ours foresaw; the traceback goes into a file."""
-    said = "".join(traceback.format_exception(error))
+    """Return a sentence for an unexpected error. Its traceback is written to a file."""
+    trace = "".join(traceback.format_exception(error))
     try:
-        write_atomically(logs / "last_error.txt", said)
+        write_atomically(logs / "last_error.txt", trace)
         details = f"The details are in {logs / 'last_error.txt'}."
     except PaddockError:
-        details = f"Details:\n{said}"
+        details = f"Details:\n{trace}"
     names = variables_quoted_in(error)
-    hint = f" The environment variable {' or '.join(names)} may be why: unset it, and start again." if names else ""
-    return f"\nPaddock ended because of an unknown error ({type(error).__name__}: {error}).{hint} {details}"
+    hint = f" The environment variable {' or '.join(names)} may be the cause: unset it and restart." if names else ""
+    return f"\nPaddock ended because of an unexpected error ({type(error).__name__}: {error}).{hint} {details}"

@@ -1,4 +1,4 @@
-"""`python3 webui.py` without a sub-command: bind, load the first model beside, serve until Ctrl+C or SIGTERM."""
+"""Serve the page: bind, load the first model in the background, serve until Ctrl+C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from modules.system.signals import Terminated
 
 
 def serve_page(config: Config) -> int:
-    """Serve the page until Ctrl+C or a signal; returns the exit status, 0 after SIGTERM: that is how a service ends."""
+    """Serve the page until Ctrl+C or a signal. Return the exit status: 0 after SIGTERM, as for a service."""
     with private_uploads():
         return _serve(config)
 
@@ -28,17 +28,17 @@ def _serve(config: Config) -> int:
     listeners = bind_all(config.host, config.port)
     app = build_app(config)
     try:
-        app.supervisor.state_store.subscribe(_teller(app, ProgressLine()))
+        app.supervisor.state_store.subscribe(_state_printer(app, ProgressLine()))
         # The worker starts while Gradio is still being imported, which takes most of the time.
         if not config.no_model and (model := app.startup_model()):
-            with suppress(PaddockError):  # The state tells it.
+            with suppress(PaddockError):  # The state shows it.
                 app.models.load_in_background(model, config.loader)
         from modules.api.server import serve
 
         address = f"http://127.0.0.1:{listeners[0].getsockname()[1]}"
         serve(app, listeners, lambda: print(f"Paddock is ready: {address}", flush=True))
     except Terminated:
-        print("Paddock was asked to end.", flush=True)
+        print("Paddock received a signal to end.", flush=True)
     finally:
         unfinished = app.close()
         close_all(listeners)
@@ -49,15 +49,15 @@ def _serve(config: Config) -> int:
     return 0
 
 
-def _teller(app: App, progress: ProgressLine) -> Callable[[ModelState], None]:
-    told: list[ModelState] = []
+def _state_printer(app: App, progress: ProgressLine) -> Callable[[ModelState], None]:
+    printed: list[ModelState] = []
 
-    def tell(state: ModelState) -> None:
-        # Pages may be told a state once more; the terminal heard it.
-        before = told[0] if told else ModelState()
+    def print_state(state: ModelState) -> None:
+        # A state may be published again for the pages; the terminal shows it once.
+        before = printed[0] if printed else ModelState()
         if before is state:
             return
-        told[:] = [state]
+        printed[:] = [state]
         if state.error is not None and state.error is not before.error:
             progress.close()
             print(state.error.message, flush=True)
@@ -68,4 +68,4 @@ def _teller(app: App, progress: ProgressLine) -> Callable[[ModelState], None]:
             app.settings.set("last_model", state.model)
             print(f"Loaded {state.model} with {state.loader} in {state.load_seconds:.1f} s.", flush=True)
 
-    return tell
+    return print_state

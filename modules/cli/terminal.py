@@ -1,7 +1,7 @@
-"""What goes to a terminal: text without control characters, and progress on one line that is rewritten.
+"""Output to a terminal: text without control characters, and progress on one line that is rewritten.
 
-Names of files, a model's metadata and its replies are a stranger's words. An escape sequence in them would move the
-cursor, hide lines, or make some terminals do more.
+Names of files, a model's metadata and its replies are untrusted text. An escape sequence in them could move the cursor,
+hide lines, or, in some terminals, do more.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-# Control characters but line break and tab; lines of other kinds; what turns the direction of text around.
+# Control characters except line break and tab; other line separators; characters that reverse the text direction.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def visible(text: str) -> str:
-    """`text` with U+FFFD for each control character that a terminal would obey."""
+    """Return `text` with U+FFFD for each control character that a terminal would obey."""
     return _CONTROL.sub("\ufffd", text)
 
 
 class VisibleStream:
-    """A text stream, such as sys.stdout, that writes no control characters. `exact`: the stream itself."""
+    """A text stream, such as sys.stdout, without control characters. `exact`: the original stream."""
 
     def __init__(self, exact: Any) -> None:
         self.exact = exact
 
     def write(self, text: str) -> int:
-        """Write `text` without what a terminal would obey."""
-        # The same length for whoever counts.
+        """Write `text` without control characters. Return the number of characters."""
+        # Callers that count get the same length.
         return int(self.exact.write(visible(text)))
 
     def writelines(self, lines: Any) -> None:
@@ -44,19 +44,19 @@ class VisibleStream:
 
 @contextlib.contextmanager
 def visible_output() -> Iterator[None]:
-    """Let all that is printed, logged and raised inside reach the terminal without control characters."""
-    kept = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (VisibleStream(stream) if stream is not None else None for stream in kept)  # type: ignore[assignment]
+    """Print, log and raise inside the block without control characters."""
+    original = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (VisibleStream(stream) if stream is not None else None for stream in original)  # type: ignore[assignment]
     try:
         yield
     finally:
-        sys.stdout, sys.stderr = kept
+        sys.stdout, sys.stderr = original
 
 
 def write_reply(text: str) -> None:
-    """Write a model's words to stdout: exactly into a file or a pipe, without control characters to a terminal."""
+    """Write a model's text to stdout: unchanged to a file or a pipe, without control characters to a terminal."""
     stream: Any = sys.stdout
-    # An extension's console may stand before ours; it passes the attribute on.
+    # An extension's console may wrap ours; it passes the attribute on.
     exact = getattr(stream, "exact", stream)
     if not exact.isatty():
         stream = exact
@@ -69,10 +69,10 @@ def _exact_stderr() -> Any:
 
 
 class ProgressLine:
-    """Call it with (text, fraction); `close` ends the line. Writes to stderr, so that stdout stays the answer's."""
+    """A progress line on stderr. Call it with (text, fraction); `close` ends the line."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._watched = sys.stderr.isatty()
+        self._is_terminal = sys.stderr.isatty()
         self._last = ""
         self._width = 0
         self._begin = clock()
@@ -80,7 +80,7 @@ class ProgressLine:
 
     def __call__(self, text: str, fraction: float | None) -> None:
         text = visible(text).replace("\n", " ").replace("\t", " ")
-        if self._watched:
+        if self._is_terminal:
             done = "" if fraction is None else f"{fraction:4.0%} "
             line = f"{done}{text} ({self._clock() - self._begin:.0f} s)"[:110]
             print(f"\r{line:<{self._width}}", end="", file=_exact_stderr(), flush=True)
@@ -91,6 +91,6 @@ class ProgressLine:
 
     def close(self) -> None:
         """End the line."""
-        if self._watched and self._width:
+        if self._is_terminal and self._width:
             print(f"\r{'':<{self._width}}\r", end="", file=_exact_stderr(), flush=True)
             self._width = 0

@@ -1,4 +1,6 @@
-"""Keeps the bytecode of what a worker imported. The worker is confined and may not; compiling runs none of the code."""
+"""Caches the bytecode of the modules that a worker imported, which its sandbox does not let it write.
+
+Compiling a module does not run its code."""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from modules.system.child_environment import worker_environment
 
 UNCOMPILED = "uncompiled.txt"
 _SECONDS = 300.0
-# Ends with the host: then its standard input does.
+# Ends when the host does: its standard input closes then.
 _COMPILE = """
 import json, os, py_compile, sys, threading
 wanted = json.loads(sys.stdin.buffer.readline())
@@ -28,7 +30,7 @@ for path in wanted:
 
 
 def compile_imported(python: Path, temporary: str) -> None:
-    """Compile the modules that the worker with this temporary folder named, of its own environment alone. Blocking."""
+    """Compile the modules that a worker listed in its `temporary` folder, if its own environment has them; blocking."""
     try:
         named = read_bytes(Path(temporary, UNCOMPILED)).decode("utf-8", "replace").splitlines()
     except (OSError, DataFileError):

@@ -1,8 +1,8 @@
-"""A loader's Python environment: built by uv from exact pins, and valid only once its engine has been imported.
+"""A loader's Python environment: built by uv from exact pins, and valid once its engine has been imported.
 
-Pins may be installed in steps: see pins.py. `.envs/<loader>-<hash of pins and Python>/` counts when it holds the marker
-file, which is written last, and its interpreter is still the version that it was made with. A failed or killed build
-leaves no marker, so nothing that counts. Old environments stay until pruned: an upgrade rolls back.
+Pins may be installed in steps (pins.py). `.envs/<loader>-<hash of pins and Python>/` is valid if it contains the marker
+file, which is written last, and if its interpreter still has the version that it was built with. A failed or killed
+build leaves no marker. Old environments stay until they are pruned, so that an upgrade can be rolled back.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from modules.protocol.errors import EnvironmentBroken, PaddockError
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.model_facts import Machine
 from modules.runtime.pins import Step, steps
-from modules.runtime.uv import Uv, ended
+from modules.runtime.uv import Uv, shutdown_message
 from modules.system.interpreter import python_in, usable
 from modules.system.pip_config import package_sources, read_pip_config
 from modules.system.program_name import program_name
@@ -41,8 +41,11 @@ Report = Callable[[str, "float | None"], None]
 
 @dataclass(frozen=True)
 class EnvironmentStatus:
-    """`installed`: it counts. `path`: where it is or would be. `size_bytes`: on disk. `engine`: its version.
-    `problem`: a sentence saying why it cannot even be built."""
+    """The state of one environment.
+
+    `installed`: it is valid. `path`: its folder, also before it is built. `size_bytes`: on disk. `engine`: the engine's
+    version. `problem`: a sentence that says why it cannot be built, or "".
+    """
 
     installed: bool
     path: Path
@@ -52,26 +55,26 @@ class EnvironmentStatus:
 
 
 class Environments:
-    """Builds, verifies and finds the environments below `folder`, from the pins in the loaders' folders.
+    """Builds, verifies and finds the environments below `folder`.
 
-    `loaders`: the folders that hold one folder for each loader; the first that has the loader's pins is taken.
-
-    A loader without requirements uses the host's own."""
+    `loaders`: folders with one folder for each loader. The first one that has the loader's pins is used. A loader
+    without requirements uses the host's environment.
+    """
 
     def __init__(self, folder: Path, loaders: Sequence[Path], machine: Machine) -> None:
         self._folder = folder
         self._loaders = loaders
         self._uv = Uv()
-        # Interpreters that were found to be usable, by environment: the marker cannot always be written.
+        # Signatures of interpreters that work, by environment. The marker file cannot always be written.
         self._interpreters: dict[Path, str] = {}
         self.machine = machine
 
     def close(self) -> None:
-        """End what is being installed, and install nothing any more."""
+        """End running installs, and refuse later ones."""
         self._uv.close()
 
     def status(self, spec: LoaderSpec) -> EnvironmentStatus:
-        """Whether the loader's environment is there."""
+        """Return the state of the loader's environment."""
         if not spec.requirements:
             return EnvironmentStatus(True, Path(sys.prefix))
         try:
@@ -80,19 +83,20 @@ class Environments:
             return EnvironmentStatus(False, self._folder / spec.name, problem=error.message)
         marker = _marker(path)
         if not marker or not self._usable(path, marker):
-            return EnvironmentStatus(False, path, problem=_lack(spec))
+            return EnvironmentStatus(False, path, problem=_missing_compiler(spec))
         return EnvironmentStatus(True, path, int(marker.get("size_bytes") or 0), str(marker.get("engine", "")))
 
     def python(self, spec: LoaderSpec) -> Path:
-        """The interpreter that runs this loader's worker."""
+        """Return the path of the interpreter that runs this loader's worker."""
         if not spec.requirements:
             return Path(sys.executable)
         return python_in(self._path(spec))
 
     def build(self, spec: LoaderSpec, report: Report, *, rebuild: bool = False) -> Path:
-        """Build and verify the loader's environment; blocking, and once only when several ask. Returns its path.
+        """Build and verify the loader's environment, unless it is valid; blocking. Return its path.
 
-        `report(text, fraction)` tells how far it is. Raises EnvironmentBroken with the next step.
+        If several threads or processes call this, one builds and the others wait. `report(text, fraction)` is called
+        with the progress. Raises EnvironmentBroken with a next step.
         """
         if not spec.requirements:
             return Path(sys.prefix)
@@ -111,23 +115,23 @@ class Environments:
 
         def look() -> None:
             if self._uv.closed:
-                raise EnvironmentBroken(ended(spec))
+                raise EnvironmentBroken(shutdown_message(spec))
 
         self._folder.mkdir(parents=True, exist_ok=True)
         with setup_lock(self._folder / f"{path.name}.lock", waiting, look) as lock:
             if self.status(spec).installed and not rebuild:
                 return path
             if _marker(path) and not rebuild:
-                report(f"The Python of {spec.title} is gone or is another version now. Making it again", 0.0)
+                report(f"The Python of {spec.title} is gone or has another version. Rebuilding its environment", 0.0)
             self._build(spec, path, report, lock.inherited)
             report(f"{spec.title} is installed", 1.0)
         return path
 
-    def _build(self, spec: LoaderSpec, path: Path, report: Report, held: Sequence[int]) -> None:
+    def _build(self, spec: LoaderSpec, path: Path, report: Report, lock_files: Sequence[int]) -> None:
         begin = time.monotonic()
         shutil.rmtree(path, ignore_errors=True)
         try:
-            self._install(spec, path, report, held)
+            self._install(spec, path, report, lock_files)
             report(f"Checking that {spec.title} starts", 0.95)
             facts = {
                 "loader": spec.name,
@@ -142,38 +146,38 @@ class Environments:
             raise
 
     def _usable(self, path: Path, marker: dict[str, Any]) -> bool:
-        """Whether the environment's interpreter runs, as the version that it was made with."""
-        noted = str(marker.get("interpreter", ""))
-        signature = usable(path, self._interpreters.get(path, noted))
-        if signature and signature not in (noted, self._interpreters.get(path)):
+        """Return True if the environment's interpreter runs and has the version that it was built with."""
+        recorded = str(marker.get("interpreter", ""))
+        signature = usable(path, self._interpreters.get(path, recorded))
+        if signature and signature not in (recorded, self._interpreters.get(path)):
             with contextlib.suppress(PaddockError):
                 write_atomically(path / MARKER, json.dumps({**marker, "interpreter": signature}, indent=1))
         self._interpreters[path] = signature
         return bool(signature)
 
     def _probe(self, spec: LoaderSpec, path: Path) -> str:
-        """Import the engine in its environment; its version as printed."""
+        """Import the engine in its environment. Return the version that it prints."""
         try:
-            answer = self._uv.probe(python_in(path), spec, _PROBE_SECONDS)
+            result = self._uv.probe(python_in(path), spec, _PROBE_SECONDS)
         except subprocess.TimeoutExpired:
             raise EnvironmentBroken(f"{spec.title} was installed but did not start. Try another loader.") from None
-        if answer.returncode != 0:
-            if missing := re.search(r"(lib[\w+-]+\.so[.\d]*): cannot open shared object", answer.stderr):
+        if result.returncode != 0:
+            if missing := re.search(r"(lib[\w+-]+\.so[.\d]*): cannot open shared object", result.stderr):
                 raise EnvironmentBroken(
                     f"{spec.title} needs the system library {missing[1]}, which is missing. Install it (on Debian and "
                     "Ubuntu libgomp.so.1 comes with: apt install libgomp1), then: "
                     f"{program_name()} install {spec.name}",
-                    detail=answer.stderr[-4000:],
+                    detail=result.stderr[-4000:],
                 )
             raise EnvironmentBroken(
-                f"{spec.title} was installed, but its engine cannot be imported here. The details say why; try another "
+                f"{spec.title} was installed, but its engine cannot be imported. See the details, or try another "
                 "loader.",
-                detail=answer.stderr[-4000:],
+                detail=result.stderr[-4000:],
             )
-        return answer.stdout.strip().splitlines()[-1] if answer.stdout.strip() else ""
+        return result.stdout.strip().splitlines()[-1] if result.stdout.strip() else ""
 
     def prune(self, specs: list[LoaderSpec]) -> list[tuple[str, int]]:
-        """Remove environments that no loader's present pins name; (folder, bytes) of each."""
+        """Remove environments that do not match the current pins of a loader. Return (folder, bytes) of each."""
         wanted = {self.status(spec).path.name for spec in specs}
         removed = []
         for path in sorted(self._folder.glob("*-*")):
@@ -183,8 +187,7 @@ class Environments:
         return removed
 
     def _pins(self, spec: LoaderSpec) -> Path:
-        """The loader's file of pins: where there is an NVIDIA card and the loader has pins of its own for that
-        (`NAME-cuda.txt`), those."""
+        """Return the loader's requirements file: `NAME-cuda.txt` if it exists and the machine has an NVIDIA GPU."""
         files = [folder / spec.name / spec.requirements for folder in self._loaders]
         file = next((file for file in files if file.is_file()), files[0])
         cuda = file.with_name(f"{file.stem}-cuda{file.suffix}")
@@ -196,40 +199,40 @@ class Environments:
             pins = file.read_bytes()
         except OSError as error:
             raise EnvironmentBroken(
-                f"{spec.title} names {_shown(file)}, which cannot be read ({error.strerror}). Restore it."
+                f"The requirements of {spec.title}, {_display(file)}, cannot be read ({error.strerror}). Restore it."
             ) from error
         version = f"{sys.version_info.major}.{sys.version_info.minor}".encode()
         return self._folder / f"{spec.name}-{hashlib.sha256(pins + version).hexdigest()[:12]}"
 
-    def _install(self, spec: LoaderSpec, path: Path, report: Report, held: Sequence[int]) -> None:
+    def _install(self, spec: LoaderSpec, path: Path, report: Report, lock_files: Sequence[int]) -> None:
         sources = package_sources(read_pip_config())
         file = self._pins(spec)
-        first, *later = steps(file.read_text("utf-8"), _shown(file))
-        report(f"Making an environment for {spec.title}", 0.0)
-        self._uv.run(["venv", "--python", sys.executable, str(path)], sources, spec, lambda line: None, held)
+        first, *later = steps(file.read_text("utf-8"), _display(file))
+        report(f"Creating an environment for {spec.title}", 0.0)
+        self._uv.run(["venv", "--python", sys.executable, str(path)], sources, spec, lambda line: None, lock_files)
         install = ["pip", "install", "--python", str(python_in(path)), *sources.arguments]
         plan: list[str] = []
         report(f"Choosing packages for {spec.title}", 0.02)
-        pins = _written(first, path / "pins.txt")
-        self._uv.run([*install, *pins, "--dry-run"], sources, spec, plan.append, held)
+        pins = _write_pins(first, path / "pins.txt")
+        self._uv.run([*install, *pins, "--dry-run"], sources, spec, plan.append, lock_files)
         if not self.machine.gpus and any(re.match(r" \+ nvidia-", line) for line in plan):
-            # No accelerator: nobody should download gigabytes of CUDA. PyTorch's own index has builds for the CPU.
+            # Without an accelerator, avoid gigabytes of CUDA packages. PyTorch's own index has CPU builds.
             install += ["--torch-backend", "cpu"]
         total = max(1, sum(line.startswith(" + ") for line in plan)) + sum(step.count for step in later)
-        installing = _Installing(spec.title, total, report)
-        self._uv.run([*install, *pins], sources, spec, installing.line, held)
+        installing = _InstallProgress(spec.title, total, report)
+        self._uv.run([*install, *pins], sources, spec, installing.line, lock_files)
         for number, step in enumerate(later, 2):
-            pins = _written(step, path / f"pins-{number}.txt")
-            self._uv.run([*install, *pins, *step.flags], sources, spec, installing.line, held)
+            pins = _write_pins(step, path / f"pins-{number}.txt")
+            self._uv.run([*install, *pins, *step.flags], sources, spec, installing.line, lock_files)
 
 
-def _shown(file: Path) -> str:
-    """The file of pins as a sentence names it: loaders/NAME/requirements.txt."""
+def _display(file: Path) -> str:
+    """Return the path as a sentence shows it: loaders/NAME/requirements.txt."""
     return "/".join(file.parts[-3:])
 
 
 def _marker(path: Path) -> dict[str, Any]:
-    """What the marker says; {} without one, or where it cannot be read."""
+    """Return the content of the marker file, or {} if it is missing or cannot be read."""
     try:
         marker = read_json(path / MARKER)
     except (OSError, DataFileError):
@@ -237,14 +240,14 @@ def _marker(path: Path) -> dict[str, Any]:
     return marker if isinstance(marker, dict) else {}
 
 
-def _written(step: Step, file: Path) -> list[str]:
-    """The step's pins in a file, as uv's arguments."""
+def _write_pins(step: Step, file: Path) -> list[str]:
+    """Write the step's pins to a file. Return uv's arguments for it."""
     file.write_text(step.text, encoding="utf-8")
     return ["-r", str(file)]
 
 
-class _Installing:
-    """Turns uv's lines into progress: what is being downloaded, and how many packages are through."""
+class _InstallProgress:
+    """Turns uv's output into progress: the current download, and how many packages are done."""
 
     def __init__(self, title: str, total: int, report: Report) -> None:
         self._title = title
@@ -267,8 +270,8 @@ class _Installing:
         self._report(f"Installing {self._title}: {verb} ({self._total} packages)", fraction)
 
 
-def _lack(spec: LoaderSpec) -> str:
-    """ "" or what must be there before an install can succeed."""
+def _missing_compiler(spec: LoaderSpec) -> str:
+    """Return a sentence about a missing compiler, or "" if nothing is missing."""
     names = filter(None, (os.environ.get("CXX", "").split(" ")[0], "c++", "g++", "clang++", "cl"))
     if not spec.compiled or any(map(shutil.which, names)):
         return ""
@@ -279,7 +282,7 @@ def _lack(spec: LoaderSpec) -> str:
 
 
 def folder_bytes(path: Path) -> int:
-    """Bytes of all files below `path`; links are not followed, and a file linked twice counts once."""
+    """Return the bytes of all files below `path`. Links are not followed; a file with two names counts once."""
     seen: set[tuple[int, int]] = set()
     total = 0
     for folder, _, names in os.walk(path):

@@ -1,4 +1,4 @@
-"""The most memory that a worker held, from its first breath to its end."""
+"""Measures the memory of a worker, from its start to its end."""
 
 from __future__ import annotations
 
@@ -10,47 +10,51 @@ import psutil
 
 from modules.system.threads import host_thread
 
-_LOOK_SECONDS = 0.1
-# Written to /proc/PID/clear_refs (man 5 proc): no page counts as referenced any more, and the kernel's high-water mark
-# (VmHWM) is what is held now.
-_AT_LOAD = ("1", "5")
+_SAMPLE_SECONDS = 0.1
+# Written to /proc/PID/clear_refs (man 5 proc): clear the referenced bits of all pages, and reset the kernel's
+# high-water mark (VmHWM) to the current memory.
+_CLEAR_REFS = ("1", "5")
 
 
 class MemoryWatch:
-    """Watches the process `pid` and its children; `record_load` is to be called once when the load is over.
+    """Measures the process `pid` and its children. Call `record_load` once, when the load has ended.
 
-    While loading, pages of mapped files are not counted: engines map the weights to copy them, and the system takes
-    such pages back for nothing. Afterwards all counts but pages of the model's own files, at `path`, that no reply read
-    (llama.cpp repacks some types into memory of its own and leaves the file mapped). From then on the kernel itself
-    keeps the peak (Linux); elsewhere what is held when `peak` is called counts, with all that is mapped.
+    While the model loads, pages of mapped files do not count: engines map the weights to copy them, and the system can
+    drop such pages at no cost. After the load everything counts except pages of the model's own files, at `path`, that
+    no reply has read (llama.cpp repacks some types into separate memory and leaves the file mapped). On Linux the
+    kernel records the peak from then on. On other systems `usage` counts what is resident when it is called, with all
+    mapped pages.
     """
 
     def __init__(self, pid: int, path: str) -> None:
         self._pid, self._path = pid, path
         self._over = threading.Event()
         self._own = self._files = self._at_load = 0
-        self._thread = host_thread("memory watch", self._look, "Watching the worker's memory")
+        self._thread = host_thread("memory watch", self._sample, "Watching the worker's memory")
         self._thread.start()
 
-    def _look(self) -> None:
-        while not self._over.wait(_LOOK_SECONDS):
-            self._own = max(self._own, sum(resident - shared for resident, shared in self._resident()))
+    def _sample(self) -> None:
+        while not self._over.wait(_SAMPLE_SECONDS):
+            self._own = max(self._own, sum(total - shared for total, shared in self._resident()))
 
     def record_load(self) -> int:
-        """Bytes held now, all counted; the peak of replies begins here."""
+        """Record resident memory after the load, then start tracking the peak. Return the resident bytes."""
         self.close()
-        held = self._resident()
-        self._at_load = sum(resident for resident, _ in held)
-        self._files = sum(shared for _, shared in held)
+        resident = self._resident()
+        self._at_load = sum(total for total, _ in resident)
+        self._files = sum(shared for _, shared in resident)
         for process in _family(self._pid):
-            for order in _AT_LOAD:
+            for order in _CLEAR_REFS:
                 with contextlib.suppress(OSError):
                     Path(f"/proc/{process.pid}/clear_refs").write_text(order)
         return self._at_load
 
     def usage(self) -> tuple[int, int]:
-        """Bytes held right after the load, and the most so far; (0, 0) if the load never ended, or if the model's files
-        are mapped and nobody read them yet, so that it cannot be told what replies need of them."""
+        """Return the bytes right after the load, and the peak so far.
+
+        Return (0, 0) if the load has not ended, or if the model's files are mapped and no reply has read them: what
+        replies need of them is not known then.
+        """
         family = _family(self._pid)
         mapped, read = _mapped([process.pid for process in family], self._path)
         if not self._at_load or (mapped and not read):
@@ -60,12 +64,12 @@ class MemoryWatch:
         return self._at_load - idle, most - idle
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop sampling."""
         self._over.set()
         self._thread.join()
 
     def _resident(self) -> list[tuple[int, int]]:
-        """(resident, of that in files) bytes of each process; where the system tells no files, they are 0."""
+        """Return (resident bytes, those of mapped files) of each process; 0 for the files if it is not known."""
         found = []
         for process in _family(self._pid):
             with contextlib.suppress(psutil.Error):
@@ -83,7 +87,7 @@ def _family(pid: int) -> list[psutil.Process]:
 
 
 def _high_water(process: psutil.Process) -> int:
-    """Linux: the most that was resident since the mark was set; elsewhere what is resident now."""
+    """Return the peak of resident bytes since the mark was reset (Linux), or the resident bytes now (elsewhere)."""
     try:
         for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -97,16 +101,16 @@ def _high_water(process: psutil.Process) -> int:
 
 
 def _mapped(pids: list[int], path: str) -> tuple[int, int]:
-    """(resident, of that referenced since the load) bytes of the model's files in these processes; (0, 0) where the
-    system does not tell."""
+    """Return (resident bytes, those referenced since the load) of the model's files in these processes; (0, 0) if the
+    system does not say."""
     found = {"Rss:": 0, "Referenced:": 0}
     for pid in pids:
-        ours = False
+        is_model = False
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{pid}/smaps").read_text(errors="replace").splitlines():
                 name, _, rest = line.partition(" ")
                 if not name.endswith(":"):  # the first line of a mapping: addresses, rights, ..., file
-                    ours = path in line
-                elif ours and name in found:
+                    is_model = path in line
+                elif is_model and name in found:
                     found[name] += int(rest.split()[0]) << 10
     return found["Rss:"], found["Referenced:"]

@@ -1,7 +1,7 @@
-"""A file of exact pins, and the steps in which it is installed.
+"""Splits a requirements file of exact pins into the steps in which it is installed.
 
-Some engines ask for packages that they do not need, or for versions that they run without; some are compiled against
-the torch that is in the environment already. A comment begins a further step, with what uv is told for it:
+Some engines require packages or versions that they do not need. Some are compiled against the torch that is already in
+the environment. A comment starts another step, with uv's flags for it:
 
     # paddock: then --no-deps --no-build-isolation
 """
@@ -26,13 +26,13 @@ class Step:
 
     @property
     def count(self) -> int:
-        """How many packages it names."""
+        """The number of packages."""
         lines = (line.strip() for line in self.text.splitlines())
         return sum(bool(line) and not line.startswith(("#", "-")) for line in lines)
 
 
 def steps(text: str, file: str) -> list[Step]:
-    """Return the steps of a requirements file. Raise EnvironmentBroken for an unknown word, naming `file`."""
+    """Return the steps of a requirements file. Raise EnvironmentBroken, which names `file`, for an unknown flag."""
     found: list[Step] = []
     flags: tuple[str, ...] = ()
     lines: list[str] = []
@@ -45,8 +45,8 @@ def steps(text: str, file: str) -> list[Step]:
         then, *words = directive[1].split() or [""]
         if then != "then" or not set(words) <= set(_FLAGS):
             raise EnvironmentBroken(
-                f"{file} says {line.strip()!r}, which is not understood. It takes: # paddock: then, and "
-                f"any of {' '.join(_FLAGS)}."
+                f"{file} contains the unknown line {line.strip()!r}. Write: # paddock: then, followed by any of "
+                f"{' '.join(_FLAGS)}."
             )
         flags, lines = tuple(words), []
     return [*found, Step("\n".join(lines) + "\n", flags)]

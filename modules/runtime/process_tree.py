@@ -1,4 +1,4 @@
-"""Ends all that a process started, whichever group it is in."""
+"""Kills a process and all processes that it started, in any process group."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import psutil
 
 
 def kill_process_tree(leader: int) -> None:
-    """Kill the processes of the session that the process `leader` began, itself included. Not on Windows.
+    """Kill all processes of the session that the process `leader` started, and the leader. Not for Windows.
 
-    The leader must not have been waited for yet: its number may be another's then. Its group alone would not do, as
-    ninja gives each compiler one of its own.
+    Call it before the leader is waited for: afterwards its number may belong to another process. Killing its process
+    group is not enough, because ninja starts each compiler in a separate group.
     """
     killed: set[int] = set()
-    # What is started meanwhile is found the next time.
+    # Processes that start during a pass are found in the next one.
     while fresh := {pid for pid in psutil.pids() if _session(pid) == leader} - killed:
         for pid in sorted(fresh):
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -25,7 +25,7 @@ def kill_process_tree(leader: int) -> None:
 
 
 def _session(pid: int) -> int:
-    """The session that the process belongs to; 0 where it is gone."""
+    """Return the session id of the process, or 0 if it is gone."""
     try:
         return os.getsid(pid)
     except OSError:

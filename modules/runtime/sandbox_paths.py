@@ -1,4 +1,4 @@
-"""What the host names for a worker's sandbox: the model's files, wherever links lead, and nothing of the user's."""
+"""The paths that a worker's sandbox may read and write: the model's files, and what links there lead to."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-# As modules/worker/sandbox.py reads it. PADDOCK_SANDBOX=off, set by the user, starts workers without.
+# Read by modules/worker/sandbox.py. With PADDOCK_SANDBOX=off, set by the user, workers run without a sandbox.
 SANDBOX = "PADDOCK_SANDBOX"
 _OFF = ("off", "0", "no", "false")
-_MOST_LINKS = 2_000
-_DEPTH = 3
+_MAX_LINKS = 2_000
+_MAX_DEPTH = 3
 
 
 def sandbox_variables(model: Path, read: Sequence[Path], write: Sequence[Path]) -> dict[str, str]:
-    """The variable that tells a worker what it may read and write besides the system; none where the user switched
-    sandboxes off. `read`: folders that hold models, adapters and extensions, whose links are followed."""
+    """Return the environment variable with what a worker may read and write besides the system.
+
+    Return {} if the user switched sandboxes off. `read`: folders of models, adapters and extensions, whose links are
+    followed.
+    """
     if os.environ.get(SANDBOX, "").lower() in _OFF:
         return {}
-    # Shards and a projector lie beside a file.
-    # What is made later could not be named any more: an extension may be installed while a model is loaded.
+    # A sandbox cannot name folders that do not exist, and an extension may be installed while a model is loaded.
     for folder in (*read, *write):
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
+    # Shards and a projector are next to a model's file.
     own = [model, model.parent] if model.is_file() else [model]
     named = [*own, *read]
     reached = [path for folder in named for path in (folder.resolve(), *_linked(folder))]
@@ -35,15 +38,15 @@ def sandbox_variables(model: Path, read: Sequence[Path], write: Sequence[Path]) 
 
 
 def _linked(folder: Path) -> list[Path]:
-    """Where the links in `folder` lead, in a few levels of folders. The owner of the folder made them."""
+    """Return the targets of the links in `folder`, a few levels deep. The folder's owner made these links."""
     found: list[Path] = []
     root = len(folder.parts)
     for place, folders, files in os.walk(folder):
         for name in [*folders, *files]:
             path = Path(place, name)
-            if path.is_symlink() and len(found) < _MOST_LINKS:
+            if path.is_symlink() and len(found) < _MAX_LINKS:
                 found.append(path.resolve())
-        if len(Path(place).parts) - root >= _DEPTH:
+        if len(Path(place).parts) - root >= _MAX_DEPTH:
             folders.clear()
     return found
 
@@ -53,8 +56,10 @@ def _texts(paths: Iterable[Path]) -> list[str]:
 
 
 def make_card_devices() -> None:
-    """Make the device file that CUDA's own library would make at its first use, by a program with more rights than a
-    worker may take."""
+    """Create the device file that the CUDA library would create at its first use.
+
+    It does so with a setuid program, which a worker in its sandbox may not run.
+    """
     program = shutil.which("nvidia-modprobe")
     if program and Path("/dev/nvidiactl").exists() and not Path("/dev/nvidia-uvm").exists():
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):

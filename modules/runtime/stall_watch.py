@@ -1,4 +1,4 @@
-"""Notices an engine that does not stop a reply, and a grammar that no next token is found for."""
+"""Detects an engine that does not stop a cancelled reply, and a grammar for which it finds no next token."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from modules.generation.generation import Generation
 from modules.protocol.errors import PromptError
 from modules.system.threads import host_thread
 
-# How long an engine may take to stop once text has come, and longer before that: it may read a slice of the prompt.
+# How long an engine may take to stop a reply. Before the first token it gets longer, to finish a slice of the prompt.
 CANCEL_SECONDS = 10.0
 _LONGEST_CANCEL_SECONDS = 60.0
-# How long the next token of a reply with a grammar may take, and longer before the first.
+# How long the next token of a reply with a grammar may take. The first token may take longer.
 GRAMMAR_SECONDS = 30.0
-# Characters of a prompt that a slow machine reads in a second.
-_PACE = 100.0
+# Characters of a prompt that a slow machine processes in a second.
+_PREFILL_SPEED = 100.0
 
 GRAMMAR_TOO_SLOW = (
     "The grammar takes too long: no next token was found within {seconds:.0f} seconds. Write it with fewer "
-    "alternatives that can stand for the same text, or clear Grammar."
+    "alternatives that match the same text, or clear Grammar."
 )
 
 
 def cancel_seconds(generation: Generation) -> float:
-    """How long to wait for the end of a generation that was cancelled, in seconds."""
+    """Return how many seconds to wait for a cancelled generation to end."""
     if generation.tokens:
         return CANCEL_SECONDS
-    return max(CANCEL_SECONDS, min(_LONGEST_CANCEL_SECONDS, CANCEL_SECONDS + len(generation.prompt) / _PACE))
+    return max(CANCEL_SECONDS, min(_LONGEST_CANCEL_SECONDS, CANCEL_SECONDS + len(generation.prompt) / _PREFILL_SPEED))
 
 
 def watch_cancel(generation: Generation, stuck: Callable[[float], None]) -> None:
-    """Call `stuck(seconds)`, from a thread of its own, unless the cancelled generation ends in time."""
+    """Call `stuck(seconds)` on a new thread if the cancelled generation does not end in time."""
     seconds = cancel_seconds(generation)
 
     def watch() -> None:
@@ -41,10 +41,10 @@ def watch_cancel(generation: Generation, stuck: Callable[[float], None]) -> None
 
 
 def watch_grammar(generation: Generation, slow: Callable[[PromptError], None]) -> None:
-    """Call `slow(error)`, from a thread of its own, where a token of a reply with a grammar takes too long."""
+    """Call `slow(error)` on a new thread if a token of a reply with a grammar takes too long."""
 
     def watch() -> None:
-        seconds, seen = GRAMMAR_SECONDS + len(generation.prompt) / _PACE, -1
+        seconds, seen = GRAMMAR_SECONDS + len(generation.prompt) / _PREFILL_SPEED, -1
         while not generation.wait(seconds):
             if generation.tokens == max(seen, 0):
                 slow(PromptError(GRAMMAR_TOO_SLOW.format(seconds=seconds)))

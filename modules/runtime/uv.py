@@ -1,4 +1,4 @@
-"""Runs uv, which builds the loaders' environments, and says in plain words why it failed."""
+"""Runs uv, which builds the loaders' environments, and explains its failures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from modules.system.program_name import program_name
 
 
 class Uv:
-    """Owns the processes that an install runs: uv, each with the compilers that it starts, and the engine's probe."""
+    """Owns the processes of installs: uv, the compilers that it starts, and the engine's probe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -34,42 +34,43 @@ class Uv:
         sources: PackageSources,
         spec: LoaderSpec,
         on_line: Callable[[str], None],
-        held: Sequence[int] = (),
+        lock_files: Sequence[int] = (),
     ) -> None:
-        """Run uv for the loader `spec`; blocking. `on_line` gets what it says. Raises EnvironmentBroken.
+        """Run uv for the loader `spec`; blocking. `on_line` gets each line of its output. Raise EnvironmentBroken.
 
-        `held`: the files of locks, which hold until uv and its compilers have ended, even if Paddock is killed.
+        `lock_files`: file descriptors of locks. They stay locked until uv and its compilers have ended, even if
+        Paddock is killed.
         """
         environment = {**install_environment(), "UV_PYTHON_DOWNLOADS": "never", **sources.environment}
         last: deque[str] = deque(maxlen=60)
-        with self._owned([_binary(spec), *arguments], environment, spec, subprocess.STDOUT, held) as process:
+        with self._owned([_binary(spec), *arguments], environment, spec, subprocess.STDOUT, lock_files) as process:
             assert process.stdout is not None
             for line in process.stdout:
                 last.append(line.rstrip())
                 on_line(line.rstrip("\n"))
             status = process.wait()
         if self.closed:
-            raise EnvironmentBroken(ended(spec))
+            raise EnvironmentBroken(shutdown_message(spec))
         if status != 0:
             raise EnvironmentBroken(_why(spec, "\n".join(last)), detail="\n".join(last))
 
     def probe(self, python: Path, spec: LoaderSpec, seconds: float) -> subprocess.CompletedProcess[str]:
-        """Import the engine with its interpreter. Raises TimeoutExpired, and EnvironmentBroken where Paddock ends."""
+        """Import the engine with its interpreter. Raise TimeoutExpired, or EnvironmentBroken if Paddock shuts down."""
         command = [str(python), "-c", spec.probe]
         with self._owned(command, worker_environment(), spec, subprocess.PIPE, ()) as process:
-            said, faults = process.communicate(timeout=seconds)
+            output, errors = process.communicate(timeout=seconds)
         if self.closed:
-            raise EnvironmentBroken(ended(spec))
-        return subprocess.CompletedProcess(command, process.returncode, said, faults)
+            raise EnvironmentBroken(shutdown_message(spec))
+        return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
     @contextmanager
     def _owned(
-        self, command: list[str], environment: dict[str, str], spec: LoaderSpec, stderr: int, held: Sequence[int]
+        self, command: list[str], environment: dict[str, str], spec: LoaderSpec, stderr: int, lock_files: Sequence[int]
     ) -> Iterator[subprocess.Popen[str]]:
-        """A process that ends with the block, or with `close`."""
+        """Run a process that is killed at the end of the block, or by `close`."""
         with self._lock:
             if self.closed:
-                raise EnvironmentBroken(ended(spec))
+                raise EnvironmentBroken(shutdown_message(spec))
             process = subprocess.Popen(
                 command,
                 env=environment,
@@ -78,8 +79,8 @@ class Uv:
                 stderr=stderr,
                 text=True,
                 errors="replace",
-                pass_fds=tuple(held),
-                # A session of its own, so that its compilers can be ended with it.
+                pass_fds=tuple(lock_files),
+                # A new session, so that its compilers can be killed with it.
                 start_new_session=sys.platform != "win32",
             )
             self._running.add(process)
@@ -95,7 +96,7 @@ class Uv:
                     pipe.close()
 
     def close(self) -> None:
-        """Kill what runs, and run nothing any more."""
+        """Kill running processes, and refuse to start others."""
         with self._lock:
             self.closed = True
             for process in self._running:
@@ -103,22 +104,22 @@ class Uv:
 
 
 def _binary(spec: LoaderSpec) -> str:
-    """The uv that was installed with Paddock, else one of the user's. Raises EnvironmentBroken.
+    """Return the path of the uv installed with Paddock, or of the user's. Raise EnvironmentBroken if there is none.
 
-    uv's own package finds it through sysconfig; beside the interpreter it is found without that.
+    uv's Python package uses sysconfig to find it. Looking next to the interpreter avoids that.
     """
     beside = Path(sys.executable).parent
     found = shutil.which("uv", path=os.pathsep.join([str(beside), os.environ.get("PATH", os.defpath)]))
     if found is None:
         raise EnvironmentBroken(
-            f"{spec.title} cannot be installed, as uv, the installer, is missing. Start Paddock without --no-venv, or "
-            "install it: python3 -m pip install uv"
+            f"{spec.title} cannot be installed because the installer, uv, is missing. Start Paddock without "
+            "--no-venv, or install uv: python3 -m pip install uv"
         )
     return found
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    """Kill the process and what it started, unless it was waited for: its number may be another's then."""
+    """Kill the process and what it started, unless it has ended: its number may belong to another process then."""
     if process.poll() is not None:
         return
     if sys.platform == "win32":
@@ -127,9 +128,9 @@ def _kill(process: subprocess.Popen[str]) -> None:
     kill_process_tree(process.pid)
 
 
-def ended(spec: LoaderSpec) -> str:
-    """The sentence for an install that ended with Paddock."""
-    return f"{spec.title} was not installed, as Paddock ended meanwhile. Start it again, and load the model again."
+def shutdown_message(spec: LoaderSpec) -> str:
+    """Return the message for an install that ended because Paddock shut down."""
+    return f"{spec.title} was not installed because Paddock shut down. Start it again, and load the model again."
 
 
 def _why(spec: LoaderSpec, output: str) -> str:
@@ -149,4 +150,4 @@ def _why(spec: LoaderSpec, output: str) -> str:
         )
     if "failed to build" in lower or "build backend" in lower:
         return f"{spec.title} could not be compiled. Install a C++ compiler and CMake, {again}"
-    return f"{spec.title} could not be installed. The details say why; mend that, {again}"
+    return f"{spec.title} could not be installed. Fix the cause named in the details, {again}"

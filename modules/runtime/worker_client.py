@@ -1,4 +1,4 @@
-"""Talks to one worker: pairs answers with questions, keeps its generations, queues those above its slots in order."""
+"""Talks to one worker: matches answers to commands, and queues the generations beyond its slots in order."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Report = Callable[[str, "float | None"], None]
 
 
 class WorkerClient:
-    """One worker from its start to its end. `on_exit` is told when it ends, however it ends."""
+    """One worker from its start to its end. `on_exit` is called once when it ends, in any way."""
 
     def __init__(
         self,
@@ -63,17 +63,17 @@ class WorkerClient:
         self._reports: dict[str, Report] = {}
         self._running: dict[str, Generation] = {}
         self._waiting: deque[Generation] = deque()
-        # Those that were cancelled while the engine worked on them, with the error that they end with, if any.
+        # Running generations that were cancelled, with the error that they end with, if any.
         self._cancelled: dict[str, PaddockError | None] = {}
         self._slots = 1
         self._number = 0
-        # How the last generation ended that the engine finished, None before.
+        # The end of the last generation that the engine finished.
         self.last: Finished | None = None
-        self._over: WorkerExit | None = None
+        self._exit: WorkerExit | None = None
         self.process = WorkerProcess(spec, python, root, self._event, self._ended, environment)
 
     def start(self) -> None:
-        """Wait until the worker has imported its engine. Raises EnvironmentBroken or WorkerDied."""
+        """Wait until the worker has imported its engine. Raise EnvironmentBroken or WorkerDied."""
         try:
             ready = self._ready.result(START_SECONDS)
         except FutureTimeout:
@@ -83,12 +83,12 @@ class WorkerClient:
             ) from None
         if ready.protocol != PROTOCOL_VERSION:
             raise EnvironmentBroken(
-                f"{self.spec.title} speaks version {ready.protocol} of the protocol, Paddock {PROTOCOL_VERSION}. "
+                f"{self.spec.title} uses version {ready.protocol} of the protocol, Paddock version {PROTOCOL_VERSION}. "
                 f"{self._rebuild()}"
             )
 
     def load(self, path: str, settings: dict[str, Any], report: Report) -> Loaded:
-        """Load a model; blocking. Raises what the engine says went wrong, or WorkerDied."""
+        """Load a model; blocking. Raise the engine's error, or WorkerDied."""
         id = self._next("load")
         self._reports[id] = report
         try:
@@ -99,11 +99,11 @@ class WorkerClient:
         return loaded
 
     def ask(self, command: Command, timeout: float | None = ANSWER_SECONDS) -> Any:
-        """Send a command that has one answer, and wait for it. Raises the answer's error, or WorkerDied."""
+        """Send a command that has one answer, and return the answer. Raise its error, or WorkerDied."""
         future: Future[Any] = Future()
         with self._lock:
-            if self._over is not None:
-                raise self._over.error()
+            if self._exit is not None:
+                raise self._exit.error()
             self._futures[command.id] = future
         self.process.send(command)
         try:
@@ -117,15 +117,15 @@ class WorkerClient:
             self._futures.pop(command.id, None)
 
     def generate(self, prompt: str, params: SamplingParams, hooks: bool = True, opening: str = "") -> Generation:
-        """Begin a generation, or queue it when all slots are taken. Returns at once. `opening`: what its text begins
-        with."""
+        """Begin a generation, or queue it while all slots are taken. Return at once. `opening`: the start of its
+        text."""
         generation = Generation(self._next("gen"), prompt, params, self._cancel, hooks, opening)
         with self._lock:
-            over = self._over
-            if over is None:
+            exit = self._exit
+            if exit is None:
                 self._waiting.append(generation)
-        if over is not None:
-            generation.fail(over.error())
+        if exit is not None:
+            generation.fail(exit.error())
         self._advance()
         return generation
 
@@ -138,7 +138,7 @@ class WorkerClient:
         self.process.stop()
 
     def next_id(self) -> str:
-        """A fresh id for a command."""
+        """Return a new id for a command."""
         return self._next("ask")
 
     def _next(self, kind: str) -> str:
@@ -150,7 +150,7 @@ class WorkerClient:
         return f"Rebuild its environment: {program_name()} install {self.spec.name} --rebuild"
 
     def _cancel(self, id: str, why: PaddockError | None = None) -> None:
-        """Stop a generation; `why`: the error that it ends with. An engine that does not stop it is killed."""
+        """Stop a generation. `why`: the error that it ends with. Kill an engine that does not stop it."""
         with self._lock:
             waiting = next((generation for generation in self._waiting if generation.id == id), None)
             if waiting is not None:
@@ -172,10 +172,10 @@ class WorkerClient:
         )
 
     def _advance(self) -> None:
-        """Hand over as many waiting generations as there are free slots, in order."""
+        """Send waiting generations to the worker, in order, while it has free slots."""
         while True:
             with self._lock:
-                if not self._waiting or len(self._running) >= self._slots or self._over is not None:
+                if not self._waiting or len(self._running) >= self._slots or self._exit is not None:
                     return
                 generation = self._waiting.popleft()
                 self._running[generation.id] = generation
@@ -236,7 +236,7 @@ class WorkerClient:
     def _ended(self, exit: WorkerExit) -> None:
         error = exit.error()
         with self._lock:
-            self._over = exit
+            self._exit = exit
             futures = list(self._futures.values())
             generations = [*self._running.values(), *self._waiting]
             cancelled = dict(self._cancelled)

@@ -1,4 +1,4 @@
-"""The death of a worker is a normal event with a type: the cause as far as it is known, and the next step."""
+"""Classifies how a worker ended: the cause, if it is known, and a sentence with the next step."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ _CGROUP_EVENTS = Path("/sys/fs/cgroup/memory.events")
 
 
 class WorkerDied(PaddockError):
-    """The worker process ended while it was needed."""
+    """The worker process ended during a load, a reply or another command."""
 
     code = "died"
 
 
 @dataclass(frozen=True)
 class WorkerExit:
-    """How a worker ended. `cause`: "unloaded" (as asked), "stuck" (the host killed it, as it did not stop a reply),
-    "memory", "killed", "crashed" or "ended"."""
+    """How a worker ended.
+
+    `cause`: "unloaded" (requested), "stuck" (killed by the host because it did not stop a reply), "memory", "killed",
+    "crashed" or "ended".
+    """
 
     cause: str
     status: int
@@ -30,13 +33,12 @@ class WorkerExit:
     stderr: tuple[str, ...] = ()
 
     def error(self, lower: tuple[str, ...] = ()) -> WorkerDied:
-        """The exit as an error for whoever waited for an answer. Only where memory is known to have run out does it
-        name settings to lower."""
+        """Return the error for those who wait for an answer. It names settings to `lower` only if memory ran out."""
         return WorkerDied(self.sentence, detail="\n".join(self.stderr), lower=lower if self.cause == "memory" else ())
 
 
 def out_of_memory_kills() -> int:
-    """How often the kernel has killed for memory in this control group; 0 where that is not told."""
+    """Return how often the kernel killed a process of this control group for memory; 0 if it does not say."""
     try:
         found = re.search(r"^oom_kill (\d+)", _CGROUP_EVENTS.read_text(), re.MULTILINE)
     except OSError:
@@ -54,16 +56,19 @@ def classify(
     fault: str = "",
     stuck: str = "",
 ) -> WorkerExit:
-    """The typed exit of a worker. `status`: the process's, negative for a signal; `kernel_kills`: kills for memory that
-    the kernel counted while it lived; `fault`, `stuck`: why the host ended it, "" if it did not. Nothing is guessed:
-    what is not known is said to be unknown."""
+    """Return the typed exit of a worker.
+
+    `status`: the exit status, negative for a signal. `intended`: the host asked it to end. `kernel_kills`: kills for
+    memory that the kernel counted during its life. `fault`, `stuck`: why the host killed it, or "". The cause is never
+    guessed.
+    """
     if intended:
         return WorkerExit("unloaded", status, f"{title} was unloaded.", stderr)
     if stuck:
         return WorkerExit("stuck", status, stuck, stderr)
     if fault:
         return WorkerExit("ended", status, fault, stderr)
-    again = "Load the model again to go on."
+    again = "Load the model again to continue."
     tail = "\n".join(stderr[-40:])
     if kernel_kills > 0 and status == -9:
         sentence = (
@@ -81,13 +86,13 @@ def classify(
         name = _signal_name(-status)
         if name == "SIGKILL":
             sentence = (
-                f"{title} was killed from outside (SIGKILL): by hand, or by a system that ran short of memory. The "
+                f"{title} was killed by another process (SIGKILL), by a user or by a system short of memory. The "
                 f"text so far is kept. {again} If memory was short, lower the context length first."
             )
             return WorkerExit("killed", status, sentence, stderr)
-        sentence = f"{title} crashed ({name}). The text so far is kept. {again} Details are in its last words."
+        sentence = f"{title} crashed ({name}). The text so far is kept. {again} Its last output is in the details."
         return WorkerExit("crashed", status, sentence, stderr)
-    sentence = f"{title} ended by itself with status {status}. The text so far is kept. {again}"
+    sentence = f"{title} exited with status {status}. The text so far is kept. {again}"
     return WorkerExit("ended", status, sentence, stderr)
 
 

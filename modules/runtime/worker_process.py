@@ -1,4 +1,4 @@
-"""One worker process: started, written to, read from, ended. Knows nothing of models or screens."""
+"""One worker process: starts it, writes commands, reads events, and ends it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ _LONGEST_LINE = 2000
 
 
 class WorkerProcess:
-    """Owns the process and the two threads that read it. `on_event` and `on_exit` are called from the reading thread;
-    `on_exit` exactly once, after the last event."""
+    """Owns the process and the two threads that read its output.
+
+    `on_event` and `on_exit` are called on the reading thread; `on_exit` exactly once, after the last event.
+    """
 
     def __init__(
         self,
@@ -50,9 +52,9 @@ class WorkerProcess:
         self._kernel_kills = out_of_memory_kills()
         self._write_lock = threading.Lock()
         self._gone = threading.Event()
-        # What it leaves there when it is killed, layers on disk among it, goes with it.
+        # The temporary folder is removed at the end, with anything a killed worker left there, such as layers on disk.
         with contextlib.ExitStack() as temporary:
-            place = _temporary(temporary)
+            place = _temporary_folder(temporary)
             make_card_devices()
             self._process = subprocess.Popen(
                 [str(python), "-m", "modules.worker", spec.name],
@@ -61,33 +63,33 @@ class WorkerProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env={**clean_environment(python), **place, **(environment or {})},
-                # Ctrl+C in the terminal is for the host, which then unloads in order.
+                # Ctrl+C in the terminal is for the host, which then shuts the worker down.
                 start_new_session=sys.platform != "win32",
             )
             self._temporary = temporary.pop_all()
         self._python, self._place = python, place.get("TMPDIR", "")
-        reading = f"Reading what {spec.title} says"
+        reading = f"Reading the output of {spec.title}"
         self._error_thread = host_thread(f"{spec.name} stderr", self._read_errors, reading)
-        self._event_thread = host_thread(f"{spec.name} events", self._read_events, reading, self._lost)
+        self._event_thread = host_thread(f"{spec.name} events", self._read_events, reading, self._reading_failed)
         self._error_thread.start()
         self._event_thread.start()
 
     @property
     def pid(self) -> int:
-        """The process's number."""
+        """The process number."""
         return self._process.pid
 
     @property
     def stderr(self) -> tuple[str, ...]:
-        """Its last words."""
+        """The last lines of its stderr, and of its log messages."""
         return tuple(self._stderr)
 
     def note(self, line: str) -> None:
-        """Put a line into its last words."""
+        """Add a line to `stderr`."""
         self._stderr.append(line[:_LONGEST_LINE])
 
     def send(self, command: Command) -> None:
-        """Write a command. To a worker that is gone nothing is written: its exit tells everybody who waits."""
+        """Write a command. Do nothing if the worker has ended: its exit fails all waiting commands."""
         line = encode(command).encode() + b"\n"
         with self._write_lock:
             try:
@@ -98,14 +100,16 @@ class WorkerProcess:
                 return
 
     def compile_bytecode(self) -> None:
-        """Compile, beside the work, what the worker imported and may not keep compiled itself: so that the next one
-        starts as fast. To be called after a load."""
+        """Compile, in the background, the modules that the worker imported and may not cache. Call it after a load.
+
+        The next worker starts faster.
+        """
         if self._place and self.spec.requirements:
             about = f"Keeping the bytecode of {self.spec.title}"
             host_thread("bytecode", lambda: compile_imported(self._python, self._place), about).start()
 
     def stop(self, grace: float = 5.0) -> None:
-        """End it: ask, and after `grace` seconds kill. Returns when it is gone and `on_exit` has run."""
+        """Ask it to end, and kill it after `grace` seconds. Return when it has ended and `on_exit` has run."""
         self._intended = True
         self.send(Unload("unload"))
         if not self._gone.wait(grace):
@@ -115,13 +119,13 @@ class WorkerProcess:
             self._event_thread.join()
 
     def kill(self, why: str) -> None:
-        """End it at once, as it does not do as asked. `why`: a sentence, for those who wait for an answer."""
+        """Kill it because it does not respond. `why`: the sentence of the error for waiting commands."""
         self._stuck = why
         self._process.kill()
 
     def _read_events(self) -> None:
-        fault = self._pass_events_on()
-        self._end_what_it_started()
+        fault = self._handle_events()
+        self._kill_children()
         status = self._process.wait()
         self._error_thread.join(timeout=2)
         self._temporary.close()
@@ -132,7 +136,7 @@ class WorkerProcess:
             except OSError:
                 continue
         kills = out_of_memory_kills() - self._kernel_kills
-        self._tell_exit(
+        self._report_exit(
             classify(
                 self.spec.title,
                 status,
@@ -144,14 +148,12 @@ class WorkerProcess:
             )
         )
 
-    def _pass_events_on(self) -> str:
-        """Read events until the worker ends. Kill a worker whose events cannot be handled: somebody waits for them.
-
-        Returns a sentence that says so, or "".
-        """
+    def _handle_events(self) -> str:
+        """Read events until the worker ends. Kill a worker whose events cannot be handled, because commands wait for
+        them. Return a sentence in that case, else ""."""
         assert self._process.stdout is not None
         try:
-            with explain_errors(f"Reading what {self.spec.title} says"):
+            with explain_errors(f"Reading the output of {self.spec.title}"):
                 for line in self._process.stdout:
                     try:
                         event = decode_event(line)
@@ -163,21 +165,21 @@ class WorkerProcess:
             return error.message
         return ""
 
-    def _lost(self, error: PaddockError) -> None:
-        """End a worker whose end could not be read in order; those who wait for it must hear of it all the same."""
+    def _reading_failed(self, error: PaddockError) -> None:
+        """Kill a worker whose output cannot be read any more, and report its exit to waiting commands."""
         self._process.kill()
         status = self._process.wait()
         if not self._gone.is_set():
-            self._tell_exit(WorkerExit("ended", status, error.message, self.stderr))
+            self._report_exit(WorkerExit("ended", status, error.message, self.stderr))
 
-    def _tell_exit(self, exit: WorkerExit) -> None:
+    def _report_exit(self, exit: WorkerExit) -> None:
         self._gone.set()
         self._on_exit(exit)
 
-    def _end_what_it_started(self) -> None:
-        """A killed worker can end no compiler or helper of its engine; they are in its session."""
+    def _kill_children(self) -> None:
+        """Kill what a killed worker started, such as compilers. They are in its session."""
         if sys.platform != "win32":
-            # Over, and not waited for yet: its number is still its own. (macOS has no waitid before Python 3.13.)
+            # It has ended but is not reaped, so its number is not reused yet. (macOS has no waitid before Python 3.13.)
             if hasattr(os, "waitid"):
                 os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
             kill_process_tree(self.pid)
@@ -189,8 +191,8 @@ class WorkerProcess:
                 self._stderr.append(line.decode("utf-8", "replace").rstrip()[:_LONGEST_LINE])
 
 
-def _temporary(stack: contextlib.ExitStack) -> dict[str, str]:
-    """Variables that name a folder for temporary files, which goes with `stack`. None where the disk is full."""
+def _temporary_folder(stack: contextlib.ExitStack) -> dict[str, str]:
+    """Return variables for a temporary folder, which is removed with `stack`. Return {} if the disk is full."""
     try:
         folder = tempfile.TemporaryDirectory(prefix="paddock-worker-", ignore_cleanup_errors=True)
         return dict.fromkeys(("TMPDIR", "TEMP", "TMP"), stack.enter_context(folder))
@@ -199,9 +201,12 @@ def _temporary(stack: contextlib.ExitStack) -> dict[str, str]:
 
 
 def clean_environment(python: Path) -> dict[str, str]:
-    """The user's environment without secrets, without what would lead one Python into another's packages, and without
-    the hub: engines read local files only. Programs beside `python` come first: engines call ninja to compile their
-    kernels."""
+    """Return the environment variables of a worker.
+
+    They are the user's, without secrets, without variables that lead Python to other packages, and with the Hub
+    offline: engines read local files only. Programs next to `python` come first in PATH: engines call ninja to compile
+    their kernels.
+    """
     return {
         **worker_environment(),
         "PATH": os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)]),

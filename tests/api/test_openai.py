@@ -149,7 +149,7 @@ def test_a_worker_that_dies_in_mid_stream_ends_the_stream_with_the_reason(own_cl
     request = {"prompt": "1 2 3 4 5 6 7 !exit", "stream": True}
     with own_client.stream("POST", "/v1/completions", json=request) as response:
         events = _events(response)
-    assert "ended by itself" in events[-1]["error"]["message"]
+    assert "exited with status" in events[-1]["error"]["message"]
 
 
 def test_a_client_that_hangs_up_in_its_body_leaves_no_trace(

@@ -59,7 +59,7 @@ def test_generate_with_json_ends_with_usage_and_timings(root: Path, where: list[
         (["--set", "temperatur=1"], "There is no setting named 'temperatur'. Did you mean 'temperature'?\n"),
         (["--set", "contxt=5"], "Did you mean 'context'?\n"),
         (["--preset", "p" * 300], "is too long. Use at most 100 Latin letters"),
-        (["--set", "context"], "--set wants KEY=VALUE"),
+        (["--set", "context"], "--set takes KEY=VALUE"),
         (["--set", "context=5"], "Context length (context) cannot be '5'"),
         (["--set", "top_p=7"], "Top-p (top_p) cannot be '7'"),
         (["--model", "../../etc"], "cannot be a name here"),
@@ -169,7 +169,7 @@ def test_a_reader_that_has_enough_gets_no_error(root: Path, where: list[str]) ->
 def test_a_closed_standard_input_is_a_sentence(root: Path, where: list[str]) -> None:
     command = ["sh", "-c", 'exec "$0" "$@" <&-', sys.executable, "webui.py", "generate", *where, "--prompt", "-"]
     answer = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    assert answer.returncode == 1 and "no prompt can be read. Write it behind --prompt." in answer.stderr
+    assert answer.returncode == 1 and "the prompt cannot be read. Write it after --prompt." in answer.stderr
 
 
 def test_listen_wants_a_secret(root: Path) -> None:

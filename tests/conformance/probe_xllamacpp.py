@@ -14,7 +14,7 @@ from typing import Any
 
 import xllamacpp
 
-from loaders.xllamacpp.completion_request import completion
+from loaders.xllamacpp.completion_request import completion_request
 from modules.protocol.sampling import SamplingParams
 
 CONTEXT = 512
@@ -50,7 +50,7 @@ class Probe:
         params, text = SamplingParams(**case["params"]), case["text"]
         own = self._model_logits(text)
         bias = [there - here for there, here in zip(self._asked["logits"][case["logits"]], own, strict=True)]
-        body = completion(text, params, case["seed"], CONTEXT, ())
+        body = completion_request(text, params, case["seed"], CONTEXT, ())
         steps = []
         # The server tells nothing of an end, nor of a byte that it holds back: then another seed is tried.
         tries = (
@@ -70,11 +70,11 @@ class Probe:
         if (key := tuple(text)) in self._known:
             return self._known[key]
         size = self._asked["size"]
-        neutral = completion(text, SamplingParams(), 1, CONTEXT, ())
+        neutral = completion_request(text, SamplingParams(), 1, CONTEXT, ())
         (entry,) = self._ask({**neutral, "n_predict": 1, "n_probs": size})
         shown = {one["id"]: one["logprob"] for one in entry["top_logprobs"]}
         logs = [shown[token] for token in range(size)]
-        halved = completion(text, SamplingParams(repetition_penalty=2.0), 1, CONTEXT, ())
+        halved = completion_request(text, SamplingParams(repetition_penalty=2.0), 1, CONTEXT, ())
         (entry,) = self._entries(halved, [_LIFT - log for log in logs], 1)
         left = {one["id"]: one["prob"] for one in entry["top_probs"]}
         seen, unseen = text[-1], next(token for token in range(size) if token not in text)

@@ -13,10 +13,10 @@ import pytest
 from loaders.exllamav2.sampler_settings import sampler_settings
 from loaders.exllamav2.spec import SPEC as EXLLAMAV2
 from loaders.remote.dialects import DIALECTS
-from loaders.remote.http_client import Remote
+from loaders.remote.http_client import HttpClient
 from loaders.vllm.sampling_params import sampling_fields
 from loaders.vllm.spec import SPEC as VLLM
-from loaders.xllamacpp.completion_request import completion
+from loaders.xllamacpp.completion_request import completion_request
 from modules.families.remote_file import RemoteFile
 from modules.protocol.sampling import SamplingParams
 from modules.worker.llama.sampler_settings import token_biases
@@ -86,7 +86,7 @@ def _vllm(params: SamplingParams) -> Any:
 
 
 def _dialect(name: str) -> Callable[[SamplingParams], Any]:
-    server = DIALECTS[name](Remote(RemoteFile(address="http://127.0.0.1:9"), ""), "model")
+    server = DIALECTS[name](HttpClient(RemoteFile(address="http://127.0.0.1:9"), ""), "model")
     return lambda params: server.sampling(params, 1, 4096)
 
 
@@ -111,7 +111,7 @@ def test_every_parameter_that_is_declared_is_sent(engine: str) -> None:
 def test_llama_cpps_server_is_asked_the_same_far_away_as_here() -> None:
     far, _ = SENT["remote llama.cpp"]
     for case in CASES:
-        here = completion(list(case.text), case.parsed(), 1, 4096, ())
+        here = completion_request(list(case.text), case.parsed(), 1, 4096, ())
         there = far(case.parsed())
         assert there == {name: here[name] for name in there}, case.name
 

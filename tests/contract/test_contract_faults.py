@@ -103,15 +103,15 @@ def test_after_bad_models_a_good_one_is_loaded(spec: LoaderSpec, put_upon: Start
     assert worker.greedy(worker.chat(QUESTION))
 
 
-def test_an_unknown_setting_is_refused_with_the_names_that_exist(start: Start) -> None:
-    worker = start()
+def test_an_unknown_setting_is_refused_with_the_names_that_exist(put_upon: Start) -> None:
+    worker = put_upon()
     with pytest.raises(SettingError) as refused:
         worker.load(demo_model(worker.spec), no_such_setting=1)
     assert "no_such_setting" in refused.value.message
 
 
-def test_unload_ends_the_process_in_order(start: Start) -> None:
-    worker = start()
+def test_unload_ends_the_process_in_order(put_upon: Start) -> None:
+    worker = put_upon()
     worker.load(demo_model(worker.spec))
     generation = worker.begin(worker.chat(QUESTION), ban_eos_token=True, max_new_tokens=1500)
     worker.client.stop()

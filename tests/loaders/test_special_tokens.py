@@ -23,8 +23,6 @@ from tests.contract.under_test import UnderTest
 from tests.support.environments import installed, not_here
 
 LOADERS = ("transformers", "vllm", "llamacpp", "xllamacpp")
-# Their workers cannot load a second model.
-LOAD_ONCE = ("vllm",)
 
 PLAIN = ["<s>", "</s>"]
 CHAT = (
@@ -124,7 +122,7 @@ def models(tmp_path_factory: pytest.TempPathFactory, environments: Environments)
 
 @pytest.fixture(scope="module", params=LOADERS)
 def workers(request: pytest.FixtureRequest, environments: Environments) -> Iterator[Callable[[], UnderTest]]:
-    """Return a function that returns a worker of each loader in turn: the one before if it can load another model."""
+    """Return a function that returns a worker of each loader in turn. It starts a new one if the last has died."""
     spec: LoaderSpec = Registry(ROOT / "loaders").get(request.param)
     if reason := not_here(spec, environments):
         pytest.skip(reason)
@@ -132,7 +130,7 @@ def workers(request: pytest.FixtureRequest, environments: Environments) -> Itera
     started: list[UnderTest] = []
 
     def worker() -> UnderTest:
-        if started and (spec.name in LOAD_ONCE or started[-1].exits):
+        if started and started[-1].exits:
             started.pop().client.stop()
         if not started:
             started.append(UnderTest(spec, python))

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from loaders.vllm.engine_args import context_of, engine_arguments, token_bytes
-from loaders.vllm.engine_thread import Stepper
+from loaders.vllm.engine_args import cache_bytes_per_token, choose_context, engine_arguments
+from loaders.vllm.engine_thread import EngineThread
 from loaders.vllm.sampling_params import sampling_fields
 from loaders.vllm.spec import SPEC, Settings
-from loaders.vllm.startup_progress import failure
+from loaders.vllm.startup_progress import startup_error
 from modules.library.ranking import rank_loaders
 from modules.protocol.errors import EnvironmentBroken, ModelError, OutOfMemory, PaddockError, PromptError, SettingError
 from modules.protocol.model_facts import Evidence, Gpu, Machine, ModelFacts
@@ -63,11 +63,11 @@ def test_it_claims_a_method_that_config_json_names() -> None:
 
 
 def test_the_context_is_the_models_at_most() -> None:
-    assert context_of(Settings(), CONFIG) == (2048, 2048)
-    assert context_of(Settings(context=512), CONFIG) == (512, 2048)
-    assert context_of(Settings(), {}) == (8192, 0)
+    assert choose_context(Settings(), CONFIG) == (2048, 2048)
+    assert choose_context(Settings(context=512), CONFIG) == (512, 2048)
+    assert choose_context(Settings(), {}) == (8192, 0)
     with pytest.raises(SettingError, match="made for 2048 tokens"):
-        context_of(Settings(context=4096), CONFIG)
+        choose_context(Settings(context=4096), CONFIG)
 
 
 def test_settings_become_engine_arguments() -> None:
@@ -106,10 +106,10 @@ def test_settings_become_engine_arguments() -> None:
 
 
 def test_on_a_cpu_it_takes_room_for_two_contexts_and_compiles_nothing() -> None:
-    assert token_bytes(CONFIG) == 2 * 4 * 2 * 64 * 2
-    assert token_bytes({**CONFIG, "dtype": "float32"}) == 2 * token_bytes(CONFIG)
+    assert cache_bytes_per_token(CONFIG) == 2 * 4 * 2 * 64 * 2
+    assert cache_bytes_per_token({**CONFIG, "dtype": "float32"}) == 2 * cache_bytes_per_token(CONFIG)
     large = engine_arguments(Path("m"), Settings(), CONFIG, 100_000, cpu=True)
-    assert large["kv_cache_memory_bytes"] == 2 * 100_000 * token_bytes(CONFIG)
+    assert large["kv_cache_memory_bytes"] == 2 * 100_000 * cache_bytes_per_token(CONFIG)
     small = engine_arguments(Path("m"), Settings(), CONFIG, 256, cpu=True)
     assert small["kv_cache_memory_bytes"] == 64 * 2**20
     assert small["enforce_eager"] is True
@@ -170,7 +170,7 @@ def test_greedy_leaves_out_what_would_not_be_greedy() -> None:
     ],
 )
 def test_why_a_start_failed_is_found_in_what_was_written(said: str, kind: type[PaddockError], words: str) -> None:
-    error = failure("m", said)
+    error = startup_error("m", said)
     assert type(error) is kind
     assert words in error.message
     assert error.message.startswith(("vLLM", "Not enough memory", "Ray"))
@@ -215,13 +215,13 @@ class Scripted:
 
 
 @pytest.fixture
-def stepper() -> Iterator[Stepper]:
-    made = Stepper(Scripted)
+def stepper() -> Iterator[EngineThread]:
+    made = EngineThread(Scripted)
     yield made
     made.close()
 
 
-def test_outputs_of_an_engine_arrive_in_order_and_errors_too(stepper: Stepper) -> None:
+def test_outputs_of_an_engine_arrive_in_order_and_errors_too(stepper: EngineThread) -> None:
     def failing() -> Iterator[int]:
         yield 1
         raise RuntimeError("a fault")
@@ -239,7 +239,7 @@ def test_outputs_of_an_engine_arrive_in_order_and_errors_too(stepper: Stepper) -
 
 
 @pytest.mark.parametrize("by", ["cancelling", "leaving"])
-def test_a_request_nobody_wants_any_more_is_ended(by: str, stepper: Stepper) -> None:
+def test_a_request_nobody_wants_any_more_is_ended(by: str, stepper: EngineThread) -> None:
     cancelled = threading.Event()
     outputs = stepper.follow("a", cancelled, script=itertools.count(1))
     assert next(outputs).said == 1
@@ -257,25 +257,25 @@ def test_an_engine_that_cannot_be_made_says_why() -> None:
         raise ValueError("no memory")
 
     with pytest.raises(ValueError, match="no memory"):
-        Stepper(refuse)
+        EngineThread(refuse)
 
 
-_LEASHED = """
+_WATCHED = """
 import subprocess, sys
-from loaders.vllm.parent_watch import Leash
-leash = Leash()
-# What it leaves running holds the pipe open for as long as it lives.
+from loaders.vllm.parent_watch import ParentWatch
+watch = ParentWatch()
+# This process keeps the pipe open while it lives.
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-if sys.argv[1] == "release":
-    leash.release()
+if sys.argv[1] == "stop":
+    watch.stop()
 print("ready", flush=True)
 sys.stdin.read()
 """
 
 
-def _leashed(how: str) -> subprocess.Popen[str]:
+def _watched(how: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", _LEASHED, how],
+        [sys.executable, "-c", _WATCHED, how],
         cwd=Path(__file__).resolve().parent.parent.parent,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -288,14 +288,14 @@ def _leashed(how: str) -> subprocess.Popen[str]:
 
 
 def test_a_killed_worker_leaves_no_process_behind() -> None:
-    process = _leashed("keep")
+    process = _watched("keep")
     os.kill(process.pid, signal.SIGKILL)
     # The end of the pipe: nobody is left who holds it.
     assert process.communicate(timeout=60)[0] == ""
 
 
-def test_a_released_leash_ends_nothing() -> None:
-    process = _leashed("release")
+def test_a_stopped_watch_ends_nothing() -> None:
+    process = _watched("stop")
     os.kill(process.pid, signal.SIGKILL)
     with pytest.raises(subprocess.TimeoutExpired):
         process.communicate(timeout=0.5)

@@ -54,7 +54,7 @@ def test_a_value_that_cannot_be_used_is_a_note_and_the_users_own_stays(talk: Tal
     talk.add("odd", "def state_modifier(state):\n    state['temperature'] = -4")
     _, reply = talk.ask("hello there")
     assert reply.text == "hello there"
-    assert "An extension set what cannot be used." in reply.meta["notes"][0]
+    assert "An extension set a value that cannot be used." in reply.meta["notes"][0]
 
 
 def test_the_state_hook_may_put_a_template_in_the_place_of_the_models(talk: Talk) -> None:

@@ -192,7 +192,7 @@ def test_an_environment_whose_python_is_gone_or_another_counts_no_more_and_is_ma
     assert not environments.status(SPEC).installed
     told: list[str] = []
     environments.build(SPEC, lambda text, fraction: told.append(text))
-    assert told[0] == "The Python of Toy is gone or is another version now. Making it again"
+    assert told[0] == "The Python of Toy is gone or has another version. Rebuilding its environment"
     assert environments.status(SPEC).installed
 
 

@@ -25,9 +25,7 @@ def _worker(app: App) -> psutil.Process:
     return psutil.Process(pid)
 
 
-@pytest.mark.parametrize(
-    ("behaviour", "cause"), [("crash", "crashed (SIGSEGV)"), ("exit", "ended by itself with status 3")]
-)
+@pytest.mark.parametrize(("behaviour", "cause"), [("crash", "crashed (SIGSEGV)"), ("exit", "exited with status 3")])
 def test_a_worker_that_dies_in_mid_answer_keeps_the_text_and_says_why(app: App, behaviour: str, cause: str) -> None:
     # Text of the last hundredths of a second gathers in the worker and dies with it, so the words must come apart.
     app.models.load("tiny", "echo", {"delay": 0.1})
@@ -96,7 +94,7 @@ def test_a_load_that_runs_out_of_memory_can_be_retried_with_less(app: App) -> No
 
 @pytest.mark.parametrize("behaviour", ["crash", "exit"])
 def test_a_worker_that_dies_while_loading_is_a_sentence(app: App, behaviour: str) -> None:
-    with pytest.raises(PaddockError, match="Echo (crashed|ended)"):
+    with pytest.raises(PaddockError, match="Echo (crashed|exited)"):
         app.models.load("tiny", "echo", {"on_load": behaviour})
     assert app.supervisor.state.phase == "failed"
     app.models.load("tiny", "echo", {})

@@ -181,11 +181,11 @@ def test_what_compiles_ends_with_paddock(app: App, build: Build, pool: ThreadPoo
     compiler = build.begun()
     build.environments.close()
     error = install.exception(PATIENCE)
-    assert isinstance(error, EnvironmentBroken) and "as Paddock ended meanwhile" in error.message
+    assert isinstance(error, EnvironmentBroken) and "because Paddock shut down" in error.message
     psutil.wait_procs([compiler], timeout=PATIENCE)
     assert not compiler.is_running()
     assert not build.environments.status(BUILT).path.exists()
-    with pytest.raises(EnvironmentBroken, match="as Paddock ended meanwhile"):
+    with pytest.raises(EnvironmentBroken, match="because Paddock shut down"):
         build.environments.build(BUILT, lambda text, fraction: None)
 
 
@@ -230,6 +230,6 @@ def test_an_install_that_waits_for_another_ends_with_paddock(
     second = pool.submit(other.build, BUILT, lambda text, fraction: waits.set())
     assert waits.wait(PATIENCE)
     other.close()
-    assert "as Paddock ended meanwhile" in str(second.exception(PATIENCE))
+    assert "because Paddock shut down" in str(second.exception(PATIENCE))
     build.end("well")
     first.result(PATIENCE)

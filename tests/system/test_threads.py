@@ -133,7 +133,7 @@ def test_a_worker_whose_words_cannot_be_handled_is_ended_and_who_waits_is_told(a
     def report(text: str, fraction: float | None) -> None:
         raise RuntimeError("no more room")
 
-    with pytest.raises(WorkerDied, match="Reading what Echo says failed .*no more room"):
+    with pytest.raises(WorkerDied, match="Reading the output of Echo failed .*no more room"):
         client.load(str(root), {}, report)
     generation = client.generate("x", SamplingParams())
     assert generation.wait(PATIENCE) and generation.error is not None

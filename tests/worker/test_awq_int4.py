@@ -11,9 +11,11 @@ from awq.modules.linear.gemm import WQLinear_GEMM  # noqa: E402
 from awq.utils.packing_utils import dequantize_gemm  # noqa: E402
 from torch import nn  # noqa: E402
 
-from loaders.autoawq.int4 import Int4Linear, repack, runs_here  # noqa: E402
+from loaders.autoawq.int4 import Int4Linear, int4_supported, repack_layers  # noqa: E402
 
-pytestmark = pytest.mark.skipif(not runs_here(), reason="torch has no fast product of 4-bit weights for this processor")
+pytestmark = pytest.mark.skipif(
+    not int4_supported(), reason="torch has no fast product of 4-bit weights for this processor"
+)
 
 
 def _linear(group: int = 64, columns: int = 192, bias: bool = False) -> WQLinear_GEMM:
@@ -44,5 +46,5 @@ def test_the_product_is_that_of_the_unpacked_matrix(group: int, columns: int, bi
 
 def test_what_the_product_cannot_take_stays_as_it_is() -> None:
     model = nn.Sequential(_linear(), _linear(group=256), _linear(group=16), _linear(columns=96))
-    assert repack(model) == 2
+    assert repack_layers(model) == 2
     assert [type(layer).__name__ for layer in model] == ["Int4Linear", "Int4Linear", "WQLinear_GEMM", "WQLinear_GEMM"]

@@ -41,7 +41,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     """Draw the tab. It is drawn anew whenever `redraw` changes."""
     redraw, toasts = hidden_state(), toast_channel()
     receipts = gr.Checkbox(
-        label="Keep what each extension changed, with each reply",
+        label="Record what extensions changed in each reply",
         info="Shown under the reply, before and after.",
         elem_id="extension-receipts",
     )
@@ -49,7 +49,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         source = gr.Textbox(
             label="Where it is",
             placeholder="https://… or a folder",
-            info="It is copied in; nothing of it runs before you agree.",
+            info="The files are copied. None of the code runs before you allow it.",
             elem_id="extension-source",
         )
         add = gr.Button("Install", elem_id="extension-install")
@@ -115,8 +115,8 @@ def _buttons(app: App, status: ExtensionStatus, last: int, shown: list[gr.Textbo
     with gr.Row(elem_classes=["tight"]):
         if status.state == "on":
             button("Switch off", "off", lambda: manager.disable(name))
-            button("Earlier", "earlier", lambda: manager.move(name, status.place - 1), interactive=status.place > 0)
-            button("Later", "later", lambda: manager.move(name, status.place + 1), interactive=status.place < last)
+            button("Move up", "earlier", lambda: manager.move(name, status.place - 1), interactive=status.place > 0)
+            button("Move down", "later", lambda: manager.move(name, status.place + 1), interactive=status.place < last)
         elif status.state == "consent":
             agree = "Allow and switch on"
             button(agree, "agree", lambda: manager.enable(name, status.sha256), variant="primary")

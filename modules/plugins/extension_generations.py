@@ -1,4 +1,4 @@
-"""Generations that extensions take part in: written in place of the model, or rewritten on the way."""
+"""Generations that extensions write instead of the model, or whose text they change."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from modules.system.threads import host_thread
 
 def answer(
     pipeline: Pipeline,
-    member: HookedExtension,
-    given: str | Iterator[str],
+    extension: HookedExtension,
+    reply: str | Iterator[str],
     prompt: str,
     params: SamplingParams,
     count: Callable[[str], int],
 ) -> Generation:
-    """A Generation of what an extension answers in place of the model: a text, or the text so far again and again.
+    """Return a Generation of an extension's reply: a text, or an iterator of the text so far.
 
-    Text that was shown cannot be taken back: where a later one does not begin with it, `revised` holds the last.
-    `count`: how many tokens a text has, 0 where that is unknown. What an extension yields are no tokens.
+    Shown text cannot be withdrawn. If a later text does not start with it, `revised` holds the last text. `count`
+    returns the number of tokens of a text, 0 if unknown; the pieces that an extension yields are not tokens.
     """
     stopped = threading.Event()
-    generation = Generation(f"extension-{member.name}", prompt, params, lambda id: stopped.set())
+    generation = Generation(f"extension-{extension.name}", prompt, params, lambda id: stopped.set())
 
     def write() -> None:
         text, sent = "", ""
-        steps = iter([given]) if isinstance(given, str) else iter(lambda: pipeline.next_text(member, given), None)
+        steps = iter([reply]) if isinstance(reply, str) else iter(lambda: pipeline.next_text(extension, reply), None)
         for text in steps:
             if text.startswith(sent) and len(text) > len(sent):
                 generation.feed(text[len(sent) :], 0)
@@ -42,9 +42,9 @@ def answer(
                 break
         if text != sent:
             generation.revised = text
-        failed = pipeline.failure(member)
-        if failed and not text:
-            generation.fail(PaddockError(failed))
+        failure = pipeline.failure(extension)
+        if failure and not text:
+            generation.fail(PaddockError(failure))
             return
         reason = "cancelled" if stopped.is_set() else "stop"
         generation.finish(Finished(generation.id, reason, generated_tokens=count(text)))
@@ -54,24 +54,24 @@ def answer(
 
 
 def rewritten(
-    pipeline: Pipeline, source: Generation, members: list[HookedExtension], state: dict[str, Any]
+    pipeline: Pipeline, source: Generation, extensions: list[HookedExtension], state: dict[str, Any]
 ) -> Generation:
-    """A Generation that follows `source`, with what arrives passed through `stream_modifier` of these members."""
+    """Return a Generation of the text of `source` after `stream_modifier` of these extensions."""
     generation = Generation(source.id, source.prompt, source.params, lambda id: source.cancel())
 
     def write() -> None:
-        kept, shown = [""] * len(members), [""] * len(members)
+        held_back, shown = [""] * len(extensions), [""] * len(extensions)
         tokens = 0
 
         def push(text: str, final: bool) -> None:
             nonlocal tokens
-            for place, member in enumerate(members):
-                text = kept[place] + text
+            for place, extension in enumerate(extensions):
+                text = held_back[place] + text
                 if not text and not final:
                     return
-                text, kept[place] = pipeline.stream(member, text, shown[place], final, state)
+                text, held_back[place] = pipeline.stream(extension, text, shown[place], final, state)
                 if final:
-                    text, kept[place] = text + kept[place], ""
+                    text, held_back[place] = text + held_back[place], ""
                 shown[place] += text
             fresh = source.tokens - tokens
             tokens += fresh
@@ -82,8 +82,8 @@ def rewritten(
             push(text, False)
         push("", True)
         if (whole := source.revised) is not None:
-            for member in members:
-                whole = pipeline.stream(member, whole, "", True, state)[0]
+            for extension in extensions:
+                whole = pipeline.stream(extension, whole, "", True, state)[0]
             generation.revised = whole
         _end(generation, source)
 
@@ -94,10 +94,10 @@ def rewritten(
 def completed(
     source: Generation, prefix: str, finish: Callable[[str], str], live: bool, strip: bool = False
 ) -> Generation:
-    """A Generation of `prefix` and what `source` brings, whose whole text is what `finish` makes of that.
+    """Return a Generation of `prefix` and the text of `source`, passed through `finish` at the end.
 
-    With `live`, text passes as it arrives, and `revised` holds the whole where it turns out otherwise. Without, all
-    text comes at the end: for readers that can take nothing back. `strip`: spaces before the first word are left out.
+    `live`: pass text on as it arrives; `revised` holds the whole text if `finish` changed it. Otherwise all text comes
+    at the end, for readers that cannot withdraw text. `strip`: drop spaces before the first word.
     """
     generation = Generation(source.id, source.prompt, source.params, lambda id: source.cancel())
 
@@ -126,7 +126,7 @@ def completed(
 
 
 def deferred(prompt: str, params: SamplingParams, make: Callable[[], Generation]) -> Generation:
-    """A Generation that begins at once and follows the one that `make` returns, which may take its time."""
+    """Return a Generation at once. It follows the one that `make` returns, which may take long."""
     stopped = threading.Event()
     sources: list[Generation] = []
 
@@ -154,14 +154,14 @@ def deferred(prompt: str, params: SamplingParams, make: Callable[[], Generation]
 
 
 def failed(error: PaddockError, prompt: str = "", params: SamplingParams | None = None) -> Generation:
-    """A Generation that ended badly before it had any text."""
+    """Return a Generation that failed before it had any text."""
     generation = Generation("extension-failed", prompt, params or SamplingParams(), lambda id: None)
     generation.fail(error)
     return generation
 
 
 def _end(generation: Generation, source: Generation) -> None:
-    """End as the source did."""
+    """End the generation as its source ended."""
     if source.error is not None:
         generation.fail(source.error)
     elif source.finished is not None:

@@ -1,4 +1,4 @@
-"""What an extension may ask of Paddock."""
+"""The interface of Paddock for extensions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from modules.protocol.shared_values import SharedValues
 
 @dataclass(frozen=True)
 class ApiRequest:
-    """A request to an extension's own route. `body` is the raw body; `json()` reads it."""
+    """A request to an extension's own route. `body` is the raw body; `json()` parses it."""
 
     method: str
     path: str
@@ -24,22 +24,22 @@ class ApiRequest:
     body: bytes = b""
 
     def json(self) -> Any:
-        """The body as JSON. Raises ValueError."""
+        """Return the body parsed as JSON. Raises ValueError."""
         import json
 
         try:
             return json.loads(self.body)
         except RecursionError:
-            raise ValueError("The body is nested too deep.") from None
+            raise ValueError("The body is nested too deeply.") from None
 
 
 class Host:
-    """One extension's door to Paddock.
+    """One extension's access to Paddock.
 
-    `name`: the extension's; `folder`: where its files lie; `data`: a folder of its own to write to (made by whoever
-    first writes). `store`: a dictionary of JSON values that its code in the worker sees as `host.store` too; what is
-    written before the model begins a reply is there for that one, and what is written there is here at its end.
-    `app`: all of Paddock; what is reached through it may change with any version.
+    `name`: the extension's name. `folder`: the folder of its files. `data`: a folder that it may write to; create it
+    before the first write. `store`: a dictionary of JSON values shared with the extension's code in the worker, where
+    it is `host.store` too. Values written here before the model begins a reply are available there during it; values
+    written there are available here at its end. `app`: all of Paddock; it may change with any version.
     """
 
     def __init__(
@@ -48,26 +48,26 @@ class Host:
         folder: Path,
         data: Path,
         app: Any,
-        kept: Callable[[], dict[str, Any]],
-        keep: Callable[..., None],
+        read_settings: Callable[[], dict[str, Any]],
+        save_settings: Callable[..., None],
     ) -> None:
         self.name = name
         self.folder = folder
         self.data = data
         self.app = app
         self.store = SharedValues("host")
-        self._kept = kept
-        self._keep = keep
+        self._read_settings = read_settings
+        self._save_settings = save_settings
 
     @property
     def values(self) -> dict[str, Any]:
-        """What was kept of this extension's settings: a copy, by name."""
-        return self._kept()
+        """A copy of the saved settings of this extension, by name."""
+        return self._read_settings()
 
     def keep(self, values: dict[str, Any]) -> None:
-        """Keep these settings of the extension, beside those kept before; None forgets one. They count from the next
-        hook on. Raises SettingError for a value that its `Settings` do not allow."""
-        self._keep(values)
+        """Save these settings of the extension in addition to saved ones. None deletes a setting. They apply from the
+        next hook on. Raises SettingError for a value that its `Settings` do not allow."""
+        self._save_settings(values)
 
     @property
     def model(self) -> str:
@@ -77,24 +77,24 @@ class Host:
 
     @property
     def loader(self) -> str:
-        """The name of the loader that runs it, or ""."""
+        """The name of the loader that runs the model, or ""."""
         state = self.app.supervisor.state
         return str(state.loader) if state.phase == "ready" else ""
 
     def tokenize(self, text: str) -> list[int]:
-        """Token ids of a text, without special tokens. Raises PaddockError where no model is loaded."""
+        """Return the token ids of a text, without special tokens. Raises PaddockError if no model is loaded."""
         return list(self.app.supervisor.tokenize(text))
 
     def detokenize(self, tokens: list[int]) -> str:
-        """The text of these tokens."""
+        """Return the text of these tokens."""
         return str(self.app.supervisor.detokenize(tokens))
 
     def generate(self, prompt: str, **sampling: Any) -> str:
-        """Continue a prompt with the loaded model; blocking. `sampling`: names of SamplingParams."""
+        """Return the loaded model's continuation of a prompt; blocking. `sampling`: fields of SamplingParams."""
         return "".join(self.stream(prompt, **sampling))
 
     def stream(self, prompt: str, **sampling: Any) -> Iterator[str]:
-        """The same, in pieces as they arrive. Whoever stops reading stops the model."""
+        """Yield the continuation of a prompt in pieces as they arrive. Closing the iterator stops the model."""
         generation = self.app.supervisor.generate(prompt, build(SamplingParams, sampling))
         try:
             yield from generation.follow()
@@ -105,5 +105,5 @@ class Host:
             raise PaddockError(generation.error.message, detail=generation.error.detail)
 
     def probabilities(self, prompt: str, top: int = 20) -> list[dict[str, Any]]:
-        """The likeliest next tokens: [{"token", "text", "probability"}]."""
+        """Return the most probable next tokens: [{"token", "text", "probability"}]."""
         return list(self.app.supervisor.next_token_probabilities(prompt, top))

@@ -36,7 +36,11 @@ def card(message: Message, markdown: Markdown) -> dict[str, Any]:
         "versions": message.versions,
     }
     if message.role == "assistant":
-        shown |= {"figures": words.figures(meta), "ending": words.finish_reason(meta), "origin": words.origin(meta)}
+        shown |= {
+            "statistics": words.statistics(meta),
+            "finish_reason": words.finish_reason(meta),
+            "origin": words.origin(meta),
+        }
     notes = [*meta.get("notes", ())]
     if left_out := meta.get("left_out"):
         were = "was" if left_out == 1 else "were"

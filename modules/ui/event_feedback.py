@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from modules.protocol.errors import PaddockError
+from modules.ui.gradio_internals.hidden_state import send_to_script
 
 T = TypeVar("T")
 # How every event of ours is bound: nothing dims while it runs, it is no part of an API, and it is a request of its own.
@@ -38,23 +39,14 @@ def errors_as_toasts(handler: Callable[..., T]) -> Callable[..., T]:
     return safe
 
 
-def hidden_state(value: str = "") -> gr.Textbox:
-    """A text that the page keeps and nobody sees; what is drawn from it is drawn anew when it changes."""
-    return gr.Textbox(value, visible="hidden", container=False)
-
-
 def timestamp() -> str:
     """Another text each time."""
     return str(time.monotonic_ns())
 
 
 def toast_channel() -> gr.Textbox:
-    """An output for `toast`."""
-    channel = hidden_state()
-    channel.change(
-        None, channel, js="(text) => { dispatchEvent(new CustomEvent('paddock-toast', {detail: text})); }", **DIRECT
-    )
-    return channel
+    """Return an output of events for what `toast` returns."""
+    return send_to_script("paddock-toast", **DIRECT)
 
 
 def toast(text: str, error: bool = False, undo: str = "") -> str:

@@ -11,8 +11,8 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-from gradio.blocks import Block
-from gradio.context import Context
+
+from modules.ui.gradio_internals.drawing import Drawing
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -76,33 +76,18 @@ def _style(text: str) -> str:
 
 
 def _draw(app: App, running: RunningExtension) -> None:
-    block, root = Context.block, Context.root_block
-    assert root is not None
-    known, drawn = set(root.default_config.fns), set(root.blocks)
+    drawing = Drawing()
     app.extensions.hooks.try_call(running, "ui")
     app.extensions.loader.undo_patches(running, "ui")
-    # One that was given up may have left its own container open.
-    Context.block, Context.root_block = block, root
-    for number, function in root.default_config.fns.items():
-        if number not in known and callable(function.fn):
+    drawing.close_containers()
+    for function in drawing.functions():
+        if callable(function.fn):
             heard = functools.partial(app.extensions.loader.capture_output, running)
             function.fn = _contained(function.fn, running.title, heard)
     if "custom_js" in running.impls:
-        made = (made for number, made in list(root.blocks.items()) if number not in drawn)
-        ids = escape(json.dumps([made.elem_id for made in made if made.elem_id and _is_shown(made, block)]))
+        ids = escape(json.dumps(drawing.visible_ids()))
         mark = f'<span data-drawn-by="{escape(running.name)}" data-ids="{ids}"></span>'
         gr.HTML(mark, elem_classes=["extension-mark"], apply_default_css=False)
-
-
-def _is_shown(made: Block | None, container: object) -> bool:
-    """Whether a component is on the page from the beginning: nothing around it, below `container`, hides it."""
-    while made is not None and made is not container:
-        closed = isinstance(made, gr.Accordion) and not made.open
-        later = isinstance(made, gr.Tab) and made.parent is not None and made.parent.children[0] is not made
-        if made.visible is not True or closed or later:
-            return False
-        made = made.parent
-    return made is container
 
 
 def _contained(

@@ -16,7 +16,8 @@ from starlette.responses import JSONResponse
 
 from modules.system.threads import host_thread
 from modules.ui import extension_components as extensions
-from modules.ui.gradio_rerender import guard_rerenders
+from modules.ui.gradio_internals.event_queue import slow_down_queue
+from modules.ui.gradio_internals.rerender import guard_rerenders
 from modules.ui.page import build_page, page_options
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ _LOG = logging.getLogger(__name__)
 # An open page reloads at the first pause of the person in front of it. Until then the old build answers it.
 _OLD_SECONDS = 120.0
 _START_SECONDS = 30.0
-# Seconds between two looks of Gradio's queue: what a click may wait.
-_LOOK_SECONDS = 0.1
 
 
 class PageHost:
@@ -84,8 +83,7 @@ class PageHost:
             options["head"] += extensions.head(self._app)
             page = build_page(self._app)
             guard_rerenders(page)
-            # Gradio would look a thousand times a second, for 6 % of a core, whether somebody clicked.
-            page._queue.sleep_when_free = page._queue.progress_update_sleep_when_free = _LOOK_SECONDS
+            slow_down_queue(page)
             gr.mount_gradio_app(server, page, path="/", root_path=f"{self._app.config.root_path}/{name}", **options)
             # One that failed while it was drawn is off now: the page is drawn once more, without it.
             if len(faults) == before:

@@ -60,7 +60,7 @@ _FINISH_REASONS = {
 }
 
 
-def figures(meta: Mapping[str, Any]) -> str:
+def statistics(meta: Mapping[str, Any]) -> str:
     """The numbers of a reply: speed, length, time to the first token, and use of the context."""
     tokens = int(meta.get("generated_tokens") or 0)
     prompt, context = int(meta.get("prompt_tokens") or 0), int(meta.get("context") or 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABCMeta
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,16 +9,10 @@ import gradio as gr
 
 from modules.protocol.errors import SettingError
 from modules.protocol.schema import Setting, coerce
+from modules.ui.gradio_internals.slider import UncheckedSlider
 
 # A slider with more stops than this cannot be set by hand: such a number gets a plain field.
 _STOPS = 2000
-
-
-# A slider whose number is checked by the schema alone: Gradio's own words name no setting, and it raises at an empty
-# field. Made past Gradio's metaclass, which writes a .pyi file beside the source of each class.
-_Slider: type[gr.Slider] = ABCMeta.__new__(
-    type(gr.Slider), "Slider", (gr.Slider,), {"preprocess": lambda self, payload: payload, "__module__": __name__}
-)
 
 
 def caption(setting: Setting) -> str:
@@ -80,7 +73,7 @@ def field(setting: Setting, value: Any, *, prefix: str = "", **extra: Any) -> gr
         return gr.Dropdown(choices=choices, value=value, filterable=False, **common)
     if setting.kind in (int, float) and not setting.optional:
         if ends := _range(setting):
-            return _Slider(*ends, value=value, step=step(setting), buttons=[], **common)
+            return UncheckedSlider(*ends, value=value, step=step(setting), buttons=[], **common)
         # Without the field's own limits: the schema checks, and its sentence names what is allowed.
         return gr.Number(value=value, precision=None, **common)
     if setting.kind is list:

@@ -103,7 +103,7 @@ def shows(page: Any, part: str, since: int) -> None:
 
 def answered(page: Any) -> None:
     """Wait until no form waits for an answer: a late one would show what held before."""
-    page.wait_for_selector("body:not(.asking)")
+    page.wait_for_selector("body:not(.waiting-for-host)")
 
 
 def ready(page: Any, model: str = "") -> None:

@@ -27,11 +27,11 @@ def page(paddock: Any, visit: Any) -> Any:
 
 def test_a_question_is_answered_with_its_figures(page: Any) -> None:
     assert ask(page, "What is a paddock made of?") == "What is a paddock made of?"
-    assert not page.is_visible(f"{NEWEST} .figures")
-    action(page, NEWEST, "Figures")
-    figures = page.locator(f"{NEWEST} .figures").inner_text()
-    action(page, NEWEST, "Figures")
-    assert not page.is_visible(f"{NEWEST} .figures")
+    assert not page.is_visible(f"{NEWEST} .statistics")
+    action(page, NEWEST, "Statistics")
+    figures = page.locator(f"{NEWEST} .statistics").inner_text()
+    action(page, NEWEST, "Statistics")
+    assert not page.is_visible(f"{NEWEST} .statistics")
     assert re.search(r"tokens/s · 6 tokens · .*context \d+ of 4,096", figures), figures
     page.wait_for_selector(".chat-row.current:has-text('What is a paddock made of?')")
 
@@ -52,7 +52,7 @@ def test_the_answer_streams_and_esc_stops_it(page: Any) -> None:
     assert page.locator("#stop").is_visible() and page.locator("#send").is_hidden()
     page.keyboard.press("Escape")
     settled(page)
-    assert "stopped" in page.locator(f"{NEWEST} .ending").inner_text()
+    assert "stopped" in page.locator(f"{NEWEST} .finish-reason").inner_text()
     assert len(newest(page).split()) > len(before.split())
 
 
@@ -224,12 +224,12 @@ def test_what_ended_a_model_is_unsaid_when_one_is_ready(own_paddock: Any, visit:
     living(page, 3)
     (worker,) = served.workers()
     os.kill(worker, signal.SIGKILL)
-    page.wait_for_selector(".trouble >> text=killed")
+    page.wait_for_selector(".reply-error >> text=killed")
     # Said once: under the reply that broke off, and not at the bottom as well.
     page.wait_for_selector(".toast", state="detached")
-    page.locator(".trouble").get_by_role("button", name="Try again").click()
+    page.locator(".reply-error").get_by_role("button", name="Try again").click()
     ready(page)
-    page.wait_for_selector(".trouble", state="detached")
+    page.wait_for_selector(".reply-error", state="detached")
 
 
 def test_a_host_that_is_gone_is_said_once_and_unsaid_when_it_is_back(tmp_path: Any, visit: Any) -> None:
@@ -286,7 +286,7 @@ def test_continue_lets_the_reply_go_on(page: Any) -> None:
 def test_delete_takes_a_message_away_and_undo_brings_it_back(page: Any) -> None:
     ask(page, "Keep this one")
     ask(page, "Drop this one")
-    action(page, ".message.user >> nth=1", "Delete from here on")
+    action(page, ".message.user >> nth=1", "Delete this and everything after it")
     page.wait_for_selector(".message >> text=Drop this one", state="detached")
     assert page.locator(".message").count() == 2
     page.click(".toast >> text=Undo")
@@ -295,7 +295,7 @@ def test_delete_takes_a_message_away_and_undo_brings_it_back(page: Any) -> None:
 
 def test_a_deletion_is_undone_while_another_reply_is_written(page: Any) -> None:
     ask(page, "Take this one back")
-    action(page, ".message.user", "Delete from here on")
+    action(page, ".message.user", "Delete this and everything after it")
     page.wait_for_selector("#chat.empty")
     send(page, LONG)
     living(page)
@@ -305,7 +305,7 @@ def test_a_deletion_is_undone_while_another_reply_is_written(page: Any) -> None:
     page.wait_for_selector("#send:visible")
     action(page, ".message.user", "Next version")
     page.wait_for_selector(f"{NEWEST} >> text=these words come again")
-    assert "stopped" in page.locator(f"{NEWEST} .ending").inner_text()
+    assert "stopped" in page.locator(f"{NEWEST} .finish-reason").inner_text()
 
 
 def test_branch_makes_a_new_chat_that_ends_there(page: Any) -> None:
@@ -360,8 +360,8 @@ def test_a_chat_renamed_while_its_reply_is_written_keeps_the_text_so_far(page: A
     page.fill(".chat-title", "Named in mid-reply")
     page.press(".chat-title", "Enter")
     page.wait_for_selector("#chat-heading >> text=Named in mid-reply")
-    before = page.locator(".message.living .figures").inner_text()
-    page.wait_for_function("was => document.querySelector('.message.living .figures').innerText !== was", arg=before)
+    before = page.locator(".message.living .statistics").inner_text()
+    page.wait_for_function("was => document.querySelector('.message.living .statistics').innerText !== was", arg=before)
     assert page.locator(".message.living .message-body").inner_text().startswith(LONG)
     page.click("#stop")
     settled(page)

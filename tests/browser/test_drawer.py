@@ -49,7 +49,7 @@ def test_a_changed_parameter_is_honoured_by_the_next_reply_and_survives_a_reload
     page.wait_for_selector("#preset-notice >> text=Longest reply 3 (was 512)")
     page.click("#close-drawer")
     assert ask(page, "one two three four five").split() == ["one", "two", "three"]
-    assert "longest reply reached" in page.locator(f"{NEWEST} .ending").inner_text()
+    assert "longest reply reached" in page.locator(f"{NEWEST} .finish-reason").inner_text()
     page.reload()
     started(page)
     open_tab(page, "Parameters")

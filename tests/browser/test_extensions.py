@@ -262,10 +262,10 @@ def test_what_fails_is_told_with_a_retry_and_an_open_card_tells_it_at_once(exten
     assert ask(page, "unreachable") == ""
     page.wait_for_selector("#extension-row-service .warning:has-text('could not do its part')")
     assert "On." in page.locator("#extension-row-service .state").inner_text()
-    again = page.locator(f"{NEWEST} .trouble button", has_text="Try again")
+    again = page.locator(f"{NEWEST} .reply-error button", has_text="Try again")
     again.click()
     page.wait_for_selector(f"{NEWEST} .versions")
-    assert "the service is gone" in page.locator(f"{NEWEST} .trouble").inner_text()
+    assert "the service is gone" in page.locator(f"{NEWEST} .reply-error").inner_text()
     assert ask(page, "good day") == "good day"
     page.wait_for_selector("#extension-row-service .warning", state="detached")
     assert ask(page, "faulty") == "faulty"

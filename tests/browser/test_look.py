@@ -60,7 +60,7 @@ def test_a_word_at_the_bottom_covers_no_composer_and_waits_for_the_pointer(paddo
     ask(page, "Say something")
     page.clock.install()
     page.fill("#chat-input textarea", "line\n" * 9)
-    action(page, NEWEST, "Delete from here on")
+    action(page, NEWEST, "Delete this and everything after it")
     page.hover("#toasts >> text=Deleted from here on.")
     page.wait_for_function(
         "document.querySelector('#toasts').getBoundingClientRect().bottom"
@@ -170,7 +170,7 @@ def test_what_a_key_does_to_a_message_keeps_the_focus_there(paddock: Any, visit:
     page.keyboard.press("Control+Enter")
     page.wait_for_selector("text=3 / 3")
     focus_comes(page, f"{NEWEST} [aria-label=Edit]")
-    press(page, "Delete from here on", ".message.user")
+    press(page, "Delete this and everything after it", ".message.user")
     page.wait_for_selector("#chat.empty")
     focus_comes(page, "#chat-input textarea")
 

@@ -60,7 +60,7 @@ def test_a_follower_gets_the_chat_the_growth_and_the_settled_reply(client: httpx
         cards = (card for name, value, _ in stream if name == "messages" for card in [*value["set"], *value["add"]])
         reply = next(card for card in cards if card["role"] == "assistant" and "html" in card)
     assert "<strong>two</strong>" in reply["html"]
-    assert "3 tokens" in reply["figures"]
+    assert "3 tokens" in reply["statistics"]
 
 
 def test_who_comes_in_the_middle_gets_all_that_is_there_and_then_the_rest(client: httpx.Client, echo: App) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modules.ui.number_format import figures, finish_reason, model_label
+from modules.ui.number_format import finish_reason, model_label, statistics
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from modules.ui.number_format import figures, finish_reason, model_label
     ],
 )
 def test_the_figures_of_a_reply(meta: dict[str, Any], words: str) -> None:
-    assert figures(meta) == words
+    assert statistics(meta) == words
 
 
 def test_a_reply_that_was_stopped_says_so() -> None:

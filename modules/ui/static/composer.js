@@ -1,40 +1,43 @@
-// Where a person writes. Enter sends, Shift+Enter breaks the line, Esc stops. The draft outlives a reload.
+// The field for a new message. Enter sends, Shift+Enter breaks the line, Esc stops. A reload keeps the draft.
 
-import { arrival, h, post, sayAway, toast } from "./dom.js";
-import { keepDraft } from "./drafts.js";
-import { type } from "./view_state.js";
+import { h, whenPresent } from "./dom.js";
+import { saveDraft } from "./drafts.js";
+import { typeInto } from "./gradio_internals/form_fields.js";
+import { post } from "./requests.js";
+import { showDisconnected, toast } from "./toasts.js";
 
 const DRAFT = "paddock.draft.";
-// From this length on, the tokens of a message are counted; beyond the other, they are guessed.
-const LONG = 1500;
-const LONGEST = 400_000;
+// The host counts the tokens of a message of at least so many characters.
+const COUNTED_CHARACTERS = 1500;
+// The tokens of a longer message are estimated here.
+const ESTIMATED_CHARACTERS = 400_000;
 
 export class Composer {
-  /** `send(text)` resolves to false when the text was not taken: it is then put back. */
+  /** `send(text)` resolves to false if the message was not sent: its text then comes back into the field. */
   constructor({ send, stop }) {
     this.send = send;
     this.stop = stop;
-    this.place = { chat: "" };
+    this.target = { chat: "" };
     this.writing = false;
-    // Tokens that the loaded model takes; 0 while none is loaded.
+    // Context length of the loaded model in tokens; 0 while none is loaded.
     this.context = 0;
     this.note = h("p", { id: "composer-note", role: "status", hidden: true });
   }
 
   async attach() {
-    this.area = await arrival("#chat-input textarea");
+    this.area = await whenPresent("#chat-input textarea");
     this.area.setAttribute("aria-label", "Your message");
     this.area.setAttribute("enterkeyhint", "send");
     this.area.setAttribute("dir", "auto");
-    this.sendButton = await arrival("#send");
-    this.stopButton = await arrival("#stop");
+    this.sendButton = await whenPresent("#send");
+    this.stopButton = await whenPresent("#stop");
     this.area.closest("#composer").before(this.note);
-    // Before Gradio's own handlers, which know other keys.
+    // Runs before Gradio's own handlers, which give these keys other meanings.
     addEventListener("keydown", (event) => this.#key(event), { capture: true });
     this.area.addEventListener("input", () => this.#changed());
     this.sendButton.addEventListener("click", () => this.submit());
-    // What scripts of text-generation-webui press, and put things beside.
-    (await arrival("#Generate")).addEventListener("click", () => this.sendButton.click());
+    // Scripts of text-generation-webui press this button, and put elements beside it.
+    (await whenPresent("#Generate")).addEventListener("click", () => this.sendButton.click());
     this.stopButton.addEventListener("click", () => this.stop());
     this.fill(this.area.value || localStorage.getItem(DRAFT) || "");
   }
@@ -44,89 +47,99 @@ export class Composer {
       event.preventDefault();
       event.stopImmediatePropagation();
       this.submit();
-    } else if (event.key === "Escape" && this.writing && !event.target.closest?.(".edit-form, .chat-title, dialog")) this.stop();
+    } else if (event.key === "Escape" && this.writing && !event.target.closest?.(".edit-form, .chat-title, dialog"))
+      this.stop();
   }
 
   #changed() {
-    keepDraft(DRAFT + this.place.chat, this.area.value || null);
+    saveDraft(DRAFT + this.target.chat, this.area.value || null);
     this.sendButton.disabled = !this.area.value.trim();
-    this.#weigh();
+    this.#updateCount();
   }
 
-  /** The model is another one, or none. */
-  fits(context) {
+  /** Set the context length of the loaded model, or 0. */
+  setContext(context) {
     if (context === this.context) return;
     this.context = context;
-    this.#weigh();
+    this.#updateCount();
   }
 
-  /** Say how long a long message is, and whether it fits, before it is sent. */
-  #weigh() {
-    clearTimeout(this.weighing);
+  /** Show how many tokens a long message has, and whether it fits, before it is sent. */
+  #updateCount() {
+    clearTimeout(this.countTimer);
     const text = this.area.value;
-    if (text.length < LONG || !this.context) this.note.hidden = true;
-    else this.weighing = setTimeout(() => this.#count(text), 400);
+    if (text.length < COUNTED_CHARACTERS || !this.context) this.note.hidden = true;
+    else this.countTimer = setTimeout(() => this.#count(text), 400);
   }
 
   async #count(text) {
-    const answer = text.length > LONGEST ? { tokens: Math.round(text.length / 4) } : await post("/notebook/count", { text }).catch(() => ({ tokens: null }));
-    if (text !== this.area.value || answer.tokens === null) return;
-    const tokens = answer.tokens.toLocaleString();
-    const tooLong = answer.tokens >= this.context;
+    const tokens = text.length > ESTIMATED_CHARACTERS ? Math.round(text.length / 4) : await countTokens(text);
+    if (text !== this.area.value || tokens === null) return;
+    const [count, context] = [tokens.toLocaleString(), this.context.toLocaleString()];
+    const tooLong = tokens >= this.context;
     this.note.classList.toggle("warning", tooLong);
     this.note.textContent = tooLong
-      ? `This message has about ${tokens} tokens. The model takes ${this.context.toLocaleString()}, its reply included: a part of the message would be left out. Shorten it, or raise Context length on the Model tab.`
-      : `${tokens} tokens of ${this.context.toLocaleString()}`;
+      ? `This message has about ${count} tokens, but the model's context has ${context}, the reply included. Part of ` +
+        "the message would be left out. Shorten it, or raise Context length on the Model tab."
+      : `${count} of ${context} tokens`;
     this.note.hidden = false;
   }
 
   fill(text) {
-    type(this.area, text);
+    typeInto(this.area, text);
   }
 
-  /** This chat's draft comes back. */
-  show(chat) {
-    if (chat !== this.place.chat) {
-      this.place = { chat };
+  /** Write to this chat from now on, and show its draft. */
+  openChat(chat) {
+    if (chat !== this.target.chat) {
+      this.target = { chat };
       this.fill(localStorage.getItem(DRAFT + chat) || "");
     }
     this.focus();
   }
 
-  /** Where nothing else has the focus. A touch screen's keyboard would cover half of the chat. */
+  /** Focus the field. Not on a touch screen, where the keyboard would cover half of the chat. */
   focus() {
     if (matchMedia("(hover: hover)").matches) this.area.focus();
   }
 
-  writes(writing) {
+  /** Show Stop while a reply is being written, else Send. */
+  setWriting(writing) {
     this.writing = writing;
     this.sendButton.hidden = writing;
     this.stopButton.hidden = !writing;
   }
 
-  /** The chat that is written in has got a name: what has been typed since goes on there. */
-  moves(chat) {
-    keepDraft(DRAFT + this.place.chat, null);
-    this.place.chat = chat;
+  /** The chat that is written to has been created: keep what was typed since under its id. */
+  moveDraftTo(chat) {
+    saveDraft(DRAFT + this.target.chat, null);
+    this.target.chat = chat;
     this.#changed();
   }
 
   async submit() {
     const text = this.area.value;
-    // A short reply may be over before its request is answered, and the next message written.
+    // A short reply may be complete, and the next message typed, before its request is answered.
     await Promise.allSettled([this.sending]);
-    // The reply that was being written has no end then.
-    if (this.writing && document.body.classList.contains("offline")) sayAway();
-    else if (text.trim() && this.writing) toast("A reply is being written. Your message stays here: send it when the reply ends, or press Stop.");
+    // While the host does not answer, the reply never ends.
+    if (this.writing && document.body.classList.contains("offline")) showDisconnected();
+    else if (text.trim() && this.writing)
+      toast("A reply is being written. Send your message when it is complete, or press Stop first.");
     if (!text.trim() || this.writing || this.area.value !== text) return;
     this.sending = this.#submit(text);
   }
 
   async #submit(text) {
-    const { place } = this;
+    const { target } = this;
     this.fill("");
     if ((await this.send(text)) !== false || this.area.value) return;
-    if (this.place.chat === place.chat) this.fill(text);
-    else keepDraft(DRAFT + place.chat, text);
+    if (this.target.chat === target.chat) this.fill(text);
+    else saveDraft(DRAFT + target.chat, text);
   }
+}
+
+/** Return the number of tokens, or null if the host cannot count them now. */
+async function countTokens(text) {
+  const answer = await post("/notebook/count", { text }).catch(() => null);
+  return answer && answer.tokens;
 }

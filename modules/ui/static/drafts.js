@@ -1,11 +1,11 @@
-// Texts that are being written outlive a reload.
+// Texts that are being written are kept across a reload.
 
-/** Keep the text under this key of the browser's storage; null forgets it. */
-export function keepDraft(key, text) {
+/** Keep the text under this key of the browser's storage. Null removes it. */
+export function saveDraft(key, text) {
   try {
     if (text === null) localStorage.removeItem(key);
     else localStorage.setItem(key, text);
   } catch {
-    // Storage may be off or full: then only the draft's memory is lost.
+    // Storage may be off or full. Only the draft would be lost then.
   }
 }

@@ -1,63 +1,78 @@
-// Puts the page together once Gradio has drawn it.
+// Starts the page once Gradio has drawn it, and connects its parts.
 
-import { $, Trouble, address, arrival, attempt, copyText, fillIcons, get, h, post, sayWhatIsTold, toast } from "./dom.js";
+import { copyText } from "./clipboard.js";
 import { Composer } from "./composer.js";
-import { runExtensionScripts } from "./extension_scripts.js";
+import { $, whenPresent } from "./dom.js";
 import { refuseDroppedFiles } from "./dropped_files.js";
-import { addExtensionViews } from "./extensions.js";
-import { foldUnheard, leaveTypedNumbers } from "./fields.js";
+import { runExtensionScripts } from "./extension_scripts.js";
+import { addExtensionViews } from "./extension_views.js";
+import { interceptFetch } from "./gradio_internals/event_requests.js";
+import { sendInvalidNumbers } from "./gradio_internals/form_fields.js";
+import { fillIcons } from "./icons.js";
+import { ModelState } from "./model_state.js";
 import { Notebook } from "./notebook.js";
-import { comeBack, watchPlace } from "./view_state.js";
-import { watchRequests } from "./requests.js";
+import { RequestError, attempt, get, post } from "./requests.js";
 import { Shell } from "./shell.js";
 import { Sidebar } from "./sidebar.js";
 import { Stream } from "./stream.js";
+import { showToastsOfEvents, toast } from "./toasts.js";
 import { Transcript } from "./transcript.js";
+import { toggleUnsupportedParameters } from "./unsupported_parameters.js";
+import { restoreViewState, watchActivity } from "./view_state.js";
+import { welcome } from "./welcome.js";
 
-// What the address calls a chat that is not kept until its first message.
+// Stands in the address for a new chat, which the host creates with its first message.
 const NEW = "new";
 const NOTEBOOK = "#notebook";
 
+// Drawn by Gradio: the page starts when all of them are there.
+const NEEDED = ["#chat", "#chat-list", "#composer-buttons #stop", "#notebook-text", "#close-drawer"];
+
 class Page {
   async start() {
-    watchRequests();
-    watchPlace();
+    interceptFetch();
+    watchActivity();
     refuseDroppedFiles();
-    sayWhatIsTold();
-    leaveTypedNumbers();
-    foldUnheard();
-    await Promise.all(["#chat", "#chat-list", "#composer-buttons #stop", "#notebook-text", "#close-drawer"].map(arrival));
+    showToastsOfEvents();
+    sendInvalidNumbers();
+    toggleUnsupportedParameters();
+    await Promise.all(NEEDED.map(whenPresent));
     await addExtensionViews();
     fillIcons();
+    await this.#makeParts();
+    document.addEventListener("click", (event) => this.#click(event));
+    addEventListener("popstate", () => this.#openFromAddress());
+    this.offer = await get("/start");
+    document.body.dataset.view = "chat";
+    await this.#openFromAddress();
+    document.body.classList.add("started");
+    runExtensionScripts();
+    // The field was hidden until now, and could not have the focus.
+    this.writingField.focus();
+    addEventListener("paddock-outdated", () => this.shell.reload());
+    restoreViewState(this.shell);
+  }
+
+  async #makeParts() {
     this.chat = "";
     this.state = null;
-    this.wishes = new Set();
+    this.running = new Set();
     this.composer = new Composer({ send: (text) => this.send(text), stop: () => this.act("stop") });
     await this.composer.attach();
     this.transcript = new Transcript($("#chat"), this.#actions());
     this.notebook = new Notebook();
-    this.sidebar = new Sidebar({ open: (id) => this.open(id), opened: () => this.chat, create: () => this.create() });
+    this.modelState = new ModelState();
+    this.sidebar = new Sidebar({ open: (id) => this.open(id), current: () => this.chat, create: () => this.create() });
     this.stream = new Stream(this.#handlers(), () => this.#lost());
-    this.shell = new Shell({ onView: (name, byPointer) => this.#view(name, byPointer) });
-    document.addEventListener("click", (event) => this.#click(event));
-    addEventListener("popstate", () => this.#fromAddress());
-    this.offer = await get("/start");
-    document.body.dataset.view = "chat";
-    await this.#fromAddress();
-    document.body.classList.add("started");
-    runExtensionScripts();
-    // Before that, it was hidden, and could have no focus.
-    this.writing.focus();
-    addEventListener("paddock-old", () => this.shell.reload());
-    comeBack(this.shell);
+    this.shell = new Shell({ onView: (name, byPointer) => this.#viewShown(name, byPointer) });
   }
 
-  /** Where a person writes now. */
-  get writing() {
+  /** Return the part that has the field for writing in the present view. */
+  get writingField() {
     return document.body.dataset.view === "notebook" ? this.notebook : this.composer;
   }
 
-  async #fromAddress() {
+  async #openFromAddress() {
     const notebook = location.hash === NOTEBOOK;
     const chats = await this.sidebar.refresh();
     const wanted = new URLSearchParams(location.search).get("chat");
@@ -65,34 +80,35 @@ class Page {
     else if (wanted) this.open(wanted, false);
     else if (chats.length) this.open(chats[0].id, false);
     else this.blank();
-    if (notebook) this.shell.view("notebook");
+    if (notebook) this.shell.showView("notebook");
   }
 
-  /** The address says which view is open: a reload comes back to it. */
-  #view(name, byPointer) {
+  /** Note the view in the address, so that a reload shows it again. */
+  #viewShown(name, byPointer) {
     history.replaceState(null, "", location.pathname + location.search + (name === "notebook" ? NOTEBOOK : ""));
     this.#follow();
-    if (byPointer && ["chat", "notebook"].includes(name)) this.writing.focus();
+    if (byPointer && ["chat", "notebook"].includes(name)) this.writingField.focus();
   }
 
   #handlers() {
     return {
-      open: () => (this.shell.joined = false),
+      open: () => (this.modelState.firstOfConnection = true),
       state: (state) => this.#state(state),
       messages: (change) => this.#messages(change),
-      living: (delta) => this.shell.speed(this.transcript.living(delta)),
+      living: (growth) => this.modelState.showSpeed(this.transcript.appendLiving(growth)),
       chats: (chats) => this.#chats(chats),
       gone: (error) => (this.stream.close(), toast(error.error, { error: true, detail: error.detail })),
-      text: (facts) => this.notebook.text(facts),
-      growth: (delta) => this.notebook.growth(delta),
+      text: (facts) => this.notebook.update(facts),
+      growth: (growth) => this.notebook.append(growth),
     };
   }
 
-  /** A chat that is not kept until its first message. */
+  /** Open a new chat. The host creates it with its first message. */
   blank() {
     this.open("", true);
   }
 
+  /** Show a chat, or with an empty id a new one. `push`: as a new step of the browser's history. */
   open(id, push = true) {
     this.chat = id;
     this.transcript.clear();
@@ -102,16 +118,17 @@ class Page {
     const address = `?chat=${encodeURIComponent(id || NEW)}`;
     if (push) history.pushState(null, "", address);
     else history.replaceState(null, "", address);
-    this.composer.show(id);
-    this.composer.writes(false);
+    this.composer.openChat(id);
+    this.composer.setWriting(false);
     document.body.classList.remove("writing");
-    if (document.body.dataset.view !== "chat") this.shell.view("chat");
+    if (document.body.dataset.view !== "chat") this.shell.showView("chat");
     else this.#follow();
     this.sidebar.draw();
     this.#welcome();
-    if (!matchMedia("(min-width: 900px)").matches) this.shell.sidebar(false);
+    if (!matchMedia("(min-width: 900px)").matches) this.shell.toggleSidebar(false);
   }
 
+  /** Open a new chat, and ask what it offers. */
   async create() {
     this.blank();
     this.offer = (await attempt(() => get("/start"))) || this.offer;
@@ -119,32 +136,35 @@ class Page {
   }
 
   #follow() {
-    const notebook = document.body.dataset.view === "notebook";
-    this.stream.follow(notebook ? "/notebook/events" : this.chat ? `/chats/${encodeURIComponent(this.chat)}/events` : "/events");
+    const chat = this.chat ? `/chats/${encodeURIComponent(this.chat)}/events` : "/events";
+    this.stream.follow(document.body.dataset.view === "notebook" ? "/notebook/events" : chat);
   }
 
-  /** The chat is not there any more. What is typed next must not go into another old one. */
+  /** The chat does not exist any more. Open a new one, so that what is typed next does not go into another old chat. */
   #lost() {
     if (document.body.dataset.view !== "chat" || this.sidebar.removing === this.chat) return;
     this.open("", false);
-    toast("The chat that was open here is gone: it was deleted elsewhere, or its address is wrong. This is a new one.", { error: true });
+    const reason = "it was deleted in another tab, or its address is wrong";
+    toast(`The chat that was open here does not exist: ${reason}. This is a new chat.`, { error: true });
   }
 
+  /** Send a message. Resolve to false if it was not stored. */
   async send(text) {
     if (!this.chat) {
       const head = await attempt(() => post("/chats", {}));
       if (head === false) return false;
-      this.composer.moves(head.id);
+      this.composer.moveDraftTo(head.id);
       this.open(head.id);
     }
     try {
       const { result } = await post(`/chats/${encodeURIComponent(this.chat)}/send`, { text });
-      if (result.waiting) toast("The model is still loading. Your message waits here, and is answered as soon as the model is ready.");
+      if (result.waiting) toast("The model is still loading. Your message is answered once it has loaded.");
     } catch (error) {
-      if (!(error instanceof Trouble)) throw error;
-      const action = this.state?.phase === "ready" ? null : { label: "Open models", run: () => this.shell.openTab("model") };
+      if (!(error instanceof RequestError)) throw error;
+      const openModels = { label: "Open models", run: () => this.shell.openTab("model") };
+      const action = this.state?.phase === "ready" ? null : openModels;
       toast(error.message, { error: true, detail: error.detail, action });
-      // Unless it was not kept, the message is in the chat: only the reply is missing.
+      // Unless it could not be stored, the message is in the chat, and only the reply is missing.
       return error.code !== "not kept" && error.code !== "";
     } finally {
       this.sidebar.refresh();
@@ -152,25 +172,31 @@ class Page {
     return true;
   }
 
+  /** Post an action of this chat. */
   act(verb, body = {}) {
     return attempt(() => post(`/chats/${encodeURIComponent(this.chat)}/${verb}`, body));
   }
 
-  /** Do something with a message. A second click before the answer to the first is no second wish. */
+  /** Post an action of a message, unless a click before has posted it and waits for the answer. */
   async #once(verb, card, body = {}) {
-    const wish = `${verb} ${card.id}`;
-    if (this.wishes.has(wish)) return false;
-    this.wishes.add(wish);
+    const action = `${verb} ${card.id}`;
+    if (this.running.has(action)) return false;
+    this.running.add(action);
     const answer = await this.act(verb, { message: card.id, ...body });
-    this.wishes.delete(wish);
+    this.running.delete(action);
     return answer;
   }
 
   #actions() {
-    const source = async (card) => (await get(`/chats/${encodeURIComponent(this.chat)}/messages/${encodeURIComponent(card.id)}`)).text;
+    const sourceOf = async (card) =>
+      (await get(`/chats/${encodeURIComponent(this.chat)}/messages/${encodeURIComponent(card.id)}`)).text;
+    const edit = async (card, focus) => {
+      const text = await sourceOf(card);
+      this.transcript.edit(card, text, (changed, resend) => this.#edit(card, changed, resend), focus);
+    };
     return {
-      copy: (card) => attempt(() => copyText(source(card))),
-      edit: (card, focus) => attempt(async () => this.transcript.editor(card, await source(card), (text, resend) => this.#edit(card, text, resend), focus)),
+      copy: (card) => attempt(() => copyText(sourceOf(card))),
+      edit: (card, focus) => attempt(() => edit(card, focus)),
       remove: (card) => this.#remove(card),
       regenerate: (card) => this.#once("regenerate", card),
       resume: (card) => this.#once("continue", card),
@@ -181,7 +207,7 @@ class Page {
         if (answer === false) return;
         await this.sidebar.refresh();
         this.open(answer.result.id);
-        toast("This is a new chat, branched from there.");
+        toast("New chat branched from this message.");
       },
     };
   }
@@ -190,7 +216,7 @@ class Page {
     const chat = this.chat;
     if ((await this.#once("delete", card)) === false) return;
     const run = () => attempt(() => post(`/chats/${encodeURIComponent(chat)}/undelete`, { message: card.id }));
-    toast("Deleted from here on.", { action: { label: "Undo", run } });
+    toast("Deleted this message and everything after it.", { action: { label: "Undo", run } });
   }
 
   async #edit(card, text, resend) {
@@ -200,10 +226,10 @@ class Page {
   }
 
   #messages(change) {
-    if (!this.transcript.messages(change)) this.composer.focus();
+    if (!this.transcript.applyChange(change)) this.composer.focus();
     const writing = Boolean(change.living);
-    this.composer.writes(writing);
-    if (!writing) this.shell.speed(0);
+    this.composer.setWriting(writing);
+    if (!writing) this.modelState.showSpeed(0);
     document.body.classList.toggle("writing", writing);
     if (change.title !== this.title) {
       this.title = change.title;
@@ -214,22 +240,23 @@ class Page {
     this.#welcome();
   }
 
-  /** The list changed, here or in another tab; this chat may be gone. */
+  /** The list of chats changed, here or in another tab. This chat may have been deleted. */
   #chats(chats) {
-    this.sidebar.changed(chats);
+    this.sidebar.setChats(chats);
     if (this.chat && !chats.some((chat) => chat.id === this.chat)) this.#lost();
   }
 
   #state(state) {
-    // The host has another build of the page: other extensions are on, or it was started again.
+    // The host has another build of the page: other extensions are on, or Paddock was started again.
     if (this.state && this.state.page !== state.page) this.shell.reload();
     this.state = state;
-    this.shell.state(state);
-    this.composer.fits(state.phase === "ready" ? state.context : 0);
+    this.modelState.update(state);
+    if (state.theme !== this.shell.theme) this.shell.setTheme(state.theme);
+    this.composer.setContext(state.phase === "ready" ? state.context : 0);
     this.#welcome();
   }
 
-  /** What an empty chat says: how to get a model, or what to ask. */
+  /** Show or hide what an empty chat shows. */
   #welcome() {
     const blank = this.transcript.blank;
     const empty = !this.transcript.cards.length;
@@ -238,23 +265,8 @@ class Page {
     const key = JSON.stringify([this.state.phase, this.state.model, this.offer.character]);
     if (blank.dataset.key === key && blank.childElementCount) return;
     blank.dataset.key = key;
-    blank.replaceChildren(...this.#invitation());
-  }
-
-  #invitation() {
-    const { phase, model, error } = this.state;
-    const openModels = h("button", { type: "button", class: "button", onclick: () => this.shell.openTab("model") }, "Open models");
-    const picture = h("img", { src: address("/static/icon.svg"), alt: "", width: "44", height: "44" });
-    const { character } = this.offer;
-    if (phase === "ready" && character) return [picture, h("h2", {}, character.name), h("p", {}, character.greeting || "Write the first message.")];
-    if (phase === "ready")
-      return [picture, h("h2", {}, "What would you like to know?"),
-        h("div", { class: "chips" }, this.offer.questions.map((question) => h("button", { type: "button", class: "chip", onclick: () => this.send(question) }, question)))];
-    if (phase !== "empty" && phase !== "failed") return [picture, h("h2", {}, `Getting ${model} ready`), h("p", {}, "You can send a message already. It is answered as soon as the model is loaded.")];
-    const { demo, folder, models } = this.offer;
-    const loadDemo = demo && h("button", { type: "button", class: "button primary", onclick: () => attempt(() => post("/model/load", { model: demo })) }, "Load the demo model");
-    const words = error ? error.error : models.length ? "A model answers here once one is loaded. The demo is tiny and starts in a second." : `Open the Model tab and get a model there, or copy a model folder or a .gguf file into ${folder} and press Refresh.`;
-    return [picture, h("h2", {}, phase === "failed" ? "The model did not load" : "No model is loaded"), h("p", {}, words), h("div", { class: "row" }, loadDemo || null, openModels)];
+    const actions = { send: (text) => this.send(text), openModels: () => this.shell.openTab("model") };
+    blank.replaceChildren(...welcome(this.state, this.offer, actions));
   }
 
   #click(event) {
@@ -265,6 +277,6 @@ class Page {
   }
 }
 
-// For the scripts of extensions.
+// Scripts of extensions use it.
 globalThis.paddock = new Page();
 globalThis.paddock.start();

@@ -1,69 +1,76 @@
-// One text that the model continues. It lives on the host: a reload, or another page, goes on from where it stands.
+// The Notebook: one text that the model continues. The host keeps it, so a reload or another page shows the same text.
 
-import { $, Trouble, attempt, post, toast, unsay } from "./dom.js";
-import { keepDraft } from "./drafts.js";
+import { $ } from "./dom.js";
+import { saveDraft } from "./drafts.js";
+import { RequestError, attempt, post } from "./requests.js";
+import { removeToast, toast } from "./toasts.js";
 
 const DRAFT = "paddock.notebook.draft";
-// What could not be saved is tried again after so many milliseconds.
-const AGAIN = 4000;
+// Milliseconds until a failed save is tried again.
+const RETRY_MS = 4000;
 
-const many = (number, one) => `${number.toLocaleString()} ${one}${number === 1 ? "" : "s"}`;
+const plural = (number, one) => `${number.toLocaleString()} ${one}${number === 1 ? "" : "s"}`;
 
 export class Notebook {
   constructor() {
     this.author = crypto.randomUUID?.() || String(Math.random());
     this.area = $("#notebook-text");
-    this.figures = $("#notebook-count");
-    this.buttons = Object.fromEntries(["generate", "stop", "undo", "redo"].map((verb) => [verb, $(`#notebook-${verb}`)]));
+    this.statistics = $("#notebook-count");
+    this.buttons = Object.fromEntries(
+      ["generate", "stop", "undo", "redo"].map((verb) => [verb, $(`#notebook-${verb}`)]),
+    );
     this.area.addEventListener("input", () => this.#changed());
     this.area.addEventListener("blur", () => this.#write());
-    for (const verb of ["stop", "undo", "redo"]) this.buttons[verb].addEventListener("click", () => this.#after(() => this.#ask(verb)));
+    for (const verb of ["stop", "undo", "redo"])
+      this.buttons[verb].addEventListener("click", () => this.#afterSave(() => this.#post(verb)));
     this.buttons.generate.addEventListener("click", () => this.generate());
     addEventListener("keydown", (event) => {
       if (document.body.dataset.view !== "notebook") return;
-      if (event.key === "Escape" && this.writing) this.#ask("stop");
-      if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target === this.area) (event.preventDefault(), this.generate());
+      if (event.key === "Escape" && this.writing) this.#post("stop");
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target === this.area)
+        (event.preventDefault(), this.generate());
     });
     this.tokens = 0;
     this.edits = 0;
+    /** @type {Promise<any>} */
     this.saving = Promise.resolve();
-    // What an earlier visit could not save; it comes back with the first word of the host.
+    // A text that an earlier visit could not save. It is shown when the host's first event arrives.
     this.draft = localStorage.getItem(DRAFT);
   }
 
-  /** A touch screen's keyboard would cover half of the text. */
+  /** Focus the text. Not on a touch screen, where the keyboard would cover half of it. */
   focus() {
     if (matchMedia("(hover: hover)").matches) this.area.focus({ preventScroll: true });
   }
 
-  #ask(verb, body = {}) {
+  #post(verb, body = {}) {
     return attempt(() => post(`/notebook/${verb}`, { author: this.author, ...body }));
   }
 
-  #later(after = 500) {
+  #saveLater(after = 500) {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.#write(), after);
   }
 
   #changed() {
     this.edits += 1;
-    this.#keep();
-    this.#later();
+    this.#saveDraft();
+    this.#saveLater();
   }
 
-  #keep() {
+  #saveDraft() {
     this.unsaved = true;
-    keepDraft(DRAFT, this.area.value);
+    saveDraft(DRAFT, this.area.value);
   }
 
   #saved() {
     clearTimeout(this.timer);
     this.unsaved = false;
-    keepDraft(DRAFT, null);
-    if (this.failure) this.failure = unsay(this.failure);
+    saveDraft(DRAFT, null);
+    if (this.failure) this.failure = removeToast(this.failure);
   }
 
-  /** Requests that save the text, one after another; false when it was not saved. */
+  /** Send a request that saves the text, after those before it. Resolve to false if the text was not saved. */
   #save(verb) {
     const save = async () => {
       if (verb === "write" && (!this.unsaved || this.writing)) return;
@@ -73,15 +80,16 @@ export class Notebook {
         await post(`/notebook/${verb}`, { author: this.author, text: this.area.value });
         if (edits === this.edits) this.#saved();
       } catch (error) {
-        if (!(error instanceof Trouble)) throw error;
-        // That the text cannot be saved is said once, however often it is tried.
-        if (verb !== "write" || this.failure !== error.message) toast(error.message, { error: true, detail: error.detail });
-        if (this.failure !== error.message) unsay(this.failure);
+        if (!(error instanceof RequestError)) throw error;
+        // Show once that the text cannot be saved, however often it is tried.
+        if (verb !== "write" || this.failure !== error.message)
+          toast(error.message, { error: true, detail: error.detail });
+        if (this.failure !== error.message) removeToast(this.failure);
         this.failure = verb === "write" ? error.message : null;
-        // Another page's reply is being written: that is the text now.
+        // The model is writing for another page: this page shows that text now.
         if (this.writing) return false;
-        this.#keep();
-        this.#later(AGAIN);
+        this.#saveDraft();
+        this.#saveLater(RETRY_MS);
         return false;
       }
     };
@@ -95,13 +103,14 @@ export class Notebook {
     return answer;
   }
 
-  async #after(run) {
+  /** Save the text, then run the action if that worked. */
+  async #afterSave(run) {
     if ((await this.#write()) !== false) await run();
   }
 
   generate() {
-    // The text grows from here: left in mid-request, what comes back is not the draft.
-    keepDraft(DRAFT, null);
+    // The model continues the text. After a reload, the draft without that must not replace it.
+    saveDraft(DRAFT, null);
     return this.#save("generate");
   }
 
@@ -110,12 +119,12 @@ export class Notebook {
     const answer = text ? await post("/notebook/count", { text }).catch(() => null) : { tokens: 0 };
     if (text !== this.area.value) return;
     const words = text.trim() ? text.trim().split(/\s+/).length : 0;
-    const tokens = answer && answer.tokens !== null ? `${many(answer.tokens, "token")} · ` : "";
-    this.figures.textContent = `${tokens}${many(words, "word")}`;
+    const tokens = answer && answer.tokens !== null ? `${plural(answer.tokens, "token")} · ` : "";
+    this.statistics.textContent = `${tokens}${plural(words, "word")}`;
   }
 
-  /** What changed besides growth; see notebook.py. */
-  text(facts) {
+  /** Show what the host says about the text (`facts` in notebook.py). */
+  update(facts) {
     this.writing = facts.writing;
     if (facts.writing) this.#saved();
     else if (this.draft !== null && !this.unsaved) {
@@ -128,7 +137,10 @@ export class Notebook {
       const { selectionStart, selectionEnd } = this.area;
       if (this.area.value !== facts.text) {
         this.area.value = facts.text;
-        this.area.setSelectionRange(Math.min(selectionStart, facts.text.length), Math.min(selectionEnd, facts.text.length));
+        this.area.setSelectionRange(
+          Math.min(selectionStart, facts.text.length),
+          Math.min(selectionEnd, facts.text.length),
+        );
       }
     }
     this.area.readOnly = facts.writing;
@@ -136,15 +148,17 @@ export class Notebook {
     this.buttons.stop.hidden = !facts.writing;
     this.buttons.undo.disabled = facts.writing || !facts.undo;
     this.buttons.redo.disabled = facts.writing || !facts.redo;
-    if (facts.error && facts.error.error !== this.said) toast(facts.error.error, { error: true, detail: facts.error.detail });
-    this.said = facts.error?.error;
+    if (facts.error && facts.error.error !== this.shownError)
+      toast(facts.error.error, { error: true, detail: facts.error.detail });
+    this.shownError = facts.error?.error;
     if (!facts.writing) this.count();
   }
 
-  growth({ add, tokens }) {
+  /** Add what the model wrote since the last event. */
+  append({ add, tokens }) {
     const near = this.area.scrollHeight - this.area.scrollTop - this.area.clientHeight < 80;
     this.area.value += add;
-    this.figures.textContent = many(tokens, "new token");
+    this.statistics.textContent = plural(tokens, "new token");
     if (near) this.area.scrollTop = this.area.scrollHeight;
   }
 }

@@ -1,164 +1,128 @@
-// The frame: views, sidebar, drawer, theme, and the model's pill.
+// The frame of the page: views, list of chats, drawer and theme.
 
-import { $, attempt, h, post, toast, unsay } from "./dom.js";
-import { leavePlace, pause } from "./view_state.js";
+import { $, $$, h, targetOf } from "./dom.js";
+import { saveViewState, waitForPause } from "./view_state.js";
 
-const WIDE = "(min-width: 900px)";
+const WIDE = matchMedia("(min-width: 900px)");
+const OWN_ESCAPE = ".edit-form, .chat-title, [role=listbox], input[role=listbox]";
 
 export class Shell {
-  /** `onView(name, byPointer)`: another view is shown. */
+  /** `onView(name, byPointer)` is called when another view is shown. */
   constructor({ onView }) {
     this.onView = onView;
-    const body = document.body;
-    for (const button of document.querySelectorAll(".views [data-view]")) button.addEventListener("click", ({ detail }) => this.view(button.dataset.view, detail > 0));
-    $("#open-sidebar").addEventListener("click", () => (this.sidebar(), $("#close-sidebar").focus({ preventScroll: true })));
-    $("#close-sidebar").addEventListener("click", () => this.sidebar(false));
-    $("#open-drawer").addEventListener("click", () => this.drawer());
-    $("#close-drawer").addEventListener("click", () => this.drawer(false));
-    $("#model-pill").addEventListener("click", () => this.openTab("model"));
-    // Gradio leaves another tab as far down as the last one was read.
-    $("#drawer").addEventListener("click", (event) => event.target.closest("[role=tab]") && ($("#drawer").scrollTop = 0));
-    // An open list closes at Escape, and knows nothing of it any more when the event comes here.
-    addEventListener("keydown", (event) => (this.list = event.target.matches?.("[role=combobox][aria-expanded=true]")), true);
-    addEventListener("keydown", (event) => {
-      if (this.list || event.key !== "Escape" || event.defaultPrevented || body.classList.contains("writing")) return;
-      if (event.target.closest?.(".edit-form, .chat-title, [role=listbox], input[role=listbox]")) return;
-      this.drawer(false);
-      if (!matchMedia(WIDE).matches) this.sidebar(false);
-    });
-    this.#clearToasts();
-    this.scrim = h("div", { class: "scrim", onclick: () => (this.drawer(false), this.sidebar(false)) });
-    body.append(this.scrim);
-    // Where there is no room beside the chat, the list would lie over it.
-    const wide = matchMedia(WIDE);
-    const beside = () => this.sidebar(wide.matches && localStorage.getItem("paddock.sidebar") !== "closed");
-    wide.addEventListener("change", beside);
-    beside();
-    this.dark = matchMedia("(prefers-color-scheme: dark)");
-    this.dark.addEventListener("change", () => this.theme());
-    this.theme(localStorage.getItem("paddock.theme") || "system");
-    addEventListener("paddock-theme", (event) => this.theme(event.detail));
-    // Gradio sets its own idea of dark when it starts; ours wins.
-    new MutationObserver(() => this.theme()).observe(body, { attributeFilter: ["class"] });
+    this.#bindButtons();
+    this.#bindEscape();
+    this.#keepToastsAboveComposer();
+    document.body.append(h("div", { class: "scrim", onclick: () => this.#closePanels() }));
+    // On a narrow page the list of chats would cover the chat.
+    const update = () => this.toggleSidebar(WIDE.matches && localStorage.getItem("paddock.sidebar") !== "closed");
+    WIDE.addEventListener("change", update);
+    update();
+    this.systemDark = matchMedia("(prefers-color-scheme: dark)");
+    this.systemDark.addEventListener("change", () => this.setTheme());
+    this.setTheme(localStorage.getItem("paddock.theme") || "system");
+    addEventListener("paddock-theme", (/** @type {CustomEvent} */ event) => this.setTheme(event.detail));
+    // Gradio sets its own choice of dark when it starts.
+    new MutationObserver(() => this.setTheme()).observe(document.body, { attributeFilter: ["class"] });
   }
 
-  /** Toasts stand above the composer, however high it has grown and whatever extensions draw below it. */
-  #clearToasts() {
-    const look = () => {
+  #bindButtons() {
+    const onClick = (selector, action) => $(selector).addEventListener("click", action);
+    for (const button of $$(".views [data-view]"))
+      button.addEventListener("click", ({ detail }) => this.showView(button.dataset.view, detail > 0));
+    onClick("#open-sidebar", () => (this.toggleSidebar(), $("#close-sidebar").focus({ preventScroll: true })));
+    onClick("#close-sidebar", () => this.toggleSidebar(false));
+    onClick("#open-drawer", () => this.toggleDrawer());
+    onClick("#close-drawer", () => this.toggleDrawer(false));
+    onClick("#model-pill", () => this.openTab("model"));
+    // Gradio keeps the scroll position of the tab that was open before.
+    onClick("#drawer", (event) => event.target.closest("[role=tab]") && ($("#drawer").scrollTop = 0));
+  }
+
+  /** Let Escape close the drawer, and the list of chats where that covers the chat. */
+  #bindEscape() {
+    // Escape closes an open dropdown first. It no longer says that it was open when the event arrives at the window.
+    let dropdownOpen = false;
+    const note = (event) => (dropdownOpen = targetOf(event).matches?.("[role=combobox][aria-expanded=true]"));
+    addEventListener("keydown", note, true);
+    addEventListener("keydown", (event) => {
+      if (dropdownOpen || event.key !== "Escape" || event.defaultPrevented) return;
+      if (document.body.classList.contains("writing") || targetOf(event).closest?.(OWN_ESCAPE)) return;
+      this.toggleDrawer(false);
+      if (!WIDE.matches) this.toggleSidebar(false);
+    });
+  }
+
+  #closePanels() {
+    this.toggleDrawer(false);
+    this.toggleSidebar(false);
+  }
+
+  /** Show toasts above the composer, whose height changes, and above what extensions draw below it. */
+  #keepToastsAboveComposer() {
+    const update = () => {
       const { height, bottom } = $("#chat-frame").getBoundingClientRect();
       if (height) document.body.style.setProperty("--toasts", `${innerHeight - bottom + 16}px`);
       else document.body.style.removeProperty("--toasts");
     };
-    new ResizeObserver(look).observe($("#chat-frame"));
+    new ResizeObserver(update).observe($("#chat-frame"));
   }
 
-  view(name, byPointer = false) {
+  /** Show a view by its name. */
+  showView(name, byPointer = false) {
     document.body.dataset.view = name;
-    for (const button of document.querySelectorAll(".views [data-view]")) button.setAttribute("aria-pressed", String(button.dataset.view === name));
+    for (const button of $$(".views [data-view]"))
+      button.setAttribute("aria-pressed", String(button.dataset.view === name));
     this.onView(name, byPointer);
   }
 
-  sidebar(open = !document.body.classList.contains("sidebar-open")) {
+  /** Open or close the list of chats. */
+  toggleSidebar(open = !document.body.classList.contains("sidebar-open")) {
     document.body.classList.toggle("sidebar-open", open);
-    if (matchMedia(WIDE).matches) localStorage.setItem("paddock.sidebar", open ? "open" : "closed");
-    const inside = $("#sidebar").contains(document.activeElement);
+    if (WIDE.matches) localStorage.setItem("paddock.sidebar", open ? "open" : "closed");
+    const hadFocus = $("#sidebar").contains(document.activeElement);
     $("#sidebar").inert = !open;
-    if (!open && inside) $("#open-sidebar").focus();
+    if (!open && hadFocus) $("#open-sidebar").focus();
   }
 
-  drawer(open = !document.body.classList.contains("drawer-open")) {
-    const was = document.body.classList.contains("drawer-open");
+  /** Open or close the drawer. */
+  toggleDrawer(open = !document.body.classList.contains("drawer-open")) {
+    const wasOpen = document.body.classList.contains("drawer-open");
     document.body.classList.toggle("drawer-open", open);
     $("#drawer").inert = !open;
     $("#open-drawer").setAttribute("aria-expanded", String(open));
-    if (open && !was) $("#refresh-all")?.click();
-    if (open && !was && !matchMedia(WIDE).matches) this.sidebar(false);
-    if (!open && was) $("#open-drawer").focus();
-    // From the header the Tab key would come to the list of chats next.
-    if (open && !was) $("#drawer-tabs [role=tab][aria-selected=true]").focus({ preventScroll: true });
+    if (open === wasOpen) return;
+    if (!open) return $("#open-drawer").focus();
+    $("#refresh-all")?.click();
+    if (!WIDE.matches) this.toggleSidebar(false);
+    // From the button in the header, the Tab key would go to the list of chats next.
+    $("#drawer-tabs [role=tab][aria-selected=true]").focus({ preventScroll: true });
   }
 
+  /** Open a tab of the drawer by its name in lower case. */
   openTab(name) {
-    this.drawer(true);
-    const tab = [...document.querySelectorAll("#drawer-tabs [role=tab]")].find((one) => one.textContent.trim().toLowerCase() === name);
+    this.toggleDrawer(true);
+    const tab = $$("#drawer-tabs [role=tab]").find((one) => one.textContent.trim().toLowerCase() === name);
     tab?.click();
     tab?.focus({ preventScroll: true });
   }
 
-  /** The host has another build of the page: load it at the next pause, and come back to where this one stands. */
+  /** Load the host's new build of the page at the next pause, and restore the state of the view. */
   async reload() {
     if (this.reloading) return;
     this.reloading = true;
-    await pause();
-    leavePlace();
+    await waitForPause();
+    saveViewState();
     location.reload();
   }
 
-  theme(choice = this.choice) {
-    this.choice = choice;
+  /** Set the theme: "light", "dark" or "system". */
+  setTheme(choice = this.theme) {
+    this.theme = choice;
     localStorage.setItem("paddock.theme", choice);
-    const dark = choice === "dark" || (choice === "system" && this.dark.matches);
+    const dark = choice === "dark" || (choice === "system" && this.systemDark.matches);
     if (document.body.classList.contains("dark") !== dark) document.body.classList.toggle("dark", dark);
-    // Scripts of text-generation-webui read the theme off the name of its style sheet for code. Nothing fetches it.
+    // Scripts of text-generation-webui read the theme from the name of this style sheet. No browser loads it.
     $("#highlight-css").setAttribute("href", `file/css/highlightjs/${dark ? "github-dark" : "github"}.min.css`);
-  }
-
-  /** The model's state, from the host; see model_status.py. */
-  state(state) {
-    const before = this.model;
-    this.model = state;
-    if (state.theme !== this.choice) this.theme(state.theme);
-    // A model may be ready while another waits for its loader to be installed.
-    const busy = ["installing", "starting", "loading"].includes(state.phase) || Boolean(state.text);
-    const pill = $("#model-pill");
-    pill.dataset.phase = state.phase;
-    const percent = state.fraction === null ? "" : ` ${Math.round(state.fraction * 100)} %`;
-    const words = { ready: `${state.model} · ${state.title}`, empty: "No model loaded", failed: state.model ? `${state.model} failed` : "No model loaded" };
-    $(".pill-text", pill).textContent = busy ? `${state.text || "Loading"}${percent}` : words[state.phase];
-    pill.title = state.phase === "ready" ? `${state.model}, ${state.title}, context of ${state.context.toLocaleString()} tokens. Open the Model tab` : "Open the Model tab";
-    const bar = $("#load-bar");
-    bar.hidden = !busy;
-    bar.classList.toggle("unknown", state.fraction === null);
-    bar.firstElementChild.style.width = state.fraction === null ? "" : `${state.fraction * 100}%`;
-    if (state.fraction === null) bar.removeAttribute("aria-valuenow");
-    else bar.setAttribute("aria-valuenow", Math.round(state.fraction * 100));
-    const same = ["phase", "model", "loader", "adapters", "error"].every((part) => JSON.stringify(before?.[part]) === JSON.stringify(state[part]));
-    const turned = before && !same;
-    const downloads = before && JSON.stringify(before.downloads) !== JSON.stringify(state.downloads);
-    if (downloads) this.#downloads(state.downloads.under_way);
-    const moved = before && (before.downloads.turns !== state.downloads.turns || before.extensions !== state.extensions);
-    if ((turned || moved) && !busy && document.body.classList.contains("drawer-open")) $("#refresh-all")?.click();
-    if (state.phase === "ready" && !state.error && this.failure) this.failure = unsay(this.failure);
-    // The first state of a connection is no news.
-    if (!this.joined) this.joined = true;
-    else if (state.error && !same && !downloads) this.#failed(state.error);
-  }
-
-  /** How far each download is, in its row on the Model tab. */
-  #downloads(underWay) {
-    for (const [name, { text, percent }] of Object.entries(underWay)) {
-      const row = document.getElementById(`download-${name}`);
-      const bar = row && $(".progress", row);
-      if (!bar) continue;
-      $(".state", row).textContent = text;
-      bar.classList.toggle("unknown", percent === null);
-      bar.firstElementChild.style.width = percent === null ? "" : `${percent}%`;
-    }
-  }
-
-  #failed(error) {
-    const action = error.lower.length ? { label: "Lower and retry", run: () => attempt(() => post("/model/lower")) } : null;
-    if (this.failure !== error.error) unsay(this.failure);
-    // The reply that it broke off says it already.
-    if ([...document.querySelectorAll(".trouble > p")].some((told) => told.textContent === error.error && told.checkVisibility())) return;
-    this.failure = error.error;
-    toast(error.error, { error: true, detail: error.detail, action });
-  }
-
-  /** The rate of the reply in the making; 0 when none is, as its figures then stand under it. */
-  speed(rate) {
-    if (this.model?.phase !== "ready" || this.model.text) return;
-    const words = [this.model.model, this.model.title, rate && `${rate.toFixed(1)} tokens/s`];
-    $("#model-pill .pill-text").textContent = words.filter(Boolean).join(" · ");
   }
 }

@@ -1,7 +1,8 @@
-// The one event stream of this page. A hidden page lets go of it (browsers allow six connections to a host),
-// and gets everything afresh when it is looked at again.
+// The page's one event stream. A hidden page closes it, since browsers allow six connections to a host. When the page
+// is shown again, the host sends everything again.
 
-import { address, sayAway, sayBack } from "./dom.js";
+import { address } from "./requests.js";
+import { removeDisconnected, showDisconnected } from "./toasts.js";
 
 export class Stream {
   constructor(handlers, onLost) {
@@ -14,7 +15,7 @@ export class Stream {
     addEventListener("pageshow", (event) => event.persisted && this.open());
   }
 
-  /** Follow this path of /paddock from now on. */
+  /** Close the stream and open that of another path of /paddock. */
   follow(path) {
     this.path = path;
     this.close();
@@ -28,38 +29,41 @@ export class Stream {
     const path = this.path;
     source.onopen = () => {
       document.body.classList.remove("offline");
-      this.said = false;
-      sayBack();
+      this.shown = false;
+      removeDisconnected();
       this.handlers.open?.(path);
     };
     source.onerror = () => {
       if (this.source !== source) return;
-      // CLOSED: the host answered, but not with a stream; the browser will not come back by itself.
-      if (source.readyState === EventSource.CLOSED) this.refused(path);
-      else this.#away();
+      // CLOSED: the host answered, but not with a stream. The browser does not try again then.
+      if (source.readyState === EventSource.CLOSED) this.#refused(path);
+      else this.#disconnected();
     };
     for (const name of ["messages", "living", "state", "chats", "text", "growth", "gone"])
-      source.addEventListener(name, (event) => this.source === source && this.handlers[name]?.(JSON.parse(event.data), path));
+      source.addEventListener(
+        name,
+        (event) => this.source === source && this.handlers[name]?.(JSON.parse(event.data), path),
+      );
   }
 
-  async refused(path) {
+  async #refused(path) {
     this.close();
     const answer = await fetch(address(path)).catch(() => null);
     if (path !== this.path) return;
     if (answer && answer.status === 400) this.onLost(path);
     else {
       if (answer) document.body.classList.add("offline");
-      else this.#away();
+      else this.#disconnected();
       this.timer = setTimeout(() => this.open(), 1500);
     }
     answer?.body?.cancel();
   }
 
-  /** A stream that breaks is opened again within a second; when that fails too, it is said, once. */
-  #away() {
-    if (document.body.classList.contains("offline") && !this.said) {
-      this.said = true;
-      sayAway();
+  /** The browser opens a broken stream again within a second. Show a message, once, when that fails too. */
+  #disconnected() {
+    if (document.body.classList.contains("offline") && !this.shown) {
+      this.shown = true;
+      showDisconnected();
     }
     document.body.classList.add("offline");
   }

@@ -1,106 +1,125 @@
-// Where a page stands, so that it can reload and come back there: view, drawer, folds, and what was typed.
+// The state of the view: which view and tab is open, what is unfolded, and what was typed. It survives a reload.
 
-import { $, inFlight } from "./dom.js";
+import { $, $$ } from "./dom.js";
+import { ACCORDION, COUNTED_ID, chooseOption, enterValue, isDropdown } from "./gradio_internals/form_fields.js";
+import { pendingRequests } from "./requests.js";
 
-const PLACE = "paddock.place";
+const KEY = "paddock.view-state";
 const FIELDS = "input, textarea";
-// These keep drafts of their own.
+// These keep their own drafts.
 const DRAFTED = "#chat-input textarea, #notebook-text, .edit-area, .chat-title";
-const FOLD = "button.label-wrap";
-// Ids that Gradio gives out by number: another build has others.
-const NUMBERED = /^(component|range_id)[-_]\d+$/;
-// A pause, in milliseconds, and how long to wait for one.
+// A pause in milliseconds, and how long to wait for one.
 const PAUSE = 600;
-const LONGEST = 60_000;
+const MAX_WAIT = 60_000;
 // How long one field may take to be drawn.
-const DRAWN = 3000;
+const MAX_DRAWING = 3000;
 
+// Fields and folds that the person used.
 const touched = new WeakSet();
-let lastAct = 0;
+let lastActivity = 0;
 let pressed = false;
 
-const frame = () => new Promise((done) => requestAnimationFrame(done));
-const labelOf = (field) => field.getAttribute("aria-label") || field.closest("label")?.querySelector("span")?.textContent.trim() || field.placeholder || "";
-const peers = (anchor, field) => [...anchor.querySelectorAll(FIELDS)].filter((one) => one.type === field.type && labelOf(one) === field.label);
+const nextFrame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+const isWaitingForHost = () => document.body.classList.contains("waiting-for-host");
+const labelOf = (field) =>
+  field.getAttribute("aria-label") ||
+  field.closest("label")?.querySelector("span")?.textContent.trim() ||
+  field.placeholder ||
+  "";
+const alike = (anchor, { type, label }) =>
+  $$(FIELDS, anchor).filter((one) => one.type === type && labelOf(one) === label);
 
-/** Note what a person does, for as long as the page lives. */
-export function watchPlace() {
-  const acted = (event) => event.isTrusted && (lastAct = performance.now());
-  for (const name of ["keydown", "pointermove", "wheel", "touchmove", "compositionupdate"]) addEventListener(name, acted, { capture: true, passive: true });
-  addEventListener("pointerdown", (event) => (acted(event), (pressed = true)), true);
-  for (const name of ["pointerup", "pointercancel"]) addEventListener(name, (event) => (acted(event), (pressed = false)), true);
-  const typed = (event) => event.isTrusted && (acted(event), event.target.matches?.(FIELDS)) && touched.add(event.target);
-  for (const name of ["input", "change"]) addEventListener(name, typed, true);
-  addEventListener("focusout", ({ target }) => target.matches?.("[role=combobox], [role=listbox]") && touched.add(target), true);
-  addEventListener("click", (event) => event.isTrusted && touched.add(event.target.closest?.(FOLD) ?? event.target), true);
+/** Note what the person does. */
+export function watchActivity() {
+  const listen = (names, listener) => names.forEach((name) => addEventListener(name, listener, listening));
+  const listening = { capture: true, passive: true };
+  const active = (event) => event.isTrusted && (lastActivity = performance.now());
+  listen(["keydown", "pointermove", "wheel", "touchmove", "compositionupdate"], active);
+  listen(["pointerdown"], (event) => (active(event), (pressed = true)));
+  listen(["pointerup", "pointercancel"], (event) => (active(event), (pressed = false)));
+  const typed = (event) =>
+    event.isTrusted && (active(event), event.target.matches?.(FIELDS)) && touched.add(event.target);
+  listen(["input", "change"], typed);
+  listen(["focusout"], ({ target }) => target.matches && isDropdown(target) && touched.add(target));
+  listen(["click"], (event) => event.isTrusted && touched.add(event.target.closest?.(ACCORDION) ?? event.target));
 }
 
-/** The first pause of the person at this page, at which no request of theirs is under way either. */
-export async function pause() {
-  const begun = performance.now();
-  const busy = () => pressed || performance.now() - lastAct < PAUSE || inFlight() || document.body.classList.contains("asking") || $(".chat-title");
-  while (busy() && performance.now() - begun < LONGEST) await new Promise((done) => setTimeout(done, 100));
+/** Wait until the person pauses and no request waits for an answer, but not longer than a minute. */
+export async function waitForPause() {
+  const start = performance.now();
+  const busy = () =>
+    pressed || performance.now() - lastActivity < PAUSE || pendingRequests() || isWaitingForHost() || $(".chat-title");
+  while (busy() && performance.now() - start < MAX_WAIT) await new Promise((resolve) => setTimeout(resolve, 100));
 }
 
-/** Keep where the page stands until it is there again. */
-export function leavePlace() {
+/** Save the state of the view until `restoreViewState` is called. */
+export function saveViewState() {
   const open = document.body.classList.contains("drawer-open");
   const tab = open ? $("#drawer-tabs [role=tab][aria-selected=true]")?.textContent.trim().toLowerCase() : "";
-  const typed = [...document.querySelectorAll(FIELDS)].filter((field) => touched.has(field) && !field.matches(DRAFTED) && (field.type !== "radio" || field.checked));
-  const folds = [...document.querySelectorAll(FOLD)].filter((fold) => touched.has(fold));
+  const used = (selector) => $$(selector).filter((one) => touched.has(one));
+  const typed = used(FIELDS).filter((field) => !field.matches(DRAFTED) && (field.type !== "radio" || field.checked));
   const focus = document.activeElement?.matches(FIELDS) ? document.activeElement : null;
   const chat = $("#chat");
-  const place = {
+  const state = {
     view: document.body.dataset.view,
     tab,
     scroll: $("#drawer").scrollTop,
     chat: chat.scrollHeight - chat.scrollTop - chat.clientHeight < 90 ? null : chat.scrollTop,
-    folds: folds.map((fold) => ({ anchor: anchorOf(fold).id, tab: tabOf(fold), title: fold.textContent, open: fold.classList.contains("open") })),
-    fields: typed.map((field) => ({ ...addressOf(field), value: field.value, checked: field.checked })),
-    focus: focus && { ...addressOf(focus), ...selectionOf(focus) },
+    folds: used(ACCORDION).map((fold) => ({
+      anchor: anchorOf(fold).id,
+      tab: tabOf(fold),
+      title: fold.textContent,
+      open: fold.classList.contains("open"),
+    })),
+    fields: typed.map((field) => ({ ...describe(field), value: field.value, checked: field.checked })),
+    focus: focus && { ...describe(focus), ...selectionOf(focus) },
   };
-  sessionStorage.setItem(PLACE, JSON.stringify(place));
+  sessionStorage.setItem(KEY, JSON.stringify(state));
 }
 
-/** Come back to where the page stood before it was loaded again. */
-export async function comeBack(shell) {
-  const place = JSON.parse(sessionStorage.getItem(PLACE) || "null");
-  sessionStorage.removeItem(PLACE);
-  if (!place) return;
-  if (place.view !== document.body.dataset.view && $(`.views [data-view="${CSS.escape(place.view)}"]`)) shell.view(place.view);
-  // What is hidden takes no focus, and a list opens at the focus only.
-  if (place.tab) shell.openTab(place.tab);
-  const acts = lastAct;
-  for (const fold of place.folds) await setFold(fold);
-  for (const field of place.fields) await fill(field);
-  if (place.tab) shell.openTab(place.tab);
-  // What the person has done since counts more.
-  if (acts !== lastAct) return;
-  if (place.tab) $("#drawer").scrollTop = place.scroll;
-  if (place.chat !== null && (await until(() => $("#chat").scrollHeight - $("#chat").clientHeight >= place.chat))) $("#chat").scrollTop = place.chat;
-  if (place.focus && acts === lastAct) await refocus(place.focus);
+/** Restore the state of the view that was saved before the reload. */
+export async function restoreViewState(shell) {
+  const state = JSON.parse(sessionStorage.getItem(KEY) || "null");
+  sessionStorage.removeItem(KEY);
+  if (!state) return;
+  if (state.view !== document.body.dataset.view && $(`.views [data-view="${CSS.escape(state.view)}"]`))
+    shell.showView(state.view);
+  // A hidden field cannot get the focus, and a dropdown opens only when it gets it.
+  if (state.tab) shell.openTab(state.tab);
+  const activity = lastActivity;
+  for (const fold of state.folds) await restoreFold(fold);
+  for (const field of state.fields) await restoreField(field);
+  if (state.tab) shell.openTab(state.tab);
+  // If the person has done something since, do not move the page under them.
+  if (activity !== lastActivity) return;
+  if (state.tab) $("#drawer").scrollTop = state.scroll;
+  const chat = $("#chat");
+  if (state.chat !== null && (await until(() => chat.scrollHeight - chat.clientHeight >= state.chat)))
+    chat.scrollTop = state.chat;
+  if (state.focus && activity === lastActivity) await restoreFocus(state.focus);
 }
 
+/** Return the nearest element around this one whose id is the same in every build of the page. */
 function anchorOf(element) {
   let anchor = element.parentElement;
-  while (anchor !== document.body && (!anchor.id || NUMBERED.test(anchor.id))) anchor = anchor.parentElement;
+  while (anchor !== document.body && (!anchor.id || COUNTED_ID.test(anchor.id))) anchor = anchor.parentElement;
   return anchor;
 }
 
 const tabOf = (element) => element.closest("#drawer-tabs > [role=tabpanel]")?.id ?? "";
 
-const anchored = (id) => (id ? document.getElementById(id) : document.body);
+const anchorNamed = (id) => (id ? document.getElementById(id) : document.body);
 
-/** How another build of the page finds this field: the element around it that has a name, its label, and which of them. */
-function addressOf(field) {
+/** Describe a field so that it is found in another build of the page, by its anchor, type, label and index. */
+function describe(field) {
   const anchor = anchorOf(field);
-  const address = { anchor: anchor.id, tab: tabOf(field), type: field.type, label: labelOf(field) };
-  return { ...address, place: peers(anchor, address).indexOf(field) };
+  const description = { anchor: anchor.id, tab: tabOf(field), type: field.type, label: labelOf(field) };
+  return { ...description, index: alike(anchor, description).indexOf(field) };
 }
 
-function found(address) {
-  const anchor = anchored(address.anchor);
-  return anchor && peers(anchor, address)[address.place];
+function find(description) {
+  const anchor = anchorNamed(description.anchor);
+  return anchor && alike(anchor, description)[description.index];
 }
 
 function selectionOf(field) {
@@ -111,60 +130,45 @@ function selectionOf(field) {
   }
 }
 
-/** Wait until this holds and no form waits for an answer, which would put what holds at the host in its place. */
-async function until(holds) {
-  const begun = performance.now();
-  while (performance.now() - begun < DRAWN) {
-    const answer = !document.body.classList.contains("asking") && holds();
+/** Wait until `check` returns something and no form waits for an answer, which would replace what is set here. */
+async function until(check) {
+  const start = performance.now();
+  while (performance.now() - start < MAX_DRAWING) {
+    const answer = !isWaitingForHost() && check();
     if (answer) return answer;
-    await frame();
+    await nextFrame();
   }
   return null;
 }
 
-/** Gradio draws a tab of the drawer when it is first looked at. */
-function draw(tab) {
+/** Open a tab of the drawer. Gradio draws it when it is opened for the first time. */
+function drawTab(tab) {
   const button = tab && document.getElementById(`${tab}-button`);
   if (button && button.getAttribute("aria-selected") !== "true") button.click();
 }
 
-async function setFold({ anchor, tab, title, open }) {
-  draw(tab);
-  const fold = await until(() => [...(anchored(anchor)?.querySelectorAll(FOLD) ?? [])].find((one) => one.textContent === title));
+async function restoreFold({ anchor, tab, title, open }) {
+  drawTab(tab);
+  const folds = () => (anchorNamed(anchor) ? $$(ACCORDION, anchorNamed(anchor)) : []);
+  const fold = await until(() => folds().find((one) => one.textContent === title));
   if (fold && fold.classList.contains("open") !== open) fold.click();
   if (fold) touched.add(fold);
 }
 
-async function fill(address) {
-  draw(address.tab);
-  const field = await until(() => found(address));
+async function restoreField(saved) {
+  drawTab(saved.tab);
+  const field = await until(() => find(saved));
   if (!field || touched.has(field)) return;
   touched.add(field);
-  if (["checkbox", "radio"].includes(field.type)) return field.checked !== address.checked && field.click();
-  if (field.value === address.value) return;
-  if (field.matches("[role=combobox], [role=listbox]")) return choose(field, address.value);
-  type(field, address.value);
-  field.dispatchEvent(new Event("change", { bubbles: true }));
-  if (field.type === "number" || field.type === "range") field.dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));
+  if (["checkbox", "radio"].includes(field.type)) return field.checked !== saved.checked && field.click();
+  if (field.value === saved.value) return;
+  if (isDropdown(field)) await chooseOption(field, saved.value, until);
+  else enterValue(field, saved.value);
 }
 
-/** Put text into one of Gradio's fields the way typing does. */
-export function type(field, text) {
-  Object.getOwnPropertyDescriptor(Object.getPrototypeOf(field), "value").set.call(field, text);
-  field.dispatchEvent(new Event("input", { bubbles: true }));
-}
-
-/** Choose from one of Gradio's lists as a click does. */
-async function choose(field, value) {
-  field.focus();
-  const option = await until(() => [...document.querySelectorAll("ul[role=listbox] [role=option]")].find((one) => one.getAttribute("aria-label") === value));
-  option?.dispatchEvent(new MouseEvent("mousedown", { bubbles: true, cancelable: true }));
-  field.blur();
-}
-
-async function refocus(address) {
-  const field = await until(() => found(address));
-  if (!field || !(await until(() => field.value.length >= (address.end ?? 0)))) return;
+async function restoreFocus(saved) {
+  const field = await until(() => find(saved));
+  if (!field || !(await until(() => field.value.length >= (saved.end ?? 0)))) return;
   field.focus({ preventScroll: true });
-  if (address.start !== undefined && address.start !== null) field.setSelectionRange(address.start, address.end);
+  if (saved.start !== undefined && saved.start !== null) field.setSelectionRange(saved.start, saved.end);
 }

@@ -10,7 +10,8 @@ import gradio as gr
 from modules.library.sizes import format_size
 from modules.loading.applied_adapters import MAX_WEIGHT, AdapterOffer
 from modules.protocol.errors import PaddockError
-from modules.ui.event_feedback import DIRECT, QUEUED, errors_as_toasts, hidden_state, paragraph, toast, toast_channel
+from modules.ui.event_feedback import DIRECT, QUEUED, errors_as_toasts, paragraph, toast, toast_channel
+from modules.ui.gradio_internals.hidden_state import hidden_state
 
 if TYPE_CHECKING:
     from modules.app import App

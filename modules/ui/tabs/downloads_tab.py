@@ -17,7 +17,8 @@ from modules.library.machine import inspect_machine
 from modules.library.sizes import format_size
 from modules.protocol.errors import PaddockError
 from modules.ui import model_card
-from modules.ui.event_feedback import DIRECT, QUEUED, errors_as_toasts, hidden_state, paragraph
+from modules.ui.event_feedback import DIRECT, QUEUED, errors_as_toasts, paragraph
+from modules.ui.gradio_internals.hidden_state import hidden_state
 from modules.ui.number_format import plural
 
 if TYPE_CHECKING:

@@ -18,13 +18,13 @@ from modules.ui.event_feedback import (
     DIRECT,
     QUEUED,
     errors_as_toasts,
-    hidden_state,
     paragraph,
     refresh_marker,
     timestamp,
     toast,
     toast_channel,
 )
+from modules.ui.gradio_internals.hidden_state import hidden_state
 from modules.ui.settings_form import entered, form
 
 if TYPE_CHECKING:

@@ -22,12 +22,12 @@ from modules.ui.event_feedback import (
     DIRECT,
     QUEUED,
     errors_as_toasts,
-    hidden_state,
     paragraph,
     refresh_marker,
     toast,
     toast_channel,
 )
+from modules.ui.gradio_internals.hidden_state import hidden_state
 from modules.ui.memory_bar import memory_bar
 from modules.ui.number_format import model_label
 from modules.ui.settings_form import entered, form

@@ -19,12 +19,12 @@ from modules.settings.sampling_preferences import NEUTRAL
 from modules.ui.event_feedback import (
     DIRECT,
     errors_as_toasts,
-    hidden_state,
     paragraph,
     refresh_marker,
     toast,
     toast_channel,
 )
+from modules.ui.gradio_internals.hidden_state import hidden_state
 from modules.ui.number_format import plural
 from modules.ui.settings_form import changes, entered, field, shown
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 # What most people ever touch stands first; the rest lies in folds by group.
 # The class of what the loaded model's loader does not honour; drawer.css hides it until the tab shows all.
-_UNHEARD = "unheard"
+_UNSUPPORTED = "unsupported"
 COMMON = ("max_new_tokens", "temperature", "top_p", "min_p", "top_k", "repetition_penalty")
 
 
@@ -60,16 +60,16 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
             folds[fold] = sorted(rest, key=lambda one: one.info.advanced)
             for setting in folds[fold]:
                 fields[setting.name] = field(setting, setting.default, prefix="param-")
-    unheard = gr.HTML(elem_id="params-unheard", apply_default_css=False)
+    unsupported = gr.HTML(elem_id="params-unsupported", apply_default_css=False)
     # What is wrong with texts that stay for mending: {name: sentence}.
     wrong, toasts = hidden_state("{}"), toast_channel()
-    everything = [preset, name, *fields.values(), *folds, unheard, notice, refused, wrong]
+    everything = [preset, name, *fields.values(), *folds, unsupported, notice, refused, wrong]
 
     def show() -> list[Any]:
         params, spec = app.sampling.params(), loaded_spec(app)
         updates = [_update(settings[key], getattr(params, key), spec) for key in fields]
-        updates += [gr.update(elem_classes=_classes("fold", _none_heard(rest, spec))) for rest in folds.values()]
-        updates.append(_unheard(spec))
+        updates += [gr.update(elem_classes=_classes("fold", _none_supported(rest, spec))) for rest in folds.values()]
+        updates.append(_unsupported_button(spec))
         current = app.sampling.preset_name()
         choices = [NEUTRAL, *app.presets.names()]
         dropdown = gr.update(choices=choices, value=current if current in choices else NEUTRAL)
@@ -135,28 +135,30 @@ def loaded_spec(app: App) -> LoaderSpec | None:
 
 
 def _update(setting: Setting, value: Any, spec: LoaderSpec | None) -> Any:
-    heard = spec is None or setting.name in spec.samplers
-    classes = _classes("setting", not heard)
+    supported = spec is None or setting.name in spec.samplers
+    classes = _classes("setting", not supported)
     return gr.update(
-        value=shown(setting, value), interactive=heard, info=described(setting, spec), elem_classes=classes
+        value=shown(setting, value), interactive=supported, info=described(setting, spec), elem_classes=classes
     )
 
 
-def _classes(usual: str, unheard: bool) -> list[str]:
-    return [usual, _UNHEARD] if unheard else [usual]
+def _classes(usual: str, unsupported: bool) -> list[str]:
+    return [usual, _UNSUPPORTED] if unsupported else [usual]
 
 
-def _none_heard(settings: list[Setting], spec: LoaderSpec | None) -> bool:
+def _none_supported(settings: list[Setting], spec: LoaderSpec | None) -> bool:
     return spec is not None and not any(setting.name in spec.samplers for setting in settings)
 
 
-def _unheard(spec: LoaderSpec | None) -> str:
+def _unsupported_button(spec: LoaderSpec | None) -> str:
     """The button that shows what the loader does not honour; static/fields.js listens to it."""
     number = sum(setting.name not in spec.samplers for setting in describe(SamplingParams)) if spec else 0
     if spec is None or not number:
         return ""
     words = f"{plural(number, 'parameter')} that {spec.title} does not honour"
-    return f'<button type="button" class="button" data-show-unheard aria-pressed="false">Show {escape(words)}</button>'
+    return (
+        f'<button type="button" class="button" data-show-unsupported aria-pressed="false">Show {escape(words)}</button>'
+    )
 
 
 def described(setting: Setting, spec: LoaderSpec | None) -> str | None:

@@ -1,0 +1,17 @@
+"""Everything that leans on parts of Gradio that its documentation does not promise.
+
+An update of Gradio may change any of them without notice. tests/ui/test_gradio_internals.py names the version that they
+were checked with, and asserts that each of them exists.
+
+| file | what it leans on |
+|---|---|
+| `rerender.py` | the tables of a session, which `gr.render` draws into |
+| `drawing.py` | the context of the Blocks that are being built, and their tables |
+| `event_queue.py` | how often the queue looks for new events |
+| `slider.py` | the metaclass of components |
+| `hidden_state.py` | a hidden textbox is in the page, and its `change` event fires |
+| `served_routes.py` | the paths of Gradio's application, and which of them its page uses |
+| `page_html.py` | the scripts and links in the HTML of Gradio's page |
+| `requests.js` | Gradio's script calls `window.fetch` for its events |
+| `form_fields.js` | the elements that Gradio draws for its components, and the events they answer to |
+"""

@@ -1,0 +1,19 @@
+// Copy text.
+
+import { h } from "./dom.js";
+import { toast } from "./toasts.js";
+
+export async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(await text);
+  } catch {
+    // Browsers have no clipboard object on an insecure origin, such as plain HTTP to another machine.
+    const area = h("textarea", { style: "position:fixed;opacity:0" });
+    area.value = await text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  toast("Copied.");
+}

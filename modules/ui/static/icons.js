@@ -1,0 +1,37 @@
+// The page's own line icons.
+
+const PATHS = {
+  copy: "M9 9h10v11H9zM5 15V4h10",
+  edit: "M4 20h4L19 9l-4-4L4 16zM13 7l4 4",
+  trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13M10 11v5M14 11v5",
+  again: "M20 11a8 8 0 1 0-2 6M20 5v6h-6",
+  forward: "M5 12h13M13 6l6 6-6 6",
+  branch: "M7 4v16M7 14c0-5 10-3 10-9M17 5l-3 3M17 5l3 3",
+  left: "M14 6l-6 6 6 6",
+  right: "M10 6l6 6-6 6",
+  up: "M12 19V6M6 11l6-6 6 6",
+  stop: "M7 7h10v10H7z",
+  close: "M6 6l12 12M18 6L6 18",
+  menu: "M4 7h16M4 12h16M4 17h16",
+  plus: "M12 5v14M5 12h14",
+  sliders: "M4 8h9M17 8h3M4 16h3M11 16h9M15 6v4M9 14v4",
+  gauge: "M4 18a9 9 0 1 1 16 0M12 15l4-5M12 15h.01",
+};
+
+/** Return an SVG element with the icon of that name. */
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  svg.classList.add("icon");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("d", PATHS[name]);
+  svg.append(path);
+  return svg;
+}
+
+/** Replace every `<i data-icon="…">` in the host's markup with its icon. */
+export function fillIcons(root = document) {
+  for (const placeholder of root.querySelectorAll("i[data-icon]"))
+    placeholder.replaceWith(icon(placeholder.getAttribute("data-icon")));
+}

@@ -1,0 +1,55 @@
+// Edits a message in place.
+
+import { $, h, textButton } from "./dom.js";
+import { saveDraft } from "./drafts.js";
+import { toast } from "./toasts.js";
+
+const DRAFT = "paddock.edit.";
+
+/** Return true if this message was being edited when the page was left. */
+export const hasDraft = (card) => localStorage.getItem(DRAFT + card.id) !== null;
+
+/**
+ * Put a text field in place of a message's body. `save(text, resend)` is called when the person is done. It resolves to
+ * false if the text was not saved, and the field comes back with it. `find()` returns the message's present element.
+ */
+export function editMessage(find, card, text, save, focus = true) {
+  const message = find();
+  if (!message || message.classList.contains("editing")) return;
+  const isUser = card.role === "user";
+  const area = h("textarea", { class: "edit-area", dir: "auto", "aria-label": "Edit this message" });
+  const key = DRAFT + card.id;
+  area.value = localStorage.getItem(key) ?? text;
+  const close = () => {
+    const hadFocus = form.contains(document.activeElement);
+    message.classList.remove("editing");
+    form.remove();
+    saveDraft(key, null);
+    if (hadFocus) $('.tools [aria-label="Edit"]', message)?.focus({ preventScroll: true });
+  };
+  const finish = async (resend) => {
+    if (isUser && !area.value.trim())
+      return toast("An empty message cannot be sent. Write something first.", { error: true });
+    close();
+    if ((await save(area.value, resend)) !== false) return;
+    saveDraft(key, area.value);
+    editMessage(find, card, text, save);
+  };
+  const buttons = [
+    h("button", { type: "submit", class: "button primary" }, isUser ? "Save and send" : "Save"),
+    isUser ? textButton("Save only", () => finish(false)) : null,
+    textButton("Cancel", close),
+  ];
+  const onsubmit = (event) => (event.preventDefault(), finish(isUser));
+  const form = h("form", { class: "edit-form", onsubmit }, area, h("div", { class: "row" }, buttons));
+  const fitHeight = () => ((area.style.height = "auto"), (area.style.height = `${area.scrollHeight + 2}px`));
+  area.addEventListener("input", () => (fitHeight(), saveDraft(key, area.value === text ? null : area.value)));
+  area.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") (event.stopPropagation(), close());
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) finish(isUser);
+  });
+  message.classList.add("editing");
+  $(".message-body", message).after(form);
+  fitHeight();
+  if (focus) area.focus();
+}

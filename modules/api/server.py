@@ -18,13 +18,14 @@ from modules.api.connections import LimitedHTTPProtocol
 from modules.api.extension_middleware import ExtensionMiddleware
 from modules.api.extension_routes import file_router
 from modules.api.extension_routes import router as extensions_router
-from modules.api.gradio_routes import GradioRoutes
-from modules.api.headers import HeadersMiddleware
+from modules.api.headers import HeadersMiddleware, content_policy
 from modules.api.openai import router as openai_router
 from modules.api.root_path import RootPathMiddleware
 from modules.api.security import SecurityMiddleware
 from modules.api.shutdown import ShutdownMiddleware
 from modules.app import App
+from modules.ui.extension_components import use_inline_handlers
+from modules.ui.gradio_internals.served_routes import GradioRoutes
 from modules.ui.mount import PageHost
 from modules.ui.routes import router as page_router
 
@@ -46,7 +47,7 @@ def build_server(app: App) -> FastAPI:
     app.extensions.start()
     page = PageHost(app)
     server.router.lifespan_context = page.lifespan
-    server.mount("/", GradioRoutes(page, app))
+    server.mount("/", GradioRoutes(page, lambda nonce: content_policy(nonce, use_inline_handlers(app))))
     return server
 
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from modules.plugins.inline_handlers import inline_handler
 from modules.ui.gradio_internals.drawing import Drawing
+from modules.ui.gradio_internals.page_html import NONCE
 
 if TYPE_CHECKING:
     from modules.app import App
     from modules.plugins.running_extension import RunningExtension
 
 PARTS = ("ui", "custom_css", "custom_js")
-# Stands for the nonce, which is another one in each answer (modules/api/gradio_routes.py).
-NONCE = "paddock-nonce"
 # static/extension_scripts.js runs them, once the page is there.
 _SCRIPT = '<script nonce="{nonce}">(globalThis.extensionScripts ??= []).push({script});</script>'
 
@@ -32,6 +32,12 @@ def signature(app: App) -> tuple[Any, ...]:
         if parts := tuple(part for part in PARTS if part in running.impls):
             shown.append((running.name, running.source.sha256, parts))
     return tuple(shown)
+
+
+def use_inline_handlers(app: App) -> bool:
+    """Return True if the markup of a running extension holds script in attributes, such as onclick."""
+    found = [running.source for running in app.extensions.running.in_order()]
+    return any(inline_handler(one.folder, one.sha256) for one in found)
 
 
 def below_chat(app: App) -> None:

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from modules.api.gradio_routes import GradioRoutes
 from modules.api.secret import METHODS
 from modules.app import App
 from modules.settings.config import Config
+from modules.ui.gradio_internals.served_routes import GradioRoutes
 from modules.ui.mount import PageHost
 from tests.plugins.conftest import write_extension
 from tests.support.server import serving

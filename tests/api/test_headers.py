@@ -7,12 +7,11 @@ import re
 import httpx
 import pytest
 
-from modules.api.gradio_routes import with_nonce
 from modules.api.headers import content_policy
 from modules.app import App
 from modules.plugins.extension_overview import extension_statuses
 from modules.plugins.inline_handlers import inline_handler
-from modules.ui.extension_components import NONCE
+from modules.ui.gradio_internals.page_html import NONCE, with_nonce
 from tests.plugins.conftest import write_extension
 
 PATHS = ["/", "/config", "/theme.css", "/paddock/start", "/paddock/static/main.js", "/v1/models", "/v1/none", "/none"]

@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from modules.api.gradio_routes import with_page_origin
 from modules.api.root_path import _OWN, RootPathMiddleware
 from modules.app import App
 from modules.protocol.errors import PaddockError
 from modules.settings.config import Config, parse_public_address
+from modules.ui.gradio_internals.served_routes import with_page_origin
 from modules.ui.routes import router
 from tests.support.server import serving
 

@@ -12,6 +12,6 @@ were checked with, and asserts that each of them exists.
 | `hidden_state.py` | a hidden textbox is in the page, and its `change` event fires |
 | `served_routes.py` | the paths of Gradio's application, and which of them its page uses |
 | `page_html.py` | the scripts and links in the HTML of Gradio's page |
-| `requests.js` | Gradio's script calls `window.fetch` for its events |
-| `form_fields.js` | the elements that Gradio draws for its components, and the events they answer to |
+| `static/gradio_internals/event_requests.js` | Gradio's script calls `window.fetch` for its events |
+| `static/gradio_internals/form_fields.js` | the elements that Gradio draws, and the DOM events they answer to |
 """

@@ -1,7 +1,7 @@
 """Make Gradio's queue look for new events less often.
 
-Leans on `Blocks._queue`, and on its attributes `sleep_when_free` and `progress_update_sleep_when_free`: the seconds that
-the queue sleeps between two looks. By default that is a millisecond, which costs 6 % of a core all the time.
+Leans on `Blocks._queue`, and on its attributes `sleep_when_free` and `progress_update_sleep_when_free`: the seconds
+that the queue sleeps between two looks. By default that is a millisecond, which costs 6 % of a core all the time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A slider that does not check its number.
 
-Leans on `gr.Slider.preprocess`, which checks the number, and on the metaclass of Gradio's components, which derives from
-ABCMeta. The metaclass writes a .pyi file beside the source of each class made with it, so ABCMeta makes this class.
+Leans on `gr.Slider.preprocess`, which checks the number, and on the metaclass of Gradio's components, which derives
+from ABCMeta. The metaclass writes a .pyi file beside the source of each class that it makes. So ABCMeta makes this one.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""What a page that shows a chat hears: its settled messages once, the living one as it grows, the model's state.
+"""The events for a page that shows a chat: settled messages once, the living one as it grows, and the model's state.
 
-One stream a page. `messages` says how the list changed since the last one: keep the first so many, replace some, add
-the rest. `living` says how the reply being written changed, `chats` is the list of chats when it changed, `state` is
-the model's. A page that comes back gets the whole list again and goes on from where the reply stands. What a token
-costs does not depend on the number of messages.
+Each page has one stream. `messages` says how the list changed since the event before: how many of the first messages to
+keep, which of those to replace, and which to add after them. `living` says how the reply that is being written grew,
+`chats` is the list of chats, `state` the model's state. A page that reconnects gets the whole list again, with the
+reply as it is then. The cost of a token does not depend on the number of messages.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from modules.chat.messages import LiveReply, Message
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def card(message: Message, markdown: Markdown) -> dict[str, Any]:
-    """A settled message as the page draws it. Every text but `html` is plain: the page escapes it."""
+    """Return a settled message as the page draws it. Every text but `html` is plain, and the page escapes it."""
     meta = message.meta
     shown: dict[str, Any] = {
         "id": message.id,
@@ -50,7 +50,7 @@ def card(message: Message, markdown: Markdown) -> dict[str, Any]:
         were = "was" if cut == 1 else "were"
         notes.append(f"The prompt did not fit into the context: {words.plural(cut, 'oldest token')} {were} left out.")
     if meta.get("cut_off"):
-        notes.append("Paddock ended while this was written; what had arrived is here. Continue goes on from it.")
+        notes.append("Paddock ended while this reply was being written. Press Continue this reply for the rest.")
     if meta.get("unsaved"):
         notes.append(str(meta["unsaved"]))
     shown["notes"] = notes
@@ -66,8 +66,25 @@ def card(message: Message, markdown: Markdown) -> dict[str, Any]:
     return shown
 
 
+@dataclass(frozen=True)
+class Growth:
+    """What the living reply grew by since the event before."""
+
+    view: LivingMarkdown
+    text: str
+    tokens: int
+
+    def is_quick(self) -> bool:
+        """Return True if `render` takes less than a millisecond."""
+        return self.view.is_quick(self.text)
+
+    def render(self) -> dict[str, Any]:
+        """Return the value of the event `living`."""
+        return self.view.update(self.text) | {"tokens": self.tokens}
+
+
 class Follower:
-    """What one page has been sent of one chat, and what it needs to be sent."""
+    """Knows what one page was sent of one chat, and finds what to send next."""
 
     def __init__(self, app: App, markdown: Markdown, chat_id: str) -> None:
         self._app = app
@@ -81,10 +98,11 @@ class Follower:
         self._shown = (-1, -1)
 
     def messages(self) -> dict[str, Any] | None:
-        """How the list changed: {"title", "keep": n, "set": [card], "add": [card], "living": id}; None: not at all.
+        """Return how the list changed: {"title", "keep": n, "set": [card], "add": [card], "living": id}, or None.
 
-        `living` is the reply being written, also where another version than its branch is shown."""
-        messages, living = self._now()
+        `living` is the id of the reply that is being written, even if another branch than its own is shown.
+        """
+        messages, living = self._read()
         title = self._app.chats.head(self._chat_id).title
         now = [(m.id, self._stamp(m, living)) for m in messages]
         keep = 0
@@ -95,11 +113,11 @@ class Follower:
         same = not changed and keep == len(now) == len(self._sent) and title == self._title
         if same and writing == wrote:
             return None
-        place = next((i for i, message in enumerate(messages) if message.id == writing), None)
-        if place is None:
+        index = next((i for i, message in enumerate(messages) if message.id == writing), None)
+        if index is None:
             self._living_view = None
-        elif place >= keep or place in changed:
-            # The page draws this reply anew, and begins with none of its text.
+        elif index >= keep or index in changed:
+            # The page draws this reply again, without any text.
             self._living_view, self._shown = LivingMarkdown(self._markdown), (-1, -1)
         self._sent, self._title, self.living = now, title, living
         return {
@@ -110,9 +128,11 @@ class Follower:
             "living": writing,
         }
 
-    def _now(self) -> tuple[list[Message], LiveReply | None]:
-        """The messages, and which of them is being written: of one moment, or a reply would seem to have settled that
-        has just begun, or is about to end."""
+    def _read(self) -> tuple[list[Message], LiveReply | None]:
+        """Return the messages, and the one that is being written, both from the same moment.
+
+        Otherwise a reply that has just begun, or is about to end, would look settled.
+        """
         chats = self._app.chats
         living = chats.live_reply(self._chat_id)
         while True:
@@ -121,7 +141,7 @@ class Follower:
                 return messages, living
 
     def chats(self) -> list[dict[str, Any]] | None:
-        """The list of chats, where its chats or titles changed since the last call."""
+        """Return the list of chats if a chat or a title changed since the last call, else None."""
         heads = self._app.chats.chats()
         listed = [(head.id, head.title) for head in heads]
         if sorted(listed) == self._listed:
@@ -129,22 +149,21 @@ class Follower:
         self._listed = sorted(listed)
         return [asdict(head) for head in heads]
 
-    def growth(self) -> dict[str, Any] | None:
-        """How the living reply changed since the last call, or None."""
+    def growth(self) -> Growth | None:
+        """Return what the living reply grew by since the last call, or None."""
         if not self.living or not self._living_view:
             return None
         generation = self.living.generation
         if (generation.tokens, generation.length) == self._shown:
             return None
         self._shown = (generation.tokens, generation.length)
-        text = self.living.prefix + generation.text
-        return self._living_view.update(text) | {"tokens": generation.tokens}
+        return Growth(self._living_view, self.living.prefix + generation.text, generation.tokens)
 
     @staticmethod
     def _stamp(message: Message, living: LiveReply | None) -> object:
         if living and message.id == living.message_id:
             return "living", living.generation.id, message.version, message.versions
-        # The text and the meta are the message's own objects: no copy is made.
+        # Compares the message's own text and meta, without a copy.
         return message.text, message.version, message.versions, message.meta
 
     def _card(self, message: Message, living: LiveReply | None) -> dict[str, Any]:
@@ -172,9 +191,12 @@ def follow_chat(app: App, markdown: Markdown, chat_id: str) -> AsyncIterator[byt
             current.switch(follower.living.generation if follower.living else None)
         if "chats" in names and (heads := await asyncio.to_thread(follower.chats)):
             yield sse_event(heads, "chats")
-        # Not on the event loop: a long block takes a while to be rendered, and code to be coloured.
-        if growth := await asyncio.to_thread(follower.growth):
-            yield sse_event(growth, "living")
+        if growth := follower.growth():
+            # A long block takes a while to render, and code to colour: not on the event loop then.
+            if growth.is_quick():
+                yield sse_event(growth.render(), "living")
+            else:
+                yield sse_event(await asyncio.to_thread(growth.render), "living")
 
     sources: dict[str, Subscribe] = {
         "messages": lambda callback: app.chats.subscribe(chat_id, callback),

@@ -37,7 +37,7 @@ def signature(app: App) -> tuple[Any, ...]:
 def use_inline_handlers(app: App) -> bool:
     """Return True if the markup of a running extension holds script in attributes, such as onclick."""
     found = [running.source for running in app.extensions.running.in_order()]
-    return any(inline_handler(one.folder, one.sha256) for one in found)
+    return any(inline_handler(one.path, one.sha256) for one in found)
 
 
 def below_chat(app: App) -> None:

@@ -1,7 +1,7 @@
-"""Markdown to safe HTML: no raw HTML passes but media of extensions, links go to http, https or mailto only, images
-become links.
+"""Render Markdown as safe HTML.
 
-The page asks no other host for anything, so a picture that a model writes is a link that a person may click.
+Raw HTML becomes text, except the media of extensions. Links go to http, https and mailto only. An image becomes a link,
+because the page must load nothing from other hosts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import MutableMapping, Sequence
 from html import escape
-from os.path import commonprefix
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -23,16 +22,20 @@ from modules.ui.formulas import keep_formulas
 from modules.ui.media import allow_media
 
 _LINK = re.compile(r"^(https?://|mailto:)", re.IGNORECASE)
-# Longer code is shown without colours, and code that still grows is coloured again and again.
-_MOST_COLOURED = 20_000
-_MOST_COLOURED_GROWING = 4_000
-# Blocks of one text that are coloured at most.
-_MOST_BLOCKS = 100
+# Code of more characters is shown without colours. Code that still grows is coloured again with each growth.
+_MAX_COLOURED = 20_000
+_MAX_COLOURED_GROWING = 4_000
+# How many blocks of one text are coloured.
+_MAX_BLOCKS = 100
 _CACHE_CHARACTERS = 4_000_000
 _THOUGHT = re.compile(r"\A\s*<think>(.*?)(?:</think>|\Z)", re.DOTALL)
 _LINE_END = re.compile(r"\r\n|\n|\r")
-# A line that begins so may be a list's, a fence's, a heading's or a table's once it is whole.
+# A line that begins with one of these may become a list, a fence, a heading or a table once it is complete.
 _MAY_BE_MARKS = (*" \t-*+#>|`~=_<[", *"0123456789")
+# A growing block of at most so many characters, and so many of the marks that the parser's time grows with, is parsed
+# in less than a millisecond.
+_MAX_QUICK = 2_000
+_MARKS, _MAX_MARKS = "[]!*_`~|\n", 50
 
 
 def _allowed(url: str) -> bool:
@@ -56,12 +59,12 @@ def _code(colours: CodeColours | None, tokens: Sequence[Token], index: int, env:
     token = tokens[index]
     language = (token.info or "").strip().split(" ")[0][:40]
     coloured = None
-    most = _MOST_COLOURED_GROWING if env.get("growing") else _MOST_COLOURED
+    most = _MAX_COLOURED_GROWING if env.get("growing") else _MAX_COLOURED
     blocks = env.get("blocks", 0)
-    if colours and language and len(token.content) <= most and blocks < _MOST_BLOCKS and not env.get("too_slow"):
+    if colours and language and len(token.content) <= most and blocks < _MAX_BLOCKS and not env.get("too_slow"):
         env["blocks"] = blocks + 1
         coloured = colours.colour(token.content, language)
-        # One block that is slow is enough to wait for.
+        # After one slow block, the other blocks of the text stay plain.
         env["too_slow"] = coloured is None
     return (
         f'<div class="code"><div class="code-head"><span>{escape(language) or "text"}</span>'
@@ -71,7 +74,7 @@ def _code(colours: CodeColours | None, tokens: Sequence[Token], index: int, env:
 
 
 class Markdown:
-    """A renderer that remembers what it rendered last, up to some millions of characters. Safe for any thread.
+    """Renders Markdown, and caches some millions of characters of what it rendered last. Thread-safe.
 
     Without `colours`, code is plain.
     """
@@ -89,17 +92,17 @@ class Markdown:
         rules["code_block"] = rules["fence"]
         self._parser = parser
         self._cache: OrderedDict[str, str] = OrderedDict()
-        self._held = 0
+        self._cached = 0
         self._lock = threading.Lock()
 
     def fresh(self, text: str) -> str:
-        """The HTML of `text`, not remembered."""
+        """Return the HTML of `text` without the cache."""
         env: dict[str, Any] = {}
         thoughts, rest = self._thoughts(text, env)
         return thoughts + str(self._parser.render(text[rest:], env))
 
     def growing(self, text: str, start: int, env: dict[str, Any]) -> tuple[int, str, str]:
-        """(the characters after `start` that nothing later changes, their HTML, the HTML of the rest).
+        """Return (how many characters after `start` no later text changes, their HTML, the HTML of the rest).
 
         `env` holds what the blocks of one text share, from one call to the next.
         """
@@ -113,7 +116,7 @@ class Markdown:
         settled = str(renderer.render(tokens[:index], options, env)) if size else ""
         env["growing"] = True
         tail = str(renderer.render(tokens[index if size else 0 :], options, env))
-        # The first definition of a name counts, and one in the rest may not be whole.
+        # The first definition of a name counts, and one in the rest may be incomplete.
         line = (tokens[index].map or [0])[0] if size else 0
         found = env.get("references", {})
         env["references"] = {key: kept for key, kept in found.items() if key in names or kept["map"][1] <= line}
@@ -122,7 +125,7 @@ class Markdown:
         return 0, "", thoughts + tail
 
     def _thoughts(self, text: str, env: dict[str, Any]) -> tuple[str, int]:
-        """The HTML of the thoughts that `text` begins with, and where they end."""
+        """Return the HTML of the reasoning that `text` begins with, and where that ends."""
         thought = _THOUGHT.match(text)
         if thought is None:
             return "", 0
@@ -130,7 +133,7 @@ class Markdown:
         return f'<details class="thinking"><summary>Thoughts</summary>{inner}</details>', thought.end()
 
     def render(self, text: str) -> str:
-        """The HTML of `text`, from memory where it was rendered lately."""
+        """Return the HTML of `text`, from the cache if it is there."""
         with self._lock:
             if text in self._cache:
                 self._cache.move_to_end(text)
@@ -139,39 +142,61 @@ class Markdown:
         with self._lock:
             if text not in self._cache:
                 self._cache[text] = html
-                self._held += len(text) + len(html)
-            while self._held > _CACHE_CHARACTERS and len(self._cache) > 1:
+                self._cached += len(text) + len(html)
+            while self._cached > _CACHE_CHARACTERS and len(self._cache) > 1:
                 old, gone = self._cache.popitem(last=False)
-                self._held -= len(old) + len(gone)
+                self._cached -= len(old) + len(gone)
         return html
 
 
 class LivingMarkdown:
-    """Renders a growing text again and again; settled blocks are rendered once, the last one each time."""
+    """Renders a growing text: its settled blocks once, and its last block with each growth."""
 
     def __init__(self, markdown: Markdown) -> None:
         self._markdown = markdown
         self._settled = 0
         self._tail = ""
-        # Addresses that earlier blocks gave names, and whether colouring took too long.
-        self._known: dict[str, Any] = {}
+        # Link definitions of earlier blocks, and whether colouring took too long.
+        self._env: dict[str, Any] = {}
+
+    def is_quick(self, text: str) -> bool:
+        """Return True if `update` takes less than a millisecond: no code to colour, and a short last block."""
+        rest = text[self._settled :]
+        if len(rest) > _MAX_QUICK or "```" in rest or "~~~" in rest:
+            return False
+        return sum(map(rest.count, _MARKS)) <= _MAX_MARKS
 
     def update(self, text: str) -> dict[str, Any]:
-        """What changed since the last call: `add`, HTML to put before the tail ("" if none), and the tail as
-        `cut`, the characters of its old HTML to keep, and `tail`, what follows them."""
-        size, add, tail = self._markdown.growing(text, self._settled, self._known)
+        """Return what changed since the last call.
+
+        `add` is HTML to put before the tail, or "". The tail's HTML is its first `cut` characters from before, counted
+        in UTF-16 units as JavaScript does, and then `tail`.
+        """
+        size, add, tail = self._markdown.growing(text, self._settled, self._env)
         self._settled += size
-        kept = commonprefix((self._tail, tail))
+        kept = tail[: _common_length(self._tail, tail)]
         self._tail = tail
-        # A script counts UTF-16 units.
-        return {"add": add, "cut": len(kept.encode("utf-16-le", "surrogatepass")) // 2, "tail": tail[len(kept) :]}
+        cut = len(kept.encode("utf-16-le", "surrogatepass")) // 2
+        return {"add": add, "cut": cut, "tail": tail[len(kept) :]}
+
+
+def _common_length(one: str, other: str) -> int:
+    """Return how many characters both texts begin with."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _last_block(tokens: Sequence[Token], text: str) -> tuple[int, int]:
-    """(the index of the token, the character of `text`) where the last block begins that later text may still change.
+    """Return (the index of the token, the index of the character) where the part begins that later text may change.
 
-    All before it is settled: nothing that comes later reaches into a block once the next one has begun. One has begun
-    for certain when its first line is whole, or is too long to become a mark of anything.
+    Everything before it is settled: no later text changes a block once the next one has begun. A block has certainly
+    begun when its first line is complete, or is too long to become a mark of another block.
     """
     starts = [index for index, token in enumerate(tokens) if token.level == 0 and token.nesting >= 0 and token.map]
     if not starts:

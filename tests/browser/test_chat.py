@@ -325,7 +325,7 @@ def test_a_double_click_is_one_wish(page: Any) -> None:
     withhold(page, "/branch")
     page.locator(NEWEST).get_by_role("button", name="Branch from here").dblclick()
     release(page)
-    page.wait_for_selector(".toast >> text=branched from there")
+    page.wait_for_selector(".toast >> text=New chat branched from this message")
     assert len(branches) == 1
     assert page.locator(".chat-row >> text='Branched only once (branch)'").count() == 1
 
@@ -375,7 +375,7 @@ def test_a_chat_that_is_deleted_in_another_tab_gives_way_to_a_new_one(page: Any,
     other.wait_for_selector(f"{NEWEST} >> text=Open in two tabs")
     page.hover(".chat-row.current")
     page.locator(".chat-row.current").get_by_role("button", name=re.compile("^Delete")).click()
-    other.wait_for_selector(".toast >> text=The chat that was open here is gone")
+    other.wait_for_selector(".toast >> text=The chat that was open here does not exist")
     other.wait_for_selector("#chat.empty")
     assert ask(other, "Where does this go?") == "Where does this go?"
     assert other.locator(".message.user").count() == 1
@@ -473,4 +473,4 @@ def test_a_dropped_file_does_not_take_the_place_of_the_page(paddock: Served, vis
         }"""
     )
     assert dropped == [True, True]
-    page.wait_for_selector("#toasts .toast:has-text('cannot be dropped')")
+    page.wait_for_selector("#toasts .toast:has-text('You cannot drop a file here')")

@@ -61,7 +61,7 @@ def test_a_word_at_the_bottom_covers_no_composer_and_waits_for_the_pointer(paddo
     page.clock.install()
     page.fill("#chat-input textarea", "line\n" * 9)
     action(page, NEWEST, "Delete this and everything after it")
-    page.hover("#toasts >> text=Deleted from here on.")
+    page.hover("#toasts >> text=Deleted this message and everything after it.")
     page.wait_for_function(
         "document.querySelector('#toasts').getBoundingClientRect().bottom"
         " < document.querySelector('#composer').getBoundingClientRect().top"

@@ -253,7 +253,7 @@ def test_a_killed_host_is_back_with_the_chat_and_the_text_that_had_arrived(own_p
     again = own_paddock("--no-model")
     page = visit(f"{again.address}?{url}")
     assert newest(page).startswith("!long keep these words for me")
-    page.wait_for_selector(".message-note >> text=Continue goes on from it")
+    page.wait_for_selector(".message-note >> text=Press Continue this reply")
 
 
 def test_the_page_finds_back_to_a_restarted_paddock(tmp_path: Any, browser: Any, visit: Any) -> None:

@@ -197,3 +197,25 @@ def test_a_slow_block_is_tried_once_while_a_reply_grows() -> None:
         living.update(text)
     living.update(text + "```\n\nMore text after it.\n\n```rst\nx\n```\n")
     assert slow.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "quick"),
+    [
+        ("Some plain words.\n\nAnd **more** of them with `code`.", True),
+        ("Words.\n\n```python\nx = 1", False),
+        ("Words.\n\n~~~python\nx = 1", False),
+        ("long " * 1000, False),
+        ("[" * 100, False),
+        ("- one\n" * 100, False),
+    ],
+)
+def test_only_short_text_without_code_is_rendered_on_the_event_loop(text: str, quick: bool) -> None:
+    assert LivingMarkdown(Markdown()).is_quick(text) == quick
+
+
+def test_settled_blocks_do_not_count_as_long() -> None:
+    living, text = LivingMarkdown(Markdown()), "A paragraph of some length.\n\n" * 200
+    assert not living.is_quick(text)
+    living.update(text)
+    assert living.is_quick(text)

@@ -11,20 +11,20 @@ from modules.app import App
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import ALWAYS_HONOURED, SamplingParams
 from modules.protocol.schema import describe
-from modules.ui.tabs.parameters_tab import described, loaded_spec
+from modules.ui.tabs.parameter_texts import help_text, loaded_spec
 
 SETTINGS = {setting.name: setting for setting in describe(SamplingParams)}
 
 
 def test_what_the_loader_does_not_honour_or_does_otherwise_stands_under_the_field() -> None:
     top_a, xtc, top_p = SETTINGS["top_a"], SETTINGS["xtc_probability"], SETTINGS["top_p"]
-    assert described(top_a, LLAMACPP) == f"Not honoured by {LLAMACPP.title}. {top_a.info.help}"
-    assert described(xtc, LLAMACPP) == f"{xtc.info.help} In {LLAMACPP.title}: {LLAMACPP.differs['xtc_probability']}"
-    assert described(top_p, LLAMACPP) == described(top_p, None) == top_p.info.help
+    assert help_text(top_a, LLAMACPP) == f"Not supported by {LLAMACPP.title}. {top_a.info.help}"
+    assert help_text(xtc, LLAMACPP) == f"{xtc.info.help} In {LLAMACPP.title}: {LLAMACPP.differs['xtc_probability']}"
+    assert help_text(top_p, LLAMACPP) == help_text(top_p, None) == top_p.info.help
 
 
 def test_a_field_without_help_has_none() -> None:
-    assert described(SETTINGS["mirostat_tau"], None) is None
+    assert help_text(SETTINGS["mirostat_tau"], None) is None
 
 
 def test_the_loaded_models_loader_is_asked(app: App) -> None:

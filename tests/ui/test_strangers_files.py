@@ -24,10 +24,10 @@ def test_the_session_tab_says_what_is_the_matter_with_a_character(app: App) -> N
     said = {"bomb": "bomb.yaml cannot be read: line 2", "card": "character_&lt;book", "gone": "no character named"}
     for name, words in said.items():
         app.settings.set("character", name)
-        assert words in session._about(app)
+        assert words in session.character_notes(app)
     for without in ("plain", None):
         app.settings.set("character", without)
-        assert session._about(app) == ""
+        assert session.character_notes(app) == ""
 
 
 def _drawn(app: App, name: str) -> list[str]:

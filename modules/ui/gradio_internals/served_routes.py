@@ -38,8 +38,8 @@ class GradioRoutes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not _SERVED.fullmatch(scope["path"]):
             if scope["type"] == "http":
-                answer = {"error": "Paddock serves nothing at this address. Open the page at /."}
-                await JSONResponse(answer, 404)(scope, receive, send)
+                error = {"error": "Paddock serves nothing at this address. Open the page at /."}
+                await JSONResponse(error, 404)(scope, receive, send)
             return
         scope = {**scope, "headers": with_page_origin(scope["headers"])}
         if not _HTML.fullmatch(scope["path"]):

@@ -1,7 +1,8 @@
-"""The Session tab: the look, the system prompt, names, what happens when a chat grows too long, and autosave."""
+"""The Session tab: appearance, system prompt, character and names, what to do with long chats, and autosave."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -14,10 +15,10 @@ if TYPE_CHECKING:
     from modules.app import App
 
 _THEMES = [("Follow the system", "system"), ("Light", "light"), ("Dark", "dark")]
-_OVERFLOW = [("Leave the oldest messages out", "cut"), ("Refuse and say so", "refuse")]
-_NOBODY = "None"
+_OVERFLOW = [("Leave out the oldest messages", "cut"), ("Refuse the message", "refuse")]
+_NO_CHARACTER = "None"
 _UNDO = "session-undo"
-# What each field is kept as, and what it is without a word from the user.
+# Each field's key in the settings, and its value while the settings have none.
 _DEFAULTS = {
     "system": "",
     "character": "",
@@ -27,10 +28,21 @@ _DEFAULTS = {
     "theme": "system",
     "aim": AIMS[0],
 }
+# The page changes its theme at once, before the host answers.
+_APPLY_THEME = """(value) => {
+    window.dispatchEvent(new CustomEvent('paddock-theme', {detail: value}));
+    return value;
+}"""
+_REFRESH_ALL = "() => document.querySelector('#refresh-all').click()"
 
 
 def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
-    """Draw the tab."""
+    """Draw the tab. The page clicks `refresh` when something changed elsewhere."""
+    _SessionTab(app).bind(page, refresh)
+
+
+def _draw_fields(app: App) -> dict[str, Any]:
+    """Draw one field for each key of `_DEFAULTS`."""
     fields: dict[str, Any] = {}
     fields["theme"] = gr.Radio(_THEMES, label="Appearance", value="system", elem_id="session-theme")
     fields["system"] = gr.Textbox(
@@ -38,18 +50,18 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         lines=3,
         max_lines=10,
         placeholder="You are a helpful assistant.",
-        info="Opens every chat. A longer one takes more of the context, and time before the first token of a new chat.",
+        info="Every chat begins with it. A long one takes up context, and a new chat's first token takes longer.",
         elem_id="session-system",
     )
     fields["character"] = gr.Dropdown(
-        choices=[_NOBODY],
-        value=_NOBODY,
+        choices=[_NO_CHARACTER],
+        value=_NO_CHARACTER,
         label="Character of new chats",
-        info=f"Characters are YAML files in {app.paths.display(app.paths.characters)}, with name, context and "
-        "greeting. Character cards (JSON) are read too.",
+        info=f"Put YAML files with name, context and greeting into {app.paths.display(app.paths.characters)}. "
+        "Character cards (JSON) work too.",
         elem_id="session-character",
     )
-    about_character = gr.HTML(elem_id="session-character-about", apply_default_css=False)
+    fields["character_notes"] = gr.HTML(elem_id="session-character-about", apply_default_css=False)
     with gr.Row(elem_classes=["tight"]):
         fields["name1"] = gr.Textbox(label="Your name", placeholder="You", elem_id="session-name1", min_width=120)
         fields["name2"] = gr.Textbox(label="The model's name", placeholder="AI", elem_id="session-name2", min_width=120)
@@ -57,106 +69,124 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         _OVERFLOW,
         label="When a chat is longer than the context",
         value="cut",
-        info="Leaving messages out keeps the chat going; the reply says how many did not fit.",
+        info="The reply then says how many messages were left out.",
         elem_id="session-overflow",
     )
     fields["aim"] = gr.Radio(
         [(name.capitalize(), name) for name in AIMS],
-        label="Propose the loader that is best at",
+        label="Prefer loaders optimised for",
         value=AIMS[0],
-        info="Which one comes first on the Model tab, for models that were not loaded yet.",
+        info="Decides which loader the Model tab suggests first for a model that was not loaded before.",
         elem_id="session-aim",
     )
-    autosave = gr.Checkbox(
-        label="Save settings as I change them",
-        info="Off: parameters and the settings of this tab last until Paddock ends, unless you press Save now.",
-        elem_id="session-autosave",
-    )
-    with gr.Row(elem_classes=["tight"]):
-        save = gr.Button("Save now", elem_id="session-save", min_width=100)
-        discard = gr.Button("Discard", elem_id="session-discard", min_width=100)
-        reset = gr.Button("Defaults", elem_id="session-reset", min_width=100)
-    undo = gr.Button("Undo", visible="hidden", elem_id=_UNDO)
-    unsaved = gr.HTML(elem_id="session-unsaved", apply_default_css=False)
-    everything = [*fields.values(), autosave, save, discard, unsaved, about_character]
-    toasts = toast_channel()
-    # What Defaults took away last, on whichever page.
-    before: dict[str, Any] = {}
+    return fields
 
-    def show() -> list[Any]:
-        values = {key: app.settings.get(key, default) for key, default in _DEFAULTS.items()}
-        characters = [_NOBODY, *app.characters.names()]
-        values["character"] = gr.update(choices=characters, value=values["character"] or _NOBODY)
-        # Saved at once, nothing is left to save or to discard.
-        by_hand = gr.update(visible=not app.settings.autosave)
-        return [
-            *(values[key] for key in fields),
-            app.settings.autosave,
-            by_hand,
-            by_hand,
-            _unsaved_notice(app),
-            _about(app),
+
+class _SessionTab:
+    """The tab's components, and the functions of their events."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._fields = _draw_fields(app)
+        self._character_notes = self._fields.pop("character_notes")
+        self._autosave = gr.Checkbox(
+            label="Save settings as I change them",
+            info="If off, parameters and the settings of this tab last until Paddock ends, unless you press Save now.",
+            elem_id="session-autosave",
+        )
+        with gr.Row(elem_classes=["tight"]):
+            self._save = gr.Button("Save now", elem_id="session-save", min_width=100)
+            self._discard = gr.Button("Discard changes", elem_id="session-discard", min_width=100)
+            self._reset = gr.Button("Restore defaults", elem_id="session-reset", min_width=100)
+        self._undo = gr.Button("Undo", visible="hidden", elem_id=_UNDO)
+        self._unsaved = gr.HTML(elem_id="session-unsaved", apply_default_css=False)
+        self._toasts = toast_channel()
+        # What "Restore defaults" replaced last, on any page.
+        self._replaced: dict[str, Any] = {}
+
+    def bind(self, page: gr.Blocks, refresh: gr.Button) -> None:
+        """Connect the components with the functions below."""
+        shown = [
+            *self._fields.values(),
+            self._autosave,
+            self._save,
+            self._discard,
+            self._unsaved,
+            self._character_notes,
         ]
+        for key, component in self._fields.items():
+            self._bind_field(key, component)
+        self._autosave.input(errors_as_toasts(self._set_autosave), self._autosave, shown, **DIRECT)
+        self._save.click(errors_as_toasts(self._save_now), None, shown, **DIRECT)
+        self._discard.click(errors_as_toasts(self._discard_changes), None, shown, **DIRECT)
+        self._reset.click(errors_as_toasts(self._restore_defaults), None, [*shown, self._toasts], **DIRECT)
+        self._undo.click(errors_as_toasts(self._undo_defaults), None, shown, **DIRECT)
+        gr.on([page.load, refresh.click], self._show, None, shown, **DIRECT)
 
-    def keep(key: str) -> Any:
+    def _bind_field(self, key: str, component: Any) -> None:
+        triggers = [component.blur, component.submit] if isinstance(component, gr.Textbox) else [component.input]
+        script = _APPLY_THEME if key == "theme" else None
+        changed = gr.on(triggers, self._setter(key), component, self._unsaved, js=script, **DIRECT)
+        if key == "character":
+            changed.then(lambda: character_notes(self._app), None, self._character_notes, **DIRECT)
+        if key == "aim":  # The Model tab may suggest another loader now.
+            changed.then(None, js=_REFRESH_ALL, **DIRECT)
+
+    def _setter(self, key: str) -> Callable[[Any], str]:
         def change(value: Any) -> str:
-            empty = value in ("", _NOBODY, _DEFAULTS[key])
-            app.settings.set(key, None if empty else value)
-            return _unsaved_notice(app)
+            default = value in ("", _NO_CHARACTER, _DEFAULTS[key])
+            self._app.settings.set(key, None if default else value)
+            return _unsaved_notice(self._app)
 
         return errors_as_toasts(change)
 
-    def show_all() -> list[Any]:
-        # Pages hear of the look with the model's state.
-        app.supervisor.state_store.publish()
-        return show()
+    def _show(self) -> list[Any]:
+        """Return the present value of everything in the tab."""
+        settings = self._app.settings
+        values = {key: settings.get(key, default) for key, default in _DEFAULTS.items()}
+        characters = [_NO_CHARACTER, *self._app.characters.names()]
+        values["character"] = gr.update(choices=characters, value=values["character"] or _NO_CHARACTER)
+        # With autosave there is nothing to save or to discard.
+        manual = gr.update(visible=not settings.autosave)
+        notices = [_unsaved_notice(self._app), character_notes(self._app)]
+        return [*(values[key] for key in self._fields), settings.autosave, manual, manual, *notices]
 
-    def back() -> list[Any]:
-        app.settings.discard()
-        return show_all()
+    def _show_everywhere(self) -> list[Any]:
+        """Return what `_show` does. All pages get the theme, with the model's state."""
+        self._app.supervisor.state_store.publish()
+        return self._show()
 
-    def write() -> list[Any]:
-        app.settings.save()
-        return show()
+    def _set_autosave(self, on: bool) -> list[Any]:
+        self._app.settings.set_autosave(on)
+        return self._show()
 
-    def switch(on: bool) -> list[Any]:
-        app.settings.set_autosave(on)
-        return show()
+    def _save_now(self) -> list[Any]:
+        self._app.settings.save()
+        return self._show()
 
-    def restore() -> list[Any]:
-        now = {key: app.settings.get(key) for key in _DEFAULTS}
-        app.settings.update(dict.fromkeys(_DEFAULTS))
-        if not any(now.values()):
-            return [*show_all(), toast("All of it is at its defaults already.")]
-        before.update(now)
-        return [*show_all(), toast("This tab is back at its defaults.", undo=_UNDO)]
+    def _discard_changes(self) -> list[Any]:
+        self._app.settings.discard()
+        return self._show_everywhere()
 
-    def take_back() -> list[Any]:
-        app.settings.update(before)
-        return show_all()
+    def _restore_defaults(self) -> list[Any]:
+        before = {key: self._app.settings.get(key) for key in _DEFAULTS}
+        self._app.settings.update(dict.fromkeys(_DEFAULTS))
+        if not any(before.values()):
+            return [*self._show_everywhere(), toast("Everything is already at its default.")]
+        self._replaced.update(before)
+        return [*self._show_everywhere(), toast("Restored the defaults of this tab.", undo=_UNDO)]
 
-    for key, component in fields.items():
-        triggers = [component.blur, component.submit] if isinstance(component, gr.Textbox) else [component.input]
-        script = "(value) => { window.dispatchEvent(new CustomEvent('paddock-theme', {detail: value})); return value; }"
-        kept = gr.on(triggers, keep(key), component, unsaved, js=script if key == "theme" else None, **DIRECT)
-        if key == "character":
-            kept.then(lambda: _about(app), None, about_character, **DIRECT)
-        if key == "aim":  # the Model tab shows another proposal
-            kept.then(None, js="() => document.querySelector('#refresh-all').click()", **DIRECT)
-    autosave.input(errors_as_toasts(switch), autosave, everything, **DIRECT)
-    save.click(errors_as_toasts(write), None, everything, **DIRECT)
-    discard.click(errors_as_toasts(back), None, everything, **DIRECT)
-    reset.click(errors_as_toasts(restore), None, [*everything, toasts], **DIRECT)
-    undo.click(errors_as_toasts(take_back), None, everything, **DIRECT)
-    gr.on([page.load, refresh.click], show, None, everything, **DIRECT)
+    def _undo_defaults(self) -> list[Any]:
+        self._app.settings.update(self._replaced)
+        return self._show_everywhere()
 
 
 def _unsaved_notice(app: App) -> str:
-    return paragraph("Something is changed and not saved yet." if app.settings.unsaved else "") + refresh_marker()
+    return paragraph("There are unsaved changes." if app.settings.unsaved else "") + refresh_marker()
 
 
-def _about(app: App) -> str:
-    """What is the matter with the character of new chats, or nothing."""
+def character_notes(app: App) -> str:
+    """Return what is wrong with the character of new chats, as HTML, or an empty text."""
     name = str(app.settings.get("character") or "")
     if not name:
         return ""

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Paddock: `python3 webui.py` sets itself up, loads the demo model and serves the page; --help lists the rest."""
+"""Paddock: `python3 webui.py` installs what it needs, loads the demo model and serves the page. See --help."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 
 def main() -> int:
-    """Make sure of the host's packages, then hand over. Returns the process's exit status."""
+    """Install the host's packages if they are missing, then run the command. Return the exit status."""
     _own_modules_first()
     from pathlib import Path
 
@@ -25,8 +25,8 @@ def main() -> int:
 
 
 def _own_modules_first() -> None:
-    """Take what PYTHONPATH names out of the way before anything is imported, unless the user's Python is wanted."""
-    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - pathlib may be another's
+    """Remove the folders of PYTHONPATH from sys.path before other imports, unless --no-venv is set."""
+    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - PYTHONPATH may have another pathlib
     if "--no-venv" not in sys.argv:
         foreign = {os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}  # noqa: PTH100
         sys.path[:] = [path for path in sys.path if path not in foreign]

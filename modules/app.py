@@ -1,4 +1,4 @@
-"""The composition root: one App, built once at start and handed to whoever needs it."""
+"""The composition root: one App, built once at start and passed to the code that needs it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class App:
-    """Everything that a run of Paddock owns; `close` ends the worker and closes the files.
+    """All objects that a run of Paddock owns. `close` ends the worker and closes the files.
 
     `scripts` makes what runs the script.py of extensions for text-generation-webui (`modules.compat.Scripts`). It is
     called with the first of them, as its imports take a while. Without it, such extensions are listed only."""
@@ -72,7 +72,9 @@ class App:
         )
         self.environments = Environments(paths.environments, self.registry.roots, self.machine)
         self.library = ModelLibrary(paths.models)
-        self.supervisor = Supervisor(paths.root, self.environments, process_memory, _shared(paths, self.own_loaders))
+        self.supervisor = Supervisor(
+            paths.root, self.environments, process_memory, _worker_folders(paths, self.own_loaders)
+        )
         measured = MemoryMeasurements(YamlStore(paths.measured_memory))
         self.planner = MemoryPlanner(
             self.library, self.environments, self.supervisor, measured, enforce=not config.load_anyway
@@ -85,7 +87,7 @@ class App:
         self.models = ModelLoading(self.library, self.loaders, consents, self.planner, self.adapters, self.supervisor)
         self.reloader = ModelReloader(self.supervisor, self.models.load_again)
         self.downloads = Downloads(paths.models, self.supervisor.state_store.publish)
-        # The name of the page's newest build: an open page of another build reloads itself.
+        # The name of the page's newest build. Open pages of older builds reload.
         self.page_build = ""
         self.presets = Presets(paths.presets, paths.own_presets)
         self.characters = Characters(paths.characters)
@@ -93,18 +95,18 @@ class App:
         self.chat_preferences = ChatPreferences(
             self.settings, self.characters, lambda: self.chats, lambda: self.supervisor.state.model
         )
-        # What the page and the API own, and what must end with the rest.
+        # Callbacks of the page and the API to run at the end.
         self.at_close = ExitStack()
 
     @cached_property
     def chats(self) -> ChatService:
-        """The chats, opened by whoever first asks: a command that needs none leaves the file to the page."""
+        """The chats, opened at first use: a command that does not need them leaves the file to the page."""
         store = ChatStore(self.paths.chats)
         return ChatService(store, self.supervisor, self.characters, extensions=self.extensions)
 
     @cached_property
     def extensions(self) -> ExtensionManager:
-        """The extensions; none is on before `extensions.start()`."""
+        """The extensions. None is on before `extensions.start()`."""
         manager = ExtensionManager(
             self.paths.extensions,
             self.paths.extension_packages,
@@ -140,17 +142,17 @@ class App:
             return ""
         able = [spec.title for spec in self.registry.shown() if spec.logits_hooks]
         return (
-            f"Its hooks in the worker are idle: {self.registry.get(state.loader).title} shows its engine's logits to "
-            f"nobody. Load the model with {' or '.join(able)}."
+            f"Its hooks in the worker are idle: {self.registry.get(state.loader).title} does not expose its engine's "
+            f"logits. Load the model with {' or '.join(able)}."
         )
 
     def _aim(self) -> str:
-        """The flag's, else the page's; a word that somebody else wrote into the file counts as none."""
-        kept = self.config.aim or self.settings.get("aim", AIMS[0])
-        return kept if kept in AIMS else AIMS[0]
+        """Return the aim of the flag, or of the page. An unknown value in the settings file is ignored."""
+        aim = self.config.aim or self.settings.get("aim", AIMS[0])
+        return aim if aim in AIMS else AIMS[0]
 
     def startup_model(self) -> str:
-        """The model that a start loads: the one asked for, the one used last, or the demo; "" if there is none."""
+        """Return the model to load at start: the flag's, the one used last, or the demo; "" if there is none."""
         if self.config.model:
             return self.config.model
         names = self.library.names()
@@ -158,16 +160,18 @@ class App:
         return next((name for name in (last, DEMO_MODEL) if name in names), "")
 
     def cancel_load(self) -> None:
-        """End what is being installed or loaded; whoever waits for it hears so."""
+        """Cancel running installs and loads. Code that waits for them gets an error."""
         self.reloader.close()
         self.environments.close()
         self.supervisor.cancel_load()
 
     def close(self) -> list[str]:
-        """End the worker, then close the chats: a reply in the making is saved as far as it came. Returns the names of
-        extensions whose threads go on."""
+        """End the worker, then close the chats. A running reply is saved up to its last token.
+
+        Returns the names of extensions whose threads did not end.
+        """
         unfinished: list[str] = []
-        # One that fails to close keeps none of the others from it. The last one here is the first to be called.
+        # Callbacks run in reverse order. One that raises does not stop the others.
         with ExitStack() as stack:
             if "scripts" in vars(self):
                 stack.callback(self.scripts.close)
@@ -183,8 +187,8 @@ class App:
         return unfinished
 
 
-def _shared(paths: Paths, loaders: OwnLoaders) -> tuple[list[Path], list[Path]]:
-    """Folders that workers read, for adapters, loaders and the worker's part of extensions; and those they write."""
+def _worker_folders(paths: Paths, loaders: OwnLoaders) -> tuple[list[Path], list[Path]]:
+    """Return the folders that workers read (models, adapters, loaders, extensions) and those that they write."""
     own_loaders = [paths.own_loaders, *loaders.package_folders()]
     extensions = [*paths.extensions, *installed_extensions().values(), paths.extension_packages]
     return [paths.models, *own_loaders, *extensions], [paths.extension_data]

@@ -1,1 +1,1 @@
-"""Paths, and files read within limits and written whole."""
+"""Paths, files read within limits, and files written atomically."""

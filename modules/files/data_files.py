@@ -1,7 +1,7 @@
-"""YAML and JSON that a stranger may have written, read within limits; and YAML that reads back as it was written.
+"""Reads untrusted YAML and JSON within limits, and writes YAML that reads back unchanged.
 
-Characters, presets, settings, manifests, addresses and the JSON of models all pass here. A file costs a bounded time
-and memory, whatever it holds, and each fault in it is one DataFileError.
+Characters, presets, settings, manifests, address files and the JSON of models are read here. Time and memory are
+bounded for any content, and every fault raises DataFileError.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from modules.protocol.errors import PaddockError
 
 @dataclass(frozen=True)
 class Limits:
-    """What a file may hold. `size`: bytes; `nodes`: values, those behind an alias counted each time; `depth`: lists
-    and tables within each other."""
+    """Limits of a file. `size`: bytes. `nodes`: values; those behind an alias count each time. `depth`: nesting."""
 
     size: int = 1 << 20
     nodes: int = 100_000
@@ -32,21 +31,23 @@ class Limits:
 
 
 LIMITS = Limits()
-# Paddock's own stores grow with what the user has.
+# Paddock's own files grow with the user's data.
 STORE_LIMITS = Limits(size=8 << 20, nodes=400_000)
 
 _LONGEST_NUMBER = 300
 _TAB_HINT = "; indent with spaces, not with tabs"
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-# An unfinished text ends with the file: a pattern that failed there would be tried again from each quote.
+# Match an unterminated text up to the end of the file. Otherwise the pattern would be tried again from each quote.
 _JSON_TEXT = re.compile(r'"(?:[^"\\]+|\\.)*\\?(?:"|\Z)', re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)((?:\\u[dD][89a-fA-F][0-9a-fA-F]{2})+)")
 
 
 class DataFileError(PaddockError):
-    """A file that cannot be read as data. `why`: the cause, to stand behind a colon; `message`: with the file's name
-    and a next step."""
+    """A file that cannot be read as data.
+
+    `why`: the cause, to follow a colon. `message`: a sentence with the file's name and a next step.
+    """
 
     code = "file"
 
@@ -57,7 +58,7 @@ class DataFileError(PaddockError):
 
 
 def read_bytes(path: Path, limits: Limits = LIMITS) -> bytes:
-    """The content of a regular file, also through a link. Raises DataFileError, FileNotFoundError.
+    """Return the content of a regular file, also through a link. Raise DataFileError or FileNotFoundError.
 
     A pipe or a device is refused without waiting for it.
     """
@@ -66,7 +67,7 @@ def read_bytes(path: Path, limits: Limits = LIMITS) -> bytes:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(handle, "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise DataFileError(path.name, "it is no ordinary file")
+                raise DataFileError(path.name, "it is not a regular file")
             raw = file.read(limits.size + 1)
     except FileNotFoundError:
         raise
@@ -80,18 +81,20 @@ def read_bytes(path: Path, limits: Limits = LIMITS) -> bytes:
 
 
 def read_yaml(path: Path, *, as_text: bool = False, limits: Limits = LIMITS) -> Any:
-    """The value in a YAML file. `as_text`: numbers, yes and dates stay as they are written; nothing stays None.
-    Raises DataFileError, FileNotFoundError."""
+    """Return the value in a YAML file. `as_text`: numbers, yes and dates stay texts; an empty value is still None.
+
+    Raises DataFileError or FileNotFoundError.
+    """
     return parse_yaml(read_bytes(path, limits), path.name, as_text=as_text, limits=limits)
 
 
 def read_json(path: Path, *, as_text: bool = False, limits: Limits = LIMITS) -> Any:
-    """The value in a JSON file, as `read_yaml`. Raises DataFileError, FileNotFoundError."""
+    """Return the value in a JSON file, like `read_yaml`. Raise DataFileError or FileNotFoundError."""
     return parse_json(read_bytes(path, limits), path.name, as_text=as_text, limits=limits)
 
 
 def parse_yaml(raw: bytes | str, name: str, *, as_text: bool = False, limits: Limits = LIMITS) -> Any:
-    """The value in `raw`; keys are texts. Aliases count in full, and merge keys are refused. Raises DataFileError."""
+    """Return the value in `raw`; keys are texts. Aliases count fully, merge keys are refused. Raise DataFileError."""
     text = _text(raw, name, limits)
 
     def build(text: str) -> Any:
@@ -101,7 +104,7 @@ def parse_yaml(raw: bytes | str, name: str, *, as_text: bool = False, limits: Li
         try:
             return build(text)
         except yaml.YAMLError:
-            # JSON, and YAML of earlier versions, write characters beyond U+FFFF as two halves; libyaml takes none.
+            # JSON and old YAML files write characters beyond U+FFFF as two surrogates, which libyaml rejects.
             whole = _SURROGATE_ESCAPE.sub(_join_escapes, text)
             if whole == text:
                 raise
@@ -109,8 +112,8 @@ def parse_yaml(raw: bytes | str, name: str, *, as_text: bool = False, limits: Li
     except LimitExceeded as error:
         raise DataFileError(name, str(error)) from None
     except yaml.reader.ReaderError as error:
-        what = f"U+{error.character:04X}" if isinstance(error.character, int) else "a byte that is no text"
-        raise DataFileError(name, f"it holds {what}, which YAML does not take") from None
+        what = f"U+{error.character:04X}" if isinstance(error.character, int) else "a byte that is not text"
+        raise DataFileError(name, f"it holds {what}, which YAML does not allow") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}: " if mark is not None else ""
@@ -128,8 +131,10 @@ def parse_json(
     limits: Limits = LIMITS,
     whole: Callable[[str], Any] | None = None,
 ) -> Any:
-    """The value in `raw`, with line breaks and tabs in texts taken as they are. `whole` reads whole numbers; else those
-    of absurd length stay texts. Raises DataFileError."""
+    """Return the value in `raw`. Line breaks and tabs in texts are allowed. Raise DataFileError.
+
+    `whole`: converts integers. Without it, extremely long integers stay texts.
+    """
     text = _text(raw, name, limits)
     _refuse_size(text, name, limits)
     numbers: dict[str, Any] = {"parse_int": whole or _whole}
@@ -145,13 +150,12 @@ def parse_json(
 
 
 def to_yaml(values: Any) -> str:
-    """`values` as YAML that `parse_yaml` reads back: half characters, which no reader takes, are replaced."""
+    """Return `values` as YAML that `parse_yaml` reads back. Lone surrogates, which no reader accepts, are replaced."""
     return str(yaml.dump(fix_surrogates(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
 
 
 def fix_surrogates(value: Any) -> Any:
-    """`value` with the halves of characters (lone surrogates) in its texts joined where both are there, else replaced:
-    nothing can store or send a half."""
+    """Return `value` with surrogate pairs in its texts joined and lone surrogates replaced: they cannot be encoded."""
     if isinstance(value, str):
         if not _SURROGATES.search(value):
             return value
@@ -164,7 +168,7 @@ def fix_surrogates(value: Any) -> Any:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what stands in two places twice, where YAML would have an anchor and an alias."""
+    """Writes an object that occurs twice in full both times, without anchor and alias."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -181,12 +185,12 @@ def _text(raw: bytes | str, name: str, limits: Limits) -> str:
     except UnicodeDecodeError:
         raise DataFileError(name, "it is not text in UTF-8; save it as UTF-8") from None
     if "\0" in text:
-        raise DataFileError(name, "it is no text file")
+        raise DataFileError(name, "it is not a text file")
     return text
 
 
 def _refuse_size(text: str, name: str, limits: Limits) -> None:
-    """Raise DataFileError for JSON with too many values, or nested too deep, before anything is built of it."""
+    """Raise DataFileError for JSON with too many values or too much nesting, before it is parsed."""
     if text.count(",") + text.count(":") <= limits.nodes and text.count("[") + text.count("{") <= limits.depth:
         return
     plain = _JSON_TEXT.sub("", text)

@@ -1,7 +1,7 @@
-"""A YAML text as lists, tables and scalars, built from the parser's events within limits.
+"""Builds lists, mappings and scalars from a YAML text within limits.
 
-PyYAML's own constructors follow aliases without end, call themselves for each level, and turn texts such as 1:1 or an
-impossible date into numbers and errors. Here an alias costs what it stands for, and depth is counted.
+PyYAML's own constructors follow aliases without a limit, recurse for each level, and turn texts such as 1:1 or an
+impossible date into numbers and errors. Here an alias counts as much as its value, and depth is limited.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ _NOTHING = frozenset({"", "~", "null", "Null", "NULL"})
 _TEXT_NOTHING = frozenset({"", "~", "null"})
 _TRUE = frozenset(word for plain in ("yes", "true", "on") for word in (plain, plain.capitalize(), plain.upper()))
 _FALSE = frozenset(word for plain in ("no", "false", "off") for word in (plain, plain.capitalize(), plain.upper()))
-# What PyYAML reads as numbers, less the sexagesimal ones. Longer numbers than any real one stay texts.
+# What PyYAML reads as numbers, except sexagesimal ones. Extremely long numbers stay texts.
 _WHOLE = re.compile(r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)")
 _FLOAT = re.compile(r"(?:[-+]?[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+][0-9]+)?")
 _NO_NUMBER = re.compile(r"([-+]?)\.(inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-_LONGEST_NUMBER = 300
-_MOST_DIRECTIVES = 16
+_MAX_NUMBER_LENGTH = 300
+_MAX_DIRECTIVES = 16
 
 
 class LimitExceeded(ValueError):
-    """The text holds more than is allowed, or what is not allowed at all. The words stand behind a colon."""
+    """The text exceeds a limit, or contains something that is not allowed. The message follows a colon."""
 
 
 def build_tree(text: str, *, as_text: bool, nodes: int, depth: int, characters: int) -> Any:
-    """The value in `text`, None where there is nothing. Raises LimitExceeded, yaml.YAMLError."""
-    # The parser compares each %TAG line with all before it.
-    if text.count("\n%TAG") > _MOST_DIRECTIVES:
-        raise LimitExceeded(f"it has more than {_MOST_DIRECTIVES} directives (%TAG)")
+    """Return the value in `text`, None if it is empty. Raise LimitExceeded or yaml.YAMLError."""
+    # The parser compares each %TAG line with all earlier ones.
+    if text.count("\n%TAG") > _MAX_DIRECTIVES:
+        raise LimitExceeded(f"it has more than {_MAX_DIRECTIVES} directives (%TAG)")
     return _Tree(as_text, nodes, depth, characters).build(text)
 
 
 class _Open:
-    """A list or a table that is being filled. `cost`: values and characters counted before it."""
+    """A list or mapping that is being filled. `cost`: values and characters counted before it."""
 
     def __init__(self, value: list[Any] | dict[str, Any], anchor: str | None, cost: tuple[int, int]) -> None:
         self.value = value
@@ -51,10 +51,10 @@ class _Open:
 class _Tree:
     def __init__(self, as_text: bool, nodes: int, depth: int, characters: int) -> None:
         self._as_text = as_text
-        self._most_nodes, self._most_characters, self._depth = nodes, characters, depth
+        self._max_nodes, self._max_characters, self._depth = nodes, characters, depth
         self._nodes = self._characters = 0
         self._open: list[_Open] = []
-        # Anchor -> what it stands for, and its cost.
+        # Anchor -> its value and its cost.
         self._anchors: dict[str, tuple[Any, int, int]] = {}
         self._root: Any = None
 
@@ -147,9 +147,9 @@ class _Tree:
     def _count(self, nodes: int, characters: int) -> None:
         self._nodes += nodes
         self._characters += characters
-        if self._nodes > self._most_nodes:
-            raise LimitExceeded(f"it holds more than {self._most_nodes:,} values")
-        if self._characters > self._most_characters:
+        if self._nodes > self._max_nodes:
+            raise LimitExceeded(f"it holds more than {self._max_nodes:,} values")
+        if self._characters > self._max_characters:
             raise LimitExceeded("its aliases stand for too much text")
 
 
@@ -158,7 +158,7 @@ def _typed(text: str) -> Any:
         return None
     if text in _TRUE or text in _FALSE:
         return text in _TRUE
-    if len(text) > _LONGEST_NUMBER:
+    if len(text) > _MAX_NUMBER_LENGTH:
         return text
     if _WHOLE.fullmatch(text):
         digits = text.replace("_", "")

@@ -1,4 +1,4 @@
-"""A generation belongs to the host, not to a browser tab: an append-only buffer that any number of readers follow."""
+"""A reply in progress: an append-only buffer in the host that any number of readers follow."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from modules.system.listeners import Listeners
 
 
 class Generation:
-    """One answer on its way. Thread-safe. `feed`, `finish` and `fail` are for whoever reads the worker.
+    """One reply in progress. Thread-safe. The reader of the worker calls `feed`, `finish` and `fail`.
 
-    `opening`: what the text begins with, as the prompt holds it already.
-
-    `revised`: what the whole text turned out to be, where it cannot be told by adding to it; None otherwise.
-    `error`: it ended badly; the text that had arrived stays. `hooks`: those of extensions in the worker take part.
+    `opening`: the start of the text, which is already part of the prompt. `revised`: the final text, if hooks replaced
+    what had arrived; else None. `error`: why it failed; the text that had arrived stays. `hooks`: extensions' hooks in
+    the worker run for it.
     """
 
     def __init__(
@@ -49,27 +48,27 @@ class Generation:
 
     @property
     def done(self) -> bool:
-        """Whether nothing more will come."""
+        """True once it has ended."""
         return self.finished is not None or self.error is not None
 
     @property
     def empty_reply_note(self) -> str:
-        """A sentence where the engine ended the reply without any text; "" otherwise."""
+        """A sentence if the engine ended the reply without any text, else ""."""
         finished = self.finished
         if finished is None or self._length > self._opened or finished.reason in ("cancelled", "stop_text"):
             return ""
-        if finished.reason != "stop" and not finished.generated_tokens:  # None was asked for.
+        if finished.reason != "stop" and not finished.generated_tokens:  # No tokens were requested.
             return ""
         if finished.generated_tokens > 1:
             return (
-                f"The model wrote no text: none of its {finished.generated_tokens} tokens is shown, such as special "
-                "tokens. Check that the model is made for chats and that its chat template fits."
+                f"The model wrote no text: all of its {finished.generated_tokens} tokens are hidden, such as "
+                "special tokens. Check that the model is made for chats and that its chat template fits."
             )
-        return "The model ended its reply at once, without any text. Ask in other words, or check its chat template."
+        return "The model ended its reply at once, without any text. Rephrase the message, or check the chat template."
 
     @property
     def text(self) -> str:
-        """All that has arrived."""
+        """The text that has arrived."""
         with self._changed:
             if self._pieces:
                 self._joined += "".join(self._pieces)
@@ -78,16 +77,16 @@ class Generation:
 
     @property
     def final_text(self) -> str:
-        """The text as it turned out."""
+        """The revised text if there is one, else the text that has arrived."""
         return self.text if self.revised is None else self.revised
 
     @property
     def length(self) -> int:
-        """Characters that have arrived."""
+        """The number of characters that have arrived."""
         return self._length
 
     def follow(self, offset: int = 0, gather: float = 0.05) -> Iterator[str]:
-        """New text from character `offset` on, until the end; arrivals within `gather` seconds come as one piece."""
+        """Yield new text from character `offset` until the end. Text within `gather` seconds comes as one piece."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda seen=offset: self._length > seen or self.done)  # type: ignore[misc]
@@ -102,18 +101,18 @@ class Generation:
                 return
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end; False when `timeout` seconds passed first."""
+        """Wait for the end. Return False if `timeout` seconds pass first."""
         with self._changed:
             return self._changed.wait_for(lambda: self.done, timeout)
 
     def cancel(self) -> None:
-        """Stop this generation, and no other. It ends with reason "cancelled" and keeps its text."""
+        """Stop this generation. It ends with reason "cancelled" and keeps its text."""
         self._cancel(self.id)
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback` at each arrival and at the end, from another thread; returns what ends that.
+        """Call `callback` at each arrival of text and at the end, on another thread. Return a function to unsubscribe.
 
-        Called once at once if it has ended already, so that nobody waits for an end that is past.
+        If the generation has ended, `callback` is called at once.
         """
         with self._changed:
             unsubscribe = self._listeners.add(callback)
@@ -123,7 +122,7 @@ class Generation:
         return unsubscribe
 
     def feed(self, text: str, tokens: int) -> None:
-        """Text arrived."""
+        """Append text that arrived."""
         with self._changed:
             if self.first_token_seconds is None:
                 self.first_token_seconds = time.monotonic() - self.created
@@ -133,14 +132,14 @@ class Generation:
         self._notify()
 
     def finish(self, finished: Finished) -> None:
-        """The engine is through."""
+        """End it: the engine has finished."""
         with self._changed:
             self.finished = finished
             self.tokens = finished.generated_tokens
         self._notify()
 
     def fail(self, error: PaddockError) -> None:
-        """It ended badly."""
+        """End it with an error, unless it has ended."""
         with self._changed:
             if not self.done:
                 self.error = error

@@ -1,4 +1,4 @@
-"""The keys that preset files hold, ours and those of text-generation-webui's versions, brought to SamplingParams."""
+"""Converts the keys of preset files, also of text-generation-webui's, to SamplingParams."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from modules.protocol.errors import SettingError
 from modules.protocol.sampling import DEFAULT_PRIORITY, SamplingParams
 from modules.protocol.schema import coerce, describe
 
-# Names that text-generation-webui had for what is another name here.
+# Names in text-generation-webui -> names here.
 RENAMED = {
     "additive_repetition_penalty": "presence_penalty",
     "custom_stopping_strings": "stop",
 }
 
-# Keys of its presets that no engine of ours has, with the value that means nothing.
+# Keys of its presets that no engine here supports, with their neutral value.
 RETIRED: dict[str, Any] = {
     "num_beams": 1,
     "length_penalty": 1,
@@ -32,15 +32,15 @@ RETIRED: dict[str, Any] = {
     "truncation_length": 0,
 }
 
-# Values outside of today's ranges that mean "off" in presets of its older versions and in other servers.
+# Values out of range that mean "off" in presets of its older versions and in other servers.
 _OFF = {"top_k": {-1: 0}, "repetition_penalty_range": {-1: 0}}
 _LISTS = ("stop", "dry_sequence_breakers", "sampler_priority")
 
 
 def read_keys(values: Mapping[Any, Any], file: str) -> tuple[dict[str, Any], list[str]]:
-    """(values under our names and in our types, sentences about keys without effect).
+    """Return (values by SamplingParams name and type, sentences about keys without effect).
 
-    Raises SettingError naming `file`, the key, and what is nearest or allowed.
+    Raises SettingError, which names `file`, the key, and the nearest or all known names.
     """
     settings = {entry.name: entry for entry in describe(SamplingParams)}
     result: dict[str, Any] = {}
@@ -49,7 +49,7 @@ def read_keys(values: Mapping[Any, Any], file: str) -> tuple[dict[str, Any], lis
         name = RENAMED.get(str(key), str(key))
         if name in RETIRED:
             if value not in (RETIRED[name], None):
-                warnings.append(f"{file}: {name} = {value} has no effect; no engine here has it. Delete the line.")
+                warnings.append(f"{file}: {name} = {value} has no effect; no engine here supports it. Delete the line.")
             continue
         if name not in settings:
             raise SettingError(_unknown(name, f"{file}: there is no parameter named {name!r}.", [*settings, *RETIRED]))
@@ -60,20 +60,20 @@ def read_keys(values: Mapping[Any, Any], file: str) -> tuple[dict[str, Any], lis
             raise SettingError(f"{file}: {error.message}") from None
     for sampler in result.get("sampler_priority", ()):
         if sampler not in DEFAULT_PRIORITY:
-            what = f"{file}: sampler_priority names {sampler!r}, which is no sampler."
+            what = f"{file}: sampler_priority contains {sampler!r}, which is not a sampler."
             raise SettingError(_unknown(sampler, what, DEFAULT_PRIORITY))
     return result, warnings
 
 
 def within(name: str, value: Any) -> Any:
-    """The value that means here what `value` means elsewhere."""
+    """Return `value`, or the neutral value if it means "off" elsewhere."""
     if name in _OFF and isinstance(value, (int, float)) and not isinstance(value, bool) and value == -1:
         return _OFF[name][-1]
     return value
 
 
 def _texts(name: str, value: Any) -> Any:
-    """A list of texts from a list, from one text a line, or from quoted texts with commas between ('"\\n", ":"')."""
+    """Return a list of texts from a list, from one text per line, or from quoted texts with commas ('"\\n", ":"')."""
     if not isinstance(value, str):
         return value
     if name != "sampler_priority" and value.lstrip().startswith('"'):
@@ -86,10 +86,10 @@ def _texts(name: str, value: Any) -> Any:
 
 
 def _unknown(name: str, sentence: str, known: Any) -> str:
-    return f"{sentence} {did_you_mean(name, known) or 'What there is: ' + ', '.join(known) + '.'}"
+    return f"{sentence} {did_you_mean(name, known) or 'Known names: ' + ', '.join(known) + '.'}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The question that names what is nearest to `name`, or ""."""
+    """Return a question with the known name nearest to `name`, or ""."""
     near = difflib.get_close_matches(name, list(known), 1)
     return f"Did you mean {near[0]!r}?" if near else ""

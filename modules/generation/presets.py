@@ -1,4 +1,4 @@
-"""Presets: YAML files with only what differs from neutral. Some ship; a user's own lie in user_data/presets/."""
+"""Presets: YAML files with the values that differ from neutral. The user's own are in user_data/presets/."""
 
 from __future__ import annotations
 
@@ -14,36 +14,38 @@ from modules.protocol.sampling import TEXT_PARSERS, SamplingParams
 from modules.protocol.schema import build, changed_values
 
 _ENDING = ".yaml"
-# What answers when nobody chose: small models go astray where much is left to chance.
+# Used until the user chooses one. It has low randomness, because small models write nonsense with more.
 DEFAULT_PRESET = "Precise"
 
 
 class Presets:
-    """Presets by name. One of the user's own hides the shipped one of that name; deleting it brings that back."""
+    """Presets by name. A user's preset hides a shipped one of the same name until it is deleted."""
 
     def __init__(self, shipped: Path, own: Path) -> None:
         self._shipped = shipped
         self._own = own
 
     def names(self) -> list[str]:
-        """What can be loaded now, sorted without regard to case."""
+        """Return the names of all presets, sorted case-insensitively."""
         found = {path.stem for folder in (self._shipped, self._own) if folder.is_dir() for path in _files(folder)}
         return sorted(found, key=str.casefold)
 
     def is_own(self, name: str) -> bool:
-        """Whether the user saved one of that name."""
+        """Return True if the user saved a preset of this name."""
         return safe_file_path(self._own, name, _ENDING, "preset").is_file()
 
     def load(self, name: str) -> SamplingParams:
-        """The preset's parameters; what it does not name is neutral.
+        """Return the preset's parameters. Those that it does not contain are neutral.
 
-        Raises SettingError, which names the file and the key, and PaddockError where there is no such preset.
+        Raises SettingError, which names the file and the key, or PaddockError if there is no such preset.
         """
         return self.merge(name, {})
 
     def merge(self, name: str, overrides: Mapping[str, Any]) -> SamplingParams:
-        """The preset's parameters with `overrides` on top; an empty name stands for neutral. Raises SettingError or
-        PromptError for a value that cannot be."""
+        """Return the preset's parameters with `overrides` applied. An empty name means neutral.
+
+        Raises SettingError or PromptError for an invalid value.
+        """
         values = self._read(name)[0] if name else {}
         params = build(SamplingParams, {**values, **{key: within(key, value) for key, value in overrides.items()}})
         for read in TEXT_PARSERS.values():
@@ -51,24 +53,26 @@ class Presets:
         return params
 
     def summary(self, name: str) -> str:
-        """What the preset is for: the comment in its first line, or ""."""
+        """Return the preset's purpose: the comment in its first line, or ""."""
         first = self._raw(name)[0].decode("utf-8-sig", "replace").lstrip().partition("\n")[0]
         return first.lstrip("# ").strip() if first.startswith("#") else ""
 
     def warnings(self, name: str) -> list[str]:
-        """Sentences about keys of the file that no engine here uses."""
+        """Return sentences about keys of the file that have no effect."""
         return self._read(name)[1]
 
     def save(self, name: str, params: SamplingParams) -> None:
-        """Write the user's own preset of that name, all or nothing; a shipped one of that name stays below it."""
+        """Write a user's preset completely or not at all. A shipped preset of the same name is not changed."""
         path = safe_file_path(self._own, name, _ENDING, "preset")
         write_atomically(path, to_yaml(changed_values(params)))
 
     def delete(self, name: str) -> None:
-        """Delete the user's own preset. Raises PaddockError for one that ships, and where there is none."""
+        """Delete a user's preset. Raise PaddockError for a shipped or unknown one."""
         if not self.is_own(name):
             if safe_file_path(self._shipped, name, _ENDING, "preset").is_file():
-                raise PaddockError(f"{name} ships with Paddock and stays. Save your own under this or another name.")
+                raise PaddockError(
+                    f"{name} ships with Paddock and cannot be deleted. Save your own under this or another name."
+                )
             raise self._missing(name)
         safe_file_path(self._own, name, _ENDING, "preset").unlink()
 
@@ -83,7 +87,7 @@ class Presets:
         return SettingError(f"There is no preset named {name!r}. The presets are: {', '.join(self.names()) or 'none'}.")
 
     def _raw(self, name: str) -> tuple[bytes, str]:
-        """(the file's content, its name)."""
+        """Return (the file's content, its name)."""
         path = self._find(name)
         try:
             return read_bytes(path), path.name
@@ -93,7 +97,7 @@ class Presets:
             raise _unreadable(error) from error
 
     def _read(self, name: str) -> tuple[dict[str, Any], list[str]]:
-        """The file's values under our names, in our types; and warnings."""
+        """Return the file's values by SamplingParams name and type, and warnings."""
         raw, file = self._raw(name)
         try:
             values, texts = (parse_yaml(raw, file, as_text=as_text) or {} for as_text in (False, True))
@@ -101,7 +105,7 @@ class Presets:
             raise _unreadable(error) from error
         if not isinstance(values, dict) or not isinstance(texts, dict):
             raise SettingError(f"The preset {file} needs lines such as 'temperature: 0.7'. Correct it in an editor.")
-        # In a list of texts, yes and 007 are texts.
+        # In a list, yes and 007 are texts.
         return read_keys({key: texts[key] if isinstance(texts[key], list) else values[key] for key in values}, file)
 
 

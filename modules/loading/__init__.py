@@ -1,1 +1,1 @@
-"""From a model's name to a running worker: facts, consent, plan, settings, adapters, retries."""
+"""Loads models: chooses loader and settings, checks consent and memory, applies adapters, retries."""

@@ -1,4 +1,4 @@
-"""What loads took on this machine, and how that corrects later plans."""
+"""Stores the memory that loads used on this machine, and corrects later plans with it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from modules.protocol.memory_demand import Demand
 from modules.protocol.model_facts import Machine
 from modules.settings.user_settings import YamlStore
 
-_MOST = 500
+_MAX_ENTRIES = 500
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One class of loads. `loaded`, `peak`: bytes of main memory after the load, and the most with a context of
-    `context` tokens; `expected`: what the plan said for after the load; `on_cpu`: it used no accelerator."""
+    """The memory of one class of loads.
+
+    `loaded`: bytes of main memory after the load. `peak`: the most bytes, with a context of `context` tokens.
+    `expected`: the plan's bytes after the load. `on_cpu`: the load used no accelerator.
+    """
 
     loaded: int
     peak: int
@@ -34,7 +37,7 @@ class MemoryMeasurements:
         self._store = store
 
     def find(self, key: str) -> Measurement | None:
-        """The measurement under `key` (see `measurement_key`), if there is one that can be read."""
+        """Return the measurement under `key` (see `measurement_key`), or None if there is none that can be read."""
         entry = self._store.get(key)
         names = [field.name for field in dataclasses.fields(Measurement)]
         if not isinstance(entry, dict) or any(not isinstance(entry.get(name), int) for name in names):
@@ -42,14 +45,14 @@ class MemoryMeasurements:
         return Measurement(**{name: entry[name] for name in names})
 
     def record(self, key: str, measurement: Measurement, model: str, loader: str) -> None:
-        """Keep a measurement. Of several with one context the highest peak stays: few loads are used to their full."""
+        """Save a measurement. Of several with the same context, the highest peak stays: few loads are used fully."""
         known = self.find(key)
         if known and known.context == measurement.context:
             measurement = dataclasses.replace(measurement, peak=max(known.peak, measurement.peak))
         entry = {"model": model, "loader": loader, "at": int(time.time()), **dataclasses.asdict(measurement)}
         entries = {**self._store.items(), key: entry}
         dated = sorted(entries, key=lambda name: _date(entries[name]), reverse=True)
-        self._store.update({key: entry, **dict.fromkeys(dated[_MOST:])})
+        self._store.update({key: entry, **dict.fromkeys(dated[_MAX_ENTRIES:])})
 
 
 def _date(entry: object) -> int:
@@ -58,18 +61,21 @@ def _date(entry: object) -> int:
 
 
 def measurement_key(identity: str, environment: str, demand: Demand, machine: Machine) -> str:
-    """What a measurement holds for: the model's files, the loader's environment, the devices, and all of the demand but
-    the context, with which only the cache grows."""
+    """Return the key of a class of loads.
+
+    Loads of one class have the same model files, environment and devices, and the same demand except for the context,
+    with which only the cache grows.
+    """
     same = dataclasses.replace(demand, context=0, cache_tokens=0, cache_bytes=None)
     devices = [gpu.name for gpu in machine.gpus]
     return hashlib.sha256(repr((identity, environment, same, devices)).encode()).hexdigest()[:16]
 
 
 def apply_measurement(planned: MemoryPlan, found: Measurement) -> MemoryPlan:
-    """The plan as a measurement of its class mends it.
+    """Return the plan corrected by a measurement of its class.
 
-    What a load took more or less than expected is the environment's, whatever the context. A context that is no smaller
-    than the measured one takes no less than was seen.
+    The difference between the measured and the expected bytes belongs to the environment, for any context. A context
+    that is at least as large as the measured one needs at least the measured peak.
     """
     main = planned.shares[0]
     process = max(0, main.process + found.loaded - found.expected)

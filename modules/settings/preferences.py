@@ -1,4 +1,4 @@
-"""The user's settings while Paddock runs: saved as they change, or held until the user says so."""
+"""The user's settings while Paddock runs: saved at each change, or when the user saves them."""
 
 from __future__ import annotations
 
@@ -12,65 +12,66 @@ _AUTOSAVE = "autosave"
 
 
 class Preferences:
-    """What is set now, over what the file holds. Thread-safe.
+    """The current values: unsaved changes over the values of the file. Thread-safe.
 
-    With autosave (the default) the file follows each change; without it, changes live until Paddock ends or `save`.
+    With autosave (the default) each change is written to the file. Without it, changes last until Paddock ends, unless
+    `save` is called.
     """
 
     def __init__(self, store: YamlStore) -> None:
         self._store = store
         self._lock = threading.RLock()
-        self._held: dict[str, Any] = {}
+        self._unsaved: dict[str, Any] = {}
 
     @property
     def autosave(self) -> bool:
-        """Whether the file follows each change."""
+        """True if each change is written to the file."""
         return bool(self._store.get(_AUTOSAVE, True))
 
     @property
     def unsaved(self) -> bool:
-        """Whether something is set that the file does not hold."""
+        """True if there are changes that are not in the file."""
         with self._lock:
-            return bool(self._held)
+            return bool(self._unsaved)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value now, or `default`."""
+        """Return the current value, or `default`."""
         with self._lock:
-            value = self._held[key] if key in self._held else self._store.get(key)
+            value = self._unsaved[key] if key in self._unsaved else self._store.get(key)
         return default if value is None else value
 
     def items(self) -> dict[str, Any]:
-        """A copy of all that is set now."""
+        """Return a copy of all current values."""
         with self._lock:
-            return {key: value for key, value in {**self._store.items(), **self._held}.items() if value is not None}
+            return {key: value for key, value in {**self._store.items(), **self._unsaved}.items() if value is not None}
 
     def set(self, key: str, value: Any) -> None:
-        """Set a value; None forgets the key."""
+        """Set a value; None removes the key."""
         self.update({key: value})
 
     def update(self, values: Mapping[str, Any]) -> None:
-        """Set several values at once; None forgets a key."""
+        """Set several values in one step; None removes a key."""
         with self._lock:
             if self.autosave:
                 self._store.update(values)
             else:
                 saved = self._store.items()
-                self._held.update(values)
-                self._held = {key: value for key, value in self._held.items() if value != saved.get(key)}
+                self._unsaved.update(values)
+                self._unsaved = {key: value for key, value in self._unsaved.items() if value != saved.get(key)}
 
     def save(self) -> None:
-        """Write what is held: it is what the next start begins with."""
+        """Write unsaved changes to the file."""
         with self._lock:
-            self._store.update(self._held)
-            self._held = {}
+            self._store.update(self._unsaved)
+            self._unsaved = {}
 
     def discard(self) -> None:
-        """Back to what the file holds."""
+        """Drop unsaved changes."""
         with self._lock:
-            self._held = {}
+            self._unsaved = {}
 
     def set_autosave(self, on: bool) -> None:
-        """Switch autosave; switched on, it saves what is held."""
+        """Switch autosave on or off. Switching it on saves all unsaved changes."""
         with self._lock:
             if on:
                 self.save()

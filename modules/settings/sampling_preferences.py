@@ -1,4 +1,4 @@
-"""The sampling parameters that the user set on the page, and the preset that they come from."""
+"""The sampling parameters set on the page, and the preset that they come from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NEUTRAL = "Neutral"
 
 
 class SamplingPreferences:
-    """Read from the settings on each call: their file may be edited by hand."""
+    """Reads the settings at each call, because their file may be edited by hand."""
 
     def __init__(self, settings: Preferences, presets: Presets) -> None:
         self._settings = settings
@@ -26,7 +26,7 @@ class SamplingPreferences:
         return str(self._settings.get("preset", first))
 
     def preset(self, name: str) -> SamplingParams:
-        """Return the parameters of a preset. Raises PaddockError where there is none of that name."""
+        """Return the parameters of a preset. Raise PaddockError if there is no such preset."""
         return SamplingParams() if name == NEUTRAL else self._presets.load(name)
 
     def choose_preset(self, name: str) -> None:
@@ -34,14 +34,15 @@ class SamplingPreferences:
         self._settings.update({"sampling": schema.changed_values(self.preset(name)), "preset": name})
 
     def params(self) -> SamplingParams:
-        """Return the parameters set on the page. Raises SettingError when the file holds a bad value."""
+        """Return the parameters set on the page. Raise SettingError if the file contains a wrong value."""
         saved = self._settings.get("sampling")
         return self.preset(self.preset_name()) if saved is None else schema.build(SamplingParams, saved)
 
     def set(self, name: str, value: Any) -> None:
-        """Check one parameter and save it. The others stay as they are.
+        """Check one parameter and save it. The others do not change.
 
-        Raises SettingError, also for a text that a reply could not use, such as a wrong logit bias."""
+        Raises SettingError, also for a text that cannot be parsed, such as a wrong logit bias.
+        """
         params = schema.build(SamplingParams, schema.changed_values(self.params()) | {name: value})
         if read := TEXT_PARSERS.get(name):
             read(params)

@@ -1,4 +1,4 @@
-"""What the user set on the page, kept in YAML beside their data: session defaults, and loader settings per model."""
+"""User settings in YAML files: session defaults, and loader settings per model."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class YamlStore:
-    """A mapping in one YAML file. Thread-safe; each change is written whole or not at all.
+    """A mapping in one YAML file. Thread-safe. Each change is written completely or not at all.
 
-    A file that is no YAML mapping is an error at start, never overwritten: somebody wrote it. What they wrote keeps its
-    order; comments are lost with the first change.
+    A file that is not a YAML mapping raises an error at start and is never overwritten, because a person may have
+    written it. Keys keep their order; comments are lost at the first change.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,16 +30,16 @@ class YamlStore:
         self._values = _read(path)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value, or `default`."""
+        """Return the value, or `default`."""
         with self._lock:
             return self._values.get(key, default)
 
     def set(self, key: str, value: Any) -> None:
-        """Keep a value; None forgets the key. Nothing is written when nothing changes."""
+        """Save a value; None removes the key. The file is written only if something changes."""
         self.update({key: value})
 
     def update(self, values: Mapping[str, Any]) -> None:
-        """Keep several values at once; None forgets a key."""
+        """Save several values in one step; None removes a key."""
         with self._lock:
             fresh = {
                 key: value
@@ -52,34 +52,37 @@ class YamlStore:
             self._values = fresh
 
     def items(self) -> dict[str, Any]:
-        """A copy of all."""
+        """Return a copy of all values."""
         with self._lock:
             return dict(self._values)
 
 
-# The loader that an entry names ("": it holds for any), and its settings (None: it has none of its own).
+# The loader of an entry ("": any loader), and its settings (None: it has none).
 _Entry = tuple[str, "dict[str, Any] | None"]
-_WORDS = {"loader", "settings", "adapters"}
+_ENTRY_KEYS = {"loader", "settings", "adapters"}
 
 
 class ModelSettings:
-    """Loader settings per model: {model name or pattern: {"loader": name, "settings": {...}}}, see docs/models.md; a
-    model's own entry may have its LoRA adapters besides: {"adapters": {name: weight}}.
+    """Loader settings per model: {model name or pattern: {"loader": name, "settings": {...}}}, see docs/models.md.
 
-    The model's own entry counts first, then patterns (`*Q4_K_M*`) in the order of the file. An entry without a
-    loader holds for every loader; one that has neither "loader" nor "settings" is settings alone."""
+    A model's own entry may also have its LoRA adapters: {"adapters": {name: weight}}. The model's own entry comes
+    first, then patterns (`*Q4_K_M*`) in the order of the file. An entry without a loader applies to every loader. An
+    entry with neither "loader" nor "settings" contains only settings.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._store = YamlStore(path)
 
     def loader(self, model: str) -> str:
-        """The loader kept for this model, "" if none is. Raises PaddockError for an entry that makes no sense."""
+        """Return the loader saved for this model, or "". Raise PaddockError for an invalid entry."""
         return next((loader for loader, _ in [*self._own(model), *self._patterns(model)] if loader), "")
 
     def settings(self, model: str, loader: str) -> dict[str, Any]:
-        """The settings kept for this model with this loader. Those of an entry that names no loader may have others'
-        among them. Raises PaddockError."""
+        """Return the settings saved for this model with this loader.
+
+        An entry without a loader may contain settings of other loaders. Raises PaddockError for an invalid entry.
+        """
         return _matching([*self._own(model), *self._patterns(model)], loader)
 
     def set(self, model: str, loader: str, settings: DataclassInstance) -> None:
@@ -95,18 +98,18 @@ class ModelSettings:
         self._store.set(model, entry)
 
     def adapters(self, model: str) -> dict[str, float]:
-        """The LoRA adapters kept for this model, name -> weight. Raises PaddockError."""
+        """Return the LoRA adapters saved for this model, name -> weight. Raise PaddockError for an invalid entry."""
         entry = self._store.get(model)
         chosen = entry.get("adapters") or {} if isinstance(entry, dict) else {}
         if not isinstance(chosen, dict) or any(type(weight) not in (int, float) for weight in chosen.values()):
-            raise self._senseless(model)
+            raise self._invalid(model)
         return {str(name): float(weight) for name, weight in chosen.items()}
 
     def set_adapters(self, model: str, adapters: Mapping[str, float]) -> None:
-        """Keep what is applied to this model; nothing forgets it."""
+        """Save the adapters of this model; an empty mapping removes them."""
         entry = self._store.get(model) or {}
-        # An entry of settings alone says so from now on, or the adapters would be one of them.
-        entry = entry if not entry or _WORDS & entry.keys() else {"settings": entry}
+        # Move an entry of settings only below "settings", so that "adapters" is not taken for a setting.
+        entry = entry if not entry or _ENTRY_KEYS & entry.keys() else {"settings": entry}
         rest = {key: value for key, value in entry.items() if key != "adapters"}
         self._store.set(model, {**rest, "adapters": dict(adapters)} if adapters else rest or None)
 
@@ -120,17 +123,17 @@ class ModelSettings:
 
     def _read(self, key: str, entry: Any) -> _Entry:
         if not isinstance(entry, dict):
-            raise self._senseless(key)
-        if not _WORDS & entry.keys():
+            raise self._invalid(key)
+        if not _ENTRY_KEYS & entry.keys():
             return "", dict(entry)
         loader, settings = entry.get("loader") or "", entry.get("settings")
-        if not isinstance(loader, str) or not isinstance(settings, dict | None) or entry.keys() - _WORDS:
-            raise self._senseless(key)
+        if not isinstance(loader, str) or not isinstance(settings, dict | None) or entry.keys() - _ENTRY_KEYS:
+            raise self._invalid(key)
         return loader, settings
 
-    def _senseless(self, key: str) -> PaddockError:
+    def _invalid(self, key: str) -> PaddockError:
         return PaddockError(
-            f"The entry {key!r} in {self._path.name} in the user data folder makes no sense. Write it as "
+            f"The entry {key!r} in {self._path.name} in the user data folder is invalid. Write it as "
             "'{loader: NAME, settings: {NAME: VALUE}}', or remove it."
         )
 
@@ -155,13 +158,13 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     except DataFileError as error:
         raise PaddockError(
-            f"{path.name} in the user data folder cannot be read: {error.why}. Correct it, or move it away to begin "
+            f"{path.name} in the user data folder cannot be read: {error.why}. Correct it, or move it away to start "
             "with the defaults."
         ) from error
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise PaddockError(
-            f"{path.name} in the user data folder is not a list of `key: value` lines. Mend it or move it away."
+            f"{path.name} in the user data folder is not a list of `key: value` lines. Correct it, or move it away."
         )
     return values

@@ -1,1 +1,1 @@
-"""What host and workers need from Python and the operating system. Standard library only."""
+"""What host and workers use of Python and the operating system. Standard library only."""

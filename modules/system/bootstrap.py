@@ -1,4 +1,4 @@
-"""Before anything else is imported: `.venv`, the host's packages, a fresh start inside. Standard library only."""
+"""Creates `.venv`, installs the host's packages and restarts in it, before other imports. Standard library only."""
 
 from __future__ import annotations
 
@@ -23,32 +23,34 @@ from modules.system.setup_lock import SetupLock, setup_lock
 OLDEST = (3, 10)
 _MARKER = "paddock-host.txt"
 _INTERPRETER = "interpreter "
-# Set by one start for the next: it runs in .venv, and it follows a repair.
+# Set for the restarted process: it runs in .venv, and it follows a repair.
 _AGAIN = "PADDOCK_STARTED_AGAIN"
 _REPAIRED = "PADDOCK_REPAIRED"
-_WAITING = "Another start of Paddock is setting up .venv. Waiting until it has ended ..."
-_NETWORK = "The packages could not be fetched. Check the network, or pip's index and proxy settings, and start again."
-_VENV = "Python could not make a virtual environment; the lines above say why. Mend that, and start again."
-# What a failed step said -> what to do. The first that is found counts.
+_WAITING = "Another start of Paddock is setting up .venv. Waiting until it has finished ..."
+_NETWORK = (
+    "The packages could not be downloaded. Check the network, or pip's index and proxy settings, and start again."
+)
+_VENV = "Python could not create a virtual environment; see the lines above. Fix the cause, and start again."
+# Output of a failed step -> what to do. The first match is used.
 _ADVICE = (
     (
         r"ensurepip is not|No module named '?(venv|ensurepip)",
-        "Python could not make a virtual environment. On Debian and Ubuntu: apt install python3-venv",
+        "Python could not create a virtual environment. On Debian and Ubuntu: apt install python3-venv",
     ),
     (r"No space left|disk quota|os error 28", "The disk is full. Free about a gigabyte, and start again."),
     (
         r"Permission denied|Read-only file system|Operation not permitted",
-        "Paddock could not write to its folder. Move it to a folder of yours, or change the permissions.",
+        "Paddock could not write to its folder. Move it to a folder that you own, or change the permissions.",
     ),
     (
         r"SOCKS",
-        "pip cannot use the SOCKS proxy that the environment names. Set an HTTP proxy, or unset it, and start again.",
+        "pip cannot use the SOCKS proxy of the environment variables. Set an HTTP proxy, or unset it, and start again.",
     ),
 )
 
 
 def ensure(root: Path, argv: list[str], requirements: tuple[str, ...] = ("host.txt",)) -> None:
-    """Return at once inside a complete `.venv` (or with --no-venv); else build it and start `argv` again in there."""
+    """Return at once inside a complete `.venv` (or with --no-venv). Else build it and restart with `argv` inside it."""
     if sys.version_info < OLDEST:
         sys.exit(
             f"Paddock needs Python {OLDEST[0]}.{OLDEST[1]} or newer; this is {sys.version.split()[0]}. Install one."
@@ -61,40 +63,44 @@ def ensure(root: Path, argv: list[str], requirements: tuple[str, ...] = ("host.t
     built = False
     if not _complete(folder, pins):
         try:
-            with _handle_sigterm(), setup_lock(_lock_of(folder), lambda: _say(_WAITING)) as lock:
-                # Another start may have made it while this one waited.
+            with _handle_sigterm(), setup_lock(_lock_of(folder), lambda: _print(_WAITING)) as lock:
+                # Another start may have built it while this one waited.
                 if built := not _complete(folder, pins):
                     _build(folder, pins, lock)
         except KeyboardInterrupt:
-            sys.exit("\nStopped before Paddock was set up. The next start goes on from here.")
+            sys.exit("\nStopped before Paddock was set up. The next start continues from here.")
         except OSError as error:
-            sys.exit(f"\n{_advice(str(error), f'Paddock could not be set up ({error}). Mend that, and start again.')}")
+            sys.exit(
+                f"\n{_advice(str(error), f'Paddock could not be set up ({error}). Fix the cause, and start again.')}"
+            )
     if built or Path(sys.prefix).resolve() != folder.resolve() or foreign_variables(os.environ):
         if again:
-            sys.exit("\nThe Python in .venv starts, but not as that of .venv. Delete .venv, and start again.")
-        _start_again(python_in(folder), argv)
+            sys.exit("\nThe Python in .venv does not run as that of .venv. Delete .venv, and start again.")
+        _restart(python_in(folder), argv)
 
 
 def repair(root: Path, argv: list[str], error: ImportError) -> NoReturn:
-    """Install the host's packages again where one of them cannot be imported, then start again. Raises `error` where no
-    package is to blame, and SystemExit with a sentence where that does not help."""
+    """Reinstall the host's packages because one of them cannot be imported, then restart.
+
+    Raises `error` if it does not come from a package, and SystemExit with a sentence if the repair does not help.
+    """
     if (error.name or "modules").partition(".")[0] in ("modules", "loaders", "extensions", "tests"):
         raise error
     if "--no-venv" in argv:
         sys.exit(f"\n{error}. Install requirements/host.txt into this Python, or start without --no-venv.")
     if os.environ.get(_REPAIRED):
-        sys.exit(f"\n{error}, though all packages were installed again. Delete .venv, and start again.")
-    _say(f"Paddock's own packages are damaged ({error}), so they are installed again.")
+        sys.exit(f"\n{error}, although all packages were reinstalled. Delete .venv, and start again.")
+    _print(f"Paddock's packages are damaged ({error}) and will be reinstalled.")
     folder = root / ".venv"
     try:
-        with _handle_sigterm(), setup_lock(_lock_of(folder), lambda: _say(_WAITING)) as lock:
+        with _handle_sigterm(), setup_lock(_lock_of(folder), lambda: _print(_WAITING)) as lock:
             (folder / _MARKER).unlink(missing_ok=True)
             lock.interrupted_step = "packages"
             _build(folder, [root / "requirements" / "host.txt"], lock)
     except (KeyboardInterrupt, OSError) as problem:
         sys.exit(f"\n{_advice(str(problem), 'They could not be installed. Start again.')}")
     os.environ[_REPAIRED] = "1"
-    _start_again(python_in(folder), argv)
+    _restart(python_in(folder), argv)
 
 
 def _lock_of(folder: Path) -> Path:
@@ -106,27 +112,27 @@ def _digest(path: Path) -> str:
 
 
 def _complete(folder: Path, pins: list[Path]) -> bool:
-    """Whether the packages of `pins` are installed whole, in an environment whose interpreter is still the same."""
-    noted = _noted(folder)
-    if not {_digest(path) for path in pins} <= noted:
+    """Return True if all packages of `pins` are installed, in an environment whose interpreter has not changed."""
+    recorded = _recorded(folder)
+    if not {_digest(path) for path in pins} <= recorded:
         return False
-    known = next((line for line in noted if line.startswith(_INTERPRETER)), "")
+    known = next((line for line in recorded if line.startswith(_INTERPRETER)), "")
     signature = usable(folder, known.removeprefix(_INTERPRETER))
     if signature and known != _INTERPRETER + signature:
         with contextlib.suppress(OSError):
-            _note(folder, noted - {known} | {_INTERPRETER + signature})
+            _record(folder, recorded - {known} | {_INTERPRETER + signature})
     return bool(signature)
 
 
-def _noted(folder: Path) -> set[str]:
-    """Digests of the requirement files that were installed whole, and the interpreter's signature."""
+def _recorded(folder: Path) -> set[str]:
+    """Return the digests of the completely installed requirement files, and the interpreter's signature."""
     try:
         return set((folder / _MARKER).read_text(encoding="utf-8").splitlines())
     except (OSError, UnicodeDecodeError):
         return set()
 
 
-def _note(folder: Path, lines: set[str]) -> None:
+def _record(folder: Path, lines: set[str]) -> None:
     written = folder / f"{_MARKER}.{os.getpid()}"
     written.write_text("\n".join(sorted(lines)), encoding="utf-8")
     written.replace(folder / _MARKER)
@@ -135,42 +141,44 @@ def _note(folder: Path, lines: set[str]) -> None:
 def _build(folder: Path, pins: list[Path], lock: SetupLock) -> None:
     begin = time.monotonic()
     python = python_in(folder)
-    half_made = lock.interrupted_step == "venv"
-    changed = bool(_noted(folder)) and not usable(folder, "")
-    if half_made or changed or not _has_pip(python):
+    incomplete = lock.interrupted_step == "venv"
+    changed = bool(_recorded(folder)) and not usable(folder, "")
+    if incomplete or changed or not _has_pip(python):
         if changed:
-            _say("The Python that .venv was made with is gone or is another version now, so .venv is made again.")
+            _print("The Python of .venv is gone or has another version, so .venv is rebuilt.")
         shutil.rmtree(folder.resolve(), ignore_errors=True)
-        _say("Making a Python environment in .venv ...")
+        _print("Creating a Python environment in .venv ...")
         with lock.step("venv"):
-            # Not sys.executable: that may be the one in .venv.
+            # Not sys.executable, which may be the one in .venv.
             maker = getattr(sys, "_base_executable", None) or sys.executable
             _run([maker, "-m", "venv", str(folder)], _VENV, lock)
     sources = package_sources(read_pip_config(str(python)))
     uv = next(line for path in pins for line in path.read_text().splitlines() if line.startswith("uv=="))
     again = lock.interrupted_step == "packages"
     with lock.step("packages"):
-        _say("Fetching the installer (uv) ...")
+        _print("Downloading the installer (uv) ...")
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", uv.split()[0]]
         _run([*pip, *(["--force-reinstall"] if again else [])], _NETWORK, lock, {"PIP_USER": "0"})
-        _say("Installing Paddock's own packages ...")
+        _print("Installing Paddock's packages ...")
         named = [part for path in pins for part in ("-r", str(path))]
         _run(
             [str(python), "-m", "uv", "pip", "install", "--python", str(python), *named, *sources.arguments]
-            # uv takes a package for installed that it had only begun to write.
+            # uv treats a package that it only began to write as installed.
             + (["--reinstall"] if again else []),
             _NETWORK,
             lock,
             {**sources.environment, "UV_PYTHON_DOWNLOADS": "never"},
         )
-    # What was installed before into an environment that is another now is not there.
-    kept = set() if half_made or changed else {line for line in _noted(folder) if not line.startswith(_INTERPRETER)}
-    _note(folder, kept | {_digest(path) for path in pins} | {_INTERPRETER + usable(folder, "")})
-    _say(f"Set up in {time.monotonic() - begin:.0f} s.")
+    # Packages of an earlier environment are gone.
+    earlier = (
+        set() if incomplete or changed else {line for line in _recorded(folder) if not line.startswith(_INTERPRETER)}
+    )
+    _record(folder, earlier | {_digest(path) for path in pins} | {_INTERPRETER + usable(folder, "")})
+    _print(f"Set up in {time.monotonic() - begin:.0f} s.")
 
 
 def _has_pip(python: Path) -> bool:
-    """Whether the environment's interpreter runs and has pip: one half made by a killed start does not."""
+    """Return True if the environment's interpreter runs and has pip. One left by a killed start may have none."""
     try:
         return subprocess.run([str(python), "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0
     except OSError:
@@ -178,7 +186,7 @@ def _has_pip(python: Path) -> bool:
 
 
 def _run(command: list[str], advice: str, lock: SetupLock, environment: dict[str, str] | None = None) -> None:
-    said: list[str] = []
+    output: list[str] = []
     with subprocess.Popen(
         command,
         env={**_clean_environment(), **(environment or {})},
@@ -188,25 +196,25 @@ def _run(command: list[str], advice: str, lock: SetupLock, environment: dict[str
         text=True,
         errors="replace",
         pass_fds=lock.inherited,
-        # A group of its own, so that what it starts can be ended with it.
+        # A new process group, so that the processes it starts can be killed with it.
         start_new_session=os.name != "nt",
     ) as process:
         assert process.stdout is not None
         try:
             for line in process.stdout:
-                said.append(line)
-                # The list of what was installed, fifty lines of names, helps nobody.
+                output.append(line)
+                # Hide the list of installed packages, about fifty lines.
                 if not line.startswith((" + ", " ~ ", " - ")):
-                    _say(f"  {line.rstrip()}")
+                    _print(f"  {line.rstrip()}")
         except BaseException:
             _kill(process)
             raise
     if process.returncode != 0:
-        sys.exit(f"\n{_advice(''.join(said), advice)}\nNothing else was changed.")
+        sys.exit(f"\n{_advice(''.join(output), advice)}\nNothing else was changed.")
 
 
-def _advice(said: str, otherwise: str) -> str:
-    return next((advice for words, advice in _ADVICE if re.search(words, said, re.IGNORECASE)), otherwise)
+def _advice(output: str, default: str) -> str:
+    return next((advice for pattern, advice in _ADVICE if re.search(pattern, output, re.IGNORECASE)), default)
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
@@ -219,7 +227,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 @contextlib.contextmanager
 def _handle_sigterm() -> Iterator[None]:
-    """Take SIGTERM for Ctrl+C while the block runs: what was started ends, too."""
+    """Treat SIGTERM as Ctrl+C while the block runs, so that started processes are ended too."""
 
     def stop(number: int, frame: object) -> None:
         raise KeyboardInterrupt
@@ -232,24 +240,23 @@ def _handle_sigterm() -> Iterator[None]:
 
 
 def _clean_environment() -> dict[str, str]:
-    """The environment without secrets, and without what leads .venv's interpreter to what is not its own, or pip to
-    elsewhere."""
+    """Return the environment variables without secrets, and without those that lead Python or pip to other folders."""
     dropped = {"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT"}
     return {name: value for name, value in install_environment().items() if name not in dropped}
 
 
-def _start_again(python: Path, argv: list[str]) -> NoReturn:
+def _restart(python: Path, argv: list[str]) -> NoReturn:
     foreign = foreign_variables(os.environ)
     environment = {name: value for name, value in os.environ.items() if name not in foreign}
     environment[_AGAIN] = "1"
     try:
         if os.name == "nt":
-            # Windows has no exec: the shell would take the prompt back while the child still runs.
+            # Windows has no exec: the shell would show its prompt while the child still runs.
             sys.exit(subprocess.run([str(python), *argv], env=environment, check=False).returncode)
         os.execve(python, [str(python), *argv], environment)
     except OSError as error:
         sys.exit(f"\nThe Python in .venv could not be started ({error}). Delete .venv, and start again.")
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, flush=True)

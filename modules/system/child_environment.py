@@ -1,7 +1,7 @@
-"""The environment variables that other programs get from Paddock. Secrets of its user stay in the host.
+"""The environment variables that Paddock passes to other programs. The user's secrets stay in the host.
 
-A list of what engines, compilers and package managers read, not a list of secrets: a variable that nobody thought of is
-not handed on. PADDOCK_PASS_ENV names more, with commas between. Standard library only.
+This is an allowlist of what engines, compilers and package managers read: an unknown variable is not passed on.
+PADDOCK_PASS_ENV adds names, separated by commas. Standard library only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def _words(*lines: str) -> tuple[str, ...]:
     return tuple(" ".join(lines).split())
 
 
-# The system, the user's language, certificates, and where compilers look.
+# System, language, certificates, and search paths of compilers.
 _NAMES = _words(
     "PATH HOME USER LOGNAME SHELL LANG LANGUAGE TZ TERM COLUMNS LINES NO_COLOR TMPDIR TEMP TMP",
     "LD_LIBRARY_PATH LD_PRELOAD DYLD_LIBRARY_PATH DYLD_FALLBACK_LIBRARY_PATH SSL_CERT_FILE SSL_CERT_DIR",
@@ -32,7 +32,7 @@ _NAMES = _words(
     "VCINSTALLDIR VCTOOLSINSTALLDIR VS140COMNTOOLS WINDOWSSDKDIR USERPROFILE USERNAME USERDOMAIN COMPUTERNAME",
     "HOMEDRIVE HOMEPATH NUMBER_OF_PROCESSORS",
 )
-# What the engines and their libraries read.
+# Variables of engines and their libraries.
 _PREFIXES = _words(
     "LC_ XDG_ PYTHON PADDOCK_ COVERAGE_ PYTEST_ PROCESSOR_ CUDA_ CUDNN_ CUBLAS_ NVIDIA_ NVCC_ NCCL_ HIP_ HSA_",
     "ROCM_ ROCR_ ROCBLAS_ MIOPEN_ AMD_ GPU_ ONEAPI_ SYCL_ ZE_ ZES_ INTEL_ ASCEND_ METAL_ MTL_ VK_ MESA_",
@@ -41,7 +41,7 @@ _PREFIXES = _words(
     "NUMBA_ VLLM_ RAY_ GLOO_ UCX_ TP_ HF_ TRANSFORMERS_ TOKENIZERS_ ACCELERATE_ SAFETENSORS_ BNB_",
     "BITSANDBYTES_ GPTQMODEL_ GPTQ_ EXLLAMA_ HQQ_ AWQ_ CMAKE_ NINJA_ CCACHE_ VSCMD_",
 )
-# Within those lists: names that speak of a secret.
+# Names on these lists that indicate a secret.
 _SECRET = re.compile(
     r"(?:^|_)(?:TOKEN|KEY|APIKEY|PASS|PAT|PWD|AUTH|COOKIE|DSN|BEARER)(?:_|$)|SECRET|PASSWORD|PASSWD|CREDENTIAL|PRIVATE_",
     re.IGNORECASE,
@@ -49,13 +49,13 @@ _SECRET = re.compile(
 
 
 def worker_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What an engine, or anything else that loads a stranger's files, gets."""
+    """Return the variables for an engine, or for other programs that load untrusted files."""
     named = {name.strip() for name in environ.get(PASS_ENV, "").split(",")}
     return {name: value for name, value in environ.items() if name in named or _is_plain(name)}
 
 
 def install_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What pip and uv get: their own configuration too, which may hold the password of a package index."""
+    """Return the variables for pip and uv, with their configuration, which may contain a package index's password."""
     own = {
         name: value
         for name, value in environ.items()
@@ -65,7 +65,7 @@ def install_environment(environ: Mapping[str, str] = os.environ) -> dict[str, st
 
 
 def git_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What Git gets: the user's settings of Git and their SSH agent."""
+    """Return the variables for Git, with the user's Git settings and SSH agent."""
     agent = ("SSH_AUTH_SOCK", "SSH_AGENT_PID")
     own = {
         name: value

@@ -1,8 +1,7 @@
-"""Python's loaders read the code of extensions from source alone, and only as the user agreed to it.
+"""Restricts Python's import of extension code to source files that the user allowed.
 
-Cached bytecode says nothing of the source beside it: below an extension's folder it is never read, with or without a
-source file. A file that changed since the user agreed, or came later, cannot be imported. Standard library only: the
-host and the workers use it.
+Bytecode below an extension's folder is never read, because it may not match the source next to it. A file that changed
+or appeared after the user allowed the extension cannot be imported. Standard library only: host and workers use it.
 """
 
 from __future__ import annotations
@@ -15,33 +14,33 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-# Files whose ends of lines Git may write in the way of the system.
+# Files whose line ends Git may convert to those of the system.
 _PYTHON = (".py", ".pyw", ".pyx", ".pth", ".cfg", ".toml", ".yaml", ".txt")
 _PAGE = (".js", ".mjs", ".cjs", ".ts", ".css", ".html", ".htm", ".jinja", ".svg")
 _TEXT = frozenset((*_PYTHON, *_PAGE, ".sh", ".bat", ".cmd", ".ps1", ".vbs"))
 
 
 def is_text(name: str) -> bool:
-    """Whether a file of that name is text."""
+    """Return True if a file of this name is text."""
     return PurePath(name).suffix.lower() in _TEXT
 
 
 def digest(name: str, content: bytes) -> str:
-    """sha256 of a file; the same for both kinds of line ends where it is text."""
+    """Return the SHA-256 of a file. For text files it is the same with both kinds of line ends."""
     if is_text(name):
         content = content.replace(b"\r\n", b"\n")
     return hashlib.sha256(content).hexdigest()
 
 
 class CodeAllowlist:
-    """What may be imported from extensions' folders. Does nothing before the first `allow`, nor after `close`."""
+    """The files that may be imported from extensions' folders. Inactive before the first `allow` and after `close`."""
 
     def __init__(self) -> None:
         self._folders: dict[str, Mapping[str, str]] = {}
         self._wraps: list[tuple[type, str, Any, Any]] = []
 
     def allow(self, folder: Path, files: Mapping[str, str]) -> None:
-        """From now on, import from this folder these files alone. `files`: path with slashes -> its `digest`."""
+        """Allow only these files to be imported from this folder. `files`: path with slashes -> its `digest`."""
         self._folders[_real(str(folder))] = dict(files)
         if not self._wraps:
             self._wrap(importlib.machinery.SourceFileLoader, "get_code", self._source)
@@ -50,22 +49,22 @@ class CodeAllowlist:
             self._wrap(zipimport.zipimporter, "__init__", self._archive)
 
     def close(self) -> None:
-        """Leave Python's loaders as they were."""
+        """Restore Python's import loaders."""
         self._folders.clear()
-        for owner, name, original, ours in self._wraps:
-            # Where somebody wrapped it again, ours stays below, and hands on.
-            if getattr(owner, name) is ours:
+        for owner, name, original, wrapper in self._wraps:
+            # If other code wrapped it again, this wrapper stays below and calls the original.
+            if getattr(owner, name) is wrapper:
                 setattr(owner, name, original)
         self._wraps.clear()
 
     def _wrap(self, owner: type, name: str, around: Callable[..., Any]) -> None:
         original = getattr(owner, name)
 
-        def ours(loader: Any, *given: Any, **named: Any) -> Any:
-            return around(original, loader, *given, **named) if self._folders else original(loader, *given, **named)
+        def wrapper(loader: Any, *args: Any, **kwargs: Any) -> Any:
+            return around(original, loader, *args, **kwargs) if self._folders else original(loader, *args, **kwargs)
 
-        self._wraps.append((owner, name, original, ours))
-        setattr(owner, name, ours)
+        self._wraps.append((owner, name, original, wrapper))
+        setattr(owner, name, wrapper)
 
     def _source(self, original: Callable[..., Any], loader: Any, fullname: str) -> Any:
         path = loader.get_filename(fullname)
@@ -96,8 +95,10 @@ class CodeAllowlist:
             raise zipimport.ZipImportError(str(error), path=loader.archive) from None
 
     def _place(self, path: str) -> tuple[str, str] | None:
-        """(the extension's folder, the path in it) of a file; None for any other. A file that is a link counts where
-        the link lies."""
+        """Return (the extension's folder, the path in it) of a file, or None for other files.
+
+        A link counts both where it is and where it leads.
+        """
         file = Path(path)
         for real in (Path(_real(str(file.parent)), file.name), Path(_real(path))):
             for folder in self._folders:
@@ -110,8 +111,8 @@ class CodeAllowlist:
         if self._folders[folder].get(inner) != digest(inner, content):
             name = Path(folder).name
             raise ImportError(
-                f"{name}/{inner} is not among the files that you agreed to run, or has changed since. Look at it, "
-                f"switch {name} off and on, and agree to it",
+                f"{name}/{inner} is not one of the files that you allowed, or has changed since. Look at it, then "
+                f"switch {name} off and on, and allow it",
                 name=fullname,
             )
 

@@ -1,4 +1,4 @@
-"""Tells errors of a network, a service or the operating system from faults of the code that met them."""
+"""Distinguishes errors of a network, a service or the operating system from bugs in extension code."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _KINDS = (
     asyncio.TimeoutError,
     concurrent.futures.TimeoutError,
     http.client.HTTPException,
-    # A service, or a file, that answers with something else than JSON.
+    # A service or a file that does not contain JSON.
     json.JSONDecodeError,
     subprocess.SubprocessError,
 )
-# Packages whose own exceptions tell of a network or of the service behind it.
+# Packages whose exceptions report errors of a network or a service.
 CLIENT_PACKAGES = frozenset(
     (
         "aiohttp",
@@ -51,7 +51,7 @@ CLIENT_PACKAGES = frozenset(
 
 
 def exception_chain(error: BaseException) -> list[BaseException]:
-    """An error, and those that it was raised `from`, one after another."""
+    """Return an error and the errors that it was raised `from`, in order."""
     found: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and all(cause is not known for known in found):
@@ -61,13 +61,13 @@ def exception_chain(error: BaseException) -> list[BaseException]:
 
 
 def is_external(error: BaseException) -> bool:
-    """Whether an error, or one that it was raised `from`, tells of a network, a service or the operating system, or is
-    a sentence for the user (a PaddockError)."""
+    """Return True if an error, or one that it was raised `from`, comes from a network, a service or the operating
+    system, or is a PaddockError."""
     return any(_is_external(one) for one in exception_chain(error))
 
 
 def _is_external(error: BaseException) -> bool:
-    # A package or a name that the code wants is the code's own matter.
+    # A missing package or name is a fault of the code that imports it.
     if isinstance(error, ImportError):
         return False
     if isinstance(error, (PaddockError, *_KINDS)):
@@ -75,5 +75,5 @@ def _is_external(error: BaseException) -> bool:
     if not isinstance(error, Exception):
         return False
     roots = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
-    # Clients of one service each have exceptions of their own, which hold the answer's status.
+    # Clients of single services have their own exceptions, with the status of the answer.
     return bool(roots & CLIENT_PACKAGES) or isinstance(getattr(error, "status_code", None), int)

@@ -1,6 +1,6 @@
-"""The interpreter of a virtual environment: whether it is still the one that the environment was made with.
+"""Checks that the interpreter of a virtual environment is still the one that it was created with.
 
-Standard library only: the host's own environment is checked before anything is installed.
+Standard library only: the host's own environment is checked before its packages are installed.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _SECONDS = 60.0
-# What may stay of the variables that Python reads. The others lead one Python to another's packages or change what code
-# means (PYTHONPATH, PYTHONHOME, PYTHONWARNINGS=error, PYTHONOPTIMIZE, PYTHONSAFEPATH, ...).
+# Variables of Python that may stay. The others lead Python to other packages or change how code runs (PYTHONPATH,
+# PYTHONHOME, PYTHONWARNINGS=error, PYTHONOPTIMIZE, PYTHONSAFEPATH, ...).
 _HARMLESS = {
     "PYTHONDONTWRITEBYTECODE",
     "PYTHONFAULTHANDLER",
@@ -28,32 +28,32 @@ _HARMLESS = {
 
 
 def python_in(folder: Path) -> Path:
-    """The interpreter of the environment in `folder`."""
+    """Return the path of the interpreter of the environment in `folder`."""
     return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
 def foreign_variables(environment: Mapping[str, str]) -> set[str]:
-    """Names of variables that lead a Python to what is not its own."""
+    """Return the names of variables that lead Python to other packages or change how code runs."""
     python = {name for name in environment if name.startswith("PYTHON") and name not in _HARMLESS}
     return python | ({"__PYVENV_LAUNCHER__"} & set(environment))
 
 
 def usable(folder: Path, known: str) -> str:
-    """Return a signature of the environment's interpreter, or "" where it is gone or is another version now.
+    """Return a signature of the environment's interpreter, or "" if it is gone or has another version.
 
-    `known`: the signature of an earlier call, which is believed. Only another one costs a process.
+    `known`: the signature of an earlier call. If it has not changed, the interpreter is not run again.
     """
     now = _signature(folder)
     return now if now and (now == known or _runs(folder)) else ""
 
 
 def _signature(folder: Path) -> str:
-    """What tells one interpreter from another without running it; "" where it is gone."""
+    """Return a signature of the interpreter's files, or "" if they are gone. The interpreter is not run."""
     try:
         real = python_in(folder).resolve(strict=True)
         facts = real.stat()
-        # On Windows the file in the environment only starts the one in `home`.
-        base = (Path(_made_with(folder)["home"]) / real.name).stat() if sys.platform == "win32" else facts
+        # On Windows the file in the environment only launches the one in `home`.
+        base = (Path(_read_config(folder)["home"]) / real.name).stat() if sys.platform == "win32" else facts
         config = zlib.crc32((folder / "pyvenv.cfg").read_bytes())
     except (OSError, RuntimeError, KeyError):
         return ""
@@ -61,8 +61,8 @@ def _signature(folder: Path) -> str:
 
 
 def _runs(folder: Path) -> bool:
-    """Whether the interpreter runs, as the version that the environment was made with."""
-    made = re.match(r"\d+\.\d+", _made_with(folder).get("version", ""))
+    """Return True if the interpreter runs and has the version that the environment was created with."""
+    made = re.match(r"\d+\.\d+", _read_config(folder).get("version", ""))
     try:
         answer = subprocess.run(
             [str(python_in(folder)), "-I", "-c", "import sys; print('%d.%d' % sys.version_info[:2], sys.prefix)"],
@@ -79,8 +79,8 @@ def _runs(folder: Path) -> bool:
         return False
 
 
-def _made_with(folder: Path) -> dict[str, str]:
-    """pyvenv.cfg; `version` under this name, whoever wrote it."""
+def _read_config(folder: Path) -> dict[str, str]:
+    """Return the values of pyvenv.cfg. `version` is also read from `version_info`, which virtualenv and uv write."""
     try:
         lines = (folder / "pyvenv.cfg").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

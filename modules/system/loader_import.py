@@ -1,4 +1,4 @@
-"""Imports the two files of a loader, wherever its folder lies. Standard library only: host and workers use it."""
+"""Imports the two files of a loader from any folder. Standard library only: host and workers use it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from types import ModuleType
 
 
 def import_loader_module(name: str, part: str, folder: Path | None = None) -> ModuleType:
-    """Import `loaders.NAME.PART`, where PART is "spec" or "worker". Raises what the import raises.
+    """Import and return `loaders.NAME.PART`, where PART is "spec" or "worker". Raise what the import raises.
 
-    `folder`: of a loader that lies elsewhere than in loaders/. Its files may import each other with `from . import`.
+    `folder`: the folder of a loader that is not in loaders/. Its files may import each other with `from . import`.
     """
     package = f"loaders.{name}"
     if folder is not None:
@@ -24,9 +24,9 @@ def import_loader_module(name: str, part: str, folder: Path | None = None) -> Mo
 
 
 def make_paddock_importable(root: Path) -> None:
-    """Let `import paddock` work in a worker of an installed Paddock.
+    """Make `import paddock` work in a worker.
 
-    There the program's folder `root` lies inside the package `paddock`; in a clone it lies beside it.
+    In an installed Paddock the program's folder `root` is inside the package `paddock`; in a clone it is next to it.
     """
     if (file := root / "paddock" / "__init__.py").is_file() or (file := root.parent / "__init__.py").is_file():
         spec = importlib.util.spec_from_file_location("paddock", file)

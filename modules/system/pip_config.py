@@ -1,5 +1,5 @@
-"""The user's pip configuration in uv's words: whoever set up an index, a mirror or certificates for pip has set them up
-for Paddock."""
+"""Converts the user's pip configuration to uv's options, so that an index, a mirror or certificates set up for pip also
+work for Paddock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PackageSources:
 
 
 def read_pip_config(python: str = sys.executable) -> dict[str, str]:
-    """pip's effective configuration, option -> value: environment over `install.` over `global.`; {} without pip."""
+    """Return pip's configuration, option -> value: environment over `install.` over `global.`. {} without pip."""
     answer = subprocess.run(
         [python, "-m", "pip", "config", "list"], capture_output=True, text=True, timeout=60, check=False
     )
@@ -40,7 +40,7 @@ def read_pip_config(python: str = sys.executable) -> dict[str, str]:
 
 
 def package_sources(config: Mapping[str, str]) -> PackageSources:
-    """What `config` means to uv."""
+    """Return uv's arguments and variables for a pip configuration."""
     arguments: list[str] = []
     environment: dict[str, str] = {}
     if index := config.get("index-url"):
@@ -48,7 +48,7 @@ def package_sources(config: Mapping[str, str]) -> PackageSources:
     for extra in config.get("extra-index-url", "").split():
         arguments += ["--index", extra]
     if config.get("extra-index-url"):
-        # pip takes the best version of all indexes; uv would stop at the first that knows the name.
+        # pip takes the best version of all indexes; uv would stop at the first one that has the package.
         arguments += ["--index-strategy", "unsafe-best-match"]
     for links in config.get("find-links", "").split():
         arguments += ["--find-links", links]

@@ -1,4 +1,4 @@
-"""The lock under which an environment is made: by one process at a time, and a step that did not end is known."""
+"""A file lock: one process at a time builds an environment, and the next one learns of an interrupted step."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_LOOK_SECONDS = 0.5
+_RETRY_SECONDS = 0.5
 
 
 class SetupLock:
-    """A locked file. Its text is the step that runs, or that a start before this one did not end.
+    """A locked file. It contains the name of the running step.
 
-    `interrupted_step`: that earlier step, "" if there is none.
+    `interrupted_step`: the step that an earlier process did not finish, or "".
     """
 
     def __init__(self, file: int) -> None:
@@ -25,46 +25,51 @@ class SetupLock:
 
     @property
     def inherited(self) -> tuple[int, ...]:
-        """What a child process gets passed, so that the lock holds until it has ended, too."""
+        """File descriptors to pass to child processes, so that the lock is held until they have ended too."""
         return () if sys.platform == "win32" else (self._file,)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Note the step while the block runs, and after it where an exception ends it: installers that fail, on a full
-        disk say, leave packages that only look whole."""
-        self._note(name)
+        """Record the step while the block runs. It stays recorded if the block raises: an installer that fails, for
+        example on a full disk, leaves packages that look complete but are not."""
+        self._write(name)
         yield
-        self._note("")
+        self._write("")
 
-    def _note(self, text: str) -> None:
+    def _write(self, text: str) -> None:
         os.ftruncate(self._file, 0)
         os.lseek(self._file, 0, os.SEEK_SET)
         os.write(self._file, text.encode())
 
 
 @contextmanager
-def setup_lock(path: Path, waiting: Callable[[], None], look: Callable[[], None] = lambda: None) -> Iterator[SetupLock]:
-    """Hold the lock at `path`. Where another has it, `waiting` is called once, and `look` before each new try: what it
-    raises ends the waiting. Raises OSError."""
+def setup_lock(
+    path: Path, waiting: Callable[[], None], check: Callable[[], None] = lambda: None
+) -> Iterator[SetupLock]:
+    """Hold the lock at `path` during the block.
+
+    If another process has it, `waiting` is called once, and `check` before each new try; what `check` raises ends the
+    wait. Raises OSError.
+    """
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         if not _take(file):
             waiting()
             while not _take(file):
-                look()
-                time.sleep(_LOOK_SECONDS)
+                check()
+                time.sleep(_RETRY_SECONDS)
         yield SetupLock(file)
     finally:
         os.close(file)
 
 
 def _take(file: int) -> bool:
-    """Whether the lock is ours now; it goes with the last process that has the file open."""
+    """Return True if this process has locked the file. The lock ends with the last process that has the file open."""
     try:
         if sys.platform == "win32":
             import msvcrt
 
-            # A byte far behind the text, which others could not read otherwise.
+            # Lock a byte far behind the text: other processes could not read a locked text.
             os.lseek(file, 1 << 20, os.SEEK_SET)
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
         else:

@@ -1,4 +1,4 @@
-"""SIGTERM (Docker, systemd) and SIGHUP (a terminal that was closed) end Paddock in order, as Ctrl+C does."""
+"""SIGTERM (Docker, systemd) and SIGHUP (a closed terminal) shut Paddock down as Ctrl+C does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was asked to end. `status`: its exit status by the shell's convention."""
+    """The process was asked to end. `status`: the exit status by the shell's convention."""
 
     status = 128 + signal.SIGTERM
 
@@ -18,20 +18,20 @@ class Terminated(KeyboardInterrupt):
 def handle_termination() -> Iterator[None]:
     """While the block runs, raise Terminated in the main thread at the first SIGTERM or SIGHUP.
 
-    A SIGHUP that is ignored stays so (nohup). Outside the main thread, which alone may do this, nothing changes.
+    An ignored SIGHUP stays ignored (nohup). Outside the main thread, which alone can set handlers, nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def end(number: int, frame: object) -> None:
-        # One order is enough: a second one must not break off the end that the first began.
+        # A second signal must not interrupt the shutdown that the first one began.
         for each in before:
             signal.signal(each, signal.SIG_IGN)
         raise Terminated
 
     def pass_on(number: int, frame: object) -> None:
-        # A server that runs takes SIGTERM for its own and closes its streams first.
+        # A running server has its own SIGTERM handler, which closes its streams first.
         signal.raise_signal(signal.SIGTERM)
 
     before = {signal.SIGTERM: signal.signal(signal.SIGTERM, end)}

@@ -1,4 +1,4 @@
-"""Threads of the host. None of them ends unheard: an unexpected exception becomes a log entry and a sentence."""
+"""Starts threads of the host. Their unexpected exceptions are logged and become a PaddockError."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOG = logging.getLogger(__name__)
 def explain_errors(doing: str) -> Iterator[None]:
     """Turn an unexpected exception of the block into a PaddockError, and log its traceback.
 
-    `doing`: what fails then, as the beginning of a sentence, such as "Loading demo".
+    `doing`: the start of the error's sentence, such as "Loading demo".
     """
     try:
         yield
@@ -27,7 +27,7 @@ def explain_errors(doing: str) -> Iterator[None]:
     except Exception as error:
         _LOG.exception("%s failed.", doing)
         raise PaddockError(
-            f"{doing} failed in a way that Paddock does not know ({_in_words(error)}). Try again. If it fails again, "
+            f"{doing} failed with an unexpected error ({_describe(error)}). Try again. If it fails again, "
             "report it with the details from the log.",
             detail=traceback.format_exc(),
         ) from error
@@ -38,8 +38,8 @@ def host_thread(
 ) -> threading.Thread:
     """Return a daemon thread that calls `run`, not yet started.
 
-    `failed` is called, on that thread, with the PaddockError that `run` raised or that explains what it raised.
-    Without it, the error is in the log alone. `doing`: as for `explain_errors`.
+    `failed` is called on that thread with the PaddockError that `run` raised, or with one for any other exception.
+    Without `failed`, the error is only logged. `doing`: as for `explain_errors`.
     """
 
     def safely() -> None:
@@ -52,13 +52,13 @@ def host_thread(
             else:
                 _LOG.warning("%s", error.message)
 
-    # Older Pythons fill these variables on first use and let other threads see them half filled: uv's package and
-    # zoneinfo then fail. They are filled here, before a second thread can ask.
+    # Older Pythons fill these variables on first use, and other threads can see them incomplete: uv's package and
+    # zoneinfo fail then. Fill them here, before a second thread starts.
     sysconfig.get_config_vars()
     return threading.Thread(target=safely, name=name, daemon=True)
 
 
-def _in_words(error: Exception) -> str:
-    """The exception's class, and the first line of its text."""
+def _describe(error: Exception) -> str:
+    """Return the exception's class and the first line of its text."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

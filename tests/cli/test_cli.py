@@ -62,8 +62,8 @@ def test_generate_with_json_ends_with_usage_and_timings(root: Path, where: list[
         (["--set", "context"], "--set takes KEY=VALUE"),
         (["--set", "context=5"], "Context length (context) cannot be '5'"),
         (["--set", "top_p=7"], "Top-p (top_p) cannot be '7'"),
-        (["--model", "../../etc"], "cannot be a name here"),
-        (["--model", "/etc/passwd"], "'/etc/passwd' cannot be a name here"),
+        (["--model", "../../etc"], "is not a valid name"),
+        (["--model", "/etc/passwd"], "'/etc/passwd' is not a valid name"),
         (["--prompt", "!error"], "told to fail"),
     ],
 )

@@ -107,7 +107,7 @@ def test_a_kept_adapter_that_is_gone_or_unfit_is_a_note_and_no_failed_load(loade
     loaded.adapters.apply({"facts": 1.0, "style": 1.0})
     shutil.rmtree(models / "style")
     info = loaded.models.load("tiny", "echo", {})
-    assert "The LoRA adapter style, kept for this model, is not applied." in info.notes[0]
+    assert "The LoRA adapter style, saved for this model, is not applied." in info.notes[0]
     assert loaded.supervisor.state.adapters == {"facts": 1.0}
     write_peft_adapter(models / "style", hidden=64)
     assert "made for another model" in loaded.models.load("tiny", "echo", {}).notes[0]

@@ -95,7 +95,7 @@ def test_other_pins_make_another_environment_and_the_old_one_stays_until_pruned(
 def test_an_engine_that_does_not_import_leaves_nothing_that_counts(environments: Environments, tmp_path: Path) -> None:
     _wheel(tmp_path / "wheels", "3.0", "raise ImportError('wrong build')\n")
     (tmp_path / "loaders" / "toy" / "requirements.txt").write_text("toyengine==3.0\n")
-    with pytest.raises(EnvironmentBroken, match="cannot be imported here") as caught:
+    with pytest.raises(EnvironmentBroken, match="its engine cannot be imported") as caught:
         environments.build(SPEC, _quiet)
     assert "wrong build" in caught.value.detail
     assert not environments.status(SPEC).path.exists()
@@ -278,6 +278,6 @@ def test_a_later_step_takes_what_a_package_asks_for_wrongly(environments: Enviro
 )
 def test_a_step_that_is_not_understood_is_refused(environments: Environments, tmp_path: Path, line: str) -> None:
     (tmp_path / "loaders" / "toy" / "requirements.txt").write_text(f"{line}\ntoyengine==1.0\n")
-    with pytest.raises(EnvironmentBroken, match="# paddock: then, and any of --no-deps --no-build-isolation"):
+    with pytest.raises(EnvironmentBroken, match="# paddock: then, followed by any of --no-deps --no-build-isolation"):
         environments.build(SPEC, _quiet)
     assert not environments.status(SPEC).installed

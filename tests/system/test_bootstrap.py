@@ -46,11 +46,11 @@ def test_ctrl_c_while_it_is_set_up_is_a_sentence(clone: Path) -> None:
         _command(), cwd=clone, env=_clean(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None and process.stderr is not None
-        assert "Making a Python environment" in process.stdout.readline()
+        assert "Creating a Python environment" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
         said = process.stderr.read()
     assert process.returncode == 1
-    assert "The next start goes on from here" in said and "Traceback" not in said
+    assert "The next start continues from here" in said and "Traceback" not in said
 
 
 def test_a_start_without_network_says_so_and_the_next_one_goes_on(clone: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_start_without_network_says_so_and_the_next_one_goes_on(clone: Path) -
     assert "Traceback" not in answer.stderr
     answer = _start(clone)
     assert answer.returncode == 0, answer.stderr
-    assert "Making a Python environment" not in answer.stdout
+    assert "Creating a Python environment" not in answer.stdout
     rows = json.loads(answer.stdout[answer.stdout.index("[\n") :])
     assert "xllamacpp" in [row["name"] for row in rows]
     again = _start(clone)
@@ -80,7 +80,7 @@ def test_a_start_without_network_says_so_and_the_next_one_goes_on(clone: Path) -
     shutil.rmtree(package)
     repaired = _start(clone)
     assert repaired.returncode == 0, repaired.stderr
-    assert "packages are damaged (No module named 'yaml'), so they are installed again" in repaired.stdout
+    assert "packages are damaged (No module named 'yaml') and will be reinstalled" in repaired.stdout
     assert package.is_dir() and json.loads(_start(clone).stdout) == rows
 
 

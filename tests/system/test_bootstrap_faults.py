@@ -15,8 +15,8 @@ import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it kills and links as POSIX does")
 PATIENCE = 120.0
-GONE = "is gone or is another version now, so .venv is made again"
-MAKING = "Making a Python environment"
+GONE = "is gone or has another version, so .venv is rebuilt"
+MAKING = "Creating a Python environment"
 SCRIPT = """
 import sys, pathlib
 from modules.system import bootstrap
@@ -153,7 +153,7 @@ def test_the_second_of_two_first_starts_waits_for_the_first_and_says_so(small: S
         assert said.splitlines()[-1] == f"in {small.venv}"
 
 
-@pytest.mark.parametrize("line", [MAKING, "Fetching the installer", "Installing Paddock's own packages"])
+@pytest.mark.parametrize("line", [MAKING, "Downloading the installer", "Installing Paddock's packages"])
 def test_a_first_start_that_was_killed_is_made_good_by_the_next(small: Small, line: str) -> None:
     with small.begin() as killed:
         assert killed.stdout is not None
@@ -164,14 +164,14 @@ def test_a_first_start_that_was_killed_is_made_good_by_the_next(small: Small, li
     assert small.start() == ""
 
 
-@pytest.mark.parametrize("line", [MAKING, "Fetching the installer"])
+@pytest.mark.parametrize("line", [MAKING, "Downloading the installer"])
 def test_a_first_start_that_is_terminated_ends_what_it_started(small: Small, line: str) -> None:
     with small.begin() as stopped:
         assert stopped.stdout is not None and stopped.stderr is not None
         while line not in (said := stopped.stdout.readline()):
             assert said
         stopped.send_signal(signal.SIGTERM)
-        assert "The next start goes on from here" in stopped.stderr.read()
+        assert "The next start continues from here" in stopped.stderr.read()
     _, alive = psutil.wait_procs(small.running(), timeout=PATIENCE)
     assert stopped.returncode == 1 and not alive
     small.start()

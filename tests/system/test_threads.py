@@ -68,7 +68,7 @@ def test_what_is_unexpected_is_a_sentence_for_who_waits_and_an_entry_in_the_log(
     thread.start()
     thread.join(PATIENCE)
     (error,) = heard
-    assert error.message.startswith("Loading demo failed in a way that Paddock does not know (KeyError: ")
+    assert error.message.startswith("Loading demo failed with an unexpected error (KeyError: ")
     assert error.message.count("\n") == 0 and "Traceback" in error.detail
     assert "Loading demo failed." in caplog.text and "Traceback" in caplog.text
 

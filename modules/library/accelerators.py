@@ -1,4 +1,4 @@
-"""Graphics processors, as their makers' own tools tell them."""
+"""Find graphics cards with their vendors' tools."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ _AMD = ("rocm-smi", "--showproductname", "--showmeminfo", "vram", "--csv")
 
 
 def find_gpus() -> list[Gpu]:
-    """NVIDIA's and AMD's cards that CUDA_VISIBLE_DEVICES and HIP_VISIBLE_DEVICES leave to this process. A tool that is
-    absent, fails or hangs finds none."""
+    """Return NVIDIA's and AMD's cards that CUDA_VISIBLE_DEVICES and HIP_VISIBLE_DEVICES leave to this process.
+
+    A tool that is missing, fails or hangs finds no cards.
+    """
     cuda = os.environ.get("CUDA_VISIBLE_DEVICES")
-    hip = os.environ.get("HIP_VISIBLE_DEVICES", cuda)  # ROCm heeds CUDA's, too
+    hip = os.environ.get("HIP_VISIBLE_DEVICES", cuda)  # ROCm respects CUDA's too
     return [*visible_gpus(parse_nvidia(_run(_NVIDIA)), cuda), *visible_gpus(parse_rocm(_run(_AMD)), hip)]
 
 
 def visible_gpus(cards: Sequence[tuple[str, Gpu]], wanted: str | None) -> list[Gpu]:
-    """Those of `cards` (UUID, card) that `wanted` names by number or by the beginning of a UUID; None: all.
+    """Return the cards that `wanted` names by number or by the start of a UUID; all if it is None.
 
-    The list ends at the first entry that names none, so "" and "-1" leave none. A slice of a card (MIG-...) counts as a
-    card of unknown memory. CUDA numbers the fastest card first and nvidia-smi goes by the bus, so where cards differ,
-    which one a number means is only sure with CUDA_DEVICE_ORDER=PCI_BUS_ID.
-    Source: https://docs.nvidia.com/cuda/cuda-c-programming-guide/index.html#cuda-environment-variables
+    `cards` has (UUID, card) pairs.
+
+    The list ends at the first entry that names no card, so "" and "-1" leave none. A slice of a card (MIG-...) counts
+    as a card of unknown memory. CUDA numbers the fastest card first, nvidia-smi numbers by bus. If cards differ, a
+    number is only certain with CUDA_DEVICE_ORDER=PCI_BUS_ID. Source:
+    https://docs.nvidia.com/cuda/cuda-c-programming-guide/index.html#cuda-environment-variables
     """
     if wanted is None:
         return [card for _, card in cards]
@@ -65,8 +69,7 @@ def _run(command: Sequence[str]) -> str:
 
 
 def parse_nvidia(output: str) -> list[tuple[str, Gpu]]:
-    """(UUID, card) of lines such as "GPU-8f, NVIDIA H200, 143771, 143000" (MiB); a card that does not tell its memory
-    counts with 0."""
+    """Return (UUID, card) of lines such as "GPU-8f, NVIDIA H200, 143771, 143000" (MiB). Unknown memory is 0."""
     rows = [[part.strip() for part in line.rsplit(",", 2)] for line in output.splitlines() if line.count(",") >= 3]
     heads = [head.partition(",") for head, _, _ in rows]
     return [
@@ -76,7 +79,7 @@ def parse_nvidia(output: str) -> list[tuple[str, Gpu]]:
 
 
 def parse_rocm(output: str) -> list[tuple[str, Gpu]]:
-    """(name of the device, card) of a CSV table with a header line, one card a line, memory in bytes."""
+    """Return (name of the device, card) of a CSV table with a header line, one card per line, memory in bytes."""
     rows = [[cell.strip() for cell in line.split(",")] for line in output.splitlines() if "," in line]
     gpus = []
     for row in rows[1:]:

@@ -1,4 +1,4 @@
-"""LoRA adapters in `models/`: what each is, from which evidence, and whether it was made for a model.
+"""Read LoRA adapters in `models/`, and check whether they fit a model.
 
 PEFT: https://huggingface.co/docs/peft/developer_guides/checkpoint (adapter_config.json, tensors named
 `base_model.model.<module>.lora_A.weight` of shape [rank, in]). GGUF: llama.cpp's convert_lora_to_gguf.py
@@ -24,12 +24,12 @@ from modules.protocol.errors import ModelError
 from modules.protocol.model_facts import Evidence, ModelFacts
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-# As the format writes `general.type: "adapter"`; it stands among the first keys, as an adapter has no vocabulary.
+# How the format writes `general.type: "adapter"`. It is among the first keys, since an adapter has no vocabulary.
 _GGUF_MARK = b"general.type" + struct.pack("<IQ", 8, len("adapter")) + b"adapter"
 _GGUF_HEAD = 64 << 10
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|blk)\.(\d+)\.")
-# Modules whose input is the hidden state itself, in Transformers' names and in GGUF's.
+# Modules whose input is the hidden state, by their names in Transformers and in GGUF.
 _READS_HIDDEN = frozenset(
     ("q_proj", "k_proj", "v_proj", "qkv_proj", "query_key_value", "gate_proj", "up_proj", "gate_up_proj")
     + ("attn_q", "attn_k", "attn_v", "attn_qkv", "ffn_gate", "ffn_up")
@@ -37,7 +37,7 @@ _READS_HIDDEN = frozenset(
 
 
 def is_gguf_adapter(path: Path) -> bool:
-    """Whether the GGUF file at `path` calls itself an adapter. False where it cannot be read."""
+    """Return True if the GGUF file at `path` says that it is an adapter. False if it cannot be read."""
     try:
         with path.open("rb") as file:
             return _GGUF_MARK in file.read(_GGUF_HEAD)
@@ -46,7 +46,7 @@ def is_gguf_adapter(path: Path) -> bool:
 
 
 def read_adapter(path: Path, name: str) -> AdapterFacts:
-    """What the adapter at `path`, known to the user as `name`, is. What is wrong with its files is in its problems."""
+    """Return the facts of the adapter at `path`. `name` is its name below models/. Its `problems` say what is wrong."""
     try:
         return _peft(path, name) if path.is_dir() else _gguf(path, name)
     except OSError as error:
@@ -55,7 +55,7 @@ def read_adapter(path: Path, name: str) -> AdapterFacts:
 
 
 def adapter_mismatch(adapter: AdapterFacts, model: ModelFacts) -> str:
-    """Why the adapter cannot have been made for this model, as a sentence; "" if nothing speaks against it."""
+    """Return why the adapter does not fit this model; "" if nothing shows that it does not."""
     if adapter.problems:
         return " ".join(adapter.problems)
     wide = adapter.hidden and model.hidden and adapter.hidden != model.hidden
@@ -69,8 +69,8 @@ def adapter_mismatch(adapter: AdapterFacts, model: ModelFacts) -> str:
         why = f"it is for the architecture {adapter.architecture}, and {model.name} is {model.architecture}"
     else:
         return ""
-    base = f"Load {adapter.base} for it" if adapter.base else "Load the model that it was made for"
-    return f"{adapter.name} was made for another model: {why}. {base}, or choose another adapter."
+    base = f"Load {adapter.base} for it" if adapter.base else "Load the model that it was trained on"
+    return f"{adapter.name} was trained on another model: {why}. {base}, or choose another adapter."
 
 
 def _peft(path: Path, name: str) -> AdapterFacts:
@@ -81,9 +81,9 @@ def _peft(path: Path, name: str) -> AdapterFacts:
         config = read_object(path / CONFIG)
         kind = as_text(config.get("peft_type")).upper()
         if kind != "LORA":
-            problems.append(f"{name} is no LoRA adapter ({kind or 'no peft_type'}). Choose another adapter.")
+            problems.append(f"{name} is not a LoRA adapter ({kind or 'no peft_type'}). Choose another adapter.")
         if WEIGHTS not in list_folder(path).files:
-            raise ModelError(f"{name} has no {WEIGHTS}. Get it in this format; its pickles are not read.")
+            raise ModelError(f"{name} has no {WEIGHTS}. Get it in this format. Pickles are not read.")
         tensors = read_safetensors(path / WEIGHTS)
     except ModelError as error:
         problems.append(error.message)
@@ -121,7 +121,7 @@ def _gguf(path: Path, name: str) -> AdapterFacts:
     except ModelError as error:
         problems.append(error.message)
     if not problems and header.text("adapter.type") != "lora":
-        problems.append(f"{name} is no LoRA adapter ({header.text('adapter.type') or 'no adapter.type'}).")
+        problems.append(f"{name} is not a LoRA adapter ({header.text('adapter.type') or 'no adapter.type'}).")
     downs = {
         tensor.name.removesuffix(".lora_a").removesuffix(".weight"): tensor
         for tensor in header.tensors
@@ -159,7 +159,7 @@ def _last(module: str) -> str:
 
 
 def _modules(names: Iterable[str]) -> tuple[tuple[str, ...], int]:
-    """(names of the modules without their place, sorted; the least number of layers that has them all)."""
+    """Return (names of the modules without their layers, sorted; the lowest number of layers that has them all)."""
     found = list(names)
     numbers = [int(match[1]) for name in found if (match := _LAYER.search(name)) and len(match[1]) < 7]
     return tuple(sorted({_last(name) for name in found})), max(numbers, default=-1) + 1

@@ -1,4 +1,4 @@
-"""The limits that a container or a service puts on this process: Linux control groups, versions 1 and 2."""
+"""Read the limits of a container or a service on this process: Linux control groups, versions 1 and 2."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class ControlGroups:
         self._mount, self._own = mount, own
 
     def processors(self) -> float:
-        """How many processors' time this process may use; 0 where nothing limits it."""
+        """Return how many processors' time this process may use; 0 for no limit."""
         words = self._read("", "cpu.max").split()  # version 2: "200000 100000", or "max 100000"
         if len(words) != 2:
             words = [self._read("cpu", f"cpu.cfs_{part}_us") for part in ("quota", "period")]
@@ -20,7 +20,7 @@ class ControlGroups:
         return quota / period if quota and period else 0.0
 
     def memory(self) -> tuple[int, int]:
-        """(limit, used) in bytes, without the page cache that the kernel gives back; (0, 0) where nothing limits it."""
+        """Return (limit, used) in bytes, without reclaimable page cache; (0, 0) for no limit."""
         for room, limit_name, used_name, cache_name in (
             ("", "memory.max", "memory.current", "inactive_file"),
             ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -33,7 +33,7 @@ class ControlGroups:
         return 0, 0
 
     def _read(self, room: str, name: str) -> str:
-        """A file of this process's group in `room` ("" is version 2), or, as seen inside a container, of the mount."""
+        """Read a file of this process's group in `room` ("": version 2), or of the mount inside a container."""
         folder = ""
         for line in _text(self._own).splitlines():
             parts = line.split(":", 2)

@@ -1,4 +1,4 @@
-"""A GGUF model: facts from the headers of its file or of all its shards."""
+"""Facts of a GGUF model from the headers of its file or of all its shards."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _IN_NAME = re.compile(
     r"(?<![A-Za-z0-9])((?:IQ|TQ|Q)\d(?:_[A-Z0-9]+)*|BF16|F16|F32|MXFP4)(?![A-Za-z0-9])", re.IGNORECASE
 )
 _NO_MODELS = {
-    "adapter": "is a LoRA adapter, not a model. Load its base model and apply the adapter there.",
-    "mmproj": "is a projector for images, not a model. Put it beside the model that it belongs to and load that.",
-    "imatrix": "is an importance matrix, which only quantizing needs. Load the model itself.",
-    "vocab": "holds a vocabulary and no model. Download the model's own file.",
+    "adapter": "is a LoRA adapter, not a model. Load its base model and apply the adapter to it.",
+    "mmproj": "is a projector for images, not a model. Put it beside its model and load that model.",
+    "imatrix": "is an importance matrix, which is only used for quantizing. Load the model itself.",
+    "vocab": "holds a vocabulary, not a model. Download the model's own file.",
 }
 
 
 def detect_gguf(path: Path, found: FactsBuilder) -> None:
-    """Gather what the file at `path` (a first shard, or a whole model) and its shards say."""
+    """Note what the file at `path` (a first shard, or a whole model) and its other shards say."""
     found.add("format", "gguf", f"file name: {path.name}")
     names = all_shard_names(path.name)
     there = [path.with_name(name) for name in names if path.with_name(name).is_file()]
@@ -65,7 +65,7 @@ def _metadata(header: GgufHeader, found: FactsBuilder) -> None:
     note("kv_heads", "attention.head_count_kv")
     note("head_dim", "attention.key_length")
     note("experts", "expert_count")
-    found.add_default("kv_heads", found.get("heads", 0), "as many as heads, since the file names no other number")
+    found.add_default("kv_heads", found.get("heads", 0), "as many as heads, since the file gives no other number")
     if found.get("heads", 0):
         found.add_default("head_dim", found.get("hidden", 0) // found.get("heads", 1), "hidden size / heads")
     tokens = header.length("tokenizer.ggml.tokens")
@@ -79,12 +79,14 @@ def _metadata(header: GgufHeader, found: FactsBuilder) -> None:
     if header.text("tokenizer.chat_template").strip():
         found.add("template", "GGUF metadata", "GGUF metadata: tokenizer.chat_template")
     elif kind in ("", "model") and found.get("purpose", "generate") == "generate":
-        found.warnings.append("The file has no chat template: a general one is used, and replies may suffer for it.")
+        found.warnings.append(
+            "The file has no chat template. A general one is used, which may lower the quality of replies."
+        )
     if kind in _NO_MODELS:
         found.problems.append(f"This {_NO_MODELS[kind]}")
     elif not tokens:
         found.problems.append(
-            "The file has no vocabulary, so no text can go in or out. Download a complete conversion."
+            "The file has no vocabulary, so it cannot read or write text. Download a complete conversion."
         )
     elif not architecture:
         found.problems.append("The file does not say its architecture, so no engine can build it. Download it again.")
@@ -105,8 +107,8 @@ def _tensors(headers: list[GgufHeader], found: FactsBuilder) -> None:
         weights[tensor.kind] += tensor.elements
     if unknown := sorted(kind for kind in weights if kind.startswith("type ")):
         found.warnings.append(
-            f"Some tensors are of a type that Paddock does not know ({', '.join(unknown)}): "
-            "an engine newer than Paddock may still read them."
+            f"Some tensors are of a type that Paddock does not know ({', '.join(unknown)}). An engine that is newer "
+            "than Paddock may still read them."
         )
     else:
         bits = sum(tensor.size for tensor in tensors) * 8 / elements

@@ -1,4 +1,4 @@
-"""The facts of `NAME.remote.yaml`: a model that another server runs. Nobody is asked here; the load does that."""
+"""Facts of `NAME.remote.yaml`, which names a model on another server. The server is contacted only by a load."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ def detect_remote(path: Path, found: FactsBuilder) -> None:
         found.add("template", path.name, f"{path.name}: template")
     found.warnings.append(f"What you write is sent to {remote.address}.")
     if not remote.private:
-        found.warnings.append("The address is not encrypted (http): whoever is between can read what is sent.")
+        found.warnings.append(
+            "The address is not encrypted (http), so anyone on the network path can read what is sent."
+        )
     if remote.key_env:
-        there = "is sent there once you allow it" if os.environ.get(remote.key_env) else "belongs there, but is not set"
-        found.warnings.append(f"The key in the environment variable {remote.key_env} {there}.")
+        known = bool(os.environ.get(remote.key_env))
+        state = "is sent there once you allow it" if known else "is needed there, but is not set"
+        found.warnings.append(f"The key in the environment variable {remote.key_env} {state}.")

@@ -1,4 +1,4 @@
-"""Facts as they are gathered, each with its evidence. What is read first is trusted most and stays."""
+"""Collect facts about a model, each with its evidence. The first source of a fact is trusted most."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FIELDS = frozenset(field.name for field in dataclasses.fields(ModelFacts)) - {
 
 
 class FactsBuilder:
-    """Collects facts, problems and warnings about one model. Read the most trusted source first."""
+    """Collects facts, problems and warnings about one model. Add the most trusted source first."""
 
     def __init__(self, name: str, path: str) -> None:
         self._name, self._path = name, path
@@ -28,8 +28,11 @@ class FactsBuilder:
         self.warnings: list[str] = []
 
     def add(self, fact: str, value: Any, source: str) -> None:
-        """Note a fact; None, 0 and "" say nothing. A later source never replaces an earlier one, but what it says is
-        kept as evidence where it differs. Facts that ModelFacts has no field for are evidence alone."""
+        """Add a fact; values of None, 0 and "" are ignored.
+
+        A later source never replaces an earlier one, but a different value is kept as evidence. Facts without a field
+        in ModelFacts are only evidence.
+        """
         if value is None or value == 0 and value is not False or value == "":
             return
         if fact in self._facts and self._facts[fact] == value:
@@ -39,16 +42,16 @@ class FactsBuilder:
         self._evidence.append(Evidence(fact, _words(value), source))
 
     def add_default(self, fact: str, value: Any, source: str) -> None:
-        """Note a fact that follows from others, where no file states it."""
+        """Add a fact that follows from others, unless it is known already."""
         if fact not in self._facts:
             self.add(fact, value, source)
 
     def get(self, fact: str, default: Any) -> Any:
-        """What is known so far."""
+        """Return the value of a fact, or `default` if it is unknown so far."""
         return self._facts.get(fact, default)
 
     def build(self) -> ModelFacts:
-        """All of it, in text that can be shown and sent: file names on Linux may be no text."""
+        """Return the facts. File names that are not valid UTF-8 are made printable."""
         if self._path != printable_name(self._path):
             self.problems.insert(
                 0,
@@ -68,7 +71,7 @@ class FactsBuilder:
 
 
 def printable_name(name: str) -> str:
-    """A file name with "�" for each byte that is not UTF-8."""
+    """Return a file name with "�" for each byte that is not UTF-8."""
     return name.encode(errors="surrogateescape").decode(errors="replace")
 
 

@@ -1,4 +1,4 @@
-"""A window of bytes that moves through a file nobody trusts: small, whatever lengths the file claims."""
+"""A small window of bytes that moves through an untrusted file, regardless of the lengths that the file claims."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import BinaryIO
 from modules.library.sizes import TruncatedFileError
 from modules.protocol.errors import ModelError
 
-# Far above what real headers hold (a vocabulary of 300,000 with its merges is a million texts in 30 MB).
+# Far above real headers (a vocabulary of 300,000 with its merges is a million texts in 30 MB).
 MAX_HEADER = 256 << 20
 MAX_TEXTS = 4_000_000
 _READ = 1 << 20
 
 
 class FileWindow:
-    """Little-endian values from the beginning of a file of `size` bytes. Raises CutShort and ModelError."""
+    """Reads little-endian values from the start of a file of `size` bytes. Raises TruncatedFileError and ModelError."""
 
     def __init__(self, name: str, file: BinaryIO, size: int) -> None:
         self.name = name
@@ -26,21 +26,21 @@ class FileWindow:
 
     @property
     def position(self) -> int:
-        """Bytes from the file's beginning."""
+        """The number of bytes read so far."""
         return self._start + self._at
 
     def corrupt(self, what: str) -> ModelError:
-        """The error for a header that cannot be true."""
+        """Return the error for an impossible header."""
         return ModelError(f"{self.name} is corrupt or hostile: {what}. Download it again from a source you trust.")
 
     def read(self, count: int) -> bytes:
-        """The next `count` bytes, a few MB at most."""
+        """Read the next `count` bytes, a few MB at most."""
         self._need(count)
         self._at += count
         return self._data[self._at - count : self._at]
 
     def unpack(self, form: str) -> int | float | bool:
-        """The next value in `struct` format `form`."""
+        """Read the next value in the `struct` format `form`."""
         width = struct.calcsize(f"<{form}")
         self._need(width)
         self._at += width
@@ -48,14 +48,14 @@ class FileWindow:
         return value
 
     def count(self, form: str, limit: int, what: str) -> int:
-        """The next number, which counts `what` and may not be above `limit`."""
+        """Read the next number, which counts `what` and must not exceed `limit`."""
         value = int(self.unpack(form))
         if value > limit:
             raise self.corrupt(f"it claims {value} {what}, and {limit} is the most that makes sense")
         return value
 
     def skip(self, count: int) -> None:
-        """Pass over `count` bytes without reading them."""
+        """Skip `count` bytes without reading them."""
         if self._at + count <= len(self._data):
             self._at += count
             return
@@ -64,7 +64,7 @@ class FileWindow:
         self._file.seek(self._start)
 
     def skip_texts(self, count: int) -> None:
-        """Pass over `count` texts, each an 8-byte length and its bytes: some 10 million a second."""
+        """Skip `count` texts, each an 8-byte length and its bytes, at about 10 million per second."""
         self._texts += count
         if self._texts > MAX_TEXTS:
             raise self.corrupt(f"it claims more than {MAX_TEXTS} texts")

@@ -1,4 +1,4 @@
-"""What a model folder holds, by file names alone."""
+"""The files of a model folder, classified by name only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNFINISHED_SUFFIXES = (
 )
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
-# What a training leaves behind: pickles, but no weights of the model.
+# Pickles of a training run that are not weights of the model.
 _LEFTOVERS = re.compile(r"(training_args|optimizer|scheduler|scaler|rng_state|trainer_state)", re.IGNORECASE)
 _TOKENIZERS = re.compile(
     r"(tokenizer.*\.(json|model)|.*\.(tiktoken|spm)|spiece\.model|vocab\.(json|txt))", re.IGNORECASE
@@ -30,18 +30,18 @@ _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suff
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """The files at a folder's top level, name -> (bytes, time of change in ns). Nothing below is looked at."""
+    """The files at a folder's top level: name -> (bytes, time of modification in ns). Inner folders are ignored."""
 
     path: Path
     files: dict[str, tuple[int, int]]
 
     def files_ending(self, *suffixes: str) -> list[str]:
-        """Names with one of these endings, whatever their case, sorted."""
+        """Return the names with one of these endings, in upper or lower case, sorted."""
         return sorted(name for name in self.files if name.lower().endswith(suffixes))
 
     @property
     def ggufs(self) -> list[str]:
-        """The GGUF models: of a split one its first shard, and no projectors for images."""
+        """The GGUF models. A split model is named by its first shard. Projectors for images are left out."""
         names = [name for name in self.files_ending(".gguf") if not name.lower().startswith("mmproj")]
         return [name for name in names if not parse_shard_name(name) or name == self._first_of(name, names)]
 
@@ -53,12 +53,12 @@ class ModelFolder:
 
     @property
     def safetensors(self) -> list[str]:
-        """Files of weights, adapters left out."""
+        """Files of weights, without adapters."""
         return [name for name in self.files_ending(".safetensors") if not name.lower().startswith("adapter_")]
 
     @property
     def pickled_weights(self) -> list[str]:
-        """Pickles that hold a model's weights."""
+        """Pickles with a model's weights."""
         return [
             name
             for name in self.files_ending(*PICKLE_SUFFIXES)
@@ -67,36 +67,36 @@ class ModelFolder:
 
     @property
     def other_pickles(self) -> list[str]:
-        """Pickles that hold no weights of the model: what a training left, and adapters."""
+        """Pickles without weights of the model: files of a training run, and adapters."""
         return [name for name in self.files_ending(*PICKLE_SUFFIXES) if name not in self.pickled_weights]
 
     @property
     def unfinished(self) -> list[str]:
-        """What a running or broken copy or download left."""
+        """Files of a running or interrupted copy or download."""
         return self.files_ending(*UNFINISHED_SUFFIXES)
 
     @property
     def has_tokenizer(self) -> bool:
-        """Whether anything here is a tokenizer."""
+        """True if there is a tokenizer."""
         return any(_TOKENIZERS.fullmatch(name) for name in self.files)
 
     @property
     def is_adapter(self) -> bool:
-        """Whether it holds a LoRA adapter and no model; some bring a copy of the model's config.json."""
+        """True if it is a LoRA adapter and not a model. Some adapters contain a copy of the model's config.json."""
         return "adapter_config.json" in self.files and not (self.safetensors or self.pickled_weights)
 
     @property
     def is_model(self) -> bool:
-        """Whether a person would call this folder a model, complete or not."""
+        """True if the folder is a model, complete or not."""
         return not self.is_adapter and bool("config.json" in self.files or self.safetensors or self.pickled_weights)
 
     def size(self, names: list[str]) -> int:
-        """Bytes of these files together."""
+        """Return the total size of these files in bytes."""
         return sum(self.files[name][0] for name in names if name in self.files)
 
 
 def list_folder(path: Path) -> ModelFolder:
-    """The folder at `path`. Unreadable entries and hidden files are left out. Raises OSError."""
+    """Read the folder at `path`. Unreadable entries and hidden files are left out. Raises OSError."""
     files = {}
     with os.scandir(path) as entries:
         for entry in entries:
@@ -110,13 +110,13 @@ def list_folder(path: Path) -> ModelFolder:
 
 
 def parse_shard_name(name: str) -> tuple[str, int, int] | None:
-    """(stem, number, count) of a shard's name such as `x-00001-of-00003.gguf`, else None."""
+    """Return (stem, number, count) of a shard's name such as `x-00001-of-00003.gguf`; None for other names."""
     match = _SHARD.fullmatch(name)
     return (match["stem"], int(match["number"]), int(match["count"])) if match else None
 
 
 def all_shard_names(name: str) -> list[str]:
-    """The names of all shards of the split model that `name` belongs to; of a whole one the name itself."""
+    """Return the names of all shards of the split model that `name` belongs to, or [`name`] if it is not split."""
     match = _SHARD.fullmatch(name)
     if not match or not 0 < int(match["count"]) <= 10_000:
         return [name]
@@ -125,6 +125,6 @@ def all_shard_names(name: str) -> list[str]:
 
 
 def join_names(names: list[str], most: int = 3) -> str:
-    """Names in words: "a, b, c and 4 more"."""
+    """Join names as text: "a, b, c and 4 more"."""
     words = ", ".join(names[:most])
     return f"{words} and {len(names) - most} more" if len(names) > most else words

@@ -1,4 +1,4 @@
-"""The header of a GGUF file, version 2 or 3, read without trusting a byte of it.
+"""Read the header of an untrusted GGUF file, version 2 or 3.
 
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Only the header is read, through a small window, so
 neither a large vocabulary nor a hostile length costs memory. Tensor data is never touched.
@@ -30,7 +30,7 @@ MAX_KEPT_NUMBERS = 4_096
 
 @dataclass(frozen=True)
 class SkippedValue:
-    """A value that was passed over: what it is ("text", "texts", "numbers") and its length."""
+    """A value that was not read: its kind ("text", "texts", "numbers") and its length."""
 
     kind: str
     length: int
@@ -52,14 +52,17 @@ class GgufTensor:
 
     @property
     def elements(self) -> int:
-        """How many weights it holds."""
+        """The number of weights."""
         return prod(self.shape)
 
 
 @dataclass(frozen=True)
 class GgufHeader:
-    """What the header says. `metadata`: long arrays and texts are Skipped. `data_offset`: where the tensor data begins;
-    `needed`: bytes that the file must have to hold all of its tensors."""
+    """What the header says.
+
+    `metadata`: long arrays and texts are SkippedValue. `data_offset`: where the tensor data begins. `needed`: the size
+    in bytes of a file with all of its tensors.
+    """
 
     version: int
     metadata: dict[str, Value]
@@ -68,19 +71,19 @@ class GgufHeader:
     needed: int
 
     def text(self, key: str) -> str:
-        """The text under `key`, or ""."""
+        """Return the text under `key`, or ""."""
         value = self.metadata.get(key)
         return value if isinstance(value, str) else ""
 
     def number(self, key: str) -> int:
-        """The whole number under `key`; of several (one for each layer) the largest; 0 if there is none."""
+        """Return the whole number under `key`, the largest of several (one per layer), or 0."""
         value = self.metadata.get(key)
         values = value if isinstance(value, tuple) else (value,)
         whole = [item for item in values if isinstance(item, int) and not isinstance(item, bool) and 0 <= item < 2**48]
         return max(whole, default=0)
 
     def length(self, key: str) -> int:
-        """The length of the array under `key`, or 0."""
+        """Return the length of the array under `key`, or 0."""
         value = self.metadata.get(key)
         if isinstance(value, SkippedValue):
             return value.length
@@ -88,7 +91,10 @@ class GgufHeader:
 
 
 def read_header(path: Path) -> GgufHeader:
-    """The header of the GGUF file at `path`. Raises ModelError: not GGUF, an unknown version, cut short, corrupt."""
+    """Read the header of the GGUF file at `path`.
+
+    Raises ModelError if it is not GGUF, of an unknown version, cut short or corrupt.
+    """
     try:
         with path.open("rb") as file:
             return _Reader(FileWindow(path.name, file, path.stat().st_size)).header()
@@ -102,7 +108,7 @@ class _Reader:
         self._kept = 0
 
     def header(self) -> GgufHeader:
-        """All of it, checked."""
+        """Read and check the whole header."""
         window = self._window
         if window.read(4) != b"GGUF":
             raise ModelError(f"{window.name} is not a GGUF file: it does not begin with GGUF. Download it again.")
@@ -188,7 +194,7 @@ class _Reader:
         return replace(tensor, size=tensor.elements // block * width)
 
     def _check_layout(self, tensors: tuple[GgufTensor, ...], data_offset: int, alignment: int) -> int:
-        """Each tensor must begin where the one before it ends, as llama.cpp demands. Returns the bytes needed."""
+        """Check that each tensor begins where the previous one ends, as llama.cpp does. Return the bytes needed."""
         end = 0
         exact = True  # False behind a tensor whose type, and so whose size, is unknown
         for tensor in tensors:

@@ -40,10 +40,10 @@ TENSOR_TYPES: dict[int, tuple[str, int, int]] = {
     41: ("Q1_0", 128, 18),
 }
 
-# Type ids that llama.cpp took out again: files that hold them run nowhere.
+# Type ids that llama.cpp has removed. Files with them cannot be run.
 REMOVED_TYPES = frozenset({4, 5, 31, 32, 33, 36, 37, 38})
 
-# general.file_type -> the name people know the file by.
+# general.file_type -> the usual name of the quantization.
 FILE_TYPES: dict[int, str] = {
     0: "F32",
     1: "F16",

@@ -1,7 +1,7 @@
-"""What a folder that HQQ itself saved holds (qmodel.pt), without loading it: a pickle's opcodes are read, none is run.
+"""Read a folder that HQQ saved (qmodel.pt) without loading it: a pickle's opcodes are parsed, not run.
 
 The file is torch.save's zip; its data.pkl is {layer: {"W_q": packed, "nbits", "group_size", "shape", "scale", ...}} and
-{layer: {"weight": whole, "bias"}} for what is not quantized. Source: HQQLinear.state_dict and
+{layer: {"weight": tensor, "bias"}} for layers that are not quantized. Source: HQQLinear.state_dict and
 BaseHQQModel.save_quantized of hqq 0.2.8.
 """
 
@@ -16,14 +16,14 @@ from pathlib import Path
 
 from modules.protocol.errors import ModelError
 
-# Of a model with ten thousand layers it is below this.
+# Even ten thousand layers need less.
 _LARGEST = 32 << 20
 _KEYS = ("W_q", "nbits", "group_size", "shape", "scale", "zero", "weight", "bias")
 
 
 @dataclass(frozen=True)
 class HqqSave:
-    """Bits and group size of most layers (0: not said), and how many weights there are, packed ones unpacked."""
+    """Bits and group size of most layers (0: unknown), and the number of weights, counted unpacked."""
 
     bits: float
     group_size: int
@@ -31,7 +31,7 @@ class HqqSave:
 
 
 def read_hqq_save(path: Path) -> HqqSave:
-    """Raises ModelError: cut short, corrupt, or nothing that HQQ saved."""
+    """Read what HQQ saved at `path`. Raises ModelError if it is cut short, corrupt or something else."""
     try:
         with zipfile.ZipFile(path) as archive:
             entry = next(entry for entry in archive.infolist() if entry.filename.endswith("/data.pkl"))
@@ -42,7 +42,7 @@ def read_hqq_save(path: Path) -> HqqSave:
         return _count(data)
     except (OSError, ValueError, LookupError, StopIteration, RuntimeError, zipfile.BadZipFile) as error:
         raise ModelError(
-            f"{path.name} is cut short, or nothing that HQQ saved. Download it again.", detail=repr(error)
+            f"{path.name} is cut short, or was not saved by HQQ. Download it again.", detail=repr(error)
         ) from error
 
 
@@ -63,8 +63,11 @@ def _count(data: bytes) -> HqqSave:
 
 
 def _numbers(data: bytes) -> Iterator[tuple[str, list[int]]]:
-    """Each key of _KEYS with the numbers between it and the next key or the end of a tuple: the value itself, a shape,
-    or of a tensor the elements of its storage. torch.save writes protocol 2, so memos are numbered."""
+    """Yield each key of _KEYS with the numbers up to the next key or the end of a tuple.
+
+    They are the value itself, a shape, or the elements of a tensor's storage. torch.save writes protocol 2, so memos
+    are numbered.
+    """
     memo: dict[int, str] = {}
     before, key = "", ""
     numbers: list[int] = []

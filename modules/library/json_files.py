@@ -1,4 +1,4 @@
-"""Small JSON files that a stranger wrote: bounded in size, and numbers that mean something or nothing."""
+"""Read untrusted JSON files within limits, and take values of the expected kind from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LIMITS = Limits(size=MAX_JSON, nodes=4_000_000)
 
 
 def parse_json_value(raw: bytes, name: str) -> Any:
-    """The JSON value in `raw`. Raises ModelError with `name` in it. Numbers of absurd length become 0."""
+    """Return the JSON value in `raw`. Extremely long numbers become 0. Raises ModelError, which names `name`."""
     try:
         return parse_json(raw, name, limits=_LIMITS, whole=_whole)
     except DataFileError as error:
@@ -23,15 +23,15 @@ def parse_json_value(raw: bytes, name: str) -> Any:
 
 
 def parse_object(raw: bytes, name: str) -> dict[str, Any]:
-    """The JSON object in `raw`. Raises ModelError with `name` in it. Numbers of absurd length become 0."""
+    """Return the JSON object in `raw`. Extremely long numbers become 0. Raises ModelError, which names `name`."""
     value = parse_json_value(raw, name)
     if not isinstance(value, dict):
-        raise ModelError(f"{name} is no JSON object but a {type(value).__name__}. Download it again.")
+        raise ModelError(f"{name} must be a JSON object, but is a {type(value).__name__}. Download it again.")
     return value
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in the file at `path`, {} if there is no such file. Raises ModelError."""
+    """Return the JSON object in the file at `path`, {} if there is no such file. Raises ModelError."""
     try:
         raw = read_bytes(path, _LIMITS)
     except FileNotFoundError:
@@ -57,7 +57,7 @@ def _whole(digits: str) -> int:
 
 
 def positive_int(value: Any) -> int:
-    """`value` as a sensible positive whole number, else 0."""
+    """Return `value` if it is a positive whole number of plausible size, else 0."""
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
@@ -66,17 +66,17 @@ def positive_int(value: Any) -> int:
 
 
 def positive_number(value: Any) -> float:
-    """`value` as a sensible positive number, else 0."""
+    """Return `value` if it is a positive number of plausible size, else 0."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return 0.0
     return float(value) if math.isfinite(value) and 0 < value < 2**48 else 0.0
 
 
 def as_text(value: Any, longest: int = 200) -> str:
-    """`value` if it is a text of sensible length, else ""."""
+    """Return `value` if it is a string of plausible length, else ""."""
     return value if isinstance(value, str) and len(value) <= longest else ""
 
 
 def as_object(value: Any) -> dict[str, Any]:
-    """`value` if it is a JSON object, else {}."""
+    """Return `value` if it is a JSON object, else {}."""
     return value if isinstance(value, dict) else {}

@@ -1,4 +1,4 @@
-"""This machine as far as it can be told without torch, and the memory of a process."""
+"""Inspect this machine without torch, and measure the memory of a process."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from modules.system.processors import available_processors
 
 
 def inspect_machine() -> Machine:
-    """What is here now; a container's limits count. Asks the accelerators' own tools, which may take a second.
+    """Return this machine's processors, memory and accelerators, within a container's limits.
 
-    Free memory is what can be had without swapping, at this moment.
+    Runs the accelerators' tools, which may take a second. Free memory is what is available now without swapping.
     """
     system, architecture = platform.system().lower(), platform.machine()
     groups = ControlGroups()
@@ -35,7 +35,7 @@ def inspect_machine() -> Machine:
 
 
 def _computes_bfloat16() -> bool:
-    """As torch tells it on x86 (avx512_bf16 or amx); other processors are taken not to."""
+    """Return True for x86 processors with avx512_bf16 or AMX, as torch does; False for others."""
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -44,13 +44,13 @@ def _computes_bfloat16() -> bool:
 
 
 def _processors(quota: float) -> int:
-    """Processors that this process may use, by its affinity and by a container's quota (0: none)."""
+    """Return how many processors this process may use, by its affinity and a container's quota (0: none)."""
     count = len(available_processors())
     return max(1, min(count, math.ceil(quota))) if quota else count
 
 
 def process_memory(pid: int) -> int:
-    """Resident bytes of a process and of its children; 0 once it is gone."""
+    """Return the resident bytes of a process and its children; 0 if it has ended."""
     try:
         parent = psutil.Process(pid)
         family = [parent, *parent.children(recursive=True)]

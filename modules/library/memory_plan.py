@@ -1,4 +1,4 @@
-"""What a load will take, before it is tried: weights, KV cache, compute buffers and the worker, device by device."""
+"""Plan the memory of a load before it starts: weights, KV cache, compute buffers and the worker, per device."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
 from modules.protocol.model_facts import Gpu, Machine, ModelFacts
 
-# Where neither the loader nor the facts say it.
+# Defaults if neither the loader nor the facts say it.
 _CONTEXT = 4096
 _PROCESS = 200 * MEBIBYTE
 MAIN_MEMORY = "Main memory"
@@ -20,7 +20,7 @@ MAIN_MEMORY = "Main memory"
 
 @dataclass(frozen=True)
 class DeviceShare:
-    """What one device is to hold, in bytes."""
+    """What a load takes on one device, in bytes."""
 
     device: str
     free: int
@@ -31,16 +31,16 @@ class DeviceShare:
 
     @property
     def total(self) -> int:
-        """All of it, at its peak."""
+        """The sum, at its peak."""
         return self.weights + self.cache + self.compute + self.process
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """One share a device, main memory first. `context`: tokens; `gpu_layers` of `layers` are on accelerators.
+    """One share per device, main memory first.
 
-    `at_load`: bytes of main memory right after the load; `measured`: whether an earlier load on this machine corrected
-    the figures.
+    `context` is in tokens. `gpu_layers` of `layers` are on accelerators. `at_load`: bytes of main memory right after
+    the load. `measured`: True if an earlier load on this machine corrected the figures.
     """
 
     shares: tuple[DeviceShare, ...]
@@ -57,12 +57,12 @@ class MemoryPlan:
 
     @property
     def fits(self) -> bool:
-        """Whether every device has room for its share."""
+        """True if every device has room for its share."""
         return all(share.total <= share.free for share in self.shares)
 
 
 def memory_demand(facts: ModelFacts, spec: LoaderSpec, settings: Any, machine: Machine) -> Demand:
-    """What the loader says that this load asks of memory; where it says nothing, weights as on disk and the context."""
+    """Return the memory that a load needs, from the loader's spec. By default: weights as on disk, and the context."""
     if spec.memory is not None:
         return spec.memory(facts, settings, machine)
     wanted = int(getattr(settings, "context", 0) or facts.context or _CONTEXT)
@@ -70,12 +70,12 @@ def memory_demand(facts: ModelFacts, spec: LoaderSpec, settings: Any, machine: M
 
 
 def plan_memory(facts: ModelFacts, demand: Demand, machine: Machine) -> MemoryPlan:
-    """What a load takes on each device.
+    """Return what a load takes on each device.
 
-    Weights: those of layers and the others (embeddings, head, norms), each as on disk or by the bits that the loader
-    makes of them. KV cache: layers × KV heads × head size × tokens × (bits of a key + bits of a value) / 8. Compute: of
-    one batch the MLP's and the residual's activations, attention's mask, logits, and the largest matrix unpacked. A
-    model that shrinks its cache in ways of its own (sliding window, latent attention) takes less than this says.
+    Weights: of layers and others (embeddings, head, norms), each as on disk or with the bits to which the loader
+    converts them. KV cache: layers × KV heads × head size × tokens × (bits of a key + bits of a value) / 8. Compute:
+    for one batch the activations of MLP and residual, the attention mask, logits, and the largest matrix unpacked. A
+    model with a smaller cache (sliding window, latent attention) takes less than planned.
     """
     layers, others = _weights(facts, demand)
     cache = _cache(facts, demand)
@@ -97,11 +97,11 @@ def plan_memory(facts: ModelFacts, demand: Demand, machine: Machine) -> MemoryPl
 
 
 def _weights(facts: ModelFacts, demand: Demand) -> tuple[int, int]:
-    """(of the layers, of all else), in bytes, as they are once loaded."""
-    held = facts.layer_bytes or facts.size_bytes
+    """Return the bytes of the loaded weights, as (of the layers, of all others)."""
+    on_disk = facts.layer_bytes or facts.size_bytes
     counted = facts.layer_parameters or facts.parameters
-    layers = round(counted * demand.weight_bits / 8) if demand.weight_bits and counted else held
-    rest, beside = max(0, facts.parameters - counted), max(0, facts.size_bytes - held)
+    layers = round(counted * demand.weight_bits / 8) if demand.weight_bits and counted else on_disk
+    rest, beside = max(0, facts.parameters - counted), max(0, facts.size_bytes - on_disk)
     return layers, round(rest * demand.other_bits / 8) if demand.other_bits and counted else beside
 
 
@@ -114,7 +114,7 @@ def _cache(facts: ModelFacts, demand: Demand) -> int:
 
 def _compute(facts: ModelFacts, demand: Demand, logits: int) -> int:
     batch = min(demand.batch, demand.context or demand.batch)
-    # Residual and normed input beside gate, up and their product: what is alive at once in the widest place.
+    # Alive at once at the widest place: residual, normed input, gate, up and their product.
     wide = 2 * facts.hidden + 3 * (facts.intermediate or 4 * facts.hidden)
     mask = batch * (demand.cache_tokens or demand.context) * demand.mask
     unpacked = facts.hidden * (facts.intermediate or 4 * facts.hidden) * demand.unpacking
@@ -122,14 +122,14 @@ def _compute(facts: ModelFacts, demand: Demand, logits: int) -> int:
 
 
 def _cards(machine: Machine) -> list[Gpu]:
-    """Accelerators with memory of their own: a Mac's graphics shares the machine's, which is counted already."""
+    """Return accelerators with separate memory. A Mac's GPU shares main memory, which is counted already."""
     return [gpu for gpu in machine.gpus if gpu.kind != "metal"]
 
 
 def _on_cards(
     facts: ModelFacts, demand: Demand, machine: Machine, parts: tuple[int, int, int], part: float
 ) -> list[DeviceShare]:
-    """The cards' shares of `part` of the layers, by the loader's split, else by free memory."""
+    """Return the cards' shares of `part` of the layers, by the loader's split, else by free memory."""
     layers, others, cache = parts
     cards = _cards(machine)
     weights = [*demand.gpu_split, *([0.0] * len(cards))][: len(cards)]
@@ -144,7 +144,7 @@ def _on_cards(
             DeviceShare(
                 gpu.name,
                 gpu.free_bytes,
-                # Where all layers are on cards the head is, too; the last card holds it.
+                # If all layers are on cards, so is the head. The last card holds it.
                 weights=round(layers * ratio),
                 cache=round(cache * ratio) if demand.cache_on_gpu else 0,
                 compute=_compute(facts, demand, demand.gpu_logits),
@@ -157,17 +157,17 @@ def _on_cards(
 
 
 def plan_sentence(planned: MemoryPlan) -> str:
-    """The plan in words: each device with its parts."""
-    words = []
+    """Return the plan as text: each device with its parts."""
+    texts = []
     for share in planned.shares:
         parts = [f"{name.lower()} {format_size(size)}" for name, size in memory_parts(share, planned) if size]
-        words.append(f"{format_size(share.total)} of {_place(share.device)} ({', '.join(parts)})")
+        texts.append(f"{format_size(share.total)} of {_place(share.device)} ({', '.join(parts)})")
     source = " Measured on this machine." if planned.measured else ""
-    return f"Takes about {' and '.join(words)}.{source}"
+    return f"Takes about {' and '.join(texts)}.{source}"
 
 
 def memory_parts(share: DeviceShare, planned: MemoryPlan) -> list[tuple[str, int]]:
-    """(what it is, bytes) of each part of a share, in the order of the bar."""
+    """Return (name, bytes) of each part of a share, in the order of the memory bar."""
     return [
         ("Weights", share.weights),
         (f"Context of {planned.context:,} tokens", share.cache),
@@ -177,9 +177,9 @@ def memory_parts(share: DeviceShare, planned: MemoryPlan) -> list[tuple[str, int
 
 
 def memory_shortage(planned: MemoryPlan, context: int = 0, gpu_layers: int = 0) -> str:
-    """ "" if each device has room for its share, else a sentence with what to lower.
+    """Return "" if each device has room for its share, else a sentence with what to lower.
 
-    `context`, `gpu_layers`: what would fit (see `largest_fitting`), 0 where nothing does.
+    `context`, `gpu_layers`: the values that would fit (see `largest_fitting`), 0 if none does.
     """
     short = [share for share in planned.shares if share.total > share.free]
     if not short:
@@ -202,8 +202,10 @@ def _place(device: str) -> str:
 
 
 def largest_fitting(most: int, fits: Callable[[int], bool], step: int = 1) -> int:
-    """The largest multiple of `step` up to `most` that fits (or `most` itself), 0 if none does. What is smaller than
-    one that fits must fit, too."""
+    """Return the largest multiple of `step` up to `most` that fits (or `most` itself), 0 if none does.
+
+    If a value fits, all smaller values must fit.
+    """
     if fits(most):
         return most
     low, high = 0, most // step + 1
@@ -214,7 +216,7 @@ def largest_fitting(most: int, fits: Callable[[int], bool], step: int = 1) -> in
 
 
 def gguf_shortage(size: int, machine: Machine) -> str:
-    """ "" if a GGUF file of `size` bytes that is not here yet fits what is free on all devices, else why not."""
+    """Return "" if a GGUF file of `size` bytes fits into what is free on all devices, else why not."""
     need = size + _PROCESS
     free = machine.free_bytes + sum(gpu.free_bytes for gpu in _cards(machine))
     if need <= free:

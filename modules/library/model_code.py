@@ -1,4 +1,4 @@
-"""What in a folder's JSON files leads to code: read at every depth, of folders and of values. Nothing is run."""
+"""Find what leads to code in a folder's JSON files, at every depth of folders and values. Nothing is run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from modules.library.json_files import MAX_JSON, as_object, as_text, parse_json_
 from modules.library.known_architectures import NATIVE_TYPES
 from modules.protocol.errors import ModelError
 
-# What may stand in a file that leads to code; letters may be written as \u0061. Others, such as a whole vocabulary, are
-# looked through and not taken apart.
+# Words in a file that can lead to code. Letters may be written as \u0061. Files without them, such as a vocabulary, are
+# searched but not parsed.
 _WORTH_READING = (b"trust_remote_code", b"auto_map", b"name_or_path", b"backbone")
 _ESCAPED = re.compile(rb"\\u00(?:5[fF]|6[1-9a-fA-F]|7[0-9aA])")
 _CODE = (".py", ".pyc", ".pyx", ".so", ".pyd", ".dll", ".dylib")
@@ -24,12 +24,15 @@ _LONGEST_NAME = 4096
 
 @dataclass
 class ModelCode:
-    """What was found. Names of files are relative to the model's folder, with forward slashes.
+    """What leads to code. Names of files are relative to the model's folder, with forward slashes.
 
-    `asked`: modules that would run at a load, since Transformers has no code of its own for the model's architecture;
-    `spare`: modules that are named, and that nothing needs; `elsewhere`: those of both that lie in another repository,
-    as (repository, file); `flags`: files that set trust_remote_code; `paths`: sentences on nested names that lead to a
-    folder with code; `python`: code at any depth; `unread`: JSON files that mention such things and cannot be read.
+    `asked`: modules that a load would run, since Transformers has no code for the model's architecture.
+    `spare`: modules that are named but not needed.
+    `elsewhere`: those of both that are in another repository, as (repository, file).
+    `flags`: files that set trust_remote_code.
+    `paths`: sentences about nested names that lead to a folder with code.
+    `python`: code files at any depth.
+    `unread`: JSON files that mention such things but cannot be read.
     """
 
     asked: list[str] = field(default_factory=list)
@@ -42,7 +45,7 @@ class ModelCode:
 
 
 def find_code(folder: Path) -> ModelCode:
-    """Read the folder at `folder`. Raises ModelError where it holds too many files to be looked through, OSError."""
+    """Search the folder `folder`. Raises ModelError if it has too many files, and OSError."""
     found = ModelCode()
     names = list(files_below(folder))
     found.python = [name for name in names if name.lower().endswith(_CODE)]
@@ -58,7 +61,7 @@ def find_code(folder: Path) -> ModelCode:
         for item, depth in _objects(value):
             if item.get("trust_remote_code") not in (None, False, 0, ""):
                 found.flags.append(name)
-            # What an inner folder says of itself matters where something leads there, which `paths` holds.
+            # What an inner folder says matters only if something leads there, which is noted in `paths`.
             if "/" not in name:
                 _note_modules(item, as_text(item.get("model_type")) or outer, found)
             found.paths += _leading_to_code(folder, name, item, top=not depth)
@@ -69,8 +72,10 @@ def find_code(folder: Path) -> ModelCode:
 
 
 def files_below(folder: Path) -> Iterator[str]:
-    """All files at any depth, hidden ones too, sorted within each folder. Links to folders are not followed. Raises
-    ModelError where there are too many."""
+    """Yield all files at any depth, also hidden ones, sorted within each folder.
+
+    Links to folders are not followed. Raises ModelError if there are too many.
+    """
     count = 0
     for place, below, files in os.walk(folder):
         below.sort()
@@ -78,14 +83,14 @@ def files_below(folder: Path) -> Iterator[str]:
             count += 1
             if count > _MOST_FILES:
                 raise ModelError(
-                    f"{folder.name} holds more than {_MOST_FILES:,} files, which no model does. Move the model's own "
-                    "files into a folder of their own."
+                    f"{folder.name} holds more than {_MOST_FILES:,} files, which no model has. Move the model's "
+                    "files into a separate folder."
                 )
             yield (Path(place) / name).relative_to(folder).as_posix()
 
 
 def _read(path: Path) -> Any:
-    """The value in a JSON file, None where it cannot matter. Raises ModelError."""
+    """Return the value in a JSON file, None if it cannot lead to code. Raises ModelError."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_JSON + 1)
@@ -100,7 +105,7 @@ def _read(path: Path) -> Any:
 
 
 def _objects(value: Any) -> Iterator[tuple[Mapping[str, Any], int]]:
-    """Every object in a JSON value, with the number of objects and lists around it."""
+    """Yield every object in a JSON value, with its depth of nesting."""
     waiting = [(value, 0)]
     while waiting:
         item, depth = waiting.pop()
@@ -125,13 +130,11 @@ def _note_modules(item: Mapping[str, Any], model_type: str, found: ModelCode) ->
 
 def _leading_to_code(folder: Path, file: str, item: Mapping[str, Any], top: bool) -> Iterator[str]:
     for key, value in item.items():
-        if (
-            top and "name_or_path" in key
-        ):  # Where the model was saved once: Transformers writes it, and reads it nowhere.
+        if top and "name_or_path" in key:  # Where the model was once saved. Transformers writes it, but never reads it.
             continue
         if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_NAME or "\0" in value:
             continue
-        # A word such as "main" may be the name of a folder by chance; only keys that hold names mean it.
+        # A word such as "main" may be the name of a folder by chance. Only keys for names refer to folders.
         if not (_is_name(key) or os.sep in value or "/" in value):
             continue
         for target in (folder / value, folder / Path(file).parent / value):
@@ -145,7 +148,7 @@ def _is_name(key: str) -> bool:
 
 
 def _code_at(path: Path) -> str:
-    """The first file of code in the folder at `path`, or beside the file there; "" where there is none."""
+    """Return the first code file in the folder at `path`, or beside the file there; "" if there is none."""
     try:
         place = path if path.is_dir() else path.parent if path.is_file() else None
         if place is None:

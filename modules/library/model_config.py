@@ -1,4 +1,4 @@
-"""config.json, tokenizer_config.json and the like: facts under the many names that architectures give them."""
+"""Read a model's shape from config.json, whose keys differ between architectures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from modules.library.facts_builder import FactsBuilder
 from modules.library.json_files import as_object, as_text, positive_int
 
-# Fact -> keys, the most usual first.
+# Fact -> keys, the most common first.
 _KEYS = {
     "context": ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length", "n_ctx", "max_seq_len"),
     "layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
@@ -20,13 +20,13 @@ _KEYS = {
     "vocabulary": ("vocab_size", "padded_vocab_size"),
     "experts": ("num_local_experts", "num_experts", "n_routed_experts"),
 }
-# Models that also see or hear keep the language model's part in one of these.
+# Models that also take images or audio keep the language model's part in one of these.
 _NESTED = ("text_config", "llm_config", "language_config")
 _DTYPES = {"float16": "F16", "half": "F16", "bfloat16": "BF16", "float32": "F32", "float": "F32", "float64": "F64"}
 
 
 def read_config(config: Mapping[str, Any], found: FactsBuilder) -> None:
-    """Gather what config.json says of the model's shape."""
+    """Note what config.json says about the model's shape."""
     nested = next(((key, config[key]) for key in _NESTED if as_object(config.get(key))), None)
     sources = [(config, "config.json")] + ([(nested[1], f"config.json: {nested[0]}")] if nested else [])
     architectures = config.get("architectures")
@@ -45,13 +45,13 @@ def read_config(config: Mapping[str, Any], found: FactsBuilder) -> None:
             found.add("dtype", _DTYPES.get(word, ""), f"{source}: {key}")
         if values.get("multi_query") is True:
             found.add("kv_heads", 1, f"{source}: multi_query")
-    found.add_default("kv_heads", found.get("heads", 0), "as many as heads, since config.json names no other number")
+    found.add_default("kv_heads", found.get("heads", 0), "as many as heads, since config.json gives no other number")
     if found.get("heads", 0):
         found.add_default("head_dim", found.get("hidden", 0) // found.get("heads", 1), "hidden size / heads")
 
 
 def _impossible(values: Mapping[str, Any], source: str) -> Iterator[str]:
-    """Sentences on sizes that no model has. Lists are no fault: some architectures give one a layer."""
+    """Yield sentences about impossible sizes. Lists are allowed: some architectures have one value per layer."""
     for key in (key for fact in ("layers", "hidden", "heads") for key in _KEYS[fact]):
         value = values.get(key)
         if isinstance(value, str) or (isinstance(value, (int, float)) and value <= 0):

@@ -1,4 +1,4 @@
-"""What a model is for: from its architecture's name, its causal flag, its pooling, sentence-transformers' files."""
+"""Find out what a model is for, from its architecture, causal flag, pooling, and sentence-transformers' files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LABELS = re.compile(
 )
 _GAPS = re.compile(r"For(MaskedLM|PreTraining|MaskedImageModeling)$|EncoderModel$|TextModelWithProjection$")
 _READS_IMAGES_TOO = re.compile(r"For(ConditionalGeneration|Vision2Seq|VisionText2Text|ImageTextToText)$")
-# Encoders by model_type, as far as their names do not say so: without a head they are for further training or a search.
+# Encoders by model_type. Without a head they are for further training or for search.
 _ENCODERS = re.compile(
     r"(bert|roberta|electra|deberta|mpnet|^ernie|xlm|convbert|^fnet|^funnel|^luke|^mra|nystromformer|^esm|"
     r"roformer|^yoso|canine|big_bird|longformer|data2vec|layoutlm|camembert|rembert|^xmod|^gte)"
@@ -48,11 +48,11 @@ def read_purpose(folder: ModelFolder, config: Mapping[str, Any], found: FactsBui
     if key := next((key for key in _IMAGE_KEYS if config.get(key) not in (None, "", {}, [])), ""):
         found.add("vision", True, f"config.json: {key}")
         if found.get("purpose", "") == "generate":
-            found.warnings.append("It also takes images, which are not read yet: it answers text.")
+            found.warnings.append("The model also takes images. Paddock does not support that yet and sends text only.")
 
 
 def _folder_evidence(folder: ModelFolder, config: Mapping[str, Any], first: str, kind: str) -> Any:
-    """(purpose or "", where it was read), the strongest evidence first."""
+    """Yield (purpose or "", where it was read), the strongest evidence first."""
     written = "config.json: architectures"
     labels = len(as_object(config.get("id2label"))) or positive_int(config.get("num_labels"))
     if _LABELS.search(first):

@@ -1,5 +1,7 @@
-"""Which of the user's environment variables may be sent to which server. A file that names a variable is a stranger's
-word; the user's yes is bound to the variable and to the server's address."""
+"""Which of the user's environment variables may be sent to which server.
+
+A file that names a variable is untrusted. The user's consent is bound to the variable and the server's address.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from modules.settings.user_settings import YamlStore
 
 
 class KeyNotAllowed(PaddockError):
-    """A remote model wants a variable that the user has not agreed to send to its address."""
+    """A remote model needs a variable that the user has not agreed to send to its address."""
 
     code = "consent"
 
@@ -30,7 +32,7 @@ class KeyRequest:
 
 
 def read_key_request(facts: ModelFacts) -> KeyRequest | None:
-    """The variable that the model's file names; None for one that names none, and for models of other formats."""
+    """Return the variable that the model's file names; None if it names none or the model is not remote."""
     if facts.format != "remote":
         return None
     path = Path(facts.path)
@@ -42,32 +44,32 @@ def read_key_request(facts: ModelFacts) -> KeyRequest | None:
 
 
 class KeyConsents:
-    """What was allowed at start (`flags`: NAME=ADDRESS) and on the page (kept in `store`: address -> names)."""
+    """The consents given at start (`flags`: NAME=ADDRESS) and on the page (`store`: address -> names)."""
 
     def __init__(self, store: YamlStore, flags: Iterable[str] = ()) -> None:
-        """Raises PaddockError for a flag that is none."""
+        """Raises PaddockError for an invalid flag."""
         self._store = store
         self._flags = {_read(flag) for flag in flags}
 
     def allows(self, wanted: KeyRequest) -> bool:
-        """Whether the user agreed to this variable at this address."""
-        kept = self._store.get(wanted.address)
-        return wanted in self._flags or (isinstance(kept, list) and wanted.name in kept)
+        """Return True if the user agreed to send this variable to this address."""
+        saved = self._store.get(wanted.address)
+        return wanted in self._flags or (isinstance(saved, list) and wanted.name in saved)
 
     def allow(self, wanted: KeyRequest) -> None:
-        """Keep the user's yes."""
-        kept = self._store.get(wanted.address)
-        names = kept if isinstance(kept, list) else []
+        """Save the user's consent."""
+        saved = self._store.get(wanted.address)
+        names = saved if isinstance(saved, list) else []
         self._store.set(wanted.address, sorted({*names, wanted.name}))
 
     def variables(self, facts: ModelFacts) -> dict[str, str]:
-        """What the worker of this model is given. Raises KeyNotAllowed where the user was not asked yet."""
+        """Return the environment variables for this model's worker. Raises KeyNotAllowed without consent."""
         wanted = read_key_request(facts)
         if wanted is None or wanted.name not in os.environ:
             return {}
         if not self.allows(wanted):
             raise KeyNotAllowed(
-                f"{facts.name} wants the environment variable {wanted.name} to be sent to {wanted.address}. If you "
+                f"{facts.name} needs the environment variable {wanted.name} to be sent to {wanted.address}. If you "
                 "trust that server, allow it on the Model tab, or start Paddock with --allow-env "
                 f"{wanted.name}={wanted.address}."
             )
@@ -81,5 +83,5 @@ def _read(flag: str) -> KeyRequest:
         return KeyRequest(name.strip(), url_origin(address))
     except ValueError:
         raise PaddockError(
-            f"--allow-env takes NAME=ADDRESS, such as MY_SERVER_KEY=https://host:8000, and {flag[:80]!r} is none."
+            f"--allow-env takes NAME=ADDRESS, such as MY_SERVER_KEY=https://host:8000, but got {flag[:80]!r}."
         ) from None

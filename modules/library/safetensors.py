@@ -1,4 +1,4 @@
-"""The headers of safetensors files and of their index, read without trusting them.
+"""Read the headers of untrusted safetensors files and of their index.
 
 Format: https://github.com/huggingface/safetensors (8 bytes of header length, a JSON header, the tensors without gaps).
 """
@@ -16,14 +16,14 @@ from modules.library.json_files import parse_object, read_object
 from modules.library.sizes import TruncatedFileError, truncated_file_error
 from modules.protocol.errors import ModelError
 
-# The format allows 100 MB, but Python needs ten times that to hold it; the largest real headers are below 20 MB.
+# The format allows 100 MB, for which Python needs ten times the memory. The largest real headers are below 20 MB.
 MAX_HEADER = 32 << 20
 
-# Of one file, as of a GGUF file, and of a model in all. The largest real models have some 150,000 in all.
+# Limits for one file and for a whole model. The largest real models have about 150,000 tensors.
 MAX_TENSORS = 131_072
 MAX_OF_A_MODEL = 400_000
 
-# Bits of one element; the names of the format.
+# Bits of one element, by the names of the format.
 BITS = {
     **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
     **dict.fromkeys(("F32", "I32", "U32"), 32),
@@ -44,12 +44,12 @@ class TensorInfo:
 
     @property
     def elements(self) -> int:
-        """How many numbers it holds; packed weights hold several in each."""
+        """The number of elements. An element of packed weights holds several weights."""
         return prod(self.shape)
 
 
 def read_header(path: Path) -> dict[str, TensorInfo]:
-    """Tensor name -> what it is. Raises ModelError: cut short, corrupt."""
+    """Return tensor name -> TensorInfo. Raises ModelError for a file that is cut short or corrupt."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -64,7 +64,7 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
             raw = file.read(length)
     except OSError as error:
         raise ModelError(f"{path.name} cannot be read ({error.strerror}). Check its permissions.") from error
-    # Before anything is built of it; after that for names that are written in another way.
+    # Checked before parsing; checked again below, for names that are written in another way.
     if raw.count(b'"dtype"') > MAX_TENSORS:
         raise _too_many(path.name, MAX_TENSORS)
     header = parse_object(raw, f"The header of {path.name}")
@@ -80,14 +80,14 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
     if 8 + length + end > size:
         raise truncated_file_error(path.name, 8 + length + end, size)
     if 8 + length + end < size:
-        raise _corrupt(path.name, f"it has {size - 8 - length - end} bytes more than its header speaks of")
+        raise _corrupt(path.name, f"it has {size - 8 - length - end} bytes more than its header describes")
     return {name: info for name, (_, _, info) in spans.items()}
 
 
 def _span(file: str, name: str, entry: Any) -> tuple[int, int, TensorInfo]:
-    """(begin, end, what it is) of one entry of the header."""
+    """Return (begin, end, TensorInfo) of one entry of the header."""
     if not isinstance(entry, dict):
-        raise _corrupt(file, f"the entry {name!r} is no object")
+        raise _corrupt(file, f"the entry {name!r} is not an object")
     kind, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
     if not isinstance(kind, str) or not _naturals(shape) or not _naturals(offsets) or len(offsets) != 2:
         raise _corrupt(file, f"the entry {name!r} lacks a type, a shape or offsets that make sense")
@@ -105,7 +105,7 @@ def _naturals(value: Any) -> TypeGuard[list[int]]:
 
 
 def read_headers(folder: Path, files: Iterable[str], problems: list[str]) -> dict[str, dict[str, TensorInfo]]:
-    """File -> its tensors. A file that cannot be read is a sentence in `problems`, and so is one tensor too many."""
+    """Return file -> its tensors. Files that cannot be read, and too many tensors, are added to `problems`."""
     headers: dict[str, dict[str, TensorInfo]] = {}
     left = MAX_OF_A_MODEL
     for file in files:
@@ -136,12 +136,12 @@ def _corrupt(name: str, what: str) -> ModelError:
 
 
 def files_in_index(index: Path) -> list[str]:
-    """The files that an index (*.index.json) names, sorted. Raises ModelError for one that leads out of the folder."""
+    """Return the files that an index (*.index.json) names, sorted. Raises ModelError for a name outside the folder."""
     return sorted(set(read_index(index).values()))
 
 
 def read_index(index: Path) -> dict[str, str]:
-    """Tensor name -> the file that holds it. Raises ModelError as `files_in_index` does."""
+    """Return tensor name -> the file that holds it. Raises ModelError as `files_in_index` does."""
     weight_map = read_object(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise ModelError(f"{index.name} names no weights. Download it again.")

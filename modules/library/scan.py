@@ -1,4 +1,4 @@
-"""The models folder: what is in it now, and what each of them is."""
+"""List the models and LoRA adapters in the models folder, and read their facts."""
 
 from __future__ import annotations
 
@@ -21,52 +21,59 @@ from modules.protocol.adapter_facts import AdapterFacts
 from modules.protocol.errors import ModelError
 from modules.protocol.model_facts import ModelFacts
 
-# The model that ships: what a first start loads.
+# The model that ships with Paddock, which the first start loads.
 DEMO_MODEL = "demo.Q8_0.gguf"
 _DEEPEST = 4
 _MOST_NAMED = 20
-# A file that changed within this time and is cut short is taken for one that is still being copied.
+# A file that is cut short and changed within this time counts as still being copied.
 _STILL_GROWING_SECONDS = 2.0
 
 Signature = tuple[tuple[str, int, int], ...]
 
 
 class ModelLibrary:
-    """All models below `root`. Safe to use from several threads."""
+    """The models below `root`. Thread-safe."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._lock = threading.Lock()
         self._known: dict[str, tuple[Signature, ModelFacts]] = {}
-        # Whether a GGUF file is an adapter, by path, size and time: its head is read once.
+        # True for GGUF files that are adapters, by path, size and time, so that each header is read once.
         self._heads: dict[tuple[Path, int, int], bool] = {}
 
     def names(self) -> list[str]:
-        """The models that are there now, sorted: folders with a model, GGUF files (a split one by its first shard), and
-        files that name a model on another server (*.remote.yaml).
+        """Return the names of the models that are there now, sorted.
 
-        A name is the path below the models folder with forward slashes. Bytes that are not UTF-8 show as "�".
+        Models are folders with a model, GGUF files (a split one is named by its first shard), and files that name a
+        model on another server (*.remote.yaml). A name is the path below the models folder with forward slashes.
+        Bytes that are not UTF-8 are shown as "�".
         """
         return sorted(self._find(), key=str.lower)
 
     def adapters(self) -> list[AdapterFacts]:
-        """The LoRA adapters that are there now, sorted by name: folders with adapter_config.json, and GGUF files that
-        say so. One that cannot be read says so in its problems."""
+        """Return the LoRA adapters that are there now, sorted by name.
+
+        Adapters are folders with adapter_config.json, and GGUF files whose header says so. Why one cannot be read is
+        in its `problems`.
+        """
         found = self._find_all()[1]
         return [read_adapter(found[name], name) for name in sorted(found, key=str.lower)]
 
     def adapter(self, name: str) -> AdapterFacts:
-        """The adapter of that name. Raises ModelError naming those that are there."""
+        """Return the adapter of that name. Raises ModelError with the names of all adapters."""
         found = self._find_all()[1]
         if name not in found:
-            there = f"There are none yet: put an adapter into {self._root}."
+            there = f"There are none yet. Put an adapter into {self._root}."
             if found:
                 there = f"The adapters are: {join_names(sorted(found, key=str.lower), _MOST_NAMED)}."
             raise ModelError(f"There is no LoRA adapter named {name[:200]!r}. {there}")
         return read_adapter(found[name], name)
 
     def facts(self, name: str) -> ModelFacts:
-        """What the model is. Read again only when its files change. Raises ModelError (no such model), PathError."""
+        """Return the facts of a model. Its files are read again only after they changed.
+
+        Raises ModelError if there is no such model, and PathError.
+        """
         path = self._path(name)
         signature = _signature(path)
         with self._lock:
@@ -79,8 +86,10 @@ class ModelLibrary:
         return facts
 
     def purposes(self, names: Sequence[str], seconds: float) -> dict[str, str]:
-        """What these models are for (ModelFacts.purpose), as far as that can be read within `seconds`. What was read
-        is kept, so that the next call comes further. A model that cannot be read is left out."""
+        """Return name -> ModelFacts.purpose for as many models as can be read within `seconds`.
+
+        What was read is cached, so the next call gets further. Models that cannot be read are left out.
+        """
         end = time.monotonic() + seconds
         found = {}
         for name in names:
@@ -91,17 +100,17 @@ class ModelLibrary:
         return found
 
     def identity(self, name: str) -> str:
-        """A text that changes with the model's files: its name, and their names, sizes and times."""
+        """Return a text that changes with the model's files: its name, and the files' names, sizes and times."""
         return repr((name, _signature(self._path(name))))
 
     def _path(self, name: str) -> Path:
         top, _, rest = name.rstrip("/").partition("/")
-        # A link that the owner put into models/ may lead elsewhere. An absolute path has no top, and is refused whole.
+        # A link in models/ may lead elsewhere, since the owner made it. An absolute path has no top and is refused.
         path = safe_join(self._root, top or name, follow_links=True)
         try:
             path = safe_join(path, rest) if rest else path
         except PathError:
-            if name in (found := self._find()):  # a file of a download cache: its names are links to its store
+            if name in (found := self._find()):  # a file of a download cache, whose names are links to its store
                 return found[name]
             raise
         try:
@@ -112,7 +121,7 @@ class ModelLibrary:
         found = self._find()
         if name in found:
             return found[name]
-        there = f"There are none yet: put a model's folder or GGUF file into {self._root}."
+        there = f"There are none yet. Put a model folder or a GGUF file into {self._root}."
         if found:
             there = f"The models are: {join_names(sorted(found, key=str.lower), _MOST_NAMED)}."
         raise ModelError(f"There is no model named {name[:200]!r}. {there}")
@@ -121,7 +130,7 @@ class ModelLibrary:
         return self._find_all()[0]
 
     def _find_all(self) -> tuple[dict[str, Path], dict[str, Path]]:
-        """Models and LoRA adapters, name -> path."""
+        """Return the models and the LoRA adapters, each as name -> path."""
         models: dict[str, Path] = {}
         adapters: dict[str, Path] = {}
         self._walk(self._root, "", 0, models, adapters)
@@ -134,7 +143,7 @@ class ModelLibrary:
         return self._heads[key]
 
     def _walk(self, path: Path, prefix: str, depth: int, found: dict[str, Path], adapters: dict[str, Path]) -> bool:
-        """Add what is in the folder at `path`; whether there was any."""
+        """Add the models and adapters in the folder at `path`. Return True if there are any."""
         try:
             folder = list_folder(path)
             with os.scandir(path) as entries:
@@ -167,12 +176,12 @@ class ModelLibrary:
                 ]
             )
         if depth == 1 and folder.files and not folder.ggufs and not (remotes or loras or deeper):
-            found[prefix.rstrip("/")] = path  # no model, but its owner meant it as one: the facts say what it lacks
+            found[prefix.rstrip("/")] = path  # not a model yet: the facts say what is missing
         return bool(models or remotes or loras) or deeper
 
 
 def _is_open_folder(entry: os.DirEntry[str], depth: int) -> bool:
-    """Whether to look into it: no hidden folders, and links only where the owner put them, in models/ itself."""
+    """Return True for folders to search: not hidden, and links only directly in models/, where the owner put them."""
     try:
         return not entry.name.startswith(".") and entry.is_dir(follow_symlinks=depth == 0)
     except OSError:
@@ -180,7 +189,7 @@ def _is_open_folder(entry: os.DirEntry[str], depth: int) -> bool:
 
 
 def _growing(folder: ModelFolder, names: list[str]) -> bool:
-    """Whether one of these files is still being copied: it changed a moment ago and ends too early."""
+    """Return True if one of these files is still being copied: it changed a moment ago and is cut short."""
     now = time.time()
     for name in names:
         if now - folder.files[name][1] / 1e9 > _STILL_GROWING_SECONDS:
@@ -196,7 +205,7 @@ def _growing(folder: ModelFolder, names: list[str]) -> bool:
 
 
 def _signature(path: Path) -> Signature:
-    """What changes whenever the model's files do: names, sizes and times."""
+    """Return what changes with the model's files: names, sizes and times."""
     try:
         if path.is_dir():
             return tuple(sorted((name, *numbers) for name, numbers in list_folder(path).files.items()))

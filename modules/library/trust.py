@@ -1,4 +1,4 @@
-"""What in a model's files could run code, and a fingerprint that binds the owner's consent to these very files."""
+"""Find what in a model's files could run code, and compute the fingerprint to which a consent is bound."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from modules.library.model_code import ModelCode, files_below, find_code
 from modules.protocol.errors import ModelError
 from modules.protocol.model_facts import ModelFacts
 
-# What a consent to run code is about, at any depth; of pickles those that a load would read.
+# Files that a consent to run code covers, at any depth. Of pickles it covers those that a load would read.
 _CONSENTED = (".py", ".pyc", ".so", ".pyd", ".json")
 
 
 def scan_trust(facts: ModelFacts) -> list[str]:
-    """Sentences about all that could run code: pickles, modules that a configuration asks for, other code."""
+    """Return sentences about everything that could run code: pickles, modules named by a configuration, other code."""
     folder = _folder(facts)
     if not folder:
         return []
@@ -26,42 +26,42 @@ def scan_trust(facts: ModelFacts) -> list[str]:
         return [str(error)]
     sentences = []
     if pickles := [*folder.pickled_weights, *folder.other_pickles, *below]:
-        fate = "They are what would be loaded." if _loads_pickles(facts, folder) else "They are not loaded."
-        sentences.append(f"Pickles can run any code when they are loaded: {join_names(pickles)}. {fate}")
+        use = "They would be loaded." if _loads_pickles(facts, folder) else "They are not loaded."
+        sentences.append(f"Pickles can run any code when they are loaded: {join_names(pickles)}. {use}")
     if code.asked:
         sentences.append(f"The model asks to run its own code: {join_names(code.asked)}.")
     if code.spare:
         sentences.append(
-            f"The model brings code that nothing needs ({join_names(code.spare)}): Transformers has its own for this "
-            "architecture. It is not run."
+            f"The model contains code that is not needed ({join_names(code.spare)}), since Transformers has its own "
+            "for this architecture. It is not run."
         )
     for repository, file in code.elsewhere:
         sentences.append(f"The code in {file} is not in this folder but in another repository, {repository}.")
     sentences += [f"{sentence[0].upper()}{sentence[1:]}." for sentence in code.paths]
     if code.flags:
         sentences.append(
-            f"{join_names(code.flags)} asks to trust code that comes with a model (trust_remote_code). Only you can do "
+            f"{join_names(code.flags)} sets trust_remote_code, which trusts code of the model. Only you can decide "
             "that, so it is ignored."
         )
     if code.unread:
-        sentences.append(f"These files may ask for code, and cannot be read: {join_names(code.unread)}.")
+        sentences.append(f"These files may ask for code, but cannot be read: {join_names(code.unread)}.")
     named = {module.rpartition("--")[2] for module in (*code.asked, *code.spare)}
-    # Scripts in inner folders are how a model was made; no engine looks for modules there.
+    # Scripts in inner folders usually made the model. No engine looks for modules there.
     others = [name for name in code.python if name not in named and ("/" not in name or not name.endswith(".py"))]
     if others:
-        sentences.append(f"There are files of code that nothing asks for and nothing runs: {join_names(others)}.")
+        sentences.append(f"There are code files that nothing asks for and nothing runs: {join_names(others)}.")
     return sentences
 
 
 def missing_consent(facts: ModelFacts, allow_pickle: bool, allow_code: bool) -> str:
-    """ "" if the model may be loaded with these consents, else a sentence: what it needs, and how to consent."""
+    """Return "" if the model may be loaded with these consents, else what it needs and how to consent."""
     folder = _folder(facts)
     if not folder:
         return ""
     if _loads_pickles(facts, folder) and not allow_pickle:
         return (
             f"The weights of {facts.name} are pickles ({join_names(folder.pickled_weights)}), which can run any code "
-            "when they are loaded. Get a safetensors or GGUF version; or, if you trust whoever made the files, start "
+            "when they are loaded. Get a safetensors or GGUF version. Or, if you trust the author of the files, start "
             f"Paddock again with --trust-pickle {_quoted(facts.name)}."
         )
     try:
@@ -74,46 +74,45 @@ def missing_consent(facts: ModelFacts, allow_pickle: bool, allow_code: bool) -> 
 def _without_consent(facts: ModelFacts, code: ModelCode) -> str:
     flag = f"start Paddock again with --trust-remote-code {_quoted(facts.name)}"
     if code.asked:
-        place = f" Some of it lies in another repository, {code.elsewhere[0][0]}." if code.elsewhere else ""
+        place = f" Some of it is in another repository, {code.elsewhere[0][0]}." if code.elsewhere else ""
         return (
             f"{facts.name} asks to run its own code when it is loaded ({join_names(code.asked)}).{place} Read it "
-            f"first; if you trust it, {flag}."
+            f"first. If you trust it, {flag}."
         )
     if code.paths:
         return (
-            f"{facts.name} leads to code through its configuration: {code.paths[0]}. That is how hostile models hide "
-            f"code. Read it first; if you trust it, {flag}, or choose another model."
+            f"The configuration of {facts.name} leads to code: {code.paths[0]}. Malicious models hide code in this "
+            f"way. Read it first. If you trust it, {flag}. Otherwise choose another model."
         )
     if code.unread:
         return (
-            f"{code.unread[0]} of {facts.name} may ask for code, and cannot be read. Download it again; or, if you "
+            f"{code.unread[0]} of {facts.name} may ask for code, but cannot be read. Download it again. Or, if you "
             f"trust the model, {flag}."
         )
     return ""
 
 
 def _elsewhere(facts: ModelFacts, code: ModelCode, folder: ModelFolder) -> str:
-    """Transformers would fetch such code from the hub, which nothing here asks."""
+    """Return why code in another repository keeps the model from loading. Transformers would download it."""
     if not code.elsewhere:
         return ""
     repository, file = code.elsewhere[0]
     first = (
-        f"{file} is in the folder already: compare it with that repository's"
+        f"{file} is already in the folder. Compare it with the file of that repository"
         if file in folder.files
         else f"Download {file} from {repository} into the model's folder and read it"
     )
-    native = " Or start Paddock without consent for this model, which needs none." if not code.asked else ""
+    native = " Or start Paddock without this consent, which the model does not need." if not code.asked else ""
     return (
-        f"{facts.name} takes its code from another repository, {repository}, and Paddock fetches no code. {first}, "
+        f"{facts.name} takes its code from another repository, {repository}, and Paddock downloads no code. {first}, "
         f'then delete "{repository}--" in the auto_map of the folder\'s configuration.{native}'
     )
 
 
 def fingerprint(path: Path) -> str:
-    """SHA-256 (hex) of what a consent is about: the model's pickles, code and configurations, names included.
+    """Return the SHA-256 (hex) of everything that a consent covers: pickles, code and configurations, with names.
 
-    Code and configurations count at any depth. A model without any of them has the fingerprint of nothing. Pickles are
-    read whole. Raises ModelError.
+    Code and configurations count at any depth. Pickles are read completely. Raises ModelError.
     """
     digest = hashlib.sha256()
     try:
@@ -136,7 +135,7 @@ def _hash(path: Path) -> bytes:
 
 
 def _folder(facts: ModelFacts) -> ModelFolder | None:
-    """The model's folder; None for a single file, which is a GGUF and runs no code."""
+    """Return the model's folder; None for a single file, which is a GGUF file and runs no code."""
     try:
         return list_folder(Path(facts.path))
     except OSError:

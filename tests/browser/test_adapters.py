@@ -28,7 +28,7 @@ def test_adapters_are_applied_with_weights_and_taken_off_again(own_paddock: Any,
     page.click("#adapters-refresh")
     page.wait_for_selector("#adapters >> text=for maker/base, rank 4, changes down_proj, q_proj")
     page.click("#adapters >> text=Those that do not fit")
-    page.wait_for_selector("#adapters-status >> text=wide was made for another model")
+    page.wait_for_selector("#adapters-status >> text=wide was trained on another model")
     page.locator("#adapter-use-0 input").check()
     page.locator("#adapter-use-1 input").check()
     page.fill("#adapter-weight-1 input", "0.5")

@@ -73,8 +73,8 @@ def test_a_model_that_merely_holds_the_word_is_no_adapter(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"peft_type": "IA3"}, "is no LoRA adapter (IA3)"),
-        ({"peft_type": ["x"]}, "is no LoRA adapter (no peft_type)"),
+        ({"peft_type": "IA3"}, "is not a LoRA adapter (IA3)"),
+        ({"peft_type": ["x"]}, "is not a LoRA adapter (no peft_type)"),
     ],
 )
 def test_what_is_no_lora_says_so(tmp_path: Path, change: dict[str, Any], words: str) -> None:
@@ -124,7 +124,7 @@ def test_an_adapter_that_names_no_base_still_has_a_next_step(tmp_path: Path) -> 
     path = tmp_path / "style.gguf"
     path.write_bytes(gguf_bytes(GGUF_METADATA, [("blk.0.attn_q.weight.lora_a", (8, 4), 0)]))
     adapter = read_adapter(path, "style.gguf")
-    assert "Load the model that it was made for" in adapter_mismatch(adapter, ModelFacts("m", "m", "gguf", hidden=16))
+    assert "Load the model that it was trained on" in adapter_mismatch(adapter, ModelFacts("m", "m", "gguf", hidden=16))
 
 
 def test_tensors_of_an_absurd_place_cost_nothing(tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ def test_values_of_wrong_types_in_config_json_mean_nothing(tmp_path: Path, value
 BROKEN: dict[str, tuple[str, bytes | None, str]] = {
     "no config": ("config.json", None, "holds model.safetensors but no config.json"),
     "config that is no JSON": ("config.json", b"<html>", "config.json is not valid JSON"),
-    "config that is a list": ("config.json", b"[]", "config.json is no JSON object"),
+    "config that is a list": ("config.json", b"[]", "config.json must be a JSON object"),
     "config nested without end": ("config.json", b"[" * 500_000, "config.json is not valid JSON"),
     "config with a number of a million digits": ("config.json", b'{"vocab_size": ' + b"9" * 10**6, "not valid JSON"),
     "no weights": ("model.safetensors", None, "no weights"),

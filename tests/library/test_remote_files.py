@@ -38,7 +38,7 @@ def test_the_facts_tell_where_the_text_goes(tmp_path: Path, monkeypatch: pytest.
     words = " ".join(facts.warnings)
     assert "sent to http://host:8000" in words
     assert "not encrypted" in words
-    assert "FAR_KEY belongs there, but is not set" in words
+    assert "FAR_KEY is needed there, but is not set" in words
     assert scan_trust(facts) == []
     assert missing_consent(facts, allow_pickle=False, allow_code=False) == ""
 

@@ -1,4 +1,4 @@
-"""Files that could run code are named, refused without consent, and consent is bound to the very files."""
+"""Files that could run code are named, refused without this consent, and consent is bound to the very files."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_the_code_that_comes_with_a_known_architecture_is_named_and_needs_no_con
     (tiny / "modeling_llama.py").write_text("raise SystemExit\n")
     assert _refusal(tiny) == ""
     (sentence,) = scan_trust(detect(tiny, "tiny"))
-    assert sentence.startswith("The model brings code that nothing needs (modeling_llama.py)")
+    assert sentence.startswith("The model contains code that is not needed (modeling_llama.py)")
 
 
 @pytest.mark.parametrize("file", ["tokenizer_config.json", "processor_config.json", "preprocessor_config.json"])
@@ -159,7 +159,7 @@ def test_a_configuration_that_trusts_code_is_named_at_any_depth(tiny: Path, word
     folder.mkdir(parents=True)
     (folder / "any.JSON").write_text('[{"x": {"' + word + '": true}}]')
     assert _refusal(tiny) == ""
-    assert any("a/.b/any.JSON asks to trust code" in sentence for sentence in scan_trust(detect(tiny, "tiny")))
+    assert any("a/.b/any.JSON sets trust_remote_code" in sentence for sentence in scan_trust(detect(tiny, "tiny")))
 
 
 def test_a_file_that_mentions_code_and_cannot_be_read_is_refused(tiny: Path) -> None:
@@ -194,6 +194,6 @@ def test_code_in_another_repository_is_named_with_what_to_do(tiny: Path, native:
     reason = missing_consent(facts, allow_pickle=False, allow_code=True)
     assert "Download modeling_x.py from maker/base" in reason
     assert 'delete "maker/base--"' in reason
-    assert ("without consent" in reason) == native
+    assert ("without this consent" in reason) == native
     (tiny / "modeling_x.py").write_text("")
-    assert "modeling_x.py is in the folder already" in missing_consent(facts, allow_pickle=False, allow_code=True)
+    assert "modeling_x.py is already in the folder" in missing_consent(facts, allow_pickle=False, allow_code=True)

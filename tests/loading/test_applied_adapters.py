@@ -83,7 +83,7 @@ def test_each_is_offered_with_the_reason_why_it_cannot_be_applied(loaded: App) -
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [
-        ({"wide": 1.0}, "was made for another model"),
+        ({"wide": 1.0}, "was trained on another model"),
         ({"facts": 1.0, "nope": 1.0}, "no LoRA adapter named 'nope'"),
         ({"style.gguf": 1.0}, "is a GGUF file"),
         ({"facts": 11.0}, "The weight of facts cannot be 11"),
@@ -110,7 +110,7 @@ def test_a_kept_adapter_that_is_gone_or_unfit_is_a_note_and_no_failed_load(loade
     assert "The LoRA adapter style, saved for this model, is not applied." in info.notes[0]
     assert loaded.supervisor.state.adapters == {"facts": 1.0}
     write_peft_adapter(models / "style", hidden=64)
-    assert "made for another model" in loaded.models.load("tiny", "echo", {}).notes[0]
+    assert "trained on another model" in loaded.models.load("tiny", "echo", {}).notes[0]
     shutil.rmtree(models / "style")
     write_peft_adapter(models / "style", layers=1)
     assert loaded.models.load("tiny", "echo", {}).notes == []
@@ -154,7 +154,7 @@ def test_a_weight_that_is_no_number_is_refused() -> None:
     ("adapters", "code", "out", "err"),
     [
         (["style=0.5", "facts"], 0, "[style 0.5] [facts 1] good morning\n", ""),
-        (["wide"], 1, "", "was made for another model"),
+        (["wide"], 1, "", "was trained on another model"),
         (["refused"], 1, "", "The echo loader refuses refused"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`pip install .`: what the wheel brings, and that the command `paddock` answers from it."""
+"""The contents of the wheel, and the command `paddock` that it installs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this checkout."""
+    """Build and return the wheel of this checkout."""
     folder = tmp_path_factory.mktemp("wheel")
     subprocess.run([sys.executable, "-m", "uv", "build", "-q", "--wheel", "-o", str(folder), str(ROOT)], check=True)
     (found,) = folder.glob("*.whl")

@@ -43,17 +43,17 @@ class _Layer:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        ours = asyncio.get_running_loop()
+        server_loop = asyncio.get_running_loop()
         request = _Request(self._app, receive, send)
 
         async def converse() -> None:
-            theirs = asyncio.get_running_loop()
+            own_loop = asyncio.get_running_loop()
 
             async def inside(scope: Scope, receive: Receive, send: Send) -> None:
-                await _on(ours, request.inside)(scope, _on(theirs, receive), _on(theirs, send))
+                await _on(server_loop, request.inside)(scope, _on(own_loop, receive), _on(own_loop, send))
 
             around = BaseHTTPMiddleware(inside, dispatch=self._function)
-            await around(dict(scope), _on(ours, request.receive), _on(ours, request.send))
+            await around(dict(scope), _on(server_loop, request.receive), _on(server_loop, request.send))
 
         def run() -> None:
             try:

@@ -66,10 +66,10 @@ def read_options(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) ->
     values: dict[str, Any] = {}
     ignored: list[str] = []
     for name, value in body.items():
-        ours = _NAMES.get(name, name)
-        if ours in known:
+        parameter = _NAMES.get(name, name)
+        if parameter in known:
             if value is not None:
-                values[ours] = value
+                values[parameter] = value
         elif name not in _OTHER and value not in (None, [], {}, False) and not (name == "echo" and echo):
             ignored.append(name)
     if isinstance(values.get("logit_bias"), dict):

@@ -16,7 +16,7 @@ NEW_CHAT = "New chat"
 class NotSaved(PaddockError):
     """A request failed before anything was stored. The page leaves the text in its input."""
 
-    code = "not kept"
+    code = "not_saved"
 
 
 @dataclass(frozen=True)

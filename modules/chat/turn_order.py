@@ -26,7 +26,7 @@ Render = Callable[[list[dict[str, Any]]], ChatPromptResult]
 
 def merge_same_role(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the chat with neighbours of one role joined. Messages with more than text, such as a tool's result, are
-    kept unchanged."""
+    left unchanged."""
     turns: list[dict[str, Any]] = []
     for message in messages:
         before = turns[-1] if turns else {}

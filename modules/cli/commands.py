@@ -137,8 +137,8 @@ def inspect(config: Config, arguments: argparse.Namespace) -> int:
 
 def _advice(app: App, model: str, loader: str) -> Advice:
     """Return the memory plan with the settings that a load would use."""
-    spec, kept = app.loaders.choose(model, loader)
-    return app.planner.advise(app.library.facts(model), spec, build(spec.settings, kept))
+    spec, saved = app.loaders.choose(model, loader)
+    return app.planner.advise(app.library.facts(model), spec, build(spec.settings, saved))
 
 
 def _standard_input() -> str:
@@ -154,14 +154,14 @@ def generate(config: Config, arguments: argparse.Namespace) -> int:
     try:
         prompt = _standard_input() if arguments.prompt == "-" else arguments.prompt
         model = arguments.model or DEMO_MODEL
-        spec, kept = app.loaders.choose(model, arguments.loader)
+        spec, saved = app.loaders.choose(model, arguments.loader)
         overrides, settings = sort_settings(spec, arguments.set)
         params = app.presets.merge("" if arguments.preset == "Neutral" else arguments.preset, overrides)
         app.supervisor.state_store.subscribe(
             lambda state: progress(state.text, state.fraction) if state.busy else progress.close()
         )
         adapters = parse_adapters(arguments.adapter) if arguments.adapter else None
-        info = app.models.load(model, spec.name, {**kept, **settings}, adapters=adapters)
+        info = app.models.load(model, spec.name, {**saved, **settings}, adapters=adapters)
         progress.close()
         if adapters and not app.supervisor.state.adapters:
             raise PaddockError(info.notes[-1])
@@ -178,7 +178,7 @@ def generate(config: Config, arguments: argparse.Namespace) -> int:
 def sort_settings(spec: LoaderSpec, pairs: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Sort KEY=VALUE texts into (sampling parameters, the loader's settings). Raises SettingError."""
     sampling = {entry.name for entry in describe(SamplingParams)}
-    ours = {entry.name for entry in describe(spec.settings)}
+    own = {entry.name for entry in describe(spec.settings)}
     params: dict[str, str] = {}
     settings: dict[str, str] = {}
     for pair in pairs:
@@ -187,11 +187,11 @@ def sort_settings(spec: LoaderSpec, pairs: Iterable[str]) -> tuple[dict[str, str
             raise SettingError(f"--set takes KEY=VALUE, not {pair!r}. Write for example --set temperature=0.7.")
         if name in sampling:
             params[name] = value
-        elif name in ours:
+        elif name in own:
             settings[name] = value
         else:
-            there = f"{spec.title} has: {', '.join(sorted(ours))}. Sampling has: {', '.join(sorted(sampling))}."
-            hint = did_you_mean(name, [*ours, *sampling]) or there
+            names = f"{spec.title} has: {', '.join(sorted(own))}. Sampling has: {', '.join(sorted(sampling))}."
+            hint = did_you_mean(name, [*own, *sampling]) or names
             raise SettingError(f"There is no setting named {name!r}. {hint}")
     return params, settings
 

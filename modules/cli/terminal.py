@@ -56,7 +56,7 @@ def visible_output() -> Iterator[None]:
 def write_reply(text: str) -> None:
     """Write a model's text to stdout: unchanged to a file or a pipe, without control characters to a terminal."""
     stream: Any = sys.stdout
-    # An extension's console may wrap ours; it passes the attribute on.
+    # An extension's console may wrap this stream; it passes the attribute on.
     exact = getattr(stream, "exact", stream)
     if not exact.isatty():
         stream = exact

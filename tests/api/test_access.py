@@ -76,13 +76,13 @@ def _own(config: Config) -> App:
 
 @pytest.fixture
 def both(config: Config) -> Iterator[tuple[str, App]]:
-    """The address of a server with a password and a key, and its App."""
+    """Serve with a password and a key. Return the address and the App."""
     yield from _served(dataclasses.replace(config, listen=True, password="word", api_key="key"))
 
 
 @pytest.fixture
 def alone(config: Config) -> Iterator[tuple[str, App]]:
-    """The same with a key alone."""
+    """Serve with only a key. Return the address and the App."""
     yield from _served(dataclasses.replace(config, listen=True, api_key="key"))
 
 
@@ -96,7 +96,7 @@ def _served(config: Config) -> Iterator[tuple[str, App]]:
 
 
 def _status(address: str, method: str, path: str, *authorizations: str, host: str = "") -> int:
-    """The status of the answer, whose body is not awaited: some are streams without an end."""
+    """Return the status of the answer without its body: some are streams without an end."""
     place = urlsplit(address)
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
     try:
@@ -114,7 +114,7 @@ def _status(address: str, method: str, path: str, *authorizations: str, host: st
 
 
 def _addresses(server: Any) -> list[str]:
-    """An address for each route of the server, of the page's and of Gradio's."""
+    """Return an address for each route of the server, of the page and of Gradio."""
     found = []
     for route in server.routes:
         mounted = None if hasattr(route, "endpoint") else getattr(route, "app", None)

@@ -25,7 +25,7 @@ HEAD = "POST {} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\
 
 @pytest.fixture
 def connect(app: App) -> Iterator[Callable[[], socket.socket]]:
-    """Opens connections to a server without a model."""
+    """Return a function that opens connections to a server without a model."""
     opened: list[socket.socket] = []
     with serving(app) as address:
         place = httpx.URL(address)
@@ -40,7 +40,7 @@ def connect(app: App) -> Iterator[Callable[[], socket.socket]]:
 
 
 def _answer(connection: socket.socket) -> bytes:
-    """What comes until the other side closes."""
+    """Return what arrives until the other side closes."""
     parts = []
     try:
         while part := connection.recv(65536):

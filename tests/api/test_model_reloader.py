@@ -30,7 +30,7 @@ def client(echo: App) -> Iterator[httpx.Client]:
 
 
 def _kill(app: App) -> int:
-    """Kill the worker and wait until the state says so; its process number."""
+    """Kill the worker and wait until the state shows it. Return its process id."""
     died = threading.Event()
     end = app.supervisor.state_store.subscribe(lambda state: died.set() if state.phase == "failed" else None)
     pid = app.supervisor.worker_pid()

@@ -188,7 +188,7 @@ def test_an_unknown_route_names_those_that_exist(
 
 @pytest.fixture
 def narrow(app: App) -> Iterator[httpx.Client]:
-    """A client of a server whose model takes 64 tokens, of which half are kept for a reply."""
+    """Return a client of a server with a context of 64 tokens, half of them reserved for the reply."""
     app.models.load("tiny", "echo", {"context": 64})
     with serving(app) as address, httpx.Client(base_url=address, timeout=PATIENCE) as client:
         yield client

@@ -31,25 +31,25 @@ def _behind(config: Config, folder: Path) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def behind(config: Config, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A server that knows nothing of its proxy."""
+    """Serve without settings for a proxy."""
     yield from _behind(config, tmp_path / "nginx")
 
 
 @pytest.fixture
 def secret(config: Config, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """One under a path, with both secrets, open to other machines."""
+    """Serve below a path, with both secrets, open to other machines."""
     changed = dataclasses.replace(config, listen=True, password="word", api_key="key", root_path="/deep/chat")
     yield from _behind(changed, tmp_path / "nginx")
 
 
 @pytest.fixture
 def key_alone(config: Config, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """One with an API key alone."""
+    """Serve with only an API key."""
     yield from _behind(dataclasses.replace(config, listen=True, api_key="key"), tmp_path / "nginx")
 
 
 def _page(address: str, **options: Any) -> None:
-    """Ask for what a browser asks for when it opens the page there."""
+    """Request what a browser requests when it opens the page."""
     browser = {"Origin": re.match(r"http://[^/]*", address)[0], "Sec-Fetch-Site": "same-origin"}  # type: ignore[index]
     with httpx.Client(timeout=60, **options) as client:
         html = client.get(address).text

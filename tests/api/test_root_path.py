@@ -19,7 +19,7 @@ from tests.support.server import serving
 
 
 def _inner(root: str, path: str) -> str:
-    """The path that the inside sees, or where a request is sent instead."""
+    """Return the path that the application sees, or the redirect's address."""
     seen: list[str] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

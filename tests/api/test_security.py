@@ -17,7 +17,7 @@ def _basic(secret: str) -> str:
 
 
 def _judge(config: Config, path: str = "/", **headers: str) -> int:
-    """The status that the gate gives a request; `_client` and such are parts of the ASGI scope."""
+    """Return the status of the middleware for a request. `_client` and the like are parts of the ASGI scope."""
     scope: dict[str, Any] = {"type": "http", "method": "GET", "path": path, "scheme": "http", "http_version": "1.1"}
     scope |= {"client": ("127.0.0.1", 5000)} | {name[1:]: value for name, value in headers.items() if name[0] == "_"}
     plain = {"host": "127.0.0.1:7860"} | {name.replace("_", "-"): v for name, v in headers.items() if name[0] != "_"}

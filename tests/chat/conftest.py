@@ -40,7 +40,7 @@ class Room:
         self.service = self.open()
 
     def open(self) -> ChatService:
-        """A service on the same files, as after a restart."""
+        """Open a service on the same files, as after a restart."""
         store = ChatStore(self.folder / "chats.sqlite3")
         self.service = ChatService(store, self.supervisor, self.characters, flush_seconds=0.02)
         return self.service
@@ -71,7 +71,7 @@ class Room:
         return self.settle(chat_id)
 
     def ask_without_end(self, chat_id: str, text: str = "on and on !long") -> tuple[str, Generation]:
-        """Begin a reply that goes on until it is stopped; returns when its first words are there."""
+        """Start a reply that continues until it is stopped. Return once its first words have arrived."""
         message_id = self.service.send(chat_id, text, ENDLESS, OPTIONS)
         living = self.service.live_reply(chat_id)
         assert living is not None and living.message_id == message_id
@@ -79,7 +79,7 @@ class Room:
         return message_id, living.generation
 
     def texts(self, chat_id: str) -> list[str]:
-        """What is shown."""
+        """Return the shown texts."""
         return [message.text for message in self.service.messages(chat_id)]
 
     def close(self) -> None:
@@ -90,7 +90,7 @@ class Room:
 
 @pytest.fixture
 def empty(tmp_path: Path) -> Iterator[Room]:
-    """No model is loaded."""
+    """Return chats without a loaded model."""
     room = Room(tmp_path)
     yield room
     room.close()
@@ -98,6 +98,6 @@ def empty(tmp_path: Path) -> Iterator[Room]:
 
 @pytest.fixture
 def room(empty: Room) -> Room:
-    """The echo loader runs, with a short pause after each word."""
+    """Return chats with the echo loader, which pauses shortly after each word."""
     empty.load(delay=0.002)
     return empty

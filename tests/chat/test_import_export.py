@@ -13,7 +13,7 @@ from tests.chat.conftest import OPTIONS, Room
 
 
 def shape(entries: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    """A tree without its ids."""
+    """Return a tree without its ids."""
     place = {entry["id"]: number for number, entry in enumerate(entries)}
     return [
         (

@@ -42,7 +42,7 @@ def test_tabs_that_press_buttons_at_once_leave_whole_chats(room: Room) -> None:
                 elif action == "switch":
                     room.service.switch(chat, some, 1)
             except (NotSaved, PaddockError):
-                # Being told that a reply is being written, or that a message is gone, is a right answer here.
+                # An error that a reply is being written, or that a message is gone, is correct here.
                 pass
             except BaseException as fault:
                 faults.append(fault)

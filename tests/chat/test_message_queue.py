@@ -17,7 +17,7 @@ PATIENCE = 90.0
 
 @pytest.fixture
 def waiting(app: App) -> MessageQueue:
-    """What the page sends with."""
+    """Return the queue that the page sends with."""
     options = app.chat_preferences.options
     return MessageQueue(app.chats, app.supervisor, lambda chat: (app.sampling.params(), options(chat)))
 

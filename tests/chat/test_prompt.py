@@ -31,7 +31,7 @@ class Renderer:
 
 
 def chat(*texts: str, first: str = "user", **meta: Any) -> list[Message]:
-    """Alternating messages; `meta` goes to the last reply."""
+    """Return alternating messages. `meta` goes to the last reply."""
     roles = ("user", "assistant") if first == "user" else ("assistant", "user")
     found = [Message(str(n), None, roles[n % 2], text, 0.0) for n, text in enumerate(texts)]
     for message in reversed(found):

@@ -34,7 +34,7 @@ while True:
 
 
 def fill_disk(store: ChatStore) -> None:
-    """As if the disk had no room for one more page."""
+    """Make the disk appear full."""
     connection = store.database.connection
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     connection.execute(f"PRAGMA max_page_count = {pages}")

@@ -19,7 +19,7 @@ def _messages(chat: Chat) -> list[dict[str, Any]]:
 
 
 def _strict(system: bool) -> Any:
-    """A template that takes turns only, after a system message where it knows one."""
+    """Return a template that takes only alternating turns, after a system message if it supports one."""
 
     def render(messages: list[dict[str, Any]]) -> ChatPromptResult:
         turns = messages[1:] if system and messages[0]["role"] == "system" else messages

@@ -22,7 +22,7 @@ from tests.support.models import write_model_folder
 
 @pytest.fixture
 def where(tmp_path: Path) -> list[str]:
-    """Flags for a run with a model of its own."""
+    """Return flags for a run with a separate models folder."""
     write_model_folder(tmp_path / "models" / "tiny")
     return ["--no-venv", "--show-echo", "--models", str(tmp_path / "models"), "--user-data", str(tmp_path / "user")]
 

@@ -1,4 +1,4 @@
-"""A stranger's words on the terminal: no escape sequence gets there, whoever prints; a pipe gets a reply exactly."""
+"""Untrusted text on the terminal: no escape sequence reaches it from any code; a pipe gets a reply unchanged."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ class Page {
       const action = this.state?.phase === "ready" ? null : openModels;
       toast(error.message, { error: true, detail: error.detail, action });
       // Unless it could not be stored, the message is in the chat, and only the reply is missing.
-      return error.code !== "not kept" && error.code !== "";
+      return error.code !== "not_saved" && error.code !== "";
     } finally {
       this.sidebar.refresh();
     }

@@ -1,4 +1,4 @@
-"""Every reply begins with words of the user's; the model goes on from them."""
+"""Starts every reply with a text of the user's choice. The model continues from it."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from typing import Any
 
 
 def bot_prefix_modifier(string: str, settings: Any) -> str:
-    """What other extensions want first, then ours."""
+    """Append the user's text to the start that other extensions chose."""
     return f"{string}{settings.beginning}"

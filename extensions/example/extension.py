@@ -1,6 +1,6 @@
-"""Every hook of Paddock once, each doing as little as shows when it runs. Copy the folder, delete what you do not need.
+"""Shows every hook of Paddock once, with minimal code. Copy the folder and delete the hooks that you do not need.
 
-Hooks take, by name, those arguments that they need. The reference is docs/extensions.md.
+Hooks take only the arguments that they need, by name. The reference is docs/extensions.md.
 """
 
 from __future__ import annotations
@@ -14,102 +14,102 @@ import gradio as gr
 
 from paddock import setting
 
-# Title and place on the page. With "is_tab": True the components of `ui` get a view beside Chat and Notebook.
+# Title and place on the page. With "is_tab": True, the components of `ui` get a tab beside Chat and Notebook.
 params = {"display_name": "Example", "is_tab": False}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user may set, on the Extensions tab. Hooks get an instance as `settings`."""
+    """Settings on the Extensions tab. Hooks receive an instance as `settings`."""
 
-    active: bool = setting(False, label="Change texts", help="Off: the hooks run and change nothing.")
+    active: bool = setting(False, label="Change texts", help="Off: the hooks run but change nothing.")
     ending: str = setting(" (said the example)", label="Ending", help="Added to each reply.")
-    least: int = setting(1, label="Least words", minimum=1, maximum=50, help="Shorter messages are left alone.")
+    least: int = setting(1, label="Minimum words", minimum=1, maximum=50, help="Shorter messages are not changed.")
 
 
 def setup(host: Any) -> None:
-    """Once, when the extension is switched on. `host.data` is a folder of its own to write to."""
-    print(f"The example is on, and may write to {host.data.name}/.")
+    """Run once when the extension is switched on. It may write to the folder `host.data`."""
+    print(f"The example is on and may write to {host.data.name}/.")
 
 
 def teardown() -> None:
-    """Once, when it is switched off, or Paddock ends."""
+    """Run once when the extension is switched off or Paddock ends."""
     print("The example is off.")
 
 
 def history_modifier(history: dict[str, Any]) -> dict[str, Any]:
-    """A copy of the chat before this turn, as pairs of [user, reply]."""
+    """Return the chat before this turn, as pairs of [user, reply]. `history` is a copy."""
     return history
 
 
 def state_modifier(state: dict[str, Any], settings: Settings) -> None:
-    """Sampling parameters, names and the system message of this turn. Changed in place, so nothing is returned."""
+    """Change sampling parameters, names and the system message of this turn in place."""
     if settings.active:
         state["temperature"] = min(state["temperature"], 1.0)
 
 
 def chat_input_modifier(text: str, visible_text: str) -> tuple[str, str]:
-    """A message: for the prompt, and as the page shows it."""
+    """Return a message as the prompt contains it and as the page shows it."""
     return text, visible_text
 
 
 def input_modifier(string: str, settings: Settings) -> str:
-    """A message for the prompt alone."""
+    """Return a message as the prompt contains it."""
     return f"{string}." if settings.active and len(string.split()) >= settings.least else string
 
 
 def custom_generate_chat_prompt(user_input: str, state: dict[str, Any], history: dict[str, Any]) -> str | None:
-    """The whole prompt; None leaves it to the model's chat template."""
+    """Return the whole prompt. None: use the model's chat template."""
     return None
 
 
 def custom_tokenized_length(prompt: str) -> int | None:
-    """How many tokens a prompt has; None leaves the counting to the model's tokenizer."""
+    """Return the number of tokens in a prompt. None: use the model's tokenizer."""
     return None
 
 
 def bot_prefix_modifier(string: str) -> str:
-    """What the reply begins with."""
+    """Return the text that the reply starts with."""
     return string
 
 
 def custom_generate_reply(question: str) -> None:
-    """A reply in place of the model's; None lets the model answer."""
+    """Return a reply instead of the model's. None: let the model answer."""
     return
 
 
 def stream_modifier(text: str, shown: str, final: bool) -> str:
-    """Text as it arrives: what is returned is let through."""
+    """Return the text to show of the text that arrives."""
     return text
 
 
 def output_modifier(string: str, settings: Settings) -> str:
-    """The whole reply, as the page will show it."""
+    """Return the whole reply as the page shows it."""
     return string + settings.ending if settings.active else string
 
 
 def custom_css() -> str:
-    """Styles for the page."""
+    """Return styles for the page."""
     return "#example-note { opacity: 0.8 }"
 
 
 def custom_js() -> str:
-    """A script for the page, in a function of its own."""
+    """Return a script for the page. It runs in a separate function."""
     return "document.body.dataset.example = 'on';"
 
 
 def ui() -> None:
-    """Components, and what they do."""
+    """Add components and their events to the page."""
     with gr.Accordion("Example", open=False):
-        note = gr.Markdown("Nothing was asked yet.", elem_id="example-note")
+        note = gr.Markdown("Press the button to see the time.", elem_id="example-note")
         gr.Button("What time is it?").click(lambda: time.strftime("It is %H:%M."), None, note)
 
 
 def tools() -> list[dict[str, Any]]:
-    """Functions for models that call tools, and for clients: POST /extensions/example/tools/time."""
+    """Return functions that models and clients may call: POST /extensions/example/tools/time."""
     return [{"name": "time", "description": "The time of day.", "call": lambda: time.strftime("%H:%M")}]
 
 
 def api_routes() -> dict[str, Callable[[Any], Any]]:
-    """Routes: GET /extensions/example/hello?who=you."""
+    """Return HTTP routes: GET /extensions/example/hello?who=you."""
     return {"GET hello": lambda request: {"hello": request.query.get("who", "world")}}

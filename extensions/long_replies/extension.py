@@ -1,1 +1,1 @@
-"""Keeps replies from ending early. All of it is in worker.py, where tokens are chosen."""
+"""Keeps replies from ending early. All of the code is in worker.py, where tokens are chosen."""

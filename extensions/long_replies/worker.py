@@ -1,4 +1,4 @@
-"""Takes the tokens that end a reply out of the choice until it is long enough."""
+"""Excludes the tokens that end a reply until the reply is long enough."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def logits_modifier(tokens: list[int], logits: Any, prompt_length: int, ends: list[int], settings: Any) -> None:
-    """Until then, the end is as unlikely as can be."""
+    """Set the logits of the ending tokens to minus infinity until the reply is long enough."""
     if len(tokens) - prompt_length < settings.least:
         for token in ends:
             logits[token] = float("-inf")

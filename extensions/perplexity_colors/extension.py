@@ -1,6 +1,7 @@
-"""Shows how sure the model was of each token: green where it was likely, red where it came as a surprise.
+"""Shows how probable each token was to the model: green for probable tokens, red for improbable ones.
 
-The reply is read once more, token by token, on request: the engine's prefix cache makes that one step a token.
+On request, the model evaluates the reply once more, token by token. With the engine's prefix cache that is one step per
+token.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ _last: dict[str, Any] = {"prompt": "", "reply": "", "host": None, "most": 200}
 
 
 def custom_generate_reply(question: str, host: Any, settings: Any) -> None:
-    """Remember the prompt; the model answers."""
+    """Store the prompt, and let the model answer."""
     _last.update(prompt=question, reply="", host=host, most=settings.most)
 
 
 def output_modifier(string: str) -> None:
-    """Remember the reply."""
+    """Store the reply."""
     _last["reply"] = string
 
 
 def probabilities(prompt: str, reply: str, host: Any, most: int) -> list[tuple[str, float]]:
-    """(text, probability) of each token of the reply; 0 for one that is not among the fifty likeliest."""
+    """Return (text, probability) of each token of the reply; 0 if it is not among the fifty most probable."""
     found = []
     tokens = host.tokenize(reply)[:most]
     for place, token in enumerate(tokens):
@@ -38,7 +39,7 @@ def probabilities(prompt: str, reply: str, host: Any, most: int) -> list[tuple[s
 
 
 def colored(found: list[tuple[str, float]]) -> str:
-    """HTML: a span a token, and the perplexity over those that were seen."""
+    """Return HTML with one span per token, and the perplexity over the tokens with a known probability."""
     spans = [
         f'<span title="{chance:.1%}" style="background: hsl({120 * chance:.0f} 70% 50% / 35%)">{escape(text)}</span>'
         for text, chance in found
@@ -46,16 +47,16 @@ def colored(found: list[tuple[str, float]]) -> str:
     seen = [chance for _, chance in found if chance > 0]
     average = math.exp(-sum(map(math.log, seen)) / len(seen)) if seen else float("nan")
     rest = len(found) - len(seen)
-    note = f"Perplexity {average:.2f} over {len(seen)} tokens; {rest} were not among the {_TOP} likeliest."
+    note = f"Perplexity {average:.2f} over {len(seen)} tokens; {rest} were not among the {_TOP} most probable."
     return f'<div style="white-space: pre-wrap">{"".join(spans)}</div><p>{note}</p>'
 
 
 def ui() -> None:
-    """A button and the colored text."""
+    """Add a button and the colored text."""
 
     def show() -> str:
         if not _last["reply"] or _last["host"] is None:
-            raise gr.Error("There is no reply to color yet.", print_exception=False)
+            raise gr.Error("There is no reply to color yet. Send a message first.", print_exception=False)
         return colored(probabilities(_last["prompt"], _last["reply"], _last["host"], _last["most"]))
 
     with gr.Accordion("Perplexity colors", open=False):

@@ -1,4 +1,4 @@
-"""Documents into the prompt: passages that share rare words with the question go in front of it."""
+"""Adds passages of documents to the prompt: those that share rare words with the question."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import gradio as gr
 
 from .index import Index
 
-_shelf: dict[str, Index] = {}
+_state: dict[str, Index] = {}
 
 
 def setup(host: Any, settings: Any) -> None:
-    """Open the kept index."""
-    _shelf["index"] = Index(host.data / "documents.json", settings.words)
+    """Open the saved index."""
+    _state["index"] = Index(host.data / "documents.json", settings.words)
 
 
 def input_modifier(string: str, settings: Any) -> str | None:
-    """The question, with what was found in front of it; unchanged where nothing fits."""
-    found = _shelf["index"].search(string, settings.passages)
+    """Return the question after the passages found for it; None if there are none."""
+    found = _state["index"].search(string, settings.passages)
     if not found:
         return None
     passages = "\n\n".join(f"[{name}] {text}" for name, text, _ in found)
@@ -26,8 +26,8 @@ def input_modifier(string: str, settings: Any) -> str | None:
 
 
 def ui() -> None:
-    """Add, list and remove documents."""
-    index = _shelf["index"]
+    """Add components that list, add and remove documents."""
+    index = _state["index"]
 
     def rows() -> list[list[Any]]:
         return [[name, count] for name, count in index.documents()]

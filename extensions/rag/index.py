@@ -1,4 +1,4 @@
-"""A small kept index: passages of documents, ranked by Okapi BM25 (Robertson and Zaragoza, 2009)."""
+"""A small index in a file: passages of documents, ranked by Okapi BM25 (Robertson and Zaragoza, 2009)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_BYTES = 20_000_000
 
 
 def words_of(text: str) -> list[str]:
-    """Lower-case words; letters of scripts without spaces count one by one."""
+    """Return the lower-case words of a text. In scripts without spaces, each letter is a word."""
     return re.findall(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+", text.lower())
 
 
@@ -31,12 +31,12 @@ class Index:
         self._count()
 
     def documents(self) -> list[tuple[str, int]]:
-        """(name, passages) of each."""
+        """Return the name and the number of passages of each document."""
         with self._lock:
             return [(name, len(passages)) for name, passages in self._documents.items()]
 
     def add_file(self, path: str) -> None:
-        """Add a text file under its own name; tags of HTML are left out. Raises ValueError for what is no text."""
+        """Add a text file under its own name, without HTML tags. Raises ValueError if it is not text."""
         file = Path(path)
         if file.stat().st_size > _MOST_BYTES:
             raise ValueError(f"{file.name} has more than {_MOST_BYTES // 1_000_000} MB")
@@ -53,17 +53,17 @@ class Index:
         words = text.split()
         passages = [" ".join(words[at : at + self._size]) for at in range(0, len(words), self._size)]
         with self._lock:
-            self._keep({**self._documents, name: passages})
+            self._save({**self._documents, name: passages})
 
     def remove(self, name: str) -> None:
-        """Forget a document. Raises ValueError where there is none."""
+        """Remove a document. Raises ValueError if there is none of that name."""
         with self._lock:
             if name not in self._documents:
                 raise ValueError(f"There is no document named {name!r}")
-            self._keep({known: passages for known, passages in self._documents.items() if known != name})
+            self._save({known: passages for known, passages in self._documents.items() if known != name})
 
     def search(self, query: str, most: int) -> list[tuple[str, str, float]]:
-        """(document, passage, score) of those that share words with the query, best first."""
+        """Return (document, passage, score) of passages that share words with the query, best first."""
         with self._lock:
             wanted = set(words_of(query)) & self._rarity.keys()
             scored = []
@@ -80,13 +80,13 @@ class Index:
                     scored.append((name, text, score))
         return sorted(scored, key=lambda entry: -entry[2])[:most]
 
-    def _keep(self, documents: dict[str, list[str]]) -> None:
+    def _save(self, documents: dict[str, list[str]]) -> None:
         write_atomically(self._path, json.dumps(documents, ensure_ascii=False))
         self._documents = documents
         self._count()
 
     def _count(self) -> None:
-        """Word counts of every passage, and how rare each word is."""
+        """Count the words of every passage, and compute the inverse document frequency of each word."""
         self._passages = [
             (name, text, counts, sum(counts.values()))
             for name, passages in self._documents.items()

@@ -1,6 +1,6 @@
-"""A picture for the next message, as a caption: no loader of Paddock takes images yet, and this says so.
+"""Describes a picture in text for the next message. No loader of Paddock takes images yet, and the page says so.
 
-What is measured (size, brightness, main color) is true; what is on it the user writes.
+The description is the user's caption and measured properties: size, brightness and main color.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _lock = threading.Lock()
 
 
 def describe(picture: Any) -> str:
-    """What can be measured of a picture (PIL.Image): its size, brightness and main color."""
+    """Return the measured properties of a picture (PIL.Image): size, brightness and main color."""
     width, height = picture.size
     small = picture.convert("RGB").resize((64, 64), Image.Resampling.BILINEAR)
     hue, saturation, value = ImageStat.Stat(small.convert("HSV")).median
@@ -27,17 +27,17 @@ def describe(picture: Any) -> str:
 
 
 def chat_input_modifier(text: str, visible_text: str) -> tuple[str, str] | None:
-    """The caption goes in front of the message, once."""
+    """Put the captions in front of one message."""
     with _lock:
         captions, _waiting[:] = list(_waiting), []
     if not captions:
         return None
-    told = "\n".join(f"[I show you a picture: {caption}]" for caption in captions)
-    return f"{told}\n{text}", f"{told}\n\n{visible_text}"
+    description = "\n".join(f"[I show you a picture: {caption}]" for caption in captions)
+    return f"{description}\n{text}", f"{description}\n\n{visible_text}"
 
 
 def ui() -> None:
-    """Choose a picture and say what is on it."""
+    """Add components to choose and describe a picture."""
 
     def attach(picture: Any, words: str) -> tuple[str, None, str]:
         if picture is None:
@@ -45,12 +45,14 @@ def ui() -> None:
         caption = "; ".join(part for part in (words.strip(), describe(picture)) if part)
         with _lock:
             _waiting.append(caption)
-        return f"Goes with your next message: {caption}", None, ""
+        return f"Sent with your next message: {caption}", None, ""
 
     with gr.Accordion("Send a picture", open=False):
-        note = gr.Markdown("No model here sees pictures: it reads what you write about them.", elem_id="picture-note")
+        note = gr.Markdown(
+            "Models here do not receive the picture. They read your description of it.", elem_id="picture-note"
+        )
         picture = gr.Image(type="pil", label="Picture", sources=["upload", "clipboard"], elem_id="picture")
-        words = gr.Textbox(label="What is on it", elem_id="picture-words")
+        words = gr.Textbox(label="Description", elem_id="picture-words")
         gr.Button("Send with the next message", elem_id="picture-attach").click(
             attach, [picture, words], [note, picture, words]
         )

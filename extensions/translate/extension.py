@@ -1,6 +1,6 @@
-"""Translates what goes to the model and what comes back, through a LibreTranslate service that the user names.
+"""Translates messages to the model and replies from it, with a LibreTranslate server that the user names.
 
-Another service is another function `translate`.
+For another service, replace the function `translate`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _SECONDS = 30
 
 
 def translate(text: str, source: str, target: str, settings: Any) -> str:
-    """`text` in another language. Raises PaddockError, OSError, ValueError."""
+    """Return `text` in another language. Raises PaddockError, OSError, ValueError."""
     if not settings.service.startswith(("http://", "https://")):
-        raise PaddockError("Service must begin with http:// or https://. Change it in the settings of this extension.")
+        raise PaddockError("Server must begin with http:// or https://. Change it in the settings of this extension.")
     values = {"q": text, "source": source, "target": target, "format": "text", "api_key": settings.key}
     request = urllib.request.Request(
         f"{settings.service.rstrip('/')}/translate",
@@ -29,10 +29,10 @@ def translate(text: str, source: str, target: str, settings: Any) -> str:
 
 
 def input_modifier(string: str, settings: Any) -> str:
-    """To the model's language."""
+    """Translate a message to the model's language."""
     return translate(string, settings.mine, settings.models, settings)
 
 
 def output_modifier(string: str, settings: Any) -> str:
-    """Back to the user's."""
+    """Translate the reply back to the user's language."""
     return translate(string, settings.models, settings.mine, settings)

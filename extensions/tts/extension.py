@@ -1,4 +1,4 @@
-"""Reads the last reply aloud with espeak-ng: a small local engine, no network, no model."""
+"""Reads the last reply aloud with espeak-ng, a small local engine without network or model."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _last: dict[str, Any] = {"text": "", "settings": None}
 
 
 def setup() -> None:
-    """Fail with a sentence where there is no voice."""
+    """Raise PaddockError if espeak-ng is not installed."""
     if shutil.which("espeak-ng") is None:
         raise PaddockError("espeak-ng is not installed")
 
 
 def output_modifier(string: str, settings: Any) -> None:
-    """Remember what there is to read."""
+    """Store the reply and the settings."""
     _last.update(text=string, settings=settings)
 
 
 def speak(text: str, settings: Any) -> tuple[int, Any]:
-    """(samples a second, samples) of the text. It goes through stdin: nothing of it is a command."""
+    """Return (samples per second, samples) of the text. It is passed through stdin, so that it cannot be a command."""
     command = ["espeak-ng", "--stdin", "--stdout", "-v", settings.voice.lstrip("-"), "-s", str(settings.speed)]
     answer = subprocess.run(command, input=text[:_LONGEST].encode(), capture_output=True, timeout=_SECONDS, check=True)
-    # What streams has no length in its header, so the samples are what follows it.
+    # A streamed header has no length. The samples are all bytes after it.
     with wave.open(io.BytesIO(answer.stdout)) as sound:
         rate = sound.getframerate()
     samples = answer.stdout[44:]
@@ -41,11 +41,11 @@ def speak(text: str, settings: Any) -> tuple[int, Any]:
 
 
 def ui() -> None:
-    """A button and a player."""
+    """Add a button and a player."""
 
     def read() -> tuple[int, Any]:
         if not _last["text"]:
-            raise gr.Error("There is no reply to read yet.", print_exception=False)
+            raise gr.Error("There is no reply to read yet. Send a message first.", print_exception=False)
         return speak(_last["text"], _last["settings"])
 
     with gr.Row():

@@ -1,4 +1,4 @@
-"""Looks up a message that begins with `search:` and puts what was found in front of the question."""
+"""Searches the web for a message that begins with `search:`, and puts the results in front of the question."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MARK = "search:"
 
 
 def input_modifier(string: str, settings: Any) -> str | None:
-    """Only what the user marked leaves this machine."""
+    """Search only if the user asked for it. Nothing else leaves this machine."""
     if not string.lower().lstrip().startswith(MARK):
         return None
     question = string.lstrip()[len(MARK) :].strip()

@@ -1,4 +1,4 @@
-"""Fetches a public web page as text. No address of this machine or its network is ever asked (SSRF)."""
+"""Fetches a public web page as text. Never connects to this machine or its network (prevents SSRF)."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _SECONDS = 10
 _MOST_BYTES = 2_000_000
 _MOST_REDIRECTS = 3
 _UNICAST = ipaddress.IPv6Network("2000::/3")
-# 6to4, Teredo and other special blocks in it (RFC 6890), and ORCHID: what is asked there leads elsewhere.
+# 6to4, Teredo and other special blocks in it (RFC 6890), and ORCHID. They can lead to other networks.
 _CARRIERS = tuple(ipaddress.IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
-# Protocols' own (RFC 6890), and the way to 6to4 (RFC 7526).
+# IETF protocol assignments (RFC 6890), and the 6to4 relay (RFC 7526).
 _RELAYS = (ipaddress.IPv4Network("192.0.0.0/24"), ipaddress.IPv4Network("192.88.99.0/24"))
 _PORTS = {"http": 80, "https": 443}
 
 
 class Refused(PaddockError):
-    """An address that is not asked, or does not answer."""
+    """An address is not allowed, or does not answer."""
 
 
 def public_address(host: str, port: int) -> str:
-    """The IP address of a public host. Raises Refused where any of its addresses is not public."""
+    """Return an IP address of a public host. Raises Refused if any of its addresses is not public."""
     try:
         found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError):
@@ -40,18 +40,18 @@ def public_address(host: str, port: int) -> str:
 
 
 def is_public(text: str) -> bool:
-    """Whether an IP address is of the public internet, and leads nowhere else by an IPv4 address in it."""
+    """Return True if an IP address is on the public internet and embeds no IPv4 address of another network."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified:
         return False
     if isinstance(address, ipaddress.IPv4Address):
         return not any(address in network for network in _RELAYS)
-    # Global unicast is all that is given out (RFC 4291); the rest holds IPv4 addresses, or is for sites and protocols.
+    # Only global unicast is assigned (RFC 4291). The rest embeds IPv4 addresses, or is for sites and protocols.
     return address in _UNICAST and not any(address in network for network in _CARRIERS)
 
 
 def _connect(scheme: str, host: str, port: int) -> http.client.HTTPConnection:
-    """A connection to the very address that was judged: a second look-up could give another."""
+    """Connect to the address that was checked: a second look-up could return another one."""
     made = socket.create_connection((public_address(host, port), port), _SECONDS)
     connection = http.client.HTTPConnection(host, port, timeout=_SECONDS)
     connection.sock = (
@@ -61,14 +61,14 @@ def _connect(scheme: str, host: str, port: int) -> http.client.HTTPConnection:
 
 
 def fetch_text(url: str) -> str:
-    """The text of the page at `url`, after at most three redirects, each judged anew. Raises Refused, OSError."""
+    """Return the text of the page at `url`. Follows up to three redirects and checks each. Raises Refused, OSError."""
     for _ in range(_MOST_REDIRECTS + 1):
         parts = urlsplit(url)
         if parts.scheme not in _PORTS or not parts.hostname or parts.username:
             raise Refused(f"{url} is not a plain http or https address")
         port = parts.port or _PORTS[parts.scheme]
         if port not in (80, 443):
-            raise Refused(f"{url} names port {port}; only 80 and 443 are asked")
+            raise Refused(f"{url} names port {port}; only ports 80 and 443 are allowed")
         connection = _connect(parts.scheme, parts.hostname, port)
         try:
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -86,14 +86,14 @@ def fetch_text(url: str) -> str:
 
 
 def page_text(markup: str) -> str:
-    """The words of an HTML page, without scripts, styles and navigation."""
+    """Return the text of an HTML page, without scripts, styles and navigation."""
     reader = _Words()
     reader.feed(markup)
     return re.sub(r"\n\s*\n+", "\n", re.sub(r"[ \t]+", " ", "".join(reader.words))).strip()
 
 
 class _Words(HTMLParser):
-    """Collects text outside of what is not meant to be read."""
+    """Collects the readable text of a page."""
 
     _SILENT = frozenset({"script", "style", "head", "nav", "svg", "noscript", "form"})
     _BREAKS = frozenset({"p", "div", "br", "li", "tr", "h1", "h2", "h3", "h4"})

@@ -102,7 +102,7 @@ def test_replies_begin_with_the_bias(talk: Talk) -> None:
 
 def test_documents_are_found_kept_and_removed(shipped: Place, tmp_path: Path) -> None:
     shipped.manager.enable("rag")
-    index = part("rag", "extension")._shelf["index"]
+    index = part("rag", "extension")._state["index"]
     (tmp_path / "horses.txt").write_text("A paddock is a field where horses are kept. " * 5)
     (tmp_path / "stars.html").write_text("<p>A star is a ball of plasma.</p><script>horses</script>")
     index.add_file(str(tmp_path / "horses.txt"))

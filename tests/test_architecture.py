@@ -40,6 +40,7 @@ ALLOWED: dict[str, set[str]] = {
         "modules.system",
     },
     "modules.chat": {
+        "modules.families",
         "modules.files",
         "modules.generation",
         "modules.plugins",

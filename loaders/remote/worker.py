@@ -12,7 +12,6 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-from loaders.remote import turn_markers as marked
 from loaders.remote.dialects import OpenAi
 from loaders.remote.http_client import HttpClient
 from loaders.remote.server_errors import ServerError
@@ -32,6 +31,14 @@ from modules.worker.truncation import fit_prompt
 # Where neither file nor server says: enough for a chat, and most servers have it.
 _ASSUMED_CONTEXT = 8192
 _FIRST_WAIT_SECONDS = 1.0
+# For a chat that the server renders: shown on the Model tab, and read by extensions that ask for the prompt's text. The
+# server itself gets the messages.
+_TRANSCRIPT = (
+    "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}"
+    "{% if add_generation_prompt or not loop.last %}\n\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}assistant:{% endif %}"
+)
+_TRANSCRIPT_SOURCE = "the server, which renders chats itself"
 
 
 class Engine(EngineBase):
@@ -85,21 +92,16 @@ class Engine(EngineBase):
         known, source = about.template, about.template_source
         if self._file.template:
             known, source = self._file.template, "the remote.yaml file"
-        if chats == "there" or (chats == "auto" and not known):
-            return marked.TEMPLATE, marked.SOURCE
-        return known, source
+        self.takes_messages = chats == "there" or (chats == "auto" and not known)
+        return (_TRANSCRIPT, _TRANSCRIPT_SOURCE) if self.takes_messages else (known, source)
 
     def tokenize(self, text: str, special: bool) -> list[int]:
-        if chat := marked.read_chat(text):
-            text = chat.text
         return self._ask(lambda: list(self._server.tokenize(text, special)))  # type: ignore[no-any-return]
 
     def detokenize(self, tokens: list[int]) -> str:
         return str(self._ask(lambda: self._server.detokenize(tokens)))
 
     def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
-        if chat := marked.read_chat(prompt):
-            prompt = chat.text
         found: list[dict[str, Any]] = self._ask(
             lambda: self._server.probabilities(self._server.tokenize(prompt, True), top)
         )
@@ -121,7 +123,7 @@ class Engine(EngineBase):
     def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
         params = request.params
         seed = random.randrange(2**31) if params.seed < 0 and self._server.seeds else params.seed
-        path, body, prompt_tokens, cut = self._request(request.prompt, params)
+        path, body, prompt_tokens, cut = self._request(request)
         body.update(self._server.sampling(params, seed, self._context))
         begin = time.monotonic()
         first = 0.0
@@ -180,24 +182,25 @@ class Engine(EngineBase):
             if cancelled.is_set():
                 return
 
-    def _request(self, prompt: str, params: SamplingParams) -> tuple[str, dict[str, Any], int, int]:
+    def _request(self, request: Generate) -> tuple[str, dict[str, Any], int, int]:
         """(path below the API, body, the prompt's tokens, how many of them were cut)."""
         server: OpenAi = self._server
+        prompt, params = request.prompt, request.params
         body: dict[str, Any] = {
             "model": server.model,
             "max_tokens": params.max_new_tokens,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        if chat := marked.read_chat(prompt):
-            if chat.open and not server.continues:
+        if request.messages:
+            if request.continue_last and not server.continues:
                 raise Unsupported(
                     f"{_upper(server.title)} cannot go on with a reply. Regenerate it instead; or load the model with "
                     "Chats are rendered: here."
                 )
-            chat, tokens, cut = _fit_chat(chat, self._context, params)
-            body.update(messages=chat.messages, **server.chat(chat.open))
-            return "chat/completions", body, tokens, cut
+            messages, count, cut = _fit_messages(request.messages, self._context, params)
+            body.update(messages=messages, **server.chat(request.continue_last))
+            return "chat/completions", body, count, cut
         tokens = self._ask(lambda: server.tokenize(prompt, params.add_bos_token))
         if not tokens:
             raise PromptError("The prompt is empty. Write something.")
@@ -252,17 +255,19 @@ def _key(file: RemoteFile) -> str:
     return key
 
 
-def _fit_chat(chat: marked.Chat, context: int, params: SamplingParams) -> tuple[marked.Chat, int, int]:
-    """(the chat that is sent, its tokens, how many were cut), by estimate. The host has cut whole turns already; what
-    is still too long is one message, of which the beginning goes."""
-    tokens = estimate_tokens(chat.text)
+def _fit_messages(
+    messages: list[dict[str, Any]], context: int, params: SamplingParams
+) -> tuple[list[dict[str, Any]], int, int]:
+    """(the messages that are sent, their tokens, how many were cut), by estimate. Whole turns were left out before;
+    what is still too long is one message, of which the beginning is cut."""
+    tokens = estimate_tokens("\n".join(message["content"] for message in messages))
     kept, cut = fit_prompt(tokens, context, params.max_new_tokens, params.truncate)
     if not cut:
-        return chat, len(kept), 0
-    longest = max(range(len(chat.messages)), key=lambda place: len(chat.messages[place]["content"]))
-    messages = [dict(message) for message in chat.messages]
-    messages[longest]["content"] = join_tokens(estimate_tokens(messages[longest]["content"])[cut:])
-    return marked.Chat(messages, chat.open), len(kept), cut
+        return messages, len(kept), 0
+    longest = max(range(len(messages)), key=lambda place: len(messages[place]["content"]))
+    shorter = [dict(message) for message in messages]
+    shorter[longest]["content"] = join_tokens(estimate_tokens(messages[longest]["content"])[cut:])
+    return shorter, len(kept), cut
 
 
 def _upper(text: str) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modules.app import App
 from modules.chat.hook_state import Preamble
 from modules.chat.messages import ChatOptions, Message, prompt_text
+from modules.chat.prompt import render_chat
 from modules.chat.turn_hooks import GenerationHooks, TextHooks, TurnHooks
-from modules.chat.turn_order import render_turns
 from modules.generation.generation import Generation
 from modules.plugins.extension_generations import completed
+from modules.protocol.commands import Generate
 from modules.protocol.sampling import SamplingParams
 
 _SYSTEM = ("system", "developer")
@@ -24,8 +25,9 @@ class HookedPrompt:
     """A prompt after the hooks.
 
     `question`: the user's last message; `tokens`: the prompt's length, None where it has not been counted. `prefix`:
-    text that the answer begins with; `hidden`: the prompt ends with text that the client must not see; `notes`:
-    sentences about messages that were moved.
+    text that the answer begins with, after `opening`, the reasoning that the prompt begins; `hidden`: the prompt ends
+    with text that the client must not see; `notes`: sentences about messages that were moved. `chat`: what the worker
+    makes the prompt from, unless a hook made it; `prompt` is then "" unless a hook gets its text.
     """
 
     hooks: GenerationHooks
@@ -35,18 +37,22 @@ class HookedPrompt:
     prefix: str = ""
     hidden: bool = False
     notes: tuple[str, ...] = ()
+    opening: str = ""
+    chat: Generate | None = None
 
-    def generate(self, app: App, params: SamplingParams, live: bool) -> Generation:
+    def generate(self, app: App, params: SamplingParams, live: bool, fill_context: bool = False) -> Generation:
         """Return the generation of the answer, after the hook `output_modifier`.
 
-        `live`: text passes as it arrives, if no extension has that hook.
+        `live`: text passes as it arrives, if no extension has that hook. `fill_context`: as in Generate.
         """
         hooks = self.hooks
-        source = hooks.generate(app.supervisor, self.prompt, self.question, params)
+        chat = replace(self.chat, fill_context=fill_context) if self.chat else None
+        source = hooks.generate(app.supervisor, self.prompt, self.question, params, chat)
+        prefix = (source.prompted.opening if source.prompted else self.opening) + self.prefix
         final = hooks.pipeline.has("output_modifier")
-        if not (final or self.prefix or self.hidden):
+        if not (final or prefix or self.hidden):
             return source
-        return completed(source, self.prefix, hooks.final_text, live and not final, self.hidden)
+        return completed(source, prefix, hooks.final_text, live and not final, self.hidden)
 
 
 def hooked_text(app: App, text: str, params: SamplingParams) -> HookedPrompt:
@@ -68,17 +74,23 @@ def hooked_chat(app: App, messages: Sequence[dict[str, Any]], params: SamplingPa
         whole.append(Message(question.id, None, "user", visible, 0.0, meta=meta))
     text = prompt_text(whole[-1]) if question is not None else ""
     prompt = turn.prompt(text, whole, False)
+    chat: Generate | None = None
     tokens: int | None = None
     notes: tuple[str, ...] = ()
     opening = ""
     if prompt is None:
-        changed, template = _changed(messages, turn, whole, own), turn.options.template
-        rendered, notes = render_turns(lambda turns: app.supervisor.chat_prompt(turns, template), changed)
-        prompt, tokens, opening = rendered.prompt, rendered.tokens, rendered.opening
+        chat = Generate("", messages=_changed(messages, turn, whole, own), template=turn.options.template)
+        if turn.wants_prompt:
+            rendered, notes, turns = render_chat(app.supervisor, chat)
+            prompt, tokens, opening = rendered.prompt, rendered.tokens, rendered.opening
+            chat = replace(chat, messages=turns)
     prefix, shown = turn.pipeline.bot_prefix(turn.state)
+    chat = replace(chat, reply_prefix=prefix) if chat else None
+    if prompt is None:
+        return HookedPrompt(turn, "", text, None, shown, prefix != shown, chat=chat)
     counted = turn.pipeline.length(prompt)
     tokens = tokens if counted is None else counted
-    return HookedPrompt(turn, prompt + prefix, text, tokens, opening + shown, prefix != shown, notes)
+    return HookedPrompt(turn, prompt + prefix, text, tokens, shown, prefix != shown, notes, opening, chat)
 
 
 def _changed(

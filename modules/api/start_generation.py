@@ -13,8 +13,8 @@ from modules.api.model_name import check_model
 from modules.api.openai_format import OpenAIAnswer
 from modules.api.request_params import RequestOptions, read_options, request_messages
 from modules.app import App
-from modules.chat.turn_order import render_turns
 from modules.generation.generation import Generation
+from modules.protocol.commands import Generate
 from modules.protocol.errors import PromptError
 from modules.protocol.events import Finished
 from modules.protocol.reply_room import reply_room
@@ -23,13 +23,16 @@ from modules.protocol.sampling import SamplingParams
 
 @dataclass(frozen=True)
 class _Prompt:
-    """A prompt that is ready for the engine. `tokens`: its length, None where it has not been counted. `opening`: the
-    reasoning that the prompt begins for the reply."""
+    """A prompt that is ready for the engine.
+
+    `tokens`: its length, None where it has not been counted. `generation`: the reply to it, where the worker made the
+    prompt; `text` is then "".
+    """
 
     text: str
     tokens: int | None
-    opening: str = ""
     hooked: HookedPrompt | None = None
+    generation: Generation | None = None
 
 
 def start_generation(app: App, body: Mapping[str, Any], *, is_chat: bool) -> tuple[OpenAIAnswer, Generation]:
@@ -40,14 +43,14 @@ def start_generation(app: App, body: Mapping[str, Any], *, is_chat: bool) -> tup
     spec = app.registry.get(state.loader)
     options = read_options(body, app.presets, replace(spec, samplers=spec.samplers.difference(info.ignored)))
     prompt, options = _make_prompt(app, body, options, is_chat)
-    hooked = prompt.hooked
+    hooked, generation = prompt.hooked, prompt.generation
     params, options = _fit(app, prompt, hooked.hooks.params if hooked else options.params, options, info.context)
     if options.prompt_only:
         generation = _without_reply(app, prompt.text, params)
-    elif hooked:
+    elif generation is None and hooked:
         generation = hooked.generate(app, params, options.stream)
-    else:
-        generation = app.supervisor.generate(prompt.text, params, hooks=options.extensions, opening=prompt.opening)
+    elif generation is None:
+        generation = app.supervisor.generate(prompt.text, params, hooks=options.extensions)
     answer = OpenAIAnswer(
         f"{'chatcmpl' if is_chat else 'cmpl'}-{generation.id}",
         is_chat,
@@ -71,12 +74,25 @@ def _make_prompt(
             hooked = hooked_text(app, _text(body), options.params)
         has_limit = options.has_limit or hooked.hooks.params.max_new_tokens != options.params.max_new_tokens
         options = replace(options, has_limit=has_limit, warnings=(*options.warnings, *hooked.notes))
-        return _Prompt(hooked.prompt, hooked.tokens, hooked=hooked), options
+        if hooked.chat is None or hooked.tokens is not None:
+            return _Prompt(hooked.prompt, hooked.tokens, hooked), options
+        generation = hooked.generate(app, hooked.hooks.params, options.stream, fill_context=not has_limit)
+        return _started(generation, options, hooked)
     if not is_chat:
         return _Prompt(_text(body), None), options
-    rendered, notes = render_turns(app.supervisor.chat_prompt, request_messages(body))
-    options = replace(options, warnings=(*options.warnings, *notes))
-    return _Prompt(rendered.prompt, rendered.tokens, rendered.opening), options
+    messages, fill = request_messages(body), not options.has_limit
+    chat = Generate("", params=options.params, hooks=options.extensions, messages=messages, fill_context=fill)
+    return _started(app.supervisor.generate_chat(chat, opening=True), options)
+
+
+def _started(
+    generation: Generation, options: RequestOptions, hooked: HookedPrompt | None = None
+) -> tuple[_Prompt, RequestOptions]:
+    """Return the prompt that the worker made for a generation, and the options with its warnings."""
+    prompted = generation.prompted
+    assert prompted is not None
+    options = replace(options, warnings=(*options.warnings, *prompted.notes))
+    return _Prompt("", prompted.tokens, hooked, generation), options
 
 
 def _fit(

@@ -9,17 +9,18 @@ from typing import Any
 from modules.chat.characters import Characters
 from modules.chat.hook_state import Preamble, preamble_for
 from modules.chat.messages import ChatOptions, Message, prompt_text
-from modules.chat.prompt import FittedPrompt, fit
+from modules.chat.prompt import FittedPrompt, chat_request, fit, prompt_facts
 from modules.chat.reply_saver import Reply
 from modules.chat.store import ChatStore
 from modules.chat.turn_hooks import TurnHooks
-from modules.chat.turn_order import Render
+from modules.families.turn_order import Render
 from modules.generation.generation import Generation
 from modules.plugins import extension_generations
 from modules.plugins.failures import MessageFailed
 from modules.plugins.manager import ExtensionManager
+from modules.protocol.commands import Generate
+from modules.protocol.events import ChatPromptResult
 from modules.protocol.sampling import SamplingParams
-from modules.runtime.model_state import ChatPromptResult
 from modules.runtime.supervisor import Supervisor
 
 
@@ -107,7 +108,7 @@ class ReplyStarter:
                 raise request.failed
             turn = request.turn or self._turn_of(chat_id, request)
             if turn is None:
-                return self._generate(chat_id, request, context, meta)
+                return self._generate(chat_id, request, meta)
             return self._generate_with_hooks(chat_id, request, turn, context, meta)
         except MessageFailed as error:
             return StartedReply(extension_generations.failed(error), request.prefix, meta)
@@ -120,14 +121,20 @@ class ReplyStarter:
         rewritten = [request.previous] if request.previous is not None and not request.continues else []
         return self.turn(chat_id, path[:last], request.params, request.options, [*path[last:], *rewritten])
 
-    def _generate(self, chat_id: str, request: ReplyRequest, context: int, meta: dict[str, Any]) -> StartedReply:
+    def _generate(self, chat_id: str, request: ReplyRequest, meta: dict[str, Any]) -> StartedReply:
         options = request.options
         preamble, notes = self._preamble(chat_id, options)
-        render = self._render(options, request.continues)
-        limit = request.params.max_new_tokens
-        fitted = fit(render, preamble.system, request.path, options, context, limit)
+        chat = chat_request(
+            preamble.system,
+            request.path,
+            options,
+            _sampling(request.params, options),
+            continue_last=request.continues,
+            variables=_template_variables(options),
+        )
+        generation = self._supervisor.generate_chat(chat)
+        fitted = prompt_facts(generation.prompted)
         _note_prompt(meta, fitted, notes)
-        generation = self._supervisor.generate(fitted.prompt, _sampling(request.params, options))
         return StartedReply(generation, request.prefix or fitted.opening, meta)
 
     def _generate_with_hooks(
@@ -137,34 +144,60 @@ class ReplyStarter:
         path, prefix = turn.path(request.path), request.prefix
         question = next((prompt_text(message) for message in reversed(path) if message.role == "user"), "")
         whole = turn.prompt(question, request.path, request.continues)
-        params, options = turn.params, turn.options
-        if whole is not None:
-            fitted = FittedPrompt(whole)
-        else:
-            render = self._render(options, request.continues, turn)
-            fitted = fit(render, turn.preamble.system, path, options, context, params.max_new_tokens)
+        params = _sampling(turn.params, turn.options)
+        fitted, chat = self._prompt_for_hooks(request, turn, whole, path, params, context)
+        whole_prefix = shown = ""
+        if not prefix:
+            whole_prefix, shown = turn.pipeline.bot_prefix(turn.state)
+        prompt = fitted.prompt + whole_prefix if fitted else ""
+        chat = replace(chat, reply_prefix=whole_prefix) if chat else None
+        generation = turn.generate(self._supervisor, prompt, question, params, chat)
+        fitted = fitted or prompt_facts(generation.prompted)
         _note_prompt(meta, fitted, notes)
-        hidden, prompt = False, fitted.prompt
         if prefix:
             before = prompt_text(request.path[-1])
         else:
-            whole_prefix, shown = turn.pipeline.bot_prefix(turn.state)
             before = prefix = fitted.opening + shown
-            hidden = whole_prefix != shown
-            prompt += whole_prefix
-        generation = turn.generate(self._supervisor, prompt, question, _sampling(params, options))
         _note_hooks(meta, turn)
+        hidden = whole_prefix != shown
         on_end = _finish_with_hooks(turn, generation, before, prefix, hidden, list(meta.get("notes", ())))
         return StartedReply(generation, prefix, meta, on_end)
 
-    def _render(self, options: ChatOptions, is_continue: bool, turn: TurnHooks | None = None) -> Render:
-        names: dict[str, Any] = {"name1": options.name1, "name2": options.name2}
-        if turn and (tools := turn.tools()):
-            names["tools"] = tools
+    def _prompt_for_hooks(
+        self,
+        request: ReplyRequest,
+        turn: TurnHooks,
+        whole: str | None,
+        path: Sequence[Message],
+        params: SamplingParams,
+        context: int,
+    ) -> tuple[FittedPrompt | None, Generate | None]:
+        """Return the prompt, and what the worker makes it from.
+
+        The prompt is None if no hook gets its text. The other is None for `whole`, the prompt that a hook made.
+        """
+        if whole is not None:
+            return FittedPrompt(whole), None
+        options, system = turn.options, turn.preamble.system
+        chat = chat_request(
+            system,
+            path,
+            options,
+            params,
+            continue_last=request.continues,
+            variables=_template_variables(options, turn),
+        )
+        if not turn.wants_prompt:
+            return None, chat
+        fitted = fit(self._render(chat, turn), system, path, options, context, params.max_new_tokens)
+        return fitted, replace(chat, messages=list(fitted.turns), overflow="")
+
+    def _render(self, chat: Generate, turn: TurnHooks) -> Render:
+        """Return a renderer that counts tokens as the extensions do."""
 
         def render(messages: list[dict[str, Any]]) -> ChatPromptResult:
-            result = self._supervisor.chat_prompt(messages, options.template, is_continue, names)
-            length = turn.pipeline.length(result.prompt) if turn else None
+            result = self._supervisor.chat_prompt(messages, chat.template, chat.continue_last, chat.variables)
+            length = turn.pipeline.length(result.prompt)
             return result if length is None else replace(result, tokens=length)
 
         return render
@@ -176,6 +209,13 @@ class ReplyStarter:
 
 def _sampling(params: SamplingParams, options: ChatOptions) -> SamplingParams:
     return replace(params, truncate=params.truncate and options.overflow == "cut")
+
+
+def _template_variables(options: ChatOptions, turn: TurnHooks | None = None) -> dict[str, Any]:
+    names: dict[str, Any] = {"name1": options.name1, "name2": options.name2}
+    if turn and (tools := turn.tools()):
+        names["tools"] = tools
+    return names
 
 
 def _note_prompt(meta: dict[str, Any], fitted: FittedPrompt, notes: Sequence[str]) -> None:

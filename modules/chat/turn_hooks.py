@@ -22,6 +22,7 @@ from modules.generation.generation import Generation
 from modules.plugins.extension_generations import answer, rewritten
 from modules.plugins.manager import ExtensionManager
 from modules.plugins.pipeline import Pipeline
+from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build, describe
@@ -56,8 +57,18 @@ class GenerationHooks:
                     self.problems.append(f"An extension set a value that cannot be used. {error.message}")
         return replace(self._params, **changed) if changed else self._params
 
-    def generate(self, supervisor: Supervisor, prompt: str, question: str, params: SamplingParams) -> Generation:
-        """Start the reply, of the model or of an extension, rewritten on its way by stream modifiers."""
+    @property
+    def wants_prompt(self) -> bool:
+        """True if a running extension has a hook that gets the text of the prompt."""
+        return self.pipeline.has("custom_tokenized_length", "custom_generate_reply")
+
+    def generate(
+        self, supervisor: Supervisor, prompt: str, question: str, params: SamplingParams, chat: Generate | None = None
+    ) -> Generation:
+        """Return the Generation of the reply: the model's or an extension's, rewritten on its way by `stream_modifier`.
+
+        `chat`: what the model answers in place of `prompt`, which is then for hooks alone.
+        """
 
         def count(text: str) -> int:
             try:
@@ -68,7 +79,12 @@ class GenerationHooks:
         # The worker gets changes of settings and shared values by an extension's own code before the reply.
         self._manager.worker.refresh()
         found = self.pipeline.reply(prompt, question, self.state, list(params.stop), self._is_chat)
-        source = answer(self.pipeline, *found, prompt, params, count) if found else supervisor.generate(prompt, params)
+        if found:
+            source = answer(self.pipeline, *found, prompt, params, count)
+        elif chat is not None:
+            source = supervisor.generate_chat(replace(chat, params=params))
+        else:
+            source = supervisor.generate(prompt, params)
         members = self.pipeline.stream_modifiers()
         return rewritten(self.pipeline, source, members, self.state) if members else source
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from modules.app import App
-from modules.chat.turn_order import render_turns
 from modules.cli.application import build_app
 from modules.cli.download_command import download as download
 from modules.cli.extension_commands import extensions as extensions
@@ -23,6 +22,7 @@ from modules.library.sizes import format_size
 from modules.library.trust import scan_trust
 from modules.loading.applied_adapters import parse_adapters
 from modules.loading.memory_planner import Advice, describe_plan
+from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.sampling import SamplingParams
@@ -197,12 +197,12 @@ def sort_settings(spec: LoaderSpec, pairs: Iterable[str]) -> tuple[dict[str, str
 
 
 def _stream(app: App, prompt: str, params: SamplingParams, arguments: argparse.Namespace) -> int:
-    opening = ""
-    if not arguments.raw:
+    if arguments.raw:
+        generation = app.supervisor.generate(prompt, params)
+    else:
         system = [{"role": "system", "content": arguments.system}] if arguments.system else []
-        rendered, _ = render_turns(app.supervisor.chat_prompt, [*system, {"role": "user", "content": prompt}])
-        prompt, opening = rendered.prompt, rendered.opening
-    generation = app.supervisor.generate(prompt, params, opening=opening)
+        messages = [*system, {"role": "user", "content": prompt}]
+        generation = app.supervisor.generate_chat(Generate("", params=params, messages=messages), opening=True)
     try:
         for text in generation.follow(gather=0):
             line = json.dumps({"type": "chunk", "text": text}, ensure_ascii=False) if arguments.json else text

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from modules.protocol.errors import PaddockError
-from modules.protocol.events import Finished
+from modules.protocol.events import Finished, Prompted
 from modules.protocol.sampling import SamplingParams
 from modules.system.listeners import Listeners
 
@@ -39,6 +39,10 @@ class Generation:
         self.finished: Finished | None = None
         self.error: PaddockError | None = None
         self.revised: str | None = None
+        # Of a chat whose prompt the worker made: what the worker said of it.
+        self.prompted: Prompted | None = None
+        # Characters to read, which say how long the first token may take.
+        self.prompt_length = len(prompt)
         self._cancel = cancel
         self._pieces: list[str] = []
         self._joined = opening

@@ -58,6 +58,7 @@ def rewritten(
 ) -> Generation:
     """Return a Generation of the text of `source` after `stream_modifier` of these extensions."""
     generation = Generation(source.id, source.prompt, source.params, lambda id: source.cancel())
+    generation.prompted = source.prompted
 
     def write() -> None:
         held_back, shown = [""] * len(extensions), [""] * len(extensions)
@@ -100,6 +101,7 @@ def completed(
     at the end, for readers that cannot withdraw text. `strip`: drop spaces before the first word.
     """
     generation = Generation(source.id, source.prompt, source.params, lambda id: source.cancel())
+    generation.prompted = source.prompted
 
     def write() -> None:
         tokens = 0

@@ -19,12 +19,44 @@ class Load:
 
 @dataclass(frozen=True)
 class Generate:
-    """Continue `prompt`. `hooks`: those of extensions take part. Answered by Chunks and then Finished or Failed."""
+    """Continue `prompt`, or answer the chat in `messages`, which the worker renders and fits to the context.
+
+    Answered by Chunks and then Finished or Failed; for a chat, by Prompted before those.
+
+    `hooks`: hooks of extensions take part.
+
+    For a chat only:
+    `messages`: the whole chat, each {"role", "content"}. `template`, `continue_last`, `variables`: as in ChatPrompt.
+    `overflow`: what happens to a chat that leaves no room for the reply. "cut" leaves out the oldest turns, "refuse"
+    fails, and "" leaves it to the engine, which cuts tokens as `params.truncate` says.
+    `keep_first`: the first so many messages are never left out. `left_out`: messages that the previous reply left out;
+    the same cut is kept while it fits. `reply_prefix`: text that the reply is made to begin with.
+    `fill_context`: the reply may take all that the prompt leaves of the context, if that is more than
+    `params.max_new_tokens`.
+    `start`: False makes the prompt ready and then waits for Start or Cancel.
+    """
 
     id: str
-    prompt: str
+    prompt: str = ""
     params: SamplingParams = field(default_factory=SamplingParams)
     hooks: bool = True
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    template: str = ""
+    continue_last: bool = False
+    variables: dict[str, Any] = field(default_factory=dict)
+    overflow: str = ""
+    keep_first: int = 0
+    left_out: int = 0
+    reply_prefix: str = ""
+    fill_context: bool = False
+    start: bool = True
+
+
+@dataclass(frozen=True)
+class Start:
+    """Begin the generation named `id`, whose Generate had `start` False and was answered by Prompted."""
+
+    id: str
 
 
 @dataclass(frozen=True)
@@ -53,12 +85,11 @@ class Detokenize:
 
 @dataclass(frozen=True)
 class ChatPrompt:
-    """Render `messages` (each {"role", "content"}) with the model's chat template, or with `template` where given.
+    """Render `messages`, each {"role", "content"}, with the model's chat template, or with `template` if it is given.
 
-    `continue_last`: the last message is an unfinished reply: leave it open. Otherwise the prompt ends where the reply
-    begins. `variables`: further names that the template may read.
-    Answered by Result({"prompt": str, "tokens": int, "template": where it came from, "opening": the reasoning that the
-    template begins for the reply, which the reply's text lacks}).
+    `continue_last`: the last message is an unfinished reply, which the prompt leaves open. Otherwise the prompt ends
+    where the reply begins. `variables`: further names that the template may read. Answered by Result with the fields
+    of events.ChatPromptResult.
     """
 
     id: str
@@ -118,6 +149,7 @@ class Unload:
 Command = (
     Load
     | Generate
+    | Start
     | Cancel
     | Tokenize
     | Detokenize

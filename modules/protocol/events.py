@@ -66,6 +66,34 @@ class Loaded:
 
 
 @dataclass(frozen=True)
+class ChatPromptResult:
+    """The value of the Result of ChatPrompt: the prompt, its length in tokens, and the source of its template.
+
+    `opening`: the end of the prompt that begins the reply's reasoning, such as "<think>". The reply's text lacks it.
+    """
+
+    prompt: str
+    tokens: int
+    template: str
+    opening: str = ""
+
+
+@dataclass(frozen=True)
+class Prompted:
+    """The prompt of a chat is ready. `tokens`: its length.
+
+    `left_out`: how many messages after the first `keep_first` were left out to fit the context. `notes`: sentences
+    about what was changed for the chat template. `opening`: as in ChatPromptResult.
+    """
+
+    id: str
+    tokens: int
+    left_out: int = 0
+    notes: list[str] = field(default_factory=list)
+    opening: str = ""
+
+
+@dataclass(frozen=True)
 class Chunk:
     """Text that arrived, of whole characters, and how many tokens it took."""
 
@@ -146,4 +174,4 @@ class Log:
 
 
 HookEvent = HookFailed | HookPrinted | HookStored
-Event = Ready | Progress | Loaded | Chunk | Finished | Result | Failed | HookEvent | Log
+Event = Ready | Progress | Loaded | Prompted | Chunk | Finished | Result | Failed | HookEvent | Log

@@ -39,16 +39,3 @@ class ModelState:
     def busy(self) -> bool:
         """True while a load runs."""
         return self.phase in ("installing", "starting", "loading")
-
-
-@dataclass(frozen=True)
-class ChatPromptResult:
-    """A rendered chat: the prompt, its length in tokens, and the origin of its template.
-
-    `opening`: the end of the prompt that begins the reply's reasoning, such as "<think>". It belongs before the reply.
-    """
-
-    prompt: str
-    tokens: int
-    template: str
-    opening: str = ""

@@ -8,11 +8,10 @@ from typing import Any
 
 from modules.protocol.commands import ApplyAdapter, ChatPrompt, Detokenize, Embed, NextTokenProbabilities, Tokenize
 from modules.protocol.errors import PaddockError
-from modules.protocol.events import HookEvent, Loaded
+from modules.protocol.events import ChatPromptResult, HookEvent, Loaded
 from modules.protocol.schema import changed_values
 from modules.runtime.load_request import LoadRequest, WeightedAdapter
 from modules.runtime.memory_watch import MemoryWatch
-from modules.runtime.model_state import ChatPromptResult
 from modules.runtime.sandbox_paths import sandbox_variables
 from modules.runtime.worker_client import Report, WorkerClient
 from modules.runtime.worker_exit import WorkerDied, WorkerExit

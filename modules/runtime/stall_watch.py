@@ -26,7 +26,7 @@ def cancel_seconds(generation: Generation) -> float:
     """Return how many seconds to wait for a cancelled generation to end."""
     if generation.tokens:
         return CANCEL_SECONDS
-    return max(CANCEL_SECONDS, min(_LONGEST_CANCEL_SECONDS, CANCEL_SECONDS + len(generation.prompt) / _PREFILL_SPEED))
+    return max(CANCEL_SECONDS, min(_LONGEST_CANCEL_SECONDS, CANCEL_SECONDS + generation.prompt_length / _PREFILL_SPEED))
 
 
 def watch_cancel(generation: Generation, stuck: Callable[[float], None]) -> None:
@@ -44,7 +44,7 @@ def watch_grammar(generation: Generation, slow: Callable[[PromptError], None]) -
     """Call `slow(error)` on a new thread if a token of a reply with a grammar takes too long."""
 
     def watch() -> None:
-        seconds, seen = GRAMMAR_SECONDS + len(generation.prompt) / _PREFILL_SPEED, -1
+        seconds, seen = GRAMMAR_SECONDS + generation.prompt_length / _PREFILL_SPEED, -1
         while not generation.wait(seconds):
             if generation.tokens == max(seen, 0):
                 slow(PromptError(GRAMMAR_TOO_SLOW.format(seconds=seconds)))

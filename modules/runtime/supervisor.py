@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from modules.generation.generation import Generation
+from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError
-from modules.protocol.events import Finished, Loaded, ModelInfo
+from modules.protocol.events import ChatPromptResult, Finished, Loaded, ModelInfo
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.model_facts import ModelFacts
 from modules.protocol.sampling import SamplingParams
@@ -19,7 +20,7 @@ from modules.runtime.environment import Environments
 from modules.runtime.install_for_load import install_for_load
 from modules.runtime.load_request import LoadRequest, WeightedAdapter, adapter_weights
 from modules.runtime.memory_watch import MemoryWatch
-from modules.runtime.model_state import ChatPromptResult, ModelState
+from modules.runtime.model_state import ModelState
 from modules.runtime.model_worker import ModelWorker, SandboxFolders
 from modules.runtime.state_store import StateStore, Superseded
 from modules.runtime.worker_exit import WorkerExit
@@ -178,13 +179,20 @@ class Supervisor:
         except (OSError, LookupError):
             return 0
 
-    def generate(self, prompt: str, params: SamplingParams, hooks: bool = True, opening: str = "") -> Generation:
+    def generate(self, prompt: str, params: SamplingParams, hooks: bool = True) -> Generation:
         """Begin a generation and return at once. Generations beyond the engine's slots are queued in order.
 
-        `hooks`: run the extensions' hooks in the worker. `opening`: `ChatPromptResult.opening` of this prompt. Raises
-        PaddockError.
+        `hooks`: run the extensions' hooks in the worker. Raises PaddockError.
         """
-        return self._ready().client.generate(prompt, params, hooks, opening)
+        return self._ready().client.generate(prompt, params, hooks)
+
+    def generate_chat(self, chat: Generate, opening: bool = False) -> Generation:
+        """Begin the reply to a chat, and return once the worker has made the prompt from its messages.
+
+        Generations beyond the engine's slots are queued in order. `opening`: the reasoning that the prompt begins is
+        the beginning of the text. Raises PromptError where no prompt can be made, else PaddockError.
+        """
+        return self._ready().client.generate_chat(chat, opening)
 
     def last_finished(self) -> Finished | None:
         """Return how the loaded model's last generation ended, or None before the first. Raise PaddockError."""

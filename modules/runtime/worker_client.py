@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.generation.generation import Generation
-from modules.protocol.commands import Cancel, Command, Generate, Load
+from modules.protocol.commands import Cancel, Command, Generate, Load, Start
 from modules.protocol.errors import EnvironmentBroken, PaddockError, error_from_code
 from modules.protocol.events import (
     PROTOCOL_VERSION,
@@ -26,6 +27,7 @@ from modules.protocol.events import (
     Loaded,
     Log,
     Progress,
+    Prompted,
     Ready,
     Result,
 )
@@ -38,6 +40,8 @@ from modules.system.program_name import fill_program_name, program_name
 
 START_SECONDS = 180.0
 ANSWER_SECONDS = 60.0
+# A long chat is rendered and counted a dozen times until it fits.
+PROMPT_SECONDS = 300.0
 
 Report = Callable[[str, "float | None"], None]
 
@@ -116,10 +120,32 @@ class WorkerClient:
         finally:
             self._futures.pop(command.id, None)
 
-    def generate(self, prompt: str, params: SamplingParams, hooks: bool = True, opening: str = "") -> Generation:
-        """Begin a generation, or queue it while all slots are taken. Return at once. `opening`: the start of its
-        text."""
-        generation = Generation(self._next("gen"), prompt, params, self._cancel, hooks, opening)
+    def generate(self, prompt: str, params: SamplingParams, hooks: bool = True) -> Generation:
+        """Begin a generation, or queue it when all slots are taken. Returns at once."""
+        generation = Generation(self._next("gen"), prompt, params, self._cancel, hooks)
+        self._queue(generation)
+        return generation
+
+    def generate_chat(self, chat: Generate, opening: bool = False) -> Generation:
+        """Let the worker make the prompt of a chat, then begin or queue its generation.
+
+        `opening`: the reasoning that the prompt begins is the beginning of the text. Raises PromptError where there
+        can be no prompt, or WorkerDied.
+        """
+        command = dataclasses.replace(chat, id=self._next("gen"), start=False)
+        try:
+            prompted: Prompted = self.ask(command, timeout=PROMPT_SECONDS)
+        except PaddockError:
+            self.process.send(Cancel(command.id))
+            raise
+        begin = prompted.opening if opening else ""
+        generation = Generation(command.id, "", command.params, self._cancel, command.hooks, begin)
+        generation.prompted = prompted
+        generation.prompt_length = sum(len(str(message.get("content"))) for message in command.messages)
+        self._queue(generation)
+        return generation
+
+    def _queue(self, generation: Generation) -> None:
         with self._lock:
             exit = self._exit
             if exit is None:
@@ -127,7 +153,6 @@ class WorkerClient:
         if exit is not None:
             generation.fail(exit.error())
         self._advance()
-        return generation
 
     def stop(self) -> None:
         """Cancel everything and end the worker."""
@@ -160,6 +185,8 @@ class WorkerClient:
             if running is not None and first:
                 self._cancelled[id] = why
         if waiting is not None:
+            if waiting.prompted is not None:
+                self.process.send(Cancel(id))
             waiting.finish(Finished(id, "cancelled"))
         elif running is not None and first:
             self.process.send(Cancel(id))
@@ -179,7 +206,7 @@ class WorkerClient:
                     return
                 generation = self._waiting.popleft()
                 self._running[generation.id] = generation
-            self.process.send(Generate(generation.id, generation.prompt, generation.params, generation.hooks))
+            self.process.send(_begin_command(generation))
             if generation.params.grammar_string.strip():
                 watch_grammar(generation, lambda error, id=generation.id: self._cancel(id, error))  # type: ignore[misc]
 
@@ -196,7 +223,7 @@ class WorkerClient:
             self._ready.set_result(event)
         elif isinstance(event, Failed):
             self._failed(event)
-        elif isinstance(event, Loaded):
+        elif isinstance(event, (Loaded, Prompted)):
             self._resolve(event.id, event)
         elif isinstance(event, Result):
             self._resolve(event.id, event.value)
@@ -255,3 +282,9 @@ class WorkerClient:
                     generation.finish(Finished(generation.id, "cancelled", generated_tokens=generation.tokens))
                 else:
                     generation.fail(error)
+
+
+def _begin_command(generation: Generation) -> Generate | Start:
+    if generation.prompted is not None:
+        return Start(generation.id)
+    return Generate(generation.id, generation.prompt, generation.params, generation.hooks)

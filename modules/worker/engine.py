@@ -52,6 +52,9 @@ class EngineBase(ABC):
 
     hooks: Hooks | None = None
     templates: TemplateProcess | None = None
+    # True once a model is loaded whose chats are rendered elsewhere: `generate` then gets them in `request.messages`,
+    # with `request.continue_last`.
+    takes_messages: bool = False
 
     def hooks_of(self, request: Generate) -> Hooks | None:
         """Those that take part in this generation, None where there are none."""

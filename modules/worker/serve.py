@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -32,6 +33,7 @@ from modules.protocol.commands import (
     Generate,
     Load,
     NextTokenProbabilities,
+    Start,
     Tokenize,
     Unload,
 )
@@ -39,13 +41,12 @@ from modules.protocol.errors import PaddockError, ProtocolError
 from modules.protocol.events import Chunk, Failed, Finished, Loaded, Log, ModelInfo, Progress, Result
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.schema import build
-from modules.worker.chat_template import CHATML, FALLBACK_NAME
+from modules.worker.chat_prompts import ChatPrompts
 from modules.worker.engine import EngineBase
 from modules.worker.event_writer import EventWriter
 from modules.worker.hook_host import HookModel
 from modules.worker.hook_runner import Hooks
 from modules.worker.malloc_trim import trim_heap_after
-from modules.worker.reasoning_prompt import render_reasoning_prompt
 from modules.worker.template_process import TemplateProcess
 from modules.worker.uncached_modules import record_uncached_modules
 
@@ -63,8 +64,11 @@ class Server:
         engine.hooks = self._hooks
         self._templates = engine.templates = TemplateProcess()
         self._info: ModelInfo | None = None
-        self._work: queue.Queue[Command] = queue.Queue()
+        self._chats = ChatPrompts(engine, self._templates)
+        self._work: queue.Queue[tuple[Callable[[Any], None], Command]] = queue.Queue()
         self._cancelled: dict[str, threading.Event] = {}
+        # Generations whose prompt is ready and that wait for Start.
+        self._prepared: dict[str, Generate] = {}
         self._quick = ThreadPoolExecutor(max_workers=2, thread_name_prefix="quick")
         self._slots = ThreadPoolExecutor(max_workers=64, thread_name_prefix="slot")
 
@@ -72,8 +76,8 @@ class Server:
         """Serve until Unload. The end of `stdin` means that the host died: the process ends at once then."""
         threading.Thread(target=self._read, args=(stdin,), name="reader", daemon=True).start()
         while True:
-            command = self._work.get()
-            self._do(command)
+            work, command = self._work.get()
+            self._do(work, command)
             if isinstance(command, Unload):
                 self._templates.close()
                 return
@@ -95,35 +99,69 @@ class Server:
 
     def _dispatch(self, command: Command) -> None:
         if isinstance(command, Cancel):
-            if command.id in self._cancelled:
-                self._cancelled[command.id].set()
+            self._cancel(command.id)
+        elif isinstance(command, Start):
+            self._start(command.id)
         elif isinstance(command, _QUICK):
-            self._quick.submit(self._do, command)
+            self._quick.submit(self._do, self._answer, command)
+        elif isinstance(command, Generate):
+            self._cancelled[command.id] = threading.Event()
+            if not command.messages and command.start:
+                self._enqueue(command)
+            elif self._info:
+                self._quick.submit(self._do, self._prepare, command)
+            else:  # A load is under way, or none was asked for.
+                self._work.put((self._prepare, command))
         else:
-            if isinstance(command, Generate):
-                self._cancelled[command.id] = threading.Event()
-            if isinstance(command, Generate) and self._info and self._info.slots > 1:
-                self._slots.submit(self._do, command)
-            else:
-                self._work.put(command)
+            self._work.put((self._load if isinstance(command, Load) else self._answer, command))
 
-    def _do(self, command: Command) -> None:
+    def _enqueue(self, request: Generate) -> None:
+        """Let the engine work on a request as soon as it has a free slot."""
+        if self._info and self._info.slots > 1:
+            self._slots.submit(self._do, self._generate, request)
+        else:
+            self._work.put((self._generate, request))
+
+    def _do(self, work: Callable[[Any], None], command: Command) -> None:
         try:
-            if isinstance(command, Load):
-                self._load(command)
-            elif isinstance(command, Generate):
-                self._generate(command)
-            else:
-                self._writer.put(Result(command.id, self._answer(command)))
+            work(command)
+            return
         except PaddockError as error:
-            self._writer.put(Failed(command.id, error.code, error.message, error.detail, list(error.lower)))
+            failed = Failed(command.id, error.code, error.message, error.detail, list(error.lower))
         except MemoryError:
-            self._writer.put(Failed(command.id, "memory", _NO_MEMORY, traceback.format_exc()))
+            failed = Failed(command.id, "memory", _NO_MEMORY, traceback.format_exc())
         except Exception as error:
             message = f"{self._spec.title} failed: {type(error).__name__}: {error}. The log has the details."
-            self._writer.put(Failed(command.id, "error", message, traceback.format_exc()))
-        finally:
-            self._cancelled.pop(command.id, None)
+            failed = Failed(command.id, "error", message, traceback.format_exc())
+        self._cancelled.pop(command.id, None)
+        self._writer.put(failed)
+
+    def _prepare(self, command: Generate) -> None:
+        """Make the prompt of a chat. The engine then begins, or waits for Start."""
+        request, prompted = self._chats.prepare(command, self._loaded())
+        if command.start:
+            self._writer.put(prompted)
+            self._enqueue(request)
+            return
+        # Before the host hears of it, and may send Start.
+        self._prepared[command.id] = request
+        self._writer.put(prompted)
+        if (cancelled := self._cancelled.get(command.id)) and cancelled.is_set():
+            self._cancel(command.id)
+
+    def _start(self, id: str) -> None:
+        request = self._prepared.pop(id, None)
+        if request is None:
+            self._writer.put(Log("warning", f"There is no prepared generation {id!r} to start."))
+        else:
+            self._enqueue(request)
+
+    def _cancel(self, id: str) -> None:
+        if cancelled := self._cancelled.get(id):
+            cancelled.set()
+        if self._prepared.pop(id, None) is not None:
+            self._cancelled.pop(id, None)
+            self._writer.put(Finished(id, "cancelled"))
 
     def _load(self, command: Load) -> None:
         begin = time.monotonic()
@@ -137,20 +175,25 @@ class Server:
         record_uncached_modules()
         self._writer.put(Loaded(command.id, self._info, time.monotonic() - begin))
 
-    def _generate(self, command: Generate) -> None:
+    def _generate(self, request: Generate) -> None:
         self._loaded()
-        pieces = self._engine.generate(command, self._cancelled[command.id])
+        pieces = self._engine.generate(request, self._cancelled[request.id])
         while True:
             try:
                 piece = next(pieces)
             except StopIteration as end:
                 if self._hooks:
                     self._hooks.flush()
-                self._writer.put(Finished(command.id, **vars(end.value)))
+                self._cancelled.pop(request.id, None)
+                self._writer.put(Finished(request.id, **vars(end.value)))
                 return
-            self._writer.put(Chunk(command.id, piece.text, piece.tokens))
+            self._writer.put(Chunk(request.id, piece.text, piece.tokens))
 
-    def _answer(self, command: Command) -> Any:
+    def _answer(self, command: Command) -> None:
+        """Send the Result of a command that has one value."""
+        self._writer.put(Result(command.id, self._value(command)))
+
+    def _value(self, command: Command) -> Any:
         engine = self._engine
         if isinstance(command, Unload):
             return engine.unload()
@@ -162,34 +205,12 @@ class Server:
         if isinstance(command, Detokenize):
             return engine.detokenize(command.tokens)
         if isinstance(command, ChatPrompt):
-            return self._chat_prompt(command, info)
+            return vars(self._chats.render(command, info, command.messages))
         if isinstance(command, NextTokenProbabilities):
             return engine.next_token_probabilities(command.prompt, command.top)
         if isinstance(command, Embed):
             return engine.embed(command.texts)
         return engine.apply_adapter(cast(ApplyAdapter, command).adapters)
-
-    def _chat_prompt(self, command: ChatPrompt, info: ModelInfo) -> dict[str, Any]:
-        if command.template:
-            template, source = command.template, "chosen by hand"
-        elif info.template:
-            template, source = info.template, info.template_source
-        else:
-            template, source = CHATML, FALLBACK_NAME
-
-        def render(messages: list[dict[str, Any]], continue_last: bool) -> str:
-            return self._templates.render(
-                template,
-                messages,
-                continue_last=continue_last,
-                bos=info.bos,
-                eos=info.eos,
-                variables=command.variables,
-            )
-
-        prompt, begun = render_reasoning_prompt(render, template, command.messages, command.continue_last)
-        count = len(self._engine.tokenize(prompt, True))
-        return {"prompt": prompt, "tokens": count, "template": source, "opening": begun}
 
     def _loaded(self) -> ModelInfo:
         if self._info is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -100,17 +101,18 @@ def test_a_developer_is_the_system() -> None:
 def test_a_strict_template_gets_turns_over_the_api_too(
     echo: App, own_client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, prompts = echo.supervisor.chat_prompt, []
-
-    def strict(messages: list[dict[str, Any]], template: str = "") -> Any:
-        prompts.append(real(messages, STRICT).prompt)
-        return real(messages, STRICT)
-
-    monkeypatch.setattr(echo.supervisor, "chat_prompt", strict)
+    real = echo.supervisor.generate_chat
+    monkeypatch.setattr(
+        echo.supervisor,
+        "generate_chat",
+        lambda chat, opening=False: real(replace(chat, template=STRICT), opening),
+    )
     body = _chat(
         own_client, ("developer", "be kind"), ("user", "1"), ("user", "2"), ("assistant", "3"), ("user", "4")
     ).json()
-    assert prompts == ["[user] be kind\n\n1\n\n2 [assistant] 3 [user] 4 "]
+    # The fake engine answers with the prompt's last line.
+    assert body["choices"][0]["message"]["content"] == "2 [assistant] 3 [user] 4"
+    assert body["usage"]["prompt_tokens"] == 10
     assert "was put into the question" in body["warnings"][0]
     assert _chat(own_client, ("assistant", "hello"), ("user", "x")).status_code == 200
     assert _chat(own_client, ("user", "x"), ("system", "now briefly"), ("user", "y")).status_code == 200

@@ -9,7 +9,7 @@ import pytest
 from modules.chat.messages import ChatOptions, Message
 from modules.chat.prompt import fit
 from modules.protocol.errors import PromptError
-from modules.runtime.model_state import ChatPromptResult
+from modules.protocol.events import ChatPromptResult
 
 OPTIONS = ChatOptions()
 

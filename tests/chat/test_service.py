@@ -9,6 +9,8 @@ import pytest
 from modules.chat.characters import Character
 from modules.chat.messages import ChatOptions, NotSaved
 from modules.chat.service import make_title
+from modules.generation.generation import Generation
+from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from tests.chat.conftest import ENDLESS, OPTIONS, PATIENCE, Room
@@ -227,7 +229,7 @@ def test_listeners_hear_of_each_change_and_a_failing_one_harms_nobody(room: Room
     assert heard == []
 
 
-def test_a_character_opens_the_prompt_and_greets(room: Room) -> None:
+def test_a_character_opens_the_prompt_and_greets(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     room.characters.save("Ada", Character("Ada Lovelace", "{{char}} helps {{user}}.", "Good day, {{user}}!"))
     chat = room.service.create("Ada", user="Kim").id
     (greeting,) = room.service.messages(chat)
@@ -235,12 +237,18 @@ def test_a_character_opens_the_prompt_and_greets(room: Room) -> None:
     with pytest.raises(PaddockError, match="no question"):
         room.service.regenerate(chat, greeting.id, PARAMS, OPTIONS)
     options = ChatOptions(system="Be brief, {{char}}.", name1="Kim")
+    asked: list[Generate] = []
+    generate = room.supervisor.generate_chat
+
+    def note(request: Generate) -> Generation:
+        asked.append(request)
+        return generate(request)
+
+    monkeypatch.setattr(room.supervisor, "generate_chat", note)
     room.service.send(chat, "hello !long", ENDLESS, options)
-    living = room.service.live_reply(chat)
-    assert living is not None
-    prompt = living.generation.prompt
-    assert prompt.startswith("<|im_start|>system\nAda Lovelace helps Kim.\n\nBe brief, Ada Lovelace.<|im_end|>")
-    assert prompt.index("Good day, Kim!") < prompt.index("hello !long")
+    system, *texts = (message["content"] for message in asked[0].messages)
+    assert system == "Ada Lovelace helps Kim.\n\nBe brief, Ada Lovelace."
+    assert texts == ["Good day, Kim!", "hello !long"]
     room.service.stop(chat)
     room.settle(chat)
     room.characters.delete("Ada")

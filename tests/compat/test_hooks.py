@@ -73,9 +73,7 @@ def test_a_script_that_changes_the_state_and_returns_nothing_leaves_the_prompt_t
             return
         """,
     )
-    prompts: list[str] = []
-    generate = stage.app.supervisor.generate
-    stage.app.supervisor.generate = lambda prompt, params: prompts.append(prompt) or generate(prompt, params)  # type: ignore
+    prompts = stage.prompts()
     assert stage.ask("hello")[-1].text == "hello"
     assert "Today is Monday." in prompts[0] and prompts[0].startswith("<|im_start|>system")
 

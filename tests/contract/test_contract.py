@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from modules.protocol.commands import ChatPrompt, Detokenize, Embed, NextTokenProbabilities, Tokenize
+from modules.protocol.commands import ChatPrompt, Detokenize, Embed, Generate, NextTokenProbabilities, Tokenize
 from modules.protocol.errors import PromptError, Unsupported
+from modules.protocol.sampling import SamplingParams
 from tests.contract.under_test import QUESTION, SECONDS, UnderTest, wait_for_tokens
 
 pytestmark = pytest.mark.contract
@@ -181,6 +182,17 @@ def test_a_chat_prompt_comes_from_the_models_template_and_counts_its_tokens(engi
     assert answer["template"] == engine.info.template_source
     _, end = engine.generate(answer["prompt"], max_new_tokens=1)
     assert abs(end.prompt_tokens - answer["tokens"]) <= 1
+
+
+def test_a_chat_that_is_sent_as_messages_is_answered_as_its_prompt_is(engine: UnderTest) -> None:
+    expected, end = engine.generate(engine.chat(QUESTION), do_sample=False, max_new_tokens=24)
+    params = SamplingParams(do_sample=False, max_new_tokens=24)
+    messages = [{"role": "user", "content": QUESTION}]
+    generation = engine.client.generate_chat(Generate("", params=params, messages=messages, overflow="cut"))
+    assert engine.finish(generation).prompt_tokens == end.prompt_tokens
+    assert generation.text == expected
+    assert generation.prompted is not None
+    assert abs(generation.prompted.tokens - end.prompt_tokens) <= 1
 
 
 def test_a_prompt_that_is_too_long_is_cut_and_says_by_how_much(engine: UnderTest) -> None:

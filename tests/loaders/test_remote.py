@@ -10,6 +10,7 @@ import pytest
 
 from modules.app import App
 from modules.chat.messages import ChatOptions
+from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError, Unsupported
 from modules.protocol.sampling import SamplingParams
 from modules.settings.config import Config
@@ -57,11 +58,10 @@ def test_a_text_is_continued_there_and_counted_there(near: App) -> None:
 
 def test_a_chat_goes_as_messages_and_comes_back(near: App) -> None:
     messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Grüße, 🦙 and {{ x }}"}]
-    rendered = near.supervisor.chat_prompt(messages)
-    generation = near.supervisor.generate(rendered.prompt, SamplingParams())
+    generation = near.supervisor.generate_chat(Generate("", messages=messages))
     assert generation.wait(60)
     assert generation.text == "Grüße, 🦙 and {{ x }}"
-    assert rendered.tokens > 5
+    assert generation.prompted is not None and generation.prompted.tokens > 5
 
 
 def test_a_whole_chat_through_the_chat_service(near: App) -> None:
@@ -97,8 +97,7 @@ def test_cancel_is_heard_at_once_and_the_other_side_stops_too(near: App, echo: A
 
 def test_an_unfinished_reply_cannot_be_gone_on_with_and_says_what_to_do(near: App) -> None:
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    rendered = near.supervisor.chat_prompt(messages, continue_last=True)
-    generation = near.supervisor.generate(rendered.prompt, SamplingParams())
+    generation = near.supervisor.generate_chat(Generate("", messages=messages, continue_last=True))
     assert generation.wait(60)
     assert isinstance(generation.error, Unsupported)
     assert "Regenerate" in generation.error.message
@@ -109,7 +108,7 @@ def test_rendered_here_it_can_be_gone_on_with(near: App) -> None:
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b c"}]
     rendered = near.supervisor.chat_prompt(messages, continue_last=True)
     assert rendered.prompt.endswith("<|im_start|>assistant\nb c")
-    generation = near.supervisor.generate(rendered.prompt, SamplingParams())
+    generation = near.supervisor.generate_chat(Generate("", messages=messages, continue_last=True))
     assert generation.wait(60)
     assert generation.text == "b c"
 

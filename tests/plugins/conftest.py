@@ -16,6 +16,7 @@ from modules.cli.application import build_app
 from modules.plugins.extension_overview import extension_statuses
 from modules.plugins.extension_settings import ExtensionSettings
 from modules.plugins.manager import ExtensionManager
+from modules.protocol.commands import Generate
 from modules.protocol.sampling import SamplingParams
 from modules.settings.config import Config
 from modules.settings.user_settings import YamlStore
@@ -99,7 +100,15 @@ class Talk:
             found.append(prompt)
             return generate(prompt, *rest, **named)
 
+        generate_chat = self.app.supervisor.generate_chat
+
+        def note_chat(chat: Generate, *rest: Any, **named: Any) -> Any:
+            rendered = self.app.supervisor.chat_prompt(chat.messages, chat.template, chat.continue_last, chat.variables)
+            found.append(rendered.prompt + chat.reply_prefix)
+            return generate_chat(chat, *rest, **named)
+
         self.app.supervisor.generate = note  # type: ignore[method-assign]
+        self.app.supervisor.generate_chat = note_chat  # type: ignore[method-assign]
         return found
 
     def settle(self, chat: str) -> list[Message]:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from modules.protocol.commands import Generate
 from tests.plugins.conftest import PATIENCE, Talk
 from tests.support.server import serving
 
@@ -102,13 +103,13 @@ def test_a_client_can_ask_for_no_extensions(api: Api, stream: bool) -> None:
 
 def test_without_extensions_those_in_the_worker_stay_out_too(api: Api) -> None:
     asked: list[bool] = []
-    generate = api.talk.app.supervisor.generate
+    generate = api.talk.app.supervisor.generate_chat
 
-    def note(prompt: str, params: Any, hooks: bool = True, **rest: Any) -> Any:
-        asked.append(hooks)
-        return generate(prompt, params, hooks, **rest)
+    def note(chat: Generate, opening: bool = False) -> Any:
+        asked.append(chat.hooks)
+        return generate(chat, opening)
 
-    api.talk.app.supervisor.generate = note  # type: ignore[method-assign, assignment]
+    api.talk.app.supervisor.generate_chat = note  # type: ignore[method-assign]
     api.said(extensions=False)
     api.said()
     assert asked == [False, True]
@@ -165,13 +166,13 @@ def test_hooks_see_the_clients_system_message_and_history_and_may_change_both(ap
 def test_messages_that_no_hook_changes_keep_their_places(api: Api) -> None:
     api.talk.add("dice", "def input_modifier(string):\n    return string.replace('2d6', '7')")
     seen: list[Any] = []
-    render = api.talk.app.supervisor.chat_prompt
+    generate = api.talk.app.supervisor.generate_chat
 
-    def note(messages: Any, *rest: Any, **named: Any) -> Any:
-        seen.append(messages)
-        return render(messages, *rest, **named)
+    def note(chat: Generate, opening: bool = False) -> Any:
+        seen.append(chat.messages)
+        return generate(chat, opening)
 
-    api.talk.app.supervisor.chat_prompt = note  # type: ignore
+    api.talk.app.supervisor.generate_chat = note  # type: ignore
     messages = [
         {"role": "user", "content": "2d6 first", "name": "ada"},
         {"role": "assistant", "content": "ok"},

@@ -8,6 +8,7 @@ import pytest
 
 from modules.chat.messages import ChatOptions
 from modules.plugins.extension_overview import extension_statuses
+from modules.protocol.commands import Generate
 from tests.plugins.conftest import OPTIONS, PARAMS, Talk
 
 
@@ -316,15 +317,15 @@ def test_a_message_that_is_edited_and_sent_again_goes_through_the_hooks(talk: Ta
 
 
 def _first_messages(talk: Talk) -> list[str]:
-    """The first message of each prompt that is rendered from now on."""
+    """The first message of each chat that is answered from now on."""
     found: list[str] = []
-    render = talk.app.supervisor.chat_prompt
+    generate = talk.app.supervisor.generate_chat
 
-    def note(messages: list[dict[str, Any]], *rest: Any) -> Any:
-        found.append(messages[0]["content"])
-        return render(messages, *rest)
+    def note(chat: Generate, opening: bool = False) -> Any:
+        found.append(chat.messages[0]["content"])
+        return generate(chat, opening)
 
-    talk.app.supervisor.chat_prompt = note  # type: ignore
+    talk.app.supervisor.generate_chat = note  # type: ignore
     return found
 
 

@@ -14,7 +14,7 @@ from modules.chat.prompt import fit
 from modules.compat.facade.histories import Histories, History, messages_of
 from modules.compat.facade.state import options_of, system_of
 from modules.plugins.pipeline import Pipeline
-from modules.runtime.model_state import ChatPromptResult
+from modules.protocol.events import ChatPromptResult
 
 _USER, _BOT = "<|user-message|>", "<|bot-message|>"
 # The mark that ends a turn, where a template has one: <|im_end|>, </s>, [/INST].

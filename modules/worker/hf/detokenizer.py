@@ -8,6 +8,7 @@ import threading
 from typing import Any, Protocol
 
 from modules.families.reasoning import visible_tokens
+from modules.worker.recent_prompts import remember_prompts
 from modules.worker.unused_tokens import is_unused_token
 
 # A character of UTF-8 has at most four bytes, so a token beyond the fourth cannot be what an unfinished one waits for.
@@ -61,6 +62,7 @@ class TokenDecoder:
         others = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id}
         self._padding = {tokenizer.pad_token_id} - others - self.visible
         self.kind = _kind(tokenizer)
+        self._encode_prompt = remember_prompts(lambda text: self._encode(text, split_special_tokens=False))
 
     def stream(self, skip_special: bool, at_start: bool) -> TextStream:
         """A stream for one reply. `at_start`: nothing precedes it, so SentencePiece's leading space is no text."""
@@ -91,9 +93,17 @@ class TokenDecoder:
         return str(text)
 
     def encode(self, text: str, special_names: bool) -> list[int]:
-        """Token ids of `text` without BOS. `special_names`: names of special tokens in it are those tokens."""
+        """Return the token ids of `text` without BOS. `special_names`: names of special tokens in it are those tokens.
+
+        The ids of the latest prompts are remembered: a prompt is counted before a reply, and read for it.
+        """
+        return self._encode_prompt(text) if special_names else self._encode(text, split_special_tokens=True)
+
+    def _encode(self, text: str, split_special_tokens: bool) -> list[int]:
         with self._lock:
-            return list(self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not special_names))
+            return list(
+                self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=split_special_tokens)
+            )
 
     def prefix(self) -> list[int]:
         """What the tokenizer puts before a text by itself: [BOS], or nothing."""

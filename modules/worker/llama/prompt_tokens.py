@@ -14,6 +14,7 @@ from pathlib import Path
 
 from modules.worker.llama.gguf_keys import GgufKeys
 from modules.worker.llama.space_prefix import SpacePrefix, is_sentencepiece, space_prefix
+from modules.worker.recent_prompts import remember_prompts
 
 # tokenize(text, add_special, parse_special): llama.cpp's own.
 Tokenize = Callable[[str, bool, bool], list[int]]
@@ -37,12 +38,19 @@ class LlamaTokenizer:
         self._special = _pattern((*keys.control, *keys.unknown, *keys.user_defined))
         self._user_defined = _pattern(keys.user_defined)
         self._marks: dict[str, list[int]] = {}
+        self._prompt_ids = remember_prompts(lambda text: self._ids(text, True))
         bare, whole = tokenize("a", False, False), tokenize("a", True, False)
         places = range(len(whole) - len(bare) + 1)
         self.prefix = next((whole[:at] for at in places if whole[at : at + len(bare)] == bare), [])
 
     def ids(self, text: str, special: bool) -> list[int]:
-        """Token ids of `text` without BOS. `special`: names of special tokens in it are those tokens."""
+        """Return the token ids of `text` without BOS. `special`: names of special tokens in it are those tokens.
+
+        The ids of the latest prompts are remembered: a prompt is counted before a reply, and read for it.
+        """
+        return self._prompt_ids(text) if special else self._ids(text, False)
+
+    def _ids(self, text: str, special: bool) -> list[int]:
         mark = self._mark(text)
         if not mark:
             return self._tokenize(text, False, special)

@@ -8,10 +8,10 @@ become user messages; if it refuses again, everything before the first question 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from modules.protocol.errors import PromptError
-from modules.runtime.model_state import ChatPromptResult
+from modules.protocol.events import ChatPromptResult
 
 MOVED = (
     "The model's chat template accepts system messages only at the beginning, so later ones were put into user "
@@ -22,6 +22,14 @@ FOLDED = (
     "into the question."
 )
 Render = Callable[[list[dict[str, Any]]], ChatPromptResult]
+
+
+class RenderedTurns(NamedTuple):
+    """The prompt, sentences about what was moved, and the turns as they were rendered."""
+
+    result: ChatPromptResult
+    notes: tuple[str, ...]
+    turns: list[dict[str, Any]]
 
 
 def merge_same_role(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -43,17 +51,20 @@ def _plain(message: dict[str, Any]) -> bool:
     return message["role"] in ("system", "user", "assistant") and message.keys() <= {"role", "content", "name"}
 
 
-def render_turns(render: Render, messages: Sequence[dict[str, Any]]) -> tuple[ChatPromptResult, tuple[str, ...]]:
-    """Return (the prompt, sentences about what was moved). Raises the template's PromptError if no order helps."""
+def render_turns(render: Render, messages: Sequence[dict[str, Any]]) -> RenderedTurns:
+    """Render the messages in the first order that the template accepts.
+
+    Raises the template's own PromptError where it accepts none.
+    """
     turns = merge_same_role(messages)
     try:
-        return render(turns), ()
+        return RenderedTurns(render(turns), (), turns)
     except PromptError as error:
         for change, note in ((_moved, MOVED), (_folded, FOLDED)):
             other = change(turns)
             if other is not None:
                 try:
-                    return render(other), (note,)
+                    return RenderedTurns(render(other), (note,), other)
                 except PromptError:
                     continue
         raise error from None

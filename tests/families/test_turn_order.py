@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from modules.chat.turn_order import FOLDED, MOVED, merge_same_role, render_turns
+from modules.families.turn_order import FOLDED, MOVED, merge_same_role, render_turns
 from modules.protocol.errors import PromptError
-from modules.runtime.model_state import ChatPromptResult
+from modules.protocol.events import ChatPromptResult
 
 Chat = list[tuple[str, str]]
 

@@ -1,0 +1,76 @@
+"""Fit a chat to the context by whole turns: in the worker, and in the host where an extension counts the tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from modules.families.turn_order import Render, RenderedTurns, render_turns
+from modules.protocol.errors import PromptError
+from modules.protocol.reply_room import reply_room
+
+
+class FittedChat(NamedTuple):
+    """The rendered turns, and how many messages after the first `keep_first` were left out of them."""
+
+    rendered: RenderedTurns
+    left_out: int = 0
+
+
+def fit_chat(
+    render: Render,
+    messages: Sequence[dict[str, Any]],
+    *,
+    context: int,
+    max_new_tokens: int,
+    refuse: bool = False,
+    keep_first: int = 0,
+    left_out: int = 0,
+) -> FittedChat:
+    """Render the chat so that it and the reply fit `context` tokens (0: unknown, so all messages go in).
+
+    What exceeds the room goes by whole turns, the oldest first; the first `keep_first` messages and the last turn stay.
+    Once turns must go, a quarter of the room is freed at once, and `left_out`, the cut of the previous reply, is kept
+    while it fits: a cut that moves at every turn makes the engine read the whole prompt again each time. Messages
+    without text are skipped. Raises PromptError where the chat is too long and `refuse` is set, or where the template
+    fails.
+    """
+    first, rest = messages[:keep_first], messages[keep_first:]
+
+    def cut(place: int) -> FittedChat:
+        turns = [message for message in (*first, *rest[place:]) if str(message["content"]).strip()]
+        return FittedChat(render_turns(render, turns), place)
+
+    whole = cut(0)
+    tokens = whole.rendered.result.tokens
+    limit = context - reply_room(max_new_tokens, context)
+    if not context or tokens <= limit:
+        return whole
+    if refuse:
+        raise PromptError(
+            f"This chat has {tokens} tokens; the context holds {context}, of which {context - limit} are kept "
+            "for the reply. Let Paddock leave out the oldest messages, lower Longest reply, or load the model with a "
+            "larger context."
+        )
+    starts = [place for place, message in enumerate(rest) if message["role"] == "user" and place > 0]
+    if not starts:
+        return whole
+    if left_out in starts:
+        same = cut(left_out)
+        if limit // 2 <= same.rendered.result.tokens <= limit:
+            return same
+    return _least_cut(cut, starts, limit * 3 // 4)
+
+
+def _least_cut(cut: Callable[[int], FittedChat], starts: Sequence[int], goal: int) -> FittedChat:
+    """Leave out as few turns as reach `goal` tokens, found by halving; the last turn alone where none does."""
+    low, high = 0, len(starts) - 1
+    best: FittedChat | None = None
+    while low <= high:
+        middle = (low + high) // 2
+        fitted = cut(starts[middle])
+        if fitted.rendered.result.tokens <= goal:
+            best, high = fitted, middle - 1
+        else:
+            low = middle + 1
+    return best or cut(starts[-1])

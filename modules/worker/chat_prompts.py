@@ -1,0 +1,99 @@
+"""From a chat's messages to what an engine reads: rendered, fitted to the context and counted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from modules.families.chat_fitting import fit_chat
+from modules.families.turn_order import RenderedTurns, render_turns
+from modules.protocol.commands import ChatPrompt, Generate
+from modules.protocol.events import ChatPromptResult, ModelInfo, Prompted
+from modules.protocol.reply_room import reply_room
+from modules.worker.chat_template import CHATML, FALLBACK_NAME
+from modules.worker.engine import EngineBase
+from modules.worker.reasoning_prompt import render_reasoning_prompt
+from modules.worker.template_process import TemplateProcess
+
+
+class ChatPrompts:
+    """Makes the prompts of one engine. Thread-safe."""
+
+    def __init__(self, engine: EngineBase, templates: TemplateProcess) -> None:
+        self._engine = engine
+        self._templates = templates
+
+    def render(
+        self, command: ChatPrompt | Generate, info: ModelInfo, messages: list[dict[str, Any]]
+    ) -> ChatPromptResult:
+        """Render the messages as `command` asks. Raises PromptError."""
+        if command.template:
+            template, source = command.template, "chosen by hand"
+        elif info.template:
+            template, source = info.template, info.template_source
+        else:
+            template, source = CHATML, FALLBACK_NAME
+
+        def render(messages: list[dict[str, Any]], continue_last: bool) -> str:
+            return self._templates.render(
+                template,
+                messages,
+                continue_last=continue_last,
+                bos=info.bos,
+                eos=info.eos,
+                variables=command.variables,
+            )
+
+        prompt, opening = render_reasoning_prompt(render, template, messages, command.continue_last)
+        return ChatPromptResult(prompt, len(self._engine.tokenize(prompt, True)), source, opening)
+
+    def prepare(self, command: Generate, info: ModelInfo) -> tuple[Generate, Prompted]:
+        """Return the request for the engine, with a prompt or with fitted messages, and what the host is told of it.
+
+        Raises PromptError where the template fails or the chat is too long and may not be cut.
+        """
+        as_messages = self._engine.takes_messages and command.template in ("", info.template)
+        rendered, left_out = self._fit(command, info, as_messages)
+        request = _as_chat(command, rendered.turns) if as_messages else _as_prompt(command, rendered.result.prompt)
+        tokens = rendered.result.tokens
+        if command.fill_context and info.context:
+            least = reply_room(command.params.max_new_tokens, info.context)
+            longest = max(least, info.context - tokens)
+            request = replace(request, params=replace(request.params, max_new_tokens=longest))
+        opening = "" if as_messages else rendered.result.opening
+        return request, Prompted(command.id, tokens, left_out, list(rendered.notes), opening)
+
+    def _fit(self, command: Generate, info: ModelInfo, as_messages: bool) -> tuple[RenderedTurns, int]:
+        def render(turns: list[dict[str, Any]]) -> ChatPromptResult:
+            return self._count(turns) if as_messages else self.render(command, info, turns)
+
+        if not command.overflow:
+            return render_turns(render, command.messages), 0
+        return fit_chat(
+            render,
+            command.messages,
+            context=info.context,
+            max_new_tokens=command.params.max_new_tokens,
+            refuse=command.overflow == "refuse",
+            keep_first=command.keep_first,
+            left_out=command.left_out,
+        )
+
+    def _count(self, turns: list[dict[str, Any]]) -> ChatPromptResult:
+        """Return the length of a chat that is rendered elsewhere: the tokens of its texts."""
+        text = "\n".join(str(turn["content"]) for turn in turns)
+        return ChatPromptResult(text, len(self._engine.tokenize(text, True)), "")
+
+
+def _as_prompt(command: Generate, prompt: str) -> Generate:
+    return replace(command, prompt=prompt + command.reply_prefix, messages=[])
+
+
+def _as_chat(command: Generate, turns: list[dict[str, Any]]) -> Generate:
+    messages = [{"role": turn["role"], "content": str(turn["content"])} for turn in turns]
+    if not command.reply_prefix:
+        return replace(command, messages=messages)
+    # What a reply is made to begin with is an unfinished reply.
+    return replace(
+        command, messages=[*messages, {"role": "assistant", "content": command.reply_prefix}], continue_last=True
+    )

@@ -13,11 +13,11 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
+from modules.api.authentication import METHODS
 from modules.api.error_status import error_body, error_response
 from modules.api.model_name import not_found
 from modules.api.openai_stream import stream_answer, wait_until_done
 from modules.api.request_params import parse_body
-from modules.api.secret import METHODS
 from modules.api.start_generation import start_generation
 from modules.app import App
 from modules.protocol.errors import PaddockError, Unsupported

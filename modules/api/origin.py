@@ -38,7 +38,7 @@ def origin(text: str) -> tuple[str, str, int] | None:
     return scheme, place[0], place[1] or _PORTS[scheme]
 
 
-def judge_origin(config: Config, scheme: str, headers: Mapping[str, str]) -> tuple[int, str]:
+def check_origin(config: Config, scheme: str, headers: Mapping[str, str]) -> tuple[int, str]:
     """Return (status, sentence) of a refusal, or (200, "")."""
     sent_host = headers.get("host", "")
     host = authority(sent_host)

@@ -6,10 +6,10 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from modules.api.failed_secrets import FailedSecrets
+from modules.api.authentication import KEY_ONLY, check_secret
+from modules.api.failed_logins import FailedLogins
 from modules.api.headers import is_static
-from modules.api.origin import judge_origin
-from modules.api.secret import KEY_ONLY, judge_secret
+from modules.api.origin import check_origin
 from modules.settings.config import Config
 
 # With a second value, other code might read a different one.
@@ -22,13 +22,13 @@ class SecurityMiddleware:
     def __init__(self, app: Any, config: Config) -> None:
         self._app = app
         self._config = config
-        self._failed = FailedSecrets()
+        self._failed = FailedLogins()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] in ("http", "websocket"):
             status, reason = self._failed.refusal(scope)
             if not reason:
-                status, reason = self.judge(scope)
+                status, reason = self.check(scope)
             if reason:
                 if reason != KEY_ONLY:  # The key is right, but not for this address: this is no guess.
                     await self._failed.slow_down(scope, status)
@@ -36,7 +36,7 @@ class SecurityMiddleware:
                 return
         await self._app(scope, receive, send)
 
-    def judge(self, scope: Any) -> tuple[int, str]:
+    def check(self, scope: Any) -> tuple[int, str]:
         """Return (status, sentence) of a refusal, or (200, "")."""
         names = [name for name, _ in scope["headers"]]
         for name in _ONCE:
@@ -46,8 +46,8 @@ class SecurityMiddleware:
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and is_static(scope["path"]):
             # Browsers send an Origin for the page's scripts too. These must load, so that the page can show a refusal.
             headers.pop("origin", None)
-        status, reason = judge_origin(self._config, scope.get("scheme", "http"), headers)
-        return (status, reason) if reason else judge_secret(self._config, scope, headers)
+        status, reason = check_origin(self._config, scope.get("scheme", "http"), headers)
+        return (status, reason) if reason else check_secret(self._config, scope, headers)
 
 
 def _refuse(status: int, reason: str) -> JSONResponse:

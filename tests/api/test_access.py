@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from modules.api.secret import METHODS
+from modules.api.authentication import METHODS
 from modules.app import App
 from modules.settings.config import Config
 from modules.ui.gradio_internals.served_routes import GradioRoutes
@@ -179,7 +179,7 @@ def test_the_password_opens_the_page_and_the_api(both: tuple[str, App]) -> None:
 def test_with_a_key_alone_other_machines_get_the_api_and_nothing_else(
     alone: tuple[str, App], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modules.api.failed_secrets.MOST_SECONDS", 0.0)
+    monkeypatch.setattr("modules.api.failed_logins.MOST_SECONDS", 0.0)
     address, app = alone
     for path in [*_all(app), *ODD]:
         api = path.startswith("/v1/")

@@ -34,7 +34,7 @@ def is_api(scope: Mapping[str, Any]) -> bool:
     return scope["type"] == "http" and scope["method"] in METHODS and str(scope["path"]).startswith(API)
 
 
-def judge_secret(config: Config, scope: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[int, str]:
+def check_secret(config: Config, scope: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[int, str]:
     """Return (status, sentence) of a refusal, or (200, "")."""
     if not config.password and not config.api_key:
         return 200, ""

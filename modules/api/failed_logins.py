@@ -29,7 +29,7 @@ class _Sender:
     logged: float = float("-inf")
 
 
-class FailedSecrets:
+class FailedLogins:
     """Count failures by sender and forget them after 15 minutes. Only for use on the server's event loop."""
 
     def __init__(

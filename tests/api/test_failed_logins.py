@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from modules.api.failed_secrets import FIRST_SECONDS, MOST_SECONDS, MOST_WAITING, FailedSecrets
+from modules.api.failed_logins import FIRST_SECONDS, MOST_SECONDS, MOST_WAITING, FailedLogins
 from modules.api.security import SecurityMiddleware
 from modules.settings.config import Config
 
@@ -44,7 +44,7 @@ def gate(config: Config) -> tuple[SecurityMiddleware, Clock, Any]:
 
     clock = Clock()
     found = SecurityMiddleware(inside, config)
-    found._failed = FailedSecrets(lambda: clock.now, clock.sleep)
+    found._failed = FailedLogins(lambda: clock.now, clock.sleep)
     statuses: list[int] = passed
 
     async def ask(what: dict[str, Any]) -> int:
@@ -89,7 +89,7 @@ def test_guesses_side_by_side_are_refused_without_a_look(config: Config) -> None
     async def wait(seconds: float) -> None:
         await may_end.wait()
 
-    found._failed = FailedSecrets(lambda: clock.now, wait)
+    found._failed = FailedLogins(lambda: clock.now, wait)
 
     async def run() -> None:
         waiting = [asyncio.create_task(ask(scope("wrong"))) for _ in range(MOST_WAITING)]

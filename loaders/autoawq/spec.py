@@ -1,4 +1,4 @@
-"""AutoAWQ 0.2.9: abandoned upstream, kept running in an environment of its own."""
+"""What the autoawq loader declares. AutoAWQ 0.2.9 is no longer maintained upstream."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from modules.protocol.schema import setting
 
 @dataclass(frozen=True)
 class Settings(TransformersSettings):
-    """Fused layers and the kernel, besides what every Transformers loader has.
+    """Fused layers and the kernel, in addition to the settings of every Transformers loader.
 
-    AutoAWQ's longest sequence (max_seq_len) is the context length, and its memory per device GPU memory limits."""
+    AutoAWQ's max_seq_len is Context length, and its memory per device is GPU memory limits.
+    """
 
     fuse_layers: bool = setting(
         True,
         label="Fuse layers",
         group="Speed",
-        help="Multiplies the three projections of attention in one product, and the two of the MLP in another: faster, "
-        "and the same text.",
+        help="Computes the three projections of attention in one matrix product, and the two of the MLP in another. "
+        "Faster, with the same text.",
     )
     kernel: str = setting(
         "auto",
         label="Kernel",
         choices=("auto", "int4", "torch", "triton", "exllama", "exllamav2"),
         group="Speed",
-        help="What multiplies packed weights. int4 is torch's own product of 4-bit weights in bfloat16, for processors "
-        "with AVX2. torch is AutoAWQ's and runs everywhere, a hundred times as slowly. triton needs a GPU; exllama and "
-        "exllamav2 need AutoAWQ's CUDA kernels too. auto takes triton on a GPU, else int4, else torch.",
+        help="What multiplies the quantized weights. int4 is torch's 4-bit matrix product in bfloat16, for CPUs with "
+        "AVX2. torch is AutoAWQ's and runs everywhere, but a hundred times slower. triton needs a GPU. exllama and "
+        "exllamav2 also need AutoAWQ's CUDA kernels. auto uses triton on a GPU, otherwise int4, otherwise torch.",
     )
 
 
@@ -42,12 +43,12 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
         return Claim(0, unsupported_bits_reason("AutoAWQ", facts, (4,)), runs=False)
     if machine.has("cuda"):
         return Claim(
-            55, "AWQ on a GPU: AutoAWQ has a Triton kernel; GPTQModel, which is still cared for, has faster ones."
+            55, "AWQ on a GPU: AutoAWQ has a Triton kernel. GPTQModel, which is still maintained, has faster kernels."
         )
     return Claim(
         30,
-        "AWQ on a CPU: AutoAWQ itself has no kernel for it, so where there is AVX2 its matrices are packed for torch's "
-        "product of 4-bit weights, in bfloat16; GPTQModel is the engine that is still cared for.",
+        "AWQ on a CPU: AutoAWQ has no kernel for it. With AVX2 the weights are repacked for torch's 4-bit matrix "
+        "product in bfloat16. GPTQModel is still maintained.",
     )
 
 
@@ -58,7 +59,7 @@ def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
 SPEC = LoaderSpec(
     name="autoawq",
     title="AutoAWQ",
-    summary="AWQ folders through AutoAWQ 0.2.9, which upstream gave up.",
+    summary="AWQ folders, with AutoAWQ 0.2.9 (no longer maintained upstream).",
     formats=("awq",),
     settings=Settings,
     claim=_claim,

@@ -1,4 +1,4 @@
-"""AutoGPTQ 0.7.1: abandoned upstream, kept running in an environment of its own."""
+"""What the autogptq loader declares. AutoGPTQ 0.7.1 is no longer maintained upstream."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from modules.protocol.schema import setting
 
 @dataclass(frozen=True)
 class Settings(TransformersSettings):
-    """Kernel and act-order, besides what every Transformers loader has."""
+    """Kernel and act-order, in addition to the settings of every Transformers loader."""
 
     kernel: str = setting(
         "auto",
         label="Kernel",
         choices=("auto", "torch", "triton", "exllama", "exllamav2"),
         group="Speed",
-        help="What multiplies packed weights. torch runs everywhere. The others need a GPU: triton takes any bits, "
-        "exllama and exllamav2 take 4. auto takes the fastest that can be imported.",
+        help="What multiplies the quantized weights. torch runs everywhere. The others need a GPU: triton reads all "
+        "bits, exllama and exllamav2 read 4. auto uses the fastest that can be imported.",
     )
     act_order: str = setting(
         "auto",
@@ -29,8 +29,8 @@ class Settings(TransformersSettings):
         choices=("auto", "yes", "no"),
         group="Quantization",
         advanced=True,
-        help="Whether columns were quantized in the order of their weight (desc_act). auto takes the folder's word, "
-        "and yes where it has none, which is right for both and slower.",
+        help="Whether columns were quantized in the order of their activations (desc_act). auto uses what the folder "
+        "says, otherwise yes, which is correct for both but slower.",
     )
 
 
@@ -43,8 +43,7 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     where = "a GPU" if machine.has("cuda") else "a CPU"
     return Claim(
         50,
-        f"{method} on {where}: AutoGPTQ works, with torch's own operations; GPTQModel, which came after it, has faster "
-        "kernels.",
+        f"{method} on {where}: AutoGPTQ computes it with torch. Its successor GPTQModel has faster kernels.",
     )
 
 
@@ -55,7 +54,7 @@ def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
 SPEC = LoaderSpec(
     name="autogptq",
     title="AutoGPTQ",
-    summary="GPTQ folders through AutoGPTQ 0.7.1, which upstream gave up.",
+    summary="GPTQ folders, with AutoGPTQ 0.7.1 (no longer maintained upstream).",
     formats=("gptq",),
     settings=Settings,
     claim=_claim,

@@ -1,4 +1,4 @@
-"""The misbehaving fake: streams, stalls, crashes, exits or fills memory on request, so that the host can be tested."""
+"""What the echo loader declares: a fake engine that streams, hangs, crashes or fills memory on request, for tests."""
 
 from __future__ import annotations
 
@@ -20,25 +20,32 @@ class Settings:
     context: int = setting(
         4096, label="Context length", minimum=16, maximum=1_000_000, unit="tokens", help="A token is one word here."
     )
-    slots: int = setting(2, label="Replies at once", minimum=1, maximum=8, help="How many generations run together.")
+    slots: int = setting(
+        2, label="Replies at once", minimum=1, maximum=8, help="How many generations run at the same time."
+    )
     delay: float = setting(
-        0.0, label="Pause between words", minimum=0, maximum=10, unit="s", help="So that a reply can be watched."
+        0.0,
+        label="Pause between words",
+        minimum=0,
+        maximum=10,
+        unit="s",
+        help="Slows down the reply so that it can be watched.",
     )
     on_load: str = setting(
         "reply",
         label="While loading",
         choices=BEHAVIOURS,
         advanced=True,
-        help="How the load shall go wrong, if at all.",
+        help="How the load fails, if at all.",
     )
 
 
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
-    return Claim(0, "The echo loader takes any folder: it repeats your words, for tests.")
+    return Claim(0, "The echo loader accepts any folder and repeats your words, for tests.")
 
 
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
-    """As if it read the weights and kept a cache, so that plans can be tried without an engine."""
+    """Return the memory of an engine with weights and a cache, so that plans can be tested without one."""
     return Demand(process=30 * MEBIBYTE, context=settings.context, cache_at_load=False)
 
 

@@ -26,16 +26,16 @@ class Settings:
         maximum=4_194_304,
         unit="tokens",
         group=_CONTEXT,
-        help="How much text the model sees at once, rounded up to 256. The cache for it is taken at once. At its "
-        "default it is never more than the model was made for.",
+        help="How much text the model sees at once, rounded up to 256. The cache for it is allocated at the load. The "
+        "default never exceeds the trained context.",
     )
     cache_type: str = setting(
         "fp16",
         label="Cache type",
         choices=("fp16", "q8", "q6", "q4"),
         group=_CONTEXT,
-        help="Precision of the remembered keys and values. q8 halves the context's memory at nearly no loss, q4 "
-        "quarters it at a small one.",
+        help="Precision of cached keys and values. q8 takes half the memory with almost no loss, q4 a quarter with a "
+        "small loss.",
     )
     cache_tokens: int = setting(
         0,
@@ -45,7 +45,7 @@ class Settings:
         unit="tokens",
         group=_CONTEXT,
         advanced=True,
-        help="Shared by all replies that run at once; those that find no room wait. 0 takes one context.",
+        help="Shared by all replies that run at once. Replies that find no room wait. 0: one context.",
     )
     slots: int = setting(
         2,
@@ -53,15 +53,15 @@ class Settings:
         minimum=1,
         maximum=64,
         group=_CONTEXT,
-        help="Requests computed as one batch. Needs flash-attn 2.5.7 or later in the environment; without it, one.",
+        help="Requests computed as one batch. Without flash-attn 2.5.7 or later in the environment, one at a time.",
     )
     gpu_split: str = setting(
         "",
         label="GPU split",
         unit="GB",
         group=_GPU,
-        help="Memory for weights on each card, separated by commas, such as 20, 22. Empty fills card after card by "
-        "itself (autosplit).",
+        help="Memory for weights on each card, separated by commas, such as 20, 22. Empty: fills one card after "
+        "another (autosplit).",
     )
     reserve: float = setting(
         0.0,
@@ -71,13 +71,13 @@ class Settings:
         unit="GB",
         group=_GPU,
         advanced=True,
-        help="With autosplit: memory that stays free on each card. 0 takes ExLlamaV2's own, about 0.2.",
+        help="With autosplit: memory to keep free on each card. 0: ExLlamaV2's default, about 0.2.",
     )
     tensor_parallel: bool = setting(
         False,
         label="Tensor parallel",
         group=_GPU,
-        help="Cuts every layer over all cards, which then compute at once. Some architectures cannot be cut.",
+        help="Splits every layer over all cards, which then compute at the same time. Not for all architectures.",
     )
     batch: int = setting(
         2048,
@@ -87,28 +87,35 @@ class Settings:
         unit="tokens",
         group=_SPEED,
         advanced=True,
-        help="Prompt tokens read in one go, rounded up to 256. More reads faster and takes more memory.",
+        help="Prompt tokens read in one step, rounded up to 256. More is faster and takes more memory.",
     )
     draft_model: str = setting(
         "",
         label="Draft model",
         group=_SPEED,
         advanced=True,
-        help="Folder of a small model with the same tokenizer, beside this one or with its whole path: it guesses "
-        "ahead, the large one checks. Faster for one reply, more memory.",
+        help="Folder of a small model with the same tokenizer, beside this one or as a full path. It drafts tokens "
+        "that the large model checks. Faster for one reply, but takes more memory.",
     )
     draft_tokens: int = setting(
-        4, label="Draft tokens", minimum=1, maximum=8, unit="tokens", group=_SPEED, advanced=True, help="Guessed ahead."
+        4,
+        label="Draft tokens",
+        minimum=1,
+        maximum=8,
+        unit="tokens",
+        group=_SPEED,
+        advanced=True,
+        help="Drafted per step.",
     )
     ngram_draft: bool = setting(
         False,
         label="Draft from the text",
         group=_SPEED,
         advanced=True,
-        help="Guesses ahead from what the text already holds, without a draft model. Good for code and quotations.",
+        help="Drafts tokens from the text so far, without a draft model. Good for code and quotations.",
     )
     flash_attention: bool = setting(
-        True, label="Flash attention", group=_SPEED, advanced=True, help="Off: not used even where it is installed."
+        True, label="Flash attention", group=_SPEED, advanced=True, help="Off: not used even if it is installed."
     )
     rope_scale: float = setting(
         1.0,
@@ -118,7 +125,7 @@ class Settings:
         step=0.1,
         group=_ROPE,
         advanced=True,
-        help="Compresses positions (linear scaling): 2 doubles the context of a model that was trained for it.",
+        help="Linear scaling: 2 doubles the context of a model that was trained for it.",
     )
     rope_alpha: float = setting(
         1.0,
@@ -128,7 +135,7 @@ class Settings:
         step=0.05,
         group=_ROPE,
         advanced=True,
-        help="NTK scaling: stretches the context of any model at some loss. About 2.6 doubles it.",
+        help="NTK scaling: extends the context of any model, with some loss. About 2.6 doubles it.",
     )
     rope_yarn: float = setting(
         0.0,
@@ -138,7 +145,7 @@ class Settings:
         step=0.1,
         group=_ROPE,
         advanced=True,
-        help="Stretches the context by this factor at little loss, for models made for YaRN. 0 keeps the model's own.",
+        help="Extends the context by this factor with little loss, for models trained for YaRN. 0: the model's own.",
     )
 
 
@@ -180,23 +187,23 @@ SAMPLERS = frozenset(
 )
 
 
-# As its source has it (exllamav2/generator/sampler.py, exllamav2_ext/cpp/sampling.cpp, version 0.3.2).
-_ORDER = "Acts at its place in the engine's own order: top-k, top-p, top-a, min-p, tail-free, typical-p, mirostat, XTC."
-_ONE_BACK = "Where all tokens that are left pass, one that was cut before comes back."
+# From its source (exllamav2/generator/sampler.py, exllamav2_ext/cpp/sampling.cpp, version 0.3.2).
+_ORDER = "Applied in the engine's order: top-k, top-p, top-a, min-p, tail-free, typical-p, mirostat, XTC."
+_ONE_BACK = "If all remaining tokens pass, one that was removed before is added back."
 DIFFERS = {
-    "dry_multiplier": "Only the longest repeat is punished, measured to 20 tokens, once for each time that the token "
+    "dry_multiplier": "Only the longest repeat is penalized, up to 20 tokens, once for each time that the token "
     "followed it.",
-    "dynamic_temperature": "Acts after the cut-offs, on the tokens that they left.",
+    "dynamic_temperature": "Applied after the cut-offs, to the tokens that they left.",
     "min_p": f"{_ORDER} {_ONE_BACK}",
-    "mirostat_mode": "Mirostat 2 only; 1 is refused.",
-    "smoothing_factor": "The temperature divides the parabola, not what it is made of: top - k x^2 / T.",
-    "temperature": "Below 0.01 the likeliest token is taken.",
+    "mirostat_mode": "Mirostat 2 only. 1 is refused.",
+    "smoothing_factor": "The temperature divides the parabola and not its argument: top - k x^2 / T.",
+    "temperature": "Below 0.01 the likeliest token is chosen.",
     "tfs": _ORDER,
     "top_a": f"{_ORDER} {_ONE_BACK}",
-    "top_p": "The token that would reach this is left out, and unlikelier ones that still fit are let in.",
-    "typical_p": f"Surprise is taken as p + log p, and the token that would reach the mass is left out. {_ORDER}",
-    "xtc_probability": "Mixes what the dice could give instead of throwing them: the same chances. No token is "
-    "protected. After typical-p it hits others than the likeliest.",
+    "top_p": "The token that would reach this value is left out, and less likely ones that still fit are kept.",
+    "typical_p": f"Surprise is computed as p + log p, and the token that would reach the mass is left out. {_ORDER}",
+    "xtc_probability": "Mixes the two distributions by the probability in place of drawing one of them, with the same "
+    "chances. No token is protected. After typical-p it removes tokens other than the likeliest.",
 }
 
 
@@ -204,12 +211,12 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if not machine.has("cuda"):
         return None
     if facts.format == "exl2":
-        return Claim(95, "EXL2, which only ExLlamaV2 reads; on this graphics card it is among the fastest there are.")
+        return Claim(95, "EXL2, which only ExLlamaV2 reads. It is one of the fastest formats on this graphics card.")
     if facts.format == "gptq" and facts.bits in (0, 4):
         order = " with act-order" if facts.act_order else ""
         return Claim(
             85,
-            f"GPTQ{order} in 4 bits: ExLlamaV2's kernels are made for it, and it batches replies.",
+            f"GPTQ{order} in 4 bits: ExLlamaV2 has fast kernels for it and batches replies.",
             speed=5,
             memory=10,
         )
@@ -219,7 +226,10 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
 
 
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
-    """All on cards. A cache in q8, q6 or q4 has a scale of 16 bits for each 32 elements."""
+    """Return the memory that a load takes, all on cards.
+
+    A cache in q8, q6 or q4 has a 16-bit scale for each 32 elements.
+    """
     bits = {"fp16": 16, "q8": 8.5, "q6": 6.5, "q4": 4.5}[settings.cache_type]
     context = settings.context
     if context == type(settings).context and facts.context:
@@ -249,9 +259,9 @@ SPEC = LoaderSpec(
     differs=DIFFERS,
     accelerators=("cuda",),
     adapters=("peft",),
-    adapters_note="Adapters are changed once the replies that run have ended.",
+    adapters_note="Adapters change once all running replies have ended.",
     requirements="requirements.txt",
-    # The engine itself is not imported: its first import compiles CUDA kernels for minutes, which the first load shows.
+    # Does not import the engine, whose first import compiles CUDA kernels for minutes. The first load shows that.
     probe="import importlib.metadata as found, tokenizers, torch, transformers; "
     "assert torch.cuda.is_available(), 'torch sees no CUDA device'; print(found.version('exllamav2'))",
 )

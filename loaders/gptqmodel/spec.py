@@ -1,4 +1,4 @@
-"""GPTQModel: the living engine for GPTQ and AWQ folders, on CPUs and GPUs."""
+"""What the gptqmodel loader declares: the maintained engine for GPTQ and AWQ folders, on CPUs and GPUs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from modules.protocol.schema import setting
 
 @dataclass(frozen=True)
 class Settings(TransformersSettings):
-    """Which kernel multiplies the packed weights, besides what every Transformers loader has."""
+    """Device and kernel, in addition to the settings of every Transformers loader."""
 
     device_map: str = setting(
         "auto",
         label="Device",
         choices=("auto", "cpu", "cuda", "balanced"),
         group="Memory",
-        help="auto takes the first GPU, or the CPU where there is none; cpu uses no GPU; cuda puts all on the first "
-        "GPU or fails; balanced deals the layers to all GPUs in turn.",
+        help="auto uses the first GPU, or the CPU if there is none. cpu uses no GPU. cuda puts everything on the first "
+        "GPU or fails. balanced spreads the layers over all GPUs.",
     )
     kernel: str = setting(
         "auto",
@@ -39,9 +39,9 @@ class Settings(TransformersSettings):
             "gemm",
         ),
         group="Speed",
-        help="What multiplies packed weights. auto takes the fastest that can. On a CPU: torch_cpu_avx512 (with "
-        "AVX512-BF16, compiled at the first load), torch_aten, torch. On a GPU: marlin, exllama_v2, triton, torch; "
-        "gemm is AWQ's own.",
+        help="What multiplies the quantized weights. auto uses the fastest that works. On a CPU: torch_cpu_avx512 "
+        "(needs AVX512-BF16, compiled at the first load), torch_aten, torch. On a GPU: marlin, exllama_v2, triton, "
+        "torch, and gemm for AWQ.",
     )
 
 
@@ -59,17 +59,19 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if facts.format == "gptq" and facts.group_size == -1:
         return Claim(
             45,
-            "GPTQ with one group a row on a CPU: GPTQModel's fast kernels take groups of at most 256, so it takes its "
-            "slow one.",
+            "GPTQ with one group per row on a CPU: GPTQModel uses its slow kernel, since the fast ones need groups of "
+            "at most 256.",
         )
     if facts.bits and facts.bits != 4:
         return Claim(
-            75, f"{method} of {facts.bits:g} bits on a CPU: GPTQModel unpacks it with torch; its fast kernels take 4."
+            75,
+            f"{method} with {facts.bits:g} bits on a CPU: GPTQModel unpacks it with torch, since its fast kernels need "
+            "4 bits.",
         )
     return Claim(
         90,
-        f"{method} on a CPU: GPTQModel has kernels of its own, one for AVX-512, compiled at the first load where "
-        "there is a C++ compiler.",
+        f"{method} on a CPU: GPTQModel has fast kernels. The one for AVX-512 is compiled at the first load if there is "
+        "a C++ compiler.",
     )
 
 
@@ -80,7 +82,7 @@ def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
 SPEC = LoaderSpec(
     name="gptqmodel",
     title="GPTQModel",
-    summary="GPTQ and AWQ folders with fast kernels, AVX-512 among them.",
+    summary="GPTQ and AWQ folders with fast kernels for CPUs (AVX-512) and GPUs.",
     formats=("gptq", "awq"),
     settings=Settings,
     claim=_claim,

@@ -1,4 +1,4 @@
-"""HQQ (half-quadratic quantization, Badri and Shaji 2023): packs any model to 8 to 1 bits in seconds, without data."""
+"""What the hqq loader declares: half-quadratic quantization (Badri and Shaji 2023), which needs no data."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ _QUANTIZATION = "Quantization"
 
 @dataclass(frozen=True)
 class Settings(TransformersSettings):
-    """How whole weights are packed while they load; a saved HQQ folder keeps its own packing."""
+    """How full-precision weights are quantized while loading. A saved HQQ folder is loaded as it is."""
 
     dtype: str = setting(
         "auto",
         label="Compute type",
         choices=("float32", "auto", "bfloat16", "float16"),
         group=_QUANTIZATION,
-        help="What weights are unpacked to for the arithmetic. auto: bfloat16 where GPU or CPU computes with it, "
-        "else float16 on a GPU and float32 on a CPU.",
+        help="Type to which weights are unpacked for the arithmetic. auto: bfloat16 if the GPU or CPU supports it, "
+        "otherwise float16 on a GPU and float32 on a CPU.",
     )
     bits: int = setting(
         4,
         label="Bits",
         choices=(8, 4, 3, 2, 1),
         group=_QUANTIZATION,
-        help="Of each weight. 8 is hardly told from whole weights, 4 loses a little, 3 and 2 a lot, 1 is for research.",
+        help="Bits per weight. 8 loses almost nothing, 4 a little, 3 and 2 a lot. 1 is for research.",
     )
     group_size: int = setting(
         64,
@@ -38,7 +38,7 @@ class Settings(TransformersSettings):
         choices=(8, 16, 32, 64, 128, 256, 512, 1024),
         unit="weights",
         group=_QUANTIZATION,
-        help="Weights that share a scale and a zero point. Smaller is more exact, and takes more memory for them.",
+        help="Weights that share a scale and a zero point. Smaller groups are more exact and take more memory.",
     )
     axis: int = setting(
         1,
@@ -46,19 +46,19 @@ class Settings(TransformersSettings):
         choices=(0, 1),
         group=_QUANTIZATION,
         advanced=True,
-        help="Along which groups are taken. 0 loses less; 1 is what fast kernels need.",
+        help="Direction of the groups. 0 loses less. Fast kernels need 1.",
     )
 
 
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     where = "a GPU" if machine.has("cuda") or machine.has("rocm") else "the CPU"
     if facts.format == "hqq":
-        return Claim(90, f"A folder that HQQ saved, loaded as it is: runs on {where}, with weights unpacked as needed.")
+        return Claim(90, f"Saved by HQQ and loaded as it is. Runs on {where}, and unpacks weights as needed.")
     if facts.format == "safetensors":
         return Claim(
             40,
-            f"Whole weights, which HQQ packs while loading to a quarter of their memory or so: runs on {where}, slower "
-            "than Transformers does with whole weights.",
+            f"Full-precision weights, which HQQ quantizes while loading to about a quarter of their memory. Runs on "
+            f"{where}, slower than Transformers with full-precision weights.",
             quality=-20,
             speed=-20,
             memory=50,
@@ -67,7 +67,10 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
 
 
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
-    """Each group has a scale and a zero point in the compute type; 3 bits are kept ten to a word of 32."""
+    """Return the memory that a load takes.
+
+    Each group has a scale and a zero point in the compute type. Ten weights of 3 bits are stored in 32 bits.
+    """
     on_gpu = settings.device_map != "cpu" and (machine.has("cuda") or machine.has("rocm"))
     scale = dtype_bits(settings.dtype, machine, on_gpu)
     bits = (
@@ -81,7 +84,8 @@ def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
 SPEC = LoaderSpec(
     name="hqq",
     title="HQQ",
-    summary="Packs whole weights to 8 to 1 bits while loading, without calibration; reads folders that HQQ saved.",
+    summary="Quantizes full-precision weights to 8–1 bits while loading, without calibration. Also reads saved HQQ "
+    "folders.",
     formats=("hqq", "safetensors"),
     settings=Settings,
     claim=_claim,

@@ -1,4 +1,4 @@
-"""What the llamacpp loader declares: llama.cpp through llama-cpp-python, compiled for this machine's processor."""
+"""What the llamacpp loader declares: llama.cpp in llama-cpp-python, compiled for this machine's CPU."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ class Settings(LlamaCppSettings):
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if not is_gguf(facts):
         return None
-    cuda = "for the graphics card, install it with CMAKE_ARGS=-DGGML_CUDA=on."
+    cuda = "to use the graphics card, install it with CMAKE_ARGS=-DGGML_CUDA=on."
     return Claim(
         80,
-        "A GGUF file, which llama.cpp reads as it is. Compiled here with all of this processor's instructions, which "
-        "takes minutes to install; one reply at a time. " + hardware_reason(machine, cuda),
+        "A GGUF file, which llama.cpp reads as it is. The install compiles llama.cpp for this CPU, which takes "
+        "minutes. "
+        "One reply at a time. " + hardware_reason(machine, cuda),
     )
 
 
@@ -34,7 +35,7 @@ def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
 SPEC = LoaderSpec(
     name="llamacpp",
     title="llama.cpp (llama-cpp-python)",
-    summary="GGUF models through llama.cpp, compiled for this machine: one reply at a time, stopped within a token.",
+    summary="GGUF models with llama.cpp, compiled for this machine. One reply at a time, stopped within one token.",
     formats=("gguf",),
     settings=Settings,
     claim=_claim,

@@ -1,4 +1,4 @@
-"""What the remote loader declares: a model that another server runs, behind an OpenAI-compatible address."""
+"""What the remote loader declares: a model on another server with an OpenAI-compatible API."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from modules.protocol.sampling import ALWAYS_HONOURED, SamplingParams
 from modules.protocol.schema import describe, setting
 
 _SERVER = "Server"
-_PATIENCE = "Patience"
+_TIMEOUTS = "Timeouts"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How the server is asked. What is left empty is as the model's file says."""
+    """How requests are sent to the server. Empty settings use what the model's file says."""
 
     context: int = setting(
         0,
@@ -25,7 +25,7 @@ class Settings:
         maximum=100_000_000,
         unit="tokens",
         group=_SERVER,
-        help="What Paddock keeps chats to. 0 takes what the file or the server says; where neither does, 8192.",
+        help="Paddock limits chats to this length. 0: what the file or the server says, otherwise 8192.",
     )
     slots: int = setting(
         4,
@@ -33,15 +33,15 @@ class Settings:
         minimum=1,
         maximum=64,
         group=_SERVER,
-        help="Requests that are under way together; more wait here in order.",
+        help="Requests that are sent at the same time. Further ones wait in order.",
     )
     chats: str = setting(
         "auto",
-        label="Chats are rendered",
+        label="Render chats",
         choices=("auto", "here", "there"),
         group=_SERVER,
-        help="here: with the chat template that the server tells or the file holds, else ChatML. there: the server "
-        "gets the messages and uses its own. auto: here where the template is known.",
+        help="here: Paddock renders chats with the chat template of the server or the file, otherwise ChatML. there: "
+        "the server gets the messages and uses its own template. auto: here if the template is known.",
     )
     connect_timeout: float | None = setting(
         None,
@@ -49,8 +49,8 @@ class Settings:
         minimum=0.1,
         maximum=600,
         unit="s",
-        group=_PATIENCE,
-        help="How long to wait for a connection. Empty: as the file says, else 10.",
+        group=_TIMEOUTS,
+        help="How long to wait for a connection. Empty: what the file says, otherwise 10.",
     )
     answer_timeout: float | None = setting(
         None,
@@ -58,41 +58,41 @@ class Settings:
         minimum=0.1,
         maximum=86_400,
         unit="s",
-        group=_PATIENCE,
-        help="How long the server may say nothing at all, such as while it reads a long prompt. Empty: as the file "
-        "says, else 300.",
+        group=_TIMEOUTS,
+        help="How long the server may send nothing, for example while it reads a long prompt. Empty: what the file "
+        "says, otherwise 300.",
     )
     retries: int | None = setting(
         None,
         label="Retries",
         minimum=0,
         maximum=20,
-        group=_PATIENCE,
-        help="Further tries when the server is full or not there, as long as no text has come. Empty: as the file "
-        "says, else 2.",
+        group=_TIMEOUTS,
+        help="Further attempts if the server is busy or not reachable, as long as no text has arrived. Empty: what the "
+        "file says, otherwise 2.",
     )
 
 
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if facts.format != "remote":
         return None
-    return Claim(80, "Another server runs this model: here it needs neither memory nor a graphics card.")
+    return Claim(80, "Another server runs this model, so it needs no memory and no graphics card here.")
 
 
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
-    """The worker alone: weights and cache are the server's."""
+    """Return the memory of the worker only. Weights and cache are on the server."""
     return Demand(process=40 * MEBIBYTE, context=settings.context or facts.context, cache_bytes=0, batch=0)
 
 
 SPEC = LoaderSpec(
     name="remote",
     title="Remote server",
-    summary="A model on another OpenAI-compatible server: vLLM, TGI, llama.cpp's server, another Paddock.",
+    summary="A model on another OpenAI-compatible server, such as vLLM, TGI, llama.cpp's server or another Paddock.",
     formats=("remote",),
     settings=Settings,
     claim=_claim,
     memory=_memory,
-    # What some server takes; those that the one at hand does not are named when it is loaded (ModelInfo.ignored).
+    # What any of the servers supports. A load names those that its server does not support (ModelInfo.ignored).
     samplers=frozenset(entry.name for entry in describe(SamplingParams)) - ALWAYS_HONOURED - {"penalty_alpha"},
     accelerators=("cpu", "cuda", "rocm", "metal"),
 )

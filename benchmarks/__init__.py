@@ -1,1 +1,1 @@
-"""Paddock's figures: `python3 -m benchmarks NAME [--json]`. Both sides of a comparison run in one run, alternating."""
+"""Benchmarks: `python3 -m benchmarks NAME [--json]`. Both sides of a comparison alternate in one run."""

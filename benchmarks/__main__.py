@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 NAMES = ("overhead", "turns", "stream", "startup", "footprint", "extensions", "plan", "gpu")
-# Those that can be run for some loaders alone.
+# Benchmarks that can run for selected loaders.
 BY_LOADER = ("overhead", "turns", "plan")
 
 
@@ -20,9 +20,9 @@ def main() -> int:
     bootstrap.ensure(root, ["-m", "benchmarks", *sys.argv[1:]])
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("name", choices=NAMES)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--loader", action="append", help="overhead, turns, plan: this loader alone; may be repeated")
-    parser.add_argument("--no-venv", action="store_true", help="use the Python that runs this")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
+    parser.add_argument("--loader", action="append", help="overhead, turns, plan: only this loader; may be repeated")
+    parser.add_argument("--no-venv", action="store_true", help="use the current Python instead of .venv")
     arguments = parser.parse_args()
     chosen = (arguments.loader,) if arguments.loader and arguments.name in BY_LOADER else ()
     for figure in importlib.import_module(f"benchmarks.{arguments.name}").run(*chosen):

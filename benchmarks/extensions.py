@@ -1,4 +1,4 @@
-"""What twenty enabled extensions cost: a turn with string hooks, a streamed token, and switching one on."""
+"""The cost of twenty enabled extensions: for a turn with string hooks, a streamed token, and switching one on."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def output_modifier(string, state, is_chat):
 
 
 def run() -> Iterator[Figure]:
-    """Milliseconds a turn, microseconds a token over one without extensions, milliseconds to switch one on."""
+    """Measure ms per turn, µs per token more than without extensions, and ms to switch one on."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         manager = _manager(folder)
@@ -63,7 +63,7 @@ def _manager(folder: Path) -> ExtensionManager:
 
 
 def _enable(manager: ExtensionManager, folder: Path, number: int) -> float:
-    """Seconds from an agreed-to folder to running hooks."""
+    """Return the seconds from an allowed folder to running hooks."""
     name = f"number{number}"
     place = folder / "extensions" / name
     place.mkdir(parents=True)
@@ -75,7 +75,7 @@ def _enable(manager: ExtensionManager, folder: Path, number: int) -> float:
 
 
 def _turn(manager: ExtensionManager) -> float:
-    """Seconds that the hooks of one turn take, from the message that was typed to the text that is shown."""
+    """Return the seconds of all hooks of one turn, from the typed message to the shown text."""
     begin = time.perf_counter()
     turn = TurnHooks(manager, "chat", [], SamplingParams(), ChatOptions(), Preamble(), ModelState())
     turn.user_message("What is quantization?")
@@ -86,8 +86,7 @@ def _turn(manager: ExtensionManager) -> float:
 
 
 def _token_seconds(manager: ExtensionManager | None) -> float:
-    """Seconds that the host takes for one arriving token of a reply that is stored; with a turn of the extensions that
-    are on, or without any."""
+    """Return the host's seconds for one token of a stored reply, with the enabled extensions or without any."""
     saver = ReplySaver(lambda reply, last: True, 1.0, 1.0)
     generation = Generation("bench", "", SamplingParams(), lambda id: None)
     reply = Reply("chat", "message", generation=generation)

@@ -1,4 +1,4 @@
-"""From a fresh clone to the demo model's first token: seconds, and bytes written with downloads and caches included."""
+"""From a fresh clone to the demo model's first token: seconds, and bytes written, including downloads and caches."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MEGABYTE = 1024 * 1024
 
 
 def run() -> Iterator[Figure]:
-    """Install seconds and megabytes, the host's environment alone, and its resident memory when it serves."""
+    """Measure install seconds and megabytes, those of the host's environment, and its resident memory while serving."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         begin = time.perf_counter()
@@ -33,7 +33,7 @@ def run() -> Iterator[Figure]:
             stdout=subprocess.PIPE,
         ) as process:
             assert process.stdout is not None
-            # uv and the bootstrap speak on stdout too; the answer is the last line.
+            # uv and the bootstrap print to stdout too; the answer is the last line.
             lines = process.stdout.read().decode().strip().splitlines()
             if process.wait() != 0 or not lines:
                 raise RuntimeError("the fresh clone did not answer")

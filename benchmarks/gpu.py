@@ -1,5 +1,5 @@
-"""A CUDA machine's figures: the contract suite there, and for each loader load time, peak memory against the plan,
-tokens a second against the raw engine, and memory after unload. Without CUDA it says so, and has no figures."""
+"""Figures of a machine with CUDA: the contract suite, and for each loader load time, peak memory against the plan,
+tokens per second against the raw engine, and memory after unload. Without CUDA it prints a sentence and no figures."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ ROUNDS = 7
 MEGABYTE = 1 << 20
 _LOOK_SECONDS = 0.1
 _SECONDS = 120.0
-# For a case: its kernels may be compiled in it.
+# Limit for a case, which may compile its kernels.
 _CASE_SECONDS = 420.0
 _CONTRACT_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
 class Case:
-    """A loader on a form of the model. `raw`: the script in raw/ that is its engine alone, and its last argument."""
+    """A loader with one format of the model. `raw`: the script in raw/ for the engine alone, and its last argument."""
 
     loader: str
     form: str
@@ -54,7 +54,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """What the figures call it."""
+        """The name in the figures."""
         return f"{self.loader}, {self.form}"
 
 
@@ -69,8 +69,10 @@ CASES = (
 
 
 def run() -> Iterator[Figure]:
-    """All figures, each as soon as it is known; those that cannot be had are replaced by a sentence on stderr. The
-    contract comes last, as it takes the longest."""
+    """Yield each figure as soon as it is measured; print a sentence to stderr for those that cannot be measured.
+
+    The contract suite comes last because it takes longest.
+    """
     machine = inspect_machine()
     if not machine.has("cuda"):
         print(
@@ -86,27 +88,27 @@ def run() -> Iterator[Figure]:
             spec = registry.get(case.loader)
             yield from _measure(case, spec, _python(environments, spec))
         except Exception as error:
-            # Whatever it is, the others have their turn: a card may be there for minutes only.
+            # Continue with the other cases after any error: the GPU may be available for minutes only.
             detail = error.detail if isinstance(error, PaddockError) else traceback.format_exc()
             print(f"{case.name}: {error}\n{detail[-2000:]}", file=sys.stderr)
     yield from _contract(sorted({case.loader for case in CASES}))
 
 
 def _python(environments: Environments, spec: LoaderSpec) -> Path:
-    """The interpreter of the loader's environment; where that cannot be built, as without a network, the one that runs
-    this, if it has the engine."""
+    """Return the interpreter of the loader's environment. If it cannot be built (for example without a network), return
+    the current interpreter if it has the engine."""
     try:
         environments.build(spec, lambda text, fraction: print(text, file=sys.stderr))
         return environments.python(spec)
     except EnvironmentBroken as error:
         if start([sys.executable, "-c", spec.probe], capture_output=True, timeout=_SECONDS, check=False).returncode:
             raise
-        print(f"{spec.name}: {error} Taking the engine that {sys.executable} has.", file=sys.stderr)
+        print(f"{spec.name}: {error} Using the engine of {sys.executable}.", file=sys.stderr)
         return Path(sys.executable)
 
 
 def _contract(loaders: list[str]) -> Iterator[Figure]:
-    """How many tests of the contract passed for each loader; the ratio is to those that ran."""
+    """Yield how many contract tests passed for each loader; the ratio is to the tests that ran."""
     with tempfile.TemporaryDirectory() as folder:
         for loader in loaders:
             report = Path(folder) / f"{loader}.xml"
@@ -168,13 +170,16 @@ def _model(case: Case) -> Path:
         try:
             return quantized("gptq", folder_model(ROOT))
         except (PaddockError, RuntimeError) as error:
-            print(f"{case.name}: on the demo model, as the large one cannot be packed here ({error})", file=sys.stderr)
+            print(
+                f"{case.name}: on the demo model, because the large one cannot be quantized here ({error})",
+                file=sys.stderr,
+            )
             return quantized("gptq")
     return folder_model(ROOT)
 
 
 def _delivered(client: WorkerClient, count: int) -> float:
-    """Tokens a second of one greedy reply, as they reach the host."""
+    """Return tokens per second of one greedy reply, as they reach the host."""
     began = time.perf_counter()
     generation = client.generate(PROMPT, SamplingParams(max_new_tokens=count, do_sample=False, ban_eos_token=True))
     if not generation.wait(_SECONDS) or generation.finished is None:
@@ -185,13 +190,13 @@ def _delivered(client: WorkerClient, count: int) -> float:
 
 
 def _used() -> int:
-    """Bytes in use on all NVIDIA cards together."""
+    """Return the bytes in use on all NVIDIA GPUs together."""
     return sum(gpu.total_bytes - gpu.free_bytes for gpu in find_gpus() if gpu.kind == "cuda")
 
 
 @contextmanager
 def _watched() -> Iterator[list[int]]:
-    """A list whose one number is the most that was in use while the block ran, in bytes."""
+    """Yield a list with one number: the peak of bytes in use while the block ran."""
     peak, over = [0], threading.Event()
 
     def look() -> None:

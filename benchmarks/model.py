@@ -1,7 +1,7 @@
-"""The model that is measured: a Llama of 150M parameters with random weights, made here, with the demo's tokenizer.
+"""Creates the measured model: a Llama of 150M parameters with random weights and the demo model's tokenizer.
 
-Its likeliest tokens are whole words: as with a trained model, a reply that comes back as part of a chat becomes the
-tokens again that were generated, so that caches know it.
+Its likeliest tokens are whole words. As with a trained model, a reply that becomes part of the chat is then
+tokenized to the generated tokens again, so that caches contain it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _COPIED = (
 
 
 def folder_model(root: Path) -> Path:
-    """The model as a Transformers folder (fp16 safetensors, 300 MB); made once."""
+    """Return the model as a Transformers folder (fp16 safetensors, 300 MB), created once."""
     folder = root / ".test-models" / "bench-150m-words"
     if (folder / "model.safetensors").exists():
         return folder
@@ -58,7 +58,7 @@ def folder_model(root: Path) -> Path:
 
 
 def gguf_model(root: Path) -> Path:
-    """The same as a GGUF file in Q8_0 (160 MB), exported as the demo is; made once."""
+    """Return the model as a GGUF file in Q8_0 (160 MB), exported like the demo model, created once."""
     file = root / ".test-models" / "bench-150m-words.Q8_0.gguf"
     if file.exists():
         return file
@@ -79,7 +79,7 @@ def gguf_model(root: Path) -> Path:
 
 
 def measured_model(root: Path, loader: str) -> Path:
-    """The model in the form that the loader is measured on; packed forms are made by their engines, once."""
+    """Return the model in the format for this loader. Quantized formats are created once, by their engines."""
     if loader in ("xllamacpp", "llamacpp"):
         return gguf_model(root)
     kind = {"gptqmodel": "gptq", "autogptq": "gptq", "autoawq": "awq"}.get(loader, "")
@@ -111,7 +111,7 @@ def _shapes(vocabulary: int) -> dict[str, tuple[int, ...]]:
 
 
 def _write(path: Path, shapes: dict[str, tuple[int, ...]], words: Sequence[int]) -> None:
-    """Seeded random weights (norms: ones) in fp16, as one safetensors file; none but `words` get a logit."""
+    """Write seeded random weights (norms: ones) in fp16 as one safetensors file. Only `words` get a logit."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for name, shape in shapes.items():

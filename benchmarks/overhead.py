@@ -1,4 +1,4 @@
-"""Tokens a second delivered to a streaming API client, against the raw engine in the same environment."""
+"""Tokens per second delivered to a streaming API client, against the raw engine in the same environment."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from modules.runtime.loader_registry import Registry
 from modules.runtime.worker_process import clean_environment
 
 PROMPT = "What is quantization, and why does it make a model smaller? " * 4
-# A start decides where memory and threads come to lie, which is worth some hundredths for as long as a process runs.
+# The placement of memory and threads at the start changes the ratio by some hundredths until the process ends.
 STARTS = 3
 ROUNDS = 4
-# Loader -> tokens of a round: enough to measure, few enough to wait for.
+# Loader -> tokens per round: enough to measure, few enough to finish soon.
 CASES = {
     "xllamacpp": 256,
     "llamacpp": 256,
@@ -36,12 +36,12 @@ CASES = {
     "vllm": 128,
     "remote": 128,
 }
-# Those whose engine alone is a script of their name; the others are Transformers models, and share one.
+# Loaders with their own script for the raw engine. The others are Transformers models and share one.
 _OWN_SCRIPT = ("xllamacpp", "llamacpp", "transformers", "vllm", "remote")
 
 
 def run(loaders: Sequence[str] = ()) -> Iterator[Figure]:
-    """One figure for each of `loaders` (none: all that run here): delivered tokens a second, ratio to raw."""
+    """Yield tokens per second and the ratio to the raw engine for each of `loaders` (none: all that run here)."""
     registry = Registry(ROOT / "loaders")
     environments = Environments(ROOT / ".envs", [ROOT / "loaders"], inspect_machine())
     for name in loaders or CASES:
@@ -56,12 +56,12 @@ def run(loaders: Sequence[str] = ()) -> Iterator[Figure]:
 
 
 def raw_command(loader: str, model: Path, address: str) -> tuple[str, Path, str]:
-    """(script, model, argument) for `raw`: the loader's engine alone. `address`: of the remote loader's server."""
+    """Return (script, model, argument) for the raw engine. `address`: of the remote loader's server."""
     return (loader, model, address or _dtype()) if loader in _OWN_SCRIPT else ("packed", model, loader)
 
 
 def _pairs(name: str, python: Path, script: str, model: Path, argument: str) -> list[tuple[float, float]]:
-    """(raw, delivered) tokens a second of some rounds, both sides started for them."""
+    """Return (raw, delivered) tokens per second of some rounds. Both sides are started for them."""
     tokens = CASES[name]
     with (
         running("--model", model.name, "--loader", name, models=model.parent) as server,
@@ -73,7 +73,7 @@ def _pairs(name: str, python: Path, script: str, model: Path, argument: str) -> 
 
 @contextlib.contextmanager
 def placed(loader: str) -> Iterator[tuple[Path, str]]:
-    """(the model that the loader is measured on, the address of its server or "")."""
+    """Yield (the model for this loader, the address of its server or "")."""
     if loader == "remote":
         with remote_model(ROOT) as found:
             yield found
@@ -97,7 +97,7 @@ def _delivered(server: Running, count: int) -> float:
 
 @contextlib.contextmanager
 def raw(python: Path, name: str, model: Path, argument: str, most: float = 3600.0) -> Iterator[subprocess.Popen[str]]:
-    """The engine alone, raw/NAME_raw.py, once it is ready; it ends with the block, killed after `most` seconds."""
+    """Yield the running raw/NAME_raw.py once it is ready. It ends with the block, or after `most` seconds."""
     script = Path(__file__).parent / "raw" / f"{name}_raw.py"
     with (
         tempfile.TemporaryFile("w+", errors="replace") as said,
@@ -116,7 +116,7 @@ def raw(python: Path, name: str, model: Path, argument: str, most: float = 3600.
         limit.start()
         over.callback(limit.cancel)
         assert process.stdout is not None
-        # Engines print what they like before.
+        # Engines may print other lines first.
         if "ready\n" not in iter(process.stdout.readline, ""):
             said.seek(0)
             raise RuntimeError(f"the raw engine of {name} did not start: {said.read()[-2000:]}")
@@ -126,7 +126,7 @@ def raw(python: Path, name: str, model: Path, argument: str, most: float = 3600.
 
 
 def raw_rate(process: subprocess.Popen[str], count: int) -> float:
-    """Tokens a second of one round of `count` tokens."""
+    """Return tokens per second of one round of `count` tokens."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(f"{count}\n")
@@ -141,5 +141,5 @@ def raw_rate(process: subprocess.Popen[str], count: int) -> float:
 
 
 def _dtype() -> str:
-    """What the Transformers loader's "auto" means on this processor."""
+    """Return the data type that "auto" means in the Transformers loader on this processor."""
     return "bfloat16" if inspect_machine().bfloat16 else "float32"

@@ -1,5 +1,5 @@
-"""The memory plan before anything was measured, against the worker's peak after a load and a reply that fills the
-context: for every loader that runs here, on the demo model and on the model of 150M parameters."""
+"""The memory plan without measurements, against the worker's peak after a load and a reply that fills the context: for
+every loader that runs here, with the demo model and with the model of 150M parameters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from modules.runtime.worker_client import WorkerClient
 
 CONTEXT, REPLY = 1024, 256
 MEGABYTE = 1 << 20
-# Within so much of each other two figures count as the same.
+# Two figures within this difference count as equal.
 _SAME = 50 * MEGABYTE
 _SECONDS = 1800.0
 _WORDS = "the context of a model and the cache of a token "
@@ -34,7 +34,7 @@ _WORDS = "the context of a model and the cache of a token "
 
 @dataclass(frozen=True)
 class Case:
-    """A loader with settings, on a form of the models: "gguf", "folder" or a kind of tests/support/quantize.py."""
+    """A loader with settings, and a format of the models: "gguf", "folder" or a kind of tests/support/quantize.py."""
 
     loader: str
     form: str
@@ -42,7 +42,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """What the figures call it."""
+        """The name in the figures."""
         return ", ".join([self.loader, self.form, *(str(value) for value in self.settings.values())])
 
 
@@ -66,8 +66,11 @@ CASES = (
 
 
 def run(loaders: Sequence[str] = ()) -> Iterator[Figure]:
-    """For each case of `loaders` (none: all) and each model the measured peak, and the larger over the smaller of plan
-    and peak (1 where they are within 50 MB). A loader that is not installed is named on stderr."""
+    """Yield the measured peak of each case of `loaders` (none: all) with each model.
+
+    The ratio is the larger of plan and peak over the smaller, or 1 if they are within 50 MB. Loaders that are not
+    installed are named on stderr.
+    """
     environments = Environments(ROOT / ".envs", [ROOT / "loaders"], inspect_machine())
     registry = Registry(ROOT / "loaders")
     for case in CASES:
@@ -97,14 +100,14 @@ def _measure(case: Case, size: str, spec: LoaderSpec, python: Path) -> Figure:
 
 
 def _peak(settings: dict[str, Any], spec: LoaderSpec, python: Path, path: Path) -> int:
-    """The most main memory that the worker held: a load, then a reply at the end of a prompt that fills the rest."""
+    """Return the worker's peak of main memory after a load and a reply to a prompt that fills the context."""
     client = WorkerClient(spec, python, ROOT, lambda exit: None)
     try:
         client.start()
         watch = MemoryWatch(client.process.pid, str(path.resolve()))
         info = client.load(str(path), settings, lambda text, fraction: None).info
         watch.record_load()
-        # More words than fit: what is too much is cut off at the front.
+        # More words than fit; the surplus is removed at the front.
         params = SamplingParams(max_new_tokens=REPLY, do_sample=False, ban_eos_token=True, truncate=True)
         generation = client.generate(_WORDS * (info.context // 10 + 1), params)
         if not generation.wait(_SECONDS) or generation.finished is None:

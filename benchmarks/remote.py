@@ -1,4 +1,4 @@
-"""llama.cpp's server with the measured model, and the model file by which the remote loader reaches it."""
+"""Runs llama.cpp's server with the measured model, and writes the model file with which the remote loader finds it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from modules.runtime.loader_registry import Registry
 
 @contextlib.contextmanager
 def remote_model(root: Path) -> Iterator[tuple[Path, str]]:
-    """(the model file, in a folder of its own; the server's address), while the server runs. It leaves one core alone,
-    as one on another machine would leave all."""
+    """Yield (the model file in a new folder, the server's address) while the server runs.
+
+    The server leaves one core free. A server on another machine would leave all of them free.
+    """
     spec = Registry(root / "loaders").get("xllamacpp")
     python = Environments(root / ".envs", [root / "loaders"], inspect_machine()).python(spec)
     threads = max(1, inspect_machine().cpus - 1)

@@ -1,4 +1,4 @@
-"""How a benchmark's figures are printed: for a person, or with --json one object a line."""
+"""Prints a benchmark's figures: as a table, or with --json as one object per line."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure. `case`: the loader or the size; `ratio`: of the two sides, where two are compared; `more`: further
-    figures of this case, by name."""
+    """One figure. `case`: the loader or the size. `ratio`: of the two compared sides, if any. `more`: other figures of
+    this case, by name."""
 
     bench: str
     case: str
@@ -32,7 +32,7 @@ class Figure:
 
 
 def median(values: Sequence[float]) -> float:
-    """The middle value; of an even number, the mean of the two in the middle."""
+    """Return the median."""
     ordered = sorted(values)
     half = len(ordered) // 2
     return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2

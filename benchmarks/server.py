@@ -1,4 +1,4 @@
-"""A real Paddock in a process of its own, and a client that streams from it with as little work as can be."""
+"""Runs Paddock in a separate process, with a client that streams from it at little cost."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-# Bytes read at a time.
+# Bytes per read.
 _MOST = 1 << 16
 
 
 @dataclass(frozen=True)
 class Running:
-    """A server: its port and its process number."""
+    """A running server: its port and its process number."""
 
     port: int
     pid: int
 
     def post(self, path: str, body: dict[str, Any]) -> http.client.HTTPResponse:
-        """The response to a POST of JSON; read it as it streams."""
+        """Send JSON by POST. Return the response, to be read as it streams."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
         connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
         return connection.getresponse()
 
     def stream(self, path: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """The parts of a streamed answer."""
+        """Yield the parts of a streamed answer."""
         response = self.post(path, {**body, "stream": True})
         if response.status != 200:
             raise RuntimeError(response.read().decode())
         rest = b""
-        # What is there at once: line by line http.client does more in Python, on the cores that the engine wants.
+        # Read all available bytes at once: reading lines costs http.client more time on the cores that the engine uses.
         while part := response.read1(_MOST):
             *lines, rest = (rest + part).split(b"\n")
             for line in lines:
@@ -48,7 +48,7 @@ class Running:
 
 @contextlib.contextmanager
 def running(*flags: str, models: Path | None = None, user_data: Path | None = None) -> Iterator[Running]:
-    """Paddock started with `flags` on a free port, once it is ready (and, unless --no-model, once the model is)."""
+    """Start Paddock with `flags` on a free port. Yield it once it, and its model unless --no-model, is ready."""
     with contextlib.ExitStack() as stack:
         data = user_data or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         where = ["--user-data", str(data), *(["--models", str(models)] if models else [])]
@@ -76,5 +76,5 @@ def running(*flags: str, models: Path | None = None, user_data: Path | None = No
 
 
 def seconds(begin: float) -> float:
-    """Seconds since `begin` (time.perf_counter)."""
+    """Return the seconds since `begin` (time.perf_counter)."""
     return time.perf_counter() - begin

@@ -23,7 +23,7 @@ _BARE = (
 
 
 def run() -> Iterator[Figure]:
-    """Seconds to the page, and the ratio to a bare Gradio page of one text box."""
+    """Measure the seconds to the page, and the ratio to a bare Gradio page with one text box."""
     bare, ours = [], []
     for _ in range(ROUNDS):
         port = _free_port()

@@ -1,4 +1,4 @@
-"""What a streamed token costs the host, CPU and bytes, while a page follows a chat of 0, 100 or 400 messages."""
+"""The cost of a streamed token (host CPU and bytes) while a page follows a chat of 0, 100 or 400 messages."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from modules.settings.config import Config
 LENGTHS = (0, 100, 400)
 TOKENS = 1000
 ROUNDS = 3
-# Two hundred and fifty words a second: as a fast small model on a good machine.
+# 250 words per second, like a fast small model on a good machine.
 DELAY = 0.004
 _ANSWER = "It depends on the **quantization**: see `n_ctx`.\n\n```python\nprint('context')\n```\n\n- one\n- two\n"
 
 
 def run() -> Iterator[Figure]:
-    """CPU microseconds and bytes a token for each length; the last of each has the ratio to an empty chat."""
+    """Measure CPU µs and bytes per token for each length. The last of each has the ratio to an empty chat."""
     with tempfile.TemporaryDirectory() as name:
         chats = _prepare(Path(name))
         found: dict[int, list[tuple[float, float]]] = {length: [] for length in LENGTHS}
@@ -38,7 +38,7 @@ def run() -> Iterator[Figure]:
 
 
 def _prepare(data: Path) -> list[tuple[int, str]]:
-    """(length, id) of chats, as many of each length as rounds, in the order of measuring; echo is set up beside."""
+    """Load echo. Return (length, id) of chats in the order of measuring, one of each length per round."""
     app = App(Config(ROOT, user_data=data, show_echo=True))
     try:
         app.models.load("demo", "echo", {"delay": DELAY, "context": 1_000_000})
@@ -55,7 +55,7 @@ def _chat(app: App, length: int) -> str:
 
 
 def _measure(server: Running, chat: str) -> tuple[float, float]:
-    """(CPU microseconds, bytes) a token of one long reply, from its first words to its end."""
+    """Return (CPU µs, bytes) per token of one long reply, from its first words to its end."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=600)
     connection.request("GET", f"/paddock/chats/{chat}/events")
     feed = connection.getresponse()
@@ -72,7 +72,7 @@ def _measure(server: Running, chat: str) -> tuple[float, float]:
 
 
 def _until(feed: http.client.HTTPResponse, wanted: str) -> int:
-    """Read events until one is the wanted; bytes read, that one left out."""
+    """Read events until the wanted one. Return the bytes read before it."""
     total = 0
     name = ""
     for line in feed:

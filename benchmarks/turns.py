@@ -1,4 +1,4 @@
-"""Time to the first token over six growing turns of one chat, each adding as much; against the raw engine."""
+"""Time to the first token over six turns of a growing chat, each adding the same length; against the raw engine."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ QUESTION = "Tell me more about the context, the cache and the threads of a model
 
 @dataclass(frozen=True)
 class Turn:
-    """`seconds` to the first token that the client got, those that the engine reports for reading the prompt, and the
-    text of the chat up to there, for the raw engine."""
+    """One turn. `seconds`: to the client's first token. `engine_seconds`: the prefill that the engine reports. `text`:
+    the chat up to this turn, for the raw engine."""
 
     seconds: float
     engine_seconds: float
@@ -34,7 +34,7 @@ class Turn:
 
 
 def run(loaders: Sequence[str] = ()) -> Iterator[Figure]:
-    """For each of `loaders` (none: all that run here) the seconds of each turn.
+    """Yield the seconds of each turn for each of `loaders` (none: all that run here).
 
     The last turn has `ratio`, turn six over turn one; `raw_ratio`, the same of the raw engine in the same run; and
     `own_ms`, what Paddock adds to turn six: time to the first token minus the engine's own prefill.
@@ -58,12 +58,12 @@ def run(loaders: Sequence[str] = ()) -> Iterator[Figure]:
 
 
 def _medians(chats: Sequence[Sequence[float]]) -> list[float]:
-    """Turn by turn, the median over all chats."""
+    """Return the median over all chats, turn by turn."""
     return [median([chat[turn] for chat in chats]) for turn in range(TURNS)]
 
 
 def _both(name: str, python: Path, model: Path, address: str) -> tuple[list[list[Turn]], list[list[float]]]:
-    """Chats with Paddock and, between them, the same texts with the raw engine. The first of each warms up."""
+    """Run chats with Paddock alternating with the same texts in the raw engine. The first of each warms up."""
     chats, raw_chats = [], []
     with (
         running("--model", model.name, "--loader", name, models=model.parent) as server,
@@ -76,7 +76,7 @@ def _both(name: str, python: Path, model: Path, address: str) -> tuple[list[list
 
 
 def _chat(server: Running, number: int) -> list[Turn]:
-    """The turns of one chat. `number` begins it, so that no cache knows it."""
+    """Run the turns of one chat. It begins with `number`, so that no cache contains it."""
     messages: list[dict[str, str]] = []
     found = []
     for turn in range(TURNS):
@@ -100,7 +100,7 @@ def _chat(server: Running, number: int) -> list[Turn]:
 
 
 def _raw_turn(process: subprocess.Popen[str], text: str) -> float:
-    """Seconds to the raw engine's first token of this turn."""
+    """Return the seconds to the raw engine's first token of this turn."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(json.dumps([text, REPLY]) + "\n")

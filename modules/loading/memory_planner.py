@@ -110,7 +110,7 @@ class MemoryPlanner:
         return Advice(planned, memory_shortage(planned, lower, layers or 0), context, layers)
 
     def check_fits(self, facts: ModelFacts, spec: LoaderSpec, settings: DataclassInstance) -> None:
-        """Raise PlanError if the load does not fit into the memory that is free now, unless told not to enforce it."""
+        """Raise PlanError if the load does not fit into the memory that is free now, if loads are checked."""
         if not self._enforce:
             return
         if sentence := self.advise(facts, spec, settings).obstacle:

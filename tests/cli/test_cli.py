@@ -181,7 +181,7 @@ def test_listen_wants_a_secret(root: Path) -> None:
 def test_a_models_folder_that_is_not_there_is_a_sentence(root: Path, tmp_path: Path) -> None:
     answer = _webui(root, "--no-venv", "--models", str(tmp_path / "modles"))
     assert answer.returncode == 1
-    assert "modles, which is no folder" in answer.stderr
+    assert "modles, given with --models, is not a folder" in answer.stderr
 
 
 def test_a_port_that_cannot_be_is_a_sentence(root: Path, where: list[str]) -> None:

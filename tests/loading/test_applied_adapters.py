@@ -77,7 +77,7 @@ def test_each_is_offered_with_the_reason_why_it_cannot_be_applied(loaded: App) -
     assert why.keys() == {"style", "facts", "refused", "wide", "style.gguf"}
     assert (why["style"], why["facts"]) == ("", "")
     assert "hidden size of 64" in why["wide"]
-    assert "is a GGUF file, and Echo applies a PEFT folder" in why["style.gguf"]
+    assert "is a GGUF file, but Echo applies a PEFT folder" in why["style.gguf"]
 
 
 @pytest.mark.parametrize(

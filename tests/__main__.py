@@ -25,10 +25,12 @@ SLOW = (
     "tests/conformance",
     "tests/contract",
     "tests/loaders",
+    "tests/plugins/test_worker_hooks.py",
     "tests/system",
     "tests/test_package.py",
     "tests/test_shutdown.py",
     "tests/worker/test_in_environment.py",
+    "tests/worker/test_model_code.py",
 )
 _OPTIONS = ("--fast", "--all", "--lint", "--no-venv")
 # With these, pytest has to run in the process that has the terminal.

@@ -15,6 +15,7 @@ from modules.settings.config import Config
 from tests.conftest import ROOT
 from tests.plugins.conftest import PATIENCE, Talk
 from tests.plugins.test_docs import switch_on
+from tests.support.environments import installed, not_here
 
 BIAS = """
 def logits_modifier(tokens, logits, settings):
@@ -32,8 +33,9 @@ def real(request: pytest.FixtureRequest, config: Config) -> Iterator[Talk]:
     name = MODELS[request.param]
     if not (ROOT / "models" / name).exists():
         pytest.skip("the demo model is not there")
-    if not app.environments.status(app.registry.get(request.param)).installed:
-        pytest.skip(f"{request.param} is not installed: python3 webui.py install {request.param}")
+    if reason := not_here(app.registry.get(request.param), app.environments):
+        pytest.skip(reason)
+    installed(app.registry.get(request.param), app.environments)
     assert config.models is not None
     copy = shutil.copytree if (ROOT / "models" / name).is_dir() else shutil.copy
     copy(ROOT / "models" / name, config.models / name)

@@ -22,9 +22,12 @@ SLOWEST = (
     "tests/browser/",
     "conformance-",
     "tests/conformance/",
+    "tests/worker/test_model_code.py",
+    "tests/plugins/test_worker_hooks.py",
     "tests/loaders/",
-    "tests/test_package.py",
     "tests/system/",
+    "tests/test_shutdown.py",
+    "tests/test_package.py",
 )
 
 

@@ -1,1 +1,1 @@
-"""Paddock's own code. Import directions are held by tests/test_architecture.py."""
+"""Paddock's own code. tests/test_architecture.py checks the import directions."""

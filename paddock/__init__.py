@@ -1,7 +1,7 @@
 """The public names for authors of loaders and extensions.
 
-What is listed in `__all__` keeps its name and meaning within a major version. Everything below `modules` may change
-with any release. All names work in the host and in a loader's environment: they need the standard library only.
+The names in `__all__` keep their meaning within a major version. Everything below `modules` may change
+with any release. All names work in the host and in a loader's environment: they need only the standard library.
 """
 
 # ruff: noqa: E402 (an installed package first adds the folder that holds its modules)
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def program_folder() -> Path:
-    """The folder that holds modules/, loaders/ and presets/: the clone, or `_app` in an installed package."""
+    """Return the folder with modules/, loaders/ and presets/: the checkout, or `_app` of an installed package."""
     here = Path(__file__).resolve().parent
     return here / "_app" if (here / "_app").is_dir() else here.parent
 

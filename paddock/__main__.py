@@ -1,7 +1,7 @@
-"""The command `paddock` of an installed package: as `python3 webui.py`, in the Python that it was installed into.
+"""The command `paddock` of an installed package. It does what `python3 webui.py` does in a checkout.
 
-The package brings the program in its folder `_app`. Models, user data and the loaders' environments lie in the user's
-data folder of this system, where an upgrade leaves them alone.
+The package contains the program in its folder `_app`. Models, user data and the loaders' environments are in the user's
+data folder of the system, so an upgrade does not change them.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def main() -> int:
 
     data = Path(platformdirs.user_data_dir("paddock", appauthor=False))
     if not {"-h", "--help", "--version"} & set(sys.argv[1:]):
-        _bring_demo(root / "models", data / "models")
+        _copy_demo(root / "models", data / "models")
     return run(root, sys.argv[1:], data)
 
 
-def _bring_demo(shipped: Path, models: Path) -> None:
-    """Make the models folder with the demo model in it. In a folder that is there, nothing changes."""
+def _copy_demo(shipped: Path, models: Path) -> None:
+    """Create the models folder with the demo model. An existing folder is not changed."""
     if models.is_dir():
         return
     partial = models.with_name(".models.partial")

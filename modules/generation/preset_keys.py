@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from modules.protocol.errors import SettingError
-from modules.protocol.sampling import DEFAULT_PRIORITY, SamplingParams
+from modules.protocol.sampling import SamplingParams
+from modules.protocol.sampling_texts import DEFAULT_PRIORITY
 from modules.protocol.schema import coerce, describe
 
 # Names in text-generation-webui -> names here.

@@ -10,7 +10,8 @@ from modules.files.data_files import DataFileError, parse_yaml, read_bytes, to_y
 from modules.files.paths import safe_file_path, write_atomically
 from modules.generation.preset_keys import read_keys, within
 from modules.protocol.errors import PaddockError, SettingError
-from modules.protocol.sampling import TEXT_PARSERS, SamplingParams
+from modules.protocol.sampling import SamplingParams
+from modules.protocol.sampling_texts import TEXT_PARSERS
 from modules.protocol.schema import build, changed_values
 
 _ENDING = ".yaml"

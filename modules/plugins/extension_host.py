@@ -10,7 +10,7 @@ from typing import Any
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build
-from modules.protocol.shared_values import SharedValues
+from modules.system.shared_values import SharedValues
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from typing import Any
 
 from modules.generation.presets import DEFAULT_PRESET, Presets
 from modules.protocol import schema
-from modules.protocol.sampling import TEXT_PARSERS, SamplingParams
+from modules.protocol.sampling import SamplingParams
+from modules.protocol.sampling_texts import TEXT_PARSERS
 from modules.settings.preferences import Preferences
 
 # The preset in which every parameter is off.

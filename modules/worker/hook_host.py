@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from modules.protocol.events import ModelInfo
-from modules.protocol.shared_values import SharedValues
+from modules.system.shared_values import SharedValues
 from modules.worker.import_stubs import Stub
 from modules.worker.text_tokenizer import TextTokenizer
 

@@ -21,9 +21,9 @@ from typing import Any
 
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import HookEvent, HookFailed, HookPrinted, HookStored
-from modules.protocol.shared_values import SharedValues
 from modules.system.code_allowlist import CodeAllowlist
 from modules.system.external_errors import is_external
+from modules.system.shared_values import SharedValues
 from modules.worker.hook_host import HookModel, WorkerHost, script_modules
 from modules.worker.hook_output import HookOutput
 from modules.worker.import_stubs import stub_missing_imports

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modules.protocol.sampling import DEFAULT_PRIORITY, SamplingParams, parse_banned_tokens, parse_logit_biases
+from modules.protocol.sampling import SamplingParams
+from modules.protocol.sampling_texts import DEFAULT_PRIORITY, parse_banned_tokens, parse_logit_biases
 from tests.conformance import reference_cuts as cuts
 from tests.conformance import reference_heat as heat
 from tests.conformance.reference_cuts import Floats, probabilities

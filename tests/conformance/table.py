@@ -16,7 +16,8 @@ from typing import Any
 from loaders.remote.dialects import DIALECTS
 from modules.files.paths import write_atomically
 from modules.protocol.loader_spec import LoaderSpec
-from modules.protocol.sampling import ALWAYS_HONOURED, DEFAULT_PRIORITY, SamplingParams
+from modules.protocol.sampling import ALWAYS_HONOURED, SamplingParams
+from modules.protocol.sampling_texts import DEFAULT_PRIORITY
 from modules.protocol.schema import describe
 from modules.runtime.loader_registry import Registry
 from tests.conformance import reference_cuts as cuts

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from modules.protocol.errors import SettingError
-from modules.protocol.sampling import SamplingParams, active_samplers, parse_banned_tokens, parse_logit_biases
+from modules.protocol.sampling import SamplingParams, active_samplers
+from modules.protocol.sampling_texts import parse_banned_tokens, parse_logit_biases
 from modules.protocol.schema import build, changed_values, describe, setting
 
 

@@ -13,7 +13,8 @@ pytest.importorskip("torch", reason="runs in the environment of a Transformers l
 import torch  # noqa: E402
 
 from modules.protocol.errors import PromptError, SettingError  # noqa: E402
-from modules.protocol.sampling import DEFAULT_PRIORITY, SamplingParams  # noqa: E402
+from modules.protocol.sampling import SamplingParams  # noqa: E402
+from modules.protocol.sampling_texts import DEFAULT_PRIORITY
 from modules.worker.hf import samplers as pure  # noqa: E402
 from modules.worker.hf.history_samplers import AdaptiveP, History, Mirostat, NoRepeat, dry  # noqa: E402
 from modules.worker.hf.sampler_chain import SamplerChain, Vocabulary, order  # noqa: E402

@@ -11,7 +11,7 @@ import pytest
 
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import HookEvent, HookFailed, HookPrinted, HookStored, ModelInfo
-from modules.protocol.shared_values import SharedValues
+from modules.system.shared_values import SharedValues
 from modules.worker.engine import EngineBase
 from modules.worker.hook_host import HookModel
 from modules.worker.hook_runner import Hooks

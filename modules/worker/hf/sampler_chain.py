@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from modules.protocol.errors import PromptError
-from modules.protocol.sampling import (
+from modules.protocol.sampling import SamplingParams
+from modules.protocol.sampling_texts import (
     DEFAULT_PRIORITY,
-    SamplingParams,
     parse_banned_tokens,
     parse_logit_biases,
     parse_sampler_order,

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from modules.protocol.sampling import (
+from modules.protocol.sampling import SamplingParams
+from modules.protocol.sampling_texts import (
     DEFAULT_PRIORITY,
-    SamplingParams,
     parse_banned_tokens,
     parse_logit_biases,
     parse_sampler_order,

@@ -1,0 +1,88 @@
+"""Reads the parameters of SamplingParams that are texts with a format of their own: sampler order, bans and biases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf, isnan
+from typing import Any
+
+from modules.protocol.errors import PromptError, SettingError
+from modules.protocol.sampling import SamplingParams
+
+# The order in which the samplers act when `sampler_priority` is empty; names as in text-generation-webui.
+# Adaptive-p and mirostat choose the token themselves, so they are the last in every order.
+DEFAULT_PRIORITY = (
+    "repetition_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+    "dry",
+    "encoder_repetition_penalty",
+    "no_repeat_ngram",
+    "top_n_sigma",
+    "temperature",
+    "dynamic_temperature",
+    "quadratic_sampling",
+    "top_k",
+    "top_p",
+    "typical_p",
+    "epsilon_cutoff",
+    "eta_cutoff",
+    "tfs",
+    "top_a",
+    "min_p",
+    "xtc",
+    "adaptive_p",
+    "mirostat",
+)
+
+
+def parse_banned_tokens(params: SamplingParams) -> list[int]:
+    """The ids that `custom_token_bans` names: '13, 29' -> [13, 29]. Raises PromptError."""
+    try:
+        banned = [int(part) for part in _parts(params.custom_token_bans)]
+        if min(banned, default=0) < 0:
+            raise ValueError
+        return banned
+    except ValueError:
+        raise PromptError(
+            f"Banned tokens cannot be {params.custom_token_bans!r}. "
+            "Write token ids, separated by commas, such as 13, 29."
+        ) from None
+
+
+def parse_logit_biases(params: SamplingParams) -> dict[int, float]:
+    """What `logit_bias` adds, by token id: '13:-2.5, 29:1' -> {13: -2.5, 29: 1.0}. Raises PromptError."""
+    try:
+        pairs = (part.split(":") for part in _parts(params.logit_bias))
+        biases = {int(token): float(bias) for token, bias in pairs}
+        # Minus infinity bans a token; the other values that are no numbers make all probabilities such.
+        if any(isnan(bias) or bias == inf for bias in biases.values()) or min(biases, default=0) < 0:
+            raise ValueError
+        return biases
+    except ValueError:
+        raise PromptError(
+            f"Logit bias cannot be {params.logit_bias!r}. "
+            "Write id:bias pairs, separated by commas, such as 13:-2.5, 29:1."
+        ) from None
+
+
+def _parts(text: str) -> list[str]:
+    return [part for part in text.replace("\n", ",").split(",") if part.strip()]
+
+
+def parse_sampler_order(params: SamplingParams) -> list[str]:
+    """The samplers that `sampler_priority` names, one an item or a line, first to last. Raises SettingError for a name
+    that does not exist."""
+    names = [name.strip() for item in params.sampler_priority for name in item.splitlines() if name.strip()]
+    for name in names:
+        if name not in DEFAULT_PRIORITY:
+            raise SettingError(f"There is no sampler named {name!r}. The samplers are: {', '.join(DEFAULT_PRIORITY)}.")
+    return list(dict.fromkeys(names))
+
+
+# Parameters that are texts with a form of their own -> what reads them, and raises a sentence where it cannot.
+TEXT_PARSERS: dict[str, Callable[[SamplingParams], Any]] = {
+    "sampler_priority": parse_sampler_order,
+    "custom_token_bans": parse_banned_tokens,
+    "logit_bias": parse_logit_biases,
+}

@@ -1,4 +1,4 @@
-"""Colours for code, made by Pygments in a process that is killed when a text takes it too long.
+"""Colour code with Pygments, in a process that is killed when a text takes too long.
 
 Many of Pygments' lexers need quadratic time for some texts, and one match of a regular expression holds the whole
 interpreter. A reply is a stranger's text, so it is coloured apart from the host, within a time.

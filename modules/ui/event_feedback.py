@@ -1,4 +1,4 @@
-"""How a Gradio event tells the person something."""
+"""How the events of forms run, and how they show messages."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from modules.protocol.errors import PaddockError
 from modules.ui.gradio_internals.hidden_state import send_to_script
 
 T = TypeVar("T")
-# How every event of ours is bound: nothing dims while it runs, it is no part of an API, and it is a request of its own.
-# Through the queue, an event is two requests, and its answer may overtake another's; requests.js sends these one after
-# another, and says what they raise. They know no gr.Info (see `toast_channel`).
-# No gr.State either: for those, each tab would hold one of the six connections that browsers open to a host.
+# Options of an event that is one request: nothing dims while it runs, and it is no part of Gradio's API.
+# Through Gradio's queue an event is two requests, and its answer may overtake another's. event_requests.js sends DIRECT
+# events one after another, and shows their errors. They cannot use gr.Info; see `toast_channel`.
 DIRECT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
-# For what may last seconds or more, or tells how far it is: other events do not wait for it.
+# Options of an event that may take seconds, or reports progress. Other events do not wait for it.
 QUEUED: dict[str, Any] = {**DIRECT, "queue": True}
 
 
 def errors_as_toasts(handler: Callable[..., T]) -> Callable[..., T]:
-    """The handler, whose PaddockErrors appear on the page as sentences and leave no traceback in the log."""
+    """Return the handler with its PaddockErrors shown as toasts, without a traceback in the log."""
 
     @wraps(handler)
     def safe(*given: Any) -> T:
@@ -33,14 +32,14 @@ def errors_as_toasts(handler: Callable[..., T]) -> Callable[..., T]:
             return handler(*given)
         except PaddockError as error:
             raise gr.Error(
-                escape(error.message), title="That did not work", duration=12, print_exception=False
+                escape(error.message), title="This did not work", duration=12, print_exception=False
             ) from error
 
     return safe
 
 
 def timestamp() -> str:
-    """Another text each time."""
+    """Return a text that is different each time."""
     return str(time.monotonic_ns())
 
 
@@ -56,10 +55,10 @@ def toast(text: str, error: bool = False, undo: str = "") -> str:
 
 
 def refresh_marker() -> str:
-    """An empty mark that is another one each time: a tab that shows a new one shows what holds now."""
+    """Return an invisible element with the present time. Tests wait for a new one to know that a tab is up to date."""
     return f'<i class="refresh-marker" data-at="{timestamp()}" hidden></i>'
 
 
 def paragraph(text: str, kind: str = "quiet") -> str:
-    """One paragraph of HTML; the text is escaped."""
+    """Return the text, escaped, as a paragraph of HTML, or "" for an empty text."""
     return f'<p class="{kind}">{escape(text)}</p>' if text else ""

@@ -1,4 +1,4 @@
-"""What extensions add to the page: their components, styles and scripts. A fault in one leaves the page as it was."""
+"""What extensions add to the page: components, styles and scripts. If one fails, the rest of the page still works."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from modules.plugins.running_extension import RunningExtension
 
 PARTS = ("ui", "custom_css", "custom_js")
-# static/extension_scripts.js runs them, once the page is there.
+# static/extension_scripts.js runs them once the page is drawn.
 _SCRIPT = '<script nonce="{nonce}">(globalThis.extensionScripts ??= []).push({script});</script>'
 
 
 def signature(app: App) -> tuple[Any, ...]:
-    """What of the running extensions the page shows; it must be built anew when that changes."""
+    """Return what the page shows of the running extensions. The page must be built again when it changes."""
     shown = []
     for running in app.extensions.running.in_order():
         if parts := tuple(part for part in PARTS if part in running.impls):
@@ -41,7 +41,7 @@ def use_inline_handlers(app: App) -> bool:
 
 
 def below_chat(app: App) -> None:
-    """Draw the components of those that have no tab, inside the Blocks that are being built."""
+    """Draw the components of extensions without a tab into the Blocks that are being built."""
     for running in app.extensions.running.in_order():
         if "ui" in running.impls and not running.is_tab:
             with gr.Column(elem_id=f"extension-{running.name}", elem_classes=["extension"]):
@@ -49,8 +49,10 @@ def below_chat(app: App) -> None:
 
 
 def views(app: App) -> None:
-    """Draw a view, beside Chat and Notebook, for each of those that want a tab; static/extensions.js adds the buttons
-    once it finds the mark at the end."""
+    """Draw a view for each extension with a tab, beside Chat and Notebook.
+
+    static/extension_views.js adds the buttons once the element `extensions-end` is drawn.
+    """
     for running in app.extensions.running.in_order():
         if "ui" in running.impls and running.is_tab:
             with gr.Column(elem_id=f"view-extension-{running.name}", elem_classes=["extension-view"]):
@@ -60,7 +62,7 @@ def views(app: App) -> None:
 
 
 def head(app: App) -> str:
-    """Styles and scripts of the running extensions, as markup for the page's head."""
+    """Return the styles and scripts of the running extensions as markup for the page's head."""
     parts = []
     for running in app.extensions.running.in_order():
         for hook in ("custom_css", "custom_js"):
@@ -76,7 +78,7 @@ def head(app: App) -> str:
 
 
 def _style(text: str) -> str:
-    """CSS as a style element that nothing in it can close."""
+    """Return CSS as a style element. Nothing in the CSS can close it."""
     closed = text.replace("</", "<\\/")
     return f'<style class="extension-css">{closed}</style>'
 
@@ -88,8 +90,8 @@ def _draw(app: App, running: RunningExtension) -> None:
     drawing.close_containers()
     for function in drawing.functions():
         if callable(function.fn):
-            heard = functools.partial(app.extensions.loader.capture_output, running)
-            function.fn = _contained(function.fn, running.title, heard)
+            capture = functools.partial(app.extensions.loader.capture_output, running)
+            function.fn = _contained(function.fn, running.title, capture)
     if "custom_js" in running.impls:
         ids = escape(json.dumps(drawing.visible_ids()))
         mark = f'<span data-drawn-by="{escape(running.name)}" data-ids="{ids}"></span>'
@@ -97,57 +99,60 @@ def _draw(app: App, running: RunningExtension) -> None:
 
 
 def _contained(
-    function: Callable[..., Any], title: str, heard: Callable[[], AbstractContextManager[None]]
+    function: Callable[..., Any], title: str, capture: Callable[[], AbstractContextManager[None]]
 ) -> Callable[..., Any]:
-    """An event's function in which sys.exit ends the event, not Paddock. What it prints in `heard` is its extension's;
-    coroutines share a thread with others, so theirs goes to the terminal."""
-    words = f"{title} wanted to end Paddock (sys.exit). It goes on."
+    """Return an event's function in which sys.exit ends the event, not Paddock.
+
+    What it prints inside `capture()` goes to its extension's card. The output of coroutines goes to the terminal,
+    because they share a thread with others.
+    """
+    message = f"{title} called sys.exit. Paddock keeps running."
 
     if inspect.isasyncgenfunction(function):
 
         @functools.wraps(function)
-        async def stream(*given: Any, **named: Any) -> Any:
+        async def stream(*args: Any, **kwargs: Any) -> Any:
             try:
-                async for value in function(*given, **named):
+                async for value in function(*args, **kwargs):
                     yield value
             except (SystemExit, KeyboardInterrupt):
-                raise gr.Error(words, print_exception=False) from None
+                raise gr.Error(message, print_exception=False) from None
 
         return stream
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
-        async def wait(*given: Any, **named: Any) -> Any:
+        async def wait(*args: Any, **kwargs: Any) -> Any:
             try:
-                return await function(*given, **named)
+                return await function(*args, **kwargs)
             except (SystemExit, KeyboardInterrupt):
-                raise gr.Error(words, print_exception=False) from None
+                raise gr.Error(message, print_exception=False) from None
 
         return wait
     if inspect.isgeneratorfunction(function):
 
         @functools.wraps(function)
-        def steps(*given: Any, **named: Any) -> Any:
-            values = function(*given, **named)
+        def steps(*args: Any, **kwargs: Any) -> Any:
+            values = function(*args, **kwargs)
             try:
                 while True:
                     # Gradio may take each step on another thread.
-                    with heard():
+                    with capture():
                         value = next(values, values)
                     if value is values:
                         return
                     yield value
             except (SystemExit, KeyboardInterrupt):
-                raise gr.Error(words, print_exception=False) from None
+                raise gr.Error(message, print_exception=False) from None
 
         return steps
 
     @functools.wraps(function)
-    def call(*given: Any, **named: Any) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:
         try:
-            with heard():
-                return function(*given, **named)
+            with capture():
+                return function(*args, **kwargs)
         except (SystemExit, KeyboardInterrupt):
-            raise gr.Error(words, print_exception=False) from None
+            raise gr.Error(message, print_exception=False) from None
 
     return call

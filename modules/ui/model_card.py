@@ -1,4 +1,4 @@
-"""What the Model tab says about a model, its loaders and the one that is loaded, as HTML. All texts are escaped."""
+"""HTML for the Model tab: a model on disk, its loaders, and the loaded model. All texts are escaped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _list(rows: Iterable[tuple[str, str]]) -> str:
 
 
 def no_models(folder: str) -> str:
-    """That there is nothing in the models folder, and how that is mended."""
+    """Return the card that says that the models folder is empty, and what to do."""
     return (
         '<div class="card"><p><strong>There are no models yet.</strong></p><p class="quiet">Get one above, or copy a '
         f"model folder or a .gguf file into <code>{escape(folder)}</code>, then press Refresh.</p></div>"
@@ -32,7 +32,7 @@ def no_models(folder: str) -> str:
 
 
 def card(facts: ModelFacts) -> str:
-    """A model on disk: what it is, what is wrong with it, and from where that is known."""
+    """Return the card of a model on disk: its facts, its problems, and the evidence for both."""
     rows = [
         ("Format", " ".join(part for part in (facts.format, facts.dtype) if part)),
         (
@@ -43,7 +43,7 @@ def card(facts: ModelFacts) -> str:
         ("Architecture", facts.architecture),
         ("For", words.purpose(facts.purpose, facts.vision)),
         ("Quantized", _quantized(facts)),
-        ("Made for", f"{facts.context:,} tokens of context" if facts.context else ""),
+        ("Trained context", f"{facts.context:,} tokens" if facts.context else ""),
         ("Chat template", _template(facts)),
     ]
     alarms = "".join(paragraph(text, "warning") for text in (*facts.problems, *facts.warnings, *scan_trust(facts)))
@@ -52,12 +52,12 @@ def card(facts: ModelFacts) -> str:
         for e in facts.evidence
     )
     table = f'<table class="proof">{proof}</table>'
-    fold = f"<details><summary>How Paddock knows</summary>{table}</details>" if proof else ""
+    fold = f"<details><summary>How this was detected</summary>{table}</details>" if proof else ""
     return f'<div class="card">{_list(rows)}{alarms}{fold}</div>'
 
 
 def _breakable(text: str) -> str:
-    """The text, escaped. Names of fields, files and classes may go on in a new line after a part."""
+    """Return the text, escaped. Names of fields, files and classes may break after each of their parts."""
     return re.sub(r"(?<=\w[._/])(?=\w)|(?<=[a-z])(?=[A-Z])", "<wbr>", escape(text))
 
 
@@ -76,9 +76,9 @@ def _template(facts: ModelFacts) -> str:
     if not facts.template and facts.purpose not in ("", "generate"):
         return ""
     if not facts.template:
-        return "none of its own: ChatML is used"
+        return "none: ChatML is used"
     source = next((e.source for e in facts.evidence if "template" in e.fact), "")
-    return f"its own, from {source.removeprefix('file name: ')}" if source else "its own"
+    return f"from {source.removeprefix('file name: ')}" if source else "from the model"
 
 
 def reason(chosen: str, ranked: Sequence[RankedLoader], facts: ModelFacts, no_loader: str) -> str:
@@ -89,18 +89,18 @@ def reason(chosen: str, ranked: Sequence[RankedLoader], facts: ModelFacts, no_lo
     mine = next((entry for entry in ranked if entry.loader == chosen), None)
     first = paragraph(mine.reason, "reason" if mine.runs else "warning") if mine else ""
     if ranked and mine and mine is ranked[0] and mine.runs:
-        first = f'<p class="reason"><strong>Proposed.</strong> {escape(mine.reason)}</p>'
+        first = f'<p class="reason"><strong>Suggested.</strong> {escape(mine.reason)}</p>'
     others = "".join(
         f"<li><strong>{escape(e.title)}</strong> {escape(e.reason)}</li>" for e in ranked if e.loader != chosen
     )
-    fold = f"<details><summary>The other loaders</summary><ul>{others}</ul></details>" if others else ""
+    fold = f"<details><summary>Other loaders</summary><ul>{others}</ul></details>" if others else ""
     chats = facts.purpose in ("", "generate")
     empty = "" if ranked or not chats or facts.problems else paragraph(no_loader, "warning")
     return first + fold + empty
 
 
 def status(app: App, said: str = "") -> str:
-    """What is loaded now, and what it uses."""
+    """Return the card of the loaded model, with what it uses. `said` is shown if no model is loaded."""
     state = app.supervisor.state
     if state.phase == "empty":
         return f'<div class="card slim">{paragraph(said or "No model is loaded. Choose one and press Load.")}</div>'
@@ -130,7 +130,7 @@ def status(app: App, said: str = "") -> str:
 
 
 def free(machine: Machine) -> str:
-    """Free memory of the machine and of each accelerator."""
+    """Return the free memory of the machine and of each accelerator."""
     parts = [f"{format_size(machine.free_bytes)} of main memory"]
     parts += [f"{format_size(gpu.free_bytes)} on {gpu.name}" for gpu in machine.gpus if gpu.total_bytes]
     return ", ".join(parts)

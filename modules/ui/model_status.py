@@ -1,4 +1,4 @@
-"""The model's state as every page sees it."""
+"""The model's state, as it is sent to every page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def describe_state(app: App) -> dict[str, Any]:
-    """What the header, the progress bar and the empty states show."""
+    """Return what the header, the load bar and an empty chat show."""
     state = app.supervisor.state
     spec = app.registry.specs.get(state.loader) if state.loader else None
     shown: dict[str, Any] = {
@@ -36,13 +36,13 @@ def describe_state(app: App) -> dict[str, Any]:
 
 
 def _under_way(app: App) -> dict[str, dict[str, Any]]:
-    """Each download that runs: how far it is, in words and in percent."""
+    """Return the progress of each running download, as a text and in percent."""
     running = [state for state in app.downloads.states() if not state.ended]
     return {state.name: {"text": state.status_text, "percent": state.percent} for state in running}
 
 
 def follow_state(app: App) -> AsyncIterator[bytes]:
-    """Return the events of a page that shows no chat yet: the model's state alone."""
+    """Return the events of a page that shows no chat yet: only the model's state."""
 
     async def events(names: set[str]) -> AsyncIterator[bytes]:
         if "state" in names:

@@ -1,4 +1,4 @@
-"""The Gradio page as a web application that can be built again while it is served."""
+"""The Gradio page as a web application that is built again, while it is served, when its extensions change."""
 
 from __future__ import annotations
 
@@ -24,25 +24,28 @@ if TYPE_CHECKING:
     from modules.app import App
 
 _LOG = logging.getLogger(__name__)
-# An open page reloads at the first pause of the person in front of it. Until then the old build answers it.
-_OLD_SECONDS = 120.0
+# An open page reloads when its user pauses. Until then the old build answers its requests.
+_OLD_BUILD_SECONDS = 120.0
 _START_SECONDS = 30.0
 
 
 class PageHost:
-    """Serves the page. A change of extensions that bring components, styles or scripts leads to a new build: it is
-    finished and started before it takes the old one's place, and open pages reload. Its `lifespan` is the server's."""
+    """Serves the page. Its `lifespan` is the server's.
+
+    When extensions with components, styles or scripts change, the page is built again. The new build is complete and
+    started before it replaces the old one. Then open pages reload.
+    """
 
     def __init__(self, app: App) -> None:
         self._app = app
         self._building = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        # Of this run alone: a page that was open before a restart must not call functions by numbers of the old run.
+        # Differs in each run: a page that was open before a restart must not call functions by their old numbers.
         self._run = secrets.token_hex(4)
         self._built = 0
         self._stops: dict[str, asyncio.Event] = {}
         name, self._page, self._shown = self._build()
-        # An open page calls its own build only: functions have other numbers in another.
+        # An open page calls only its own build, because functions have other numbers in another build.
         self._pages = {name: self._page}
         app.page_build = name
         app.extensions.subscribe(self._changed)
@@ -52,7 +55,7 @@ class PageHost:
         if path.startswith("/page-"):
             prefix, slash, rest = path[1:].partition("/")
             if prefix not in self._pages:
-                await JSONResponse({"error": "This page is old. Reload it."}, 410)(scope, receive, send)
+                await JSONResponse({"error": "This page is out of date. Reload it."}, 410)(scope, receive, send)
                 return
             page = self._pages[prefix]
             scope = {**scope, "path": slash + rest, "raw_path": (slash + rest).encode()}
@@ -60,7 +63,7 @@ class PageHost:
 
     @contextlib.asynccontextmanager
     async def lifespan(self, server: FastAPI) -> AsyncIterator[None]:
-        """Run the page's own start and end with the server's."""
+        """Start and stop the page's application with the server."""
         self._loop = asyncio.get_running_loop()
         await self._start(self._app.page_build, self._page)
         try:
@@ -71,7 +74,7 @@ class PageHost:
                 stop.set()
 
     def _build(self) -> tuple[str, FastAPI, tuple[Any, ...]]:
-        """The next build: its name, its application, and the signature of the extensions that it shows."""
+        """Return the next build: its name, its application, and the signature of the extensions that it shows."""
         name = f"page-{self._run}-{self._built}"
         self._built += 1
         faults = self._app.extensions.failures.messages
@@ -85,7 +88,7 @@ class PageHost:
             guard_rerenders(page)
             slow_down_queue(page)
             gr.mount_gradio_app(server, page, path="/", root_path=f"{self._app.config.root_path}/{name}", **options)
-            # One that failed while it was drawn is off now: the page is drawn once more, without it.
+            # An extension that failed while it was drawn is off now. Build the page again without it.
             if len(faults) == before:
                 return name, server, shown
 
@@ -106,7 +109,7 @@ class PageHost:
                 return
             self._pages[name] = self._page = page
             self._app.page_build, self._shown = name, shown
-            loop.call_soon_threadsafe(loop.call_later, _OLD_SECONDS, self._end_old, old)
+            loop.call_soon_threadsafe(loop.call_later, _OLD_BUILD_SECONDS, self._end_old, old)
         self._app.supervisor.state_store.publish()
 
     def _end_old(self, name: str) -> None:
@@ -114,7 +117,7 @@ class PageHost:
         del self._pages[name]
 
     async def _start(self, name: str, page: FastAPI) -> None:
-        """Enter the page's lifespan in a task of its own, which leaves it when it is told to stop."""
+        """Enter the page's lifespan in a separate task. The task leaves it when its event is set."""
         started, stop = asyncio.Event(), asyncio.Event()
 
         async def live() -> None:

@@ -1,4 +1,4 @@
-"""The Notebook's text: one text for all pages, kept in a file, continued by the model, with undo."""
+"""The Notebook: one text for all pages, stored in a file, that the model continues. With undo."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from modules.ui.sse import CurrentGeneration, Subscribe, event_stream, sse_event
 if TYPE_CHECKING:
     from modules.app import App
 
-_STEPS = 100
-_KEEP_SECONDS = 1.0
+_MAX_UNDO = 100
+_SAVE_SECONDS = 1.0
 
 
 class Notebook:
-    """One text. `author` of a change is the page that made it, which need not hear of it again. Thread-safe."""
+    """One text. `author` is the page that made the last change; it need not get that again. Thread-safe."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -37,8 +37,8 @@ class Notebook:
         self._text = ""
         if self._path.exists():
             self._text = self._path.read_text(encoding="utf-8", errors="replace")
-        # Whether the file holds the text: not after a save that failed.
-        self._kept = True
+        # False after a failed save: the file does not hold the text then.
+        self._saved = True
         self._past: list[str] = []
         self._future: list[str] = []
         self._listeners: Listeners[Callable[[], None]] = Listeners()
@@ -47,12 +47,12 @@ class Notebook:
         self.author = ""
 
     def text(self) -> str:
-        """All of it, with what a generation has added so far."""
+        """Return the text with what a generation has added so far."""
         with self._lock:
             return self._text + (self.generation.text if self.generation else "")
 
     def facts(self) -> dict[str, Any]:
-        """What a page needs besides the text that grows."""
+        """Return what a page shows besides the growth of the text."""
         with self._lock:
             return {
                 "text": self._text,
@@ -64,41 +64,41 @@ class Notebook:
             }
 
     def write(self, text: str, author: str) -> None:
-        """A person changed the text. While the model writes, the text is the model's: a change is refused."""
+        """Replace the text. Raise PaddockError while the model writes."""
         with self._lock:
-            self._idle()
-            if text == self._text and self._kept:
+            self._check_idle()
+            if text == self._text and self._saved:
                 return
-            self._step(text)
+            self._record(text)
             self.author = author
         self._tell()
 
     def generate(self, text: str, params: SamplingParams, author: str) -> None:
-        """Continue `text`. Raises PaddockError when no model is loaded."""
+        """Let the model continue `text`. Raise PaddockError if no model is loaded."""
         with self._lock:
-            self._idle()
+            self._check_idle()
             self.error = None
-            if text != self._text or not self._kept:
-                self._step(text)
+            if text != self._text or not self._saved:
+                self._record(text)
             self.author = author
             generation = self.generation = self._begin(text, params)
         self._tell()
-        generation.on_change(lambda: self._settle(generation) if generation.done else None)
-        host_thread("notebook-saver", lambda: self._keep(generation), "Storing the notebook").start()
+        generation.on_change(lambda: self._finish(generation) if generation.done else None)
+        host_thread("notebook-saver", lambda: self._save_while_writing(generation), "Storing the notebook").start()
 
-    def _keep(self, generation: Generation) -> None:
-        """Write the file with the model's first words at once, then once a second: a kill must not lose them."""
+    def _save_while_writing(self, generation: Generation) -> None:
+        """Store the model's first words at once, and its text once a second, so that a crash loses little."""
         length, gather = 0, 0.0
         while fresh := next(generation.follow(length, gather), ""):
-            length, gather = length + len(fresh), _KEEP_SECONDS
+            length, gather = length + len(fresh), _SAVE_SECONDS
             with self._lock:
                 if self.generation is not generation:
                     return
-                with contextlib.suppress(PaddockError):  # The save at the end says so.
+                with contextlib.suppress(PaddockError):  # The save at the end reports a failure.
                     write_atomically(self._path, self._text + generation.text)
 
     def _begin(self, text: str, params: SamplingParams) -> Generation:
-        """What the model continues the text with, passed through the hooks of the extensions that are on."""
+        """Return the generation that continues the text, with the hooks of the extensions that are on."""
         app = self._app
         app.supervisor.loaded()
         if not app.extensions.running:
@@ -112,36 +112,36 @@ class Notebook:
         return deferred(text, params, make)
 
     def stop(self) -> None:
-        """Stop the generation; what had arrived stays."""
+        """Stop the generation and keep what it has written."""
         if generation := self.generation:
             generation.cancel()
 
     def undo(self) -> None:
-        """Back to the text before the last change."""
-        self._move(self._past, self._future)
+        """Restore the text before the last change."""
+        self._restore(self._past, self._future)
 
     def redo(self) -> None:
-        """Take the last undo back."""
-        self._move(self._future, self._past)
+        """Undo the last undo."""
+        self._restore(self._future, self._past)
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` whenever `facts` changed, from any thread; returns what ends that."""
         return self._listeners.add(callback)
 
-    def _idle(self) -> None:
+    def _check_idle(self) -> None:
         if self.generation:
-            raise PaddockError("The model is writing in the notebook. Press Stop first.")
+            raise PaddockError("The model is writing in the Notebook. Press Stop first.")
 
-    def _step(self, text: str) -> None:
+    def _record(self, text: str) -> None:
         if text != self._text:
-            self._past = [*self._past[-_STEPS:], self._text]
+            self._past = [*self._past[-_MAX_UNDO:], self._text]
             self._future = []
             self._text = text
         self._save()
 
-    def _move(self, source: list[str], target: list[str]) -> None:
+    def _restore(self, source: list[str], target: list[str]) -> None:
         with self._lock:
-            self._idle()
+            self._check_idle()
             if not source:
                 return
             target.append(self._text)
@@ -150,7 +150,7 @@ class Notebook:
             self._save()
         self._tell()
 
-    def _settle(self, generation: Generation) -> None:
+    def _finish(self, generation: Generation) -> None:
         with self._lock:
             if self.generation is not generation:
                 return
@@ -159,15 +159,15 @@ class Notebook:
             self.author = ""
             if generation.final_text:
                 try:
-                    self._step(self._text + generation.final_text)
+                    self._record(self._text + generation.final_text)
                 except PaddockError as error:
                     self.error = self.error or error
         self._tell()
 
     def _save(self) -> None:
-        self._kept = False
+        self._saved = False
         write_atomically(self._path, self._text)
-        self._kept = True
+        self._saved = True
 
     def _tell(self) -> None:
         self._listeners.notify()

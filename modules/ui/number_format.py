@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Write numbers and labels as people read them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def short_count(number: float) -> str:
-    """8030261248 -> "8.0 B", 5200000 -> "5.2 M": parameters of a model."""
+    """Return a short number: 8030261248 -> "8.0 B", 5200000 -> "5.2 M"."""
     for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
         if number >= limit:
             return f"{number / limit:.1f} {unit}"
@@ -15,70 +15,70 @@ def short_count(number: float) -> str:
 
 
 def plural(number: int, one: str) -> str:
-    """(1, "token") -> "1 token", (1200, "token") -> "1,200 tokens"."""
+    """Return a number with its noun: (1, "token") -> "1 token", (1200, "token") -> "1,200 tokens"."""
     return f"{number:,} {one}{'' if number == 1 else 's'}"
 
 
 def seconds(duration: float) -> str:
-    """0.412 -> "0.41 s", 75 -> "1 min 15 s"."""
+    """Return a duration: 0.412 -> "0.41 s", 75 -> "1 min 15 s"."""
     if duration < 60:
         return f"{duration:.2f} s" if duration < 10 else f"{duration:.0f} s"
     return f"{int(duration // 60)} min {int(duration % 60)} s"
 
 
 def rate(tokens: int, duration: float) -> str:
-    """Tokens a second, or "" where the time is too short to say."""
+    """Return the tokens per second, or "" if there are too few to measure."""
     return f"{tokens / duration:.1f} tokens/s" if duration > 0 and tokens > 1 else ""
 
 
 _PURPOSES = {
-    "generate": "chats and text",
+    "generate": "chat and text",
     "embed": "embeddings",
     "rerank": "reranking",
-    "classify": "labels",
+    "classify": "classification",
     "encode": "an encoder",
     "encode-decode": "an encoder-decoder",
-    "other": "no text",
+    "other": "something other than text",
 }
 
 
 def purpose(name: str, vision: bool = False) -> str:
-    """What a model is for: one of PURPOSES in words, "" where it is not known."""
+    """Return what a model is for, from one of PURPOSES, or "" if that is not known."""
     words = _PURPOSES.get(name, "")
-    return f"{words}; takes images too" if words and vision else words
+    return f"{words}, with images" if words and vision else words
 
 
 def model_label(name: str, purpose_name: str) -> str:
-    """A model in a list: its name, and what it is for where that is no chat."""
+    """Return a model's name for a list, with its purpose if it cannot chat."""
     return name if purpose_name in ("", "generate") else f"{name} ({purpose(purpose_name)})"
 
 
 _FINISH_REASONS = {
-    "length": "longest reply reached",
+    "length": "maximum reply length reached",
     "context": "context is full",
     "cancelled": "stopped",
 }
 
 
 def statistics(meta: Mapping[str, Any]) -> str:
-    """The numbers of a reply: speed, length, time to the first token, and use of the context."""
+    """Return the statistics of a reply: speed, length, time to first token, and use of the context."""
     tokens = int(meta.get("generated_tokens") or 0)
     prompt, context = int(meta.get("prompt_tokens") or 0), int(meta.get("context") or 0)
     parts = [rate(tokens, float(meta.get("decode_seconds") or 0)), plural(tokens, "token") if tokens else ""]
     if meta.get("prefill_seconds"):
-        parts.append(f"first after {seconds(float(meta['prefill_seconds']))}")
+        parts.append(f"{seconds(float(meta['prefill_seconds']))} to first token")
     if context and prompt:
         parts.append(f"context {prompt + tokens:,} of {context:,}")
     return " · ".join(part for part in parts if part)
 
 
 def finish_reason(meta: Mapping[str, Any]) -> str:
-    """Why a reply is shorter than it might be; "" for one that ended by itself."""
+    """Return why a reply was cut short, or "" if the model ended it."""
     return _FINISH_REASONS.get(str(meta.get("reason", "")), "")
 
 
 def origin(meta: Mapping[str, Any]) -> str:
-    """Which model and loader wrote a reply, and how much of the prompt was still known; for the tooltip."""
+    """Return which model and loader wrote a reply, and how much of its prompt was cached, for the tooltip."""
     parts = [str(meta.get("model") or ""), str(meta.get("loader") or "")]
     if meta.get("cached_tokens"):
         parts.append(

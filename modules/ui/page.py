@@ -1,4 +1,4 @@
-"""The page: one Gradio Blocks app. Chat and notebook fill the window, settings live in a drawer."""
+"""The page: one Gradio Blocks app. Chat and Notebook fill the window, the settings are in a drawer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from modules.ui import extension_components as extensions
-from modules.ui.page_markup import markup, place
+from modules.ui.page_markup import add_markup, markup
 from modules.ui.tabs import extensions_tab
 from modules.ui.tabs import model_tab as model
 from modules.ui.tabs import parameters_tab as parameters
@@ -27,15 +27,15 @@ _TABS = (
 
 
 def build_page(app: App) -> gr.Blocks:
-    """The page, to be mounted with `page_options()`."""
+    """Return the page. Mount it with `page_options()`."""
     page: gr.Blocks
     with gr.Blocks(title="Paddock", analytics_enabled=False, fill_width=True, fill_height=True) as page:
-        place("header", "header")
-        place("sidebar", "sidebar")
+        add_markup("header", "header")
+        add_markup("sidebar", "sidebar")
         with gr.Column(elem_id="chat-tab"):
-            place("chat", "chat-frame")
+            add_markup("chat", "chat-frame")
             with gr.Column(elem_id="chat-input-container"):
-                place("hover_menu", "gr-hover")
+                add_markup("hover_menu", "gr-hover")
                 with gr.Row(elem_id="composer"):
                     gr.Textbox(
                         elem_id="chat-input",
@@ -46,13 +46,13 @@ def build_page(app: App) -> gr.Blocks:
                         container=False,
                         autofocus=False,
                     )
-                    place("composer", "composer-buttons")
+                    add_markup("composer", "composer-buttons")
             with gr.Column(elem_id="extensions"):
                 extensions.below_chat(app)
-        place("notebook", "notebook-tab")
+        add_markup("notebook", "notebook-tab")
         with gr.Column(elem_id="drawer"):
-            place("drawer_head", "drawer-head")
-            # The page's script clicks it when something changed elsewhere, so that the forms show what holds now.
+            add_markup("drawer_head", "drawer-head")
+            # The page's script clicks it when something changed elsewhere, so that the forms show the present values.
             refresh = gr.Button("Refresh", visible="hidden", elem_id="refresh-all")
             with gr.Tabs(elem_id="drawer-tabs", overflow_behavior="wrap"):
                 for name, draw in _TABS:
@@ -62,17 +62,17 @@ def build_page(app: App) -> gr.Blocks:
     return page
 
 
-# The largest file that one may upload.
-MOST_OF_A_FILE = "500mb"
+# The largest file that may be uploaded.
+MAX_FILE_SIZE = "500mb"
 
 
 def page_options() -> dict[str, Any]:
-    """How to mount the page, for `gr.mount_gradio_app`: no footer, no server-side rendering, our own look."""
+    """Return the options for `gr.mount_gradio_app`: no footer, no server-side rendering, Paddock's own theme."""
     return {
         "theme": paddock_theme(),
         "head": markup("head"),
         "footer_links": [],
         "ssr_mode": False,
         "show_error": True,
-        "max_file_size": MOST_OF_A_FILE,
+        "max_file_size": MAX_FILE_SIZE,
     }

@@ -1,4 +1,4 @@
-"""The fixed markup of the page, which the scripts in static/ fill. No text from outside passes through here."""
+"""The fixed markup of the page, which the scripts in static/ fill. It contains no text from outside."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _FOLDER = Path(__file__).parent / "fragments"
 
 
 def markup(name: str) -> str:
-    """The fragment of that name."""
+    """Return the fragment of that name, with Paddock's version filled in."""
     return (_FOLDER / f"{name}.html").read_text(encoding="utf-8").replace("{{version}}", VERSION)
 
 
-def place(name: str, elem_id: str) -> gr.HTML:
-    """Put a fragment into the Blocks that are being built."""
+def add_markup(name: str, elem_id: str) -> gr.HTML:
+    """Add a fragment to the Blocks that are being built."""
     return gr.HTML(markup(name), elem_id=elem_id, apply_default_css=False)

@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 STATIC = Path(__file__).parent / "static"
 
 
-# Nothing can store half a character.
+# A text without halves of characters, which cannot be stored.
 Text = Annotated[str, AfterValidator(fix_surrogates)]
 
 
-class Ask(BaseModel):
-    """What a page asks of a chat, a message or the notebook; each route reads the fields that it names."""
+class PageRequest(BaseModel):
+    """A page's request about a chat, a message or the notebook. Each route reads the fields that it needs."""
 
     text: Text = ""
     title: Text = ""
@@ -48,17 +48,17 @@ class Ask(BaseModel):
 
 
 def router(app: App) -> APIRouter:
-    """All of the page's routes. Errors are answers with status 400 and a sentence."""
+    """Return all of the page's routes. An error is answered with status 400 and a sentence."""
     routes = APIRouter(prefix="/paddock", route_class=PaddockRoute, default_response_class=SafeJSONResponse)
     _chat_routes(routes, app)
     _notebook_routes(routes, app)
     _model_routes(routes, app)
 
     @routes.post("/extensions/{name}/fault")
-    def script_fault(name: str, asked: Ask) -> None:
-        """What an extension's script on the page raised."""
+    def script_fault(name: str, request: PageRequest) -> None:
+        """Record an error that an extension's script raised on the page."""
         if (running := app.extensions.running.get(name)) is not None:
-            running.failed_on_page(asked.text)
+            running.failed_on_page(request.text)
 
     @routes.get("/static/{name:path}")
     def static(name: str) -> Response:
@@ -99,35 +99,36 @@ def _chat_routes(routes: APIRouter, app: App) -> None:
         for message in chats.messages(chat_id):
             if message.id == message_id:
                 return {"text": message.text}
-        raise PaddockError("This message is not in the chat any more. Reload the page.")
+        raise PaddockError("This message was deleted from the chat. Reload the page.")
 
-    def edit(chat_id: str, ask: Ask) -> str:
-        if not ask.text.strip() and any(m.id == ask.message and m.role == "user" for m in chats.messages(chat_id)):
+    def edit(chat_id: str, request: PageRequest) -> str:
+        from_user = (message.id for message in chats.messages(chat_id) if message.role == "user")
+        if not request.text.strip() and request.message in from_user:
             raise PaddockError("An empty message cannot be sent. Write something first.")
-        return chats.edit(chat_id, ask.message, ask.text)
+        return chats.edit(chat_id, request.message, request.text)
 
-    verbs: dict[str, Callable[[str, Ask], Any]] = {
-        "send": lambda chat, ask: {"waiting": waiting.send(chat, ask.text)},
-        "regenerate": lambda chat, ask: chats.regenerate(chat, ask.message, params(), options(chat)),
-        "continue": lambda chat, ask: chats.continue_reply(chat, params(), options(chat)),
-        "stop": lambda chat, ask: chats.stop(chat),
+    verbs: dict[str, Callable[[str, PageRequest], Any]] = {
+        "send": lambda chat, request: {"waiting": waiting.send(chat, request.text)},
+        "regenerate": lambda chat, request: chats.regenerate(chat, request.message, params(), options(chat)),
+        "continue": lambda chat, request: chats.continue_reply(chat, params(), options(chat)),
+        "stop": lambda chat, request: chats.stop(chat),
         "edit": edit,
-        "delete": lambda chat, ask: chats.delete(chat, ask.message),
-        "undelete": lambda chat, ask: chats.undelete(chat, ask.message),
-        "switch": lambda chat, ask: chats.switch(chat, ask.message, ask.version),
-        "branch": lambda chat, ask: asdict(chats.branch(chat, ask.message)),
-        "rename": lambda chat, ask: chats.rename(chat, ask.title),
-        "trash": lambda chat, ask: chats.delete_chat(chat),
-        "restore": lambda chat, ask: chats.restore_chat(chat),
-        "lower": lambda chat, ask: loading.retry(app, chat, ask.message, lower=True),
-        "reload": lambda chat, ask: loading.retry(app, chat, ask.message, lower=False),
+        "delete": lambda chat, request: chats.delete(chat, request.message),
+        "undelete": lambda chat, request: chats.undelete(chat, request.message),
+        "switch": lambda chat, request: chats.switch(chat, request.message, request.version),
+        "branch": lambda chat, request: asdict(chats.branch(chat, request.message)),
+        "rename": lambda chat, request: chats.rename(chat, request.title),
+        "trash": lambda chat, request: chats.delete_chat(chat),
+        "restore": lambda chat, request: chats.restore_chat(chat),
+        "lower": lambda chat, request: loading.retry(app, chat, request.message, lower=True),
+        "reload": lambda chat, request: loading.retry(app, chat, request.message, lower=False),
     }
 
     @routes.post("/chats/{chat_id}/{verb}")
-    def act(chat_id: str, verb: str, ask: Ask) -> dict[str, Any]:
+    def act(chat_id: str, verb: str, request: PageRequest) -> dict[str, Any]:
         if verb not in verbs:
             raise PaddockError(f"A chat has no action named {verb!r}. The actions are: {', '.join(verbs)}.")
-        return {"result": verbs[verb](chat_id, ask)}
+        return {"result": verbs[verb](chat_id, request)}
 
 
 def _notebook_routes(routes: APIRouter, app: App) -> None:
@@ -138,23 +139,23 @@ def _notebook_routes(routes: APIRouter, app: App) -> None:
         return sse_response(follow_notebook(app, notebook))
 
     @routes.post("/notebook/count")
-    def tokens(ask: Ask) -> dict[str, Any]:
+    def tokens(request: PageRequest) -> dict[str, Any]:
         ready = app.supervisor.state.phase == "ready"
-        return {"tokens": len(app.supervisor.tokenize(ask.text, special=True)) if ready else None}
+        return {"tokens": len(app.supervisor.tokenize(request.text, special=True)) if ready else None}
 
-    verbs: dict[str, Callable[[Ask], None]] = {
-        "write": lambda ask: notebook.write(ask.text, ask.author),
-        "generate": lambda ask: notebook.generate(ask.text, app.sampling.params(), ask.author),
-        "stop": lambda ask: notebook.stop(),
-        "undo": lambda ask: notebook.undo(),
-        "redo": lambda ask: notebook.redo(),
+    verbs: dict[str, Callable[[PageRequest], None]] = {
+        "write": lambda request: notebook.write(request.text, request.author),
+        "generate": lambda request: notebook.generate(request.text, app.sampling.params(), request.author),
+        "stop": lambda request: notebook.stop(),
+        "undo": lambda request: notebook.undo(),
+        "redo": lambda request: notebook.redo(),
     }
 
     @routes.post("/notebook/{verb}")
-    def act(verb: str, ask: Ask) -> dict[str, Any]:
+    def act(verb: str, request: PageRequest) -> dict[str, Any]:
         if verb not in verbs:
             raise PaddockError(f"The notebook has no action named {verb!r}. The actions are: {', '.join(verbs)}.")
-        verbs[verb](ask)
+        verbs[verb](request)
         return {"result": None}
 
 
@@ -165,7 +166,7 @@ def _model_routes(routes: APIRouter, app: App) -> None:
 
     @routes.get("/start")
     def start() -> dict[str, Any]:
-        """What an empty page offers: the models there are, who would speak, and questions to begin with."""
+        """Return what an empty chat shows: the models, the character of new chats, and questions to request."""
         names = app.library.names()
         demo = DEMO_MODEL if DEMO_MODEL in names else ""
         return {
@@ -177,13 +178,13 @@ def _model_routes(routes: APIRouter, app: App) -> None:
         }
 
     @routes.post("/model/load")
-    def load(ask: Ask) -> dict[str, Any]:
-        """Load a model with what is kept for it; blocking: the event streams tell how far it is."""
-        app.models.load(ask.model)
+    def load(request: PageRequest) -> dict[str, Any]:
+        """Load a model with its saved settings. Blocks until it is loaded; the event streams send the progress."""
+        app.models.load(request.model)
         return describe_state(app)
 
     @routes.post("/model/lower")
     def lower() -> dict[str, Any]:
-        """Load the model whose load failed again, with what its error names lowered."""
+        """Load the model whose load failed again, with the settings lowered that its error names."""
         app.models.load_lower()
         return describe_state(app)

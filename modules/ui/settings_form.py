@@ -1,4 +1,4 @@
-"""A form drawn from a schema: one field for each setting, with its label, unit, range and what it does."""
+"""Draw a form from a schema: one field for each setting, with its label, unit, range and help."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from modules.protocol.errors import SettingError
 from modules.protocol.schema import Setting, coerce
 from modules.ui.gradio_internals.slider import UncheckedSlider
 
-# A slider with more stops than this cannot be set by hand: such a number gets a plain field.
+# Nobody can set a slider with more steps than this by hand. Such a number gets a plain field.
 _STOPS = 2000
 
 
 def caption(setting: Setting) -> str:
-    """The label, with the unit behind it."""
+    """Return the label with its unit."""
     unit = setting.info.unit
     return f"{setting.info.label} ({unit})" if unit else setting.info.label
 
 
 def shown(setting: Setting, value: Any) -> Any:
-    """A value as its field shows it: a list has one text a line, with its own line breaks written as \\n."""
+    """Return a value as its field shows it: of a list one text a line, with line breaks in a text written as \\n."""
     if setting.kind is list:
         return "\n".join(item.replace("\\", "\\\\").replace("\n", "\\n") for item in value)
     if setting.optional and setting.kind in (int, float):
@@ -31,7 +31,7 @@ def shown(setting: Setting, value: Any) -> Any:
 
 
 def entered(setting: Setting, value: Any) -> Any:
-    """What a person entered, in the setting's own type. Raises SettingError."""
+    """Return what a person entered, in the setting's own type. Raise SettingError."""
     if setting.kind is list:
         lines = [line for line in str(value or "").split("\n") if line]
         return coerce(setting, [_unescape(line) for line in lines])
@@ -45,7 +45,7 @@ def _unescape(line: str) -> str:
 
 
 def _range(setting: Setting) -> tuple[float, float] | None:
-    """The ends of the slider, or None for a number that has none."""
+    """Return the ends of the slider, or None for a number that gets a plain field."""
     low, high = setting.info.minimum, setting.info.maximum
     if low is None or high is None or (high - low) / step(setting) > _STOPS:
         return None
@@ -53,12 +53,12 @@ def _range(setting: Setting) -> tuple[float, float] | None:
 
 
 def step(setting: Setting) -> float:
-    """The smallest change that the field offers."""
+    """Return the smallest change that the field offers."""
     return setting.info.step or (1 if setting.kind is int else 0.01)
 
 
 def field(setting: Setting, value: Any, *, prefix: str = "", **extra: Any) -> gr.components.Component:
-    """Draw the field of one setting, inside the Blocks that are being built. Its id is `prefix` and the name."""
+    """Draw the field of one setting into the Blocks that are being built. Its id is `prefix` and the name."""
     info = setting.info
     common: dict[str, Any] = {
         "label": caption(setting),
@@ -74,16 +74,16 @@ def field(setting: Setting, value: Any, *, prefix: str = "", **extra: Any) -> gr
     if setting.kind in (int, float) and not setting.optional:
         if ends := _range(setting):
             return UncheckedSlider(*ends, value=value, step=step(setting), buttons=[], **common)
-        # Without the field's own limits: the schema checks, and its sentence names what is allowed.
+        # The field has no limits: the schema checks the number, and its message says what is allowed.
         return gr.Number(value=value, precision=None, **common)
     if setting.kind is list:
         return gr.Textbox(value=shown(setting, value), lines=2, max_lines=8, **common)
-    # A number that may be left out too: Gradio's field for numbers turns none into 0.
+    # Also an optional number, because Gradio's number field turns an empty value into 0.
     return gr.Textbox(value=shown(setting, value), lines=1, max_lines=6, **common)
 
 
 def changes(component: Any) -> list[Any]:
-    """When a field counts as changed: not at every key, but when a person leaves it or presses Enter."""
+    """Return the events at which a field has changed: when a person leaves it or presses Enter, not at each key."""
     if isinstance(component, gr.Slider):
         return [component.release]
     if isinstance(component, (gr.Number, gr.Textbox)):
@@ -94,7 +94,7 @@ def changes(component: Any) -> list[Any]:
 def form(
     settings: Sequence[Setting], values: Mapping[str, Any], *, prefix: str = ""
 ) -> dict[str, gr.components.Component]:
-    """Draw all fields: a fold for each group, the first one open, and one more for the advanced settings."""
+    """Draw all fields: a fold for each group, with the first one open, and a fold for the advanced settings."""
     fields: dict[str, gr.components.Component] = {}
 
     def draw(chosen: Sequence[Setting]) -> None:

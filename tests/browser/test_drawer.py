@@ -28,7 +28,7 @@ def neutralize(page: Any) -> None:
     begun = time.monotonic_ns()
     page.click("#preset-neutralize")
     shows(page, "#tab-parameters", begun)
-    page.wait_for_selector("#preset-notice >> text=Every parameter off")
+    page.wait_for_selector("#preset-notice >> text=Turns every parameter off")
 
 
 def click(page: Any, label: str) -> None:
@@ -49,7 +49,7 @@ def test_a_changed_parameter_is_honoured_by_the_next_reply_and_survives_a_reload
     page.wait_for_selector("#preset-notice >> text=Longest reply 3 (was 512)")
     page.click("#close-drawer")
     assert ask(page, "one two three four five").split() == ["one", "two", "three"]
-    assert "longest reply reached" in page.locator(f"{NEWEST} .finish-reason").inner_text()
+    assert "maximum reply length reached" in page.locator(f"{NEWEST} .finish-reason").inner_text()
     page.reload()
     started(page)
     open_tab(page, "Parameters")
@@ -214,7 +214,7 @@ def test_without_autosave_settings_last_until_they_are_discarded(page: Any, padd
     click(page, "Save settings as I change them")
     page.fill("#session-system textarea", "Speak like a horse.")
     page.press("#session-system textarea", "Tab")
-    page.wait_for_selector("#session-unsaved >> text=not saved yet")
+    page.wait_for_selector("#session-unsaved >> text=There are unsaved changes")
     assert "horse" not in (paddock.user_data / "settings.yaml").read_text()
     begun = time.monotonic_ns()
     page.click("#session-discard")
@@ -285,10 +285,10 @@ def test_a_template_is_chosen_tried_and_taken_back(page: Any) -> None:
     page.click("#template-use")
     page.wait_for_selector("text=/syntax error/")
     page.locator("#template-choice input").click()
-    page.get_by_role("option", name="The model's own").click()
+    page.get_by_role("option", name="From the model").click()
     page.wait_for_function("!document.querySelector('#template-text textarea').value.includes('x in')")
     page.click("#template-use")
-    page.wait_for_selector("#template-source >> text=no template of its own. In use: ChatML")
+    page.wait_for_selector("#template-source >> text=no chat template, so ChatML is used")
     page.click("#close-drawer")
     send(page, "Still here")
     settled(page)

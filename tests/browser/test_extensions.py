@@ -180,7 +180,7 @@ def test_hooks_that_look_at_the_history(extended: Served, visit: Any) -> None:
 def test_an_event_that_calls_exit_ends_nothing(extended: Served, visit: Any) -> None:
     page = visit(extended.address)
     page.click("#panel-leave")
-    page.wait_for_selector(".toast-wrap:has-text('It goes on')")
+    page.wait_for_selector(".toast-wrap:has-text('Paddock keeps running')")
     assert fetched(page, "/extensions/setup/done") == [1]
 
 

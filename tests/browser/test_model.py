@@ -72,7 +72,7 @@ def test_another_model_is_loaded_with_a_changed_setting_and_unload_says_what_cam
     ready(page, "other")
     page.wait_for_selector("#model-loaded >> text=2,048 tokens")
     page.click("#model-unload")
-    page.wait_for_selector("#model-loaded >> text=/Unloaded: .* of memory came back/")
+    page.wait_for_selector("#model-loaded >> text=/Unloaded: .* of memory was freed/")
     page.wait_for_selector("#model-pill >> text=No model loaded")
 
 

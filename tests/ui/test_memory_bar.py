@@ -45,5 +45,5 @@ def test_every_device_has_a_bar_and_its_name_is_text() -> None:
 
 
 def test_a_plan_that_was_corrected_says_so() -> None:
-    assert "measured on this machine" in _bar(DeviceShare("a", 1000, 400), measured=True)
+    assert "measurements on this machine" in _bar(DeviceShare("a", 1000, 400), measured=True)
     assert "measured" not in _bar(DeviceShare("a", 1000, 400))

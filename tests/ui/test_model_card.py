@@ -29,7 +29,7 @@ def test_a_model_that_cannot_chat_says_what_it_is_for_and_speaks_of_no_template(
     config.write_text(config.read_text().replace("LlamaForCausalLM", "LlamaForSequenceClassification"))
     facts = detect(folder, "tiny")
     html = card(facts)
-    assert "<dt>For</dt><dd>labels</dd>" in html
+    assert "<dt>For</dt><dd>classification</dd>" in html
     assert "so it cannot chat" in html
     assert "ChatML" not in html
     assert reason("", [], facts, "No loader.") == ""

@@ -24,7 +24,7 @@ def test_the_figures_of_a_reply(meta: dict[str, Any], words: str) -> None:
 
 def test_a_reply_that_was_stopped_says_so() -> None:
     assert finish_reason({"reason": "cancelled"}) == "stopped"
-    assert finish_reason({"reason": "length"}) == "longest reply reached"
+    assert finish_reason({"reason": "length"}) == "maximum reply length reached"
     assert finish_reason({"reason": "stop"}) == finish_reason({}) == ""
 
 

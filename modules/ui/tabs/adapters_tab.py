@@ -1,4 +1,4 @@
-"""LoRA adapters on the Model tab: those there are, whether they fit the loaded model, their weights, Apply."""
+"""LoRA adapters on the Model tab: which exist, which fit the loaded model, their weights, and Apply."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _STEP = 0.05
 
 
 def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
-    """Draw the fold; `refresh` is clicked by the page when the model's state changed."""
-    # What is drawn is drawn anew when it changed, and else left alone: somebody may be choosing.
+    """Draw the fold. The page clicks `refresh` when the model's state changed."""
+    # The list is drawn again only when it changed, because a person may be using it.
     drawn, toasts = hidden_state(), toast_channel()
 
     with gr.Accordion("LoRA adapters", open=False, elem_classes=["fold"], elem_id="adapters"):
-        again = gr.Button("Look again", elem_id="adapters-refresh")
+        again = gr.Button("Refresh", elem_id="adapters-refresh")
 
         @gr.render(inputs=drawn, queue=False, show_progress="hidden")  # type: ignore[untyped-decorator]
         def draw_offers(_: str) -> None:
@@ -42,9 +42,9 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
 
 
 def _offers(app: App) -> tuple[str, list[AdapterOffer]]:
-    """What to say, and the adapters there are."""
+    """Return a message as HTML, and the adapters to list."""
     if app.supervisor.state.phase != "ready":
-        return paragraph("Load a model to apply adapters to it."), []
+        return paragraph("Load a model first. Then choose adapters for it here."), []
     spec = app.registry.get(app.supervisor.state.loader)
     if not spec.adapters:
         return paragraph(app.adapters.unsupported_message(spec)), []
@@ -54,18 +54,20 @@ def _offers(app: App) -> tuple[str, list[AdapterOffer]]:
         return paragraph(error.message, "warning"), []
     if not offers:
         folder = app.paths.display(app.paths.models)
-        return paragraph(f"There are none yet: put an adapter's folder, or its GGUF file, into {folder}."), []
+        return paragraph(
+            f"There are no adapters yet. Put an adapter's folder or GGUF file into {folder}, then press Refresh."
+        ), []
     unfit = "".join(f"<li>{escape(offer.why_not)}</li>" for offer in offers if offer.why_not)
-    fold = f"<details><summary>Those that do not fit</summary><ul>{unfit}</ul></details>" if unfit else ""
+    fold = f"<details><summary>Adapters that do not fit</summary><ul>{unfit}</ul></details>" if unfit else ""
     return paragraph(spec.adapters_note) + fold, offers
 
 
 def _form(app: App, offers: list[AdapterOffer], toasts: gr.Textbox) -> None:
-    """A box and a weight for each that fits, and Apply."""
+    """Draw a checkbox and a weight for each adapter that fits, and Apply."""
     applied = app.supervisor.state.adapters
     boxes: list[gr.Checkbox] = []
     weights: list[gr.Number] = []
-    for place, offer in enumerate(offers):
+    for index, offer in enumerate(offers):
         name = offer.adapter.name
         with gr.Row(elem_classes=["tight"]):
             boxes.append(
@@ -74,7 +76,7 @@ def _form(app: App, offers: list[AdapterOffer], toasts: gr.Textbox) -> None:
                     label=name,
                     info=_words(offer),
                     interactive=True,
-                    elem_id=f"adapter-use-{place}",
+                    elem_id=f"adapter-use-{index}",
                     scale=4,
                 )
             )
@@ -86,19 +88,19 @@ def _form(app: App, offers: list[AdapterOffer], toasts: gr.Textbox) -> None:
                     maximum=MAX_WEIGHT,
                     step=_STEP,
                     interactive=True,
-                    elem_id=f"adapter-weight-{place}",
+                    elem_id=f"adapter-weight-{index}",
                     scale=1,
                     min_width=90,
                 )
             )
     apply = gr.Button("Apply", variant="primary", elem_id="adapters-apply")
 
-    def use(*given: Any) -> str:
-        chosen = zip(offers, given[: len(offers)], given[len(offers) :], strict=True)
+    def use(*values: Any) -> str:
+        chosen = zip(offers, values[: len(offers)], values[len(offers) :], strict=True)
         app.adapters.apply({offer.adapter.name: float(weight or 0) for offer, on, weight in chosen if on})
-        # The page hears of it like of a load, and draws this anew.
+        # The page gets the model's new state, and draws this again.
         names = ", ".join(f"{name} ({weight:g})" for name, weight in app.supervisor.state.adapters.items())
-        return toast(f"From the next reply on: {names or 'no adapter'}.")
+        return toast(f"Used from the next reply: {names or 'no adapter'}.")
 
     apply.click(errors_as_toasts(use), [*boxes, *weights], toasts, **QUEUED)
 

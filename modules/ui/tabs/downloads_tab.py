@@ -1,6 +1,6 @@
-"""Downloads on the Model tab: what a repository has, what of it fits, and the downloads with Stop, Go on and Discard.
+"""Downloads on the Model tab: what a repository offers, what fits this machine, and the downloads.
 
-The downloads belong to the host: a page that comes back shows them as they are.
+The downloads run on the host, so a page that reloads shows their present state.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 
 Found = tuple["RepositoryListing", list["DownloadOption"]]
-# Repositories whose files are remembered between Look it up and Download.
-_KEPT = 8
+# How many repositories are remembered between Look it up and Download.
+_REMEMBERED = 8
 
 
 def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
-    """Draw the list of downloads and the form that begins one; `refresh` is clicked when one began or ended."""
+    """Draw the list of downloads and the form for a new one. The page clicks `refresh` when one begins or ends."""
     turns = hidden_state()
 
     @gr.render(inputs=turns, queue=False, show_progress="hidden")  # type: ignore[untyped-decorator]
@@ -45,31 +45,31 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     with gr.Accordion("Get a model", open=False, elem_classes=["fold"], elem_id="get-model"):
         with gr.Row(elem_classes=["tight"]):
             repository = gr.Textbox(
-                label="Repository on the hub",
+                label="Hugging Face repository",
                 placeholder="owner/name",
-                info="owner/name, or owner/name:revision",
+                info="owner/name or owner/name:revision",
                 max_lines=1,
                 elem_id="download-repository",
                 scale=4,
             )
             look = gr.Button("Look it up", elem_id="download-look", scale=1, min_width=110)
         told = gr.HTML(elem_id="download-files", apply_default_css=False)
-        which = gr.Radio(choices=[], label="What to get", elem_id="download-which", visible=False)
+        which = gr.Radio(choices=[], label="What to download", elem_id="download-which", visible=False)
         get = gr.Button("Download", variant="primary", elem_id="download-get", visible=False)
-    # Repository as it was written -> what was found there, for the last few.
+    # Repository as it was entered -> what was found there.
     looked: dict[str, Found] = {}
 
     def look_up(repository: str) -> list[Any]:
         machine = inspect_machine()
         found = looked[repository] = _find(repository, machine)
-        for old in list(looked)[:-_KEPT]:
+        for old in list(looked)[:-_REMEMBERED]:
             looked.pop(old, None)
         return _show(*found, machine)
 
     def begin(repository: str, place: int | None) -> None:
         listing, offered = looked.get(repository, (None, ()))
         if listing is None or place is None or not 0 <= place < len(offered):
-            raise PaddockError("Nothing is chosen. Look a repository up, then choose what to get of it.")
+            raise PaddockError("Choose what to download first. Enter a repository, press Look it up, then choose.")
         app.downloads.start(listing, offered[place].choice)
 
     gr.on([look.click, repository.submit], errors_as_toasts(look_up), repository, [told, which, get], **QUEUED)
@@ -78,7 +78,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
 
 
 def _find(repository: str, machine: Machine) -> Found:
-    # huggingface_hub takes most of a second to import: only who downloads waits for it.
+    # huggingface_hub takes most of a second to import, so it is imported only here.
     from modules.library.download_choice import download_options
     from modules.library.download_listing import list_files, parse_repository_id
 
@@ -87,16 +87,19 @@ def _find(repository: str, machine: Machine) -> Found:
 
 
 def _show(listing: RepositoryListing, offered: list[DownloadOption], machine: Machine) -> list[Any]:
-    """What is there, as files, as a choice, and for the button."""
+    """Return the list of files, the choices, and whether the button is visible."""
     rows = "".join(
         f"<tr><td>{escape(file.path)}</td><td>{escape(format_size(file.size))}</td></tr>" for file in listing.files
     )
     size = format_size(sum(file.size for file in listing.files))
     words = f"{listing.wanted}: {plural(len(listing.files), 'file')}, {size}. "
-    words += f"Free here: {model_card.free(machine)}."
+    words += f"Free on this machine: {model_card.free(machine)}."
     told = f"{paragraph(words)}<details><summary>Files</summary><table>{rows}</table></details>"
     if not offered:
-        told += paragraph("It has no weights that a loader could read. Look for another copy of this model.", "warning")
+        told += paragraph(
+            "No loader can read these files. Look for another version of this model, such as GGUF or safetensors.",
+            "warning",
+        )
     best = next((place for place, offer in enumerate(offered) if offer.best), None)
     if offered and best is None:
         told += paragraph(offered[0].why_not or offered[0].choice.reason, "warning")
@@ -125,12 +128,12 @@ def _draw_one(app: App, state: DownloadState) -> None:
             elif state.phase == "done":
                 button("Hide", "drop", app.downloads.discard)
             elif state.ended:
-                button("Go on", "resume", app.downloads.resume, variant="primary")
+                button("Resume", "resume", app.downloads.resume, variant="primary")
                 button("Discard", "drop", app.downloads.discard)
 
 
 def _row(state: DownloadState) -> str:
-    """One download as HTML. While it runs, the page's script updates text and bar (see model_status.py)."""
+    """Return one download as HTML. While it runs, static/model_state.js updates its text and its bar."""
     percent = state.percent
     kind = "progress unknown" if percent is None else "progress"
     width = "" if percent is None else f' style="width:{percent}%"'

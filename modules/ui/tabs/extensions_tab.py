@@ -1,4 +1,4 @@
-"""The Extensions tab: what there is, switches, consent, packages, order, settings, and why one failed."""
+"""The Extensions tab: the list of extensions with their switches, consent, packages, order, settings and failures."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ _WANTS = {
 
 
 def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
-    """Draw the tab. It is drawn anew whenever `redraw` changes."""
+    """Draw the tab. The list is drawn again whenever `redraw` changes."""
     redraw, toasts = hidden_state(), toast_channel()
     receipts = gr.Checkbox(
         label="Record what extensions changed in each reply",
-        info="Shown under the reply, before and after.",
+        info="Shows the text before and after each change under the reply.",
         elem_id="extension-receipts",
     )
     with gr.Accordion("Install an extension", open=False, elem_classes=["fold"]):
         source = gr.Textbox(
-            label="Where it is",
+            label="Address or folder",
             placeholder="https://… or a folder",
             info="The files are copied. None of the code runs before you allow it.",
             elem_id="extension-source",
@@ -62,7 +62,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
 
     def bring(where: str) -> tuple[str, str, str]:
         folder = install(where.strip(), app.paths.extensions[1], app.paths.extension_repositories)
-        return "", timestamp(), toast(f"{folder.name} is installed and off.")
+        return "", timestamp(), toast(f"Installed {folder.name}. Switch it on in the list.")
 
     receipts.input(errors_as_toasts(keep), receipts, None, **DIRECT)
     add.click(errors_as_toasts(bring), source, [source, redraw, toasts], **QUEUED)
@@ -72,7 +72,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     def draw_list(_: str) -> None:
         statuses = extension_statuses(app.extensions)
         if not statuses:
-            gr.HTML(paragraph("There are no extensions yet. Put a folder into extensions/."))
+            gr.HTML(paragraph("There are no extensions yet. Install one above."))
         last = max((status.place for status in statuses), default=0)
         for status in statuses:
             with gr.Column(elem_id=f"extension-row-{status.name}", elem_classes=["extension-row"]):
@@ -84,7 +84,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
 
 
 def _card(status: ExtensionStatus) -> str:
-    """One extension in words."""
+    """Return one extension as HTML."""
     state = {"on": "On", "off": "Off", "failed": "Failed", "blocked": "Cannot run", "consent": "New code"}[status.state]
     version = f" {status.version}" if status.version else ""
     lines = [f'<div class="loader"><strong>{escape(status.title + version)}</strong>']
@@ -105,7 +105,7 @@ def _card(status: ExtensionStatus) -> str:
 
 
 def _buttons(app: App, status: ExtensionStatus, last: int, shown: list[gr.Textbox]) -> None:
-    """`last`: the place of the one whose hooks run last."""
+    """Draw the buttons of one extension. `last` is the position of the extension whose hooks run last."""
     manager, name = app.extensions, status.name
 
     def button(label: str, kind: str, act: Callable[[], None], **extra: Any) -> None:
@@ -129,11 +129,11 @@ def _buttons(app: App, status: ExtensionStatus, last: int, shown: list[gr.Textbo
             button("Install its packages", "packages", lambda: manager.install_packages(name))
         if status.state != "consent" and status.unbuilt:
             build = partial(manager.install_packages, name, build=status.sha256)
-            button("Agree to build its packages", "build", build)
+            button("Allow building its packages", "build", build)
 
 
 def _then_draw(act: Callable[[], None]) -> Callable[[], tuple[str, str]]:
-    """Errors become toasts, and the list is drawn anew all the same: it then says what is the matter."""
+    """Return the function that acts and draws the list again. An error becomes a toast; the list says more."""
 
     def safe() -> tuple[str, Any]:
         try:
@@ -151,18 +151,23 @@ def _settings(app: App, status: ExtensionStatus, schema: type[Any], shown: list[
         try:
             values = build(schema, {key: value for key, value in status.values.items() if key in settings})
         except PaddockError as error:
-            gr.HTML(paragraph(f"What was kept no longer fits: {error.message}", "warning"))
+            gr.HTML(
+                paragraph(
+                    f"The saved settings cannot be used: {error.message} Defaults are shown.",
+                    "warning",
+                )
+            )
             values = schema()
         kept = {name: getattr(values, name) for name in settings}
         fields = form(list(settings.values()), kept, prefix=f"extension-{status.name}-")
         save = gr.Button("Save", elem_id=f"extension-save-{status.name}")
 
-    def keep(*given: Any) -> tuple[str, str]:
-        entries = {name: entered(settings[name], value) for name, value in zip(fields, given, strict=True)}
+    def keep(*inputs: Any) -> tuple[str, str]:
+        entries = {name: entered(settings[name], value) for name, value in zip(fields, inputs, strict=True)}
         fresh = changed_values(build(schema, entries))
         app.extensions.configure(
             status.name, {name: fresh.get(name) for name in settings if name in fresh}, replace=True
         )
-        return timestamp(), toast("Saved; it counts from the next reply.")
+        return timestamp(), toast("Saved. Used from the next reply.")
 
     save.click(errors_as_toasts(keep), list(fields.values()), shown, **DIRECT)

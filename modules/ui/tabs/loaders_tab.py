@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 
 def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
-    """Draw one row a loader."""
+    """Draw one row for each loader."""
     specs = app.loaders.offered()
     rows: list[Any] = []
     with gr.Accordion("Loaders", open=False, elem_classes=["fold"], elem_id="loaders"):
         for spec in specs:
             with gr.Row(elem_classes=["tight"], elem_id=f"loader-{spec.name}"):
-                told = gr.HTML(apply_default_css=False, scale=4)
+                status = gr.HTML(apply_default_css=False, scale=4)
                 button = gr.Button("Install", scale=1, min_width=80, elem_id=f"install-{spec.name}", visible=False)
-            rows += [told, button]
-            button.click(partial(_install, app, spec), None, [told, button], **QUEUED)
+            rows += [status, button]
+            button.click(partial(_install, app, spec), None, [status, button], **QUEUED)
         for name, fault in app.registry.faults.items():
             gr.HTML(paragraph(f"{name}: {fault}.", "warning"))
         for name, sentence in app.own_loaders.waiting().items():
             with gr.Row(elem_classes=["tight"], elem_id=f"own-loader-{name}"):
                 answer = gr.HTML(paragraph(sentence, "warning"), apply_default_css=False, scale=4)
-                allow = gr.Button("Allow its code", scale=1, min_width=80)
+                allow = gr.Button("Allow", scale=1, min_width=80)
             allow.click(errors_as_toasts(partial(_allow, app, name)), None, [answer, allow], **DIRECT)
 
     def show() -> list[Any]:
@@ -48,7 +48,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
 def _allow(app: App, name: str) -> list[Any]:
     app.own_loaders.enable(name)
     return [
-        paragraph(f"{name} can be chosen as a loader now. Its environment is installed with its first load."),
+        paragraph(f"{name} can be chosen as a loader now. Its environment is installed when you load a model with it."),
         gr.update(visible=False),
     ]
 
@@ -63,7 +63,7 @@ def _row(app: App, spec: LoaderSpec) -> list[Any]:
         size = f", {format_size(status.size_bytes)} on disk" if status.size_bytes else ""
         state = f"Installed{f' ({status.engine})' if status.engine else ''}{size}."
     else:
-        state = reason or "Not installed. Loading a model with it installs it."
+        state = reason or "Not installed. It is installed when you load a model with it."
     return [_words(spec, state), gr.update(visible=not status.installed and not reason, interactive=True)]
 
 
@@ -76,15 +76,15 @@ def _words(spec: LoaderSpec, state: str) -> str:
 
 
 def _install(app: App, spec: LoaderSpec) -> Iterator[list[Any]]:
-    """Build the loader's environment, telling how far it is; the build goes on if the page goes away."""
-    told: queue.Queue[tuple[str, float | None] | PaddockError | None] = queue.Queue()
+    """Build the loader's environment and yield the progress. The build continues if the page is closed."""
+    progress: queue.Queue[tuple[str, float | None] | PaddockError | None] = queue.Queue()
 
     def build() -> None:
-        app.environments.build(spec, lambda text, fraction: told.put((text, fraction)))
-        told.put(None)
+        app.environments.build(spec, lambda text, fraction: progress.put((text, fraction)))
+        progress.put(None)
 
-    host_thread("install", build, f"Installing {spec.title}", told.put).start()
-    while isinstance(step := told.get(), tuple):
+    host_thread("install", build, f"Installing {spec.title}", progress.put).start()
+    while isinstance(step := progress.get(), tuple):
         yield [_progress(spec, *step), gr.update(interactive=False)]
     if step is None:
         yield _row(app, spec)

@@ -1,4 +1,4 @@
-"""The Model tab: what is loaded, which models there are, the proposed loader and why, its settings, Load and Unload."""
+"""The Model tab: the loaded model, the models on disk, the suggested loader and its settings, Load and Unload."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ from modules.ui.tabs import template_tab as template
 if TYPE_CHECKING:
     from modules.app import App
 
-# What `target` holds while nothing is chosen: model, loader, and what is kept for both.
+# The value of `target` while nothing is chosen: model, loader, and the saved settings for both.
 _NOTHING = json.dumps(["", "", []])
-# How long the list of models may wait for what they are for; what is not read by then is read for the next one.
+# How long the list of models waits for their purposes. Purposes that are read later appear in the next list.
 _LIST_SECONDS = 0.5
-# Settings that the plan suggests a value for -> the words of the button that sets it.
+# Settings that the memory plan suggests a value for -> the label of the button that sets it.
 _FITTED = {"context": "Use the largest context that fits", "gpu_layers": "Use the GPU layers that fit"}
 
 
 def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
-    """Draw the tab; `refresh` is clicked by the page when the model's state changed."""
+    """Draw the tab. The page clicks `refresh` when the model's state changed."""
     with gr.Row(elem_classes=["tight"]):
         loaded = gr.HTML(elem_id="model-loaded", apply_default_css=False)
     unload = gr.Button("Unload", elem_id="model-unload", visible=False)
@@ -80,27 +80,27 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
             return [dropdown, paragraph(error.message, "warning"), gr.update(visible=False), "", _NOTHING]
         loaders = [(entry.title, entry.loader) for entry in ranked]
         if chosen and all(entry.loader != chosen for entry in ranked):
-            # Hidden loaders are not proposed, but may have been asked for at start.
+            # Hidden loaders are not suggested, but may have been chosen by a flag.
             loaders.append((app.registry.get(chosen).title, chosen))
         radio = gr.update(choices=loaders, value=chosen or None, visible=bool(loaders))
         reason = model_card.reason(chosen, ranked, found, app.loaders.explain_none(found, ranked))
-        # The form is drawn anew when what is kept changed, and else left alone: somebody may be filling it in.
+        # The form is drawn again only when the saved settings changed, because a person may be filling it in.
         kept = app.loaders.choose(shown, chosen)[1] if chosen else {}
         return [dropdown, model_card.card(found), radio, reason, json.dumps([shown, chosen, sorted(kept.items())])]
 
     def pick_again(name: str | None, by_hand: str) -> list[Any]:
-        """A loader that was chosen by hand stays chosen, also after a load with it that failed."""
+        """Show the model with the loader that the person chose for it, also after a load with it failed."""
         about, wanted = json.loads(by_hand)
         return pick(name, wanted if about == name else "")
 
     def show(name: str | None, by_hand: str) -> list[Any]:
-        # Also after a failure: a load that was refused leaves the model before it where it is.
+        # Also after a failure: a refused load leaves the model before it loaded.
         occupied = app.supervisor.memory_bytes() > 0 and not app.supervisor.state.busy
         return [gr.update(visible=occupied), *pick_again(name, by_hand), model_card.status(app) + refresh_marker()]
 
     def free() -> list[Any]:
         freed = app.supervisor.unload()
-        words = f"Unloaded: {format_size(freed)} of memory came back."
+        words = f"Unloaded: {format_size(freed)} of memory was freed."
         return [model_card.status(app, words), gr.update(visible=False), toast(words)]
 
     unload.click(errors_as_toasts(free), None, [loaded, unload, toasts], **QUEUED)
@@ -121,14 +121,14 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
 
 
 def own_context(setting: Setting | None, kept: Mapping[str, Any], trained: int) -> int:
-    """The context that a load takes by default, where that is the `trained` one and not the setting's; else 0."""
+    """Return the trained context if a load uses it by default in place of the setting's default, else 0."""
     if setting is None or setting.name in kept:
         return 0
     return trained if 0 < trained < setting.default else 0
 
 
 def _choice(app: App, model: str) -> str:
-    """The loader that a load would take, or "" where none can."""
+    """Return the loader that a load would use, or "" if there is none."""
     try:
         return app.loaders.choose(model)[0].name
     except PaddockError:
@@ -136,13 +136,17 @@ def _choice(app: App, model: str) -> str:
 
 
 def _settings(app: App, model: str, spec: LoaderSpec) -> None:
-    """The form of the loader's own schema, what it will take, and Load."""
+    """Draw the loader's settings, the memory plan, and Load."""
     settings = {setting.name: setting for setting in describe(spec.settings)}
     _, kept = app.loaders.choose(model, spec.name)
     try:
         values = build(spec.settings, kept)
     except SettingError as error:
-        gr.HTML(paragraph(f"What was kept for this model no longer fits: {error.message}", "warning"))
+        gr.HTML(
+            paragraph(
+                f"The saved settings of this model cannot be used: {error.message} The defaults are shown.", "warning"
+            )
+        )
         values = build(spec.settings, {})
     facts = app.library.facts(model)
     first = app.planner.advise(facts, spec, values)
@@ -158,7 +162,7 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
             if name in settings
         }
     drawn = {name: getattr(values, name) for name in settings}
-    # The default is more than this model was made for: show what it comes to here.
+    # The default exceeds the trained context: show the context that a load would use.
     if own := own_context(settings.get("context"), kept, facts.context):
         drawn["context"] = own
     fields = form(list(settings.values()), drawn, prefix=f"loader-{spec.name}-")
@@ -176,7 +180,7 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
     def moved(*entries: Any) -> list[Any]:
         try:
             advice = app.planner.advise(facts, spec, build(spec.settings, chosen(entries)))
-        except PaddockError:  # A number that is being typed. Load says what is wrong with one that stays so.
+        except PaddockError:  # A number may be half typed. Load reports one that is wrong.
             return [gr.skip() for _ in shown]
         offers = [gr.update(**_offer(name, advice)) for name in buttons]
         return [memory_bar(advice), gr.update(visible=bool(advice.obstacle)), *offers]
@@ -185,7 +189,7 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
         return _most(app.planner.advise(facts, spec, build(spec.settings, chosen(entries))))[name]
 
     shown = [plan, anyway, *buttons.values()]
-    # Of all that a person does to a slider while one plan is made, only the last becomes another plan.
+    # While one plan is made, only the last of a slider's changes leads to another plan.
     gr.on([field.input for field in map(_any, given)], moved, given, shown, trigger_mode="always_last", **DIRECT)
     for name, button in buttons.items():
         button.click(errors_as_toasts(partial(most, name)), given, fields[name], **DIRECT).then(
@@ -196,14 +200,14 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
 
 
 def _ask_for_key(app: App, model: str) -> None:
-    """The question whether a remote model's server may have the environment variable that its file names."""
+    """Ask whether a remote model's server may get the environment variable that the model's file names."""
     wanted = read_key_request(app.library.facts(model))
     if wanted is None or wanted.name not in os.environ or app.keys.allows(wanted):
         return
     question = gr.HTML(
         paragraph(
-            f"{model} wants the environment variable {wanted.name} to be sent to {wanted.address}. Allow it only if "
-            "you know that server.",
+            f"{model} needs the environment variable {wanted.name} sent to {wanted.address}. Allow this only if you "
+            "trust that server.",
             "warning",
         ),
         elem_id="key-question",
@@ -218,7 +222,7 @@ def _ask_for_key(app: App, model: str) -> None:
 
 
 def _any(component: Any) -> Any:
-    """Gradio gives its components their events while it runs, which type checkers cannot know."""
+    """Return the component without its type: Gradio adds the events at run time, so type checkers do not know them."""
     return component
 
 
@@ -227,7 +231,7 @@ def _most(advice: Advice) -> dict[str, int | None]:
 
 
 def _offer(name: str, advice: Advice) -> dict[str, Any]:
-    """The button that sets a setting to the most that fits: hidden where that is set, or nothing fits."""
+    """Return the properties of the button that sets a setting to the most that fits. Hidden if it has nothing to do."""
     most = _most(advice)[name]
     now = {"context": advice.plan.context, "gpu_layers": advice.plan.gpu_layers}[name]
     return {"value": f"{_FITTED[name]}: {most:,}" if most else "", "visible": bool(most) and most != now}

@@ -1,4 +1,4 @@
-"""The chat template on the Model tab: where it comes from, another by name, or one edited by hand."""
+"""The chat template on the Model tab: where it comes from, and how to choose or edit another one."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from modules.ui.number_format import plural
 if TYPE_CHECKING:
     from modules.app import App
 
-OWN = "The model's own"
-EDITED = "Edited by hand"
-_TRIAL = [
+OWN = "From the model"
+EDITED = "Edited"
+_SAMPLE_CHAT = [
     {"role": "user", "content": "Hello"},
     {"role": "assistant", "content": "Hi"},
     {"role": "user", "content": "Why?"},
@@ -40,7 +40,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         )
         with gr.Row(elem_classes=["tight"]):
             use = gr.Button("Use this template", variant="primary", elem_id="template-use")
-            trial = gr.Button("Try it", elem_id="template-try")
+            trial = gr.Button("Preview", elem_id="template-try")
         result = gr.HTML(elem_id="template-result", apply_default_css=False)
 
     def show() -> list[Any]:
@@ -49,9 +49,9 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         if not state.info:
             return [paragraph("Load a model to see its template."), OWN, "", ""]
         name = next((name for name, known in NAMED.items() if known == own), EDITED) if own else OWN
-        words = f"In use: {name}." if own else f"In use: the model's own, from {state.info.template_source}."
+        words = f"In use: {name}." if own else f"In use: the model's template, from {state.info.template_source}."
         if not own and not state.info.template:
-            words = "This model brings no template of its own. In use: ChatML, a general one. Replies may suffer."
+            words = "This model has no chat template, so ChatML is used. If replies look wrong, choose another one."
         return [paragraph(words), name, own or state.info.template, ""]
 
     def choose(name: str, now: str) -> str:
@@ -59,19 +59,19 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         return (info.template if info else "") if name == OWN else NAMED.get(name, now)
 
     def check(template: str) -> str:
-        """Render a short chat with it, in the worker's sandbox."""
-        answer = app.supervisor.chat_prompt(_TRIAL, template)
-        return paragraph(f"A short chat becomes {plural(answer.tokens, 'token')}:") + _pre(answer.prompt)
+        """Render a short chat with the template, in the worker's sandbox."""
+        answer = app.supervisor.chat_prompt(_SAMPLE_CHAT, template)
+        return paragraph(f"A short chat takes {plural(answer.tokens, 'token')}:") + _pre(answer.prompt)
 
     def keep(template: str) -> list[Any]:
         state = app.supervisor.state
         if not state.info:
-            raise PaddockError("A template belongs to a model. Load the model first.")
+            raise PaddockError("A template is saved for one model. Load the model first.")
         if template.strip():
             check(template)
         own = template.strip() in ("", state.info.template.strip())
         app.chat_preferences.set_template(state.model, "" if own else template)
-        return [*show(), toast("The next reply uses this template.")]
+        return [*show(), toast("Saved. The next reply uses this template.")]
 
     everything = [source, choice, text, result]
     toasts = toast_channel()

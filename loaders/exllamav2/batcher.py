@@ -1,6 +1,6 @@
-"""ExLlamaV2's dynamic generator on one thread, for requests that come from several.
+"""Run ExLlamaV2's dynamic generator on one thread, for requests from several threads.
 
-The generator is no good for threads: it is asked here alone, and so is all else that touches the card, in turn.
+The generator is not thread-safe. Everything that uses the card runs on this thread.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _HEAR_CANCEL_SECONDS = 0.1
 
 
 class RunningJob:
-    """One job under way. Iterating yields the generator's results for it, up to that which says "eos"."""
+    """A running job. Iterating yields the generator's results for it, up to the one with "eos"."""
 
     def __init__(self, batcher: Batcher, job: Any, cancelled: threading.Event) -> None:
         self._batcher, self._cancelled = batcher, cancelled
@@ -37,29 +37,29 @@ class RunningJob:
                 return
 
     def close(self) -> None:
-        """No more is wanted; nothing happens if it has ended."""
+        """Cancel the job. Does nothing if it has ended."""
         self._batcher.cancel(self)
 
 
 class Batcher:
-    """Runs work on its thread, one after another; while jobs are under way, the generator's iterations between."""
+    """Runs functions on its thread one after another and, while there are jobs, the generator's steps between them."""
 
     def __init__(self) -> None:
         self._wake = threading.Condition()
         self._todo: deque[Callable[[], None]] = deque()
         self._idle: deque[Callable[[], None]] = deque()
-        self._tickets: list[RunningJob] = []
+        self._running: list[RunningJob] = []
         self._generator: Any = None
         self._over = False
         self._thread = threading.Thread(target=self._run, name="exllamav2", daemon=True)
         self._thread.start()
 
     def use(self, generator: Any) -> None:
-        """The generator whose jobs these are."""
+        """Set the generator for the following jobs."""
         self._generator = generator
 
     def call(self, work: Callable[[], Any], *, when_idle: bool = False) -> Any:
-        """Run `work` on the thread and give its result, or raise what it raised. `when_idle`: after all jobs."""
+        """Run `work` on the thread and return its result, or raise what it raises. `when_idle`: after all jobs."""
         future: Future[Any] = Future()
 
         def run() -> None:
@@ -74,29 +74,29 @@ class Batcher:
         return future.result()
 
     def submit(self, make_job: Callable[[], Any], cancelled: threading.Event) -> RunningJob:
-        """Begin the job that `make_job` makes. Raises what the generator raises for one that cannot run."""
+        """Start the job that `make_job` returns. Raises what the generator raises for a job that cannot run."""
 
         def begin() -> RunningJob:
-            ticket = RunningJob(self, make_job(), cancelled)
-            self._generator.enqueue(ticket.job)
-            self._tickets.append(ticket)
-            return ticket
+            job = RunningJob(self, make_job(), cancelled)
+            self._generator.enqueue(job.job)
+            self._running.append(job)
+            return job
 
-        ticket: RunningJob = self.call(begin)
-        return ticket
+        job: RunningJob = self.call(begin)
+        return job
 
-    def cancel(self, ticket: RunningJob) -> None:
-        """End a job before its time."""
+    def cancel(self, job: RunningJob) -> None:
+        """Cancel a job."""
 
         def end() -> None:
-            if ticket in self._tickets:
-                self._tickets.remove(ticket)
-                self._generator.cancel(ticket.job)
+            if job in self._running:
+                self._running.remove(job)
+                self._generator.cancel(job.job)
 
         self.call(end)
 
     def close(self) -> None:
-        """End the thread after what it is doing."""
+        """End the thread after its current step."""
         with self._wake:
             self._over = True
             self._wake.notify()
@@ -105,11 +105,11 @@ class Batcher:
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not (self._todo or self._tickets or self._idle or self._over):
+                while not (self._todo or self._running or self._idle or self._over):
                     self._wake.wait()
                 if self._over:
                     return
-                ready = self._todo or (self._idle if not self._tickets else None)
+                ready = self._todo or (self._idle if not self._running else None)
                 work = ready.popleft() if ready else None
             if work is not None:
                 work()
@@ -120,17 +120,17 @@ class Batcher:
         try:
             results = self._generator.iterate()
         except Exception as error:
-            # One job's fault or the card's: the generator cannot say whose, and all that ran in the batch are lost.
-            tickets, self._tickets = self._tickets, []
-            for ticket in tickets:
-                ticket.results.put(error)
-            # After a fault of the card this fails as well; the thread must live to tell the next request.
+            # The generator cannot say which job caused the error, so all jobs of the batch fail.
+            failed, self._running = self._running, []
+            for job in failed:
+                job.results.put(error)
+            # After an error of the card this fails too. The thread must go on, to report the error to the next request.
             with contextlib.suppress(Exception):
                 self._generator.clear_queue()
             return
-        by_job = {id(ticket.job): ticket for ticket in self._tickets}
+        by_job = {id(job.job): job for job in self._running}
         for result in results:
             if found := by_job.get(id(result["job"])):
                 found.results.put(result)
                 if result["eos"]:
-                    self._tickets.remove(found)
+                    self._running.remove(found)

@@ -1,4 +1,4 @@
-"""What torch and ExLlamaV2 raise, in plain words."""
+"""Turn exceptions of torch and ExLlamaV2 into error messages."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from modules.worker.hf.error_messages import is_out_of_memory
 
 @contextmanager
 def translate_errors(doing: str, lower: tuple[str, ...]) -> Iterator[None]:
-    """Turns what torch and ExLlamaV2 raise into sentences."""
+    """Turn exceptions raised in the block into PaddockErrors. `doing` completes "Not enough memory for …"."""
     try:
         yield
     except PaddockError:
         raise
     except Exception as error:
-        said = str(error).strip().split("\n")[0][:300]
-        full = "pages" in said or "Insufficient" in said or "VRAM" in said
+        message = str(error).strip().split("\n")[0][:300]
+        full = "pages" in message or "Insufficient" in message or "VRAM" in message
         if is_out_of_memory(error) or full:
             raise OutOfMemory(
                 f"Not enough memory on the graphics card for {doing}. Lower Context length, choose cache type q8 or "
-                "q4, or take a smaller quantization.",
+                "q4, or use a smaller quantization.",
                 detail=traceback.format_exc(),
                 lower=lower,
             ) from None
         if isinstance(error, AssertionError):
             raise PaddockError(
-                f"ExLlamaV2 does not take this: {said or 'it does not say why'}. Change the setting, or choose another "
+                f"ExLlamaV2 does not take this: {message or 'no reason given'}. Change the setting, or choose another "
                 "loader.",
                 detail=traceback.format_exc(),
             ) from None

@@ -1,4 +1,4 @@
-"""LoRA adapters of ExLlamaV2 (exllamav2/lora.py, version 0.3.2), which its linear layers hold by adapter."""
+"""LoRA adapters of ExLlamaV2 (exllamav2/lora.py, version 0.3.2), which are stored in its linear layers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 def read_adapter(engine: Any, model: Any, folder: Path, weight: float) -> Any:
-    """The adapter in `folder`, on the model's layers but not yet in use. Raises ModelError, and what ExLlamaV2 raises
-    for one of another model. Its own `from_directory` would take a pickle that lies beside the safetensors."""
+    """Read the adapter in `folder` into the model's layers, without applying it.
+
+    Raises ModelError, and what ExLlamaV2 raises for an adapter of another model. ExLlamaV2's `from_directory` is not
+    used, since it would load a pickle beside the safetensors.
+    """
     if not (folder / _WEIGHTS).is_file():
         raise ModelError(f"The LoRA adapter {folder.name} has no {_WEIGHTS}. Download it again.")
     check_safetensors(folder / _WEIGHTS)
@@ -22,9 +25,9 @@ def read_adapter(engine: Any, model: Any, folder: Path, weight: float) -> Any:
 
 
 def remove_adapters(model: Any, keep: Collection[Any]) -> None:
-    """Take all others off the layers, also those of which only half was read."""
+    """Remove all adapters except `keep` from the layers, also those that were read only in part."""
     for module in model.modules_dict.values():
-        for held in (getattr(module, "lora_a_tensors", {}), getattr(module, "lora_b_tensors", {})):
-            for adapter in [adapter for adapter in held if adapter not in keep]:
-                del held[adapter]
+        for tensors in (getattr(module, "lora_a_tensors", {}), getattr(module, "lora_b_tensors", {})):
+            for adapter in [adapter for adapter in tensors if adapter not in keep]:
+                del tensors[adapter]
     model.update_loras()

@@ -1,4 +1,4 @@
-"""What ExLlamaV2 reads of a model's folder before its weights."""
+"""Read a model's configuration and tokenizer with ExLlamaV2, before its weights."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from modules.worker.hf.staged_folder import convert_to_transformers_4, stage_fol
 
 
 def read_config(exl: Any, path: Path, stages: ExitStack) -> Any:
-    """The configuration of the model at `path`, whose files are read by way of a folder that lasts as `stages`.
-    Raises ModelError."""
+    """Return the configuration of the model at `path`. Raises ModelError.
+
+    Its files are read through a staged folder, which exists until `stages` is closed.
+    """
     config = exl.ExLlamaV2Config()
-    # It knows the positions by the names that Transformers 4 wrote, and would take RoPE's base for 10,000 silently.
+    # It knows RoPE only by the names of Transformers 4, and would silently use a base of 10,000.
     config.model_dir = str(
         stages.enter_context(stage_folder(path, convert_to_transformers_4(read_json(path / "config.json"))))
     )
@@ -32,12 +34,12 @@ def read_config(exl: Any, path: Path, stages: ExitStack) -> Any:
 
 
 def read_tokenizer(exl: Any, config: Any, path: Path) -> Any:
-    """ExLlamaV2's own tokenizer of that model. Raises ModelError."""
+    """Return ExLlamaV2's tokenizer of the model. Raises ModelError."""
     try:
         return exl.ExLlamaV2Tokenizer(config)
     except Exception as error:
         raise ModelError(
-            f"ExLlamaV2 cannot read the tokenizer of {path.name}; it takes tokenizer.json alone. Copy that file "
+            f"ExLlamaV2 cannot read the tokenizer of {path.name}. It needs tokenizer.json. Copy that file "
             f"from the model's source, or choose another loader. ({str(error).strip() or type(error).__name__})",
             detail=traceback.format_exc(),
         ) from None

@@ -1,4 +1,4 @@
-"""From the loader's settings to a loaded model: ExLlamaV2's configuration, cache, split and draft model."""
+"""ExLlamaV2's configuration, cache and GPU split from the loader's settings."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from modules.protocol.errors import ModelError, SettingError
 from modules.protocol.schema import describe
 from modules.worker.engine import Report
 
-# Length of a page of its cache: all lengths are multiples of it.
+# Tokens in a page of the cache. All lengths are multiples of it.
 PAGE = 256
 _DEFAULT_CONTEXT = next(entry.default for entry in describe(Settings) if entry.name == "context")
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """In tokens, multiples of a page. `cache`: of all replies, with room for what is drafted beyond the end."""
+    """Lengths in tokens, multiples of a page. `cache`: of all replies, with room for drafts beyond the end."""
 
     context: int
     cache: int
@@ -28,7 +28,7 @@ class Lengths:
 
 
 def choose_lengths(settings: Settings, trained: int) -> Lengths:
-    """What to load with; `trained`: the context the model was made for, 0 where it does not say."""
+    """Return the lengths to load with. `trained` is the trained context, 0 if unknown."""
     context = settings.context
     if trained and context == _DEFAULT_CONTEXT and not extends_context(settings):
         context = min(context, trained)
@@ -42,17 +42,17 @@ def choose_lengths(settings: Settings, trained: int) -> Lengths:
 
 
 def extends_context(settings: Settings) -> bool:
-    """Whether the settings stretch the context that the model was made for."""
+    """Return True if the settings extend the trained context."""
     return settings.rope_scale > 1 or settings.rope_alpha > 1 or settings.rope_yarn > 0
 
 
 def round_up_to_pages(tokens: int) -> int:
-    """`tokens`, rounded up to whole pages."""
+    """Return `tokens`, rounded up to whole pages."""
     return math.ceil(tokens / PAGE) * PAGE
 
 
 def parse_gpu_split(text: str) -> list[float] | None:
-    """'20, 22' -> [20.0, 22.0]; None for an automatic split. Raises SettingError."""
+    """Parse '20, 22' as [20.0, 22.0]; None for an automatic split. Raises SettingError."""
     parts = [part for part in text.replace(";", ",").split(",") if part.strip()]
     try:
         split = [float(part) for part in parts]
@@ -66,7 +66,7 @@ def parse_gpu_split(text: str) -> list[float] | None:
 
 
 def apply_settings(config: Any, settings: Settings, found: Lengths) -> None:
-    """Write settings into an ExLlamaV2Config that has read the model's folder."""
+    """Write the settings into an ExLlamaV2Config that has read the model's folder."""
     if settings.rope_yarn > 0:
         if config.alt_rope_method != "yarn":
             config.yarn_rope_original_max_position_embeddings = config.max_seq_len
@@ -87,7 +87,7 @@ def apply_settings(config: Any, settings: Settings, found: Lengths) -> None:
 def load_weights(
     engine: Any, config: Any, settings: Settings, cache_tokens: int, report: Report, words: str
 ) -> tuple[Any, Any]:
-    """(model, cache). `engine`: the module exllamav2. Its weights go where the settings say."""
+    """Load the weights and return (model, cache). `engine` is the module exllamav2; `words` names the step."""
     model = engine.ExLlamaV2(config)
     kind = getattr(engine, _CACHES[settings.cache_type])
     split = parse_gpu_split(settings.gpu_split)
@@ -112,7 +112,7 @@ def _progress(report: Report, words: str) -> Callable[[int, int], None]:
 
 
 def sibling_folder(name: str, model: Path, holds: str) -> Path:
-    """The folder `name`, which stands beside the model's, or is a whole path. Raises ModelError."""
+    """Return the folder `name`, a full path or relative to the model's parent folder. Raises ModelError."""
     path = Path(name).expanduser()
     path = path if path.is_absolute() else model.parent / path
     if not (path / holds).is_file():

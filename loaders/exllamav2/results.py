@@ -1,4 +1,4 @@
-"""What the generator's results say of a reply."""
+"""Read the generator's results."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ FINISH_REASONS = {"stop_token": "stop", "end_filter": "stop", "max_new_tokens": 
 
 
 def token_ids(result: dict[str, Any]) -> list[int]:
-    """Ids of the tokens that a result brings, those held back till the end included; the one that ended the reply is
-    not among them."""
+    """Return the token ids in a result, including those held back until the end.
+
+    The token that ended the reply is left out.
+    """
     parts = [result.get("token_ids"), result.get("held", {}).get("token_ids")]
     found = [int(token) for part in parts if part is not None for token in part.reshape(-1).tolist()]
     return found[:-1] if result.get("eos_reason") == "stop_token" and found else found
 
 
 def cached_tokens(ticket: RunningJob, last: dict[str, Any]) -> int:
-    """How much of the prompt the cache still held: the last result says so; of a job ended early, the job does."""
+    """Return how many prompt tokens were in the cache, from the last result or from a job that ended early."""
     if "cached_tokens" in last:
         return int(last["cached_tokens"])
     return int(getattr(ticket.job, "cached_pages", 0) * PAGE + getattr(ticket.job, "cached_tokens", 0))

@@ -1,4 +1,4 @@
-"""Sampling parameters in ExLlamaV2's words (exllamav2/generator/sampler.py and ext_sampling.cpp, version 0.3.2)."""
+"""ExLlamaV2's sampler settings (exllamav2/generator/sampler.py and ext_sampling.cpp, version 0.3.2)."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from typing import Any
 from modules.protocol.errors import Unsupported
 from modules.protocol.sampling import SamplingParams
 
-# A top-p of 0 means "off" there.
+# ExLlamaV2 treats a top-p of 0 as off.
 _LEAST_TOP_P = 1e-6
-# A min-p of 1 means "off" there.
+# ExLlamaV2 treats a min-p of 1 as off.
 _MOST_MIN_P = 0.999999
-# What apply_dry looks at; its range must be longer, and 0 is the whole text.
+# Tokens that apply_dry compares. Its range must be longer; 0 is the whole text.
 _DRY_LONGEST = 20
 
 
 def sampler_settings(params: SamplingParams, vocabulary: int) -> dict[str, Any]:
-    """Fields of ExLlamaV2Sampler.Settings; all are named, as none of its defaults is neutral. `vocabulary`: how many
-    tokens there are. Raises Unsupported."""
+    """Return all fields of ExLlamaV2Sampler.Settings, since its defaults are not neutral.
+
+    `vocabulary` is the number of tokens. Raises Unsupported.
+    """
     if params.mirostat_mode == 1:
         raise Unsupported("ExLlamaV2 has Mirostat 2 only. Set Mirostat to 2 or 0.")
     if not params.do_sample:
@@ -50,7 +52,7 @@ def sampler_settings(params: SamplingParams, vocabulary: int) -> dict[str, Any]:
     }
     if params.dynamic_temperature:
         low, high = sorted((params.dynatemp_low, params.dynatemp_high))
-        # Equal ones would switch it off there; then it is a plain temperature.
+        # ExLlamaV2 treats equal limits as off. Then it is a plain temperature.
         dynamic = {"min_temp": low, "max_temp": high, "temp_exponent": params.dynatemp_exponent}
         fields |= {"temperature": 1.0, "temperature_last": False, **dynamic} if low < high else {"temperature": low}
     if params.mirostat_mode:
@@ -58,17 +60,17 @@ def sampler_settings(params: SamplingParams, vocabulary: int) -> dict[str, Any]:
             "top_k": 0
         }
     if fields["xtc_probability"] > 0 and not fields["top_k"] and not fields["top_p"]:
-        # Its XTC takes the tokens as sorted, which only top-k and top-p leave them: all but the least likely.
+        # Its XTC needs sorted tokens, which only top-k and top-p produce: keep all but the least likely.
         fields["top_k"] = vocabulary - 1
     if fields["temperature"] == 0:
-        # Greedy by temperature keeps what moves the likeliest token on purpose, the penalties, and no other sampler.
+        # A temperature of 0 keeps the penalties, which change the likeliest token, and no other sampler.
         fields |= {name: _NEUTRAL[name] for name in _CUTS} | {"top_k": 1, "temperature": 1.0}
     if params.guidance_scale != 1:
         fields["cfg_scale"] = params.guidance_scale
     return fields
 
 
-# What leaves the model's own distribution as it is.
+# Values that leave the model's distribution unchanged.
 _NEUTRAL: dict[str, Any] = {
     "temperature": 1.0,
     "smoothing_factor": 0.0,
@@ -96,6 +98,6 @@ _CUTS = ("smoothing_factor", "top_p", "top_a", "min_p", "tfs", "typical", "xtc_p
 
 
 def breaker_tokens(pieces: Iterable[str], breakers: Iterable[str]) -> set[int]:
-    """Ids of the tokens whose text holds one of `breakers`; `pieces`: the text of each token in order."""
+    """Return the ids of tokens whose text contains one of `breakers`. `pieces` has the text of each token in order."""
     wanted = [text for text in breakers if text]
     return {token for token, piece in enumerate(pieces) if any(text in piece for text in wanted)}

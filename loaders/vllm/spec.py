@@ -180,10 +180,6 @@ DIFFERS = {
 
 # Bits per weight that vLLM reads, where it does not read all.
 _BITS = {"gptq": (2, 3, 4, 8), "awq": (4,)}
-# Formats whose kernels for the CPU need what not every CPU has.
-_ON_CPU = {
-    "fp8": " FP8 needs a CPU with AMX.",
-}
 
 
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
@@ -196,7 +192,10 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if machine.has("cuda"):
         reason = "vLLM answers many requests at once, on one card or several. It takes most of their memory."
         return Claim(70, reason, speed=15, memory=-40)
-    return Claim(30, f"vLLM's build for the CPU: for many requests at once.{_ON_CPU.get(facts.format, '')}", memory=-20)
+    if facts.format == "fp8" and facts.sources("weight_block_size"):
+        # vllm/model_executor/kernels/linear/scaled_mm/cpu.py
+        return Claim(20, "vLLM's build for the CPU. For FP8 in blocks it needs a CPU with AMX.", memory=-20)
+    return Claim(30, "vLLM's build for the CPU: for many requests at once.", memory=-20)
 
 
 def _format_problem(facts: ModelFacts) -> str:

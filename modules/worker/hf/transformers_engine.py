@@ -20,11 +20,9 @@ from typing import Any
 import torch
 
 from modules.protocol.commands import Generate
-from modules.protocol.errors import ModelError
 from modules.protocol.events import ModelInfo
 from modules.protocol.sampling import SamplingParams
 from modules.worker.broken_weights import nan_logits_error
-from modules.worker.end_of_turn import end_of_turn_token
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.hf import bf16_attention as hf_attention
 from modules.worker.hf.auto_class import keep_text_part
@@ -33,13 +31,11 @@ from modules.worker.hf.error_messages import load_error, out_of_memory_error
 from modules.worker.hf.grammar import Grammars
 from modules.worker.hf.history_samplers import History
 from modules.worker.hf.kv_cache import PrefixCache
-from modules.worker.hf.load_options import context_limits
+from modules.worker.hf.loaded_model import describe_model, describe_vocabulary, input_device
 from modules.worker.hf.model_files import chat_template, check_folder, has_consent
-from modules.worker.hf.packed_weights import count_parameters
 from modules.worker.hf.peft_adapters import LoraLayers
-from modules.worker.hf.sampler_chain import SamplerChain, Vocabulary
+from modules.worker.hf.sampler_chain import SamplerChain
 from modules.worker.hf.samplers import guidance
-from modules.worker.hf.special_tokens import end_tokens, newline_token
 from modules.worker.hf.staged_folder import stage_for_transformers
 from modules.worker.hook_runner import Hooks
 from modules.worker.reply_text import ReplyText
@@ -86,22 +82,24 @@ class HfEngine(EngineBase):
         with out_of_memory_error("this model", _LOAD_LOWER, self._schema), load_error(path):
             self.model, self.tokenizer = self.load_model(path, settings, report)
             self.model.eval()
-            self._notes = keep_text_part(self.model)
+            notes = keep_text_part(self.model)
         if not settings.threads and alone(self.model.get_memory_footprint()):
             torch.set_num_threads(1)
         report("Getting ready", None)
-        self._device = _input_device(self.model)
+        self._device = input_device(self.model)
         if getattr(settings, "attention", "auto") == "auto":
             hf_attention.install(self.model, self._device)
-        self._template, self._template_source = chat_template(path, self.tokenizer)
-        self._text = TokenDecoder(self.tokenizer, self._template)
+        template = chat_template(path, self.tokenizer)
+        self._text = TokenDecoder(self.tokenizer, template[0])
         self._prefix_tokens = self._text.prefix()
         self._cache = PrefixCache(self.model, self._device)
         self._against = PrefixCache(self.model, self._device)
         self._lora = LoraLayers(self.model)
-        self._vocabulary = self._describe_vocabulary()
+        self._vocabulary = describe_vocabulary(self.model, self.tokenizer, self._text, self.templates, template[0])
         self._grammars = Grammars(self.tokenizer, self._vocabulary)
-        return self._info(path)
+        info = describe_model(self.model, self.tokenizer, self.settings, self._device, template, notes)
+        self._context = info.context
+        return info
 
     def transformers_parts(self) -> tuple[Any, Any] | None:
         return self.model, self.tokenizer
@@ -283,51 +281,7 @@ class HfEngine(EngineBase):
         """What stands for an empty prompt: a model needs one token to begin from."""
         return self._prefix_tokens or [*self._vocabulary.ends, 0][:1]
 
-    def _describe_vocabulary(self) -> Vocabulary:
-        head = self.model.get_output_embeddings()
-        size = head.weight.shape[0] if head is not None and head.weight.ndim == 2 else 0
-        wanted = int(self.model.config.get_text_config().vocab_size)
-        if wanted <= 0:
-            raise ModelError("The model's config.json has no vocab_size. Download the model again.")
-
-        def last_token(text: str) -> int | None:
-            tokens = self._text.encode(text, False)
-            return tokens[-1] if tokens else None
-
-        bos, eos = str(self.tokenizer.bos_token or ""), str(self.tokenizer.eos_token or "")
-        end = end_of_turn_token(self.templates, self._template, bos, eos, self._text.names)
-        ends = end_tokens(self.model, self.tokenizer, self._template, end)
-        # Packed weights have another shape; the config then tells.
-        return Vocabulary(size if size >= wanted else wanted, ends, newline_token(last_token), last_token)
-
-    def _info(self, path: Path) -> ModelInfo:
-        config = self.model.config
-        self._context, trained, notes = context_limits(config, self.settings)
-        architectures = getattr(config, "architectures", None) or [type(self.model).__name__]
-        return ModelInfo(
-            context=self._context,
-            trained_context=trained,
-            device=str(self._device),
-            dtype=str(self.model.dtype).removeprefix("torch."),
-            architecture=str(architectures[0]),
-            parameters=count_parameters(self.model),
-            template=self._template,
-            template_source=self._template_source,
-            bos=str(self.tokenizer.bos_token or ""),
-            eos=str(self.tokenizer.eos_token or ""),
-            memory_bytes=int(self.model.get_memory_footprint()),
-            notes=[*notes, *self._notes],
-        )
-
 
 def _is_number(logits: torch.Tensor, token: int | None) -> bool:
     """Whether what was chosen by these logits (None: nothing could be) was chosen among numbers."""
     return not bool((logits if token is None else logits[token]).isnan().any())
-
-
-def _input_device(model: Any) -> torch.device:
-    """Where input ids go. The weights of offloaded layers are nowhere ("meta"); accelerate then moves inputs itself."""
-    device: torch.device = model.get_input_embeddings().weight.device
-    if device.type != "meta":
-        return device
-    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")

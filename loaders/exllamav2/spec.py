@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand, parse_split
 from modules.protocol.model_facts import Claim, Machine, ModelFacts, unsupported_bits_reason
+from modules.protocol.sampling import ALL_SAMPLERS
 from modules.protocol.schema import setting
 
 _CONTEXT = "Context and cache"
@@ -149,42 +150,19 @@ class Settings:
     )
 
 
-SAMPLERS = frozenset(
-    {
-        "temperature",
-        "dynamic_temperature",
-        "dynatemp_low",
-        "dynatemp_high",
-        "dynatemp_exponent",
-        "smoothing_factor",
-        "top_p",
-        "min_p",
-        "top_k",
-        "typical_p",
-        "tfs",
-        "top_a",
-        "xtc_threshold",
-        "xtc_probability",
-        "dry_multiplier",
-        "dry_allowed_length",
-        "dry_base",
-        "dry_sequence_breakers",
-        "repetition_penalty",
-        "repetition_penalty_range",
-        "frequency_penalty",
-        "presence_penalty",
-        "mirostat_mode",
-        "mirostat_tau",
-        "mirostat_eta",
-        "guidance_scale",
-        "negative_prompt",
-        "do_sample",
-        "temperature_last",
-        "custom_token_bans",
-        "logit_bias",
-        "ban_eos_token",
-    }
-)
+SAMPLERS = ALL_SAMPLERS - {
+    "adaptive_decay",
+    "adaptive_target",
+    "encoder_repetition_penalty",
+    "epsilon_cutoff",
+    "eta_cutoff",
+    "grammar_string",
+    "no_repeat_ngram_size",
+    "penalty_alpha",
+    "sampler_priority",
+    "smoothing_curve",
+    "top_n_sigma",
+}
 
 
 # From its source (exllamav2/generator/sampler.py, exllamav2_ext/cpp/sampling.cpp, version 0.3.2).

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
 from modules.protocol.model_facts import Claim, Machine, ModelFacts
-from modules.protocol.sampling import ALWAYS_HONOURED, SamplingParams
-from modules.protocol.schema import describe, setting
+from modules.protocol.sampling import ALL_SAMPLERS
+from modules.protocol.schema import setting
 
 _SERVER = "Server"
 _TIMEOUTS = "Timeouts"
@@ -93,6 +93,6 @@ SPEC = LoaderSpec(
     claim=_claim,
     memory=_memory,
     # What any of the servers supports. A load names those that its server does not support (ModelInfo.ignored).
-    samplers=frozenset(entry.name for entry in describe(SamplingParams)) - ALWAYS_HONOURED - {"penalty_alpha"},
+    samplers=ALL_SAMPLERS - {"penalty_alpha"},
     accelerators=("cpu", "cuda", "rocm", "metal"),
 )

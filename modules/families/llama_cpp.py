@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from modules.protocol.memory_demand import MEBIBYTE, Demand, parse_split
 from modules.protocol.model_facts import Machine, ModelFacts
+from modules.protocol.sampling import ALL_SAMPLERS
 from modules.protocol.schema import setting
 
 # Taken where Context length is 0 and the model was made for more: enough for a long chat, and little memory.
@@ -23,42 +24,19 @@ _CACHE_BITS = {"f32": 32, "bf16": 16, "f16": 16, "q8_0": 8.5, "q5_1": 6, "q5_0":
 # What a shortage of memory is cured with, first the one that costs least.
 LOWER_FOR_MEMORY = ("context", "cache_type_k", "cache_type_v", "batch", "micro_batch")
 
-SAMPLERS = frozenset(
-    {
-        "temperature",
-        "dynamic_temperature",
-        "dynatemp_low",
-        "dynatemp_high",
-        "dynatemp_exponent",
-        "top_p",
-        "min_p",
-        "top_k",
-        "typical_p",
-        "top_n_sigma",
-        "xtc_threshold",
-        "xtc_probability",
-        "adaptive_target",
-        "adaptive_decay",
-        "dry_multiplier",
-        "dry_allowed_length",
-        "dry_base",
-        "dry_sequence_breakers",
-        "repetition_penalty",
-        "repetition_penalty_range",
-        "frequency_penalty",
-        "presence_penalty",
-        "mirostat_mode",
-        "mirostat_tau",
-        "mirostat_eta",
-        "do_sample",
-        "temperature_last",
-        "sampler_priority",
-        "custom_token_bans",
-        "logit_bias",
-        "ban_eos_token",
-        "grammar_string",
-    }
-)
+SAMPLERS = ALL_SAMPLERS - {
+    "encoder_repetition_penalty",
+    "epsilon_cutoff",
+    "eta_cutoff",
+    "guidance_scale",
+    "negative_prompt",
+    "no_repeat_ngram_size",
+    "penalty_alpha",
+    "smoothing_curve",
+    "smoothing_factor",
+    "tfs",
+    "top_a",
+}
 
 _CONTEXT = "Context and cache"
 _CPU = "Processor"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from modules.protocol.memory_demand import MEBIBYTE, Demand, dtype_bits, parse_split
 from modules.protocol.model_facts import Machine, ModelFacts
+from modules.protocol.sampling import ALL_SAMPLERS
 from modules.protocol.schema import setting
 
 _MEMORY = "Memory"
@@ -126,52 +127,7 @@ class TransformersSettings:
     )
 
 
-SAMPLERS = frozenset(
-    {
-        "temperature",
-        "dynamic_temperature",
-        "dynatemp_low",
-        "dynatemp_high",
-        "dynatemp_exponent",
-        "smoothing_factor",
-        "smoothing_curve",
-        "top_p",
-        "min_p",
-        "top_k",
-        "typical_p",
-        "top_n_sigma",
-        "tfs",
-        "top_a",
-        "epsilon_cutoff",
-        "eta_cutoff",
-        "xtc_threshold",
-        "xtc_probability",
-        "adaptive_target",
-        "adaptive_decay",
-        "dry_multiplier",
-        "dry_allowed_length",
-        "dry_base",
-        "dry_sequence_breakers",
-        "repetition_penalty",
-        "repetition_penalty_range",
-        "frequency_penalty",
-        "presence_penalty",
-        "encoder_repetition_penalty",
-        "no_repeat_ngram_size",
-        "mirostat_mode",
-        "mirostat_tau",
-        "mirostat_eta",
-        "guidance_scale",
-        "negative_prompt",
-        "do_sample",
-        "temperature_last",
-        "sampler_priority",
-        "custom_token_bans",
-        "logit_bias",
-        "ban_eos_token",
-        "grammar_string",
-    }
-)
+SAMPLERS = ALL_SAMPLERS - {"penalty_alpha"}
 
 
 def memory_demand(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modules.protocol.schema import changed_values, setting
+from modules.protocol.schema import changed_values, describe, setting
 from modules.protocol.token_choice import LENGTH, OTHER, REPEAT, TEMPERATURE, TokenChoice
 
 
@@ -196,6 +196,8 @@ class SamplingParams(TokenChoice):
 
 # What every loader honours without saying so: these are not samplers.
 ALWAYS_HONOURED = frozenset({"max_new_tokens", "stop", "seed", "skip_special_tokens", "truncate", "add_bos_token"})
+# The names of all samplers. A loader that honours most of them subtracts the others.
+ALL_SAMPLERS = frozenset(entry.name for entry in describe(SamplingParams)) - ALWAYS_HONOURED
 
 
 def active_samplers(params: SamplingParams) -> frozenset[str]:

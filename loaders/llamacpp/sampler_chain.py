@@ -27,8 +27,8 @@ _BESIDE_MIROSTAT = ("penalties", "dry", "temperature")
 class SamplerChain:
     """Chooses the next token from the latest logits. `ends`: ids of the tokens that end a text. Raises PromptError.
 
-    A grammar comes before the cut-offs, so that they cannot cut the last token it allows; with one, Never end by itself
-    is not heard, since nothing but the end may be left.
+    A grammar comes before the cut-offs, so that they cannot cut the last token that it allows. With a grammar,
+    `ban_eos_token` has no effect, because the end may be all that is left.
     """
 
     def __init__(

@@ -99,8 +99,8 @@ def refused_error(file: RemoteFile, status: int, answer: Any, wait: str = "") ->
         )
     elif re.search(r"context length|maximum context|too long|exceed.{0,20}context|max_total_tokens|max_tokens", said):
         error = PromptError(
-            f"The server finds the prompt too long for its context.{short} Shorten the chat, lower Longest reply, or "
-            "write the server's true context into the file, such as context: 4096.",
+            f"The server finds the prompt too long for its context.{short} Shorten the chat, lower Maximum reply "
+            "length, or write the server's true context into the file, such as context: 4096.",
             detail=said,
         )
     elif status in (400, 413, 422):

@@ -49,8 +49,8 @@ def fit_chat(
     if refuse:
         raise PromptError(
             f"This chat has {tokens} tokens; the context holds {context}, of which {context - limit} are kept "
-            "for the reply. Let Paddock leave out the oldest messages, lower Longest reply, or load the model with a "
-            "larger context."
+            "for the reply. Let Paddock leave out the oldest messages, lower Maximum reply length, or load the model "
+            "with a larger context."
         )
     starts = [place for place, message in enumerate(rest) if message["role"] == "user" and place > 0]
     if not starts:

@@ -23,7 +23,7 @@ class SamplingParams(TokenChoice):
         maximum=5,
         step=0.01,
         group=REPEAT,
-        help="Punishes tokens that would continue a sequence seen before. 0 is off; 0.8 is a good start.",
+        help="Penalizes tokens that would continue a sequence seen before. 0 is off; 0.8 is a good start.",
     )
     dry_allowed_length: int = setting(
         2,
@@ -32,14 +32,14 @@ class SamplingParams(TokenChoice):
         maximum=100,
         unit="tokens",
         group=REPEAT,
-        help="Repeats up to this long are not punished.",
+        help="Repeats up to this length are not penalized.",
     )
     dry_base: float = setting(1.75, label="DRY base", minimum=1, maximum=4, step=0.01, group=REPEAT)
     dry_sequence_breakers: list[str] = setting(
         ["\n", ":", '"', "*"],
         label="DRY sequence breakers",
         group=REPEAT,
-        help="Texts across which DRY matches nothing. One a line; \\n means a line break.",
+        help="DRY does not match across these texts. One per line; \\n means a line break.",
     )
     repetition_penalty: float = setting(
         1.0,
@@ -48,7 +48,7 @@ class SamplingParams(TokenChoice):
         maximum=2,
         step=0.01,
         group=REPEAT,
-        help="Divides the logits of tokens that occurred already: below 1, they come more often. 1 is off.",
+        help="Above 1 makes tokens that have occurred less likely, below 1 more likely. 1 is off.",
     )
     repetition_penalty_range: int = setting(
         0,
@@ -66,7 +66,7 @@ class SamplingParams(TokenChoice):
         maximum=2,
         step=0.05,
         group=REPEAT,
-        help="Subtracted once for each time that a token occurred.",
+        help="Subtracted from a token's logit once for each time that it occurred. 0 is off.",
     )
     presence_penalty: float = setting(
         0.0,
@@ -75,7 +75,7 @@ class SamplingParams(TokenChoice):
         maximum=2,
         step=0.05,
         group=REPEAT,
-        help="Subtracted once from each token that occurred.",
+        help="Subtracted once from the logit of each token that occurred. 0 is off.",
     )
     encoder_repetition_penalty: float = setting(
         1.0,
@@ -100,7 +100,7 @@ class SamplingParams(TokenChoice):
         label="Mirostat",
         choices=(0, 1, 2),
         group=OTHER,
-        help="Holds the text's surprise at tau by itself; replaces the other cut-offs. 0 is off.",
+        help="Keeps the text's surprise near tau and replaces the other cut-offs. 0 is off.",
     )
     mirostat_tau: float = setting(5.0, label="Mirostat tau", minimum=0, maximum=10, step=0.01, group=OTHER)
     mirostat_eta: float = setting(0.1, label="Mirostat eta", minimum=0, maximum=1, step=0.01, group=OTHER)
@@ -111,7 +111,7 @@ class SamplingParams(TokenChoice):
         maximum=10,
         step=0.05,
         group=OTHER,
-        help="Classifier-free guidance: above 1 pushes away from the negative prompt, at half the speed. 1 is off.",
+        help="Classifier-free guidance: above 1 moves away from the negative prompt, at half the speed. 1 is off.",
     )
     negative_prompt: str = setting("", label="Negative prompt", group=OTHER)
     penalty_alpha: float = setting(
@@ -121,13 +121,13 @@ class SamplingParams(TokenChoice):
         maximum=1,
         step=0.01,
         group=OTHER,
-        help="With top-k of 2 or more: balances likelihood and novelty, without chance. 0 is off.",
+        help="With a top-k of 2 or more: balances likelihood and novelty, without randomness. 0 is off.",
     )
     do_sample: bool = setting(
         True,
         label="Sample",
         group=TEMPERATURE,
-        help="Off: always the likeliest token (greedy), whatever the rest says.",
+        help="Off: always takes the likeliest token (greedy) and ignores the other parameters.",
     )
     temperature_last: bool = setting(
         False, label="Temperature last", group=TEMPERATURE, help="Applies the temperature after the cut-offs."
@@ -137,7 +137,7 @@ class SamplingParams(TokenChoice):
         label="Sampler order",
         group=OTHER,
         advanced=True,
-        help="Names of samplers, first to last, one a line. Empty means the usual order.",
+        help="Names of samplers, first to last, one per line. Empty means the default order.",
     )
     seed: int = setting(
         -1,
@@ -145,20 +145,20 @@ class SamplingParams(TokenChoice):
         minimum=-1,
         maximum=2**31 - 1,
         group=OTHER,
-        help="Same seed, loader and settings: same text. -1 draws a new one each time.",
+        help="The same seed, loader and settings give the same text. -1 draws a new seed each time.",
     )
     stop: list[str] = setting(
         [],
         label="Stop texts",
         group=LENGTH,
-        help="Generation ends before any of these. One a line; \\n means a line break.",
+        help="Generation ends before any of these texts. One per line; \\n means a line break.",
     )
     custom_token_bans: str = setting(
         "",
         label="Banned tokens",
         group=LENGTH,
         advanced=True,
-        help="Token ids, separated by commas, that are never chosen.",
+        help="Ids of tokens that are never chosen, separated by commas.",
     )
     logit_bias: str = setting(
         "",
@@ -169,16 +169,16 @@ class SamplingParams(TokenChoice):
     )
     ban_eos_token: bool = setting(
         False,
-        label="Never end by itself",
+        label="Ignore the end-of-text token",
         group=LENGTH,
-        help="Bans the end-of-text token: it goes on to the longest reply.",
+        help="Bans the end-of-text token, so replies run to their maximum length.",
     )
     add_bos_token: bool = setting(
         True,
         label="Begin with BOS",
         group=LENGTH,
         advanced=True,
-        help="Puts the beginning-of-text token first, where the model has one.",
+        help="Adds the beginning-of-text token before the prompt if the model has one.",
     )
     skip_special_tokens: bool = setting(
         True, label="Hide special tokens", group=LENGTH, advanced=True, help="Special tokens are left out of the text."
@@ -190,18 +190,18 @@ class SamplingParams(TokenChoice):
         True,
         label="Cut a prompt that is too long",
         group=LENGTH,
-        help="On: the oldest text is left out, and the reply says how much. Off: such a prompt is refused.",
+        help="On: the oldest text is left out, and the reply says how much. Off: a prompt that is too long is refused.",
     )
 
 
-# What every loader honours without saying so: these are not samplers.
+# Every loader honours these without naming them: they are not samplers.
 ALWAYS_HONOURED = frozenset({"max_new_tokens", "stop", "seed", "skip_special_tokens", "truncate", "add_bos_token"})
 # The names of all samplers. A loader that honours most of them subtracts the others.
 ALL_SAMPLERS = frozenset(entry.name for entry in describe(SamplingParams)) - ALWAYS_HONOURED
 
 
 def active_samplers(params: SamplingParams) -> frozenset[str]:
-    """Names of the parameters that are not neutral: those a loader must honour or be named for ignoring."""
+    """Return the names of the parameters that are not neutral: a loader honours them, or is reported to ignore them."""
     names = set(changed_values(params)) - ALWAYS_HONOURED
     if "xtc_probability" not in names:
         names.discard("xtc_threshold")

@@ -37,7 +37,7 @@ DEFAULT_PRIORITY = (
 
 
 def parse_banned_tokens(params: SamplingParams) -> list[int]:
-    """The ids that `custom_token_bans` names: '13, 29' -> [13, 29]. Raises PromptError."""
+    """Return the ids in `custom_token_bans`: '13, 29' -> [13, 29]. Raises PromptError."""
     try:
         banned = [int(part) for part in _parts(params.custom_token_bans)]
         if min(banned, default=0) < 0:
@@ -51,11 +51,11 @@ def parse_banned_tokens(params: SamplingParams) -> list[int]:
 
 
 def parse_logit_biases(params: SamplingParams) -> dict[int, float]:
-    """What `logit_bias` adds, by token id: '13:-2.5, 29:1' -> {13: -2.5, 29: 1.0}. Raises PromptError."""
+    """Return the biases in `logit_bias` by token id: '13:-2.5, 29:1' -> {13: -2.5, 29: 1.0}. Raises PromptError."""
     try:
         pairs = (part.split(":") for part in _parts(params.logit_bias))
         biases = {int(token): float(bias) for token, bias in pairs}
-        # Minus infinity bans a token; the other values that are no numbers make all probabilities such.
+        # Minus infinity bans a token. Plus infinity and NaN would make all probabilities NaN.
         if any(isnan(bias) or bias == inf for bias in biases.values()) or min(biases, default=0) < 0:
             raise ValueError
         return biases
@@ -71,7 +71,7 @@ def _parts(text: str) -> list[str]:
 
 
 def parse_sampler_order(params: SamplingParams) -> list[str]:
-    """The samplers that `sampler_priority` names, one an item or a line, first to last. Raises SettingError for a name
+    """Return the samplers in `sampler_priority`, one per item or line, first to last. Raises SettingError for a name
     that does not exist."""
     names = [name.strip() for item in params.sampler_priority for name in item.splitlines() if name.strip()]
     for name in names:
@@ -80,7 +80,7 @@ def parse_sampler_order(params: SamplingParams) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-# Parameters that are texts with a form of their own -> what reads them, and raises a sentence where it cannot.
+# Parameters that are texts with their own format -> the function that parses them, or raises an error for the user.
 TEXT_PARSERS: dict[str, Callable[[SamplingParams], Any]] = {
     "sampler_priority": parse_sampler_order,
     "custom_token_bans": parse_banned_tokens,

@@ -19,12 +19,12 @@ class TokenChoice:
 
     max_new_tokens: int = setting(
         512,
-        label="Longest reply",
+        label="Maximum reply length",
         minimum=1,
         maximum=1_000_000,
         unit="tokens",
         group=LENGTH,
-        help="Generation stops here at the latest. Room for it is kept free in the context.",
+        help="The most a reply can take. This much of the context is reserved for it.",
     )
     temperature: float = setting(
         1.0,
@@ -33,13 +33,13 @@ class TokenChoice:
         maximum=5,
         step=0.01,
         group=TEMPERATURE,
-        help="Below 1 sharpens the choice, above 1 flattens it. 0 always takes the likeliest token.",
+        help="Below 1 favours likely tokens, above 1 flattens the distribution. 0 always takes the likeliest token.",
     )
     dynamic_temperature: bool = setting(
         False,
         label="Dynamic temperature",
         group=TEMPERATURE,
-        help="Takes the temperature from between low and high by how unsure the model is (its entropy).",
+        help="Chooses a temperature between low and high: the more uncertain the model (its entropy), the higher.",
     )
     dynatemp_low: float = setting(
         1.0, label="Dynamic temperature, low", minimum=0.01, maximum=5, step=0.01, group=TEMPERATURE
@@ -54,7 +54,7 @@ class TokenChoice:
         maximum=5,
         step=0.01,
         group=TEMPERATURE,
-        help="How the entropy maps to the temperature; 1 is a straight line.",
+        help="How the entropy maps to the temperature. 1 is linear.",
     )
     smoothing_factor: float = setting(
         0.0,
@@ -63,7 +63,7 @@ class TokenChoice:
         maximum=10,
         step=0.01,
         group=TEMPERATURE,
-        help="Quadratic sampling: lowers the unlikely, evens out the likely. 0 is off.",
+        help="Quadratic sampling: makes unlikely tokens less likely and likely ones more equal. 0 is off.",
     )
     smoothing_curve: float = setting(1.0, label="Smoothing curve", minimum=1, maximum=10, step=0.1, group=TEMPERATURE)
     top_p: float = setting(

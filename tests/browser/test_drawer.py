@@ -46,7 +46,7 @@ def number(page: Any, name: str) -> str:
 def test_a_changed_parameter_is_honoured_by_the_next_reply_and_survives_a_reload(page: Any) -> None:
     page.fill("#param-max_new_tokens input", "3")
     page.press("#param-max_new_tokens input", "Enter")
-    page.wait_for_selector("#preset-notice >> text=Longest reply 3 (was 512)")
+    page.wait_for_selector("#preset-notice >> text=Maximum reply length 3 (was 512)")
     page.click("#close-drawer")
     assert ask(page, "one two three four five").split() == ["one", "two", "three"]
     assert "maximum reply length reached" in page.locator(f"{NEWEST} .finish-reason").inner_text()
@@ -168,11 +168,11 @@ def test_two_tabs_change_different_parameters_and_both_hold(page: Any, visit: An
     open_tab(other, "Parameters")
     page.fill("#param-max_new_tokens input", "77")
     page.press("#param-max_new_tokens input", "Enter")
-    page.wait_for_selector("#preset-notice >> text=Longest reply 77")
+    page.wait_for_selector("#preset-notice >> text=Maximum reply length 77")
     other.fill("#param-top_k input[type=number]", "40")
     other.press("#param-top_k input[type=number]", "Tab")
     other.wait_for_selector("#preset-notice >> text=Top-k 40")
-    assert "Longest reply 77" in other.locator("#preset-notice").inner_text()
+    assert "Maximum reply length 77" in other.locator("#preset-notice").inner_text()
     neutralize(other)
 
 

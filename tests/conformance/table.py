@@ -1,7 +1,7 @@
-"""`python3 -m tests.conformance.table`: writes docs/samplers.md. A test holds the page to what this gives.
+"""Write docs/samplers.md: `python3 -m tests.conformance.table`. A test compares the page with this.
 
 What a sampler does comes from SamplingParams, its definition from the reference that the loaders are compared with, and
-what each loader makes of it from its spec.
+the differences of each loader from its spec.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ _REFERENCES: dict[str, Callable[..., Any]] = {
     "mirostat_mode": Mirostat,
     "guidance_scale": heat.guidance,
 }
-# Those without a formula of their own.
+# Parameters without a formula.
 _WORDS = {
     "penalty_alpha": "Su et al. 2022, arXiv 2202.06417.",
-    "do_sample": "The likeliest token, of logits with biases, bans and grammar alone.",
-    "temperature_last": "The temperatures act after the cut-offs; adaptive-p and mirostat stay last.",
-    "sampler_priority": "Those named act first, in that order; adaptive-p and mirostat stay last.",
+    "do_sample": "The likeliest token. Only biases, bans and the grammar change the logits.",
+    "temperature_last": "The temperatures act after the cut-offs. Adaptive-p and mirostat are always last.",
+    "sampler_priority": "The named samplers act first, in that order. Adaptive-p and mirostat are always last.",
     "custom_token_bans": "The logit becomes minus infinity, whatever its bias.",
     "logit_bias": "Added to the logit before all samplers. OpenAI, API reference: logit_bias.",
     "ban_eos_token": "Bans the tokens that end a text.",
@@ -66,14 +66,14 @@ _WORDS = {
 
 
 def page() -> str:
-    """docs/samplers.md."""
+    """Return the text of docs/samplers.md."""
     specs = Registry(ROOT / "loaders").shown()
     groups = _groups([spec for spec in specs if spec.name != "remote"])
     return "\n".join([*_head(groups), *_rows(groups), "", *_differences(groups), *_remote(), *_foot()]) + "\n"
 
 
 def _groups(specs: list[LoaderSpec]) -> list[list[LoaderSpec]]:
-    """Loaders that do all the same, together."""
+    """Return the loaders, grouped by equal behaviour."""
     groups: dict[str, list[LoaderSpec]] = {}
     for spec in specs:
         engine = ENGINES.get(spec.name)
@@ -88,21 +88,22 @@ def _head(groups: list[list[LoaderSpec]]) -> list[str]:
         "",
         "<!-- generated: python3 -m tests.conformance.table -->",
         "",
-        "What each sampling parameter does, who defined it, and which loader honours it. The definitions are those",
-        "that the tests work out in float64 (`tests/conformance/reference_*.py`): p is a probability, logit and x are",
-        "logits, an entropy is in nats.",
+        "What each sampling parameter does, who defined it, and which loader honours it. The tests compute these",
+        "definitions in float64 (`tests/conformance/reference_*.py`): p is a probability, logit and x are logits, and",
+        "entropy is in nats.",
         "",
-        "- **yes**: on fixed logits, the tokens that the loader's engine leaves and their probabilities are the",
-        "  definition's. `python3 -m tests tests/conformance` measures it in the environments that the machine runs.",
-        "- **differs**: honoured, but not as defined; how is told below the table. Measured with that difference.",
-        "- **by name**: not compared in numbers, as the engine shows none; how it differs is read from its source. The",
-        "  parameter reaches the engine under the engine's own name for it.",
-        "- **no**: not honoured. The page greys it; the command line and the API name it when it is asked for.",
+        "- **yes**: on fixed logits, the loader's engine keeps the same tokens with the same probabilities as the",
+        "  definition. `python3 -m tests tests/conformance` measures this in each environment that runs here.",
+        "- **differs**: honoured, but not as defined. The difference is described below the table and included in",
+        "  the measurement.",
+        "- **by name**: not compared in numbers, because the engine does not expose any; its differences are read from",
+        "  its source. The parameter is passed to the engine under the engine's own name.",
+        "- **no**: not honoured. The page greys it out; the command line and the API warn when it is set.",
         "",
         *_wrapped(
             f"Without `sampler_priority`, samplers act in this order: {', '.join(DEFAULT_PRIORITY)}. Extensions' "
-            "hooks, guidance, biases, bans and the grammar come before. At a temperature of 0 the likeliest token is "
-            "taken after the penalties, and nothing else acts; with `mirostat_mode` no cut-off acts."
+            "hooks, guidance, biases, bans and the grammar act before them. At a temperature of 0 the likeliest token "
+            "is taken after the penalties, and no other sampler acts. With `mirostat_mode` no cut-off acts."
         ),
         "",
         _row(columns),
@@ -121,10 +122,10 @@ def _rows(groups: list[list[LoaderSpec]]) -> list[str]:
 
 
 def definition(name: str) -> str:
-    """The formula and who defined it."""
+    """Return the formula and its source."""
     reference = _REFERENCES.get(name)
     text = inspect.cleandoc(reference.__doc__ or "") if reference else _WORDS[name]
-    # What the reference says to its callers is between backticks.
+    # Parameter names stand between backticks there.
     return " ".join(re.sub("`", "", text).split())
 
 
@@ -152,18 +153,18 @@ def _differences(groups: list[list[LoaderSpec]]) -> list[str]:
 
 
 def _remote() -> list[str]:
-    told = (
-        "The loader `remote` hands parameters on by name, as far as the server takes them. When its model is loaded, "
-        "the rest is named and counts as not honoured. What the server makes of them is the server's."
+    text = (
+        "The loader `remote` passes on the parameters that the server accepts, by name. Loading its model lists the "
+        "others, which count as not honoured. How the server applies a parameter depends on the server."
     )
-    lines = ["## Remote servers", "", *_wrapped(told), ""]
+    lines = ["## Remote servers", "", *_wrapped(text), ""]
     for kind, dialect in DIALECTS.items():
         every = set(samplers()) | set(PARTS)
         taken, left = sorted(dialect.samplers & every), sorted(every - dialect.samplers)
-        said = _names(taken) if len(taken) < len(left) else f"all but {_names(left)}" if left else "all"
-        # A test holds the two to the same requests.
-        same = " It is asked as by xllamacpp, and differs alike." if kind == "llama.cpp" else ""
-        lines.append(f"- {dialect.title}: {said}.{same}")
+        accepted = _names(taken) if len(taken) < len(left) else f"all but {_names(left)}" if left else "all"
+        # A test compares the requests of the two.
+        same = " The requests and the differences are those of xllamacpp." if kind == "llama.cpp" else ""
+        lines.append(f"- {dialect.title}: {accepted}.{same}")
     return [*lines, ""]
 
 
@@ -179,8 +180,9 @@ def _foot() -> list[str]:
     return [
         "## Seeds",
         "",
-        "Same seed, same loader, same settings: same text. `tests/contract` asks it of every loader that it runs. Two",
-        "loaders draw with two generators of random numbers, so between them the same seed gives different texts.",
+        "With the same seed and settings, a loader gives the same text; `tests/contract` tests this for every loader",
+        "that it runs. Loaders have different random number generators, so the same seed gives different texts in two",
+        "loaders.",
         "",
         f"Every loader honours {_names(sorted(ALWAYS_HONOURED))}.",
     ]

@@ -100,7 +100,7 @@ def test_an_empty_models_folder_is_named_where_models_belong(root: Path, tmp_pat
     (tmp_path / "elsewhere").mkdir()
     flags = ["--no-venv", "--models", str(tmp_path / "elsewhere"), "--user-data", str(tmp_path / "user")]
     answer = _webui(root, "inspect", *flags, "nope")
-    assert f"put a model's folder or GGUF file into {tmp_path / 'elsewhere'}." in answer.stderr
+    assert f"Put a model folder or a GGUF file into {tmp_path / 'elsewhere'}." in answer.stderr
 
 
 def test_loaders_lists_each_with_what_a_program_wants(root: Path, where: list[str]) -> None:

@@ -1,7 +1,7 @@
-"""Several packed matrices that read the same input, multiplied as one.
+"""Multiply several quantized matrices with the same input as one.
 
-AutoAWQ's own fused blocks need CUDA kernels and keep a cache of their own, which cannot be cropped to a common prefix;
-this keeps the model's shape. AWQ packs along the output, so matrices are joined by putting them side by side.
+AutoAWQ's fused blocks need CUDA kernels and have a separate cache, which cannot be cropped to a common prefix. This
+module keeps the model's structure. AWQ packs along the output, so matrices are joined side by side.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _TOGETHER = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 
 
 def fuse_projections(model: Any) -> int:
-    """Join what can be joined; how many groups that were."""
+    """Join matrices where possible. Return the number of groups."""
     count = 0
     for parent in list(model.modules()):
         for names in _TOGETHER:
@@ -29,7 +29,7 @@ def fuse_projections(model: Any) -> int:
 
 
 class _Joined(nn.Module):  # type: ignore[misc]
-    """One packed matrix for several; the outputs of the last input are kept until each has been taken."""
+    """One quantized matrix for several. Keeps the outputs of the last input until each was read."""
 
     def __init__(self, linear: Any, widths: list[int]) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class _Joined(nn.Module):  # type: ignore[misc]
 
 
 class _Part(nn.Module):  # type: ignore[misc]
-    """Stands where one of the joined matrices stood."""
+    """Takes the place of one of the joined matrices."""
 
     def __init__(self, joined: _Joined, at: int) -> None:
         super().__init__()

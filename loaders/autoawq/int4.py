@@ -1,7 +1,7 @@
-"""AWQ's packed matrices for torch's own product of 4-bit weights on a processor (`_weight_int4pack_mm_for_cpu`).
+"""Repack AWQ's matrices for torch's 4-bit matrix product on a CPU (`_weight_int4pack_mm_for_cpu`).
 
-AutoAWQ has no kernel for processors: it unpacks every matrix for every token, and multiplies in 16 bits, which few
-processors can. Torch's product reads the weights as they lie packed, with inputs, scales and zero points in bf16.
+AutoAWQ has no kernel for CPUs. It unpacks every matrix for every token and multiplies in 16 bits, which few CPUs
+support. Torch's product reads the packed weights, with inputs, scales and zero points in bf16.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ _ROWS = 16 * _BLOCK
 
 
 def int4_supported() -> bool:
-    """Whether torch has that product for this processor in more than plain C++, with which it takes a hundred times as
-    long."""
+    """Return True if torch has a vectorized product for this CPU. Plain C++ is a hundred times slower."""
     return torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
 
 
 def repack_layers(model: Any) -> int:
-    """Replace AutoAWQ's matrices by those of torch where it takes them; how many that were."""
+    """Replace AutoAWQ's matrices with torch's where possible. Return the number of replaced matrices."""
     found = [
         (parent, name, child)
         for parent in model.modules()
@@ -43,7 +42,7 @@ def _takes(linear: Any) -> bool:
 
 
 class Int4Linear(nn.Module):  # type: ignore[misc]
-    """One of AutoAWQ's matrices, packed anew. [..., in] to [..., out], in the type of its input."""
+    """One of AutoAWQ's matrices, repacked. Maps [..., in] to [..., out], in the type of its input."""
 
     def __init__(self, linear: Any) -> None:
         super().__init__()
@@ -51,7 +50,7 @@ class Int4Linear(nn.Module):  # type: ignore[misc]
         self.group_size = linear.group_size
         self.register_buffer("weight", _packed(linear.qweight))
         scales = linear.scales.float()
-        # The product takes a weight for (q - 8) s + z, AWQ for (q - zero) s.
+        # Torch computes a weight as (q - 8) s + z, AWQ as (q - zero) s.
         zeros = (8 - _columns(linear.qzeros).t()) * scales
         self.register_buffer("scales", torch.stack([scales, zeros], -1).to(torch.bfloat16))
         self.register_buffer("bias", linear.bias)
@@ -64,12 +63,12 @@ class Int4Linear(nn.Module):  # type: ignore[misc]
 
 
 def _packed(qweight: Tensor) -> Tensor:
-    """AWQ's [in, out / 8] of 32 bits in torch's layout, [out, in / 2] of 8, some rows at a time."""
+    """Convert AWQ's [in, out / 8] of 32 bits to torch's [out, in / 2] of 8 bits, some rows at a time."""
     convert = torch.ops.aten._convert_weight_to_int4pack_for_cpu
     return torch.cat([convert(_columns(part), 1) for part in qweight.split(_ROWS // 8, dim=1)])
 
 
 def _columns(packed: Tensor) -> Tensor:
-    """What is packed as [rows, columns / 8], column by column: [columns, rows], each in 32 bits."""
+    """Unpack [rows, columns / 8] to [columns, rows], each in 32 bits."""
     turned = packed.t().contiguous()
     return torch.stack([(turned >> (4 * at)) & 15 for at in _PLACES], 1).view(-1, packed.shape[0])

@@ -1,4 +1,4 @@
-"""The Transformers engine on AWQ folders, through AutoAWQ."""
+"""The Transformers engine for AWQ folders, with AutoAWQ."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from modules.worker.hf.transformers_engine import HfEngine
 
 
 class Engine(HfEngine):
-    """The architectures that AutoAWQ knows."""
+    """Loads the architectures that AutoAWQ supports."""
 
     def load_model(self, path: Path, settings: Settings, report: Report) -> tuple[Any, Any]:
         config = convert_to_transformers_4(read_json(path / "config.json"))
@@ -35,28 +35,28 @@ class Engine(HfEngine):
         layout = str(claim.get("version", "gemm")).lower()
         if layout != "gemm":
             raise ModelError(
-                f"{path.name} is laid out for AWQ's {layout} kernel, which needs CUDA code that is not here. "
+                f"{path.name} uses the layout of AWQ's {layout} kernel, which needs CUDA code that is not installed. "
                 "Choose the GPTQModel loader."
             )
         config["quantization_config"] = claim
         tokenizer = load_tokenizer(path)
         trusted = has_consent("PADDOCK_TRUST_REMOTE_CODE")
         report("Importing AutoAWQ", None)
-        # It says at every import that it was given up.
+        # It warns at every import that it is no longer maintained.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         from awq import AutoAWQForCausalLM
         from awq.models.auto import AWQ_CAUSAL_LM_MODEL_MAP
 
         if config.get("model_type") not in AWQ_CAUSAL_LM_MODEL_MAP:
             raise ModelError(
-                f"AutoAWQ does not know the architecture {config.get('model_type')}. Choose the GPTQModel loader."
+                f"AutoAWQ does not support the architecture {config.get('model_type')}. Choose the GPTQModel loader."
             )
         options = device_placement(settings, self.offload_folder() if settings.disk_offload else "")
         kernel = _kernel(settings)
         packs = settings.kernel in ("auto", "int4") and _can_pack(settings)
         with stage_folder(path, config) as stage:
             write_rope_scaling(stage, settings, trusted)
-            report("Loading the packed weights", None)
+            report("Loading the quantized weights", None)
             loaded = AutoAWQForCausalLM.from_quantized(
                 str(stage),
                 max_seq_len=settings.context,
@@ -71,21 +71,21 @@ class Engine(HfEngine):
             report("Fusing layers", None)
             fuse_projections(loaded.model)
         if packs:
-            report("Packing the weights for this processor", None)
+            report("Repacking the weights for this CPU", None)
             int4.repack_layers(loaded.model)
         _halve_scales(loaded.model)
         return loaded.model, tokenizer
 
 
 def _dtype(settings: Settings, packs: bool) -> Any:
-    """AutoAWQ's own products are in float16 whatever is asked for; the rest of the model may be in another type."""
+    """Return the type of the model. AutoAWQ's matrix products are always in float16."""
     import torch
 
     return torch.float16 if settings.dtype == "auto" and not packs else pick_dtype(settings.dtype, settings.device_map)
 
 
 def _halve_scales(model: Any) -> None:
-    """They are loaded in the model's type, and AutoAWQ's products fail with any but float16."""
+    """Convert the scales to float16, since AutoAWQ's matrix products fail with other types."""
     for module in model.modules():
         if type(module).__name__ == "WQLinear_GEMM":
             module.scales = module.scales.half()
@@ -102,7 +102,7 @@ def _can_pack(settings: Settings) -> bool:
 
 
 def _kernel(settings: Settings) -> dict[str, bool]:
-    """The flags that choose a kernel. Raises SettingError for one that is not here."""
+    """Return the flags that choose a kernel. Raises SettingError if it is not available."""
     from awq.models import base
     from awq.modules.linear import gemm
 
@@ -115,7 +115,7 @@ def _kernel(settings: Settings) -> dict[str, bool]:
     if settings.kernel not in usable:
         raise SettingError(f"The kernel {settings.kernel} cannot run here. Set Kernel to {' or '.join(usable)}.")
     if not on_gpu:
-        # Where the best device is the CPU it insists on Intel's extension of torch, and needs none for this kernel.
+        # On a CPU it requires Intel's extension for torch, which this kernel does not need.
         base.get_best_device = lambda: "meta"
     if not on_gpu or settings.kernel == "torch":
         gemm.TRITON_AVAILABLE = False

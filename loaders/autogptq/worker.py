@@ -1,4 +1,4 @@
-"""The Transformers engine on GPTQ folders, through AutoGPTQ."""
+"""The Transformers engine for GPTQ folders, with AutoGPTQ."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BITS = (2, 3, 4, 8)
 
 
 class Engine(HfEngine):
-    """The architectures that AutoGPTQ knows."""
+    """Loads the architectures that AutoGPTQ supports."""
 
     def load_model(self, path: Path, settings: Settings, report: Report) -> tuple[Any, Any]:
         config = convert_to_transformers_4(read_json(path / "config.json"))
@@ -45,13 +45,13 @@ class Engine(HfEngine):
 
         if config.get("model_type") not in SUPPORTED_MODELS:
             raise ModelError(
-                f"AutoGPTQ does not know the architecture {config.get('model_type')}. Choose the GPTQModel loader."
+                f"AutoGPTQ does not support the architecture {config.get('model_type')}. Choose the GPTQModel loader."
             )
-        # One file goes by the name that AutoGPTQ looks for, whatever its own.
+        # A single file gets the name that AutoGPTQ expects.
         renamed = {files[0].name: "model.safetensors"} if len(files) == 1 else {}
         with stage_folder(path, config, renamed) as stage:
             write_rope_scaling(stage, settings, trusted)
-            report("Loading the packed weights", None)
+            report("Loading the quantized weights", None)
             loaded = AutoGPTQForCausalLM.from_quantized(
                 str(stage),
                 quantize_config=_quantize_config(claim, settings),
@@ -67,7 +67,7 @@ class Engine(HfEngine):
 
 
 def _quantize_config(claim: Mapping[str, Any], settings: Settings) -> Any:
-    """AutoGPTQ's own description. Its reader falls over keys that newer quantizers write, so it is made here."""
+    """Return AutoGPTQ's configuration. It is built here, since AutoGPTQ's reader fails on keys of newer quantizers."""
     from auto_gptq import BaseQuantizeConfig
 
     act_order = {"yes": True, "no": False}.get(settings.act_order, bool(claim.get("desc_act", True)))
@@ -80,7 +80,7 @@ def _quantize_config(claim: Mapping[str, Any], settings: Settings) -> Any:
 
 
 def _dtype(settings: Settings) -> Any:
-    """Its GPU kernels take float16 alone."""
+    """Return the type of the model. AutoGPTQ's GPU kernels need float16."""
     import torch
 
     on_gpu = settings.device_map != "cpu" and torch.cuda.is_available()
@@ -88,7 +88,7 @@ def _dtype(settings: Settings) -> Any:
 
 
 def _kernel(settings: Settings, bits: int) -> dict[str, bool]:
-    """The flags that choose a kernel. Raises SettingError for one that is not here."""
+    """Return the flags that choose a kernel. Raises SettingError if it is not available."""
     import torch
     from auto_gptq.utils import import_utils
 

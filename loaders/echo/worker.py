@@ -1,4 +1,4 @@
-"""The fake engine. `!crash`, `!exit`, `!memory` or `!hang` in a prompt makes it do that after five words."""
+"""The fake engine. `!crash`, `!exit`, `!memory` or `!hang` in a prompt causes that fault after five words."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LOWER = ("context",)
 
 
 class Engine(EngineBase):
-    """A token is a word with the space before it. The reply is the prompt's last line, without end with `!long`."""
+    """A token is a word with the space before it. The reply is the prompt's last line; endless with `!long`."""
 
     def __init__(self) -> None:
         self._settings: Any = None
@@ -39,7 +39,7 @@ class Engine(EngineBase):
         for step in range(1, 5):
             report("Pretending to load", step / 4)
         if settings.on_load == "refuse":
-            raise ModelError("The echo loader was told to refuse. Set While loading to reply.")
+            raise ModelError("The echo loader refuses, as While loading says. Set it to reply.")
         self._misbehave(settings.on_load)
         return ModelInfo(
             context=settings.context, trained_context=settings.context, slots=settings.slots, architecture="echo"
@@ -55,7 +55,7 @@ class Engine(EngineBase):
         return found
 
     def apply_adapter(self, adapters: dict[str, float]) -> None:
-        """A reply begins with their names and weights."""
+        """Apply adapters. A reply then starts with their names and weights."""
         for path in adapters:
             if Path(path).name == "refused":
                 raise ModelError(
@@ -79,12 +79,12 @@ class Engine(EngineBase):
         words = re.findall(r"\s*\S+", lines[-1]) if lines else ["..."]
         words = [f"[{Path(path).name} {weight:g}] " for path, weight in self._adapters.items()] + words
         if "!error" in request.prompt:
-            raise PromptError("The echo loader was told to fail. Leave !error out of the prompt.")
+            raise PromptError("The echo loader fails, as the prompt says. Remove !error from it.")
         endless = "!long" in request.prompt or params.ban_eos_token
         stop = StopFilter(params.stop)
         reason, count = "stop", 0
         for word in cycle([*words[:-1], f"{words[-1]} "]) if endless else islice(words, None):
-            # One that will hang does not hear Stop in the words before either.
+            # A reply that will hang also ignores Stop before that.
             if cancelled.is_set() and "!hang" not in request.prompt:
                 reason = "cancelled"
                 break
@@ -111,7 +111,7 @@ class Engine(EngineBase):
 
     def _misbehave(self, behaviour: str) -> None:
         if behaviour == "crash":
-            # In this very thread, as faults are: a signal to the process may be taken by another thread, later.
+            # In this thread, as for a real fault. A signal to the process may reach another thread later.
             signal.raise_signal(signal.SIGSEGV)
         elif behaviour == "exit":
             os._exit(3)
@@ -120,5 +120,5 @@ class Engine(EngineBase):
         elif behaviour == "hang":
             threading.Event().wait()
         elif behaviour == "child":
-            # As an engine that compiles has its compiler beside it.
+            # Like an engine that runs a compiler.
             subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait()"])

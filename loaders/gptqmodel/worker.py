@@ -1,4 +1,4 @@
-"""The Transformers engine on GPTQ and AWQ folders, through GPTQModel's kernels."""
+"""The Transformers engine for GPTQ and AWQ folders, with GPTQModel's kernels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BITS = (2, 3, 4, 8)
 
 
 class Engine(HfEngine):
-    """Any causal language model that GPTQModel knows."""
+    """Loads the causal language models that GPTQModel supports."""
 
     def load_model(self, path: Path, settings: Settings, report: Report) -> tuple[Any, Any]:
         config = read_json(path / "config.json")
@@ -34,8 +34,8 @@ class Engine(HfEngine):
         dtype = pick_dtype(settings.dtype, settings.device_map)
         kernel = settings.kernel
         if kernel == "auto" and method == "gptq" and where == {"device": "cpu"} and claim.get("group_size") == -1:
-            # Its other kernels for a CPU take groups of at most 256, and fail at the first reply. This one takes no
-            # float32.
+            # Its other kernels for CPUs need groups of at most 256 and fail at the first reply. This one does not
+            # support float32.
             import torch
 
             kernel, dtype = "torch", torch.bfloat16 if dtype == torch.float32 else dtype
@@ -50,7 +50,7 @@ class Engine(HfEngine):
             compiled = Path(os.environ["GPTQMODEL_TORCH_EXTENSIONS_DIR"])
             there = compiled.is_dir() and any(entry.is_dir() for entry in compiled.iterdir())
             first = "" if there else "; the first time a kernel is compiled, which takes minutes"
-            report(f"Loading the packed weights{first}", None)
+            report(f"Loading the quantized weights{first}", None)
             with _one_compiles(compiled):
                 loaded = GPTQModel.load(
                     str(stage),
@@ -65,11 +65,14 @@ class Engine(HfEngine):
 
 @contextmanager
 def _one_compiles(folder: Path) -> Iterator[None]:
-    """One worker at a time may compile. torch marks a compile in progress by a file named lock and waits until it is
-    gone: one that a killed worker left would be waited for forever."""
+    """Let one worker at a time compile.
+
+    torch marks a running compile with a file named lock and waits until it is removed. A killed worker leaves the
+    file, and torch would wait forever.
+    """
     from filelock import FileLock
 
-    # Inside: beside it, a confined worker may write nothing.
+    # Inside the folder, since a sandboxed worker may not write beside it.
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "paddock.lock"):
         for left in folder.rglob("lock"):
@@ -78,9 +81,9 @@ def _one_compiles(folder: Path) -> Iterator[None]:
 
 
 def _backend(kernel: str, method: str) -> Any:
-    """GPTQModel's name of a kernel for GPTQ or for AWQ. Raises SettingError where there is none."""
-    # Two threads load a model; without this it wants a machine of three cores. Its kernels are compiled into the
-    # loader's environment, so that they go with it.
+    """Return GPTQModel's name of a kernel for GPTQ or AWQ. Raises SettingError if there is none."""
+    # Two threads load a model; without this it requires three cores. Its kernels are compiled into the loader's
+    # environment, and are removed with it.
     os.environ["GPTQMODEL_CPU_WORKERS"] = str(max(2, processor_count() // 2))
     os.environ.setdefault("GPTQMODEL_TORCH_EXTENSIONS_DIR", str(Path(sys.prefix) / "compiled"))
     from gptqmodel import BACKEND

@@ -1,4 +1,4 @@
-"""The Transformers engine on weights that HQQ packs while they load, or has packed and saved."""
+"""The Transformers engine for weights that HQQ quantizes while loading, or has saved."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _SAVED = "qmodel.pt"
 
 
 class Engine(HfEngine):
-    """Any causal language model of Transformers 4."""
+    """Loads the causal language models of Transformers 4."""
 
     def check(self, path: Path) -> None:
-        """HQQ's own save is a pickle, read with torch's weights_only, which runs no code of it."""
+        """Check that the files are there. HQQ's save is a pickle, which is read with torch's weights_only."""
         if not (path / _SAVED).is_file():
             check_folder(path)
         elif not (path / "config.json").is_file():
@@ -62,8 +62,8 @@ class Engine(HfEngine):
                 axis=settings.axis,
                 skip_modules=["lm_head", *TOWERS],
             )
-        report("Loading and packing the weights", None)
-        with report_progress(report, "Loading and packing the weights"):
+        report("Loading and quantizing the weights", None)
+        with report_progress(report, "Loading and quantizing the weights"):
             model, found = text_class(config).from_pretrained(
                 str(stage),
                 config=with_rope(config, settings),
@@ -77,11 +77,11 @@ class Engine(HfEngine):
 
 
 def _saved(stage: Path, settings: Settings, report: Report) -> Any:
-    """A folder that HQQ itself saved: config.json and qmodel.pt."""
+    """Load a folder that HQQ saved: config.json and qmodel.pt."""
     import torch
     from hqq.models.hf.base import AutoHQQHFModel
 
-    report("Loading the packed weights", None)
+    report("Loading the quantized weights", None)
     device = device_placement(settings, "")["device_map"]
     place = "cuda" if device != {"": "cpu"} and torch.cuda.is_available() else "cpu"
     return AutoHQQHFModel.from_quantized(
@@ -90,7 +90,7 @@ def _saved(stage: Path, settings: Settings, report: Report) -> Any:
 
 
 def _set_compute_dtype(model: Any, dtype: Any) -> None:
-    """A saved layer keeps the type that it was packed in, whatever is asked for; and all layers must have one."""
+    """Set one compute type for all layers. A saved layer otherwise keeps the type with which it was quantized."""
     from hqq.core.quantize import HQQLinear
     from torch.nn import Linear
 
@@ -110,7 +110,7 @@ def _floating(value: Any) -> bool:
 
 
 def _check_groups(config: Any, settings: Settings) -> None:
-    """HQQ cuts each weight into whole groups, and fails in the middle of a load where that cannot be."""
+    """Raise SettingError if the group size does not divide a width. HQQ would fail in the middle of the load."""
     text = config.get_text_config()
     for name in ("hidden_size", "intermediate_size"):
         size = int(getattr(text, name, 0) or 0)
@@ -126,7 +126,7 @@ def _largest_divisor(size: int) -> int:
 
 
 def _complete(model: Any, missing: Any) -> None:
-    """Transformers counts what HQQ packs as missing; what is still nowhere ("meta") is really so."""
+    """Raise if weights are missing. Transformers also lists those that HQQ quantizes, which are not on "meta"."""
     import torch
 
     absent = [name for name, weight in model.named_parameters() if weight.device == torch.device("meta")]

@@ -1,4 +1,4 @@
-"""llama.cpp's log: kept for the sentence that says why a load failed; warnings and errors go to stderr."""
+"""Capture llama.cpp's log for error messages. Warnings and errors are also written to stderr."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import sys
 from collections import deque
 from typing import Any
 
-_KEPT_LINES = 200
+_MAX_LINES = 200
 # ggml_log_level in ggml.h; 5 continues the line before.
 _WARNING, _CONTINUED = 3, 5
 
 
 class EngineLog:
-    """Takes over the log of the library `lib` for as long as this object lives."""
+    """Captures the log of the library `lib` while this object exists."""
 
     def __init__(self, lib: Any) -> None:
-        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._lines: deque[str] = deque(maxlen=_MAX_LINES)
         self._level = 0
         self._lib = lib
-        self._callback = lib.llama_log_callback(self._hear)
+        self._callback = lib.llama_log_callback(self._receive)
         lib.llama_log_set(self._callback, ctypes.c_void_p(0))
 
-    def _hear(self, level: int, text: bytes, user_data: Any) -> None:
+    def _receive(self, level: int, text: bytes, user_data: Any) -> None:
         line = text.decode("utf-8", "replace")
         if level != _CONTINUED:
             self._level = level
@@ -31,5 +31,5 @@ class EngineLog:
             sys.stderr.write(line)
 
     def text(self) -> str:
-        """The latest warnings and errors."""
+        """Return the latest warnings and errors."""
         return "".join(self._lines).strip()

@@ -14,17 +14,17 @@ _WHY = re.compile(r"failed to apply lora adapter: (.+)")
 
 
 class LoraAdapters:
-    """Those that are loaded, path -> handle, and `weights`: those in use. `said`: llama.cpp's log so far."""
+    """The loaded adapters, and `weights`: those in use. `log` returns llama.cpp's latest messages."""
 
-    def __init__(self, lib: Any, model: Any, said: Callable[[], str]) -> None:
+    def __init__(self, lib: Any, model: Any, log: Callable[[], str]) -> None:
         self._lib = lib
         self._model = model
-        self._said = said
+        self._log = log
         self._loaded: dict[str, Any] = {}
         self.weights: dict[str, float] = {}
 
     def load(self, paths: list[str]) -> list[str]:
-        """Load those that are not loaded yet, and say which. Raises ModelError; none is loaded then."""
+        """Load the adapters that are not loaded yet, and return them. Raises ModelError without loading any."""
         fresh: list[str] = []
         for path in paths:
             if path in self._loaded:
@@ -44,7 +44,7 @@ class LoraAdapters:
         return fresh
 
     def use(self, context: Any, weights: dict[str, float]) -> None:
-        """Use these loaded ones in `context`, and no others."""
+        """Use these loaded adapters in `context`, and no others."""
         active = {path: weight for path, weight in weights.items() if weight}
         handles = (self._lib.llama_adapter_lora_p_ctypes * len(active))(*(self._loaded[path] for path in active))
         scales = (ctypes.c_float * len(active))(*active.values())
@@ -52,18 +52,18 @@ class LoraAdapters:
         self.weights = dict(weights)
 
     def free(self, paths: list[str]) -> None:
-        """Give back the memory of these, which no context uses."""
+        """Free the memory of adapters that no context uses."""
         for path in paths:
             self._lib.llama_adapter_lora_free(self._loaded.pop(path))
 
     def unused(self) -> list[str]:
-        """Those that are loaded and not in use."""
+        """Return the loaded adapters that are not in use."""
         return [path for path in self._loaded if path not in self.weights]
 
     def _refusal(self, name: str) -> ModelError:
-        found = _WHY.findall(self._said())
+        found = _WHY.findall(self._log())
         return ModelError(
             f"The LoRA adapter {name} does not fit this model{f' ({found[-1].strip()})' if found else ''}. Load the "
             "model that it was made for, or choose another adapter.",
-            detail=self._said(),
+            detail=self._log(),
         )

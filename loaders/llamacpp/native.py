@@ -1,4 +1,4 @@
-"""One model and one context of llama.cpp, through llama-cpp-python's low-level functions."""
+"""One model and one context of llama.cpp, with llama-cpp-python's low-level functions."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _ABORTED = 2
 
 
 class NativeModel:
-    """A loaded model with its context. `cached`: the tokens whose keys and values the context holds, in order.
+    """A loaded model with its context. `cached`: the tokens whose keys and values are in the context, in order.
 
-    The tokenizer's functions only read, so any thread may call them; the rest belongs to one thread.
+    Any thread may call the tokenizer's functions, which only read. Only one thread may call the others.
     """
 
     def __init__(self, lib: Any, model: Any, context: Any) -> None:
@@ -38,13 +38,13 @@ class NativeModel:
         self._step = lib.llama_batch_get_one(self._one, 1)
 
     def use_context(self, context: Any) -> None:
-        """Another context in place of this one, which has been freed; nothing is cached in it."""
+        """Use another, empty context. The previous one has been freed."""
         self.context = context
         self.memory = self.lib.llama_get_memory(context)
         self.cached.clear()
 
     def tokenize(self, text: str, add_special: bool, parse_special: bool) -> list[int]:
-        """Token ids of `text`."""
+        """Return the token ids of `text`."""
         data = text.encode("utf-8", "replace")
         room = len(data) + 8
         tokens = (self.lib.llama_token * room)()
@@ -56,7 +56,7 @@ class NativeModel:
         return list(tokens[:count])
 
     def detokenize(self, tokens: list[int]) -> str:
-        """The text of `tokens`, special ones included."""
+        """Return the text of `tokens`, including special tokens."""
         array = (self.lib.llama_token * len(tokens))(*tokens)
         room = 16 * len(tokens) + 64
         buffer = ctypes.create_string_buffer(room)
@@ -67,7 +67,7 @@ class NativeModel:
         return bytes(buffer.raw[:size]).decode("utf-8", "replace")
 
     def piece(self, token: int, special: bool) -> bytes:
-        """The bytes of one token; of a special one only with `special`."""
+        """Return the bytes of one token; none for a special token unless `special`."""
         known = self._pieces.get((token, special))
         if known is None:
             buffer = ctypes.create_string_buffer(_PIECE_BYTES)
@@ -79,11 +79,11 @@ class NativeModel:
         return known
 
     def show(self, template: str, visible: frozenset[int]) -> None:
-        """Have `printed` show the special tokens `visible`; `template`: the chat template that may use more."""
+        """Make `printed` show the special tokens `visible`. `template` is the chat template, which may use more."""
         self._template, self._visible = template, visible
 
     def printed(self, token: int, special: bool) -> bytes:
-        """What a reply shows of a token: `piece`, but markers of reasoning always, and padding never."""
+        """Return what a reply shows of a token: like `piece`, but always markers of reasoning and never padding."""
         known = self._printed.get((token, special))
         if known is None:
             name = self.lib.llama_vocab_get_text(self.vocab, token).decode("utf-8", "replace")
@@ -93,35 +93,37 @@ class NativeModel:
         return known
 
     def _padding(self) -> int:
-        """The padding token, unless it means something else too; -1 where there is none."""
+        """Return the padding token, or -1 if there is none or it also has another meaning."""
         pad, lib = int(self.lib.llama_vocab_pad(self.vocab)), self.lib
         others = {int(kind(self.vocab)) for kind in (lib.llama_vocab_bos, lib.llama_vocab_eos)}
         return -1 if pad in others or pad in self._visible else pad
 
     def ids(self, names: Iterable[str]) -> dict[str, int]:
-        """Those of the special tokens `names` that are one token each, with their ids."""
+        """Return name -> id for those of the special tokens `names` that are a single token."""
         found = {name: self.tokenize(name, False, True) for name in names}
         return {name: tokens[0] for name, tokens in found.items() if len(tokens) == 1}
 
     def ends(self) -> frozenset[int]:
-        """Ids of the tokens that end a text, as llama.cpp knows them."""
+        """Return the ids of the tokens that llama.cpp knows as end of a text."""
         count = self.lib.llama_vocab_n_tokens(self.vocab)
         return frozenset(token for token in range(count) if self.lib.llama_vocab_is_eog(self.vocab, token))
 
     def keep_prefix(self, tokens: list[int]) -> int:
-        """Drop from the cache what does not begin `tokens`; returns how many of them are left in it. At least the last
-        one is read again, since its logits are wanted."""
+        """Crop the cache to the common prefix with `tokens`, and return its length.
+
+        At least the last token is read again, for its logits.
+        """
         common = min(len(os.path.commonprefix([self.cached, tokens])), len(tokens) - 1)
         if common < len(self.cached) and not self.lib.llama_memory_seq_rm(self.memory, 0, common, -1):
-            # A recurrent model cannot forget its latest tokens alone.
+            # A recurrent model cannot drop only its latest tokens.
             common = 0
             self.lib.llama_memory_clear(self.memory, True)
         del self.cached[common:]
         return common
 
     def read(self, tokens: list[int], batch: int, cancelled: threading.Event) -> bool:
-        """Read prompt tokens behind what is cached, `batch` at a time; False if `cancelled` came before the end."""
-        # Asked between two operations of the graph, so Stop is heard even in a large batch.
+        """Read prompt tokens after the cached ones, `batch` at a time. Return False if cancelled before the end."""
+        # Checked between two operations of the graph, so Stop works within a large batch.
         heard = self.lib.ggml_abort_callback(lambda data: cancelled.is_set())
         self.lib.llama_set_abort_callback(self.context, heard, None)
         try:
@@ -137,13 +139,13 @@ class NativeModel:
         return True
 
     def append(self, token: int) -> None:
-        """Read one generated token, so that the next can be chosen."""
+        """Read one generated token, so that the next one can be chosen."""
         self._one[0] = token
         self._decode(self._step)
         self.cached.append(token)
 
     def _decode(self, batch: Any) -> bool:
-        """False if it was aborted. Raises OutOfMemory, PaddockError."""
+        """Return False if it was aborted. Raises OutOfMemory, PaddockError."""
         status = self.lib.llama_decode(self.context, batch)
         if status == 0:
             return True
@@ -151,7 +153,7 @@ class NativeModel:
             return False
         self._forget_unfinished()
         if status == 1:
-            raise OutOfMemory("The context is full. Raise Context length, or begin a new chat.", lower=())
+            raise OutOfMemory("The context is full. Raise Context length, or start a new chat.", lower=())
         raise (
             OutOfMemory(
                 "llama.cpp could not compute the next tokens, most likely for want of memory. "
@@ -166,12 +168,12 @@ class NativeModel:
         )
 
     def _forget_unfinished(self) -> None:
-        """Bring the cache back to what `cached` says, after a batch that did not end."""
+        """Restore the cache to `cached` after an unfinished batch."""
         if not self.lib.llama_memory_seq_rm(self.memory, 0, len(self.cached), -1):
             self.lib.llama_memory_clear(self.memory, True)
             self.cached.clear()
 
     def clear(self) -> None:
-        """Forget everything that was read."""
+        """Clear the cache."""
         self.lib.llama_memory_clear(self.memory, True)
         self.cached.clear()

@@ -1,4 +1,4 @@
-"""The loader's settings as llama.cpp's own structures."""
+"""Convert the loader's settings to llama.cpp's structures."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from modules.worker.thread_count import alone, processor_count, real_cores
 
 
 def model_parameters(lib: Any, settings: Any, progress: Callable[[float], None]) -> Any:
-    """A `llama_model_params`; `progress` is called with a fraction. Keep the result alive while the model loads."""
+    """Return a `llama_model_params`. `progress` is called with a fraction. Keep the result alive during the load."""
     params = lib.llama_model_default_params()
     params.n_gpu_layers = settings.gpu_layers
     params.split_mode = getattr(lib, f"LLAMA_SPLIT_MODE_{settings.split_mode.upper()}")
     params.main_gpu = settings.main_gpu
     mode = {(True, True): "MMAP_MLOCK", (True, False): "MMAP", (False, True): "MLOCK", (False, False): "NONE"}
     params.load_mode = getattr(lib, f"LLAMA_LOAD_MODE_{mode[settings.mmap, settings.mlock]}")
-    # GCC drops most of the tile configuration that llama.cpp loads for AMX, so reading a prompt would crash where that
-    # code was compiled in. Without these buffers it is not used.
+    # GCC drops most of the tile configuration that llama.cpp loads for AMX, so reading a prompt would crash in builds
+    # with that code. Without these buffers it is not used.
     if b"AMX_INT8 = 1" in lib.llama_print_system_info():
         params.use_extra_bufts = False
     split, most = tensor_split_shares(settings), int(lib.llama_max_devices())
@@ -38,8 +38,10 @@ def model_parameters(lib: Any, settings: Any, progress: Callable[[float], None])
 
 
 def context_parameters(lib: Any, settings: Any, context: int, weights: int, pools: bool) -> Any:
-    """A `llama_context_params` for `context` tokens and a model of `weights` bytes; `pools`: whether it says how its
-    embeddings are pooled."""
+    """Return a `llama_context_params` for `context` tokens and a model of `weights` bytes.
+
+    `pools` is True if the model says how its embeddings are pooled.
+    """
     params = lib.llama_context_default_params()
     params.n_ctx = context
     params.n_batch = settings.batch
@@ -65,10 +67,10 @@ def context_parameters(lib: Any, settings: Any, context: int, weights: int, pool
 
 
 def cache_type(lib: Any, name: str) -> int:
-    """ggml's number of a type; llama-cpp-python has no name for bf16 (30 in ggml.h)."""
+    """Return ggml's number of a type. llama-cpp-python has no name for bf16 (30 in ggml.h)."""
     return 30 if name == "bf16" else int(getattr(lib, f"GGML_TYPE_{name.upper()}"))
 
 
 def numa_strategy(lib: Any, name: str) -> int:
-    """ggml's number of a NUMA strategy."""
+    """Return ggml's number of a NUMA strategy."""
     return int(getattr(lib, f"GGML_NUMA_STRATEGY_{'DISABLED' if name == 'off' else name.upper()}"))

@@ -1,4 +1,4 @@
-"""SamplingParams as a chain of llama.cpp's own samplers, which work on the logits where they lie."""
+"""Convert SamplingParams to a chain of llama.cpp's samplers, which work on the logits in place."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _BESIDE_MIROSTAT = ("penalties", "dry", "temperature")
 class SamplerChain:
     """Chooses the next token from the latest logits. `ends`: ids of the tokens that end a text. Raises PromptError.
 
-    A grammar comes before the cut-offs, so that they cannot cut the last token that it allows. With a grammar,
-    `ban_eos_token` has no effect, because the end may be all that is left.
+    A grammar is applied before the cut-offs, so that they cannot remove the last allowed token. With a grammar,
+    ban_eos_token is ignored, since the end may be the only allowed token.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class SamplerChain:
                 self._add(lib.llama_sampler_init_min_p(CUT_SHARE, 1))
             if name != "adaptive_p":
                 self._add(self._sampler(name, params, seed, context))
-        # Each of these chooses the token: always last.
+        # Each of these chooses the token, so it comes last.
         tau, eta = params.mirostat_tau, params.mirostat_eta
         if is_greedy(params):
             self._add(lib.llama_sampler_init_greedy())
@@ -112,14 +112,11 @@ class SamplerChain:
 
     def _add(self, sampler: Any) -> None:
         if not sampler:
-            raise PromptError(
-                "The grammar cannot be used: llama.cpp cannot read it. Check it against the GBNF guide, or clear "
-                "Grammar."
-            )
+            raise PromptError("llama.cpp cannot read the grammar. Check it against the GBNF guide, or clear Grammar.")
         self._lib.llama_sampler_chain_add(self.handle, sampler)
 
     def remember(self, tokens: list[int]) -> None:
-        """Let the penalties and DRY know the prompt. Not for a grammar, which begins with the reply."""
+        """Pass the prompt to the penalties and DRY. A grammar starts with the reply."""
         lib = self._lib
         for index in range(lib.llama_sampler_chain_n(self.handle)):
             sampler = lib.llama_sampler_chain_get(self.handle, index)

@@ -1,4 +1,4 @@
-"""The engine of the llamacpp loader: a small loop over llama.cpp's own decode and samplers."""
+"""The engine of the llamacpp loader: a small loop over llama.cpp's decode function and samplers."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ from modules.worker.truncation import fit_prompt
 
 
 class Engine(EngineBase):
-    """One model, one context, one reply at a time. The context keeps what it read, so a chat's next turn reads only
-    what is new."""
+    """One model, one context, one reply at a time.
+
+    The context keeps what it has read, so a chat's next turn reads only what is new.
+    """
 
     _native: NativeModel
     _adapters: LoraAdapters
@@ -60,7 +62,7 @@ class Engine(EngineBase):
         model = lib.llama_model_load_from_file(str(path).encode(), params)
         if not model:
             raise load_error(path.name, self._log.text(), wanted)
-        report("Making room for the context", 0.9)
+        report("Allocating the context", 0.9)
         own = context_parameters(lib, settings, wanted, path.stat().st_size, self._keys.pools)
         self._new_context = lambda: lib.llama_init_from_model(model, own)
         context = self._new_context()
@@ -77,7 +79,7 @@ class Engine(EngineBase):
         return self._describe(settings)
 
     def _learn_special_tokens(self) -> None:
-        """What ends a reply, and which special tokens are text."""
+        """Find out which tokens end a reply, and which special tokens are shown as text."""
         native, lib, names = self._native, self._lib, self._keys.control
         template = self._template()
         ids = native.ids(names)
@@ -92,7 +94,7 @@ class Engine(EngineBase):
         return template.decode("utf-8", "replace") if template else ""
 
     def _warm_up(self) -> None:
-        """One token through the model, so that the first reply does not pay for bringing its pages in."""
+        """Compute one token, so that the first reply does not wait for the model's pages to be read."""
         self._native.append(next(iter(self._prompts.prefix), 0))
         self._native.clear()
 
@@ -117,7 +119,7 @@ class Engine(EngineBase):
         )
 
     def _dtype(self) -> str:
-        """Such as "Q8_0": llama.cpp describes a model as "llama 1B Q8_0"."""
+        """Return the type of the weights, such as "Q8_0". llama.cpp describes a model as "llama 1B Q8_0"."""
         buffer = self._lib.ctypes.create_string_buffer(128)
         self._lib.llama_model_desc(self._native.model, buffer, 128)
         return str(buffer.value.decode("utf-8", "replace").rpartition(" ")[2])
@@ -126,13 +128,13 @@ class Engine(EngineBase):
         return self._native.piece(token, True).decode("utf-8", "replace") if token >= 0 else ""
 
     def apply_adapter(self, adapters: dict[str, float]) -> None:
-        held = self._adapters.weights
-        fresh = self._adapters.load(list(adapters))
-        if fresh and not self._renew_context():
-            # What was there before had room.
-            self._adapters.free(fresh)
+        previous = self._adapters.weights
+        loaded = self._adapters.load(list(adapters))
+        if loaded and not self._renew_context():
+            # There was memory for the previous adapters.
+            self._adapters.free(loaded)
             self._renew_context()
-            self._adapters.use(self._native.context, held)
+            self._adapters.use(self._native.context, previous)
             raise OutOfMemory(
                 "There is not enough memory for the context with these adapters. Lower Context length, or apply fewer.",
                 lower=("context",),
@@ -142,7 +144,10 @@ class Engine(EngineBase):
         self._adapters.free(self._adapters.unused())
 
     def _renew_context(self) -> bool:
-        """A context has room for the operations of the adapters that are loaded when it is made, and of no more."""
+        """Make a new context. Return False if there is no memory for it.
+
+        A context has room only for the adapters that are loaded when it is made.
+        """
         self._lib.llama_free(self._native.context)
         context = self._new_context()
         if context:
@@ -156,10 +161,10 @@ class Engine(EngineBase):
         return self._native.detokenize(tokens)
 
     def _prompt(self, text: str, add_bos: bool) -> list[int]:
-        """Token ids of a prompt. Raises PromptError."""
+        """Return the token ids of a prompt. Raises PromptError."""
         tokens = self._prompts.prompt(text, add_bos)
         if not tokens:
-            raise PromptError("The prompt is empty, and this model has no token to begin with. Write something.")
+            raise PromptError("The prompt is empty, and this model has no start token. Write something.")
         return tokens
 
     def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
@@ -174,20 +179,20 @@ class Engine(EngineBase):
         chain = SamplerChain(lib, native.vocab, params, seed, native.size, self._ends)
         stop, decoder = StopFilter(params.stop), codecs.getincrementaldecoder("utf-8")("ignore")
         special = not params.skip_special_tokens
-        count = unsaid = 0
+        count = unsent = 0
         reason = "cancelled"
         try:
             chain.remember(tokens)
             cached = native.keep_prefix(tokens)
             complete = native.read(tokens[cached:], self._batch, cancelled)
             first = time.monotonic()
-            # Bound once: these are looked up for every token.
+            # Bound to local names, since they are used for every token.
             sample, handle, context, is_set = lib.llama_sampler_sample, chain.handle, native.context, cancelled.is_set
             latest = lib.llama_get_logits_ith
             change = hooks.logits(lambda: native.cached, _row, sorted(self._ends)) if hooks and complete else None
             while complete and not is_set():
                 if change is not None:
-                    # The samplers read the logits where llama.cpp left them, so that is where they are changed.
+                    # The samplers read llama.cpp's logits, so those are changed in place.
                     logits = self._logits()
                     logits[:] = change(logits)
                 token = sample(handle, context, -1)
@@ -195,13 +200,13 @@ class Engine(EngineBase):
                 if score != score or (not count and importlib.import_module("numpy").isnan(self._logits()).any()):
                     raise nan_logits_error()
                 count += 1
-                unsaid += 1
+                unsent += 1
                 if token in self._ends:
                     reason = "stop"
                     break
                 if text := stop.feed(decoder.decode(native.printed(token, special))):
-                    yield Piece(text, unsaid)
-                    unsaid = 0
+                    yield Piece(text, unsent)
+                    unsent = 0
                 if stop.stopped:
                     reason = "stop_text"
                     break
@@ -215,7 +220,7 @@ class Engine(EngineBase):
         finally:
             chain.close()
         if reason not in ("stop_text", "cancelled") and (text := stop.flush()):
-            yield Piece(text, unsaid)
+            yield Piece(text, unsent)
         now = time.monotonic()
         return Outcome(reason, len(tokens), cached, cut, count, first - begin, now - first, seed)
 
@@ -237,7 +242,7 @@ class Engine(EngineBase):
         ]
 
     def _logits(self) -> Any:
-        """The latest logits where they lie: a numpy view, [vocabulary], float32."""
+        """Return the latest logits as a numpy view without a copy: [vocabulary], float32."""
         size = self._lib.llama_vocab_n_tokens(self._native.vocab)
         latest = self._lib.llama_get_logits_ith(self._native.context, -1)
         return importlib.import_module("numpy").ctypeslib.as_array(latest, (size,))
@@ -266,5 +271,5 @@ class Engine(EngineBase):
 
 
 def _row(tokens: list[int]) -> Any:
-    """Tokens as extensions' hooks get them: a numpy array, [1, tokens]."""
+    """Return tokens in the form for extensions' hooks: a numpy array, [1, tokens]."""
     return importlib.import_module("numpy").array([tokens], dtype="int64")

@@ -1,4 +1,4 @@
-"""The loader's settings as vLLM's engine arguments (vllm/engine/arg_utils.py, version 0.32.0)."""
+"""Convert the loader's settings to vLLM's engine arguments (vllm/engine/arg_utils.py, version 0.32.0)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from loaders.vllm.spec import Settings
 from modules.protocol.errors import SettingError
 from modules.protocol.schema import describe
 
-# Read when vLLM is imported. Nothing is told to anybody, and its processes are fresh ones, not copies of this. Its
-# engine is no process of its own: handing over every token cost a third of the speed.
+# Read when vLLM is imported. No telemetry. Processes are spawned, not forked. The engine runs in this process, since
+# passing every token between processes cost a third of the speed.
 ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
 }
-# Tokens that are remembered or forgotten together. vLLM's own choice for CPUs, 128, would forget most of a short chat.
+# Tokens in a block of the cache. vLLM's default for CPUs, 128, would drop most of a short chat.
 BLOCK = 16
 CPU_BLOCK = 32
-# The most likely next tokens that may be asked for.
+# Maximum number of next-token probabilities in a request.
 MOST_PROBABILITIES = 100
 
 _DEFAULT_CONTEXT = next(entry.default for entry in describe(Settings) if entry.name == "context")
@@ -30,20 +30,20 @@ _CONTEXTS_ON_CPU = 2
 
 
 def choose_context(settings: Settings, config: dict[str, Any]) -> tuple[int, int]:
-    """(tokens to load with, tokens that the model was made for or 0)."""
+    """Return (context to load with, trained context or 0). Raises SettingError."""
     trained = _number(config, "max_position_embeddings")
     if trained and settings.context > trained:
         if settings.context != _DEFAULT_CONTEXT:
             raise SettingError(
-                f"Context length (context) cannot be {settings.context}: this model was made for {trained} tokens, and "
-                "vLLM takes no more. Lower it, or choose a loader that stretches RoPE."
+                f"Context length (context) cannot be {settings.context}: the trained context is {trained} tokens, and "
+                "vLLM does not exceed it. Lower it, or choose a loader that can scale RoPE."
             )
         return trained, trained
     return settings.context, trained
 
 
 def engine_arguments(path: Path, settings: Settings, config: dict[str, Any], context: int, cpu: bool) -> dict[str, Any]:
-    """Keyword arguments of EngineArgs. `cpu`: vLLM was built for the processor."""
+    """Return keyword arguments of EngineArgs. `cpu` is True for vLLM's build for CPUs."""
     arguments: dict[str, Any] = {
         "model": str(path),
         "served_model_name": path.name,
@@ -59,7 +59,7 @@ def engine_arguments(path: Path, settings: Settings, config: dict[str, Any], con
         "enforce_eager": settings.compile == "off" or (settings.compile == "auto" and cpu),
         "max_logprobs": MOST_PROBABILITIES,
         "disable_log_stats": True,
-        # The model's own sampling defaults would change what is neutral here.
+        # The model's sampling defaults would change what neutral parameters mean.
         "generation_config": "vllm",
     }
     if settings.quantization != "auto":
@@ -80,7 +80,7 @@ def engine_arguments(path: Path, settings: Settings, config: dict[str, Any], con
 
 
 def cache_bytes_per_token(config: dict[str, Any]) -> int:
-    """Bytes that one token takes in the cache: keys and values of every layer, at most 4 bytes each."""
+    """Return the bytes that one token takes in the cache: keys and values of every layer, at most 4 bytes each."""
     text = config.get("text_config")
     found = text if isinstance(text, dict) else config
     heads = _number(found, "num_attention_heads") or 1

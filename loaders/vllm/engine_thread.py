@@ -1,4 +1,4 @@
-"""vLLM's engine on a thread of its own, which makes its steps, for requests that come from several."""
+"""Run vLLM's engine on one thread, for requests from several threads."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _Task = tuple[Callable[[], Any], "Future[Any]"]
 
 
 class EngineThread:
-    """An LLMEngine, made and used on one thread alone, as its kernels keep their threads by that.
+    """An LLMEngine that is made and used on one thread, since its kernels bind their threads to it.
 
-    `make()` makes the engine; what it raises is raised here.
+    `make` returns the engine. What it raises is raised here.
     """
 
     def __init__(self, make: Callable[[], Any]) -> None:
@@ -33,15 +33,18 @@ class EngineThread:
             raise
 
     def run(self, work: Callable[[], Any]) -> Any:
-        """The result of `work`, between two steps; blocking."""
+        """Run `work` between two steps and return its result. Blocks."""
         return self._submit(work).result()
 
-    def follow(self, request: str, cancelled: threading.Event, **ask: Any) -> Generator[Any, None, None]:
-        """The outputs of a new request (`ask`: as of add_request). Leaving the iterator, or cancelling, ends it."""
+    def follow(self, request: str, cancelled: threading.Event, **arguments: Any) -> Generator[Any, None, None]:
+        """Yield the outputs of a new request. Leaving the iterator, or cancelling, ends the request.
+
+        `arguments` are those of add_request.
+        """
         outputs: TokenQueue[Any] = TokenQueue()
 
         def begin() -> None:
-            self.engine.add_request(request, **ask)
+            self.engine.add_request(request, **arguments)
             self._replies[request] = outputs
 
         self.run(begin)
@@ -56,7 +59,7 @@ class EngineThread:
                     break
         finally:
             if not finished:
-                # Waited for: an engine that does not come to it must not look idle.
+                # Wait for it, so that a busy engine does not look idle.
                 self.run(lambda: self._abort([request]))
 
     def close(self) -> None:
@@ -100,6 +103,6 @@ class EngineThread:
     def _abort(self, requests: list[str]) -> None:
         for request in requests:
             self._replies.pop(request, None)
-        # An engine that has failed may fail at this too; whoever asked has heard why.
+        # A failed engine may fail here too. The requests have received the first error.
         with contextlib.suppress(Exception):
             self.engine.abort_request(requests)

@@ -1,4 +1,4 @@
-"""Sampling parameters in vLLM's words (vllm/sampling_params.py, version 0.32.0)."""
+"""Convert sampling parameters to vLLM's (vllm/sampling_params.py, version 0.32.0)."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from modules.protocol.errors import PromptError
 from modules.protocol.sampling import SamplingParams
 from modules.worker.llama.sampler_settings import token_biases
 
-# vLLM clips biases to this, either way: in effect a ban or a must.
-_FARTHEST = 100.0
-# Its own check, at every step of a request's way; its sampler would know no such end.
-_HOTTEST = 2.0
-# It takes no 0, which means the likeliest token alone.
-_LEAST_TOP_P = 1e-6
+# vLLM limits biases to this value, which in effect bans or forces a token.
+_MAX_BIAS = 100.0
+# A check in vLLM's request handling. Its sampler has no such limit.
+_MAX_TEMPERATURE = 2.0
+# vLLM does not accept 0, which means only the likeliest token.
+_MIN_TOP_P = 1e-6
 
 
 def sampling_fields(params: SamplingParams, ends: tuple[int, ...], longest: int, seed: int) -> dict[str, Any]:
-    """Fields of vLLM's SamplingParams but for the grammar. `ends`: tokens that end a reply. Raises PromptError."""
-    found = {token: max(-_FARTHEST, min(_FARTHEST, bias)) for token, bias in token_biases(params).items()}
+    """Return the fields of vLLM's SamplingParams except the grammar. `ends`: tokens that end a reply.
+
+    Raises PromptError.
+    """
+    found = {token: max(-_MAX_BIAS, min(_MAX_BIAS, bias)) for token, bias in token_biases(params).items()}
     if params.ban_eos_token:
-        found.update(dict.fromkeys(ends, -_FARTHEST))
-    if params.do_sample and params.temperature > _HOTTEST:
-        raise PromptError(f"vLLM takes a temperature of at most {_HOTTEST:g}. Lower Temperature.")
+        found.update(dict.fromkeys(ends, -_MAX_BIAS))
+    if params.do_sample and params.temperature > _MAX_TEMPERATURE:
+        raise PromptError(f"vLLM supports a temperature of at most {_MAX_TEMPERATURE:g}. Lower Temperature.")
     greedy = not params.do_sample or params.temperature == 0
     fields: dict[str, Any] = {
         "max_tokens": longest,
@@ -40,5 +43,5 @@ def sampling_fields(params: SamplingParams, ends: tuple[int, ...], longest: int,
             "presence_penalty": params.presence_penalty,
         }
     if not greedy:
-        fields |= {"top_p": max(params.top_p, _LEAST_TOP_P), "top_k": params.top_k, "min_p": params.min_p}
+        fields |= {"top_p": max(params.top_p, _MIN_TOP_P), "top_k": params.top_k, "min_p": params.min_p}
     return fields

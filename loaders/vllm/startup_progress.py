@@ -1,4 +1,4 @@
-"""How far vLLM's start is, and why it failed: told by what its processes write to stderr alone."""
+"""Find out how far vLLM's start is and why it failed, from what its processes write to stderr."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from modules.protocol.errors import EnvironmentBroken, ModelError, OutOfMemory, 
 from modules.worker.engine import Report
 from modules.worker.stderr_tap import StderrTap
 
-_TELL_SECONDS = 1.0
-# What is written when a stage begins: (pattern, what it means, how far the start then is).
+_REPORT_SECONDS = 1.0
+# (pattern of a line that begins a stage, text for the user, progress at that point).
 _STAGES = (
     (re.compile(r"Initializing a V1 LLM engine"), "Starting vLLM's engine", 0.15),
     (re.compile(r"world_size=|rank \d+ in world size"), "Starting the workers", 0.3),
     (re.compile(r"Starting to load model|Loading safetensors|Loading weights"), "Loading the weights", 0.45),
     (re.compile(r"Model loading took|Loading weights took"), "The weights are loaded", 0.65),
     (re.compile(r"torch\.compile|Compiling|Dynamo bytecode|Warming up"), "Compiling and warming up", 0.7),
-    (re.compile(r"KV cache size|KV cache memory|Maximum concurrency"), "Making room for the context", 0.8),
+    (re.compile(r"KV cache size|KV cache memory|Maximum concurrency"), "Allocating the context", 0.8),
     (re.compile(r"Capturing|graph captur", re.IGNORECASE), "Recording CUDA graphs", 0.9),
 )
 _MEMORY = re.compile(
@@ -30,14 +30,14 @@ _MEMORY = re.compile(
 )
 _LOWER = ("context", "cache_gb", "cache_type", "slots")
 _ERROR_LINE = re.compile(r"(?:^|\s|\])((?:\w+\.)*\w*(?:Error|Exception|Exit))\s*:\s*(\S.*)$", re.MULTILINE)
-# Says only that another process failed.
+# Errors that only say that another process failed.
 _EMPTY_ERRORS = ("Engine core initialization failed", "Worker failed with error", "WorkerProc initialization failed")
 
 
 @contextmanager
 def report_startup(report: Report, name: str) -> Iterator[None]:
-    """Reports the start that happens inside, and turns its failure into a sentence."""
-    stage, fraction, began = "Starting vLLM", 0.1, time.monotonic()
+    """Report the progress of the start inside the block, and turn its failure into a PaddockError."""
+    stage, fraction, start = "Starting vLLM", 0.1, time.monotonic()
     done = threading.Event()
 
     def read(text: str) -> None:
@@ -46,14 +46,14 @@ def report_startup(report: Report, name: str) -> Iterator[None]:
             if part > fraction and pattern.search(text):
                 stage, fraction = words, part
 
-    def tell() -> None:
-        while not done.wait(_TELL_SECONDS):
-            report(f"{stage} ({time.monotonic() - began:.0f} s; with Compile it takes minutes)", fraction)
+    def report_stage() -> None:
+        while not done.wait(_REPORT_SECONDS):
+            report(f"{stage} ({time.monotonic() - start:.0f} s; with Compile it takes minutes)", fraction)
 
-    teller = threading.Thread(target=tell, name="vllm progress", daemon=True)
+    reporter = threading.Thread(target=report_stage, name="vllm progress", daemon=True)
     report(stage, fraction)
     with StderrTap(read, stays=True) as tap:
-        teller.start()
+        reporter.start()
         try:
             yield
         except PaddockError:
@@ -62,20 +62,20 @@ def report_startup(report: Report, name: str) -> Iterator[None]:
             raise startup_error(name, f"{tap.text()}\n{type(error).__name__}: {error}") from error
         finally:
             done.set()
-            teller.join()
+            reporter.join()
 
 
-def startup_error(name: str, said: str) -> PaddockError:
-    """Why vLLM would not start with the model `name`, from what its processes `said`."""
+def startup_error(name: str, output: str) -> PaddockError:
+    """Return why vLLM did not start with the model `name`. `output` is what its processes wrote."""
     causes = [
         (kind.split(".")[-1], words.strip())
-        for kind, words in _ERROR_LINE.findall(said)
+        for kind, words in _ERROR_LINE.findall(output)
         if not any(empty in words for empty in _EMPTY_ERRORS)
     ]
-    detail = said[-8000:]
+    detail = output[-8000:]
     kind, words = causes[0] if causes else ("", "")
     short = re.sub(r"\s+", " ", words)[:400].rstrip(".")
-    if _MEMORY.search(words) or (not causes and _MEMORY.search(said)):
+    if _MEMORY.search(words) or (not causes and _MEMORY.search(output)):
         return OutOfMemory(
             f"Not enough memory for {name}: {short or 'it ran out'}. Lower Context length or KV cache, or choose a "
             "smaller model.",
@@ -84,8 +84,8 @@ def startup_error(name: str, said: str) -> PaddockError:
         )
     if "ray" in words.lower() and kind in ("ModuleNotFoundError", "ImportError", "ValueError"):
         return EnvironmentBroken(
-            "Ray is not in vLLM's environment on this machine. Set Executor to mp, or load on a machine with an NVIDIA "
-            "card, whose environment has it.",
+            "vLLM's environment on this machine does not contain Ray. Set Executor to mp, or load on a machine with an "
+            "NVIDIA card, where the environment contains it.",
             detail=detail,
         )
     if kind in ("ModuleNotFoundError", "ImportError"):

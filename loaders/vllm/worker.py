@@ -1,4 +1,4 @@
-"""The engine of the vllm loader: vLLM's own engine in this process; where it is spread, its workers have their own."""
+"""The engine of the vllm loader: vLLM's engine in this process, with worker processes if the model is spread."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from modules.worker.hf.folder_tokenizer import FolderTokenizer
 from modules.worker.hf.model_files import check_folder, has_consent, read_header, weight_files
 from modules.worker.hf.staged_folder import stage_for_transformers
 
-# How long an unload waits; the host kills a worker that takes five seconds.
-_PATIENCE_SECONDS = 2.0
-# What vLLM raises for a request that is at fault; its own classes are known by name, as it is imported late.
+# How long an unload waits. The host kills a worker after five seconds.
+_UNLOAD_SECONDS = 2.0
+# What vLLM raises for an invalid request, by name, since vLLM is imported late.
 _CLIENT_ERRORS = ("ValueError", "VLLMClientError", "VLLMValidationError")
 
 
@@ -43,7 +43,7 @@ class Engine(EngineBase):
         os.environ.update(ENVIRONMENT)
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")
         self._open = contextlib.ExitStack()
-        self._stepper: EngineThread | None = None
+        self._thread: EngineThread | None = None
         self._context = 0
         self._numbers = itertools.count(1)
         self._lora: Any = None
@@ -66,10 +66,10 @@ class Engine(EngineBase):
             cpu = bool(importlib.import_module("vllm.platforms").current_platform.is_cpu())
             arguments = engine_arguments(path, settings, config, self._context, cpu)
             self._parent_watch = ParentWatch()
-            self._stepper = EngineThread(lambda: _engine(arguments))
+            self._thread = EngineThread(lambda: _engine(arguments))
         if any(math.isnan(entry["probability"]) for entry in self.next_token_probabilities("a", 1)):
             raise nan_logits_error()
-        found = self._stepper.engine.vllm_config.model_config
+        found = self._thread.engine.vllm_config.model_config
         report("Ready", 1.0)
         return ModelInfo(
             context=self._context,
@@ -86,20 +86,20 @@ class Engine(EngineBase):
         )
 
     def unload(self) -> None:
-        """End vLLM's processes. Those that take their time, as they do when busy, end with this one, by the leash."""
+        """End vLLM's processes. Busy ones that take longer are killed by the parent watch."""
         self._open.close()
-        stepper = self._stepper
-        if stepper is None:
+        thread = self._thread
+        if thread is None:
             return
         ended = threading.Event()
 
         def end() -> None:
-            stepper.run(stepper.engine.engine_core.shutdown)
+            thread.run(thread.engine.engine_core.shutdown)
             ended.set()
 
         threading.Thread(target=end, name="vllm end", daemon=True).start()
-        if ended.wait(_PATIENCE_SECONDS if self._parent_watch.active else None):
-            stepper.close()
+        if ended.wait(_UNLOAD_SECONDS if self._parent_watch.active else None):
+            thread.close()
             self._parent_watch.stop()
 
     def tokenize(self, text: str, special: bool) -> list[int]:
@@ -124,7 +124,7 @@ class Engine(EngineBase):
                 first = first or time.monotonic()
                 cached = output.num_cached_tokens or cached
                 found = output.outputs[0]
-                for token in self._kept(found):
+                for token in self._reply_tokens(found):
                     if not reply.stopped and (piece := reply.take(token)):
                         yield piece
                 if reply.stopped:
@@ -134,7 +134,7 @@ class Engine(EngineBase):
         except PaddockError:
             raise
         except Exception as error:
-            raise self._refusal(error, params) from error
+            raise self._request_error(error, params) from error
         finally:
             outputs.close()
         if not cancelled.is_set() and (piece := reply.end()):
@@ -155,14 +155,14 @@ class Engine(EngineBase):
         )
 
     def _outputs(self, tokens: list[int], wanted: Any, cancelled: threading.Event) -> Generator[Any, None, None]:
-        """The outputs of a request, as they come."""
-        assert self._stepper is not None
+        """Yield the outputs of a request as they arrive."""
+        assert self._thread is not None
         prompt = {"prompt_token_ids": tokens}
         number = f"paddock-{next(self._numbers)}"
-        return self._stepper.follow(number, cancelled, prompt=prompt, params=wanted, lora_request=self._lora)
+        return self._thread.follow(number, cancelled, prompt=prompt, params=wanted, lora_request=self._lora)
 
     def _params(self, params: SamplingParams, longest: int, seed: int, **more: Any) -> Any:
-        """vLLM's SamplingParams. Raises PromptError."""
+        """Return vLLM's SamplingParams. Raises PromptError."""
         kinds = importlib.import_module("vllm.sampling_params")
         fields = sampling_fields(params, self._tokens.ends, longest, seed)
         if params.grammar_string:
@@ -170,24 +170,24 @@ class Engine(EngineBase):
         try:
             return kinds.SamplingParams(**fields, **more, output_kind=kinds.RequestOutputKind.DELTA)
         except ValueError as error:
-            raise PromptError(f"vLLM does not take these sampling parameters: {error}. Change them.") from None
+            raise PromptError(f"vLLM does not accept these sampling parameters: {error}. Change them.") from None
 
-    def _kept(self, found: Any) -> list[int]:
-        """The tokens of an output, but for the one that ended the reply."""
+    def _reply_tokens(self, found: Any) -> list[int]:
+        """Return the tokens of an output without the one that ended the reply."""
         tokens = [int(token) for token in found.token_ids]
         ended = found.finish_reason == "stop" and tokens and tokens[-1] in self._tokens.ends
         return tokens[:-1] if ended else tokens
 
-    def _refusal(self, error: Exception, params: SamplingParams) -> PaddockError:
+    def _request_error(self, error: Exception, params: SamplingParams) -> PaddockError:
         words = str(error) or type(error).__name__
         refused = any(kind.__name__ in _CLIENT_ERRORS for kind in type(error).__mro__)
         if params.grammar_string and refused and "grammar" in words.lower():
             return PromptError(
-                "The grammar cannot be used: vLLM cannot read it. Check it against the GBNF guide, or clear Grammar.",
+                "vLLM cannot read the grammar. Check it against the GBNF guide, or clear Grammar.",
                 detail=words,
             )
         if refused:
-            return PromptError(f"vLLM does not take this request: {words.rstrip('.')}. Change it.", detail=words)
+            return PromptError(f"vLLM does not accept this request: {words.rstrip('.')}. Change it.", detail=words)
         return PaddockError(
             f"vLLM ended the reply: {words.rstrip('.')}. Try again, or load the model again.", detail=words
         )
@@ -213,24 +213,25 @@ class Engine(EngineBase):
             return
         if not self._lora_rank:
             raise Unsupported(
-                "vLLM was loaded without room for adapters. Load the model again with LoRA rank 64 or so."
+                "The model was loaded without room for adapters. Load it again with LoRA rank 64 or higher."
             )
         if len(adapters) > 1 or set(adapters.values()) != {1.0}:
             raise Unsupported("vLLM applies one adapter, with weight 1. Name one, or choose another loader.")
         path = Path(next(iter(adapters)))
         if not (path / "adapter_config.json").is_file():
             raise ModelError(f"There is no adapter in {path.name} (adapter_config.json). Copy its folder there.")
-        stepper = self._stepper
-        assert stepper is not None
+        thread = self._thread
+        assert thread is not None
         requests = importlib.import_module("vllm.lora.request")
         request = requests.LoRARequest(path.name, next(self._numbers), str(path))
         try:
-            # Read now: otherwise the next reply would be what it fails.
-            stepper.run(lambda: stepper.engine.add_lora(request))
+            # Read it now, so that an error does not appear in the next reply.
+            thread.run(lambda: thread.engine.add_lora(request))
         except Exception as error:
             raise ModelError(
-                f"vLLM cannot apply the adapter {path.name}. It is damaged, made for another model, or its rank is "
-                f"above the LoRA rank of this load ({self._lora_rank}).",
+                f"vLLM cannot apply the adapter {path.name}. It is damaged, was trained on another model, or its rank "
+                f"exceeds the LoRA rank of this load ({self._lora_rank}). Load the model with a higher rank, or "
+                "choose another adapter.",
                 detail=str(error),
             ) from None
         self._lora = request
@@ -243,7 +244,7 @@ def _engine(arguments: dict[str, Any]) -> Any:
 
 
 def _parameters(path: Path, config: dict[str, Any]) -> int:
-    """How many weights the folder's tensors hold; 0 where they are packed, which their shapes do not tell alone."""
+    """Return the number of weights in the folder; 0 for quantized ones, whose shapes do not show it."""
     if isinstance(config.get("quantization_config"), dict):
         return 0
     headers = [read_header(file) for file in weight_files(path) if file.suffix == ".safetensors"]

@@ -66,7 +66,7 @@ def test_the_context_is_the_models_at_most() -> None:
     assert choose_context(Settings(), CONFIG) == (2048, 2048)
     assert choose_context(Settings(context=512), CONFIG) == (512, 2048)
     assert choose_context(Settings(), {}) == (8192, 0)
-    with pytest.raises(SettingError, match="made for 2048 tokens"):
+    with pytest.raises(SettingError, match="trained context is 2048 tokens"):
         choose_context(Settings(context=4096), CONFIG)
 
 

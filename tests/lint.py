@@ -51,19 +51,23 @@ def checks(root: Path) -> list[Check]:
         Check("ruff check", [*python, "ruff", "check", "."]),
         Check("ruff format", [*python, "ruff", "format", "--check", "."]),
         Check("mypy", [*python, "mypy"]),
+        Check("css lines", [*python, "tests.css_lines", _PAGE_SCRIPTS[0]]),
         *_javascript(root),
     ]
 
 
 def _javascript(root: Path) -> list[Check]:
-    """Return the check of the page's scripts by ESLint, and install ESLint if it is missing."""
+    """Return the checks of the page's scripts by ESLint and TypeScript, and install both if they are missing."""
     tools = root / "tests" / "javascript"
     if reason := _missing_node() or _install(tools):
-        return [Check("eslint", skipped=reason)]
+        return [Check("eslint", skipped=reason), Check("tsc", skipped=reason)]
     modules = tools / "node_modules"
     eslint = [str(modules / "eslint" / "bin" / "eslint.js"), "--config", "tests/javascript/eslint.config.mjs"]
     return [
         Check("eslint", ["node", *eslint, "--max-warnings", "0", *_PAGE_SCRIPTS]),
+        Check(
+            "tsc", ["node", str(modules / "typescript" / "bin" / "tsc"), "--project", "tests/javascript/tsconfig.json"]
+        ),
     ]
 
 

@@ -12,6 +12,7 @@ export default [
     rules: {
       ...js.configs.recommended.rules,
       eqeqeq: "error",
+      "max-len": ["error", { code: 120 }],
       "no-eval": "error",
       "no-implied-eval": "error",
       "no-unused-vars": ["error", { argsIgnorePattern: "^_" }],

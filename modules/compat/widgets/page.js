@@ -50,7 +50,8 @@
 
   /** Whether the chat shows the same messages by now: an event's last word may come after the chat has heard of it. */
   function same(html) {
-    const texts = (root) => [...root.querySelectorAll(".message-body")].map((body) => body.textContent.trim()).join("\n");
+    const bodies = (root) => [...root.querySelectorAll(".message-body")];
+    const texts = (root) => bodies(root).map((body) => body.textContent.trim()).join("\n");
     const drawn = document.createElement("template");
     drawn.innerHTML = html;
     return texts(drawn.content) === texts(page.transcript.list);

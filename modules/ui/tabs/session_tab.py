@@ -69,7 +69,7 @@ def _draw_fields(app: App) -> dict[str, Any]:
         _OVERFLOW,
         label="When a chat is longer than the context",
         value="cut",
-        info="The reply then says how many messages were left out.",
+        info="If messages are left out, the reply says how many.",
         elem_id="session-overflow",
     )
     fields["aim"] = gr.Radio(

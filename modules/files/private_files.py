@@ -16,17 +16,17 @@ _LARGE = ("extension_packages", "extensions", "extension_repositories")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-def make_private(folder: Path, besides: Iterable[Path] = ()) -> None:
+def make_private(folder: Path, excluded_folders: Iterable[Path] = ()) -> None:
     """Create `folder` with mode 0700, and remove other users' rights from existing files in it.
 
-    `besides`: folders in it that keep their modes, such as models/. Links are not followed. Large folders of code are
-    skipped once they are private themselves.
+    `excluded_folders`: folders in it that keep their modes, such as models/. Links are not followed. Large folders of
+    code are skipped once they are private themselves.
     """
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
     if os.name == "nt":
         return  # Home folders are private on Windows.
-    excluded = {path.resolve() for path in besides}
+    excluded = {path.resolve() for path in excluded_folders}
     if any(folder.resolve().is_relative_to(path) for path in excluded):
         return
     _restrict(folder)

@@ -102,7 +102,7 @@ class _Tree:
     def _alias(self, event: yaml.AliasEvent) -> None:
         name = str(event.anchor)
         if name not in self._anchors:
-            raise LimitExceeded(f"line {_line(event)}: the alias *{name[:40]} stands for nothing before it")
+            raise LimitExceeded(f"line {_line(event)}: the alias *{name[:40]} is not defined before it")
         value, nodes, characters = self._anchors[name]
         self._count(nodes, characters)
         if self._wants_key() and not isinstance(value, str):
@@ -150,7 +150,7 @@ class _Tree:
         if self._nodes > self._max_nodes:
             raise LimitExceeded(f"it holds more than {self._max_nodes:,} values")
         if self._characters > self._max_characters:
-            raise LimitExceeded("its aliases stand for too much text")
+            raise LimitExceeded("its aliases expand to too much text")
 
 
 def _typed(text: str) -> Any:
@@ -165,7 +165,7 @@ def _typed(text: str) -> Any:
         octal = re.fullmatch(r"[-+]?0[0-7]+", digits)
         try:
             return int(digits, 8 if octal else 0)
-        except ValueError:  # 0x alone, say
+        except ValueError:  # such as 0x
             return text
     if _FLOAT.fullmatch(text):
         return float(text.replace("_", ""))

@@ -43,25 +43,25 @@ class AppliedAdapters:
         spec, facts = self._loaded()
         return [AdapterOffer(adapter, _why_not(adapter, spec, facts)) for adapter in self._library.adapters()]
 
-    def apply(self, wanted: Mapping[str, float]) -> None:
+    def apply(self, weights: Mapping[str, float]) -> None:
         """Apply these adapters and no others to the loaded model, and save them for it; blocking.
 
         Raises PaddockError, and changes nothing then.
         """
         self._supervisor.loaded()
         spec, facts = self._loaded()
-        self._supervisor.set_adapters(self.resolve(wanted, spec, facts))
-        self._saved.set_adapters(facts.name, wanted)
+        self._supervisor.set_adapters(self.resolve(weights, spec, facts))
+        self._saved.set_adapters(facts.name, weights)
 
-    def resolve(self, wanted: Mapping[str, float], spec: LoaderSpec, facts: ModelFacts) -> list[WeightedAdapter]:
+    def resolve(self, weights: Mapping[str, float], spec: LoaderSpec, facts: ModelFacts) -> list[WeightedAdapter]:
         """Return the adapters of these names for this model with this loader.
 
         Raises PaddockError for an adapter that is missing or does not fit, and for a weight out of range.
         """
-        if wanted and not spec.adapters:
+        if weights and not spec.adapters:
             raise Unsupported(self.unsupported_message(spec))
         found = []
-        for name, weight in wanted.items():
+        for name, weight in weights.items():
             if not abs(weight) <= MAX_WEIGHT:
                 raise SettingError(
                     f"The weight of {name} cannot be {weight:g}. Choose one from {-MAX_WEIGHT:g} to {MAX_WEIGHT:g}."
@@ -83,9 +83,9 @@ class AppliedAdapters:
                 problems.append(f"The LoRA adapter {name}, saved for this model, is not applied. {error.message}")
         return found, problems
 
-    def save(self, model: str, wanted: Mapping[str, float]) -> None:
+    def save(self, model: str, weights: Mapping[str, float]) -> None:
         """Apply these adapters at later loads of the model."""
-        self._saved.set_adapters(model, wanted)
+        self._saved.set_adapters(model, weights)
 
     def unsupported_message(self, spec: LoaderSpec) -> str:
         """Return a sentence: this loader applies no adapters, and which loaders do."""
@@ -111,9 +111,9 @@ def parse_adapters(pairs: list[str]) -> dict[str, float]:
 
 def _why_not(adapter: AdapterFacts, spec: LoaderSpec, facts: ModelFacts) -> str:
     if adapter.format in _FORMATS and adapter.format not in spec.adapters:
-        wanted = " or ".join(_FORMATS[kind] for kind in spec.adapters)
+        formats = " or ".join(_FORMATS[kind] for kind in spec.adapters)
         return (
-            f"{adapter.name} is {_FORMATS[adapter.format]}, but {spec.title} applies {wanted}. Get it in that format."
+            f"{adapter.name} is {_FORMATS[adapter.format]}, but {spec.title} applies {formats}. Get it in that format."
         )
     return adapter_mismatch(adapter, facts)
 

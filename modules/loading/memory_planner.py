@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modules.library.machine import inspect_machine
 from modules.library.memory_plan import MemoryPlan, largest_fitting, memory_demand, memory_shortage, plan_memory
@@ -149,7 +149,7 @@ class MemoryPlanner:
         )
 
 
-def describe_plan(advice: Advice) -> dict[str, Any]:
+def describe_plan(advice: Advice) -> dict[str, object]:
     """Return the advice as plain JSON values: bytes, tokens, layers."""
     shares = [{**asdict(share), "total": share.total} for share in advice.plan.shares]
     return {

@@ -50,7 +50,7 @@ class ModelLoading:
         self,
         model: str,
         loader: str = "",
-        settings: Mapping[str, Any] | None = None,
+        settings: Mapping[str, object] | None = None,
         *,
         adapters: Mapping[str, float] | None = None,
         anyway: bool = False,
@@ -64,7 +64,7 @@ class ModelLoading:
             return self._run(self._prepare(model, loader, settings, anyway), adapters)
 
     def load_in_background(
-        self, model: str, loader: str = "", settings: Mapping[str, Any] | None = None, *, anyway: bool = False
+        self, model: str, loader: str = "", settings: Mapping[str, object] | None = None, *, anyway: bool = False
     ) -> None:
         """Check a load, then run it on a new thread; the supervisor's state shows its progress and its end.
 
@@ -103,7 +103,7 @@ class ModelLoading:
             raise PaddockError("No load failed, so there is nothing to lower. Load a model on the Model tab.")
         return self.load_again(state, state.error.lower)
 
-    def _prepare(self, model: str, loader: str, settings: Mapping[str, Any] | None, anyway: bool) -> LoadRequest:
+    def _prepare(self, model: str, loader: str, settings: Mapping[str, object] | None, anyway: bool) -> LoadRequest:
         """Return the checked request, with the settings built. Raise PaddockError."""
         facts, spec, saved = self._choose(model, loader)
         return self._check(facts, spec, build(spec.settings, saved if settings is None else settings), anyway)

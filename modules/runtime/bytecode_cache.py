@@ -17,11 +17,11 @@ _SECONDS = 300.0
 # Ends when the host does: its standard input closes then.
 _COMPILE = """
 import json, os, py_compile, sys, threading
-wanted = json.loads(sys.stdin.buffer.readline())
+paths = json.loads(sys.stdin.buffer.readline())
 threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
 if hasattr(os, "nice"):
     os.nice(19)
-for path in wanted:
+for path in paths:
     try:
         py_compile.compile(path, doraise=True)
     except (OSError, ValueError, py_compile.PyCompileError):
@@ -36,7 +36,7 @@ def compile_imported(python: Path, temporary: str) -> None:
     except (OSError, DataFileError):
         return
     environment = python.parent.parent.resolve()
-    if not (wanted := [path for path in named if _is_in(path, environment)]):
+    if not (paths := [path for path in named if _is_in(path, environment)]):
         return
     with subprocess.Popen(
         [str(python), "-I", "-c", _COMPILE],
@@ -48,7 +48,7 @@ def compile_imported(python: Path, temporary: str) -> None:
         assert process.stdin is not None
         try:
             with contextlib.suppress(OSError):
-                process.stdin.write(json.dumps(wanted).encode() + b"\n")
+                process.stdin.write(json.dumps(paths).encode() + b"\n")
                 process.stdin.flush()
             process.wait(_SECONDS)
         except subprocess.TimeoutExpired:

@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from modules.files.data_files import DataFileError, read_json
 from modules.files.paths import write_atomically
@@ -84,7 +83,8 @@ class Environments:
         marker = _marker(path)
         if not marker or not self._usable(path, marker):
             return EnvironmentStatus(False, path, problem=_missing_compiler(spec))
-        return EnvironmentStatus(True, path, int(marker.get("size_bytes") or 0), str(marker.get("engine", "")))
+        size = marker.get("size_bytes")
+        return EnvironmentStatus(True, path, size if isinstance(size, int) else 0, str(marker.get("engine", "")))
 
     def python(self, spec: LoaderSpec) -> Path:
         """Return the path of the interpreter that runs this loader's worker."""
@@ -145,7 +145,7 @@ class Environments:
             shutil.rmtree(path, ignore_errors=True)
             raise
 
-    def _usable(self, path: Path, marker: dict[str, Any]) -> bool:
+    def _usable(self, path: Path, marker: dict[str, object]) -> bool:
         """Return True if the environment's interpreter runs and has the version that it was built with."""
         recorded = str(marker.get("interpreter", ""))
         signature = usable(path, self._interpreters.get(path, recorded))
@@ -178,10 +178,10 @@ class Environments:
 
     def prune(self, specs: list[LoaderSpec]) -> list[tuple[str, int]]:
         """Remove environments that do not match the current pins of a loader. Return (folder, bytes) of each."""
-        wanted = {self.status(spec).path.name for spec in specs}
+        current = {self.status(spec).path.name for spec in specs}
         removed = []
         for path in sorted(self._folder.glob("*-*")):
-            if path.is_dir() and path.name not in wanted:
+            if path.is_dir() and path.name not in current:
                 removed.append((path.name, folder_bytes(path)))
                 shutil.rmtree(path, ignore_errors=True)
         return removed
@@ -231,7 +231,7 @@ def _display(file: Path) -> str:
     return "/".join(file.parts[-3:])
 
 
-def _marker(path: Path) -> dict[str, Any]:
+def _marker(path: Path) -> dict[str, object]:
     """Return the content of the marker file, or {} if it is missing or cannot be read."""
     try:
         marker = read_json(path / MARKER)

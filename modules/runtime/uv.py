@@ -108,8 +108,8 @@ def _binary(spec: LoaderSpec) -> str:
 
     uv's Python package uses sysconfig to find it. Looking next to the interpreter avoids that.
     """
-    beside = Path(sys.executable).parent
-    found = shutil.which("uv", path=os.pathsep.join([str(beside), os.environ.get("PATH", os.defpath)]))
+    bin_folder = Path(sys.executable).parent
+    found = shutil.which("uv", path=os.pathsep.join([str(bin_folder), os.environ.get("PATH", os.defpath)]))
     if found is None:
         raise EnvironmentBroken(
             f"{spec.title} cannot be installed because the installer, uv, is missing. Start Paddock without "

@@ -244,7 +244,7 @@ class WorkerClient:
         elif future := self._futures.get(event.id):
             future.set_exception(error)
 
-    def _resolve(self, id: str, value: Any) -> None:
+    def _resolve(self, id: str, value: object) -> None:
         if future := self._futures.get(id):
             future.set_result(value)
 

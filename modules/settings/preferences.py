@@ -45,11 +45,11 @@ class Preferences:
         with self._lock:
             return {key: value for key, value in {**self._store.items(), **self._unsaved}.items() if value is not None}
 
-    def set(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: object) -> None:
         """Set a value; None removes the key."""
         self.update({key: value})
 
-    def update(self, values: Mapping[str, Any]) -> None:
+    def update(self, values: Mapping[str, object]) -> None:
         """Set several values in one step; None removes a key."""
         with self._lock:
             if self.autosave:

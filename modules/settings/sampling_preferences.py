@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from modules.generation.presets import DEFAULT_PRESET, Presets
 from modules.protocol import schema
 from modules.protocol.sampling import SamplingParams
@@ -39,7 +37,7 @@ class SamplingPreferences:
         saved = self._settings.get("sampling")
         return self.preset(self.preset_name()) if saved is None else schema.build(SamplingParams, saved)
 
-    def set(self, name: str, value: Any) -> None:
+    def set(self, name: str, value: object) -> None:
         """Check one parameter and save it. The others do not change.
 
         Raises SettingError, also for a text that cannot be parsed, such as a wrong logit bias.

@@ -34,11 +34,11 @@ class YamlStore:
         with self._lock:
             return self._values.get(key, default)
 
-    def set(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: object) -> None:
         """Save a value; None removes the key. The file is written only if something changes."""
         self.update({key: value})
 
-    def update(self, values: Mapping[str, Any]) -> None:
+    def update(self, values: Mapping[str, object]) -> None:
         """Save several values in one step; None removes a key."""
         with self._lock:
             fresh = {
@@ -121,7 +121,7 @@ class ModelSettings:
         found = self._store.items().items()
         return [self._read(key, entry) for key, entry in found if key != model and fnmatch.fnmatch(model, str(key))]
 
-    def _read(self, key: str, entry: Any) -> _Entry:
+    def _read(self, key: str, entry: object) -> _Entry:
         if not isinstance(entry, dict):
             raise self._invalid(key)
         if not _ENTRY_KEYS & entry.keys():
@@ -142,7 +142,7 @@ def _matching(entries: list[_Entry], loader: str) -> dict[str, Any]:
     return dict(next((values for name, values in entries if values is not None and name in ("", loader)), {}))
 
 
-def _build(schema: type[DataclassInstance], values: Mapping[str, Any]) -> DataclassInstance | None:
+def _build(schema: type[DataclassInstance], values: Mapping[str, object]) -> DataclassInstance | None:
     """Return the settings that a pattern's values mean to a loader, or None if one of them is wrong."""
     known = {entry.name for entry in describe(schema)}
     try:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T", bound=Callable[..., None])
@@ -30,7 +30,7 @@ class Listeners(Generic[T]):
 
         return remove
 
-    def notify(self, *arguments: Any) -> None:
+    def notify(self, *arguments: object) -> None:
         """Call every callback with `arguments`, in the order in which they were added. Log what one of them raises."""
         with self._lock:
             callbacks = list(self._callbacks)

@@ -155,7 +155,7 @@ def test_no_route_but_the_apis_opens_to_the_key(both: tuple[str, App]) -> None:
     assert not wrong
 
 
-def test_what_begins_as_the_api_reaches_the_api_alone(both: tuple[str, App]) -> None:
+def test_paths_below_v1_reach_only_the_api(both: tuple[str, App]) -> None:
     for method in (*METHODS, "TRACE", "PROPFIND"):
         for path in ODD_API:
             assert _status(both[0], method, path) == 401

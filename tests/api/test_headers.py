@@ -43,7 +43,7 @@ def test_streams_are_not_gathered_by_a_proxy(client: httpx.Client) -> None:
             assert answer.headers["cache-control"] == "no-store"
 
 
-def test_files_of_the_page_whose_name_follows_their_contents_are_kept(client: httpx.Client) -> None:
+def test_files_with_a_hash_in_their_name_are_cached(client: httpx.Client) -> None:
     asset = re.search(r"\./(assets/index-[\w-]+\.js)", client.get("/").text)
     assert asset is not None
     assert "immutable" in client.get(f"/{asset.group(1)}").headers["cache-control"]
@@ -65,7 +65,7 @@ def test_each_script_of_the_page_has_the_nonce_of_this_answer(client: httpx.Clie
     assert client.head("/").status_code == 200
 
 
-def test_the_policy_of_what_is_no_page_lets_no_inline_script_run() -> None:
+def test_the_policy_of_other_answers_allows_no_inline_script() -> None:
     scripts = re.search(r"script-src ([^;]*)", content_policy())
     assert scripts is not None and scripts.group(1) == "'self'"
 
@@ -100,7 +100,7 @@ def test_the_policy_of_what_is_no_page_lets_no_inline_script_run() -> None:
         "/runs",
     ],
 )
-def test_what_the_page_does_not_use_is_not_served(client: httpx.Client, path: str) -> None:
+def test_routes_that_the_page_does_not_use_are_not_served(client: httpx.Client, path: str) -> None:
     for method in ("GET", "POST", "HEAD"):
         assert client.request(method, path).status_code == 404
 

@@ -83,7 +83,7 @@ def test_a_model_that_dies_of_each_request_is_loaded_a_few_times_and_then_no_mor
     assert _says(client, "fine").status_code == 200
 
 
-def test_what_a_person_unloaded_stays_unloaded(echo: App, client: httpx.Client) -> None:
+def test_a_model_that_the_user_unloaded_stays_unloaded(echo: App, client: httpx.Client) -> None:
     _kill(echo)
     echo.supervisor.unload()
     refused = _says(client, "x")

@@ -117,7 +117,7 @@ def test_unknown_parameters_are_named_not_dropped_in_silence(client: httpx.Clien
 
 
 @pytest.mark.parametrize("one", [{"n": 1, "best_of": 1}, {"n": None, "stream": None, "best_of": None, "echo": False}])
-def test_what_a_client_leaves_open_is_no_parameter(client: httpx.Client, one: dict[str, Any]) -> None:
+def test_neutral_values_are_not_parameters(client: httpx.Client, one: dict[str, Any]) -> None:
     body = client.post("/v1/completions", json={"prompt": "good day", **one}).json()
     assert (body["choices"][0]["text"], body.get("warnings")) == ("good day", None)
 
@@ -138,7 +138,7 @@ def test_half_a_character_in_a_clients_own_words_comes_back_replaced(client: htt
     assert refused.status_code == 400
 
 
-def test_without_a_model_the_answer_says_what_to_do(app: App) -> None:
+def test_without_a_model_the_error_has_a_next_step(app: App) -> None:
     with serving(app) as address:
         response = httpx.post(f"{address}/v1/completions", json={"prompt": "x"})
     assert response.status_code == 503
@@ -195,9 +195,7 @@ def narrow(app: App) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.parametrize("chat", [False, True])
-def test_a_prompt_that_is_too_long_leaves_room_for_a_reply_and_says_what_was_cut(
-    narrow: httpx.Client, chat: bool
-) -> None:
+def test_a_long_prompt_is_cut_with_room_for_a_reply_and_a_warning(narrow: httpx.Client, chat: bool) -> None:
     text = " ".join(f"w{number}" for number in range(100)) + " !long"
     given = {"messages": [{"role": "user", "content": text}]} if chat else {"prompt": text}
     body = narrow.post(f"/v1/{'chat/' if chat else ''}completions", json=given).json()
@@ -207,13 +205,13 @@ def test_a_prompt_that_is_too_long_leaves_room_for_a_reply_and_says_what_was_cut
     assert f"so the oldest {cut} tokens were left out" in body["warnings"][0]
 
 
-def test_a_prompt_that_fits_is_whole_and_gets_what_the_context_leaves(narrow: httpx.Client) -> None:
+def test_a_reply_to_a_prompt_that_fits_may_fill_the_context(narrow: httpx.Client) -> None:
     body = narrow.post("/v1/completions", json={"prompt": " ".join("abcdefghij") + " !long"}).json()
     assert (body["usage"]["prompt_tokens"], body["usage"]["completion_tokens"]) == (11, 53)
     assert "cut_tokens" not in body["usage"] and "warnings" not in body
 
 
-def test_a_chat_with_a_longest_reply_says_what_was_cut_too(narrow: httpx.Client) -> None:
+def test_a_cut_chat_with_a_maximum_length_has_a_warning_too(narrow: httpx.Client) -> None:
     text = " ".join(f"w{number}" for number in range(100))
     request = {"messages": [{"role": "user", "content": text}], "max_tokens": 4}
     body = narrow.post("/v1/chat/completions", json=request).json()

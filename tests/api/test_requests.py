@@ -63,7 +63,7 @@ REFUSED: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
-def test_what_would_change_the_answer_is_refused(client: httpx.Client, path: str) -> None:
+def test_unsupported_fields_that_would_change_the_answer_are_refused(client: httpx.Client, path: str) -> None:
     body = {"messages": [{"role": "user", "content": "x"}]} if "chat" in path else {"prompt": "x"}
     for part in REFUSED:
         answer = client.post(path, json={**body, **part})
@@ -79,7 +79,7 @@ TAKEN: list[dict[str, Any]] = [
 ]
 
 
-def test_what_asks_for_nothing_more_is_taken(client: httpx.Client) -> None:
+def test_unsupported_fields_with_their_neutral_value_are_accepted(client: httpx.Client) -> None:
     for part in TAKEN:
         answer = _chat(client, ("user", "good day"), **part)
         assert answer.json()["choices"][0]["message"]["content"] == "good day", part
@@ -183,14 +183,14 @@ CANNOT_BE: list[dict[str, Any]] = [
 ]
 
 
-def test_what_cannot_be_is_a_bad_request(client: httpx.Client) -> None:
+def test_impossible_values_are_a_bad_request(client: httpx.Client) -> None:
     for given in CANNOT_BE:
         answer = client.post("/v1/completions", json={"prompt": "x", **given})
         assert answer.status_code == 400, given
         assert answer.json()["error"]["message"]
 
 
-def test_what_is_no_number_is_no_json(client: httpx.Client) -> None:
+def test_nan_and_infinity_are_not_json(client: httpx.Client) -> None:
     for name in ("temperature", "seed", "logit_bias", "n", "wibble"):
         for number in ("NaN", "Infinity", "-Infinity"):
             answer = client.post("/v1/completions", content=f'{{"prompt": "x", "{name}": {number}}}')

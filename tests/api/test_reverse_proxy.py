@@ -69,7 +69,7 @@ def _page(address: str, **options: Any) -> None:
 
 
 @pytest.mark.parametrize("way", ["plain", "path", "forwarded"])
-def test_the_page_is_whole_without_a_flag(behind: dict[str, str], way: str) -> None:
+def test_the_page_works_without_a_flag(behind: dict[str, str], way: str) -> None:
     _page(behind[way])
 
 

@@ -59,7 +59,7 @@ def test_the_path_is_taken_off_once(root: str, path: str, inner: str) -> None:
     assert _inner(root, path) == inner
 
 
-def test_all_of_the_pages_routes_are_known_as_its_own(app: App) -> None:
+def test_the_root_path_knows_all_of_the_pages_routes(app: App) -> None:
     paths = [getattr(route, "path", "") for route in router(app).routes]
     assert len(paths) > 10 and not [path for path in paths if not _OWN.match(path.replace("{name}", "x"))]
 
@@ -104,12 +104,12 @@ def test_a_public_address_is_an_origin_and_a_path(url: str, path: str, found: tu
         ("", "/a/./b"),
     ],
 )
-def test_what_is_no_address_is_said_at_the_start(url: str, path: str) -> None:
+def test_an_invalid_public_address_is_an_error_at_start(url: str, path: str) -> None:
     with pytest.raises(PaddockError):
         parse_public_address(url, path)
 
 
-def test_the_address_at_which_the_page_was_opened_is_what_gradio_is_told() -> None:
+def test_gradio_gets_the_address_at_which_the_page_was_opened() -> None:
     given = [(b"host", b"127.0.0.1:1"), (b"x-forwarded-host", b"evil.test"), (b"referer", b"https://a.test:8/x?y")]
     assert dict(with_page_origin(given)) == {
         **dict(given),

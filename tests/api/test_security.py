@@ -92,9 +92,7 @@ def test_a_link_from_another_site_still_opens_the_page(config: Config) -> None:
         ({"origin": "http://paddock.test", "x_forwarded_host": "[oops"}, 403),
     ],
 )
-def test_what_a_proxy_says_of_its_own_address_is_compared_with_the_origin(
-    config: Config, headers: dict[str, str], status: int
-) -> None:
+def test_a_proxys_own_address_is_compared_with_the_origin(config: Config, headers: dict[str, str], status: int) -> None:
     assert _judge(config, **headers) == status
 
 
@@ -125,7 +123,7 @@ def test_the_public_address_is_ours(config: Config) -> None:
         ("Digest w\xc3\xb6rd", 401),
     ],
 )
-def test_the_page_wants_the_password(config: Config, authorization: str, status: int) -> None:
+def test_the_page_needs_the_password(config: Config, authorization: str, status: int) -> None:
     secret = dataclasses.replace(config, listen=True, password="wörd", api_key="key")
     assert _judge(secret, host="any.test", authorization=authorization) == status
     assert _judge(secret, host="any.test", authorization=authorization, _type="websocket") == status

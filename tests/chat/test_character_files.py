@@ -43,7 +43,7 @@ def known(character: Character) -> tuple[str, str, str]:
 
 
 @pytest.mark.parametrize("name", ["x.json", "x.yaml"])
-def test_emoji_in_two_halves_are_whole(tmp_path: Path, name: str) -> None:
+def test_emoji_in_surrogate_pairs_are_joined(tmp_path: Path, name: str) -> None:
     assert known(load(tmp_path, EMOJI, name)) == ("Fox 🦊", "{{char}} 🦊", "Hello 😀!")
 
 
@@ -114,7 +114,7 @@ def test_lists_of_texts_are_lines_and_of_greetings_the_first_counts(tmp_path: Pa
     assert again.notes == ("Its other greetings are not used.",)
 
 
-def test_what_is_not_understood_is_named(tmp_path: Path) -> None:
+def test_unknown_keys_are_named(tmp_path: Path) -> None:
     odd = {**CARD, "character_book": {"entries": [1]}, "post_history_instructions": "Be brief.", "voice": "deep"}
     (note,) = load(tmp_path, json.dumps(odd)).notes
     assert all(key in note for key in ("character_book", "post_history_instructions", "voice"))
@@ -133,7 +133,7 @@ def test_a_file_without_a_character_is_refused_and_not_loaded_empty(tmp_path: Pa
             load(tmp_path, text, name)
 
 
-def test_saving_a_card_changes_nothing_of_what_it_says(tmp_path: Path) -> None:
+def test_saving_a_card_keeps_its_contents(tmp_path: Path) -> None:
     card = {"spec": "chara_card_v2", "data": {**CARD, "character_book": {"entries": [1]}, "tags": ["x"]}}
     first = load(tmp_path, json.dumps(card))
     Characters(tmp_path).save("x", first)

@@ -24,7 +24,7 @@ def shape(entries: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     ]
 
 
-def test_the_whole_tree_comes_back_with_what_is_shown(room: Room) -> None:
+def test_an_exported_tree_is_imported_with_its_shown_path(room: Room) -> None:
     chat = room.service.create().id
     reply = room.ask(chat, "one")[1]
     gone = room.ask(chat, "two")[2]
@@ -90,7 +90,7 @@ def own(*entries: Any, version: int = 1) -> dict[str, Any]:
         (own(7), "message 1"),
     ],
 )
-def test_what_is_no_chat_is_a_sentence_and_makes_no_chat(empty: Room, data: Any, words: str) -> None:
+def test_a_file_without_a_chat_is_an_error_and_makes_no_chat(empty: Room, data: Any, words: str) -> None:
     with pytest.raises(PaddockError, match=words):
         empty.service.import_chat(data)
     assert empty.service.chats() == []

@@ -11,7 +11,7 @@ from modules.protocol.sampling import SamplingParams
 from tests.chat.conftest import OPTIONS, Room
 
 
-def test_tabs_that_press_buttons_at_once_leave_whole_chats(room: Room) -> None:
+def test_concurrent_tabs_leave_consistent_chats(room: Room) -> None:
     chats = [room.service.create().id for _ in range(2)]
     sent: dict[str, set[str]] = {chat: set() for chat in chats}
     faults: list[BaseException] = []

@@ -41,7 +41,7 @@ def chat(*texts: str, first: str = "user", **meta: Any) -> list[Message]:
     return found
 
 
-def test_what_fits_goes_in_whole_with_one_call() -> None:
+def test_a_chat_that_fits_is_rendered_once() -> None:
     render = Renderer()
     fitted = fit(render, "be kind", chat("a b", "c", "d"), OPTIONS, 100, 10)
     assert fitted.prompt == "[system] be kind [user] a b [assistant] c [user] d "
@@ -90,7 +90,7 @@ def test_a_huge_limit_for_the_reply_takes_no_more_than_half_of_the_context() -> 
     assert fit(Renderer(), "", path, OPTIONS, 40, 100_000).left_out > 0
 
 
-def test_refusing_names_the_figures_and_what_helps() -> None:
+def test_a_refusal_has_the_token_counts_and_a_next_step() -> None:
     path = chat(*["one two three four"] * 20, "the question")
     with pytest.raises(PromptError, match=r"103 tokens; the context holds 60, of which 20 are kept.*larger context"):
         fit(Renderer(), "", path, ChatOptions(overflow="refuse"), 60, 20)
@@ -109,7 +109,7 @@ def test_a_template_without_system_or_greeting_gets_them_in_the_first_question()
     assert len(fitted.notes) == 1 and "template" in fitted.notes[0]
 
 
-def test_a_template_that_fails_either_way_gives_its_own_sentence() -> None:
+def test_a_template_that_always_fails_gives_its_own_error() -> None:
     def broken(messages: list[dict[str, Any]]) -> ChatPromptResult:
         raise PromptError(f"Broken with {len(messages)} messages.")
 

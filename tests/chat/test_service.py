@@ -18,7 +18,7 @@ from tests.chat.conftest import ENDLESS, OPTIONS, PATIENCE, Room
 PARAMS = SamplingParams()
 
 
-def test_a_reply_is_written_and_kept_with_its_figures(room: Room) -> None:
+def test_a_reply_is_stored_with_its_figures(room: Room) -> None:
     chat = room.service.create().id
     asked, reply = room.ask(chat, "say these five words please")
     assert (asked.role, asked.text) == ("user", "say these five words please")
@@ -32,7 +32,7 @@ def test_a_reply_is_written_and_kept_with_its_figures(room: Room) -> None:
     assert room.texts(chat) == [asked.text, reply.text]
 
 
-def test_without_a_model_the_question_is_kept_and_answered_later(empty: Room) -> None:
+def test_without_a_model_the_question_is_stored_and_answered_later(empty: Room) -> None:
     chat = empty.service.create().id
     with pytest.raises(PaddockError, match="No model is loaded") as caught:
         empty.service.send(chat, "is anybody there", PARAMS, OPTIONS)
@@ -57,7 +57,7 @@ def test_nothing_to_send_and_no_such_chat_are_sentences(room: Room) -> None:
     assert room.texts(chat) == []
 
 
-def test_a_template_that_fails_is_a_sentence_and_the_question_stays(room: Room) -> None:
+def test_a_template_that_fails_is_an_error_and_the_question_stays(room: Room) -> None:
     chat = room.service.create().id
     with pytest.raises(PaddockError, match="template"):
         room.service.send(chat, "hello", PARAMS, ChatOptions(template="{% for %}"))
@@ -75,7 +75,7 @@ def test_regenerate_writes_a_version_beside_the_old_ones(room: Room) -> None:
     assert room.texts(chat) == ["once", "once", "and then", "and then"]
 
 
-def test_continue_goes_on_in_a_new_version_and_keeps_the_old_one(room: Room) -> None:
+def test_continue_adds_a_new_version_and_keeps_the_old_one(room: Room) -> None:
     chat = room.service.create().id
     room.ask(chat, "one two three", SamplingParams(max_new_tokens=2))
     first = room.service.messages(chat)[-1]
@@ -87,7 +87,7 @@ def test_continue_goes_on_in_a_new_version_and_keeps_the_old_one(room: Room) -> 
     assert room.service.messages(chat)[-1].text == "one two"
 
 
-def test_a_continued_reply_that_lives_says_what_it_continues(room: Room) -> None:
+def test_a_live_continued_reply_has_the_text_that_it_continues(room: Room) -> None:
     chat = room.service.create().id
     room.ask(chat, "word !long", SamplingParams(max_new_tokens=3))
     room.service.continue_reply(chat, ENDLESS, OPTIONS)
@@ -112,7 +112,7 @@ def test_stop_keeps_the_text_and_stops_no_other_chat(room: Room) -> None:
     room.settle(two)
 
 
-def test_one_reply_at_a_time_in_a_chat_and_the_second_question_is_not_half_kept(room: Room) -> None:
+def test_a_second_question_during_a_reply_is_refused_and_not_stored(room: Room) -> None:
     chat = room.service.create().id
     reply, _ = room.ask_without_end(chat)
     acts: list[Callable[[], str]] = [
@@ -152,7 +152,7 @@ def test_editing_a_question_leaves_its_answers_with_the_old_version(room: Room) 
     assert room.texts(chat) == ["first try", "first try"]
 
 
-def test_editing_a_reply_takes_what_follows_along(room: Room) -> None:
+def test_editing_a_reply_copies_what_follows(room: Room) -> None:
     chat = room.service.create().id
     reply = room.ask(chat, "one")[1]
     room.ask(chat, "two")
@@ -163,7 +163,7 @@ def test_editing_a_reply_takes_what_follows_along(room: Room) -> None:
     assert room.service.edit(chat, reply.id, "one") == reply.id, "the same text is no new version"
 
 
-def test_delete_takes_off_what_follows_and_undelete_brings_it_back(room: Room) -> None:
+def test_delete_removes_what_follows_and_undelete_restores_it(room: Room) -> None:
     chat = room.service.create().id
     room.ask(chat, "one")
     asked = room.ask(chat, "two")[2]
@@ -173,7 +173,7 @@ def test_delete_takes_off_what_follows_and_undelete_brings_it_back(room: Room) -
     assert room.texts(chat) == ["one", "one", "two", "two"]
 
 
-def test_deleting_what_is_being_written_stops_it(room: Room) -> None:
+def test_deleting_a_live_reply_stops_it(room: Room) -> None:
     chat = room.service.create().id
     _, generation = room.ask_without_end(chat)
     room.service.delete(chat, room.service.messages(chat)[0].id)
@@ -181,7 +181,7 @@ def test_deleting_what_is_being_written_stops_it(room: Room) -> None:
     assert room.settle(chat) == []
 
 
-def test_a_branch_is_a_chat_of_its_own(room: Room) -> None:
+def test_a_branch_is_a_separate_chat(room: Room) -> None:
     chat = room.service.create().id
     reply = room.ask(chat, "one")[1]
     room.ask(chat, "two")
@@ -205,7 +205,7 @@ def test_trash_rename_and_search(room: Room) -> None:
     assert room.texts(one) == ["about horses"] * 2
 
 
-def test_listeners_hear_of_each_change_and_a_failing_one_harms_nobody(room: Room) -> None:
+def test_listeners_get_each_change_although_one_of_them_fails(room: Room) -> None:
     chat, other = room.service.create().id, room.service.create().id
     heard: list[str] = []
 

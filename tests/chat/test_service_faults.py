@@ -73,7 +73,7 @@ def fill(room: Room, chat: str, turns: int) -> None:
         room.ask(chat, f"turn {number} with ten words so that it fills up", PARAMS)
 
 
-def test_a_history_beyond_the_context_loses_its_oldest_turns_and_says_so(empty: Room) -> None:
+def test_a_long_history_loses_its_oldest_turns_with_a_note(empty: Room) -> None:
     empty.load(context=160)
     chat = empty.service.create().id
     cuts = []
@@ -91,7 +91,7 @@ def test_a_history_beyond_the_context_loses_its_oldest_turns_and_says_so(empty: 
     assert moves < sum(cut > 0 for cut in cuts), "the cut stays for a while, so that the engine's cache is of use"
 
 
-def test_a_larger_context_brings_the_whole_history_back(empty: Room) -> None:
+def test_a_larger_context_takes_the_whole_history_again(empty: Room) -> None:
     empty.load(context=160)
     chat = empty.service.create().id
     fill(empty, chat, 8)
@@ -131,7 +131,7 @@ def test_a_full_disk_in_mid_answer_keeps_the_text_on_the_page_and_stores_it_late
     assert stored.id == reply and stored.text == generation.text and stored.meta["stopped"] is True
 
 
-def test_closing_in_mid_answer_stores_what_arrived(room: Room) -> None:
+def test_closing_during_a_reply_stores_the_text_so_far(room: Room) -> None:
     chat = room.service.create().id
     _, generation = room.ask_without_end(chat)
     room.service.close()

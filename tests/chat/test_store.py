@@ -170,7 +170,7 @@ def test_search_finds_every_word_in_title_or_messages_without_regard_to_case(sto
         assert {head.id for head in store.heads(query)} == set(found), query
 
 
-def test_a_chat_in_the_trash_is_listed_there_and_comes_back_whole(store: ChatStore) -> None:
+def test_a_deleted_chat_is_listed_in_the_trash_and_restored(store: ChatStore) -> None:
     chat = store.create_chat("Kept").id
     store.add(chat, None, "user", "words")
     store.set_trash(chat, True)
@@ -192,7 +192,7 @@ def test_the_latest_chat_comes_first_and_a_title_is_given_once(tmp_path: Path) -
     store.close()
 
 
-def test_text_of_any_kind_is_kept(store: ChatStore) -> None:
+def test_text_of_any_kind_is_stored_unchanged(store: ChatStore) -> None:
     chat = store.create_chat().id
     text = "\x00 'quotes\" ; DROP TABLE chats; -- 😀\u202e\r\n\t"
     store.add(chat, None, "user", text, {"notes": ["ä"]})
@@ -232,7 +232,7 @@ def test_two_threads_and_two_connections_write_at_once_and_lose_nothing(tmp_path
         store.close()
 
 
-def test_reading_a_long_path_stays_quick_enough_for_a_page(store: ChatStore) -> None:
+def test_reading_a_long_path_is_fast(store: ChatStore) -> None:
     chat, last = store.create_chat().id, None
     for number in range(400):
         last = store.add(chat, last, "user" if number % 2 == 0 else "assistant", "words " * 50)

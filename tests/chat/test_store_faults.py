@@ -63,7 +63,7 @@ def test_a_kill_in_mid_write_loses_at_most_the_last_flush(tmp_path: Path, writes
     again.close()
 
 
-def test_a_full_disk_is_a_sentence_and_what_was_there_stays(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_old_messages_stay(tmp_path: Path) -> None:
     store = ChatStore(tmp_path / "chats.sqlite3")
     chat = store.create_chat("Kept").id
     asked = store.add(chat, None, "user", "question")
@@ -79,7 +79,7 @@ def test_a_full_disk_is_a_sentence_and_what_was_there_stays(tmp_path: Path) -> N
     store.close()
 
 
-def test_a_file_that_is_no_database_is_kept_aside_with_a_sentence(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_moved_aside_with_a_notice(tmp_path: Path) -> None:
     path = tmp_path / "chats.sqlite3"
     path.write_bytes(b"this was a chat once " * 500)
     store = ChatStore(path)

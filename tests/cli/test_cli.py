@@ -76,7 +76,7 @@ def test_bad_input_is_a_sentence_and_status_1(root: Path, where: list[str], argu
 
 
 @pytest.mark.parametrize("json_lines", [False, True])
-def test_generate_tells_the_notes_of_the_load_beside_the_answer(
+def test_generate_prints_the_notes_of_the_load_to_stderr(
     root: Path,
     where: list[str],
     json_lines: bool,
@@ -103,7 +103,7 @@ def test_an_empty_models_folder_is_named_where_models_belong(root: Path, tmp_pat
     assert f"Put a model folder or a GGUF file into {tmp_path / 'elsewhere'}." in answer.stderr
 
 
-def test_loaders_lists_each_with_what_a_program_wants(root: Path, where: list[str]) -> None:
+def test_loaders_lists_each_as_json(root: Path, where: list[str]) -> None:
     rows = {row["name"]: row for row in json.loads(_webui(root, "loaders", *where, "--json").stdout)}
     assert {"echo", "xllamacpp", "llamacpp", "transformers"} <= set(rows)
     for row in rows.values():
@@ -111,7 +111,7 @@ def test_loaders_lists_each_with_what_a_program_wants(root: Path, where: list[st
     assert rows["xllamacpp"]["formats"] == ["gguf"]
 
 
-def test_inspect_says_what_a_model_is_and_who_runs_it(root: Path, where: list[str]) -> None:
+def test_inspect_shows_a_models_format_and_its_loaders(root: Path, where: list[str]) -> None:
     facts = json.loads(_webui(root, "inspect", *where, "tiny", "--json").stdout)
     text = json.dumps(facts)
     assert "safetensors" in text
@@ -139,7 +139,7 @@ def test_a_name_that_a_shell_completed_with_a_slash_is_the_models(root: Path, wh
     assert (config.model, config.trust_pickle, config.trust_remote_code) == ("tiny", ("tiny",), ("tiny",))
 
 
-def test_a_pipe_that_knows_few_characters_gets_question_marks(root: Path, where: list[str]) -> None:
+def test_a_pipe_with_a_small_character_set_gets_question_marks(root: Path, where: list[str]) -> None:
     command = [
         sys.executable,
         "webui.py",
@@ -157,7 +157,7 @@ def test_a_pipe_that_knows_few_characters_gets_question_marks(root: Path, where:
     assert (answer.returncode, answer.stdout.strip()) == (0, b"caf?")
 
 
-def test_a_reader_that_has_enough_gets_no_error(root: Path, where: list[str]) -> None:
+def test_a_reader_that_closes_the_pipe_gets_no_error(root: Path, where: list[str]) -> None:
     command = [sys.executable, "webui.py", "--no-venv", "loaders", "--json", *where]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None
@@ -172,7 +172,7 @@ def test_a_closed_standard_input_is_a_sentence(root: Path, where: list[str]) -> 
     assert answer.returncode == 1 and "the prompt cannot be read. Write it after --prompt." in answer.stderr
 
 
-def test_listen_wants_a_secret(root: Path) -> None:
+def test_listen_needs_a_secret(root: Path) -> None:
     answer = _webui(root, "--no-venv", "--listen")
     assert answer.returncode == 1
     assert "add --password-file FILE or --api-key-file FILE" in answer.stderr

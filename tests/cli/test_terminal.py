@@ -27,13 +27,13 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_control_characters_are_replaced_and_text_of_every_language_stays() -> None:
+def test_control_characters_are_replaced_and_other_text_is_unchanged() -> None:
     assert visible(EVIL) == CLEAN
     plain = "line\n\ttab Zoë 日本語 עברית العربية 🦊‍👩 é"
     assert visible(plain) == plain
 
 
-def test_whatever_is_printed_logged_or_raised_is_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_printed_logged_and_raised_text_has_no_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:
     out, err = Terminal(), Terminal()
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class Scripts:
-    """Reads scripts for one App. `close` ends the redirection of imports. `left_out`: hooks that scripts are read
-    without."""
+    """Reads scripts for one App. `close` ends the redirection of imports. `skipped_hooks`: hooks that are ignored in
+    scripts."""
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self.left_out: tuple[str, ...] = ()
+        self.skipped_hooks: tuple[str, ...] = ()
         self.bridge = Bridge()
         self.widgets = Widgets(app, self.bridge, self._draw, lambda file: self._module("utils").delete_file(file))
         self.facade = Facade(app, self.widgets)
@@ -48,7 +48,7 @@ class Scripts:
         settings = self._app.settings.items()
         overrides = {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
         plugin = ScriptPlugin(module, overrides, host.values)
-        for hook in self.left_out:
+        for hook in self.skipped_hooks:
             vars(plugin).pop(hook, None)
         plugin.names = names
         plugin.http_middlewares = around[found.name]

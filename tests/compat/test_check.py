@@ -3,39 +3,19 @@
 from __future__ import annotations
 
 import ast
-import contextlib
-import importlib
 import json
 import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from modules.compat.check import check
-from modules.compat.check.check_process import Checkers
 from modules.compat.check.source import read
 from modules.compat.check.verdict import Report
 from modules.settings.config import Config
-from tests.conftest import ROOT
-
-
-@pytest.fixture(scope="module")
-def checkers() -> Iterator[Checkers]:
-    """One warm process for all checks here."""
-    with Checkers(ROOT) as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def warm(checkers: Checkers, monkeypatch: pytest.MonkeyPatch) -> Checkers:
-    """Each check takes that one."""
-    module = importlib.import_module("modules.compat.check")
-    monkeypatch.setattr(module, "Checkers", lambda root: contextlib.nullcontext(checkers))
-    return checkers
 
 
 def write(root: Path, name: str, code: str, entry: str = "script.py", **files: str) -> Path:
@@ -333,7 +313,7 @@ def test_folders_with_nothing_to_check(config: Config, tmp_path: Path) -> None:
     write(tmp_path / "outer" / "one" / "two" / "three" / "four", "five", "")
     (tmp_path / "outer" / ".hidden").mkdir()
     write(tmp_path / "outer" / ".hidden", "one", "")
-    assert "nor in the folders in it" in check(config, tmp_path / "outer", False)["why"]
+    assert "nor do its folders" in check(config, tmp_path / "outer", False)["why"]
 
 
 @pytest.mark.parametrize("inner", ["mine", "src/mine", "a/b/mine"])
@@ -344,7 +324,7 @@ def test_a_folder_within_is_taken_and_named(config: Config, tmp_path: Path, inne
     (tmp_path / "outer" / "tests").mkdir()
     report = check(config, tmp_path / "outer", False)
     assert (report["name"], report["folder"], report["verdict"]) == ("outer", inner, "works")
-    assert f"The extension in its folder {inner}/ was taken." in report["why"]
+    assert f"The extension in its folder {inner}/ was checked." in report["why"]
 
 
 def test_the_nearest_of_several_folders_within_is_taken_and_the_others_are_named(
@@ -354,17 +334,19 @@ def test_the_nearest_of_several_folders_within_is_taken_and_the_others_are_named
         (tmp_path / "outer" / place).mkdir(parents=True)
         write(tmp_path / "outer" / place, "x", "")
     report = check(config, tmp_path / "outer", False)
-    assert report["folder"] == "a/x" and "There is one in b/x too" in report["why"] and "c/d" not in report["why"]
+    assert report["folder"] == "a/x" and "There is also one in b/x" in report["why"] and "c/d" not in report["why"]
 
 
-def test_checks_share_a_warm_process_and_nothing_else(config: Config, tmp_path: Path, warm: Checkers) -> None:
-    code = "import sys, os\nassert not hasattr(sys, 'mark') and 'pkd_left' not in os.environ\nsys.mark = 1\n"
+def test_checks_share_a_warm_process_and_nothing_else(config: Config, tmp_path: Path) -> None:
+    parents = tmp_path / "parents"
+    code = (
+        "import sys, os\nassert not hasattr(sys, 'mark') and 'pkd_left' not in os.environ\nsys.mark = 1\n"
+        f"print(os.getppid(), file=open({str(parents)!r}, 'a'))\n"
+    )
     folder = write(tmp_path, "mine", f"{code}os.environ['pkd_left'] = '1'\nimport json\njson.loads = None")
-    reports = [check(config, folder, False)]
-    server = warm._server
-    assert server is not None or sys.platform != "linux"
-    reports += [check(config, folder, False) for _ in range(2)]
-    assert [report["verdict"] for report in reports] == ["works"] * 3 and warm._server is server
+    reports = [check(config, folder, False) for _ in range(3)]
+    assert [report["verdict"] for report in reports] == ["works"] * 3
+    assert len(set(parents.read_text().split())) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each check has a process that is started for it")

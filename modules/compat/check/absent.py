@@ -1,4 +1,4 @@
-"""Inert stand-ins for packages that are not installed, so that a check can judge the host alone."""
+"""Stand-ins for packages that are not installed, so that a check tests only the host."""
 
 from __future__ import annotations
 
@@ -21,28 +21,31 @@ _FAULTS = ("Error", "Exception", "Timeout", "Warning", "Exit")
 
 
 class _Any(ABCMeta):
-    """Every stand-in is a class, so that it can also be a base, an annotation, and the second argument of isinstance;
-    what is asked of it gives another one. `asked`: where one was compared, and was not what it was compared with."""
+    """The metaclass of stand-ins.
 
-    asked: ClassVar[set[tuple[CodeType, int]]] = set()
+    A stand-in is a class, so that it can also be a base class, an annotation, and the second argument of isinstance.
+    Its attributes and results are stand-ins too. `compared`: the code positions where a comparison returned False.
+    """
+
+    compared: ClassVar[set[tuple[CodeType, int]]] = set()
 
     def __getattr__(cls, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         return stand_in(name)
 
-    def __call__(cls, *given: Any, **named: Any) -> Any:
+    def __call__(cls, *args: Any, **named: Any) -> Any:
         if not vars(cls).get("_stand_in"):
-            return super().__call__(*given, **named)
+            return super().__call__(*args, **named)
         if issubclass(cls, BaseException):
-            return super().__call__(*given)
-        # Used as a decorator, it leaves the function as it is.
-        plain = len(given) == 1 and callable(given[0]) and not named and not isinstance(given[0], _Any)
-        return given[0] if plain else stand_in(cls.__name__)
+            return super().__call__(*args)
+        # As a decorator, it returns the function unchanged.
+        plain = len(args) == 1 and callable(args[0]) and not named and not isinstance(args[0], _Any)
+        return args[0] if plain else stand_in(cls.__name__)
 
     def __iter__(cls) -> Iterator[Any]:
-        # As many as `a, b = …` wants; else one, as the first of what a package would have found is often taken.
-        return iter([stand_in(cls.__name__) for _ in range(_wanted(sys._getframe(1)) or 1)])
+        # As many as `a, b = …` needs, else one: code often takes the first result.
+        return iter([stand_in(cls.__name__) for _ in range(_unpacked_count(sys._getframe(1)) or 1)])
 
     def __getitem__(cls, key: Any) -> Any:
         return stand_in(cls.__name__)
@@ -77,10 +80,10 @@ class _Any(ABCMeta):
         pass
 
     def _compare(cls, other: Any) -> bool:
-        # The next time it is asked at the same place, the other answer: a loop that waits for one of them ends.
+        # The result alternates at each code position, so that a loop that waits for one of them ends.
         frame = sys._getframe(1)
-        _Any.asked ^= {place := (frame.f_code, frame.f_lasti)}
-        return place not in _Any.asked
+        _Any.compared ^= {place := (frame.f_code, frame.f_lasti)}
+        return place not in _Any.compared
 
     def _combine(cls, *others: Any) -> Any:
         return stand_in(cls.__name__)
@@ -90,8 +93,8 @@ class _Any(ABCMeta):
     __mod__ = __pow__ = __neg__ = __matmul__ = __floordiv__ = _combine
 
 
-def _wanted(frame: FrameType) -> int:
-    """How many values the instruction that a frame is at takes apart; 0: it is none of that kind."""
+def _unpacked_count(frame: FrameType) -> int:
+    """Return the number of values that the frame's current instruction unpacks; 0 if it unpacks none."""
     for instruction in dis.get_instructions(frame.f_code):
         if instruction.offset == frame.f_lasti and instruction.opname == "UNPACK_SEQUENCE":
             return int(instruction.arg or 0)
@@ -99,9 +102,9 @@ def _wanted(frame: FrameType) -> int:
 
 
 class _Base:
-    """What a class of theirs that derives from a stand-in gets: it can be made, and has every attribute."""
+    """The base of classes that derive from a stand-in. Has every attribute."""
 
-    def __init__(self, *given: Any, **named: Any) -> None:
+    def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__()
 
     def __getattr__(self, name: str) -> Any:
@@ -111,11 +114,11 @@ class _Base:
 
 
 class _Fault(Exception):
-    """Can be raised and caught; nothing raises it."""
+    """An exception that extensions can raise and catch."""
 
 
 def stand_in(name: str) -> Any:
-    """One that is called so."""
+    """Return a stand-in of this name."""
     base = _Fault if name.endswith(_FAULTS) else _Base
     return _Any(name, (base,), {"_stand_in": True, "__module__": "absent"})
 
@@ -131,40 +134,38 @@ class _Module(ModuleType):
         return stand_in(name)
 
 
-class _Facts(metadata.Distribution):
-    """What importlib.metadata tells of one."""
+class _Metadata(metadata.Distribution):
+    """The metadata of an absent package, for importlib.metadata."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def read_text(self, filename: str) -> str | None:
-        """The least that there must be."""
+        """Return the minimal metadata."""
         return f"Name: {self._name}\nVersion: 0.0.0\n" if filename == "METADATA" else None
 
     def locate_file(self, path: Any) -> Path:
-        """There are no files."""
+        """Return the path unchanged: there are no files."""
         return Path(path)
 
 
 class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives stand-ins for these packages (`yaml`, `package.inner`) and all that is in them, where nobody else finds
-    them."""
+    """Imports stand-ins for these packages (`yaml`, `package.inner`) and their modules, if no other finder has them."""
 
     def __init__(self, packages: set[str]) -> None:
         self._packages = packages
 
     def install(self) -> None:
-        """From now on, in this process."""
+        """Use the stand-ins from now on in this process."""
         sys.meta_path.append(self)
-        # What a package would have given, such as an answer from the network, is often written down as it is, or asked
-        # for at an address.
-        otherwise, plainly = JSONEncoder.default, urllib.parse.quote_from_bytes
+        # Code often writes a package's result as JSON, or puts it into an address.
+        original_default, original_quote = JSONEncoder.default, urllib.parse.quote_from_bytes
 
         def default(encoder: JSONEncoder, value: Any) -> Any:
-            return None if isinstance(value, _Any) else otherwise(encoder, value)
+            return None if isinstance(value, _Any) else original_default(encoder, value)
 
         def quoted(value: Any, safe: Any = "/") -> str:
-            return plainly(value.__name__.encode() if isinstance(value, _Any) else value, safe)
+            return original_quote(value.__name__.encode() if isinstance(value, _Any) else value, safe)
 
         encoders: Any = JSONEncoder
         encoders.default = default
@@ -174,23 +175,23 @@ class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Part of Python's import protocol."""
+        """Implement Python's import protocol."""
         parts = fullname.split(".")
         if not any(".".join(parts[:length]) in self._packages for length in range(1, len(parts) + 1)):
             return None
         return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
 
     def find_distributions(self, context: metadata.DistributionFinder.Context) -> list[metadata.Distribution]:
-        """Part of importlib.metadata's protocol. Versions of anything, for the extension's own code."""
+        """Implement importlib.metadata's protocol: any package has a version, for the extension's own code."""
         frame = sys._getframe(1)
         while frame.f_back and str(frame.f_globals.get("__name__")).startswith("importlib"):
             frame = frame.f_back
-        theirs = str(frame.f_globals.get("__name__")).startswith(f"{PACKAGE}.")
-        return [_Facts(context.name)] if context.name and theirs else []
+        is_extension = str(frame.f_globals.get("__name__")).startswith(f"{PACKAGE}.")
+        return [_Metadata(context.name)] if context.name and is_extension else []
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
-        """Part of Python's import protocol."""
+        """Implement Python's import protocol."""
         return _Module(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing runs."""
+        """Run nothing."""

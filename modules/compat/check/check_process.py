@@ -1,81 +1,65 @@
-"""Runs each check in a throw-away process: forked from one that is warm, or started where that cannot be."""
+"""Runs each check in a separate process, which is ended afterwards with everything that it started."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import subprocess
+import multiprocessing
+import os
+import signal
 import sys
-from pathlib import Path
 from typing import Any
 
 from modules.system.child_environment import worker_environment
 
 _PROBE = "modules.compat.check.probe"
-_SERVER = "modules.compat.check.fork_server"
 
 
-class Checkers:
-    """For checks one after another. `root`: Paddock's folder."""
+def run_in_process(task: dict[str, Any]) -> dict[str, Any]:
+    """Run a check in a separate process. Return `exit`, its status, or `late`, the seconds that it exceeded."""
+    variables = {**worker_environment(), "GRADIO_ANALYTICS_ENABLED": "False"}
+    process = _context().Process(target=_isolated, args=(task, variables))
+    process.start()
+    process.join(task["seconds"])
+    late = process.is_alive()
+    _kill(process.pid)
+    process.join()
+    return {"late": task["seconds"]} if late else {"exit": process.exitcode}
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._server: subprocess.Popen[str] | None = None
 
-    def __enter__(self) -> Checkers:
-        return self
+def _context() -> Any:
+    # On other systems a process that has imported system frameworks may not survive a fork.
+    context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+    # The server imports Gradio once, which takes seconds, and then forks a process for each check.
+    context.set_forkserver_preload([_PROBE])
+    return context
 
-    def __exit__(self, *about: object) -> None:
-        self._end_server()
 
-    def run(self, task: dict[str, Any]) -> dict[str, Any]:
-        """How the process of a check ended: `exit` (its status), or `late` (the seconds that it exceeded)."""
-        # Elsewhere a process that has imported frameworks of the system may not survive a fork.
-        return self._forked(task) if sys.platform == "linux" else self._started(task)
+def _isolated(task: dict[str, Any], variables: dict[str, str]) -> None:
+    """In the process: run with its own session and environment, without terminal, and exit at once at the end."""
+    status = 1
+    with contextlib.suppress(BaseException):
+        if os.name != "nt":
+            os.setsid()
+        os.chdir(task["root"])
+        sys.path.insert(0, task["root"])
+        sys.dont_write_bytecode = True
+        os.environ.clear()
+        os.environ.update(variables)
+        null = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(null, stream)
+        from modules.compat.check import probe
 
-    def _forked(self, task: dict[str, Any]) -> dict[str, Any]:
-        if self._server is None:
-            self._server = self._start([_SERVER], subprocess.PIPE)
-        assert self._server.stdin is not None
-        assert self._server.stdout is not None
-        with contextlib.suppress(OSError, ValueError):
-            self._server.stdin.write(json.dumps(task) + "\n")
-            self._server.stdin.flush()
-            answer = json.loads(self._server.stdout.readline())
-            return dict(answer)
-        # What was checked ended it, or it did not start: the next check has another.
-        self._end_server()
-        return {}
+        probe.main(task)
+        status = 0
+    # Threads that the extension started must not delay the end.
+    os._exit(status)
 
-    def _started(self, task: dict[str, Any]) -> dict[str, Any]:
-        process = self._start([_PROBE, json.dumps(task)], subprocess.DEVNULL)
-        try:
-            return {"exit": process.wait(task["seconds"])}
-        except subprocess.TimeoutExpired:
-            return {"late": task["seconds"]}
-        finally:
-            process.kill()
-            process.wait()
 
-    def _start(self, command: list[str], streams: int) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", *command],
-            cwd=self._root,
-            stdin=streams,
-            stdout=streams,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,
-            env={**worker_environment(), "GRADIO_ANALYTICS_ENABLED": "False", "PYTHONDONTWRITEBYTECODE": "1"},
-        )
-
-    def _end_server(self) -> None:
-        if self._server is None:
-            return
-        for stream in (self._server.stdin, self._server.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
-        self._server.kill()
-        self._server.wait()
-        self._server = None
+def _kill(pid: int | None) -> None:
+    """End a check's process, and the processes that it started."""
+    if pid is None or os.name == "nt":
+        return
+    for end in (os.killpg, os.kill):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            end(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Whether names of text-generation-webui lead to something in the facade."""
+"""Finds names of text-generation-webui that an extension uses and the facade lacks."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from modules.compat.facade.base import Impossible
 from modules.compat.import_redirect import HostNameMissing
 from modules.protocol.errors import PaddockError, Unsupported
 
-# What of them is looked at one level deeper: flags, and what belongs to a loaded model.
+# Objects whose attributes are checked too: flags, and the loaded model.
 _DEEPER = ("modules.shared.args", "modules.shared.model", "modules.shared.tokenizer")
 
 
-def lacking(facade: Facade, source: Source) -> tuple[list[str], list[str]]:
-    """(names that lead to nothing; sentences about those among them that cannot exist here)."""
+def missing_names(facade: Facade, source: Source) -> tuple[list[str], list[str]]:
+    """Return (names that the facade lacks, sentences about those that cannot exist here)."""
     missing: list[str] = []
     sentences: list[str] = []
-    spared = [*source.optional, *(name for name in source.brought if not _has(facade, name))]
-    for name in sorted({_judged(name) for name in source.names}, key=lambda name: (len(name), name)):
-        if any(name == own or name.startswith(f"{own}.") for own in spared):
+    ignored = [*source.optional, *(name for name in source.replaced if not _has(facade, name))]
+    for name in sorted({_checked_part(name) for name in source.names}, key=lambda name: (len(name), name)):
+        if any(name == own or name.startswith(f"{own}.") for own in ignored):
             continue
         if not any(name.startswith((f"{known}.", f"{known}[")) for known in missing) and not _has(facade, name):
             missing.append(name)
@@ -26,8 +26,8 @@ def lacking(facade: Facade, source: Source) -> tuple[list[str], list[str]]:
     return missing, sentences
 
 
-def _judged(name: str) -> str:
-    """The part of a name that is the host's: what follows is an attribute of a value."""
+def _checked_part(name: str) -> str:
+    """Return the part of a name that belongs to the host. The rest is an attribute of a value."""
     path, bracket, key = name.partition("[")
     parts = path.split(".")
     return ".".join(parts[: 4 if name.startswith(_DEEPER) else 3]) + bracket + key
@@ -35,12 +35,12 @@ def _judged(name: str) -> str:
 
 def _has(facade: Facade, name: str) -> bool:
     try:
-        # A whole module can be imported, also where its names cannot work: those are judged one by one.
+        # A module can be imported even if its names cannot work. Those are checked one by one.
         return facade.has(name) or (name.count(".") == 1 and facade.module(name) is not None)
     except HostNameMissing:
         return False
     except PaddockError:
-        # It is there, and wants a model.
+        # It exists, and needs a loaded model.
         return True
 
 

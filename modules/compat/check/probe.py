@@ -1,10 +1,11 @@
-"""The throw-away process of a check: loads one extension into an App of its own, builds the page, and writes down what
-became of it after each step, so that something is known of one that hangs or ends the process."""
+"""The work of one check, in its own process: loads an extension into a new App and builds the page.
+
+It writes the results after each step, so that they are known if the extension hangs or ends the process.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from modules.app import App
 from modules.compat import Scripts
 from modules.compat.check import source
 from modules.compat.check.absent import Absent
-from modules.compat.check.facade_names import lacking
+from modules.compat.check.facade_names import missing_names
 from modules.compat.check.programs import Programs
 from modules.plugins import requirements
 from modules.plugins.extension_import import PACKAGE
@@ -27,9 +28,12 @@ _SKIPPED = (".git", "__pycache__", ".venv", "node_modules")
 
 
 def main(task: dict[str, Any]) -> None:
-    """`folder`: the extension's; `place`: where to work and to write result.json; `root`: Paddock's; `assume`: whether
-    packages count as installed."""
-    # As a start of Paddock without flags: some scripts parse them.
+    """Check one extension.
+
+    `task`: `folder` of the extension; `place`, a folder to work in, for result.json; `root` of Paddock; `assume`: treat
+    packages as installed.
+    """
+    # As if Paddock was started without flags: some scripts parse them.
     sys.argv = ["webui.py"]
     place, folder = Path(task["place"]), Path(task["folder"])
     found: dict[str, Any] = {"faults": []}
@@ -41,37 +45,37 @@ def main(task: dict[str, Any]) -> None:
 
     config = Config(Path(task["root"]), models=place / "models", user_data=place / "user_data")
     config.paths.models.mkdir(exist_ok=True)
-    # It works in a copy: what it writes beside itself is gone with it.
+    # The extension runs in a copy. Files that it writes there are deleted with it.
     copy = config.paths.extensions[1] / folder.name
-    shutil.copytree(folder, copy, ignore=_left_out, ignore_dangling_symlinks=True)
+    shutil.copytree(folder, copy, ignore=_not_copied, ignore_dangling_symlinks=True)
     entry = next(entry for entry in ENTRIES if (copy / entry).is_file())
     about = source.read(copy, entry, folder.name)
     app = App(config, Scripts)
-    # What is installed here has no part in it, as it has none on another machine.
+    # Other installed extensions must not influence the result.
     app.extensions.roots = (copy.parent,)
     twin = _twin(config.paths.extensions[0], folder)
     if twin is not None and twin != folder:
         found["notes"] = [f"Paddock has an extension named {twin.name}: give this folder another name to install it."]
-    missing, impossible = lacking(app.scripts.facade, about) if entry == "script.py" else ([], [])
+    missing, impossible = missing_names(app.scripts.facade, about) if entry == "script.py" else ([], [])
     write("loading", missing=missing, impossible=impossible, needs=about.needs())
     if task["assume"]:
         own = {f"{PACKAGE}.{folder.name}.{path.replace('/', '.')}" for path in about.unfetched}
         Absent(source.packages_of(copy) | own).install()
         programs: set[str] = set()
 
-        def lacks(program: str) -> None:
+        def record_program(program: str) -> None:
             programs.add(program)
             found["needs"] = [*about.needs(), *(f"program:{name}" for name in sorted(programs))]
 
-        app.scripts.redirect.instead["subprocess"] = Programs(lacks)
-        # In this process alone: nothing that its requirements ask for is missing.
+        app.scripts.redirect.instead["subprocess"] = Programs(record_program)
+        # In this process only: treat all requirements as installed.
         requirements.check = lambda texts, own: ()
     _load(app, folder.name, write, found)
     write("over", over=True)
 
 
-def _left_out(place: str, names: list[str]) -> list[str]:
-    """What is not copied of a folder: caches, and files that are none, such as pipes."""
+def _not_copied(place: str, names: list[str]) -> list[str]:
+    """Return names that are not copied: caches, and files that are not regular, such as pipes."""
     return [name for name in names if name in _SKIPPED or not _is_file_or_folder(Path(place, name))]
 
 
@@ -80,7 +84,7 @@ def _is_file_or_folder(path: Path) -> bool:
 
 
 def _twin(shipped: Path, folder: Path) -> Path | None:
-    """The extension beside Paddock that has this folder's name, if there is one."""
+    """Return the shipped extension with this folder's name, or None."""
     name = folder.name.casefold()
     return next((path.resolve() for path in shipped.glob("*/") if path.name.casefold() == name), None)
 
@@ -96,8 +100,8 @@ def _load(app: App, name: str, write: Any, found: dict[str, Any]) -> None:
         write("loading", imports=bool(fault and fault.hook != "load"))
         if fault is None or fault.hook != "setup":
             return
-        # Many a setup asks for what a check has not, such as a loaded model; the page is judged all the same.
-        app.scripts.left_out = ("setup",)
+        # A setup often needs something that a check lacks, such as a loaded model. Check the page without it.
+        app.scripts.skipped_hooks = ("setup",)
         manager.enable(name, entry.sha256)
     running = manager.running.get(name)
     assert running is not None
@@ -113,9 +117,3 @@ def _load(app: App, name: str, write: Any, found: dict[str, Any]) -> None:
 def _sentence(error: PaddockError) -> str:
     last = (error.detail or "").strip().splitlines()[-1:] or [""]
     return error.message if last[0].partition(":")[2].strip() in error.message else f"{error.message} ({last[0]})"
-
-
-if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
-    # Threads that it started do not hold up the end.
-    os._exit(0)

@@ -1,4 +1,4 @@
-"""subprocess, in a check, for the code that is checked: a program that is not installed runs, and says nothing."""
+"""A stand-in for subprocess during a check: programs that are not installed seem to run without output."""
 
 from __future__ import annotations
 
@@ -12,59 +12,59 @@ from types import ModuleType
 from typing import Any
 
 _STARTERS = ("run", "call", "check_call", "check_output")
-# A command that does nothing, whatever is given to it.
+# A command that does nothing.
 _NOTHING = [sys.executable, "-S", "-c", ""]
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
 class Programs(ModuleType):
-    """`found(name)` is told of each program that is taken as present and is not installed."""
+    """Replaces the module. Calls `report(name)` for each program that is not installed."""
 
-    def __init__(self, found: Callable[[str], None]) -> None:
+    def __init__(self, report: Callable[[str], None]) -> None:
         super().__init__("subprocess")
-        there = _There(found)
+        programs = _MissingPrograms(report)
 
         class Popen(subprocess.Popen[Any]):
-            """As subprocess.Popen."""
+            """Behaves as subprocess.Popen."""
 
             def __init__(self, args: Any, *rest: Any, **named: Any) -> None:
-                args, named = there.instead(args, named)
+                args, named = programs.replace(args, named)
                 super().__init__(args, *rest, **named)
 
         self.Popen = Popen
         for name in _STARTERS:
-            setattr(self, name, there.started_by(getattr(subprocess, name)))
+            setattr(self, name, programs.wrap(getattr(subprocess, name)))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(subprocess, name)
 
 
-class _There:
-    """Makes programs that are not installed ones that do nothing."""
+class _MissingPrograms:
+    """Replaces programs that are not installed with one that does nothing."""
 
-    def __init__(self, found: Callable[[str], None]) -> None:
-        self._found = found
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
 
-    def started_by(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The same function of subprocess."""
+    def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function of subprocess that replaces missing programs."""
 
         def start(args: Any, *rest: Any, **named: Any) -> Any:
-            args, named = self.instead(args, named)
+            args, named = self.replace(args, named)
             return function(args, *rest, **named)
 
         return start
 
-    def instead(self, args: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """(the command, the named arguments) to start."""
+    def replace(self, args: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Return the command and the keyword arguments to start."""
         program = _program(args, bool(named.get("shell")))
-        if not program or _is_there(program, bool(named.get("shell"))):
+        if not program or _is_installed(program, bool(named.get("shell"))):
             return args, named
-        self._found(program)
+        self._report(program)
         return _NOTHING, {**named, "shell": False, "executable": None}
 
 
 def _program(args: Any, shell: bool) -> str:
-    """The name that a command begins with; "" for a path, and where it cannot be told."""
+    """Return the program name at the start of a command; "" for a path, or if it is unknown."""
     if isinstance(args, (list, tuple)):
         args, shell = (args[0] if args else ""), False
     if not isinstance(args, (str, os.PathLike)):
@@ -74,9 +74,9 @@ def _program(args: Any, shell: bool) -> str:
     return word if isinstance(word, str) and _WORD.fullmatch(word) else ""
 
 
-def _is_there(program: str, shell: bool) -> bool:
+def _is_installed(program: str, shell: bool) -> bool:
     if shutil.which(program):
         return True
-    # A shell has commands of its own; those of Windows are not asked for.
+    # The shell has built-in commands. On Windows all names count as commands.
     ask = ["/bin/sh", "-c", 'command -v "$0"', program]
     return shell and (os.name == "nt" or subprocess.run(ask, capture_output=True, check=False).returncode == 0)

@@ -1,4 +1,4 @@
-"""What an extension's source says without being run: names of the host, and packages, that it cannot do without."""
+"""Reads an extension's source without running it: names of the host, and packages, that it needs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from modules.plugins.submodules import unfetched
 
-# Import name -> name of the package, where they differ.
+# Import name -> package name, if they differ.
 _PACKAGES = {
     "bs4": "beautifulsoup4",
     "cv2": "opencv-python",
@@ -33,21 +33,24 @@ _GUARDS = {"ImportError", "ModuleNotFoundError", "AttributeError", "Exception", 
 
 @dataclass
 class Source:
-    """`names`: "modules.shared.args.lora_dir", "modules.shared.gradio['mode']". `packages`: top-level imports that are
-    not installed; `guarded`: those among them that it can do without. `brought`: modules of the host that the extension
-    has a file for. `optional`: names that it asks for before it uses them. `unfetched`: paths of Git submodules that
-    are not there; `submodules`: of those that it imports from."""
+    """What an extension's source uses.
+
+    `names`: names of the host, such as "modules.shared.args.lora_dir" and "modules.shared.gradio['mode']". `packages`:
+    top-level imports that are not installed; `guarded`: those among them that are optional. `replaced`: modules of the
+    host that the extension has its own file for. `optional`: names that it tests with hasattr. `unfetched`: paths of
+    Git submodules that are missing; `submodules`: those among them that it imports from.
+    """
 
     names: set[str] = field(default_factory=set)
     packages: set[str] = field(default_factory=set)
     guarded: set[str] = field(default_factory=set)
-    brought: set[str] = field(default_factory=set)
+    replaced: set[str] = field(default_factory=set)
     optional: set[str] = field(default_factory=set)
     submodules: set[str] = field(default_factory=set)
     unfetched: list[str] = field(default_factory=list)
 
     def needs(self) -> list[str]:
-        """What to install, and to fetch."""
+        """Return what must be installed or fetched, such as "pip:einops" and "submodule:parts"."""
         packages = self.packages - self.guarded - {path.partition("/")[0] for path in self.submodules}
         return [
             *sorted(f"pip:{_PACKAGES.get(name, name)}" for name in packages),
@@ -56,8 +59,10 @@ class Source:
 
 
 def read(folder: Path, entry: str, name: str) -> Source:
-    """The source of an extension: `entry`, and the files of its folder that it imports, directly or not. A file that
-    cannot be parsed is left out: running it will say why."""
+    """Read the file `entry` and the files of its folder that it imports, directly or indirectly.
+
+    A file that cannot be parsed is skipped: running it reports the error.
+    """
     source = Source(unfetched=unfetched(folder))
     todo, seen = [folder / entry], set()
     while todo:
@@ -76,7 +81,7 @@ def read(folder: Path, entry: str, name: str) -> Source:
 
 
 def packages_of(folder: Path) -> set[str]:
-    """Every package that is not installed and that any file of the folder imports: what its modules lead to."""
+    """Return every package that any file of the folder imports and that is not installed."""
     source = Source()
     for path in sorted(folder.rglob("*.py"))[:_MOST_FILES]:
         try:
@@ -100,7 +105,7 @@ class _File(ast.NodeVisitor):
         self._guarded = 0
 
     def visit_Try(self, node: ast.Try) -> None:
-        """What is tried may be missing, where the handler expects that."""
+        """Treat names in a `try` block as optional if a handler catches the error."""
         guarded = any(_caught(handler) & _GUARDS for handler in node.handlers)
         self._guarded += guarded
         for child in node.body:
@@ -110,7 +115,7 @@ class _File(ast.NodeVisitor):
             self.visit(part)
 
     def visit_Import(self, node: ast.Import) -> None:
-        """import a.b as c"""
+        """Read `import a.b as c`."""
         for alias in node.names:
             self._import(alias.name)
             bound = alias.asname or alias.name.partition(".")[0]
@@ -119,7 +124,7 @@ class _File(ast.NodeVisitor):
                 self._host(alias.name)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        """from a.b import c as d"""
+        """Read `from a.b import c as d`."""
         if node.level:
             base = self._path.parents[node.level - 1]
             inner = base.joinpath(*(node.module or "").split("."))
@@ -138,18 +143,18 @@ class _File(ast.NodeVisitor):
                 self._import(whole, only_local=True)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        """shared.args.lora_dir"""
+        """Read an attribute such as `shared.args.lora_dir`."""
         whole = self._whole(node)
         if whole is None:
             self.generic_visit(node)
         elif isinstance(node.ctx, ast.Load):
             self._use(whole)
         else:
-            # What it sets itself, it finds there later.
+            # A name that the extension sets itself exists later.
             self._aliases.setdefault(f"={whole}", whole)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
-        """shared.gradio['mode'], shared.settings['name1']"""
+        """Read an item such as `shared.gradio['mode']` or `shared.settings['name1']`."""
         whole = self._whole(node.value)
         constant = node.slice.value if isinstance(node.slice, ast.Constant) else None
         if whole in ("modules.shared.gradio", "modules.shared.settings") and isinstance(constant, str):
@@ -162,19 +167,19 @@ class _File(ast.NodeVisitor):
         self.visit(node.slice)
 
     def visit_Call(self, node: ast.Call) -> None:
-        """gradio('mode', 'history'), of modules.utils; hasattr(shared.model, 'to') makes a name one to do without"""
+        """Read `gradio('mode', 'history')` of modules.utils, and `hasattr(shared.model, 'to')`."""
         if isinstance(node.func, ast.Name) and node.func.id == "hasattr" and len(node.args) == 2:
-            whole, asked = self._whole(node.args[0]), node.args[1]
-            if whole and isinstance(asked, ast.Constant) and isinstance(asked.value, str):
-                self._source.optional.add(f"{whole}.{asked.value}")
+            whole, attribute = self._whole(node.args[0]), node.args[1]
+            if whole and isinstance(attribute, ast.Constant) and isinstance(attribute.value, str):
+                self._source.optional.add(f"{whole}.{attribute.value}")
         if self._whole(node.func) == "modules.utils.gradio":
-            for given in node.args:
-                if isinstance(given, ast.Constant) and isinstance(given.value, str):
-                    self._use(f"modules.shared.gradio[{given.value!r}]")
+            for argument in node.args:
+                if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                    self._use(f"modules.shared.gradio[{argument.value!r}]")
         self.generic_visit(node)
 
     def _whole(self, node: ast.expr) -> str | None:
-        """The host's name that an expression stands for, None: it is none."""
+        """Return the host's name that an expression refers to, or None."""
         if isinstance(node, ast.Name):
             return self._aliases.get(node.id)
         if isinstance(node, ast.Attribute) and (inner := self._whole(node.value)):
@@ -186,12 +191,12 @@ class _File(ast.NodeVisitor):
             self._source.names.add(name)
 
     def _host(self, name: str) -> None:
-        """A name of the host is imported; an extension may bring the module, for text-generation-webui's folder."""
+        """Record an imported name of the host. An extension may have its own copy of the module."""
         parts = name.split(".")
         if len(parts) > 1 and (
             self._files(self._folder / "modules" / parts[1]) or self._files(self._folder / parts[1])
         ):
-            self._source.brought.add(".".join(parts[:2]))
+            self._source.replaced.add(".".join(parts[:2]))
         self._use(name)
 
     def _import(self, name: str, only_local: bool = False) -> None:
@@ -200,7 +205,7 @@ class _File(ast.NodeVisitor):
         if own:
             self._files(self._folder.joinpath(*name[len(own) + 1 :].split(".")))
         elif any(self._files(place.joinpath(*name.split("."))) for place in (self._folder, self._path.parent)):
-            # Beside the file too: many put their own folder on Python's path.
+            # Also beside the file: many extensions add their own folder to sys.path.
             return
         elif not only_local and top not in _HOST and top not in sys.stdlib_module_names and not _installed(top):
             self._source.packages.add(top)

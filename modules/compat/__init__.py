@@ -1,4 +1,4 @@
-"""Run extensions written for text-generation-webui as they are. Only the command line imports this room."""
+"""Runs unchanged extensions of text-generation-webui. Only the command line imports this room."""
 
 from modules.compat.scripts import Scripts
 

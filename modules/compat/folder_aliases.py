@@ -1,4 +1,4 @@
-"""What the code of a script calls its own folder, which may bear another name here: read from the paths in it."""
+"""Finds the names that a script uses for its own folder, which may have another name, from paths in its code."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from modules.compat.import_redirect import alike
 from modules.compat.path_values import PathValues
 
-# "extensions/<name>/<entry>…"; a part that is not known is UNKNOWN.
+# "extensions/<name>/<entry>…". Unknown parts are UNKNOWN.
 _PATH = re.compile(r"(?<![\w-])extensions[/\\]+([\w.-]+)(?![\w.\0-])(?:[/\\]+([\w.-]+)(?![\w.\0-]))?")
 _PYTHON = frozenset({".py"})
 _PAGE = frozenset({".js", ".css", ".html", ".json", ".yaml", ".yml"})
-# Asked so, a folder need not be there: perhaps it is another extension's.
-_QUESTIONS = frozenset({"exists", "isdir", "isfile", "is_dir", "is_file", "lexists"})
-# text-generation-webui ships them, so a path to one of them may mean that one.
+# Code may test with these for another extension's folder.
+_EXISTENCE_TESTS = frozenset({"exists", "isdir", "isfile", "is_dir", "is_file", "lexists"})
+# text-generation-webui ships these, so a path to one of them may mean the shipped extension.
 _SHIPPED_THERE = frozenset(
     (
         "character_bias",
@@ -44,8 +44,11 @@ _MOST_BYTES = 2_000_000
 
 
 def own_names(folder: Path, others: Container[str]) -> list[str]:
-    """Names in paths that are alike, or lead to an entry that the folder has; or else the one name that its code uses.
-    `others`: names of extensions that there are."""
+    """Return the names that the code uses for its own folder.
+
+    These are names in paths that resemble the folder's name, or that lead to an entry that the folder has. If there are
+    none, it is the only name that the code uses. `others`: names of other extensions.
+    """
     texts = [_read(path) for path in _files(folder, _PAGE)]
     trees = []
     for code in map(_read, _files(folder, _PYTHON)):
@@ -56,7 +59,7 @@ def own_names(folder: Path, others: Container[str]) -> list[str]:
     values = PathValues(trees)
     used = {found for tree in trees for node in _used(tree) for found in _paths(values.of(node))}
     shown = set(_paths(texts))
-    # A script.py is in every folder, so it proves nothing.
+    # Every folder has a script.py, so it is no evidence.
     own = {
         name
         for name, entry in used | shown
@@ -73,13 +76,13 @@ def _paths(texts: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _used(tree: ast.AST) -> Iterator[ast.expr]:
-    """The expressions of a file that may be texts, but for those of which it asks whether such a path is there."""
+    """Yield the expressions of a file that may be texts, except arguments of existence tests."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.Call) and isinstance(node.func, (ast.Name, ast.Attribute)):
             name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
-            if name in _QUESTIONS:
+            if name in _EXISTENCE_TESTS:
                 continue
         if isinstance(node, (ast.Constant, ast.JoinedStr, ast.BinOp, ast.Call)):
             yield node

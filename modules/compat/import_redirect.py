@@ -1,7 +1,7 @@
-"""Imports of text-generation-webui's extensions, and of nobody else: `modules.*` leads to the facade, `gradio` to the
-bridge, `extensions.<name>` to the extension of that name.
+"""Redirects imports in text-generation-webui's extensions only: `modules.*` is the facade, `gradio` the bridge, and
+`extensions.<name>` the extension of that name.
 
-Each module of theirs has builtins of its own, whose `__import__` is the one below; the process's stays as it is.
+Each module of a script has its own builtins, with the `__import__` below. The process's builtins are not changed.
 """
 
 from __future__ import annotations
@@ -23,17 +23,20 @@ from modules.protocol.errors import PaddockError
 
 
 class HostNameMissing(PaddockError, ModuleNotFoundError):
-    """Their code wants a name of text-generation-webui that the facade lacks. `missing`: that name."""
+    """A script needs a name of text-generation-webui that the facade lacks. `missing`: that name."""
 
     def __init__(self, missing: str) -> None:
-        super().__init__(f"It needs {missing}, which Paddock does not have. Ask for it, or do without this extension.")
+        super().__init__(f"It needs {missing}, which Paddock does not have. Report it, or use another extension.")
         self.missing = self.name = missing
 
 
 class Redirect:
-    """Loads their code. `facade(name)`: the module `modules`, `modules.*`, or `extensions.*` where that is the host's;
-    it raises HostNameMissing. `gradio()`: the module that they see under that name; `folder_of(name)`: where the
-    extension of that name lies, None where there is none; it raises ImportError for one that may not run."""
+    """Loads scripts.
+
+    `facade(name)` returns the module `modules`, `modules.*`, or `extensions.*` if it belongs to the host, and raises
+    HostNameMissing. `gradio()` returns the module that scripts import as gradio. `folder_of(name)` returns the folder
+    of the extension of that name, None if there is none, and raises ImportError for one that may not run.
+    """
 
     def __init__(
         self,
@@ -44,21 +47,21 @@ class Redirect:
         self._facade = facade
         self._gradio = gradio
         self._folder_of = folder_of
-        # Extension -> its folder; and, of those that bring host modules of their own, what they see as `modules`.
+        # Extension -> its folder; and extension -> its `modules`, if it has its own copies of host modules.
         self._folders: dict[str, Path] = {}
         self._views: dict[str, _View] = {}
         self._builtins = {**vars(builtins), "__import__": self._import}
         self._importlib = _Importlib(self._import_module)
-        # Modules of Python's own that their code sees otherwise.
-        self.instead: dict[str, ModuleType] = {"signal": _Signal("signal")}
+        # Standard modules that scripts get a replacement for.
+        self.replacements: dict[str, ModuleType] = {"signal": _Signal("signal")}
         self._user_data = ModuleType("user_data")
         self._shown: dict[str, ModuleType] = {}
-        self._finder = _Finder(self._is_theirs, self._builtins)
+        self._finder = _Finder(self._is_script, self._builtins)
         place = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
         sys.meta_path.insert(place, self._finder)
 
     def close(self) -> None:
-        """Redirect no more imports."""
+        """Stop redirecting imports."""
         with contextlib.suppress(ValueError):
             sys.meta_path.remove(self._finder)
         for name, module in self._shown.items():
@@ -66,13 +69,15 @@ class Redirect:
                 del sys.modules[name]
 
     def load(self, name: str, folder: Path, file: str = "script") -> ModuleType:
-        """Import a module of the extension `name`, whose files lie in `folder`. Raises what its code raises."""
+        """Import a module of the extension `name` from its `folder`. Raises what its code raises."""
         self._package(name, folder)
         return importlib.import_module(f"{PACKAGE}.{name}.{file}")
 
     def resolve(self, name: str, owner: str = "") -> ModuleType | None:
-        """The module that their code means by this absolute name, or None: it is nothing of ours. `owner`: whose code
-        asks. Raises ImportError, or what the code of another extension raises."""
+        """Return the module for an absolute name in a script, or None if it is not redirected.
+
+        `owner`: the extension whose code imports. Raises ImportError, or what another extension's code raises.
+        """
         top, _, rest = name.partition(".")
         if top == "modules":
             return self._of_host(name, owner)
@@ -81,8 +86,8 @@ class Redirect:
         if top == "importlib":
             importlib.import_module(name)
             return self._importlib if not rest else None
-        if name in self.instead:
-            return self.instead[name]
+        if name in self.replacements:
+            return self.replacements[name]
         if top == "user_data":
             if not rest:
                 return self._user_data
@@ -101,7 +106,7 @@ class Redirect:
         try:
             module = self.resolve(name, owner) if level == 0 else None
         except HostNameMissing:
-            # `from extensions.other_name import part`: the parts tell whether it means itself.
+            # `from extensions.other_name import part`: the parts show if the extension means itself.
             if not fromlist or not name.startswith("extensions."):
                 raise
             for item in fromlist:
@@ -123,18 +128,20 @@ class Redirect:
         return self.resolve(name) or importlib.import_module(name)
 
     def _submodule(self, name: str, item: str, owner: str) -> None:
-        """`from name import item`, where `name` has no attribute `item`: perhaps a module of that name."""
+        """Import `item` of `from name import item` as a module, if `name` has no such attribute."""
         full = f"{name}.{item}"
         try:
             self.resolve(full, owner)
         except ModuleNotFoundError as error:
-            # Anything else is left to Python, which says that the name cannot be imported.
+            # Python reports other names that cannot be imported.
             if isinstance(error, HostNameMissing) or error.name not in (full, item):
                 raise
 
     def _of_host(self, name: str, owner: str) -> ModuleType:
-        """A module of the facade; one that it lacks may lie in the extension's own folder, which its author meant to be
-        copied into text-generation-webui."""
+        """Return a module of the facade.
+
+        A missing one may be in the extension's own folder, to be copied into text-generation-webui.
+        """
         if name == "modules" and owner in self._views:
             return self._views[owner]
         try:
@@ -171,9 +178,9 @@ class Redirect:
             folder = self._folder_of(name)
             if folder is None and (known := self._of_host_extension(f"extensions.{rest}")):
                 return known
-            # A script.py is in every folder, so it proves nothing.
+            # Every folder has a script.py, so it is no evidence.
             if folder is None and (alike(name, owner) if inner in ("", "script") else self._has_file(owner, inner)):
-                # It means itself: its folder bears another name here than its author's.
+                # The extension means itself: its folder has another name here than the author's.
                 setattr(top, name, own := sys.modules[f"{PACKAGE}.{owner}"])
                 return importlib.import_module(f"{PACKAGE}.{owner}.{inner}") if inner else own
             if folder is None:
@@ -182,8 +189,10 @@ class Redirect:
         return importlib.import_module(f"{PACKAGE}.{rest}") if inner else sys.modules[f"{PACKAGE}.{name}"]
 
     def _of_host_extension(self, name: str) -> ModuleType | None:
-        """An extension that comes with text-generation-webui, or a module of it; None: it is none. In sys.modules too,
-        where others look for it: nothing else there has such a name."""
+        """Return an extension that ships with text-generation-webui, or a module of it; None if it is neither.
+
+        It is also put into sys.modules, where other code looks for it.
+        """
         parent, _, last = name.rpartition(".")
         try:
             module = self._facade(name)
@@ -199,14 +208,14 @@ class Redirect:
         package(f"{PACKAGE}.{name}", folder)
         setattr(sys.modules[PACKAGE], name, sys.modules[f"{PACKAGE}.{name}"])
 
-    def _is_theirs(self, path: str) -> bool:
+    def _is_script(self, path: str) -> bool:
         if not self._folders:
             return False
         whole = Path(path).resolve()
         return any(whole.is_relative_to(folder) for folder in self._folders.values())
 
     def _owner(self, globals: Mapping[str, object]) -> str:
-        """The extension whose code these are the globals of; "" where that cannot be told."""
+        """Return the extension whose code has these globals; "" if unknown."""
         file = globals.get("__file__")
         if not isinstance(file, str):
             return ""
@@ -214,7 +223,7 @@ class Redirect:
         return next((name for name, folder in self._folders.items() if whole.is_relative_to(folder)), "")
 
     def _has_file(self, owner: str, inner: str) -> bool:
-        """Whether a module of that name lies in the extension's folder."""
+        """Return True if the extension's folder has a module of that name."""
         if owner not in self._folders:
             return False
         path = self._folders[owner].joinpath(*inner.split("."))
@@ -222,13 +231,13 @@ class Redirect:
 
 
 def alike(name: str, owner: str) -> bool:
-    """Whether a folder's name holds this one, as `repository-my-extension` holds `my_extension`."""
+    """Return True if a folder's name contains this one, as `repository-my-extension` contains `my_extension`."""
     plain = (text.lower().replace("_", "-") for text in (name, owner))
     return next(plain) in next(plain)
 
 
 class _View(ModuleType):
-    """`modules` with what an extension brings of it."""
+    """`modules` with an extension's own copies of host modules."""
 
     def __init__(self, package: ModuleType) -> None:
         super().__init__("modules")
@@ -239,7 +248,7 @@ class _View(ModuleType):
 
 
 class _Importlib(ModuleType):
-    """importlib with an `import_module` that finds what `import` finds."""
+    """importlib, with an `import_module` that redirects like `import`."""
 
     def __init__(self, import_module: Callable[..., ModuleType]) -> None:
         super().__init__("importlib")
@@ -250,10 +259,10 @@ class _Importlib(ModuleType):
 
 
 class _Signal(ModuleType):
-    """signal, whose handlers stay Paddock's: Ctrl+C ends all of it, scripts included."""
+    """signal, without changing handlers: Ctrl+C ends Paddock including its scripts."""
 
     def signal(self, number: Any, handler: Any) -> Any:
-        """Returns the handler that there is, and changes nothing."""
+        """Return the current handler, and change nothing."""
         return signal.getsignal(number)
 
     def __getattr__(self, name: str) -> Any:
@@ -261,7 +270,7 @@ class _Signal(ModuleType):
 
 
 class _Loader(SourceFileLoader):
-    """Runs a file of theirs with their builtins."""
+    """Runs a file of a script with the scripts' builtins."""
 
     def __init__(self, fullname: str, path: str, names: dict[str, Any]) -> None:
         super().__init__(fullname, path)
@@ -273,22 +282,22 @@ class _Loader(SourceFileLoader):
 
 
 class _Finder:
-    """Finds what Python's own path finder finds; files in their folders get the loader above."""
+    """Finds the same modules as Python's path finder. Files of scripts get the loader above."""
 
-    def __init__(self, is_theirs: Callable[[str], bool], names: dict[str, Any]) -> None:
-        self._is_theirs = is_theirs
+    def __init__(self, is_script: Callable[[str], bool], names: dict[str, Any]) -> None:
+        self._is_script = is_script
         self._names = names
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Part of Python's import protocol."""
-        if not any(self._is_theirs(entry) for entry in (sys.path if path is None else path)):
+        """Implement Python's import protocol."""
+        if not any(self._is_script(entry) for entry in (sys.path if path is None else path)):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is None or spec.origin is None or not isinstance(spec.loader, SourceFileLoader):
             return None
-        if not self._is_theirs(spec.origin):
+        if not self._is_script(spec.origin):
             return None
         spec.loader = _Loader(fullname, spec.origin, self._names)
         return spec

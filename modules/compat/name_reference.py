@@ -1,4 +1,4 @@
-"""`python3 -m modules.compat.name_reference`: writes docs/textgen-compat.md's table from the code."""
+"""`python3 -m modules.compat.name_reference` writes the table of docs/textgen-compat.md from the code."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "textgen-compat.md"
 
 
 def table() -> str:
-    """Each symbol with how far it is there, as Markdown."""
+    """Return all symbols with their support as a Markdown table."""
     rows = (f"| `{symbol}` | {state} | {remark} |" for symbol, (state, remark) in SYMBOLS.items())
-    return "\n".join(("| name | here | remark |", "|---|---|---|", *rows, ""))
+    return "\n".join(("| name | support | remark |", "|---|---|---|", *rows, ""))
 
 
 def with_table(page: str) -> str:
-    """The page with the table as it is now."""
+    """Return the page with the current table."""
     before, _, rest = page.partition(BEGIN)
     return f"{before}{BEGIN}\n{table()}{END}{rest.partition(END)[2]}"
 

@@ -1,7 +1,7 @@
-"""What texts the expressions of a script's source can be, as far as that is known without running it.
+"""Computes the possible text values of expressions in a script's source, without running it.
 
-Constants are followed through names, attributes, dictionaries, arguments and returned values; what is not known is
-UNKNOWN in the text. Enough to read paths that are put together.
+Constants are followed through names, attributes, dictionaries, arguments and return values. Unknown parts are UNKNOWN
+in the text. This is enough to read paths that are composed of parts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 UNKNOWN = "\0"
-# Values of one expression, expressions within expressions, and expressions of one extension that are looked at.
+# Limits: values per expression, nesting depth, and expressions per extension.
 _MOST_VALUES = 24
 _MOST_DEPTH = 24
 _MOST_STEPS = 100_000
@@ -27,10 +27,10 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
 class PathValues:
-    """The texts of the expressions in some files of one extension."""
+    """The text values of the expressions in some files of one extension."""
 
     def __init__(self, trees: Sequence[ast.Module]) -> None:
-        self._given: dict[str, list[ast.expr]] = {}
+        self._assigned: dict[str, list[ast.expr]] = {}
         self._keyed: dict[str, list[ast.expr]] = {}
         self._functions: dict[str, list[_Function]] = {}
         self._known: dict[int, frozenset[str]] = {}
@@ -43,12 +43,12 @@ class PathValues:
                 self._pass(node)
 
     def of(self, node: ast.expr | None, depth: int = 0) -> frozenset[str]:
-        """What text an expression can be."""
+        """Return the possible texts of an expression."""
         if node is None or depth > _MOST_DEPTH or self._steps > _MOST_STEPS:
             return frozenset({UNKNOWN})
         if id(node) not in self._known:
             self._steps += 1
-            # Of an expression that leads back to itself, that part is not known.
+            # In a recursive expression, the recursive part is unknown.
             self._known[id(node)] = frozenset({UNKNOWN})
             found = (_short(text) for text in self._values(node, depth + 1))
             self._known[id(node)] = frozenset(itertools.islice(found, _MOST_VALUES)) or frozenset({UNKNOWN})
@@ -58,7 +58,7 @@ class PathValues:
         if isinstance(node, (ast.Assign, ast.AnnAssign, ast.NamedExpr)) and node.value is not None:
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 if name := _last(target):
-                    self._given.setdefault(name, []).append(node.value)
+                    self._assigned.setdefault(name, []).append(node.value)
                 elif isinstance(target, ast.Subscript) and (key := _text(target.slice)) is not None:
                     self._keyed.setdefault(key, []).append(node.value)
         elif isinstance(node, ast.Dict):
@@ -67,26 +67,26 @@ class PathValues:
                     self._keyed.setdefault(key, []).append(value)
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             self._functions.setdefault(node.name, []).append(node)
-            given, defaults = [*node.args.posonlyargs, *node.args.args], node.args.defaults
+            names, defaults = [*node.args.posonlyargs, *node.args.args], node.args.defaults
             pairs = itertools.chain(
-                zip(given[len(given) - len(defaults) :], defaults, strict=True),
+                zip(names[len(names) - len(defaults) :], defaults, strict=True),
                 zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True),
             )
             for argument, default in pairs:
                 if default is not None:
-                    self._given.setdefault(argument.arg, []).append(default)
+                    self._assigned.setdefault(argument.arg, []).append(default)
 
     def _pass(self, call: ast.Call) -> None:
-        """What a call gives to the parameters of a function of the extension."""
+        """Record the arguments of a call to a function of the extension."""
         for function in self._functions.get(_last(call.func), ()):
             names = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
             if names[:1] in (["self"], ["cls"]):
                 names = names[1:]
             for name, value in zip(names, call.args, strict=False):
-                self._given.setdefault(name, []).append(value)
+                self._assigned.setdefault(name, []).append(value)
             for keyword in call.keywords:
                 if keyword.arg in names:
-                    self._given.setdefault(str(keyword.arg), []).append(keyword.value)
+                    self._assigned.setdefault(str(keyword.arg), []).append(keyword.value)
 
     def _values(self, node: ast.expr, depth: int) -> Iterable[str]:
         if isinstance(node, ast.Constant):
@@ -100,7 +100,7 @@ class PathValues:
         if isinstance(node, ast.Call):
             return self._call(node, depth)
         if isinstance(node, (ast.Name, ast.Attribute)):
-            return self._any(self._given.get(_last(node), ()), depth)
+            return self._any(self._assigned.get(_last(node), ()), depth)
         if isinstance(node, ast.Subscript):
             key = _text(node.slice)
             return self._any(self._keyed.get(key, ()) if key is not None else (), depth)
@@ -143,12 +143,12 @@ class PathValues:
         return [text for node in nodes for text in self.of(node, depth)] or [UNKNOWN]
 
     def _combined(self, between: str, nodes: Sequence[ast.expr], depth: int) -> Iterator[str]:
-        """The texts of some expressions, one behind the other."""
+        """Yield the joined texts of some expressions."""
         for parts in itertools.product(*(self.of(node, depth) for node in nodes)):
             yield between.join(parts)
 
     def _filled(self, pattern: ast.expr, parts: Sequence[ast.expr], depth: int) -> Iterator[str]:
-        """A text with places for others, with those in it."""
+        """Yield a format text with its placeholders filled in."""
         for text, *values in itertools.product(self.of(pattern, depth), *(self.of(part, depth) for part in parts)):
             left = iter(values)
             yield _PLACE.sub(lambda _, left=left: next(left, UNKNOWN), text)  # type: ignore[misc]
@@ -159,7 +159,7 @@ def _short(text: str) -> str:
 
 
 def _last(node: ast.expr) -> str:
-    """The name that an expression ends with."""
+    """Return the last name of an expression."""
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 

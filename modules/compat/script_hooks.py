@@ -1,4 +1,4 @@
-"""From a script.py's functions to the hooks of Paddock: called by position, in whatever arity they were written."""
+"""Adapts a script.py's functions to Paddock's hooks. They are called by position, with any known signature."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from modules.compat.script_params import Params
 from modules.plugins import hooks
 from modules.plugins.extension_services import HttpMiddleware
 
-# Hook -> its arguments as Paddock names them, and the usual name in scripts, in their usual order.
+# Hook -> its arguments in Paddock, with their usual names in scripts, in the usual order.
 _ARGUMENTS: dict[str, dict[str, str]] = {
     "setup": {},
     "ui": {},
@@ -43,23 +43,23 @@ _ARGUMENTS: dict[str, dict[str, str]] = {
 
 
 class ScriptPlugin:
-    """A script as a plugin: has those hooks that the script has. `params`: the script's own dictionary; `Settings`: the
-    plain values in it as settings of the extension."""
+    """A plugin with the hooks of a script. `params`: the script's own dictionary. `Settings`: its simple values as
+    settings of the extension."""
 
-    # What scripts put in front of a reply steers the model, and their user never sees it.
+    # text-generation-webui does not show the text that scripts put in front of a reply.
     shows_prefix = False
 
-    def __init__(self, module: ModuleType, overrides: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
+    def __init__(self, module: ModuleType, overrides: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
         self.module = module
         params = getattr(module, "params", None)
         self.params: dict[str, Any] = params if isinstance(params, dict) else {}
-        self._values = Params(self.params, overrides, kept)
+        self._values = Params(self.params, overrides, saved)
         self.Settings = self._values.schema
-        # Sentences about it, for its status: whoever reads scripts knows them.
+        # Sentences for its status. The reader of scripts sets this.
         self.notes: Callable[[], tuple[str, ...]] = tuple
-        # Of its folder, in paths and addresses: whoever reads scripts knows them.
+        # Names of its folder in paths and addresses. The reader of scripts sets this.
         self.names: tuple[str, ...] = ()
-        # What it put around requests to the API, also later.
+        # Its middleware around requests to the API. It may add more later.
         self.http_middlewares: list[HttpMiddleware] = []
         for hook in _ARGUMENTS:
             function = getattr(module, hook, None)
@@ -67,23 +67,23 @@ class ScriptPlugin:
                 setattr(self, hook, self._adapted(hook, function))
 
     def worker_values(self) -> dict[str, Any]:
-        """What the script's hooks in the worker find in their `params`."""
+        """Return the `params` for the script's hooks in the worker."""
         return self._values.plain()
 
     def take_worker_values(self, values: Mapping[str, Any]) -> None:
-        """What the script's hooks in the worker wrote into their `params` is in these, too."""
+        """Copy values that the script's hooks in the worker wrote into their `params`."""
         self.params.update(values)
 
     def _adapted(self, hook: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        arguments = _ARGUMENTS[hook]
+        script_names = _ARGUMENTS[hook]
 
-        # The declaration is what pluggy looks at for the arguments.
+        # The arguments are read from the declaration, which `wraps` puts into the signature.
         @functools.wraps(getattr(hooks, hook))
-        def call(settings: Any, host: Any, **given: Any) -> Any:
+        def call(settings: Any, host: Any, **arguments: Any) -> Any:
             self._values.take(settings)
-            state = given.get("state")
+            state = arguments.get("state")
             stops = None if state is None else texts_of(completed(state)["custom_stopping_strings"])
-            result = by_position(function, {arguments[name]: value for name, value in given.items()})
+            result = by_position(function, {script_names[name]: value for name, value in arguments.items()})
             if state is not None:
                 _take_stops(result if isinstance(result, dict) else state, stops)
             if hook == "custom_generate_reply" and isinstance(result, Iterable) and not isinstance(result, str):
@@ -93,15 +93,15 @@ class ScriptPlugin:
         return call
 
 
-def by_position(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
-    """Call a script's function with `given`, its arguments in their usual order.
+def by_position(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """Call a script's function. `arguments`: by their usual names, in their usual order.
 
-    Parameters that bear a usual name get that argument wherever they stand; the others take what is left, in order.
-    `seed`, which text-generation-webui gave up, is -1.
+    A parameter with a usual name gets that argument in any position. The others get the remaining arguments in order.
+    `seed`, which text-generation-webui no longer passes, is -1.
     """
     parameters = list(inspect.signature(function).parameters.values())
     names = {parameter.name for parameter in parameters}
-    rest = {name: value for name, value in given.items() if name not in names}
+    rest = {name: value for name, value in arguments.items() if name not in names}
     values: list[Any] = []
     named: dict[str, Any] = {}
     for parameter in parameters:
@@ -111,10 +111,10 @@ def by_position(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
         elif parameter.kind is parameter.VAR_KEYWORD:
             named |= rest
         elif parameter.kind is parameter.KEYWORD_ONLY:
-            if parameter.name in given:
-                named[parameter.name] = given[parameter.name]
-        elif parameter.name in given:
-            values.append(given[parameter.name])
+            if parameter.name in arguments:
+                named[parameter.name] = arguments[parameter.name]
+        elif parameter.name in arguments:
+            values.append(arguments[parameter.name])
         elif parameter.name == "seed":
             values.append(-1)
         elif rest:
@@ -125,7 +125,7 @@ def by_position(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
 
 
 def _take_stops(state: dict[str, Any], before: list[str] | None) -> None:
-    """Stop texts under the names that scripts know take effect under ours."""
+    """Apply stop texts that a script set under text-generation-webui's names."""
     custom = texts_of(state.get("custom_stopping_strings"))
     more = texts_of(state.get("stopping_strings"))
     if custom != before or more:

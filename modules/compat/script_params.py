@@ -1,4 +1,4 @@
-"""A script's `params`: overridden by what the user set, and shown as settings of the extension."""
+"""A script's `params`, overridden by the user's settings and shown as settings of the extension."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 from modules.protocol.schema import setting
 
-# These tell how the extension is shown, not what it does.
+# These describe how the extension is shown, not what it does.
 _ABOUT = ("display_name", "is_tab", "name")
 
 
 class Params:
-    """The dictionary itself stays the script's: its own page writes to it too, and what was written last counts.
+    """Connects a script's dictionary with the settings. Its components may write to it too; the last value counts.
 
-    `overrides`: `<extension>-<param>` of settings.yaml, in place of the script's defaults; `kept`: set on the page.
+    `overrides`: from `<extension>-<param>` in settings.yaml, replaces the script's defaults. `saved`: set on the page.
     """
 
-    def __init__(self, params: dict[str, Any], overrides: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
+    def __init__(self, params: dict[str, Any], overrides: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
         self._params = params
         params.update({name: overrides[name] for name in params if name in overrides})
         fields = {name: value for name, value in params.items() if _can_be_shown(name, value)}
@@ -27,18 +27,18 @@ class Params:
         if fields:
             shown = [(name, type(value), _as_setting(name, value)) for name, value in fields.items()]
             self.schema = make_dataclass("Settings", shown, frozen=True)
-        params.update({name: kept[name] for name in params if name in kept})
+        params.update({name: saved[name] for name in params if name in saved})
         self._taken = {name: params[name] for name in fields}
 
     def take(self, settings: Any) -> None:
-        """Take over what was changed on the page since the last time."""
+        """Apply settings that were changed on the page since the last call."""
         for name, known in self._taken.items():
             value = getattr(settings, name, known)
             if value != known:
                 self._params[name] = self._taken[name] = value
 
     def plain(self) -> dict[str, Any]:
-        """The values that can cross to another process."""
+        """Return the values that can be sent to another process."""
         return {str(name): value for name, value in self._params.items() if _is_plain(value)}
 
 

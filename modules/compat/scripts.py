@@ -1,4 +1,4 @@
-"""Everything that a run of Paddock keeps for the scripts of text-generation-webui: one facade, one redirection."""
+"""Loads scripts of text-generation-webui: one facade and one import redirection per App."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Scripts:
-    """Reads scripts for one App. `close` ends the redirection of imports. `skipped_hooks`: hooks that are ignored in
+    """Loads scripts for one App. `close` ends the redirection of imports. `skipped_hooks`: hooks that are ignored in
     scripts."""
 
     def __init__(self, app: App) -> None:
@@ -32,17 +32,17 @@ class Scripts:
         self.facade = Facade(app, self.widgets)
         self.redirect = Redirect(self.facade.module, lambda: self.bridge, self._folder_of)
         if not app.paths.characters.is_dir():
-            # They take the first one without a look at whether there is any, as text-generation-webui ships some.
+            # Scripts use the first character without checking that there is one: text-generation-webui ships some.
             app.characters.save("Assistant", Character("Assistant", greeting="Hello! How can I help?"))
         self.folder = workdir.prepare(app.paths)
         app.extensions.loader.set_working_directory(self.folder)
 
     def read(self, found: ExtensionFolder, host: Host) -> Any:
-        """Run a script and make it a plugin. Raises what its code raises."""
+        """Import a script and return a plugin. Raises what its code raises."""
         names = (found.name, *own_names(found.path, self._app.extensions.available()))
         workdir.add(self.folder, names, found.path)
-        around = self.facade.module("extensions.openai.script").app.around
-        around[found.name] = []
+        middlewares = self.facade.module("extensions.openai.script").app.around
+        middlewares[found.name] = []
         module = self.redirect.load(found.name, found.path)
         prefix = f"{found.name}-"
         settings = self._app.settings.items()
@@ -51,12 +51,12 @@ class Scripts:
         for hook in self.skipped_hooks:
             vars(plugin).pop(hook, None)
         plugin.names = names
-        plugin.http_middlewares = around[found.name]
+        plugin.http_middlewares = middlewares[found.name]
         plugin.notes = lambda: self.bridge.notes.of(found.name)
         return plugin
 
     def close(self) -> None:
-        """Redirect no more imports."""
+        """Stop redirecting imports."""
         self.redirect.close()
 
     def _module(self, name: str) -> Any:
@@ -69,7 +69,7 @@ class Scripts:
     def _folder_of(self, name: str) -> Path | None:
         found = self._app.extensions.available().get(name)
         if found and (found.problem or not self._app.extensions.consent.is_given(found)):
-            raise ImportError(f"the extension {name} has not been agreed to: switch it on first")
+            raise ImportError(f"the extension {name} is not allowed to run yet: switch it on first")
         if found:
             self._app.extensions.loader.allow_imports(found)
         return found.path if found else None

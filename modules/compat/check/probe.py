@@ -67,7 +67,7 @@ def main(task: dict[str, Any]) -> None:
             programs.add(program)
             found["needs"] = [*about.needs(), *(f"program:{name}" for name in sorted(programs))]
 
-        app.scripts.redirect.instead["subprocess"] = Programs(record_program)
+        app.scripts.redirect.replacements["subprocess"] = Programs(record_program)
         # In this process only: treat all requirements as installed.
         requirements.check = lambda texts, own: ()
     _load(app, folder.name, write, found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
@@ -192,10 +193,21 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if machine.has("cuda"):
         reason = "vLLM answers many requests at once, on one card or several. It takes most of their memory."
         return Claim(70, reason, speed=15, memory=-40)
-    if facts.format == "fp8" and facts.sources("weight_block_size"):
+    if facts.format == "fp8" and not _cpu_has_amx():
         # vllm/model_executor/kernels/linear/scaled_mm/cpu.py
-        return Claim(20, "vLLM's build for the CPU. For FP8 in blocks it needs a CPU with AMX.", memory=-20)
+        return Claim(
+            0,
+            "vLLM reads FP8 weights on an NVIDIA card, or on a CPU with AMX, which this CPU does not have.",
+            runs=False,
+        )
     return Claim(30, "vLLM's build for the CPU: for many requests at once.", memory=-20)
+
+
+def _cpu_has_amx() -> bool:
+    try:
+        return "amx_tile" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
 
 
 def _format_problem(facts: ModelFacts) -> str:

@@ -1,4 +1,4 @@
-"""Models from the hub into models/: whole and checked, or not at all.
+"""Download models from the hub into models/. A model appears only when it is complete and checked.
 
 What arrives lies in models/.download-NAME/ (see download_staging.py); finished files are listed in done.json. Once all
 are there, `whole` is renamed to models/NAME.
@@ -30,14 +30,14 @@ from modules.library.download_staging import (
 from modules.library.download_transfer import Transfer
 from modules.library.sizes import format_size
 
-# Seconds over which the speed is taken: at most, and at least.
+# Seconds over which the speed is measured: maximum and minimum.
 _SPEED_SECONDS = 10.0
 _FIRST_SPEED_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class DownloadProgress:
-    """How far it is: the file at work and its place among all, bytes of all files, bytes a second (0: unknown)."""
+    """Progress: the current file and its number, bytes of all files, bytes per second (0: unknown)."""
 
     file: str
     number: int
@@ -48,11 +48,11 @@ class DownloadProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """At this speed; None while it is unknown."""
+        """The seconds left at this speed; None while it is unknown."""
         return (self.total - self.done) / self.speed if self.speed else None
 
     def __str__(self) -> str:
-        """In words: "1.2 GB of 4.1 GB, 12.3 MB/s, 3 min 56 s left"."""
+        """Return the progress as text: "1.2 GB of 4.1 GB, 12.3 MB/s, 3 min 56 s left"."""
         words = f"{format_size(self.done)} of {format_size(self.total)}"
         if self.seconds_left is None:
             return words
@@ -63,7 +63,7 @@ class DownloadProgress:
 
 
 class Download:
-    """One model on its way to `models`. `run` may be called again after a failure: it goes on where that ended.
+    """Downloads one model into `models`. After a failure `run` may be called again, and continues where it ended.
 
     `staging`: where the pieces lie until then; whoever gives the download up may delete it.
     """
@@ -89,11 +89,11 @@ class Download:
         self._marks: deque[tuple[float, int]] = deque()
 
     def stop(self) -> None:
-        """End it soon, from any thread; `run` then raises Stopped."""
+        """Stop the download soon, from any thread. `run` then raises DownloadStopped."""
         self._stop.set()
 
     def run(self) -> Path:
-        """Get all files; where the model is then. Raises DownloadError; nothing that was in models/ is touched."""
+        """Download all files and return the model's path. Raises DownloadError without changing models/."""
         self._refuse_what_exists()
         try:
             self.staging.mkdir(parents=True, exist_ok=True)
@@ -149,7 +149,7 @@ class Download:
         write_atomically(self.staging / "done.json", json.dumps({**done, file.path: mark}, indent=1))
 
     def _finished(self) -> dict[str, str]:
-        """The files that are whole, with their checksums. A damaged list only costs a second download."""
+        """Return the complete files with their checksums. A damaged list only causes a second download."""
         try:
             done = read_json(self.staging / "done.json", limits=STORE_LIMITS)
         except (OSError, DataFileError):

@@ -1,4 +1,4 @@
-"""Which files of a repository to get: one quantization, or safetensors with what belongs to them; pickles come last."""
+"""Choose the files to download: one quantization, or safetensors with their companions; pickles come last."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from modules.library.memory_plan import gguf_shortage
 from modules.library.sizes import format_size
 from modules.protocol.model_facts import Machine
 
-# The names that llama.cpp's quantizer gives, and makers' own variants of them (UD-Q4_K_XL, IQ4_NL, MXFP4_MOE).
+# Names of llama.cpp's quantizer, and variants of them (UD-Q4_K_XL, IQ4_NL, MXFP4_MOE).
 _QUANT = re.compile(
     r"(?:^|[-_.])((?:UD-)?(?:I?Q\d(?:_[A-Z0-9]+)*|TQ\d_\d|MXFP4(?:_MOE)?|NVFP4|BF16|FP?16|FP?32))(?=$|[-_.])",
     re.IGNORECASE,
 )
-# Above 8 bits a quantization loses next to nothing, so more is not suggested.
+# With 8 bits almost nothing is lost, so more is not suggested.
 _FULL = ("BF16", "F16", "FP16", "F32", "FP32")
-_PICKLES = "There are only pickles, which can run code: they load with --trust-pickle."
+_PICKLES = "There are only pickles, which can run code. They load with --trust-pickle."
 _COMPANIONS = (".json", ".txt", ".model", ".jinja", ".tiktoken", ".spm", ".py", ".md", ".yaml")
-_PAPERS = ("LICENSE", "NOTICE", "COPYING", "USE_POLICY")
+_LICENSES = ("LICENSE", "NOTICE", "COPYING", "USE_POLICY")
 
 
 @dataclass(frozen=True)
 class GgufVariant:
-    """A GGUF model on offer, with all its shards. `why_not`: "" if it fits this machine's free memory."""
+    """A GGUF model with all its shards. `why_not`: "" if it fits into this machine's free memory."""
 
     name: str
     files: tuple[RemoteFile, ...]
@@ -39,13 +39,16 @@ class GgufVariant:
 
     @property
     def size(self) -> int:
-        """Bytes of all shards."""
+        """The size of all shards in bytes."""
         return sum(file.size for file in self.files)
 
 
 @dataclass(frozen=True)
 class FileSelection:
-    """What to get: `name` below models/; `single`: it is one GGUF file, which needs no folder. `reason`: why these."""
+    """The files to download.
+
+    `name`: name below models/. `single`: it is one GGUF file without a folder. `reason`: why these files.
+    """
 
     name: str
     files: tuple[RemoteFile, ...]
@@ -54,19 +57,21 @@ class FileSelection:
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """The size of all files in bytes."""
         return sum(file.size for file in self.files)
 
     def place(self, file: RemoteFile) -> str:
-        """Where it goes below the model's folder: the folder that all files share at the hub is left out."""
+        """Return the path below the model's folder, without the folder that all files share at the hub."""
         common = posixpath.commonpath([posixpath.dirname(each.path) for each in self.files])
         return posixpath.relpath(file.path, common) if common else file.path
 
 
 @dataclass(frozen=True)
 class DownloadOption:
-    """One of the models that a repository holds: `label`: its quantization or kind; `why_not`: "" if it fits this
-    machine's free memory; `best`: it is the one to take."""
+    """One of the models in a repository.
+
+    `label`: its quantization or kind. `why_not`: "" if it fits into this machine's free memory. `best`: the suggestion.
+    """
 
     label: str
     choice: FileSelection
@@ -75,7 +80,7 @@ class DownloadOption:
 
 
 def download_options(listing: RepositoryListing, machine: Machine) -> list[DownloadOption]:
-    """What a person may choose from: whole weights, then GGUF quantizations, smallest first; or pickles. May be []."""
+    """Return the models to choose from: full precision, then GGUF quantizations, smallest first; or pickles."""
     entries = gguf_variants(listing, machine)
     top = _top(listing)
     found = []
@@ -95,8 +100,11 @@ def download_options(listing: RepositoryListing, machine: Machine) -> list[Downl
 
 
 def gguf_variants(listing: RepositoryListing, machine: Machine) -> list[GgufVariant]:
-    """The GGUF models of a listing, smallest first. Their need of memory is the files' size and what the worker takes;
-    a long context adds to it, which only the files themselves can tell."""
+    """Return the GGUF models of a listing, smallest first.
+
+    Their memory is estimated from the files' size and the worker. A long context needs more, which depends on the
+    files' headers.
+    """
     groups: dict[str, list[RemoteFile]] = {}
     for file in listing.files:
         path = PurePosixPath(file.path)
@@ -114,24 +122,24 @@ def gguf_variants(listing: RepositoryListing, machine: Machine) -> list[GgufVari
 
 
 def memory_obstacle(size: int, machine: Machine) -> str:
-    """ "" if weights of `size` bytes fit what is free now, else a sentence."""
+    """Return "" if weights of `size` bytes fit into the free memory, else why not."""
     return gguf_shortage(size, machine)
 
 
 def quantization_in_name(name: str) -> str:
-    """The quantization that a file's name tells: "x-Q4_K_M" -> "Q4_K_M"; "" if it tells none."""
+    """Return the quantization in a file's name: "x-Q4_K_M" -> "Q4_K_M"; "" if there is none."""
     found = _QUANT.findall(PurePosixPath(name).name) or _QUANT.findall(name.replace("/", "-"))
     return str(found[-1]).upper() if found else ""
 
 
 def suggest_variant(entries: Iterable[GgufVariant]) -> GgufVariant | None:
-    """The largest that fits, 8 bits at most unless there is nothing else; None if none fits."""
+    """Return the largest that fits, with at most 8 bits unless there is nothing else; None if none fits."""
     able = [entry for entry in entries if not entry.why_not]
     return max(able, key=lambda entry: (quantization_in_name(entry.name) not in _FULL, entry.size), default=None)
 
 
 def select_files(listing: RepositoryListing, machine: Machine, pattern: str = "", quant: str = "") -> FileSelection:
-    """The files that the user means. Raises DownloadError with what there is."""
+    """Return the files that the user wants. Raises DownloadError with what is available."""
     if pattern:
         return _by_pattern(listing, pattern)
     entries = gguf_variants(listing, machine)
@@ -164,9 +172,9 @@ def _top(listing: RepositoryListing) -> ModelFolder:
 
 
 def _safetensors(listing: RepositoryListing, top: ModelFolder, machine: Machine) -> tuple[FileSelection, str]:
-    """The folder of whole weights, and "" or why it does not fit."""
+    """Return the folder of full-precision weights, and "" or why it does not fit."""
     weights = top.files_ending(".safetensors")
-    if any(name.startswith("model") for name in weights):  # the same weights once more, as their maker keeps them
+    if any(name.startswith("model") for name in weights):  # the same weights in the original release's layout
         weights = [name for name in weights if not name.startswith("consolidated")]
     obstacle = memory_obstacle(top.size(weights), machine)
     return _folder(listing, weights, f"Safetensors, which hold no code. {obstacle}".rstrip()), obstacle
@@ -198,7 +206,7 @@ def _by_quant(listing: RepositoryListing, entries: Sequence[GgufVariant], quant:
         names = sorted({quantization_in_name(entry.name) or PurePosixPath(entry.name).name for entry in entries})
         raise DownloadError(
             f"{listing.wanted.repository} has no quantization {quant}. "
-            + (f"There are: {join_names(names, 40)}." if names else "It has no GGUF files: leave --quant away.")
+            + (f"There are: {join_names(names, 40)}." if names else "It has no GGUF files: leave out --quant.")
         )
     if len(found) > 1:
         raise DownloadError(
@@ -221,6 +229,6 @@ def _folder(listing: RepositoryListing, weights: Sequence[str], reason: str) -> 
         for file in listing.files
         if file.path in weights
         or ("/" not in file.path and not file.path.startswith(".") and file.path.lower().endswith(_COMPANIONS))
-        or ("/" not in file.path and file.path.startswith(_PAPERS))
+        or ("/" not in file.path and file.path.startswith(_LICENSES))
     ]
     return FileSelection(listing.wanted.name, tuple(files), reason)

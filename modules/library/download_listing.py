@@ -1,4 +1,4 @@
-"""What a repository of the hub offers: its files with sizes and checksums, pinned to one commit.
+"""List a repository of the hub: its files with sizes and checksums, pinned to one commit.
 
 Addresses, sessions, tokens (HF_TOKEN), mirrors (HF_ENDPOINT) and the listing come from huggingface_hub.
 """
@@ -25,14 +25,14 @@ from modules.library.download_staging import DownloadError
 
 _LISTING_SECONDS = 30.0
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-# As the hub has it: huggingface.co/docs/huggingface_hub/package_reference/utilities, validate_repo_id.
+# The hub's rule: huggingface.co/docs/huggingface_hub/package_reference/utilities, validate_repo_id.
 _NAME = re.compile(r"\w([\w.-]{0,94}\w)?", re.ASCII)
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
 class RepositoryId:
-    """A repository at a branch, tag or commit; `revision` "" is its main branch."""
+    """A repository at a branch, tag or commit. A `revision` of "" is the main branch."""
 
     repository: str
     revision: str = ""
@@ -42,7 +42,7 @@ class RepositoryId:
 
     @property
     def name(self) -> str:
-        """The name that its folder gets in models/."""
+        """The name of its folder in models/."""
         revision = self.revision[:8] if _SHA1.fullmatch(self.revision) else self.revision.replace("/", "-")
         base = self.repository.partition("/")[2]
         return f"{base}-{revision}" if revision not in ("", "main") else base
@@ -50,7 +50,7 @@ class RepositoryId:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file on offer: path with forward slashes, bytes, and its checksum (SHA-256, or Git's SHA-1; "" unknown)."""
+    """A file at the hub: path with forward slashes, bytes, and checksum (SHA-256, or Git's SHA-1; "": unknown)."""
 
     path: str
     size: int
@@ -59,13 +59,13 @@ class RemoteFile:
 
     @property
     def checksum(self) -> str:
-        """Whichever is known."""
+        """The checksum that is known."""
         return self.sha256 or self.git_sha1
 
 
 @dataclass(frozen=True)
 class RepositoryListing:
-    """The files of a repository at `commit`, as served by `endpoint`."""
+    """The files of a repository at `commit`, from the hub at `endpoint`."""
 
     wanted: RepositoryId
     endpoint: str
@@ -74,7 +74,7 @@ class RepositoryListing:
 
 
 def parse_repository_id(text: str) -> RepositoryId:
-    """`owner/name` or `owner/name:revision`. Raises DownloadError."""
+    """Parse `owner/name` or `owner/name:revision`. Raises DownloadError."""
     repository, colon, revision = text.partition(":")
     good = all(_NAME.fullmatch(part) and "--" not in part and ".." not in part for part in repository.split("/"))
     if not good or repository.count("/") != 1 or repository.endswith(".git"):
@@ -90,7 +90,7 @@ def parse_repository_id(text: str) -> RepositoryId:
 
 
 def list_files(wanted: RepositoryId, endpoint: str | None = None) -> RepositoryListing:
-    """Ask the hub (`endpoint`, by default HF_ENDPOINT's) what is there. Raises DownloadError."""
+    """Return the repository's files from the hub at `endpoint` (default: HF_ENDPOINT). Raises DownloadError."""
     api = HfApi(endpoint=endpoint)
     address = str(api.endpoint)
     _check_network_settings()
@@ -103,8 +103,7 @@ def list_files(wanted: RepositoryId, endpoint: str | None = None) -> RepositoryL
         raise explain_error(error, wanted, address) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DownloadError(
-            f"{address} did not answer as a hub does. Check HF_ENDPOINT, and whether a login page of your network "
-            "stands in between.",
+            f"{address} did not answer like a hub. Check HF_ENDPOINT, and whether your network shows a login page.",
             detail=repr(error),
         ) from error
     commit = info.sha or ""
@@ -116,11 +115,11 @@ def list_files(wanted: RepositoryId, endpoint: str | None = None) -> RepositoryL
 
 
 def _check_network_settings() -> None:
-    """Raise DownloadError where no HTTP client can be made with the proxies and certificates of the environment."""
+    """Raise DownloadError if the environment's proxies and certificates cannot be used."""
     try:
         get_session()
     except (ImportError, ValueError, OSError, httpx2.InvalidURL) as error:
-        socks = " A SOCKS proxy is none that downloads can use; name an HTTP proxy." if "SOCKS" in str(error) else ""
+        socks = " Downloads cannot use a SOCKS proxy; name an HTTP proxy." if "SOCKS" in str(error) else ""
         raise DownloadError(
             f"The proxy or certificate settings in the environment cannot be used.{socks} Correct ALL_PROXY, "
             "HTTPS_PROXY, HTTP_PROXY, NO_PROXY, SSL_CERT_FILE or SSL_CERT_DIR, or unset them. "
@@ -142,7 +141,7 @@ def _digest(form: re.Pattern[str], text: str | None) -> str:
 
 
 def _check_path(path: str, wanted: RepositoryId) -> None:
-    """A file's path stays inside its folder, on every system."""
+    """Raise DownloadError if a path leads out of its folder on any system."""
     parts = PurePosixPath(path).parts
     if (
         not parts
@@ -158,31 +157,31 @@ def _check_path(path: str, wanted: RepositoryId) -> None:
 
 
 def explain_error(error: Exception, wanted: RepositoryId, endpoint: str) -> DownloadError:
-    """What went wrong between here and the hub, as a sentence with a next step."""
+    """Return the error for a failed request to the hub, with a next step."""
     name = wanted.repository
     token = "put a token of an account that may read it into HF_TOKEN, start Paddock with that"
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
     if isinstance(error, OfflineModeIsEnabled):
-        sentence = "HF_HUB_OFFLINE forbids to reach the hub. Unset it, then try again."
+        sentence = "HF_HUB_OFFLINE is set, so the hub is not contacted. Unset it, then try again."
     elif isinstance(error, GatedRepoError):
         sentence = (
-            f"{name} is gated: its owner wants you to agree to conditions first. Do so on {endpoint}/{name}, {token}, "
+            f"{name} is gated: its owner requires you to accept conditions first. Do so on {endpoint}/{name}, {token}, "
             "then start the download again."
         )
     elif isinstance(error, RevisionNotFoundError):
         sentence = f"{name} has no revision {wanted.revision!r}. Look at its branches and tags on {endpoint}/{name}."
     elif isinstance(error, RemoteEntryNotFoundError):
         sentence = (
-            f"{endpoint} lists a file of {name} and does not have it. Put another mirror into HF_ENDPOINT, or wait."
+            f"{endpoint} lists a file of {name} but does not have it. Set HF_ENDPOINT to another mirror, or wait."
         )
     elif status == 401 and not isinstance(error, RepositoryNotFoundError):
-        sentence = f"{endpoint} does not accept the token. Put a valid one into HF_TOKEN, or unset it for open models."
+        sentence = f"{endpoint} does not accept the token. Set HF_TOKEN to a valid one, or unset it for open models."
     elif status in (401, 404):
         sentence = (
             f"There is no model {name} on {endpoint}, or it is private. Check the spelling; if it is private, {token}."
         )
     elif status == 403:
-        sentence = f"{endpoint} forbids you to read {name}. Check on {endpoint}/{name} who may, and {token}."
+        sentence = f"{endpoint} does not allow you to read {name}. Check on {endpoint}/{name} who may, and {token}."
     elif status == 429:
         sentence = f"{endpoint} asks to slow down. Wait a few minutes, then start it again."
     elif status:
@@ -190,7 +189,7 @@ def explain_error(error: Exception, wanted: RepositoryId, endpoint: str) -> Down
     elif isinstance(error, httpx2.TimeoutException):
         sentence = f"{endpoint} did not answer in time. Check the connection, then start it again."
     elif isinstance(error, httpx2.UnsupportedProtocol | httpx2.InvalidURL):
-        sentence = f"{endpoint!r} is no address. HF_ENDPOINT wants one such as https://huggingface.co."
+        sentence = f"{endpoint!r} is not an address. Set HF_ENDPOINT to one such as https://huggingface.co."
     else:
         sentence = (
             f"{endpoint} cannot be reached. Check the network connection (and HTTPS_PROXY or HF_ENDPOINT, if you use "

@@ -1,7 +1,7 @@
-"""Where a download lies until it is whole: models/.download-NAME/, which the library does not look into.
+"""The folder of an unfinished download: models/.download-NAME/, which the library does not search.
 
-`parts` holds unfinished files under their checksum, `whole` the finished ones, order.json what was asked for. Nothing
-here needs the hub's library, so that a page can list what an earlier run left.
+`parts` has unfinished files by checksum, `whole` the finished ones, order.json the request. This module does not import
+the hub's library, so the page can list unfinished downloads quickly.
 """
 
 from __future__ import annotations
@@ -23,15 +23,18 @@ _ORDER = "order.json"
 
 
 class DownloadError(PaddockError):
-    """A download that cannot begin or go on; what has arrived stays for the next attempt."""
+    """A download that cannot start or continue. What has arrived is kept for the next attempt."""
 
     code = "download"
 
 
 @dataclass(frozen=True)
 class DownloadRecord:
-    """What was asked for: `wanted` as owner/name[:revision], paths of files there, whether it is one GGUF file that
-    needs no folder, and the bytes of all files."""
+    """The request of a download.
+
+    `wanted` is owner/name[:revision], `files` are paths there. `single`: it is one GGUF file without a folder. `size`:
+    bytes of all files.
+    """
 
     wanted: str
     files: tuple[str, ...]
@@ -39,12 +42,12 @@ class DownloadRecord:
     size: int
 
     def save(self, staging: Path) -> None:
-        """Write it down there."""
+        """Write the record into the staging folder."""
         write_atomically(staging / _ORDER, json.dumps(asdict(self), indent=1))
 
 
 def read_record(staging: Path) -> DownloadRecord | None:
-    """The order of an earlier run; None where there is none that can be read."""
+    """Return the record of an earlier run; None if there is none or it cannot be read."""
     try:
         order = read_json(staging / _ORDER, limits=STORE_LIMITS)
         return DownloadRecord(
@@ -55,18 +58,18 @@ def read_record(staging: Path) -> DownloadRecord | None:
 
 
 def staging_folder(models: Path, name: str) -> Path:
-    """The folder of pieces of the model `name`. Raises PathError for a name that leads out."""
+    """Return the staging folder of the model `name`. Raises PathError for a name that leads out of models/."""
     safe_join(models, name)
     return safe_join(models, f"{_PREFIX}{name}")
 
 
 def unfinished_downloads(models: Path) -> list[str]:
-    """The names of models of which pieces lie there, sorted."""
+    """Return the names of models with a staging folder, sorted."""
     return sorted(path.name[len(_PREFIX) :] for path in models.glob(f"{_PREFIX}*") if path.is_dir())
 
 
 def downloaded_bytes(staging: Path) -> int:
-    """Bytes that lie there; files that another run moves meanwhile may be missed."""
+    """Return the bytes in the staging folder. Files that another process is moving may be missed."""
     total = 0
     for path in staging.rglob("*"):
         with suppress(OSError):
@@ -76,12 +79,10 @@ def downloaded_bytes(staging: Path) -> int:
 
 @contextmanager
 def lock_staging(staging: Path) -> Iterator[None]:
-    """Hold the download while the block runs. Raises DownloadError where another run does."""
+    """Lock the download while the block runs. Raises DownloadError if another process holds the lock."""
     try:
         with FileLock(staging / "lock", timeout=0):
             yield
     except Timeout:
         name = staging.name.removeprefix(_PREFIX)
-        raise DownloadError(
-            f"{name} is being downloaded by another run of Paddock. Wait until that has ended."
-        ) from None
+        raise DownloadError(f"{name} is being downloaded by another run of Paddock. Wait until it has ended.") from None

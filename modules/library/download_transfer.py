@@ -1,7 +1,7 @@
-"""One file from the hub to the disk: goes on where an earlier attempt ended, and is checked before it counts.
+"""Download one file from the hub. Continues where an earlier attempt ended, and checks the result.
 
-huggingface_hub 2.4 deletes what has arrived when its own download is interrupted, so the bytes are read here, through
-its session, its headers and its addresses.
+huggingface_hub 2.4 deletes what has arrived when its download is interrupted, so the bytes are read here, with its
+session, headers and addresses.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from modules.library.download_listing import RemoteFile, RepositoryListing, expl
 from modules.library.download_staging import DownloadError
 from modules.library.sizes import format_size
 
-# Attempts in a row that bring nothing new, and the seconds before the second of them (then twice as long each).
+# Attempts in a row without new bytes, and the seconds before the second one (doubled for each further one).
 _ATTEMPTS = 5
 _PAUSE_SECONDS = 1.0
 _BLOCK = 1 << 20
 
 
 class DownloadStopped(DownloadError):
-    """The user stopped it."""
+    """The user stopped the download."""
 
 
 class _Transient(Exception):
-    """The connection broke or the hub is busy: worth another attempt."""
+    """The connection broke or the hub is busy; another attempt may succeed."""
 
 
 class Transfer:
     """Downloads files of one listing.
 
-    `arrived` is called with each number of bytes and whether they came now; negative: bytes to fetch anew.
+    `arrived` is called with a number of bytes and True if they arrived now. Negative numbers are bytes to fetch again.
     """
 
     def __init__(
@@ -69,15 +69,15 @@ class Transfer:
         except OSError as error:
             raise DownloadError(
                 f"{file.path} could not be written ({error.strerror or error}). Free some disk space or check the "
-                "permissions of the models folder, then start it again: it goes on from here.",
+                "permissions of the models folder, then start it again. It continues from here.",
                 detail=str(error),
             ) from error
         if not body.is_right():
             with contextlib.suppress(OSError):
                 part.unlink()
             raise DownloadError(
-                f"{file.path} arrived with a wrong checksum, so it was thrown away. Start it again; if "
-                f"that gives the same, the copy on {self._listing.endpoint} is damaged.",
+                f"{file.path} arrived with a wrong checksum, so it was deleted. Start it again. If the error repeats, "
+                f"the copy on {self._listing.endpoint} is damaged.",
                 detail=f"expected {file.checksum}, {file.size} bytes; got {body.digest()}, {body.size} bytes",
             )
 
@@ -107,11 +107,11 @@ class Transfer:
 
     def _stream(self, body: _Body) -> None:
         with self._open(body) as response:
-            if body.size and not _goes_on(response, body.size):
+            if body.size and not _continues_at(response, body.size):
                 self._arrived(-body.size, False)
                 body.restart()
                 if response.status_code == 206:
-                    raise _Transient("the hub sent another part of the file than was asked for")
+                    raise _Transient("the hub sent a different part of the file than requested")
             for chunk in response.iter_bytes():
                 if self._stop.is_set():
                     raise self._stopped()
@@ -125,7 +125,7 @@ class Transfer:
     def _open(self, body: _Body) -> Iterator[Any]:
         listing = self._listing
         url = hf_hub_url(listing.wanted.repository, body.file.path, revision=listing.commit, endpoint=listing.endpoint)
-        # Packed on the way, bytes could not be counted, nor the file be taken up in its middle.
+        # With compression, bytes could not be counted, and a download could not continue in the middle of the file.
         headers = {"Accept-Encoding": "identity"}
         if token := get_token():
             headers["Authorization"] = f"Bearer {token}"  # httpx leaves it out where a redirect leads to another host
@@ -145,17 +145,17 @@ class Transfer:
             yield response
 
     def _stopped(self) -> DownloadStopped:
-        return DownloadStopped("The download was stopped. Start it again: it goes on from here.")
+        return DownloadStopped("The download was stopped. Start it again to continue from here.")
 
 
-def _goes_on(response: Any, size: int) -> bool:
-    """Whether the answer begins at byte `size`."""
+def _continues_at(response: Any, size: int) -> bool:
+    """Return True if the response starts at byte `size`."""
     match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
     return response.status_code == 206 and match is not None and int(match[1]) == size
 
 
 class _Body:
-    """What has arrived of a file, on the disk and in the checksum."""
+    """The part of a file that has arrived, on disk and in the checksum."""
 
     def __init__(self, file: RemoteFile, target: BinaryIO | Any) -> None:
         self.file = file
@@ -176,7 +176,7 @@ class _Body:
         return hashlib.sha1(f"blob {self.file.size}\0".encode(), usedforsecurity=False)
 
     def add(self, chunk: bytes) -> None:
-        """Append it; a raw file may take less than it is given."""
+        """Append `chunk`. A raw file may write less than requested."""
         rest = memoryview(chunk)
         while rest:
             count = self._target.write(rest)
@@ -185,16 +185,16 @@ class _Body:
             rest = rest[count:]
 
     def restart(self) -> None:
-        """Throw away what has arrived."""
+        """Delete what has arrived."""
         self._target.seek(0)
         self._target.truncate()
         self.size = 0
         self._hash = self._empty_hash()
 
     def digest(self) -> str:
-        """The checksum so far, as hexadecimal digits."""
+        """Return the checksum so far, in hexadecimal."""
         return str(self._hash.hexdigest())
 
     def is_right(self) -> bool:
-        """Whether size and, where one is known, checksum are those of the listing."""
+        """Return True if size and checksum (if known) match the listing."""
         return self.size == self.file.size and self.file.checksum in ("", self.digest())

@@ -1,6 +1,6 @@
-"""The downloads of this run, each on a thread of its own, and those that an earlier run left unfinished.
+"""The downloads of this process, each on a thread, and unfinished downloads of earlier runs.
 
-They belong to the host: a page may go and come back. Those that were stopped or broke off go on where they ended.
+They run in the host, independent of the page. Stopped and interrupted downloads can be resumed.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from modules.protocol.errors import PaddockError
 from modules.system.threads import host_thread
 
 if TYPE_CHECKING:
-    # huggingface_hub takes most of a second to import: only who downloads waits for it.
+    # huggingface_hub takes most of a second to import, so it is imported only for a download.
     from modules.library.download import Download, DownloadProgress
     from modules.library.download_choice import FileSelection
     from modules.library.download_listing import RepositoryListing
 
-# A line that stands still is noticed only when it times out; the end of Paddock does not wait for that.
+# A stalled connection is noticed only at its timeout. Closing Paddock does not wait for that.
 _CLOSE_SECONDS = 2.0
-# How often the progress of a download is told.
-_TELL_SECONDS = 0.5
+# Seconds between two reports of a download's progress.
+_REPORT_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class DownloadState:
     """One download: `name` below models/, `repository` as owner/name[:revision], `size` of all its files in bytes.
 
-    `phase`: "running", "stopping", "stopped" (by somebody, or left by an earlier run), "failed" (see `error`), "done".
-    `arrived`: bytes that an earlier run left. `progress`: how far this run is; None until the first bytes are known.
+    `phase`: "running", "stopping", "stopped" (by the user, or in an earlier run), "failed" (see `error`), "done".
+    `arrived`: bytes that an earlier run left. `progress` of this run; None until the first bytes arrive.
     """
 
     name: str
@@ -57,28 +57,28 @@ class DownloadState:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing of it runs any more."""
+        """True if the download is not running any more."""
         return self.phase in ("stopped", "failed", "done")
 
     @property
     def status_text(self) -> str:
-        """How far it is, as a sentence or two."""
+        """The state as one or two sentences."""
         progress, size = self.progress, format_size(self.size)
         done = format_size(progress.done if progress else self.arrived)
         if self.phase == "running" and progress:
             place = f" File {progress.number} of {progress.files}." if progress.files > 1 else ""
             return f"{progress}.{place}"
         return {
-            "running": f"{size}. Asking the hub.",
+            "running": f"{size}. Contacting the hub.",
             "stopping": f"Stopping. {done} of {size} are kept.",
             "stopped": f"Stopped at {done} of {size}. What has arrived is kept.",
-            "failed": f"Broke off at {done} of {size}.",
-            "done": f"{size}. It is among the models now.",
+            "failed": f"Interrupted at {done} of {size}.",
+            "done": f"{size}. The model is in the list now.",
         }[self.phase]
 
     @property
     def percent(self) -> float | None:
-        """How much of it is here; None while that is unknown."""
+        """The percentage that has arrived; None while it is unknown."""
         if self.phase == "running" and self.progress is None:
             return None
         done = self.size if self.phase == "done" else self.progress.done if self.progress else self.arrived
@@ -86,9 +86,11 @@ class DownloadState:
 
 
 class Downloads:
-    """Downloads into `models`. `changed` is called, from any thread, whenever one begins, ends or is dropped, which
-    `revision` counts, and some times a second while one runs. `endpoint`: the hub that is asked
-    when one goes on; None: HF_ENDPOINT's."""
+    """Downloads into `models`.
+
+    `changed` is called, from any thread, when a download starts, ends or is discarded, which increases `revision`, and
+    a few times per second while one runs. `endpoint`: the hub for resumed downloads (None: HF_ENDPOINT).
+    """
 
     def __init__(self, models: Path, changed: Callable[[], None], endpoint: str | None = None) -> None:
         self._models = models
@@ -98,33 +100,34 @@ class Downloads:
         self._states: dict[str, DownloadState] = {}
         self._jobs: dict[str, Download] = {}
         self._threads: list[threading.Thread] = []
-        self._told = 0.0
-        self._later: threading.Timer | None = None
+        self._reported = 0.0
+        self._report_timer: threading.Timer | None = None
         self.revision = 0
 
     def states(self) -> list[DownloadState]:
-        """All of this run, oldest first, then what earlier runs left."""
+        """Return the downloads of this run, oldest first, then unfinished ones of earlier runs."""
         with self._lock:
             known = dict(self._states)
         others = [name for name in unfinished_downloads(self._models) if name not in known]
         return [*known.values(), *(state for name in others if (state := self._left(name)))]
 
     def start(self, listing: RepositoryListing, choice: FileSelection) -> None:
-        """Download in the background. Raises DownloadError if it runs already."""
+        """Start a download in the background. Raises DownloadError if it is already running."""
         state = DownloadState(choice.name, str(listing.wanted), choice.size, "running")
         self._launch(state, lambda: (listing, choice))
 
     def resume(self, name: str) -> None:
-        """Go on with one that was stopped, broke off, or was left by an earlier run. Raises PaddockError."""
+        """Resume a stopped or interrupted download, also of an earlier run. Raises PaddockError."""
         order = read_record(staging_folder(self._models, name))
         if order is None:
-            raise DownloadError(f"Of {name} nothing is there to go on with. Look its repository up and begin anew.")
+            raise DownloadError(f"There is no unfinished download of {name}. Look up its repository and start again.")
         self._launch(
-            DownloadState(name, order.wanted, order.size, "running"), lambda: _ordered(name, order, self._endpoint)
+            DownloadState(name, order.wanted, order.size, "running"),
+            lambda: _listing_of_record(name, order, self._endpoint),
         )
 
     def stop(self, name: str) -> None:
-        """End it soon; what has arrived is kept. Nothing happens if it has ended."""
+        """Stop a download soon and keep what has arrived. Does nothing if it has ended."""
         with self._lock:
             state, job = self._states.get(name), self._jobs.get(name)
             if state is None or state.phase != "running":
@@ -132,10 +135,13 @@ class Downloads:
             self._states[name] = replace(state, phase="stopping")
         if job:
             job.stop()
-        self._tell()
+        self._notify()
 
     def discard(self, name: str) -> None:
-        """Forget one that has ended, and delete what has arrived unless it is done. Raises PaddockError if it runs."""
+        """Remove an ended download, and delete what has arrived unless it is done.
+
+        Raises PaddockError if it is running.
+        """
         with self._lock:
             state = self._states.get(name)
             if state and not state.ended:
@@ -147,10 +153,10 @@ class Downloads:
             shutil.rmtree(staging, ignore_errors=True)
         with self._lock:
             self._states.pop(name, None)
-        self._tell()
+        self._notify()
 
     def close(self) -> None:
-        """Stop all, and wait a moment for it."""
+        """Stop all downloads, and wait a short time for them."""
         with self._lock:
             names, threads = list(self._states), list(self._threads)
         for name in names:
@@ -158,20 +164,20 @@ class Downloads:
         for thread in threads:
             thread.join(_CLOSE_SECONDS)
         with self._lock:
-            if self._later is not None:
-                self._later.cancel()
+            if self._report_timer is not None:
+                self._report_timer.cancel()
 
     def _launch(self, state: DownloadState, order: Callable[[], tuple[RepositoryListing, FileSelection]]) -> None:
         with self._lock:
             before = self._states.get(state.name)
             if before and not before.ended:
-                raise DownloadError(f"{state.name} is being downloaded already. Wait until that has ended, or stop it.")
+                raise DownloadError(f"{state.name} is already being downloaded. Wait until it has ended, or stop it.")
             self._states.pop(state.name, None)
             self._states[state.name] = state
             thread = self._thread(state.name, order)
             self._threads = [one for one in self._threads if one.is_alive()] + [thread]
         thread.start()
-        self._tell()
+        self._notify()
 
     def _thread(self, name: str, order: Callable[[], tuple[RepositoryListing, FileSelection]]) -> threading.Thread:
         def failed(error: PaddockError) -> None:
@@ -200,38 +206,38 @@ class Downloads:
         self._set(name, **changes)
         with self._lock:
             self._jobs.pop(name, None)
-        self._tell()
+        self._notify()
 
     def _progress(self, name: str, progress: DownloadProgress) -> None:
         self._set(name, progress=progress)
         with self._lock:
-            wait = self._told + _TELL_SECONDS - time.monotonic()
+            wait = self._reported + _REPORT_SECONDS - time.monotonic()
             if wait > 0:
-                # The last progress before a line stands still must be told, too.
-                if self._later is None:
-                    self._later = threading.Timer(wait, self._tell_progress)
-                    self._later.daemon = True
-                    self._later.start()
+                # Report the last progress before a connection stalls, too.
+                if self._report_timer is None:
+                    self._report_timer = threading.Timer(wait, self._report_progress)
+                    self._report_timer.daemon = True
+                    self._report_timer.start()
                 return
-        self._tell_progress()
+        self._report_progress()
 
-    def _tell_progress(self) -> None:
+    def _report_progress(self) -> None:
         with self._lock:
-            self._later = None
-            self._told = time.monotonic()
+            self._report_timer = None
+            self._reported = time.monotonic()
         self._changed()
 
     def _set(self, name: str, **changes: Any) -> None:
         with self._lock:
             self._states[name] = replace(self._states[name], **changes)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         with self._lock:
             self.revision += 1
         self._changed()
 
     def _left(self, name: str) -> DownloadState | None:
-        """What an earlier run left of it."""
+        """Return the state of an unfinished download of an earlier run."""
         order = read_record(staging_folder(self._models, name))
         if order is None:
             return None
@@ -240,8 +246,10 @@ class Downloads:
         )
 
 
-def _ordered(name: str, order: DownloadRecord, endpoint: str | None) -> tuple[RepositoryListing, FileSelection]:
-    """The files of an earlier order as the hub has them now."""
+def _listing_of_record(
+    name: str, order: DownloadRecord, endpoint: str | None
+) -> tuple[RepositoryListing, FileSelection]:
+    """Return the files of an earlier record as they are at the hub now."""
     from modules.library.download_choice import FileSelection
     from modules.library.download_listing import list_files, parse_repository_id
 
@@ -251,4 +259,4 @@ def _ordered(name: str, order: DownloadRecord, endpoint: str | None) -> tuple[Re
         raise DownloadError(
             f"{order.wanted} no longer has {missing[0]}. Discard this download, then choose from what it has now."
         )
-    return listing, FileSelection(name, files, "As begun.", single=order.single)
+    return listing, FileSelection(name, files, "As started.", single=order.single)

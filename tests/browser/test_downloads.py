@@ -51,7 +51,7 @@ def test_a_model_is_looked_up_downloaded_and_can_be_chosen(own_paddock: Any, vis
     page.locator("#download-files summary").click()
     page.wait_for_selector("#download-files >> text=README.md")
     _choose(page, "Q4_K_M")
-    page.wait_for_selector("[data-phase=done] >> text=It is among the models now")
+    page.wait_for_selector("[data-phase=done] >> text=The model is in the list now")
     assert (served.models / SMALL).read_bytes() == hub.files[SMALL]
     page.locator("#model-choice input").click()
     page.get_by_role("option", name=SMALL).click()

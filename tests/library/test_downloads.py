@@ -83,7 +83,7 @@ def test_one_that_was_stopped_goes_on_where_it_stood_also_in_the_next_run(hub: H
     assert hub.stalled.wait(60)
     # What the hub has sent is not here yet: the two are joined by a line.
     told.until(lambda: _done(downloads) == 120_000)
-    with pytest.raises(DownloadError, match="is being downloaded already"):
+    with pytest.raises(DownloadError, match="is already being downloaded"):
         _begin(downloads, hub)
     with pytest.raises(DownloadError, match="Stop it first"):
         downloads.discard(BIG)

@@ -49,7 +49,7 @@ def test_it_claims_what_its_build_for_the_machine_reads() -> None:
     assert not _runs("safetensors", replace(CARD, system="windows"))
 
 
-def test_it_claims_a_method_that_config_json_names() -> None:
+def test_it_claims_a_method_that_config_json_names(monkeypatch: pytest.MonkeyPatch) -> None:
     named = (Evidence("method", "x", "config.json: quantization_config"),)
     experts = (Evidence("experts", "8", "config.json: num_local_experts"),)
     shown = (Evidence("method", "x", "safetensors headers: l.weight is F8_E4M3"),)
@@ -58,6 +58,11 @@ def test_it_claims_a_method_that_config_json_names() -> None:
         assert [entry.runs for entry in rank_loaders(facts, [SPEC], CARD)] == [True]
         (refused,) = rank_loaders(replace(facts, evidence=shown), [SPEC], CARD)
         assert not refused.runs and "config.json does not say" in refused.reason
+    monkeypatch.setattr("loaders.vllm.spec._cpu_has_amx", lambda: False)
+    fp8 = ModelFacts("m", "m", "fp8", evidence=named)
+    assert [entry.runs for entry in rank_loaders(fp8, [SPEC], BARE)] == [False]
+    monkeypatch.setattr("loaders.vllm.spec._cpu_has_amx", lambda: True)
+    assert [entry.runs for entry in rank_loaders(fp8, [SPEC], BARE)] == [True]
     (dense,) = rank_loaders(ModelFacts("m", "m", "mxfp4", evidence=named), [SPEC], CARD)
     assert not dense.runs and "experts" in dense.reason
 

@@ -1,4 +1,4 @@
-"""What is known of a LoRA adapter on disk before it is applied (Hu et al. 2021, LoRA)."""
+"""Facts of a LoRA adapter on disk (Hu et al. 2021, LoRA)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class AdapterFacts:
     """An adapter in `models/`. Zero and "" mean unknown.
 
     `name`: path below `models/` with forward slashes; `path`: the folder or the file; `format`: "peft" (a folder with
-    adapter_config.json) or "gguf"; `base`: the model it was made for, as its maker calls it; `rank`: r; `targets`: the
-    modules that it changes; `hidden`, `layers`: width and least number of layers of a model that it fits.
+    adapter_config.json) or "gguf"; `base`: the base model that its config names; `rank`: r; `targets`: the
+    modules that it changes; `hidden`, `layers`: hidden size and minimum number of layers of a model that it fits.
     `problems`: sentences saying why it cannot be applied anywhere.
     """
 

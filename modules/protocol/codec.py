@@ -1,4 +1,4 @@
-"""Messages to lines and back: JSON, one message a line, the class in "type"."""
+"""Encode messages as lines and decode them: JSON, one message per line, with the class in "type"."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from modules.protocol.events import Event
 
 @cache
 def _fields(kind: Any) -> dict[str, type | None]:
-    """Field name -> the dataclass nested there, or None."""
+    """Return, by field name, the dataclass nested in the field, or None."""
     hints = typing.get_type_hints(kind)
     return {
         field.name: hints[field.name] if dataclasses.is_dataclass(hints[field.name]) else None
@@ -26,7 +26,7 @@ def _fields(kind: Any) -> dict[str, type | None]:
 
 @lru_cache(maxsize=2)
 def message_types(union: Any) -> dict[str, type]:
-    """Class name -> class of every member of a message union."""
+    """Return the classes of a message union by name."""
     return {kind.__name__: kind for kind in typing.get_args(union)}
 
 
@@ -38,7 +38,7 @@ def _plain(message: Any) -> dict[str, Any]:
 
 
 def encode(message: Command | Event) -> str:
-    """One line, without the line break. Lone surrogates, which JSON readers reject, are replaced."""
+    """Return the message as a line without its line break. Lone surrogates, which JSON readers reject, are replaced."""
     line = json.dumps({"type": type(message).__name__, **_plain(message)}, ensure_ascii=False)
     return line.encode("utf-8", "replace").decode("utf-8")
 
@@ -60,10 +60,10 @@ def _decode(union: Any, line: str | bytes) -> Any:
 
 
 def decode_command(line: str | bytes) -> Command:
-    """The command on this line. Raises ProtocolError."""
+    """Return the command on this line. Raises ProtocolError."""
     return typing.cast(Command, _decode(Command, line))
 
 
 def decode_event(line: str | bytes) -> Event:
-    """The event on this line. Raises ProtocolError."""
+    """Return the event on this line. Raises ProtocolError."""
     return typing.cast(Event, _decode(Event, line))

@@ -1,4 +1,4 @@
-"""What the host asks of a worker. Every command carries an `id`, which its replies repeat."""
+"""Commands from the host to a worker. Every command has an `id`, which its answers repeat."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ class Start:
 
 @dataclass(frozen=True)
 class Cancel:
-    """Stop the generation or load named `id` within one token. It still gets its Finished (reason "cancelled")."""
+    """Stop the generation named `id` within one token. Finished still follows, with the reason "cancelled"."""
 
     id: str
 
 
 @dataclass(frozen=True)
 class Tokenize:
-    """Text to token ids. Answered by Result(list[int])."""
+    """Convert text to token ids. Answered by Result(list[int])."""
 
     id: str
     text: str
@@ -77,7 +77,7 @@ class Tokenize:
 
 @dataclass(frozen=True)
 class Detokenize:
-    """Token ids to text. Answered by Result(str)."""
+    """Convert token ids to text. Answered by Result(str)."""
 
     id: str
     tokens: list[int]
@@ -101,7 +101,10 @@ class ChatPrompt:
 
 @dataclass(frozen=True)
 class NextTokenProbabilities:
-    """The `top` likeliest next tokens. Answered by Result([{"token": int, "text": str, "probability": float}])."""
+    """Return the `top` likeliest next tokens.
+
+    Answered by Result([{"token": int, "text": str, "probability": float}]).
+    """
 
     id: str
     prompt: str
@@ -110,7 +113,7 @@ class NextTokenProbabilities:
 
 @dataclass(frozen=True)
 class Embed:
-    """One vector for each text. Answered by Result(list[list[float]])."""
+    """Return one vector for each text. Answered by Result(list[list[float]])."""
 
     id: str
     texts: list[str]
@@ -118,8 +121,8 @@ class Embed:
 
 @dataclass(frozen=True)
 class ApplyAdapter:
-    """Use these LoRA adapters, path to weight, and no others. Answered by Result(None); after Failed those hold that
-    held before."""
+    """Apply these LoRA adapters, path to weight, and no others. Answered by Result(None); after Failed the previous
+    ones stay applied."""
 
     id: str
     adapters: dict[str, float]
@@ -129,10 +132,10 @@ class ApplyAdapter:
 class Configure:
     """Run these extensions' hooks from the next reply on, and no others.
 
-    Each entry: name, path (of the file), kind (its name), settings, packages (a folder, or ""), hooks, folder (the
-    extension's), files (path in it -> digest: what may be imported), sha256 (of its code), store (shared values, as
-    SharedValues.export gives them). Answered by Result(list[str]): the names of those that loaded; a HookFailed tells
-    of each other.
+    Each entry: name, path (of the file), kind (the file's name), settings, packages (a folder, or ""), hooks, folder
+    (the extension's), files (path in it -> digest: what may be imported), sha256 (of its code), store (shared values
+    from SharedValues.export). Answered by Result(list[str]): the names of those that loaded. Each of the others sends
+    a HookFailed.
     """
 
     id: str
@@ -141,7 +144,7 @@ class Configure:
 
 @dataclass(frozen=True)
 class Unload:
-    """Wait for nothing, free the model and end the process. Answered by Result(None), then the worker exits with 0."""
+    """Free the model and end the process at once. Answered by Result(None); the worker then exits with status 0."""
 
     id: str
 

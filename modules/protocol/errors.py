@@ -1,12 +1,12 @@
-"""The errors that may reach a person: a sentence, a next step, and details for behind a fold.
+"""The errors that may reach a user: a sentence with a next step, and collapsed details.
 
 PaddockError
 ├── SettingError      a value that a schema does not allow
-├── ProtocolError     a message that is not one of ours
-├── ModelError        files that cannot be a model: missing, truncated, corrupt, hostile
+├── ProtocolError     a line that is not a message of this protocol
+├── ModelError        model files that cannot be used: missing, truncated, corrupt, hostile
 ├── PromptError       a prompt, template or grammar that cannot be used
-├── Unsupported       the loader has no such verb or parameter
-├── OutOfMemory       device or main memory ran out; `lower` names the settings that help
+├── Unsupported       the loader does not support the command or parameter
+├── OutOfMemory       device or main memory ran out; `lower` names settings to lower
 └── EnvironmentBroken a loader's environment is missing or broken
 """
 
@@ -14,10 +14,10 @@ from __future__ import annotations
 
 
 class PaddockError(Exception):
-    """An error meant to be read by the user.
+    """An error that is shown to the user.
 
-    `message` is a full sentence that ends with what to do next; `detail` is for behind a fold (a traceback,
-    the engine's own words); `lower` names settings of the loader whose reduction would help.
+    `message`: full sentences, the last with the next step. `detail`: shown collapsed, such as a traceback or the
+    engine's own message. `lower`: settings of the loader to lower.
     """
 
     code = "error"
@@ -54,7 +54,7 @@ class PromptError(PaddockError):
 
 
 class Unsupported(PaddockError):
-    """This loader cannot do what was asked."""
+    """This loader does not support the command or parameter."""
 
     code = "unsupported"
 
@@ -87,5 +87,5 @@ ERRORS: dict[str, type[PaddockError]] = {
 
 
 def error_from_code(code: str, message: str, *, detail: str = "", lower: tuple[str, ...] = ()) -> PaddockError:
-    """The error of that `code`, as it crossed the process boundary; an unknown code gives a plain PaddockError."""
+    """Return the error with this `code` that crossed the process boundary. An unknown code gives a PaddockError."""
     return ERRORS.get(code, PaddockError)(message, detail=detail, lower=lower)

@@ -1,20 +1,20 @@
-"""What a worker tells the host. An event's `id` is that of the command it answers."""
+"""Events from a worker to the host. An event's `id` is that of the command it answers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-# Raised whenever a message changes its meaning; a worker of another version asks for its environment to be rebuilt.
+# Incremented when the meaning of a message changes. The host refuses a worker of another version.
 PROTOCOL_VERSION = 1
 
-# Why a generation ended: the model's end token, a stop text, the longest reply, the context's end, or Cancel.
+# Why a generation ended: the model's end token, a stop text, the maximum length, the context's end, or Cancel.
 FINISH_REASONS = ("stop", "stop_text", "length", "context", "cancelled")
 
 
 @dataclass(frozen=True)
 class Ready:
-    """The worker's first words: it imported its engine and listens."""
+    """The worker's first event: it imported its engine and reads commands."""
 
     loader: str
     protocol: int = PROTOCOL_VERSION
@@ -23,7 +23,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a load is: `fraction` from 0 to 1, or None where the engine does not tell."""
+    """Progress of a load: `fraction` from 0 to 1, or None if the engine does not report it."""
 
     id: str
     text: str
@@ -32,12 +32,12 @@ class Progress:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What is known once a model is loaded.
+    """Facts of a loaded model.
 
-    `context`: tokens it takes here; `trained_context`: tokens it was made for (0: unknown). `slots`: generations at
-    once. `template_source`: where the chat template came from ("tokenizer_config.json", "GGUF metadata", …).
-    `notes`: sentences for the user, such as a fallback that was taken. `ignored`: sampling parameters that the spec
-    names and that are not honoured with this model here.
+    `context`: its context length as loaded; `trained_context`: the trained one (0: unknown). `slots`: generations at
+    once. `template_source`: where the chat template was found ("tokenizer_config.json", "GGUF metadata", …).
+    `notes`: sentences for the user, such as a fallback that was used. `ignored`: sampling parameters in the spec that
+    are not honoured with this model on this machine.
     """
 
     context: int
@@ -95,7 +95,7 @@ class Prompted:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Text that arrived, of whole characters, and how many tokens it took."""
+    """Generated text, of whole characters, and its number of tokens."""
 
     id: str
     text: str
@@ -104,8 +104,8 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Finished:
-    """The end of a generation. `cached_tokens`: those of the prompt that the engine still knew; `cut_tokens`: those of
-    the prompt left out to fit the context. Seconds are of the engine alone."""
+    """The end of a generation. `cached_tokens`: tokens of the prompt found in the engine's cache; `cut_tokens`: tokens
+    of the prompt left out to fit the context. Seconds are the engine's."""
 
     id: str
     reason: str
@@ -120,7 +120,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Result:
-    """The answer to a command that has one value; the command's docstring gives its shape."""
+    """The answer to a command with one value; the command's docstring gives its shape."""
 
     id: str
     value: Any = None
@@ -128,7 +128,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Failed:
-    """A command could not be done. `code` is one of `errors.ERRORS`; `lower` names settings to lower (memory)."""
+    """A command failed. `code` is one of `errors.ERRORS`; `lower` names settings to lower when memory ran out."""
 
     id: str
     code: str
@@ -139,7 +139,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class HookFailed:
-    """An extension's hook in the worker raised, and runs no more. `message`: the error; `detail`: the traceback."""
+    """A hook of an extension in the worker failed and was disabled. `message`: the error; `detail`: the traceback."""
 
     extension: str
     hook: str
@@ -149,7 +149,7 @@ class HookFailed:
 
 @dataclass(frozen=True)
 class HookPrinted:
-    """What an extension's hooks in the worker printed since the last one."""
+    """Output of an extension's hooks in the worker since the previous HookPrinted."""
 
     extension: str
     text: str
@@ -157,7 +157,7 @@ class HookPrinted:
 
 @dataclass(frozen=True)
 class HookStored:
-    """An extension's code in the worker wrote these values, by name; None: it deleted that one. `origin`: the worker's
+    """Values that an extension's code in the worker wrote, by name; None: it deleted the value. `origin`: the worker's
     name as a writer of shared values."""
 
     extension: str
@@ -167,7 +167,7 @@ class HookStored:
 
 @dataclass(frozen=True)
 class Log:
-    """A line for the log: `level` is debug, info, warning or error."""
+    """A line for the log. `level`: debug, info, warning or error."""
 
     level: str
     text: str

@@ -1,4 +1,4 @@
-"""What a loader declares about itself, with the standard library alone."""
+"""The declaration of a loader. It needs only the standard library."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from modules.protocol.sampling import SamplingParams, active_samplers
 class LoaderSpec:
     """`loaders/<name>/spec.py` holds one of these as SPEC; `loaders/<name>/worker.py` holds the class Engine.
 
-    formats: those of ModelFacts.format that it reads. accelerators: any one of these must be there ("cpu" always is).
-    systems: those of Machine.system that it runs on.
-    compiled: its install compiles C++.
-    claim: whether it can run this model on this machine, and how well (None: cannot).
+    formats: values of ModelFacts.format that it reads.
+    accelerators: one of these must be present ("cpu" always is).
+    systems: values of Machine.system that it runs on.
+    compiled: installing it compiles C++.
+    claim: returns whether it can run this model on this machine, and how well (None: it cannot).
     samplers: names of SamplingParams fields that it honours, besides `sampling.ALWAYS_HONOURED`.
-    differs: those of `samplers` that are other than docs/samplers.md defines them, and how, in sentences.
-    unheard: where a sampler is active that silences others: its name and theirs.
-    requirements: file name in the loader's folder, such as "requirements.txt"; "" means that it needs no environment of
-        its own.
-    probe: Python code that imports the engine and prints its version; run to verify an environment.
-    logits_hooks: whether extensions' hooks on tokens and logits run in its worker.
+    differs: samplers that differ from their definition in docs/samplers.md, with sentences that say how.
+    unheard: a sampler -> the samplers that have no effect while it is active.
+    requirements: a file in the loader's folder, such as "requirements.txt"; "" means that it needs no environment.
+    probe: Python code that imports the engine and prints its version, to verify an environment.
+    logits_hooks: True if its worker runs the hooks of extensions on tokens and logits.
     adapters: formats of LoRA adapters (AdapterFacts.format) that its engine applies to a loaded model.
-    adapters_note: what is worth knowing before adapters are applied, in sentences.
+    adapters_note: sentences shown before adapters are applied.
     settings: a dataclass of `setting(...)` fields, handed to Engine.load.
-    memory: what a load asks of memory, from the model's facts, an instance of `settings` and the machine. Without it
-        the plan takes the weights as they are on disk, a cache in 16 bits for `context`, and little else.
+    memory: returns the memory that a load needs, from the model's facts, an instance of `settings` and the machine.
+        Without it the plan assumes the weights as they are on disk and a 16-bit cache for `context`.
     """
 
     name: str
@@ -55,16 +55,18 @@ class LoaderSpec:
     hidden: bool = False
 
     def ignores(self, params: SamplingParams, unknown: Iterable[str] = ()) -> list[str]:
-        """Names of the parameters in `params` that are not neutral and will not be honoured. `unknown`: those that the
-        loaded model's engine does not take besides."""
+        """Return the names of parameters in `params` that are not neutral and will not be honoured.
+
+        `unknown`: further parameters that the loaded model's engine does not accept.
+        """
         asked = active_samplers(params)
-        silent = [others for name, others in self.unheard.items() if name in asked]
-        return sorted((asked - self.samplers.difference(unknown)).union(*(asked & others for others in silent)))
+        without_effect = [others for name, others in self.unheard.items() if name in asked]
+        return sorted((asked - self.samplers.difference(unknown)).union(*(asked & others for others in without_effect)))
 
     def problems(self, facts: ModelFacts, machine: Machine) -> tuple[str, ...]:
         """Return sentences saying why this loader cannot load the model: those of `facts.problems`, or its format.
 
-        Where detection does not know the format, a loader that claims the model with a score knows better.
+        If detection does not know the format, a loader that claims the model with a score decides.
         """
         if not facts.problems and facts.format not in self.formats and self.claim(facts, machine) is None:
             return (f"{self.title} does not read the format {facts.format}. Choose another loader for this model.",)
@@ -75,7 +77,7 @@ class LoaderSpec:
         return facts.problems
 
     def machine_problem(self, machine: Machine) -> str:
-        """ "" if it can run on this machine, else a sentence saying why not."""
+        """Return why it cannot run on this machine, as a sentence, or "" if it can."""
         if machine.system not in self.systems:
             names = {"linux": "Linux", "darwin": "macOS", "windows": "Windows"}
             return f"{self.title} runs on {' and '.join(names[system] for system in self.systems)} only."

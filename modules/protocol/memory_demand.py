@@ -1,4 +1,4 @@
-"""What a load asks of memory, as a loader's spec tells it; modules/library/memory_plan.py makes bytes of it."""
+"""The memory that a load needs, as a loader's spec declares it. modules/library/memory_plan.py computes the bytes."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ MEBIBYTE = 1 << 20
 
 @dataclass(frozen=True)
 class Demand:
-    """One load of one model with one set of settings. Two settings with the same demand take the same memory.
+    """The memory for one model with one set of settings. Settings with equal demands need equal memory.
 
-    process: bytes of the worker with its engine, after a first reply and without any model.
-    weight_bits: of one weight of the layers once loaded; other_bits: of embeddings, head and norms. 0: as on disk.
-    context: tokens that the model sees at once; cache_tokens: those that there is a cache for, if not as many.
-    cache_bits: of one element of a key and of a value (16, 16). cache_at_load: whether it is taken at once.
-    cache_bytes: what the cache takes, where the loader says so itself; layers and heads are then not asked.
-    batch: tokens computed at once; activation: bytes of one number of theirs; logits: tokens whose logits are kept.
-    mask: bytes that attention takes for each pair of a token in the batch and one in the context.
-    unpacking: bytes for each weight of the largest matrix, where packed weights are unpacked for each product.
-    gpu_layers: layers on accelerators (0: none, -1: all); cache_on_gpu: whether their cache is there too.
-    gpu_split: shares of the accelerators; empty goes by free memory. gpu_process: bytes of an engine on each of them.
-    gpu_logits: as logits, on accelerators, where an engine takes the room at once.
+    process: bytes of the worker with its engine, after a first reply and without a model.
+    weight_bits: bits per weight of the loaded layers; other_bits: of embeddings, head and norms. 0: as on disk.
+    context: context length in tokens; cache_tokens: tokens that the cache has room for, if different.
+    cache_bits: bits per element of keys and of values. cache_at_load: the cache is allocated while loading.
+    cache_bytes: size of the cache, if the loader computes it itself.
+    batch: tokens computed at once; activation: bytes per activation; logits: tokens whose logits are stored.
+    mask: bytes of the attention mask for each pair of a token in the batch and one in the context.
+    unpacking: bytes per weight of the largest matrix, if packed weights are unpacked for each product.
+    gpu_layers: layers on accelerators (0: none, -1: all); cache_on_gpu: their cache is there too.
+    gpu_split: shares of the accelerators; empty: by free memory. gpu_process: bytes of the engine on each of them.
+    gpu_logits: as `logits`, on accelerators, for an engine that allocates them while loading.
     """
 
     process: int = 0
@@ -47,14 +47,14 @@ class Demand:
 
 
 def dtype_bits(dtype: str, machine: Machine, on_gpu: bool) -> int:
-    """Bits of a setting's data type; "auto" is 16 bits where GPU or CPU computes with them, else 32."""
+    """Return the bits of a data type setting. "auto" is 16 if the GPU or the CPU supports 16-bit floats, else 32."""
     if dtype == "auto":
         return 16 if on_gpu or machine.bfloat16 else 32
     return 32 if dtype == "float32" else 16
 
 
 def parse_split(text: str) -> tuple[float, ...]:
-    """The shares in a setting such as "20, 22"; () where it holds none, or what is no number (its loader will say)."""
+    """Return the shares in a setting such as "20, 22"; () if there are none or one is not a number."""
     try:
         return tuple(float(part) for part in text.split(",") if part.strip())
     except ValueError:

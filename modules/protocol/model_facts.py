@@ -1,4 +1,4 @@
-"""What is known of a model on disk before it is loaded, and of the machine: what a loader's spec judges by."""
+"""Facts of a model on disk and of the machine, from which a loader's spec decides what it can run."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Evidence:
-    """One fact and where it was read: ("bits", "4", "config.json: quantization_config")."""
+    """One fact and its source: ("bits", "4", "config.json: quantization_config")."""
 
     fact: str
     value: str
     source: str
 
 
-# What a model is for: to write text, vectors of texts, scores of pairs, labels, gaps, other texts, or no text at all.
+# The purpose of a model: generating text, embedding, scoring pairs, classifying, filling gaps, rewriting, or no text.
 PURPOSES = ("generate", "embed", "rerank", "classify", "encode", "encode-decode", "other")
 
 
-# The format of what detection does not know; a loader may still claim it.
+# The format of a model that detection does not know. A loader may still claim it.
 UNKNOWN = "unknown"
 
 
@@ -29,9 +29,9 @@ class ModelFacts:
     `name`: path below `models/` with forward slashes; `path`: the folder or the file; `format`: "gguf", "safetensors",
     "pickle", "remote" (on another server), the quantization method that a folder names ("gptq", "fp8", or one that
     Paddock does not know), or "unknown"; `dtype`: of the weights: "F16", "Q8_0", ...; `layer_bytes`,
-    `layer_parameters`: of the tensors of all layers together, as they are on disk; `intermediate`: width of the MLP;
-    `purpose`: one of PURPOSES; `vision`: it sees images too, where its engine can.
-    `problems`: sentences saying why it cannot be loaded as it is; `warnings`: what the owner should know.
+    `layer_parameters`: of all layers' tensors together, as on disk; `intermediate`: width of the MLP;
+    `purpose`: one of PURPOSES; `vision`: it accepts images too.
+    `problems`: sentences saying why it cannot be loaded; `warnings`: sentences for the user.
     """
 
     name: str
@@ -78,8 +78,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Machine:
-    """This machine, as far as can be told without torch. `system`: "linux", "darwin" or "windows". `bfloat16`: whether
-    the processor computes with it."""
+    """This machine, inspected without torch. `system`: "linux", "darwin" or "windows". `bfloat16`: the CPU has it."""
 
     system: str
     architecture: str
@@ -90,20 +89,20 @@ class Machine:
     bfloat16: bool = False
 
     def has(self, kind: str) -> bool:
-        """Whether there is an accelerator of that kind; "cpu" is always there."""
+        """Return True if the machine has this kind of accelerator. It always has "cpu"."""
         return kind == "cpu" or any(gpu.kind == kind for gpu in self.gpus)
 
 
-# What the proposed loader shall be best at.
+# What the proposed loader is optimised for.
 AIMS = ("balance", "quality", "speed", "memory")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A loader's word on a model here: `score` ranks (0 to 100), `reason` is a sentence for the user.
+    """A loader's claim on a model on this machine. `score` (0 to 100) ranks it; `reason` is a sentence for the user.
 
-    `runs`: False where it reads the format, but not this model; `reason` then says why. `quality`, `speed`, `memory`:
-    what the score gains, or loses, where that is the user's aim.
+    `runs`: False if it reads the format but not this model; `reason` then says why. `quality`, `speed`, `memory`:
+    added to the score if the user prefers that.
     """
 
     score: int
@@ -115,7 +114,7 @@ class Claim:
 
 
 def unsupported_bits_reason(title: str, facts: ModelFacts, bits: tuple[int, ...]) -> str:
-    """Why `title` cannot take a packed model: it reads weights of `bits` bits only."""
+    """Return why the loader `title`, which reads weights of `bits` bits only, cannot load a packed model."""
     allowed = ", ".join(map(str, bits))
     return (
         f"The weights have {facts.bits:g} bits each, and {title} reads {facts.format.upper()} of {allowed}. "

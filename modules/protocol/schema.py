@@ -1,4 +1,4 @@
-"""One schema, many faces: a dataclass whose fields are `setting(...)` is form, check, flag, YAML and docs.
+"""Settings schemas. A dataclass of `setting(...)` fields defines the form, the checks, the flags, the YAML and docs.
 
 Types a field may have: bool, int, float, str, list[str], and `X | None` of the first four.
 """
@@ -18,16 +18,16 @@ from modules.protocol.errors import SettingError
 
 T = TypeVar("T")
 _KEY = "paddock.setting"
-# The types of settings; list is one of texts.
+# The types of settings. A list contains texts.
 SETTING_TYPES = (bool, int, float, str, list)
-# Digits of a whole number given as text, and letters of a value that a sentence repeats.
+# The most digits of an integer given as text, and the most characters of a value quoted in an error.
 _LONGEST_NUMBER = 300
 _LONGEST_SHOWN = 80
 
 
 @dataclass(frozen=True)
 class SettingInfo:
-    """What a person needs to know about one setting; `unit` is shown behind the number."""
+    """How one setting is shown and checked. `unit` is shown after the number."""
 
     label: str
     help: str = ""
@@ -51,7 +51,7 @@ class Setting:
     info: SettingInfo
 
     def allowed(self) -> str:
-        """What values the setting takes, in words."""
+        """Return a description of the allowed values."""
         if self.info.choices:
             words = ", ".join(str(choice) for choice in self.info.choices)
         elif self.kind is bool:
@@ -98,7 +98,7 @@ def setting(
 
 
 def describe(schema: type[Any]) -> tuple[Setting, ...]:
-    """Every setting of a dataclass, in the order it was written."""
+    """Return the settings of a dataclass in the order of its fields."""
     return _describe(typing.cast(Hashable, schema))
 
 
@@ -126,7 +126,7 @@ def _base(hint: Any) -> tuple[type, bool]:
 
 
 def coerce(setting_: Setting, value: Any) -> Any:
-    """The value in the setting's own type, from what a form, a flag or YAML gave. Raises SettingError."""
+    """Return a value from a form, a flag or YAML in the setting's type. Raises SettingError."""
     wrong = SettingError(
         f"{setting_.info.label} ({setting_.name}) cannot be {format_value(value)}. It takes {setting_.allowed()}."
     )
@@ -144,15 +144,15 @@ def coerce(setting_: Setting, value: Any) -> Any:
         return result
     if setting_.kind in (int, float):
         low, high = setting_.info.minimum, setting_.info.maximum
-        # A whole number may be larger than any float, which isfinite would want of it.
-        endless = isinstance(result, float) and not math.isfinite(result)
-        if endless or (low is not None and result < low) or (high is not None and result > high):
+        # An integer may be too large for isfinite, which converts it to a float.
+        not_finite = isinstance(result, float) and not math.isfinite(result)
+        if not_finite or (low is not None and result < low) or (high is not None and result > high):
             raise wrong
     return result
 
 
 def format_value(value: Any) -> str:
-    """`value` as it stands in a sentence, cut where it is long."""
+    """Return `value` as text for an error message, shortened if it is long."""
     words = repr(value)
     return words if len(words) <= _LONGEST_SHOWN else f"{words[:_LONGEST_SHOWN]}…"
 
@@ -197,9 +197,9 @@ def _convert(kind: type, value: Any) -> Any:
 
 
 def build(schema: type[T], values: Mapping[str, Any]) -> T:
-    """An instance of `schema` from `values`; absent ones take their defaults.
+    """Return an instance of `schema` from `values`. Missing settings have their defaults.
 
-    Raises SettingError with the list of what exists when a name is unknown, with what is allowed when a value is bad.
+    Raises SettingError for an unknown name, with the known ones, and for a bad value, with the allowed ones.
     """
     known = {entry.name: entry for entry in describe(schema)}
     for name in values:
@@ -209,7 +209,7 @@ def build(schema: type[T], values: Mapping[str, Any]) -> T:
 
 
 def changed_values(instance: Any) -> dict[str, Any]:
-    """Only what differs from the defaults: what a preset or a saved settings file holds."""
+    """Return the settings that differ from their defaults: the content of a preset or of saved settings."""
     return {
         entry.name: getattr(instance, entry.name)
         for entry in describe(type(instance))

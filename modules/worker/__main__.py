@@ -1,4 +1,4 @@
-"""`python -m modules.worker LOADER`: JSON, one message a line, on stdin and stdout. Can be driven by hand."""
+"""Run a worker: `python -m modules.worker LOADER`. Messages are JSON, one per line, on stdin and stdout."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from modules.worker.serve import Server
 
 
 def take_stdout() -> BinaryIO:
-    """The real stdout, kept for messages alone: file descriptor 1 now leads to stderr, so that no library's print,
-    in Python or in C, can break the stream."""
+    """Return the real stdout, for messages only, and redirect file descriptor 1 to stderr.
+
+    Output of libraries, in Python or in C, then cannot break the stream of messages.
+    """
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
@@ -28,7 +30,7 @@ def take_stdout() -> BinaryIO:
 
 
 def _own_loader(root: Path) -> Path | None:
-    """The folder of a loader of the user's own, of which only the files that the user agreed to are imported."""
+    """Return the folder of a user's own loader, or None. Only files that the user agreed to can be imported from it."""
     if not (named := os.environ.pop("PADDOCK_OWN_LOADER", "")):
         return None
     make_paddock_importable(root)
@@ -39,11 +41,11 @@ def _own_loader(root: Path) -> Path | None:
 
 
 def main(loader: str) -> None:
-    """Serve one loader's engine until Unload."""
+    """Serve the engine of one loader until Unload."""
     harden()
     writer = EventWriter(take_stdout())
-    # Threads of torch and llama.cpp wait for each other at every layer, spinning for so long, then asleep. libgomp
-    # reads this when the engine is imported; busy cores are served better by fewer (docs/benchmarks.md).
+    # Threads of torch and llama.cpp wait for each other at every layer. They spin this many times, then sleep. libgomp
+    # reads this when the engine is imported. Fewer spins are faster on busy cores (docs/benchmarks.md).
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "300000")
     root = Path(__file__).resolve().parent.parent.parent
@@ -60,7 +62,7 @@ def main(loader: str) -> None:
     writer.close()
     os.chdir(own.parent)
     shutil.rmtree(own, ignore_errors=True)
-    # Threads of engines may hang in their libraries' destructors; everything of ours is sent and closed.
+    # All events are sent. Skip the destructors of libraries, in which threads of engines may hang.
     os._exit(0)
 
 

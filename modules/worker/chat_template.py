@@ -1,7 +1,7 @@
-"""Chat templates in Jinja's immutable sandbox, under size limits. Needs jinja2 in the environment.
+"""Renders chat templates in Jinja's immutable sandbox, under size limits. Needs jinja2 in the environment.
 
-A template comes with a model, so it is a stranger's program: it may loop, raise or try to fill memory. What a sandbox
-cannot hold, template_process.py does.
+A template comes with a model, so it is an untrusted program: it may loop, raise or try to fill memory.
+template_process.py limits what the sandbox cannot.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from modules.protocol.errors import PromptError
 
-# What a model without a template gets; named to the user as "fallback: ChatML".
+# The template for a model without one. The user sees the name "fallback: ChatML".
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -23,10 +23,10 @@ CHATML = (
 FALLBACK_NAME = "fallback: ChatML"
 
 MOST_CHARACTERS = 20_000_000
-# The largest number that a method or filter takes: widths, counts, bytes.
+# The largest number that a method or filter accepts: widths, counts, bytes.
 _LARGEST = 1_000_000
-# Of the template's own words in an error.
-_LONGEST_WORDS = 1000
+# The most characters of a template's message in an error.
+_LONGEST_MESSAGE = 1000
 _SIZED_FILTERS = ("batch", "center", "indent", "round", "slice", "wordwrap", "tojson", "truncate")
 _MARK = "\ue000paddock-open-end\ue000"
 ADVICE = "Choose another template on the Model tab, or edit this one."
@@ -35,9 +35,9 @@ ADVICE = "Choose another template on the Model tab, or edit this one."
 def render(
     template: str, messages: list[dict[str, Any]], *, continue_last: bool, bos: str, eos: str, variables: dict[str, Any]
 ) -> str:
-    """The prompt for `messages`, ending where the reply begins, or, with `continue_last`, where the last message does.
+    """Return the prompt for `messages`. It ends where the reply begins or, with `continue_last`, with the last message.
 
-    Raises PromptError when the template is no Jinja, raises, or writes too much.
+    Raises PromptError if the template is not valid Jinja, raises an error, or writes too much.
     """
     if continue_last:
         *before, last = messages
@@ -54,7 +54,7 @@ def render(
     prompt = _render(template, values)
     if continue_last:
         if _MARK not in prompt:
-            raise PromptError(f"This chat template leaves the last reply out, so it cannot be continued. {ADVICE}")
+            raise PromptError(f"This chat template omits the last reply, so the reply cannot be continued. {ADVICE}")
         prompt = prompt[: prompt.rindex(_MARK)]
     return prompt
 
@@ -88,14 +88,14 @@ def _render(template: str, values: dict[str, Any]) -> str:
 
 
 def _ended(words: object) -> str:
-    """Jinja's or the template's own words as the end of a sentence: some bring their full stop."""
+    """Return a message of Jinja or of the template with a full stop, shortened if it is long."""
     text = str(words).rstrip()
-    text = text if len(text) <= _LONGEST_WORDS else f"{text[:_LONGEST_WORDS]}…"
+    text = text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}…"
     return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
 def _check_numbers(*values: Any) -> None:
-    """Raises SecurityError where one of `values` is a number that asks for a huge text or list."""
+    """Raise SecurityError if one of `values` is a number large enough for a huge text or list."""
     from jinja2.exceptions import SecurityError
 
     if any(isinstance(value, int) and abs(value) > _LARGEST for value in values):
@@ -103,14 +103,14 @@ def _check_numbers(*values: Any) -> None:
 
 
 def _sandbox() -> Any:
-    """Jinja as Transformers sets it up for chat templates, plus limits on how large one expression may grow."""
+    """Return Jinja as Transformers configures it for chat templates, with limits on the size of an expression."""
     from jinja2 import nodes
     from jinja2.exceptions import SecurityError, TemplateError
     from jinja2.ext import Extension, loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Generation(Extension):
-        """`{% generation %}` marks what training should learn; here its body is simply written."""
+        """`{% generation %}` marks text for training. Here only its body is written."""
 
         tags = {"generation"}
 

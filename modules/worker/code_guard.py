@@ -1,7 +1,7 @@
-"""No code of a model's own runs in a worker without its owner's consent, whatever an engine asks Transformers for.
+"""Prevents a model's code from running in a worker without the user's consent, whatever Transformers is asked for.
 
-Engines ask for it in their own ways: some take the consent from the model's config.json, some pass a literal True. So
-the functions that run such code are taken away where all of them meet, in the module that has them.
+Some engines read the consent from the model's config.json, some pass a literal True. So the functions that run such
+code are replaced in the module of Transformers that all engines use.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import Any
 from modules.protocol.errors import ModelError
 
 _DYNAMIC = "transformers.dynamic_module_utils"
-# The package that Transformers puts a model's own modules into.
+# The package that Transformers copies a model's modules into.
 _COPIES = "transformers_modules"
-# All that reads, copies, imports or runs a model's own modules. A version of Transformers has most of them.
+# Functions that read, copy, import or run a model's modules. Each version of Transformers has most of them.
 _FORBIDDEN = (
     "init_hf_modules",
     "create_dynamic_module",
@@ -34,24 +34,24 @@ _FORBIDDEN = (
 
 
 class ModelCodeRefused(ModelError, OSError):
-    """A model asked to run its own code, and there is no consent.
+    """A model needs to run its own code, and there is no consent.
 
-    An OSError, as for a file that is not there: that is what Transformers expects where it looks whether a model brings
-    code for `generate`, which it does for each model and which nothing here calls.
+    It is an OSError, as for a missing file, because Transformers checks each model for code for `generate`, which is
+    not called here, and expects an OSError if there is none.
     """
 
     def __init__(self) -> None:
         super().__init__(
-            "The model asks to run code of its own, which is not run without your consent. Read that code; if you "
+            "The model contains its own code, which does not run without your consent. Read that code; if you "
             "trust it, start Paddock again with --trust-remote-code and the model's name, or choose another model."
         )
 
 
 def enter_empty_folder(root: Path, packages: Sequence[str]) -> Path:
-    """Make an empty folder the working directory, and take `root` out of the path of imports.
+    """Make an empty folder the working directory, and remove `root` from the import path.
 
-    A relative name in a model's file then leads nowhere, and no file below `root`, models/ among it, is a module.
-    `packages`: those of `root` that stay importable. Returns a folder of this worker's own, which the empty one is in.
+    A relative path in a model's file then finds no file, and no file below `root`, such as in models/, is a module.
+    `packages`: packages in `root` that stay importable. Returns this worker's own folder, which contains the empty one.
     """
     for name in packages:
         place = importlib.import_module(name).__path__
@@ -64,10 +64,10 @@ def enter_empty_folder(root: Path, packages: Sequence[str]) -> Path:
 
 
 def forbid_model_code(own: Path) -> None:
-    """Make Transformers refuse to run a model's own code. Call before Transformers is first imported.
+    """Make Transformers refuse to run a model's code. Call this before Transformers is first imported.
 
-    `own`: a folder of this worker's. Processes that an engine starts inherit a variable that names a place in it, where
-    a file stands in the way of the package that such code is copied to.
+    `own`: this worker's folder. Processes that an engine starts inherit HF_MODULES_CACHE, which names a folder in it.
+    A file there blocks the package that such code is copied to.
     """
     place = set_model_code_cache(own)
     (place / _COPIES).touch()
@@ -77,7 +77,7 @@ def forbid_model_code(own: Path) -> None:
 
 
 def set_model_code_cache(own: Path) -> Path:
-    """Let Transformers copy a model's modules below `own`, where the code of no other model is. Returns the place."""
+    """Let Transformers copy a model's modules below `own`, apart from those of other models. Return that folder."""
     place = own / "model-code"
     place.mkdir()
     os.environ["HF_MODULES_CACHE"] = str(place)
@@ -85,7 +85,7 @@ def set_model_code_cache(own: Path) -> Path:
 
 
 def disable_model_code(module: ModuleType) -> None:
-    """Replace what the functions of `module` do. They stay the same objects: whoever imported one has the new one."""
+    """Replace the code of functions of `module`. The functions stay the same objects, also where they were imported."""
     for name in _FORBIDDEN:
         _replace(module, name, _refuse)
     resolve = getattr(module, "resolve_trust_remote_code", None)
@@ -103,11 +103,11 @@ def _replace(module: ModuleType, name: str, with_: Any) -> None:
     if isinstance(function, FunctionType) and not function.__closure__:
         function.__defaults__ = function.__kwdefaults__ = None
         function.__code__ = with_.__code__
-    else:  # Wrapped by a decorator: those who imported it already keep theirs.
+    else:  # Wrapped by a decorator: modules that imported it before keep the original.
         setattr(module, name, with_)
 
 
-# These two run with the names of Transformers' module, so they import what they need.
+# These two functions run with the globals of Transformers' module, so they import what they need.
 
 
 def _refuse(*_: Any, **__: Any) -> Any:
@@ -116,15 +116,15 @@ def _refuse(*_: Any, **__: Any) -> Any:
     raise ModelCodeRefused
 
 
-def _never_trust(trust_remote_code: Any, *given: Any, **named: Any) -> Any:
+def _never_trust(trust_remote_code: Any, *args: Any, **kwargs: Any) -> Any:
     import sys
 
-    # False, not None: Transformers would ask on the terminal.
-    return sys.modules["transformers.dynamic_module_utils"]._resolve_without_trust(False, *given, **named)
+    # Not None: Transformers would then ask on the terminal.
+    return sys.modules["transformers.dynamic_module_utils"]._resolve_without_trust(False, *args, **kwargs)
 
 
 class _Guard(MetaPathFinder):
-    """Finds Transformers' module for such code as Python would, and disarms it once it is there."""
+    """Finds Transformers' module for such code as Python does, and replaces its functions after the import."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -135,11 +135,11 @@ class _Guard(MetaPathFinder):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Disarming(spec.loader)
+            spec.loader = _ReplacingLoader(spec.loader)
         return spec
 
 
-class _Disarming(Loader):
+class _ReplacingLoader(Loader):
     def __init__(self, plain: Loader) -> None:
         self._plain = plain
 

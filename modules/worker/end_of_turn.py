@@ -1,4 +1,4 @@
-"""Which special token a chat template writes behind a reply: the model was taught to end its turns with it."""
+"""Finds the special token that a chat template writes after a reply: the model was trained to end its turns with it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from modules.worker.template_process import TemplateProcess
 
 _REPLY = "paddock-reply"
 _NEXT = "paddock-question"
-# The template's own variable: nothing is wanted behind the last message.
+# The template's variable: write nothing after the last message.
 _NO_PROMPT = {"add_generation_prompt": False}
 _CHAT: list[dict[str, Any]] = [
     {"role": "user", "content": "Hi"},
     {"role": "assistant", "content": _REPLY},
     {"role": "user", "content": _NEXT},
 ]
-# A template that refuses the one may take the other.
+# A template that refuses the first may accept the second.
 _CHATS = (_CHAT, _CHAT[:2])
-# With these two a reply is several messages (OpenAI's harmony): the end of a message is not that of the turn.
+# With these two, a reply has several messages (OpenAI's harmony), and the end of a message is not that of the turn.
 _CHANNELS = {"<|channel|>", "<|message|>"}
 _MESSAGE_END = "<|end|>"
 
@@ -27,9 +27,9 @@ _MESSAGE_END = "<|end|>"
 def end_of_turn_token(
     templates: TemplateProcess | None, template: str, bos: str, eos: str, names: Collection[str]
 ) -> str:
-    """The first of the special tokens `names` that a chat template writes behind a reply; "" where it writes none.
+    """Return the first of the special tokens `names` that a chat template writes after a reply, or "".
 
-    `bos`, `eos`: the names of the tokens that begin and end a text, which the template may write.
+    `bos`, `eos`: names of the tokens that begin and end a text, for the template.
     """
     for chat in _CHATS if templates and template else ():
         try:
@@ -45,5 +45,5 @@ def end_of_turn_token(
 
 
 def ends_message_only(name: str, names: Collection[str]) -> bool:
-    """Whether the special token `name` ends one of several messages of a reply, in a vocabulary of these `names`."""
+    """Return True if the token `name` ends a message but not the reply, in a vocabulary with these `names`."""
     return name == _MESSAGE_END and set(names) >= _CHANNELS

@@ -1,4 +1,4 @@
-"""What a loader's worker.py implements: a class `Engine(EngineBase)`."""
+"""The base class of the class `Engine` in a loader's worker.py."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from modules.protocol.events import ModelInfo
 from modules.worker.hook_runner import Hooks
 from modules.worker.template_process import TemplateProcess
 
-# report(text, fraction): fraction from 0 to 1, or None where the engine does not tell.
+# report(text, fraction): fraction from 0 to 1, or None if the engine does not report it.
 Report = Callable[[str, "float | None"], None]
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Text of whole characters as it arrives, and the number of tokens it took."""
+    """Generated text of whole characters, and its number of tokens."""
 
     text: str
     tokens: int = 1
@@ -29,7 +29,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a generation ended; the fields are those of events.Finished."""
+    """How a generation ended. The fields are those of events.Finished."""
 
     reason: str
     prompt_tokens: int = 0
@@ -44,56 +44,58 @@ class Outcome:
 class EngineBase(ABC):
     """One engine with at most one model.
 
-    `load` and `unload` run on the main thread; `generate` runs on as many threads at once as `ModelInfo.slots` says
-    (one: the main thread). The tokenizer's verbs may be called while a generation runs. `hooks`: those of extensions;
-    an engine whose spec says `logits_hooks` passes tokens and logits through them. `templates`: renders chat templates,
-    for an engine that learns from the model's what ends a reply; it starts them while it loads.
+    `load` and `unload` run on the main thread. `generate` runs on up to `ModelInfo.slots` threads at once (with one
+    slot: on the main thread). `tokenize` and `detokenize` may be called while a generation runs. `hooks`: hooks of
+    extensions; an engine whose spec has `logits_hooks` passes tokens and logits through them. `templates`: renders chat
+    templates, for an engine that finds the end-of-turn token in the model's template; such an engine calls
+    `templates.start()` while it loads.
     """
 
     hooks: Hooks | None = None
     templates: TemplateProcess | None = None
-    # True once a model is loaded whose chats are rendered elsewhere: `generate` then gets them in `request.messages`,
-    # with `request.continue_last`.
+    # True for a loaded model whose chats are rendered by another program: `generate` then gets them in
+    # `request.messages`, with `request.continue_last`.
     takes_messages: bool = False
 
     def hooks_of(self, request: Generate) -> Hooks | None:
-        """Those that take part in this generation, None where there are none."""
+        """Return the hooks that take part in this generation, or None."""
         return self.hooks if self.hooks and request.hooks else None
 
     @abstractmethod
     def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
-        """Load the model. Raises ModelError, OutOfMemory, SettingError with a sentence and a next step."""
+        """Load the model. Raises ModelError, OutOfMemory or SettingError."""
 
     @abstractmethod
     def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
-        """Yield text as it arrives; return the outcome. Look at `cancelled` at least once a token."""
+        """Yield text as it is generated, and return the outcome. Check `cancelled` at least once per token."""
 
     @abstractmethod
     def tokenize(self, text: str, special: bool) -> list[int]:
-        """Token ids of `text`. `special`: it is a prompt: names of special tokens in it are those tokens, and BOS is
-        added if the model wants it."""
+        """Return the token ids of `text`. `special`: as of a prompt: parse names of special tokens, and add BOS if the
+        model uses it."""
 
     @abstractmethod
     def detokenize(self, tokens: list[int]) -> str:
-        """The text of these tokens."""
+        """Return the text of these tokens."""
 
     def transformers_parts(self) -> tuple[Any, Any] | None:
-        """(model, tokenizer) of Transformers for extensions' hooks, where this engine has them."""
+        """Return Transformers' (model, tokenizer) for hooks of extensions, or None if this engine has none."""
         return None
 
     def unload(self) -> None:  # noqa: B027 (most engines need nothing here)
-        """Free what needs freeing before the process ends. Memory goes with the process."""
+        """Release resources other than memory, such as files. The process ends next."""
 
     def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
-        """[{"token", "text", "probability"}], likeliest first."""
+        """Return [{"token", "text", "probability"}], likeliest first."""
         raise Unsupported("This loader cannot show next-token probabilities. Choose another loader for that.")
 
     def embed(self, texts: list[str]) -> list[list[float]]:
-        """One vector for each text."""
+        """Return one vector for each text."""
         raise Unsupported("This loader cannot make embeddings. Choose another loader for that.")
 
     def apply_adapter(self, adapters: dict[str, float]) -> None:
-        """Use these LoRA adapters (path -> weight, 1: as they were trained; negative is allowed) and no others.
+        """Apply these LoRA adapters (path -> weight; 1: as trained; may be negative) and no others.
 
-        Nothing that was read under others is used again. Raises ModelError; the model then goes on as before."""
+        Discard caches that were computed with other adapters. Raises ModelError; the previous adapters then stay.
+        """
         raise Unsupported("This loader cannot apply LoRA adapters. Choose another loader for that.")

@@ -1,6 +1,6 @@
-"""Sends events to the host: first text at once, then what gathers in some hundredths of a second.
+"""Sends events to the host: the first text at once, later text in batches of some hundredths of a second.
 
-Each line costs both sides some tens of microseconds and a wake-up; on few cores that time is taken from the engine.
+Each line costs host and worker tens of microseconds and a wake-up. With few cores the engine loses that time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ BATCH_SECONDS = 0.05
 
 
 class EventWriter:
-    """Owns the real stdout of the worker and one writer thread. `put` never blocks on the pipe."""
+    """Writes events to `stream` on its own thread, so that `put` never blocks. `gather`: seconds per batch of text."""
 
     def __init__(self, stream: BinaryIO, gather: float = BATCH_SECONDS) -> None:
         self._stream = stream
@@ -24,13 +24,13 @@ class EventWriter:
         self._events: list[Event] = []
         self._condition = threading.Condition()
         self._closing = False
-        # Whether the writer waits for anything at all; while it gathers, text need not wake it.
+        # True while the writer is idle. While it batches text, new text does not wake it.
         self._idle = False
-        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="event writer", daemon=True)
         self._thread.start()
 
     def put(self, event: Event) -> None:
-        """Queue an event. Text of the generation that spoke last is joined to what is still waiting."""
+        """Queue an event. Text is joined to queued text of its generation, unless another of its events is between."""
         with self._condition:
             if isinstance(event, Chunk):
                 for index in range(len(self._events) - 1, -1, -1):
@@ -59,10 +59,10 @@ class EventWriter:
                 self._stream.write(b"".join(encode(event).encode() + b"\n" for event in batch))
                 self._stream.flush()
             except (OSError, ValueError):
-                # The host is gone; the parent watch ends this process.
+                # The host has died; the reader thread ends this process.
                 return
             with self._condition:
-                # Only text gathers: anything else that comes meanwhile goes out at once.
+                # Only text is batched: any other event is sent at once.
                 deadline = time.monotonic() + self._gather
                 while not self._closing and all(isinstance(event, Chunk) for event in self._events):
                     remaining = deadline - time.monotonic()
@@ -71,7 +71,7 @@ class EventWriter:
                     self._condition.wait(remaining)
 
     def close(self) -> None:
-        """Send what waits, then end the writer thread."""
+        """Send the queued events, then end the writer thread."""
         with self._condition:
             self._closing = True
             self._condition.notify()

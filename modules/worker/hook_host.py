@@ -1,4 +1,4 @@
-"""What an extension's code in the worker can ask for: the model that is loaded, and values shared with the host."""
+"""What an extension's code in the worker can use: the loaded model, and values shared with the host."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from modules.worker.text_tokenizer import TextTokenizer
 
 
 class TokenizingEngine(Protocol):
-    """What hooks need of an engine (`modules.worker.engine.EngineBase`)."""
+    """The methods of an engine that hooks need (`modules.worker.engine.EngineBase`)."""
 
     def tokenize(self, text: str, special: bool) -> list[int]:
         """Return the token ids of `text`."""
@@ -28,7 +28,7 @@ class TokenizingEngine(Protocol):
 
 
 class HookModel:
-    """The model of this worker, as hooks see it. `info`: None before it is loaded."""
+    """The worker's model, for hooks. `info` returns None before the model is loaded."""
 
     def __init__(self, engine: TokenizingEngine, info: Callable[[], ModelInfo | None]) -> None:
         self._engine = engine
@@ -37,8 +37,8 @@ class HookModel:
 
     @property
     def tokenizer(self) -> Any:
-        """Its tokenizer: Transformers' own where the engine has one, else one with the same methods. None before a
-        model is loaded."""
+        """Transformers' tokenizer if the engine has it, else one with the same methods. None before the model is
+        loaded."""
         info = self._info()
         if self._tokenizer is None and info is not None:
             own = self._engine.transformers_parts()
@@ -47,14 +47,14 @@ class HookModel:
 
     @property
     def model(self) -> Any:
-        """Transformers' model, where the engine has one; else None."""
+        """Transformers' model if the engine has one, else None."""
         own = self._engine.transformers_parts() if self._info() else None
         return own[0] if own else None
 
 
 class WorkerHost:
-    """One extension's door to the worker. `name`: the extension's; `store`: values by name that its code in the host
-    sees as `host.store` too."""
+    """The object `host` of one extension in the worker. `name`: the extension's; `store`: values that its code in the
+    host sees as `host.store` too."""
 
     def __init__(self, name: str, loaded: HookModel, store: SharedValues) -> None:
         self.name = name
@@ -68,39 +68,39 @@ class WorkerHost:
 
     @property
     def model(self) -> Any:
-        """Transformers' model, where the loader has one; else None."""
+        """Transformers' model if the loader has one, else None."""
         return self._loaded.model
 
 
 class _EngineTokenizer(TextTokenizer):
-    """The engine's own tokenizer."""
+    """The engine's tokenizer with the methods of Transformers'."""
 
     def __init__(self, engine: TokenizingEngine, info: ModelInfo) -> None:
         self._engine = engine
         self._info = info
 
     def ids_of(self, text: str, special: bool) -> list[int]:
-        """Asked of the engine."""
+        """Return the token ids of `text`."""
         return self._engine.tokenize(text, special)
 
     def text_of(self, ids: list[int]) -> str:
-        """Asked of the engine."""
+        """Return the text of these tokens."""
         return self._engine.detokenize(ids)
 
     @property
     def bos_token(self) -> str:
-        """The text of the first token, "" where the model has none."""
+        """The text of the BOS token, or ""."""
         return self._info.bos
 
     @property
     def eos_token(self) -> str:
-        """The text of the last token, "" where the model has none."""
+        """The text of the EOS token, or ""."""
         return self._info.eos
 
 
 def script_modules(loaded: HookModel) -> dict[str, ModuleType]:
-    """The modules of text-generation-webui that a script.py finds in the worker with something behind them; of all
-    others, and of all other names in these, there are inert stand-ins."""
+    """Return the modules of text-generation-webui that work for a script.py in the worker. All other modules, and other
+    names in these, are stubs."""
     return {
         "modules": Stub("modules"),
         "modules.shared": _Shared(loaded),
@@ -116,12 +116,12 @@ class _Shared(Stub):
 
     @property
     def tokenizer(self) -> Any:
-        """The real one."""
+        """The model's tokenizer."""
         return self._loaded.tokenizer
 
     @property
     def model(self) -> Any:
-        """Transformers' model, inert with another engine."""
+        """Transformers' model, or a stub with another engine."""
         model = self._loaded.model
         return Stub("modules.shared.model") if model is None else model
 
@@ -132,22 +132,22 @@ class _TextGeneration(Stub):
         self._loaded = loaded
 
     def encode(self, prompt: Any, add_special_tokens: bool = True, add_bos_token: bool = True, **rest: Any) -> Any:
-        """Token ids as an array [1, tokens]: of the kind that this engine's hooks get."""
+        """Return token ids [1, tokens], as the kind of array that this engine's hooks get."""
         kind = "np" if self._loaded.model is None else "pt"
         special = add_special_tokens and add_bos_token
         return self._loaded.tokenizer.encode(str(prompt), add_special_tokens=special, return_tensors=kind)
 
     def decode(self, output_ids: Any, skip_special_tokens: bool = True) -> str:
-        """The text of token ids."""
+        """Return the text of token ids."""
         return str(self._loaded.tokenizer.decode(output_ids, skip_special_tokens=skip_special_tokens))
 
     def get_encoded_length(self, prompt: Any) -> int:
-        """How many tokens a prompt has."""
+        """Return the number of tokens of a prompt."""
         return len(self._loaded.tokenizer.encode(str(prompt)))
 
 
 class _Logging(Stub):
-    """A logger whose lines are kept with what the script prints."""
+    """A logger whose lines are collected with the script's output."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -157,5 +157,5 @@ class _Logging(Stub):
 
 class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        """Print it to what stderr is now."""
+        """Print the record to the current stderr."""
         sys.stderr.write(f"{record.levelname:<8} {record.getMessage()}\n")

@@ -1,7 +1,7 @@
-"""Stand-ins for what a script.py imports and a worker does not have: the page's library and another program's modules.
+"""Stubs for imports of a script.py that a worker does not have: Gradio and text-generation-webui's modules.
 
-Such a file is written for the process that serves the page. In the worker only its two hooks are called, so all else
-that it imports may be inert, for that file alone.
+A script.py is written for the process that serves the page. The worker calls only its two hooks, so other imports of
+that file can be stubs.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-# Never taken from the worker's own process, though `modules` would be found there.
+# Always stubs, although the worker has a package `modules` of Paddock.
 _FOREIGN = ("modules", "extensions", "user_data", "gradio")
 
 
 class Stub(ModuleType):
-    """Stands for a module, a class, a function and what they return: every attribute and every call is another."""
+    """A stub for a module, class or function: every attribute and every call returns another stub."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -34,14 +34,16 @@ class Stub(ModuleType):
 
 
 def stub_missing_imports(module: ModuleType, known: Mapping[str, ModuleType]) -> None:
-    """Let imports of `module` that cannot be had here give stand-ins. `known`: full name -> the module for it; one that
-    lies in another is also an attribute of that one."""
+    """Make imports in `module` return stubs for modules that the worker does not have.
+
+    `known`: modules by full name that are returned as they are; a submodule becomes an attribute of its parent.
+    """
     for name, found in known.items():
         parent, _, last = name.rpartition(".")
         if parent in known:
             setattr(known[parent], last, found)
 
-    def stand_in(name: str, whole: bool) -> ModuleType:
+    def stub(name: str, whole: bool) -> ModuleType:
         name = name if whole else name.split(".")[0]
         return known[name] if name in known else Stub(name)
 
@@ -53,10 +55,10 @@ def stub_missing_imports(module: ModuleType, known: Mapping[str, ModuleType]) ->
         level: int = 0,
     ) -> Any:
         if level == 0 and name.split(".")[0] in _FOREIGN:
-            return stand_in(name, bool(fromlist))
+            return stub(name, bool(fromlist))
         try:
             return builtins.__import__(name, globals, locals, fromlist or (), level)
         except ImportError:
-            return stand_in(name, bool(fromlist))
+            return stub(name, bool(fromlist))
 
     module.__dict__["__builtins__"] = {**vars(builtins), "__import__": find}

@@ -1,6 +1,6 @@
-"""A Python process that answers requests in JSON, one a line, and is killed when an answer takes too long.
+"""A Python process that answers requests in JSON, one per line, and is killed when an answer takes too long.
 
-For work on a stranger's text that no thread could be stopped in. Standard library only.
+For work on untrusted text that a thread could not be stopped in. Standard library only.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# On a busy machine an interpreter takes a while to start; that is not the request's time.
+# An interpreter may start slowly on a busy machine. This time does not count for the request.
 START_SECONDS = 60.0
 _ROOT = Path(__file__).resolve().parents[2]
-# Isolated: no package of the working directory or of the user's environment comes before ours.
+# Isolated mode: packages of the working directory or of the user cannot shadow these modules.
 _CODE = "import sys; sys.path.insert(0, sys.argv[1]); from {} import serve; serve()"
 
 
@@ -26,8 +26,8 @@ class RequestTimeout(Exception):
 
 
 class JsonProcess:
-    """Runs `serve` of `module`, which calls `serve_json`. Started by `start` or the first request, and again after it
-    was killed. Thread-safe."""
+    """Runs `serve` of `module`, which calls `serve_json`. Starts with `start` or the first request, and again after the
+    process was killed. Thread-safe."""
 
     def __init__(self, module: str) -> None:
         self._command = [sys.executable, "-I", "-c", _CODE.format(module), str(_ROOT)]
@@ -57,7 +57,7 @@ class JsonProcess:
             return self._answer(process, line, seconds)
 
     def close(self) -> None:
-        """End the process, and start no other."""
+        """End the process and do not start another."""
         with self._lock:
             self._closed = True
             self._end()
@@ -69,7 +69,7 @@ class JsonProcess:
         return self._process
 
     def _answer(self, process: subprocess.Popen[bytes], line: bytes, seconds: float) -> dict[str, Any] | None:
-        """Write `line` and read the answer; the process is killed after `seconds`, or where it breaks."""
+        """Write `line` and return the answer. Kill the process after `seconds`, or if it breaks."""
         assert process.stdin is not None and process.stdout is not None
         late = threading.Event()
 
@@ -109,8 +109,8 @@ class JsonProcess:
 
 
 def serve_json(answer: Callable[[dict[str, Any]], dict[str, Any]], most_memory: int) -> None:
-    """The process itself: greet, then answer each request until stdin ends. `most_memory`: of its address space, in
-    bytes, where the system can bound it."""
+    """Run the process: greet, then answer each request until stdin ends. `most_memory`: limit of its address space in
+    bytes, if the system supports one."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 

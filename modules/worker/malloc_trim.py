@@ -1,4 +1,4 @@
-"""The C heap while a model loads: what a load needed and a reply does not goes back to the system."""
+"""Return memory of the C heap to the system after a load."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# mallopt(3): parameters, and the values that glibc itself arrives at while large blocks come and go.
+# mallopt(3): parameters, and the values that glibc chooses by default for a program with large blocks.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _USUAL = 32 << 20
 _WHILE_LOADING = 256 << 10
@@ -17,10 +17,10 @@ _WHILE_LOADING = 256 << 10
 
 @contextmanager
 def trim_heap_after() -> Iterator[None]:
-    """A load in here leaves no empty pages behind. (glibc keeps freed blocks of up to 32 MB in its heap, so that
-    packing a model while it loads would hold the whole weights beside the packed ones, and go on doing so.)
+    """Return freed memory to the system after the load in this context.
 
-    Elsewhere than on glibc the allocator is left alone.
+    glibc keeps freed blocks of up to 32 MB in its heap. Without this, packing a model while it loads would keep memory
+    for the unpacked weights beside the packed ones. Other allocators are not changed.
     """
     library = _glibc()
     if library is not None:

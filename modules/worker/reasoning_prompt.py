@@ -1,4 +1,4 @@
-"""Prompts of models that reason: what a template begins for the reply, and what it wants of earlier replies."""
+"""Prompts for models that reason: the reasoning that a template begins, and earlier replies in its format."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 from modules.families.reasoning import Markers, find_markers, open_reasoning, split_reasoning
 
-# render(messages, continue_last): the chat as the template writes it.
+# render(messages, continue_last) returns the chat as the template writes it.
 Render = Callable[[list[dict[str, Any]], bool], str]
 
 
 def render_reasoning_prompt(
     render: Render, template: str, messages: list[dict[str, Any]], continue_last: bool
 ) -> tuple[str, str]:
-    """(the prompt, the reasoning that it begins for the reply: "" where the reply starts outside)."""
+    """Return (the prompt, the reasoning that it begins for the reply, or "")."""
     markers = find_markers(template)
     earlier = [_without_channels(message, markers) for message in messages]
     if not continue_last:
@@ -23,15 +23,15 @@ def render_reasoning_prompt(
     last = str(messages[-1]["content"])
     if not any(last.lstrip().startswith(pair.start) for pair in markers):
         return render([*earlier[:-1], messages[-1]], True), ""
-    # Templates take reasoning out of a message or close it; the model wrote it right behind this prompt.
+    # Templates remove reasoning from a message or close it. The model wrote it directly after this prompt.
     prompt = render(earlier[:-1], False)
     begun = open_reasoning(prompt, str(earlier[-2].get("content") or "") if len(earlier) > 1 else "", template)
     return prompt + (last[len(begun) :] if last.startswith(begun) else last), ""
 
 
 def _without_channels(message: dict[str, Any], markers: Sequence[Markers]) -> dict[str, Any]:
-    """An earlier reply as a template with channels (OpenAI's harmony) takes it: it refuses its own markers in
-    a message, and writes them itself. Other templates find the reasoning in the text."""
+    """Return an earlier reply for a template with channels (OpenAI's harmony), which refuses its markers in a message
+    and writes them itself. Other templates read the reasoning from the text."""
     channels = [pair for pair in markers if pair.answer]
     content = message.get("content")
     if message.get("role") != "assistant" or not isinstance(content, str) or not channels:

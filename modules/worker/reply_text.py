@@ -1,4 +1,4 @@
-"""The text of one reply on its way out, and the count of its tokens."""
+"""Turns the tokens of one reply into pieces of text, and counts them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from modules.worker.stop_strings import StopFilter
 
 
 class ReplyText:
-    """Tokens in, pieces out. `stream` turns tokens into text (hf_text.TextStream); `stopping` finds stop texts."""
+    """Takes tokens and returns pieces. `stream` decodes tokens (hf.detokenizer.TextStream); `stopping` ends it."""
 
     def __init__(self, stopping: StopFilter, stream: Any) -> None:
         self._stopping, self._stream = stopping, stream
@@ -17,17 +17,17 @@ class ReplyText:
 
     @property
     def stopped(self) -> bool:
-        """Whether a stop text came."""
+        """True if a stop text was found."""
         return self._stopping.stopped
 
     def take(self, token: int) -> Piece | None:
-        """The text that can be shown now that `token` came."""
+        """Add a token. Return the text that can be shown now, or None."""
         self.generated += 1
         self._waiting += 1
         return self._piece(self._stopping.feed(self._stream.push(token)))
 
     def end(self) -> Piece | None:
-        """What was held back, unless it turns out to be a stop text."""
+        """Return the text that was held back, unless it is a stop text."""
         text = self._stopping.feed(self._stream.finish()) + self._stopping.flush()
         return self._piece(text)
 

@@ -1,8 +1,8 @@
-"""The worker's loop: commands in, events out.
+"""The worker's loop: reads commands and sends events.
 
-The reader thread hears every command at once, so control beats work: Cancel is obeyed while the engine is busy. The
-main thread runs what needs the engine alone, in order; generations run beside each other when the engine has slots;
-the tokenizer's verbs run on a small pool, so that a count never waits for an answer to end.
+The reader thread reads each command at once, so Cancel takes effect while the engine is busy. The main thread runs
+commands that need the engine for themselves, in order. Generations run in parallel if the engine has several slots.
+Tokenizer commands and prompts of chats run on a small pool, so they do not wait for a reply to end.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _QUICK = (Tokenize, Detokenize, ChatPrompt, Configure)
 
 
 class Server:
-    """One engine, served until Unload or until the host is gone."""
+    """Serves one engine until Unload, or until the host has died."""
 
     def __init__(self, spec: LoaderSpec, engine: EngineBase, writer: EventWriter) -> None:
         self._spec = spec
@@ -73,7 +73,7 @@ class Server:
         self._slots = ThreadPoolExecutor(max_workers=64, thread_name_prefix="slot")
 
     def run(self, stdin: BinaryIO) -> None:
-        """Serve until Unload. The end of `stdin` means that the host died: the process ends at once then."""
+        """Serve until Unload. The end of `stdin` means that the host died: the process then ends at once."""
         threading.Thread(target=self._read, args=(stdin,), name="reader", daemon=True).start()
         while True:
             work, command = self._work.get()
@@ -88,11 +88,11 @@ class Server:
                 self._dispatch(decode_command(line))
             except ProtocolError as error:
                 self._writer.put(Log("error", error.message))
-        # Nobody else is left to remove the folder that the host made for this worker.
+        # The host has died, so remove the folder that it made for this worker.
         if (place := Path(tempfile.gettempdir())).name.startswith("paddock-worker-"):
             shutil.rmtree(place, ignore_errors=True)
-        # What the engine started, such as a compiler, ends too. A worker that is driven by hand leads no process group:
-        # others are in its.
+        # End processes that the engine started too, such as a compiler. A worker that was started by hand shares its
+        # process group with other programs.
         if sys.platform != "win32" and os.getpgrp() == os.getpid():
             os.killpg(0, signal.SIGKILL)
         os._exit(0)
@@ -110,7 +110,7 @@ class Server:
                 self._enqueue(command)
             elif self._info:
                 self._quick.submit(self._do, self._prepare, command)
-            else:  # A load is under way, or none was asked for.
+            else:  # A load is running, or no model was loaded.
                 self._work.put((self._prepare, command))
         else:
             self._work.put((self._load if isinstance(command, Load) else self._answer, command))
@@ -143,7 +143,7 @@ class Server:
             self._writer.put(prompted)
             self._enqueue(request)
             return
-        # Before the host hears of it, and may send Start.
+        # Before Prompted, because the host may answer it with Start at once.
         self._prepared[command.id] = request
         self._writer.put(prompted)
         if (cancelled := self._cancelled.get(command.id)) and cancelled.is_set():

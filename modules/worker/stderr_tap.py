@@ -1,4 +1,4 @@
-"""What an engine writes to stderr while it loads: often the only place where it says why it fails, or how far it is."""
+"""Reads what an engine writes to stderr while it loads, often the only source of its errors or its progress."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
-_KEPT_BYTES = 20_000
-# Logs are written by threads and processes of their own, a moment after the fact.
+_STORED_BYTES = 20_000
+# Engines write logs from other threads and processes, a moment after the event.
 _QUIET_SECONDS = 0.2
 
 
 class StderrTap:
-    """A context in which file descriptor 2 is read here, kept, and passed on to where it led before.
+    """A context that reads file descriptor 2, stores the text, and passes it on to the previous destination.
 
-    `on_text`: called with what was written, as it comes, from another thread. Processes started inside keep writing to
-    the pipe that ends here: with `stays`, it is read for as long as they live.
+    `on_text`: called with new text from another thread. `stays`: keep reading after the context, because processes
+    that were started in it still write to the pipe.
     """
 
     def __init__(self, on_text: Callable[[str], None] = lambda text: None, *, stays: bool = False) -> None:
         self._on_text = on_text
         self._stays = stays
-        self._kept = b""
-        self._heard = threading.Event()
+        self._text = b""
+        self._arrived = threading.Event()
 
     def __enter__(self) -> StderrTap:
         self._real = os.dup(2)
@@ -36,21 +36,21 @@ class StderrTap:
 
     def _copy(self) -> None:
         while part := os.read(self._source, 65536):
-            self._kept = (self._kept + part)[-_KEPT_BYTES:]
-            self._heard.set()
+            self._text = (self._text + part)[-_STORED_BYTES:]
+            self._arrived.set()
             os.write(self._real, part)
             self._on_text(part.decode("utf-8", "replace"))
 
     def text(self) -> str:
-        """What was written so far, once it has been quiet for a moment."""
-        while self._heard.wait(_QUIET_SECONDS):
-            self._heard.clear()
-        return self._kept.decode("utf-8", "replace").strip()
+        """Return the text so far, once nothing has been written for a moment."""
+        while self._arrived.wait(_QUIET_SECONDS):
+            self._arrived.clear()
+        return self._text.decode("utf-8", "replace").strip()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # The write end closes with this; the thread then reads the end.
+        # This closes the write end of the pipe, so the thread reads its end.
         os.dup2(self._real, 2)
         if self._stays:
             return

@@ -1,4 +1,4 @@
-"""Stop texts that never leak: text is held back as long as it could still become one."""
+"""Ends text at a stop text. Text that could become a stop text is held back."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 
 class StopFilter:
-    """Passes text on, piece by piece, up to the first stop text. How the text is cut into pieces changes nothing.
+    """Passes on text up to the first stop text. The result does not depend on how the text is cut into pieces.
 
-    `stopped`: a stop text came; nothing more is passed on. `stop`: which one.
+    `stopped`: a stop text was found, and no more text is passed on. `stop`: that stop text.
     """
 
     def __init__(self, stops: Iterable[str]) -> None:
@@ -18,7 +18,7 @@ class StopFilter:
         self.stop = ""
 
     def feed(self, text: str) -> str:
-        """What of the text so far can be shown for good."""
+        """Add text. Return what can be shown now."""
         if self.stopped:
             return ""
         if not self._stops:
@@ -26,7 +26,7 @@ class StopFilter:
         pending = self._held + text
         found = [(at + len(stop), at, stop) for stop in self._stops if (at := pending.find(stop)) >= 0]
         if found:
-            # The one complete first wins, as it would had the text come one character at a time.
+            # Take the stop text that is complete first, as if the text came one character at a time.
             _, at, self.stop = min(found)
             self.stopped, self._held = True, ""
             return pending[:at]
@@ -35,12 +35,12 @@ class StopFilter:
         return pending[: len(pending) - keep]
 
     def flush(self) -> str:
-        """The text still held back, now that none will follow."""
+        """Return the text that was held back, at the end of the text."""
         held, self._held = self._held, ""
         return held
 
     def _could_begin_stop(self, text: str) -> int:
-        """Length of the longest end of `text` that begins a stop text."""
+        """Return the length of the longest end of `text` that is the beginning of a stop text."""
         longest = 0
         for stop in self._stops:
             for length in range(min(len(stop) - 1, len(text)), longest, -1):

@@ -1,7 +1,7 @@
-"""Renders chat templates in a process of their own, which is killed when a template takes too long or too much memory.
+"""Renders chat templates in a separate process, which is killed when a template takes too long or too much memory.
 
-A template is a stranger's program. Inside the worker, one long call into C (`'x'.ljust(10**10)`) would hold the whole
-interpreter, and its memory would be the engine's. The process is kept from one prompt to the next.
+A template is an untrusted program. In the worker, one long call into C (`'x'.ljust(10**10)`) would block the whole
+interpreter and take the engine's memory. The process is reused for later prompts.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from modules.worker.chat_template import ADVICE, render
 from modules.worker.json_process import JsonProcess, RequestTimeout, serve_json
 
 SECONDS = 3.0
-# Address space of the process, in bytes. An interpreter with Jinja takes some 40 MB of it.
+# Address space of the process, in bytes. An interpreter with Jinja uses about 40 MB.
 _MOST_MEMORY = 1 << 30
 
 
 class TemplateProcess:
-    """Starts the process when it is first needed, or with `start`, and again after it was killed. Thread-safe."""
+    """Starts the process with `start` or the first prompt, and again after it was killed. Thread-safe."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
         self._process = JsonProcess(__name__)
 
     def start(self) -> None:
-        """Begin to start the process, so that the first prompt need not wait for it."""
+        """Start the process without waiting for it, so that the first prompt is fast."""
         self._process.start()
 
     def render(self, template: str, messages: list[dict[str, Any]], **values: Any) -> str:
-        """What `chat_template.render` returns, or raises, for these arguments."""
+        """Return what `chat_template.render` returns for these arguments, or raise its PromptError."""
         try:
             answer = self._process.ask({"template": template, "messages": messages, **values}, self._seconds)
         except RequestTimeout:
@@ -37,19 +37,19 @@ class TemplateProcess:
                 f"The chat template ran longer than {self._seconds:g} seconds and was stopped. {ADVICE}"
             ) from None
         if answer is None:
-            raise PromptError(f"The chat template crashed its renderer, most likely for want of memory. {ADVICE}")
+            raise PromptError(f"The chat template crashed its renderer, most likely because memory ran out. {ADVICE}")
         if "error" in answer:
             raise PromptError(str(answer["error"]))
         return str(answer["prompt"])
 
     def close(self) -> None:
-        """End the process, and start no other."""
+        """End the process and do not start another."""
         self._process.close()
 
 
 def serve() -> None:
-    """The process itself."""
-    import jinja2.sandbox  # noqa: F401 (imported before the first request, whose time it would take)
+    """Run the process."""
+    import jinja2.sandbox  # noqa: F401 (imported before the first request, which has a time limit)
 
     serve_json(_answer, _MOST_MEMORY)
 

@@ -1,4 +1,4 @@
-"""How many threads an engine gives a model."""
+"""Chooses the number of threads for a model."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from pathlib import Path
 
 from modules.system.processors import available_processors
 
-# Weights that one core reads in about three milliseconds.
+# Bytes of weights that one core reads in about three milliseconds.
 _SMALL = 32 << 20
 
 
 def alone(weights: int) -> bool:
-    """Whether a model of so many bytes is computed fastest by one thread.
+    """Return True if one thread computes a model with `weights` bytes fastest.
 
-    Several wait for each other at every layer, longer than a small model's layer takes; and where another program wants
-    one of the cores, each of those waits may cost a slice of its time: the demo model then falls from 2,000 tokens a
-    second to 2.
+    Several threads wait for each other at every layer, longer than a layer of a small model takes. If another program
+    uses one of the cores, each wait can last a time slice: the demo model then falls from 2,000 tokens per second to 2.
     """
     return weights < _SMALL
 

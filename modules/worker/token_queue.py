@@ -1,4 +1,4 @@
-"""From the thread of an engine to the thread of a reply, which wakes for what matters, not for each token."""
+"""A queue from an engine's thread to a reply's thread. It batches tokens, so that not each one wakes the reader."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ T = TypeVar("T")
 
 
 class TokenQueue(Generic[T]):
-    """A queue between two threads. A wake-up takes a core away from the engine for some tens of microseconds, and text
-    gathers on its way to the host anyway; so items gather here."""
+    """A queue between two threads that passes items on in batches of `gather` seconds.
+
+    A wake-up takes tens of microseconds of a core from the engine, and text is batched on its way to the host anyway.
+    """
 
     def __init__(self, gather: float = BATCH_SECONDS) -> None:
         self._gather = gather
@@ -25,13 +27,13 @@ class TokenQueue(Generic[T]):
         self._taken = -math.inf
 
     def put(self, item: T, last: bool = False) -> None:
-        """Hand an item over: at once if it is the last one, or where none was taken for a while; else with the next."""
+        """Add an item. It is passed on at once if it is the last, or if none was taken for `gather` seconds."""
         self._items.append(item)
         if last or time.monotonic() - self._taken > self._gather:
             self._wake.set()
 
     def batches(self, cancelled: threading.Event) -> Iterator[list[T]]:
-        """What gathered, as it comes, without end; cancelling ends it within the time that items gather."""
+        """Yield batches of items until cancelled. Cancelling takes effect within `gather` seconds."""
         while not cancelled.is_set():
             self._wake.wait(self._gather)
             self._wake.clear()
@@ -40,7 +42,7 @@ class TokenQueue(Generic[T]):
                 yield [self._items.popleft() for _ in range(len(self._items))]
 
     def items(self, cancelled: threading.Event) -> Iterator[T]:
-        """The same, one by one."""
+        """Yield the items one by one until cancelled."""
         for items in self.batches(cancelled):
             for item in items:
                 if cancelled.is_set():

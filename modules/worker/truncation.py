@@ -1,4 +1,4 @@
-"""Making a prompt fit the context: cut its oldest tokens and say how many, or refuse."""
+"""Fit the tokens of a prompt to the context: leave out the oldest, or refuse the prompt."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from modules.protocol.reply_room import reply_room
 def fit_prompt(
     tokens: list[int], context: int, max_new_tokens: int, truncate: bool, keep_first: int = 0
 ) -> tuple[list[int], int]:
-    """(the prompt's tokens that are read, how many of them were left out).
+    """Return (the tokens of the prompt that are used, the number of those left out).
 
-    With `truncate`, room for the reply is kept: `max_new_tokens`, but no more than half of the context, so that a huge
-    limit does not eat the prompt. The first `keep_first` tokens (BOS) stay; what is cut follows them. Without it the
-    whole prompt is read and the reply may end early, at the context's end. Raises PromptError where not one token of
-    reply would fit.
+    With `truncate`, room for the reply is reserved (`reply_room`): the tokens after the first `keep_first` (BOS) are
+    left out until the rest fits. Without it the whole prompt is used, and the reply may end early at the end of the
+    context. Raises PromptError if there is no room for a single token of the reply.
     """
     if not truncate:
         if len(tokens) >= context:

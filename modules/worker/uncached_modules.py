@@ -1,4 +1,4 @@
-"""The modules whose bytecode a confined worker could not keep: it may not write where they lie, so it names them."""
+"""Lists modules whose bytecode a sandboxed worker could not store, because it must not write to their folder."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-# In the worker's temporary folder, one path a line. modules/runtime/bytecode_cache.py reads it.
+# In the worker's temporary folder, one path per line. modules/runtime/bytecode_cache.py reads it.
 UNCACHED_LIST = "uncompiled.txt"
 
 
 def record_uncached_modules() -> None:
-    """Write the names of the environment's modules that were compiled for this worker alone."""
+    """Write the paths of the environment's modules whose bytecode is not stored."""
     found = []
     for module in list(sys.modules.values()):
         spec = getattr(module, "__spec__", None)

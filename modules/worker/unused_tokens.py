@@ -1,4 +1,4 @@
-"""Tokens that are there to fill a vocabulary up: padding and reserved places. No loader prints them."""
+"""Tokens that only fill up a vocabulary: padding and reserved tokens. No loader prints them."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ _UNUSED = re.compile(
 
 
 def is_unused_token(name: str, template: str) -> bool:
-    """Whether the token of that name only fills the vocabulary up: `template`, the model's, does not use it either."""
+    """Return True if the token `name` only fills up the vocabulary and the chat template `template` does not use it."""
     return bool(_UNUSED.fullmatch(name)) and name not in template

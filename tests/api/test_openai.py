@@ -93,7 +93,7 @@ def test_a_client_that_hangs_up_is_cancelled_in_the_engine(client: httpx.Client)
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
             "only text",
         ),
-        ("/v1/completions", {"prompt": "!error"}, "told to fail"),
+        ("/v1/completions", {"prompt": "!error"}, "The echo loader fails"),
         ("/v1/completions", {"prompt": "x", "preset": "Nonexistent"}, "Nonexistent"),
         ("/v1/completions", {"prompt": "x", "preset": "n" * 300}, "is too long"),
         ("/v1/chat/completions", {"messages": []}, "at least one message"),

@@ -62,7 +62,7 @@ def test_an_engine_that_fails_in_mid_answer_leaves_text_and_a_sentence(room: Roo
 def test_an_engine_that_fails_at_once_leaves_an_empty_reply_that_later_prompts_skip(room: Room) -> None:
     chat = room.service.create().id
     reply = room.ask(chat, "!error")[-1]
-    assert reply.text == "" and "told to fail" in reply.meta["error"]
+    assert reply.text == "" and "The echo loader fails" in reply.meta["error"]
     room.service.edit(chat, room.service.messages(chat)[0].id, "fine")
     room.service.continue_reply(chat, PARAMS, OPTIONS)
     assert room.settle(chat)[-1].text == "fine"

@@ -64,7 +64,7 @@ def test_generate_with_json_ends_with_usage_and_timings(root: Path, where: list[
         (["--set", "top_p=7"], "Top-p (top_p) cannot be '7'"),
         (["--model", "../../etc"], "is not a valid name"),
         (["--model", "/etc/passwd"], "'/etc/passwd' is not a valid name"),
-        (["--prompt", "!error"], "told to fail"),
+        (["--prompt", "!error"], "The echo loader fails"),
     ],
 )
 def test_bad_input_is_a_sentence_and_status_1(root: Path, where: list[str], arguments: list[str], words: str) -> None:

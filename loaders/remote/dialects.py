@@ -1,4 +1,4 @@
-"""What each kind of server calls things: its tokenizer, its sampling parameters, what it says of its model."""
+"""The differences between kinds of servers: tokenizer, sampling parameters, and facts about the model."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from modules.worker.llama.sampler_settings import (
 )
 
 _COMMON = frozenset({"temperature", "do_sample", "top_p", "frequency_penalty", "presence_penalty"})
-# The most that OpenAI's API adds to a logit, either way: in effect a ban or a must.
+# The limit of OpenAI's API for a logit bias, which in effect bans or forces a token.
 _FARTHEST_BIAS = 100.0
-# Servers take no 0, which means the likeliest token alone.
+# Servers do not accept 0, which means only the likeliest token.
 _LEAST_TOP_P = 1e-6
 
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """What a server says of its model; 0 and "" where it does not."""
+    """What a server says about its model; 0 and "" are unknown."""
 
     context: int = 0
     trained_context: int = 0
@@ -44,13 +44,13 @@ class ModelDescription:
 
 
 class OpenAi:
-    """Any OpenAI-compatible server: no tokenizer, few samplers, chats rendered there."""
+    """Any OpenAI-compatible server: no tokenizer, few samplers, and it renders chats."""
 
     title = "an OpenAI-compatible server"
     samplers: frozenset[str] = _COMMON | {"logit_bias", "custom_token_bans"}
-    # Whether it can go on with an unfinished reply when it renders the chat itself.
+    # True if it can continue an unfinished reply when it renders the chat.
     continues = False
-    # Whether a reply's chance can be repeated: a seed is drawn here and sent.
+    # True if a reply can be repeated with a seed, which is drawn here and sent.
     seeds = False
     counts = False
 
@@ -58,24 +58,24 @@ class OpenAi:
         self.remote, self.model = remote, model
 
     def about(self, entry: dict[str, Any]) -> ModelDescription:
-        """What is known of the model; `entry`: what the server lists under its name."""
+        """Return what is known about the model. `entry` is the server's list entry for it."""
         length = entry.get("max_model_len") or entry.get("context_length") or entry.get("context_window")
         return ModelDescription(context=length if isinstance(length, int) else 0)
 
     def tokenize(self, text: str, special: bool) -> list[int]:
-        """Token ids of `text`, an estimate where the server has no tokenizer to ask."""
+        """Return the token ids of `text`, an estimate if the server has no tokenizer."""
         return estimate_tokens(text)
 
     def detokenize(self, tokens: list[int]) -> str:
-        """The text of what `tokenize` gave."""
+        """Return the text of a result of `tokenize`."""
         return join_tokens(tokens)
 
     def prompt(self, tokens: list[int]) -> Any:
-        """A prompt of these tokens, in the words of /completions."""
+        """Return these tokens as a prompt for /completions."""
         return self.detokenize(tokens)
 
     def sampling(self, params: SamplingParams, seed: int, context: int) -> dict[str, Any]:
-        """The sampling parameters of a request. Raises PromptError."""
+        """Return the sampling parameters of a request. Raises PromptError."""
         body: dict[str, Any] = {
             "temperature": temperature(params).middle,
             "top_p": max(params.top_p, _LEAST_TOP_P),
@@ -91,11 +91,11 @@ class OpenAi:
         return body
 
     def probabilities(self, tokens: list[int], top: int) -> list[dict[str, Any]]:
-        """The likeliest next tokens, as events.Result of NextTokenProbabilities. Raises Unsupported."""
+        """Return the likeliest next tokens, in the form of NextTokenProbabilities. Raises Unsupported."""
         raise Unsupported("This server does not tell next-token probabilities. Load a model of your own for that.")
 
     def chat(self, open_end: bool) -> dict[str, Any]:
-        """What a chat request needs besides its messages. `open_end`: its last message is to be gone on with."""
+        """Return the fields of a chat request besides its messages. `open_end`: continue its last message."""
         return {}
 
 
@@ -156,7 +156,7 @@ class Vllm(OpenAi):
 
 
 class LlamaServer(OpenAi):
-    """llama.cpp's server, whose /props tell the model's chat template: chats are rendered here."""
+    """llama.cpp's server. Its /props has the model's chat template, so chats are rendered here."""
 
     title = "llama.cpp's server"
     samplers = LLAMA_CPP
@@ -245,7 +245,7 @@ _SAME_IN_LLAMA_CPP = (
 
 
 class Paddock(OpenAi):
-    """Another Paddock: every parameter by its own name."""
+    """Another Paddock, which has the same parameter names."""
 
     title = "another Paddock"
     samplers = frozenset(asdict(SamplingParams())) - ALWAYS_HONOURED

@@ -1,4 +1,4 @@
-"""Requests to the server: JSON, and answers that come as a stream of events. The standard library's client."""
+"""HTTP requests to the server with JSON and event streams, using the standard library."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ from loaders.remote.server_errors import (
 from modules.families.remote_file import RemoteFile
 
 _HEAR_CANCEL_SECONDS = 0.1
-# More than any server sends in one event or one answer; less than would harm this machine.
+# More than any server sends in one event or response, and small enough for this machine's memory.
 _LONGEST_LINE = 8 << 20
 _LARGEST_ANSWER = 256 << 20
 _LARGEST_ERROR = 1 << 20
 
 
 class HttpClient:
-    """One server. Each request has its own connection, so several threads may ask at once."""
+    """A client for one server. Each request has a separate connection, so it is thread-safe."""
 
     def __init__(self, file: RemoteFile, key: str) -> None:
         self.file = file
         self._key = key
 
     def get(self, url: str) -> Any:
-        """The JSON at `url`. Raises ServerError."""
+        """Return the JSON at `url`. Raises ServerError."""
         return self._whole("GET", url, None)
 
     def post(self, url: str, body: dict[str, Any]) -> Any:
-        """The JSON that answers `body`. Raises ServerError."""
+        """Return the JSON answer to `body`. Raises ServerError."""
         return self._whole("POST", url, body)
 
     def stream(self, url: str, body: dict[str, Any], cancelled: threading.Event) -> EventStream:
-        """The answer to `body`, event by event."""
+        """Send `body` and return the stream of events."""
         return EventStream(self, url, body, cancelled)
 
     def _whole(self, method: str, url: str, body: dict[str, Any] | None) -> Any:
@@ -58,7 +58,7 @@ class HttpClient:
             connection.close()
 
     def connect(self, url: str) -> HTTPConnection:
-        """An open connection; the answer's timeout holds from here on. Raises ServerError."""
+        """Open a connection, with the answer timeout set. Raises ServerError."""
         parts = urlsplit(url)
         host, timeout = parts.hostname or "", self.file.connect_timeout
         connection: HTTPConnection
@@ -81,7 +81,7 @@ class HttpClient:
         return connection
 
     def ask(self, connection: HTTPConnection, method: str, url: str, body: dict[str, Any] | None) -> HTTPResponse:
-        """Send the request and wait for the answer's head. Raises ServerError for an error."""
+        """Send the request and wait for the response's headers. Raises ServerError for an error status."""
         headers = {"Accept": "application/json, text/event-stream", "User-Agent": "Paddock"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
@@ -103,7 +103,7 @@ class HttpClient:
         return response
 
     def read_json(self, response: HTTPResponse, limit: int) -> Any:
-        """The whole answer. Raises ServerError."""
+        """Return the JSON of the whole response. Raises ServerError."""
         raw = self._read(response, limit)
         try:
             return json.loads(raw)
@@ -132,10 +132,10 @@ class HttpClient:
 
 
 class EventStream:
-    """One streamed answer, read on a thread of its own; iterating yields the parsed events.
+    """A streamed response, read on a separate thread. Iterating yields the parsed events.
 
-    Ends at the server's [DONE], raises ServerError for whatever else ends it, and returns at once when cancelled.
-    `close` ends the connection, by which the server knows that no more is wanted.
+    Ends at the server's [DONE]. Raises ServerError if it ends otherwise, and returns at once when cancelled. `close`
+    closes the connection, which stops the server.
     """
 
     def __init__(self, remote: HttpClient, url: str, body: dict[str, Any], cancelled: threading.Event) -> None:
@@ -160,7 +160,7 @@ class EventStream:
             yield found
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._closed.set()
         if self._socket is not None:
             with contextlib.suppress(OSError):
@@ -181,13 +181,13 @@ class EventStream:
         except ServerError as failure:
             self._queue.put(failure)
         except Exception as error:
-            # Among them what a socket raises that was shut down while it was being read.
+            # Includes what a socket raises that was shut down while being read.
             self._queue.put(interrupted_error(self._remote.file, error, began=True))
 
     def _read(self, response: HTTPResponse) -> None:
         kind = response.getheader("Content-Type", "")
         if "event-stream" not in kind:
-            # A server that does not stream answers in one piece; anything else is no API.
+            # A server without streaming answers in one piece. Anything else is not an API.
             self._queue.put(self._remote.read_json(response, _LARGEST_ANSWER))
             return
         try:
@@ -197,11 +197,11 @@ class EventStream:
                 self._queue.put(_parsed(data, self._remote.file))
         except TimeoutError:
             raise timeout_error(self._remote.file) from None
-        # No [DONE]: whether the answer was whole is for the reader of its events to say.
+        # No [DONE]. The reader of the events decides if the answer was complete.
 
 
 def _events(response: HTTPResponse) -> Iterator[str]:
-    """The data of each server-sent event (HTML Living Standard, 9.2.6)."""
+    """Yield the data of each server-sent event (HTML Living Standard, 9.2.6)."""
     data: list[str] = []
     while line := response.readline(_LONGEST_LINE):
         if len(line) >= _LONGEST_LINE:

@@ -1,4 +1,4 @@
-"""What a server far away can do wrong, as sentences with a next step."""
+"""Errors of the remote server, as messages with a next step."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 from modules.families.remote_file import RemoteFile
 from modules.protocol.errors import EnvironmentBroken, ModelError, PaddockError, PromptError
 
-# Worth another try: too many requests, and what a proxy says of a server that is starting or full.
+# Another attempt may succeed: too many requests, or a proxy whose server is starting or busy.
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class ServerError(Exception):
-    """A request that failed. `again`: whether another try may help; `wait`: seconds that the server asks for."""
+    """A failed request. `again`: another attempt may succeed. `wait`: seconds that the server asks to wait."""
 
     def __init__(self, error: PaddockError, *, again: bool = False, wait: float = 0.0, status: int = 0) -> None:
         super().__init__(error.message)
@@ -27,7 +27,7 @@ class ServerError(Exception):
 
 
 def unreachable_error(file: RemoteFile, error: Exception) -> ServerError:
-    """No connection came about."""
+    """Return the error for a failed connection."""
     if isinstance(error, socket.gaierror):
         said = "there is no machine of that name. Check the address and the network"
     elif isinstance(error, ssl.SSLCertVerificationError):
@@ -48,7 +48,7 @@ def unreachable_error(file: RemoteFile, error: Exception) -> ServerError:
 
 
 def timeout_error(file: RemoteFile) -> ServerError:
-    """The server took the request and then said nothing."""
+    """Return the error for a server that accepted the request but sends nothing."""
     return ServerError(
         PaddockError(
             f"{file.address} has said nothing for {file.answer_timeout:g} seconds. What arrived is kept. See whether "
@@ -58,7 +58,7 @@ def timeout_error(file: RemoteFile) -> ServerError:
 
 
 def interrupted_error(file: RemoteFile, error: Exception | None = None, *, began: bool = False) -> ServerError:
-    """The connection ended before the answer did."""
+    """Return the error for a connection that ended before the answer."""
     when = "in the middle of its answer. What arrived is kept" if began else "before it answered"
     return ServerError(
         PaddockError(
@@ -70,7 +70,7 @@ def interrupted_error(file: RemoteFile, error: Exception | None = None, *, began
 
 
 def not_an_api_error(file: RemoteFile, status: int, kind: str, body: str) -> ServerError:
-    """Something answered that is not JSON."""
+    """Return the error for an answer that is not JSON."""
     title = re.search(r"<title[^>]*>\s*(.*?)\s*</title>", body[:20_000], re.IGNORECASE | re.DOTALL)
     named = f" titled “{' '.join(title[1].split())[:80]}”" if title else ""
     what = f"a web page{named}" if "html" in kind or body.lstrip()[:1] == "<" else f"no JSON ({kind or 'no type'})"
@@ -85,7 +85,7 @@ def not_an_api_error(file: RemoteFile, status: int, kind: str, body: str) -> Ser
 
 
 def refused_error(file: RemoteFile, status: int, answer: Any, wait: str = "") -> ServerError:
-    """The server answered with an error of its own."""
+    """Return the error for a response with an error status."""
     said = error_message_in(answer)
     short = f" It says: {said.rstrip('.')[:400]}." if said else ""
     error: PaddockError
@@ -119,7 +119,7 @@ def refused_error(file: RemoteFile, status: int, answer: Any, wait: str = "") ->
 
 
 def error_message_in(answer: Any) -> str:
-    """The words of an error, wherever the server put them."""
+    """Return the message of an error response, in any of the usual places."""
     found = answer
     for key in ("error", "detail", "message", "msg"):
         if isinstance(found, list) and found:

@@ -1,4 +1,4 @@
-"""Getting to know a server: what kind it is, which of its models is meant, and what it says of that."""
+"""Find out what kind of server it is, which of its models to use, and its facts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from modules.protocol.errors import ModelError
 
 
 def probe_server(remote: HttpClient) -> tuple[OpenAi, ModelDescription, dict[str, Any]]:
-    """(the server's dialect, what it says of the model, its own entry of it). Raises ServerError, ModelError."""
+    """Return (dialect, description of the model, the server's list entry). Raises ServerError, ModelError."""
     entries = _entries(remote)
     kind = remote.file.server
     kind = _kind(remote, entries) if kind == "auto" else kind
@@ -23,15 +23,15 @@ def probe_server(remote: HttpClient) -> tuple[OpenAi, ModelDescription, dict[str
         if dialect.counts:
             dialect.tokenize("a", False)
     except (ServerError, KeyError, TypeError, ValueError, AttributeError):
-        # It lacks what its kind has (switched off, or behind a proxy): ask it for no more than any server offers.
-        notes.append(f"The server does not offer all that {dialect.title} does, so only the common part is used.")
+        # It lacks features of its kind (switched off, or behind a proxy), so use only the common ones.
+        notes.append(f"The server does not offer all features of {dialect.title}, so only the common ones are used.")
         dialect = OpenAi(remote, model)
         about = dialect.about(entry)
     return dialect, dataclasses.replace(about, notes=notes), entry
 
 
 def _entries(remote: HttpClient) -> list[dict[str, Any]]:
-    """The models that the server lists; [] where it has no such list."""
+    """Return the models that the server lists; [] if it has no list."""
     try:
         answer = remote.get(f"{remote.file.api}/models")
     except ServerError as failure:
@@ -63,7 +63,7 @@ def _kind(remote: HttpClient, entries: list[dict[str, Any]]) -> str:
 
 
 def _model(remote: HttpClient, entries: list[dict[str, Any]], kind: str) -> tuple[str, dict[str, Any], list[str]]:
-    """(its name, its entry, sentences about the choice)."""
+    """Return (name, list entry, notes about the choice)."""
     wanted, names = remote.file.model, [str(entry["id"]) for entry in entries]
     by_name = dict(zip(names, entries, strict=True))
     there = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
@@ -85,7 +85,7 @@ def _model(remote: HttpClient, entries: list[dict[str, Any]], kind: str) -> tupl
 def _loaded(
     remote: HttpClient, by_name: dict[str, dict[str, Any]], wanted: str, there: str
 ) -> tuple[str, dict[str, Any], list[str]]:
-    """Another Paddock answers with the model that is loaded there, whatever is asked for."""
+    """Check the model of another Paddock, which always answers with the model that is loaded there."""
     if wanted and wanted not in by_name:
         raise ModelError(f"{remote.file.address} has no model named {wanted}. Its models are: {there}.")
     loaded = next((name for name, entry in by_name.items() if entry.get("loaded")), "")

@@ -1,4 +1,4 @@
-"""What the events of one streamed answer add up to."""
+"""Collect a reply from the events of a streamed answer."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ _REASONS = {"stop": "stop", "eos": "stop", "eos_token": "stop", "stop_sequence":
 
 
 class StreamedAnswer:
-    """Reads events of /completions and /chat/completions. `tokens`, `prompt_tokens` and `cached_tokens` are the
-    server's where it tells, else the pieces counted; `failure` is what ended it before its time."""
+    """Reads events of /completions and /chat/completions.
+
+    `tokens`, `prompt_tokens` and `cached_tokens` are the server's numbers if it sends them, otherwise the number of
+    pieces. `failure` is the error that ended the reply early.
+    """
 
     def __init__(self, file: RemoteFile) -> None:
         self._file = file
@@ -26,7 +29,7 @@ class StreamedAnswer:
         self.failure: ServerError | None = None
 
     def read(self, event: dict[str, Any]) -> str:
-        """The text that the event brings. Raises ServerError where it is an error."""
+        """Return the text in the event. Raises ServerError if the event is an error."""
         if event.get("error"):
             raise self._failed(error_message_in(event))
         for warning in event.get("warnings") or []:
@@ -42,9 +45,9 @@ class StreamedAnswer:
     def _choice(self, choice: dict[str, Any]) -> str:
         part = choice.get("delta") or choice.get("message") or {}
         found = choice.get("text") or part.get("content")
-        # A replacement character stands for bytes that are no text; the rest of the piece is.
+        # A replacement character stands for bytes that are not valid UTF-8. The rest is text.
         text = found.replace("\ufffd", "") if isinstance(found, str) else ""
-        # Servers that part a model's thinking from its reply; models that are asked directly write these tags.
+        # For servers that separate reasoning from the reply. Models themselves write these tags.
         thought = part.get("reasoning_content") or part.get("reasoning")
         if isinstance(thought, str) and thought:
             self.tokens += 1
@@ -72,7 +75,7 @@ class StreamedAnswer:
             self.cached_tokens = _whole(timings.get("cache_n")) or self.cached_tokens
 
     def check_whole(self) -> None:
-        """Raises ServerError where the events ended without an end."""
+        """Raise ServerError if the events ended without a finish reason."""
         if not self._finish:
             raise interrupted_error(self._file, began=self.tokens > 0)
         if self._finish == "content_filter":
@@ -81,7 +84,7 @@ class StreamedAnswer:
             )
 
     def reason(self, max_new_tokens: int) -> str:
-        """Why it ended, in the words of events.REASONS."""
+        """Return why the reply ended, one of events.REASONS."""
         reason = _REASONS.get(self._finish, "stop")
         return "context" if reason == "length" and self.tokens < max_new_tokens else reason
 

@@ -1,4 +1,4 @@
-"""Token counts where a server has no tokenizer: an estimate that can be turned back into its text, and says what it is.
+"""Estimate tokens for servers without a tokenizer. The estimate can be converted back to its text.
 
 A piece is up to five letters with the space before them, up to three digits, or one other character: on English text
 with the tokenizers of today's models that is within about a fifth of the truth, mostly above it. A piece's id is its
@@ -10,16 +10,16 @@ from __future__ import annotations
 import re
 
 _PIECE = re.compile(r" ?[A-Za-z\u00c0-\u024f\u0370-\u052f]{1,5}| ?[0-9]{1,3}|\s+|.", re.DOTALL)
-NOTE = "This server has no tokenizer to ask: token counts before a reply are estimates."
+NOTE = "This server has no tokenizer, so token counts before a reply are estimates."
 
 
 def estimate_tokens(text: str) -> list[int]:
-    """Estimated tokens of `text`."""
+    """Return estimated tokens of `text`."""
     return [int.from_bytes(b"\x01" + piece.encode("utf-8", "replace"), "big") for piece in _PIECE.findall(text)]
 
 
 def join_tokens(tokens: list[int]) -> str:
-    """The text that was split. A number that stands for no piece gives nothing."""
+    """Return the text of estimated tokens. Unknown numbers are skipped."""
     parts = []
     for token in tokens:
         data = token.to_bytes((token.bit_length() + 7) // 8, "big") if token > 0 else b""

@@ -193,11 +193,12 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if machine.has("cuda"):
         reason = "vLLM answers many requests at once, on one card or several. It takes most of their memory."
         return Claim(70, reason, speed=15, memory=-40)
-    if facts.format == "fp8" and not _cpu_has_amx():
-        # vllm/model_executor/kernels/linear/scaled_mm/cpu.py
+    if facts.format in ("fp8", "mxfp4") and not _cpu_has_amx():
+        # vllm/model_executor: kernels/linear/scaled_mm/cpu.py and layers/fused_moe/experts/cpu_moe.py
         return Claim(
             0,
-            "vLLM reads FP8 weights on an NVIDIA card, or on a CPU with AMX, which this CPU does not have.",
+            f"vLLM reads {facts.format.upper()} weights on an NVIDIA card, or on a CPU with AMX, which this CPU does "
+            "not have.",
             runs=False,
         )
     return Claim(30, "vLLM's build for the CPU: for many requests at once.", memory=-20)

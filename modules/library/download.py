@@ -65,7 +65,7 @@ class DownloadProgress:
 class Download:
     """Downloads one model into `models`. After a failure `run` may be called again, and continues where it ended.
 
-    `staging`: where the pieces lie until then; whoever gives the download up may delete it.
+    `staging` is the folder of the unfinished download. It can be deleted to give up the download.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Download:
         except OSError as error:
             raise DownloadError(
                 f"{self._choice.name} could not be written to {self._target.parent} ({error.strerror or error}). "
-                "Check free disk space and permissions, then start it again: it goes on from here.",
+                "Check free disk space and permissions, then start it again to continue from here.",
                 detail=str(error),
             ) from error
         return self._target
@@ -117,7 +117,7 @@ class Download:
     def _refuse_what_exists(self) -> None:
         if self._target.exists() or self._target.is_symlink():
             raise DownloadError(
-                f"models/ already has {self._choice.name}, and it was left as it is. To get it anew, rename or move "
+                f"models/ already has {self._choice.name}, which was not changed. To download it again, rename or move "
                 "away what is there, then start it again."
             )
 

@@ -152,7 +152,7 @@ def _check_path(path: str, wanted: RepositoryId) -> None:
     ):
         raise DownloadError(
             f"The listing of {wanted.repository} names a file that would lie outside its folder ({path[:200]!r}), so "
-            "nothing was downloaded. Do not trust this repository; tell whoever runs it, or choose another."
+            "nothing was downloaded. Do not trust this repository; report it, or choose another one."
         )
 
 

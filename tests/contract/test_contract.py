@@ -24,7 +24,7 @@ def test_a_load_tells_how_far_it_is_and_what_was_loaded(engine: UnderTest) -> No
     assert info.context > 0
     assert info.trained_context == 2048
     assert 4_000_000 < info.parameters < 8_000_000
-    # A server far away tells much of its model, but not this.
+    # A remote server reports many facts about its model, but not this one.
     assert info.architecture.lower().startswith("llama") or engine.spec.name == "remote"
     assert "<|im_start|>" in info.template
     assert info.template_source

@@ -1,4 +1,4 @@
-"""LoRA adapters are told from models, described by their headers, and judged by the model they are for."""
+"""LoRA adapters are distinguished from models, described by their headers, and matched with models."""
 
 from __future__ import annotations
 

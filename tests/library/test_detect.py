@@ -85,9 +85,9 @@ def test_every_fact_has_its_evidence(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(gguf_bytes())
     for path in (write_folder(tmp_path / "m"), tmp_path / "m.gguf"):
         facts = detect(path, "m")
-        told = {item.fact for item in facts.evidence}
+        named = {item.fact for item in facts.evidence}
         skipped = {"name", "path", "evidence", "problems", "warnings"}
-        assert {name for name, value in vars(facts).items() if value and name not in skipped} <= told
+        assert {name for name, value in vars(facts).items() if value and name not in skipped} <= named
         assert all(item.value and item.source for item in facts.evidence)
 
 
@@ -303,7 +303,7 @@ def test_what_hqq_itself_saved_tells_bits_groups_and_parameters_and_nothing_of_i
 
 
 class _Trap:
-    """Whoever loads it makes a folder."""
+    """A pickle that makes a folder when it is loaded."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -327,7 +327,7 @@ def test_safetensors_are_preferred_to_pickles(tmp_path: Path) -> None:
     assert detect(folder, "m").format == "safetensors"
 
 
-def test_an_adapter_is_told_from_a_model(tmp_path: Path) -> None:
+def test_an_adapter_is_named_from_a_model(tmp_path: Path) -> None:
     write_json(tmp_path / "adapter_config.json", {"base_model_name_or_path": "the/base"})
     (tmp_path / "adapter_model.safetensors").write_bytes(safetensors_bytes({"a": ("F16", (4,))}))
     assert "LoRA adapter for the/base" in detect(tmp_path, "m").problems[0]

@@ -186,7 +186,7 @@ def test_a_hub_that_sends_another_part_than_was_asked_for_is_not_believed(
 
 def test_what_is_in_models_is_never_overwritten(hub: Hub, tmp_path: Path) -> None:
     (tmp_path / BIG).write_bytes(b"mine")
-    with pytest.raises(DownloadError, match="already has tiny.Q8_0.gguf, and it was left as it is"):
+    with pytest.raises(DownloadError, match="already has tiny.Q8_0.gguf, which was not changed"):
         _download(hub, tmp_path).run()
     assert (tmp_path / BIG).read_bytes() == b"mine"
     assert hub.gets(BIG) == []
@@ -416,7 +416,7 @@ def test_the_command_says_what_is_wrong_and_writes_no_model(hub: Hub, tmp_path: 
     assert answer.returncode == 1
     assert "maker/tiny is gated" in answer.stderr
     assert "Traceback" not in answer.stderr
-    hub.address = "http://127.0.0.1:9"  # the discard port: nobody listens
+    hub.address = "http://127.0.0.1:9"  # the discard port, where nothing listens
     answer = subprocess.run(
         _command(tmp_path, hub.repository), cwd=root, env=_environment(hub, tmp_path), capture_output=True, text=True
     )
@@ -458,7 +458,7 @@ def test_list_shows_sizes_and_what_fits_and_gets_nothing(hub: Hub, tmp_path: Pat
     assert "Q8_0               304 KB  fits" in answer.stdout
     assert hub.gets(BIG) == []
     assert not (tmp_path / "models").exists()
-    assert [path for _, path, *_ in hub.seen] == ["/api/models/maker/tiny"]  # and it tells nobody what runs here
+    assert [path for _, path, *_ in hub.seen] == ["/api/models/maker/tiny"]  # no telemetry
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def hub() -> Iterator[Hub]:
         yield hub
 
 
-class Told:
+class Changes:
     """Counts what downloads tell, and waits for a phase."""
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Told:
             self._condition.notify_all()
 
     def until(self, met: Callable[[], bool]) -> None:
-        """Look whenever something is told."""
+        """Wait until `met` returns True, checking after each change."""
         with self._condition:
             assert self._condition.wait_for(met, 60)
 
@@ -64,10 +64,10 @@ def _done(downloads: Downloads) -> int:
 
 
 def test_a_download_runs_beside_and_ends_as_a_model(hub: Hub, tmp_path: Path) -> None:
-    told = Told()
-    downloads = Downloads(tmp_path, told, hub.address)
+    changes = Changes()
+    downloads = Downloads(tmp_path, changes, hub.address)
     _begin(downloads, hub)
-    told.until(lambda: _only(downloads).ended)
+    changes.until(lambda: _only(downloads).ended)
     state = _only(downloads)
     assert (state.phase, state.name, state.repository, state.percent) == ("done", BIG, hub.repository, 100)
     assert (tmp_path / BIG).read_bytes() == hub.files[BIG]
@@ -77,12 +77,12 @@ def test_a_download_runs_beside_and_ends_as_a_model(hub: Hub, tmp_path: Path) ->
 
 def test_one_that_was_stopped_goes_on_where_it_stood_also_in_the_next_run(hub: Hub, tmp_path: Path) -> None:
     hub.stalls[BIG] = 120_000
-    told = Told()
-    downloads = Downloads(tmp_path, told, hub.address)
+    changes = Changes()
+    downloads = Downloads(tmp_path, changes, hub.address)
     _begin(downloads, hub)
     assert hub.stalled.wait(60)
     # What the hub has sent is not here yet: the two are joined by a line.
-    told.until(lambda: _done(downloads) == 120_000)
+    changes.until(lambda: _done(downloads) == 120_000)
     with pytest.raises(DownloadError, match="is already being downloaded"):
         _begin(downloads, hub)
     with pytest.raises(DownloadError, match="Stop it first"):
@@ -90,32 +90,32 @@ def test_one_that_was_stopped_goes_on_where_it_stood_also_in_the_next_run(hub: H
     downloads.stop(BIG)
     assert _only(downloads).phase == "stopping"
     hub.go_on.set()
-    told.until(lambda: _only(downloads).ended)
+    changes.until(lambda: _only(downloads).ended)
     assert "Stopped at 120 KB of 304 KB" in _only(downloads).status_text
     downloads.close()
 
-    later = Downloads(tmp_path, told, hub.address)
+    later = Downloads(tmp_path, changes, hub.address)
     state = _only(later)
     assert (state.phase, state.repository) == ("stopped", hub.repository)
     assert state.arrived >= 120_000
     later.resume(BIG)
-    told.until(lambda: _only(later).phase == "done")
+    changes.until(lambda: _only(later).phase == "done")
     assert hub.gets(BIG) == ["", "bytes=120000-"]
     assert (tmp_path / BIG).read_bytes() == hub.files[BIG]
 
 
 def test_what_goes_wrong_is_kept_as_a_sentence_until_it_goes_on_or_is_discarded(hub: Hub, tmp_path: Path) -> None:
     hub.gated = True
-    told = Told()
-    downloads = Downloads(tmp_path, told, hub.address)
+    changes = Changes()
+    downloads = Downloads(tmp_path, changes, hub.address)
     _begin(downloads, hub)
-    told.until(lambda: _only(downloads).ended)
+    changes.until(lambda: _only(downloads).ended)
     error = _only(downloads).error
     assert error is not None and "is gated" in error.message
     hub.files = {"other.gguf": b""}
     hub.gated = False
     downloads.resume(BIG)
-    told.until(lambda: _only(downloads).ended)
+    changes.until(lambda: _only(downloads).ended)
     error = _only(downloads).error
     assert error is not None and f"no longer has {BIG}. Discard this download" in error.message
     downloads.discard(BIG)

@@ -499,7 +499,7 @@ def test_kernels_are_compiled_and_wait_for_no_lock_of_the_dead(monkeypatch: pyte
     for name, value in {"TORCH_EXTENSIONS_DIR": str(tmp_path), "MAX_JOBS": "3"}.items():
         monkeypatch.setenv(name, value)
     for name in ("CUDA_HOME", "CPLUS_INCLUDE_PATH"):
-        # So that what is set meanwhile is taken back.
+        # Restores what the block sets.
         monkeypatch.setenv(name, "")
     with prepare_compilation():
         assert not lock.exists()

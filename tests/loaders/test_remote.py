@@ -1,4 +1,4 @@
-"""The remote loader against another Paddock, in a worker process of its own, from the models folder on."""
+"""The remote loader with another Paddock, in a worker process, starting from the models folder."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_cancel_is_heard_at_once_and_the_other_side_stops_too(near: App, echo: A
     assert generation.wait(60)
     assert generation.finished is not None and generation.finished.reason == "cancelled"
     assert generation.text.startswith("never ends")
-    # The far side takes as many at once as it has slots: that these are answered shows that it goes on no more.
+    # The server runs as many replies as it has slots. These are answered, so the stopped reply has ended there.
     others = [near.supervisor.generate("still here", SamplingParams()) for _ in range(3)]
     assert all(other.wait(60) for other in others)
     assert [other.text for other in others] == ["still here"] * 3

@@ -251,7 +251,7 @@ def test_a_server_without_its_kinds_tokenizer_is_used_as_any_other(server: Stran
     server.answers["/v1/models"] = models("small", owned_by="vllm", max_model_len=777)
     server.answers[CHAT] = lambda request: request.texts("x")
     engine, info = load(server, tmp_path)
-    assert any("does not offer all that vLLM does" in note for note in info.notes)
+    assert any("does not offer all features of vLLM" in note for note in info.notes)
     assert any("estimates" in note for note in info.notes)
     text = "The counts are estimates, 12345 of them: 漢字 and 🦙.\n\n  Yes"
     assert engine.detokenize(engine.tokenize(text, False)) == text

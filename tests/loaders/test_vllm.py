@@ -59,10 +59,10 @@ def test_it_claims_a_method_that_config_json_names(monkeypatch: pytest.MonkeyPat
         (refused,) = rank_loaders(replace(facts, evidence=shown), [SPEC], CARD)
         assert not refused.runs and "config.json does not say" in refused.reason
     monkeypatch.setattr("loaders.vllm.spec._cpu_has_amx", lambda: False)
-    fp8 = ModelFacts("m", "m", "fp8", evidence=named)
-    assert [entry.runs for entry in rank_loaders(fp8, [SPEC], BARE)] == [False]
+    needs_amx = [ModelFacts("m", "m", form, evidence=named + experts) for form in ("fp8", "mxfp4")]
+    assert not any(rank_loaders(facts, [SPEC], BARE)[0].runs for facts in needs_amx)
     monkeypatch.setattr("loaders.vllm.spec._cpu_has_amx", lambda: True)
-    assert [entry.runs for entry in rank_loaders(fp8, [SPEC], BARE)] == [True]
+    assert all(rank_loaders(facts, [SPEC], BARE)[0].runs for facts in needs_amx)
     (dense,) = rank_loaders(ModelFacts("m", "m", "mxfp4", evidence=named), [SPEC], CARD)
     assert not dense.runs and "experts" in dense.reason
 
@@ -119,8 +119,8 @@ def test_on_a_cpu_it_takes_room_for_two_contexts_and_compiles_nothing() -> None:
     assert small["kv_cache_memory_bytes"] == 64 * 2**20
     assert small["enforce_eager"] is True
     assert not {"quantization", "distributed_executor_backend", "enable_lora"} & small.keys()
-    told = engine_arguments(Path("m"), Settings(cache_gb=1.5, compile="on"), CONFIG, 256, cpu=True)
-    assert (told["kv_cache_memory_bytes"], told["enforce_eager"]) == (3 * 2**29, False)
+    found = engine_arguments(Path("m"), Settings(cache_gb=1.5, compile="on"), CONFIG, 256, cpu=True)
+    assert (found["kv_cache_memory_bytes"], found["enforce_eager"]) == (3 * 2**29, False)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def _watched(how: str) -> subprocess.Popen[str]:
 def test_a_killed_worker_leaves_no_process_behind() -> None:
     process = _watched("keep")
     os.kill(process.pid, signal.SIGKILL)
-    # The end of the pipe: nobody is left who holds it.
+    # The end of the pipe: no process keeps it open.
     assert process.communicate(timeout=60)[0] == ""
 
 

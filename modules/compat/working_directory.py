@@ -1,7 +1,7 @@
-"""The working directory of scripts: a folder with the paths of text-generation-webui, wherever Paddock keeps them.
+"""The working directory of scripts: a folder with the paths of text-generation-webui.
 
-Scripts open `extensions/<name>/…`, `user_data/characters/…` or `models/…` relative to where that program is started.
-Here these are links, so that they are right for extensions beside the program and beside the user's data alike.
+Scripts open `extensions/<name>/…`, `user_data/characters/…` or `models/…` relative to the folder where that program is
+started. Here these are links to the real folders, for shipped and for the user's own extensions.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ _FOLDERS = ("characters", "presets", "logs", "loras", "prompts", "grammars", "in
 
 
 def prepare(paths: Paths) -> Path:
-    """Make the folder and its links anew; what scripts wrote into it stays. Returns it, or the program's own folder
-    where no links can be made."""
+    """Create the folder and its links, and keep files that scripts wrote there.
+
+    Return the folder, or the program's own folder if links cannot be created.
+    """
     place = paths.extension_workdir
     links = {name: paths.user_data / name for name in _FOLDERS}
     try:
-        # They list them without a look at whether they are there, as text-generation-webui ships them.
+        # Scripts list these without checking that they exist: text-generation-webui ships them.
         for target in links.values():
             target.mkdir(parents=True, exist_ok=True)
         for parent in (place, place / "user_data"):
@@ -34,18 +36,18 @@ def prepare(paths: Paths) -> Path:
             for name, target in {**links, "models": paths.models}.items():
                 _link(parent / name, target)
     except OSError as error:
-        _LOG.warning("Scripts run in %s, as no links can be made in %s: %s", paths.root, place, error)
+        _LOG.warning("Scripts run in %s, because links cannot be created in %s: %s", paths.root, place, error)
         return paths.root
     return place.resolve()
 
 
 def add(place: Path, names: Iterable[str], folder: Path) -> None:
-    """Let `extensions/<name>` in the working directory lead to an extension's folder."""
+    """Link `extensions/<name>` in the working directory to an extension's folder, for each name."""
     for parent in (place / "extensions", place / "user_data" / "extensions"):
         for name in names:
             with contextlib.suppress(OSError):
                 if name == folder.name:
-                    # It may lead to another one, which was called so where there was none of that name.
+                    # It may be a link to another extension whose code uses this name.
                     _remove_link(parent / name)
                 if parent.is_dir() and not (parent / name).exists():
                     _link(parent / name, folder)
@@ -57,14 +59,14 @@ def _link(place: Path, target: Path) -> None:
     if sys.platform == "win32":
         import _winapi
 
-        # A junction, which needs no rights of an administrator.
+        # A junction needs no administrator rights.
         _winapi.CreateJunction(str(target), str(place))
     else:
         place.symlink_to(target, target_is_directory=True)
 
 
 def _remove_link(place: Path) -> None:
-    """Remove a link or a junction; anything else stays."""
+    """Remove a link or a junction. Keep anything else."""
     if sys.platform == "win32":
         with contextlib.suppress(OSError):
             if place.readlink():

@@ -1,6 +1,6 @@
-"""The `gradio` that scripts of text-generation-webui see: Gradio 6 with what older ones had, for their code alone.
+"""The module `gradio` for scripts of text-generation-webui: Gradio 6 with features of older versions.
 
-Gradio's own classes stay as they are: scripts get subclasses of them, so Paddock's page is plain Gradio.
+Gradio's own classes are not changed: scripts get subclasses, and Paddock's page uses plain Gradio.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from modules.compat.bridge.events import chained
 from modules.compat.bridge.notes import Notes
 from modules.compat.bridge.pairs import event_class
 
-# Names that went away -> those that took their place.
+# Removed names -> their replacements.
 _RENAMED = {"Box": "Group", "Variable": "State", "IOComponent": "Component", "FormComponent": "FormComponent"}
 _PARTS = ("components", "layouts", "blocks", "templates")
-# Compositions of whole apps stay Gradio's own.
+# Classes for whole apps are not bridged.
 _OWN = (gr.Interface, gr.ChatInterface, gr.TabbedInterface)
 
 
 class Bridge(ModuleType):
-    """The module `gradio`. `notes`: what had to be left out."""
+    """The module `gradio`. `notes`: arguments and events that were dropped."""
 
     def __init__(self) -> None:
         super().__init__("gradio")
@@ -40,7 +40,7 @@ class Bridge(ModuleType):
         return self.find(gr, name)
 
     def find(self, module: ModuleType, name: str) -> Any:
-        """What `name` of one of Gradio's modules is for scripts. Raises AttributeError."""
+        """Return the object for `name` in one of Gradio's modules. Raises AttributeError."""
         if name in _RENAMED and not hasattr(module, name):
             module, name = gr.components if hasattr(gr.components, _RENAMED[name]) else gr, _RENAMED[name]
         found = getattr(module, name)
@@ -52,21 +52,21 @@ class Bridge(ModuleType):
             return _Part(self, found)
         return found
 
-    def update(self, *given: Any, **named: Any) -> dict[str, Any]:
-        """gr.update, where None means "as it was" but for the value."""
-        return gr.update(**updates(given, named))
+    def update(self, *args: Any, **named: Any) -> dict[str, Any]:
+        """Call gr.update. None means "unchanged", except for the value."""
+        return gr.update(**updates(args, named))
 
     @functools.wraps(gr.on)
-    def on(self, *given: Any, **named: Any) -> Any:
-        """gr.on; what it returns can be chained as in older Gradios."""
+    def on(self, *args: Any, **named: Any) -> Any:
+        """Call gr.on. The result can be chained as in older versions."""
         if "_js" in named:
             named["js"] = named.pop("_js")
         named.pop("every", None)
-        return chained(gr.on(*given, **named), self.notes)
+        return chained(gr.on(*args, **named), self.notes)
 
 
 class _Part(ModuleType):
-    """One of Gradio's modules as scripts see it."""
+    """One of Gradio's modules for scripts."""
 
     def __init__(self, bridge: Bridge, module: ModuleType) -> None:
         super().__init__(module.__name__)
@@ -78,7 +78,7 @@ class _Part(ModuleType):
 
 
 class _Old(ModuleType):
-    """gr.inputs and gr.outputs of Gradio 2, whose components called the value `default`."""
+    """gr.inputs and gr.outputs of Gradio 2. Their components have `default` instead of `value`."""
 
     def __init__(self, bridge: Bridge) -> None:
         super().__init__("gradio.inputs")
@@ -87,9 +87,9 @@ class _Old(ModuleType):
     def __getattr__(self, name: str) -> Any:
         made = getattr(self._bridge.components, name)
 
-        def make(*given: Any, **named: Any) -> Any:
+        def make(*args: Any, **named: Any) -> Any:
             if "default" in named:
                 named["value"] = named.pop("default")
-            return made(*given, **named)
+            return made(*args, **named)
 
         return make

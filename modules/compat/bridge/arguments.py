@@ -1,4 +1,4 @@
-"""Arguments of Gradio 3, 4 and 5 as Gradio 6 takes them."""
+"""Converts arguments of Gradio 3, 4 and 5 to those of Gradio 6."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# Class -> argument -> values of old -> their names now.
+# Class -> argument -> old value -> new value.
 _VALUES: dict[str, dict[str, dict[Any, Any]]] = {
     "Button": {"variant": {"tool": "secondary"}},
     "File": {"type": {"file": "filepath", "bytes": "binary"}},
@@ -14,20 +14,20 @@ _VALUES: dict[str, dict[str, dict[Any, Any]]] = {
     "Image": {"type": {"file": "filepath"}},
     "Audio": {"type": {"file": "filepath"}},
 }
-# Flags of old -> what they add to `buttons`.
+# Old flag -> the value that it adds to `buttons`.
 _BUTTONS = {"show_copy_button": "copy", "show_download_button": "download", "show_share_button": "share"}
-# One source of old, a list of them now.
+# An old single source is a list now.
 _SOURCES = {"source": "sources"}
 
 
 def fit(
     name: str,
     function: Callable[..., Any],
-    given: tuple[Any, ...],
+    args: tuple[Any, ...],
     named: Mapping[str, Any],
-    left_out: Callable[[str], None],
+    drop: Callable[[str], None],
 ) -> dict[str, Any]:
-    """The arguments for a constructor, by name. `name`: the class's; what it does not know goes to `left_out`."""
+    """Return the arguments for a constructor by name. `name`: of the class. `drop(text)` is called for unknown ones."""
     known = [parameter for parameter in inspect.signature(function).parameters.values() if parameter.name != "self"]
     names = [
         parameter.name
@@ -35,8 +35,8 @@ def fit(
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     ]
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known)
-    # What is keyword-only now could be given by place, in the same order.
-    values = {**dict(zip(names, given, strict=False)), **named}
+    # Arguments that are keyword-only now could be positional, in the same order.
+    values = {**dict(zip(names, args, strict=False)), **named}
     fitted: dict[str, Any] = {}
     for key, value in values.items():
         if key in names or (takes_all and name != "Blocks"):
@@ -47,8 +47,8 @@ def fit(
         elif key in _SOURCES and _SOURCES[key] in names:
             fitted[_SOURCES[key]] = None if value is None else [value]
         else:
-            left_out(f"{name}({key}=)")
-    # No label, once; now the class's name would stand there.
+            drop(f"{name}({key}=)")
+    # An empty label meant no label. Gradio 6 shows the class name instead.
     if fitted.get("label") == "" and "show_label" in names:
         fitted.setdefault("show_label", False)
     scale = fitted.get("scale")
@@ -56,12 +56,14 @@ def fit(
         fitted["scale"] = max(1, round(scale))
     elif scale is not None and not isinstance(scale, int):
         del fitted["scale"]
-        left_out(f"{name}(scale=)")
+        drop(f"{name}(scale=)")
     return fitted
 
 
-def updates(given: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
-    """What `Component.update(...)` of old says, as `gr.update` takes it: there, None meant "as it was", but for the
-    value."""
-    values = {**named, **({"value": given[0]} if given else {})}
+def updates(args: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments of `gr.update` for those of the old `Component.update(...)`.
+
+    There, None meant "unchanged", except for the value.
+    """
+    values = {**named, **({"value": args[0]} if args else {})}
     return {key: value for key, value in values.items() if value is not None or key == "value"}

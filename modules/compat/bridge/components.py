@@ -1,4 +1,4 @@
-"""Gradio's classes as older scripts use them: each is a subclass of the real one, made when it is first asked for."""
+"""Gradio's classes for older scripts: subclasses of the real classes, created at first use."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _EVENTS = frozenset(str(event) for event in vars(Events).values() if isinstance(
 
 
 class _Meta(ComponentMeta, BlocksMeta):
-    """Makes a class as Gradio's own metaclasses do, and writes no .pyi file beside its source, as they would."""
+    """Creates a class like Gradio's metaclasses, but without writing a .pyi file beside its source."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any], ours: bool = False) -> Any:
         if "__init__" in attrs and not ours:
@@ -43,14 +43,14 @@ class _Meta(ComponentMeta, BlocksMeta):
 
 
 class Classes:
-    """Real class -> the one that scripts see."""
+    """The classes for scripts, by real class."""
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
         self._made: dict[type, Any] = {}
 
     def of(self, real: type[Block]) -> Any:
-        """The class that scripts see for one of Gradio's."""
+        """Return the class for scripts of one of Gradio's classes."""
         if real not in self._made:
             self._made[real] = self._make(real)
         return self._made[real]
@@ -66,7 +66,7 @@ class Classes:
             if chatbot:
                 self._pairs = kind != "messages"
                 if self._pairs:
-                    # Each text was a bubble then.
+                    # In older versions each text was a separate bubble.
                     named.setdefault("group_consecutive_messages", False)
             real.__init__(self, **named)
 
@@ -82,39 +82,39 @@ class Classes:
 
 
 class _Old:
-    """What components of older Gradios had, and how Gradio is told what class this really is."""
+    """Methods of components in older versions, and the class names for Gradio."""
 
     _real: type[Any]
     _notes: Notes
 
     @classmethod
     def update(cls, *given: Any, **named: Any) -> dict[str, Any]:
-        """Gradio 3's way to change an output."""
+        """Update an output, as in Gradio 3."""
         return gr.update(**updates(given, named))
 
     def style(self, *given: Any, **named: Any) -> Any:
-        """Gradio 3's way to set looks, which are arguments now."""
+        """Ignore style settings of Gradio 3, which are arguments now."""
         for key in named:
             self._notes.add(f".style({key}=)")
         return self
 
     def get_block_name(self) -> str:
-        """Part of Gradio's own interface: which of its widgets draws this."""
+        """Return the name of the widget that draws this. Part of Gradio's interface."""
         own = self._real.get_block_name is not Block.get_block_name
         return str(super().get_block_name()) if own else self.get_block_class()  # type: ignore[misc]
 
     def get_block_class(self) -> str:
-        """Part of Gradio's own interface."""
+        """Return a class name. Part of Gradio's interface."""
         real = self._real.__bases__[0] if hasattr(self, "is_template") else self._real
         return str(real.__name__.lower())
 
     @classmethod
     def get_component_class_id(cls) -> str:
-        """Part of Gradio's own interface."""
+        """Return a class name. Part of Gradio's interface."""
         return str(cls._real.get_component_class_id())
 
     def get_config(self, *given: Any) -> dict[str, Any]:
-        """Part of Gradio's own interface: what the page is told, by the names of the real class's arguments."""
+        """Return the configuration for the page, by argument names of the real class. Part of Gradio's interface."""
         own = self._real.get_config not in (Block.get_config, gr.components.Component.get_config)
         found = super().get_config() if own else super().get_config(*given or (self._real,))  # type: ignore[misc]
         return {**found, "name": self.get_block_class()}
@@ -126,7 +126,7 @@ class _Old:
 
 
 def _recorded(init: Callable[..., None]) -> Callable[..., None]:
-    """A script's own `__init__`, whose arguments Gradio keeps, to make it again with some changed."""
+    """Return a script's `__init__` that records its arguments, so that Gradio can create a changed copy."""
 
     @functools.wraps(init)
     def initialise(self: Any, *given: Any, **named: Any) -> None:

@@ -1,4 +1,4 @@
-"""Event listeners as Gradio 3 and 4 had them: `_js`, `every`, and chains of them."""
+"""Event listeners with arguments of Gradio 3 and 4: `_js`, `every`, and chains."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from modules.compat.bridge.notes import Notes
 
 
 def bridged(listener: Callable[..., Any], notes: Notes) -> Callable[..., Any]:
-    """A listener (`click`, `then`, …) that takes the arguments of all Gradios."""
+    """Return a listener (`click`, `then`, …) that accepts arguments of all versions."""
     known = inspect.signature(listener).parameters
 
     @functools.wraps(listener)
@@ -41,7 +41,7 @@ def bridged(listener: Callable[..., Any], notes: Notes) -> Callable[..., Any]:
 
 
 def chained(dependency: Any, notes: Notes) -> Any:
-    """The same dependency, whose `then`, `success` and `failure` take the arguments of all Gradios."""
+    """Return the dependency. Its `then`, `success` and `failure` accept arguments of all versions."""
     if isinstance(dependency, Dependency):
         for name in ("then", "success", "failure"):
             setattr(dependency, name, bridged(getattr(dependency, name), notes))
@@ -49,7 +49,7 @@ def chained(dependency: Any, notes: Notes) -> Any:
 
 
 def silent(name: str, notes: Notes) -> Callable[..., Any]:
-    """Stands for an event that this component does not have in Gradio 6: it never happens."""
+    """Return a listener for an event that Gradio 6 does not have. It never fires."""
 
     def listen(*given: Any, **named: Any) -> Dependency:
         notes.add(f".{name}()")

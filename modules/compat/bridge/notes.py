@@ -1,4 +1,4 @@
-"""What had to be left out of an extension's calls of Gradio, told once for each extension."""
+"""Records arguments and events that were dropped from an extension's calls of Gradio."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ _MOST = 8
 
 
 class Notes:
-    """Extension -> the names that its code uses and that Gradio 6 has no more."""
+    """Names that extensions use and that Gradio 6 no longer has, by extension."""
 
     def __init__(self) -> None:
         self._found: dict[str, list[str]] = {}
         self._lock = threading.Lock()
 
     def add(self, what: str) -> None:
-        """`what`, such as "Image(tool=)", was left out for the extension whose code is running now."""
+        """Record that `what`, such as "Image(tool=)", was dropped for the extension whose code is running."""
         with self._lock:
             names = self._found.setdefault(caller(), [])
             if what not in names:
                 names.append(what)
 
     def of(self, extension: str) -> tuple[str, ...]:
-        """The note about an extension: one sentence, or none."""
+        """Return one sentence about an extension, or none."""
         names = self._found.get(extension)
         if not names:
             return ()
@@ -34,7 +34,7 @@ class Notes:
 
 
 def caller() -> str:
-    """The extension whose code is running on this thread, "" where it cannot be told."""
+    """Return the extension whose code is running on this thread; "" if unknown."""
     frame = sys._getframe(1)
     while frame is not None:
         package, _, rest = str(frame.f_globals.get("__name__", "")).partition(".")

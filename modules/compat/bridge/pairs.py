@@ -1,4 +1,4 @@
-"""gr.Chatbot as it was: a list of [user, bot] pairs, where Gradio 6 has messages with roles."""
+"""gr.Chatbot with a list of [user, bot] pairs, as in older versions. Gradio 6 uses messages with roles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ROLES = ("user", "assistant")
 
 
 def postprocess(self: Any, value: Any) -> Any:
-    """Pairs become messages; messages stay."""
+    """Convert pairs to messages. Messages are unchanged."""
     if isinstance(value, list) and all(isinstance(pair, (list, tuple)) for pair in value):
         self._pairs = True
         found = [
@@ -20,7 +20,7 @@ def postprocess(self: Any, value: Any) -> Any:
             for half, (role, text) in enumerate(zip(_ROLES, pair, strict=False))
             if text is not None
         ]
-        # Where each message stands in the pairs: a half that is None has no message.
+        # The position of each message in the pairs. A half that is None has no message.
         self._places = [place for place, _ in found]
         value = [message for _, message in found]
     elif value:
@@ -30,8 +30,7 @@ def postprocess(self: Any, value: Any) -> Any:
 
 @functools.cache
 def event_class(real: type[Any]) -> type[Any]:
-    """One of Gradio's classes of event data, whose `index` is (row, 0 or 1) where the event is one of a chatbot of
-    pairs."""
+    """Return a class of event data whose `index` is (row, 0 or 1) if the event is from a chatbot of pairs."""
 
     def init(self: Any, target: Any, data: Any) -> None:
         index = data.get("index") if isinstance(data, dict) else None
@@ -45,7 +44,7 @@ def event_class(real: type[Any]) -> type[Any]:
 
 
 def preprocess(self: Any, payload: Any) -> Any:
-    """Messages as the script wrote them: pairs, unless it gave messages."""
+    """Return messages in the script's form: pairs, unless it passed messages."""
     messages = gr.Chatbot.preprocess(self, payload)
     if not self._pairs:
         return messages

@@ -1,4 +1,4 @@
-"""What extensions of text-generation-webui see under `modules`: thin modules over Paddock's own objects."""
+"""The `modules` package for extensions of text-generation-webui: thin modules over Paddock's own objects."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _CLASSES = {
     "ui_parameters": ("ui_parts", "UiParameters"),
     "ui_session": ("ui_parts", "UiPart"),
     "utils": ("utils", "Utils"),
-    # No module, but an extension that comes with text-generation-webui.
+    # Not a module, but an extension that ships with text-generation-webui.
     "extensions.openai": ("openai", "OpenAi"),
     "extensions.openai.script": ("openai", "Script"),
 }
@@ -50,7 +50,7 @@ _OF_MODEL: dict[str, Any] = {"modules.shared.model": Model, "modules.shared.toke
 
 
 class Facade:
-    """One for a run of Paddock, and so shared by all scripts, as text-generation-webui's modules are.
+    """The facade of one App, shared by all scripts, as text-generation-webui's modules are.
 
     `widgets`: the components by name, which is `shared.gradio`.
     """
@@ -61,7 +61,7 @@ class Facade:
         self._modules: dict[str, ModuleType] = {"modules": _Package(self)}
 
     def module(self, name: str) -> ModuleType:
-        """The module `modules` or `modules.*`, or an extension of the host's own. Raises HostNameMissing."""
+        """Return the module `modules` or `modules.*`, or an extension that ships with it. Raises HostNameMissing."""
         if name not in self._modules:
             short = name.removeprefix("modules.")
             if short not in _CLASSES:
@@ -71,8 +71,8 @@ class Facade:
         return self._modules[name]
 
     def has(self, symbol: str) -> bool:
-        """Whether a symbol is there and does something: `modules.chat.generate_reply`, `modules.shared.args.cpu`,
-        `modules.shared.gradio['mode']`. What belongs to a loaded model is judged without one."""
+        """Return True if a symbol exists and works: `modules.chat.generate_reply`, `modules.shared.args.cpu`,
+        `modules.shared.gradio['mode']`. Attributes of a loaded model are checked without one."""
         path, _, key = symbol.partition("[")
         names = path.split(".")
         found: Any = self.module(names[0])
@@ -88,7 +88,7 @@ class Facade:
 
 
 class _Package(ModuleType):
-    """`modules` itself: each module of the facade is an attribute of it."""
+    """`modules` itself. Each module of the facade is an attribute."""
 
     def __init__(self, facade: Facade) -> None:
         super().__init__("modules")

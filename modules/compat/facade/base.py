@@ -1,4 +1,4 @@
-"""What every module of the facade is: an object whose methods and attributes are the module's names."""
+"""The base of the facade's modules: an object whose methods and attributes are the module's names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from modules.protocol.errors import Unsupported
 
 
 class ModuleSource(Protocol):
-    """Where a module of the facade finds the others: the Facade itself."""
+    """How a module of the facade finds the others. The Facade implements it."""
 
     app: App
     widgets: Any
@@ -20,7 +20,7 @@ class ModuleSource(Protocol):
 
 
 class FacadeModule(ModuleType):
-    """A module of the facade. Whatever scripts set on it stays on it: Paddock itself never reads it."""
+    """A module of the facade. Scripts may set attributes; Paddock itself never reads them."""
 
     def __init__(self, name: str, facade: ModuleSource) -> None:
         super().__init__(name)
@@ -33,7 +33,7 @@ class FacadeModule(ModuleType):
 
 
 class Impossible:
-    """Stands for a function that cannot exist here: it can be imported, and calling it raises Unsupported."""
+    """A function that cannot exist here. It can be imported, but calling it raises Unsupported."""
 
     def __init__(self, symbol: str, why: str) -> None:
         self.__name__ = symbol

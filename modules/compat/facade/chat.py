@@ -1,4 +1,4 @@
-"""modules.chat: prompts and replies of chats. What is about stored chats is in histories.py."""
+"""modules.chat: prompts and replies of chats. Functions for stored chats are in histories.py."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from modules.plugins.pipeline import Pipeline
 from modules.protocol.events import ChatPromptResult
 
 _USER, _BOT = "<|user-message|>", "<|bot-message|>"
-# The mark that ends a turn, where a template has one: <|im_end|>, </s>, [/INST].
+# The marker that ends a turn, if a template has one: <|im_end|>, </s>, [/INST].
 _MARK = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]")
 
 
 class Chat(Histories):
-    """Prompts are made by Paddock's own builder, with the model's chat template or the state's."""
+    """Prompts are built by Paddock, with the model's chat template or the state's."""
 
     jinja_env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
 
     @property
     def generate_reply(self) -> Callable[..., Iterator[str]]:
-        """As in modules.text_generation."""
+        """Generate as modules.text_generation does."""
         text_generation: Any = self._facade.module("modules.text_generation")
         generate: Callable[..., Iterator[str]] = text_generation.generate_reply
         return generate
 
     def generate_chat_prompt(self, user_input: str, state: dict[str, Any], **kwargs: Any) -> Any:
-        """The prompt for a message after a history (`history`, or the state's). `_continue`: the history's last reply
-        goes on; `impersonate`: the user's message does. Raises PromptError.
+        """Return the prompt for a message after a history (`history`, or the state's).
 
-        `bot_prefix_modifier` is left to Paddock, which runs it once a reply.
+        `_continue`: continue the history's last reply. `impersonate`: continue the user's message. Does not run
+        `bot_prefix_modifier`: Paddock runs it once per reply. Raises PromptError.
         """
         history = kwargs.get("history") or state["history"]
         messages = messages_of({"visible": history, "internal": history} if isinstance(history, list) else history)
@@ -59,7 +59,7 @@ class Chat(Histories):
         return (prompt, rows) if kwargs.get("also_return_rows") else prompt
 
     def get_stopping_strings(self, state: dict[str, Any]) -> list[str]:
-        """What ends a reply in the state's chat template, and the state's own `stopping_strings`."""
+        """Return the texts that end a reply: of the state's chat template, and its own `stopping_strings`."""
         between = self._turns(state)[2]
         mark = _MARK.search(between)
         found = mark.group(0) if mark else between.strip().partition("\n")[0]
@@ -67,7 +67,7 @@ class Chat(Histories):
         return list(dict.fromkeys(([found] if found else []) + (own if isinstance(own, list) else [])))
 
     def get_turn_substrings(self, state: dict[str, Any], instruct: bool = False) -> dict[str, str]:
-        """How turns of the user's and of the model's are written, `<|user-message|>` and `<|bot-message|>` standing for
+        """Return how turns of the user and the model are written, `<|user-message|>` and `<|bot-message|>` standing for
         the texts; `_stripped`: up to the text."""
         user, bot, _ = self._turns(state)
         if not instruct:
@@ -76,13 +76,13 @@ class Chat(Histories):
         return {**whole, "user_turn_stripped": user, "bot_turn_stripped": bot}
 
     def get_thinking_suppression_string(self, template: Any) -> str:
-        """What a Jinja template writes more where thinking is off."""
+        """Return the text that a Jinja template adds if thinking is off."""
         given = {"messages": [{"role": "user", "content": "a"}], "add_generation_prompt": True}
         on, off = (str(template.render(**given, enable_thinking=value)) for value in (True, False))
         return off.removeprefix(on) if off.startswith(on) else ""
 
     def replace_all(self, text: str, replacements: Mapping[str, str]) -> str:
-        """The text with each key replaced by its value."""
+        """Return the text with each key replaced by its value."""
         for old, new in replacements.items():
             text = text.replace(old, new)
         return text
@@ -96,7 +96,7 @@ class Chat(Histories):
         loading_message: bool = True,
         for_ui: bool = False,
     ) -> Iterator[History]:
-        """The history with the reply so far, again and again. All hooks take part; nothing is stored."""
+        """Yield the history with the reply so far, repeatedly. All hooks run; nothing is stored."""
         apply: Any = self._facade.module("modules.extensions").apply_extensions
         shared: Any = self._facade.module("modules.shared")
         text = text["text"] if isinstance(text, dict) else text
@@ -121,7 +121,7 @@ class Chat(Histories):
         prompt = apply("custom_generate_chat_prompt", text, state, **about)
         if prompt is None:
             prompt = self.generate_chat_prompt(text, state, **about)
-        # What scripts put in front steers the model, and nobody sees it.
+        # text-generation-webui does not show the text that scripts put in front of a reply.
         whole, prefix = ("", "") if _continue else Pipeline(self._app.extensions).bot_prefix(state)
         stops = self.get_stopping_strings(state)
         for reply in self.generate_reply(prompt + whole, state, stops, is_chat=True):
@@ -139,7 +139,7 @@ class Chat(Histories):
     def generate_chat_reply_wrapper(
         self, text: Any, state: dict[str, Any], regenerate: bool = False, _continue: bool = False
     ) -> Iterator[tuple[str, History]]:
-        """(the history as HTML, the history) again and again; the last one is stored in the chat of the state, or in a
+        """Yield (the history as HTML, the history) repeatedly. The last one is stored in the chat of the state, or in a
         new one."""
         history: History = state["history"]
         for history in self.generate_chat_reply(text, state, regenerate, _continue):
@@ -156,7 +156,7 @@ class Chat(Histories):
         character: Any = "",
         reset_cache: bool = False,
     ) -> str:
-        """A history as HTML. Older scripts leave out the character, or the history: then it is that of the latest
+        """Return a history as HTML. Older scripts omit the character, or the history: then it is that of the latest
         chat."""
         if isinstance(history, str):
             name1, name2, mode, style, history = history, name1, name2, mode, None
@@ -177,7 +177,7 @@ class Chat(Histories):
         return self.redraw_html(history, name1, name2, mode, style, character)
 
     def _turns(self, state: dict[str, Any]) -> tuple[str, str, str]:
-        """What the template writes before the user's text, before the reply, and after it."""
+        """Return what the template writes before the user's text, before the reply, and after it."""
         turns = [{"role": "user", "content": _USER}, {"role": "assistant", "content": _BOT}]
         own = self._app.supervisor.loaded().template
         template = options_of(state, self._app.chat_preferences.options(), own).template

@@ -1,4 +1,4 @@
-"""`modules.evaluate`: the table of past evaluations, of which Paddock has none; evaluating cannot work here."""
+"""`modules.evaluate`: the table of past evaluations, which is empty here. Evaluating does not work."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _COLUMNS = ("Model", "LoRAs", "Dataset", "Perplexity", "stride", "max_length", "
 
 
 class Evaluate(Internals):
-    """Two tables, and names that raise a sentence."""
+    """Two tables, and names that raise an error."""
 
     def load_past_evaluations(self) -> Any:
-        """A pandas table without rows."""
+        """Return a pandas table without rows."""
         import pandas
 
         return pandas.DataFrame(columns=list(_COLUMNS))
 
     def generate_markdown_table(self) -> Any:
-        """The same: a table for gr.Dataframe, whatever its name says."""
+        """Return the same table, for gr.Dataframe, despite its name."""
         return self.load_past_evaluations()

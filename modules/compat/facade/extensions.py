@@ -1,4 +1,4 @@
-"""modules.extensions: the hooks of all extensions that are on, scripts and Paddock's own alike."""
+"""modules.extensions: the hooks of all extensions that are on, including Paddock's own kind."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from modules.plugins.pipeline import Pipeline
 
 
 class Extensions(FacadeModule):
-    """Hooks are run in the order and within the time that Paddock gives them."""
+    """Hooks run in Paddock's order and within Paddock's time limits."""
 
     @property
     def available_extensions(self) -> list[str]:
-        """The names of all extensions on disk."""
+        """Return the names of all extensions on disk."""
         return list(self._app.extensions.available())
 
     @property
     def state(self) -> dict[str, list[Any]]:
-        """Name -> [whether it is on, its place, its module], of the scripts that are on."""
+        """Return [is on, its position, its module] of the scripts that are on, by name."""
         return {name: [True, place, module] for place, (module, name) in enumerate(self.iterator())}
 
     def iterator(self) -> Iterator[tuple[ModuleType, str]]:
-        """(module, name) of the scripts that are on, in their order."""
+        """Return (module, name) of the scripts that are on, in their order."""
         for running in self._app.extensions.running.in_order():
             if isinstance(module := getattr(running.plugin, "module", None), ModuleType):
                 yield module, running.name
 
     def apply_extensions(self, typ: str, *args: Any, **kwargs: Any) -> Any:
-        """What the hooks of that kind make of the arguments. Raises ValueError for an unknown kind."""
+        """Return the result of the hooks of a kind. Raises ValueError for an unknown kind."""
         pipeline = Pipeline(self._app.extensions)
         kinds: dict[str, Callable[..., Any]] = {
             "input": lambda text, state, is_chat=False: pipeline.text("input_modifier", text, state, is_chat),
@@ -55,7 +55,7 @@ class Extensions(FacadeModule):
         return kinds[typ](*args, **kwargs)
 
     def _reply(self, pipeline: Pipeline) -> Callable[..., Iterator[str]] | None:
-        """What answers in place of the model, as a function that yields the reply so far; None without one."""
+        """Return a function that answers instead of the model and yields the reply so far; None if there is none."""
         if not pipeline.has("custom_generate_reply"):
             return None
 

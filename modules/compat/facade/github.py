@@ -1,5 +1,5 @@
-"""modules.github: extensions from Git addresses. They are installed as from the Extensions tab: nothing of them runs
-before somebody agrees to their files, as they are then."""
+"""modules.github: installs extensions from Git addresses, like the Extensions tab. None of their code runs
+before the user agrees to their files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class Github(FacadeModule):
-    """`new_extensions`: names of those that were cloned in this run."""
+    """`new_extensions`: names of the extensions that were cloned in this run."""
 
     def __init__(self, name: str, facade: Facade) -> None:
         super().__init__(name, facade)
         self.new_extensions: set[str] = set()
 
     def clone_or_pull_repository(self, github_url: str) -> Iterator[str]:
-        """Install the extension at this address, or update the one of its name. Yields sentences, also about faults."""
+        """Install the extension at this address, or update the one of its name. Yield sentences, also about errors."""
         name, paths = name_at(github_url), self._app.paths
         found = self._app.extensions.available().get(name)
         yield f"{'Updating' if found else 'Cloning'} {without_secrets(github_url)}..."

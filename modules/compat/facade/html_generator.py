@@ -14,12 +14,12 @@ from modules.ui.markdown import Markdown
 if TYPE_CHECKING:
     from modules.compat.facade import Facade
 
-# Scripts hand in what was escaped for HTML, or not.
+# Scripts pass texts that may or may not be escaped for HTML.
 _THOUGHT = re.compile(r"\A\s*(?:<|&lt;)think(?:>|&gt;)(.*?)(?:(?:<|&lt;)/think(?:>|&gt;)|\Z)", re.DOTALL)
 
 
 class HtmlGenerator(FacadeModule):
-    """Markdown goes through Paddock's own renderer, which lets no HTML of the text through."""
+    """Markdown is rendered by Paddock, which shows HTML in the text as text."""
 
     def __init__(self, name: str, facade: Facade) -> None:
         super().__init__(name, facade)
@@ -27,33 +27,33 @@ class HtmlGenerator(FacadeModule):
         self.image_cache: dict[Any, Any] = {}
 
     def convert_to_markdown(self, string: str, message_id: Any = None) -> str:
-        """Markdown as HTML."""
+        """Return Markdown as HTML."""
         return self._markdown.render(string)
 
     def convert_to_markdown_wrapped(self, string: str, message_id: Any = None, use_cache: bool = True) -> str:
-        """The same."""
+        """Return Markdown as HTML."""
         return self._markdown.render(string)
 
     def generate_basic_html(self, string: str) -> str:
-        """Markdown as HTML, in a container of its own."""
+        """Return Markdown as HTML in a container."""
         return f'<div class="readable-container">{self._markdown.render(string)}</div>'
 
     def extract_thinking_block(self, string: str) -> tuple[str | None, str]:
-        """(what stands between <think> and </think> at the beginning, or None; what follows it)."""
+        """Return (the text between <think> and </think> at the beginning, or None; the rest)."""
         found = _THOUGHT.match(string)
         return (found.group(1).strip(), string[found.end() :].strip()) if found else (None, string)
 
     def fix_newlines(self, string: str) -> str:
-        """Each line break as a paragraph's end."""
+        """Return the text with each line break as the end of a paragraph."""
         return "\n\n".join(part.strip() for part in string.split("\n") if part.strip())
 
     def get_image_cache(self, path: Any) -> str:
-        """Where the page finds a picture: the file itself, by its path from the working directory."""
+        """Return the address of a picture for the page: the file itself, by its path from the working directory."""
         file = Path(path)
         return file.relative_to(Path.cwd()).as_posix() if file.is_relative_to(Path.cwd()) else file.as_posix()
 
     def time_greeting(self) -> str:
-        """A greeting for the time of day."""
+        """Return a greeting for the time of day."""
         hour = datetime.datetime.now().hour
         return "Good morning!" if 5 <= hour < 12 else "Good afternoon!" if 12 <= hour < 18 else "Good evening!"
 
@@ -68,7 +68,7 @@ class HtmlGenerator(FacadeModule):
         reset_cache: bool = False,
         last_message_only: bool = False,
     ) -> str:
-        """A history as HTML, with the classes that the page's own chat has."""
+        """Return a history as HTML, with the classes of the page's own chat."""
         parts = []
         for pair in history["visible"]:
             for role, name, text in (("user", name1, pair[0]), ("assistant", name2, pair[1])):

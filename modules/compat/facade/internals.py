@@ -1,4 +1,4 @@
-"""Modules of text-generation-webui whose names can be imported, and that cannot work here: they reach into an engine,
+"""Modules of text-generation-webui that can be imported but do not work here: they use the internals of an engine,
 which runs in another process."""
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from typing import Any
 from modules.compat.facade.base import FacadeModule, Impossible
 
 _WHY = {
-    "modules.evaluate": "the model is in a process of its own, which tells no perplexity",
+    "modules.evaluate": "the model is in another process, which does not compute perplexity on request",
     "modules.training": "training happens in a loader's own process",
-    "modules.llama_cpp_python_hijack": "the engine runs in a process of its own",
+    "modules.llama_cpp_python_hijack": "the engine runs in another process",
 }
 
 
 class Internals(FacadeModule):
-    """Every name of it is a function that raises a sentence."""
+    """A module in which every name is a function that raises an error."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

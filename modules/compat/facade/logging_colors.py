@@ -15,7 +15,7 @@ _NAME = "text-generation-webui"
 
 
 class Logging(FacadeModule):
-    """What a script logs within a hook is kept with what it prints, which the Extensions tab shows."""
+    """Text that a script logs in a hook is stored with its printed text and shown on the Extensions tab."""
 
     def __init__(self, name: str, facade: Facade) -> None:
         super().__init__(name, facade)
@@ -26,11 +26,11 @@ class Logging(FacadeModule):
             self.logger.propagate = False
 
     def setup_logging(self) -> None:
-        """Nothing: the log is set up."""
+        """Do nothing: logging is already set up."""
 
 
 class _Printed(logging.Handler):
-    """Writes to what stderr is now: within a hook that is the extension's own."""
+    """Writes to the current stderr: within a hook, that is the extension's output."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

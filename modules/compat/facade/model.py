@@ -1,4 +1,4 @@
-"""shared.model: the loaded model, as far as it can be seen from another process than its own."""
+"""shared.model: the loaded model, as far as it is accessible from outside of its process."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from modules.compat.facade.base import ModuleSource
 from modules.files.data_files import read_json
 from modules.protocol.errors import PaddockError
 
-# Loader -> the class that text-generation-webui has for it, as scripts branch on its name. A loader that is not here
-# runs models of Transformers, whose class is their architecture.
+# Loader -> the class that text-generation-webui has for it: scripts test its name. A loader that is missing here runs
+# models of Transformers. Their class is the architecture.
 _CLASSES = {
     "llamacpp": "LlamaServer",
     "xllamacpp": "LlamaServer",
@@ -23,24 +23,24 @@ _CLASSES = {
 
 
 class Model:
-    """Generates, and tells what is known of the model. Everything that is made of tensors stays in the worker."""
+    """Generates, and has the known properties of the model. Tensors stay in the worker."""
 
     def __init__(self, facade: ModuleSource) -> None:
         self._facade = facade
 
     def generate(self, prompt: str, state: dict[str, Any]) -> str:
-        """The whole reply."""
+        """Return the whole reply."""
         *_, reply = self.generate_with_streaming(prompt, state)
         return str(reply)
 
     def generate_with_streaming(self, prompt: str, state: dict[str, Any]) -> Iterator[str]:
-        """The reply so far, again and again."""
+        """Yield the reply so far, repeatedly."""
         text_generation: Any = self._facade.module("modules.text_generation")
         yield from text_generation.generate_reply_HF(prompt, prompt, state)
 
     @property
     def config(self) -> SimpleNamespace:
-        """The model's config.json. Raises AttributeError where it has none (a GGUF file)."""
+        """The model's config.json. Raises AttributeError if there is none (a GGUF file)."""
         try:
             app = self._facade.app
             file = Path(app.library.facts(app.supervisor.state.model).path) / "config.json"
@@ -50,43 +50,43 @@ class Model:
 
     @property
     def device(self) -> str:
-        """Where the model computes, such as "cpu" or "cuda:0"."""
+        """The device of the model, such as "cpu" or "cuda:0"."""
         return self._facade.app.supervisor.loaded().device
 
     @property
     def dtype(self) -> str:
-        """The type of its weights, by name."""
+        """The name of the type of its weights."""
         return self._facade.app.supervisor.loaded().dtype
 
     @property
     def tokens_evaluated(self) -> int:
-        """Tokens of the last prompt, 0 before the first."""
+        """The number of tokens of the last prompt; 0 before the first."""
         last = self._facade.app.supervisor.last_finished()
         return last.prompt_tokens if last else 0
 
     @property
     def tokens_predicted(self) -> int:
-        """Tokens of the last reply, 0 before the first."""
+        """The number of tokens of the last reply; 0 before the first."""
         last = self._facade.app.supervisor.last_finished()
         return last.generated_tokens if last else 0
 
     @property
     def cache(self) -> SimpleNamespace:
-        """Of ExLlamaV2's cache, `current_seq_len`: how many tokens it holds of the last prompt and reply. Raises
+        """ExLlamaV2's cache, with `current_seq_len`: the tokens of the last prompt and reply in it. Raises
         AttributeError with another loader."""
         if self._facade.app.supervisor.state.loader != "exllamav2":
-            raise AttributeError("This loader's cache cannot be seen from here: it is inside of the model's process")
+            raise AttributeError("This loader's cache is not accessible: it is in the model's process")
         return SimpleNamespace(current_seq_len=self.tokens_evaluated + self.tokens_predicted)
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
-            f"shared.model.{name} is inside of the model, which runs in a process of its own; a hook that needs it "
+            f"shared.model.{name} is part of the model, which runs in another process; a hook that needs it "
             "must run there (logits_processor_modifier, tokenizer_modifier)"
         )
 
 
 def model_of(facade: ModuleSource) -> Model | None:
-    """The model that is loaded now, in a class that is named as text-generation-webui's; None without one."""
+    """Return the loaded model in a class named as in text-generation-webui; None if no model is loaded."""
     state = facade.app.supervisor.state
     if state.phase != "ready":
         return None

@@ -12,10 +12,10 @@ from modules.protocol.errors import PaddockError
 
 
 class Models(FacadeModule):
-    """The model runs in a process of its own, so unloading gives all of its memory back."""
+    """The model runs in another process, so unloading frees all of its memory."""
 
     def load_model(self, model_name: str, loader: Any = None) -> tuple[Model | None, Tokenizer | None]:
-        """Load a model, with one of Paddock's loaders or with the best. Raises PaddockError."""
+        """Load a model with the named loader or with the best one. Raises PaddockError."""
         known = [spec.name for spec in self._app.loaders.offered()]
         self._app.models.load(model_name, loader if loader in known else "")
         shared: Any = self._facade.module("modules.shared")
@@ -36,8 +36,8 @@ class Models(FacadeModule):
         self.load_model(name)
 
     def load_model_if_idle_unloaded(self) -> None:
-        """Nothing: Paddock unloads no model by itself."""
+        """Do nothing: Paddock does not unload models automatically here."""
 
     def clear_torch_cache(self) -> None:
-        """Free what this process holds; the engine's memory is the worker's own affair."""
+        """Free what this process holds; the engine's memory belongs to the worker."""
         gc.collect()

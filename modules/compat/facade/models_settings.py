@@ -1,4 +1,4 @@
-"""modules.models_settings: what is known of a model, and what is kept for it."""
+"""modules.models_settings: the properties of a model, and its saved settings."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ class ModelsSettings(FacadeModule):
     """Settings of a load belong to Paddock's loaders; see the Model tab."""
 
     def get_model_metadata(self, model: str) -> dict[str, Any]:
-        """What is kept for the model, with the loader, the context and the template that its files name. Raises
-        PaddockError where there is no such model."""
+        """Return the model's saved settings, with the loader, the context and the template of its files. Raises
+        PaddockError if there is no such model."""
         facts = self._app.library.facts(model)
         spec, kept = self._app.loaders.choose(model)
         known = {"loader": spec.name, "truncation_length": facts.context, "ctx_size": facts.context}
         return {**known, "instruction_template_str": facts.template, **kept}
 
     def update_model_parameters(self, state: dict[str, Any], initial: bool = False) -> None:
-        """Take the flags of a load from a state: they are kept in shared.args, which Paddock's loads do not read."""
+        """Copy loading flags from a state to shared.args, which Paddock does not read when it loads a model."""
         args: Any = self._facade.module("modules.shared").args
         for name, value in state.items():
             if name in vars(args):
                 setattr(args, name, value)
 
     def apply_model_settings_to_state(self, model: str, state: dict[str, Any]) -> dict[str, Any]:
-        """The state, with what is known of the model."""
+        """Return the state with the properties of the model."""
         state.update({name: value for name, value in self.get_model_metadata(model).items() if name in state})
         return state
 
     def infer_loader(self, model_name: str, model_settings: Any = None, hf_quant_method: Any = None) -> str:
-        """The loader that Paddock would take. Raises PaddockError where none reads the model."""
+        """Return the loader that Paddock would choose. Raises PaddockError if none reads the model."""
         return str(self._app.loaders.choose(model_name)[0].name)
 
     def load_instruction_template(self, template: str) -> str:
-        """The loaded model's own template, whatever name is asked for: Paddock keeps no list of them."""
+        """Return the loaded model's own template for any name: Paddock has no list of templates."""
         info = self._app.supervisor.state.info
         return info.template if info else ""

@@ -1,5 +1,5 @@
-"""extensions.openai: text-generation-webui's API as others reach into it. What they put around its requests stands
-around those to Paddock's, below /v1."""
+"""extensions.openai: access to text-generation-webui's API. Middleware for its requests runs
+around Paddock's requests below /v1."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Function = TypeVar("_Function", bound=HttpMiddleware)
 
 
 class OpenAi(FacadeModule):
-    """The extension, of which there is its script."""
+    """The extension; it has its script."""
 
 
 class Script(FacadeModule):
@@ -29,13 +29,13 @@ class Script(FacadeModule):
 
 
 class Api:
-    """The web application, as far as it can be added to while it serves. `around`: script -> its functions."""
+    """The web application, as far as it can be extended while it serves. `around`: script -> its functions."""
 
     def __init__(self) -> None:
         self.around: dict[str, list[HttpMiddleware]] = {}
 
     def middleware(self, middleware_type: str) -> Callable[[_Function], _Function]:
-        """Decorates a coroutine function (request, call_next) -> response: from now on it stands around each request,
+        """Decorates a coroutine function (request, call_next) -> response: from now on it runs around each request,
         as in Starlette, until its script is switched off. Raises ValueError for another kind than "http"."""
         if middleware_type != "http":
             raise ValueError(f'There is no middleware for {middleware_type!r}. Paddock has the kind "http".')
@@ -47,4 +47,6 @@ class Api:
         return add
 
     def __getattr__(self, name: str) -> object:
-        raise AttributeError(f"Paddock has no extensions.openai.script.app.{name}: its API can be wrapped, not changed")
+        raise AttributeError(
+            f"Paddock has no extensions.openai.script.app.{name}: its API can be wrapped but not changed"
+        )

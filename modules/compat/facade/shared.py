@@ -1,4 +1,4 @@
-"""modules.shared: the state that text-generation-webui keeps for everybody."""
+"""modules.shared: the global state of text-generation-webui."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from modules.compat.facade.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from modules.compat.facade import Facade
 
-# Flags of text-generation-webui that scripts read, and what they are where nothing was asked for.
+# Flags of text-generation-webui that scripts read, with their defaults.
 _FLAGS: dict[str, Any] = {
     "api": True,
     "api_port": None,
@@ -47,8 +47,8 @@ _FLAGS: dict[str, Any] = {
 
 
 class Shared(FacadeModule):
-    """What is read here is what Paddock has now. `gradio`: the page's components by name; `args`, `settings`,
-    `processing_message` and what scripts add may be written, which changes nothing in Paddock itself."""
+    """Reading returns Paddock's current values. `gradio`: the page's components by name; `args`, `settings`,
+    `processing_message` and attributes of scripts can be written, which changes nothing in Paddock itself."""
 
     is_multimodal = False
     is_seq2seq = False
@@ -74,7 +74,7 @@ class Shared(FacadeModule):
 
     @property
     def model_name(self) -> str:
-        """The loaded model's name; without one, what a script set, or "None"."""
+        """The loaded model's name; without one, the value that a script set, or "None"."""
         state = self._app.supervisor.state
         return state.model if state.phase == "ready" else self._wanted
 
@@ -84,16 +84,16 @@ class Shared(FacadeModule):
 
     @property
     def model(self) -> Any:
-        """The loaded model as far as it can be seen from here, None without one. See facade/model.py."""
+        """The loaded model as far as it is accessible, None without one. See facade/model.py."""
         return model_of(self._facade)
 
     @model.setter
     def model(self, model: Any) -> None:
-        """What `load_model` returned, or None: loading and unloading have been done by then."""
+        """Accept the result of `load_model`, or None. Loading or unloading has already been done."""
 
     @property
     def tokenizer(self) -> Tokenizer | None:
-        """The loaded model's tokenizer, None without a model: the same one for as long as the model is loaded."""
+        """The loaded model's tokenizer, None without a model: the same object while the model is loaded."""
         state = self._app.supervisor.state
         if state.phase != "ready":
             return None
@@ -103,37 +103,37 @@ class Shared(FacadeModule):
 
     @tokenizer.setter
     def tokenizer(self, tokenizer: Any) -> None:
-        """As `model`."""
+        """Accept a value, like `model`."""
 
     @property
     def lora_names(self) -> list[str]:
-        """The adapters that are applied."""
+        """The applied adapters."""
         return list(self._app.supervisor.state.adapters)
 
     @lora_names.setter
     def lora_names(self, names: Any) -> None:
-        """What is applied is what `add_lora_to_model` applied, or the Model tab."""
+        """Ignore the value: `add_lora_to_model` and the Model tab apply adapters."""
 
     @property
     def bos_token(self) -> str:
-        """The text of the model's first token, "" where it has none."""
+        """The text of the model's first token, or ""."""
         info = self._app.supervisor.state.info
         return info.bos if info else ""
 
     @property
     def eos_token(self) -> str:
-        """The text of the model's last token, "" where it has none."""
+        """The text of the model's last token, or ""."""
         info = self._app.supervisor.state.info
         return info.eos if info else ""
 
     @property
     def character(self) -> str:
-        """The character that new chats begin with, "None" without one."""
+        """The character of new chats, "None" without one."""
         return str(self._app.settings.get("character", "") or "None")
 
     @property
     def user_data_dir(self) -> Path:
-        """Where the user's files lie."""
+        """The folder of the user's files."""
         return self._app.paths.user_data
 
     @property
@@ -150,7 +150,7 @@ class Shared(FacadeModule):
 
     @property
     def stop_everything(self) -> bool:
-        """Set it to stop all that is being generated: by scripts, and in the chats."""
+        """Set it to True to stop all generations: of scripts, and in the chats."""
         return self._stopped
 
     @stop_everything.setter
@@ -168,7 +168,7 @@ class Shared(FacadeModule):
 
     @contextlib.contextmanager
     def stopping(self, cancel: Callable[[], None]) -> Iterator[None]:
-        """While the block runs, `stop_everything` calls `cancel`."""
+        """Within the block, call `cancel` when `stop_everything` is set."""
         self._stops.append(cancel)
         try:
             yield
@@ -177,7 +177,7 @@ class Shared(FacadeModule):
 
 
 class _Args(Namespace):
-    """text-generation-webui's flags. Those that Paddock has too are read off it until a script writes them."""
+    """text-generation-webui's flags. Flags that Paddock has too have its values until a script writes them."""
 
     def __init__(self, facade: Facade) -> None:
         super().__init__(**_FLAGS)
@@ -208,7 +208,7 @@ class _Args(Namespace):
 
 
 def _settings(facade: Facade) -> dict[str, Any]:
-    """The settings as text-generation-webui keeps them: what the page starts with, and `<extension>-<param>`."""
+    """The settings in text-generation-webui's format: the page's initial values, and `<extension>-<param>`."""
     app = facade.app
     more = {
         "character": str(app.settings.get("character", "") or "None"),

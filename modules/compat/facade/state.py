@@ -1,4 +1,4 @@
-"""The state of text-generation-webui: what its page shows, as one dictionary, by the names that scripts know."""
+"""The state of text-generation-webui: the values of its page, in one dictionary, with the names that scripts use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-# Keys of its state that nothing in Paddock stands behind, with the value that means nothing.
+# Keys of its state that have no counterpart in Paddock, with their neutral values.
 _UNUSED: dict[str, Any] = {
     "auto_max_new_tokens": False,
     "max_tokens_second": 0,
@@ -44,7 +44,7 @@ _UNUSED: dict[str, Any] = {
 
 
 def interface_state(app: App, chat_id: str = "") -> dict[str, Any]:
-    """The state as the page would give it now; `chat_id`: the chat whose history it holds, "" for none."""
+    """Return the page's current state. `chat_id`: the chat whose history it contains, "" for none."""
     options = app.chat_preferences.options(chat_id)
     opening, _ = preamble_for(app.characters, options.character, options)
     history = history_pairs(app.chats.messages(chat_id)) if chat_id else {"internal": [], "visible": []}
@@ -54,17 +54,17 @@ def interface_state(app: App, chat_id: str = "") -> dict[str, Any]:
 
 
 def completed(state: dict[str, Any]) -> dict[str, Any]:
-    """The same dictionary, with the keys of text-generation-webui that it lacks."""
+    """Return the dictionary with the missing keys of text-generation-webui."""
     for name, value in _UNUSED.items():
         state.setdefault(name, value)
     for name in ("instruction_template_str", "chat_template_str"):
-        # A model without a template of its own gets this one.
+        # The template for models that have none.
         state[name] = state.get(name) or CHATML
     return state
 
 
 def params_of(state: Mapping[str, Any], stopping_strings: Any = None) -> SamplingParams:
-    """The sampling parameters that a state holds; one that cannot be used is left neutral, and the log says so."""
+    """Return the sampling parameters of a state. Invalid ones are logged and stay neutral."""
     values: dict[str, Any] = {}
     for entry in describe(SamplingParams):
         if entry.name in state:
@@ -78,7 +78,7 @@ def params_of(state: Mapping[str, Any], stopping_strings: Any = None) -> Samplin
 
 
 def texts_of(value: Any) -> list[str]:
-    """Stopping strings as scripts write them: a list, or the inside of one as text ('"\\\\n", "You:"')."""
+    """Return stopping strings from the forms that scripts use: a list, or its inside as text ('"\\\\n", "You:"')."""
     if isinstance(value, str):
         try:
             value = ast.literal_eval(f"[{value}]")
@@ -88,7 +88,7 @@ def texts_of(value: Any) -> list[str]:
 
 
 def options_of(state: Mapping[str, Any], options: ChatOptions, own_template: str) -> ChatOptions:
-    """How a prompt is made from this state; `own_template`: the model's."""
+    """Return the prompt options of this state. `own_template`: the model's template."""
     instruct = state.get("mode", "instruct") == "instruct"
     template = str(state.get("instruction_template_str" if instruct else "chat_template_str") or "")
     return ChatOptions(
@@ -100,7 +100,7 @@ def options_of(state: Mapping[str, Any], options: ChatOptions, own_template: str
 
 
 def system_of(app: App, state: Mapping[str, Any]) -> str:
-    """The system message of a state, by the rule that Paddock's own turns follow."""
+    """Return the system message of a state, by the same rule as in Paddock's own turns."""
     character = str(state.get("character_menu") or NO_CHARACTER)
     name = character if character in app.characters.names() else ""
     return preamble_from_state(state, preamble_for(app.characters, name, app.chat_preferences.options())[0]).system

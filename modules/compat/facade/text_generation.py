@@ -1,4 +1,4 @@
-"""modules.text_generation: text from the loaded model, and its tokens."""
+"""modules.text_generation: generates text with the loaded model, and converts tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from modules.protocol.sampling import SamplingParams
 
 
 class TextGeneration(FacadeModule):
-    """Generators yield the reply so far, again and again. Arrays of tokens have the shape [1, tokens]."""
+    """Generators yield the reply so far, repeatedly. Arrays of tokens have the shape [1, tokens]."""
 
     def generate_reply(
         self,
@@ -26,7 +26,7 @@ class TextGeneration(FacadeModule):
         escape_html: bool = False,
         for_ui: bool = False,
     ) -> Iterator[str]:
-        """The reply to a prompt. Outside of a chat (`is_chat`) the hooks of extensions take part here."""
+        """Yield the reply to a prompt. Outside of a chat (`is_chat`) the hooks of extensions run here."""
         apply: Any = self._facade.module("modules.extensions").apply_extensions
         original = question
         if not is_chat:
@@ -46,7 +46,7 @@ class TextGeneration(FacadeModule):
         yield reply if is_chat else apply("output", reply, state)
 
     def generate_reply_HF(self, question: str, original_question: str, *rest: Any, **named: Any) -> Iterator[str]:
-        """The model's reply, whatever loader runs it. Older scripts give the seed in front of the state."""
+        """Yield the model's reply, with any loader. Older scripts pass the seed before the state."""
         given = list(rest[1:] if rest and isinstance(rest[0], int) else rest)
         state: dict[str, Any] = given.pop(0) if given else named["state"]
         stops = given.pop(0) if given else named.get("stopping_strings")
@@ -58,43 +58,43 @@ class TextGeneration(FacadeModule):
     def generate_reply_wrapper(
         self, question: str, state: dict[str, Any], stopping_strings: Any = None
     ) -> Iterator[tuple[str, str]]:
-        """(the prompt with the reply so far, the same as HTML)."""
+        """Yield (the prompt with the reply so far, the same as HTML)."""
         for reply in self.generate_reply(question, state, stopping_strings, is_chat=False):
             yield self.formatted_outputs(question + reply, "")
 
     def formatted_outputs(self, reply: str, model_name: str) -> tuple[str, str]:
-        """(the text, the text as HTML)."""
+        """Return (the text, the text as HTML)."""
         page: Any = self._facade.module("modules.html_generator")
         return reply, page.generate_basic_html(reply)
 
     def encode(
         self, prompt: Any, add_special_tokens: bool = True, add_bos_token: bool = True, truncation_length: Any = None
     ) -> Any:
-        """Token ids as an array [1, tokens]. Raises PaddockError without a model."""
+        """Return token ids as an array [1, tokens]. Raises PaddockError if no model is loaded."""
         tokens = self._app.supervisor.tokenize(str(prompt), add_special_tokens and add_bos_token)
         ids = np.array(tokens, dtype=np.int64).reshape(1, len(tokens))
         return ids[:, -truncation_length:] if truncation_length else ids
 
     def decode(self, output_ids: Any, skip_special_tokens: bool = True) -> str:
-        """The text of token ids, of any shape."""
+        """Return the text of token ids, in an array of any shape."""
         return str(self._app.supervisor.detokenize([int(token) for token in np.ravel(output_ids)]))
 
     def get_encoded_length(self, prompt: str) -> int:
-        """How many tokens a prompt has, by an extension's count where one counts."""
+        """Return the number of tokens in a prompt, counted by an extension if one does."""
         length = self._facade.module("modules.extensions").apply_extensions("tokenized_length", prompt)
         return self.encode(prompt).shape[1] if length is None else int(length)
 
     def get_token_ids(self, prompt: str) -> str:
-        """A line for each token: its id and its text."""
+        """Return a line for each token: its id and its text."""
         tokens = self.encode(prompt)[0]
         return "".join(f"{int(token):<5}  -  {self.decode([token])!r}\n" for token in tokens)
 
     def get_max_prompt_length(self, state: dict[str, Any]) -> int:
-        """How many tokens a prompt may have beside the longest reply."""
+        """Return the number of tokens that a prompt may have beside the maximum reply length."""
         return int(state["truncation_length"]) - int(state["max_new_tokens"])
 
     def stop_everything_event(self) -> None:
-        """Stop all that is being generated."""
+        """Stop all generations."""
         shared: Any = self._facade.module("modules.shared")
         shared.stop_everything = True
 
@@ -103,7 +103,7 @@ class TextGeneration(FacadeModule):
         try:
             generation = self._app.supervisor.generate(prompt, params)
         except PaddockError as error:
-            # text-generation-webui answers with nothing here; the log has the sentence.
+            # text-generation-webui returns nothing here. The sentence is in the log.
             shared.logger.error(error.message)
             yield ""
             return

@@ -1,4 +1,4 @@
-"""shared.tokenizer: the loaded model's tokenizer, over the worker."""
+"""shared.tokenizer: the loaded model's tokenizer, through the worker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Tokenizer(TextTokenizer):
 
     @property
     def chat_template(self) -> str | None:
-        """The model's chat template, None where it has none. One that is set counts for `apply_chat_template`, not for
+        """The model's chat template, or None. Setting it affects `apply_chat_template`, but not
         Paddock's own prompts."""
         return self._template or None
 
@@ -45,7 +45,7 @@ class Tokenizer(TextTokenizer):
         return_dict: bool = False,
         **variables: Any,
     ) -> Any:
-        """A chat, [{"role", "content"}, …], as the model's prompt: a text, or its tokens as `encode` gives them; with
+        """Return a chat, [{"role", "content"}, …], as the model's prompt: a text, or its tokens as from `encode`; with
         `return_dict` as a call of the tokenizer does. Rendered as Paddock's own prompts are: in ChatML without a
         template. Raises PromptError."""
         template = chat_template or self._template
@@ -56,31 +56,31 @@ class Tokenizer(TextTokenizer):
         return (self if return_dict else self.encode)(found.prompt, return_tensors=return_tensors)
 
     def ids_of(self, text: str, special: bool) -> list[int]:
-        """Asked of the worker."""
+        """The value from the worker."""
         return self._app.supervisor.tokenize(text, special)
 
     def text_of(self, ids: list[int]) -> str:
-        """Asked of the worker."""
+        """The value from the worker."""
         return self._app.supervisor.detokenize(ids)
 
     @property
     def bos_token(self) -> str:
-        """The text of the first token, "" where the model has none."""
+        """The text of the first token, or ""."""
         return self._app.supervisor.loaded().bos
 
     @property
     def eos_token(self) -> str:
-        """The text of the last token, "" where the model has none."""
+        """The text of the last token, or ""."""
         return self._app.supervisor.loaded().eos
 
     @property
     def vocab_size(self) -> int:
-        """How many tokens the model's files name; 0 where they do not say."""
+        """The vocabulary size from the model's files; 0 if unknown."""
         return self._app.library.facts(self._app.supervisor.state.model).vocabulary
 
     @property
     def name_or_path(self) -> str:
-        """Where the model lies."""
+        """The path of the model."""
         return self._app.library.facts(self._app.supervisor.state.model).path
 
     def __len__(self) -> int:

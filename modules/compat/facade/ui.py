@@ -1,4 +1,4 @@
-"""modules.ui: what scripts build their own part of the page with."""
+"""modules.ui: functions with which scripts build their part of the page."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from modules.compat.facade.base import FacadeModule
 from modules.compat.widgets.missing_widgets import MODEL
 from modules.ui.theme import paddock_theme
 
-# The fields whose values only the browser knows; all else of a state is read off Paddock.
+# Fields whose values only the browser has. The rest of a state is read from Paddock.
 _ELEMENTS = ("unique_id", "textbox")
 
 
 class Ui(FacadeModule):
-    """States are made by Paddock itself, from what is set on its page and from the chat that the browser shows."""
+    """Paddock creates states from its current settings and the chat that the browser shows."""
 
     refresh_symbol = "↻"
     delete_symbol = "🗑️"
@@ -24,19 +24,19 @@ class Ui(FacadeModule):
 
     @property
     def theme(self) -> Any:
-        """The page's theme."""
+        """Return the page's theme."""
         return paddock_theme()
 
     def list_interface_input_elements(self) -> list[str]:
-        """The names of the components whose values `gather_interface_values` takes."""
+        """Return the names of the components whose values `gather_interface_values` takes."""
         return list(_ELEMENTS)
 
     def list_model_elements(self) -> list[str]:
-        """The names of the components of the Model tab that scripts can have."""
+        """Return the names of the Model tab's components that scripts can use."""
         return ["loader", "model_menu", "lora_menu", *MODEL]
 
     def gather_interface_values(self, *values: Any) -> dict[str, Any]:
-        """The state: what Paddock has, with the values of the components of `list_interface_input_elements`."""
+        """Return the state: Paddock's values, with those of the components of `list_interface_input_elements`."""
         given = dict(zip(self._elements(), values, strict=False))
         shared: Any = self._facade.module("modules.shared")
         state: dict[str, Any] = self._facade.widgets.stock.state(str(given.get("unique_id") or ""))
@@ -45,7 +45,7 @@ class Ui(FacadeModule):
         return state
 
     def apply_interface_values(self, state: Mapping[str, Any], use_persistent: bool = False) -> list[Any]:
-        """The values of these components in a state, to be put into them."""
+        """Return the values of these components in a state."""
         if use_persistent:
             shared: Any = self._facade.module("modules.shared")
             state = shared.persistent_interface_state
@@ -59,7 +59,7 @@ class Ui(FacadeModule):
         elem_class: Any,
         interactive: bool = True,
     ) -> Any:
-        """A small button that calls `refresh_method` and then gives the component new arguments."""
+        """Return a small button that calls `refresh_method` and then updates the component."""
 
         gradio = self._facade.widgets.bridge
 

@@ -1,4 +1,4 @@
-"""modules.ui_chat and its like: the parts of text-generation-webui's page, of which scripts want a few names."""
+"""modules.ui_chat and similar: parts of text-generation-webui's page from which scripts use a few names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WHY = "the page is Paddock's own"
 
 
 class UiPart(FacadeModule):
-    """Building a part of the page a second time is what cannot be."""
+    """A part of the page that cannot be built a second time."""
 
     create_ui = Impossible("create_ui", _WHY)
     create_event_handlers = Impossible("create_event_handlers", _WHY)
@@ -39,10 +39,10 @@ class UiNotebook(UiPart):
 
 
 class UiModelMenu(UiPart):
-    """Loading as the Model tab does it."""
+    """Loads models like the Model tab."""
 
     def load_model_wrapper(self, selected_model: str, loader: Any = None, autoload: bool = True) -> Iterator[str]:
-        """Load a model; yields sentences about it."""
+        """Load a model. Yield sentences about it."""
         models: Any = self._facade.module("modules.models")
         if not autoload or selected_model in ("None", "", None):
             yield "No model was chosen." if autoload else f"{selected_model} can be loaded now."
@@ -52,15 +52,15 @@ class UiModelMenu(UiPart):
         yield f"{selected_model} is loaded."
 
     def update_truncation_length(self, current_length: Any, state: dict[str, Any]) -> Any:
-        """The context of the loaded model, the length as it was without one."""
+        """Return the context length of the loaded model; without one, the given length."""
         info = self._app.supervisor.state.info
         return info.context if info else current_length
 
 
 class UiParameters(UiPart):
-    """Lengths."""
+    """Context lengths."""
 
     def get_truncation_length(self) -> int:
-        """The context of the loaded model, 0 without one."""
+        """Return the context length of the loaded model; 0 without one."""
         info = self._app.supervisor.state.info
         return info.context if info else 0

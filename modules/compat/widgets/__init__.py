@@ -1,8 +1,8 @@
-"""`shared.gradio`: the components of text-generation-webui's page by name, made when a script first asks for one.
+"""`shared.gradio`: the components of text-generation-webui's page by name, created at first use.
 
-Paddock's chat is no Gradio component, so these are hidden fields. What they hold is read off Paddock when an event
-needs it, and what an event puts into them goes to Paddock; the little that only the browser knows (which chat it shows,
-what is being typed) page.js writes into them.
+Paddock's chat is not a Gradio component, so these are hidden fields. Their values are read from Paddock when an event
+needs them, and values that an event sets go to Paddock. page.js writes values that only the browser has into them: the
+shown chat and the typed text.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _SCRIPT = Path(__file__).with_name("page.js")
 
 
 class Widgets(MutableMapping[str, Any]):
-    """Name -> component of the page that is being built, or that was built last. Scripts may add their own.
+    """The components by name, of the page that is being built or was built last. Scripts may add their own.
 
-    `draw(state)`: a state's history as HTML. `delete`: as of `Fields`.
+    `draw(state)` returns a state's history as HTML. `delete`: as in `Fields`.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Widgets(MutableMapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         page = self._page()
         if page is None:
-            # No page is being built, and none was: it can be looked at, and takes part in no event.
+            # No page is being built, and none was. The component can be inspected, but takes part in no event.
             return self._fields.make(self._known(name), render=False)
         if name not in page.made:
             page.made[name] = self._make(page, self._known(name))
@@ -92,14 +92,14 @@ class Widgets(MutableMapping[str, Any]):
             return _Interface(root, self.bridge)
         block, Context.block = Context.block, root
         try:
-            if page.shelf is None:
-                page.shelf = gr.Column(elem_id="script-widgets", visible="hidden")
+            if page.hidden is None:
+                page.hidden = gr.Column(elem_id="script-widgets", visible="hidden")
                 root.load(None, None, None, js=_SCRIPT.read_text(encoding="utf-8").replace("IDS", json.dumps(ACTIONS)))
             if name in DELETER:
                 Context.block = root
                 page.made |= self._fields.deleter()
                 return page.made[name]
-            Context.block = page.shelf
+            Context.block = page.hidden
             made = self._fields.make(name)
             if name in WATCHED:
                 made.change(None, made, None, js=f"(value) => globalThis.scriptWidgets?.changed({name!r}, value)")
@@ -111,11 +111,11 @@ class Widgets(MutableMapping[str, Any]):
 
 
 class _Page:
-    """The components of one build of the page. `shelf`: where the hidden ones lie."""
+    """The components of one build of the page. `hidden`: the column with the hidden ones."""
 
     def __init__(self) -> None:
         self.made: dict[str, Any] = {}
-        self.shelf: gr.Column | None = None
+        self.hidden: gr.Column | None = None
 
 
 class _Interface:

@@ -1,4 +1,4 @@
-"""How each named component is made."""
+"""Creates the named components."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from modules.compat.bridge import Bridge
-from modules.compat.widgets.missing_widgets import BUTTONS, HELD, MODEL
+from modules.compat.widgets.missing_widgets import BUTTONS, MODEL, STORED
 from modules.compat.widgets.values import Values
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import describe
 
-# Buttons of text-generation-webui's page -> their ids there. A press does what Paddock's own does, and a press of
-# Paddock's own presses them.
+# Buttons of text-generation-webui's page -> their ids. Pressing one does what Paddock's own button does, and the other
+# way round.
 ACTIONS = {
     "Generate": "Generate",
     "Stop": "script-stop",
@@ -24,7 +24,7 @@ ACTIONS = {
     "load_model": "script-load-model",
     "unload_model": "script-unload-model",
 }
-# Fields whose changes the page hears of.
+# Fields whose changes are sent to the page.
 WATCHED = ("display", "textbox", "unique_id")
 _CHAT = ("Chat input", "display", "history", "interface_state", "textbox", "unique_id", "theme_state")
 _STATE = (
@@ -55,34 +55,36 @@ DELETER = ("file_deleter", "delete_filename", "delete_root", "delete_confirm", "
 
 
 class Fields:
-    """Makes components of the bridge's classes, so that scripts can use them in their Gradio's way. `delete`: deletes a
-    file that a script asked to delete, where that is allowed."""
+    """Creates components of the bridge's classes, so that scripts can use them as in older versions.
+
+    `delete(path)` deletes a file for a script, if that is allowed.
+    """
 
     def __init__(self, bridge: Bridge, values: Values, delete: Callable[[str], None]) -> None:
         self._gradio: Any = bridge
         self._values = values
         self._delete = delete
         sampling = [entry.name for entry in describe(SamplingParams)]
-        known = (*ACTIONS, *_CHAT, *_STATE, *MODEL, *HELD, *BUTTONS, *DELETER, *sampling, "interface")
+        known = (*ACTIONS, *_CHAT, *_STATE, *MODEL, *STORED, *BUTTONS, *DELETER, *sampling, "interface")
         self._names = sorted(set(known))
 
     def names(self) -> list[str]:
-        """All that there are."""
+        """Return all names."""
         return self._names
 
     def make(self, name: str, render: bool = True) -> Any:
-        """The hidden component of that name; one that is not rendered is on no page."""
+        """Return a new hidden component of that name. If not rendered, it is on no page."""
         if name in ACTIONS:
             return self._gradio.Button(name, elem_id=ACTIONS[name], render=render)
         if name in BUTTONS:
             return self._gradio.Button(name, elem_id=f"script-{name.replace(' ', '-')}", render=render)
-        apart = (*HELD, *MODEL, *DELETER, "textbox", "Chat input", "theme_state")
-        classes = [] if name in apart else ["script-chat"]
+        not_chat = (*STORED, *MODEL, *DELETER, "textbox", "Chat input", "theme_state")
+        classes = [] if name in not_chat else ["script-chat"]
         field = self._field(name)
         return field(elem_id=f"script-{name.replace(' ', '-')}", elem_classes=classes, render=render)
 
     def deleter(self) -> dict[str, Any]:
-        """The dialog that asks before it deletes a file: a script fills it, and shows it."""
+        """Return the dialog that asks before it deletes a file. A script fills and shows it."""
         gradio = self._gradio
         with gradio.Group(visible=False, elem_id="script-file-deleter") as group:
             name = gradio.Textbox(label="File to delete")
@@ -106,14 +108,14 @@ class Fields:
             return "" if value is None else values.write(name, value)
 
         def get_config(self: Any, *given: Any) -> dict[str, Any]:
-            # The browser holds a mark or a chat's id, never the value itself.
+            # The browser has a marker or a chat's id, never the value itself.
             return {**base.get_config(self, *given), "value": ""}
 
-        def held(self: Any) -> Any:
+        def get_value(self: Any) -> Any:
             return values.read(name, "")
 
-        def hold(self: Any, value: Any) -> None:
-            """It is kept elsewhere."""
+        def set_value(self: Any, value: Any) -> None:
+            """Ignore the value: it is stored elsewhere."""
 
         ours = {"preprocess": preprocess, "postprocess": postprocess, "get_config": get_config}
-        return type(base)("Textbox", (base,), {**ours, "value": property(held, hold), "__module__": __name__})
+        return type(base)("Textbox", (base,), {**ours, "value": property(get_value, set_value), "__module__": __name__})

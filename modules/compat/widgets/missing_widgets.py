@@ -1,8 +1,8 @@
-"""Names of components of text-generation-webui's page behind which Paddock has nothing of the same kind."""
+"""Names of components of text-generation-webui's page that have no counterpart in Paddock."""
 
 from __future__ import annotations
 
-# Its Model tab: what a model is loaded with. Read as what the loaded model was loaded with here.
+# Fields of its Model tab. Reading one returns the setting of the loaded model.
 CONTEXT = ("ctx_size", "max_seq_len", "n_ctx")
 MODEL = (
     *CONTEXT,
@@ -18,8 +18,8 @@ MODEL = (
     *("transformers_bits", "triton", "trust_remote_code", "ubatch_size", "use_double_quant", "use_eager_attention"),
     *("use_flash_attention_2", "wbits"),
 )
-# Fields that hold what scripts put there.
-HELD = (
+# Fields that store values of scripts.
+STORED = (
     *("bool_menu", "character_picture", "custom_model_menu", "download_specific", "extensions_menu", "grammar_file"),
     *("html-default", "html-notebook", "markdown-default", "markdown-notebook", "model_status", "output_textbox"),
     *("past_chats", "prompt_menu-default", "prompt_menu-notebook", "rename_to", "save_character_filename"),
@@ -27,7 +27,7 @@ HELD = (
     *("send_instruction_to_textbox", "show_controls_row", "temporary_text", "textbox-default", "textbox-notebook"),
     *("token-counter-default", "token-counter-notebook", "user_menu", "your_picture"),
 )
-# Buttons that are never pressed here.
+# Buttons that are never pressed.
 BUTTONS = (
     *("Continue-default", "Continue-notebook", "Copy last reply", "Count tokens", "Generate-default"),
     *("Generate-notebook", "Impersonate", "Regenerate-default", "Regenerate-notebook", "Replace last reply"),

@@ -24,7 +24,7 @@
     drawn();
   }
 
-  /** The chat on the page has changed: whoever listens to `display` hears of it. */
+  /** The chat on the page has changed. Notify listeners of `display`. */
   function drawn() {
     put(field("display"), `${page.chat}#${(shown += 1)}`);
   }

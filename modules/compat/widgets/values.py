@@ -1,4 +1,4 @@
-"""What the named components hold, read off Paddock and written to it."""
+"""The values of the named components, read from Paddock and written to it."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ from modules.protocol.schema import describe
 if TYPE_CHECKING:
     from modules.app import App
 
-# Values that events gave to components: the browser holds their number, this their last so many.
-_KEPT = 200
+# The number of values set by events that are stored. The browser has only a marker for each.
+_MOST_STORED = 200
 _MARK = "kept:"
 
 
 class Typed(str):
-    """What is being typed: text, or, as newer text-generation-webui has it, {"text", "files"}."""
+    """The typed text. Also behaves as {"text", "files"}, as in newer text-generation-webui."""
 
     def __getitem__(self, key: Any) -> Any:
         return {"text": str(self), "files": []}[key] if isinstance(key, str) else super().__getitem__(key)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """As of a dictionary."""
+        """Return a value, as dict.get does."""
         return self[key] if key in ("text", "files") else default
 
 
 class Values:
-    """Reads and writes for one App. A browser sends, for a component, the id of the chat that it shows, or the mark of
-    a value that an event put there. `draw(state)`: a state's history as HTML."""
+    """Reads and writes values for one App. For a component, a browser sends the id of the shown chat, or the marker of
+    a value that an event set. `draw(state)` returns a state's history as HTML."""
 
     def __init__(self, app: App, draw: Callable[[dict[str, Any]], str]) -> None:
         self._app = app
         self._draw = draw
-        self._kept: OrderedDict[str, Any] = OrderedDict()
+        self._stored: OrderedDict[str, Any] = OrderedDict()
         self._numbers = itertools.count(1)
 
     def state(self, chat_id: str = "") -> dict[str, Any]:
-        """The state of a chat, of a new one where there is none of that id."""
+        """Return the state of a chat, or of a new one if there is no such chat."""
         try:
             return interface_state(self._app, chat_id)
         except PaddockError:
             return interface_state(self._app)
 
     def read(self, name: str, payload: Any) -> Any:
-        """What the component `name` holds, for the browser that sent this."""
+        """Return the value of the component `name` for the browser that sent `payload`."""
         text = str(payload or "")
         if text.startswith(_MARK):
-            return self._kept[text] if text in self._kept else self.read(name, "")
+            return self._stored[text] if text in self._stored else self.read(name, "")
         chat = text.partition("#")[0]
         if name in ("textbox", "Chat input"):
             return Typed(text)
@@ -69,34 +69,34 @@ class Values:
         return state if name == "interface_state" else state.get(name)
 
     def _loaded_with(self, name: str) -> Any:
-        """What the loaded model was loaded with; None for what its loader does not have."""
+        """Return a setting of the loaded model; None if its loader does not have it."""
         now = self._app.supervisor.state
         if name in CONTEXT:
             return now.info.context if now.info else 0
         return getattr(now.settings, name, None)
 
     def write(self, name: str, value: Any) -> str:
-        """Take what an event put into the component; what the browser is to hold instead of it. Raises PaddockError."""
+        """Apply the value that an event set. Return the browser's text for it. Raises PaddockError."""
         if name in ("textbox", "unique_id", "display", "theme_state"):
-            given = value.get("text") if isinstance(value, dict) else value
-            return "" if given is None else str(given)
+            text = value.get("text") if isinstance(value, dict) else value
+            return "" if text is None else str(text)
         if set_it := self._setter(name):
             set_it(value)
             return ""
-        return self._keep(value)
+        return self._store(value)
 
-    def _keep(self, value: Any) -> str:
+    def _store(self, value: Any) -> str:
         mark = f"{_MARK}{next(self._numbers)}"
-        self._kept[mark] = value
-        while len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
+        self._stored[mark] = value
+        while len(self._stored) > _MOST_STORED:
+            self._stored.popitem(last=False)
         return mark
 
     def _setter(self, name: str) -> Callable[[Any], None] | None:
-        """What changes Paddock's own settings, None for what has no counterpart there."""
+        """Return a function that changes Paddock's own setting; None if there is no counterpart."""
         app = self._app
         if name == "context" and not app.settings.get("character", ""):
-            # Without a character it is the user's system message.
+            # Without a character, this is the user's system message.
             return lambda value: app.settings.set("system", str(value or ""))
         if name == "preset_menu":
             return lambda value: app.sampling.choose_preset(str(value)) if value else None

@@ -246,7 +246,7 @@ def test_defaults_are_taken_back_with_undo(page: Any) -> None:
     page.wait_for_function("document.querySelector('#session-system textarea').value === ''")
     page.wait_for_selector("#toasts >> text=Undo")
     page.click("#session-reset")
-    page.wait_for_selector("#toasts >> text=at its defaults already")
+    page.wait_for_selector("#toasts >> text=already at its default")
 
 
 def test_the_notebook_goes_on_with_the_text_streams_stops_and_undoes(page: Any) -> None:

@@ -37,7 +37,7 @@ def test_without_models_the_folder_in_use_is_told(own_paddock: Any, visit: Any, 
     for model in list(folder.iterdir()):
         shutil.rmtree(model)
     page = visit(own_paddock().address)
-    page.wait_for_selector(f"#chat >> text=into {folder} and press Refresh")
+    page.wait_for_selector(f"#chat >> text=into {folder}, then press Refresh")
     page.get_by_role("button", name="Open models").click()
     page.wait_for_selector(f"#model-facts >> text=into {folder}, then press Refresh")
 

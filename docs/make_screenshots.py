@@ -1,6 +1,6 @@
-"""Makes docs/screenshots: `python3 docs/make_screenshots.py`, on a machine with Chromium. Starts Paddock by itself.
+"""Take the screenshots in docs/screenshots: `python3 docs/make_screenshots.py`, on a machine with Chromium.
 
-The demo model answers, in a user data folder of its own that is gone afterwards.
+Starts Paddock with the demo model and a temporary user data folder.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ STORY = "Paddock is a program that"
 
 
 def keep(page: Any, name: str) -> None:
-    """A small PNG: 240 colours are enough for flat areas and text."""
+    """Save the page as a small PNG. 240 colours are enough for flat areas and text."""
     from PIL import Image
 
     page.mouse.move(2, 2)
-    # Slides and fades are over when nothing is animated any more.
+    # Wait until all transitions have ended.
     page.wait_for_function(
         "document.getAnimations().every(a => a.playState !== 'running' || !a.effect?.getTiming().duration)"
     )
@@ -35,7 +35,7 @@ def keep(page: Any, name: str) -> None:
 
 
 def main() -> None:
-    """Start Paddock, use it a little, and take the pictures."""
+    """Start Paddock, use it, and take the screenshots."""
     from playwright.sync_api import sync_playwright
 
     from tests.browser.conftest import FLAGS, Served, executable

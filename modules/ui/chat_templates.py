@@ -1,4 +1,4 @@
-"""Chat templates by name, for models whose own is missing or wrong. Each follows its format's description."""
+"""Chat templates by name, for models whose template is missing or wrong. Each follows its format's description."""
 
 from __future__ import annotations
 

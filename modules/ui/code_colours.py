@@ -1,7 +1,7 @@
 """Colour code with Pygments, in a process that is killed when a text takes too long.
 
-Many of Pygments' lexers need quadratic time for some texts, and one match of a regular expression holds the whole
-interpreter. A reply is a stranger's text, so it is coloured apart from the host, within a time.
+Many of Pygments' lexers need quadratic time for some texts, and one match of a regular expression blocks the whole
+interpreter. A reply is untrusted text, so it is coloured outside the host, with a time limit.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 
 from modules.worker.json_process import JsonProcess, RequestTimeout, serve_json
 
-# Of one block. What takes longer stays plain.
+# Time limit of one block. A block that takes longer stays plain.
 SECONDS = 0.5
-# After so many late blocks within so many seconds, all code stays plain for a while: a chat may hold hundreds of them.
+# After so many late blocks within so many seconds, all code stays plain for a while: a chat may have hundreds of them.
 _LATE_BLOCKS, _LATE_WITHIN = 3, 60.0
-# Address space of the process, in bytes.
-_MOST_MEMORY = 1 << 29
+# Limit of the process's address space in bytes.
+_MAX_MEMORY = 1 << 29
 
 
 class CodeColours:
-    """Owns the process: started when the first code is coloured, and again after it was killed. Safe for any thread."""
+    """Owns the process. It starts with the first code, and again after it was killed. Thread-safe."""
 
     def __init__(self, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
@@ -32,7 +32,7 @@ class CodeColours:
         self._process = JsonProcess(__name__)
 
     def colour(self, code: str, language: str) -> str | None:
-        """`code` as HTML with spans of Pygments' short classes; "" where the language is unknown; None: too slow."""
+        """Return `code` as HTML with Pygments' short classes, "" if the language is unknown, None if too slow."""
         if len(self._late) == _LATE_BLOCKS and self._clock() - self._late[0] < _LATE_WITHIN:
             return None
         try:
@@ -45,12 +45,12 @@ class CodeColours:
         return str(answer.get("html", "")) if answer else ""
 
     def close(self) -> None:
-        """End the process, and start no other."""
+        """End the process. No other one is started."""
         self._process.close()
 
 
 def serve() -> None:
-    """The process itself."""
+    """Run the process's loop."""
     from pygments import highlight
     from pygments.formatters import HtmlFormatter
     from pygments.lexers import get_lexer_by_name
@@ -58,10 +58,10 @@ def serve() -> None:
 
     formatter = HtmlFormatter(nowrap=True)
 
-    def answer(asked: dict[str, Any]) -> dict[str, Any]:
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
         with contextlib.suppress(ClassNotFound, RecursionError, MemoryError):
-            lexer = get_lexer_by_name(asked["language"], stripnl=False)
-            return {"html": highlight(asked["code"], lexer, formatter)}
+            lexer = get_lexer_by_name(request["language"], stripnl=False)
+            return {"html": highlight(request["code"], lexer, formatter)}
         return {}
 
-    serve_json(answer, _MOST_MEMORY)
+    serve_json(answer, _MAX_MEMORY)

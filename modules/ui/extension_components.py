@@ -1,4 +1,4 @@
-"""What extensions add to the page: components, styles and scripts. If one fails, the rest of the page still works."""
+"""Components, styles and scripts that extensions add to the page. If one fails, the rest of the page still works."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def _contained(
             values = function(*args, **kwargs)
             try:
                 while True:
-                    # Gradio may take each step on another thread.
+                    # Gradio may run each step on another thread.
                     with capture():
                         value = next(values, values)
                     if value is values:

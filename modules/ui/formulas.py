@@ -1,7 +1,7 @@
-r"""Formulas in Markdown: `$…$`, `$$…$$`, `\(…\)`, `\[…\]` and `\begin{…}…\end{…}` keep their characters.
+r"""Keep formulas in Markdown as they are: `$…$`, `$$…$$`, `\(…\)`, `\[…\]` and `\begin{…}…\end{…}`.
 
-A dollar sign is a formula's as in Pandoc: no space after the first, none before the last, and no digit after that, so
-that prices stay prices. A formula of its own block may have several lines, but no empty one.
+As in Pandoc, a dollar sign begins a formula if no space follows it. One ends a formula if no space precedes it and no
+digit follows it, so that prices stay text. A formula that is a block may have several lines, but no empty one.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from markdown_it.rules_inline import StateInline
 
 _ENDS = {"$$": "$$", "\\[": "\\]", "\\(": "\\)"}
 _BEGIN = re.compile(r"\\begin\{([A-Za-z]{1,20}\*?)\}")
-# No formula is longer; an opening mark without an end is looked for no further.
-_LONGEST = 4_000
+# The parser looks no further than so many characters for the end of a formula.
+_MAX_LENGTH = 4_000
 _DOLLARS = re.compile(r"\$(?![\s$])((?:[^$\\]|\\.)+?)(?<!\s)\$(?!\d)", re.DOTALL)
 
 
 def keep_formulas(parser: MarkdownIt) -> None:
-    """Let formulas through as they are written."""
+    """Let the parser keep formulas as they are written."""
     parser.block.ruler.before("fence", "formula", _block, {"alt": ["paragraph", "blockquote", "list"]})
     parser.inline.ruler.before("escape", "formula", _inline)
     parser.add_render_rule("formula", _render)
-    parser.add_render_rule("formula_block", lambda *given: f"<p>{_render(*given)}</p>\n")
+    parser.add_render_rule("formula_block", lambda *args: f"<p>{_render(*args)}</p>\n")
 
 
 def _render(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
@@ -40,7 +40,7 @@ def _block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     mark, close = _marks(first)
     if not close or mark == "\\(":
         return False
-    # What follows on one line is a paragraph's, with the formula in it.
+    # If text follows on the same line, this is a paragraph that contains the formula.
     if (place := first.find(close, len(mark))) >= 0 and first[place + len(close) :].strip():
         return False
     line = start
@@ -49,7 +49,7 @@ def _block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         place = state.src.find(close, state.bMarks[line], state.eMarks[line])
         if place >= 0 and state.src[place + len(close) : state.eMarks[line]].strip():
             return False
-    # While a reply arrives, its end has not: a mark that has a line to itself begins a formula all the same.
+    # The end of a reply in progress is missing. A mark alone on its line begins a formula anyway.
     if place < 0 and first.strip() != mark:
         return False
     if not silent:
@@ -63,7 +63,7 @@ def _block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 def _inline(state: StateInline, silent: bool) -> bool:
     if state.src[state.pos] not in "\\$":
         return False
-    most = min(state.posMax, state.pos + _LONGEST)
+    most = min(state.posMax, state.pos + _MAX_LENGTH)
     mark, close = _marks(state.src[state.pos : state.pos + 40])
     if close:
         end = state.src.find(close, state.pos + len(mark), most)
@@ -80,7 +80,7 @@ def _inline(state: StateInline, silent: bool) -> bool:
 
 
 def _marks(text: str) -> tuple[str, str]:
-    """(the mark that `text` begins with, the one that ends the formula); "" where there is none but perhaps a `$`."""
+    """Return (the mark that `text` begins with, the mark that ends the formula), or "" twice for other text and `$`."""
     if begin := _BEGIN.match(text):
         return begin[0], f"\\end{{{begin[1]}}}"
     return (text[:2], _ENDS[text[:2]]) if text[:2] in _ENDS else ("", "")

@@ -11,7 +11,7 @@ from modules.protocol.errors import SettingError
 from modules.protocol.schema import Setting, coerce
 from modules.ui.gradio_internals.slider import UncheckedSlider
 
-# Nobody can set a slider with more steps than this by hand. Such a number gets a plain field.
+# A slider with more steps than this is too fine to set by hand. Such a number gets a plain field.
 _STOPS = 2000
 
 

@@ -1,4 +1,4 @@
-"""Gradio's theme in Paddock's colours, with fonts that are already on the reader's machine."""
+"""Gradio's theme in Paddock's colours, with fonts that the user's system has."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MONO = (
 
 
 def paddock_theme() -> gr.themes.Base:
-    """Deep green on warm grey; the page's own style sheet defines the same colours as variables."""
+    """Return the theme: deep green on warm grey. static/tokens.css defines the colours."""
     green = Color(
         name="meadow",
         c50="#eef6f1",

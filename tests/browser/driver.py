@@ -1,4 +1,4 @@
-"""What a person does on the page, as functions."""
+"""Functions that do what a person does on the page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def new_chat(page: Any) -> None:
 
 
 def send(page: Any, text: str) -> None:
-    """Write a message and press Enter; returns when it stands in the chat."""
+    """Write a message, press Enter, and wait until the message is in the chat."""
     page.fill("#chat-input textarea", text)
     count = page.locator(".message.user").count()
     page.press("#chat-input textarea", "Enter")
@@ -30,7 +30,7 @@ def send(page: Any, text: str) -> None:
 
 
 def ask(page: Any, text: str) -> str:
-    """Send a message and wait for the whole reply; its text."""
+    """Send a message and return the text of the complete reply."""
     count = page.locator(".message.assistant").count()
     send(page, text)
     page.wait_for_function(
@@ -41,7 +41,7 @@ def ask(page: Any, text: str) -> str:
 
 
 def newest(page: Any) -> str:
-    """The text of the last message, once it has settled."""
+    """Return the text of the last message once it is complete."""
     return str(page.locator(f"{NEWEST} .message-body").inner_text())
 
 
@@ -62,13 +62,13 @@ def settled(page: Any) -> None:
 
 
 def action(page: Any, message: str, name: str) -> None:
-    """Press one of the buttons of a message: `message` is its selector."""
+    """Press one of the buttons of the message with the selector `message`."""
     page.hover(message)
     page.locator(message).get_by_role("button", name=name, exact=True).click()
 
 
 def open_tab(page: Any, name: str) -> None:
-    """Open the drawer on this tab, and wait until its forms show what holds now."""
+    """Open the drawer on this tab, and wait until its forms are up to date."""
     begun = time.monotonic_ns()
     if not page.evaluate("document.body.classList.contains('drawer-open')"):
         page.click("#open-drawer")
@@ -80,7 +80,7 @@ def open_tab(page: Any, name: str) -> None:
 
 
 def unfold(page: Any, title: str) -> None:
-    """Open a fold of the drawer, and wait until it is drawn: Gradio makes its fields then, and sets them later."""
+    """Open a fold of the drawer and wait until it is drawn. Gradio creates its fields then, and fills them later."""
     button = page.locator("#drawer .fold > button", has_text=re.compile(rf"^\s*{title}")).first
     button.click()
     button.locator("..").locator(":is(input, textarea, p):visible").first.wait_for()
@@ -88,12 +88,12 @@ def unfold(page: Any, title: str) -> None:
 
 
 def drawn(page: Any) -> None:
-    """Wait for two frames: before it is drawn, a message that is no more the newest has no visible text."""
+    """Wait for two frames. Until it is drawn again, a message that is no longer the newest has no visible text."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def shows(page: Any, part: str, since: int) -> None:
-    """Wait until this part of the page shows what held later than `since` (time.monotonic_ns)."""
+    """Wait until this part of the page was updated after `since` (time.monotonic_ns)."""
     page.wait_for_function(
         "([part, since]) => BigInt(document.querySelector(`${part} .refresh-marker`)?.dataset.at ?? 0) > BigInt(since)",
         arg=[part, str(since)],
@@ -102,12 +102,12 @@ def shows(page: Any, part: str, since: int) -> None:
 
 
 def answered(page: Any) -> None:
-    """Wait until no form waits for an answer: a late one would show what held before."""
+    """Wait until no form waits for an answer, because a late one would show old values."""
     page.wait_for_selector("body:not(.waiting-for-host)")
 
 
 def ready(page: Any, model: str = "") -> None:
-    """Wait until a model (this one) is loaded. The page may be loading again."""
+    """Wait until a model, or this model, is loaded. Works while the page reloads."""
     page.wait_for_function(
         "model => { const pill = document.querySelector('#model-pill');"
         " return pill?.dataset.phase === 'ready' && pill.innerText.startsWith(model); }",

@@ -14,7 +14,7 @@ from tests.support.adapters import write_peft_adapter
 pytestmark = pytest.mark.browser
 
 
-def test_adapters_are_applied_with_weights_and_taken_off_again(own_paddock: Any, visit: Any) -> None:
+def test_adapters_are_applied_with_weights_and_removed(own_paddock: Any, visit: Any) -> None:
     served = own_paddock("--model", "small")
     models: Path = served.models
     page = visit(served.address)

@@ -25,7 +25,7 @@ def page(paddock: Any, visit: Any) -> Any:
     return page
 
 
-def test_a_question_is_answered_with_its_figures(page: Any) -> None:
+def test_a_reply_shows_its_statistics(page: Any) -> None:
     assert ask(page, "What is a paddock made of?") == "What is a paddock made of?"
     assert not page.is_visible(f"{NEWEST} .statistics")
     action(page, NEWEST, "Statistics")
@@ -67,7 +67,7 @@ def test_shift_enter_breaks_the_line_and_enter_sends(page: Any) -> None:
     assert page.input_value("#chat-input textarea") == ""
 
 
-def test_a_reload_in_mid_answer_goes_on_with_the_answer(page: Any) -> None:
+def test_a_reload_during_a_reply_continues_to_show_it(page: Any) -> None:
     send(page, LONG)
     living(page, 10)
     page.reload()
@@ -81,7 +81,7 @@ def test_a_reload_in_mid_answer_goes_on_with_the_answer(page: Any) -> None:
     assert re.fullmatch(rf"({re.escape(LONG)} ?)*.*", text), "a word is missing or doubled"
 
 
-def test_a_second_tab_follows_the_same_answer_and_sees_its_end(page: Any, paddock: Any, visit: Any) -> None:
+def test_a_second_tab_shows_the_same_reply_to_its_end(page: Any, paddock: Any, visit: Any) -> None:
     send(page, LONG)
     living(page, 5)
     other = visit(page.url, context=page.context)
@@ -94,7 +94,7 @@ def test_a_second_tab_follows_the_same_answer_and_sees_its_end(page: Any, paddoc
     page.wait_for_selector(".message.user >> text=From the other tab")
 
 
-def test_many_tabs_leave_room_for_requests(paddock: Any, visit: Any) -> None:
+def test_many_tabs_leave_connections_for_requests(paddock: Any, visit: Any) -> None:
     first = visit(paddock.address)
     for _ in range(7):
         page = visit(paddock.address, context=first.context)
@@ -124,7 +124,7 @@ def release(page: Any) -> None:
     page.evaluate("() => { window.release(); window.release = null; }")
 
 
-def test_a_message_is_sent_that_is_written_before_the_last_ones_request_is_answered(page: Any) -> None:
+def test_a_message_typed_before_the_last_request_is_answered_is_sent(page: Any) -> None:
     ask(page, "This makes the chat")
     withhold(page, "/send")
     assert ask(page, "This is answered at once") == "This is answered at once"
@@ -136,7 +136,7 @@ def test_a_message_is_sent_that_is_written_before_the_last_ones_request_is_answe
     release(page)
 
 
-def test_what_is_typed_while_a_chat_is_made_stays(page: Any) -> None:
+def test_text_typed_while_a_chat_is_created_stays(page: Any) -> None:
     withhold(page, "/chats")
     page.fill("#chat-input textarea", "The first message")
     page.keyboard.press("Enter")
@@ -216,7 +216,7 @@ def test_an_emptied_question_is_not_asked(page: Any) -> None:
     page.wait_for_selector(f"{NEWEST} >> text=Something")
 
 
-def test_what_ended_a_model_is_unsaid_when_one_is_ready(own_paddock: Any, visit: Any) -> None:
+def test_the_toast_about_a_failed_model_goes_when_a_model_is_ready(own_paddock: Any, visit: Any) -> None:
     served = own_paddock("--model", "small")
     page = visit(served.address)
     ready(page)
@@ -232,7 +232,7 @@ def test_what_ended_a_model_is_unsaid_when_one_is_ready(own_paddock: Any, visit:
     page.wait_for_selector(".reply-error", state="detached")
 
 
-def test_a_host_that_is_gone_is_said_once_and_unsaid_when_it_is_back(tmp_path: Any, visit: Any) -> None:
+def test_a_lost_connection_is_shown_once_until_the_host_is_back(tmp_path: Any, visit: Any) -> None:
     served = Served(prepare(tmp_path), "--model", "small")
     try:
         page = visit(served.wait())
@@ -269,7 +269,7 @@ def test_an_edited_reply_stays_as_edited(page: Any) -> None:
     page.wait_for_selector(f"{NEWEST} >> text=Better words")
 
 
-def test_continue_lets_the_reply_go_on(page: Any) -> None:
+def test_continue_extends_the_reply(page: Any) -> None:
     send(page, LONG)
     living(page, 5)
     page.click("#stop")
@@ -283,7 +283,7 @@ def test_continue_lets_the_reply_go_on(page: Any) -> None:
     assert len(newest(page).split()) > len(before.split())
 
 
-def test_delete_takes_a_message_away_and_undo_brings_it_back(page: Any) -> None:
+def test_delete_removes_a_message_and_undo_restores_it(page: Any) -> None:
     ask(page, "Keep this one")
     ask(page, "Drop this one")
     action(page, ".message.user >> nth=1", "Delete this and everything after it")
@@ -318,7 +318,7 @@ def test_branch_makes_a_new_chat_that_ends_there(page: Any) -> None:
     assert page.locator(".message").count() == 2
 
 
-def test_a_double_click_is_one_wish(page: Any) -> None:
+def test_a_double_click_acts_once(page: Any) -> None:
     ask(page, "Branched only once")
     branches: list[str] = []
     page.on("request", lambda request: branches.append(request.url) if request.url.endswith("/branch") else None)
@@ -330,7 +330,7 @@ def test_a_double_click_is_one_wish(page: Any) -> None:
     assert page.locator(".chat-row >> text='Branched only once (branch)'").count() == 1
 
 
-def test_a_new_chat_does_not_bear_the_last_one_s_title(page: Any) -> None:
+def test_a_new_chat_does_not_show_the_title_of_the_last_one(page: Any) -> None:
     ask(page, "A title for the browser's tab")
     page.wait_for_function("document.title === 'A title for the browser\\'s tab · Paddock'")
     new_chat(page)
@@ -367,7 +367,7 @@ def test_a_chat_renamed_while_its_reply_is_written_keeps_the_text_so_far(page: A
     settled(page)
 
 
-def test_a_chat_that_is_deleted_in_another_tab_gives_way_to_a_new_one(page: Any, visit: Any) -> None:
+def test_a_chat_deleted_in_another_tab_is_replaced_by_a_new_one(page: Any, visit: Any) -> None:
     ask(page, "An older chat")
     new_chat(page)
     ask(page, "Open in two tabs")
@@ -414,7 +414,7 @@ def test_copy_gives_the_source_of_a_message(page: Any) -> None:
         "`</code><script>window.broken=1</script>` {{constructor.constructor('window.broken=1')()}} ${window.broken=1}",
     ],
 )
-def test_nothing_that_is_written_becomes_markup(page: Any, hostile: str) -> None:
+def test_no_typed_text_becomes_markup(page: Any, hostile: str) -> None:
     ask(page, hostile)
     assert page.evaluate("window.broken") is None
     assert page.locator(".message-body :is(script, img, [onerror])").count() == 0
@@ -424,7 +424,7 @@ def test_nothing_that_is_written_becomes_markup(page: Any, hostile: str) -> None
     assert page.evaluate("window.broken") is None
 
 
-def test_the_keys_go_into_the_field_of_the_view_that_opens(paddock: Served, visit: Any) -> None:
+def test_opening_a_view_focuses_its_field(paddock: Served, visit: Any) -> None:
     page = visit(paddock.address)
     page.keyboard.type("for the chat")
     assert page.input_value("#chat-input textarea") == "for the chat"
@@ -436,7 +436,7 @@ def test_the_keys_go_into_the_field_of_the_view_that_opens(paddock: Served, visi
     page.wait_for_selector("#notebook-text:focus")
 
 
-def test_a_long_message_is_weighed_before_it_is_sent(paddock: Served, visit: Any) -> None:
+def test_the_tokens_of_a_long_message_are_shown_before_it_is_sent(paddock: Served, visit: Any) -> None:
     page = visit(paddock.address)
     ready(page)
     page.fill("#chat-input textarea", "word " * 400)
@@ -461,7 +461,7 @@ def test_enter_during_a_stream_says_why_nothing_is_sent(paddock: Served, visit: 
     settled(page)
 
 
-def test_a_dropped_file_does_not_take_the_place_of_the_page(paddock: Served, visit: Any) -> None:
+def test_a_dropped_file_does_not_replace_the_page(paddock: Served, visit: Any) -> None:
     page = visit(paddock.address)
     dropped = page.evaluate(
         """() => {

@@ -186,7 +186,7 @@ def test_a_button_that_makes_a_reply_on_an_empty_page(scripted: Served, visit: A
     assert page.locator(".transcript[role=log] .message").count() == 2
 
 
-def test_fields_are_tied_to_the_page(scripted: Served, visit: Any) -> None:
+def test_hidden_fields_are_bound_to_the_page(scripted: Served, visit: Any) -> None:
     page = visit(scripted.address)
     new_chat(page)
     sent = int(page.input_value("#sent input"))
@@ -215,7 +215,7 @@ def test_fields_are_tied_to_the_page(scripted: Served, visit: Any) -> None:
     holds(page, "theme-now", "dark")
 
 
-def test_no_event_is_lost_where_one_stream_ends_and_the_next_begins(scripted: Served, visit: Any) -> None:
+def test_no_event_is_lost_between_two_streams_of_the_queue(scripted: Served, visit: Any) -> None:
     page = visit(scripted.address)
     page.add_init_script(LATE_STREAMS)
     page.reload()
@@ -230,7 +230,7 @@ def test_no_event_is_lost_where_one_stream_ends_and_the_next_begins(scripted: Se
         holds(page, "told", f"after {pause}||0|instruct")
 
 
-def test_styles_and_scripts_reach_the_page_and_not_each_other(scripted: Served, visit: Any) -> None:
+def test_styles_and_scripts_reach_the_page_but_not_each_other(scripted: Served, visit: Any) -> None:
     page = visit(scripted.address)
     page.wait_for_function("window.looks && window.apart")
     assert page.evaluate("window.looks") == [[], True, "notebook-tab", True]
@@ -247,7 +247,9 @@ def test_styles_and_scripts_reach_the_page_and_not_each_other(scripted: Served, 
     assert boxes["#chat-tab"]["y"] - boxes[".header_bar"]["height"] < 2
 
 
-def test_a_script_runs_once_its_own_part_is_there_and_its_faults_reach_its_card(scripted: Served, visit: Any) -> None:
+def test_a_script_runs_once_its_components_are_drawn_and_its_card_shows_its_errors(
+    scripted: Served, visit: Any
+) -> None:
     page = visit(scripted.address)
     page.wait_for_function("window.late")
     assert page.evaluate("window.late") == [True, True]
@@ -258,7 +260,7 @@ def test_a_script_runs_once_its_own_part_is_there_and_its_faults_reach_its_card(
     assert "on purpose" not in page.locator("#extension-row-tab").inner_text()
 
 
-def test_what_scripts_put_beside_ours_can_be_seen_and_their_press_sends(scripted: Served, visit: Any) -> None:
+def test_buttons_that_scripts_add_are_visible_and_send(scripted: Served, visit: Any) -> None:
     page = visit(scripted.address)
     page.wait_for_function("window.late")
     for place in ("#hover-menu #drawn-last", "#chat-input-container #beside"):
@@ -272,7 +274,7 @@ def test_what_scripts_put_beside_ours_can_be_seen_and_their_press_sends(scripted
     page.wait_for_selector(".message.user:has-text('sent by a script')")
 
 
-def test_a_tab_of_theirs(scripted: Served, visit: Any) -> None:
+def test_a_tab_of_a_script(scripted: Served, visit: Any) -> None:
     page = visit(scripted.address)
     page.get_by_role("button", name="Their tab", exact=True).click()
     view = page.locator(".extension-view.shown").bounding_box()
@@ -282,7 +284,7 @@ def test_a_tab_of_theirs(scripted: Served, visit: Any) -> None:
     page.wait_for_selector("#their-out:has-text('it is 7')")
 
 
-def test_none_of_their_fields_can_be_seen(scripted: Served, visit: Any) -> None:
+def test_the_fields_for_scripts_are_invisible(scripted: Served, visit: Any) -> None:
     page = visit(scripted.address)
     page.wait_for_selector("#script-unique_id", state="attached")
     assert not page.is_visible("#script-unique_id") and not page.is_visible("#Generate")

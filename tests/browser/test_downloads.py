@@ -61,7 +61,7 @@ def test_a_model_is_looked_up_downloaded_and_can_be_chosen(own_paddock: Any, vis
     assert (served.models / SMALL).exists()
 
 
-def test_a_download_outlives_its_page_is_stopped_and_goes_on_after_a_restart(
+def test_a_download_survives_its_page_is_stopped_and_resumes_after_a_restart(
     own_paddock: Any, visit: Any, hub: Hub
 ) -> None:
     hub.stalls[BIG] = 1_500_000
@@ -94,7 +94,7 @@ def test_a_download_outlives_its_page_is_stopped_and_goes_on_after_a_restart(
     assert (served.models / BIG).read_bytes() == hub.files[BIG]
 
 
-def test_what_goes_wrong_is_a_sentence_and_discard_leaves_nothing(own_paddock: Any, visit: Any, hub: Hub) -> None:
+def test_a_failed_download_says_why_and_discard_deletes_it(own_paddock: Any, visit: Any, hub: Hub) -> None:
     served = own_paddock("--no-model")
     page = visit(served.address)
     _look(page, "maker/nothing")

@@ -69,7 +69,7 @@ def test_escape_closes_an_open_list_before_the_drawer(page: Any) -> None:
     open_tab(page, "Parameters")
 
 
-def test_a_number_that_is_empty_or_out_of_range_is_named_and_gives_way_to_the_one_that_holds(page: Any) -> None:
+def test_an_invalid_number_is_explained_and_replaced_by_the_one_in_use(page: Any) -> None:
     box = "#param-temperature input[type=number]"
     page.fill(box, "0.7")
     page.press(box, "Tab")
@@ -125,7 +125,7 @@ def test_a_value_outside_the_range_is_refused_with_a_sentence(page: Any) -> None
     page.wait_for_selector("text=/Seed .* cannot be -7/")
 
 
-def test_texts_that_cannot_be_read_are_named_where_they_can_be_seen_until_they_are_mended(page: Any) -> None:
+def test_invalid_texts_are_explained_until_they_are_corrected(page: Any) -> None:
     unfold(page, "Other")
     order, bias = "#param-sampler_priority textarea", "#param-logit_bias :is(input, textarea)"
     page.fill(order, "top_q")
@@ -146,7 +146,7 @@ def test_texts_that_cannot_be_read_are_named_where_they_can_be_seen_until_they_a
     page.wait_for_selector("#preset-notice >> text=Logit bias 13:1")
 
 
-def test_a_preset_with_a_typo_is_a_sentence_and_the_one_before_holds(page: Any, paddock: Any) -> None:
+def test_a_preset_with_a_typo_is_explained_and_the_one_before_stays(page: Any, paddock: Any) -> None:
     presets = paddock.user_data / "presets"
     presets.mkdir(exist_ok=True)
     (presets / "Broken.yaml").write_text("temprature: 1.0\n")
@@ -163,7 +163,7 @@ def test_a_preset_with_a_typo_is_a_sentence_and_the_one_before_holds(page: Any, 
     neutralize(page)
 
 
-def test_two_tabs_change_different_parameters_and_both_hold(page: Any, visit: Any) -> None:
+def test_two_tabs_can_change_different_parameters(page: Any, visit: Any) -> None:
     other = visit(page.url, context=page.context)
     open_tab(other, "Parameters")
     page.fill("#param-max_new_tokens input", "77")
@@ -230,7 +230,7 @@ def test_without_autosave_settings_last_until_they_are_discarded(page: Any, padd
     assert page.locator("#session-unsaved").inner_text().strip() == ""
 
 
-def test_defaults_are_taken_back_with_undo(page: Any) -> None:
+def test_undo_takes_back_restore_defaults(page: Any) -> None:
     open_tab(page, "Session")
     click(page, "Dark")
     page.fill("#session-system textarea", "Speak like a pony.")
@@ -249,7 +249,7 @@ def test_defaults_are_taken_back_with_undo(page: Any) -> None:
     page.wait_for_selector("#toasts >> text=already at its default")
 
 
-def test_the_notebook_goes_on_with_the_text_streams_stops_and_undoes(page: Any) -> None:
+def test_the_notebook_continues_the_text_streams_stops_and_undoes(page: Any) -> None:
     page.click("#close-drawer")
     page.click("[data-view=notebook]")
     page.fill("#notebook-text", "!long once upon a time")
@@ -271,7 +271,7 @@ def test_the_notebook_goes_on_with_the_text_streams_stops_and_undoes(page: Any) 
     page.wait_for_function("text => document.querySelector('#notebook-text').value === text", arg=text)
 
 
-def test_a_template_is_chosen_tried_and_taken_back(page: Any) -> None:
+def test_a_template_is_chosen_previewed_and_reset(page: Any) -> None:
     open_tab(page, "Model")
     unfold(page, "Chat template")
     page.locator("#template-choice input").click()

@@ -136,7 +136,7 @@ def test_hooks_of_the_page(extended: Served, visit: Any) -> None:
     assert fetched(page, "/extensions/tools/tools/add", '{"a": 2, "b": 3}') == 5
 
 
-def test_a_word_at_the_bottom_covers_no_composer_above_a_panel(extended: Served, visit: Any) -> None:
+def test_a_toast_does_not_cover_the_composer_above_a_panel(extended: Served, visit: Any) -> None:
     page = visit(extended.address)
     new_chat(page)
     ask(page, "Copy this")
@@ -167,7 +167,7 @@ def test_hooks_of_a_turn(extended: Served, visit: Any) -> None:
     page.wait_for_selector(".message-note:has-text('did not fit into the context')")
 
 
-def test_hooks_that_look_at_the_history(extended: Served, visit: Any) -> None:
+def test_hooks_that_read_the_history(extended: Served, visit: Any) -> None:
     page = visit(extended.address)
     new_chat(page)
     ask(page, "hello sailor")
@@ -177,14 +177,14 @@ def test_hooks_that_look_at_the_history(extended: Served, visit: Any) -> None:
     assert ask(page, "one two three four") == "one two"
 
 
-def test_an_event_that_calls_exit_ends_nothing(extended: Served, visit: Any) -> None:
+def test_an_event_that_calls_exit_does_not_end_paddock(extended: Served, visit: Any) -> None:
     page = visit(extended.address)
     page.click("#panel-leave")
     page.wait_for_selector(".toast-wrap:has-text('Paddock keeps running')")
     assert fetched(page, "/extensions/setup/done") == [1]
 
 
-def test_a_page_that_is_built_anew_comes_back_to_where_it_stood(extended: Served, visit: Any) -> None:
+def test_a_page_that_is_built_again_restores_its_view(extended: Served, visit: Any) -> None:
     page = visit(extended.address)
     page.click("[data-view=notebook]")
     open_tab(page, "Extensions")
@@ -206,7 +206,7 @@ def test_buttons_are_one_line_high_and_fields_of_a_row_stand_apart(extended: Ser
     assert agree.bounding_box()["height"] < 50
 
 
-def test_what_is_typed_anywhere_outlives_a_page_that_is_built_again(extended: Served, visit: Any) -> None:
+def test_typed_text_survives_when_the_page_is_built_again(extended: Served, visit: Any) -> None:
     page = visit(extended.address)
     page.fill("#panel-box textarea", "typed in a panel")
     open_tab(page, "Session")
@@ -234,7 +234,7 @@ def test_what_is_typed_anywhere_outlives_a_page_that_is_built_again(extended: Se
         other.click("#extension-on-custom_css")
 
 
-def test_a_new_extension_is_agreed_to_switched_on_and_off(extended: Served, visit: Any) -> None:
+def test_a_new_extension_is_allowed_switched_on_and_off(extended: Served, visit: Any) -> None:
     page = visit(extended.address)
     new_chat(page)
     open_tab(page, "Extensions")
@@ -254,7 +254,7 @@ def test_a_new_extension_is_agreed_to_switched_on_and_off(extended: Served, visi
     assert newest(page) == "before it"
 
 
-def test_what_fails_is_told_with_a_retry_and_an_open_card_tells_it_at_once(extended: Served, visit: Any) -> None:
+def test_a_failed_hook_offers_a_retry_and_its_open_card_is_updated(extended: Served, visit: Any) -> None:
     page = visit(extended.address)
     new_chat(page)
     open_tab(page, "Extensions")

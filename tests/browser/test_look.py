@@ -34,7 +34,7 @@ def test_nothing_is_wider_than_a_small_screen(paddock: Any, visit: Any, width: i
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_a_word_at_the_bottom_and_its_button_share_a_line(paddock: Any, visit: Any, width: int) -> None:
+def test_a_toast_and_its_button_share_a_line(paddock: Any, visit: Any, width: int) -> None:
     page = visit(paddock.address, width=width)
     ready(page)
     ask(page, "Short words")
@@ -43,7 +43,7 @@ def test_a_word_at_the_bottom_and_its_button_share_a_line(paddock: Any, visit: A
     assert text["x"] + text["width"] <= button["x"] and text["y"] < button["y"] + button["height"] / 2
 
 
-def test_the_list_of_chats_does_not_lie_over_a_page_that_becomes_small(paddock: Any, visit: Any) -> None:
+def test_the_list_of_chats_closes_when_the_page_becomes_narrow(paddock: Any, visit: Any) -> None:
     page = visit(paddock.address)
     page.wait_for_selector("body.sidebar-open")
     page.set_viewport_size({"width": 640, "height": 400})  # as zooming in to 200 % does
@@ -53,7 +53,7 @@ def test_the_list_of_chats_does_not_lie_over_a_page_that_becomes_small(paddock: 
     page.wait_for_selector("body.sidebar-open")
 
 
-def test_a_word_at_the_bottom_covers_no_composer_and_waits_for_the_pointer(paddock: Any, visit: Any) -> None:
+def test_a_toast_does_not_cover_the_composer_and_waits_for_the_pointer(paddock: Any, visit: Any) -> None:
     page = visit(paddock.address)
     ready(page)
     new_chat(page)
@@ -74,7 +74,7 @@ def test_a_word_at_the_bottom_covers_no_composer_and_waits_for_the_pointer(paddo
     page.fill("#chat-input textarea", "")
 
 
-def test_what_is_written_from_right_to_left_is_read_so(paddock: Any, visit: Any) -> None:
+def test_right_to_left_text_is_shown_from_right_to_left(paddock: Any, visit: Any) -> None:
     page = visit(paddock.address)
     ready(page)
     new_chat(page)
@@ -96,14 +96,14 @@ def test_what_is_written_from_right_to_left_is_read_so(paddock: Any, visit: Any)
     page.fill("#chat-input textarea", "")
 
 
-def test_the_system_s_dark_is_followed(paddock: Any, visit: Any) -> None:
+def test_the_page_follows_the_systems_dark_theme(paddock: Any, visit: Any) -> None:
     page = visit(paddock.address, color_scheme="dark")
     page.wait_for_selector("body.dark")
     page.emulate_media(color_scheme="light")
     page.wait_for_selector("body:not(.dark)")
 
 
-def test_the_keyboard_reaches_everything_and_focus_is_seen(paddock: Any, visit: Any) -> None:
+def test_the_keyboard_reaches_everything_and_focus_is_visible(paddock: Any, visit: Any) -> None:
     page = visit(paddock.address)
     ready(page)
     new_chat(page)
@@ -124,7 +124,7 @@ def test_the_keyboard_reaches_everything_and_focus_is_seen(paddock: Any, visit: 
     assert not page.evaluate("document.activeElement.closest('#drawer') !== null")
 
 
-def test_esc_closes_the_drawer_and_gives_the_focus_back(paddock: Any, visit: Any) -> None:
+def test_esc_closes_the_drawer_and_returns_the_focus(paddock: Any, visit: Any) -> None:
     page = visit(paddock.address)
     page.click("#open-drawer")
     page.wait_for_selector("#drawer", state="visible")
@@ -149,7 +149,7 @@ def focus_comes(page: Any, selector: str) -> None:
     page.wait_for_function("selector => document.activeElement.matches(selector)", arg=selector)
 
 
-def test_what_a_key_does_to_a_message_keeps_the_focus_there(paddock: Any, visit: Any) -> None:
+def test_keyboard_actions_on_a_message_keep_the_focus_there(paddock: Any, visit: Any) -> None:
     page = visit(paddock.address)
     ready(page)
     new_chat(page)

@@ -32,7 +32,7 @@ def test_without_a_model_the_page_says_what_to_do_and_loading_one_makes_it_chat(
     assert ask(page, "Here we are") == "Here we are"
 
 
-def test_without_models_the_folder_in_use_is_told(own_paddock: Any, visit: Any, tmp_path: Path) -> None:
+def test_without_models_the_page_names_the_models_folder(own_paddock: Any, visit: Any, tmp_path: Path) -> None:
     folder = tmp_path / "models"
     for model in list(folder.iterdir()):
         shutil.rmtree(model)
@@ -42,7 +42,7 @@ def test_without_models_the_folder_in_use_is_told(own_paddock: Any, visit: Any, 
     page.wait_for_selector(f"#model-facts >> text=into {folder}, then press Refresh")
 
 
-def test_a_message_without_a_model_is_kept_and_answered_later(own_paddock: Any, visit: Any) -> None:
+def test_a_message_without_a_model_waits_and_is_answered_later(own_paddock: Any, visit: Any) -> None:
     served = own_paddock("--no-model")
     page = visit(served.address)
     send(page, "Answer me later")
@@ -55,7 +55,7 @@ def test_a_message_without_a_model_is_kept_and_answered_later(own_paddock: Any, 
     page.wait_for_selector(f"{NEWEST} >> text=Answer me later")
 
 
-def test_another_model_is_loaded_with_a_changed_setting_and_unload_says_what_came_back(
+def test_another_model_is_loaded_with_a_changed_setting_and_unload_says_what_was_freed(
     own_paddock: Any, visit: Any
 ) -> None:
     served = own_paddock("--model", "small")
@@ -148,7 +148,7 @@ def test_a_new_folder_appears_after_refresh(own_paddock: Any, visit: Any) -> Non
     page.get_by_role("option", name="brand-new").wait_for()
 
 
-def test_a_remote_model_is_loaded_with_its_patience_left_to_its_file(own_paddock: Any, visit: Any) -> None:
+def test_a_remote_model_is_loaded_with_the_timeout_of_its_file(own_paddock: Any, visit: Any) -> None:
     chat = "/v1/chat/completions"
     with strange({"/v1/models": models("far"), chat: lambda request: request.texts("Hello ", "from afar")}) as server:
         served = own_paddock("--no-model")
@@ -186,7 +186,7 @@ def test_a_killed_worker_leaves_the_text_and_one_click_tries_again(own_paddock: 
     page.wait_for_selector(".versions >> text=2 / 2")
 
 
-def test_after_memory_ran_out_one_click_lowers_the_context_and_retries(own_paddock: Any, visit: Any) -> None:
+def test_after_out_of_memory_one_click_lowers_the_context_and_retries(own_paddock: Any, visit: Any) -> None:
     served = own_paddock("--model", "small")
     page = visit(served.address)
     ready(page)
@@ -197,7 +197,7 @@ def test_after_memory_ran_out_one_click_lowers_the_context_and_retries(own_paddo
     page.wait_for_selector("#model-pill[title*='2,048 tokens']")
 
 
-def test_a_load_that_fails_is_explained_and_the_page_goes_on(own_paddock: Any, visit: Any, tmp_path: Any) -> None:
+def test_a_failed_load_is_explained_and_the_page_still_works(own_paddock: Any, visit: Any, tmp_path: Any) -> None:
     served = own_paddock("--no-model")
     page = visit(served.address)
     open_tab(page, "Model")
@@ -240,7 +240,7 @@ def test_ctrl_c_ends_a_load_that_a_request_waits_for(own_paddock: Any, visit: An
     served.process.wait(30)
 
 
-def test_a_killed_host_is_back_with_the_chat_and_the_text_that_had_arrived(own_paddock: Any, visit: Any) -> None:
+def test_a_killed_host_restarts_with_the_chat_and_its_partial_reply(own_paddock: Any, visit: Any) -> None:
     served = own_paddock("--model", "small")
     page = visit(served.address)
     ready(page)
@@ -256,7 +256,7 @@ def test_a_killed_host_is_back_with_the_chat_and_the_text_that_had_arrived(own_p
     page.wait_for_selector(".message-note >> text=Press Continue this reply")
 
 
-def test_the_page_finds_back_to_a_restarted_paddock(tmp_path: Any, browser: Any, visit: Any) -> None:
+def test_the_page_reconnects_to_a_restarted_paddock(tmp_path: Any, browser: Any, visit: Any) -> None:
     from tests.browser.conftest import Served
 
     served = Served(prepare(tmp_path), "--model", "small")

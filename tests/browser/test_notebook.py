@@ -14,9 +14,7 @@ WRITE = "**/paddock/notebook/write"
 REFUSED = {"error": "notebook.txt could not be saved (No space left on device).", "detail": "Errno 28"}
 
 
-def test_a_text_that_could_not_be_saved_outlives_a_reload_and_is_saved_once_it_can_be(
-    own_paddock: Any, visit: Any
-) -> None:
+def test_a_text_that_could_not_be_saved_survives_a_reload_and_is_saved_later(own_paddock: Any, visit: Any) -> None:
     served = own_paddock("--no-model")
     page = visit(served.address)
     page.click("[data-view=notebook]")
@@ -39,7 +37,7 @@ def test_a_text_that_could_not_be_saved_outlives_a_reload_and_is_saved_once_it_c
     other.wait_for_function("document.querySelector('#notebook-text').value === 'words on a full disk'")
 
 
-def test_a_reload_comes_back_to_the_notebook_and_from_there_to_the_chat(paddock: Any, visit: Any) -> None:
+def test_a_reload_restores_the_notebook_and_the_chat_behind_it(paddock: Any, visit: Any) -> None:
     page = visit(paddock.address)
     ready(page)
     new_chat(page)

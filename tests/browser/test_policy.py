@@ -95,7 +95,7 @@ def test_no_tab_breaks_the_policy_with_the_shipped_extensions_on(
     page.context.close()
 
 
-def test_markup_that_is_not_the_pages_runs_nothing(paddock: Served, browser: Any) -> None:
+def test_foreign_markup_runs_no_script(paddock: Served, browser: Any) -> None:
     context = browser.new_context()
     context.add_init_script(WATCH)
     page = context.new_page()

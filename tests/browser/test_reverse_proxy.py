@@ -100,7 +100,7 @@ def test_streams_come_as_they_are_written(behind: dict[str, str], way: str) -> N
 
 
 @pytest.mark.parametrize("way", ["plain", "forwarded"])
-def test_files_go_up_and_come_down(behind: dict[str, str], visit: Any, way: str, tmp_path: Path) -> None:
+def test_files_are_uploaded_and_downloaded(behind: dict[str, str], visit: Any, way: str, tmp_path: Path) -> None:
     _files(visit(behind[way]), tmp_path)
 
 
@@ -125,7 +125,7 @@ def under_paddock(browser: Any, folder: Path, named: dict[str, str]) -> Iterator
     yield from _proxied(folder, "nginx-paddock", "--root-path", "paddock", "--listen", "--password", "word")
 
 
-def test_a_path_that_the_proxy_leaves_on_is_taken_off(
+def test_a_path_that_the_proxy_does_not_strip_is_stripped(
     named: dict[str, str], visit: Any, browser: Any, tmp_path: Path
 ) -> None:
     assert httpx.get(named["whole path"]).status_code == 401
@@ -140,7 +140,7 @@ def test_a_path_that_the_proxy_leaves_on_is_taken_off(
     context.close()
 
 
-def test_a_path_named_as_our_own_routes_works_with_a_password(
+def test_a_path_named_like_paddocks_routes_works_with_a_password(
     under_paddock: dict[str, str], visit: Any, browser: Any, tmp_path: Path
 ) -> None:
     context = browser.new_context(http_credentials={"username": "paddock", "password": "word"})

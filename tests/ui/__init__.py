@@ -1,1 +1,1 @@
-"""The page's host side, without a browser."""
+"""Tests of the page's host side, without a browser."""

@@ -1,4 +1,4 @@
-"""The event stream of a chat, over HTTP, with the echo loader behind it."""
+"""The event stream of a chat, over HTTP, with the echo loader."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PATIENCE = 90.0
 
 @pytest.fixture
 def client(echo: App) -> Iterator[httpx.Client]:
-    """A client of the running server."""
+    """Return a client of the running server."""
     with serving(echo) as address, httpx.Client(base_url=f"{address}/paddock", timeout=PATIENCE) as client:
         yield client
 
 
 @contextmanager
 def events(client: httpx.Client, path: str) -> Iterator[Iterator[tuple[str, Any, int]]]:
-    """(name, value, bytes) of each event, in order."""
+    """Yield (name, value, bytes) of each event, in order."""
     with client.stream("GET", path) as response:
         assert response.status_code == 200
 
@@ -42,7 +42,7 @@ def events(client: httpx.Client, path: str) -> Iterator[Iterator[tuple[str, Any,
 
 
 def until(stream: Iterator[tuple[str, Any, int]], name: str) -> Any:
-    """The next event of this name."""
+    """Return the value of the next event of this name."""
     return next(value for found, value, _ in stream if found == name)
 
 
@@ -63,7 +63,7 @@ def test_a_follower_gets_the_chat_the_growth_and_the_settled_reply(client: httpx
     assert "3 tokens" in reply["statistics"]
 
 
-def test_who_comes_in_the_middle_gets_all_that_is_there_and_then_the_rest(client: httpx.Client, echo: App) -> None:
+def test_a_late_follower_gets_the_text_so_far_and_then_the_rest(client: httpx.Client, echo: App) -> None:
     chat = begin(client, "!long a b c")
     living = echo.chats.live_reply(chat)
     assert living is not None
@@ -79,7 +79,7 @@ def test_who_comes_in_the_middle_gets_all_that_is_there_and_then_the_rest(client
                 assert any(n == "messages" and v["living"] is None for n, v, _ in stream)
 
 
-def test_a_reply_whose_branch_is_left_and_found_again_is_sent_from_its_beginning(client: httpx.Client) -> None:
+def test_a_reply_is_sent_from_its_beginning_when_its_branch_is_shown_again(client: httpx.Client) -> None:
     def post(verb: str, **body: Any) -> None:
         client.post(f"/chats/{chat}/{verb}", json=body).raise_for_status()
 
@@ -129,7 +129,7 @@ def test_bytes_a_token_do_not_grow_with_the_chat(client: httpx.Client, echo: App
     assert cost(400) < 1.2 * cost(0)
 
 
-def test_many_tokens_come_in_few_events(client: httpx.Client) -> None:
+def test_tokens_are_batched_into_few_events(client: httpx.Client) -> None:
     chat = begin(client, "!long a b c")
     with events(client, f"/chats/{chat}/events") as stream:
         first = until(stream, "living")["tokens"]
@@ -140,7 +140,9 @@ def test_many_tokens_come_in_few_events(client: httpx.Client) -> None:
     assert count <= 40
 
 
-def test_who_goes_away_leaves_nothing_behind(client: httpx.Client, echo: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_follower_that_disconnects_is_unsubscribed(
+    client: httpx.Client, echo: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chat = begin(client, "!long a b c")
     living = echo.chats.live_reply(chat)
     assert living is not None
@@ -174,13 +176,13 @@ def test_who_goes_away_leaves_nothing_behind(client: httpx.Client, echo: App, mo
         ("/model/load", {"model": "nope"}, "no model named"),
     ],
 )
-def test_a_mistake_is_answered_with_a_sentence(client: httpx.Client, path: str, body: Any, words: str) -> None:
+def test_a_bad_request_is_answered_with_a_sentence(client: httpx.Client, path: str, body: Any, words: str) -> None:
     answer = client.post(path, json=body)
     assert answer.status_code == 400
     assert words in answer.json()["error"]
 
 
-def test_a_question_is_not_emptied(client: httpx.Client) -> None:
+def test_a_question_cannot_be_edited_to_an_empty_text(client: httpx.Client) -> None:
     chat = client.post("/chats", json={}).json()["id"]
     client.post(f"/chats/{chat}/send", json={"text": "words"})
     with events(client, f"/chats/{chat}/events") as stream:
@@ -198,7 +200,7 @@ def test_only_the_page_s_own_files_are_served(client: httpx.Client, name: str) -
     assert "build_page" not in answer.text
 
 
-def test_a_follower_hears_when_the_list_of_chats_changes(client: httpx.Client) -> None:
+def test_a_follower_gets_each_change_of_the_list_of_chats(client: httpx.Client) -> None:
     chat = client.post("/chats", json={}).json()["id"]
     with events(client, f"/chats/{chat}/events") as stream:
         assert [head["id"] for head in until(stream, "chats")] == [chat]

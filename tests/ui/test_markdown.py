@@ -1,4 +1,4 @@
-"""Markdown: nothing dangerous passes, and a growing text comes out as the whole text would."""
+"""Markdown: nothing dangerous passes, and a growing text renders like the whole text."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TEXTS = {
 
 
 class Reader:
-    """What the page's script does with the updates; JavaScript counts UTF-16 units."""
+    """Apply the updates as the page's script does. JavaScript counts UTF-16 units."""
 
     def __init__(self) -> None:
         self.settled = ""
@@ -47,7 +47,7 @@ class Reader:
 
 @pytest.mark.parametrize("name", TEXTS)
 @pytest.mark.parametrize("step", [1, 3, 17])
-def test_a_growing_text_ends_as_the_whole_text(name: str, step: int) -> None:
+def test_a_growing_text_renders_like_the_whole_text(name: str, step: int) -> None:
     markdown, reader, text = Markdown(), Reader(), TEXTS[name]
     living = LivingMarkdown(markdown)
     for end in [*range(step, len(text), step), len(text)]:
@@ -94,20 +94,20 @@ def test_nothing_dangerous_passes(text: str) -> None:
         assert address.startswith(("https://", "http://", "mailto:")), address
 
 
-def test_links_open_apart_and_tell_nobody_where_they_were_clicked() -> None:
+def test_links_open_in_a_new_tab_without_a_referrer() -> None:
     html = Markdown().render("[x](https://a.example)")
     assert 'target="_blank"' in html
     assert "noopener noreferrer" in html
 
 
-def test_a_fence_s_blank_lines_settle_nothing() -> None:
+def test_blank_lines_in_a_fence_settle_nothing() -> None:
     living = LivingMarkdown(Markdown())
     update = living.update("Begin here, please.\n\n```\na\n\nb\n\nno end yet")
     assert update["add"] == "<p>Begin here, please.</p>\n"
     assert living.update("Begin here, please.\n\n```\na\n\nb\n\nno end yet\n\nnor here")["add"] == ""
 
 
-def test_what_was_rendered_is_remembered_up_to_a_limit() -> None:
+def test_rendered_text_is_cached_up_to_a_limit() -> None:
     markdown = Markdown()
     first = markdown.render("the same")
     assert markdown.render("the same") is first
@@ -135,7 +135,7 @@ def test_a_formula_keeps_its_characters(text: str) -> None:
     assert shown == [word for word in text.split() if shown and not (word == "-" and "list" in text)]
 
 
-def test_prices_code_and_lone_marks_are_no_formulas() -> None:
+def test_prices_code_and_single_marks_are_not_formulas() -> None:
     html = Markdown().render("It costs $5 or *$10*, `\\(a\\)` is code, \\(open and \\*no emphasis\\*.")
     assert "<em>$10</em>" in html
     assert "<code>\\(a\\)</code>" in html
@@ -181,7 +181,7 @@ def test_after_some_slow_blocks_all_code_stays_plain_for_a_while() -> None:
         colours.close()
 
 
-def test_a_slow_block_is_tried_once_while_a_reply_grows() -> None:
+def test_a_slow_block_is_coloured_once_while_a_reply_grows() -> None:
     class Slow(CodeColours):
         asked = 0
 

@@ -1,4 +1,4 @@
-"""Media of extensions in a message: what passes, and all that does not."""
+"""Media of extensions in a message: which markup passes, and which does not."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_media_of_extensions_are_shown(text: str, html: str) -> None:
         ("file/extensions/ä/…png", "file/extensions/%C3%A4/%E2%80%A6png"),
     ],
 )
-def test_an_address_is_written_once_more_from_its_parts(given: str, address: str) -> None:
+def test_an_address_is_rebuilt_from_its_parts(given: str, address: str) -> None:
     assert file_address(given) == address
     assert f' src="{address}"' in MARKDOWN.fresh(f'<img src="{given}">')
 
@@ -92,7 +92,7 @@ def test_an_address_is_written_once_more_from_its_parts(given: str, address: str
     ],
 )
 @pytest.mark.parametrize("tag", ["img", "audio", "video"])
-def test_no_reply_makes_the_page_ask_for_another_address(tag: str, address: str) -> None:
+def test_no_reply_makes_the_page_load_another_address(tag: str, address: str) -> None:
     html = MARKDOWN.fresh(f'<{tag} src="{address}"></{tag}>') + MARKDOWN.fresh(f"<{tag} src='{address}'>")
     assert f"<{tag}" not in html
 
@@ -139,7 +139,7 @@ def test_no_other_attribute_passes(attribute: str) -> None:
         "[x](javascript:fetch('/v1/models'))",
     ],
 )
-def test_no_other_markup_names_an_address_of_ours(text: str) -> None:
+def test_no_other_markup_passes_with_an_address_of_paddock(text: str) -> None:
     html = MARKDOWN.fresh(text) + MARKDOWN.fresh(f"> {text}") + MARKDOWN.fresh(f"<think>{text}</think>")
     assert not re.search(r"""<[^>]*[=(]["'(]?[^"'>]*/v1/""", html), html
 

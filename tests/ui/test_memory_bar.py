@@ -1,4 +1,4 @@
-"""The bar of the memory plan: its parts add up, what does not fit is marked, and names are escaped."""
+"""The bar of the memory plan: its parts add up, an excess is marked, and names are escaped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_small_plan_on_a_large_machine_is_drawn_as_small_as_it_is() -> None:
     assert sum(_widths(_bar(DeviceShare("a", 1000, 12, 0, 0, 8)))) == pytest.approx(2)
 
 
-def test_the_mark_stands_where_free_memory_ends_and_what_is_over_is_said() -> None:
+def test_the_mark_shows_where_free_memory_ends_and_an_excess_is_reported() -> None:
     html = _bar(DeviceShare("a", 100, 400))
     assert '<i style="left:25.00%">' in html
     assert "over" in html

@@ -1,4 +1,4 @@
-"""What the Model tab says about a model, as HTML."""
+"""The HTML about a model on the Model tab."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_names_of_the_evidence_break_at_their_parts_and_nothing_becomes_markup(t
     assert "<b>" not in html
 
 
-def test_a_model_that_cannot_chat_says_what_it_is_for_and_speaks_of_no_template(tmp_path: Path) -> None:
+def test_a_model_that_cannot_chat_shows_its_purpose_and_no_template(tmp_path: Path) -> None:
     folder = write_model_folder(tmp_path / "tiny")
     assert "ChatML is used" in card(detect(folder, "tiny"))
     config = folder / "config.json"
@@ -35,7 +35,7 @@ def test_a_model_that_cannot_chat_says_what_it_is_for_and_speaks_of_no_template(
     assert reason("", [], facts, "No loader.") == ""
 
 
-def test_a_default_context_beyond_the_models_own_is_shown_as_the_models_own() -> None:
+def test_a_default_context_above_the_trained_one_is_shown_as_the_trained_one() -> None:
     (setting,) = [entry for entry in describe(TransformersSettings) if entry.name == "context"]
     assert setting.default > 2048
     assert own_context(setting, {}, trained=2048) == 2048

@@ -1,4 +1,4 @@
-"""The page is drawn again, in parts and as a whole, while requests come in."""
+"""The page is drawn again, in parts and as a whole, while it answers requests."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ EARLIER = "extension-earlier-steady"
 
 @pytest.fixture
 def address(talk: Talk) -> Iterator[str]:
-    """A server with one extension on, which draws nothing."""
+    """Return the address of a server with one extension, which draws nothing."""
     talk.add("steady", PLAIN)
     with serving(talk.app) as address:
         yield address
 
 
 def drawings(page: OpenPage) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
-    """The parts of a page that are drawn by requests, by a component in them: the function, and what it drew."""
+    """Return the parts that requests draw, by a component in them: the function and its components."""
     found: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
     for function in page.on_load():
         drawn = page.call(function).raise_for_status().json()["render_config"]
@@ -44,7 +44,7 @@ def drawings(page: OpenPage) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]
     return found
 
 
-def test_a_button_of_the_drawing_before_still_does_what_it_says(address: str) -> None:
+def test_a_button_of_an_earlier_drawing_still_works(address: str) -> None:
     with OpenPage(address) as page:
         draw, first = drawings(page)[EARLIER]
         second = page.call(draw).raise_for_status().json()["render_config"]
@@ -54,7 +54,9 @@ def test_a_button_of_the_drawing_before_still_does_what_it_says(address: str) ->
         assert page.join(function_of(second, EARLIER)).status_code == 200
 
 
-def test_a_button_that_is_long_gone_is_refused_with_a_sentence(address: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_button_of_a_much_earlier_drawing_is_refused_with_a_sentence(
+    address: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     with OpenPage(address) as page:
         draw, first = drawings(page)[EARLIER]
         for _ in range(10):

@@ -1,4 +1,4 @@
-"""The notebook's text: never lost, undone step by step, and the model's while it writes."""
+"""The Notebook's text is never lost, can be undone step by step, and cannot be changed while the model writes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _wait(notebook: Notebook, condition: Callable[[], bool]) -> None:
         release()
 
 
-def test_the_text_is_there_at_the_next_start(app: App) -> None:
+def test_the_text_is_loaded_at_the_next_start(app: App) -> None:
     Notebook(app).write("Once upon a time", "a page")
     assert Notebook(app).text() == "Once upon a time"
 
@@ -57,7 +57,7 @@ def test_while_the_model_writes_the_text_is_not_overwritten(echo: App) -> None:
     assert notebook.text().startswith("!long words")
 
 
-def test_what_the_model_writes_is_in_the_file_before_it_ends(echo: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_models_text_is_in_the_file_before_it_ends(echo: App, monkeypatch: pytest.MonkeyPatch) -> None:
     grown = threading.Event()
 
     def write(path: Path, content: str) -> None:
@@ -74,7 +74,7 @@ def test_what_the_model_writes_is_in_the_file_before_it_ends(echo: App, monkeypa
     _wait(notebook, lambda: notebook.generation is None)
 
 
-def test_a_worker_that_dies_leaves_what_had_arrived(app: App) -> None:
+def test_the_text_of_a_worker_that_died_is_kept(app: App) -> None:
     app.models.load("tiny", "echo", {"delay": 0.1})
     notebook = Notebook(app)
     notebook.generate("one two three four five !crash", SamplingParams(), "a page")

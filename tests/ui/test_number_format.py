@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers and labels as people read them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from modules.ui.number_format import finish_reason, model_label, statistics
         ({}, ""),
     ],
 )
-def test_the_figures_of_a_reply(meta: dict[str, Any], words: str) -> None:
+def test_the_statistics_of_a_reply(meta: dict[str, Any], words: str) -> None:
     assert statistics(meta) == words
 
 
@@ -28,6 +28,6 @@ def test_a_reply_that_was_stopped_says_so() -> None:
     assert finish_reason({"reason": "stop"}) == finish_reason({}) == ""
 
 
-def test_a_model_in_a_list_says_what_it_is_for_where_that_is_no_chat() -> None:
+def test_a_model_in_a_list_shows_its_purpose_unless_it_can_chat() -> None:
     assert model_label("a", "generate") == model_label("a", "") == "a"
     assert model_label("a", "embed") == "a (embeddings)"

@@ -1,4 +1,4 @@
-"""Half characters, from characters' files, file names and clients, break no route of the page."""
+"""Halves of characters, in files of characters, file names and requests, break no route of the page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def page(app: App) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_the_start_takes_characters_and_files_with_odd_names(app: App, page: httpx.Client) -> None:
+def test_the_start_accepts_characters_and_files_with_odd_names(app: App, page: httpx.Client) -> None:
     folder = app.paths.characters
     folder.mkdir(parents=True)
     text = r'{"name": "Fox \ud83e\udd8a \ud83e", "greeting": "Hi \ud83d\ude00 \udd8a", "context": "\ud83d"}'
@@ -38,14 +38,14 @@ def test_the_start_takes_characters_and_files_with_odd_names(app: App, page: htt
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are no text")
-def test_a_file_name_that_is_no_text_breaks_no_list(app: App, page: httpx.Client) -> None:
+def test_a_file_name_that_is_not_text_breaks_no_list(app: App, page: httpx.Client) -> None:
     (Path(app.paths.models) / os.fsdecode(b"caf\xe9.gguf")).write_bytes(b"GGUF")
     answer = page.get("/paddock/start")
     assert answer.status_code == 200 and answer.json()["models"]
 
 
 @pytest.mark.parametrize("body", [r'{"version": "\ud83d"}', r'{"text": {"\ud83d": 1}}', "[1", r'["\ud83d"]'])
-def test_a_body_that_is_no_request_is_refused_with_a_sentence(page: httpx.Client, body: str) -> None:
+def test_an_invalid_body_is_refused_with_a_sentence(page: httpx.Client, body: str) -> None:
     answer = page.post("/paddock/chats/x/send", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 422
     assert answer.json()["error"].startswith("The page sent a request with a ")

@@ -1,4 +1,4 @@
-"""What the Parameters tab says under a field about the loaded model's loader."""
+"""The help of the Parameters tab says what the loaded model's loader supports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from modules.ui.tabs.parameter_texts import help_text, loaded_spec
 SETTINGS = {setting.name: setting for setting in describe(SamplingParams)}
 
 
-def test_what_the_loader_does_not_honour_or_does_otherwise_stands_under_the_field() -> None:
+def test_the_help_says_what_the_loader_does_not_support_or_does_differently() -> None:
     top_a, xtc, top_p = SETTINGS["top_a"], SETTINGS["xtc_probability"], SETTINGS["top_p"]
     assert help_text(top_a, LLAMACPP) == f"Not supported by {LLAMACPP.title}. {top_a.info.help}"
     assert help_text(xtc, LLAMACPP) == f"{xtc.info.help} In {LLAMACPP.title}: {LLAMACPP.differs['xtc_probability']}"

@@ -1,4 +1,4 @@
-"""Forms: every setting there is gets a field, and what comes out of the field is what went in."""
+"""Forms: every setting gets a field, and the field returns the value that it was given."""
 
 from __future__ import annotations
 

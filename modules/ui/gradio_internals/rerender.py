@@ -1,12 +1,15 @@
-"""Let the parts of a page that `gr.render` draws be drawn again while other requests use them.
+"""Make it safe to draw a part of the page again, with `gr.render`, while other requests use it.
 
-Gradio draws such a part straight into the tables of its session, and deletes the functions of the former drawing at
-once. Two parts that are drawn at the same time then change a table that the other one reads ("dictionary changed size
-during iteration") or take the same number for two functions. And a button that the browser still shows calls a
-function that is gone: the click is lost, and the log gets a KeyError.
+Leans on the tables of a session (`BlocksConfig`: `blocks`, `fns`, `fn_id`, `renderables`), on
+`LocalContext.blocks_config`, which names the tables to draw into, and on `BlockFunction.renderable` and `rendered_in`.
 
-Here a part is drawn into a copy of the tables, one part of a session at a time. The finished copy is then published,
-and the functions of the last few drawings keep their numbers.
+Gradio draws such a part into the tables of its session, and deletes the functions of the drawing before at once. Two
+parts that are drawn at the same time change a table while the other one reads it ("dictionary changed size during
+iteration"), or use the same number for two functions. And a button that the browser still shows calls a function that
+was deleted: the click is lost, and the log gets a KeyError.
+
+Here a part is drawn into a copy of the tables, one part of a session at a time. The complete copy is then published,
+and the functions of the last drawings keep their numbers.
 """
 
 from __future__ import annotations
@@ -26,23 +29,23 @@ from gradio.context import LocalContext
 from gradio.renderable import Renderable
 from starlette.exceptions import HTTPException
 
-# Drawings of one part whose buttons still work. A browser shows the last drawing that arrived there.
+# How many drawings of one part keep working buttons. A browser shows the last drawing that it received.
 _KEPT_DRAWINGS = 8
-_OLD = "This part of the page was drawn again before your click arrived. Look at it once more, and press again."
+_OUTDATED = "This part of the page changed before your click arrived. Check it, then press the button again."
 
 
 Table = dict[int, BlockFunction]
 
 
 class Functions(Table):
-    """The functions of a page by their number. A number that is gone belongs to a page that is out of date."""
+    """The functions of a page by their number. An unknown number comes from a page that is out of date."""
 
     def __missing__(self, number: int) -> BlockFunction:
-        raise HTTPException(410, _OLD)
+        raise HTTPException(410, _OUTDATED)
 
 
 class _Session:
-    """What one open page needs besides Gradio's own tables."""
+    """What one open page needs in addition to Gradio's tables."""
 
     def __init__(self) -> None:
         self.drawing = threading.Lock()
@@ -53,7 +56,7 @@ _Sessions = WeakKeyDictionary[BlocksConfig, _Session]
 
 
 def guard_rerenders(page: gr.Blocks) -> None:
-    """Make each `gr.render` of a finished page safe to run at any time, from any thread."""
+    """Make each `gr.render` of a finished page safe to run at any time and from any thread."""
     config = page.default_config
     config.fns = Functions(config.fns)
     _guard(config.fns, WeakKeyDictionary())
@@ -68,24 +71,24 @@ def _guard(functions: Table, sessions: _Sessions) -> None:
 
 def _guarded(part: Renderable, draw: Callable[..., None], sessions: _Sessions) -> Callable[..., None]:
     @wraps(draw)
-    def drawn(*given: Any, **named: Any) -> None:
+    def drawn(*args: Any, **kwargs: Any) -> None:
         shown = LocalContext.blocks_config.get(None)
         if shown is None:
-            return draw(*given, **named)
+            return draw(*args, **kwargs)
         session = sessions.setdefault(shown, _Session())
         with session.drawing:
             draft = copy.copy(shown)
             before = copy.copy(draft.blocks)
             LocalContext.blocks_config.set(draft)
             try:
-                draw(*given, **named)
+                draw(*args, **kwargs)
             finally:
                 LocalContext.blocks_config.set(shown)
-            # Another event may have changed other components since: only those of this drawing are written.
+            # Write only the components of this drawing, because another event may have changed others since.
             made = {number: block for number, block in draft.blocks.items() if before.get(number) is not block}
             functions = _with_former(part, draft.fns, shown.fns, session)
             _guard(functions, sessions)
-            # A reader of the old table of functions reads it to its end.
+            # Replace the table of functions, because another request may be reading the old one.
             shown.blocks.update(made)
             shown.fns, shown.fn_id, shown.renderables = functions, draft.fn_id, draft.renderables
         return None
@@ -95,12 +98,12 @@ def _guarded(part: Renderable, draw: Callable[..., None], sessions: _Sessions) -
 
 
 def _with_former(part: Renderable, fresh: Table, shown: Table, session: _Session) -> Functions:
-    """The functions of a new drawing, and those of the drawings before it that are kept."""
+    """Return the functions of a new drawing together with those of the last drawings."""
     former = session.former.setdefault(part, deque())
     replaced = sorted(shown.keys() - fresh.keys())
     functions = Functions(fresh)
     for number in replaced:
-        # It belongs to no drawing any more: Gradio neither sends it to the browser nor deletes it.
+        # It no longer belongs to a drawing, so Gradio neither sends it to the browser nor deletes it.
         shown[number].rendered_in = None
         functions[number] = shown[number]
     former.append(replaced)

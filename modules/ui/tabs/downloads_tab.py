@@ -53,7 +53,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
                 scale=4,
             )
             look = gr.Button("Look it up", elem_id="download-look", scale=1, min_width=110)
-        told = gr.HTML(elem_id="download-files", apply_default_css=False)
+        listing_html = gr.HTML(elem_id="download-files", apply_default_css=False)
         which = gr.Radio(choices=[], label="What to download", elem_id="download-which", visible=False)
         get = gr.Button("Download", variant="primary", elem_id="download-get", visible=False)
     # Repository as it was entered -> what was found there.
@@ -72,7 +72,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
             raise PaddockError("Choose what to download first. Enter a repository, press Look it up, then choose.")
         app.downloads.start(listing, offered[place].choice)
 
-    gr.on([look.click, repository.submit], errors_as_toasts(look_up), repository, [told, which, get], **QUEUED)
+    gr.on([look.click, repository.submit], errors_as_toasts(look_up), repository, [listing_html, which, get], **QUEUED)
     get.click(errors_as_toasts(begin), [repository, which], None, **DIRECT)
     gr.on([page.load, refresh.click], lambda: str(app.downloads.revision), None, turns, **DIRECT)
 
@@ -94,18 +94,18 @@ def _show(listing: RepositoryListing, offered: list[DownloadOption], machine: Ma
     size = format_size(sum(file.size for file in listing.files))
     words = f"{listing.wanted}: {plural(len(listing.files), 'file')}, {size}. "
     words += f"Free on this machine: {model_card.free(machine)}."
-    told = f"{paragraph(words)}<details><summary>Files</summary><table>{rows}</table></details>"
+    listing_html = f"{paragraph(words)}<details><summary>Files</summary><table>{rows}</table></details>"
     if not offered:
-        told += paragraph(
+        listing_html += paragraph(
             "No loader can read these files. Look for another version of this model, such as GGUF or safetensors.",
             "warning",
         )
     best = next((place for place, offer in enumerate(offered) if offer.best), None)
     if offered and best is None:
-        told += paragraph(offered[0].why_not or offered[0].choice.reason, "warning")
+        listing_html += paragraph(offered[0].why_not or offered[0].choice.reason, "warning")
     choices = [(_label(offer), place) for place, offer in enumerate(offered)]
     shown = gr.update(visible=bool(offered))
-    return [told, gr.update(choices=choices, value=best, visible=bool(offered)), shown]
+    return [listing_html, gr.update(choices=choices, value=best, visible=bool(offered)), shown]
 
 
 def _label(offer: DownloadOption) -> str:

@@ -35,7 +35,7 @@ async function readError(answer) {
 
 /**
  * Return a `fetch` for DIRECT events (event_feedback.py), each of which is one request. It sends one after another, so
- * that a late answer does not show old values, sets the class `waiting-for-host` meanwhile, and shows errors as toasts.
+ * that a late answer does not show old values, sets the class `waiting-for-host` until then, and shows errors as toasts.
  * Gradio does this for its queue only.
  */
 function oneByOne(originalFetch) {

@@ -1,4 +1,4 @@
-"""What the Session and Model tabs say about files of strangers."""
+"""What the Session and Model tabs say about untrusted files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from modules.ui.tabs import model_tab as model
 from modules.ui.tabs import session_tab as session
 
 
-def test_the_session_tab_says_what_is_the_matter_with_a_character(app: App) -> None:
+def test_the_session_tab_says_what_is_wrong_with_a_character(app: App) -> None:
     folder = app.paths.characters
     folder.mkdir(parents=True)
     (folder / "bomb.yaml").write_text("name: &a [x]\ncontext: *nobody\n")
@@ -31,7 +31,7 @@ def test_the_session_tab_says_what_is_the_matter_with_a_character(app: App) -> N
 
 
 def _drawn(app: App, name: str) -> list[str]:
-    """Ids of the components that the question about a key draws."""
+    """Return the ids of the components that the question about a key draws."""
     with gr.Blocks() as blocks:
         model._ask_for_key(app, name)
     return [block.elem_id for block in blocks.blocks.values() if getattr(block, "elem_id", None)]

@@ -28,6 +28,9 @@ SLOWEST = (
     "tests/system/",
     "tests/test_shutdown.py",
     "tests/test_package.py",
+    "tests/compat/",
+    "tests/cli/",
+    "tests/runtime/test_environment.py",
 )
 
 

@@ -4,7 +4,7 @@ Install what the tests need, then run every test that this machine can run. Test
 name, with the reason. The tests are shared among several processes: one more than there are processor cores, because
 tests often wait, and at most six.
 
-  --fast   Leave out tests that start engines, browsers or installations. Takes under three minutes.
+  --fast   Leave out tests of engines, browsers, installations and foreign extensions. Takes about three minutes.
   --all    Run vLLM's tests too, and then start Paddock five times from nothing (tests/first_starts.py).
   --lint   Run ruff, mypy and ESLint instead of tests.
 
@@ -22,10 +22,14 @@ MOST_PROCESSES = 6
 # What --fast leaves out.
 SLOW = (
     "tests/browser",
+    "tests/compat",
     "tests/conformance",
     "tests/contract",
     "tests/loaders",
+    "tests/plugins/test_install.py",
+    "tests/plugins/test_requirements.py",
     "tests/plugins/test_worker_hooks.py",
+    "tests/runtime/test_environment.py",
     "tests/system",
     "tests/test_package.py",
     "tests/test_shutdown.py",

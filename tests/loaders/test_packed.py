@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from modules.library.detect import detect
 from modules.library.machine import inspect_machine
 from modules.library.ranking import rank_loaders
 from modules.protocol.errors import ModelError, SettingError
@@ -19,7 +20,7 @@ from modules.protocol.schema import describe
 from modules.runtime.environment import Environments
 from modules.runtime.loader_registry import Registry
 from tests.contract.under_test import QUESTION, ROOT, UnderTest
-from tests.support.quantize import quantized
+from tests.support.quantize import made_by, quantized
 
 REGISTRY = Registry(ROOT / "loaders")
 ADDED = ("autogptq", "gptqmodel", "autoawq", "hqq")
@@ -65,6 +66,20 @@ def test_a_packed_model_still_knows_the_answer(worker: Worker, name: str, kind: 
     answer = engine.greedy(engine.chat(QUESTION), max_new_tokens=60)
     assert "llama.cpp" in answer or "file" in answer
     assert 4_000_000 < engine.info.parameters < 8_000_000
+
+
+@pytest.mark.parametrize("dtype", ["auto", "float32"])
+def test_an_fp8_model_is_converted_and_still_knows_the_answer(worker: Worker, tmp_path: Path, dtype: str) -> None:
+    maker = ROOT / "tests" / "support" / "fp8_maker.py"
+    folder = made_by("transformers", tmp_path / "fp8", maker, str(ROOT / "models" / "demo"))
+    facts = detect(folder, "fp8")
+    assert (facts.format, facts.bits) == ("fp8", 8)
+    ranked = rank_loaders(facts, REGISTRY.specs.values(), CPU)
+    assert "transformers" in [entry.loader for entry in ranked if entry.runs]
+    engine = worker("transformers")
+    engine.load(folder, dtype=dtype)
+    answer = engine.greedy(engine.chat(QUESTION), max_new_tokens=60)
+    assert "llama.cpp" in answer or "file" in answer
 
 
 def _changed(kind: str, folder: Path, **values: Any) -> Path:

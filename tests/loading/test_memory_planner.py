@@ -162,7 +162,7 @@ def test_a_watch_keeps_the_peak_of_a_process_that_gave_it_back() -> None:
         process.stdin.close()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which pages were read")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports which pages were read")
 def test_pages_of_the_models_file_count_once_they_are_read(tmp_path: Path) -> None:
     file = tmp_path / "model.gguf"
     file.write_bytes(bytes(80_000_000))

@@ -67,15 +67,15 @@ def _quiet(text: str, fraction: float | None) -> None:
 
 def test_a_build_is_verified_and_found_again(environments: Environments) -> None:
     assert not environments.status(SPEC).installed
-    told: list[float] = []
-    path = environments.build(SPEC, lambda text, fraction: told.append(fraction or 0.0))
+    fractions: list[float] = []
+    path = environments.build(SPEC, lambda text, fraction: fractions.append(fraction or 0.0))
     status = environments.status(SPEC)
     assert status.installed
     assert status.engine == "1.0"
     assert status.size_bytes > 0
     assert environments.python(SPEC).is_relative_to(path)
-    assert told == sorted(told)
-    assert told[-1] == 1.0
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
 
 
 def test_other_pins_make_another_environment_and_the_old_one_stays_until_pruned(
@@ -121,9 +121,9 @@ def test_a_wheel_for_other_machines_alone_is_a_sentence(environments: Environmen
     (wheels / "toyengine-1.0-py3-none-any.whl").rename(wheels / "toyengine-1.0-cp27-cp27m-macosx_10_6_intel.whl")
     with pytest.raises(
         EnvironmentBroken, match=r"has no package for this Python .* Try another Python version"
-    ) as told:
+    ) as raised:
         environments.build(SPEC, _quiet)
-    assert "toyengine" in told.value.detail
+    assert "toyengine" in raised.value.detail
     assert not environments.status(SPEC).installed
 
 
@@ -190,9 +190,9 @@ def test_an_environment_whose_python_is_gone_or_another_counts_no_more_and_is_ma
     path = environments.build(SPEC, _quiet)
     spoil(path)
     assert not environments.status(SPEC).installed
-    told: list[str] = []
-    environments.build(SPEC, lambda text, fraction: told.append(text))
-    assert told[0] == "The Python of Toy is gone or has another version. Rebuilding its environment"
+    texts: list[str] = []
+    environments.build(SPEC, lambda text, fraction: texts.append(text))
+    assert texts[0] == "The Python of Toy is gone or has another version. Rebuilding its environment"
     assert environments.status(SPEC).installed
 
 

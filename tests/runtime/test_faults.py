@@ -102,7 +102,7 @@ def test_a_worker_that_dies_while_loading_is_a_sentence(app: App, behaviour: str
 
 
 def test_a_refused_load_says_what_the_engine_said(app: App) -> None:
-    with pytest.raises(ModelError, match="told to refuse"):
+    with pytest.raises(ModelError, match="The echo loader refuses"):
         app.models.load("tiny", "echo", {"on_load": "refuse"})
 
 

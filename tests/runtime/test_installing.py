@@ -32,13 +32,13 @@ PATIENCE = 90.0
 BUILT = dataclasses.replace(
     ECHO, title="Built", requirements="requirements.txt", probe="import slow; print(slow.VERSION)"
 )
-# Says that it builds, then waits until it is told how that shall end; in a group of its own, as ninja's compilers are.
+# Reports that it builds, then waits for the outcome to simulate. It has its own process group, like ninja's compilers.
 BACKEND = """
 import os, zipfile
 def build_wheel(folder, settings=None, metadata=None):
     os.setpgid(0, 0)
-    with open({started!r}, "w") as told:
-        told.write(str(os.getpid()))
+    with open({started!r}, "w") as file:
+        file.write(str(os.getpid()))
     with open({ending!r}) as ending:
         if ending.read() != "well":
             raise SystemExit("the compiler gave up")

@@ -23,7 +23,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits that a test can afford."""
     monkeypatch.setattr(stalled, "CANCEL_SECONDS", 0.5)
     monkeypatch.setattr(stalled, "GRAMMAR_SECONDS", 0.5)
-    monkeypatch.setattr(stalled, "_PACE", 1e6)
+    monkeypatch.setattr(stalled, "_PREFILL_SPEED", 1e6)
 
 
 def _until_ready_again(app: App, states: queue.Queue[ModelState]) -> list[ModelState]:

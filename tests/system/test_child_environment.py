@@ -64,7 +64,7 @@ def test_a_variable_that_the_user_names_is_handed_on() -> None:
     assert sorted(worker_environment(environ)) == ["MY_ENGINE_THING", "MY_TOKEN"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what a process was given")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_a_real_worker_was_given_no_secret(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in SECRETS[:-4]:
         monkeypatch.setenv(name, "hush")

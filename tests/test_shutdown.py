@@ -186,6 +186,6 @@ def test_a_value_that_a_library_refuses_is_named(root: Path, tmp_path: Path) -> 
         timeout=PATIENCE,
     )
     assert answer.returncode == 1
-    assert "The environment variable HF_HUB_DOWNLOAD_TIMEOUT may be why: unset it" in answer.stderr
+    assert "The environment variable HF_HUB_DOWNLOAD_TIMEOUT may be the cause: unset it" in answer.stderr
     assert "Traceback" not in answer.stderr
     assert "Traceback" in (tmp_path / "data" / "logs" / "last_error.txt").read_text()

@@ -14,7 +14,7 @@ BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
 
 
 def reference() -> str:
-    """The generated part, as Markdown."""
+    """Return the generated part as Markdown."""
     import paddock
     from modules.protocol.commands import Command
     from modules.protocol.events import Event
@@ -33,7 +33,7 @@ def reference() -> str:
 
 
 def _documented(kind: type[Any]) -> list[str]:
-    """A class's docstring; each of its paragraphs `name: words` becomes an entry of a list."""
+    """Return the lines of a class's docstring, with each line `name: text` as an entry of a list."""
     lines: list[str] = []
     for line in (inspect.getdoc(kind) or "").splitlines():
         name, colon, rest = line.partition(": ")
@@ -48,8 +48,8 @@ def _methods(kind: type[Any]) -> list[str]:
     for name, member in vars(kind).items():
         if inspect.isfunction(member) and not name.startswith("_"):
             names = ", ".join(list(inspect.signature(member).parameters)[1:])
-            must = " Must be there." if getattr(member, "__isabstractmethod__", False) else ""
-            lines.append(f"- `{name}({names})`: {_one_line(member)}{must}")
+            required = " Required." if getattr(member, "__isabstractmethod__", False) else ""
+            lines.append(f"- `{name}({names})`: {_one_line(member)}{required}")
     return lines
 
 
@@ -62,13 +62,13 @@ def _one_line(documented: Any) -> str:
 
 
 def page(text: str) -> str:
-    """docs/loaders.md with its generated part written again."""
+    """Return docs/loaders.md with its generated part replaced."""
     before, _, rest = text.partition(BEGIN)
     return f"{before}{BEGIN}\n{reference()}{END}{rest.partition(END)[2]}"
 
 
 def main() -> None:
-    """Write the page."""
+    """Write docs/loaders.md."""
     from modules.files.paths import write_atomically
 
     path = ROOT / "docs" / "loaders.md"

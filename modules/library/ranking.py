@@ -12,6 +12,9 @@ from modules.library.trust import scan_trust
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.model_facts import Machine, ModelFacts
 
+# Quantization methods to suggest as a substitute, if a loader reads them.
+_COMMON_METHODS = ("awq", "bitsandbytes", "exl2", "gptq", "hqq")
+
 
 @dataclass(frozen=True)
 class RankedLoader:
@@ -89,15 +92,11 @@ def _explain_unclaimed(facts: ModelFacts, specs: Iterable[LoaderSpec]) -> str:
         return f"No loader reads {facts.name} (format: {facts.format}). Get a GGUF or safetensors version of it."
     name, readers = describe_method(method.value if method else "")
     elsewhere = f" Outside of Paddock, {readers} can read it." if readers else ""
-    others = sorted(formats.intersection(_METHODS))
+    others = sorted(formats.intersection(_COMMON_METHODS))
     return (
         f"The weights of {facts.name} are quantized with {name}, as {source.source} says. No loader here reads that."
         f"{elsewhere} Get the model in full precision, as GGUF, or quantized with one of: {', '.join(others)}."
     )
-
-
-# Quantization methods that are worth naming as a substitute, where a loader reads them.
-_METHODS = ("awq", "bitsandbytes", "exl2", "gptq", "hqq")
 
 
 def describe_model(facts: ModelFacts, ranked: Sequence[RankedLoader], specs: Iterable[LoaderSpec]) -> dict[str, Any]:

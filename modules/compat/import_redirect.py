@@ -13,11 +13,12 @@ import importlib.util
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from modules.compat.script_finder import ScriptFinder
 from modules.plugins.extension_import import PACKAGE, package
 from modules.protocol.errors import PaddockError
 
@@ -56,7 +57,7 @@ class Redirect:
         self.replacements: dict[str, ModuleType] = {"signal": _Signal("signal")}
         self._user_data = ModuleType("user_data")
         self._shown: dict[str, ModuleType] = {}
-        self._finder = _Finder(self._is_script, self._builtins)
+        self._finder = ScriptFinder(self._is_script, self._builtins)
         place = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
         sys.meta_path.insert(place, self._finder)
 
@@ -267,37 +268,3 @@ class _Signal(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         return getattr(signal, name)
-
-
-class _Loader(SourceFileLoader):
-    """Runs a file of a script with the scripts' builtins."""
-
-    def __init__(self, fullname: str, path: str, names: dict[str, Any]) -> None:
-        super().__init__(fullname, path)
-        self._names = names
-
-    def exec_module(self, module: ModuleType) -> None:
-        module.__dict__["__builtins__"] = self._names
-        super().exec_module(module)
-
-
-class _Finder:
-    """Finds the same modules as Python's path finder. Files of scripts get the loader above."""
-
-    def __init__(self, is_script: Callable[[str], bool], names: dict[str, Any]) -> None:
-        self._is_script = is_script
-        self._names = names
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Implement Python's import protocol."""
-        if not any(self._is_script(entry) for entry in (sys.path if path is None else path)):
-            return None
-        spec = PathFinder.find_spec(fullname, path, target)
-        if spec is None or spec.origin is None or not isinstance(spec.loader, SourceFileLoader):
-            return None
-        if not self._is_script(spec.origin):
-            return None
-        spec.loader = _Loader(fullname, spec.origin, self._names)
-        return spec

@@ -1,6 +1,6 @@
-"""What every loader built on llama.cpp declares: its settings, its samplers, and the words of its claim.
+"""Settings, samplers and memory that all loaders with llama.cpp declare.
 
-Here, and not in one of the loaders, because a spec imports nothing but this room.
+A spec may import this package, but not another loader.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from modules.protocol.model_facts import Machine, ModelFacts
 from modules.protocol.sampling import ALL_SAMPLERS
 from modules.protocol.schema import setting
 
-# Taken where Context length is 0 and the model was made for more: enough for a long chat, and little memory.
+# Used if Context length is 0 and the model's own is longer: enough for a long chat, with little memory.
 AUTOMATIC_CONTEXT = 8192
 
-# From most to least memory, so that "one lower" is the next; the names are llama.cpp's own.
+# From most to least memory, so that lowering takes the next one. The names are llama.cpp's.
 CACHE_TYPES = ("f32", "bf16", "f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 
 # Bits of one element of the cache: blocks of 32 with a scale of 16 bits, in Q4_1 and Q5_1 an offset of 16 more (ggml).
 _CACHE_BITS = {"f32": 32, "bf16": 16, "f16": 16, "q8_0": 8.5, "q5_1": 6, "q5_0": 5.5, "q4_1": 5, "q4_0": 4.5}
 
-# What a shortage of memory is cured with, first the one that costs least.
+# Settings to lower when memory runs out, the one with the least effect first.
 LOWER_FOR_MEMORY = ("context", "cache_type_k", "cache_type_v", "batch", "micro_batch")
 
 SAMPLERS = ALL_SAMPLERS - {
@@ -47,7 +47,7 @@ _ROPE = "RoPE"
 
 @dataclass(frozen=True)
 class LlamaCppSettings:
-    """How llama.cpp loads and runs a model; the defaults are its own, but for those that would fill the memory."""
+    """How llama.cpp loads and runs a model. Defaults are llama.cpp's unless they would fill the memory."""
 
     context: int = setting(
         0,
@@ -56,30 +56,30 @@ class LlamaCppSettings:
         maximum=4_194_304,
         unit="tokens",
         group=_CONTEXT,
-        help="How much text the model sees at once. Memory grows with it. 0 takes the model's own length, at most "
-        f"{AUTOMATIC_CONTEXT}. Beyond the length it was made for, quality falls unless RoPE is scaled.",
+        help="How many tokens the model can use at once. More needs more memory. 0 uses the model's own length, at "
+        f"most {AUTOMATIC_CONTEXT}. Beyond the trained length quality drops, unless RoPE is scaled.",
     )
     cache_type_k: str = setting(
         "f16",
         label="Cache type, K",
         choices=CACHE_TYPES,
         group=_CONTEXT,
-        help="Precision of the remembered keys. q8_0 halves the context's memory at nearly no loss; q4_0 quarters it "
-        "and can be noticed.",
+        help="Precision of cached keys. q8_0 halves the context's memory with almost no loss; q4_0 quarters it with a "
+        "noticeable loss.",
     )
     cache_type_v: str = setting(
         "f16",
         label="Cache type, V",
         choices=CACHE_TYPES,
         group=_CONTEXT,
-        help="Precision of the remembered values. A quantized one (q8_0 and below) needs flash attention.",
+        help="Precision of cached values. Quantized types (q8_0 and below) need flash attention.",
     )
     flash_attention: str = setting(
         "auto",
         label="Flash attention",
         choices=("auto", "on", "off"),
         group=_CONTEXT,
-        help="Less memory and mostly more speed for long contexts. auto uses it where the device can.",
+        help="Less memory and usually more speed with long contexts. auto uses it if the device supports it.",
     )
     threads: int = setting(
         0,
@@ -87,15 +87,15 @@ class LlamaCppSettings:
         minimum=0,
         maximum=512,
         group=_CPU,
-        help="For generating. Best is the number of real cores. 0 takes that, or one for a tiny model.",
+        help="Threads for generating. The number of physical cores is best. 0 uses that, or one for a tiny model.",
     )
     threads_batch: int = setting(
         0,
-        label="Threads, reading",
+        label="Threads, prompt",
         minimum=0,
         maximum=512,
         group=_CPU,
-        help="For reading the prompt, which can use every core. 0 chooses by itself.",
+        help="Threads for processing the prompt, which can use every core. 0 is automatic.",
     )
     batch: int = setting(
         512,
@@ -105,7 +105,7 @@ class LlamaCppSettings:
         unit="tokens",
         group=_CPU,
         advanced=True,
-        help="Tokens of the prompt that are read in one go; Stop is heard between two of them.",
+        help="Tokens of the prompt that are processed in one step. Stop takes effect between steps.",
     )
     micro_batch: int = setting(
         512,
@@ -115,7 +115,7 @@ class LlamaCppSettings:
         unit="tokens",
         group=_CPU,
         advanced=True,
-        help="Tokens computed together. More reads the prompt faster on a graphics card and takes more memory.",
+        help="Tokens computed together. More is faster for prompts on a graphics card and needs more memory.",
     )
     numa: str = setting(
         "off",
@@ -123,7 +123,7 @@ class LlamaCppSettings:
         choices=("off", "distribute", "isolate", "numactl"),
         group=_CPU,
         advanced=True,
-        help="For machines with several processor sockets: how threads are spread over them.",
+        help="How threads are spread over the sockets of a machine with several.",
     )
     gpu_layers: int = setting(
         -1,
@@ -132,8 +132,8 @@ class LlamaCppSettings:
         maximum=1024,
         unit="layers",
         group=_GPU,
-        help="Layers of the model kept on the graphics card: each makes it faster and takes graphics memory. -1 takes "
-        "all. Without a graphics card it changes nothing.",
+        help="Layers of the model on the graphics card: each is faster there and needs graphics memory. -1: all. Has "
+        "no effect without a graphics card.",
     )
     split_mode: str = setting(
         "layer",
@@ -141,7 +141,7 @@ class LlamaCppSettings:
         choices=("layer", "row", "none"),
         group=_GPU,
         advanced=True,
-        help="How a model is spread over several graphics cards: by layers, by rows of each layer, or not at all.",
+        help="How the model is split over several graphics cards: by layers, by rows of each layer, or not.",
     )
     main_gpu: int = setting(
         0,
@@ -150,34 +150,34 @@ class LlamaCppSettings:
         maximum=15,
         group=_GPU,
         advanced=True,
-        help="The card that takes everything with split mode none, and the intermediate results with row.",
+        help="The card for everything with split mode none, and for intermediate results with row.",
     )
     tensor_split: str = setting(
         "",
         label="Tensor split",
         group=_GPU,
         advanced=True,
-        help="The share of each graphics card, such as 3,1 for three quarters on the first. Empty goes by free memory.",
+        help="Share of each graphics card, such as 3,1 for three quarters on the first. Empty: by free memory.",
     )
     offload_kv: bool = setting(
         True,
         label="Cache on the GPU",
         group=_GPU,
         advanced=True,
-        help="Off keeps the context's cache in main memory: slower, but more layers fit on the card.",
+        help="Off puts the cache in main memory: slower, but more layers fit on the card.",
     )
     mmap: bool = setting(
         True,
         label="Map the file (mmap)",
         group=_MEMORY,
-        help="Loads at once and shares the file's pages with the system. Off reads it all into memory first.",
+        help="Maps the file, so loading is immediate and the system shares its pages. Off reads it into memory first.",
     )
     mlock: bool = setting(
         False,
         label="Lock in memory (mlock)",
         group=_MEMORY,
         advanced=True,
-        help="Forbids the system to move the model out of memory. Needs the right to lock that much.",
+        help="Prevents the system from swapping out the model. Needs permission to lock that much memory.",
     )
     rope_scaling: str = setting(
         "model",
@@ -185,7 +185,7 @@ class LlamaCppSettings:
         choices=("model", "none", "linear", "yarn"),
         group=_ROPE,
         advanced=True,
-        help="Stretches the model to a longer context; yarn loses least. model takes what its file says.",
+        help="Extends the model to a longer context; yarn loses the least. model uses what its file says.",
     )
     rope_freq_base: float = setting(
         0.0,
@@ -194,7 +194,7 @@ class LlamaCppSettings:
         maximum=1e9,
         group=_ROPE,
         advanced=True,
-        help="Frequency base of the position encoding; higher reaches further. 0 takes the model's own.",
+        help="Frequency base of the position encoding; higher reaches further. 0 uses the model's own.",
     )
     rope_freq_scale: float = setting(
         0.0,
@@ -203,7 +203,7 @@ class LlamaCppSettings:
         maximum=10,
         group=_ROPE,
         advanced=True,
-        help="Frequency scale: 0.5 doubles the context with linear scaling. 0 takes the model's own.",
+        help="Frequency scale: 0.5 doubles the context with linear scaling. 0 uses the model's own.",
     )
     yarn_original_context: int = setting(
         0,
@@ -213,12 +213,12 @@ class LlamaCppSettings:
         unit="tokens",
         group=_ROPE,
         advanced=True,
-        help="The context that the model was made for, where its file does not say. 0 takes the model's own.",
+        help="The trained context length, if the model's file does not contain it. 0 uses the file's.",
     )
 
 
 def hardware_reason(machine: Machine, cuda: str) -> str:
-    """Where it would run here, as the end of a claim's reason. `cuda`: what an NVIDIA or AMD card takes."""
+    """Return where the loader runs on this machine, as the end of a claim's reason. `cuda`: text for NVIDIA and AMD."""
     if machine.has("metal"):
         return "It uses this Mac's graphics (Metal)."
     if machine.has("cuda") or machine.has("rocm"):
@@ -227,16 +227,16 @@ def hardware_reason(machine: Machine, cuda: str) -> str:
 
 
 def is_gguf(facts: ModelFacts) -> bool:
-    """Whether llama.cpp reads this model."""
+    """Return True if llama.cpp can read this model."""
     return facts.format == "gguf"
 
 
 def memory_demand(facts: ModelFacts, settings: LlamaCppSettings, process: int) -> Demand:
-    """What llama.cpp asks of memory. `process`: bytes of the loader's worker without a model.
+    """Return the memory that llama.cpp needs. `process`: bytes of the loader's worker without a model.
 
-    The file is mapped, or read, as it is; the cache is cleared, and so taken, at once. A card takes the room for the
-    logits of a whole micro-batch, main memory only what is written. Attention's mask is kept in 32 bits, and in 16 for
-    flash attention.
+    Weights stay as they are in the file. The cache is cleared, and so allocated, while loading. A card allocates the
+    logits of a whole micro-batch, main memory only those that are written. The attention mask has 32 bits, and 16 more
+    for flash attention.
     """
     context = settings.context or min(facts.context or AUTOMATIC_CONTEXT, AUTOMATIC_CONTEXT)
     batch = min(settings.batch, settings.micro_batch)

@@ -1,4 +1,4 @@
-"""Where llama.cpp's samplers are other than their definitions in docs/samplers.md (`src/llama-sampler.cpp`)."""
+"""How llama.cpp's samplers differ from their definitions in docs/samplers.md (`src/llama-sampler.cpp`)."""
 
 from __future__ import annotations
 

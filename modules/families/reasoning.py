@@ -1,7 +1,7 @@
 """Reasoning: the part of a reply that a model writes before its answer, between two markers.
 
-Which markers a model uses is in its chat template and in the names of its special tokens. A template may write the
-first marker itself, so that the reply starts inside the reasoning. Standard library only: worker and host use it.
+A model's markers are in its chat template and in the names of its special tokens. A template may write the first marker
+itself, so that the reply starts inside the reasoning. Standard library only: worker and host use it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Markers:
-    """The texts around reasoning. `answer`: what stands between the end and the answer, and belongs to neither."""
+    """The texts around reasoning. `answer`: text between the end of the reasoning and the answer, part of neither."""
 
     start: str
     end: str
@@ -22,20 +22,20 @@ class Markers:
 
 @dataclass(frozen=True)
 class ReplyPart:
-    """A piece of a reply: of its reasoning, or of its answer."""
+    """A piece of a reply's reasoning or of its answer."""
 
     text: str
     reasoning: bool
 
 
-# Formats that follow no rule: OpenAI's harmony, Gemma 4, Apertus, MedGemma.
+# Formats without a general rule: OpenAI's harmony, Gemma 4, Apertus, MedGemma.
 _KNOWN = (
     Markers("<|channel|>analysis<|message|>", "<|end|>", "<|start|>assistant<|channel|>final<|message|>"),
     Markers("<|channel>thought", "<channel|>"),
     Markers("<|inner_prefix|>", "<|inner_suffix|>"),
     Markers("<unused94>thought", "<unused95>"),
 )
-# What shows that a template or vocabulary has one of them.
+# Texts by which a template or vocabulary is recognized as one of them.
 _SIGNS = ("<|channel|>", "<channel|>", "<|inner_suffix|>", "<unused95>")
 _WORD = r"(?:think|thought|reason|analysis|scratchpad|reflect|ponder|deliberat)"
 # <think>, <seed:think>; [THINK]; ◁think▷; <|think|>. The end has a slash.
@@ -52,7 +52,7 @@ _ROLES = frozenset(
 
 
 def find_markers(text: str) -> tuple[Markers, ...]:
-    """The markers that `text`, a chat template or the name of a token, holds or half holds, in order."""
+    """Return the markers of which `text`, a chat template or token names, contains the start or the end, in order."""
     found = {markers: text.index(sign) for markers, sign in zip(_KNOWN, _SIGNS, strict=True) if sign in text}
     for pattern in _SLASHED:
         for match in pattern.finditer(text):
@@ -60,7 +60,7 @@ def find_markers(text: str) -> tuple[Markers, ...]:
                 whole, name = match[0], match[2]
                 start = whole.replace(f"/{name}", name) if match[1] else whole
                 pair = Markers(start, start.replace(name, f"/{name}"))
-                # A word in brackets is prose, unless it is written as special tokens are.
+                # A word in square brackets is prose, unless it is in upper case.
                 if not start.startswith("[") or name.isupper():
                     found.setdefault(pair, match.start())
     for match in _WORDED.finditer(text):
@@ -79,27 +79,27 @@ def _end_word(word: str) -> str:
 
 
 def _start_word(text: str, before: str, after: str) -> str:
-    """Of a pair whose end was found: the word that its start has, in `text` if it is there."""
+    """Return the word in the start marker of a pair whose end was found, as in `text` if it is there."""
     names = (f"<|{before}{word}{after}|>" for word in ("begin", "BEGIN", "start", "START"))
     name = next((name for name in names if name in text), f"<|{before}start{after}|>")
     return name[len(before) + 2 : -len(after) - 2]
 
 
 def visible_tokens(names: Iterable[str], template: str) -> frozenset[str]:
-    """Of the special tokens `names`, those that are, or are part of, a marker: a reply must show them."""
+    """Return the special tokens of `names` that are a marker or part of one, and so must appear in a reply."""
     names = tuple(names)
     marked = "".join(f"{pair.start}{pair.end}{pair.answer}" for pair in find_markers(template + "".join(names)))
     return frozenset(name for name in names if name in marked)
 
 
 def open_reasoning(prompt: str, last: str, template: str) -> str:
-    """The reasoning that a prompt for a reply has begun: from its first marker to the end of the prompt; "" if none.
+    """Return the reasoning that a prompt begins, from its first marker to the end of the prompt, or "".
 
-    `last`: the content of the last message, which is followed by what the template writes before a reply.
+    `last`: the content of the last message. The text after it is the template's beginning of a reply.
     """
-    asked = last.strip()
-    at = prompt.rfind(asked) if asked else -1
-    tail = prompt[at + len(asked) :] if at >= 0 else prompt[max(prompt.rfind("\n", 0, len(prompt.rstrip())), 0) :]
+    question = last.strip()
+    at = prompt.rfind(question) if question else -1
+    tail = prompt[at + len(question) :] if at >= 0 else prompt[max(prompt.rfind("\n", 0, len(prompt.rstrip())), 0) :]
     places = [tail.rfind(pair.start) for pair in find_markers(template) if _is_open(tail, pair)]
     own = re.search(r"<([A-Za-z][\w:.\-]*)>\s*$", tail)
     if own and f"</{own[1]}>" in template and own[1].lower() not in _ROLES:
@@ -112,7 +112,7 @@ def _is_open(text: str, pair: Markers) -> bool:
 
 
 def split_reasoning(text: str, markers: Sequence[Markers]) -> tuple[str, str]:
-    """(reasoning, answer) of a whole reply."""
+    """Return (reasoning, answer) of a whole reply."""
     splitter = ReasoningSplitter(markers)
     parts = [*splitter.feed(text), *splitter.flush()]
     reasoning, answer = ("".join(part.text for part in parts if part.reasoning is kind) for kind in (True, False))
@@ -120,8 +120,11 @@ def split_reasoning(text: str, markers: Sequence[Markers]) -> tuple[str, str]:
 
 
 class ReasoningSplitter:
-    """Splits a reply into reasoning and answer as it streams. Markers are left out, and text that may become one is
-    held back; how the text is cut into pieces changes nothing."""
+    """Splits a streaming reply into reasoning and answer.
+
+    Markers are left out, and text that may become one is held back. The result does not depend on how the text is cut
+    into pieces.
+    """
 
     def __init__(self, markers: Sequence[Markers]) -> None:
         self._markers = tuple(markers)
@@ -130,7 +133,7 @@ class ReasoningSplitter:
         self._held = ""
 
     def feed(self, text: str) -> list[ReplyPart]:
-        """The parts that are certain now."""
+        """Add text. Return the parts that are certain now."""
         self._held += text
         parts: list[ReplyPart] = []
         while self._step(parts):
@@ -138,12 +141,12 @@ class ReasoningSplitter:
         return parts
 
     def flush(self) -> list[ReplyPart]:
-        """What was held back, now that no more will come."""
+        """Return what was held back, at the end of the reply."""
         held, self._held = self._held, ""
         return [ReplyPart(held, self._inside is not None)] if held else []
 
     def _step(self, parts: list[ReplyPart]) -> bool:
-        """Take one marker, or the text before what may become one; False when more text is needed."""
+        """Process one marker, or the text before a possible one. Return False if more text is needed."""
         if self._after:
             if self._held.startswith(self._after):
                 self._held = self._held[len(self._after) :]
@@ -154,22 +157,22 @@ class ReasoningSplitter:
         places = [(self._held.find(marker), -len(marker), marker) for marker in wanted if marker in self._held]
         if places:
             at, _, marker = min(places)
-            self._give(parts, at)
+            self._add(parts, at)
             self._held = self._held[len(marker) :]
             self._after = wanted[marker].answer if self._inside else ""
             self._inside = None if self._inside else wanted[marker]
             return True
         keep = max((_could_begin(self._held, marker) for marker in wanted), default=0)
-        self._give(parts, len(self._held) - keep)
+        self._add(parts, len(self._held) - keep)
         return False
 
-    def _give(self, parts: list[ReplyPart], length: int) -> None:
+    def _add(self, parts: list[ReplyPart], length: int) -> None:
         if length:
             parts.append(ReplyPart(self._held[:length], self._inside is not None))
             self._held = self._held[length:]
 
 
 def _could_begin(text: str, marker: str) -> int:
-    """Length of the longest end of `text` that begins `marker`."""
+    """Return the length of the longest end of `text` that is the beginning of `marker`."""
     longest = min(len(marker) - 1, len(text))
     return next((length for length in range(longest, 0, -1) if text.endswith(marker[:length])), 0)

@@ -1,4 +1,4 @@
-"""`models/NAME.remote.yaml`: a model that another server runs. What may stand in such a file, and what must not."""
+"""Parses `models/NAME.remote.yaml`, which describes a model on another server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from modules.protocol.errors import ModelError, SettingError
 from modules.protocol.schema import build, setting
 
-# The host gives the worker "ADDRESS KEY" under this name, once the user agreed to send the key to that address.
+# The host passes "ADDRESS KEY" to the worker in this variable, after the user agreed to send the key there.
 KEY_VARIABLE = "PADDOCK_REMOTE_SECRET"
 SUFFIXES = (".remote.yaml", ".remote.yml")
 SERVERS = ("auto", "openai", "vllm", "llama.cpp", "tgi", "paddock")
@@ -17,20 +17,20 @@ SERVERS = ("auto", "openai", "vllm", "llama.cpp", "tgi", "paddock")
 _PORTS = {"http": 80, "https": 443}
 _KEYS = frozenset({"key", "api_key", "apikey", "token", "secret", "password", "authorization"})
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-# Ends of an address that people copy along.
+# Ends of an address that users often copy along.
 _TAILS = ("/chat/completions", "/completions", "/models")
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One such file. Seconds in timeouts; 0 and "" mean: ask the server."""
+    """The content of the file. Timeouts in seconds; 0 and "" mean that the server is asked."""
 
     address: str = setting("", label="Address", help="Such as http://192.168.0.5:8000 or https://host/v1.")
-    model: str = setting("", label="Model", help="Its name on the server. Empty where the server has only one.")
+    model: str = setting("", label="Model", help="Its name on the server. May be empty if the server has only one.")
     key_env: str = setting("", label="Key variable", help="Name of the environment variable that holds the key.")
     server: str = setting("auto", label="Server", choices=SERVERS, help="What kind of server it is.")
     context: int = setting(0, label="Context length", minimum=0, maximum=100_000_000, unit="tokens")
-    template: str = setting("", label="Chat template", help="Jinja. With it, chats are rendered here.")
+    template: str = setting("", label="Chat template", help="A Jinja template with which chats are rendered here.")
     connect_timeout: float = setting(10.0, label="Connect timeout", minimum=0.1, maximum=600, unit="s")
     answer_timeout: float = setting(300.0, label="Answer timeout", minimum=0.1, maximum=86_400, unit="s")
     retries: int = setting(2, label="Retries", minimum=0, maximum=20)
@@ -45,18 +45,18 @@ class RemoteFile:
 
     @property
     def root(self) -> str:
-        """The address of what a server offers beside its API."""
+        """The address of the server without the path of its API."""
         return self.api.removesuffix("/v1")
 
     @property
     def private(self) -> bool:
-        """Whether what is sent stays unread on its way: encrypted, or on this machine."""
+        """True if requests are encrypted or stay on this machine."""
         parts = urlsplit(self.address)
         return parts.scheme == "https" or (parts.hostname or "") in ("localhost", "127.0.0.1", "::1")
 
 
 def url_origin(address: str) -> str:
-    """Scheme, host and port of an address, in one spelling. Raises ValueError."""
+    """Return the scheme, host and port of an address in a normal form. Raises ValueError."""
     parts = urlsplit(address.strip())
     if parts.scheme not in _PORTS or not parts.hostname:
         raise ValueError(address)
@@ -65,8 +65,10 @@ def url_origin(address: str) -> str:
 
 
 def parse_remote(values: object, name: str) -> RemoteFile:
-    """The file's content, checked. `values`: what a bounded YAML reader made of it, scalars as texts. Raises
-    ModelError; no sentence repeats a key."""
+    """Return the checked content of the file. `values`: its YAML with scalars as texts.
+
+    Raises ModelError. No message contains a key.
+    """
     if not isinstance(values, dict) or not values.get("address"):
         raise ModelError(
             f"{name} names no server. Add a line with its address, such as address: http://192.168.0.5:8000."
@@ -94,11 +96,13 @@ def _check(file: RemoteFile, name: str) -> None:
     except ValueError:
         usable = False
     if not usable or re.search(r"\s", file.address.strip()):
-        raise ModelError(f"The address in {name} is none. Write it like http://192.168.0.5:8000 or https://host/v1.")
+        raise ModelError(
+            f"The address in {name} is not valid. Write it like http://192.168.0.5:8000 or https://host/v1."
+        )
     if parts.username or parts.password or parts.query:
         raise ModelError(
-            f"The address in {name} holds more than an address, perhaps a key. Write only the address, and name the "
-            "environment variable that holds the key under key_env."
+            f"The address in {name} contains more than an address, perhaps a key. Write only the address, and name the "
+            "environment variable with the key under key_env."
         )
     if file.key_env and not _VARIABLE.fullmatch(file.key_env):
         raise ModelError(

@@ -1,4 +1,4 @@
-"""Where a model's folder keeps its chat template: one search for detection and engines. Standard library only.
+"""Finds the chat template in a model's folder, for detection and engines. Standard library only.
 
 https://huggingface.co/docs/transformers/chat_templating; each place is that of some version of Transformers.
 """
@@ -17,16 +17,16 @@ _INNER = "additional_chat_templates"
 
 @dataclass(frozen=True)
 class TemplateFile:
-    """A chat template and the file that it is in, named as the folder's owner sees it. Both "" where there is none."""
+    """A chat template and the name of its file. Both are "" if there is none."""
 
     text: str = ""
     source: str = ""
 
 
 def find_template(folder: Path) -> TemplateFile:
-    """The chat template of the model in `folder`; the one named "default" where a file holds several, else the first.
+    """Return the chat template of the model in `folder`. Of several in a file, return "default", else the first.
 
-    Files that cannot be read are passed over.
+    Files that cannot be read are skipped.
     """
     for text, source in _places(folder):
         if text.strip():
@@ -49,7 +49,7 @@ def _places(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _chosen(value: Any) -> str:
-    """A template as such files hold it: a text, an object with chat_template, name -> text, or a list of
+    """Return the template in a value: a text, an object with chat_template, name -> text, or a list of
     {"name", "template"}."""
     if isinstance(value, str):
         return value

@@ -1,4 +1,4 @@
-"""Settings and samplers that every loader built on the Transformers engine has; its own Settings extend these."""
+"""Settings and samplers of all loaders on the Transformers engine. Their Settings extend these."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CONTEXT = "Context"
 
 @dataclass(frozen=True)
 class TransformersSettings:
-    """How a Transformers model is placed and run, whatever its weights are packed in."""
+    """How a Transformers model is placed and run, whatever its quantization."""
 
     context: int = setting(
         8192,
@@ -139,7 +139,7 @@ def memory_demand(
     weight_bits: float = 0,
     unpacking: float = 0,
 ) -> Demand:
-    """What a Transformers model asks of memory. `process`: bytes of the loader's worker without a model.
+    """Return the memory that a Transformers model needs. `process`: bytes of the loader's worker without a model.
 
     weight_bits: of the layers' weights where they are packed while they load; 0: as on disk where the files are packed,
     else those of the data type, which embeddings and head have in any case. The cache has the data type too, and grows

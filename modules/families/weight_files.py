@@ -1,4 +1,4 @@
-"""Which files of a folder hold a Transformers model's weights, whatever they are called. Standard library only.
+"""Finds the weights of a Transformers model in files with other names. Standard library only.
 
 Transformers looks for model.safetensors or model.safetensors.index.json, else for pytorch_model.bin or its index.
 """
@@ -13,10 +13,10 @@ _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.safete
 
 
 def find_other_weights(names: Iterable[str]) -> list[str]:
-    """The safetensors files that hold the weights under other names; [] where the usual names are there, or none.
+    """Return the safetensors files with weights under other names; [] if the usual names exist, or no weights.
 
-    Of several sets of files, such as shards beside a whole file, it is the largest set of shards, then all whole files
-    but `consolidated...`, which is the same model under its maker's own names.
+    Of several sets of files, such as shards beside a whole file, return the largest set of shards, else all whole files
+    except `consolidated...`, which is the same model with other tensor names.
     """
     there = set(names)
     if WHOLE in there or INDEX in there:
@@ -28,7 +28,7 @@ def find_other_weights(names: Iterable[str]) -> list[str]:
     for name in files:
         if match := _SHARD.fullmatch(name):
             sets.setdefault((match["stem"], match["count"]), []).append(name)
-    # Shards of a model in Transformers' own names are found by number, also without their index.
+    # Shards with Transformers' tensor names are found by number, also without their index.
     if sets:
         plain = {key: shards for key, shards in sets.items() if not key[0].lower().startswith("consolidated")}
         return max((plain or sets).values(), key=len)

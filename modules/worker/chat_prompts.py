@@ -48,7 +48,7 @@ class ChatPrompts:
         return ChatPromptResult(prompt, len(self._engine.tokenize(prompt, True)), source, opening)
 
     def prepare(self, command: Generate, info: ModelInfo) -> tuple[Generate, Prompted]:
-        """Return the request for the engine, with a prompt or with fitted messages, and what the host is told of it.
+        """Return the request for the engine, with a prompt or with fitted messages, and the event for the host.
 
         Raises PromptError where the template fails or the chat is too long and may not be cut.
         """

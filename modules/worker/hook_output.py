@@ -1,4 +1,4 @@
-"""What extensions' hooks print in the worker: kept apart from what the engine prints, and sent to the host."""
+"""Collects the output of extensions' hooks in the worker, apart from the engine's, for the host."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-# Of what one hook prints between two sends, so much is sent.
+# The most characters of one extension's output that are sent at once.
 _LONGEST = 64_000
 
 
 class _Router:
-    """Stands for sys.stdout or sys.stderr: what is written inside `HookOutput.catching` is kept there."""
+    """Replaces sys.stdout or sys.stderr. Text that is written inside `HookOutput.capture` is collected."""
 
     def __init__(self, stream: Any, local: threading.local) -> None:
         self._stream = stream
@@ -31,7 +31,7 @@ class _Router:
 
 
 class HookOutput:
-    """Texts by extension, until `take` hands them out. Stands in for the streams from its first use on."""
+    """Collects output by extension until `take`. Replaces sys.stdout and sys.stderr at its first use."""
 
     def __init__(self) -> None:
         self._local = threading.local()
@@ -40,8 +40,8 @@ class HookOutput:
         self._open = False
 
     @contextlib.contextmanager
-    def catching(self, name: str) -> Iterator[None]:
-        """Keep what this thread prints in the block for the extension `name`."""
+    def capture(self, name: str) -> Iterator[None]:
+        """Collect what this thread prints in the block as output of the extension `name`."""
         if not self._open:
             self._open = True
             sys.stdout, sys.stderr = _Router(sys.stdout, self._local), _Router(sys.stderr, self._local)  # type: ignore
@@ -58,7 +58,7 @@ class HookOutput:
             self._local.keep = before
 
     def take(self) -> dict[str, str]:
-        """Extension -> what it printed since the last call."""
+        """Return the output since the previous call, by extension."""
         if not self._texts:
             return {}
         with self._lock:

@@ -1,6 +1,6 @@
-"""Extensions' hooks in the worker: their files are loaded on Configure, and their functions change tokens and logits.
+"""Runs hooks of extensions in the worker: loads their files on Configure, and lets them change tokens and logits.
 
-Standard library only. Arrays are whatever the engine has (torch, numpy): both understand `logits[None, :]`.
+Standard library only. Arrays are of the engine's kind (torch or numpy): both support `logits[None, :]`.
 """
 
 from __future__ import annotations
@@ -30,14 +30,17 @@ from modules.worker.import_stubs import stub_missing_imports
 
 _PACKAGE = "paddock_worker_extensions"
 
-# Prints and values gather for so long, so that a hook that runs for each token costs no message for each.
-_GATHER_SECONDS = 0.2
+# Seconds per batch of output and values, so that a hook does not send a message for each token.
+_BATCH_SECONDS = 0.2
 
 
 @dataclass
 class _Member:
-    """One extension's file. `sha256`: of the extension's code when it was loaded. `received`: the settings that came
-    last; `seen`: the numbers of the shared values that were taken; `told`: a script's `params` as the host has them."""
+    """The file of one extension.
+
+    `sha256`: of the extension's code when it was loaded. `received`: the latest settings; `seen`: numbers of the shared
+    values that were merged; `sent_params`: a script's `params` as the host has them.
+    """
 
     name: str
     path: Path
@@ -48,58 +51,58 @@ class _Member:
     settings: Any = None
     received: dict[str, Any] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
-    told: dict[str, Any] = field(default_factory=dict)
+    sent_params: dict[str, Any] = field(default_factory=dict)
 
-    def call(self, hook: str, **given: Any) -> Any:
-        """Call the hook with those of the arguments that it takes; a script's by position, as it expects."""
+    def call(self, hook: str, **args: Any) -> Any:
+        """Call the hook with the arguments that it accepts, by name. A script.py gets all by position."""
         function = getattr(self.module, hook)
-        with self.output.catching(self.name):
+        with self.output.capture(self.name):
             if self.path.name == "script.py":
-                return function(*given.values())
+                return function(*args.values())
             code = function.__code__
             names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-            given |= {"settings": self.settings, "host": self.host}
-            return function(**{name: value for name, value in given.items() if name in names})
+            args |= {"settings": self.settings, "host": self.host}
+            return function(**{name: value for name, value in args.items() if name in names})
 
     def process(self, processor: Any, ids: Any, logits: Any) -> Any:
-        """What a processor that it appended makes of logits [1, vocabulary]."""
-        with self.output.catching(self.name):
+        """Return logits [1, vocabulary] after a processor that the extension appended."""
+        with self.output.capture(self.name):
             return processor(ids, logits)
 
-    def take(self, settings: dict[str, Any], store: dict[str, Any]) -> None:
-        """Take settings and shared values from the host. A script's own changes of its `params` stay, where the host
-        did not change the same one since."""
+    def apply(self, settings: dict[str, Any], store: dict[str, Any]) -> None:
+        """Apply settings and shared values from the host. A script's changes of its `params` stay, unless the host has
+        changed the same key since."""
         self.settings = SimpleNamespace(**settings)
         self.host.store.merge(store, self.seen)
         params = self.params
         if params is not None:
             fresh = {key: value for key, value in settings.items() if self.received.get(key, self) != value}
             params.update(fresh)
-            self.told.update(copy.deepcopy(fresh))
+            self.sent_params.update(copy.deepcopy(fresh))
         self.received = copy.deepcopy(settings)
 
     @property
     def params(self) -> dict[Any, Any] | None:
-        """A script's own dictionary."""
+        """The dictionary `params` of a script.py, or None."""
         params = getattr(self.module, "params", None)
         return params if self.path.name == "script.py" and isinstance(params, dict) else None
 
     def changed_params(self) -> dict[str, Any]:
-        """The plain values in a script's `params` that changed since the host heard of them."""
+        """Return the JSON values in a script's `params` that changed since they were sent to the host."""
         params = self.params
         if params is None:
             return {}
-        fresh = {str(key): value for key, value in params.items() if self.told.get(key, self) != value}
+        fresh = {str(key): value for key, value in params.items() if self.sent_params.get(key, self) != value}
         fresh = {key: value for key, value in fresh.items() if _is_plain(value)}
-        self.told.update(copy.deepcopy(fresh))
+        self.sent_params.update(copy.deepcopy(fresh))
         return fresh
 
 
 class Hooks:
-    """The worker's side of the extensions that are on. Without any, it costs an engine one `if` a reply.
+    """The hooks of enabled extensions in the worker. Without any, an engine checks one `if` per reply.
 
-    `send`: takes events for the host. `loaded`: the model of this worker. Methods that run hooks raise PaddockError
-    where something outside of an extension failed: that reply fails, and the extension stays.
+    `send`: sends an event to the host. `loaded`: the worker's model. Methods that run hooks raise PaddockError if
+    something outside an extension failed: the reply then fails, and the extension stays enabled.
     """
 
     def __init__(self, send: Callable[[HookEvent], None], loaded: HookModel) -> None:
@@ -114,7 +117,7 @@ class Hooks:
         self._code = CodeAllowlist()
 
     def configure(self, entries: Sequence[dict[str, Any]]) -> list[str]:
-        """Load what is new, forget what is gone, give all their settings; names of those that run now, in order.
+        """Load new extensions, drop missing ones, and pass all their settings. Return the names that run now, in order.
 
         An entry: name, path, kind (worker.py or script.py), settings, packages (a folder), hooks, store, folder, files
         and sha256 of the code that the user agreed to.
@@ -124,7 +127,7 @@ class Hooks:
             try:
                 members[entry["name"]] = self._member(entry)
             except BaseException as error:
-                self._switch_off(entry["name"], "load", error)
+                self._disable(entry["name"], "load", error)
         self._members = members
         self.flush()
         return list(members)
@@ -138,24 +141,24 @@ class Hooks:
                 self._code.allow(Path(folder), entry["files"])
             if (packages := entry.get("packages")) and packages not in sys.path and Path(packages).is_dir():
                 sys.path.append(packages)
-            store = SharedValues(self._origin, lambda key, value: self._keep(name, {key: value}))
-            with self._output.catching(name):
+            store = SharedValues(self._origin, lambda key, value: self._store(name, {key: value}))
+            with self._output.capture(name):
                 module = _load(name, path, self._loaded)
             member = _Member(name, path, sha256, module, WorkerHost(name, self._loaded, store), self._output)
-            member.told.update(copy.deepcopy(member.params or {}))
-        member.take(entry.get("settings") or {}, entry.get("store") or {})
+            member.sent_params.update(copy.deepcopy(member.params or {}))
+        member.apply(entry.get("settings") or {}, entry.get("store") or {})
         return member
 
-    def _keep(self, name: str, values: dict[str, Any]) -> None:
+    def _store(self, name: str, values: dict[str, Any]) -> None:
         with self._stored_lock:
             self._stored.setdefault(name, {}).update(values)
 
     def flush(self) -> None:
-        """Send what hooks printed and wrote since the last time."""
+        """Send the output and the shared values of hooks since the previous call."""
         self._sent = time.monotonic()
         for member in list(self._members.values()):
             if changed := member.changed_params():
-                self._keep(member.name, changed)
+                self._store(member.name, changed)
         for name, text in self._output.take().items():
             self._send(HookPrinted(name, text))
         if self._stored:
@@ -170,16 +173,16 @@ class Hooks:
     def tokens(
         self, prompt: str, tokens: list[int], row: Callable[[list[int]], Any], state: dict[str, Any]
     ) -> list[int]:
-        """The prompt's tokens after `tokenizer_modifier`. `row`: tokens as the engine's array [1, tokens]."""
+        """Return the prompt's tokens after `tokenizer_modifier`. `row`: converts tokens to an array [1, tokens]."""
         for member in self._with("tokenizer_modifier"):
             try:
-                given = {"state": state, "prompt": prompt, "input_ids": row(tokens), "input_embeds": None}
-                result = member.call("tokenizer_modifier", **given)
+                args = {"state": state, "prompt": prompt, "input_ids": row(tokens), "input_embeds": None}
+                result = member.call("tokenizer_modifier", **args)
                 if result is None:
                     continue
                 prompt, ids, embeds = result
                 if embeds is not None:
-                    raise TypeError("it returned embeddings, which engines here do not take")
+                    raise TypeError("it returned embeddings, which engines here do not accept")
                 tokens = [int(token) for token in ids[0]]
             except BaseException as error:
                 self._fail(member.name, "tokenizer_modifier", error)
@@ -189,10 +192,10 @@ class Hooks:
     def logits(
         self, tokens: Callable[[], list[int]], row: Callable[[list[int]], Any], ends: Sequence[int] = ()
     ) -> Callable[[Any], Any] | None:
-        """What one reply's logits [vocabulary] pass through before each token; None where nobody asks for them.
+        """Return a function that changes one reply's logits [vocabulary] before each token, or None if no hook does.
 
-        `tokens()`: prompt and reply so far; `ends`: tokens that end a reply. Called once a reply, before
-        its first token.
+        `tokens()`: prompt and reply so far; `ends`: tokens that end a reply. Call this once per reply, before its first
+        token.
         """
         about = {"prompt_length": len(tokens()), "ends": list(ends)} if self else {}
         processors: list[tuple[_Member, Any]] = []
@@ -200,7 +203,7 @@ class Hooks:
             added: list[Any] = []
             try:
                 result = member.call("logits_processor_modifier", processor_list=added, input_ids=row(tokens()))
-                # Some return a list of their own in place of appending to the one they were given.
+                # Some return a new list instead of appending to the given one.
                 added = result if isinstance(result, list) else added
                 processors += [(member, processor) for processor in added]
             except BaseException as error:
@@ -215,17 +218,17 @@ class Hooks:
                 if member.name in self._members:
                     try:
                         result = member.call("logits_modifier", tokens=now, logits=logits, **about)
-                        logits = logits if result is None else _alike(result, logits)
+                        logits = logits if result is None else _check_shape(result, logits)
                     except BaseException as error:
                         self._fail(member.name, "logits_modifier", error)
             ids = row(now) if processors else None
             for member, processor in processors:
                 if member.name in self._members:
                     try:
-                        logits = _alike(member.process(processor, ids, logits[None, :])[0], logits)
+                        logits = _check_shape(member.process(processor, ids, logits[None, :])[0], logits)
                     except BaseException as error:
                         self._fail(member.name, "logits_processor_modifier", error)
-            if time.monotonic() - self._sent > _GATHER_SECONDS:
+            if time.monotonic() - self._sent > _BATCH_SECONDS:
                 self.flush()
             return logits
 
@@ -235,36 +238,36 @@ class Hooks:
         return [member for member in self._members.values() if hasattr(member.module, hook)]
 
     def _fail(self, name: str, hook: str, error: BaseException) -> None:
-        """Switch an extension off after a fault in its code. Raises PaddockError for what lies outside of it."""
+        """Disable an extension after a fault in its code. Raises PaddockError for a fault outside its code."""
         if not is_external(error):
-            self._switch_off(name, hook, error)
+            self._disable(name, hook, error)
             return
         self.flush()
         raise PaddockError(
-            f"{name} could not do its part ({hook}): {_in_words(error)}. Check what it needs, then try again.",
+            f"{name} could not do its part ({hook}): {_describe(error)}. Check what it needs, then try again.",
             detail=traceback.format_exc()[-20_000:],
         ) from error
 
-    def _switch_off(self, name: str, hook: str, error: BaseException) -> None:
+    def _disable(self, name: str, hook: str, error: BaseException) -> None:
         self._members.pop(name, None)
-        self._send(HookFailed(name, hook, _in_words(error), traceback.format_exc()[-20_000:]))
+        self._send(HookFailed(name, hook, _describe(error), traceback.format_exc()[-20_000:]))
 
 
-def _in_words(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     if isinstance(error, PaddockError):
         return error.message.rstrip(".")
     return f"{type(error).__name__}: {error}".rstrip(".: ")
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value is the same on the other side of JSON."""
+    """Return True if JSON preserves the value."""
     try:
         return bool(json.loads(json.dumps(value)) == value)
     except (TypeError, ValueError):
         return False
 
 
-def _alike(result: Any, logits: Any) -> Any:
+def _check_shape(result: Any, logits: Any) -> Any:
     if getattr(result, "shape", None) != logits.shape:
         raise TypeError(
             f"it returned {type(result).__name__}, where logits of shape {tuple(logits.shape)} are expected"
@@ -273,7 +276,7 @@ def _alike(result: Any, logits: Any) -> Any:
 
 
 def _load(name: str, path: Path, loaded: HookModel) -> ModuleType:
-    """Run the file as a part of a package of its own, so that `from . import …` finds what lies beside it."""
+    """Import the file as a module of a separate package, so that `from . import …` finds the files beside it."""
     package = f"{_PACKAGE}_{name}"
     for known in [known for known in list(sys.modules) if known == package or known.startswith(f"{package}.")]:
         sys.modules.pop(known, None)

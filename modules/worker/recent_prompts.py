@@ -10,7 +10,7 @@ _REMEMBERED = 8
 
 
 def remember_prompts(tokenize: Callable[[str], list[int]]) -> Callable[[str], list[int]]:
-    """Return `tokenize` with a memory of the latest texts. Each call returns a list of its own. Thread-safe."""
+    """Return `tokenize` with a memory of the latest texts. Each call returns a new list. Thread-safe."""
 
     @lru_cache(maxsize=_REMEMBERED)
     def ids(text: str) -> tuple[int, ...]:

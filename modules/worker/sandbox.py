@@ -1,8 +1,8 @@
-"""What a worker may touch: a model's files are a stranger's, and the engines that read them have had faults.
+"""Confines a worker with Linux's Landlock: model files are untrusted, and engines that read them have had faults.
 
-Linux's Landlock lets a process give up the file system but for what it names. The host names what this worker needs in
-PADDOCK_SANDBOX; systems, compilers, devices and the environment are named here. Where the kernel has no Landlock, the
-worker runs without. Standard library only.
+With Landlock a process gives up access to the file system except the paths that it names. The host names this worker's
+paths in PADDOCK_SANDBOX; those of the system, compilers, devices and the environment are named here. Without Landlock
+in the kernel the worker runs unconfined. Standard library only.
 
 Reference: https://docs.kernel.org/userspace-api/landlock.html
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 
 SANDBOX = "PADDOCK_SANDBOX"
 
-# The same numbers on every architecture.
+# System call numbers, the same on every architecture.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _MACHINES = ("x86_64", "aarch64", "riscv64", "ppc64le", "s390x", "loongarch64")
 _VERSION_FLAG = 1
@@ -40,12 +40,12 @@ _REFER, _TRUNCATE = 1 << 13, 1 << 14
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
 
-# Programs, libraries, certificates, and what the kernel says.
+# Programs, libraries, certificates, and facts from the kernel.
 _SYSTEM = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/opt", "/nix", "/gnu", "/snap", "/proc", "/sys"),
     *("/run/opengl-driver", "/run/current-system", "/run/systemd/resolve", "/run/nscd"),
 )
-# Below /dev: what every program uses, and the files of accelerators and of shared memory. No disks.
+# In /dev: files that every program uses, of accelerators and of shared memory. No disks.
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "shm", "mqueue", "kfd", "dxg", "dri")
 _ACCELERATORS = ("nvidia", "nvhost", "nvmap", "mali", "accel", "davinci", "hisi", "infiniband", "habana", "gaudi")
 # Folders in the environment where engines compile their kernels.
@@ -54,19 +54,21 @@ _COMPILED = ("compiled", "torch_extensions")
 _CACHES = ("_CACHE_DIR", "_CACHE_ROOT", "_CACHE_PATH", "_EXTENSIONS_DIR")
 _HOMES = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
 _HUB = ("HF_HUB_CACHE", "HF_ASSETS_CACHE", "HF_XET_CACHE", "HF_TOKEN_PATH", "HUGGINGFACE_HUB_CACHE")
-# Folders that hold what other programs and users have.
+# Folders with files of other programs and users.
 _SHARED = ("/", "/home", "/tmp", "/var", "/var/tmp", "/run", "/run/user", "/mnt", "/media", "/srv")
 
 
 def harden() -> str:
-    """Give up what no engine needs, before threads start; what is in force, in words. Never raises for a kernel that
-    lacks something."""
+    """Give up rights that no engine needs, before threads start. Return a description of what is in force.
+
+    A kernel that lacks a feature is no error.
+    """
     wanted = os.environ.pop(SANDBOX, "")
     _no_core_dumps()
     if sys.platform != "linux":
         return ""
     with contextlib.suppress(OSError, AttributeError):
-        # No program that it starts gains rights, such as sudo would.
+        # Programs that the worker starts gain no rights, as with sudo.
         ctypes.CDLL(None).prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
         _drop_capabilities()
     try:
@@ -81,8 +83,8 @@ def harden() -> str:
 
 
 def _drop_capabilities() -> None:
-    """As root, in a container say, keep what files and memory need. The rest would open the host's environment in
-    /proc, devices, and the network's settings; what the worker starts cannot get it back."""
+    """As root, such as in a container, keep only the capabilities for files and memory. Others would give access to the
+    host's environment in /proc, devices, and network settings. Child processes cannot get them back."""
     libc = _libc()
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
     data = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable: bits 0 to 31, then 32 to 63
@@ -92,7 +94,7 @@ def _drop_capabilities() -> None:
 
 
 def _no_core_dumps() -> None:
-    """A core dump would hold chats and keys."""
+    """Disable core dumps, which would contain chats and keys."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -100,8 +102,8 @@ def _no_core_dumps() -> None:
 
 
 def _move_caches() -> None:
-    """Give the libraries a home for their caches, which else lie among the user's own files. It stays with the
-    environment, so that what was compiled once is found again."""
+    """Set a folder in the environment for the caches of libraries, apart from the user's files. It persists, so that
+    compiled kernels are found again."""
     place = Path(sys.prefix, "cache")
     try:
         for name in ("cache", *_COMPILED):
@@ -117,12 +119,12 @@ def _move_caches() -> None:
 
 
 def _is_the_hosts() -> bool:
-    """Whether this is the host's own environment, which no worker writes to."""
+    """Return True if this is the host's environment, to which no worker writes."""
     return not Path(sys.prefix, "paddock.json").exists()
 
 
 def _readable(given: Iterable[Path]) -> list[Path]:
-    """The system, this Python, what the user's variables name, and what the host says."""
+    """Return the readable paths: of the system, of this Python, in the user's variables, and from the host."""
     code = Path(__file__).resolve().parent.parent
     python = [
         sys.prefix,
@@ -131,7 +133,7 @@ def _readable(given: Iterable[Path]) -> list[Path]:
         str(Path(sys.executable).resolve().parent),
         *sys.path,
     ]
-    # The folder of Paddock's code is on the path; the user's data lies beside the code.
+    # The folder of Paddock's code is on the path, but user data is beside the code.
     found = [Path(path) for path in python if path and Path(path).resolve() != code.parent]
     found += [part for value in os.environ.values() for part in _folders(value)]
     found += [code, code.parent / "loaders", code.parent / "paddock", *given]
@@ -139,7 +141,7 @@ def _readable(given: Iterable[Path]) -> list[Path]:
 
 
 def _writable(given: Iterable[Path]) -> list[Path]:
-    """Devices, the worker's temporary folder, caches, and what the host says."""
+    """Return the writable paths: devices, the worker's temporary folder, caches, and those from the host."""
     devices = [Path("/dev", name) for name in _DEVICES]
     devices += [path for path in Path("/dev").iterdir() if path.name.startswith(_ACCELERATORS)]
     found = [Path(os.environ["HOME"]), Path(tempfile.gettempdir()), *given]
@@ -154,7 +156,7 @@ def _folders(value: str) -> list[Path]:
 
 
 def _is_too_much(path: Path) -> bool:
-    """Whether that is somebody's whole home, or a folder that many share."""
+    """Return True if the path is a whole home folder, or a folder that several users share."""
     import pwd
 
     real = Path(os.path.realpath(path))
@@ -166,7 +168,7 @@ def _is_too_much(path: Path) -> bool:
 
 
 def _landlock_version() -> int:
-    """The version of the kernel's Landlock; 0 where there is none, or it is switched off."""
+    """Return the version of the kernel's Landlock, or 0 if there is none or it is disabled."""
     if platform.machine() not in _MACHINES:
         return 0
     return max(0, int(_libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION_FLAG))))
@@ -196,10 +198,10 @@ def _restrict(read: Iterable[Path], write: Iterable[Path]) -> str:
             _allow(ruleset, path, _READ & handled)
         for path in write:
             _allow(ruleset, path, handled)
-        # A worker whose host was killed removes its own temporary folder, which takes a right on the folder around it:
-        # that of removing folders that are empty.
+        # A worker whose host was killed removes its temporary folder, for which it needs the right to remove empty
+        # folders in the parent folder.
         _allow(ruleset, Path(tempfile.gettempdir()).resolve().parent, _REMOVE_FOLDER)
-        # Python finds no package in a folder that it cannot list. Names below can be listed then, no file be read.
+        # Python finds no package in a folder that it cannot list. This allows listing names, not reading files.
         _allow(ruleset, Path(__file__).resolve().parents[2], _READ_DIR)
         _call(_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0))
     finally:
@@ -208,7 +210,7 @@ def _restrict(read: Iterable[Path], write: Iterable[Path]) -> str:
 
 
 def _allow(ruleset: int, path: Path, rights: int) -> None:
-    """Let the worker use `path` and what is below it. A path that is not there is passed over."""
+    """Allow access to `path` and everything below it. A missing path is skipped."""
     try:
         handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:

@@ -1,4 +1,4 @@
-"""A tokenizer with the methods of Transformers' own, over two functions: for code that is written for that one."""
+"""A tokenizer with the methods of Transformers' tokenizers, built on two functions."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ from typing import Any
 
 
 class TextTokenizer:
-    """Looks like a tokenizer of Transformers as far as text and ids go. Subclasses turn text into ids and back."""
+    """Has the methods of a Transformers tokenizer for text and ids. Subclasses implement `ids_of` and `text_of`."""
 
     def ids_of(self, text: str, special: bool) -> list[int]:
-        """Token ids. `special`: names of special tokens in the text are those tokens, and BOS comes first where the
-        model wants it."""
+        """Return token ids. `special`: parse names of special tokens, and add BOS if the model uses it."""
         raise NotImplementedError
 
     def text_of(self, ids: list[int]) -> str:
-        """The text of token ids."""
+        """Return the text of token ids."""
         raise NotImplementedError
 
     @property
     def bos_token(self) -> str:
-        """The text of the first token, "" where the model has none."""
+        """The text of the BOS token, or ""."""
         raise NotImplementedError
 
     @property
     def eos_token(self) -> str:
-        """The text of the last token, "" where the model has none."""
+        """The text of the EOS token, or ""."""
         raise NotImplementedError
 
     def encode(

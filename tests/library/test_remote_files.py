@@ -50,7 +50,7 @@ def test_the_facts_tell_where_the_text_goes(tmp_path: Path, monkeypatch: pytest.
         ("address: ftp://host", "The address"),
         ("address: http://", "The address"),
         ("address: http://host:99999", "The address"),
-        ("address: http://me:hush@host", "holds more than an address"),
+        ("address: http://me:hush@host", "contains more than an address"),
         ("address: http://host\napi_key: sk-hush", "holds a key (api_key)"),
         ("address: http://host\nkey_env: sk-hush", "not the key itself"),
         ("address: http://host\nmodel: [a, b]", "must be one value"),

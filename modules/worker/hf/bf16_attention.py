@@ -41,7 +41,7 @@ def install(model: Any, device: torch.device) -> None:
         models.AttentionInterface.register(_NAME, forward(usual))
         model.set_attn_implementation(_NAME)
     except (ImportError, AttributeError):
-        # Before 4.53 an attention with a name of its own gets no mask that it can use.
+        # Before 4.53 an attention function with its own name gets no mask that it can use.
         models.ALL_ATTENTION_FUNCTIONS["sdpa"] = forward(usual)
 
 

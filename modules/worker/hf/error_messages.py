@@ -72,7 +72,7 @@ def _sentence(error: Exception, folder: Path) -> str:
         return f"A weights file of {folder.name} is damaged ({first}). Download the model again."
     if "trust_remote_code" in words:
         return (
-            f"{folder.name} brings code of its own, which is not run without your consent. Start Paddock with "
+            f"{folder.name} contains its own code, which does not run without your consent. Start Paddock with "
             f"--trust-remote-code {folder.name} if you trust its author, or choose another model."
         )
     if "does not recognize this architecture" in words or "Unrecognized model" in words:

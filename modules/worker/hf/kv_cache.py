@@ -21,7 +21,7 @@ class PrefixCache:
     """The keys and values of one sequence of tokens, for one model.
 
     `tokens`: those the cache holds; an error in `read` empties it, so that both always agree. Cropping is only done to
-    caches that can be cropped: a sliding window or a recurrent state that is past the place begins anew instead.
+    caches that can be cropped: a sliding window or a recurrent state past that place starts again instead.
 
     A state-space model keeps its state under another name, and takes more than one token at its beginning alone. A
     model that returns no state at all reads everything again for each token.
@@ -62,8 +62,8 @@ class PrefixCache:
             keep = min(keep, len(prompt) - 1)
             self._prompt, self._prompt_logits = [], None
         surplus = len(self.tokens) - keep
-        anew = surplus and not _can_crop(self._cache)
-        if keep == 0 or anew or (not self._appends and len(prompt) - keep > 1):
+        restart = surplus and not _can_crop(self._cache)
+        if keep == 0 or restart or (not self._appends and len(prompt) - keep > 1):
             self.clear()
             return 0
         if surplus:

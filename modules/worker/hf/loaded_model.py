@@ -50,7 +50,7 @@ def describe_model(
     template: tuple[str, str],
     notes: list[str],
 ) -> ModelInfo:
-    """Return what the host is told of the model. `template`: (the chat template, its source)."""
+    """Return the facts of the model for the host. `template`: (the chat template, its source)."""
     config = model.config
     context, trained, context_notes = context_limits(config, settings)
     architectures = getattr(config, "architectures", None) or [type(model).__name__]

@@ -1,4 +1,4 @@
-"""A Transformers model's folder before it is loaded: found whole, or named for what is wrong."""
+"""Checks the files of a Transformers model before it is loaded."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _AGAIN = "Download the model again."
 
 
 def has_consent(name: str) -> bool:
-    """Whether the host's owner consented at start: PADDOCK_TRUST_REMOTE_CODE, PADDOCK_TRUST_PICKLE."""
+    """Return True if the user consented at start: PADDOCK_TRUST_REMOTE_CODE, PADDOCK_TRUST_PICKLE."""
     return os.environ.get(name) == "1"
 
 
 def missing_tensor_error(weights: str, missing: list[str]) -> ModelError:
-    """What to say where `missing` tensors are nowhere in `weights` ("The weights of tiny")."""
+    """Return the error for `missing` tensors of `weights`, such as "The weights of tiny"."""
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     return ModelError(f"{weights} lack the tensor {missing[0]}{more}. {_AGAIN}")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises ModelError naming the file."""
+    """Return the object in a JSON file. Raises ModelError."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -37,17 +37,17 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def check_is_folder(path: Path) -> None:
-    """Raise ModelError where `path` is no folder."""
+    """Raise ModelError if `path` is not a folder."""
     if not path.is_dir():
         raise ModelError(f"{path.name} is not a folder. This loader reads folders with a config.json and safetensors.")
 
 
 def check_folder(folder: Path) -> dict[str, Any]:
-    """config.json of a folder whose weights are all there and whole. Raises ModelError with the file's name."""
+    """Return config.json of a folder with complete weights. Raises ModelError, which names the wrong file."""
     check_is_folder(folder)
     if not (folder / "config.json").is_file():
         raise ModelError(
-            f"{folder.name} has no config.json, so it cannot be told what model it is. "
+            f"{folder.name} has no config.json, so its architecture is unknown. "
             f"Copy the whole model folder into {folder.parent}."
         )
     config = read_json(folder / "config.json")
@@ -65,7 +65,7 @@ def check_folder(folder: Path) -> dict[str, Any]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that hold the weights. Raises ModelError where one is missing, or there is none."""
+    """Return the files with the weights. Raises ModelError if one is missing, or there are none."""
     for stem, suffix in (("model", "safetensors"), ("pytorch_model", "bin")):
         index = folder / f"{stem}.{suffix}.index.json"
         if index.is_file():
@@ -86,7 +86,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def check_safetensors(file: Path) -> None:
-    """Raises ModelError unless the file is as long as its header says."""
+    """Raise ModelError unless the file has the length that its header gives."""
     size = file.stat().st_size
     header = read_header(file)
     with file.open("rb") as stream:
@@ -104,8 +104,10 @@ def check_safetensors(file: Path) -> None:
 
 
 def read_header(file: Path) -> dict[str, Any]:
-    """A safetensors file's tensors, name -> {"dtype", "shape", "data_offsets"}. Raises ModelError where the header
-    cannot be read. (The format: eight bytes of length, little-endian; a JSON header; the tensors.)"""
+    """Return the tensors of a safetensors file, name -> {"dtype", "shape", "data_offsets"}.
+
+    The format: eight bytes of length, little-endian; a JSON header; the tensors. Raises ModelError.
+    """
     size = file.stat().st_size
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
@@ -123,10 +125,10 @@ def _damaged_header(file: Path) -> ModelError:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The folder's tokenizer. Raises ModelError where there is none.
+    """Return the folder's tokenizer. Raises ModelError if there is none.
 
-    A folder saved by another generation of Transformers names a class that this one may not have ("TokenizersBackend");
-    its tokenizer.json is then read directly. The folder itself is never changed.
+    A folder saved by another major version of Transformers may name a missing class ("TokenizersBackend"). Its
+    tokenizer.json is then read directly. The folder is not changed.
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -173,7 +175,7 @@ _TOKENIZER_KEYS = ("chat_template", "model_max_length", "clean_up_tokenization_s
 
 
 def chat_template(folder: Path, tokenizer: Any) -> tuple[str, str]:
-    """(the chat template, the file it came from), or two empty texts. `folder` may be a GGUF file."""
+    """Return (the chat template, the name of its file), or two empty texts. `folder` may be a GGUF file."""
     if folder.is_dir() and (found := find_template(folder)).text:
         return found.text, found.source
     template = getattr(tokenizer, "chat_template", None)

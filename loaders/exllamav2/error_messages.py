@@ -29,8 +29,8 @@ def translate_errors(doing: str, lower: tuple[str, ...]) -> Iterator[None]:
             ) from None
         if isinstance(error, AssertionError):
             raise PaddockError(
-                f"ExLlamaV2 does not take this: {message or 'no reason given'}. Change the setting, or choose another "
-                "loader.",
+                f"ExLlamaV2 does not accept this: {message or 'no reason given'}. Change the setting, or choose "
+                "another loader.",
                 detail=traceback.format_exc(),
             ) from None
         raise

@@ -92,7 +92,7 @@ class OpenAi:
 
     def probabilities(self, tokens: list[int], top: int) -> list[dict[str, Any]]:
         """Return the likeliest next tokens, in the form of NextTokenProbabilities. Raises Unsupported."""
-        raise Unsupported("This server does not tell next-token probabilities. Load a model of your own for that.")
+        raise Unsupported("This server does not provide next-token probabilities. Load a local model for them.")
 
     def chat(self, open_end: bool) -> dict[str, Any]:
         """Return the fields of a chat request besides its messages. `open_end`: continue its last message."""

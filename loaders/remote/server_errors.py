@@ -29,21 +29,21 @@ class ServerError(Exception):
 def unreachable_error(file: RemoteFile, error: Exception) -> ServerError:
     """Return the error for a failed connection."""
     if isinstance(error, socket.gaierror):
-        said = "there is no machine of that name. Check the address and the network"
+        message = "there is no machine of that name. Check the address and the network"
     elif isinstance(error, ssl.SSLCertVerificationError):
-        said = (
+        message = (
             f"its certificate is not trusted ({error.verify_message}). Use the name that the certificate is for, or "
             "name the authority's file in the environment variable SSL_CERT_FILE"
         )
     elif isinstance(error, ssl.SSLError):
-        said = "it does not speak TLS there. Write http:// instead of https://, or check the port"
+        message = "it does not speak TLS there. Write http:// instead of https://, or check the port"
     elif isinstance(error, ConnectionRefusedError):
-        said = "nothing listens there. Start the server, or check the address and the port"
+        message = "nothing listens there. Start the server, or check the address and the port"
     elif isinstance(error, TimeoutError):
-        said = f"no answer within {file.connect_timeout:g} seconds. Check the address, the network and its firewall"
+        message = f"no answer within {file.connect_timeout:g} seconds. Check the address, the network and its firewall"
     else:
-        said = f"{type(error).__name__}: {error}. Check the address and the network"
-    broken = PaddockError(f"{file.address} cannot be reached: {said}.", detail=repr(error))
+        message = f"{type(error).__name__}: {error}. Check the address and the network"
+    broken = PaddockError(f"{file.address} cannot be reached: {message}.", detail=repr(error))
     return ServerError(broken, again=not isinstance(error, (ssl.SSLError, socket.gaierror)))
 
 
@@ -86,26 +86,28 @@ def not_an_api_error(file: RemoteFile, status: int, kind: str, body: str) -> Ser
 
 def refused_error(file: RemoteFile, status: int, answer: Any, wait: str = "") -> ServerError:
     """Return the error for a response with an error status."""
-    said = error_message_in(answer)
-    short = f" It says: {said.rstrip('.')[:400]}." if said else ""
+    message = error_message_in(answer)
+    short = f" It says: {message.rstrip('.')[:400]}." if message else ""
     error: PaddockError
     if status in (401, 403):
-        error = EnvironmentBroken(f"{file.address} {_about_key(file, status)}{short}", detail=said)
+        error = EnvironmentBroken(f"{file.address} {_about_key(file, status)}{short}", detail=message)
     elif status in (301, 302, 303, 307, 308):
         error = ModelError(f"{file.address} sends elsewhere (status {status}). Write the new address into the file.")
     elif status == 404:
         error = ModelError(
-            f"{file.api} does not have what was asked for (status 404).{short} Check address and model.", detail=said
+            f"{file.api} does not have what was asked for (status 404).{short} Check address and model.", detail=message
         )
-    elif re.search(r"context length|maximum context|too long|exceed.{0,20}context|max_total_tokens|max_tokens", said):
+    elif re.search(
+        r"context length|maximum context|too long|exceed.{0,20}context|max_total_tokens|max_tokens", message
+    ):
         error = PromptError(
             f"The server finds the prompt too long for its context.{short} Shorten the chat, lower Maximum reply "
             "length, or write the server's true context into the file, such as context: 4096.",
-            detail=said,
+            detail=message,
         )
     elif status in (400, 413, 422):
         error = PromptError(
-            f"{file.address} does not take this request (status {status}).{short} Change what it names.", detail=said
+            f"{file.address} does not take this request (status {status}).{short} Change what it names.", detail=message
         )
     elif status == 429:
         error = PaddockError(f"{file.address} takes no more requests for now.{short} Wait a moment, then try again.")

@@ -88,13 +88,13 @@ class StreamedAnswer:
         reason = _REASONS.get(self._finish, "stop")
         return "context" if reason == "length" and self.tokens < max_new_tokens else reason
 
-    def _failed(self, said: str) -> ServerError:
+    def _failed(self, message: str) -> ServerError:
         kept = " The text so far is kept." if self.tokens else ""
         return ServerError(
             PaddockError(
-                f"{self._file.address} ended the reply: {said.rstrip('.')[:400] or 'it does not say why'}.{kept} Try "
+                f"{self._file.address} ended the reply: {message.rstrip('.')[:400] or 'no reason given'}.{kept} Try "
                 "again, or look at the server's log.",
-                detail=said,
+                detail=message,
             )
         )
 

@@ -1,4 +1,4 @@
-"""The engine of the remote loader: every verb is a request to another server."""
+"""The engine of the remote loader: every command becomes a request to another server."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class Engine(EngineBase):
     def _texts(
         self, answer: StreamedAnswer, path: str, body: dict[str, Any], cancelled: threading.Event
     ) -> Iterator[str]:
-        """The answer's texts. What ends it before its time is in `answer.failure`, after the texts that came."""
+        """Yield the answer's texts. An error that ends it early is in `answer.failure`."""
         tries = 0
         while True:
             stream = self._server.remote.stream(f"{self._file.api}/{path}", body, cancelled)
@@ -204,9 +204,9 @@ class Engine(EngineBase):
         tokens = self._ask(lambda: server.tokenize(prompt, params.add_bos_token))
         if not tokens:
             raise PromptError("The prompt is empty. Write something.")
-        kept, cut = fit_prompt(tokens, self._context, params.max_new_tokens, params.truncate)
-        body["prompt"] = self._ask(lambda: server.prompt(kept))
-        return "completions", body, len(kept), cut
+        fitted, cut = fit_prompt(tokens, self._context, params.max_new_tokens, params.truncate)
+        body["prompt"] = self._ask(lambda: server.prompt(fitted))
+        return "completions", body, len(fitted), cut
 
     def _ask(self, request: Any) -> Any:
         try:
@@ -222,7 +222,7 @@ class Engine(EngineBase):
 
 
 def read_file(path: Path) -> RemoteFile:
-    """The remote.yaml file at `path`. Raises ModelError."""
+    """Read the remote.yaml file at `path`. Raises ModelError."""
     # The host's Python runs this worker, so its reader is there.
     from modules.files.data_files import DataFileError, read_yaml
 
@@ -234,8 +234,8 @@ def read_file(path: Path) -> RemoteFile:
 
 
 def _with(file: RemoteFile, settings: Settings) -> RemoteFile:
-    given = {name: getattr(settings, name) for name in ("connect_timeout", "answer_timeout", "retries")}
-    return dataclasses.replace(file, **{name: value for name, value in given.items() if value is not None})
+    overrides = {name: getattr(settings, name) for name in ("connect_timeout", "answer_timeout", "retries")}
+    return dataclasses.replace(file, **{name: value for name, value in overrides.items() if value is not None})
 
 
 def _key(file: RemoteFile) -> str:
@@ -261,13 +261,13 @@ def _fit_messages(
     """(the messages that are sent, their tokens, how many were cut), by estimate. Whole turns were left out before;
     what is still too long is one message, of which the beginning is cut."""
     tokens = estimate_tokens("\n".join(message["content"] for message in messages))
-    kept, cut = fit_prompt(tokens, context, params.max_new_tokens, params.truncate)
+    fitted, cut = fit_prompt(tokens, context, params.max_new_tokens, params.truncate)
     if not cut:
-        return messages, len(kept), 0
+        return messages, len(fitted), 0
     longest = max(range(len(messages)), key=lambda place: len(messages[place]["content"]))
     shorter = [dict(message) for message in messages]
     shorter[longest]["content"] = join_tokens(estimate_tokens(messages[longest]["content"])[cut:])
-    return shorter, len(kept), cut
+    return shorter, len(fitted), cut
 
 
 def _upper(text: str) -> str:

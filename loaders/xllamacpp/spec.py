@@ -70,8 +70,8 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
 
 
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
-    asked = memory_demand(facts, settings, 48 * MEBIBYTE)
-    return replace(asked, context=useful_context(asked.context, facts.context, settings))
+    planned = memory_demand(facts, settings, 48 * MEBIBYTE)
+    return replace(planned, context=useful_context(planned.context, facts.context, settings))
 
 
 SPEC = LoaderSpec(

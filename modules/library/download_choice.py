@@ -213,7 +213,7 @@ def _by_quant(listing: RepositoryListing, entries: Sequence[GgufVariant], quant:
             f"{listing.wanted.repository} has {len(found)} models as {quant}: "
             f"{join_names([entry.name for entry in found], 10)}. Name one with --file."
         )
-    return _gguf(listing, found[0], found[0].why_not or "As asked for.")
+    return _gguf(listing, found[0], found[0].why_not or "As requested.")
 
 
 def _gguf(listing: RepositoryListing, entry: GgufVariant, reason: str) -> FileSelection:

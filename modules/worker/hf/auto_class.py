@@ -1,4 +1,4 @@
-"""Which of Transformers' classes builds a model that writes text; of one that also sees or hears, its text part."""
+"""Chooses Transformers' class for a model that writes text, and keeps the text part of a multimodal model."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from typing import Any
 
 from modules.protocol.errors import ModelError
 
-# Those whose models take a prompt of text alone, and write after it.
+# Classes whose models accept a prompt of text alone and continue it.
 _OTHERS = ("AutoModelForImageTextToText", "AutoModelForVision2Seq", "AutoModelForMultimodalLM")
 _TOWERS = re.compile(
     r"(vision|visual|image|audio|speech|multi_?modal|projector|connector|aligner|merger|q_?former|resampler|"
     r"embed_tokens_extend|vqmodel|vqgan|^mtp)",
     re.IGNORECASE,
 )
-# What such parts are usually called: packing spares them, as they are freed after the load.
+# Usual names of such parts. They are not quantized, because they are freed after the load.
 TOWERS = ("vision_tower", "vision_model", "visual", "audio_tower", "multi_modal_projector", "connector", "aligner")
 NO_IMAGES = "This model also takes images or sound, which Paddock does not read yet: it answers text."
 
 
 def text_class(config: Any) -> Any:
-    """The Auto class for the architecture of `config`. Transformers itself says why where there is none."""
+    """Return the Auto class for the architecture of `config`. If there is none, Transformers raises the error."""
     import transformers
 
     plain = transformers.AutoModelForCausalLM
     for known in (plain, *(getattr(transformers, name, None) for name in _OTHERS)):
-        # A look at the mapping imports the configuration's class alone.
+        # Reading the mapping imports only the configuration's class.
         if known is not None and type(config) in known._model_mapping:
             return known
     return plain
 
 
 def keep_text_part(model: Any) -> list[str]:
-    """Free the parts of a loaded model that only serve images or sound. Returns notes for the user. Raises ModelError
-    where the model takes no text without them."""
+    """Free the parts of a loaded model that are only for images or sound. Return notes for the user. Raises ModelError
+    if the model accepts no text without them."""
     inner = getattr(model, "model", None)
     places = [(part, name) for part in (model, inner) if part is not None for name, _ in part.named_children()]
     found = [(part, name, getattr(part, name)) for part, name in places if _TOWERS.search(name)]
@@ -54,7 +54,7 @@ def keep_text_part(model: Any) -> list[str]:
 
 
 def _fails_with_text(model: Any) -> str:
-    """ "" if the model takes a token of text alone, else what it raises."""
+    """Return the traceback if the model fails with a token of text alone, else ""."""
     import torch
 
     device = model.get_input_embeddings().weight.device

@@ -1,4 +1,4 @@
-"""Tokens to text as it streams: exact, a flat cost a token, and never half a character."""
+"""Converts tokens to text as it streams: exactly, at a constant cost per token, in whole characters."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from modules.families.reasoning import visible_tokens
 from modules.worker.recent_prompts import remember_prompts
 from modules.worker.unused_tokens import is_unused_token
 
-# A character of UTF-8 has at most four bytes, so a token beyond the fourth cannot be what an unfinished one waits for.
+# Tokens after which an unfinished character is given up. A UTF-8 character has at most four bytes.
 _LONGEST_WAIT = 8
 
 
 class TextStream(Protocol):
-    """Turns tokens into text: `push` gives the whole characters that a token completes, `finish` what is left."""
+    """Converts tokens to text: `push` returns the characters that a token completes, `finish` returns the rest."""
 
     def push(self, token: int) -> str: ...
 
@@ -24,8 +24,8 @@ class TextStream(Protocol):
 
 
 def _byte_alphabet() -> dict[str, int]:
-    """Character -> byte of byte-level BPE (Radford et al. 2019, GPT-2): printable bytes stand for themselves, the
-    others for the characters from U+0100 on, in order."""
+    """Return character -> byte of byte-level BPE (Radford et al. 2019, GPT-2): printable bytes are themselves, others
+    are the characters from U+0100 on, in order."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {**{chr(byte): byte for byte in printable}, **{chr(0x100 + at): byte for at, byte in enumerate(others)}}
@@ -34,10 +34,10 @@ def _byte_alphabet() -> dict[str, int]:
 class TokenDecoder:
     """The bytes behind each token of a Hugging Face tokenizer, fast (tokenizers) or slow (sentencepiece).
 
-    `kind`: "bytes" (byte-level BPE), "pieces" (SentencePiece and its likes, with byte fallback), or "decode" where only
-    the tokenizer itself knows; such text is decoded in a bounded window.
+    `kind`: "bytes" (byte-level BPE), "pieces" (SentencePiece and similar, with byte fallback), or "decode" for other
+    tokenizers, whose text is decoded in a bounded window.
 
-    `template`: the model's chat template. Special tokens that it marks reasoning with are text (`visible`).
+    `template`: the model's chat template. Special tokens that mark reasoning in it are shown as text (`visible`).
     """
 
     def __init__(self, tokenizer: Any, template: str = "") -> None:
@@ -58,27 +58,27 @@ class TokenDecoder:
             )
             - self.visible
         )
-        # Unless it means something else, too.
+        # Unless it has another meaning too.
         others = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id}
         self._padding = {tokenizer.pad_token_id} - others - self.visible
         self.kind = _kind(tokenizer)
         self._encode_prompt = remember_prompts(lambda text: self._encode(text, split_special_tokens=False))
 
     def stream(self, skip_special: bool, at_start: bool) -> TextStream:
-        """A stream for one reply. `at_start`: nothing precedes it, so SentencePiece's leading space is no text."""
+        """Return a stream for one reply. `at_start`: no text precedes it: drop SentencePiece's leading space."""
         if self.kind == "decode":
             return _WindowStream(self, skip_special)
         return _ByteStream(self, skip_special, at_start and self.kind == "pieces")
 
     def bytes_of(self, token: int) -> bytes:
-        """The bytes that `token` adds to a text; of a special token, its name."""
+        """Return the bytes that `token` adds to a text. A special token adds its name."""
         known = self._bytes.get(token)
         if known is None:
             known = self._bytes[token] = self._look_up(token)
         return known
 
     def printed(self, token: int) -> bytes:
-        """The same, but nothing of a token that only fills the vocabulary up."""
+        """Return the same, but no bytes for a token that only fills up the vocabulary."""
         known = self._printed.get(token)
         if known is None:
             name = str(self._tokenizer.convert_ids_to_tokens(token) or "")
@@ -87,7 +87,7 @@ class TokenDecoder:
         return known
 
     def decode(self, tokens: list[int], skip_special: bool) -> str:
-        """The tokenizer's own decoding, kept from running on two threads at once."""
+        """Return the tokenizer's decoding. Only one thread decodes at a time."""
         with self._lock:
             text = self._tokenizer.decode(tokens, skip_special_tokens=skip_special, clean_up_tokenization_spaces=False)
         return str(text)
@@ -106,7 +106,7 @@ class TokenDecoder:
             )
 
     def prefix(self) -> list[int]:
-        """What the tokenizer puts before a text by itself: [BOS], or nothing."""
+        """Return the tokens that the tokenizer adds before a text: [BOS] or none."""
         with self._lock:
             full = list(self._tokenizer("a", add_special_tokens=True)["input_ids"])
             plain = list(self._tokenizer("a", add_special_tokens=False)["input_ids"])
@@ -141,14 +141,14 @@ def _kind(tokenizer: Any) -> str:
     names = {part["type"] for part in parts}
     if names == {"ByteLevel"}:
         return "bytes"
-    # Replace is SentencePiece's mark for a space; any other replacement is somebody's own idea.
+    # Replace is SentencePiece's mark for a space. Other replacements are not supported.
     known = names <= {"Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"} and names & {"Replace", "Metaspace"}
     plain = all(part.get("content") == " " for part in parts if part["type"] in ("Replace", "Strip"))
     return "pieces" if known and plain else "decode"
 
 
 class _ByteStream:
-    """Bytes in, whole characters out. Bytes that can be no UTF-8, which only a confused model writes, are left out."""
+    """Decodes bytes to whole characters. Bytes that are not valid UTF-8 are left out."""
 
     def __init__(self, text: TokenDecoder, skip_special: bool, drop_space: bool) -> None:
         self._text = text
@@ -170,7 +170,7 @@ class _ByteStream:
 
 
 class _WindowStream:
-    """For other tokenizers: decodes the last few tokens with and without the newest, and gives the difference."""
+    """For other tokenizers: decodes the last few tokens with and without the newest, and returns the difference."""
 
     def __init__(self, text: TokenDecoder, skip_special: bool) -> None:
         self._text = text
@@ -190,7 +190,7 @@ class _WindowStream:
         return self._new(hold=False)
 
     def _marker(self, token: int) -> str:
-        """A special token that is text: decoding would leave it out."""
+        """Return the text of a special token that is shown. Decoding would leave it out."""
         before = self._new(hold=False)
         self._window, self._settled = [], 0
         return before + self._text.printed(token).decode("utf-8", "replace")

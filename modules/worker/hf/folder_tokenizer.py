@@ -1,4 +1,4 @@
-"""A model folder's tokenizer, for engines that take and give token ids: prompts, streams, templates, ends."""
+"""The tokenizer of a model folder, for engines that work with token ids: prompts, streams, templates, end tokens."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class TokenizedPrompt:
 
 
 class FolderTokenizer:
-    """The tokenizer of the folder at `path`. Raises ModelError where there is none. `ends`: tokens that end a reply;
-    `templates` renders the folder's chat template, which may name one."""
+    """The tokenizer of the folder at `path`. Raises ModelError if there is none. `ends`: tokens that end a reply;
+    `templates` renders the folder's chat template, which may contain one."""
 
     def __init__(self, path: Path, templates: TemplateProcess | None = None) -> None:
         self.tokenizer = load_tokenizer(path)
@@ -51,24 +51,24 @@ class FolderTokenizer:
         return str(self.tokenizer.eos_token or "")
 
     def tokenize(self, text: str, special: bool) -> list[int]:
-        """Token ids of `text`. `special`: it is a prompt: names of special tokens are those tokens, and it begins with
-        BOS if the model wants that."""
+        """Return the token ids of `text`. `special`: as of a prompt: parse names of special tokens, and add BOS if the
+        model uses it."""
         tokens = self.text.encode(text, special)
         return [*self._prefix, *tokens] if special and not self._prefix_length(tokens) else tokens
 
     def detokenize(self, tokens: list[int]) -> str:
-        """The text of these tokens."""
+        """Return the text of these tokens."""
         return self.text.decode(tokens, skip_special=False)
 
     def prompt(self, text: str, params: SamplingParams, context: int) -> TokenizedPrompt:
-        """The tokens of a prompt, fitted to the context. Raises PromptError."""
+        """Return the tokens of a prompt, fitted to the context. Raises PromptError."""
         tokens = self.tokenize(text, True) if params.add_bos_token else self.text.encode(text, True)
         tokens = tokens or self._prefix or [*self.ends, 0][:1]
         kept, cut = fit_prompt(tokens, context, params.max_new_tokens, params.truncate, self._prefix_length(tokens))
         return TokenizedPrompt(kept, cut)
 
     def reply(self, params: SamplingParams, prompt: list[int]) -> ReplyText:
-        """What turns the tokens of a reply to `prompt` into pieces."""
+        """Return the converter of the tokens of a reply to `prompt` into pieces of text."""
         at_start = len(prompt) == self._prefix_length(prompt)
         return ReplyText(StopFilter(params.stop), self.text.stream(params.skip_special_tokens, at_start))
 

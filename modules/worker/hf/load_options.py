@@ -1,4 +1,4 @@
-"""From a loader's settings to what Transformers' from_pretrained takes."""
+"""Converts a loader's settings to arguments of Transformers' from_pretrained."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from modules.worker.engine import Report
 
 
 def pick_dtype(name: str, device_map: str) -> Any:
-    """The torch dtype for a setting of "auto", "bfloat16", "float16" or "float32"."""
+    """Return the torch dtype for "auto", "bfloat16", "float16" or "float32"."""
     import torch
 
     if name != "auto":
@@ -23,7 +23,7 @@ def pick_dtype(name: str, device_map: str) -> Any:
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware (AVX512-BF16 or AMX); else it is slower than float32."""
+    """Return True if this CPU computes bfloat16 in hardware (AVX512-BF16 or AMX). Otherwise float32 is faster."""
     import torch
 
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -31,7 +31,7 @@ def cpu_has_bfloat16() -> bool:
 
 
 def device_placement(settings: TransformersSettings, offload_folder: str) -> dict[str, Any]:
-    """device_map, max_memory and offload_folder. Raises SettingError where the device is not there."""
+    """Return device_map, max_memory and offload_folder. Raises SettingError for a missing device."""
     import torch
 
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -70,8 +70,8 @@ def _limits(settings: TransformersSettings, gpus: int) -> dict[Any, int]:
 
 
 def with_rope(config: Any, settings: TransformersSettings) -> Any:
-    """The config with the settings' RoPE scaling, in the names of Transformers 5 or 4. Raises SettingError where the
-    model's positions are no plain RoPE."""
+    """Return the config with the settings' RoPE scaling, in the names of Transformers 5 or 4. Raises SettingError if
+    the model has no plain RoPE."""
     if settings.rope_scaling == "model" and not settings.rope_base:
         return config
     text = config.get_text_config()
@@ -94,7 +94,7 @@ def with_rope(config: Any, settings: TransformersSettings) -> Any:
 
 
 def context_limits(config: Any, settings: TransformersSettings) -> tuple[int, int, list[str]]:
-    """(tokens taken here, tokens the model was made for or 0, notes for the user)."""
+    """Return (the context length, the trained one or 0, notes for the user)."""
     trained = int(getattr(config.get_text_config(), "max_position_embeddings", 0) or 0)
     stretch = 1.0 if settings.rope_scaling == "model" else settings.rope_factor
     most = int(trained * stretch)
@@ -103,19 +103,18 @@ def context_limits(config: Any, settings: TransformersSettings) -> tuple[int, in
     if settings.context > most and settings.context == type(settings).context and stretch == 1:
         return most, trained, []  # Left at its default: the model's own context is what was meant.
     if settings.context > most:
-        note = f"The model was made for {trained:,} tokens"
+        note = f"The model was trained for {trained:,} tokens"
         note += f", stretched to {most:,}" if most > trained else ""
         return most, trained, [f"{note}, so that is the context. RoPE scaling can stretch it further."]
     note = (
-        f"The context of {settings.context:,} tokens is stretched beyond the {trained:,} that the model was made for: "
-        "expect it to be less exact."
+        f"The context of {settings.context:,} tokens is stretched beyond the trained {trained:,}: expect lower quality."
     )
     return settings.context, trained, [note]
 
 
 @contextmanager
 def report_progress(report: Report, words: str) -> Iterator[None]:
-    """Transformers' own progress bars become reports; nothing is drawn."""
+    """Report the progress of Transformers' progress bars, which are not drawn."""
     from transformers.utils import logging
 
     set_hook: Callable[[Any], Any] | None = getattr(logging, "set_tqdm_hook", None)
@@ -131,12 +130,12 @@ def report_progress(report: Report, words: str) -> Iterator[None]:
 
 
 class _Bar:
-    """As much of tqdm as Transformers uses while loading."""
+    """The part of tqdm that Transformers uses while loading."""
 
     def __init__(self, report: Report, words: str, items: Any = None, *_: Any, total: Any = None, **__: Any) -> None:
         self._report, self._words, self._items = report, words, items
         self._total = total if total is not None else len(items) if hasattr(items, "__len__") else 0
-        self._done = self._told = 0
+        self._done = self._reported = 0
 
     def __iter__(self) -> Iterator[Any]:
         for item in self._items:
@@ -145,8 +144,8 @@ class _Bar:
 
     def update(self, count: int = 1) -> None:
         self._done += count
-        if self._total and (self._done - self._told) * 50 >= self._total:
-            self._told = self._done
+        if self._total and (self._done - self._reported) * 50 >= self._total:
+            self._reported = self._done
             self._report(self._words, min(1.0, self._done / self._total))
 
     def __getattr__(self, name: str) -> Callable[..., None]:

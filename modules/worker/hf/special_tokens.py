@@ -1,4 +1,4 @@
-"""Which of a tokenizer's tokens mean something to the engine."""
+"""Finds the tokens that have a meaning for the engine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from modules.worker.end_of_turn import ends_message_only
 
-# Tokens that end a turn, by name, for models that have no chat template to tell (the list is llama.cpp's).
+# Names of tokens that end a turn, for models without a chat template (the list is llama.cpp's).
 END_NAMES = (
     "<|eot_id|>",
     "<|im_end|>",
@@ -26,8 +26,8 @@ END_NAMES = (
 
 
 def end_tokens(model: Any, tokenizer: Any, template: str, turn_end: str) -> tuple[int, ...]:
-    """Ids of every token that ends a reply: those that generation_config.json, config.json and the tokenizer name, and
-    `turn_end`, the one that the chat template writes behind a reply. Without a template, known names count."""
+    """Return the ids of all tokens that end a reply: those in generation_config.json, config.json and the tokenizer,
+    and `turn_end`, which the chat template writes after a reply. Without a template, known names count."""
     named = [getattr(model, "generation_config", None), model.config]
     found: list[int] = []
     for value in [*(getattr(config, "eos_token_id", None) for config in named), tokenizer.eos_token_id]:
@@ -39,5 +39,5 @@ def end_tokens(model: Any, tokenizer: Any, template: str, turn_end: str) -> tupl
 
 
 def newline_token(last_token: Callable[[str], int | None]) -> int | None:
-    """The token of a line break within a text."""
+    """Return the token of a line break within a text."""
     return last_token("a\n")

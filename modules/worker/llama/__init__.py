@@ -1,1 +1,1 @@
-"""What both llama.cpp loaders share in the worker."""
+"""Code that the llama.cpp loaders share in the worker."""

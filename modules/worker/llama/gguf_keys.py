@@ -1,7 +1,7 @@
-"""The few facts of a GGUF file that an engine is asked for before, or does not tell after, a load.
+"""Reads the facts of a GGUF file that are needed before a load, or that the engine does not report after it.
 
-The host has checked the file already (modules/library/gguf.py); what is wrong all the same is a ModelError here, before
-the file gets to an engine that would abort. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
+The host has checked the file already (modules/library/gguf.py); a remaining fault is a ModelError here, before
+the engine, which would abort, reads the file. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _LONGEST_TEXT = 4 << 20
 @dataclass(frozen=True)
 class GgufKeys:
     """`values`: metadata without its arrays. `control`: names of the control tokens, such as "<|im_end|>"; `unknown`:
-    those of the tokens for what the vocabulary lacks; `user_defined`: those of other tokens that a text is split at.
-    `sample`: some of the ordinary ones, by id; `byte_tokens`: whether each byte has one."""
+    names of the unknown tokens; `user_defined`: names of other tokens that a text is split at. `sample`: names of some
+    ordinary tokens, by id; `byte_tokens`: True if each byte has a token."""
 
     values: dict[str, Any] = field(default_factory=dict)
     control: tuple[str, ...] = ()
@@ -38,23 +38,23 @@ class GgufKeys:
 
     @property
     def architecture(self) -> str:
-        """Such as "llama"; "" where the file does not say."""
+        """The architecture, such as "llama", or ""."""
         return str(self.values.get("general.architecture", ""))
 
     @property
     def pools(self) -> bool:
-        """Whether the model says how its embeddings are pooled."""
+        """True if the file has a pooling type for embeddings."""
         return f"{self.architecture}.pooling_type" in self.values
 
     @property
     def trained_context(self) -> int:
-        """Tokens that the model was made for; 0 where the file does not say."""
+        """The trained context length in tokens, or 0."""
         value = self.values.get(f"{self.architecture}.context_length", 0)
         return value if isinstance(value, int) else 0
 
 
 def read_keys(path: Path) -> GgufKeys:
-    """The metadata of the GGUF file at `path`. Raises ModelError."""
+    """Return the metadata of the GGUF file at `path`. Raises ModelError."""
     if not path.is_file():
         raise ModelError(f"There is no file {path.name} in its folder. Refresh the list of models and choose again.")
     if path.stat().st_size < 24:
@@ -75,7 +75,7 @@ class _Cursor:
         self._at = 4
 
     def keys(self) -> GgufKeys:
-        """Everything before the tensors."""
+        """Return the metadata before the tensors."""
         version, _, count = self._number("<I"), self._number("<Q"), self._number("<Q")
         if not 2 <= version <= 3:
             raise ValueError(f"version {version}")
@@ -111,7 +111,7 @@ class _Cursor:
         return text
 
     def _skip_array(self, must_be_int: bool) -> tuple[int, int]:
-        """Go past an array; returns its length and where its first element begins."""
+        """Skip an array. Return its length and the position of its first element."""
         kind, length = self._number("<I"), self._number("<Q")
         if must_be_int and kind != _INT32:
             raise ValueError(f"token types of kind {kind}")
@@ -127,7 +127,7 @@ class _Cursor:
         return length, start
 
     def _names(self, start: int, types: tuple[int, ...]) -> tuple[dict[int, list[str]], dict[int, str]]:
-        """The names of the tokens that have more than a text, by their kind, and some of the others, by their id."""
+        """Return the names of special kinds of tokens, by kind, and of some ordinary tokens, by id."""
         named: dict[int, list[str]] = {kind: [] for kind in _NAMED}
         sample: dict[int, str] = {}
         step = len(types) // _SAMPLED + 1

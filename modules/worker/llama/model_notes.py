@@ -1,4 +1,4 @@
-"""What both llama.cpp loaders say about a model: the context it gets, notes for the user, and errors in plain words."""
+"""The context length, notes and errors of the llama.cpp loaders."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _CACHE = re.compile(r"kv.?cache|failed to initialize the context|llama_init_from
 
 
 def choose_context(settings: LlamaCppSettings, trained: int) -> int:
-    """The context to load with, in tokens."""
+    """Return the context length to load with, in tokens."""
     return settings.context or min(trained or AUTOMATIC_CONTEXT, AUTOMATIC_CONTEXT)
 
 
 def context_notes(settings: LlamaCppSettings, context: int, trained: int) -> list[str]:
-    """Sentences about a context that is longer or shorter than what the model was made for."""
+    """Return sentences about a context that is longer or shorter than the trained one."""
     if not trained:
         return []
     if context > trained and settings.rope_scaling == "model" and not settings.rope_freq_base:
@@ -42,7 +42,7 @@ def context_notes(settings: LlamaCppSettings, context: int, trained: int) -> lis
 
 
 def check_settings(settings: LlamaCppSettings) -> None:
-    """Refuse what llama.cpp would refuse without saying why. Raises SettingError."""
+    """Raise SettingError for settings that llama.cpp would refuse without a reason."""
     quantized = settings.cache_type_v not in ("f32", "bf16", "f16")
     if quantized and settings.flash_attention == "off":
         raise SettingError(
@@ -52,7 +52,7 @@ def check_settings(settings: LlamaCppSettings) -> None:
 
 
 def tensor_split_shares(settings: LlamaCppSettings) -> list[float]:
-    """The tensor split as numbers, one for each graphics card; empty for an even one. Raises SettingError."""
+    """Return the tensor split as numbers, one per graphics card; empty for an even split. Raises SettingError."""
     try:
         return [float(part) for part in settings.tensor_split.split(",") if part.strip()]
     except ValueError:
@@ -63,7 +63,7 @@ def tensor_split_shares(settings: LlamaCppSettings) -> list[float]:
 
 
 def load_error(name: str, said: str, context: int) -> PaddockError:
-    """Why llama.cpp would not load the file `name`, from what it `said` on stderr."""
+    """Return why llama.cpp did not load the file `name`, from its stderr text `said`."""
     if _MEMORY.search(said):
         what = f"a context of {context} tokens" if _CACHE.search(said) else f"{name} with a context of {context} tokens"
         return OutOfMemory(

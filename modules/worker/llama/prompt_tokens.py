@@ -1,9 +1,9 @@
-"""Prompts as token ids through llama.cpp's tokenizer, with spaces where the model's own tokenizer puts them.
+"""Tokenizes prompts with llama.cpp, with spaces where the model's own tokenizer adds them.
 
-Of a SentencePiece vocabulary llama.cpp puts a space before the first text and after each special token, and has no
-switch for it once the model is loaded. Where the model's own tokenizer puts none, a character that no vocabulary has
-goes before the text: llama.cpp's space comes before that one, and its ids are known and taken out. Tokens never reach
-across it, since it is no part of any.
+With a SentencePiece vocabulary llama.cpp adds a space before the first text and after each special token, and cannot
+be changed after the load. Where the model's own tokenizer adds none, a mark character that no vocabulary contains is
+inserted before the text. llama.cpp adds its space before the mark, and the ids of both, which are known, are removed.
+No token extends across the mark, because no token contains it.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from modules.worker.llama.gguf_keys import GgufKeys
 from modules.worker.llama.space_prefix import SpacePrefix, is_sentencepiece, space_prefix
 from modules.worker.recent_prompts import remember_prompts
 
-# tokenize(text, add_special, parse_special): llama.cpp's own.
+# tokenize(text, add_special, parse_special) of llama.cpp.
 Tokenize = Callable[[str, bool, bool], list[int]]
 
-# Unicode's noncharacters: in no vocabulary, and hardly in a text.
+# Unicode's noncharacters: in no vocabulary, and rarely in a text.
 _MARKS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
 # llama.cpp's space, and a mark's three bytes.
 _MARK_TOKENS = 4
 
 
 class LlamaTokenizer:
-    """The tokenizer of the GGUF file `path`, whose metadata are `keys`. `prefix`: the tokens that begin a prompt, [BOS]
-    or none."""
+    """The tokenizer of the GGUF file `path` with the metadata `keys`. `prefix`: the tokens before a prompt, [BOS] or
+    none."""
 
     def __init__(self, tokenize: Tokenize, path: Path, keys: GgufKeys) -> None:
         self._tokenize = tokenize
         self._rule: SpacePrefix | None = None
-        # Without tokens for bytes there is no mark that llama.cpp could read.
+        # Without byte tokens llama.cpp cannot tokenize a mark.
         if is_sentencepiece(keys) and keys.values.get("tokenizer.ggml.add_space_prefix", True) and keys.byte_tokens:
             self._rule = space_prefix(path, keys)
         self._special = _pattern((*keys.control, *keys.unknown, *keys.user_defined))
@@ -59,14 +59,14 @@ class LlamaTokenizer:
         return found if marked == text else _without(found, self._marks[mark])
 
     def prompt(self, text: str, add_bos: bool) -> list[int]:
-        """Token ids of a prompt, with BOS once: a chat template may have written it already."""
+        """Return the token ids of a prompt, with BOS once, because a chat template may contain it."""
         tokens = self.ids(text, True)
         if add_bos and tokens[: len(self.prefix)] != self.prefix:
             return self.prefix + tokens
         return tokens
 
     def _mark(self, text: str) -> str:
-        """A character to mark places in `text` with; "" where none is needed, or none can be had."""
+        """Return a mark character that `text` does not contain, or "" if none is needed or available."""
         if self._rule is None or not text:
             return ""
         for mark in _MARKS:
@@ -78,7 +78,7 @@ class LlamaTokenizer:
         return ""
 
     def _marked(self, text: str, special: re.Pattern[str] | None, mark: str) -> Iterator[str]:
-        """The parts of `text`, with `mark` before those that get no space."""
+        """Yield the parts of `text`, with `mark` before those that get no space."""
         assert self._rule is not None
         at = 0
         for found in special.finditer(text) if special else ():
@@ -93,13 +93,13 @@ class LlamaTokenizer:
 
 
 def _pattern(names: Iterable[str]) -> re.Pattern[str] | None:
-    """Finds the longest of the names first, as llama.cpp does; None where there are none."""
+    """Return a pattern that finds the longest name first, as llama.cpp does, or None without names."""
     listed = sorted({name for name in names if name}, key=len, reverse=True)
     return re.compile("|".join(map(re.escape, listed))) if listed else None
 
 
 def _without(tokens: list[int], mark: list[int]) -> list[int]:
-    """`tokens` without each place where they are those of a mark."""
+    """Return `tokens` without the ids of marks."""
     kept: list[int] = []
     at, length = 0, len(mark)
     try:

@@ -1,4 +1,4 @@
-"""Where a SentencePiece tokenizer puts a space before a text: llama.cpp's rule is not that of every model.
+"""Finds where a SentencePiece tokenizer adds a space before a text: llama.cpp's rule does not fit every model.
 
 llama.cpp puts one at the start of a prompt and after every special token. A tokenizer of Transformers with `legacy:
 false` puts one at the very start alone, and none where a special token comes first. A GGUF file does not say which of
@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from modules.worker.llama.gguf_keys import GgufKeys
 
-# Of longer files nothing is read: no tokenizer of SentencePiece is as large.
+# Longer files are ignored: no SentencePiece tokenizer is that large.
 _LONGEST_FILE = 64 << 20
 _CONFIG, _TOKENIZER = "tokenizer_config.json", "tokenizer.json"
 # Transformers builds this class from the flags in tokenizer_config.json, whatever rule tokenizer.json has.
@@ -39,19 +39,19 @@ class SpacePrefix:
     doubled: bool = False
 
     def wanted(self, text: str, at_start: bool) -> bool:
-        """Whether `text`, which has no special token in it, gets a space."""
+        """Return True if a space is added before `text`, which contains no special token."""
         if self.places == "never" or (self.places == "start" and not at_start):
             return False
         return self.doubled or not text.startswith((" ", "\u2581"))
 
 
 def is_sentencepiece(keys: GgufKeys) -> bool:
-    """Whether a GGUF file holds a tokenizer that may put spaces before texts."""
+    """Return True if the GGUF file has a tokenizer that may add spaces before texts."""
     return keys.values.get("tokenizer.ggml.model") == "llama"
 
 
 def space_prefix(file: Path, keys: GgufKeys) -> SpacePrefix:
-    """The rule of the model in the GGUF file `file`, a SentencePiece one."""
+    """Return the rule of the model in the GGUF file `file`, which has a SentencePiece tokenizer."""
     if keys.values.get("tokenizer.ggml.add_space_prefix") is False:
         return SpacePrefix("never")
     for folder in _folders(file):
@@ -93,7 +93,7 @@ def _folder_rule(folder: Path, keys: GgufKeys) -> SpacePrefix | None:
 
 
 def _same_vocabulary(tokenizer: dict[str, Any], keys: GgufKeys) -> bool:
-    """Whether it is the GGUF file's, as far as a sample says."""
+    """Return True if a sample of its tokens is the GGUF file's."""
     vocabulary = tokenizer.get("model", {}).get("vocab", {})
     if isinstance(vocabulary, list):
         vocabulary = {entry[0]: place for place, entry in enumerate(vocabulary)}
@@ -102,7 +102,7 @@ def _same_vocabulary(tokenizer: dict[str, Any], keys: GgufKeys) -> bool:
 
 
 def _written_rule(tokenizer: dict[str, Any]) -> SpacePrefix:
-    """The rule that tokenizer.json writes out (https://huggingface.co/docs/tokenizers)."""
+    """Return the rule in tokenizer.json (https://huggingface.co/docs/tokenizers)."""
     if any(part.get("type") == "Prepend" for part in _parts(tokenizer, "normalizer", "normalizers")):
         return SpacePrefix("all", doubled=True)
     for part in _parts(tokenizer, "pre_tokenizer", "pretokenizers"):
@@ -118,7 +118,7 @@ def _parts(tokenizer: dict[str, Any], name: str, names: str) -> list[dict[str, A
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """The object in a JSON file, {} where there is none that can be read."""
+    """Return the object in a JSON file, or {} if it cannot be read."""
     try:
         if file.stat().st_size > _LONGEST_FILE:
             return {}

@@ -313,7 +313,7 @@ def test_folders_with_nothing_to_check(config: Config, tmp_path: Path) -> None:
     write(tmp_path / "outer" / "one" / "two" / "three" / "four", "five", "")
     (tmp_path / "outer" / ".hidden").mkdir()
     write(tmp_path / "outer" / ".hidden", "one", "")
-    assert "nor do its folders" in check(config, tmp_path / "outer", False)["why"]
+    assert "nor in its folders" in check(config, tmp_path / "outer", False)["why"]
 
 
 @pytest.mark.parametrize("inner", ["mine", "src/mine", "a/b/mine"])

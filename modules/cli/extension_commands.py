@@ -19,11 +19,11 @@ from modules.protocol.schema import describe
 from modules.settings.config import Config
 from modules.system.program_name import program_name
 
-_NEXT_START = "It counts from the next start of Paddock; a page that is open switches extensions at once."
+_NEXT_START = "This takes effect at the next start of Paddock. To switch it at once, use the Extensions tab."
 
 
 def extensions(config: Config, arguments: argparse.Namespace) -> int:
-    """Do what the verb says."""
+    """Run the sub-command that the arguments name. Return the exit status."""
     if arguments.verb == "check":
         from modules.compat import check  # needs much that no other verb needs
 

@@ -252,8 +252,11 @@ def test_a_lost_connection_is_shown_once_until_the_host_is_back(tmp_path: Any, v
         assert page.locator(".toast").count() == 1
         page.click("[data-view=chat]")
         served = Served(tmp_path, "--model", "small", "--port", port)
-        served.wait()
-        page.wait_for_selector(".toast", state="detached")
+        # The page has another build then, so it reloads once it is connected.
+        with page.expect_event("load"):
+            served.wait()
+            page.wait_for_selector(".toast", state="detached")
+        started(page)
         assert page.input_value("#chat-input textarea") == "And this"
     finally:
         served.close()

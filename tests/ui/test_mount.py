@@ -62,7 +62,7 @@ def test_a_button_of_a_much_earlier_drawing_is_refused_with_a_sentence(
         for _ in range(10):
             page.call(draw).raise_for_status()
         answer = page.join(function_of(first, EARLIER))
-    assert answer.status_code == 410 and "press again" in answer.json()["detail"]
+    assert answer.status_code == 410 and "press the button again" in answer.json()["detail"]
     assert "Traceback" not in "".join(capfd.readouterr())
 
 

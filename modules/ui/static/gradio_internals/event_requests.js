@@ -35,8 +35,8 @@ async function readError(answer) {
 
 /**
  * Return a `fetch` for DIRECT events (event_feedback.py), each of which is one request. It sends one after another, so
- * that a late answer does not show old values, sets the class `waiting-for-host` until then, and shows errors as toasts.
- * Gradio does this for its queue only.
+ * that a late answer does not show old values. Until the answer is there, the page has the class `waiting-for-host`. An
+ * error becomes a toast. Gradio does this for its queue only.
  */
 function oneByOne(originalFetch) {
   let waiting = 0;

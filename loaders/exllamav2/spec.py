@@ -158,7 +158,6 @@ SAMPLERS = ALL_SAMPLERS - {
     "eta_cutoff",
     "grammar_string",
     "no_repeat_ngram_size",
-    "penalty_alpha",
     "sampler_priority",
     "smoothing_curve",
     "top_n_sigma",

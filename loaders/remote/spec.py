@@ -93,6 +93,6 @@ SPEC = LoaderSpec(
     claim=_claim,
     memory=_memory,
     # What any of the servers supports. A load names those that its server does not support (ModelInfo.ignored).
-    samplers=ALL_SAMPLERS - {"penalty_alpha"},
+    samplers=ALL_SAMPLERS,
     accelerators=("cpu", "cuda", "rocm", "metal"),
 )

@@ -31,7 +31,6 @@ SAMPLERS = ALL_SAMPLERS - {
     "guidance_scale",
     "negative_prompt",
     "no_repeat_ngram_size",
-    "penalty_alpha",
     "smoothing_curve",
     "smoothing_factor",
     "tfs",

@@ -127,7 +127,7 @@ class TransformersSettings:
     )
 
 
-SAMPLERS = ALL_SAMPLERS - {"penalty_alpha"}
+SAMPLERS = ALL_SAMPLERS
 
 
 def memory_demand(

@@ -21,6 +21,7 @@ RENAMED = {
 # Keys of its presets that no engine here supports, with their neutral value.
 RETIRED: dict[str, Any] = {
     "num_beams": 1,
+    "penalty_alpha": 0,
     "length_penalty": 1,
     "early_stopping": False,
     "min_length": 0,

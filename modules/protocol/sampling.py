@@ -114,15 +114,6 @@ class SamplingParams(TokenChoice):
         help="Classifier-free guidance: above 1 moves away from the negative prompt, at half the speed. 1 is off.",
     )
     negative_prompt: str = setting("", label="Negative prompt", group=OTHER)
-    penalty_alpha: float = setting(
-        0.0,
-        label="Contrastive search (alpha)",
-        minimum=0,
-        maximum=1,
-        step=0.01,
-        group=OTHER,
-        help="With a top-k of 2 or more: balances likelihood and novelty, without randomness. 0 is off.",
-    )
     do_sample: bool = setting(
         True,
         label="Sample",

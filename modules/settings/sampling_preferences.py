@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modules.generation.preset_keys import RETIRED
 from modules.generation.presets import DEFAULT_PRESET, Presets
 from modules.protocol import schema
 from modules.protocol.sampling import SamplingParams
@@ -35,7 +36,10 @@ class SamplingPreferences:
     def params(self) -> SamplingParams:
         """Return the parameters set on the page. Raise SettingError if the file contains a wrong value."""
         saved = self._settings.get("sampling")
-        return self.preset(self.preset_name()) if saved is None else schema.build(SamplingParams, saved)
+        if saved is None:
+            return self.preset(self.preset_name())
+        # Settings of an earlier version may hold a parameter that no engine supports any more.
+        return schema.build(SamplingParams, {name: value for name, value in saved.items() if name not in RETIRED})
 
     def set(self, name: str, value: object) -> None:
         """Check one parameter and save it. The others do not change.

@@ -54,7 +54,6 @@ _REFERENCES: dict[str, Callable[..., Any]] = {
 }
 # Parameters without a formula.
 _WORDS = {
-    "penalty_alpha": "Su et al. 2022, arXiv 2202.06417.",
     "do_sample": "The likeliest token. Only biases, bans and the grammar change the logits.",
     "temperature_last": "The temperatures act after the cut-offs. Adaptive-p and mirostat are always last.",
     "sampler_priority": "The named samplers act first, in that order. Adaptive-p and mirostat are always last.",

@@ -60,7 +60,6 @@ OFF: dict[str, Any] = {
     "mirostat_eta": 0.2,
     "guidance_scale": 1.5,
     "negative_prompt": "no",
-    "penalty_alpha": 0.5,
     "do_sample": False,
     "temperature_last": True,
     "sampler_priority": ["min_p"],

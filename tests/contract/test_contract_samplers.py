@@ -98,7 +98,6 @@ DIFFERENT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"temperature": 2.0, "guidance_scale": 5.0, "negative_prompt": "What is GGUF?"},
         {"temperature": 2.0, "guidance_scale": 5.0, "negative_prompt": "Hello there, friend."},
     ),
-    "penalty_alpha": ({"penalty_alpha": 0.9, "top_k": 6}, {"temperature": 0.0}),
 }
 
 

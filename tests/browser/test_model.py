@@ -134,7 +134,7 @@ def test_the_memory_plan_moves_with_the_settings_refuses_and_says_what_fits(
     page.click("#model-load-anyway")
     ready(page, "small")
     page.fill("#loader-echo-context input", "8192")
-    page.wait_for_selector("#memory-plan >> text=measured on this machine")
+    page.wait_for_selector("#memory-plan >> text=measurements on this machine")
 
 
 def test_a_new_folder_appears_after_refresh(own_paddock: Any, visit: Any) -> None:

@@ -20,6 +20,7 @@ from modules.protocol.schema import describe
 from modules.runtime.environment import Environments
 from modules.runtime.loader_registry import Registry
 from tests.contract.under_test import QUESTION, ROOT, UnderTest
+from tests.support.environments import installed
 from tests.support.quantize import made_by, quantized
 
 REGISTRY = Registry(ROOT / "loaders")
@@ -29,20 +30,19 @@ GPU = Machine("linux", "x86_64", 2, 8 * 2**30, 4 * 2**30, (Gpu("cuda", "one", 24
 Worker = Callable[[str], UnderTest]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def worker() -> Iterator[Worker]:
-    """Starts a loader's worker, in its environment."""
+    """Return a function that returns a loader's worker. It starts one if the loader has none or its last has died."""
     environments = Environments(ROOT / ".envs", [ROOT / "loaders"], inspect_machine())
-    started: list[UnderTest] = []
+    started: dict[str, UnderTest] = {}
 
-    def begin(name: str) -> UnderTest:
-        spec = REGISTRY.get(name)
-        environments.build(spec, lambda text, fraction: print(text))
-        started.append(UnderTest(spec, environments.python(spec)))
-        return started[-1]
+    def worker(name: str) -> UnderTest:
+        if name not in started or started[name].exits:
+            started[name] = UnderTest(REGISTRY.get(name), installed(REGISTRY.get(name), environments))
+        return started[name]
 
-    yield begin
-    for under_test in started:
+    yield worker
+    for under_test in started.values():
         under_test.client.stop()
 
 

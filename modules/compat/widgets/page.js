@@ -5,7 +5,7 @@
   const VERBS = { regenerate: "Regenerate", continue: "Continue", delete: "Remove last", stop: "Stop" };
   const ids = IDS; // eslint-disable-line no-undef -- the host puts the list here
   // Buttons that this script pressed itself; whether it is doing what a press of a script asked for.
-  const rung = new Set();
+  const ownPresses = new Set();
   let page, doing = false, shown = 0, waiting = 0;
 
   function put(target, value) {
@@ -76,41 +76,41 @@
       if (name === "textbox" && value !== page.composer.area.value) page.composer.fill(value);
       else if (name === "unique_id" && value && value !== page.chat) page.open(value);
       else if (name === "display") {
-        if (value.startsWith("<")) (overlay(same(value) ? "" : value), kept());
+        if (value.startsWith("<")) (overlay(same(value) ? "" : value), openSavedChat());
         else if (!value) drawn();
       }
     },
-    /** A button of theirs was pressed: by a script's code, or by `ring` because Paddock's own was. */
+    /** A button of theirs was pressed: by a script's code, or by `pressButton`. */
     pressed(name) {
-      if (!page || rung.delete(name)) return;
+      if (!page || ownPresses.delete(name)) return;
       doing = true;
       actions[name]?.();
       doing = false;
     },
   };
 
-  /** Paddock did what a button of theirs does: press it, for those who listen. */
-  function ring(name) {
+  /** Press the button of a script for what Paddock did itself, so that its listeners run. */
+  function pressButton(name) {
     const button = find(`#script-widgets #${ids[name]}`);
     if (!button || doing) return;
-    rung.add(name);
+    ownPresses.add(name);
     button.click();
   }
 
-  /** A reply that began without a chat is kept in a new one: show that, once it is there. */
-  function kept() {
+  /** A reply that began without a chat is stored in a new chat. Open that chat when it is there. */
+  function openSavedChat() {
     clearTimeout(waiting);
     if (page.chat) return;
-    const known = new Set([...document.querySelectorAll("#chat-list [data-id]")].map((one) => one.dataset.id));
+    const known = new Set([...document.querySelectorAll("#chat-list [data-chat]")].map((one) => one.dataset.chat));
     waiting = setTimeout(async () => {
       const [newest] = await page.sidebar.refresh();
       if (page.chat || !find("#script-display-shown")) return;
       if (newest && !known.has(newest.id)) page.open(newest.id);
-      else kept();
+      else openSavedChat();
     }, 1000);
   }
 
-  function tie() {
+  function connect() {
     page = globalThis.paddock;
     const { open, send, act, create } = page;
     page.open = (...given) => {
@@ -118,9 +118,9 @@
       overlay("");
       follow();
     };
-    page.send = (text) => (ring("Generate"), send.call(page, text));
-    page.act = (verb, body) => (VERBS[verb] && ring(VERBS[verb]), act.call(page, verb, body));
-    page.create = () => (ring("Start new chat"), create.call(page));
+    page.send = (text) => (pressButton("Generate"), send.call(page, text));
+    page.act = (verb, body) => (VERBS[verb] && pressButton(VERBS[verb]), act.call(page, verb, body));
+    page.create = () => (pressButton("Start new chat"), create.call(page));
     page.composer.area.addEventListener("input", () => {
       put(field("textbox"), page.composer.area.value);
       put(field("Chat input"), page.composer.area.value);
@@ -131,8 +131,8 @@
     const pill = find("#model-pill");
     new MutationObserver(() => {
       const now = pill.dataset.phase;
-      if (model !== now && now === "ready") ring("load_model");
-      if (model === "ready" && now === "empty") ring("unload_model");
+      if (model !== now && now === "ready") pressButton("load_model");
+      if (model === "ready" && now === "empty") pressButton("unload_model");
       model = now;
     }).observe(pill, { attributeFilter: ["data-phase"] });
     new MutationObserver(() => {
@@ -148,7 +148,7 @@
 
   (function wait() {
     const ready = document.body.classList.contains("started") && find("#script-widgets :is(textarea, input, button)");
-    if (ready) tie();
+    if (ready) connect();
     else setTimeout(wait, 50);
   })();
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 from modules.protocol.errors import SettingError
 from modules.worker.llama.model_notes import tensor_split_shares
-from modules.worker.thread_count import alone, processor_count, real_cores
+from modules.worker.thread_count import physical_core_count, processor_count, single_thread_is_fastest
 
 
 def model_parameters(lib: Any, settings: Any, progress: Callable[[float], None]) -> Any:
@@ -47,8 +47,8 @@ def context_parameters(lib: Any, settings: Any, context: int, weights: int, pool
     params.n_batch = settings.batch
     params.n_ubatch = min(settings.micro_batch, settings.batch)
     params.n_seq_max = 1
-    one = alone(weights)
-    params.n_threads = settings.threads or (1 if one else real_cores())
+    one = single_thread_is_fastest(weights)
+    params.n_threads = settings.threads or (1 if one else physical_core_count())
     params.n_threads_batch = settings.threads_batch or (1 if one else processor_count())
     if not pools:
         params.pooling_type = lib.LLAMA_POOLING_TYPE_MEAN

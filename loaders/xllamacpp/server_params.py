@@ -7,7 +7,7 @@ from typing import Any
 
 from modules.protocol.errors import SettingError
 from modules.worker.llama.model_notes import tensor_split_shares
-from modules.worker.thread_count import alone
+from modules.worker.thread_count import single_thread_is_fastest
 
 # Warnings would add two lines per request without need.
 _LOG_ERRORS = 1
@@ -64,7 +64,7 @@ def _context(xllamacpp: Any, params: Any, settings: Any, context: int) -> None:
 
 
 def _processor(xllamacpp: Any, params: Any, settings: Any, weights: int) -> None:
-    one = 1 if alone(weights) else 0
+    one = 1 if single_thread_is_fastest(weights) else 0
     if threads := settings.threads or one:
         params.cpuparams.n_threads = threads
     if threads := settings.threads_batch or one:

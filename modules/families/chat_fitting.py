@@ -29,11 +29,11 @@ def fit_chat(
 ) -> FittedChat:
     """Render the chat so that it and the reply fit `context` tokens (0: unknown, so all messages go in).
 
-    What exceeds the room goes by whole turns, the oldest first; the first `keep_first` messages and the last turn stay.
-    Once turns must go, a quarter of the room is freed at once, and `left_out`, the cut of the previous reply, is kept
-    while it fits: a cut that moves at every turn makes the engine read the whole prompt again each time. Messages
-    without text are skipped. Raises PromptError where the chat is too long and `refuse` is set, or where the template
-    fails.
+    If the chat is too long, whole turns are left out, the oldest first; the first `keep_first` messages and the last
+    turn stay. A quarter of the room is then freed at once, and the cut of the previous reply (`left_out`) is reused
+    while it fits, because a cut that moves at every turn makes the engine read the whole prompt again each time.
+    Messages without text are skipped. Raises PromptError if the chat is too long and `refuse` is set, or if the
+    template fails.
     """
     first, rest = messages[:keep_first], messages[keep_first:]
 
@@ -63,7 +63,7 @@ def fit_chat(
 
 
 def _least_cut(cut: Callable[[int], FittedChat], starts: Sequence[int], goal: int) -> FittedChat:
-    """Leave out as few turns as reach `goal` tokens, found by halving; the last turn alone where none does."""
+    """Leave out the fewest turns that reach `goal` tokens, found by bisection; all but the last turn if none do."""
     low, high = 0, len(starts) - 1
     best: FittedChat | None = None
     while low <= high:

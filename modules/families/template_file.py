@@ -49,7 +49,7 @@ def _places(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _chosen(value: Any) -> str:
-    """Return the template in a value: a text, an object with chat_template, name -> text, or a list of
+    """Return the template in a value: a text, an object with chat_template, an object of name -> text, or a list of
     {"name", "template"}."""
     if isinstance(value, str):
         return value

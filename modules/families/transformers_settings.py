@@ -141,9 +141,9 @@ def memory_demand(
 ) -> Demand:
     """Return the memory that a Transformers model needs. `process`: bytes of the loader's worker without a model.
 
-    weight_bits: of the layers' weights where they are packed while they load; 0: as on disk where the files are packed,
-    else those of the data type, which embeddings and head have in any case. The cache has the data type too, and grows
-    with the text by a quarter of its length at a time.
+    weight_bits: bits per weight if the layers are packed while they load. 0: as on disk if the files are packed, else
+    as in the data type. Embeddings, head and cache always have the data type. The cache grows with the text by a
+    quarter of its length at a time.
     """
     on_gpu = settings.device_map != "cpu" and (machine.has("cuda") or machine.has("rocm"))
     bits = dtype_bits(settings.dtype, machine, on_gpu)

@@ -48,7 +48,7 @@ class TemplateProcess:
 
 
 def serve() -> None:
-    """Run the process."""
+    """Answer requests to render templates until stdin ends."""
     import jinja2.sandbox  # noqa: F401 (imported before the first request, which has a time limit)
 
     serve_json(_answer, _MOST_MEMORY)

@@ -36,8 +36,8 @@ class TextTokenizer:
         add_bos_token: bool = True,
         **rest: Any,
     ) -> Any:
-        """Token ids as a list; with `return_tensors` as an array [1, tokens] ("pt": a torch tensor, where torch is
-        there)."""
+        """Return token ids as a list; with `return_tensors`, as an array [1, tokens] ("pt": a torch tensor, if torch is
+        installed)."""
         ids = self.ids_of(str(text), add_special_tokens and add_bos_token)
         if not return_tensors:
             return ids
@@ -46,30 +46,31 @@ class TextTokenizer:
         return importlib.import_module("numpy").array([ids], dtype="int64")
 
     def decode(self, token_ids: Any, skip_special_tokens: bool = True, **rest: Any) -> str:
-        """The text of one token id or of several, of any shape."""
+        """Return the text of one or several token ids, of any shape."""
         return self.text_of(flat(token_ids))
 
     def batch_decode(self, sequences: Iterable[Any], **rest: Any) -> list[str]:
-        """The text of each row."""
+        """Return the text of each row."""
         return [self.decode(row) for row in sequences]
 
     def tokenize(self, text: str, **rest: Any) -> list[str]:
-        """The texts of a text's tokens."""
+        """Return the texts of the tokens of `text`."""
         return [self.text_of([token]) for token in self.ids_of(text, False)]
 
     def convert_ids_to_tokens(self, ids: Any, **rest: Any) -> Any:
-        """The text of a token id, or the list of them: as text, without the marks that vocabularies use for spaces."""
+        """Return the text of a token id, or a list for several ids. Spaces are spaces, not the marks of
+        vocabularies."""
         found = [self.text_of([token]) for token in flat(ids)]
         return found if hasattr(ids, "__len__") else found[0]
 
     def convert_tokens_to_ids(self, tokens: Any) -> Any:
-        """The id of a token's text, or the list of them; None for what is no single token."""
+        """Return the id of a token's text, or a list for several texts. None: the text is not a single token."""
         if not isinstance(tokens, str):
             return [self.convert_tokens_to_ids(token) for token in tokens]
         return self._id(tokens)
 
     def __call__(self, text: str, return_tensors: str = "", **rest: Any) -> dict[str, Any]:
-        """{"input_ids", "attention_mask"}."""
+        """Return {"input_ids", "attention_mask"}."""
         ids = self.encode(text, return_tensors=return_tensors, **rest)
         return {"input_ids": ids, "attention_mask": [1] * len(ids) if isinstance(ids, list) else ids * 0 + 1}
 
@@ -83,31 +84,31 @@ class TextTokenizer:
 
     @property
     def bos_token_id(self) -> int | None:
-        """The first token, None where the model has none."""
+        """The id of the BOS token, or None if the model has none."""
         return self._id(self.bos_token)
 
     @property
     def eos_token_id(self) -> int | None:
-        """The last token, None where the model has none."""
+        """The id of the EOS token, or None if the model has none."""
         return self._id(self.eos_token)
 
     @property
     def pad_token_id(self) -> int | None:
-        """The last token."""
+        """The id of the EOS token, which is used for padding."""
         return self.eos_token_id
 
     def _id(self, text: str) -> int | None:
-        """The id of the one token that `text` names, special tokens included."""
+        """Return the id of the token with this text, which may be a special token."""
         if not text:
             return None
-        # BOS, which may come first, is not meant unless it is asked for.
+        # Ignore a BOS token that was added.
         ids = self.ids_of(text, True)
         same = [token for token in ids if self.text_of([token]) == text]
         return same[-1] if same else (ids[-1] if len(ids) in (1, 2) else None)
 
 
 def flat(ids: Any) -> list[int]:
-    """Token ids of any shape as a list: an int, lists, an array, a tensor."""
+    """Return token ids of any shape as a list: from an int, lists, an array or a tensor."""
     ids = ids.tolist() if hasattr(ids, "tolist") else ids
     if not isinstance(ids, Iterable):
         return [int(ids)]

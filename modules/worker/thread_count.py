@@ -10,7 +10,7 @@ from modules.system.processors import available_processors
 _SMALL = 32 << 20
 
 
-def alone(weights: int) -> bool:
+def single_thread_is_fastest(weights: int) -> bool:
     """Return True if one thread computes a model with `weights` bytes fastest.
 
     Several threads wait for each other at every layer, longer than a layer of a small model takes. If another program
@@ -24,8 +24,9 @@ def processor_count() -> int:
     return len(available_processors())
 
 
-def real_cores() -> int:
-    """Processor cores that this process may use, counting those that run two threads once where the system says so."""
+def physical_core_count() -> int:
+    """Return the number of physical cores that this process may use, or of processors if the system does not report
+    cores."""
     available = available_processors()
     siblings = set()
     for cpu in available:

@@ -1,7 +1,7 @@
-"""Attention for reading a prompt in bf16 on a processor, where torch's own kernel computes in 32 bits all the same.
+"""Attention for bf16 prompts on the CPU, where torch's own kernel would compute in 32 bits.
 
-Matrix products in bf16 take the processor's own instructions for it, and need no copies of grouped heads. Scores and
-weights are rounded to bf16, as Transformers' "eager" attention has them.
+Matrix products in bf16 use the CPU's bf16 instructions and need no copies of grouped heads. Scores and weights are
+rounded to bf16, as in Transformers' "eager" attention.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ import torch
 from torch import Tensor
 
 _NAME = "paddock"
-# Below these there is little to win: tokens read at once, and tokens looked at.
+# The fewest query tokens and key tokens for which this is worth it.
 _LEAST_READ, _LEAST_PAST = 32, 256
-# Scores at a time. Bytes.
+# Bytes of scores that are computed at a time.
 _SCORES = 2**23
-# What some models ask of attention besides. As `sdpa_attention_forward` names them.
+# Arguments of `sdpa_attention_forward` that only some models pass. They are not supported here.
 _MORE = ("softcap", "position_bias", "s_aux", "cache")
 
 Forward = Callable[..., tuple[Tensor, Any]]
 
 
 def install(model: Any, device: torch.device) -> None:
-    """Let the model read with `attend` where it would with torch's kernel."""
+    """Make the model use `attend` where it would use torch's kernel."""
     chosen = getattr(model.config, "_attn_implementation", "")
     if chosen != "sdpa" or device.type != "cpu" or model.dtype != torch.bfloat16:
         return
     try:
         usual = importlib.import_module("transformers.integrations.sdpa_attention").sdpa_attention_forward
     except ImportError:
-        # Before Transformers 4.48 models do not ask which attention to use.
+        # Before Transformers 4.48, the attention function of a model cannot be chosen.
         return
     models = importlib.import_module("transformers.modeling_utils")
     try:
@@ -41,12 +41,12 @@ def install(model: Any, device: torch.device) -> None:
         models.AttentionInterface.register(_NAME, forward(usual))
         model.set_attn_implementation(_NAME)
     except (ImportError, AttributeError):
-        # Before 4.53 an attention function with its own name gets no mask that it can use.
+        # Before 4.53, an attention function under a new name gets no usable mask.
         models.ALL_ATTENTION_FUNCTIONS["sdpa"] = forward(usual)
 
 
 def forward(usual: Forward) -> Forward:
-    """An attention function as Transformers has them, which leaves to `usual` what it is not made for."""
+    """Return an attention function for Transformers. It calls `usual` for inputs that it does not support."""
 
     def attention(
         module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **more: Any
@@ -75,17 +75,17 @@ def _suits(query: Tensor, key: Tensor, more: dict[str, Any]) -> bool:
 
 
 def _opened(mask: Tensor | None, past: int) -> Tensor | None:
-    """The mask as a bool for each pair of tokens. None where it does more than open and shut."""
+    """Return the mask as a bool for each pair of tokens, or None if it contains anything but 0 and minus infinity."""
     if mask is None or mask.dtype == torch.bool:
         return mask
-    # Transformers before 4.53 add theirs to the scores, and make it for a token more than there is.
+    # Before Transformers 4.53, the mask is added to the scores, and has one token too many.
     mask = mask[..., :past]
     opened = mask == 0
     return opened if bool((opened | (mask <= torch.finfo(mask.dtype).min)).all()) else None
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float) -> Tensor:
-    """softmax(query keyᵀ scale) value over what `mask` (bool, [1, 1, read, all]) lets through.
+    """Return softmax(query keyᵀ scale) value over the pairs that are True in `mask` (bool, [1, 1, read, all]).
 
     `query`: [1, heads, read, size]; `key`, `value`: [1, key heads, all, size]. Returns [1, read, heads, size].
     """
@@ -95,12 +95,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float
     queries = (query * scale).reshape(groups, share, read, size)
     keys, values = key[0].transpose(1, 2), value[0]
     shut = ~mask[0, 0]
-    # All the tokens before those that are read are mostly open: then only the rest needs closing.
+    # Usually all earlier tokens are visible. Then only the newly read ones need masking.
     first = 0 if bool(shut[:, : past - read].any()) else past - read
     row = share * past * query.element_size()
     rows = min(read, max(16, _SCORES // row))
     many = min(groups, max(1, _SCORES // (row * rows)))
-    # One piece of memory for all: fresh pages would cost as much as the products.
+    # One buffer for all steps: allocating new pages would take as long as the products.
     room = torch.empty(many * share * rows * past, dtype=query.dtype)
     out = torch.empty((read, groups, share, value.shape[-1]), dtype=query.dtype)
     for begin in range(0, read, rows):

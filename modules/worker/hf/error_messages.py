@@ -1,4 +1,4 @@
-"""What can go wrong with torch and Transformers, as sentences with a next step."""
+"""Converts errors of torch and Transformers to sentences with a next step."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", 
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch, on any device, or Python ran out of memory."""
+    """Return True if torch, on any device, or Python ran out of memory."""
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(word in str(error) for word in _MEMORY_WORDS)
     )
 
 
 def free_memory() -> None:
-    """Give back what torch keeps for later."""
+    """Return the memory that torch caches to the system."""
     import torch
 
     gc.collect()
@@ -32,7 +32,7 @@ def free_memory() -> None:
 
 @contextmanager
 def out_of_memory_error(doing: str, lower: tuple[str, ...], schema: type) -> Iterator[None]:
-    """Turns running out of memory into OutOfMemory: "Not enough memory for `doing`" and the settings to lower."""
+    """Convert an out-of-memory error to OutOfMemory: "Not enough memory for `doing`" and the settings to lower."""
     try:
         yield
         return
@@ -47,14 +47,14 @@ def out_of_memory_error(doing: str, lower: tuple[str, ...], schema: type) -> Ite
             detail=traceback.format_exc(),
             lower=known,
         )
-    # Outside of the handler, so that no traceback keeps the tensors alive.
+    # Outside the handler, so that no traceback keeps the tensors alive.
     free_memory()
     raise failure
 
 
 @contextmanager
 def load_error(folder: Path) -> Iterator[None]:
-    """Turns what Transformers raises for a folder that it cannot load into ModelError."""
+    """Convert the errors of Transformers for a folder that it cannot load to ModelError."""
     try:
         yield
     except PaddockError:

@@ -1,4 +1,4 @@
-"""Grammars: GBNF as llama.cpp writes it, held by llguidance where the environment has it."""
+"""Grammars in llama.cpp's format GBNF, enforced by llguidance if the environment has it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ _SIMPLER = "Write it with fewer alternatives that can stand for the same text, o
 
 
 class Grammars:
-    """Starts one matcher a generation. The tokenizer's table takes a second to make: once, at first use."""
+    """Creates one matcher per generation. The tokenizer's table takes a second, so it is made once, at the first
+    use."""
 
     def __init__(self, tokenizer: Any, vocabulary: Vocabulary) -> None:
         self._tokenizer, self._vocabulary = tokenizer, vocabulary
         self._table: Any = None
 
     def start(self, text: str) -> tuple[Step, Learn] | None:
-        """The step that allows only what the grammar does, and what it learns the chosen tokens by; None without a
-        grammar. Raises PromptError with the parser's words for a grammar that cannot be read."""
+        """Return the step that allows only tokens which the grammar allows, and the function that it must be called
+        with for each chosen token; None without a grammar. Raises PromptError with the parser's message for an invalid
+        grammar."""
         if not text.strip():
             return None
         try:
@@ -42,9 +44,11 @@ class Grammars:
 
         def step(logits: Tensor) -> Tensor:
             bits.fill_next_token_bitmask(matcher, mask)
-            # Its own limits on time and memory: what it allows from there on means nothing.
-            if said := matcher.get_error():
-                raise PromptError(f"The grammar cannot be followed: {said.splitlines()[0]}. {_SIMPLER}", detail=said)
+            # The matcher reached its limit on time or memory. Its mask is invalid from here on.
+            if failure := matcher.get_error():
+                raise PromptError(
+                    f"The grammar cannot be followed: {failure.splitlines()[0]}. {_SIMPLER}", detail=failure
+                )
             allowed = mask[0].to(logits.device)
             places = torch.arange(32, device=logits.device, dtype=torch.int32)
             flags = ((allowed.unsqueeze(1) >> places) & 1).bool().flatten()[: logits.shape[0]]

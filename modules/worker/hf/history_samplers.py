@@ -1,4 +1,4 @@
-"""Samplers that look back: at the tokens so far, or at how surprising those chosen were."""
+"""Samplers that depend on earlier tokens, or on how surprising the chosen tokens were."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 
 from modules.worker.hf.samplers import CUT
 
-# A longer repeat is punished as one of this length: the penalty is beyond all logits long before.
+# Longer repeats get the penalty of this length, which already exceeds every logit by far.
 _LONGEST_REPEAT = 50
 
 
 class History:
-    """The tokens so far, prompt and reply, and how often each occurred in the last `reach` of them (0: in all).
+    """The tokens of prompt and reply so far, and how often each occurs in the last `reach` of them (0: in all).
 
-    `counts`: float32, [vocabulary]; `prompted`: bool, [vocabulary], the tokens that the prompt has.
+    `counts`: float32, [vocabulary]; `prompted`: bool, [vocabulary], the tokens of the prompt.
     """
 
     def __init__(self, prompt: list[int], vocabulary: int, device: torch.device, reach: int = 0) -> None:
@@ -31,11 +31,11 @@ class History:
         self.prompted[torch.tensor(prompt, dtype=torch.long, device=device)] = True
 
     def recent(self) -> list[int]:
-        """The tokens within reach."""
+        """Return the tokens within `reach`."""
         return self.tokens[-self.reach :] if self.reach else self.tokens
 
     def add(self, token: int) -> None:
-        """`token` was chosen; what falls out of reach no longer counts."""
+        """Add a chosen token. Tokens beyond `reach` are no longer counted."""
         self.tokens.append(token)
         self.counts[token] += 1
         if self.reach and len(self.tokens) > self.reach:
@@ -43,8 +43,9 @@ class History:
 
 
 def dry(logits: Tensor, tokens: list[int], multiplier: float, base: float, allowed: int, breakers: set[int]) -> Tensor:
-    """Punishes the token that would continue a repeat of n >= `allowed` tokens by multiplier * base^(n - allowed)
-    ("don't repeat yourself", p-e-w 2024). Repeats do not reach across `breakers`, which are never punished."""
+    """Lower the logit of each token that would continue a repeat of n >= `allowed` tokens by multiplier * base^(n -
+    allowed) ("don't repeat yourself", p-e-w 2024). Repeats do not extend across `breakers`, which are never
+    penalized."""
     if not tokens or tokens[-1] in breakers:
         return logits
     end = len(tokens) - 1
@@ -72,7 +73,7 @@ def dry(logits: Tensor, tokens: list[int], multiplier: float, base: float, allow
 
 
 def _places(tokens: list[int], token: int) -> Iterable[int]:
-    """Where `token` stands, but for the last place."""
+    """Return the positions of `token`, except the last position."""
     at = -1
     try:
         while True:
@@ -83,7 +84,7 @@ def _places(tokens: list[int], token: int) -> Iterable[int]:
 
 
 class NoRepeat:
-    """No sequence of `size` tokens twice (Paulus et al. 2017, arXiv 1705.04304)."""
+    """Prevents any sequence of `size` tokens from occurring twice (Paulus et al. 2017, arXiv 1705.04304)."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -102,10 +103,10 @@ class NoRepeat:
 
 
 class Mirostat:
-    """Holds the surprise of the chosen tokens near tau, in bits (Basu et al. 2020, arXiv 2007.14966).
+    """Keeps the surprise of the chosen tokens near tau, in bits (Basu et al. 2020, arXiv 2007.14966).
 
-    Version 2 cuts tokens more surprising than mu; version 1 estimates Zipf's exponent from the `TOP` likeliest and
-    takes the top-k that gives mu. Both as llama.cpp does it: mu begins at 2 tau and moves by eta times the error.
+    Version 2 cuts tokens more surprising than mu. Version 1 estimates Zipf's exponent from the `TOP` likeliest tokens
+    and takes the top-k that gives mu. As in llama.cpp, mu begins at 2 tau and moves by eta times the error.
     """
 
     TOP = 100
@@ -151,10 +152,10 @@ class Mirostat:
 
 
 class AdaptiveP:
-    """Prefers tokens near a probability that keeps the mean of those chosen at `target` (llama.cpp, adaptive-p).
+    """Prefers tokens near the probability that keeps the mean of the chosen ones at `target` (llama.cpp, adaptive-p).
 
-    With the mean of past probabilities weighted by decay^age (begun at the target), it aims at 2 target - mean, and a
-    token's new logit is 5 - 10 d^2 / (1 + d), d being its distance from the aim divided by 0.3.
+    The mean of past probabilities is weighted by decay^age and begins at the target. The aim is 2 target - mean. A
+    token's new logit is 5 - 10 d^2 / (1 + d), where d is the distance of its probability from the aim divided by 0.3.
     """
 
     PEAK, SHARPNESS, WIDTH = 5.0, 10.0, 0.3

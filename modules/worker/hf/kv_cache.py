@@ -1,4 +1,4 @@
-"""The prompt's prefix stays in the model's cache: a turn reads only what is new."""
+"""Keeps the prefix of the prompt in the model's cache, so that a new turn reads only new tokens."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# What a model calls the state that it keeps, by its forward: attention, Mamba and xLSTM, RWKV.
+# The argument of `forward` for a model's state: of attention, Mamba and xLSTM, RWKV.
 _STATES = ("past_key_values", "cache_params", "state")
-# Models with a recurrent state that take several tokens after others exactly (tests/worker/test_hf_families.py tries
-# each); others have their own way with it, and some forget the beginning.
+# Models with a recurrent state that read several tokens after others exactly (tests/worker/test_hf_families.py tests
+# each). Others give different results, and some forget the beginning.
 _EXACT_IN_SLICES = frozenset(("lfm2", "qwen3_next"))
-# Tokens: a cache that is full grows by a quarter, but by no less.
+# Tokens. A full cache grows by a quarter, and by at least this many.
 _LEAST_ROOM = 256
 
 
 class PrefixCache:
     """The keys and values of one sequence of tokens, for one model.
 
-    `tokens`: those the cache holds; an error in `read` empties it, so that both always agree. Cropping is only done to
-    caches that can be cropped: a sliding window or a recurrent state past that place starts again instead.
+    `tokens`: the tokens in the cache. An error in `read` clears it, so that both always agree. A cache that cannot be
+    cropped, such as a sliding window or a recurrent state beyond the shared prefix, is cleared instead.
 
-    A state-space model keeps its state under another name, and takes more than one token at its beginning alone. A
-    model that returns no state at all reads everything again for each token.
+    A state-space model has its state under another name, and accepts more than one token only at the beginning. A model
+    that returns no state reads all tokens again for each new one.
     """
 
     def __init__(self, model: Any, device: torch.device) -> None:
@@ -32,14 +32,14 @@ class PrefixCache:
         accepts = inspect.signature(model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepts else {}
         self._name = next((name for name in _STATES if name in accepts), _STATES[0])
-        # Transformers 4 wants to hear where in the text a state-space model is, and a model that takes images too.
+        # Transformers 4 needs the position in the text for state-space models and for models that accept images.
         parts = self._name != _STATES[0] or model.config is not model.config.get_text_config()
         self._positions = parts and "cache_position" in accepts
         self._appends = self._name == _STATES[0] and _reads_slices(model)
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Discard the tokens and their state."""
         self.tokens: list[int] = []
         self._cache: Any = None
         self._prompt: list[int] = []
@@ -47,14 +47,15 @@ class PrefixCache:
 
     @property
     def slices(self) -> bool:
-        """Whether a prompt may be read in several calls at no cost."""
+        """True if a prompt can be read in several calls without extra cost."""
         return self._appends
 
     def reuse(self, prompt: list[int]) -> int:
-        """Crop to what `prompt` shares with the tokens known, and say how many of its tokens need not be read.
+        """Crop the cache to the prefix that it shares with `prompt`, and return the number of tokens that need no
+        reading.
 
-        At least one is left to read, unless this very prompt was marked: then `marked_logits` has the logits after it,
-        the same bits as the first time, so that one seed gives one text.
+        At least one token remains to be read, unless this same prompt was marked. `marked_logits` then has the logits
+        after it, bit for bit those of the first time, so that a seed gives the same text again.
         """
         again = self._prompt_logits is not None and prompt == self._prompt
         keep = _common(self.tokens, prompt)
@@ -72,8 +73,8 @@ class PrefixCache:
         return keep
 
     def mark(self, logits: Tensor) -> None:
-        """The tokens known are a prompt, and these are the logits after it."""
-        # A copy: it may be the last row of a tensor that holds all of a slice.
+        """Store that the tokens in the cache are a prompt, and the logits after it."""
+        # A copy, because it may be the last row of the tensor of a whole slice.
         self._prompt, self._prompt_logits = list(self.tokens), logits.clone()
 
     @property
@@ -83,7 +84,8 @@ class PrefixCache:
         return self._prompt_logits
 
     def read(self, tokens: list[int]) -> Tensor:
-        """Run the model over `tokens`, which follow those known. Logits after the last of them, [vocabulary]."""
+        """Run the model on `tokens`, which follow those in the cache. Return the logits after the last,
+        [vocabulary]."""
         begins = self._cache is None or (len(tokens) > 1 and not self._appends)
         read = [*self.tokens, *tokens] if begins else tokens
         if begins:
@@ -113,14 +115,14 @@ class PrefixCache:
 
 
 def _reads_slices(model: Any) -> bool:
-    """Whether the model may be given several tokens after others: it has no recurrent state, or is known to."""
+    """Return True if the model can read several tokens after others: it has no recurrent state, or is known to work."""
     layers = getattr(_new_cache(model), "layers", [])
     recurrent = any("LinearAttention" in type(layer).__name__ for layer in layers)
     return not recurrent or getattr(model.config, "model_type", "") in _EXACT_IN_SLICES
 
 
 def _common(left: list[int], right: list[int]) -> int:
-    """How many tokens both begin with."""
+    """Return the length of the common prefix."""
     for at, (one, other) in enumerate(zip(left, right)):  # noqa: B905 (the shorter one ends it)
         if one != other:
             return at
@@ -141,14 +143,14 @@ def _new_cache(model: Any) -> Any:
     return cache
 
 
-# Keys, and values, of a layer with room to grow: Transformers' own caches copy all of them for every token, which costs
-# a fifth of the time in a long chat; these write the new ones behind the others and copy when the room is full.
+# Layers with spare room for keys and values. Transformers' own caches copy all of them for every token, which takes a
+# fifth of the time in a long chat. These append the new ones, and copy only when the room is full.
 
 
 def _roomy_layer(plain: Any) -> Any:
-    """Transformers' DynamicLayer with room to grow."""
+    """Return a subclass of Transformers' DynamicLayer with spare room."""
 
-    # Keys and values in Transformers 5, the keys alone in 4.
+    # Keys and values in Transformers 5, only the keys in 4.
     wanted = len(inspect.signature(plain.lazy_initialization).parameters) - 1
 
     class RoomyLayer(plain):  # type: ignore[misc]
@@ -171,7 +173,7 @@ def _roomy_layer(plain: Any) -> Any:
 
 
 def _roomy_cache(plain: Any) -> Any:
-    """The same for the DynamicCache of Transformers before 4.54, which has no layers but lists of keys and values."""
+    """Return the same for DynamicCache before Transformers 4.54, which has lists of keys and values, not layers."""
 
     class RoomyCache(plain):  # type: ignore[misc]
         key_cache: list[Tensor]
@@ -186,7 +188,7 @@ def _roomy_cache(plain: Any) -> Any:
         ) -> tuple[Tensor, Tensor]:
             old = self.get_seq_length(layer_idx)
             if not old:
-                # The first ones, and layers that are passed over, are as they are there.
+                # The original handles the first tokens and skipped layers.
                 super().update(key_states, value_states, layer_idx)
                 return key_states, value_states
             if layer_idx == 0:
@@ -200,9 +202,10 @@ def _roomy_cache(plain: Any) -> Any:
 
 
 def _appended(room: Tensor | None, known: Tensor, count: int, states: Tensor) -> tuple[Tensor, Tensor]:
-    """`states` behind the `count` tokens known, which lie in `room` if there is one. (The room, its part in use.)
+    """Append `states` to the `count` tokens of `known`, which are in `room` if there is one. Return (room, used part).
 
-    [1, heads, tokens, width] each."""
+    Shapes: [1, heads, tokens, width].
+    """
     new = count + states.shape[-2]
     if room is None or new > room.shape[-2]:
         size = new + max(_LEAST_ROOM, new // 4)
@@ -214,7 +217,8 @@ def _appended(room: Tensor | None, known: Tensor, count: int, states: Tensor) ->
 
 
 def _can_crop(cache: Any) -> bool:
-    """Whether the newest tokens can be taken off again. A negative count to `crop` does so in Transformers 4 and 5."""
+    """Return True if the newest tokens can be removed. `crop` with a negative count does this in Transformers 4 and
+    5."""
     layers = getattr(cache, "layers", None)
     if layers is None:
         return type(cache).__name__ in ("DynamicCache", "RoomyCache")

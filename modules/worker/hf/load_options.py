@@ -101,7 +101,7 @@ def context_limits(config: Any, settings: TransformersSettings) -> tuple[int, in
     if not trained or settings.context <= trained:
         return settings.context, trained, []
     if settings.context > most and settings.context == type(settings).context and stretch == 1:
-        return most, trained, []  # Left at its default: the model's own context is what was meant.
+        return most, trained, []  # The setting has its default, which means the model's own context.
     if settings.context > most:
         note = f"The model was trained for {trained:,} tokens"
         note += f", stretched to {most:,}" if most > trained else ""

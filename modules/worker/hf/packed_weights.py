@@ -1,4 +1,4 @@
-"""Packed weights in a Transformers model: whether the tensors are what the configuration says, and their count."""
+"""Checks that packed weights of a Transformers model match its configuration, and counts parameters."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def check_packing(
     bits: tuple[int, ...],
     title: str,
 ) -> str:
-    """The method by which `folder` is packed, one of `methods`. Raises ModelError where it is another, where tensors
-    and configuration disagree, or where `title` cannot take its bits or its group size.
+    """Return the quantization method of `folder`, one of `methods`. Raises ModelError if it is another one, if tensors
+    and configuration disagree, or if the loader `title` does not support its bits or group size.
 
     GPTQ packs along the input: qweight [in × bits / 32, out]; AWQ along the output: qweight [in, out × bits / 32]. Both
     have scales [groups, out].
@@ -54,10 +54,11 @@ def check_packing(
 
 
 def check_complete(model: Any, folder: Path, files: Iterable[Path]) -> None:
-    """Raises ModelError where `files` lack tensors of the model: engines that load loosely leave those as they were.
+    """Raise ModelError if `files` lack tensors of the model. Some engines leave missing tensors uninitialized.
 
-    Weights shared with one that is there are no loss, nor are g_idx and bias of a packed layer: old GPTQ files leave
-    the first out, and AutoGPTQ makes the second for layers that have none."""
+    Two kinds may be missing: weights shared with one that exists, and g_idx and bias of a packed layer. Old GPTQ files
+    have no g_idx, and AutoGPTQ creates a bias for layers without one.
+    """
     there = {name for file in files for name in read_header(file)}
     state = model.state_dict()
     known = {tensor.data_ptr() for name, tensor in state.items() if name in there}
@@ -81,7 +82,7 @@ def _shown(shapes: Mapping[str, list[int]]) -> str:
 
 
 def count_parameters(model: Any) -> int:
-    """How many weights a model has, packed ones counted unpacked; shared ones once."""
+    """Return the number of weights. Packed weights count as unpacked, and shared ones count once."""
     seen: set[int] = set()
     total = 0
     for module in model.modules():

@@ -1,7 +1,7 @@
-"""LoRA adapters on a Transformers model, through PEFT: put into its layers, added up with weights, taken out again.
+"""Applies LoRA adapters to a Transformers model with PEFT, several at once with weights, and removes them.
 
-A PEFT folder: https://huggingface.co/docs/peft/developer_guides/checkpoint. Taking out puts the model's own modules
-back, which PEFT wraps and never changes, so the model is then exactly what it was.
+A PEFT folder: https://huggingface.co/docs/peft/developer_guides/checkpoint. PEFT wraps the model's modules and does not
+change them. Removing adapters restores these modules, so the model is then exactly as before.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from modules.worker.hf.error_messages import is_out_of_memory
 from modules.worker.hf.model_files import check_safetensors, read_json
 
 _WEIGHTS = "adapter_model.safetensors"
-# What a training may begin with and leave the model's own weights alone; others (PiSSA, OLoRA, ...) change them.
+# Initializations that leave the model's own weights unchanged. Others (PiSSA, OLoRA, ...) change them.
 _INITIAL = (True, False, None, "gaussian", "eva", "orthogonal")
 _PREFIX = "base_model.model."
 
 
 class LoraLayers:
-    """The adapters in one model, at most one set at a time."""
+    """The set of adapters that is applied to one model."""
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
@@ -32,7 +32,10 @@ class LoraLayers:
         self._applied: dict[Path, float] = {}
 
     def use(self, wanted: dict[Path, float]) -> None:
-        """Apply these (folder -> weight) and no others. Raises ModelError, Unsupported; those hold then that held."""
+        """Apply these adapters (folder -> weight) and no others.
+
+        Raises ModelError or Unsupported; the previous adapters then stay.
+        """
         if wanted and _offloaded(self._model):
             raise Unsupported(
                 "LoRA adapters need all layers in one kind of memory, and some are offloaded. Lower the model's size "
@@ -68,7 +71,7 @@ class LoraLayers:
         for parent, name, child in self._own:
             parent._modules[name] = child
         if self._own:
-            # Where PEFT keeps what it put in.
+            # PEFT stores the configurations of its adapters here.
             vars(self._model).pop("peft_config", None)
         self._own, self._applied = [], {}
 
@@ -84,10 +87,10 @@ def _put_in(model: nn.Module, name: str, folder: Path) -> None:
         # The weights come from the file.
         config.init_lora_weights = True
         with warnings.catch_warnings():
-            # It warns of every adapter after the first.
+            # PEFT warns about every adapter after the first.
             warnings.filterwarnings("ignore", message="Already found a `peft_config`")
             inject_adapter_in_model(config, model, name)
-        # In 32 bits, as PEFT does it: the products are small, and rounding them is not free.
+        # In 32 bits, as PEFT does: the products are small, and rounding them would lose accuracy.
         cast_adapter_dtype(model, name)
         tensors = {key.removeprefix(_PREFIX): value for key, value in load_file(folder / _WEIGHTS).items()}
         result = set_peft_model_state_dict(model, tensors, name)
@@ -117,7 +120,7 @@ def _switch_on(model: nn.Module, weights: dict[str, float]) -> None:
 
 
 def _check(folder: Path) -> None:
-    """Raises ModelError unless the folder holds a LoRA adapter that leaves the model's own weights alone."""
+    """Raise ModelError unless the folder has a LoRA adapter that leaves the model's own weights unchanged."""
     if not (folder / _WEIGHTS).is_file():
         raise ModelError(f"The LoRA adapter {folder.name} has no {_WEIGHTS}. Download it again.")
     check_safetensors(folder / _WEIGHTS)

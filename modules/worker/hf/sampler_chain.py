@@ -1,4 +1,4 @@
-"""From SamplingParams to the next token: the samplers that are not neutral, in the user's order, and the draw."""
+"""Chooses the next token: applies the samplers that are not neutral in the user's order, then draws."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from modules.protocol.sampling_texts import (
 from modules.worker.hf import samplers as pure
 from modules.worker.hf.history_samplers import AdaptiveP, History, Mirostat, NoRepeat, dry
 
-# A sampler in the chain, and one that also learns what was chosen.
+# A sampler in the chain, and a function that is called with each chosen token.
 Step = Callable[[Tensor], Tensor]
 Learn = Callable[[int], None]
 
-# Those that act on what is likely, however it is drawn; the others only matter to a draw.
+# Samplers that also matter to greedy decoding. All others only matter to a random draw.
 _PENALTIES = DEFAULT_PRIORITY[:6]
 _TEMPERATURES = ("temperature", "dynamic_temperature", "quadratic_sampling")
-# What they learn is of the token that is drawn, so nothing may come between.
+# They learn from the drawn token, so no sampler may come after them.
 _LAST = ("adaptive_p", "mirostat")
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What samplers know of the model's tokens: how many logits it gives, which end a text, the line break's token, and
-    the last token of a text (for DRY's breakers)."""
+    """Facts about the model's tokens for samplers. `size`: number of logits; `ends`: tokens that end a text; `newline`:
+    token of a line break; `last_token`: returns the last token of a text (for DRY's breakers)."""
 
     size: int
     ends: tuple[int, ...]
@@ -43,8 +43,8 @@ class Vocabulary:
 
 
 def order(params: SamplingParams) -> list[str]:
-    """The samplers' names, first to last: those the user named, then the rest in the usual order; with
-    `temperature_last`, the temperatures after the cut-offs. Raises SettingError for a name that does not exist."""
+    """Return the names of the samplers in order: those that the user named, then the rest in the default order. With
+    `temperature_last`, temperatures follow the cut-offs. Raises SettingError for an unknown name."""
     names = list(dict.fromkeys([*parse_sampler_order(params), *DEFAULT_PRIORITY]))
     if params.temperature_last:
         names.sort(key=lambda name: name in _TEMPERATURES)
@@ -52,12 +52,13 @@ def order(params: SamplingParams) -> list[str]:
 
 
 class SamplerChain:
-    """Chooses tokens for one generation. Neutral parameters cost nothing: plain greedy is one argmax. `greedy`: the
-    likeliest token is always taken; where the temperature is 0, after the penalties.
+    """Chooses tokens for one generation. Neutral parameters cost no time: plain greedy decoding is one argmax.
 
-    `grammar`: a first step that allows only what a grammar does, and what it learns from. `hook`: what extensions make
-    of the logits, before all else. Raises PromptError where a
-    banned or biased token does not exist, SettingError for an unknown sampler in the order.
+
+    `greedy`: always take the likeliest token; if the temperature is 0, after the penalties. `grammar`: a first step
+    that allows only tokens of a grammar, and its function for chosen tokens. `hook`: changes of extensions to the
+    logits, before all samplers. Raises PromptError if a banned or biased token does not exist, SettingError for an
+    unknown sampler in the order.
     """
 
     def __init__(
@@ -78,24 +79,24 @@ class SamplerChain:
         if grammar:
             self._steps.append(grammar[0])
             self._learn.append(grammar[1])
-        made = self._made()
+        steps = self._active_steps()
         for name in order(params):
-            if name in made and params.do_sample and (name in _PENALTIES or not self.greedy):
-                self._steps.append(made[name]())
+            if name in steps and params.do_sample and (name in _PENALTIES or not self.greedy):
+                self._steps.append(steps[name]())
 
     @property
     def neutral(self) -> bool:
-        """Whether logits are used as they are."""
+        """True if logits are used unchanged."""
         return not self._steps
 
     def shape(self, logits: Tensor) -> Tensor:
-        """The logits after all samplers. [vocabulary], float32."""
+        """Return the logits after all samplers: [vocabulary], float32."""
         for step in self._steps:
             logits = step(logits)
         return logits
 
     def choose(self, logits: Tensor) -> int | None:
-        """The next token, of logits [vocabulary]; None if nothing may follow (a grammar at its end)."""
+        """Return the next token for logits [vocabulary], or None if no token is allowed (a grammar at its end)."""
         logits = self.shape(logits.float())
         token = self._likeliest(logits) if self.greedy else self._draw(logits)
         if token is not None:
@@ -125,12 +126,12 @@ class SamplerChain:
         steps: list[Step] = []
         device = self._history.counts.device
         if bias:
-            where = torch.tensor(list(bias), device=device)
-            what = torch.tensor(list(bias.values()), device=device)
-            steps.append(lambda logits: logits.index_add(0, where, what))
+            tokens = torch.tensor(list(bias), device=device)
+            values = torch.tensor(list(bias.values()), device=device)
+            steps.append(lambda logits: logits.index_add(0, tokens, values))
         if banned:
-            gone = torch.tensor(banned, device=device)
-            steps.append(lambda logits: logits.index_fill(0, gone, pure.CUT))
+            removed = torch.tensor(banned, device=device)
+            steps.append(lambda logits: logits.index_fill(0, removed, pure.CUT))
         return steps
 
     def _check(self, label: str, tokens: Iterable[int]) -> None:
@@ -138,8 +139,8 @@ class SamplerChain:
             if not 0 <= token < self._vocabulary.size:
                 raise PromptError(f"{label}: there is no token {token}; ids go from 0 to {self._vocabulary.size - 1}.")
 
-    def _made(self) -> dict[str, Callable[[], Step]]:
-        """For every sampler that is not neutral: what makes its step."""
+    def _active_steps(self) -> dict[str, Callable[[], Step]]:
+        """Return the functions that make the steps of all samplers that are not neutral, by name."""
         p, history = self._params, self._history
         makers: dict[str, tuple[bool, Callable[[], Step]]] = {
             "repetition_penalty": (
@@ -180,7 +181,7 @@ class SamplerChain:
         return {name: make for name, (active, make) in makers.items() if active}
 
     def _cuts(self) -> dict[str, tuple[bool, Callable[[], Step]]]:
-        """The cut-offs, which mirostat replaces."""
+        """Return the cut-offs, which mirostat replaces: name -> (active, function that makes the step)."""
         p = self._params
         return {
             "top_n_sigma": (p.top_n_sigma > 0, lambda: lambda x: pure.top_n_sigma(x, p.top_n_sigma)),
@@ -198,7 +199,7 @@ class SamplerChain:
 
     def _dry(self) -> Step:
         p, history = self._params, self._history
-        # The token that a breaker ends in, within a text: as p-e-w's DRY finds it.
+        # The last token of a breaker within a text, as in p-e-w's DRY.
         ends = (self._vocabulary.last_token(f"a{breaker}") for breaker in p.dry_sequence_breakers if breaker)
         breakers = {token for token in ends if token is not None}
         return lambda x: dry(x, history.recent(), p.dry_multiplier, p.dry_base, p.dry_allowed_length, breakers)

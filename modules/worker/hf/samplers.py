@@ -1,7 +1,7 @@
-"""Samplers without memory: functions from logits to logits.
+"""Samplers without state: functions from logits to logits.
 
-Each takes float32 logits of shape [vocabulary] and returns such; a token that is cut off has -inf, and at least the
-likeliest one always stays. Docstrings name who defined the sampler.
+Each takes and returns float32 logits of shape [vocabulary]. Tokens that are cut off get -inf, and at least the
+likeliest token always stays. Docstrings name the source of each definition.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 CUT = float("-inf")
-# The likeliest tokens nearly always hold the mass that is asked for; only if not is the whole vocabulary sorted.
+# This many of the likeliest tokens nearly always reach the requested mass. Otherwise the whole vocabulary is sorted.
 _FIRST_LOOK = 1024
 
 
@@ -29,13 +29,14 @@ def _keep_where(logits: Tensor, keep: Tensor) -> Tensor:
 
 
 def temperature(logits: Tensor, value: float) -> Tensor:
-    """logits / T (Ackley et al. 1985). T above 0."""
+    """Return logits / T (Ackley et al. 1985). T is above 0."""
     return logits / value
 
 
 def dynamic_temperature(logits: Tensor, low: float, high: float, exponent: float) -> Tensor:
-    """T = low + (high - low) * (H / H_max)^exponent, with H the entropy and H_max that of as many equally likely tokens
-    (kalomaze's dynamic temperature, as in koboldcpp and llama.cpp's temp-ext). The lower of the two is `low`."""
+    """Apply T = low + (high - low) * (H / H_max)^exponent, where H is the entropy and H_max that of as many equally
+    likely tokens (kalomaze's dynamic temperature, as in koboldcpp and llama.cpp's temp-ext). `low` and `high` may be in
+    either order."""
     low, high = sorted((low, high))
     possible = int(torch.isfinite(logits).sum())
     if possible < 2:
@@ -45,7 +46,7 @@ def dynamic_temperature(logits: Tensor, low: float, high: float, exponent: float
 
 
 def quadratic(logits: Tensor, factor: float, curve: float) -> Tensor:
-    """Smoothing: max - k x^2 + s x^3 with x = logit - max, k = factor (3 - curve) / 2, s = factor (curve - 1) / 2
+    """Return max - k x^2 + s x^3 with x = logit - max, k = factor (3 - curve) / 2, s = factor (curve - 1) / 2
     (kalomaze's quadratic sampling and its curve, as in koboldcpp)."""
     top = logits.max()
     x = logits - top
@@ -54,7 +55,7 @@ def quadratic(logits: Tensor, factor: float, curve: float) -> Tensor:
 
 
 def top_k(logits: Tensor, count: int) -> Tensor:
-    """The `count` likeliest tokens (Fan et al. 2018, arXiv 1805.04833)."""
+    """Keep the `count` likeliest tokens (Fan et al. 2018, arXiv 1805.04833)."""
     count = min(count, logits.shape[0])
     best = logits.topk(count)
     kept = torch.full_like(logits, CUT)
@@ -63,7 +64,7 @@ def top_k(logits: Tensor, count: int) -> Tensor:
 
 
 def top_p(logits: Tensor, mass: float) -> Tensor:
-    """The smallest set of likeliest tokens whose probabilities reach `mass` (nucleus sampling, arXiv 1904.09751)."""
+    """Keep the fewest likeliest tokens whose probabilities reach `mass` (nucleus sampling, arXiv 1904.09751)."""
     probabilities = logits.softmax(0)
     best = probabilities.topk(min(_FIRST_LOOK, logits.shape[0]))
     if float(best.values.sum()) < mass:
@@ -73,18 +74,18 @@ def top_p(logits: Tensor, mass: float) -> Tensor:
 
 
 def min_p(logits: Tensor, share: float) -> Tensor:
-    """Tokens at least `share` times as likely as the likeliest (arXiv 2407.01082)."""
+    """Keep tokens at least `share` times as likely as the likeliest (arXiv 2407.01082)."""
     return logits.masked_fill(logits < logits.max() + math.log(share), CUT)
 
 
 def top_a(logits: Tensor, factor: float) -> Tensor:
-    """Tokens with p >= factor * p_max^2 (BlinkDL, RWKV-LM: top-a sampling)."""
+    """Keep tokens with p >= factor * p_max^2 (BlinkDL, RWKV-LM: top-a sampling)."""
     probabilities = logits.softmax(0)
     return _keep_where(logits, probabilities >= factor * probabilities.max().square())
 
 
 def typical_p(logits: Tensor, mass: float) -> Tensor:
-    """Tokens whose surprise is nearest to the entropy, up to `mass` (locally typical sampling, arXiv 2202.00666)."""
+    """Keep the tokens whose surprise is nearest to the entropy, up to `mass` (locally typical, arXiv 2202.00666)."""
     logs = logits.log_softmax(0)
     probabilities = logs.exp()
     entropy = torch.special.entr(probabilities).sum()
@@ -95,20 +96,20 @@ def typical_p(logits: Tensor, mass: float) -> Tensor:
 
 
 def epsilon_cutoff(logits: Tensor, least: float) -> Tensor:
-    """Tokens with p >= `least`, a probability (Hewitt et al. 2022, arXiv 2210.15191)."""
+    """Keep tokens with p >= `least`, a probability (Hewitt et al. 2022, arXiv 2210.15191)."""
     return _keep_where(logits, logits.softmax(0) >= least)
 
 
 def eta_cutoff(logits: Tensor, epsilon: float) -> Tensor:
-    """Tokens with p >= min(epsilon, sqrt(epsilon) exp(-entropy)) (Hewitt et al. 2022, arXiv 2210.15191)."""
+    """Keep tokens with p >= min(epsilon, sqrt(epsilon) exp(-entropy)) (Hewitt et al. 2022, arXiv 2210.15191)."""
     probabilities = logits.softmax(0)
     entropy = float(torch.special.entr(probabilities).sum())
     return _keep_where(logits, probabilities >= min(epsilon, math.sqrt(epsilon) * math.exp(-entropy)))
 
 
 def tail_free(logits: Tensor, mass: float) -> Tensor:
-    """Cuts where the normalised absolute second differences of the sorted probabilities have summed up to more than
-    `mass`; the first token beyond is kept, which centres the cut (Phillips, "Tail Free Sampling", 2019)."""
+    """Cut where the sum of the normalised absolute second differences of the sorted probabilities exceeds `mass`. The
+    first token beyond is kept, which centres the cut (Phillips, "Tail Free Sampling", 2019)."""
     if logits.shape[0] < 3:
         return logits
     probabilities, order = logits.softmax(0).sort(descending=True)
@@ -122,19 +123,19 @@ def tail_free(logits: Tensor, mass: float) -> Tensor:
 
 
 def top_n_sigma(logits: Tensor, count: float) -> Tensor:
-    """Tokens whose logit is within `count` standard deviations of the highest (arXiv 2411.07641)."""
+    """Keep tokens whose logit is within `count` standard deviations of the highest (arXiv 2411.07641)."""
     finite = logits[torch.isfinite(logits)]
     return logits.masked_fill(logits < finite.max() - count * finite.std(correction=0), CUT)
 
 
 def guidance(logits: Tensor, negative: Tensor, scale: float) -> Tensor:
-    """Classifier-free guidance on log-probabilities: n + scale (p - n) (Sanchez et al. 2023, arXiv 2306.17806)."""
+    """Return n + scale (p - n): guidance on log-probabilities (Sanchez et al. 2023, arXiv 2306.17806)."""
     against = negative.log_softmax(0)
     return against + scale * (logits.log_softmax(0) - against)
 
 
 def repetition_penalty(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
-    """Divides a seen token's logit by `penalty` where positive, else multiplies (CTRL, arXiv 1909.05858).
+    """Divide the logit of a seen token by `penalty` if it is positive, else multiply it (CTRL, arXiv 1909.05858).
 
     `seen`: bool, [vocabulary].
     """
@@ -142,24 +143,25 @@ def repetition_penalty(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
 
 
 def encoder_repetition_penalty(logits: Tensor, prompted: Tensor, penalty: float) -> Tensor:
-    """The inverse of the repetition penalty, for the prompt's tokens alone: above 1 favours them (Transformers'
+    """Apply the inverse of the repetition penalty to the prompt's tokens: above 1 favours them (Transformers'
     EncoderRepetitionPenaltyLogitsProcessor). `prompted`: bool, [vocabulary]."""
     return repetition_penalty(logits, prompted, 1 / penalty)
 
 
 def frequency_penalty(logits: Tensor, counts: Tensor, penalty: float) -> Tensor:
-    """Subtracts `penalty` for each time that a token occurred (OpenAI's API). `counts`: float, [vocabulary]."""
+    """Subtract `penalty` for each occurrence of a token (OpenAI's API). `counts`: float, [vocabulary]."""
     return logits - counts * penalty
 
 
 def presence_penalty(logits: Tensor, counts: Tensor, penalty: float) -> Tensor:
-    """Subtracts `penalty` once from each token that occurred (OpenAI's API). `counts`: float, [vocabulary]."""
+    """Subtract `penalty` once from each token that occurred (OpenAI's API). `counts`: float, [vocabulary]."""
     return logits - (counts > 0) * penalty
 
 
 def xtc(logits: Tensor, threshold: float, protected: Tensor) -> Tensor:
-    """Exclude top choices: of the tokens with p >= `threshold`, only the least likely stays; if that would remove one
-    of `protected` (end of text, line break), nothing goes (p-e-w 2024, as in koboldcpp). The caller throws the dice.
+    """Exclude top choices: of the tokens with p >= `threshold`, keep only the least likely. If this would remove one of
+    `protected` (end of text, line break), change nothing (p-e-w 2024, as in koboldcpp). The caller decides at random
+    whether to call it.
 
     `protected`: int64 token ids.
     """

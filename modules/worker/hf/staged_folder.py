@@ -1,10 +1,10 @@
-"""A model's folder as an engine wants to see it: links to the user's files beside a config.json of our own.
+"""Makes temporary folders with links to a model's files and a changed config.json, as an engine needs them.
 
-Old engines cannot read what newer ones wrote, look for weights under one name only, and one writes into the folder.
-None of that touches the user's files: each load gets a folder of links, which goes when the load is over.
+Old engines cannot read files of newer ones, find weights under one name only, and one engine writes into the folder.
+The user's files stay unchanged: each load gets a folder of links, which is removed after the load.
 
-A model's JSON files may say that its code is to be trusted. Only the owner may, so without consent such words are left
-out of the copies that an engine reads.
+A model's JSON files may claim that its code is trusted. Only the user may decide that, so without consent these claims
+are removed from the copies that an engine reads.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def stage_folder(
     renamed: Mapping[str, str] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Iterator[Path]:
-    """A folder of links to the files of `folder`, with `config` as its config.json.
+    """Yield a folder of links to the files of `folder`, with `config` as its config.json.
 
-    `renamed`: file name -> its name there; `extra`: further JSON files, name -> content. Names of quantization files
-    (quantize_config.json, quant_config.json) are taken from `extra` alone.
+    `renamed`: file name -> name of its link; `extra`: further JSON files, name -> content. Quantization files
+    (quantize_config.json, quant_config.json) come only from `extra`.
     """
     with tempfile.TemporaryDirectory(prefix="paddock-model-") as name:
         stage = Path(name)
@@ -51,10 +51,10 @@ def stage_folder(
 
 @contextmanager
 def stage_for_transformers(folder: Path, trusted: bool) -> Iterator[Path]:
-    """`folder` itself, or, where something of it must be other, a folder of the same name with links to its files.
+    """Yield `folder` itself or, if a file in it must differ, a folder of the same name with links to its files.
 
-    Weights under another name get the one that Transformers looks for. Unless `trusted`, JSON files trust no code and
-    lead to no other folder. Raises ModelError.
+    Weights with another name get the one that Transformers expects. Unless `trusted`, JSON files cannot trust code or
+    refer to another folder. Raises ModelError.
     """
     check_is_folder(folder)
     names = [file.name for file in folder.iterdir() if file.is_file()]
@@ -81,12 +81,13 @@ def stage_for_transformers(folder: Path, trusted: bool) -> Iterator[Path]:
         yield stage
 
 
-# Vocabularies: their reader is no Python, and knows no such words.
+# Vocabularies. Their parser is not written in Python, and has no such keys.
 _NO_SETTINGS = ("tokenizer.json", "vocab.json", "merges.json", "added_tokens.json")
 
 
 def _without_trust(folder: Path, names: list[str]) -> dict[str, Any]:
-    """The JSON files whose words would trust code or lead to another folder, name -> content without such words."""
+    """Return the JSON files with keys that trust code or refer to another folder: name -> content without these
+    keys."""
     changed = {}
     for name in names:
         if not name.lower().endswith(".json") or name in _NO_SETTINGS or name.endswith(".index.json"):
@@ -114,7 +115,8 @@ def _harmless(value: Any, top: bool = True) -> Any:
 
 
 def _index(folder: Path, files: list[str]) -> dict[str, Any]:
-    """What model.safetensors.index.json would say of these files. Raises ModelError where two hold one tensor."""
+    """Return the content of model.safetensors.index.json for these files. Raises ModelError if two have the same
+    tensor."""
     places: dict[str, str] = {}
     for file in files:
         for tensor in read_header(folder / file):
@@ -129,7 +131,7 @@ def _index(folder: Path, files: list[str]) -> dict[str, Any]:
 
 @contextmanager
 def stage_file(file: Path) -> Iterator[Path]:
-    """A folder holding a link to one file, so that nothing beside it is taken to belong to it."""
+    """Yield a folder with a link to one file, so that the engine does not see the files beside it."""
     with tempfile.TemporaryDirectory(prefix="paddock-model-") as name:
         _link(file.resolve(), Path(name) / file.name)
         yield Path(name)
@@ -138,13 +140,13 @@ def stage_file(file: Path) -> Iterator[Path]:
 def _link(file: Path, at: Path) -> None:
     try:
         at.symlink_to(file)
-    except OSError:  # Windows grants symbolic links to developers only.
+    except OSError:  # Windows allows symbolic links only in developer mode.
         os.link(file, at)
 
 
 def read_quantization(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the folder says of its quantization: config.json's quantization_config, else the engine's own file, in the
-    names of the former (bits, group_size, quant_method, ...). {} where it says nothing."""
+    """Return quantization_config of config.json, else the content of the engine's own file with the same names (bits,
+    group_size, quant_method, ...), else {}."""
     claim = config.get("quantization_config")
     if isinstance(claim, dict):
         return dict(claim)
@@ -158,7 +160,7 @@ def read_quantization(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]
 
 
 def write_rope_scaling(stage: Path, settings: TransformersSettings, trusted: bool) -> None:
-    """Write the RoPE settings into the staged config.json, for engines that read no other."""
+    """Write the RoPE settings into the staged config.json, for engines that read them only there."""
     if settings.rope_scaling == "model" and not settings.rope_base:
         return
     from transformers import AutoConfig
@@ -168,8 +170,8 @@ def write_rope_scaling(stage: Path, settings: TransformersSettings, trusted: boo
 
 
 def convert_to_transformers_4(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config.json in the names that Transformers 4 reads: rope_theta and rope_scaling, torch_dtype; also in the parts
-    of a model that takes images too."""
+    """Return a config.json with the names of Transformers 4: rope_theta and rope_scaling, torch_dtype; also in the
+    parts of a multimodal model."""
     found = {
         key: convert_to_transformers_4(value) if key.endswith("_config") and isinstance(value, dict) else value
         for key, value in config.items()

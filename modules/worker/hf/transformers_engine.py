@@ -1,7 +1,8 @@
-"""The one engine of every loader whose model is a Transformers model. A loader overrides `load_model`, and that is it.
+"""The engine of all loaders with Transformers models. A loader needs to implement only `load_model`.
 
-The loop is our own rather than `model.generate` with a streamer: it hears Cancel at every token and every slice of the
-prompt, keeps the prefix of the last run, and costs next to nothing a token where the sampling parameters are neutral.
+It has its own loop instead of `model.generate` with a streamer. The loop checks for Cancel at every token and every
+slice of the prompt, keeps the prefix of the last run, and adds almost no time per token if the sampling parameters are
+neutral.
 """
 
 from __future__ import annotations
@@ -40,16 +41,16 @@ from modules.worker.hf.staged_folder import stage_for_transformers
 from modules.worker.hook_runner import Hooks
 from modules.worker.reply_text import ReplyText
 from modules.worker.stop_strings import StopFilter
-from modules.worker.thread_count import alone
+from modules.worker.thread_count import single_thread_is_fastest
 from modules.worker.truncation import fit_prompt
 
-# Settings whose lowering helps when memory runs out: the weights while loading, then the context as it grows.
+# Settings to lower when memory runs out: while loading, and while the context grows.
 _LOAD_LOWER = ("quantization", "dtype", "gpu_memory")
 _RUN_LOWER = ("context", "prefill")
 
 
 class HfEngine(EngineBase):
-    """Loads with `load_model`, generates with a prefix cache and a chain of samplers. One generation at a time."""
+    """Loads with `load_model`, and generates with a prefix cache and a sampler chain, one generation at a time."""
 
     settings: Any
     model: Any
@@ -60,14 +61,15 @@ class HfEngine(EngineBase):
 
     @abstractmethod
     def load_model(self, path: Path, settings: Any, report: Report) -> tuple[Any, Any]:
-        """(model, tokenizer) of the folder `path`, whose files have been checked. What Transformers raises may pass."""
+        """Return (model, tokenizer) of the folder `path`, whose files have been checked. Errors of Transformers may
+        pass."""
 
     def check(self, path: Path) -> None:
-        """Raises ModelError unless the files of `path` are whole and of a kind that the loader reads."""
+        """Raise ModelError unless the files of `path` are complete and of a kind that the loader supports."""
         check_folder(path)
 
     def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
-        # Before Transformers is first imported, which reads it then: whatever a model asks for, no other host is asked.
+        # Transformers reads this at its first import. A model then cannot cause requests to other hosts.
         os.environ["HF_HUB_OFFLINE"] = "1"
         self.settings = settings
         self._schema = type(settings)
@@ -83,7 +85,7 @@ class HfEngine(EngineBase):
             self.model, self.tokenizer = self.load_model(path, settings, report)
             self.model.eval()
             notes = keep_text_part(self.model)
-        if not settings.threads and alone(self.model.get_memory_footprint()):
+        if not settings.threads and single_thread_is_fastest(self.model.get_memory_footprint()):
             torch.set_num_threads(1)
         report("Getting ready", None)
         self._device = input_device(self.model)
@@ -105,22 +107,22 @@ class HfEngine(EngineBase):
         return self.model, self.tokenizer
 
     def unload(self) -> None:
-        """Memory goes with the process; folders of links and of offloaded layers go with the engine."""
+        """Remove the folders of links and of offloaded layers. The end of the process frees the memory."""
         self._open.close()
         folder: tempfile.TemporaryDirectory[str] | None = getattr(self, "_offload", None)
         if folder is not None:
             folder.cleanup()
 
     def offload_folder(self) -> str:
-        """A folder for layers that are kept on disk; `unload` removes it."""
+        """Create and return a folder for layers that are kept on disk. `unload` removes it."""
         self._offload = tempfile.TemporaryDirectory(prefix="paddock-offload-")
         return self._offload.name
 
     def use_adapters(self, adapters: dict[str, float]) -> None:
-        """`apply_adapter` for the loaders whose environment has PEFT and whose layers it knows."""
+        """Implement `apply_adapter` for loaders whose environment has PEFT with support for their layers."""
         with out_of_memory_error("these adapters", _LOAD_LOWER, self._schema):
             self._lora.use({Path(path): weight for path, weight in adapters.items()})
-        # What was read under others is not what these would have made of it.
+        # The caches were computed with other adapters.
         self._cache.clear()
         self._against.clear()
 
@@ -154,7 +156,7 @@ class HfEngine(EngineBase):
         ]
 
     def embed(self, texts: list[str]) -> list[list[float]]:
-        """The mean of the last hidden layer over each text's tokens, not normalised: [texts][hidden size].
+        """Return the mean of the last hidden layer over the tokens of each text, not normalised: [texts][hidden size].
 
         A language model is not trained for this: its vectors rank texts roughly. A text beyond the context is cut.
         """
@@ -174,7 +176,7 @@ class HfEngine(EngineBase):
         seed = params.seed if params.seed >= 0 else random.SystemRandom().randrange(2**31)
         history = History(tokens, self._vocabulary.size, self._device, params.repetition_penalty_range)
         change = hooks.logits(lambda: history.tokens, self._row, self._vocabulary.ends) if hooks else None
-        # A copy: the logits are the cache's, and a hook may change them in place.
+        # A copy, because the logits belong to the cache, and a hook may change them in place.
         hook = (lambda logits: change(logits.clone())) if change else None
         chain = SamplerChain(params, self._vocabulary, history, seed, self._grammars.start(params.grammar_string), hook)
         cached = self._read_prompt(tokens, cancelled)
@@ -206,7 +208,7 @@ class HfEngine(EngineBase):
         cancelled: threading.Event,
         reply: ReplyText,
     ) -> Generator[Piece, None, str]:
-        """Token after token until one of events.REASONS is there."""
+        """Generate tokens. Return one of events.REASONS."""
         ends = frozenset(self._vocabulary.ends)
         logits = self._cache.marked_logits
         room = self._context - len(self._cache.tokens)
@@ -235,13 +237,15 @@ class HfEngine(EngineBase):
         return "stop_text" if reply.stopped else reason
 
     def _read_prompt(self, tokens: list[int], cancelled: threading.Event) -> int:
-        """Read what of the prompt is not in the cache, slice by slice, and mark it. Returns the tokens cached."""
+        """Read the part of the prompt that is not cached, in slices, and mark it. Return the number of cached
+        tokens."""
         return self._read(self._cache, tokens, cancelled)
 
     def _read_negative(
         self, tokens: list[int], params: SamplingParams, cancelled: threading.Event
     ) -> torch.Tensor | None:
-        """Logits after the negative prompt; without one, after the prompt's last token (as Transformers has it)."""
+        """Return the logits after the negative prompt or, without one, after the prompt's last token (as
+        Transformers)."""
         if params.guidance_scale == 1 or cancelled.is_set():
             return None
         negative = self.tokenize(params.negative_prompt, True) if params.negative_prompt else tokens[-1:]
@@ -269,19 +273,19 @@ class HfEngine(EngineBase):
         return tokens if self._prefix_length(tokens) else [*self._prefix_tokens, *tokens]
 
     def _prefix_length(self, tokens: list[int]) -> int:
-        """How many tokens of BOS the prompt begins with: a chat template may have written it already."""
+        """Return the number of BOS tokens at the beginning of the prompt, which a chat template may have written."""
         length = len(self._prefix_tokens)
         return length if length and tokens[:length] == self._prefix_tokens else 0
 
     def _row(self, tokens: list[int]) -> torch.Tensor:
-        """Tokens as extensions' hooks get them: [1, tokens]."""
+        """Return tokens as the hooks of extensions get them: [1, tokens]."""
         return torch.tensor([tokens], dtype=torch.long, device=self._device)
 
     def _empty(self) -> list[int]:
-        """What stands for an empty prompt: a model needs one token to begin from."""
+        """Return the tokens for an empty prompt, because a model needs at least one."""
         return self._prefix_tokens or [*self._vocabulary.ends, 0][:1]
 
 
 def _is_number(logits: torch.Tensor, token: int | None) -> bool:
-    """Whether what was chosen by these logits (None: nothing could be) was chosen among numbers."""
+    """Return True if the logit of the chosen token is not NaN; without a token, if no logit is NaN."""
     return not bool((logits if token is None else logits[token]).isnan().any())

@@ -1,6 +1,6 @@
-"""SamplingParams in llama.cpp's terms: which of its samplers act, in which order, and on what.
+"""Converts SamplingParams to llama.cpp's samplers: which of them act, and in which order.
 
-Source of the names and of what each does: `common/sampling.cpp` and `src/llama-sampler.cpp` of llama.cpp.
+Source of names and definitions: `common/sampling.cpp` and `src/llama-sampler.cpp` of llama.cpp.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from modules.protocol.sampling_texts import (
     parse_sampler_order,
 )
 
-# The name in a sampler order -> llama.cpp's sampler; several of ours can be one of its.
+# Name in a sampler order -> llama.cpp's sampler. Several of our names may be one of its samplers.
 ENGINE_NAMES = {
     "repetition_penalty": "penalties",
     "presence_penalty": "penalties",
@@ -33,24 +33,26 @@ ENGINE_NAMES = {
     "adaptive_p": "adaptive_p",
 }
 
-# A share that only cut tokens fall below. llama.cpp leaves what is banned or cut by top-n-sigma in its list, with no
-# probability: there typical-p's entropy is no number, and dynamic temperature counts it as possible.
+# A min-p so small that it removes only tokens which are already cut. llama.cpp keeps tokens that are banned or cut by
+# top-n-sigma in its list, with probability 0. With these, the entropy of typical-p is NaN, and dynamic temperature
+# counts them as possible.
 CUT_SHARE = 1e-37
 
-# A text that no tokenizer splits a chat at: DRY wants at least one sequence breaker.
+# A text that does not occur in chats, because DRY needs at least one sequence breaker.
 NO_BREAKER = "\uf8ff"
 
 
 @dataclass(frozen=True)
 class Temperature:
-    """llama.cpp's dynamic temperature is `middle` plus and minus `reach`; a reach of 0 is a plain temperature."""
+    """llama.cpp's dynamic temperature: from `middle` - `reach` to `middle` + `reach`. `reach` 0: a fixed
+    temperature."""
 
     middle: float
     reach: float
 
 
 def temperature(params: SamplingParams) -> Temperature:
-    """The temperature that `params` ask for; 0 where sampling is off."""
+    """Return the temperature of `params`; 0 if sampling is off."""
     if not params.do_sample:
         return Temperature(0.0, 0.0)
     if params.dynamic_temperature:
@@ -60,14 +62,14 @@ def temperature(params: SamplingParams) -> Temperature:
 
 
 def is_greedy(params: SamplingParams) -> bool:
-    """Whether the likeliest token is always taken."""
+    """Return True if the likeliest token is always taken."""
     return temperature(params) == Temperature(0.0, 0.0)
 
 
 def sampler_chain(params: SamplingParams) -> list[str]:
-    """llama.cpp's names of the samplers that change anything, in the order in which they act.
+    """Return llama.cpp's names of the samplers that are not neutral, in their order.
 
-    Greedy keeps only what moves the likeliest token on purpose, the penalties, and not even those with sampling off.
+    Greedy decoding keeps only the penalties, which can change the likeliest token. With sampling off, it keeps none.
     Raises SettingError for an unknown sampler in the order.
     """
     active = {
@@ -97,14 +99,14 @@ def sampler_chain(params: SamplingParams) -> list[str]:
 
 
 def cut_removal_index(names: list[str], params: SamplingParams) -> int | None:
-    """The place in the chain `names` before which cut tokens must leave llama.cpp's list; None if there is none."""
+    """Return the index in the chain `names` before which cut tokens must be removed from llama.cpp's list, or None."""
     misled = ("typ_p", "temperature") if temperature(params).reach else ("typ_p",)
     return next((place for place, name in enumerate(names) if name in misled), None)
 
 
 def server_sampler_chain(params: SamplingParams) -> tuple[list[str], float]:
-    """(the chain, the min-p) for llama.cpp's server. Its min-p is the one sampler that takes cut tokens from the list;
-    where min-p is wanted for itself, it stays at its own place."""
+    """Return (chain, min-p) for llama.cpp's server, in which only min-p removes cut tokens from the list. If the user
+    sets min-p, it stays in its place."""
     names = sampler_chain(params)
     place = cut_removal_index(names, params)
     if place is None or params.min_p > 0:
@@ -113,15 +115,16 @@ def server_sampler_chain(params: SamplingParams) -> tuple[list[str], float]:
 
 
 def penalty_range(params: SamplingParams, context: int) -> int:
-    """How many tokens the penalties and DRY look back at."""
+    """Return the number of latest tokens that penalties and DRY consider."""
     return params.repetition_penalty_range or context
 
 
 def dry_breakers(params: SamplingParams) -> list[str]:
-    """DRY's sequence breakers, never none."""
+    """Return DRY's sequence breakers, at least one."""
     return [text for text in params.dry_sequence_breakers if text] or [NO_BREAKER]
 
 
 def token_biases(params: SamplingParams) -> dict[int, float]:
-    """What is added to the logits, by token id; minus infinity for a banned one. Raises PromptError."""
+    """Return the values that are added to the logits, by token id; minus infinity for a banned token. Raises
+    PromptError."""
     return {**parse_logit_biases(params), **dict.fromkeys(parse_banned_tokens(params), -math.inf)}

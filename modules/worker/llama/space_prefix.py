@@ -1,9 +1,10 @@
-"""Finds where a SentencePiece tokenizer adds a space before a text: llama.cpp's rule does not fit every model.
+"""Finds where a SentencePiece tokenizer adds a space before a text, because llama.cpp's rule is not right for all
+models.
 
-llama.cpp puts one at the start of a prompt and after every special token. A tokenizer of Transformers with `legacy:
-false` puts one at the very start alone, and none where a special token comes first. A GGUF file does not say which of
-them the model learned with, so the tokenizer's files beside it are asked. Without them the rule is Transformers' own
-for a model that does not say, and for GGUF files: the start alone, for Phi-3 everywhere.
+llama.cpp adds one at the start of a prompt and after every special token. A tokenizer of Transformers with `legacy:
+false` adds one only at the very start, and none if a special token comes first. A GGUF file does not contain the rule
+that the model was trained with, so the tokenizer's files beside it are read. Without them, the rule is the default of
+Transformers, also for GGUF files: only at the start; for Phi-3 everywhere.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from modules.worker.llama.gguf_keys import GgufKeys
 # Longer files are ignored: no SentencePiece tokenizer is that large.
 _LONGEST_FILE = 64 << 20
 _CONFIG, _TOKENIZER = "tokenizer_config.json", "tokenizer.json"
-# Transformers builds this class from the flags in tokenizer_config.json, whatever rule tokenizer.json has.
+# Transformers builds this class from the flags in tokenizer_config.json and ignores the rule in tokenizer.json.
 _FLAGGED = ("LlamaTokenizer", "LlamaTokenizerFast")
-# But not for models of these types (its tokenization_auto.py), where tokenizer.json counts.
+# Except for models of these types (its tokenization_auto.py), for which tokenizer.json counts.
 _UNFLAGGED_TYPES = (
     *("internlm2", "internlm3", "jamba", "llava", "llava_next", "minicpm3", "minicpmv", "ministral", "ministral3"),
     *("mistral", "mistral3", "mixtral", "nemotron", "persimmon", "phi3", "phi3_v", "phimoe", "pixtral", "stablelm"),
@@ -62,8 +63,8 @@ def space_prefix(file: Path, keys: GgufKeys) -> SpacePrefix:
 
 
 def _folders(file: Path) -> Iterator[Path]:
-    """Where the files of the model's tokenizer may be: beside it, or in a folder beside it that it is named after
-    (`demo` for `demo.Q8_0.gguf`)."""
+    """Return where the files of the model's tokenizer may be: beside it, or in a folder beside it with the start of its
+    name (`demo` for `demo.Q8_0.gguf`)."""
     yield file.parent
     name = file.name.lower()
     beside: list[Path] = []
@@ -75,8 +76,8 @@ def _folders(file: Path) -> Iterator[Path]:
 
 
 def _folder_rule(folder: Path, keys: GgufKeys) -> SpacePrefix | None:
-    """The rule of the tokenizer in `folder`, as Transformers reads it; None where it has none, or that of another model
-    than `keys`."""
+    """Return the rule of the tokenizer in `folder`, as Transformers reads it, or None if there is no tokenizer, or one
+    of another model than `keys`."""
     config, tokenizer = _read(folder / _CONFIG), _read(folder / _TOKENIZER)
     if not config and not (folder / _TOKENIZER).is_file():
         return None
@@ -93,7 +94,7 @@ def _folder_rule(folder: Path, keys: GgufKeys) -> SpacePrefix | None:
 
 
 def _same_vocabulary(tokenizer: dict[str, Any], keys: GgufKeys) -> bool:
-    """Return True if a sample of its tokens is the GGUF file's."""
+    """Return True if a sample of its tokens is the same as in the GGUF file."""
     vocabulary = tokenizer.get("model", {}).get("vocab", {})
     if isinstance(vocabulary, list):
         vocabulary = {entry[0]: place for place, entry in enumerate(vocabulary)}

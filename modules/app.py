@@ -17,6 +17,8 @@ from modules.chat.store import ChatStore
 from modules.files.paths import Paths
 from modules.files.private_files import make_private
 from modules.generation.presets import Presets
+from modules.jobs.resources import JobResources
+from modules.jobs.service import Jobs
 from modules.library.downloads import Downloads
 from modules.library.machine import inspect_machine, process_memory
 from modules.library.remote_keys import KeyConsents
@@ -83,7 +85,7 @@ class App:
         self.adapters = AppliedAdapters(self.library, self.registry, self.supervisor, saved)
         self.keys = KeyConsents(YamlStore(paths.allowed_variables), config.allow_env)
         self.loaders = LoaderChoice(self.registry, self.library, self.machine, saved, self._aim, config.show_echo)
-        consents = ModelConsents(config, self.library, self.keys, self.own_loaders)
+        self.consents = consents = ModelConsents(config, self.library, self.keys, self.own_loaders)
         self.models = ModelLoading(self.library, self.loaders, consents, self.planner, self.adapters, self.supervisor)
         self.reloader = ModelReloader(self.supervisor, self.models.load_again)
         self.downloads = Downloads(paths.models, self.supervisor.state_store.publish)
@@ -97,6 +99,21 @@ class App:
         )
         # Callbacks of the page and the API to run at the end.
         self.at_close = ExitStack()
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """Quantizing, evaluating and comparing models, each in a worker of its own."""
+        return Jobs(
+            JobResources(
+                self.paths,
+                self.registry,
+                self.environments,
+                self.library,
+                self.loaders,
+                self.models,
+                self.consents,
+            )
+        )
 
     @cached_property
     def chats(self) -> ChatService:

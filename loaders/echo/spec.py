@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
 from modules.protocol.model_facts import PURPOSES, Claim, Machine, ModelFacts
+from modules.protocol.quantization_method import QuantizationMethod
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import describe, setting
 
+QUANTIZER_BEHAVIOURS = ("copy", "refuse", "crash", "full", "hang")
 BEHAVIOURS = ("reply", "refuse", "memory", "crash", "exit", "hang", "child")
 
 
@@ -49,6 +51,13 @@ def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
     return Demand(process=30 * MEBIBYTE, context=settings.context, cache_at_load=False)
 
 
+@dataclass(frozen=True)
+class QuantizerSettings:
+    """How the fake quantizer ends."""
+
+    behaviour: str = setting("copy", label="Behaviour", choices=QUANTIZER_BEHAVIOURS, help="How the job ends.")
+
+
 SPEC = LoaderSpec(
     name="echo",
     title="Echo",
@@ -60,5 +69,14 @@ SPEC = LoaderSpec(
     memory=_memory,
     samplers=frozenset(entry.name for entry in describe(SamplingParams)),
     adapters=("peft",),
+    quantizers=(
+        QuantizationMethod(
+            name="echo",
+            title="Echo",
+            settings=QuantizerSettings,
+            bits=lambda settings: 16,
+            label=lambda settings: "echo",
+        ),
+    ),
     hidden=True,
 )

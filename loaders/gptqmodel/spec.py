@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from loaders.gptqmodel.quantization import AWQ, GPTQ
 from modules.families.transformers_settings import SAMPLERS, TransformersSettings, memory_demand
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
@@ -90,6 +91,7 @@ SPEC = LoaderSpec(
     samplers=SAMPLERS,
     accelerators=("cpu", "cuda", "rocm"),
     requirements="requirements.txt",
+    quantizers=(GPTQ, AWQ),
     probe="import os; os.environ['GPTQMODEL_CPU_WORKERS'] = '2'; import torch, gptqmodel; "
     "print('gptqmodel', gptqmodel.__version__, 'torch', torch.__version__)",
 )

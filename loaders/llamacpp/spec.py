@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from modules.families.gguf_quantization import GGUF
 from modules.families.llama_cpp import SAMPLERS, LlamaCppSettings, hardware_reason, is_gguf, memory_demand
 from modules.families.llama_cpp_samplers import LIBRARY_DIFFERENCES
 from modules.protocol.loader_spec import LoaderSpec
@@ -44,6 +45,7 @@ SPEC = LoaderSpec(
     differs=LIBRARY_DIFFERENCES,
     accelerators=("cpu", "cuda", "rocm", "metal"),
     requirements="requirements.txt",
+    quantizers=(GGUF,),
     compiled=True,
     logits_hooks=True,
     adapters=("gguf",),

@@ -26,6 +26,7 @@ from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.llama.gguf_keys import GgufKeys, read_keys
 from modules.worker.llama.model_notes import check_settings, choose_context, context_notes, load_error
 from modules.worker.llama.prompt_tokens import LlamaTokenizer
+from modules.worker.llama.scoring import Scorer
 from modules.worker.stop_strings import StopFilter
 from modules.worker.truncation import fit_prompt
 
@@ -47,9 +48,12 @@ class Engine(EngineBase):
         self._keys = GgufKeys()
         self._ends: frozenset[int] = frozenset()
         self._batch = 0
+        self._path = Path()
+        self._scorer: Scorer | None = None
 
     def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
         report("Reading the file's header", 0.0)
+        self._path = path
         if self.templates:
             self.templates.start()
         check_settings(settings)
@@ -223,6 +227,11 @@ class Engine(EngineBase):
             yield Piece(text, unsent)
         now = time.monotonic()
         return Outcome(reason, len(tokens), cached, cut, count, first - begin, now - first, seed)
+
+    def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
+        if self._scorer is None:
+            self._scorer = Scorer(self._lib, self._path, self._native.model)
+        return self._scorer.score(tokens, first, file)
 
     def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
         numpy = importlib.import_module("numpy")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from modules.families.gguf_quantization import GGUF
 from modules.families.llama_cpp import SAMPLERS, LlamaCppSettings, hardware_reason, is_gguf, memory_demand
 from modules.families.llama_cpp_samplers import SERVER_DIFFERENCES, SERVER_SILENCED
 from modules.protocol.loader_spec import LoaderSpec
@@ -87,6 +88,7 @@ SPEC = LoaderSpec(
     unheard=SERVER_SILENCED,
     accelerators=("cpu", "cuda", "rocm", "metal"),
     requirements="requirements.txt",
+    quantizers=(GGUF,),
     adapters=("gguf",),
     adapters_note="For a new adapter llama.cpp's server loads the model again, once all replies have ended. Changes of "
     "weight and removals take effect at once.",

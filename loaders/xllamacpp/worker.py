@@ -14,6 +14,7 @@ from typing import Any
 
 from loaders.xllamacpp.completion_request import adapter_error, completion_request, server_error
 from loaders.xllamacpp.completion_stream import CompletionStream
+from loaders.xllamacpp.library import library_path
 from loaders.xllamacpp.load_progress import report_load_progress
 from loaders.xllamacpp.rwlock import ReadWriteLock
 from loaders.xllamacpp.server_http import LocalServer
@@ -28,8 +29,10 @@ from modules.worker.end_of_turn import end_of_turn_token
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.hf.special_tokens import END_NAMES
 from modules.worker.llama.gguf_keys import GgufKeys, read_keys
+from modules.worker.llama.llama_abi import load_library
 from modules.worker.llama.model_notes import check_settings, choose_context, context_notes, load_error
 from modules.worker.llama.prompt_tokens import LlamaTokenizer
+from modules.worker.llama.scoring import Scorer
 from modules.worker.stderr_tap import StderrTap
 from modules.worker.stop_strings import StopFilter
 from modules.worker.truncation import fit_prompt
@@ -50,6 +53,8 @@ class Engine(EngineBase):
         self._local = LocalServer("", "")
         self._keys = GgufKeys()
         self._context = 0
+        self._path = Path()
+        self._scorer: Scorer | None = None
         self._server_lock = ReadWriteLock()
         # Names of special tokens that are shown as text, and the token with which the chat template ends a reply if
         # llama.cpp does not know it.
@@ -61,6 +66,7 @@ class Engine(EngineBase):
 
     def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
         report("Reading the file's header", 0.0)
+        self._path = path
         if self.templates:
             self.templates.start()
         check_settings(settings)
@@ -240,6 +246,12 @@ class Engine(EngineBase):
             if reason == "length" and count < params.max_new_tokens:
                 reason = "context"
         return Outcome(reason, len(tokens), cached, cut, count, prefill, decode, seed)
+
+    def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
+        if self._scorer is None:
+            # The server does not give its model away, so it is mapped once more.
+            self._scorer = Scorer(load_library(library_path()), self._path)
+        return self._scorer.score(tokens, first, file)
 
     def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
         body = {

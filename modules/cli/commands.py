@@ -13,6 +13,10 @@ from modules.app import App
 from modules.cli.application import build_app
 from modules.cli.download_command import download as download
 from modules.cli.extension_commands import extensions as extensions
+from modules.cli.job_commands import compare as compare
+from modules.cli.job_commands import evaluate as evaluate
+from modules.cli.job_commands import jobs as jobs
+from modules.cli.job_commands import quantize as quantize
 from modules.cli.terminal import ProgressLine, write_reply
 from modules.generation.preset_keys import did_you_mean
 from modules.library.memory_plan import plan_sentence

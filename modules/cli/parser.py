@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from modules.cli.job_parsers import add_job_parsers
 from modules.cli.terminal import visible_output
 from modules.files.paths import write_atomically
 from modules.generation.presets import DEFAULT_PRESET
@@ -59,7 +60,8 @@ def parser() -> argparse.ArgumentParser:
     )
     generate.add_argument(
         "--set",
-        action="append",
+        action="extend",
+        nargs="+",
         default=[],
         metavar="KEY=VALUE",
         help="a sampling parameter or a setting of the loader",
@@ -77,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="print one JSON object per line; the last has usage and timings"
     )
     _download(commands, common)
+    add_job_parsers(commands, common)
     _extensions(commands, common)
     return top
 

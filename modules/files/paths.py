@@ -136,6 +136,11 @@ class Paths:
         """The Notebook tab's text."""
         return self.user_data / "notebook.txt"
 
+    @property
+    def jobs(self) -> Path:
+        """Jobs that were started, one folder each."""
+        return self.user_data / "jobs"
+
 
 def safe_join(folder: Path, name: str, *, follow_links: bool = False) -> Path:
     """Return the path of a user's `name` (with forward slashes) below `folder`. Raise PathError.

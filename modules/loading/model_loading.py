@@ -63,6 +63,10 @@ class ModelLoading:
         with explain_errors(f"Loading {model}"):
             return self._run(self._prepare(model, loader, settings, anyway), adapters)
 
+    def check_load(self, model: str, loader: str = "", settings: Mapping[str, Any] | None = None) -> LoadRequest:
+        """Return what a load of the model would do, without starting it. Raises PaddockError where it is refused."""
+        return self._prepare(model, loader, settings, False)
+
     def load_in_background(
         self, model: str, loader: str = "", settings: Mapping[str, object] | None = None, *, anyway: bool = False
     ) -> None:

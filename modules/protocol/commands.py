@@ -143,6 +143,41 @@ class Configure:
 
 
 @dataclass(frozen=True)
+class Score:
+    """Compute the logits that predict `tokens[first:]`, starting from an empty context.
+
+    The worker writes them to `file`: float32, native byte order, [len(tokens) - first, vocabulary]. Row i predicts
+    tokens[first + i] from all tokens before it. `first` is 1 or more.
+    Answered by Result({"rows": int, "vocabulary": int, "seconds": float of the engine alone}).
+    """
+
+    id: str
+    tokens: list[int]
+    first: int
+    file: str
+
+
+@dataclass(frozen=True)
+class Quantize:
+    """Write a quantized copy of the model at `source` into the existing empty folder `target`.
+
+    `method`: the name of one of the spec's quantizers; `settings`: for its settings class. `name`: the result's name.
+    `calibration`: rows of {"text": str} or {"messages": [...]}, for methods that are calibrated. `card`: facts for the
+    model card, which formats with metadata carry inside the file.
+    Answered by Progress and then Result({"versions": {package: version}, "notes": [sentence]}) or Failed.
+    """
+
+    id: str
+    method: str
+    source: str
+    target: str
+    name: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    calibration: list[dict[str, Any]] = field(default_factory=list)
+    card: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Unload:
     """Free the model and end the process at once. Answered by Result(None); the worker then exits with status 0."""
 
@@ -161,5 +196,7 @@ Command = (
     | Embed
     | ApplyAdapter
     | Configure
+    | Score
+    | Quantize
     | Unload
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 from modules.protocol.memory_demand import Demand
 from modules.protocol.model_facts import UNKNOWN, Claim, Machine, ModelFacts
+from modules.protocol.quantization_method import QuantizationMethod
 from modules.protocol.sampling import SamplingParams, active_samplers
 
 
@@ -28,6 +29,7 @@ class LoaderSpec:
     logits_hooks: True if its worker runs the hooks of extensions on tokens and logits.
     adapters: formats of LoRA adapters (AdapterFacts.format) that its engine applies to a loaded model.
     adapters_note: sentences shown before adapters are applied.
+    quantizers: ways to quantize a model in this loader's environment; `quantizer.py` beside the spec does them.
     settings: a dataclass of `setting(...)` fields, handed to Engine.load.
     memory: returns the memory that a load needs, from the model's facts, an instance of `settings` and the machine.
         Without it the plan assumes the weights as they are on disk and a 16-bit cache for `context`.
@@ -52,6 +54,7 @@ class LoaderSpec:
     logits_hooks: bool = False
     adapters: tuple[str, ...] = ()
     adapters_note: str = ""
+    quantizers: tuple[QuantizationMethod, ...] = ()
     hidden: bool = False
 
     def ignores(self, params: SamplingParams, unknown: Iterable[str] = ()) -> list[str]:

@@ -120,6 +120,14 @@ class WorkerClient:
         finally:
             self._futures.pop(command.id, None)
 
+    def ask_with_progress(self, command: Command, report: Report) -> Any:
+        """Send a command that reports its progress, and wait for its answer without a limit of time."""
+        self._reports[command.id] = report
+        try:
+            return self.ask(command, timeout=None)
+        finally:
+            self._reports.pop(command.id, None)
+
     def generate(self, prompt: str, params: SamplingParams, hooks: bool = True) -> Generation:
         """Begin a generation, or queue it when all slots are taken. Returns at once."""
         generation = Generation(self._next("gen"), prompt, params, self._cancel, hooks)

@@ -58,7 +58,8 @@ def main(loader: str) -> None:
     spec = import_loader_module(loader, "spec", folder).SPEC
     engine = import_loader_module(loader, "worker", folder).Engine()
     writer.put(Ready(loader))
-    Server(spec, engine, writer).run(sys.stdin.buffer)
+    quantizer = (lambda: import_loader_module(loader, "quantizer", folder).Quantizer()) if spec.quantizers else None
+    Server(spec, engine, writer, quantizer).run(sys.stdin.buffer)
     writer.close()
     os.chdir(own.parent)
     shutil.rmtree(own, ignore_errors=True)

@@ -93,6 +93,12 @@ class EngineBase(ABC):
         """Return one vector for each text."""
         raise Unsupported("This loader cannot make embeddings. Choose another loader for that.")
 
+    def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
+        """Write the logits that predict `tokens[first:]` to `file`; shape and answer are those of commands.Score."""
+        raise Unsupported(
+            "This loader does not expose logits, so perplexity cannot be measured. Choose another loader."
+        )
+
     def apply_adapter(self, adapters: dict[str, float]) -> None:
         """Apply these LoRA adapters (path -> weight; 1: as trained; may be negative) and no others.
 

@@ -33,11 +33,13 @@ from modules.protocol.commands import (
     Generate,
     Load,
     NextTokenProbabilities,
+    Quantize,
+    Score,
     Start,
     Tokenize,
     Unload,
 )
-from modules.protocol.errors import PaddockError, ProtocolError
+from modules.protocol.errors import PaddockError, ProtocolError, Unsupported
 from modules.protocol.events import Chunk, Failed, Finished, Loaded, Log, ModelInfo, Progress, Result
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.schema import build
@@ -47,6 +49,7 @@ from modules.worker.event_writer import EventWriter
 from modules.worker.hook_host import HookModel
 from modules.worker.hook_runner import Hooks
 from modules.worker.malloc_trim import trim_heap_after
+from modules.worker.quantizer import QuantizerBase
 from modules.worker.template_process import TemplateProcess
 from modules.worker.uncached_modules import record_uncached_modules
 
@@ -54,10 +57,17 @@ _QUICK = (Tokenize, Detokenize, ChatPrompt, Configure)
 
 
 class Server:
-    """Serves one engine until Unload, or until the host has died."""
+    """Serves one engine until Unload, or until the host has died. `quantizer` makes the loader's Quantizer."""
 
-    def __init__(self, spec: LoaderSpec, engine: EngineBase, writer: EventWriter) -> None:
+    def __init__(
+        self,
+        spec: LoaderSpec,
+        engine: EngineBase,
+        writer: EventWriter,
+        quantizer: Callable[[], QuantizerBase] | None = None,
+    ) -> None:
         self._spec = spec
+        self._quantizer = quantizer
         self._engine = engine
         self._writer = writer
         self._hooks = Hooks(writer.put, HookModel(engine, lambda: self._info))
@@ -175,6 +185,17 @@ class Server:
         record_uncached_modules()
         self._writer.put(Loaded(command.id, self._info, time.monotonic() - begin))
 
+    def _quantize(self, command: Quantize) -> dict[str, Any]:
+        method = next((method for method in self._spec.quantizers if method.name == command.method), None)
+        if method is None or self._quantizer is None:
+            raise Unsupported(f"{self._spec.title} does not quantize by {command.method!r}. Choose another method.")
+        settings = build(method.settings, command.settings)
+
+        def report(text: str, fraction: float | None) -> None:
+            self._writer.put(Progress(command.id, text, fraction))
+
+        return vars(self._quantizer().quantize(command, settings, report))
+
     def _generate(self, request: Generate) -> None:
         self._loaded()
         pieces = self._engine.generate(request, self._cancelled[request.id])
@@ -199,6 +220,8 @@ class Server:
             return engine.unload()
         if isinstance(command, Configure):
             return self._hooks.configure(command.hooks)
+        if isinstance(command, Quantize):
+            return self._quantize(command)
         info = self._loaded()
         if isinstance(command, Tokenize):
             return engine.tokenize(command.text, command.special)
@@ -210,6 +233,8 @@ class Server:
             return engine.next_token_probabilities(command.prompt, command.top)
         if isinstance(command, Embed):
             return engine.embed(command.texts)
+        if isinstance(command, Score):
+            return engine.score(command.tokens, command.first, Path(command.file))
         return engine.apply_adapter(cast(ApplyAdapter, command).adapters)
 
     def _loaded(self) -> ModelInfo:

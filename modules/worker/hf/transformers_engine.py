@@ -155,6 +155,16 @@ class HfEngine(EngineBase):
             for token, probability in pairs
         ]
 
+    def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
+        begin = time.perf_counter()
+        with out_of_memory_error("this window", _RUN_LOWER, self._schema), torch.inference_mode():
+            ids = torch.tensor([tokens], device=self._device)
+            logits = self.model(input_ids=ids, use_cache=False, return_dict=True).logits[0, first - 1 : -1]
+            rows = logits.float().cpu().contiguous().numpy()
+        seconds = time.perf_counter() - begin
+        rows.tofile(file)
+        return {"rows": rows.shape[0], "vocabulary": rows.shape[1], "seconds": seconds}
+
     def embed(self, texts: list[str]) -> list[list[float]]:
         """Return the mean of the last hidden layer over the tokens of each text, not normalised: [texts][hidden size].
 

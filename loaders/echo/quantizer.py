@@ -1,0 +1,39 @@
+"""A fake quantizer: copies the model, or goes wrong on request, so that jobs can be tested without an engine."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+from modules.protocol.commands import Quantize
+from modules.protocol.errors import ModelError
+from modules.worker.engine import Report
+from modules.worker.quantizer import Quantized, QuantizerBase
+
+
+class Quantizer(QuantizerBase):
+    """Writes a part of the model, then behaves as the settings say."""
+
+    def quantize(self, request: Quantize, settings: Any, report: Report) -> Quantized:
+        source, target = Path(request.source), Path(request.target)
+        (target / "part.bin").write_bytes(b"half of a model")
+        report("Copied half of the model", 0.5)
+        if settings.behaviour == "refuse":
+            raise ModelError("The echo loader was told to refuse this model. Choose another behaviour.")
+        if settings.behaviour == "crash":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if settings.behaviour == "full":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if settings.behaviour == "hang":
+            threading.Event().wait()
+        (target / "part.bin").unlink()
+        for file in source.iterdir():
+            if file.is_file():
+                shutil.copyfile(file, target / file.name)
+        report("Copied all of the model", 1.0)
+        return Quantized({"echo": "1"}, ["Nothing was quantized."])

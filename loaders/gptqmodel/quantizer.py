@@ -1,0 +1,75 @@
+"""Makes GPTQ and AWQ models with GPTQModel, on a GPU or on a CPU."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from modules.protocol.commands import Quantize
+from modules.worker.engine import Report
+from modules.worker.hf.error_messages import load_error, out_of_memory_error
+from modules.worker.hf.model_files import check_folder, has_consent, load_tokenizer
+from modules.worker.hf.quantized_folder import calibration_tokens, copy_companions, few_samples_note
+from modules.worker.hf.staged_folder import stage_for_transformers
+from modules.worker.quantizer import Quantized, QuantizerBase
+
+_PACKAGES = ("gptqmodel", "transformers", "torch")
+
+
+class Quantizer(QuantizerBase):
+    """Quantizes layer after layer, with calibration text."""
+
+    def quantize(self, request: Quantize, settings: Any, report: Report) -> Quantized:
+        # As the engine does (worker.py): two threads, and kernels compiled into the environment.
+        os.environ["GPTQMODEL_CPU_WORKERS"] = str(max(2, (os.cpu_count() or 1) // 2))
+        os.environ.setdefault("GPTQMODEL_TORCH_EXTENSIONS_DIR", str(Path(sys.prefix) / "compiled"))
+        source, target = Path(request.source), Path(request.target)
+        trusted = has_consent("PADDOCK_TRUST_REMOTE_CODE")
+        layers = int(check_folder(source).get("num_hidden_layers") or 0)
+        tokenizer = load_tokenizer(source)
+        report("Preparing the calibration text", 0.0)
+        rows = calibration_tokens(request.calibration, source, tokenizer, settings)
+        report("Importing GPTQModel", 0.02)
+        staged = stage_for_transformers(source, trusted)
+        with staged as folder, out_of_memory_error("this model", (), type(settings)), load_error(source):
+            model = self._load(folder, request.method, settings, trusted)
+            report("Quantizing layer 1", 0.05)
+            model.layer_callback = _LayerReport(layers, report)
+            # It wants plain tables.
+            model.quantize([{"input_ids": row, "attention_mask": [1] * len(row)} for row in rows], batch_size=1)
+            report("Saving the packed weights", 0.95)
+            model.save(str(target))
+        copy_companions(source, target)
+        return Quantized({name: version(name) for name in _PACKAGES}, few_samples_note(rows, settings))
+
+    def _load(self, folder: Path, method: str, settings: Any, trusted: bool) -> Any:
+        import torch
+        from gptqmodel import GPTQModel, QuantizeConfig
+
+        common = {"bits": settings.bits, "group_size": settings.group_size}
+        common["device"] = "cuda:0" if torch.cuda.is_available() else "cpu"
+        if method == "gptq":
+            config = QuantizeConfig(
+                **common, desc_act=settings.desc_act, sym=settings.sym, damp_percent=settings.damp_percent
+            )
+        else:
+            from gptqmodel.quantization import FORMAT, METHOD
+
+            kind = {"GEMM": FORMAT.GEMM, "GEMV": FORMAT.GEMV}[settings.version]
+            config = QuantizeConfig(**common, method=METHOD.AWQ, format=kind, sym=not settings.zero_point)
+        return GPTQModel.load(str(folder), config, trust_remote_code=trusted)
+
+
+class _LayerReport:
+    """Reports each layer that GPTQModel has finished."""
+
+    def __init__(self, layers: int, report: Report) -> None:
+        self._layers, self._report = max(1, layers), report
+
+    def layer_complete(self, *, layer_idx: int, submodule_finalized: bool, **_: Any) -> None:
+        if submodule_finalized:
+            done = min(layer_idx + 1, self._layers)
+            self._report(f"Quantized layer {done} of {self._layers}", 0.05 + 0.9 * done / self._layers)

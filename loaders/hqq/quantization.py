@@ -1,0 +1,42 @@
+"""What the hqq loader declares about saving models that HQQ packed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modules.protocol.model_facts import ModelFacts
+from modules.protocol.quantization_method import QuantizationMethod, indivisible
+from modules.protocol.schema import setting
+
+
+@dataclass(frozen=True)
+class HqqSettings:
+    """How HQQ packs the weights."""
+
+    bits: int = setting(
+        4, label="Bits", choices=(8, 4, 3, 2, 1), help="4 is the usual choice; below it the loss shows."
+    )
+    group_size: int = setting(
+        64,
+        label="Group size",
+        choices=(8, 16, 32, 64, 128, 256, 512, 1024),
+        help="Weights that share a scale. Smaller loses less and takes more memory.",
+    )
+    axis: int = setting(
+        1, label="Axis", choices=(0, 1), advanced=True, help="1 groups along the input, as fast kernels want it."
+    )
+
+
+def _obstacle(facts: ModelFacts, settings: HqqSettings) -> str:
+    return indivisible(facts, settings.group_size)
+
+
+HQQ = QuantizationMethod(
+    name="hqq",
+    title="HQQ",
+    settings=HqqSettings,
+    # 3 bits are stored as ten of them in 32 bits; a group has a scale and a zero point of 16 bits.
+    bits=lambda settings: (3.2 if settings.bits == 3 else settings.bits) + 32 / settings.group_size,
+    label=lambda settings: f"hqq-{settings.bits}bit",
+    obstacle=_obstacle,
+)

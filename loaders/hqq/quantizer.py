@@ -1,0 +1,61 @@
+"""Saves models that HQQ packed, in the layout that Transformers saves."""
+
+from __future__ import annotations
+
+import importlib.util
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from loaders.hqq.quantization import HqqSettings
+from modules.protocol.commands import Quantize
+from modules.worker.engine import Report
+from modules.worker.hf.auto_class import TOWERS, text_class
+from modules.worker.hf.error_messages import load_error, out_of_memory_error
+from modules.worker.hf.load_options import report_progress
+from modules.worker.hf.model_files import check_folder, has_consent, read_json
+from modules.worker.hf.quantized_folder import copy_companions
+from modules.worker.hf.staged_folder import convert_to_transformers_4, stage_folder
+from modules.worker.quantizer import Quantized, QuantizerBase
+
+_PACKAGES = ("hqq", "transformers", "torch")
+
+
+class Quantizer(QuantizerBase):
+    """Packs while loading, then saves: no calibration."""
+
+    def quantize(self, request: Quantize, settings: Any, report: Report) -> Quantized:
+        source, target = Path(request.source), Path(request.target)
+        check_folder(source)
+        config = convert_to_transformers_4(read_json(source / "config.json"))
+        staged = stage_folder(source, config)
+        with staged as folder, out_of_memory_error("this model", (), HqqSettings), load_error(source):
+            model = self._packed(folder, settings, report)
+        report("Saving the packed weights", 0.8)
+        model.save_pretrained(str(target))
+        copy_companions(source, target)
+        return Quantized({name: version(name) for name in _PACKAGES if importlib.util.find_spec(name)})
+
+    def _packed(self, folder: Path, settings: Any, report: Report) -> Any:
+        import torch
+        from transformers import AutoConfig, HqqConfig
+
+        trusted = has_consent("PADDOCK_TRUST_REMOTE_CODE")
+        config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=trusted)
+        packing = HqqConfig(
+            nbits=settings.bits,
+            group_size=settings.group_size,
+            axis=settings.axis,
+            skip_modules=["lm_head", *TOWERS],
+        )
+        device = {"": 0} if torch.cuda.is_available() else {"": "cpu"}
+        with report_progress(lambda text, part: report(text, 0.8 * (part or 0)), "Packing the weights"):
+            return text_class(config).from_pretrained(
+                str(folder),
+                config=config,
+                dtype=getattr(config, "torch_dtype", None) or torch.float32,
+                device_map=device,
+                quantization_config=packing,
+                local_files_only=True,
+                trust_remote_code=trusted,
+            )

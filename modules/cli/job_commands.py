@@ -1,0 +1,243 @@
+"""`webui.py quantize | evaluate | compare | jobs …`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from modules.app import App
+from modules.cli.application import build_app
+from modules.cli.terminal import ProgressLine
+from modules.jobs.export import export_rows, table
+from modules.jobs.job_spec import JobSpec, JobState
+from modules.jobs.store import Job
+from modules.library.sizes import format_size
+from modules.protocol.errors import PaddockError, SettingError
+from modules.settings.config import Config
+
+# Seconds between two lines of progress for a program.
+_LINE_SECONDS = 0.25
+
+
+def quantize(config: Config, arguments: argparse.Namespace) -> int:
+    """Make a quantized copy of a model."""
+    spec = JobSpec(
+        "quantize",
+        arguments.model,
+        method=arguments.method,
+        name=arguments.name,
+        settings=parse_settings(arguments.set),
+        text=_absolute(arguments.calibration),
+    )
+    return _run_new(config, spec, arguments.json, _show_quantized)
+
+
+def evaluate(config: Config, arguments: argparse.Namespace) -> int:
+    """Measure a model."""
+    spec = JobSpec(
+        "evaluate",
+        arguments.model,
+        loader=arguments.loader,
+        settings=parse_settings(arguments.set),
+        text=_absolute(arguments.text),
+        against=arguments.against,
+    )
+    return _run_new(config, spec, arguments.json, _show_evaluated)
+
+
+def compare(config: Config, arguments: argparse.Namespace) -> int:
+    """Measure several models on the same text."""
+    spec = JobSpec(
+        "compare",
+        arguments.models_[0],
+        settings=parse_settings(arguments.set),
+        text=_absolute(arguments.text),
+        models=arguments.models_,
+    )
+
+    def export(results: dict[str, Any]) -> None:
+        if arguments.export is not None:
+            export_rows(results, arguments.export)
+
+    return _run_new(config, spec, arguments.json, _show_compared, export)
+
+
+def jobs(config: Config, arguments: argparse.Namespace) -> int:
+    """List jobs, show, cancel or resume one."""
+    app = build_app(config)
+    try:
+        if arguments.verb == "list":
+            found = [_describe(job) for job in app.jobs.list()]
+            print(json.dumps(found, indent=1)) if arguments.json else _show_list(found)
+            return 0
+        if not arguments.id:
+            raise PaddockError(f"Name the job: webui.py jobs {arguments.verb} ID. List them: webui.py jobs list")
+        if arguments.verb == "cancel":
+            app.jobs.cancel(arguments.id)
+            answer = {"type": "cancelled", "job": arguments.id}
+            print(json.dumps(answer) if arguments.json else f"Asked job {arguments.id} to stop.")
+            return 0
+        if arguments.verb == "show":
+            job = app.jobs.job(arguments.id)
+            row = {**_describe(job), "results": app.jobs.results(job.id), "log": app.jobs.log(job.id)}
+            print(json.dumps(row, indent=1, ensure_ascii=False)) if arguments.json else _show_job(row)
+            return 0
+        app.jobs.check_resumable(arguments.id)
+        kind = app.jobs.job(arguments.id).spec.kind
+        show = {"quantize": _show_quantized, "evaluate": _show_evaluated}.get(
+            kind, lambda row: print(table(row["rows"]))
+        )
+        return _run(app, arguments.id, arguments.json, show)
+    finally:
+        app.close()
+
+
+def parse_settings(pairs: Iterable[str]) -> dict[str, str]:
+    """Return KEY=VALUE texts as a table. Raises SettingError."""
+    found = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise SettingError(f"--set wants KEY=VALUE, not {pair!r}.")
+        found[key] = value
+    return found
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute()) if path else ""
+
+
+def _run_new(
+    config: Config,
+    spec: JobSpec,
+    as_json: bool,
+    show: Callable[[dict[str, Any]], None],
+    after: Callable[[dict[str, Any]], None] = lambda results: None,
+) -> int:
+    app = build_app(config)
+    try:
+        return _run(app, app.jobs.start(spec), as_json, show, after)
+    finally:
+        app.close()
+
+
+def _run(
+    app: App,
+    id: str,
+    as_json: bool,
+    show: Callable[[dict[str, Any]], None],
+    after: Callable[[dict[str, Any]], None] = lambda results: None,
+) -> int:
+    """Run a job in this process, with its progress on the terminal or as lines of JSON."""
+    progress = _JsonProgress(id) if as_json else _LineProgress()
+    try:
+        results = app.jobs.run(id, progress)
+    except PaddockError as error:
+        if as_json:
+            print(json.dumps({"type": "failed", "job": id, "code": error.code, "message": error.message}), flush=True)
+        raise
+    finally:
+        progress.close()
+    after(results)
+    if as_json:
+        print(json.dumps({"type": "finished", "job": id, **results}, ensure_ascii=False), flush=True)
+    else:
+        show(results)
+    return 0
+
+
+class _LineProgress:
+    """Progress on one line of the terminal, with the time that is left."""
+
+    def __init__(self) -> None:
+        self._line = ProgressLine()
+
+    def __call__(self, state: JobState) -> None:
+        left = f", {state.seconds_left:.0f} s left" if state.seconds_left is not None else ""
+        watched = sys.stderr.isatty()
+        self._line(f"{state.step}{left if watched else ''}", state.fraction)
+
+    def close(self) -> None:
+        self._line.close()
+
+
+class _JsonProgress:
+    """Progress as one JSON object a line: every new step, and four times a second within one."""
+
+    def __init__(self, id: str) -> None:
+        self._id = id
+        self._step = ""
+        self._written = 0.0
+
+    def __call__(self, state: JobState) -> None:
+        if state.step == self._step and time.monotonic() - self._written < _LINE_SECONDS:
+            return
+        self._step, self._written = state.step, time.monotonic()
+        row = {"step": state.step, "fraction": state.fraction, "seconds_left": state.seconds_left}
+        print(json.dumps({"type": "progress", "job": self._id, **row}, ensure_ascii=False), flush=True)
+
+    def close(self) -> None:
+        """Nothing is left open."""
+
+
+def _describe(job: Job) -> dict[str, Any]:
+    return {"id": job.id, **dataclasses.asdict(job.spec), **dataclasses.asdict(job.state), "title": job.spec.title()}
+
+
+def _show_list(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        done = f"{row['fraction']:.0%}" if row["fraction"] is not None and row["status"] == "running" else ""
+        started = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["started"]))
+        print(f"{row['id']:>4}  {row['status']:<10} {done:>4}  {started}  {row['title']}")
+        if row["message"]:
+            print(f"{'':>6}{row['message']}")
+    if not rows:
+        print("There are no jobs yet. Start one: webui.py quantize MODEL --method gguf")
+
+
+def _show_job(row: dict[str, Any]) -> None:
+    print(f"Job {row['id']}: {row['title']}: {row['status']}. {row['message']}".rstrip())
+    if row["results"]:
+        print(json.dumps(row["results"], indent=1, ensure_ascii=False))
+    print(row["log"])
+
+
+def _show_quantized(results: dict[str, Any]) -> None:
+    size, before = results["size_bytes"], results["source_size_bytes"]
+    for note in results["notes"]:
+        print(note, file=sys.stderr)
+    print(
+        f"{results['model']} is in models/: {format_size(size)} (the original has {format_size(before)}), "
+        f"{results['bits_per_weight']} bits a weight, made in {results['seconds']:.0f} s.\n"
+        f"Try it: webui.py generate --model {results['model']} --prompt 'Hello'\n"
+        f"Measure it: webui.py evaluate {results['model']}"
+    )
+
+
+def _show_evaluated(results: dict[str, Any]) -> None:
+    for note in results["notes"]:
+        print(note, file=sys.stderr)
+    print(table([results]))
+    for check in results["checks"]:
+        print(f"{'pass' if check['passed'] else 'FAIL'}  {check['name']}  {check['detail']}".rstrip())
+
+
+def _show_compared(results: dict[str, Any]) -> None:
+    print(table(results["rows"]))
+    for entry in results["answers"]:
+        print(f"\n> {entry['prompt'][:100]}")
+        for model, answer in entry["answers"].items():
+            print(f"{model}: {' '.join(answer.split())[:400]}")
+
+
+_SHOW: dict[str, Callable[[dict[str, Any]], None]] = {
+    "quantize": _show_quantized,
+    "evaluate": _show_evaluated,
+    "compare": _show_compared,
+}

@@ -1,0 +1,34 @@
+"""The arguments of `webui.py quantize | evaluate | compare | jobs …`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from modules.settings.config import parse_model_name
+
+
+def add_job_parsers(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add the sub-commands of jobs."""
+    quantize = commands.add_parser("quantize", parents=[common], help="make a quantized copy of a model")
+    quantize.add_argument("model", metavar="MODEL", type=parse_model_name, help="a name in models/")
+    quantize.add_argument("--method", required=True, help="gguf, bnb, gptq, awq or hqq")
+    quantize.add_argument("--calibration", default="", metavar="PATH", help="text for gptq and awq (default: a sample)")
+    quantize.add_argument("--name", default="", help="the result's name (default: the model's name and the method)")
+    evaluate = commands.add_parser("evaluate", parents=[common], help="measure a model: perplexity, speed, memory")
+    evaluate.add_argument("model", metavar="MODEL", type=parse_model_name, help="a name in models/")
+    evaluate.add_argument("--loader", default="", help="default: the best for this model")
+    evaluate.add_argument("--text", default="", metavar="PATH", help="text to predict (default: a held-out sample)")
+    evaluate.add_argument("--against", default="", metavar="ORIGINAL", type=parse_model_name, help="the model before")
+    compare = commands.add_parser("compare", parents=[common], help="measure several models, the original first")
+    compare.add_argument("models_", nargs="+", metavar="MODEL", type=parse_model_name, help="names in models/")
+    compare.add_argument("--text", default="", metavar="PATH", help="text to predict (default: a held-out sample)")
+    compare.add_argument("--export", type=Path, metavar="FILE", help="write the table as .csv, .json or .md")
+    for parser in (quantize, evaluate, compare):
+        parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="a setting")
+        parser.add_argument("--json", action="store_true", help="one JSON object a line; the last is the result")
+    jobs = commands.add_parser("jobs", parents=[common], help="list jobs, show, cancel or resume one")
+    jobs.add_argument("verb", nargs="?", default="list", choices=["list", "show", "cancel", "resume"])
+    jobs.add_argument("id", nargs="?", default="", metavar="ID", help="the job's number")
+    jobs.add_argument("--json", action="store_true", help="the same as JSON")

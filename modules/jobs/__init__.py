@@ -1,0 +1,1 @@
+"""Jobs: quantize, evaluate and compare models in workers of their own."""

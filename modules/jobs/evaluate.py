@@ -1,0 +1,218 @@
+"""The job that measures a model: perplexity, distance from the original, speed, memory, size, and checks."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modules.jobs.checks import Answer, ask_questions, judge
+from modules.jobs.divergence import Totals, add_window
+from modules.jobs.job_run import JobRun
+from modules.jobs.job_spec import JobError, JobSpec
+from modules.jobs.quantize import bits_per_weight
+from modules.jobs.resources import JobResources
+from modules.jobs.speed import measure_speed
+from modules.jobs.texts import TextRows, evaluation_rows
+from modules.jobs.windows import EvaluateSettings, Window, make_windows
+from modules.protocol.commands import ChatPrompt, Score, Tokenize
+from modules.protocol.errors import SettingError
+from modules.protocol.events import ModelInfo
+from modules.protocol.schema import build, changed_values, describe
+from modules.runtime.load_request import LoadRequest
+from modules.runtime.worker_client import WorkerClient
+
+_SCORE_SECONDS = 3600.0
+
+
+@dataclass
+class Reference:
+    """What the original said: its tokens of the text, its logits of each window in files, and its answers."""
+
+    model: str = ""
+    tokens: list[int] = field(default_factory=list)
+    bos: int | None = None
+    windows: list[Window] = field(default_factory=list)
+    logits: list[Path] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    size_bytes: int = 0
+
+
+def run_evaluate(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[str, Any]:
+    """Measure `spec.model`, against `spec.against` where it is named. Return the numbers, ready for JSON."""
+    with evaluation(spec, run, resources) as session:
+        if spec.against:
+            with run.part(0.0, 0.4):
+                session.read_original(spec.against)
+        with run.part(0.4 if spec.against else 0.0, 1.0):
+            return session.measure(spec.model, spec.loader, spec.settings)
+
+
+@contextlib.contextmanager
+def evaluation(spec: JobSpec, run: JobRun, resources: JobResources) -> Iterator[Evaluation]:
+    """Open an evaluation; its files of logits are removed at the end."""
+    rows = evaluation_rows(spec.text)
+    with tempfile.TemporaryDirectory(prefix="paddock-logits-") as folder:
+        yield Evaluation(run, resources, rows, Path(folder), spec.settings)
+
+
+class Evaluation:
+    """Measures one model after another on the same text."""
+
+    def __init__(
+        self, run: JobRun, resources: JobResources, rows: TextRows, folder: Path, settings: Mapping[str, str]
+    ) -> None:
+        own = {entry.name for entry in describe(EvaluateSettings)}
+        self.settings = build(EvaluateSettings, {key: value for key, value in settings.items() if key in own})
+        self._own = own
+        self._run, self._resources, self._rows, self._folder = run, resources, rows, folder
+        self.reference = Reference()
+
+    def read_original(self, model: str, loader: str = "") -> None:
+        """Let the original score the text and answer the questions; keep what it said."""
+        run, reference = self._run, self.reference
+        request = self._request(model, loader, {}, exact=True)
+        with self._loaded(request) as (client, info):
+            self._take_text(client, info)
+            for number, window in enumerate(reference.windows):
+                run.report(f"Reading the text with {model}", number / len(reference.windows))
+                file = self._folder / f"original-{number}.f32"
+                self._score(client, window, file)
+                reference.logits.append(file)
+            reference.answers = ask_questions(client, lambda step, fraction: run.report(step))
+        reference.model, reference.size_bytes = model, request.facts.size_bytes
+
+    def measure(self, model: str, loader: str, settings: Mapping[str, str]) -> dict[str, Any]:
+        """Return the numbers of one model, ready for JSON."""
+        run, reference = self._run, self.reference
+        own = {key: value for key, value in settings.items() if key not in self._own}
+        request = self._request(model, loader, own, exact=True)
+        totals = Totals()
+        with run.part(0.0, 0.7), self._loaded(request) as (client, info):
+            if not reference.model:
+                self._take_text(client, info)
+            windows, compared, note = self._windows(client)
+            for number, window in enumerate(windows):
+                run.report(f"Reading the text with {model}", number / len(windows))
+                file = self._folder / "model.f32"
+                width = self._score(client, window, file)
+                original = reference.logits[number] if compared else None
+                add_window(totals, window.tokens[window.first :], width, file, original)
+            answers = ask_questions(client, lambda step, fraction: run.report(step))
+        speed: dict[str, Any] = {}
+        if self.settings.speed:
+            with run.part(0.7, 1.0):
+                plain = self._request(model, loader, own, exact=False)
+                text = self._plain_text()
+                speed = measure_speed(plain, text, run, self._resources)
+        checks = judge(answers, totals.not_numbers, reference.answers, (request.facts.size_bytes, reference.size_bytes))
+        return {
+            "model": model,
+            "loader": request.spec.name,
+            "settings": dict(own),
+            "against": reference.model,
+            **totals.describe(),
+            "mode": self.settings.mode,
+            "window": self.settings.window,
+            "stride": self.settings.stride if self.settings.mode == "sliding" else None,
+            "text": self._rows.source,
+            "text_sha256": self._rows.sha256,
+            "dtype": info.dtype,
+            "bits_per_weight": _bits(request, info),
+            "size_bytes": request.facts.size_bytes,
+            "parameters": request.facts.parameters,
+            "peak_bytes": speed.get("peak_bytes"),
+            "load_seconds": speed.get("load_seconds"),
+            "prefill_tokens_per_second": speed.get("prefill_tokens_per_second"),
+            "decode_tokens_per_second": speed.get("decode_tokens_per_second"),
+            "checks": checks,
+            "answers": [{"prompt": entry.prompt, "answer": entry.text} for entry in answers],
+            "notes": [*note, *self._rows.broken[:5], *info.notes],
+        }
+
+    def _request(self, model: str, loader: str, settings: Mapping[str, str], exact: bool) -> LoadRequest:
+        """Return the load of a model. `exact`: compute in float32 where the loader can and nothing else was said."""
+        spec, _ = self._resources.loaders.choose(model, loader)
+        known = {entry.name: entry for entry in describe(spec.settings)}
+        for name in settings:
+            if name not in known:
+                there = f"{spec.title} has: {', '.join(sorted(known))}. Evaluation has: {', '.join(sorted(self._own))}."
+                raise SettingError(f"There is no setting named {name!r}. {there}")
+        values: dict[str, Any] = dict(settings)
+        if exact and "dtype" in known and "dtype" not in values and "float32" in known["dtype"].info.choices:
+            values["dtype"] = "float32"
+        return self._resources.loading.check_load(model, spec.name, values)
+
+    @contextlib.contextmanager
+    def _loaded(self, request: LoadRequest) -> Iterator[tuple[WorkerClient, ModelInfo]]:
+        run = self._run
+        path = Path(request.facts.path)
+        with run.worker(request.spec, path, [self._folder], request.variables) as client:
+            name = request.facts.name
+            loaded = client.load(
+                request.facts.path,
+                changed_values(request.settings),
+                lambda text, fraction: run.report(f"Loading {name}: {text}"),
+            )
+            yield client, loaded.info
+
+    def _take_text(self, client: WorkerClient, info: ModelInfo) -> None:
+        """Turn the text into tokens and windows, with the tokenizer of the loaded model."""
+        reference = self.reference
+        reference.tokens = self._tokens(client)
+        empty = client.ask(Tokenize(client.next_id(), "", True))
+        reference.bos = empty[0] if len(empty) == 1 else None
+        if info.context and self.settings.window > info.context:
+            raise JobError(
+                f"A window of {self.settings.window} tokens is longer than the model's context of {info.context}. "
+                f"Use --set window={info.context}."
+            )
+        reference.windows = make_windows(reference.tokens, self.settings, reference.bos)
+
+    def _tokens(self, client: WorkerClient) -> list[int]:
+        text = "\n".join(_row_text(client, row).strip("\n") for row in self._rows.rows) + "\n"
+        tokens = list(client.ask(Tokenize(client.next_id(), text, True), timeout=_SCORE_SECONDS))
+        if len(tokens) < 32:
+            raise JobError(
+                f"The text has {len(tokens)} tokens, and a perplexity of so few says nothing. Choose a longer text."
+            )
+        return tokens[: self.settings.tokens]
+
+    def _windows(self, client: WorkerClient) -> tuple[list[Window], bool, list[str]]:
+        """Return the windows for the loaded model, whether the original's logits fit them, and notes."""
+        reference = self.reference
+        if not reference.model:
+            return reference.windows, False, []
+        tokens = self._tokens(client)
+        if tokens == reference.tokens:
+            return reference.windows, True, []
+        note = f"Its tokenizer splits the text otherwise than that of {reference.model}, so the two are not compared."
+        return make_windows(tokens, self.settings, reference.bos), False, [note]
+
+    def _score(self, client: WorkerClient, window: Window, file: Path) -> int:
+        """Write a window's logits to `file`. Return the size of the vocabulary."""
+        command = Score(client.next_id(), window.tokens, window.first, str(file))
+        return int(client.ask(command, timeout=_SCORE_SECONDS)["vocabulary"])
+
+    def _plain_text(self) -> str:
+        """Return text of the rows without any template, for the measurement of speed."""
+        parts = [row.get("text") or " ".join(turn["content"] for turn in row["messages"]) for row in self._rows.rows]
+        return "\n".join(parts)
+
+
+def _row_text(client: WorkerClient, row: Mapping[str, Any]) -> str:
+    if "text" in row:
+        return str(row["text"])
+    command = ChatPrompt(client.next_id(), row["messages"], variables={"add_generation_prompt": False})
+    return str(client.ask(command)["prompt"])
+
+
+def _bits(request: LoadRequest, info: ModelInfo) -> float:
+    """Return the bits kept for each weight: on disk, or in memory where the weights are packed while loading."""
+    packed = getattr(request.settings, "quantization", "none") != "none"
+    if packed and info.memory_bytes and request.facts.parameters:
+        return round(8 * info.memory_bytes / request.facts.parameters, 3)
+    return bits_per_weight(request.facts)

@@ -1,0 +1,65 @@
+"""Results of evaluations as a table: in text for a terminal, and as CSV, JSON or Markdown files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from modules.files.paths import write_atomically
+from modules.jobs.job_spec import JobError
+from modules.library.sizes import format_size
+
+_COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "model": ("model", str),
+    "loader": ("loader", str),
+    "perplexity": ("perplexity", lambda value: f"{value:.4g}"),
+    "kl": ("KL", lambda value: f"{value:.4g}"),
+    "top1_agreement": ("same top token", lambda value: f"{value:.1%}"),
+    "bits_per_weight": ("bits a weight", lambda value: f"{value:.2f}"),
+    "size_bytes": ("size", format_size),
+    "peak_bytes": ("peak memory", format_size),
+    "prefill_tokens_per_second": ("prefill t/s", lambda value: f"{value:.0f}"),
+    "decode_tokens_per_second": ("decode t/s", lambda value: f"{value:.0f}"),
+    "failed": ("failed checks", str),
+}
+
+
+def table(rows: Sequence[dict[str, Any]], markdown: bool = False) -> str:
+    """Return the rows as a table of text, or of Markdown. What was not measured is "-"."""
+    cells = [[title for title, _ in _COLUMNS.values()], *(_cells(row) for row in rows)]
+    widths = [max(len(line[place]) for line in cells) for place in range(len(_COLUMNS))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    if markdown:
+        lines = [f"| {' | '.join(line)} |" for line in cells]
+        lines.insert(1, "|---" * len(_COLUMNS) + "|")
+    return "\n".join(lines)
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    failed = ", ".join(check["name"] for check in row["checks"] if not check["passed"]) or "none"
+    values = {**row, "failed": failed}
+    return ["-" if values.get(key) is None else render(values[key]) for key, (_, render) in _COLUMNS.items()]
+
+
+def export_rows(results: dict[str, Any], file: Path) -> None:
+    """Write the results of a comparison to `file`; its ending chooses the format. Raises JobError."""
+    rows = results["rows"]
+    ending = file.suffix.lower()
+    if ending == ".json":
+        text = json.dumps(results, indent=1, ensure_ascii=False)
+    elif ending == ".md":
+        text = table(rows, markdown=True) + "\n"
+    elif ending == ".csv":
+        buffer = io.StringIO()
+        names = [key for key in rows[0] if not isinstance(rows[0][key], (list, dict))]
+        writer = csv.DictWriter(buffer, names, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        text = buffer.getvalue()
+    else:
+        raise JobError(f"{file.name} ends with none of .csv, .json and .md. Name such a file with --export.")
+    write_atomically(file, text)

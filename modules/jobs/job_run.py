@@ -1,0 +1,164 @@
+"""One run of a job: its progress, its cancellation, and the workers that it starts."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from modules.jobs.job_spec import JobError, JobState
+from modules.jobs.store import JobStore
+from modules.protocol.errors import PaddockError
+from modules.protocol.loader_spec import LoaderSpec
+from modules.runtime.environment import Environments
+from modules.runtime.sandbox_paths import sandbox_variables
+from modules.runtime.worker_client import WorkerClient
+from modules.runtime.worker_exit import WorkerDied, WorkerExit
+from modules.system.threads import host_thread
+
+# Seconds between two writes of the state, and between two looks at a request to cancel from another process.
+_WRITE_SECONDS = 1.0
+_LOOK_SECONDS = 0.3
+# Before this fraction nobody can tell how long the rest will take.
+_SMALLEST_FRACTION = 0.02
+
+OnProgress = Callable[[JobState], None]
+
+
+class JobCancelled(JobError):
+    """The job was cancelled. Nothing of it is left in models/."""
+
+    code = "cancelled"
+
+
+class JobRun:
+    """Reports progress to the store and to `on_progress`, and ends the job's workers when it is cancelled."""
+
+    def __init__(
+        self, id: str, store: JobStore, environments: Environments, root: Path, on_progress: OnProgress
+    ) -> None:
+        self.id = id
+        self._store = store
+        self._environments = environments
+        self._root = root
+        self._on_progress = on_progress
+        self._lock = threading.Lock()
+        self._clients: list[WorkerClient] = []
+        self._cancelled = threading.Event()
+        self._over = threading.Event()
+        self._span = (0.0, 1.0)
+        self._written = 0.0
+        self.state = JobState(started=time.time())
+        self._watch = host_thread("job watch", self._look_for_cancel, "Watching for a request to cancel the job")
+
+    def __enter__(self) -> JobRun:
+        self._watch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._watch.join()
+
+    def cancel(self) -> None:
+        """End the job's workers; what waits for them raises JobCancelled."""
+        self._cancelled.set()
+        with self._lock:
+            clients = list(self._clients)
+        for client in clients:
+            client.process.kill("The job was cancelled.")
+
+    def elapsed(self) -> float:
+        """Return the seconds since the job began."""
+        return time.time() - self.state.started
+
+    def check(self) -> None:
+        """Raise JobCancelled once the job was cancelled."""
+        if self._cancelled.is_set():
+            raise JobCancelled("The job was cancelled. Nothing of it is left in models/.")
+
+    @contextlib.contextmanager
+    def part(self, begin: float, end: float) -> Iterator[None]:
+        """Let the fractions that are reported inside count from `begin` to `end` of the part around it."""
+        before = self._span
+        low, high = before
+        self._span = (low + begin * (high - low), low + end * (high - low))
+        try:
+            yield
+        finally:
+            self._span = before
+
+    def report(self, step: str, fraction: float | None = None) -> None:
+        """Tell the step and, where it is known, the fraction of the present part. Raises JobCancelled."""
+        self.check()
+        low, high = self._span
+        whole = low + fraction * (high - low) if fraction is not None else self.state.fraction
+        elapsed, left = time.time() - self.state.started, None
+        if whole is not None and whole >= _SMALLEST_FRACTION:
+            left = round(elapsed * (1 - whole) / whole, 1)
+        new_step = step != self.state.step
+        self.state = dataclasses.replace(self.state, step=step, fraction=whole, seconds_left=left)
+        if new_step:
+            self._store.log(self.id, f"{elapsed:8.1f} s  {step}")
+        if time.monotonic() - self._written > _WRITE_SECONDS:
+            self._written = time.monotonic()
+            self._store.write_state(self.id, self.state)
+        self._on_progress(self.state)
+
+    @contextlib.contextmanager
+    def worker(
+        self,
+        spec: LoaderSpec,
+        model: Path,
+        write: Sequence[Path] = (),
+        variables: Mapping[str, str] | None = None,
+    ) -> Iterator[WorkerClient]:
+        """Start a worker of the loader `spec` for the model at `model`; end it at the end.
+
+        Its environment is built where it is missing. `write`: folders that it may write into. Raises JobCancelled,
+        PaddockError.
+        """
+        if reason := spec.machine_problem(self._environments.machine):
+            raise JobError(f"{reason} Choose another loader.")
+        if not self._environments.status(spec).installed:
+            self._environments.build(spec, lambda text, fraction: self.report(text))
+        self.report(f"Starting {spec.title}")
+        environment = {**sandbox_variables(model, [], list(write)), **(variables or {})}
+        python = self._environments.python(spec)
+        client = WorkerClient(spec, python, self._root, self._ended, lambda event: None, **environment)
+        with self._lock:
+            self._clients.append(client)
+        try:
+            self.check()
+            client.start()
+            yield client
+        except WorkerDied as error:
+            self.check()
+            raise _as_job(error) from error
+        except PaddockError as error:
+            if error.detail:
+                self._store.log(self.id, error.detail)
+            raise
+        finally:
+            with self._lock:
+                self._clients.remove(client)
+            client.process.stop()
+            if client.process.stderr:
+                self._store.log(self.id, "\n".join([f"Last lines of {spec.title}:", *client.process.stderr]))
+
+    def _ended(self, exit: WorkerExit) -> None:
+        """What waits for the worker hears of its end from the client."""
+
+    def _look_for_cancel(self) -> None:
+        while not self._over.wait(_LOOK_SECONDS):
+            if self._store.cancel_requested(self.id):
+                self.cancel()
+                return
+
+
+def _as_job(error: WorkerDied) -> PaddockError:
+    """Return the death of a job's worker in words that fit a job: there is no text, and no chat to go on with."""
+    words = error.message.replace(" The text so far is kept.", "").replace("Load the model again to go on.", "")
+    return JobError(f"{words.strip()} Nothing of the job is left in models/. Run it again.", detail=error.detail)

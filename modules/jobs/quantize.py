@@ -1,0 +1,219 @@
+"""The job that makes a quantized model: checks, staging, the worker, one load of the result, and the rename."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modules.files.paths import safe_file_path
+from modules.jobs.job_run import JobRun
+from modules.jobs.job_spec import JobError, JobSpec
+from modules.jobs.model_card import make_card, source_hash, write_card
+from modules.jobs.probe import probe_model
+from modules.jobs.resources import JobResources
+from modules.jobs.staging import publish, staging_folder
+from modules.jobs.texts import TextRows, calibration_rows
+from modules.library.detect import detect
+from modules.library.sizes import format_size
+from modules.protocol.commands import Quantize
+from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.model_facts import ModelFacts
+from modules.protocol.quantization_method import QuantizationMethod
+from modules.protocol.schema import build, describe
+from modules.runtime.environment import folder_bytes
+
+# What is kept free beside the result.
+_SPARE_BYTES = 64 << 20
+# Ways to keep fewer bits, which no method takes as its source.
+_QUANTIZED = ("gptq", "awq", "hqq", "bitsandbytes", "exl2", "exl3")
+
+
+@dataclass(frozen=True)
+class QuantizePlan:
+    """What a job will do, once nothing is known to be against it. `file`: the result's name in models/."""
+
+    facts: ModelFacts
+    loader: LoaderSpec
+    method: QuantizationMethod
+    settings: Any
+    name: str
+    file: str
+    needed_bytes: int
+
+
+def plan_quantize(spec: JobSpec, resources: JobResources) -> QuantizePlan:
+    """Return what the job will do. Raises JobError, SettingError, PathError with the next step."""
+    facts = resources.library.facts(spec.model)
+    loader, method = choose_method(spec.method, resources)
+    settings = build(method.settings, spec.settings)
+    _check_source(facts, method, settings)
+    resources.consents.check(facts)
+    base = Path(facts.name).name.removesuffix(".gguf")
+    ending = ".gguf" if method.single_file else ""
+    if spec.name:
+        name = spec.name.removesuffix(".gguf") if ending else spec.name
+        safe_file_path(resources.models, name, ending, "model")
+        if (resources.models / f"{name}{ending}").exists():
+            raise JobError(f"There is a model named {name}{ending} already. Choose another --name.")
+    else:
+        name = _free_name(resources.models, f"{base}-{method.label(settings)}", ending)
+    needed = _needed_bytes(facts, method, settings)
+    _check_space(resources.models, needed)
+    return QuantizePlan(facts, loader, method, settings, name, f"{name}{ending}", needed)
+
+
+def choose_method(name: str, resources: JobResources) -> tuple[LoaderSpec, QuantizationMethod]:
+    """Return the loader that quantizes by the method `name`, an installed one first. Raises JobError."""
+    methods: dict[str, list[tuple[LoaderSpec, QuantizationMethod]]] = {}
+    for spec in resources.loaders.offered():
+        for method in spec.quantizers:
+            methods.setdefault(method.name, []).append((spec, method))
+    if name not in methods:
+        raise JobError(f"There is no method {name!r}. The methods are: {', '.join(sorted(methods))}.")
+    able = [pair for pair in methods[name] if not pair[0].machine_problem(resources.environments.machine)]
+    if not able:
+        raise JobError(f"{methods[name][0][0].machine_problem(resources.environments.machine)} Choose another method.")
+    installed = [pair for pair in able if resources.environments.status(pair[0]).installed]
+    # A loader that is compiled takes minutes to install; one with a ready wheel is as good.
+    return (installed or sorted(able, key=lambda pair: pair[0].compiled))[0]
+
+
+def run_quantize(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[str, Any]:
+    """Make the model. Return {"model": its name, …}. Raises PaddockError; nothing is left in models/ then."""
+    plan = plan_quantize(spec, resources)
+    calibration = calibration_rows(spec.text) if plan.method.calibrated else None
+    with run.part(0.0, 0.05):
+        run.report(f"Reading {plan.facts.name}", 0.0)
+        step = f"Computing the SHA-256 of {plan.facts.name}"
+        sha256 = source_hash(Path(plan.facts.path), lambda fraction: run.report(step, fraction))
+    shown = {entry.name: getattr(plan.settings, entry.name) for entry in describe(plan.method.settings)}
+    card = make_card(plan.facts, sha256, plan.method, shown, calibration)
+    with staging_folder(resources.models, plan.name) as folder:
+        with run.part(0.05, 0.9):
+            answer = _quantize(spec, plan, folder, card, calibration, run, resources)
+        card["seconds"] = round(run.elapsed(), 1)
+        if plan.method.single_file:
+            staged = folder / plan.file
+        else:
+            staged = folder
+            write_card(folder, plan.name, plan.method.title, card, answer["versions"])
+        with run.part(0.9, 1.0):
+            found = detect(staged, plan.file)
+            loader = probe_model(found, plan.loader, run, resources)
+        run.report("Moving the model into models/", 1.0)
+        publish(staged, resources.models / plan.file)
+    facts = resources.library.facts(plan.file)
+    return {
+        "model": plan.file,
+        "loader": loader,
+        "method": plan.method.name,
+        "settings": shown,
+        "size_bytes": facts.size_bytes,
+        "source_size_bytes": plan.facts.size_bytes,
+        "bits_per_weight": bits_per_weight(facts),
+        "seconds": round(run.elapsed(), 1),
+        "versions": answer["versions"],
+        "notes": [*answer["notes"], *(calibration.broken[:5] if calibration else [])],
+    }
+
+
+def bits_per_weight(facts: ModelFacts) -> float:
+    """Return the bits on disk for each weight of the model; 0 where its weights cannot be counted."""
+    path = Path(facts.path)
+    if not facts.parameters:
+        return 0.0
+    size = facts.size_bytes
+    if path.is_dir():
+        size = sum(file.stat().st_size for file in path.iterdir() if file.suffix in (".safetensors", ".bin", ".pt"))
+    return round(8 * size / facts.parameters, 3)
+
+
+def _quantize(
+    spec: JobSpec,
+    plan: QuantizePlan,
+    folder: Path,
+    card: dict[str, Any],
+    calibration: TextRows | None,
+    run: JobRun,
+    resources: JobResources,
+) -> dict[str, Any]:
+    """Let the loader's worker write the model into `folder`; return its answer."""
+    source = Path(plan.facts.path)
+    variables = resources.consents.variables(plan.facts, plan.loader)
+    with run.worker(plan.loader, source, [folder], variables) as client:
+        command = Quantize(
+            client.next_id(),
+            plan.method.name,
+            str(source),
+            str(folder),
+            plan.name,
+            dict(spec.settings),
+            calibration.rows if calibration else [],
+            card,
+        )
+        answer: dict[str, Any] = client.ask_with_progress(command, run.report)
+    if folder_bytes(folder) == 0:
+        raise JobError(f"{plan.loader.title} ended without a result. The log says more. Choose another method.")
+    return answer
+
+
+def _check_source(facts: ModelFacts, method: QuantizationMethod, settings: Any) -> None:
+    if facts.problems:
+        raise JobError(" ".join(facts.problems))
+    if facts.format in _QUANTIZED:
+        raise JobError(
+            f"{facts.name} is quantized already ({facts.format.upper()}), and quantizing twice loses more than once. "
+            "Choose the original, which holds its weights in 16 or 32 bits."
+        )
+    if facts.purpose not in ("", "generate"):
+        raise JobError(f"{facts.name} does not write text ({facts.purpose}). {method.title} takes language models.")
+    if facts.format not in method.sources:
+        raise JobError(
+            f"{facts.name} has the format {facts.format}, and {method.title} starts from "
+            f"{' or '.join(method.sources)}. Choose the original folder."
+        )
+    if obstacle := method.obstacle(facts, settings):
+        raise JobError(obstacle)
+
+
+def _free_name(models: Path, wanted: str, ending: str) -> str:
+    name, number = wanted, 1
+    while (models / f"{name}{ending}").exists():
+        number += 1
+        name = f"{wanted}-{number}"
+    return name
+
+
+def _needed_bytes(facts: ModelFacts, method: QuantizationMethod, settings: Any) -> int:
+    """Return the bytes that the result takes, and a copy in full precision for a method that writes one first."""
+    bits = method.bits(settings)
+    if not facts.parameters:
+        return facts.size_bytes
+    if method.single_file:
+        return int(facts.parameters * bits / 8) + facts.size_bytes
+    others = facts.parameters - facts.layer_parameters
+    return int(facts.layer_parameters * bits / 8 + others * 2)
+
+
+def _check_space(models: Path, needed: int) -> None:
+    models.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(models).free
+    if free < needed + _SPARE_BYTES:
+        raise JobError(
+            f"The result needs about {format_size(needed)} in {models}, and {format_size(free)} are free. Free some "
+            "disk space, or put models elsewhere with --models."
+        )
+
+
+def describe_plan(plan: QuantizePlan) -> dict[str, Any]:
+    """Return the plan, ready for JSON."""
+    return {
+        "model": plan.file,
+        "loader": plan.loader.name,
+        "method": plan.method.name,
+        "settings": dataclasses.asdict(plan.settings),
+        "needed_bytes": plan.needed_bytes,
+    }

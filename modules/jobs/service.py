@@ -1,0 +1,108 @@
+"""Starts, repeats, cancels and lists jobs, for page, command line and API alike."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+from modules.jobs.compare import run_compare
+from modules.jobs.evaluate import run_evaluate
+from modules.jobs.job_run import JobCancelled, JobRun, OnProgress
+from modules.jobs.job_spec import CANCELLED, FAILED, FINISHED, RUNNING, JobError, JobSpec
+from modules.jobs.quantize import plan_quantize, run_quantize
+from modules.jobs.resources import JobResources
+from modules.jobs.staging import remove_leftovers
+from modules.jobs.store import Job, JobStore
+from modules.protocol.errors import PaddockError
+from modules.system.threads import explain_errors
+
+_RUNNERS: dict[str, Callable[[JobSpec, JobRun, JobResources], dict[str, Any]]] = {
+    "quantize": run_quantize,
+    "evaluate": run_evaluate,
+    "compare": run_compare,
+}
+
+
+class Jobs:
+    """All jobs of one user. What a host left behind when it was killed is cleaned up once, at the first use."""
+
+    def __init__(self, resources: JobResources) -> None:
+        self._resources = resources
+        self._store = JobStore(resources.paths.jobs)
+        self._store.mark_interrupted()
+        remove_leftovers(resources.models)
+
+    def start(self, spec: JobSpec) -> str:
+        """Store a new job and return its id. Raises PaddockError where it is known that it cannot be done."""
+        if spec.kind == "quantize":
+            plan_quantize(spec, self._resources)
+        return self._store.create(spec)
+
+    def run(self, id: str, on_progress: OnProgress = lambda state: None) -> dict[str, Any]:
+        """Run a job to its end; blocking. Return its results. Raises PaddockError; the store keeps the error."""
+        job = self._store.job(id)
+        with self._store.held(id):
+            run = JobRun(id, self._store, self._resources.environments, self._resources.paths.root, on_progress)
+            self._store.write_state(id, run.state)
+            self._store.log(id, f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {job.spec.title()}")
+            try:
+                with run, explain_errors(job.spec.title()):
+                    results = _RUNNERS[job.spec.kind](job.spec, run, self._resources)
+            except BaseException as error:
+                self._end_badly(id, run, error)
+                raise
+            self._store.write_results(id, results)
+            state = dataclasses.replace(
+                run.state, status=FINISHED, fraction=1.0, seconds_left=0.0, ended=time.time(), step=""
+            )
+            self._store.write_state(id, state)
+            self._store.log(id, f"Finished after {run.elapsed():.1f} s")
+            return results
+
+    def _end_badly(self, id: str, run: JobRun, error: BaseException) -> None:
+        stopped = isinstance(error, (JobCancelled, KeyboardInterrupt))
+        message = error.message if isinstance(error, PaddockError) else "The job was cancelled." if stopped else ""
+        detail = error.detail if isinstance(error, PaddockError) else ""
+        state = dataclasses.replace(
+            run.state,
+            status=CANCELLED if stopped else FAILED,
+            seconds_left=None,
+            ended=time.time(),
+            message=message or f"Paddock ended ({type(error).__name__}) while this job ran.",
+            detail=detail,
+        )
+        self._store.log(id, f"{state.message}\n{detail}")
+        self._store.write_state(id, state)
+
+    def cancel(self, id: str) -> None:
+        """Ask the process that runs the job to cancel it. Raises JobError where the job does not run."""
+        job = self._store.job(id)
+        if job.state.status != RUNNING or not self._store.is_running(id):
+            raise JobError(f"Job {id} is not running: it is {job.state.status}. There is nothing to cancel.")
+        self._store.request_cancel(id)
+
+    def check_resumable(self, id: str) -> None:
+        """Raise JobError where the job cannot be run again now."""
+        job = self._store.job(id)
+        if job.state.status == RUNNING:
+            raise JobError(f"Job {id} is running already. Watch it: webui.py jobs show {id}")
+        if job.state.status == FINISHED:
+            raise JobError(f"Job {id} is finished. Start a new one to repeat it.")
+
+    def list(self) -> list[Job]:
+        """Return all jobs, the newest first."""
+        return self._store.jobs()
+
+    def job(self, id: str) -> Job:
+        """Return one job. Raises JobError."""
+        return self._store.job(id)
+
+    def results(self, id: str) -> dict[str, Any]:
+        """Return what a job found; {} before its end."""
+        return self._store.results(id)
+
+    def log(self, id: str) -> str:
+        """Return a job's log."""
+        return self._store.read_log(id)

@@ -1,0 +1,70 @@
+"""Where a model lies until it is whole: models/.job-NAME/, which the library does not list.
+
+The result gets its name in models/ by one rename, after it was loaded once. Anything before never looks like a model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from modules.files.paths import safe_file_path
+from modules.jobs.job_spec import JobError
+
+_PREFIX = ".job-"
+_LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def staging_folder(models: Path, name: str) -> Iterator[Path]:
+    """Make an empty folder for the model that will be called `name`; remove what is left of it at the end.
+
+    Raises JobError where another job makes a model of that name, PathError for a name that cannot be a file's.
+    """
+    safe_file_path(models, name, "", "model")
+    folder = models / f"{_PREFIX}{name}"
+    lock = FileLock(models / f"{_PREFIX}{name}{_LOCK}")
+    models.mkdir(parents=True, exist_ok=True)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise JobError(f"Another job makes a model named {name} now. Wait for it, or choose another --name.") from None
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+        with contextlib.suppress(OSError):
+            Path(lock.lock_file).unlink()
+
+
+def publish(staged: Path, target: Path) -> None:
+    """Give the staged model its place in models/, by one rename. Raises JobError where something is there by now."""
+    if target.exists():
+        raise JobError(f"{target.name} appeared in models/ meanwhile. Choose another --name and run the job again.")
+    staged.rename(target)
+
+
+def remove_leftovers(models: Path) -> list[str]:
+    """Remove staging folders that no living process works on; return their names."""
+    removed = []
+    for folder in sorted(models.glob(f"{_PREFIX}*")):
+        if not folder.is_dir() or folder.is_symlink():
+            continue
+        lock = FileLock(models / f"{folder.name}{_LOCK}")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        shutil.rmtree(folder, ignore_errors=True)
+        removed.append(folder.name)
+        lock.release()
+        with contextlib.suppress(OSError):
+            Path(lock.lock_file).unlink()
+    return removed

@@ -1,0 +1,164 @@
+"""The jobs that were started: user_data/jobs/ID/ with spec.json, state.json, log.txt and results.json.
+
+A host that runs a job holds a lock on its folder. A job that says "running" and whose lock is free was left by a host
+that died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from modules.files.data_files import STORE_LIMITS, DataFileError, read_json
+from modules.files.paths import write_atomically
+from modules.jobs.job_spec import FAILED, RUNNING, JobError, JobSpec, JobState, restore
+
+_SPEC, _STATE, _LOG, _RESULTS, _LOCK, _CANCEL = "spec.json", "state.json", "log.txt", "results.json", "lock", "cancel"
+_LONGEST_LOG = 2 << 20
+INTERRUPTED = "Paddock ended while this job ran. Nothing was left in models/. Run it again: webui.py jobs resume {id}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One job as the store has it."""
+
+    id: str
+    spec: JobSpec
+    state: JobState
+
+
+class JobStore:
+    """All jobs below `folder`. Several processes may use it at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def create(self, spec: JobSpec) -> str:
+        """Store a new job and return its id, a number as text."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            number = 1 + max((int(name) for name in self._ids()), default=0)
+            try:
+                (self._folder / str(number)).mkdir()
+            except FileExistsError:  # another process took it
+                continue
+            self.write_spec(str(number), spec)
+            self.write_state(str(number), JobState(started=time.time()))
+            return str(number)
+
+    def jobs(self) -> list[Job]:
+        """Return all jobs, the newest first. Folders that cannot be read are left out."""
+        found = []
+        for id in sorted(self._ids(), key=int, reverse=True):
+            with contextlib.suppress(JobError):
+                found.append(self.job(id))
+        return found
+
+    def job(self, id: str) -> Job:
+        """Return a job. Raises JobError naming those that there are."""
+        try:
+            spec = restore(JobSpec, read_json(self._path(id) / _SPEC, limits=STORE_LIMITS))
+            state = restore(JobState, read_json(self._path(id) / _STATE, limits=STORE_LIMITS))
+        except (OSError, DataFileError, TypeError, AttributeError):
+            known = ", ".join(sorted(self._ids(), key=int)[-20:]) or "none yet"
+            raise JobError(f"There is no job {id[:40]!r}. The jobs are: {known}.") from None
+        return Job(id, spec, state)
+
+    def write_spec(self, id: str, spec: JobSpec) -> None:
+        """Store what the job is asked to do."""
+        write_atomically(self._path(id) / _SPEC, json.dumps(dataclasses.asdict(spec), indent=1))
+
+    def write_state(self, id: str, state: JobState) -> None:
+        """Store how far the job is."""
+        write_atomically(self._path(id) / _STATE, json.dumps(dataclasses.asdict(state), indent=1))
+
+    def write_results(self, id: str, results: dict[str, Any]) -> None:
+        """Store what the job found."""
+        write_atomically(self._path(id) / _RESULTS, json.dumps(results, indent=1, ensure_ascii=False))
+
+    def results(self, id: str) -> dict[str, Any]:
+        """Return what the job found; {} before its end."""
+        try:
+            value = read_json(self._path(id) / _RESULTS, limits=STORE_LIMITS)
+        except (OSError, DataFileError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    def log(self, id: str, text: str) -> None:
+        """Add lines to the job's log, up to a length that is kept."""
+        path = self._path(id) / _LOG
+        with contextlib.suppress(OSError):
+            if not path.exists() or path.stat().st_size < _LONGEST_LOG:
+                with path.open("a", encoding="utf-8", errors="replace") as file:
+                    file.write(f"{text.rstrip()}\n")
+
+    def read_log(self, id: str) -> str:
+        """Return the job's log."""
+        try:
+            return (self._path(id) / _LOG).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
+    def request_cancel(self, id: str) -> None:
+        """Ask the process that runs the job to cancel it."""
+        (self._path(id) / _CANCEL).touch()
+
+    def cancel_requested(self, id: str) -> bool:
+        """Return True once somebody asked to cancel the job."""
+        return (self._path(id) / _CANCEL).exists()
+
+    @contextlib.contextmanager
+    def held(self, id: str) -> Iterator[None]:
+        """Hold the job while this process runs it. Raises JobError where another process runs it."""
+        with contextlib.suppress(FileNotFoundError):
+            (self._path(id) / _CANCEL).unlink()
+        lock = FileLock(self._path(id) / _LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise JobError(f"Job {id} is running in another process. Wait, or cancel it: jobs cancel {id}") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def is_running(self, id: str) -> bool:
+        """Return True while a living process holds the job."""
+        lock = FileLock(self._path(id) / _LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        lock.release()
+        return False
+
+    def mark_interrupted(self) -> list[Job]:
+        """Mark jobs as failed that a host left when it died; return them."""
+        found = []
+        for job in self.jobs():
+            if job.state.status == RUNNING and not self.is_running(job.id):
+                message = INTERRUPTED.format(id=job.id)
+                self.log(job.id, message)
+                state = dataclasses.replace(job.state, status=FAILED, ended=time.time(), message=message)
+                self.write_state(job.id, state)
+                found.append(Job(job.id, job.spec, state))
+        return found
+
+    def _ids(self) -> list[str]:
+        try:
+            return [entry.name for entry in os.scandir(self._folder) if entry.name.isdecimal() and entry.is_dir()]
+        except OSError:
+            return []
+
+    def _path(self, id: str) -> Path:
+        if not id.isdecimal() or len(id) > 12:
+            raise JobError(f"{id[:40]!r} is not the number of a job. List them: webui.py jobs list")
+        return self._folder / id

@@ -1,0 +1,55 @@
+"""What a loader declares about one way to quantize models, with the standard library alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from modules.protocol.model_facts import ModelFacts
+
+
+def _no_obstacle(facts: ModelFacts, settings: Any) -> str:
+    return ""
+
+
+@dataclass(frozen=True)
+class QuantizationMethod:
+    """One entry of LoaderSpec.quantizers. `loaders/<name>/quantizer.py` holds the class Quantizer that does the work.
+
+    name: what `--method` takes, such as "gptq".
+    title: the name that people know, such as "GPTQ".
+    settings: a dataclass of `setting(...)` fields, handed to Quantizer.quantize.
+    bits: bits of a weight that the result stores, from an instance of `settings`; scales included.
+    label: what the result's name ends with, from an instance of `settings`, such as "Q4_K_M".
+    sources: formats (ModelFacts.format) that it takes.
+    calibrated: it needs calibration text.
+    single_file: the result is one file NAME.gguf; else a folder NAME.
+    obstacle: a sentence with the next step where this model cannot be quantized with these settings; "" where it can.
+    """
+
+    name: str
+    title: str
+    settings: type[Any]
+    bits: Callable[[Any], float]
+    label: Callable[[Any], str]
+    sources: tuple[str, ...] = ("safetensors",)
+    calibrated: bool = False
+    single_file: bool = False
+    obstacle: Callable[[ModelFacts, Any], str] = _no_obstacle
+
+
+def indivisible(facts: ModelFacts, group_size: int, label: str = "Group size (group_size)") -> str:
+    """Return a sentence that names the widths of `facts` which `group_size` does not divide, and sizes that work.
+
+    "" where it divides all known widths, or is not positive: a group is then a whole row.
+    """
+    if group_size <= 0:
+        return ""
+    widths = {"hidden size": facts.hidden, "intermediate size": facts.intermediate}
+    odd = [f"{noun} {width}" for noun, width in widths.items() if width and width % group_size]
+    if not odd:
+        return ""
+    working = [size for size in (8, 16, 32, 64, 128, 256) if all(width % size == 0 for width in widths.values())]
+    choice = f"Set it to {' or '.join(map(str, working))}." if working else "Choose another method, such as gguf."
+    return f"{label} {group_size} does not divide the {' and the '.join(odd)} of {facts.name}. {choice}"

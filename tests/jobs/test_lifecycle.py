@@ -1,0 +1,178 @@
+"""How a job ends, well or badly: what is in models/, and what the store says. The engine is the echo loader."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+from modules.app import App
+from modules.cli.application import build_app
+from modules.jobs.job_run import JobCancelled
+from modules.jobs.job_spec import JobError, JobSpec, JobState
+from modules.protocol.errors import PaddockError, SettingError
+from modules.settings.config import Config
+from tests.support.models import write_safetensors
+
+
+def _echo(**settings: str) -> JobSpec:
+    return JobSpec("quantize", "tiny", method="echo", settings=settings)
+
+
+def _names(config: Config) -> list[str]:
+    assert config.models is not None
+    return sorted(path.name for path in config.models.iterdir())
+
+
+def test_a_finished_job_leaves_a_whole_model_with_a_card(app: App, config: Config) -> None:
+    id = app.jobs.start(_echo())
+    seen: list[JobState] = []
+    results = app.jobs.run(id, seen.append)
+    assert results["model"] == "tiny-echo"
+    assert _names(config) == ["tiny", "tiny-echo"]
+    assert "tiny-echo" in app.library.names()
+    folder = app.paths.models / "tiny-echo"
+    assert "SHA-256" in (folder / "README.md").read_text("utf-8")
+    assert json.loads((folder / "paddock.json").read_text("utf-8"))["versions"] == {"echo": "1"}
+    job = app.jobs.job(id)
+    assert (job.state.status, job.state.fraction) == ("finished", 1.0)
+    assert app.jobs.results(id)["notes"] == ["Nothing was quantized."]
+    fractions = [state.fraction for state in seen if state.fraction is not None]
+    assert fractions == sorted(fractions)
+    assert any(state.seconds_left is not None for state in seen)
+    assert "Copied half of the model" in app.jobs.log(id)
+
+
+def test_a_name_that_is_taken_gets_a_number(app: App) -> None:
+    names = [app.jobs.run(app.jobs.start(_echo()))["model"] for _ in range(2)]
+    assert names == ["tiny-echo", "tiny-echo-2"]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [("refuse", "was told to refuse"), ("crash", "killed from outside"), ("full", "No space left on device")],
+)
+def test_a_job_that_fails_leaves_nothing_in_models(app: App, config: Config, behaviour: str, words: str) -> None:
+    id = app.jobs.start(_echo(behaviour=behaviour))
+    with pytest.raises(PaddockError, match=words):
+        app.jobs.run(id)
+    assert _names(config) == ["tiny"]
+    state = app.jobs.job(id).state
+    assert state.status == "failed"
+    assert words in state.message
+    assert words in app.jobs.log(id)
+
+
+def test_cancel_ends_the_job_and_leaves_nothing(app: App, config: Config) -> None:
+    id = app.jobs.start(_echo(behaviour="hang"))
+
+    def cancel(state: JobState) -> None:
+        if state.step == "Copied half of the model":
+            threading.Thread(target=app.jobs.cancel, args=(id,)).start()
+
+    with pytest.raises(JobCancelled):
+        app.jobs.run(id, cancel)
+    assert _names(config) == ["tiny"]
+    assert app.jobs.job(id).state.status == "cancelled"
+    with pytest.raises(JobError, match="nothing to cancel"):
+        app.jobs.cancel(id)
+
+
+@pytest.mark.parametrize("victim", ["host", "worker"])
+def test_kill_leaves_no_half_folder_and_a_job_that_says_so(root: Path, config: Config, victim: str) -> None:
+    where = ["--no-venv", "--show-echo", "--models", str(config.models), "--user-data", str(config.user_data)]
+    command = ["quantize", "tiny", "--method", "echo", "--set", "behaviour=hang", "--json", *where]
+    host = subprocess.Popen([sys.executable, "webui.py", *command], cwd=root, stdout=subprocess.PIPE, text=True)
+    assert host.stdout is not None
+    line = next(line for line in host.stdout if "Copied half" in line)
+    id = json.loads(line)["job"]
+    processes = psutil.Process(host.pid).children(recursive=True)
+    workers = [process for process in processes if "modules.worker" in process.cmdline()]
+    (host if victim == "host" else workers[0]).send_signal(signal.SIGKILL)
+    host.wait()
+    host.stdout.close()
+    assert not psutil.wait_procs(processes, timeout=30)[1]
+    app = build_app(config)
+    try:
+        state = app.jobs.job(id).state
+        assert state.status == "failed"
+        assert state.message
+        assert _names(config) == ["tiny"]
+        app.jobs.check_resumable(id)
+    finally:
+        app.close()
+
+
+def test_a_failed_job_runs_again(app: App) -> None:
+    id = app.jobs.start(_echo(behaviour="refuse"))
+    with pytest.raises(PaddockError):
+        app.jobs.run(id)
+    app.jobs.check_resumable(id)
+    with pytest.raises(PaddockError):
+        app.jobs.run(id)
+    finished = app.jobs.start(_echo())
+    app.jobs.run(finished)
+    with pytest.raises(JobError, match="is finished"):
+        app.jobs.check_resumable(finished)
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (JobSpec("quantize", "nope", method="echo"), "There is no model named 'nope'"),
+        (JobSpec("quantize", "tiny", method="gptt"), "There is no method 'gptt'. The methods are: awq, bnb, echo"),
+        (JobSpec("quantize", "tiny", method="echo", settings={"bit": "4"}), "There is no setting named 'bit'"),
+        (JobSpec("quantize", "tiny", method="echo", name="../x"), "cannot be a name here"),
+        (JobSpec("quantize", "tiny", method="echo", name="tiny"), "There is a model named tiny already"),
+        (JobSpec("quantize", "tiny", method="hqq", settings={"group_size": "64"}), "does not divide the hidden size 8"),
+        (JobSpec("quantize", "tiny", method="gguf", settings={"type": "Q9"}), "Type (type) cannot be 'Q9'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_bad_input_is_a_sentence_before_the_job_begins(app: App, config: Config, spec: JobSpec, words: str) -> None:
+    with pytest.raises((PaddockError, SettingError)) as caught:
+        app.jobs.start(spec)
+    assert words in caught.value.message
+    assert app.jobs.list() == []
+    assert _names(config) == ["tiny"]
+
+
+def test_a_source_that_is_quantized_already_is_refused(app: App) -> None:
+    packed = {"model.layers.0.mlp.up_proj.weight": [8, 8], "model.layers.0.mlp.up_proj.SCB": [8]}
+    write_safetensors(app.paths.models / "tiny" / "model.safetensors", packed)
+    with pytest.raises(JobError, match="quantized already"):
+        app.jobs.start(_echo())
+
+
+def test_a_full_disk_is_told_before_the_job_begins(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Usage:
+        free = 1000
+
+    monkeypatch.setattr("modules.jobs.quantize.shutil.disk_usage", lambda path: Usage)
+    with pytest.raises(JobError, match="Free some disk space"):
+        app.jobs.start(_echo())
+
+
+def test_the_command_line_lists_and_shows_jobs(root: Path, config: Config) -> None:
+    where = ["--no-venv", "--show-echo", "--models", str(config.models), "--user-data", str(config.user_data)]
+
+    def webui(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "webui.py", *arguments, *where]
+        return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+
+    made = webui("quantize", "tiny", "--method", "echo", "--json")
+    lines = [json.loads(line) for line in made.stdout.splitlines()]
+    assert {line["type"] for line in lines[:-1]} == {"progress"}
+    assert (lines[-1]["type"], lines[-1]["model"]) == ("finished", "tiny-echo")
+    (job,) = json.loads(webui("jobs", "list", "--json").stdout)
+    assert (job["id"], job["status"], job["kind"]) == ("1", "finished", "quantize")
+    assert "Copied all of the model" in json.loads(webui("jobs", "show", "1", "--json").stdout)["log"]
+    missing = webui("jobs", "show", "7")
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert "There is no job '7'. The jobs are: 1." in missing.stderr

@@ -1,0 +1,118 @@
+"""Each method that a CPU can run makes a model of the demo, which its loader loads and which answers as the demo."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modules.app import App
+from modules.cli.application import build_app
+from modules.jobs.job_spec import JobSpec
+from modules.jobs.windows import EvaluateSettings
+from modules.protocol.sampling import SamplingParams
+from modules.settings.config import Config
+from tests.support.environments import not_here
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+QUESTION = "What is GGUF?"
+ANSWER = (
+    "GGUF is the file format of llama.cpp. One file holds the weights, usually quantized, together with the tokenizer, "
+    "the chat template and all settings of the model."
+)
+# Few samples, so that all methods together take minutes on two cores.
+_CALIBRATION = {"samples": "32", "length": "256"}
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """Return an App whose models folder holds the demo; what the jobs make stays for the whole module."""
+    folder = tmp_path_factory.mktemp("workshop")
+    (folder / "models").mkdir()
+    (folder / "models" / "demo").symlink_to(ROOT / "models" / "demo")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    app = build_app(Config(ROOT, port=0, models=folder / "models", user_data=folder / "user"))
+    yield app
+    app.close()
+
+
+def _make(app: App, method: str, loader: str, **settings: str) -> str:
+    if reason := not_here(app.registry.get(loader), app.environments):
+        pytest.skip(reason)
+    spec = JobSpec("quantize", "demo", method=method, settings=settings)
+    return str(app.jobs.run(app.jobs.start(spec))["model"])
+
+
+def _answer(app: App, model: str, loader: str) -> str:
+    app.models.load(model, loader, {})
+    prompt = app.supervisor.chat_prompt([{"role": "user", "content": QUESTION}]).prompt
+    generation = app.supervisor.generate(prompt, SamplingParams(max_new_tokens=80, temperature=0, do_sample=False))
+    text = "".join(generation.follow())
+    assert generation.error is None
+    return text
+
+
+@pytest.mark.parametrize(
+    ("method", "loader", "settings"),
+    [
+        ("gguf", "xllamacpp", {"type": "F16"}),
+        ("gguf", "xllamacpp", {"type": "Q8_0"}),
+        ("gguf", "xllamacpp", {"type": "Q4_K_M"}),
+        ("gguf", "xllamacpp", {"type": "IQ4_XS"}),
+        ("bnb", "transformers", {"type": "nf4"}),
+        ("bnb", "transformers", {"type": "int8"}),
+        ("hqq", "hqq", {"bits": "4"}),
+        ("gptq", "gptqmodel", _CALIBRATION),
+        ("awq", "gptqmodel", _CALIBRATION),
+    ],
+    ids=lambda value: "-".join(value.values()) if isinstance(value, dict) else value,
+)
+def test_a_method_makes_a_model_that_answers_as_the_original(
+    app: App, method: str, loader: str, settings: dict[str, str]
+) -> None:
+    model = _make(app, method, loader, **settings)
+    assert _answer(app, model, loader) == ANSWER
+
+
+def test_the_default_type_keeps_its_promise_of_bits(app: App) -> None:
+    facts = app.library.facts(_make(app, "gguf", "xllamacpp"))
+    assert 4.5 < 8 * facts.size_bytes / facts.parameters < 5.2
+
+
+@pytest.mark.parametrize("mode", ["sliding", "chunks"])
+def test_folder_and_gguf_of_the_same_weights_have_the_same_perplexity(app: App, mode: str) -> None:
+    gguf = _make(app, "gguf", "xllamacpp", type="F16")
+    settings = {"mode": mode, "tokens": "1024", "speed": "false"}
+    found = {}
+    for model, loader in (("demo", "transformers"), (gguf, "xllamacpp")):
+        if reason := not_here(app.registry.get(loader), app.environments):
+            pytest.skip(reason)
+        spec = JobSpec("evaluate", model, loader=loader, settings=settings)
+        found[model] = app.jobs.run(app.jobs.start(spec))["perplexity"]
+    assert found[gguf] == pytest.approx(found["demo"], rel=0.005)
+
+
+def test_evaluate_compares_with_the_original(app: App) -> None:
+    gguf = _make(app, "gguf", "xllamacpp", type="Q4_K_M")
+    spec = JobSpec("evaluate", gguf, settings={"tokens": "1024"}, against="demo")
+    found = app.jobs.run(app.jobs.start(spec))
+    assert 0 < found["kl"] < 0.1
+    assert 0.9 < found["top1_agreement"] < 1
+    assert found["tokens"] == 1023
+    assert found["window"] == EvaluateSettings().window
+    for key in ("prefill_tokens_per_second", "decode_tokens_per_second", "peak_bytes", "size_bytes", "bits_per_weight"):
+        assert found[key] > 0, key
+    assert [check["name"] for check in found["checks"] if not check["passed"]] == []
+
+
+def test_compare_puts_the_original_first_and_answers_side_by_side(app: App) -> None:
+    gguf = _make(app, "gguf", "xllamacpp", type="Q2_K")
+    spec = JobSpec("compare", "demo", models=["demo", gguf], settings={"tokens": "512", "speed": "false"})
+    found = app.jobs.run(app.jobs.start(spec))
+    original, other = found["rows"]
+    assert (original["model"], other["model"]) == ("demo", gguf)
+    assert original["kl"] == pytest.approx(0, abs=1e-6)
+    assert other["kl"] > 0.01
+    assert set(found["answers"][0]["answers"]) == {"demo", gguf}

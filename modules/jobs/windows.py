@@ -36,7 +36,7 @@ class EvaluateSettings:
         maximum=131_072,
         unit="tokens",
         help="With mode sliding: how far the window moves. A smaller stride gives each token more context and takes "
-        "longer. It is at most the window.",
+        "longer. It is less than the window.",
     )
     tokens: int = setting(
         8192,
@@ -64,7 +64,8 @@ def make_windows(tokens: list[int], settings: EvaluateSettings, bos: int | None)
     Raises JobError for a text that is too short.
     """
     if settings.mode == "sliding":
-        found = _sliding(tokens, settings.window, min(settings.stride, settings.window))
+        # Windows overlap by one token at least, so that something comes before each scored token.
+        found = _sliding(tokens, settings.window, min(settings.stride, settings.window - 1))
     else:
         found = _chunks(tokens, settings.window, bos)
     if not found:

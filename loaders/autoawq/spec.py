@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from loaders.autoawq.quantization import AWQ
 from modules.families.transformers_settings import SAMPLERS, TransformersSettings, memory_demand
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
@@ -67,6 +68,7 @@ SPEC = LoaderSpec(
     samplers=SAMPLERS,
     accelerators=("cpu", "cuda"),
     requirements="requirements.txt",
+    quantizers=(AWQ,),
     probe="import warnings; warnings.simplefilter('ignore'); import torch, transformers, awq; "
     "print('autoawq', awq.__version__, 'transformers', transformers.__version__, 'torch', torch.__version__)",
 )

@@ -31,6 +31,7 @@ def quantize(config: Config, arguments: argparse.Namespace) -> int:
         "quantize",
         arguments.model,
         method=arguments.method,
+        loader=arguments.loader,
         name=arguments.name,
         settings=parse_settings(arguments.set),
         text=_absolute(arguments.calibration),

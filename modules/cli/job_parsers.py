@@ -14,6 +14,7 @@ def add_job_parsers(commands: Any, common: argparse.ArgumentParser) -> None:
     quantize = commands.add_parser("quantize", parents=[common], help="make a quantized copy of a model")
     quantize.add_argument("model", metavar="MODEL", type=parse_model_name, help="a name in models/")
     quantize.add_argument("--method", required=True, help="gguf, bnb, gptq, awq or hqq")
+    quantize.add_argument("--loader", default="", help="whose environment quantizes (default: the best for the method)")
     quantize.add_argument("--calibration", default="", metavar="PATH", help="text for gptq and awq (default: a sample)")
     quantize.add_argument("--name", default="", help="the result's name (default: the model's name and the method)")
     evaluate = commands.add_parser("evaluate", parents=[common], help="measure a model: perplexity, speed, memory")

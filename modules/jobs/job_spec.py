@@ -26,7 +26,7 @@ class JobSpec:
     """What to do. It is stored as it is, so that the job can be repeated.
 
     kind: one of KINDS. model: a name in models/; for compare, the original. method, name: of quantize; "" takes the
-    default name. loader: of evaluate and compare; "" takes the best. settings: KEY=VALUE pairs of `--set`.
+    default name. loader: whose environment is used; "" takes the best. settings: KEY=VALUE pairs of `--set`.
     text: a path to calibration or evaluation text; "" takes the sample that ships. against: the original that evaluate
     compares with. models: those that compare measures, the original first.
     """

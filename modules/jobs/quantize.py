@@ -47,7 +47,7 @@ class QuantizePlan:
 def plan_quantize(spec: JobSpec, resources: JobResources) -> QuantizePlan:
     """Return what the job will do. Raises JobError, SettingError, PathError with the next step."""
     facts = resources.library.facts(spec.model)
-    loader, method = choose_method(spec.method, resources)
+    loader, method = choose_method(spec.method, spec.loader, resources)
     settings = build(method.settings, spec.settings)
     _check_source(facts, method, settings)
     resources.consents.check(facts)
@@ -65,20 +65,31 @@ def plan_quantize(spec: JobSpec, resources: JobResources) -> QuantizePlan:
     return QuantizePlan(facts, loader, method, settings, name, f"{name}{ending}", needed)
 
 
-def choose_method(name: str, resources: JobResources) -> tuple[LoaderSpec, QuantizationMethod]:
-    """Return the loader that quantizes by the method `name`, an installed one first. Raises JobError."""
+def choose_method(name: str, loader: str, resources: JobResources) -> tuple[LoaderSpec, QuantizationMethod]:
+    """Return the loader that quantizes by the method `name`: the one named `loader`, else an installed one first.
+
+    Raises JobError.
+    """
     methods: dict[str, list[tuple[LoaderSpec, QuantizationMethod]]] = {}
     for spec in resources.loaders.offered():
         for method in spec.quantizers:
             methods.setdefault(method.name, []).append((spec, method))
     if name not in methods:
         raise JobError(f"There is no method {name!r}. The methods are: {', '.join(sorted(methods))}.")
+    if loader:
+        methods[name] = [pair for pair in methods[name] if pair[0].name == loader]
+        if not methods[name]:
+            raise JobError(f"The loader {loader!r} does not quantize by {name}. Leave --loader out.")
     able = [pair for pair in methods[name] if not pair[0].machine_problem(resources.environments.machine)]
     if not able:
         raise JobError(f"{methods[name][0][0].machine_problem(resources.environments.machine)} Choose another method.")
-    installed = [pair for pair in able if resources.environments.status(pair[0]).installed]
-    # A loader that is compiled takes minutes to install; one with a ready wheel is as good.
-    return (installed or sorted(able, key=lambda pair: pair[0].compiled))[0]
+    status = resources.environments.status
+
+    def order(pair: tuple[LoaderSpec, QuantizationMethod]) -> tuple[int, bool, bool]:
+        # A loader that is compiled takes minutes to install; one with a ready wheel is as good.
+        return -pair[1].preference, not status(pair[0]).installed, pair[0].compiled
+
+    return min(able, key=order)
 
 
 def run_quantize(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class QuantizationMethod:
     sources: formats (ModelFacts.format) that it takes.
     calibrated: it needs calibration text.
     single_file: the result is one file NAME.gguf; else a folder NAME.
+    preference: of several loaders with the same method, the highest quantizes unless another is asked for.
     obstacle: a sentence with the next step where this model cannot be quantized with these settings; "" where it can.
     """
 
@@ -36,6 +37,7 @@ class QuantizationMethod:
     sources: tuple[str, ...] = ("safetensors",)
     calibrated: bool = False
     single_file: bool = False
+    preference: int = 0
     obstacle: Callable[[ModelFacts, Any], str] = _no_obstacle
 
 

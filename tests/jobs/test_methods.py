@@ -41,7 +41,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
 def _make(app: App, method: str, loader: str, **settings: str) -> str:
     if reason := not_here(app.registry.get(loader), app.environments):
         pytest.skip(reason)
-    spec = JobSpec("quantize", "demo", method=method, settings=settings)
+    spec = JobSpec("quantize", "demo", method=method, loader=loader, settings=settings)
     return str(app.jobs.run(app.jobs.start(spec))["model"])
 
 

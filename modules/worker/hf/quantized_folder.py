@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -90,7 +89,7 @@ def few_samples_note(found: Sequence[Sequence[int]], settings: CalibrationSettin
     return [f"The calibration text gave {len(found)} samples ({total} tokens), fewer than the {settings.samples} set."]
 
 
-def counted(words: str, report: Callable[[str, float | None], None]) -> Callable[..., Iterator[Any]]:
+def progress_instead_of_tqdm(words: str, report: Callable[[str, float | None], None]) -> Callable[..., Iterator[Any]]:
     """Return a stand-in for tqdm that reports instead of drawing."""
 
     def bar(items: Any = (), *_: Any, **__: Any) -> Iterator[Any]:
@@ -100,14 +99,3 @@ def counted(words: str, report: Callable[[str, float | None], None]) -> Callable
             yield item
 
     return bar
-
-
-def set_torch_dtype(folder: Path, source: Path) -> None:
-    """Keep the source's name of the data type in the new config.json, where an engine left it out."""
-    file = folder / "config.json"
-    config = json.loads(file.read_text(encoding="utf-8"))
-    before = json.loads((source / "config.json").read_text(encoding="utf-8"))
-    for key in ("torch_dtype", "dtype"):
-        if key not in config and key in before:
-            config[key] = before[key]
-    file.write_text(json.dumps(config, indent=2), encoding="utf-8")

@@ -24,7 +24,7 @@ class Quantizer(QuantizerBase):
         (target / "part.bin").write_bytes(b"half of a model")
         report("Copied half of the model", 0.5)
         if settings.behaviour == "refuse":
-            raise ModelError("The echo loader was told to refuse this model. Choose another behaviour.")
+            raise ModelError("The echo loader refuses this model, as its settings ask. Choose another behaviour.")
         if settings.behaviour == "crash":
             os.kill(os.getpid(), signal.SIGKILL)
         if settings.behaviour == "full":

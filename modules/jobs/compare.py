@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modules.jobs.evaluate import evaluation
+from modules.jobs.evaluate import open_evaluation
 from modules.jobs.job_run import JobRun
 from modules.jobs.job_spec import JobError, JobSpec
 from modules.jobs.resources import JobResources
@@ -16,12 +16,12 @@ def run_compare(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[str
         raise JobError("Name two models or more: webui.py compare ORIGINAL MODEL …")
     share = 1 / (len(spec.models) + 1)
     rows = []
-    with evaluation(spec, run, resources) as session:
-        with run.part(0.0, share):
-            session.read_original(spec.models[0])
-        for number, model in enumerate(spec.models, 1):
-            with run.part(number * share, (number + 1) * share):
-                rows.append(session.measure(model, spec.loader if len(set(spec.models)) == 1 else "", spec.settings))
+    session = open_evaluation(spec, run, resources)
+    with run.part(0.0, share):
+        session.read_original(spec.models[0])
+    for number, model in enumerate(spec.models, 1):
+        with run.part(number * share, (number + 1) * share):
+            rows.append(session.measure(model, "", spec.settings))
     answers = []
     for place, original in enumerate(rows[0].pop("answers")):
         others = {spec.models[0]: original["answer"]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,20 +42,17 @@ class Reference:
 
 def run_evaluate(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[str, Any]:
     """Measure `spec.model`, against `spec.against` where it is named. Return the numbers, ready for JSON."""
-    with evaluation(spec, run, resources) as session:
-        if spec.against:
-            with run.part(0.0, 0.4):
-                session.read_original(spec.against)
-        with run.part(0.4 if spec.against else 0.0, 1.0):
-            return session.measure(spec.model, spec.loader, spec.settings)
+    session = open_evaluation(spec, run, resources)
+    if spec.against:
+        with run.part(0.0, 0.4):
+            session.read_original(spec.against)
+    with run.part(0.4 if spec.against else 0.0, 1.0):
+        return session.measure(spec.model, spec.loader, spec.settings)
 
 
-@contextlib.contextmanager
-def evaluation(spec: JobSpec, run: JobRun, resources: JobResources) -> Iterator[Evaluation]:
-    """Open an evaluation; its files of logits are removed at the end."""
-    rows = evaluation_rows(spec.text)
-    with tempfile.TemporaryDirectory(prefix="paddock-logits-") as folder:
-        yield Evaluation(run, resources, rows, Path(folder), spec.settings)
+def open_evaluation(spec: JobSpec, run: JobRun, resources: JobResources) -> Evaluation:
+    """Return an evaluation of the job's text. Its files of logits lie in the job's folder until the end of the run."""
+    return Evaluation(run, resources, evaluation_rows(spec.text), run.scratch, spec.settings)
 
 
 class Evaluation:

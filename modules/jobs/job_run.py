@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,8 +24,11 @@ from modules.system.threads import host_thread
 # Seconds between two writes of the state, and between two looks at a request to cancel from another process.
 _WRITE_SECONDS = 1.0
 _LOOK_SECONDS = 0.3
-# Before this fraction nobody can tell how long the rest will take.
+# Below this fraction, the time that has passed says little about the rest.
 _SMALLEST_FRACTION = 0.02
+
+# As the operating system words it.
+_DISK_FULL = os.strerror(errno.ENOSPC)
 
 OnProgress = Callable[[JobState], None]
 
@@ -69,6 +74,11 @@ class JobRun:
             clients = list(self._clients)
         for client in clients:
             client.process.kill("The job was cancelled.")
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for large files of this run. The store removes it at the end."""
+        return self._store.scratch(self.id)
 
     def elapsed(self) -> float:
         """Return the seconds since the job began."""
@@ -140,6 +150,12 @@ class JobRun:
         except PaddockError as error:
             if error.detail:
                 self._store.log(self.id, error.detail)
+            if _DISK_FULL in f"{error.message} {error.detail}":
+                raise JobError(
+                    f"The disk is full ({_DISK_FULL}), and nothing is left in models/. Free some disk space, "
+                    f"then run it again: webui.py jobs resume {self.id}",
+                    detail=error.detail,
+                ) from error
             raise
         finally:
             with self._lock:

@@ -51,6 +51,8 @@ def plan_quantize(spec: JobSpec, resources: JobResources) -> QuantizePlan:
     settings = build(method.settings, spec.settings)
     _check_source(facts, method, settings)
     resources.consents.check(facts)
+    if method.calibrated:
+        calibration_rows(spec.text)
     base = Path(facts.name).name.removesuffix(".gguf")
     ending = ".gguf" if method.single_file else ""
     if spec.name:

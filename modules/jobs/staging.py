@@ -47,7 +47,7 @@ def staging_folder(models: Path, name: str) -> Iterator[Path]:
 def publish(staged: Path, target: Path) -> None:
     """Give the staged model its place in models/, by one rename. Raises JobError where something is there by now."""
     if target.exists():
-        raise JobError(f"{target.name} appeared in models/ meanwhile. Choose another --name and run the job again.")
+        raise JobError(f"{target.name} is in models/ by now. Choose another --name and run the job again.")
     staged.rename(target)
 
 

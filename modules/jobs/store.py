@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from modules.files.data_files import STORE_LIMITS, DataFileError, read_json
 from modules.files.paths import write_atomically
 from modules.jobs.job_spec import FAILED, RUNNING, JobError, JobSpec, JobState, restore
 
+_SCRATCH = "scratch"
 _SPEC, _STATE, _LOG, _RESULTS, _LOCK, _CANCEL = "spec.json", "state.json", "log.txt", "results.json", "lock", "cancel"
 _LONGEST_LOG = 2 << 20
 INTERRUPTED = "Paddock ended while this job ran. Nothing was left in models/. Run it again: webui.py jobs resume {id}"
@@ -92,6 +94,16 @@ class JobStore:
             return {}
         return value if isinstance(value, dict) else {}
 
+    def scratch(self, id: str) -> Path:
+        """Return the job's folder for large files of a run, made where it is missing."""
+        folder = self._path(id) / _SCRATCH
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def remove_scratch(self, id: str) -> None:
+        """Remove the large files of a run."""
+        shutil.rmtree(self._path(id) / _SCRATCH, ignore_errors=True)
+
     def log(self, id: str, text: str) -> None:
         """Add lines to the job's log, up to a length that is kept."""
         path = self._path(id) / _LOG
@@ -128,6 +140,7 @@ class JobStore:
         try:
             yield
         finally:
+            self.remove_scratch(id)
             lock.release()
 
     def is_running(self, id: str) -> bool:
@@ -145,6 +158,7 @@ class JobStore:
         found = []
         for job in self.jobs():
             if job.state.status == RUNNING and not self.is_running(job.id):
+                self.remove_scratch(job.id)
                 message = INTERRUPTED.format(id=job.id)
                 self.log(job.id, message)
                 state = dataclasses.replace(job.state, status=FAILED, ended=time.time(), message=message)

@@ -56,7 +56,7 @@ def test_a_name_that_is_taken_gets_a_number(app: App) -> None:
 
 @pytest.mark.parametrize(
     ("behaviour", "words"),
-    [("refuse", "was told to refuse"), ("crash", "killed from outside"), ("full", "No space left on device")],
+    [("refuse", "refuses this model"), ("crash", "killed from outside"), ("full", "No space left on device")],
 )
 def test_a_job_that_fails_leaves_nothing_in_models(app: App, config: Config, behaviour: str, words: str) -> None:
     id = app.jobs.start(_echo(behaviour=behaviour))

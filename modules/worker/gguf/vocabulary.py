@@ -181,6 +181,6 @@ def _added(tokenizer: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[b
         if step.get("type") == "TemplateProcessing" and len(single := step.get("single") or []) > 1:
             first, last = (single[place].get("SpecialToken", {}).get("id", "") for place in (0, -1))
     bos, eos = settings.get("add_bos_token"), settings.get("add_eos_token")
-    # Without tokenizer.json the class of Llama's tokenizer adds a beginning unless it is told otherwise.
+    # Without tokenizer.json the class of Llama's tokenizer adds a beginning unless its settings say no.
     default = bool(first) if tokenizer else "Llama" in str(settings.get("tokenizer_class"))
     return bos if isinstance(bos, bool) else default, eos if isinstance(eos, bool) else bool(last)

@@ -65,7 +65,7 @@ def _converted(
     entry: SourceTensor, kind: str, ggml: Ggml, pool: ThreadPoolExecutor, threads: int, importance: Floats | None
 ) -> Iterator[bytes]:
     """Yield the tensor's bytes in the format `kind`, slab after slab, computed by several threads."""
-    # A slab holds rows of one expert alone, which has an importance of its own.
+    # A slab holds rows of one expert, because each expert has its own importance.
     matrix = entry.shape[-2] if len(entry.shape) > 2 else entry.rows
     step = max(1, min(matrix, _SLAB // entry.columns))
     spans = [(at, min(at + step, end)) for at, end in _starts(entry.rows, matrix, step)]

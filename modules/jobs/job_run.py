@@ -146,7 +146,7 @@ class JobRun:
             yield client
         except WorkerDied as error:
             self.check()
-            raise _as_job(error) from error
+            raise _as_job(error, self.id) from error
         except PaddockError as error:
             if error.detail:
                 self._store.log(self.id, error.detail)
@@ -174,7 +174,9 @@ class JobRun:
                 return
 
 
-def _as_job(error: WorkerDied) -> PaddockError:
-    """Return the death of a job's worker in words that fit a job: there is no text, and no chat to go on with."""
-    words = error.message.replace(" The text so far is kept.", "").replace("Load the model again to go on.", "")
-    return JobError(f"{words.strip()} Nothing of the job is left in models/. Run it again.", detail=error.detail)
+def _as_job(error: WorkerDied, id: str) -> PaddockError:
+    """Return the death of a job's worker as an error of the job. Only the cause fits a job: there is no chat to load."""
+    cause = error.message.split(". ")[0].rstrip(".")
+    return JobError(
+        f"{cause}. Nothing of the job is left in models/. Run it again: webui.py jobs resume {id}", detail=error.detail
+    )

@@ -56,7 +56,7 @@ def test_a_name_that_is_taken_gets_a_number(app: App) -> None:
 
 @pytest.mark.parametrize(
     ("behaviour", "words"),
-    [("refuse", "refuses this model"), ("crash", "killed from outside"), ("full", "No space left on device")],
+    [("refuse", "refuses this model"), ("crash", "was killed by another process"), ("full", "No space left on device")],
 )
 def test_a_job_that_fails_leaves_nothing_in_models(app: App, config: Config, behaviour: str, words: str) -> None:
     id = app.jobs.start(_echo(behaviour=behaviour))
@@ -128,7 +128,7 @@ def test_a_failed_job_runs_again(app: App) -> None:
         (JobSpec("quantize", "nope", method="echo"), "There is no model named 'nope'"),
         (JobSpec("quantize", "tiny", method="gptt"), "There is no method 'gptt'. The methods are: awq, bnb, echo"),
         (JobSpec("quantize", "tiny", method="echo", settings={"bit": "4"}), "There is no setting named 'bit'"),
-        (JobSpec("quantize", "tiny", method="echo", name="../x"), "cannot be a name here"),
+        (JobSpec("quantize", "tiny", method="echo", name="../x"), "is not a valid name"),
         (JobSpec("quantize", "tiny", method="echo", name="tiny"), "There is a model named tiny already"),
         (JobSpec("quantize", "tiny", method="hqq", settings={"group_size": "64"}), "does not divide the hidden size 8"),
         (JobSpec("quantize", "tiny", method="gguf", settings={"type": "Q9"}), "Type (type) cannot be 'Q9'"),

@@ -175,7 +175,7 @@ class JobRun:
 
 
 def _as_job(error: WorkerDied, id: str) -> PaddockError:
-    """Return the death of a job's worker as an error of the job. Only the cause fits a job: there is no chat to load."""
+    """Return the death of a job's worker as an error of the job: its cause, without the advice for a chat."""
     cause = error.message.split(". ")[0].rstrip(".")
     return JobError(
         f"{cause}. Nothing of the job is left in models/. Run it again: webui.py jobs resume {id}", detail=error.detail

@@ -21,7 +21,7 @@ if "modules" not in sys.modules and (_program := str(program_folder())) not in s
     sys.path.append(_program)
 
 from modules.plugins.extension_host import ApiRequest, Host
-from modules.protocol.commands import Generate
+from modules.protocol.commands import Generate, Quantize
 from modules.protocol.errors import (
     ModelError,
     OutOfMemory,
@@ -34,11 +34,14 @@ from modules.protocol.events import ModelInfo
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import Demand
 from modules.protocol.model_facts import Claim, Machine, ModelFacts
+from modules.protocol.quantization_method import QuantizationMethod
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import setting
 from modules.system.version import VERSION as __version__
 from modules.worker.engine import EngineBase as Engine
 from modules.worker.engine import Outcome, Piece, Report
+from modules.worker.quantizer import Quantized
+from modules.worker.quantizer import QuantizerBase as Quantizer
 from modules.worker.stop_strings import StopFilter
 from modules.worker.truncation import fit_prompt
 
@@ -59,6 +62,10 @@ __all__ = [
     "PaddockError",
     "Piece",
     "PromptError",
+    "QuantizationMethod",
+    "Quantize",
+    "Quantized",
+    "Quantizer",
     "Report",
     "SamplingParams",
     "SettingError",

@@ -15,6 +15,7 @@ PUBLIC = {
     *("ApiRequest", "Host"),
     *("Claim", "Demand", "LoaderSpec", "Machine", "ModelFacts", "setting"),
     *("Engine", "Generate", "ModelInfo", "Outcome", "Piece", "Report", "SamplingParams", "StopFilter", "fit_prompt"),
+    *("QuantizationMethod", "Quantize", "Quantized", "Quantizer"),
     *("ModelError", "OutOfMemory", "PaddockError", "PromptError", "SettingError", "Unsupported"),
 }
 

@@ -53,5 +53,5 @@ def indivisible(facts: ModelFacts, group_size: int, label: str = "Group size (gr
     if not odd:
         return ""
     working = [size for size in (8, 16, 32, 64, 128, 256) if all(width % size == 0 for width in widths.values())]
-    choice = f"Set it to {' or '.join(map(str, working))}." if working else "Choose another method, such as gguf."
+    choice = f"Sizes that work: {', '.join(map(str, working))}." if working else "Choose another method, such as gguf."
     return f"{label} {group_size} does not divide the {' and the '.join(odd)} of {facts.name}. {choice}"

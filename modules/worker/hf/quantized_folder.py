@@ -43,10 +43,12 @@ def calibration_tokens(
     """
     random.Random(settings.seed).shuffle(chosen := list(rows))
     found: list[list[int]] = []
+    total = 0
     templates = TemplateProcess()
     try:
         for text in _texts(chosen, folder, tokenizer, templates):
             tokens = list(tokenizer.encode(text, add_special_tokens="<|" not in text[:2]))
+            total += len(tokens)
             for begin in range(0, len(tokens), settings.length):
                 if len(piece := tokens[begin : begin + settings.length]) >= min(16, settings.length):
                     found.append([int(token) for token in piece])
@@ -54,8 +56,7 @@ def calibration_tokens(
                 break
     finally:
         templates.close()
-    total = sum(map(len, found[: settings.samples]))
-    if total < _FEWEST_TOKENS:
+    if sum(map(len, found[: settings.samples])) < _FEWEST_TOKENS:
         raise PaddockError(
             f"The calibration text has {total} tokens, and {_FEWEST_TOKENS} are the fewest that are of use. Choose a "
             "longer text, or leave --calibration out: a mixed sample ships."

@@ -49,13 +49,19 @@ class Quantizer(QuantizerBase):
             skip_modules=["lm_head", *TOWERS],
         )
         device = {"": 0} if torch.cuda.is_available() else {"": "cpu"}
+        own = getattr(config, "dtype", None) or torch.float32
         with report_progress(lambda text, part: report(text, 0.8 * (part or 0)), "Packing the weights"):
-            return text_class(config).from_pretrained(
+            model = text_class(config).from_pretrained(
                 str(folder),
                 config=config,
-                dtype=getattr(config, "torch_dtype", None) or torch.float32,
+                dtype=own,
                 device_map=device,
                 quantization_config=packing,
                 local_files_only=True,
                 trust_remote_code=trusted,
             )
+        # Transformers leaves what HQQ skips, such as the head, in 32 bits.
+        for weight in model.parameters():
+            if weight.is_floating_point() and weight.dtype != own:
+                weight.data = weight.data.to(own)
+        return model

@@ -1,0 +1,1 @@
+"""Recommend how to quantize a model: which method, which loader, how large, how fast, at which loss."""

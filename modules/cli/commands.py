@@ -17,6 +17,7 @@ from modules.cli.job_commands import compare as compare
 from modules.cli.job_commands import evaluate as evaluate
 from modules.cli.job_commands import jobs as jobs
 from modules.cli.job_commands import quantize as quantize
+from modules.cli.recommend_command import recommend as recommend
 from modules.cli.terminal import ProgressLine, write_reply
 from modules.generation.preset_keys import did_you_mean
 from modules.library.memory_plan import plan_sentence

@@ -26,6 +26,14 @@ def add_job_parsers(commands: Any, common: argparse.ArgumentParser) -> None:
     compare.add_argument("models_", nargs="+", metavar="MODEL", type=parse_model_name, help="names in models/")
     compare.add_argument("--text", default="", metavar="PATH", help="text to predict (default: a held-out sample)")
     compare.add_argument("--export", type=Path, metavar="FILE", help="write the table as .csv, .json or .md")
+    recommend = commands.add_parser("recommend", parents=[common], help="rank the methods for a model and a machine")
+    recommend.add_argument("model", metavar="MODEL", type=parse_model_name, help="a name in models/")
+    recommend.add_argument(
+        "--device", default="", help="such as cuda:24GiB, rocm:16GiB, metal:32GiB, cpu:16GiB (default: this machine)"
+    )
+    recommend.add_argument("--context", type=int, default=0, metavar="N", help="tokens (default: the loader's)")
+    recommend.add_argument("--fine-tune", action="store_true", help="the model is to be fine-tuned")
+    recommend.add_argument("--json", action="store_true", help="print one JSON object")
     for parser in (quantize, evaluate, compare):
         parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="a setting")
         parser.add_argument("--json", action="store_true", help="one JSON object a line; the last is the result")

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import Executor
 
 import numpy as np
+
+from modules.system.threads import host_thread
 
 _BYTES = 64 << 20  # of each thread; far beyond any cache
 _TIMES = 3
 
 
-def measure_bandwidth(threads: int, pool: Executor) -> float:
-    """Return the bytes per second that `threads` threads of `pool` read from main memory together; the best of three.
+def measure_bandwidth(threads: int) -> float:
+    """Return the bytes per second that this many threads read from main memory together; the best of three rounds.
 
     Takes about half a second and `threads` × 64 MiB."""
     blocks = [np.ones(_BYTES // 8, np.int64) for _ in range(threads)]
     best = 0.0
     for _ in range(_TIMES):
+        readers = [host_thread("bandwidth", block.max, "Measuring the memory's bandwidth") for block in blocks]
         started = time.perf_counter()
-        list(pool.map(lambda block: block.max(), blocks))
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join()
         best = max(best, threads * _BYTES / (time.perf_counter() - started))
     return best
 

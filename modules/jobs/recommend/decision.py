@@ -63,13 +63,13 @@ def _cuda(aim: str, bits: float) -> Preference:
         return _preference(
             ("awq", "gptq", "int8", "exl3", "exl2", "hqq"),
             "AWQ and GPTQ are calibrated on text, so 4 bits lose little on an NVIDIA card.",
-            4,
+            bits,
         )
     if aim == "speed":
         return _preference(
             ("gptq", "exl2", "awq", "w8a8", "exl3"),
             "GPTQ and EXL2 have the fastest kernels: ExLlamaV2 for one chat, vLLM for many at once.",
-            4,
+            bits,
         )
     if aim == "memory":
         return _preference(
@@ -80,7 +80,7 @@ def _cuda(aim: str, bits: float) -> Preference:
     return _preference(
         ("awq", "gptq", "nf4", "gguf"),
         "AWQ and GPTQ are fast and exact in 4 bits on an NVIDIA card; NF4 is ready at once, without calibration.",
-        4,
+        bits,
     )
 
 

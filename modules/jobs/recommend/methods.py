@@ -32,10 +32,11 @@ class Variant:
     load: Mapping[str, Any] = field(default_factory=dict)
 
 
-def variants(facts: ModelFacts, tensors: ModelTensors, gguf_bytes: Callable[[str], int]) -> Iterator[Variant]:
+def variants(facts: ModelFacts, tensors: ModelTensors, gguf_bytes: Callable[[str], int] | None) -> Iterator[Variant]:
     """Yield every variant of every method, for each method from most to least bits.
 
-    `gguf_bytes`: bytes of a GGUF file of a type. A method whose groups do not divide the matrices has none."""
+    `gguf_bytes`: bytes of a GGUF file of a type; None where the model cannot be converted. A method whose groups do not
+    divide the matrices has none."""
 
     def made(form: str, size: int, bits: float, **changes: Any) -> ModelFacts:
         # Scales and unquantized parts are spread evenly: what of the size is in the layers follows the bits.
@@ -44,7 +45,8 @@ def variants(facts: ModelFacts, tensors: ModelTensors, gguf_bytes: Callable[[str
             facts, format=form, size_bytes=size, layer_bytes=min(size, layers), bits=bits, **changes
         )
 
-    for kind in GGUF_TYPES:
+    for kind in GGUF_TYPES if gguf_bytes else ():
+        assert gguf_bytes
         size = gguf_bytes(kind)
         bits = size * 8 / tensors.total
         yield Variant("gguf", "gguf", {"type": kind}, bits, made("gguf", size, bits, dtype=kind))

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from modules.jobs.recommend.bandwidth import tokens_per_second
 from modules.jobs.recommend.decision import Preference, Situation, choose_preference, mixed_memory
 from modules.jobs.recommend.devices import device_kind
+from modules.jobs.recommend.gguf_sizes import GgufSizes
 from modules.jobs.recommend.methods import METHODS, Variant, variants
 from modules.jobs.recommend.published import published_loss
 from modules.jobs.recommend.sizes import full_bytes
 from modules.jobs.recommend.tensors import ModelTensors, read_model_tensors
 from modules.library.memory_plan import MemoryPlan, largest_fitting, memory_demand, memory_shortage, plan_memory
 from modules.library.ranking import rank_loaders
+from modules.protocol.errors import ModelError
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.model_facts import Machine, ModelFacts
 from modules.protocol.schema import build, describe
+from modules.system.program_name import program_name
 
+_GGUF_TYPES = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_M", "Q2_K")
 _PRECISIONS = {"FP32": 32, "FP16": 16, "BF16": 16, "INT8": 8, "INT4": 4}
-# Methods of which the weights are not multiplied as they are stored: their speed on a CPU does not follow their size.
 _WHY_NO_GROUPS = "No group size from 128 to 8 divides the inputs of all matrices of {model}."
 
 
@@ -73,13 +76,13 @@ def recommend(
     request: Request,
     facts: ModelFacts,
     specs: Iterable[LoaderSpec],
-    gguf_bytes: Callable[[str], int],
+    gguf: GgufSizes | ModelError,
     measured_loss: Callable[[Variant], float | None],
 ) -> dict[str, Any]:
     """Return one object: the model, the situation, bytes by precision, and `methods`, best first, impossible ones last.
 
-    `gguf_bytes`: exact bytes of a GGUF file of a type. `measured_loss`: rise of the perplexity measured here, or None.
-    Raises ModelError for a model that is quantized already or cannot be read."""
+    `gguf`: sizes of GGUF files, or why there are none of this model. `measured_loss`: rise of the perplexity measured
+    here, or None. Raises ModelError for a model that is quantized already or cannot be read."""
     tensors, loaders = read_model_tensors(facts), list(specs)
     in_4_bits = full_bytes(tensors, 4.9)
     situation = Situation(
@@ -87,6 +90,7 @@ def recommend(
     )
     preference = choose_preference(situation)
     found: dict[str, list[_Judged]] = {name: [] for name in METHODS}
+    gguf_bytes = gguf.bytes_of if isinstance(gguf, GgufSizes) else None
     for variant in variants(facts, tensors, gguf_bytes):
         found[variant.method].append(_judge(variant, request, loaders))
     chosen = {name: _choose(judged, preference, request.aim) for name, judged in found.items()}
@@ -96,7 +100,10 @@ def recommend(
         judged = chosen[name]
         possible = judged is not None and not judged.why_not
         rank += possible
-        methods.append(_described(name, judged, rank if possible else 0, request, preference, tensors, measured_loss))
+        row = _described(name, judged, rank if possible else 0, request, preference, tensors, measured_loss)
+        if name == "gguf" and isinstance(gguf, ModelError):
+            row = replace(row, why_not=gguf.message)
+        methods.append(row)
     return {
         "model": facts.name,
         "device": situation.device,
@@ -105,7 +112,7 @@ def recommend(
         "reason": preference.reason,
         "parameters": tensors.total,
         "bytes_per_precision": {name: full_bytes(tensors, bits) for name, bits in _PRECISIONS.items()}
-        | {kind: gguf_bytes(kind) for kind in ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_M", "Q2_K")},
+        | {kind: gguf_bytes(kind) for kind in _GGUF_TYPES if gguf_bytes},
         "bandwidth_bytes_per_second": round(request.bandwidth) or None,
         "methods": [asdict(method) for method in methods],
     }
@@ -113,7 +120,9 @@ def recommend(
 
 def _judge(variant: Variant, request: Request, specs: list[LoaderSpec]) -> _Judged:
     """Find the loader that runs a variant best, and plan its memory."""
-    makers = [spec for spec in specs if any(made.name == variant.quantizer for made in spec.quantizers)]
+    if not any(made.name == variant.quantizer for spec in specs for made in spec.quantizers):
+        why = f"No loader here makes {variant.method.upper()} models. You can download one that is made already."
+        return _Judged(variant, "", "", why, None)
     ranked = rank_loaders(variant.facts, specs, request.machine, request.aim)
     if not ranked or not ranked[0].runs:
         why = ranked[0].reason if ranked else f"No loader here reads {variant.method.upper()}."
@@ -122,8 +131,6 @@ def _judge(variant: Variant, request: Request, specs: list[LoaderSpec]) -> _Judg
     spec = next(spec for spec in specs if spec.name == best.loader)
     plan = _plan(variant, spec, request)
     why = "" if plan.fits else memory_shortage(plan)
-    if not makers:
-        why = f"No loader here makes {variant.method.upper()}; a model that is made already can be downloaded."
     return _Judged(variant, best.loader, best.reason, why, plan)
 
 
@@ -194,7 +201,7 @@ def _described(
         expected_loss=loss,
         loss_source="" if loss is None else "measured" if measured is not None else "published",
         tokens_per_second=_rounded(tokens_per_second(request.bandwidth, read)) if on_cpu and rank else None,
-        command=f"python3 webui.py quantize {shlex.quote(request.model)} --method {variant.quantizer}"
+        command=f"{program_name()} quantize {shlex.quote(request.model)} --method {variant.quantizer}"
         + (f" --set {settings}" if settings else ""),
     )
 

@@ -61,9 +61,9 @@ def int8_bytes(tensors: ModelTensors) -> int:
 
 
 def hqq_bytes(tensors: ModelTensors, bits: int, group_size: int) -> int:
-    """HQQ: a scale and a zero point in 16 bits for each group. 3 bits are stored ten in a word of 32."""
+    """HQQ: a scale and a zero point in 32 bits for each group. 3 bits are stored ten in a word of 32."""
     stored = 3.2 if bits == 3 else bits
-    return _with_matrices(tensors, lambda matrix: matrix.rows * matrix.columns * (stored / 8 + 4 / group_size))
+    return _with_matrices(tensors, lambda matrix: matrix.rows * matrix.columns * (stored / 8 + 8 / group_size))
 
 
 def w8a8_bytes(tensors: ModelTensors) -> int:

@@ -1,6 +1,6 @@
-"""What every engine is given: fixed logits, texts, and parameters; each case names the sampler that it is about.
+"""The inputs of all engines: fixed logits, texts and parameters. Each case names the sampler that it tests.
 
-The logits have the demo model's vocabulary, so that each of its loaders can be asked the same.
+The logits have the demo model's vocabulary, so that each of its loaders gets the same input.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from tests.conformance.reference import Tokens
 from tests.conformance.reference_cuts import Floats
 
 SIZE = 2048
-# The demo model's tokens: its end, and its line break, which is also the one DRY breaker of these cases.
+# The demo model's end token and line break. The line break is also the only DRY breaker of these cases.
 TOKENS = Tokens(end=2, newline=15, breakers=frozenset({15}))
 BREAKERS = ["\n"]
 
 
 def logits() -> dict[str, Floats]:
-    """Shapes that samplers trip over, by name. All fit float32 exactly, so that no engine rounds them."""
+    """Return difficult logits by name. All are exact in float32, so that no engine rounds them."""
     chance = np.random.default_rng(20240817)
     normal = chance.normal(0.0, 3.0, SIZE)
     peaked = chance.normal(-6.0, 1.5, SIZE)
@@ -37,7 +37,8 @@ def logits() -> dict[str, Floats]:
 
 
 PLAIN = [1, 50, 60, 70]
-# 42 would make "40 41" a repeat of three; 43 came four times, 44 thrice; "15" breaks; the negative logit of 45 is seen.
+# 42 would extend "40 41" to a repeat of three; 43 occurs four times, 44 three times; 15 is a breaker; the seen token 45
+# has a negative logit.
 LOOP = [1, 40, 41, 42, 43, 44, 15, 43, 45, 44, 43, 40, 41, 42, 15, 44, 43, 40, 41]
 # The breaker itself would continue the repeat "40 41".
 BROKEN = [1, 40, 41, 15, 42, 15, 43, 40, 41, 44, 15, 40, 41]
@@ -46,8 +47,8 @@ LONG = [1, *([40, 41, 42, 43, 44] * 14)]
 
 @dataclass(frozen=True)
 class Case:
-    """`sampler`: the parameter that it is about. `steps`: how many tokens are drawn; more than one where it learns.
-    `negative`: the logits after a negative prompt."""
+    """One input. `sampler`: the tested parameter. `steps`: the number of tokens drawn, more than one for samplers that
+    learn. `negative`: the logits after a negative prompt."""
 
     sampler: str
     params: dict[str, Any] = field(default_factory=dict)
@@ -59,12 +60,12 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Its name in reports."""
+        """The name of the case in reports."""
         values = ", ".join(f"{name}={str(value)[:24]}" for name, value in self.params.items())
         return f"{self.sampler}: {values} on {self.logits} after {len(self.text)}, seed {self.seed}"
 
     def parsed(self) -> SamplingParams:
-        """Its parameters."""
+        """Return its parameters."""
         return SamplingParams(**{"dry_sequence_breakers": BREAKERS, **self.params})
 
 
@@ -84,7 +85,7 @@ _DYNAMIC = {"dynatemp_low": 0.4, "dynatemp_high": 1.8}
 CUT_OFFS = [
     *_over(_ALL, "top_k", 1, 2, 5, 40, 1000),
     *_over(_ALL, "top_p", 0.0, 0.1, 0.513, 0.9, 0.99),
-    # Not on a flat tail: there the sum of float32 is one token off.
+    # Not on a flat tail, where the sum in float32 is one token off.
     *_over(_UNTIED, "top_p", 0.999),
     *_over(_ALL, "min_p", 1.0, 0.5, 0.05, 0.001),
     *_over(_UNTIED, "typical_p", 0.05, 0.2, 0.5, 0.95),
@@ -175,7 +176,7 @@ COMBINED = [
 ]
 CASES = [*CUT_OFFS, *TEMPERATURES, *REPETITION, *LEARNING, *TOKENS_FORCED, *COMBINED]
 
-# What is drawn by chance, with so few tokens left that their shares can be counted.
+# Random draws from few enough tokens to count how often each is drawn.
 DRAWN = [
     *_over(("chat",), "temperature", 2.0, top_k=12),
     *_over(("chat",), "xtc_probability", 0.4, xtc_threshold=0.05, top_k=12, temperature=2.0),
@@ -185,5 +186,5 @@ DRAWN = [
 
 
 def with_seeds(case: Case, count: int) -> list[Case]:
-    """The case with `count` seeds."""
+    """Return the case with each of `count` seeds."""
     return [replace(case, seed=seed) for seed in range(1, count + 1)]

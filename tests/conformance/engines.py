@@ -1,4 +1,4 @@
-"""Which probe asks which loader, how its engine departs from the definitions, and what nobody can measure."""
+"""Assigns a probe to each loader, and lists how its engine differs from the definitions and what cannot be measured."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from tests.conformance.reference import Departures
 
 @dataclass(frozen=True)
 class Engine:
-    """`close`: how far probabilities may be off. `draws`: how often it draws where shares are counted. `wild`:
-    parameters that together give what no formula tells."""
+    """How a loader is measured. `tolerance`: the largest allowed difference of probabilities. `draws`: the number of
+    draws when they are counted. `unpredictable`: parameters that together give results without a formula."""
 
     probe: str
     departures: Departures = Departures()
     # float32 against float64, through a chain of samplers.
-    close: float = 2e-5
+    tolerance: float = 2e-5
     draws: int = 600
-    wild: frozenset[str] = frozenset()
+    unpredictable: frozenset[str] = frozenset()
 
-    def tells(self, case: Case) -> bool:
-        """Whether the case has no wild pair."""
-        return not self.wild or not self.wild <= {case.sampler, *case.params}
+    def is_predictable(self, case: Case) -> bool:
+        """Return True unless the case has all of the unpredictable parameters."""
+        return not self.unpredictable or not self.unpredictable <= {case.sampler, *case.params}
 
 
 _TRANSFORMERS = Engine("probe_transformers")
-# Its penalties reach beyond all logits long before this many tokens.
+# Its penalties exceed all logits long before this many tokens.
 _ENDLESS = 1_000_000
 ENGINES = {
     **dict.fromkeys(("transformers", "autoawq", "autogptq", "gptqmodel", "hqq"), _TRANSFORMERS),
     "llamacpp": Engine("probe_llamacpp", Departures(xtc_protects=False, dry_longest=_ENDLESS)),
-    # Its logits pass through the server's log-probabilities and back.
+    # Its logits are converted to the server's log-probabilities and back.
     "xllamacpp": Engine(
         "probe_xllamacpp",
         Departures(
@@ -43,9 +43,9 @@ ENGINES = {
             mirostat_hears_penalties=False,
             cut_tokens_mislead=True,
         ),
-        close=1e-3,
+        tolerance=1e-3,
         draws=200,
-        wild=frozenset({"typical_p", "min_p"}),
+        unpredictable=frozenset({"typical_p", "min_p"}),
     ),
 }
 
@@ -65,21 +65,21 @@ PARTS = {
     "mirostat_eta": "mirostat_mode",
     "negative_prompt": "guidance_scale",
 }
-# No probabilities: a grammar is judged by the texts it lets through, in tests/contract.
+# Without probabilities: tests/contract tests a grammar by the texts that it allows.
 NOT_NUMBERS = {"grammar_string"}
 
 
 def samplers() -> list[str]:
-    """The leading parameter of every sampler, in the order of the page."""
+    """Return the main parameter of every sampler, in the order of the page."""
     names = [entry.name for entry in describe(SamplingParams)]
     return [name for name in names if name not in ALWAYS_HONOURED and name not in PARTS]
 
 
 def cases(spec: LoaderSpec) -> list[Case]:
-    """Those that name only what the loader declares."""
+    """Return the cases that use only parameters which the loader declares."""
     return [case for case in CASES if {case.sampler, *case.params} <= spec.samplers]
 
 
 def measured(spec: LoaderSpec, sampler: str) -> bool:
-    """Whether what it does is compared with the reference, in numbers."""
+    """Return True if the loader's sampler is compared with the reference in numbers."""
     return spec.name in ENGINES and any(case.sampler == sampler for case in cases(spec))

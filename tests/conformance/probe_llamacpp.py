@@ -1,4 +1,4 @@
-"""Asks the llamacpp loader's chain of llama.cpp's samplers; run by the Python of its environment, see probing.py."""
+"""Probes the llamacpp loader's chain of llama.cpp samplers. Runs with the Python of its environment; see probing.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONTEXT = 512
 
 
 def main() -> None:
-    """One JSON object in, one out."""
+    """Read one JSON object from stdin, and write one to stdout."""
     asked = json.load(sys.stdin)
     silent = lib.llama_log_callback(lambda level, text, data: None)
     lib.llama_log_set(silent, None)
@@ -47,7 +47,7 @@ def _answer(case: dict[str, Any], asked: dict[str, Any], vocab: Any) -> list[Any
 
 
 def _array(logits: list[float]) -> Any:
-    """As llama_sampler_sample makes it."""
+    """Return the array that llama_sampler_sample makes of the logits."""
     entries = (lib.llama_token_data * len(logits))(*((token, logit, 0.0) for token, logit in enumerate(logits)))
     return lib.llama_token_data_array(
         data=ctypes.cast(entries, ctypes.POINTER(lib.llama_token_data)), size=len(logits), selected=-1, sorted=False
@@ -55,7 +55,7 @@ def _array(logits: list[float]) -> Any:
 
 
 def _kept(entries: list[Any]) -> list[list[float]]:
-    """(token, probability) of those that can be drawn, of the logits that are left."""
+    """Return (token, probability) of the tokens that can be drawn."""
     highest = max(entry.logit for entry in entries)
     weights = {entry.id: math.exp(entry.logit - highest) for entry in entries if entry.logit > -math.inf}
     total = sum(weights.values())

@@ -1,4 +1,4 @@
-"""Asks the chain of the Transformers loaders; run by the Python of such a loader's environment, see probing.py."""
+"""Probes the sampler chain of the Transformers loaders. Runs with the Python of such a loader; see probing.py."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from modules.worker.hf.samplers import guidance
 
 
 def main() -> None:
-    """One JSON object in, one out."""
+    """Read one JSON object from stdin, and write one to stdout."""
     asked = json.load(sys.stdin)
     torch.set_num_threads(1)
     logits = {name: torch.tensor(values) for name, values in asked["logits"].items()}
     ends, newline = (asked["end"],), asked["newline"]
-    # The tokenizer gives a breaker its own token within a text; these cases have the line break alone.
+    # In a text, each breaker is one token. The line break is the only breaker of these cases.
     vocabulary = Vocabulary(asked["size"], ends, newline, lambda text: newline if text == "a\n" else None)
     print(json.dumps({case["name"]: _answer(case, logits, vocabulary) for case in asked["cases"]}))
 

@@ -1,7 +1,7 @@
-"""Asks llama.cpp's server in the xllamacpp loader's environment, run by the Python of that; see probing.py.
+"""Probes llama.cpp's server. Runs with the Python of the xllamacpp loader's environment; see probing.py.
 
-The server shows what its samplers left (`post_sampling_probs`), and takes a bias for every token: with biases that make
-up for the model's own logits, it samples from the logits of the case.
+The server reports the tokens that its samplers left (`post_sampling_probs`), and accepts a bias for every token. With
+biases that compensate for the model's own logits, it samples from the logits of the case.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _LIFT = 30.0
 
 
 def main() -> None:
-    """One JSON object in, one out."""
+    """Read one JSON object from stdin, and write one to stdout."""
     asked = json.load(sys.stdin)
     parameters = xllamacpp.CommonParams()
     parameters.model.path = asked["model"]
     parameters.hostnames, parameters.port = ["127.0.0.1"], 0
     parameters.n_ctx, parameters.n_parallel = CONTEXT, 1
     parameters.verbosity, parameters.ui = 1, False
-    # A model this small is done before a second thread has woken.
+    # With a model this small, a second thread would only cost time.
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
     probe = Probe(xllamacpp.Server(parameters), asked)
     print(json.dumps({case["name"]: probe.answer(case) for case in asked["cases"]}), flush=True)
@@ -46,13 +46,13 @@ class Probe:
         self._known: dict[tuple[int, ...], list[float]] = {}
 
     def answer(self, case: dict[str, Any]) -> list[Any]:
-        """The steps of one case, each with the logits that the samplers got."""
+        """Return the steps of one case, each with the logits that the samplers got."""
         params, text = SamplingParams(**case["params"]), case["text"]
         own = self._model_logits(text)
         bias = [there - here for there, here in zip(self._asked["logits"][case["logits"]], own, strict=True)]
         body = completion_request(text, params, case["seed"], CONTEXT, ())
         steps = []
-        # The server tells nothing of an end, nor of a byte that it holds back: then another seed is tried.
+        # The server reports no end token and no byte that it holds back. In these cases, try another seed.
         tries = (
             self._entries({**body, "seed": body["seed"] + 1000 * number}, bias, case["steps"]) for number in range(50)
         )
@@ -65,8 +65,8 @@ class Probe:
         return steps
 
     def _model_logits(self, text: list[int]) -> list[float]:
-        """The model's logits after `text`, [vocabulary]. The server tells them but for a constant, which a repetition
-        penalty betrays: it halves what is above 0."""
+        """Return the model's logits after `text`, [vocabulary]. The server reports them up to a constant. The constant
+        follows from a repetition penalty, which halves logits above 0."""
         if (key := tuple(text)) in self._known:
             return self._known[key]
         size = self._asked["size"]
@@ -83,15 +83,15 @@ class Probe:
         return self._known[key]
 
     def _entries(self, body: dict[str, Any], bias: list[float], steps: int) -> list[Any]:
-        """What was left at each step, with `bias` on every token."""
+        """Return the remaining tokens of each step, with `bias` on every token."""
         biases = [*([token, value] for token, value in enumerate(bias)), *body["logit_bias"]]
         shown = {"n_predict": steps, "n_probs": self._asked["size"], "post_sampling_probs": True}
         return self._ask({**body, **shown, "logit_bias": biases})
 
     def _ask(self, body: dict[str, Any]) -> list[Any]:
         answer = self._server.handle_completions({**body, "stream": False, "cache_prompt": False})
-        told = answer["choices"][0]["logprobs"]
-        return list(told["content"]) if told else []
+        logprobs = answer["choices"][0]["logprobs"]
+        return list(logprobs["content"]) if logprobs else []
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs a probe in a loader's environment, and compares what it found with the reference."""
+"""Runs a probe in a loader's environment, and compares its results with the reference."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def ask(python: Path, probe: str, cases: Iterable[Case]) -> dict[str, Any]:
-    """What the module tests.conformance.`probe` answers, run by `python`: case -> steps, each the token that was drawn
-    and the (token, probability) pairs that were left."""
+    """Run the module tests.conformance.`probe` with `python`. Return case -> steps: each has the drawn token and the
+    remaining (token, probability) pairs."""
     asked = {
         "model": str(ROOT / "models" / "demo.Q8_0.gguf"),
         "size": SIZE,
@@ -54,8 +54,8 @@ def ask(python: Path, probe: str, cases: Iterable[Case]) -> dict[str, Any]:
     return found
 
 
-def difference(case: Case, steps: list[Any], departures: Departures, close: float) -> str:
-    """ "" where every step has the reference's tokens with its probabilities, else what is not so."""
+def difference(case: Case, steps: list[Any], departures: Departures, tolerance: float) -> str:
+    """Return "" if every step has the tokens and probabilities of the reference, else the first difference."""
     if len(steps) != case.steps:
         return f"{len(steps)} tokens were drawn, not {case.steps}"
     given = logits()
@@ -68,9 +68,9 @@ def difference(case: Case, steps: list[Any], departures: Departures, close: floa
             found[int(token)] = probability
         ours, theirs = untied(raw, expected), untied(raw, found)
         far = np.abs(ours - theirs).max()
-        # What is too unlikely for float32 counts as cut.
+        # Tokens that are too unlikely for float32 count as cut.
         gone = ((ours > 1e-9) != (theirs > 1e-9)) & (np.maximum(ours, theirs) > 1e-5)
-        if far > close or gone.any():
+        if far > tolerance or gone.any():
             return (
                 f"step {number}: {int((found > 0).sum())} tokens left, not {int((expected > 0).sum())}; "
                 f"probabilities differ by up to {far:.2g}"
@@ -82,5 +82,5 @@ def difference(case: Case, steps: list[Any], departures: Departures, close: floa
 
 
 def untied(logits: Floats, values: Floats) -> Floats:
-    """`values` by rising logit, those of tied logits by rising value: which of them is cut is nobody's promise."""
+    """Return `values` sorted by logit, those of equal logits by value: any of them may be cut."""
     return values[np.lexsort((values, np.round(logits, 3)))]

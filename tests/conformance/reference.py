@@ -1,4 +1,4 @@
-"""A whole chain by the definitions: SamplingParams, fixed logits and a text in, the next token's probabilities out."""
+"""Computes the next token's probabilities by the definitions, from SamplingParams, logits and a text."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.conformance.reference_memory import AdaptiveP, Mirostat
 
 _TEMPERATURES = ("temperature", "dynamic_temperature", "quadratic_sampling")
 _PENALTIES = DEFAULT_PRIORITY[: DEFAULT_PRIORITY.index("no_repeat_ngram") + 1]
-# These draw the token, so nothing can come after them.
+# These draw the token, so no sampler can come after them.
 _LAST = ("adaptive_p", "mirostat")
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """What the samplers know of the vocabulary. `breakers`: the tokens that a DRY breaker is."""
+    """Facts about the vocabulary for samplers. `breakers`: the tokens that are DRY breakers."""
 
     end: int
     newline: int
@@ -31,7 +31,7 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Departures:
-    """How an engine departs from the definitions; each is told in its spec's `differs`."""
+    """How an engine differs from the definitions. Its spec's `differs` describes each difference."""
 
     xtc_protects: bool = True
     mirostat_hears_penalties: bool = True
@@ -40,7 +40,7 @@ class Departures:
 
 
 class Reference:
-    """One generation. `probabilities` for its next token, then `learn` which one was drawn."""
+    """One generation: `probabilities` of its next token, then `learn` with the drawn token."""
 
     def __init__(
         self, params: SamplingParams, tokens: Tokens, prompt: list[int], departures: Departures | None = None
@@ -53,7 +53,7 @@ class Reference:
         self._greedy = not params.do_sample or (params.temperature == 0 and not params.dynamic_temperature)
 
     def learn(self, token: int) -> None:
-        """`token` was drawn."""
+        """Take note of the drawn token."""
         self._text.append(token)
         if self._p.mirostat_mode and not self._greedy:
             self._mirostat.learn(token)
@@ -61,7 +61,7 @@ class Reference:
             self._adaptive.learn(token)
 
     def probabilities(self, logits: Floats, negative: Floats | None = None) -> Floats:
-        """[vocabulary], of logits of that shape; `negative`: those after the negative prompt."""
+        """Return probabilities [vocabulary] for logits of this shape. `negative`: logits after the negative prompt."""
         if negative is not None:
             logits = heat.guidance(logits, negative, self._p.guidance_scale)
         left = self._biased(logits)

@@ -1,6 +1,6 @@
-"""The cut-offs, worked out from their papers in float64. Logits in and out: [vocabulary], -inf for what is cut.
+"""The cut-offs in float64, written from their papers. Logits in and out: [vocabulary], -inf for tokens that are cut.
 
-Written for the tests alone, and for being read beside the paper: no engine's code is asked, nothing is made fast.
+Only tests use this code. It is meant to be compared with the papers: it uses no engine's code and is not optimised.
 """
 
 from __future__ import annotations
@@ -15,55 +15,55 @@ Floats: TypeAlias = NDArray[np.float64]
 
 
 def probabilities(logits: Floats) -> Floats:
-    """Softmax; what is cut has 0."""
+    """Return the softmax. Tokens that are cut have 0."""
     weights = np.exp(logits - logits.max())
     return np.asarray(weights / weights.sum())
 
 
 def entropy(p: Floats) -> float:
-    """In nats; 0 log 0 is 0."""
+    """Return the entropy in nats, with 0 log 0 = 0."""
     there = p[p > 0]
     return float(-(there * np.log(there)).sum())
 
 
 def likeliest_first(p: Floats) -> NDArray[np.intp]:
-    """Token ids by falling probability; ties by id."""
+    """Return token ids by falling probability, ties by id."""
     return np.argsort(-p, kind="stable")
 
 
 def only(logits: Floats, tokens: NDArray[np.intp] | NDArray[np.bool_]) -> Floats:
-    """`logits` with all but `tokens` cut."""
+    """Return `logits` with all tokens but `tokens` cut."""
     left = np.full_like(logits, -np.inf)
     left[tokens] = logits[tokens]
     return left
 
 
 def reaching(p: Floats, order: NDArray[np.intp], mass: float) -> NDArray[np.intp]:
-    """The shortest beginning of `order` whose probabilities add up to `mass`, and at least one token."""
+    """Return the shortest beginning of `order` whose probabilities reach `mass`, at least one token."""
     before = np.cumsum(p[order]) - p[order]
     return order[: max(1, int((before < mass).sum()))]
 
 
 def top_k(logits: Floats, count: int) -> Floats:
-    """The `count` likeliest tokens. Fan, Lewis, Dauphin 2018, arXiv 1805.04833."""
+    """Keep the `count` likeliest tokens. Fan, Lewis, Dauphin 2018, arXiv 1805.04833."""
     return only(logits, likeliest_first(logits)[:count])
 
 
 def top_p(logits: Floats, mass: float) -> Floats:
-    """The smallest set of likeliest tokens that holds `mass`. Holtzman et al. 2019, arXiv 1904.09751."""
+    """Keep the fewest likeliest tokens whose probabilities reach `mass`. Holtzman et al. 2019, arXiv 1904.09751."""
     p = probabilities(logits)
     return only(logits, reaching(p, likeliest_first(p), mass))
 
 
 def min_p(logits: Floats, share: float) -> Floats:
-    """p >= `share` times the highest p. Nguyen et al. 2024, arXiv 2407.01082."""
+    """Keep tokens with p >= `share` times the highest p. Nguyen et al. 2024, arXiv 2407.01082."""
     p = probabilities(logits)
-    # A rounding error of the quotient must not cost the likeliest token itself.
+    # A rounding error of the quotient must not remove the likeliest token.
     return only(logits, p >= share * p.max() * (1 - 1e-12))
 
 
 def typical_p(logits: Floats, mass: float) -> Floats:
-    """Those whose surprise is nearest to the entropy, until they hold `mass`. Meister et al. 2022, arXiv
+    """Keep the tokens whose surprise is nearest to the entropy, until they reach `mass`. Meister et al. 2022, arXiv
     2202.00666."""
     p = probabilities(logits)
     distance = np.full_like(p, np.inf)
@@ -72,14 +72,16 @@ def typical_p(logits: Floats, mass: float) -> Floats:
 
 
 def top_n_sigma(logits: Floats, count: float) -> Floats:
-    """Logits within `count` standard deviations of the highest. Tang et al. 2024, arXiv 2411.07641."""
+    """Keep tokens whose logit is within `count` standard deviations of the highest. Tang et al. 2024, arXiv
+    2411.07641."""
     there = logits[np.isfinite(logits)]
     return only(logits, logits >= there.max() - count * there.std())
 
 
 def tail_free(logits: Floats, mass: float) -> Floats:
-    """Sorted probabilities up to where their normalised absolute second differences exceed `mass`; one more is kept,
-    which centres the cut. Phillips 2019, trentbrick.github.io/Tail-Free-Sampling."""
+    """Keep the likeliest tokens up to the point where the sum of the normalised absolute second differences of their
+    probabilities exceeds `mass`, and one more, which centres the cut. Phillips 2019,
+    trentbrick.github.io/Tail-Free-Sampling."""
     p = probabilities(logits)
     order = likeliest_first(p)
     bend = np.abs(np.diff(p[order], 2))
@@ -89,19 +91,20 @@ def tail_free(logits: Floats, mass: float) -> Floats:
 
 
 def top_a(logits: Floats, factor: float) -> Floats:
-    """p >= `factor` times the square of the highest p. BlinkDL, RWKV-LM, README: top-a."""
+    """Keep tokens with p >= `factor` times the square of the highest p. BlinkDL, RWKV-LM, README: top-a."""
     p = probabilities(logits)
     return only(logits, (p >= factor * p.max() ** 2) | (p == p.max()))
 
 
 def epsilon_cutoff(logits: Floats, least: float) -> Floats:
-    """p >= `least`, or the likeliest. Hewitt, Manning, Liang 2022, arXiv 2210.15191."""
+    """Keep tokens with p >= `least`, and the likeliest. Hewitt, Manning, Liang 2022, arXiv 2210.15191."""
     p = probabilities(logits)
     return only(logits, (p >= least) | (p == p.max()))
 
 
 def eta_cutoff(logits: Floats, epsilon: float) -> Floats:
-    """p >= min(epsilon, sqrt(epsilon) exp(-entropy)), or the likeliest. Hewitt, Manning, Liang 2022, arXiv
+    """Keep tokens with p >= min(epsilon, sqrt(epsilon) exp(-entropy)), and the likeliest. Hewitt, Manning, Liang 2022,
+    arXiv
     2210.15191."""
     p = probabilities(logits)
     least = min(epsilon, math.sqrt(epsilon) * math.exp(-entropy(p)))
@@ -109,8 +112,9 @@ def eta_cutoff(logits: Floats, epsilon: float) -> Floats:
 
 
 def xtc(logits: Floats, threshold: float, protected: tuple[int, ...]) -> Floats:
-    """Of the tokens with p >= `threshold` the least likely alone stays, unless the end of the text or a line break
-    would go (`protected`). xtc_probability says how often. p-e-w 2024, text-generation-webui pull request 6335."""
+    """Of the tokens with p >= `threshold`, keep only the least likely, unless this would remove the end of the text or
+    a line break (`protected`). xtc_probability is how often this happens. p-e-w 2024, text-generation-webui pull
+    request 6335."""
     p = probabilities(logits)
     removed = likeliest_first(p)[: max(0, int((p >= threshold).sum()) - 1)]
     if set(protected) & set(removed.tolist()):

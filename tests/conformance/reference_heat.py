@@ -1,4 +1,4 @@
-"""The temperatures, guidance and the penalties, in float64. Logits in and out: [vocabulary], -inf for what is cut."""
+"""Temperatures, guidance and penalties in float64. Logits in and out: [vocabulary], -inf for tokens that are cut."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from tests.conformance.reference_cuts import Floats, entropy, probabilities
 
-# As far back as DRY's author measures a repeat.
+# The longest repeat that DRY's author measures.
 DRY_LONGEST = 50
 
 
@@ -19,8 +19,8 @@ def temperature(logits: Floats, value: float) -> Floats:
 
 
 def dynamic_temperature(logits: Floats, low: float, high: float, exponent: float, possible: int = 0) -> Floats:
-    """logits / T with T = low + (high - low) (H / log n)^exponent; H: the entropy, n: how many tokens are not cut
-    (`possible`). kalomaze 2023, text-generation-webui pull requests 5174 and 5209."""
+    """logits / T with T = low + (high - low) (H / log n)^exponent; H: the entropy, n: the number of tokens that are not
+    cut (`possible`). kalomaze 2023, text-generation-webui pull requests 5174 and 5209."""
     count = possible or int(np.isfinite(logits).sum())
     if count < 2:
         return logits
@@ -46,7 +46,8 @@ def guidance(logits: Floats, negative: Floats, scale: float) -> Floats:
 
 
 def repetition_penalty(logits: Floats, seen: list[int], penalty: float) -> Floats:
-    """A seen token's logit is divided where positive, else multiplied. Keskar et al. 2019, arXiv 1909.05858, section
+    """The logit of a seen token is divided by the penalty if it is positive, else multiplied. Keskar et al. 2019, arXiv
+    1909.05858, section
     4.1; the sign as in Transformers' RepetitionPenaltyLogitsProcessor."""
     left: Floats = logits.copy()
     for token in set(seen):
@@ -55,13 +56,13 @@ def repetition_penalty(logits: Floats, seen: list[int], penalty: float) -> Float
 
 
 def encoder_repetition_penalty(logits: Floats, prompt: list[int], penalty: float) -> Floats:
-    """The repetition penalty upside down, for the prompt's tokens: Transformers' class
+    """The inverse of the repetition penalty, for the prompt's tokens: Transformers' class
     EncoderRepetitionPenaltyLogitsProcessor."""
     return repetition_penalty(logits, prompt, 1 / penalty)
 
 
 def frequency_penalty(logits: Floats, seen: list[int], penalty: float) -> Floats:
-    """`penalty` is subtracted for each time. OpenAI, API reference: frequency_penalty."""
+    """`penalty` is subtracted for each occurrence. OpenAI, API reference: frequency_penalty."""
     left: Floats = logits.copy()
     for token, count in Counter(seen).items():
         left[token] -= penalty * count
@@ -69,14 +70,15 @@ def frequency_penalty(logits: Floats, seen: list[int], penalty: float) -> Floats
 
 
 def presence_penalty(logits: Floats, seen: list[int], penalty: float) -> Floats:
-    """`penalty` is subtracted once. OpenAI, API reference: presence_penalty."""
+    """`penalty` is subtracted once from each token that occurred. OpenAI, API reference: presence_penalty."""
     left: Floats = logits.copy()
     left[list(set(seen))] -= penalty
     return left
 
 
 def no_repeat_ngram(logits: Floats, text: list[int], size: int) -> Floats:
-    """No token that would complete `size` tokens that stand in the text already. Paulus, Xiong, Socher 2017, arXiv
+    """Cut tokens that would complete a sequence of `size` tokens that the text already contains. Paulus, Xiong, Socher
+    2017, arXiv
     1705.04304, section 2.5."""
     left: Floats = logits.copy()
     beginning = text[len(text) - size + 1 :]
@@ -95,8 +97,8 @@ def dry(
     breakers: set[int],
     longest: int = DRY_LONGEST,
 ) -> Floats:
-    """A token that would make a repeat of n >= `allowed` tokens longer loses multiplier base^(n - allowed), n being
-    that of its longest repeat; repeats hold no breaker, and no breaker is punished. p-e-w 2024,
+    """For a token that would extend a repeat of n >= `allowed` tokens, subtract multiplier base^(n - allowed), where n
+    is the length of its longest repeat. Repeats contain no breaker, and breakers are not penalized. p-e-w 2024,
     text-generation-webui pull requests 5677 and 6053."""
     repeats: dict[int, int] = {}
     for end in range(len(text) - 1):

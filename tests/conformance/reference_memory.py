@@ -1,4 +1,4 @@
-"""The samplers that learn from what was drawn, in float64. Logits in and out: [vocabulary], -inf for what is cut."""
+"""Samplers that learn from drawn tokens, in float64. Logits in and out: [vocabulary], -inf for tokens that are cut."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from tests.conformance.reference_cuts import Floats, only, probabilities, top_k
 
 
 class Mirostat:
-    """Holds the surprise at `tau` bits: mu begins at 2 tau and falls by eta (surprise - tau) with each token. Basu et
-    al. 2020, arXiv 2007.14966. Version 1 takes the top-k that gives mu by Zipf's law, 2 no token more surprising."""
+    """Keeps the surprise near `tau` bits: mu begins at 2 tau and falls by eta (surprise - tau) with each token. Version
+    1 takes the top-k that gives mu by Zipf's law. Version 2 cuts tokens more surprising than mu. Basu et al. 2020,
+    arXiv 2007.14966."""
 
-    # Tokens that Zipf's exponent is estimated from: m in algorithm 1.
+    # The number of tokens from which Zipf's exponent is estimated: m in algorithm 1.
     ESTIMATED_FROM = 100
 
     def __init__(self, version: int, tau: float, eta: float) -> None:
@@ -43,8 +44,9 @@ class Mirostat:
 
 
 class AdaptiveP:
-    """Draws from the logits 5 - 10 d^2 / (1 + d); d: |p - aim| / 0.3; aim: 2 target - the mean of the p drawn so far,
-    weighted by decay^age and begun at the target. llama.cpp, src/llama-sampler.cpp, adaptive-p (pull request 17927)."""
+    """Draws from the logits 5 - 10 d^2 / (1 + d). d: |p - aim| / 0.3; aim: 2 target - the mean of the p drawn so far,
+    weighted by decay^age, which begins at the target. llama.cpp, src/llama-sampler.cpp, adaptive-p (pull request
+    17927)."""
 
     def __init__(self, target: float, decay: float) -> None:
         decay = min(decay, 0.99)

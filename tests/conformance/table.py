@@ -1,6 +1,6 @@
 """Write docs/samplers.md: `python3 -m tests.conformance.table`. A test compares the page with this.
 
-What a sampler does comes from SamplingParams, its definition from the reference that the loaders are compared with, and
+The effect of a sampler comes from SamplingParams, its definition from the reference that loaders are compared with, and
 the differences of each loader from its spec.
 """
 
@@ -54,10 +54,10 @@ _REFERENCES: dict[str, Callable[..., Any]] = {
 }
 # Parameters without a formula.
 _WORDS = {
-    "do_sample": "The likeliest token. Only biases, bans and the grammar change the logits.",
+    "do_sample": "Off: take the likeliest token. Only biases, bans and the grammar change the logits.",
     "temperature_last": "The temperatures act after the cut-offs. Adaptive-p and mirostat are always last.",
     "sampler_priority": "The named samplers act first, in that order. Adaptive-p and mirostat are always last.",
-    "custom_token_bans": "The logit becomes minus infinity, whatever its bias.",
+    "custom_token_bans": "The logit becomes minus infinity, also if it has a bias.",
     "logit_bias": "Added to the logit before all samplers. OpenAI, API reference: logit_bias.",
     "ban_eos_token": "Bans the tokens that end a text.",
     "grammar_string": "Bans what the grammar does not allow. llama.cpp, grammars/README.md (GBNF).",
@@ -124,7 +124,7 @@ def definition(name: str) -> str:
     """Return the formula and its source."""
     reference = _REFERENCES.get(name)
     text = inspect.cleandoc(reference.__doc__ or "") if reference else _WORDS[name]
-    # Parameter names stand between backticks there.
+    # Remove the backticks around parameter names.
     return " ".join(re.sub("`", "", text).split())
 
 
@@ -161,7 +161,7 @@ def _remote() -> list[str]:
         every = set(samplers()) | set(PARTS)
         taken, left = sorted(dialect.samplers & every), sorted(every - dialect.samplers)
         accepted = _names(taken) if len(taken) < len(left) else f"all but {_names(left)}" if left else "all"
-        # A test compares the requests of the two.
+        # test_by_name.py compares the requests of both.
         same = " The requests and the differences are those of xllamacpp." if kind == "llama.cpp" else ""
         lines.append(f"- {dialect.title}: {accepted}.{same}")
     return [*lines, ""]

@@ -1,6 +1,6 @@
-"""Engines that show no probabilities: nothing that a loader declares for them is dropped on the way.
+"""Every parameter that a loader declares reaches its engine, for engines that expose no probabilities.
 
-What their own words for a parameter mean stands in their sources, which the loaders' modules name.
+The engines' sources, which the loaders' modules name, define their own parameters.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from modules.worker.llama.sampler_settings import token_biases
 from tests.conformance.cases import CASES
 from tests.conformance.engines import PARTS
 
-# Each parameter off neutral, and what lets it act where it is a part of another's sampler.
+# A value that is not neutral for each parameter.
 OFF: dict[str, Any] = {
     "temperature": 0.7,
     "dynamic_temperature": True,
@@ -73,7 +73,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "temperature_last": {"temperature": 0.5, "min_p": 0.1},
     "sampler_priority": {"min_p": 0.1},
 }
-# These travel by other ways than the fields that are compared here: the worker hands them over beside them.
+# The worker passes these to the engine in another way than the fields that are compared here.
 APART = {
     "exllamav2": {"dry_sequence_breakers", "negative_prompt", "custom_token_bans", "logit_bias", "ban_eos_token"},
     "vllm": {"grammar_string"},
@@ -97,7 +97,7 @@ SENT: dict[str, tuple[Callable[[SamplingParams], Any], frozenset[str]]] = {
 
 
 @pytest.mark.parametrize("engine", SENT)
-def test_every_parameter_that_is_declared_is_sent(engine: str) -> None:
+def test_every_declared_parameter_is_sent(engine: str) -> None:
     sent, declared = SENT[engine]
     for name in sorted(declared - APART.get(engine, set())):
         beside = dict(BESIDE.get(name, {}))
@@ -107,7 +107,7 @@ def test_every_parameter_that_is_declared_is_sent(engine: str) -> None:
         assert sent(SamplingParams(**{**beside, name: OFF[name]})) != without, name
 
 
-def test_llama_cpps_server_is_asked_the_same_far_away_as_here() -> None:
+def test_remote_llama_cpp_gets_the_same_request_as_xllamacpp() -> None:
     far, _ = SENT["remote llama.cpp"]
     for case in CASES:
         here = completion_request(list(case.text), case.parsed(), 1, 4096, ())
@@ -115,5 +115,5 @@ def test_llama_cpps_server_is_asked_the_same_far_away_as_here() -> None:
         assert there == {name: here[name] for name in there}, case.name
 
 
-def test_bans_and_biases_are_read_for_all_of_them() -> None:
+def test_bans_and_biases_become_token_biases() -> None:
     assert token_biases(SamplingParams(logit_bias="5:1", custom_token_bans="6")) == {5: 1.0, 6: float("-inf")}

@@ -1,7 +1,7 @@
-"""Fixed logits in, the tokens that are left and their probabilities out, for each loader and sampler that it declares.
+"""Compares the remaining tokens and their probabilities for fixed logits with the reference, for each declared sampler.
 
-Each loader that can run here is asked in its own environment. The answer must be the reference's where the loader's
-spec names no difference, and otherwise the reference's with that difference.
+Each loader that can run here is probed in its own environment. Its result must equal the reference or, if the loader's
+spec names a difference, the reference with that difference.
 """
 
 from __future__ import annotations
@@ -24,40 +24,43 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 _SPECS = Registry(ROOT / "loaders").shown()
 
 
-def test_no_two_cases_are_one() -> None:
+def test_case_names_are_unique() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
 
 
-def test_every_sampler_that_it_declares_is_tried(spec: LoaderSpec) -> None:
+def test_the_cases_cover_every_declared_sampler(spec: LoaderSpec) -> None:
     tried = {name for case in cases(spec) for name in (case.sampler, *case.params)}
     assert spec.samplers - NOT_NUMBERS <= tried | {"dry_sequence_breakers", "negative_prompt"}
     assert {case.sampler for case in cases(spec)} == spec.samplers - NOT_NUMBERS - PARTS.keys()
 
 
-def test_what_is_left_is_the_references(spec: LoaderSpec, engine: Engine, found: dict[str, Any]) -> None:
+def test_remaining_tokens_equal_the_reference(spec: LoaderSpec, engine: Engine, found: dict[str, Any]) -> None:
     wrong = {
         case.name: reason
         for case in cases(spec)
-        if engine.tells(case) and (reason := difference(case, found[case.name], engine.departures, engine.close))
+        if engine.is_predictable(case)
+        and (reason := difference(case, found[case.name], engine.departures, engine.tolerance))
     }
     assert not wrong, "\n".join(f"{name}: {reason}" for name, reason in wrong.items())
 
 
-def test_it_departs_from_the_definitions_where_its_spec_says_so(
+def test_the_spec_lists_every_difference_from_the_definitions(
     spec: LoaderSpec, engine: Engine, found: dict[str, Any]
 ) -> None:
-    departing = {case.sampler for case in cases(spec) if difference(case, found[case.name], Departures(), engine.close)}
+    departing = {
+        case.sampler for case in cases(spec) if difference(case, found[case.name], Departures(), engine.tolerance)
+    }
     assert departing == set(spec.differs)
 
 
 @pytest.mark.parametrize("entry", _SPECS, ids=lambda spec: spec.name)
-def test_a_spec_explains_only_what_it_declares(entry: LoaderSpec) -> None:
+def test_a_spec_explains_only_declared_samplers(entry: LoaderSpec) -> None:
     assert set(entry.differs) <= entry.samplers & set(samplers())
     assert all(sentence.endswith(".") for sentence in entry.differs.values())
     assert set(entry.unheard) | {name for others in entry.unheard.values() for name in others} <= entry.samplers
 
 
-def test_the_page_is_as_the_code_is() -> None:
+def test_samplers_page_is_up_to_date() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "run python3 -m tests.conformance.table"
 
 

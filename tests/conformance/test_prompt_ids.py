@@ -1,6 +1,6 @@
-"""A prompt is the same token ids in every loader: those of the tokenizer in the model's folder.
+"""Every loader tokenizes a prompt to the same ids, which are those of the tokenizer in the model's folder.
 
-The models differ in where their tokenizers put a space before a text (tests/support/prompt_maker.py).
+The models differ in where their tokenizers add a space before a text (tests/support/prompt_maker.py).
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ MODELS: dict[str, dict[str, Any]] = {
     "no-prefix-untold": {"rule": "never", "config": {}},
     "prepended": {"rule": "prepend", "config": {}},
     "byte-level": {"rule": "bytes", "config": {}},
-    # As a converter writes it for a Llama whose settings name it.
+    # Converters write the flag if the model's settings have it.
     "byte-level-flagged": {"rule": "bytes", "config": {}, "flag": False},
 }
-# GGUF files in folders of their own: name -> (the model, whose tokenizer's files lie beside). Without files of its own
-# tokenizer a GGUF file is read by the rule that Transformers has for models that do not say.
+# GGUF files in separate folders: name -> (model, model whose tokenizer files are beside it). Without its own tokenizer
+# files, the default rule of Transformers applies.
 ELSEWHERE = {
     "lone": ("legacy-false", ""),
     "accompanied": ("legacy-true", "legacy-true"),
@@ -70,7 +70,7 @@ LOADERS = ("llamacpp", "xllamacpp", "transformers")
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory, environments: Environments) -> Path:
-    """A folder with the models, as folders and as GGUF."""
+    """Return a folder with the models, as folders and as GGUF."""
     maker = Registry(ROOT / "loaders").get("transformers")
     if reason := not_here(maker, environments):
         pytest.skip(reason)
@@ -87,7 +87,7 @@ def models(tmp_path_factory: pytest.TempPathFactory, environments: Environments)
 
 
 def _all_ids(name: str, paths: dict[str, Path], environments: Environments) -> dict[str, dict[str, list[int]]]:
-    """Model -> prompt -> token ids, as the loader `name` reads them. Skips where it is not installed."""
+    """Return model -> prompt -> token ids of the loader `name`. Skips the test if it is not installed."""
     spec: LoaderSpec = Registry(ROOT / "loaders").get(name)
     if reason := not_here(spec, environments):
         pytest.skip(reason)
@@ -97,7 +97,7 @@ def _all_ids(name: str, paths: dict[str, Path], environments: Environments) -> d
         for model, path in paths.items():
             worker.load(path, context=256)
             found[model] = {text: worker.ask(Tokenize, text, True) for text in PROMPTS}
-            # What a reply is made of is the same.
+            # A generation reads the same tokens.
             for text in ("<|user|>user<|end|>hello", "hello"):
                 _, end = worker.generate(text, max_new_tokens=1)
                 assert end.prompt_tokens == len(worker.ask(Tokenize, text, True))
@@ -108,7 +108,7 @@ def _all_ids(name: str, paths: dict[str, Path], environments: Environments) -> d
 
 @pytest.fixture(scope="module")
 def expected(models: Path, environments: Environments) -> dict[str, dict[str, list[int]]]:
-    """Model -> prompt -> token ids, from the folders' own tokenizers."""
+    """Return model -> prompt -> token ids of the folders' own tokenizers."""
     found = _all_ids("transformers", {name: models / name for name in MODELS}, environments)
     return {**found, **{name: found[source] for name, (source, _) in ELSEWHERE.items()}}
 
@@ -117,14 +117,14 @@ def expected(models: Path, environments: Environments) -> dict[str, dict[str, li
 def from_gguf(
     request: pytest.FixtureRequest, models: Path, environments: Environments
 ) -> dict[str, dict[str, list[int]]]:
-    """The same from the GGUF files, by each loader that reads them."""
+    """Return the same for the GGUF files, with each loader that reads them."""
     paths = {name: models / f"{name}.gguf" for name in MODELS}
     paths.update({name: models / name / "model.gguf" for name in ELSEWHERE})
     return _all_ids(request.param, paths, environments)
 
 
 @pytest.mark.parametrize("name", [*MODELS, *ELSEWHERE])
-def test_a_gguf_file_gives_the_ids_of_the_folder(
+def test_a_gguf_file_gives_the_same_ids_as_its_folder(
     name: str, expected: dict[str, dict[str, list[int]]], from_gguf: dict[str, dict[str, list[int]]]
 ) -> None:
     different = {
@@ -133,7 +133,7 @@ def test_a_gguf_file_gives_the_ids_of_the_folder(
     assert not different
 
 
-def test_the_models_differ(expected: dict[str, dict[str, list[int]]]) -> None:
-    """What is compared is not one rule throughout."""
+def test_the_models_tokenize_differently(expected: dict[str, dict[str, list[int]]]) -> None:
+    """The comparison covers different rules."""
     rules = ("legacy-false", "legacy-true", "prepended", "no-prefix")
     assert len({tuple(map(tuple, expected[name].values())) for name in rules}) == len(rules)

@@ -15,7 +15,7 @@ from modules.runtime.loader_registry import Registry
 from tests.contract.under_test import ROOT, UnderTest, demo_model, write_remote
 from tests.support.environments import installed, not_here
 
-# Settings that a loader needs for everything that it declares.
+# Settings that a loader needs to support all that it declares.
 _SETTINGS = {"vllm": {"lora_rank": 8}}
 _SPECS = Registry(ROOT / "loaders").shown()
 

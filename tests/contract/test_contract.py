@@ -1,4 +1,4 @@
-"""What every loader promises: loading, generating, stopping, counting."""
+"""Every loader loads, generates, stops and counts as the contract demands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TEXT = "A model folder in models/ is found at once."
 _LONG = "The context is the text that a model sees at once. " * 600
 
 
-def test_a_load_tells_how_far_it_is_and_what_was_loaded(engine: UnderTest) -> None:
+def test_a_load_reports_progress_and_model_facts(engine: UnderTest) -> None:
     fractions = [part for _, part in engine.progress if part is not None]
     assert engine.progress
     assert all(text for text, _ in engine.progress)
@@ -31,7 +31,7 @@ def test_a_load_tells_how_far_it_is_and_what_was_loaded(engine: UnderTest) -> No
     assert info.eos
 
 
-def test_greedy_is_the_same_each_time(engine: UnderTest) -> None:
+def test_greedy_decoding_is_deterministic(engine: UnderTest) -> None:
     prompt = engine.chat(QUESTION)
     first = engine.greedy(prompt)
     assert first.strip()
@@ -45,7 +45,7 @@ def test_the_same_seed_gives_the_same_text_and_another_seed_another(engine: Unde
     assert len(set(texts)) > 1
 
 
-def test_without_a_seed_one_is_drawn_and_told_and_it_repeats_the_text(engine: UnderTest) -> None:
+def test_without_a_seed_the_drawn_seed_is_reported_and_repeats_the_text(engine: UnderTest) -> None:
     prompt = engine.chat("Hello!")
     text, end = engine.generate(prompt, temperature=2.0)
     assert end.seed >= 0
@@ -62,14 +62,14 @@ def test_pieces_are_whole_characters_and_make_up_the_text(engine: UnderTest) -> 
         generation.text.encode("utf-8")
 
 
-def test_a_reply_ends_at_its_longest(engine: UnderTest) -> None:
+def test_a_reply_ends_at_its_maximum_length(engine: UnderTest) -> None:
     for count in (1, 7):
         text, end = engine.generate(engine.chat(QUESTION), do_sample=False, max_new_tokens=count)
         assert (end.reason, end.generated_tokens) == ("length", count)
         assert text
 
 
-def test_a_reply_ends_by_itself(engine: UnderTest) -> None:
+def test_a_reply_ends_at_the_end_token(engine: UnderTest) -> None:
     text, end = engine.generate(engine.chat(QUESTION), do_sample=False, max_new_tokens=400)
     assert end.reason == "stop"
     assert end.generated_tokens < 400
@@ -79,7 +79,7 @@ def test_a_reply_ends_by_itself(engine: UnderTest) -> None:
     assert end.decode_seconds > 0
 
 
-def test_special_tokens_are_shown_on_wish(engine: UnderTest) -> None:
+def test_special_tokens_are_shown_on_request(engine: UnderTest) -> None:
     prompt = engine.chat(QUESTION)
     (end_token,) = engine.ask(Tokenize, "<|im_end|>", True)[-1:]
     bias = {"logit_bias": f"{end_token}:100", "ban_eos_token": False}
@@ -100,14 +100,14 @@ def test_a_stop_text_never_leaks(engine: UnderTest, cut: tuple[int, int]) -> Non
     assert generation.text == "".join(seen) == whole[: whole.index(stop)]
 
 
-def test_text_held_back_for_a_stop_text_that_does_not_come_is_not_lost(engine: UnderTest) -> None:
+def test_text_held_back_for_an_incomplete_stop_text_is_not_lost(engine: UnderTest) -> None:
     prompt = engine.chat(QUESTION)
     whole = engine.greedy(prompt, max_new_tokens=6)
     text, end = engine.generate(prompt, do_sample=False, max_new_tokens=6, stop=[whole[-3:] + "never seen"])
     assert (text, end.reason) == (whole, "length")
 
 
-def test_cancel_ends_one_generation_and_the_next_is_right(engine: UnderTest) -> None:
+def test_cancel_ends_one_generation_and_the_next_is_correct(engine: UnderTest) -> None:
     prompt = engine.chat(QUESTION)
     expected = engine.greedy(prompt)
     room = engine.info.context - 200
@@ -134,7 +134,7 @@ def test_a_second_turn_reads_only_what_is_new(engine: UnderTest) -> None:
     assert fresh
 
 
-def test_what_is_cached_changes_no_text(engine: UnderTest) -> None:
+def test_cached_tokens_do_not_change_the_text(engine: UnderTest) -> None:
     prompt = engine.chat(QUESTION)
     engine.greedy("The cache holds something else now. " * 5)
     fresh, first = engine.generate(prompt, do_sample=False, max_new_tokens=40)
@@ -143,7 +143,7 @@ def test_what_is_cached_changes_no_text(engine: UnderTest) -> None:
     assert cached == fresh
 
 
-def test_two_at_once_say_what_each_says_alone(engine: UnderTest) -> None:
+def test_parallel_generations_give_the_same_texts_as_separate_ones(engine: UnderTest) -> None:
     if engine.info.slots < 2:
         pytest.skip(f"{engine.spec.name}: takes one request at a time.")
     prompts = [engine.chat(QUESTION), engine.chat("What is a token?")]
@@ -154,7 +154,7 @@ def test_two_at_once_say_what_each_says_alone(engine: UnderTest) -> None:
     assert [generation.text for generation in together] == alone
 
 
-def test_more_requests_than_slots_wait_their_turn(engine: UnderTest) -> None:
+def test_requests_above_the_slots_wait(engine: UnderTest) -> None:
     prompt = engine.chat(QUESTION)
     expected = engine.greedy(prompt)
     generations = [engine.begin(prompt, do_sample=False) for _ in range(engine.info.slots + 2)]
@@ -163,14 +163,14 @@ def test_more_requests_than_slots_wait_their_turn(engine: UnderTest) -> None:
 
 
 @pytest.mark.parametrize("text", [_TEXT, "Grüße, 漢字 and 🦙.", "two  spaces\n\nand lines"])
-def test_text_becomes_tokens_and_text_again(engine: UnderTest, text: str) -> None:
+def test_tokenize_and_detokenize_restore_the_text(engine: UnderTest, text: str) -> None:
     tokens = engine.ask(Tokenize, text, False)
     assert tokens
     assert all(isinstance(token, int) for token in tokens)
     assert engine.ask(Detokenize, tokens).strip() == text
 
 
-def test_names_of_special_tokens_are_text_unless_asked_for(engine: UnderTest) -> None:
+def test_names_of_special_tokens_are_text_unless_requested(engine: UnderTest) -> None:
     as_text, as_tokens = (engine.ask(Tokenize, "<|im_end|>", special) for special in (False, True))
     assert len(as_tokens) < len(as_text)
 
@@ -184,7 +184,7 @@ def test_a_chat_prompt_comes_from_the_models_template_and_counts_its_tokens(engi
     assert abs(end.prompt_tokens - answer["tokens"]) <= 1
 
 
-def test_a_chat_that_is_sent_as_messages_is_answered_as_its_prompt_is(engine: UnderTest) -> None:
+def test_messages_get_the_same_answer_as_their_prompt(engine: UnderTest) -> None:
     expected, end = engine.generate(engine.chat(QUESTION), do_sample=False, max_new_tokens=24)
     params = SamplingParams(do_sample=False, max_new_tokens=24)
     messages = [{"role": "user", "content": QUESTION}]
@@ -195,7 +195,7 @@ def test_a_chat_that_is_sent_as_messages_is_answered_as_its_prompt_is(engine: Un
     assert abs(generation.prompted.tokens - end.prompt_tokens) <= 1
 
 
-def test_a_prompt_that_is_too_long_is_cut_and_says_by_how_much(engine: UnderTest) -> None:
+def test_a_prompt_that_is_too_long_is_cut_and_the_cut_is_reported(engine: UnderTest) -> None:
     tokens = len(engine.ask(Tokenize, _LONG, True))
     text, end = engine.generate(_LONG, do_sample=False, max_new_tokens=8)
     assert text
@@ -204,7 +204,7 @@ def test_a_prompt_that_is_too_long_is_cut_and_says_by_how_much(engine: UnderTest
     assert abs(end.prompt_tokens + end.cut_tokens - tokens) <= 2
 
 
-def test_a_prompt_that_is_too_long_is_refused_on_wish(engine: UnderTest) -> None:
+def test_a_prompt_that_is_too_long_is_refused_on_request(engine: UnderTest) -> None:
     with pytest.raises(PromptError) as refused:
         engine.generate(_LONG, truncate=False)
     assert str(engine.info.context) in refused.value.message
@@ -234,7 +234,7 @@ def test_next_token_probabilities_are_probabilities_or_unsupported(engine: Under
     assert engine.greedy(prompt, max_new_tokens=1).strip() == likeliest[0]["text"].strip()
 
 
-def test_embeddings_are_vectors_that_tell_texts_apart_or_unsupported(engine: UnderTest) -> None:
+def test_embeddings_differ_between_texts_or_are_unsupported(engine: UnderTest) -> None:
     texts = ["How do I load a model?", "How can I load a model?", "🦙🦙🦙 1234567890"]
     try:
         same, near, far = engine.ask(Embed, texts)

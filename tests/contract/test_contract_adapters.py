@@ -1,4 +1,4 @@
-"""What every loader promises that declares LoRA adapters: they count, they add up, and they go without a trace."""
+"""LoRA adapters take effect, add up, and can be removed completely, in every loader that declares them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from modules.protocol.errors import ModelError, Unsupported
 from tests.contract.under_test import QUESTION, UnderTest
 from tests.support.lora import demo_adapters
 
-# Those that apply one adapter, with weight 1, and say so.
-_ONE_ALONE = ("vllm",)
+# Loaders that support only one adapter with weight 1, as their errors say.
+_SINGLE_ADAPTER = ("vllm",)
 pytestmark = [pytest.mark.contract, pytest.mark.adapters]
 
 
 @pytest.fixture
 def bare(engine: UnderTest) -> Iterator[UnderTest]:
-    """The worker without adapters, before and after."""
+    """Return the worker without adapters, and remove adapters after the test."""
     yield engine
     engine.ask(ApplyAdapter, {})
 
@@ -30,7 +30,7 @@ def _path(engine: UnderTest, name: str) -> str:
 
 
 def _with(engine: UnderTest, **weights: float) -> str:
-    """The greedy answer under these adapters."""
+    """Return the greedy answer with these adapters."""
     engine.ask(ApplyAdapter, {_path(engine, name): weight for name, weight in weights.items()})
     return engine.greedy(engine.chat(QUESTION))
 
@@ -43,13 +43,13 @@ def test_an_adapter_changes_the_text_and_its_removal_restores_it(bare: UnderTest
     assert _with(bare) == base
 
 
-def test_an_adapter_of_weight_zero_is_none(bare: UnderTest) -> None:
+def test_an_adapter_with_weight_zero_has_no_effect(bare: UnderTest) -> None:
     base = _with(bare)
     assert _with(bare, a=0.0) == base
 
 
-def test_the_weight_counts(bare: UnderTest) -> None:
-    if bare.spec.name in _ONE_ALONE:
+def test_the_weight_changes_the_effect(bare: UnderTest) -> None:
+    if bare.spec.name in _SINGLE_ADAPTER:
         with pytest.raises(Unsupported, match="one adapter, with weight 1"):
             _with(bare, a=2.0)
         return
@@ -57,8 +57,8 @@ def test_the_weight_counts(bare: UnderTest) -> None:
     assert len(texts) > 2
 
 
-def test_two_adapters_are_added_up_in_any_order(bare: UnderTest) -> None:
-    if bare.spec.name in _ONE_ALONE:
+def test_two_adapters_add_up_in_any_order(bare: UnderTest) -> None:
+    if bare.spec.name in _SINGLE_ADAPTER:
         with pytest.raises(Unsupported, match="one adapter, with weight 1"):
             _with(bare, a=1.0, b=1.0)
         return
@@ -68,9 +68,9 @@ def test_two_adapters_are_added_up_in_any_order(bare: UnderTest) -> None:
     assert _with(bare, a=1.0, b=0.0) == first
 
 
-def test_an_adapter_for_another_model_is_refused_and_those_in_use_stay(bare: UnderTest) -> None:
+def test_an_adapter_for_another_model_is_refused_and_the_applied_ones_stay(bare: UnderTest) -> None:
     before = _with(bare, a=1.0)
-    beside = {} if bare.spec.name in _ONE_ALONE else {"b": 1.0}
+    beside = {} if bare.spec.name in _SINGLE_ADAPTER else {"b": 1.0}
     with pytest.raises(ModelError) as refused:
         _with(bare, **beside, other=1.0)
     assert "other" in refused.value.message
@@ -78,7 +78,7 @@ def test_an_adapter_for_another_model_is_refused_and_those_in_use_stay(bare: Und
     assert bare.greedy(bare.chat(QUESTION)) == before
 
 
-def test_a_file_cut_short_is_refused_and_the_model_goes_on(bare: UnderTest, tmp_path: Path) -> None:
+def test_a_truncated_adapter_file_is_refused_and_the_model_stays_usable(bare: UnderTest, tmp_path: Path) -> None:
     base = _with(bare)
     whole = Path(_path(bare, "a"))
     broken = tmp_path / whole.name

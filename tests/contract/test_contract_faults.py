@@ -1,4 +1,4 @@
-"""What bad files, bad settings and ends do to a loader: a sentence, and a worker that can be used or is known dead."""
+"""Bad files, bad settings and crashes give a sentence, and a worker that is usable or known to be dead."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Start = Callable[[], UnderTest]
 
 
 def _weights(path: Path) -> Path:
-    """The file with the weights, of a model that is a file or a folder."""
+    """Return the file with the weights of a model, which is a file or a folder."""
     return path if path.is_file() else next(path.glob("*.safetensors"))
 
 
@@ -60,8 +60,9 @@ def _is_sentence(error: PaddockError) -> bool:
 
 
 @pytest.fixture(scope="module")
-def put_upon(spec: LoaderSpec, python: Path, server: None) -> Iterator[Start]:
-    """Gives one worker, which is shown bad models one after the other; another where it died of the one before."""
+def reusable_worker(spec: LoaderSpec, python: Path, server: None) -> Iterator[Start]:
+    """Return a function that returns the worker for one bad model after another. It starts a new one if the last has
+    died."""
     workers: list[UnderTest] = []
 
     def begin() -> UnderTest:
@@ -74,17 +75,17 @@ def put_upon(spec: LoaderSpec, python: Path, server: None) -> Iterator[Start]:
         worker.client.stop()
 
 
-def test_a_model_that_is_not_there(put_upon: Start, tmp_path: Path) -> None:
+def test_a_missing_model_is_an_error(reusable_worker: Start, tmp_path: Path) -> None:
     with pytest.raises(ModelError) as refused:
-        put_upon().load(tmp_path / "nothing.gguf")
+        reusable_worker().load(tmp_path / "nothing.gguf")
     assert _is_sentence(refused.value)
 
 
 @pytest.mark.parametrize("harm", [_truncate, _cut_header, _garbage, _empty, _huge_count])
 def test_a_damaged_model_is_refused_with_a_sentence(
-    spec: LoaderSpec, put_upon: Start, tmp_path: Path, harm: Callable[[Path], None]
+    spec: LoaderSpec, reusable_worker: Start, tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
-    worker, path = put_upon(), _copy(spec, tmp_path)
+    worker, path = reusable_worker(), _copy(spec, tmp_path)
     harm(_weights(path))
     with pytest.raises(PaddockError) as refused:
         worker.load(path)
@@ -95,23 +96,23 @@ def test_a_damaged_model_is_refused_with_a_sentence(
         assert isinstance(refused.value, ModelError)
 
 
-def test_after_bad_models_a_good_one_is_loaded(spec: LoaderSpec, put_upon: Start, tmp_path: Path) -> None:
-    worker = put_upon()
+def test_after_bad_models_a_good_one_is_loaded(spec: LoaderSpec, reusable_worker: Start, tmp_path: Path) -> None:
+    worker = reusable_worker()
     with pytest.raises(ModelError):
         worker.load(tmp_path / "nothing.gguf")
     worker.load(demo_model(spec))
     assert worker.greedy(worker.chat(QUESTION))
 
 
-def test_an_unknown_setting_is_refused_with_the_names_that_exist(put_upon: Start) -> None:
-    worker = put_upon()
+def test_an_unknown_setting_is_refused_with_the_names_that_exist(reusable_worker: Start) -> None:
+    worker = reusable_worker()
     with pytest.raises(SettingError) as refused:
         worker.load(demo_model(worker.spec), no_such_setting=1)
     assert "no_such_setting" in refused.value.message
 
 
-def test_unload_ends_the_process_in_order(put_upon: Start) -> None:
-    worker = put_upon()
+def test_unload_ends_the_process_with_status_0(reusable_worker: Start) -> None:
+    worker = reusable_worker()
     worker.load(demo_model(worker.spec))
     generation = worker.begin(worker.chat(QUESTION), ban_eos_token=True, max_new_tokens=1500)
     worker.client.stop()
@@ -120,7 +121,7 @@ def test_unload_ends_the_process_in_order(put_upon: Start) -> None:
     assert (end.cause, end.status) == ("unloaded", 0)
 
 
-def test_killed_from_outside_it_is_known_dead_and_the_text_stays(start: Start) -> None:
+def test_a_killed_worker_is_reported_and_its_text_is_kept(start: Start) -> None:
     import os
     import signal
 

@@ -1,4 +1,4 @@
-"""Every sampler that a loader declares does what it should at its extreme."""
+"""Every sampler that a loader declares has the right effect at an extreme value."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from modules.protocol.sampling import ALWAYS_HONOURED
 from tests.contract.under_test import QUESTION, UnderTest
 
 pytestmark = pytest.mark.contract
-# A test that names a parameter is collected for the loaders that declare it: see conftest.py.
+# A test that names a parameter runs for the loaders that declare it (conftest.py).
 _HOT = {"temperature": 5.0}
 
-# Parameters under which only the likeliest token is left, however hot the temperature that comes after them.
+# Parameters that leave only the likeliest token, so that a high temperature after them has no effect.
 GREEDY: dict[str, dict[str, Any]] = {
     "temperature": {"temperature": 0.0},
     "do_sample": {**_HOT, "do_sample": False},
@@ -38,7 +38,7 @@ DIFFERENT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "tfs": ({"temperature": 2.0, "tfs": 0.1}, {"temperature": 2.0}),
     "top_a": ({"temperature": 2.0, "top_a": 1.0}, {"temperature": 2.0}),
     "epsilon_cutoff": ({**_HOT, "epsilon_cutoff": 9.0}, _HOT),
-    # Not hotter: at a high entropy its threshold sinks below every token.
+    # No higher temperature: at a high entropy its threshold is below every token.
     "eta_cutoff": ({"temperature": 1.5, "eta_cutoff": 20.0}, {"temperature": 1.5}),
     "xtc_probability": ({"xtc_probability": 1.0, "xtc_threshold": 0.0}, {}),
     "adaptive_target": ({"adaptive_target": 0.2, "temperature": 2.0}, {"temperature": 2.0}),
@@ -101,18 +101,18 @@ DIFFERENT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-# Those that are asked for in a test of their own below, or tell a range that another one tests.
+# Parameters with a separate test below, or part of another sampler.
 ELSEWHERE = {"dynatemp_low", "dynatemp_high", "logit_bias", "custom_token_bans", "ban_eos_token", "grammar_string"}
 
 
-def test_every_declared_sampler_is_tried_here(engine: UnderTest) -> None:
+def test_every_declared_sampler_has_a_case(engine: UnderTest) -> None:
     assert engine.spec.samplers
     assert not engine.spec.samplers & ALWAYS_HONOURED
     assert engine.spec.samplers <= {*GREEDY, *DIFFERENT, *ELSEWHERE}
 
 
 @pytest.mark.parametrize("name", GREEDY)
-def test_at_its_extreme_only_the_likeliest_token_is_left(engine: UnderTest, name: str) -> None:
+def test_at_the_extreme_only_the_likeliest_token_remains(engine: UnderTest, name: str) -> None:
     prompt = engine.chat(QUESTION)
     params = {"sampler_priority": [name, "temperature"], **GREEDY[name]} if name.startswith("top_") else GREEDY[name]
     if name == "min_p":
@@ -121,7 +121,7 @@ def test_at_its_extreme_only_the_likeliest_token_is_left(engine: UnderTest, name
 
 
 @pytest.mark.parametrize("name", DIFFERENT)
-def test_it_makes_a_difference(engine: UnderTest, name: str) -> None:
+def test_the_sampler_changes_the_text(engine: UnderTest, name: str) -> None:
     with_it, without = DIFFERENT[name]
     echo = engine.chat(QUESTION, engine.greedy(engine.chat(QUESTION), max_new_tokens=60), QUESTION)
     for prompt in (_LOOP, engine.chat(QUESTION), echo):
@@ -133,7 +133,7 @@ def test_it_makes_a_difference(engine: UnderTest, name: str) -> None:
 
 
 @pytest.mark.declares("sampler_priority")
-def test_the_order_of_samplers_is_heard(engine: UnderTest) -> None:
+def test_the_sampler_order_changes_the_text(engine: UnderTest) -> None:
     prompt = engine.chat(QUESTION)
     first, last = (
         [engine.text(prompt, seed=seed, temperature=5.0, min_p=0.05, sampler_priority=order) for seed in range(4)]
@@ -151,7 +151,7 @@ def test_a_logit_bias_forces_a_token(engine: UnderTest) -> None:
 
 
 @pytest.mark.declares("custom_token_bans")
-def test_a_banned_token_never_comes(engine: UnderTest) -> None:
+def test_a_banned_token_is_never_generated(engine: UnderTest) -> None:
     prompt = engine.chat(QUESTION)
     usual = engine.greedy(prompt, max_new_tokens=40)
     tokens = sorted(set(engine.ask(Tokenize, usual, False)))
@@ -161,7 +161,7 @@ def test_a_banned_token_never_comes(engine: UnderTest) -> None:
 
 
 @pytest.mark.declares("ban_eos_token")
-def test_the_end_can_be_banned(engine: UnderTest) -> None:
+def test_the_end_token_can_be_banned(engine: UnderTest) -> None:
     _, end = engine.generate(engine.chat(QUESTION), do_sample=False, ban_eos_token=True, max_new_tokens=300)
     assert (end.reason, end.generated_tokens) == ("length", 300)
 
@@ -181,7 +181,7 @@ def test_a_grammar_can_force_characters_of_many_bytes(engine: UnderTest) -> None
     generation = engine.begin(engine.chat(QUESTION), grammar_string=grammar, max_new_tokens=90, seed=1)
     seen = list(generation.follow(gather=0))
     engine.finish(generation)
-    # llama.cpp's grammar lets an overlong encoding pass, which is no character and not shown.
+    # llama.cpp's grammar allows an overlong encoding, which is not a character and not shown.
     assert len(generation.text) > 15
     assert set(generation.text) <= set("🦙é漢")
     assert all(set(piece) <= set("🦙é漢") for piece in seen)
@@ -190,7 +190,7 @@ def test_a_grammar_can_force_characters_of_many_bytes(engine: UnderTest) -> None
 @pytest.mark.parametrize(
     "name, value", [("grammar_string", "root ::= missing"), ("logit_bias", "x:y"), ("custom_token_bans", "none")]
 )
-def test_what_cannot_be_read_is_refused_with_a_sentence(engine: UnderTest, name: str, value: str) -> None:
+def test_invalid_sampling_parameters_are_refused_with_a_sentence(engine: UnderTest, name: str, value: str) -> None:
     with pytest.raises(PromptError) as refused:
         engine.generate(engine.chat(QUESTION), **{name: value})
     assert refused.value.message.endswith(".")

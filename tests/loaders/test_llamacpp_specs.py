@@ -96,7 +96,7 @@ def test_greedy_keeps_the_penalties_and_without_sampling_not_even_those() -> Non
     assert sampler_chain(SamplingParams(do_sample=False, **params)) == ["temperature"]  # type: ignore[arg-type]
 
 
-def test_an_unknown_name_in_the_order_is_refused_with_those_there_are() -> None:
+def test_an_unknown_sampler_in_the_order_is_refused_with_the_valid_names() -> None:
     with pytest.raises(SettingError, match="'top_q'.*top_p"):
         sampler_chain(SamplingParams(sampler_priority=["min_p\ntop_q"]))
 

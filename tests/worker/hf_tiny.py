@@ -1,4 +1,4 @@
-"""Tiny models with random weights and real tokenizers, made in a second. For tests in a Transformers environment."""
+"""Makes tiny models with random weights and real tokenizers, for tests in a Transformers environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CORPUS = [
 
 
 def byte_level() -> Any:
-    """A tokenizer like GPT-2's or Llama 3's."""
+    """Return a tokenizer like that of GPT-2 or Llama 3."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -30,7 +30,7 @@ def byte_level() -> Any:
 
 
 def sentence_pieces() -> Any:
-    """A tokenizer like Llama 2's: a mark for spaces, byte fallback, and BOS before each text."""
+    """Return a tokenizer like that of Llama 2: a mark for spaces, byte fallback, and BOS before each text."""
     from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
 
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
@@ -42,7 +42,7 @@ def sentence_pieces() -> Any:
         vocab_size=250, special_tokens=specials, limit_alphabet=60, max_token_length=8, show_progress=False
     )
     tokenizer.train_from_iterator(CORPUS, trainer)
-    # SentencePiece's tokens for bytes are ordinary ones, which a trainer here cannot add.
+    # SentencePiece's byte tokens are ordinary tokens, which this trainer cannot add.
     made = json.loads(tokenizer.to_str())
     vocabulary = made["model"]["vocab"]
     vocabulary.update({f"<0x{byte:02X}>": len(vocabulary) + byte for byte in range(256)})
@@ -54,7 +54,7 @@ def sentence_pieces() -> Any:
 
 
 def wrapped(tokenizer: Any) -> Any:
-    """As Transformers sees it."""
+    """Return it as a tokenizer of Transformers."""
     from transformers import PreTrainedTokenizerFast
 
     return PreTrainedTokenizerFast(
@@ -67,7 +67,7 @@ def wrapped(tokenizer: Any) -> Any:
 
 
 def write_model(folder: Path, tokenizer: Any = None, **config: Any) -> Path:
-    """A folder with a Llama of random float32 weights, always the same; a `sliding_window` makes it a Mistral."""
+    """Write a Llama with fixed random float32 weights, and return its folder. With `sliding_window`: a Mistral."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
@@ -82,7 +82,7 @@ def write_model(folder: Path, tokenizer: Any = None, **config: Any) -> Path:
         "vocab_size": len(tokenizer),
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
-        # Random weights are usually too even to tell one token from another; these are not.
+        # Larger weights than usual, because with small ones all tokens are about equally likely.
         "initializer_range": 0.3,
         **config,
     }

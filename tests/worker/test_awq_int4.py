@@ -1,4 +1,4 @@
-"""AWQ's matrices packed for torch's product of 4-bit weights, against AutoAWQ's own unpacking."""
+"""AWQ's matrices, packed for torch's product with 4-bit weights, are compared with AutoAWQ's unpacking."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def _linear(group: int = 64, columns: int = 192, bias: bool = False) -> WQLinear_GEMM:
-    """256 rows of random weights, zero points and scales."""
+    """Return 256 rows of random weights, zero points and scales."""
     torch.manual_seed(0)
     linear = WQLinear_GEMM(4, group, 256, columns, bias, "cpu")
     for name in ("qweight", "qzeros"):
@@ -33,7 +33,7 @@ def _linear(group: int = 64, columns: int = 192, bias: bool = False) -> WQLinear
 
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize(("group", "columns"), [(64, 192), (128, 64), (32, 2048 + 64)])
-def test_the_product_is_that_of_the_unpacked_matrix(group: int, columns: int, bias: bool) -> None:
+def test_the_product_equals_that_of_the_unpacked_matrix(group: int, columns: int, bias: bool) -> None:
     linear = _linear(group, columns, bias)
     states = torch.randn(1, 7, 256)
     whole = dequantize_gemm(linear.qweight, linear.qzeros, linear.scales.float(), 4, group)
@@ -44,7 +44,7 @@ def test_the_product_is_that_of_the_unpacked_matrix(group: int, columns: int, bi
     assert (product - wanted).norm() < 0.01 * wanted.norm()
 
 
-def test_what_the_product_cannot_take_stays_as_it_is() -> None:
+def test_unsupported_layers_stay_unchanged() -> None:
     model = nn.Sequential(_linear(), _linear(group=256), _linear(group=16), _linear(columns=96))
     assert repack_layers(model) == 2
     assert [type(layer).__name__ for layer in model] == ["Int4Linear", "Int4Linear", "WQLinear_GEMM", "WQLinear_GEMM"]

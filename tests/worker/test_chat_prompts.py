@@ -1,4 +1,4 @@
-"""Chats that the worker renders, fits to the context and counts. A token is a word here."""
+"""The worker renders chats, fits them to the context and counts them. Here, a token is a word."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def templates() -> Iterator[TemplateProcess]:
 def prepare(
     templates: TemplateProcess, chat: Generate, context: int = 60, takes_messages: bool = False
 ) -> tuple[Generate, Prompted]:
-    """What the engine gets, and what the host is told."""
+    """Return the request for the engine, and the event for the host."""
     engine = Words()
     engine.takes_messages = takes_messages
     return ChatPrompts(engine, templates).prepare(chat, ModelInfo(context, template=TEMPLATE))
@@ -84,7 +84,7 @@ def test_without_fitting_all_messages_go_in(templates: TemplateProcess) -> None:
     assert prompted.tokens == 106 and prompted.left_out == 0 and "be kind" in request.prompt
 
 
-def test_the_reply_may_take_what_the_prompt_leaves(templates: TemplateProcess) -> None:
+def test_the_reply_may_fill_the_rest_of_the_context(templates: TemplateProcess) -> None:
     for context, longest in ((300, 300 - 106), (200, 100), (60, 30)):
         request, _ = prepare(templates, Generate("1", messages=CHAT, fill_context=True), context=context)
         assert request.params.max_new_tokens == longest
@@ -92,26 +92,26 @@ def test_the_reply_may_take_what_the_prompt_leaves(templates: TemplateProcess) -
     assert request.params.max_new_tokens == SamplingParams().max_new_tokens
 
 
-def test_a_reply_is_made_to_begin_with_a_prefix(templates: TemplateProcess) -> None:
+def test_a_reply_begins_with_the_prefix(templates: TemplateProcess) -> None:
     request, prompted = prepare(templates, Generate("1", messages=CHAT[-1:], reply_prefix="Sure, "))
     assert request.prompt == "[user] the question Sure, "
     assert prompted.tokens == 3
 
 
-def test_what_was_moved_for_the_template_is_told(templates: TemplateProcess) -> None:
+def test_messages_moved_for_the_template_are_reported(templates: TemplateProcess) -> None:
     strict = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('No system.') }}{% endif %}" + TEMPLATE
     request, prompted = prepare(templates, Generate("1", messages=[CHAT[0], CHAT[-1]], template=strict))
     assert request.prompt == "[user] be kind\n\nthe question "
     assert len(prompted.notes) == 1 and "put into the question" in prompted.notes[0]
 
 
-def test_begun_reasoning_is_told(templates: TemplateProcess) -> None:
+def test_reasoning_begun_by_the_prompt_is_reported(templates: TemplateProcess) -> None:
     template = TEMPLATE + "{% if add_generation_prompt %}<think>\n{% endif %}"
     _, prompted = prepare(templates, Generate("1", messages=CHAT[-1:], template=template))
     assert prompted.opening == "<think>\n"
 
 
-def test_an_engine_that_takes_messages_gets_them_fitted(templates: TemplateProcess) -> None:
+def test_an_engine_that_takes_messages_gets_fitted_messages(templates: TemplateProcess) -> None:
     params = SamplingParams(max_new_tokens=20)
     chat = Generate("1", "", params, messages=CHAT, overflow="cut", keep_first=1)
     request, prompted = prepare(templates, chat, takes_messages=True)
@@ -122,13 +122,13 @@ def test_an_engine_that_takes_messages_gets_them_fitted(templates: TemplateProce
     assert begun.messages[-1] == {"role": "assistant", "content": "Sure, "} and begun.continue_last
 
 
-def test_a_template_chosen_by_hand_counts_for_such_an_engine_too(templates: TemplateProcess) -> None:
+def test_a_chosen_template_is_also_used_for_an_engine_that_takes_messages(templates: TemplateProcess) -> None:
     chat = Generate("1", messages=CHAT[-1:], template="own: " + TEMPLATE)
     request, _ = prepare(templates, chat, takes_messages=True)
     assert request.prompt == "own: [user] the question " and request.messages == []
 
 
-def test_a_prompt_is_tokenized_once() -> None:
+def test_each_prompt_is_tokenized_only_once() -> None:
     seen: list[str] = []
 
     def tokenize(text: str) -> list[int]:

@@ -1,5 +1,4 @@
-"""Chat templates are strangers' programs: they render in a process of their own, within limits, and fail with a
-sentence."""
+"""Chat templates are untrusted programs: they render in a separate process, within limits, and fail with a sentence."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from modules.worker.template_process import TemplateProcess
 
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
 
-# Each makes a text or list that doubles, or is huge at once, without one line that looks large.
+# Each makes a text or list that doubles or is huge at once.
 _DOUBLED = "{{% set ns = namespace(x={start}) %}}{{% for i in range(60) %}}{{% set ns.x = {step} %}}{{% endfor %}}{end}"
 GREEDY = [
     "{{ 'x'.ljust(10**10) }}",
@@ -58,7 +57,7 @@ GREEDY = [
 
 @pytest.fixture(scope="module")
 def templates() -> Iterator[TemplateProcess]:
-    """The process that renders, with less patience than a worker has."""
+    """Return the process that renders, with a shorter timeout than in a worker."""
     process = TemplateProcess(seconds=1.0)
     yield process
     process.close()
@@ -66,7 +65,7 @@ def templates() -> Iterator[TemplateProcess]:
 
 @pytest.fixture
 def rendered(templates: TemplateProcess) -> Callable[..., str]:
-    """Renders a template in that process, with arguments that a test may change."""
+    """Return a function that renders a template in that process."""
 
     def render(template: str, **changes: object) -> str:
         arguments = {"continue_last": False, "bos": "<s>", "eos": "</s>", "variables": {}, **changes}
@@ -81,18 +80,18 @@ def test_the_fallback_ends_where_the_reply_begins(rendered: Callable[..., str]) 
     )
 
 
-def test_a_reply_that_goes_on_is_left_open(rendered: Callable[..., str]) -> None:
+def test_a_continued_reply_is_not_closed(rendered: Callable[..., str]) -> None:
     messages = [*MESSAGES, {"role": "assistant", "content": "Well, "}]
     assert rendered(CHATML, messages=messages, continue_last=True).endswith("<|im_start|>assistant\nWell, ")
 
 
-def test_a_template_that_trims_still_leaves_the_reply_open(rendered: Callable[..., str]) -> None:
+def test_a_continued_reply_is_not_closed_by_a_template_that_trims(rendered: Callable[..., str]) -> None:
     template = "{% for m in messages %}[{{ m.content | trim }}]{% endfor %}"
     messages = [{"role": "user", "content": " a "}, {"role": "assistant", "content": "b "}]
     assert rendered(template, messages=messages, continue_last=True) == "[a][b "
 
 
-def test_what_templates_commonly_use_is_there(rendered: Callable[..., str]) -> None:
+def test_common_template_functions_are_available(rendered: Callable[..., str]) -> None:
     template = (
         "{{ bos_token }}{% generation %}{{ messages | length }}{% endgeneration %}{{ strftime_now('%Y')[:2] }}"
         "{{ {'a': 'ü'} | tojson }}{% for m in messages %}{% if loop.first %}{% continue %}{% endif %}{{ m.role }}"
@@ -105,7 +104,7 @@ def test_what_templates_commonly_use_is_there(rendered: Callable[..., str]) -> N
     )
 
 
-def test_text_of_any_kind_comes_back_as_it_went(rendered: Callable[..., str]) -> None:
+def test_any_text_is_rendered_unchanged(rendered: Callable[..., str]) -> None:
     text = 'é \U0001f600 \u2028 \x00 \ud83d\n\\n "quoted"'
     assert rendered("{{ messages[0].content }}", messages=[{"role": "user", "content": text}]) == text
 
@@ -139,25 +138,25 @@ def test_a_bad_template_is_a_sentence_with_a_next_step(rendered: Callable[..., s
 
 
 @pytest.mark.parametrize("template", GREEDY)
-def test_a_template_that_wants_much_memory_gets_a_sentence_and_the_next_one_renders(
+def test_a_template_that_needs_too_much_memory_is_an_error_and_the_next_one_renders(
     rendered: Callable[..., str], template: str
 ) -> None:
     before = psutil.Process().memory_info().rss
     with pytest.raises(PromptError, match="Choose another template"):
-        # What is large and within the limits ends at the last word.
+        # A large text within the limits is complete.
         rendered(template + "{{ raise_exception('it is within the limits') }}")
     assert psutil.Process().memory_info().rss - before < 100_000_000
     assert rendered("{{ messages | length }}") == "2"
 
 
 @pytest.mark.skipif(not psutil.LINUX, reason="Only Linux holds a process to its address space.")
-def test_the_process_that_renders_cannot_take_more_than_its_limit(templates: TemplateProcess) -> None:
+def test_the_template_process_cannot_exceed_its_memory_limit(templates: TemplateProcess) -> None:
     templates.render("", MESSAGES, continue_last=False, bos="", eos="", variables={})
     (child,) = [child for child in psutil.Process().children() if "template_process" in " ".join(child.cmdline())]
     assert child.rlimit(psutil.RLIMIT_AS) == (1 << 30, 1 << 30)
 
 
-def test_a_template_that_leaves_the_reply_out_cannot_continue_it(rendered: Callable[..., str]) -> None:
+def test_a_template_without_the_last_reply_cannot_continue_it(rendered: Callable[..., str]) -> None:
     with pytest.raises(PromptError, match="cannot be continued"):
         rendered(
             "{{ messages[0].content }}", messages=[*MESSAGES, {"role": "assistant", "content": "x"}], continue_last=True

@@ -1,4 +1,4 @@
-"""The worker's guard, without Transformers: a package of the same make stands for it."""
+"""The guard against model code, tested without Transformers: with a package of the same structure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-# As Transformers has them: functions that other modules import by name.
+# As in Transformers: functions that other modules import by name.
 _MODULE = """
 def get_class_in_module(name, path, *, force_reload=False): return 'ran'
 def get_class_from_dynamic_module(reference, place, **more): return 'ran'
@@ -70,7 +70,7 @@ def _run(tmp_path: Path) -> dict[str, Any]:
     return found
 
 
-def test_what_runs_a_models_code_refuses_and_the_rest_works(tmp_path: Path) -> None:
+def test_functions_that_run_model_code_refuse_and_others_work(tmp_path: Path) -> None:
     found = _run(tmp_path)
     refused = ("by name", "get_class_from_dynamic_module", "get_cached_module_file", "check_imports", "copies")
     assert {found[name] for name in refused} == {"ModelCodeRefused"}

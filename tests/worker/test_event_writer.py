@@ -1,4 +1,4 @@
-"""The event writer: order is kept, text gathers, nothing is lost at the end."""
+"""The event writer keeps the order, batches text, and loses nothing at the end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from modules.worker.event_writer import EventWriter
 
 
 class _Stream(io.BytesIO):
-    """Keeps what was written when it is closed, and counts the writes."""
+    """A stream that keeps its text after it is closed, and counts the writes."""
 
     writes = 0
 
@@ -20,7 +20,7 @@ class _Stream(io.BytesIO):
         return super().write(data)  # type: ignore[arg-type]
 
 
-def test_text_of_two_generations_keeps_its_order_and_its_ends() -> None:
+def test_text_of_two_generations_stays_in_order() -> None:
     stream = _Stream()
     writer = EventWriter(stream, gather=60.0)
     for number in range(100):
@@ -41,7 +41,7 @@ def test_text_of_two_generations_keeps_its_order_and_its_ends() -> None:
     assert isinstance(events[places[-1]], Finished)
 
 
-def test_text_gathers_into_few_writes_but_an_end_goes_out_at_once() -> None:
+def test_text_is_batched_and_the_end_is_sent_at_once() -> None:
     stream = _Stream()
     writer = EventWriter(stream, gather=60.0)
     for _ in range(1000):
@@ -51,7 +51,7 @@ def test_text_gathers_into_few_writes_but_an_end_goes_out_at_once() -> None:
     assert stream.writes <= 4
 
 
-def test_a_host_that_is_gone_does_not_hang_the_worker() -> None:
+def test_the_worker_does_not_hang_after_the_hosts_death() -> None:
     source, sink = os.pipe()
     os.close(source)
     with os.fdopen(sink, "wb", buffering=0) as stream:

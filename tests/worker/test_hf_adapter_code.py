@@ -1,4 +1,4 @@
-"""A LoRA adapter is data: nothing in its folder runs, whatever its configuration names."""
+"""A LoRA adapter is data: no code in its folder runs, even if its configuration names it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ASKS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("attack", _ASKS)
-def test_no_code_of_an_adapter_runs(attack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_code_in_an_adapter_folder_runs(attack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
@@ -37,7 +37,7 @@ def test_no_code_of_an_adapter_runs(attack: str, tmp_path: Path, monkeypatch: py
     config = json.loads((folder / "adapter_config.json").read_text())
     (folder / "adapter_config.json").write_text(json.dumps({**config, **_ASKS[attack]}))
     (folder / "evil.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
-    # The worst case: the folder is where Python looks for modules.
+    # The worst case: the folder is on Python's path.
     monkeypatch.syspath_prepend(str(folder))
     engine = Engine()
     engine.load(base, Settings(device_map="cpu", dtype="float32"), lambda text, fraction: None)

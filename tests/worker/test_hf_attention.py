@@ -1,4 +1,4 @@
-"""Attention for reading in bf16 on a processor, against torch's own. Runs in the Transformers environment."""
+"""Attention for bf16 prompts on the CPU, compared with torch's own. Runs in the Transformers environment."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _mask(window: int | None = None) -> Any:
 
 @pytest.mark.parametrize("heads, groups", [(4, 4), (8, 2)])
 @pytest.mark.parametrize("window", [None, 100])
-def test_it_is_as_exact_as_bf16_is(heads: int, groups: int, window: int | None) -> None:
+def test_the_error_is_that_of_bf16(heads: int, groups: int, window: int | None) -> None:
     query, key, value = _given(heads, groups)
     found = attend(query, key, value, _mask(window), SIZE**-0.5)
     many = [part.float().repeat_interleave(heads // groups, 1) for part in (key, value)]
@@ -47,7 +47,7 @@ def test_many_rows_are_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> Non
     assert torch.allclose(attend(query, key, value, _mask(), 0.25).float(), whole.float(), atol=0.01)
 
 
-def test_a_mask_that_is_added_to_the_scores_is_read_as_what_it_shuts() -> None:
+def test_an_additive_mask_is_converted_to_bool() -> None:
     query, key, value = _given(4, 4)
     added = torch.zeros(1, 1, READ, ALL + 1, dtype=torch.bfloat16)
     added[..., :ALL].masked_fill_(~_mask(), torch.finfo(torch.bfloat16).min)
@@ -61,7 +61,7 @@ def test_a_mask_that_is_added_to_the_scores_is_read_as_what_it_shuts() -> None:
     "change",
     [{"mask": None}, {"more": {"softcap": 30.0}}, {"more": {"s_aux": 1}}, {"rows": 1}, {"type": "float32"}],
 )
-def test_what_it_is_not_made_for_is_left_to_the_usual_one(change: dict[str, Any]) -> None:
+def test_unsupported_inputs_use_the_usual_attention(change: dict[str, Any]) -> None:
     query, key, value = _given(4, 4)
     if "type" in change:
         query, key, value = query.float(), key.float(), value.float()
@@ -71,7 +71,7 @@ def test_what_it_is_not_made_for_is_left_to_the_usual_one(change: dict[str, Any]
     assert usual(None, query[:, :, -rows:], key, value, mask, **change.get("more", {}))[0] == "usual"
 
 
-def test_a_model_that_reads_with_it_is_as_far_from_32_bits_as_before(tmp_path: Path) -> None:
+def test_a_model_with_it_is_as_exact_as_with_sdpa(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     write_model(tmp_path)

@@ -1,4 +1,4 @@
-"""The cache of a prompt's prefix: whatever was added and taken off, it is as if all had been read at once."""
+"""The prefix cache gives the same logits after appends and crops as after one full read."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.worker.hf_tiny import write_model  # noqa: E402
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A tiny Llama in 32 bits."""
+    """Return a tiny Llama in 32 bits."""
     from transformers import AutoModelForCausalLM
 
     folder = write_model(tmp_path_factory.mktemp("tiny"), max_position_embeddings=1024)
     return AutoModelForCausalLM.from_pretrained(folder).eval()
 
 
-def test_a_cache_that_grows_and_is_cropped_is_as_one_that_reads_all_at_once(model: Any) -> None:
+def test_a_grown_and_cropped_cache_gives_the_logits_of_a_full_read(model: Any) -> None:
     tokens = torch.randint(5, 60, (800,), generator=torch.Generator().manual_seed(0)).tolist()
     cache = PrefixCache(model, torch.device("cpu"))
 
@@ -32,7 +32,7 @@ def test_a_cache_that_grows_and_is_cropped_is_as_one_that_reads_all_at_once(mode
         return bool(torch.allclose(whole, logits, atol=1e-3))
 
     assert as_exact(cache.read(tokens[:100]))
-    # Past the room that was made, token by token, and as a slice that needs more room by itself.
+    # Beyond the allocated room: token by token, and with a slice that is longer than the room.
     for token in tokens[100:420]:
         logits = cache.read([token])
     assert as_exact(logits)
@@ -43,7 +43,7 @@ def test_a_cache_that_grows_and_is_cropped_is_as_one_that_reads_all_at_once(mode
     assert cache.tokens == other
 
 
-def test_memory_is_not_made_anew_for_each_token(model: Any) -> None:
+def test_memory_is_not_reallocated_for_each_token(model: Any) -> None:
     cache = PrefixCache(model, torch.device("cpu"))
     cache.read(list(range(5, 55)))
     cache.read([5])

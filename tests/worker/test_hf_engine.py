@@ -47,7 +47,7 @@ def reply(engine: Engine, prompt: str = PROMPT, **params: Any) -> tuple[str, Out
 def watched(
     engine: Engine, prompt: str, stop_when: Callable[[list[Piece]], bool], **params: Any
 ) -> tuple[list[Piece], Outcome]:
-    """All pieces of a reply that is cancelled once `stop_when` says so."""
+    """Return all pieces of a reply that is cancelled once `stop_when` returns True."""
     cancelled = threading.Event()
     running = engine.generate(Generate("1", prompt, SamplingParams(**params)), cancelled)
     pieces: list[Piece] = []
@@ -73,14 +73,14 @@ def engine(folder: Path) -> Engine:
 
 @pytest.fixture
 def copy(folder: Path, tmp_path: Path) -> Path:
-    """The model in a folder that a test may spoil."""
+    """Return a copy of the model that a test may damage."""
     return Path(shutil.copytree(folder, tmp_path / "copy"))
 
 
 # Generation
 
 
-def test_greedy_is_what_transformers_generates(engine: Engine) -> None:
+def test_greedy_text_equals_transformers_generate(engine: Engine) -> None:
     ids = torch.tensor([engine.tokenize(PROMPT, True)])
     with torch.inference_mode():
         made = engine.model.generate(
@@ -98,13 +98,13 @@ def test_greedy_is_what_transformers_generates(engine: Engine) -> None:
     assert (outcome.reason, outcome.generated_tokens, outcome.prompt_tokens) == ("length", 24, ids.shape[1])
 
 
-def test_the_tokens_of_the_pieces_are_those_generated(engine: Engine) -> None:
+def test_pieces_count_all_generated_tokens(engine: Engine) -> None:
     pieces, outcome = watched(engine, PROMPT, lambda pieces: False, **GREEDY)
     assert len(pieces) > 5
     assert sum(piece.tokens for piece in pieces) <= outcome.generated_tokens == 24
 
 
-def test_one_seed_gives_one_text_cached_or_not(engine: Engine) -> None:
+def test_a_seed_gives_the_same_text_with_and_without_a_cache(engine: Engine) -> None:
     params: dict[str, Any] = {"seed": 7, "max_new_tokens": 40, "temperature": 1.5}
     engine._cache.clear()
     first, outcome = reply(engine, **params)
@@ -116,13 +116,13 @@ def test_one_seed_gives_one_text_cached_or_not(engine: Engine) -> None:
     assert other != first
 
 
-def test_a_seed_that_was_drawn_gives_the_same_text_when_it_is_named(engine: Engine) -> None:
+def test_the_reported_seed_repeats_the_text(engine: Engine) -> None:
     text, outcome = reply(engine, max_new_tokens=20)
     assert outcome.seed >= 0
     assert reply(engine, max_new_tokens=20, seed=outcome.seed)[0] == text
 
 
-def test_the_next_turn_reads_only_what_is_new(engine: Engine) -> None:
+def test_the_next_turn_reads_only_new_tokens(engine: Engine) -> None:
     engine._cache.clear()
     text, first = reply(engine, **GREEDY)
     tokens = [*engine._cache.tokens, *engine.tokenize(" and then more", False)]
@@ -134,7 +134,7 @@ def test_the_next_turn_reads_only_what_is_new(engine: Engine) -> None:
     assert reply(engine, turn, **GREEDY)[0] == second_text
 
 
-def test_an_edit_in_the_middle_reads_from_there(engine: Engine) -> None:
+def test_after_an_edit_only_the_text_from_there_is_read(engine: Engine) -> None:
     reply(engine, "one two three four five", **GREEDY)
     text, outcome = reply(engine, "one two three six seven", **GREEDY)
     assert 0 < outcome.cached_tokens < outcome.prompt_tokens
@@ -158,14 +158,14 @@ def test_a_prompt_read_in_slices_gives_the_same_text(folder: Path, engine: Engin
     assert reply(loaded(folder, prefill=7), prompt, **GREEDY)[0] == reply(engine, prompt, **GREEDY)[0]
 
 
-def test_cancel_is_heard_within_a_token(engine: Engine) -> None:
+def test_cancel_takes_effect_within_a_token(engine: Engine) -> None:
     params = {**GREEDY, "max_new_tokens": 150}
     pieces, outcome = watched(engine, PROMPT, lambda pieces: len(pieces) == 3, **params)
     assert outcome.reason == "cancelled"
     assert outcome.generated_tokens <= sum(piece.tokens for piece in pieces[:3]) + 1
 
 
-def test_cancel_is_heard_between_slices_of_the_prompt_and_what_was_read_stays(folder: Path) -> None:
+def test_cancel_takes_effect_between_prompt_slices_and_the_cache_stays(folder: Path) -> None:
     engine = loaded(folder, prefill=4)
     cancelled = threading.Event()
     read = engine._cache.read
@@ -185,7 +185,7 @@ def test_cancel_is_heard_between_slices_of_the_prompt_and_what_was_read_stays(fo
     assert (outcome.reason, outcome.cached_tokens) == ("length", 4)
 
 
-def test_a_generation_that_is_dropped_leaves_the_engine_sound(engine: Engine) -> None:
+def test_a_dropped_generation_leaves_the_engine_usable(engine: Engine) -> None:
     expected, _ = reply(engine, **GREEDY)
     running = engine.generate(Generate("1", PROMPT, SamplingParams(**GREEDY)), threading.Event())
     next(running)
@@ -209,21 +209,21 @@ def test_the_end_token_ends_the_reply_unless_banned(engine: Engine) -> None:
     assert (outcome.reason, outcome.generated_tokens) == ("length", 20)
 
 
-def test_end_tokens_by_name_count_without_a_template_alone(engine: Engine) -> None:
+def test_end_tokens_by_name_count_only_without_a_template(engine: Engine) -> None:
     named = engine.tokenizer.convert_tokens_to_ids("<|im_end|>")
     assert named not in engine._vocabulary.ends, "the template writes none behind a reply"
     assert engine.tokenizer.eos_token_id in engine._vocabulary.ends
     assert set(end_tokens(engine.model, engine.tokenizer, "", "")) == {named, engine.tokenizer.eos_token_id}
 
 
-def test_the_reply_ends_with_the_context(engine: Engine) -> None:
+def test_the_reply_ends_at_the_end_of_the_context(engine: Engine) -> None:
     params = {**GREEDY, "max_new_tokens": 10_000}
     _, outcome = reply(engine, **params)
     assert outcome.reason == "context"
     assert outcome.prompt_tokens + outcome.generated_tokens == 200
 
 
-def test_a_prompt_that_is_too_long_is_cut_at_its_beginning_but_for_bos(engine: Engine) -> None:
+def test_a_prompt_that_is_too_long_is_cut_after_bos(engine: Engine) -> None:
     prompt = "The lazy dog jumps " * 60
     whole = len(engine.tokenize(prompt, True))
     _, outcome = reply(engine, prompt, **GREEDY)
@@ -232,24 +232,24 @@ def test_a_prompt_that_is_too_long_is_cut_at_its_beginning_but_for_bos(engine: E
     assert engine._cache.tokens[0] == engine.tokenizer.bos_token_id
 
 
-def test_a_prompt_that_is_too_long_is_refused_by_choice(engine: Engine) -> None:
+def test_without_truncate_a_prompt_that_is_too_long_is_refused(engine: Engine) -> None:
     with pytest.raises(PromptError, match="context takes 200"):
         reply(engine, "The lazy dog jumps " * 60, truncate=False)
 
 
-def test_an_empty_prompt_begins_from_bos(engine: Engine) -> None:
+def test_an_empty_prompt_becomes_bos(engine: Engine) -> None:
     _, outcome = reply(engine, "", add_bos_token=False, **GREEDY)
     assert (outcome.prompt_tokens, outcome.generated_tokens) == (1, 24)
 
 
-def test_bos_is_not_doubled_where_the_template_wrote_it(engine: Engine) -> None:
+def test_bos_of_the_template_is_not_doubled(engine: Engine) -> None:
     bos = engine.tokenizer.bos_token_id
     assert engine.tokenize("<s>hello", True).count(bos) == 1
     assert engine.tokenize("hello", True).count(bos) == 1
     assert engine.tokenize("hello", False).count(bos) == 0
 
 
-def test_guidance_against_the_prompt_itself_changes_nothing_and_against_another_does(engine: Engine) -> None:
+def test_guidance_depends_on_the_negative_prompt(engine: Engine) -> None:
     plain, _ = reply(engine, **GREEDY)
     assert reply(engine, guidance_scale=2.0, negative_prompt=PROMPT, **GREEDY)[0] == plain
     assert reply(engine, guidance_scale=5.0, negative_prompt="def main() -> None:", **GREEDY)[0] != plain
@@ -265,21 +265,21 @@ def test_a_grammar_is_followed_to_its_end(engine: Engine, tmp_path: Path, kind: 
     assert outcome.reason == "stop"
 
 
-def test_a_grammar_beyond_the_limits_of_what_follows_it_is_named(engine: Engine) -> None:
+def test_a_grammar_beyond_the_matchers_limits_is_an_error(engine: Engine) -> None:
     rules = "".join(f"x{level} ::= (x{level + 1} x{level + 1})?\n" for level in range(90))
     with pytest.raises(PromptError, match=r"grammar cannot be followed: .*too many.* Write it"):
         reply(engine, grammar_string=f'root ::= x0\n{rules}x90 ::= "a"\n', max_new_tokens=50)
 
 
-def test_a_grammar_that_cannot_be_read_is_refused(engine: Engine) -> None:
+def test_an_invalid_grammar_is_refused(engine: Engine) -> None:
     with pytest.raises(PromptError, match="grammar cannot be read"):
         reply(engine, grammar_string="root ::= (")
 
 
-# Other verbs
+# Other methods
 
 
-def test_next_token_probabilities_are_the_models(engine: Engine) -> None:
+def test_next_token_probabilities_equal_the_models(engine: Engine) -> None:
     likeliest = engine.next_token_probabilities(PROMPT, 5)
     with torch.inference_mode():
         logits = engine.model(torch.tensor([engine.tokenize(PROMPT, True)])).logits[0, -1]
@@ -297,14 +297,14 @@ def test_embeddings_are_the_mean_of_the_last_layer(engine: Engine) -> None:
     assert vector != other
 
 
-def test_text_to_tokens_and_back(engine: Engine) -> None:
+def test_hf_tokens_decode_to_the_text(engine: Engine) -> None:
     assert engine.detokenize(engine.tokenize("Grüße, 你好 🙂", False)).strip() == "Grüße, 你好 🙂"
 
 
 # Loading
 
 
-def test_what_is_known_after_loading(folder: Path) -> None:
+def test_model_facts_after_loading(folder: Path) -> None:
     steps: list[tuple[str, float | None]] = []
     engine = Engine()
     info = engine.load(folder, Settings(**EXACT), lambda text, fraction: steps.append((text, fraction)))
@@ -317,7 +317,7 @@ def test_what_is_known_after_loading(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("quantization", "double"), [("int8", False), ("nf4", True), ("nf4", False), ("fp4", True)])
-def test_bitsandbytes_packs_the_weights_and_generates_without_noise(
+def test_bitsandbytes_packs_the_weights_and_prints_nothing(
     folder: Path, quantization: str, double: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = loaded(folder, quantization=quantization, double_quantization=double, dtype="bfloat16")
@@ -335,20 +335,20 @@ def test_sixteen_bits_halve_the_memory(folder: Path, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
-def test_attention_is_the_one_chosen(folder: Path, engine: Engine, attention: str) -> None:
+def test_the_chosen_attention_is_used(folder: Path, engine: Engine, attention: str) -> None:
     chosen = loaded(folder, attention=attention)
     assert chosen.model.config._attn_implementation == attention
     assert reply(chosen, **GREEDY)[0] == reply(engine, **GREEDY)[0]
 
 
-def test_a_context_beyond_the_models_is_the_models_and_said_so(folder: Path) -> None:
+def test_a_context_above_the_trained_one_is_lowered_with_a_note(folder: Path) -> None:
     info = Engine().load(folder, Settings(**{**EXACT, "context": 1000}), quiet)
     assert info.context == 256
     assert "made for 256" in info.notes[0]
 
 
 @pytest.mark.parametrize("scaling", ["linear", "dynamic", "yarn"])
-def test_rope_scaling_stretches_the_context_and_is_named(folder: Path, scaling: str) -> None:
+def test_rope_scaling_extends_the_context_with_a_note(folder: Path, scaling: str) -> None:
     engine = Engine()
     info = engine.load(
         folder, Settings(**{**EXACT, "context": 400, "rope_scaling": scaling, "rope_factor": 2.0}), quiet
@@ -363,7 +363,7 @@ def test_rope_base_changes_the_text(folder: Path, engine: Engine) -> None:
     assert reply(loaded(folder, rope_base=100.0), **GREEDY)[0] != reply(engine, **GREEDY)[0]
 
 
-# What bad input gets
+# Bad input
 
 
 def expect(folder: Path, *words: str, **settings: Any) -> None:
@@ -374,23 +374,23 @@ def expect(folder: Path, *words: str, **settings: Any) -> None:
     assert raised.value.message.endswith(".")
 
 
-def test_no_config(copy: Path) -> None:
+def test_a_missing_config_is_an_error(copy: Path) -> None:
     (copy / "config.json").unlink()
     expect(copy, "config.json")
 
 
-def test_a_config_that_is_no_json(copy: Path) -> None:
+def test_an_invalid_config_is_an_error(copy: Path) -> None:
     (copy / "config.json").write_text("{")
     expect(copy, "config.json", "Download")
 
 
-def test_no_weights(copy: Path) -> None:
+def test_missing_weights_are_an_error(copy: Path) -> None:
     (copy / "model.safetensors").unlink()
     expect(copy, "no weights")
 
 
 @pytest.mark.parametrize("size", [0, 5, 100, -1])
-def test_weights_cut_short(copy: Path, size: int) -> None:
+def test_truncated_weights_are_an_error(copy: Path, size: int) -> None:
     data = (copy / "model.safetensors").read_bytes()
     (copy / "model.safetensors").write_bytes(data[:size])
     expect(copy, "model.safetensors", "Download")
@@ -429,7 +429,7 @@ def test_an_unknown_architecture(copy: Path) -> None:
     expect(copy, "does not know the architecture", "newer")
 
 
-def test_code_of_the_model_is_not_run_unasked(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_models_code_needs_consent(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PADDOCK_TRUST_REMOTE_CODE", raising=False)
     config = json.loads((copy / "config.json").read_text())
     changed = {**config, "model_type": "own", "auto_map": {"AutoConfig": "own.Own", "AutoModelForCausalLM": "own.Own"}}
@@ -449,7 +449,7 @@ def test_pickles_need_trust(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert reply(loaded(copy), **GREEDY)[0] == reply(whole, **GREEDY)[0]
 
 
-def test_no_tokenizer(copy: Path) -> None:
+def test_a_missing_tokenizer_is_an_error(copy: Path) -> None:
     for file in (*copy.glob("tokenizer*"), *copy.glob("special_tokens*")):
         file.unlink()
     expect(copy, "no tokenizer")
@@ -461,7 +461,7 @@ def test_a_damaged_tokenizer(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["TokenizersBackend", "PreTrainedTokenizerFast", "NobodyKnowsTokenizer"])
-def test_a_tokenizer_class_of_another_transformers_is_read_all_the_same(copy: Path, engine: Engine, name: str) -> None:
+def test_a_tokenizer_class_of_another_transformers_version_is_read(copy: Path, engine: Engine, name: str) -> None:
     config = json.loads((copy / "tokenizer_config.json").read_text())
     (copy / "tokenizer_config.json").write_text(json.dumps({**config, "tokenizer_class": name}))
     before = {path.name: path.read_bytes() for path in copy.iterdir()}
@@ -469,14 +469,14 @@ def test_a_tokenizer_class_of_another_transformers_is_read_all_the_same(copy: Pa
     assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
 
 
-def test_cuda_where_there_is_none(folder: Path) -> None:
+def test_cuda_without_a_card_is_an_error(folder: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA GPU")
     with pytest.raises(SettingError, match="no CUDA GPU"):
         loaded(folder, device_map="cuda")
 
 
-def test_a_model_quantized_already_is_not_quantized_again(folder: Path, tmp_path: Path) -> None:
+def test_a_quantized_model_is_not_quantized_again(folder: Path, tmp_path: Path) -> None:
     loaded(folder, quantization="nf4").model.save_pretrained(tmp_path / "packed")
     for file in folder.glob("tokenizer*"):
         shutil.copy(file, tmp_path / "packed")
@@ -492,7 +492,7 @@ def test_running_out_of_memory_names_what_to_lower() -> None:
     assert "Lower Context length or Data type" in raised.value.message
 
 
-def test_room_to_grow_changes_no_text_and_is_moved_to_seldom(tmp_path: Path) -> None:
+def test_spare_room_changes_no_text_and_is_rarely_reallocated(tmp_path: Path) -> None:
     engine = loaded(write_model(tmp_path / "long", max_position_embeddings=2048), context=2000)
     text, outcome = reply(engine, **{**GREEDY, "max_new_tokens": 900})
     assert outcome.generated_tokens == 900

@@ -1,4 +1,4 @@
-"""Models that are no plain decoder: state-space models, and the text part of models that see. Real, tiny, random."""
+"""State-space models, and the text part of vision models: real architectures, tiny, with random weights."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ _SEEING: dict[str, dict[str, Any]] = {
 
 
 def _write(folder: Path, kind: str, values: dict[str, Any]) -> Path:
-    """A folder with random weights of the architecture `kind`."""
+    """Write a model of the architecture `kind` with random weights, and return its folder."""
     from transformers import AutoConfig
 
     from modules.worker.hf.auto_class import text_class
@@ -156,7 +156,7 @@ def _load(folder: Path, **settings: Any) -> tuple[Engine, Any]:
 
 
 def _greedy(engine: Engine, prompt: str, count: int) -> tuple[list[int], int]:
-    """(the tokens of prompt and reply that were read, those of the prompt)."""
+    """Return (the tokens of prompt and reply that were read, the tokens of the prompt)."""
     params = SamplingParams(max_new_tokens=count, do_sample=False, ban_eos_token=True)
     pieces = engine.generate(Generate("1", prompt, params), threading.Event())
     while True:
@@ -167,7 +167,7 @@ def _greedy(engine: Engine, prompt: str, count: int) -> tuple[list[int], int]:
 
 
 def _without_state(engine: Engine, tokens: list[int], count: int) -> list[int]:
-    """The same reply, with everything read again for each token."""
+    """Return the same reply, computed without a cache."""
     tokens = list(tokens)
     with torch.inference_mode():
         for _ in range(count):
@@ -186,14 +186,14 @@ def _same_as_without_state(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("kind", _STATES)
-def test_a_state_space_model_writes_what_it_would_without_its_state(kind: str, tmp_path: Path) -> None:
+def test_a_state_space_model_gives_the_same_text_without_its_state(kind: str, tmp_path: Path) -> None:
     engine, info = _load(_write(tmp_path / kind, kind, {**_TOKENS, **_STATES[kind]}), prefill=8)
     assert info.notes == []
     _same_as_without_state(engine)
 
 
 @pytest.mark.parametrize("kind", _SEEING)
-def test_of_a_model_that_sees_the_text_part_is_loaded(kind: str, tmp_path: Path) -> None:
+def test_only_the_text_part_of_a_vision_model_is_loaded(kind: str, tmp_path: Path) -> None:
     engine, info = _load(_write(tmp_path / kind, kind, _SEEING[kind]))
     assert info.notes == [NO_IMAGES]
     towers = [name for name, _ in engine.model.named_parameters() if "vision" in name or "visual" in name]
@@ -201,7 +201,7 @@ def test_of_a_model_that_sees_the_text_part_is_loaded(kind: str, tmp_path: Path)
     _same_as_without_state(engine)
 
 
-def test_a_model_that_returns_no_state_reads_all_again(tmp_path: Path) -> None:
+def test_a_model_without_state_reads_all_tokens_again(tmp_path: Path) -> None:
     engine, _ = _load(write_model(tmp_path / "tiny"))
     expected, _ = _greedy(engine, "The quick brown fox", 6)
     forward: Callable[..., Any] = engine.model.forward
@@ -219,7 +219,7 @@ def test_a_model_that_returns_no_state_reads_all_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "names", [("consolidated.safetensors",), ("anything.safetensors",), ("b.safetensors", "a.safetensors")]
 )
-def test_weights_under_other_names_are_loaded(names: tuple[str, ...], tmp_path: Path) -> None:
+def test_weights_with_other_file_names_are_loaded(names: tuple[str, ...], tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     folder = write_model(tmp_path / "tiny")
@@ -244,7 +244,7 @@ def test_two_models_in_one_folder_are_refused(tmp_path: Path) -> None:
         _load(folder)
 
 
-def test_a_template_in_a_file_of_its_own_is_the_engines(tmp_path: Path) -> None:
+def test_a_template_in_a_separate_file_is_used(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "tiny")
     for name in ("chat_template.jinja", "chat_template.json"):
         (folder / name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A GGUF file in Transformers: the tokens are those of the folder that it was made from."""
+"""A GGUF file in Transformers has the same tokens as the folder that it was made from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEXTS = (
 )
 
 
-def test_its_tokens_are_the_folders_own() -> None:
+def test_gguf_tokens_equal_the_folders() -> None:
     folder, file = Engine(), Engine()
     folder.load(MODELS / "demo", Settings(), lambda text, fraction: None)
     file.load(MODELS / "demo.Q8_0.gguf", Settings(), lambda text, fraction: None)

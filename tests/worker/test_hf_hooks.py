@@ -1,4 +1,4 @@
-"""Extensions' hooks in the Transformers engine: tokens and logits pass through them. Runs in that environment."""
+"""Hooks of extensions change tokens and logits in the Transformers engine. Runs in its environment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.worker.hf_tiny import write_model  # noqa: E402
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A tiny model, loaded."""
+    """Return an engine with a tiny model."""
     folder = tmp_path_factory.mktemp("tiny")
     write_model(folder)
     engine = Engine()
@@ -31,7 +31,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def reply(engine: Any, hooks: Hooks | None = None, **params: Any) -> tuple[str, Any]:
-    """(text, outcome) of eight greedy tokens."""
+    """Generate eight greedy tokens, and return (text, outcome)."""
     engine.hooks = hooks
     request = Generate("1", "The quick brown fox", SamplingParams(max_new_tokens=8, do_sample=False, **params))
     pieces = engine.generate(request, threading.Event())
@@ -44,7 +44,7 @@ def reply(engine: Any, hooks: Hooks | None = None, **params: Any) -> tuple[str, 
 
 
 def hooks_of(tmp_path: Path, code: str) -> Hooks:
-    """Hooks with one extension."""
+    """Return hooks with one extension."""
     (tmp_path / "worker.py").write_text(code)
     faults: list[Any] = []
     hooks = Hooks(faults.append, HookModel(Engine(), lambda: None))
@@ -53,7 +53,7 @@ def hooks_of(tmp_path: Path, code: str) -> Hooks:
     return hooks
 
 
-def test_a_logits_hook_decides_the_tokens_and_leaves_the_cache_alone(engine: Any, tmp_path: Path) -> None:
+def test_a_logits_hook_decides_the_tokens_and_not_the_cached_logits(engine: Any, tmp_path: Path) -> None:
     plain, _ = reply(engine)
     wanted = engine.tokenize("x", False)[-1]
     hooks = hooks_of(tmp_path, f"def logits_modifier(tokens, logits):\n    logits[{wanted}] += 1e6")

@@ -1,4 +1,4 @@
-"""Every sampler against numbers worked out by a plain reference here. Runs in a Transformers loader's environment."""
+"""Compares every sampler with a simple reference. Runs in a Transformers loader's environment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from modules.worker.hf import samplers as pure  # noqa: E402
 from modules.worker.hf.history_samplers import AdaptiveP, History, Mirostat, NoRepeat, dry  # noqa: E402
 from modules.worker.hf.sampler_chain import SamplerChain, Vocabulary, order  # noqa: E402
 
-# Probabilities whose logits the samplers get; shuffled, so that no sampler lives on their order.
+# The samplers get the logits of these probabilities, shuffled, so that they cannot rely on the order.
 P = [0.05, 0.40, 0.02, 0.25, 0.15, 0.08, 0.03, 0.02]
 CPU = torch.device("cpu")
 
@@ -49,7 +49,7 @@ def smallest_set(tokens: list[int], mass: float) -> set[int]:
     return chosen
 
 
-def test_what_is_kept_keeps_its_logit() -> None:
+def test_kept_tokens_keep_their_logits() -> None:
     result = pure.top_k(logits(), 3)
     assert torch.equal(result[[1, 3, 4]], logits()[[1, 3, 4]])
 
@@ -64,7 +64,7 @@ def test_top_p_keeps_the_smallest_set_that_reaches_the_mass(mass: float) -> None
     assert kept(pure.top_p(logits(), mass)) == smallest_set(ranked(), mass)
 
 
-def test_top_p_sorts_the_whole_vocabulary_where_the_likeliest_are_not_enough() -> None:
+def test_top_p_sorts_the_whole_vocabulary_if_the_likeliest_are_not_enough() -> None:
     flat = torch.zeros(5000)
     assert len(kept(pure.top_p(flat, 0.5))) == pytest.approx(2500, abs=2)
 
@@ -75,12 +75,12 @@ def test_min_p_keeps_a_share_of_the_likeliest(share: float) -> None:
 
 
 @pytest.mark.parametrize("factor", [0.1, 0.4, 1.0])
-def test_top_a_keeps_above_the_square(factor: float) -> None:
+def test_top_a_compares_with_the_square_of_the_highest_probability(factor: float) -> None:
     assert kept(pure.top_a(logits(), factor)) == {token for token, p in enumerate(P) if p >= factor * 0.16}
 
 
 @pytest.mark.parametrize("mass", [0.2, 0.5, 0.9])
-def test_typical_p_keeps_those_of_the_most_usual_surprise(mass: float) -> None:
+def test_typical_p_keeps_tokens_with_surprise_near_the_entropy(mass: float) -> None:
     usual = sorted(range(len(P)), key=lambda token: abs(-math.log(P[token]) - entropy(P)))
     assert kept(pure.typical_p(logits(), mass)) == smallest_set(usual, mass)
 
@@ -119,7 +119,7 @@ def test_top_n_sigma_keeps_within_deviations_of_the_highest() -> None:
     }
 
 
-def test_top_n_sigma_does_not_count_what_is_cut_already() -> None:
+def test_top_n_sigma_ignores_tokens_that_are_cut() -> None:
     cut = torch.cat([logits(), torch.full((4,), float("-inf"))])
     assert kept(pure.top_n_sigma(cut, 1.0)) == kept(pure.top_n_sigma(logits(), 1.0))
 
@@ -128,7 +128,7 @@ def test_temperature_divides() -> None:
     assert torch.allclose(pure.temperature(logits(), 0.5), logits() * 2)
 
 
-def test_dynamic_temperature_goes_from_low_when_sure_to_high_when_unsure() -> None:
+def test_dynamic_temperature_rises_with_the_entropy() -> None:
     t = 0.5 + (2.0 - 0.5) * (entropy(P) / math.log(len(P))) ** 1.5
     assert torch.allclose(pure.dynamic_temperature(logits(), 0.5, 2.0, 1.5), logits() / t)
     assert torch.allclose(pure.dynamic_temperature(torch.zeros(8), 0.5, 2.0, 1.0), torch.zeros(8))
@@ -143,7 +143,7 @@ def test_smoothing_is_a_parabola_and_a_cubic_below_the_top() -> None:
     assert torch.allclose(pure.quadratic(logits(), 0.3, 2.0), expected)
 
 
-def test_smoothing_leaves_what_is_cut_cut() -> None:
+def test_smoothing_keeps_cut_tokens_cut() -> None:
     assert kept(pure.quadratic(pure.top_k(logits(), 2), 0.3, 2.0)) == {1, 3}
 
 
@@ -181,7 +181,7 @@ def test_guidance_moves_away_from_the_negative() -> None:
     assert torch.allclose(pure.guidance(positive, negative, 1.0), positive, atol=1e-6)
 
 
-def test_history_counts_within_reach_as_the_text_grows() -> None:
+def test_history_counts_tokens_within_reach() -> None:
     history = History([1, 1, 2], 4, CPU, reach=3)
     assert history.counts.tolist() == [0, 2, 1, 0]
     history.add(3)
@@ -191,21 +191,21 @@ def test_history_counts_within_reach_as_the_text_grows() -> None:
     assert History([1, 1, 2], 4, CPU).counts.tolist() == [0, 2, 1, 0]
 
 
-def test_dry_punishes_what_continues_a_repeat_by_its_length() -> None:
-    # "5 6 7 8" came before and "5 6 7" is there again: 8 would make the repeat one longer.
+def test_dry_penalizes_by_the_length_of_the_repeat() -> None:
+    # "5 6 7 8" occurred before, and the text ends with "5 6 7". 8 would extend the repeat.
     result = dry(torch.zeros(10), [5, 6, 7, 8, 1, 5, 6, 7], 0.8, 1.75, 2, set())
     assert result[8] == pytest.approx(-0.8 * 1.75 ** (3 - 2))
     assert torch.count_nonzero(result) == 1
 
 
-def test_dry_takes_the_longest_repeat_and_lets_short_ones_be() -> None:
+def test_dry_uses_the_longest_repeat_and_ignores_short_ones() -> None:
     tokens = [5, 6, 7, 9, 7, 8, 5, 6, 7]
     result = dry(torch.zeros(10), tokens, 1.0, 2.0, 2, set())
     assert result[9] == pytest.approx(-2.0)
     assert result[8] == 0
 
 
-def test_dry_does_not_reach_across_a_breaker() -> None:
+def test_dry_repeats_end_at_a_breaker() -> None:
     tokens = [5, 6, 7, 8, 1, 5, 6, 7]
     assert dry(torch.zeros(10), tokens, 0.8, 1.75, 2, {6}).count_nonzero() == 0
     assert dry(torch.zeros(10), tokens, 0.8, 1.75, 2, {7}).count_nonzero() == 0
@@ -213,13 +213,13 @@ def test_dry_does_not_reach_across_a_breaker() -> None:
     assert dry(torch.zeros(10), tokens, 0.8, 1.75, 2, {8}).count_nonzero() == 0
 
 
-def test_dry_leaves_the_logits_it_was_given_alone() -> None:
+def test_dry_does_not_change_its_input() -> None:
     given = torch.zeros(10)
     dry(given, [5, 6, 5, 6], 0.8, 1.75, 1, set())
     assert given.count_nonzero() == 0
 
 
-def test_no_sequence_comes_twice() -> None:
+def test_no_ngram_occurs_twice() -> None:
     memory = NoRepeat(3)
     assert kept(memory(torch.zeros(6), [1, 2, 3, 1, 2])) == {0, 1, 2, 4, 5}
     assert kept(memory(torch.zeros(6), [1, 2, 3, 1, 2, 4, 1, 2])) == {0, 1, 2, 5}
@@ -227,7 +227,7 @@ def test_no_sequence_comes_twice() -> None:
     assert kept(NoRepeat(3)(torch.zeros(4), [1])) == {0, 1, 2, 3}
 
 
-def test_mirostat_2_cuts_what_surprises_more_than_mu_and_learns() -> None:
+def test_mirostat_2_cuts_tokens_more_surprising_than_mu_and_learns() -> None:
     state = Mirostat(2, tau=1.0, eta=0.5)
     assert kept(state(logits())) == {token for token, p in enumerate(P) if -math.log2(p) <= 2.0}
     state.chosen(3)
@@ -263,7 +263,7 @@ def test_adaptive_p_peaks_at_its_aim_and_moves_it() -> None:
     assert torch.allclose(state(logits()), torch.tensor([shaped(p, aim) for p in P]), atol=1e-5)
 
 
-def test_adaptive_p_leaves_what_is_cut_cut() -> None:
+def test_adaptive_p_keeps_cut_tokens_cut() -> None:
     assert kept(AdaptiveP(0.3, 0.9)(pure.top_k(logits(), 2))) == {1, 3}
 
 
@@ -282,14 +282,14 @@ def test_neutral_parameters_make_no_step() -> None:
     assert chain(temperature=0).neutral
 
 
-def test_neutral_sampling_draws_from_the_models_own_distribution() -> None:
+def test_neutral_sampling_draws_from_the_models_distribution() -> None:
     sampler = chain()
     draws = [sampler.choose(logits()) for _ in range(20_000)]
     shares = [draws.count(token) / len(draws) for token in range(8)]
     assert shares == pytest.approx(P, abs=0.012)
 
 
-def test_one_seed_gives_one_sequence() -> None:
+def test_the_same_seed_gives_the_same_tokens() -> None:
     def draws(seed: int) -> list[int | None]:
         sampler = chain(seed=seed)
         return [sampler.choose(logits()) for _ in range(20)]
@@ -356,7 +356,7 @@ def test_dry_reaches_its_sampler_with_its_breakers() -> None:
     assert chain(tokens, **params).shape(torch.zeros(8))[0] == 0
 
 
-def test_greedy_heeds_penalties_and_bans_but_no_cut_offs() -> None:
+def test_greedy_applies_penalties_and_bans_but_no_cut_offs() -> None:
     assert chain(do_sample=False).choose(logits()) == 1
     assert chain(do_sample=False, custom_token_bans="1").choose(logits()) == 3
     assert chain(do_sample=False, xtc_probability=1.0, temperature=2.0).choose(logits()) == 1
@@ -364,12 +364,12 @@ def test_greedy_heeds_penalties_and_bans_but_no_cut_offs() -> None:
     assert chain([1], do_sample=False, presence_penalty=1.0).choose(logits()) == 1
 
 
-def test_penalties_follow_what_is_chosen() -> None:
+def test_penalties_count_chosen_tokens() -> None:
     sampler = chain([0], temperature=0, presence_penalty=1.0)
     assert [sampler.choose(logits()) for _ in range(3)] == [1, 3, 4]
 
 
-def test_the_users_order_counts() -> None:
+def test_the_users_order_is_applied() -> None:
     usual = chain(temperature=2.0, min_p=0.3).shape(logits())
     cut_first = chain(temperature=2.0, min_p=0.3, sampler_priority=["min_p", "temperature"]).shape(logits())
     last = chain(temperature=2.0, min_p=0.3, temperature_last=True).shape(logits())
@@ -392,7 +392,7 @@ def test_the_order_names_every_sampler_once() -> None:
     assert order(SamplingParams(sampler_priority=["adaptive_p", "xtc"]))[-2:] == ["adaptive_p", "mirostat"]
 
 
-def test_an_unknown_name_in_the_order_is_refused_with_those_there_are() -> None:
+def test_an_unknown_sampler_in_the_order_is_refused_with_the_valid_names() -> None:
     with pytest.raises(SettingError, match="'top_q'.*top_p"):
         chain(sampler_priority=["top_q"])
 
@@ -404,5 +404,5 @@ def test_a_token_that_does_not_exist_is_refused(params: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("params", [{}, {"do_sample": False}])
-def test_where_nothing_may_follow_there_is_no_token(params: dict[str, Any]) -> None:
+def test_without_an_allowed_token_none_is_chosen(params: dict[str, Any]) -> None:
     assert chain(custom_token_bans="0,1,2,3,4,5,6,7", **params).choose(logits()) is None

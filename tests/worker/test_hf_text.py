@@ -1,4 +1,4 @@
-"""Tokens to text as it streams. Runs in a Transformers loader's environment."""
+"""Converting tokens to text while streaming. Runs in a Transformers loader's environment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXTS = [
 
 
 def word_pieces() -> Any:
-    """A tokenizer whose text only its own decoder knows."""
+    """Return a tokenizer whose text only its own decoder can produce."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     words = ["[UNK]", "<s>", "</s>", "the", "fox", "##es", "run", "##ning", "你"]
@@ -39,7 +39,7 @@ def text(request: pytest.FixtureRequest) -> TokenDecoder:
 
 
 @pytest.mark.parametrize("words", TEXTS)
-def test_streamed_text_is_the_text_and_every_piece_whole(text: TokenDecoder, words: str) -> None:
+def test_streamed_pieces_are_whole_characters_and_join_to_the_text(text: TokenDecoder, words: str) -> None:
     stream = text.stream(skip_special=True, at_start=True)
     tokens = text.encode(words, special_names=False)
     pieces = [stream.push(token) for token in tokens]
@@ -47,14 +47,14 @@ def test_streamed_text_is_the_text_and_every_piece_whole(text: TokenDecoder, wor
     assert "".join(pieces) + stream.finish() == words
 
 
-def test_a_character_comes_with_its_last_token(text: TokenDecoder) -> None:
+def test_a_character_is_returned_with_its_last_token(text: TokenDecoder) -> None:
     stream = text.stream(skip_special=True, at_start=True)
     tokens = text.encode("𝔘", special_names=False)
     assert len(tokens) >= 4
     assert [stream.push(token) for token in tokens][-1] == "𝔘"
 
 
-def test_a_character_left_unfinished_is_left_out(text: TokenDecoder) -> None:
+def test_an_incomplete_character_is_left_out(text: TokenDecoder) -> None:
     stream = text.stream(skip_special=True, at_start=True)
     shown = [stream.push(token) for token in text.encode("a𝔘", special_names=False)[:-1]]
     assert "".join(shown) == "a"
@@ -80,7 +80,7 @@ def test_names_of_special_tokens_in_plain_text_stay_text(text: TokenDecoder) -> 
     assert text.decode(tokens, skip_special=True).strip() == "<|im_end|>"
 
 
-def test_tokens_that_the_tokenizer_does_not_know_are_no_text(text: TokenDecoder) -> None:
+def test_unknown_tokens_give_no_text(text: TokenDecoder) -> None:
     assert text.stream(skip_special=True, at_start=True).push(100_000) == ""
 
 

@@ -1,4 +1,4 @@
-"""Extensions' hooks in the worker, on numpy arrays: what they may change, and what becomes of one that fails."""
+"""Hooks of extensions in the worker, on numpy arrays: what they can change, and what happens after a fault."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from modules.worker.hook_runner import Hooks
 
 
 class _Engine(EngineBase):
-    """A tokenizer of letters: the id of each is its code, and BOS is 1."""
+    """A tokenizer with one token per character: its code point. BOS is 1."""
 
     def load(self, path: Path, settings: Any, report: Any) -> ModelInfo:
         raise NotImplementedError
@@ -35,7 +35,7 @@ class _Engine(EngineBase):
 
 
 class Worker:
-    """Hooks with the faults that they told of."""
+    """Hooks, with the events that they sent."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -51,19 +51,19 @@ class Worker:
             self.faults.append((event.extension, event.hook, event.message, event.detail))
 
     def printed(self, name: str) -> str:
-        """What the host heard that an extension printed."""
+        """Return the output of an extension that was sent to the host."""
         self.hooks.flush()
-        told = [event for event in self.events if isinstance(event, HookPrinted)]
-        return "".join(event.text for event in told if event.extension == name)
+        printed = [event for event in self.events if isinstance(event, HookPrinted)]
+        return "".join(event.text for event in printed if event.extension == name)
 
     def stored(self, name: str) -> dict[str, Any]:
-        """The values that the host heard of."""
+        """Return the values that were sent to the host."""
         self.hooks.flush()
-        told = [event for event in self.events if isinstance(event, HookStored) and event.extension == name]
-        return {key: value for event in told for key, value in event.values.items()}
+        stored = [event for event in self.events if isinstance(event, HookStored) and event.extension == name]
+        return {key: value for event in stored for key, value in event.values.items()}
 
     def add(self, name: str, code: str, kind: str = "worker.py", **settings: Any) -> None:
-        """Configure one more extension."""
+        """Add an extension and configure all."""
         path = self.folder / name / kind
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(code))
@@ -71,7 +71,7 @@ class Worker:
         self.hooks.configure(self.entries)
 
     def change(self, *logits: float) -> list[float]:
-        """What becomes of logits after the tokens [1, 2]."""
+        """Return the logits after the hooks, with the tokens [1, 2] before them."""
         change = self.hooks.logits(lambda: [1, 2], lambda tokens: numpy.array([tokens]))
         values = numpy.array(logits)
         return [float(value) for value in (values if change is None else change(values))]
@@ -79,7 +79,7 @@ class Worker:
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Worker:
-    """A worker without extensions."""
+    """Return a worker without extensions."""
     return Worker(tmp_path)
 
 
@@ -87,14 +87,14 @@ def test_without_extensions_nothing_is_called(worker: Worker) -> None:
     assert not worker.hooks and worker.hooks.logits(list, lambda tokens: tokens) is None
 
 
-def test_a_logits_hook_changes_them_in_place_or_returns_others(worker: Worker) -> None:
+def test_a_logits_hook_changes_logits_in_place_or_returns_new_ones(worker: Worker) -> None:
     worker.add("last", "def logits_modifier(tokens, logits):\n    logits[tokens[-1]] -= 5")
     assert worker.change(1, 1, 1) == [1, 1, -4]
     worker.add("half", "def logits_modifier(logits, settings):\n    return logits / settings.by", by=2)
     assert worker.change(1, 1, 1) == [0.5, 0.5, -2]
 
 
-def test_settings_reach_it_without_a_reload(worker: Worker) -> None:
+def test_worker_settings_change_without_a_reload(worker: Worker) -> None:
     code = "made = []\ndef logits_modifier(logits, settings):\n    made.append(1)\n    logits += settings.x + len(made)"
     worker.add("count", code, x=1)
     assert worker.change(0) == [2]
@@ -103,7 +103,7 @@ def test_settings_reach_it_without_a_reload(worker: Worker) -> None:
     assert worker.change(0) == [12]
 
 
-def test_processors_get_rows_as_transformers_gives_them(worker: Worker) -> None:
+def test_processors_get_rows_as_in_transformers(worker: Worker) -> None:
     worker.add(
         "rows",
         """
@@ -135,7 +135,7 @@ def test_a_tokenizer_hook_changes_the_prompt(worker: Worker) -> None:
         "def logits_processor_modifier(processor_list, input_ids):\n    raise ValueError",
     ],
 )
-def test_one_that_fails_runs_no_more_and_the_others_do(worker: Worker, code: str) -> None:
+def test_a_failed_extension_stops_and_the_others_run(worker: Worker, code: str) -> None:
     worker.add("bad", code)
     worker.add("good", "def logits_modifier(logits):\n    return logits + 1")
     assert worker.change(1, 1) == [2, 2]
@@ -143,12 +143,12 @@ def test_one_that_fails_runs_no_more_and_the_others_do(worker: Worker, code: str
     assert [fault[0] for fault in worker.faults] == ["bad"]
 
 
-def test_one_that_cannot_be_loaded_is_told(worker: Worker) -> None:
+def test_an_extension_that_cannot_be_loaded_is_reported(worker: Worker) -> None:
     worker.add("broken", "import nothing_of_this_name")
     assert worker.faults[0][:2] == ("broken", "load") and not worker.hooks
 
 
-def test_a_script_gets_stand_ins_for_what_the_page_has(worker: Worker) -> None:
+def test_a_script_gets_stubs_for_modules_of_the_page(worker: Worker) -> None:
     worker.add(
         "old",
         """
@@ -170,7 +170,7 @@ def test_a_script_gets_stand_ins_for_what_the_page_has(worker: Worker) -> None:
     assert worker.faults == [] and worker.change(1, 2) == [3, 6]
 
 
-def test_a_list_of_processors_that_is_returned_counts(worker: Worker) -> None:
+def test_a_returned_list_of_processors_is_used(worker: Worker) -> None:
     worker.add(
         "own_list",
         """
@@ -182,7 +182,7 @@ def test_a_list_of_processors_that_is_returned_counts(worker: Worker) -> None:
     assert worker.faults == [] and worker.change(1, 2) == [2, 4]
 
 
-def test_a_file_that_was_agreed_to_again_is_read_again_and_one_that_is_gone_is_forgotten(worker: Worker) -> None:
+def test_a_changed_file_is_loaded_again_after_consent_and_a_removed_one_is_dropped(worker: Worker) -> None:
     worker.add("one", "def logits_modifier(logits):\n    return logits + 1")
     path = Path(worker.entries[0]["path"])
     path.write_text("def logits_modifier(logits):\n    return logits + 2")
@@ -211,7 +211,7 @@ def tokenizer_modifier(state, prompt, input_ids, input_embeds):
 """
 
 
-def test_a_script_in_the_worker_has_the_real_tokenizer_and_its_prints_and_params_come_back(worker: Worker) -> None:
+def test_a_script_in_the_worker_has_the_tokenizer_and_returns_prints_and_params(worker: Worker) -> None:
     worker.add("mine", _SCRIPT, "script.py", host=7)
     worker.hooks.tokens("hi", [104, 105], lambda tokens: numpy.array([tokens]), {})
     assert worker.faults == []
@@ -221,7 +221,7 @@ def test_a_script_in_the_worker_has_the_real_tokenizer_and_its_prints_and_params
     assert worker.stored("mine")["count"] == 2
 
 
-def test_what_the_host_set_before_does_not_undo_what_a_script_wrote_since(worker: Worker) -> None:
+def test_an_older_value_of_the_host_does_not_replace_a_scripts_newer_one(worker: Worker) -> None:
     code = "params = {'n': 0}\ndef logits_processor_modifier(processors, ids):\n    params['n'] += 10"
     worker.add("mine", code, "script.py", n=1)
     worker.change(0)
@@ -234,7 +234,7 @@ def test_what_the_host_set_before_does_not_undo_what_a_script_wrote_since(worker
     assert worker.stored("mine") == {"n": 15}
 
 
-def test_host_gives_the_tokenizer_and_the_values_that_both_sides_share(worker: Worker) -> None:
+def test_host_has_the_tokenizer_and_the_shared_values(worker: Worker) -> None:
     code = """
         def logits_modifier(tokens, logits, host):
             print("seen", host.tokenizer.decode(tokens), host.store.get("ask"))
@@ -246,15 +246,13 @@ def test_host_gives_the_tokenizer_and_the_values_that_both_sides_share(worker: W
     worker.hooks.configure(worker.entries)
     worker.change(0)
     assert worker.stored("mine") == {"last": ["mine", 2], "ask": None}
-    # The host has not heard of it yet: its older value does not come back.
+    # The host does not have the new value yet. Its older value must not replace it.
     worker.hooks.configure(worker.entries)
     worker.change(0)
     assert worker.printed("mine") == "seen <s></s> {'a': 1}\nseen <s></s> None\n"
 
 
-def test_what_one_prints_while_it_is_loaded_or_chooses_a_token_is_its_own(
-    worker: Worker, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_output_of_each_extension_is_collected_separately(worker: Worker, capsys: pytest.CaptureFixture[str]) -> None:
     code = """
         print('loaded')
         def logits_processor_modifier(processor_list):
@@ -268,7 +266,7 @@ def test_what_one_prints_while_it_is_loaded_or_chooses_a_token_is_its_own(
     assert capsys.readouterr().out.endswith("the engine's\n")
 
 
-def test_a_service_that_is_not_there_fails_that_reply_and_the_extension_stays(worker: Worker) -> None:
+def test_a_missing_service_fails_the_reply_and_the_extension_stays_enabled(worker: Worker) -> None:
     worker.add("lookup", "def tokenizer_modifier(prompt):\n    raise ConnectionError('gone')")
     worker.add("late", "def logits_modifier(logits):\n    raise TimeoutError")
     with pytest.raises(PaddockError, match=r"lookup could not do its part \(tokenizer_modifier\)"):

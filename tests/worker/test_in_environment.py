@@ -1,4 +1,4 @@
-"""Tests of the Transformers engine need torch, so they run in a loader's environment: pytest is put beside it."""
+"""Runs the tests of the Transformers engine in loaders' environments, which have torch, with pytest from elsewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from modules.system.pip_config import package_sources, read_pip_config
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SUITES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests" / "worker").glob("test_hf_*.py"))
-# Older Transformers are given attention in another way, and have caches of another kind.
+# Older versions of Transformers have other interfaces for attention and caches.
 OLDER = [f"tests/worker/test_hf_{name}.py" for name in ("attention", "cache")]
 CASES = [
     *(("transformers", suite) for suite in SUITES),
@@ -47,7 +47,7 @@ class Results:
 
 @pytest.fixture(scope="module")
 def pytest_folder() -> Path:
-    """A folder holding pytest and nothing else, for an interpreter that has none."""
+    """Return a folder with pytest only, for an interpreter without it."""
     from uv import find_uv_bin
 
     folder = ROOT / ".test-models" / "pytest"

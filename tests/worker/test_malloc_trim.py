@@ -1,4 +1,4 @@
-"""What a load leaves in the heap goes back to the system."""
+"""Memory that a load frees is returned to the system."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-# Blocks of 1 MB beside small ones that stay: without `returned` the freed large ones stay in the heap, between them.
+# Blocks of 1 MB between small ones that stay. Without trim_heap_after, the freed large blocks stay in the heap.
 _LOAD = """
 import contextlib, ctypes, sys, psutil
 from modules.worker.malloc_trim import trim_heap_after
@@ -40,5 +40,5 @@ def _resident(how: str) -> int:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
-def test_freed_blocks_between_kept_ones_do_not_stay_with_the_worker() -> None:
+def test_freed_blocks_between_kept_ones_return_to_the_system() -> None:
     assert _resident("kept") - _resident("returned") > 80_000_000

@@ -1,6 +1,6 @@
-"""A model's own code does not run without consent: folders that try, in each environment that has Transformers.
+"""A model's own code does not run without consent, tested with attack folders in each environment with Transformers.
 
-The host's scan is left out here: the worker must hold alone.
+The host's scan is skipped here, because the worker must refuse such code without it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LOADERS = ("transformers", "hqq", "gptqmodel", "autogptq", "autoawq", "vllm")
 
 
 def _load(loader: str, environments: Environments, folders: list[Path], consent: str) -> dict[str, str]:
-    """Folder -> why it was not loaded, or ""."""
+    """Return folder -> the error of its load, or ""."""
     spec = Registry(ROOT / "loaders").get(loader)
     if reason := not_here(spec, environments):
         pytest.skip(reason)
@@ -46,14 +46,16 @@ def _load(loader: str, environments: Environments, folders: list[Path], consent:
 
 
 @pytest.mark.parametrize("loader", LOADERS)
-def test_no_code_of_a_folder_runs_without_consent(loader: str, environments: Environments, tmp_path: Path) -> None:
+def test_no_code_in_a_model_folder_runs_without_consent(
+    loader: str, environments: Environments, tmp_path: Path
+) -> None:
     attacks = Attacks(tmp_path)
     folders = attacks.write()
     errors = _load(loader, environments, folders, consent="")
     assert [folder.name for folder in folders if attacks.marker(folder.name).exists()] == []
     assert errors["unknown_type"] and errors["no_type"]
     if loader in ("transformers", "hqq"):
-        # The architecture is Transformers' own: what the folder brings is not needed.
+        # Transformers has the architecture, so the folder's code is not needed.
         assert errors["native_type"] == errors["native_type_trusting"] == errors["custom_generate"] == ""
 
 

@@ -1,4 +1,4 @@
-"""What a worker cannot read, write or be given, tried from inside a real worker's process."""
+"""What a worker cannot read, write or inherit, tested inside a real worker process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from modules.runtime.worker_process import clean_environment
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 120
 
-# Tries each of its arguments in a hardened process; prints what happened as JSON.
+# Tries each argument in a hardened process, and prints the results as JSON.
 _TRY = """
 import json, os, sys
 from modules.worker.sandbox import harden
@@ -66,7 +66,7 @@ def _tried(tmp_path: Path, wanted: dict[str, list[str]], variables: dict[str, st
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
-    """A model whose weights are a link to another folder, and what belongs to the user."""
+    """Return paths of a model whose weights are a link to another folder, and of the user's files."""
     folders = {name: tmp_path / name for name in ("models", "models/m", "elsewhere", "user_data", "home", "data")}
     for folder in folders.values():
         folder.mkdir()
@@ -79,7 +79,9 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Landlock is Linux's")
-def test_a_worker_reads_its_model_and_writes_its_temporary_folder_alone(tmp_path: Path, files: dict[str, Path]) -> None:
+def test_a_worker_reads_only_its_model_and_writes_only_its_temporary_folder(
+    tmp_path: Path, files: dict[str, Path]
+) -> None:
     model = files["models/m"]
     variables = sandbox_variables(model, [files["models"]], [files["data"]])
     mine = [str(model / "weights"), str(model / "config.json"), str(ROOT / "modules/worker/serve.py"), "/etc/passwd"]
@@ -99,7 +101,7 @@ def test_a_worker_reads_its_model_and_writes_its_temporary_folder_alone(tmp_path
 
 @pytest.mark.skipif(sys.platform != "linux", reason="these limits are Linux's")
 @pytest.mark.parametrize("variables", [{}, {"PADDOCK_SANDBOX": "off"}, {"PADDOCK_SANDBOX": '{"no": 1}'}])
-def test_without_landlock_a_worker_still_dumps_no_memory_and_gains_no_rights(
+def test_without_landlock_a_worker_dumps_no_memory_and_gains_no_rights(
     tmp_path: Path, files: dict[str, Path], variables: dict[str, str]
 ) -> None:
     found = _tried(tmp_path, {"read": [str(files["home"] / ".token")], "write": []}, variables)
@@ -107,7 +109,7 @@ def test_without_landlock_a_worker_still_dumps_no_memory_and_gains_no_rights(
     assert list(found["read"].values()) == ["done"]
 
 
-def test_a_sandbox_names_no_home_and_no_root(tmp_path: Path) -> None:
+def test_a_sandbox_never_includes_a_home_or_the_root(tmp_path: Path) -> None:
     home = Path.home()
     given = json.loads(sandbox_variables(tmp_path, [home], [])["PADDOCK_SANDBOX"])
     found = _tried(tmp_path, {"read": [str(_secret_in(home))], "write": []}, {"PADDOCK_SANDBOX": json.dumps(given)})
@@ -116,7 +118,7 @@ def test_a_sandbox_names_no_home_and_no_root(tmp_path: Path) -> None:
 
 
 def _secret_in(home: Path) -> Path:
-    """Some file of the user's own, or one that stands for it."""
+    """Return a file of the user, or README.md if there is none."""
     return next((path for path in home.iterdir() if path.is_file() and os.access(path, os.R_OK)), ROOT / "README.md")
 
 

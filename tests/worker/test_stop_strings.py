@@ -14,7 +14,7 @@ def run(stops: list[str], pieces: list[str]) -> tuple[str, StopFilter]:
 
 
 def cuts(text: str) -> list[list[str]]:
-    """Every way to cut `text` into pieces."""
+    """Return every way to cut `text` into pieces."""
     ways = []
     for marks in itertools.product([False, True], repeat=len(text) - 1):
         pieces, start = [], 0
@@ -32,7 +32,7 @@ def test_without_stops_all_text_passes_at_once() -> None:
 
 
 @pytest.mark.parametrize("pieces", cuts("hi\nYou:x"))
-def test_a_stop_never_leaks_however_the_text_is_cut(pieces: list[str]) -> None:
+def test_a_stop_text_never_leaks_for_any_cut_into_pieces(pieces: list[str]) -> None:
     shown, stopping = run(["\nYou:"], pieces)
     assert shown == "hi"
     assert stopping.stopped
@@ -40,14 +40,14 @@ def test_a_stop_never_leaks_however_the_text_is_cut(pieces: list[str]) -> None:
 
 
 @pytest.mark.parametrize("pieces", cuts("ab\n\nYo abc"))
-def test_what_only_looked_like_a_stop_is_shown_in_the_end(pieces: list[str]) -> None:
+def test_an_incomplete_stop_text_is_shown_at_the_end(pieces: list[str]) -> None:
     shown, stopping = run(["\nYou:", "abcd"], pieces)
     assert shown == "ab\n\nYo abc"
     assert not stopping.stopped
 
 
 @pytest.mark.parametrize("pieces", cuts("xaabcy"))
-def test_of_overlapping_stops_the_first_complete_one_wins(pieces: list[str]) -> None:
+def test_the_first_complete_of_overlapping_stop_texts_wins(pieces: list[str]) -> None:
     shown, stopping = run(["aabc", "ab", "b"], pieces)
     assert (shown, stopping.stop) == ("xa", "ab")
 
@@ -57,7 +57,7 @@ def test_a_repeating_beginning_is_not_missed() -> None:
     assert (shown, stopping.stopped) == ("aa", True)
 
 
-def test_only_what_could_be_a_stop_is_held_back() -> None:
+def test_only_a_possible_stop_text_is_held_back() -> None:
     stopping = StopFilter(["</s>"])
     assert stopping.feed("one <") == "one "
     assert stopping.feed("b>") == "<b>"

@@ -1,4 +1,4 @@
-"""The queue between an engine's thread and a reply's: order is kept, the first and the last come at once."""
+"""The token queue keeps the order, and passes on the first and the last item at once."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import threading
 from modules.worker.token_queue import TokenQueue
 
 
-def test_the_first_comes_at_once_and_the_last_brings_what_gathered() -> None:
+def test_the_first_item_is_passed_on_at_once_and_the_last_with_the_batch() -> None:
     queue: TokenQueue[int] = TokenQueue(gather=60.0)
     items = queue.items(threading.Event())
     queue.put(0)
-    # Would take a minute if it gathered.
+    # This would take a minute if the first item were batched.
     assert next(items) == 0
     waiting = threading.Thread(target=lambda: taken.extend(next(items) for _ in range(3)))
     taken: list[int] = []
@@ -23,7 +23,7 @@ def test_the_first_comes_at_once_and_the_last_brings_what_gathered() -> None:
     assert taken == [1, 2, 3]
 
 
-def test_what_gathers_comes_without_an_end() -> None:
+def test_a_batch_is_passed_on_without_an_end() -> None:
     queue: TokenQueue[int] = TokenQueue(gather=0.01)
     items = queue.items(threading.Event())
     queue.put(0)

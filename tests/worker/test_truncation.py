@@ -33,7 +33,7 @@ def test_without_truncate_a_prompt_as_long_as_the_context_is_refused_with_both_n
         fit_prompt([1] * 10, context=10, max_new_tokens=1, truncate=False)
 
 
-def test_the_prompt_handed_in_is_left_alone() -> None:
+def test_the_callers_prompt_is_not_changed() -> None:
     tokens = list(range(30))
     fit_prompt(tokens, context=10, max_new_tokens=4, truncate=True, keep_first=1)
     assert tokens == list(range(30))

@@ -1,8 +1,7 @@
 """The engine of all loaders with Transformers models. A loader needs to implement only `load_model`.
 
-It has its own loop instead of `model.generate` with a streamer. The loop checks for Cancel at every token and every
-slice of the prompt, keeps the prefix of the last run, and adds almost no time per token if the sampling parameters are
-neutral.
+It has its own loop instead of `model.generate` with a streamer. The loop checks for Cancel at every token and prompt
+slice, keeps the prefix of the last run, and adds almost no time per token with neutral parameters.
 """
 
 from __future__ import annotations
@@ -61,8 +60,7 @@ class HfEngine(EngineBase):
 
     @abstractmethod
     def load_model(self, path: Path, settings: Any, report: Report) -> tuple[Any, Any]:
-        """Return (model, tokenizer) of the folder `path`, whose files have been checked. Errors of Transformers may
-        pass."""
+        """Return (model, tokenizer) of the checked folder `path`. Errors of Transformers may pass."""
 
     def check(self, path: Path) -> None:
         """Raise ModelError unless the files of `path` are complete and of a kind that the loader supports."""
@@ -247,15 +245,13 @@ class HfEngine(EngineBase):
         return "stop_text" if reply.stopped else reason
 
     def _read_prompt(self, tokens: list[int], cancelled: threading.Event) -> int:
-        """Read the part of the prompt that is not cached, in slices, and mark it. Return the number of cached
-        tokens."""
+        """Read the uncached part of the prompt in slices, and mark it. Return the number of cached tokens."""
         return self._read(self._cache, tokens, cancelled)
 
     def _read_negative(
         self, tokens: list[int], params: SamplingParams, cancelled: threading.Event
     ) -> torch.Tensor | None:
-        """Return the logits after the negative prompt or, without one, after the prompt's last token (as
-        Transformers)."""
+        """Return the logits after the negative prompt or, as in Transformers, after the prompt's last token."""
         if params.guidance_scale == 1 or cancelled.is_set():
             return None
         negative = self.tokenize(params.negative_prompt, True) if params.negative_prompt else tokens[-1:]

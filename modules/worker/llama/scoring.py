@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.protocol.errors import ModelError, OutOfMemory, PaddockError
-from modules.worker.thread_count import alone, real_cores
+from modules.worker.thread_count import physical_core_count, single_thread_is_fastest
 
 # Tokens whose logits are kept at once: 128 rows of a vocabulary of 150,000 take 77 MB.
 _PIECE = 128
@@ -26,7 +26,7 @@ class Scorer:
 
     def __init__(self, lib: Any, path: Path, model: Any = None) -> None:
         self._lib = lib
-        self._threads = 1 if alone(path.stat().st_size) else real_cores()
+        self._threads = 1 if single_thread_is_fastest(path.stat().st_size) else physical_core_count()
         self._own = model is None
         if model is None:
             params = lib.llama_model_default_params()

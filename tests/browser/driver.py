@@ -46,7 +46,7 @@ def newest(page: Any) -> str:
 
 
 def living(page: Any, words: int = 3) -> None:
-    """Wait until the reply that is being written has some words."""
+    """Wait until the running reply has some words."""
     page.wait_for_function(
         "words => (document.querySelector('.message.living .message-body')?.innerText.trim().split(/\\s+/).length ?? 0)"
         " >= words",
@@ -55,7 +55,7 @@ def living(page: Any, words: int = 3) -> None:
 
 
 def settled(page: Any) -> None:
-    """Wait until nothing is being written."""
+    """Wait until no reply is being written."""
     page.wait_for_selector(NEWEST)
     page.wait_for_selector(".message.living", state="detached")
     drawn(page)

@@ -1,4 +1,4 @@
-"""LoRA adapters in the browser: chosen, weighed, applied to the loaded model, and told with it."""
+"""LoRA adapters in the browser: they are selected, weighted, applied to the loaded model and shown with it."""
 
 from __future__ import annotations
 

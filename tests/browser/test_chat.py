@@ -1,4 +1,4 @@
-"""Chat in the browser: what a person does every day."""
+"""Chat in the browser: everyday use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONG = "!long these words come again and again"
 
 @pytest.fixture
 def page(paddock: Any, visit: Any) -> Any:
-    """A new chat, with the model ready."""
+    """Return a page with a new chat and a loaded model."""
     page = visit(paddock.address)
     ready(page)
     new_chat(page)
@@ -98,7 +98,7 @@ def test_many_tabs_leave_connections_for_requests(paddock: Any, visit: Any) -> N
     first = visit(paddock.address)
     for _ in range(7):
         page = visit(paddock.address, context=first.context)
-        # Browsers hide the tabs that are not looked at; a headless one has to be told.
+        # Browsers hide background tabs. A headless browser needs an explicit event.
         page.evaluate(
             "Object.defineProperty(document, 'hidden', {value: true});"
             " document.dispatchEvent(new Event('visibilitychange'))"
@@ -108,7 +108,7 @@ def test_many_tabs_leave_connections_for_requests(paddock: Any, visit: Any) -> N
 
 
 def withhold(page: Any, path: str) -> None:
-    """From now on, hold back the answers of requests to this path, each until `release`."""
+    """Delay answers to requests for this path from now on, each until `release`."""
     page.evaluate(
         "path => { const fetched = window.fetch; window.fetch = async (...asked) => {"
         " const answer = await fetched(...asked);"
@@ -119,7 +119,7 @@ def withhold(page: Any, path: str) -> None:
 
 
 def release(page: Any) -> None:
-    """Let the answer through that is held back, or will be."""
+    """Let one delayed answer through, now or as soon as there is one."""
     page.wait_for_function("typeof window.release === 'function'")
     page.evaluate("() => { window.release(); window.release = null; }")
 
@@ -193,7 +193,7 @@ def test_regenerate_makes_a_version_and_the_arrows_switch(page: Any) -> None:
     page.wait_for_selector(".versions >> text=2 / 2")
 
 
-def test_an_edited_question_is_asked_again_and_the_old_one_is_kept(page: Any) -> None:
+def test_an_edited_question_is_answered_again_and_the_old_one_is_kept(page: Any) -> None:
     ask(page, "The old question")
     action(page, ".message.user", "Edit")
     page.fill(".edit-area", "The new question")
@@ -203,7 +203,7 @@ def test_an_edited_question_is_asked_again_and_the_old_one_is_kept(page: Any) ->
     page.wait_for_selector(f"{NEWEST} >> text=The old question")
 
 
-def test_an_emptied_question_is_not_asked(page: Any) -> None:
+def test_an_edit_to_an_empty_question_is_not_sent(page: Any) -> None:
     ask(page, "Not nothing")
     action(page, ".message.user", "Edit")
     page.fill(".edit-area", " ")
@@ -216,7 +216,7 @@ def test_an_emptied_question_is_not_asked(page: Any) -> None:
     page.wait_for_selector(f"{NEWEST} >> text=Something")
 
 
-def test_the_toast_about_a_failed_model_goes_when_a_model_is_ready(own_paddock: Any, visit: Any) -> None:
+def test_the_toast_about_a_failed_model_disappears_when_a_model_is_ready(own_paddock: Any, visit: Any) -> None:
     served = own_paddock("--model", "small")
     page = visit(served.address)
     ready(page)
@@ -225,14 +225,14 @@ def test_the_toast_about_a_failed_model_goes_when_a_model_is_ready(own_paddock: 
     (worker,) = served.workers()
     os.kill(worker, signal.SIGKILL)
     page.wait_for_selector(".reply-error >> text=killed")
-    # Said once: under the reply that broke off, and not at the bottom as well.
+    # Shown once: under the interrupted reply, and not also at the bottom.
     page.wait_for_selector(".toast", state="detached")
     page.locator(".reply-error").get_by_role("button", name="Try again").click()
     ready(page)
     page.wait_for_selector(".reply-error", state="detached")
 
 
-def test_a_lost_connection_is_shown_once_until_the_host_is_back(tmp_path: Any, visit: Any) -> None:
+def test_a_lost_connection_is_shown_once_until_it_is_restored(tmp_path: Any, visit: Any) -> None:
     served = Served(prepare(tmp_path), "--model", "small")
     try:
         page = visit(served.wait())
@@ -252,7 +252,7 @@ def test_a_lost_connection_is_shown_once_until_the_host_is_back(tmp_path: Any, v
         assert page.locator(".toast").count() == 1
         page.click("[data-view=chat]")
         served = Served(tmp_path, "--model", "small", "--port", port)
-        # The page has another build then, so it reloads once it is connected.
+        # The page then has another build, so it reloads once it is connected.
         with page.expect_event("load"):
             served.wait()
             page.wait_for_selector(".toast", state="detached")
@@ -389,7 +389,7 @@ def test_a_chat_deleted_in_another_tab_is_replaced_by_a_new_one(page: Any, visit
     other.wait_for_selector("#chat.empty")
 
 
-def test_the_search_finds_a_chat_by_its_words(page: Any) -> None:
+def test_the_search_finds_a_chat_by_its_text(page: Any) -> None:
     ask(page, "Something about zebras")
     new_chat(page)
     ask(page, "Something about walruses")

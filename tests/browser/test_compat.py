@@ -1,4 +1,4 @@
-"""Scripts of text-generation-webui's kind in a real browser: their components, events, styles and scripts."""
+"""Extensions for text-generation-webui in a real browser: components, events, styles and scripts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CODE = {
             tool.click(lambda text: gr.Textbox.update(value=text + "!"), box, box, _js=more).then(
                 lambda: gr.update(value="Used", interactive=False), None, tool)
         """,
-    # The chain of a button that makes a reply.
+    # The chain of events of a button that generates a reply.
     "replies": """
         import gradio as gr
         from modules import chat, shared
@@ -47,7 +47,7 @@ CODE = {
                 lambda: "asked by a button", None, gradio("Chat input")).then(
                 chat.generate_chat_reply_wrapper, gradio("Chat input", "interface_state"), gradio("display", "history"))
         """,
-    # What a script reads of the page, and writes to it.
+    # A script that reads fields of the page and writes to them.
     "fields": """
         import gradio as gr
         from modules import shared
@@ -70,7 +70,7 @@ CODE = {
             theme = gr.Textbox(label="Theme", elem_id="theme-now")
             shared.gradio["theme_state"].change(lambda now: now, gradio("theme_state"), theme)
         """,
-    # The selectors and globals that styles and scripts look for.
+    # The selectors and globals that styles and scripts use.
     "looks": """
         params = {"display_name": "Looks", "is_tab": False}
         SELECTORS = ["#extensions", "#chat-input textarea", "#chat", "#chat-tab", ".header_bar", "#Generate", "#stop"]
@@ -89,7 +89,7 @@ CODE = {
         def custom_js():
             return "window.apart = typeof own; extensions.dataset.more = main_parent.nodeName;"
         """,
-    # What it draws is there before its script runs; its faults are told on its card.
+    # Its components are drawn before its script runs. Its card shows its errors.
     "late": """
         import gradio as gr
         params = {"display_name": "Late", "is_tab": True}
@@ -122,7 +122,7 @@ CODE = {
         """,
 }
 
-# What the streams of events tell takes its time, so that the end of one meets the next event.
+# Events arrive with a delay, so that the end of one stream coincides with the next event.
 LATE_STREAMS = """
     const fetched = globalThis.fetch;
     globalThis.fetch = async (...asked) => {
@@ -136,7 +136,7 @@ LATE_STREAMS = """
 
 @pytest.fixture(scope="module")
 def scripted(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A Paddock in which all of them are on."""
+    """Start a Paddock with all of these scripts enabled."""
     folder = prepare(tmp_path_factory.mktemp("scripted"))
     root = folder / "user_data" / "extensions"
     for name, code in CODE.items():
@@ -152,21 +152,21 @@ def scripted(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def holds(page: Any, field: str, value: str) -> None:
-    """Wait until the field of that id holds this."""
+    """Wait until the field with this id has this value."""
     page.wait_for_function(
         "([field, value]) => document.querySelector(`#${field} :is(input, textarea)`)?.value === value",
         arg=[field, value],
     )
 
 
-def test_idioms_of_older_gradios(scripted: Served, visit: Any) -> None:
+def test_scripts_for_older_versions_of_gradio(scripted: Served, visit: Any) -> None:
     page = visit(scripted.address)
     page.click("#idiom-tool")
     holds(page, "idiom-box", "one from js!")
     page.wait_for_selector("button#idiom-tool:disabled:has-text('Used')")
 
 
-def test_a_button_that_makes_a_reply_in_this_chat(scripted: Served, visit: Any) -> None:
+def test_a_button_generates_a_reply_in_the_open_chat(scripted: Served, visit: Any) -> None:
     page = visit(scripted.address)
     new_chat(page)
     assert ask(page, "hello") == "hello"
@@ -178,7 +178,7 @@ def test_a_button_that_makes_a_reply_in_this_chat(scripted: Served, visit: Any) 
     again.wait_for_selector(f"{NEWEST} .message-body:has-text('asked by a button')")
 
 
-def test_a_button_that_makes_a_reply_on_an_empty_page(scripted: Served, visit: Any) -> None:
+def test_a_button_generates_a_reply_on_an_empty_page(scripted: Served, visit: Any) -> None:
     page = visit(scripted.address)
     new_chat(page)
     page.click("#ask-for-me")
@@ -241,7 +241,7 @@ def test_styles_and_scripts_reach_the_page_but_not_each_other(scripted: Served, 
     style = "getComputedStyle(document.querySelector('.message'))"
     assert page.evaluate(f"{style}.outlineColor") == "rgb(1, 2, 3)"
     assert page.evaluate("getComputedStyle(document.querySelector('.message-body')).letterSpacing") == "2px"
-    # Their frame is another one: ours stays whole.
+    # Scripts get another frame. Paddock's own is unchanged.
     boxes = {name: page.locator(name).bounding_box() for name in ("#open-drawer", ".header_bar", "#chat-tab")}
     assert boxes["#open-drawer"]["x"] + boxes["#open-drawer"]["width"] < 1280
     assert boxes["#chat-tab"]["y"] - boxes[".header_bar"]["height"] < 2
@@ -274,7 +274,7 @@ def test_buttons_that_scripts_add_are_visible_and_send(scripted: Served, visit: 
     page.wait_for_selector(".message.user:has-text('sent by a script')")
 
 
-def test_a_tab_of_a_script(scripted: Served, visit: Any) -> None:
+def test_a_script_can_have_a_tab(scripted: Served, visit: Any) -> None:
     page = visit(scripted.address)
     page.get_by_role("button", name="Their tab", exact=True).click()
     view = page.locator(".extension-view.shown").bounding_box()

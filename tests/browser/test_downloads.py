@@ -1,4 +1,4 @@
-"""Downloads in the browser, from a hub on the loopback: what fits, progress, Stop and Go on, reloads, restarts."""
+"""Downloads in the browser from a local hub: what fits, progress, stop and resume, reloads and restarts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _gguf(padding: int) -> bytes:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A hub with one model in two quantizations, which a Paddock that starts now asks."""
+    """Run a hub with one model in two quantizations. A Paddock that starts now uses it."""
     with hub_of({BIG: _gguf(3_000_000), SMALL: _gguf(1_000_000), "README.md": b"# Tiny"}) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
         for name in ("HF_TOKEN", "HF_HUB_OFFLINE"):
@@ -78,7 +78,7 @@ def test_a_download_survives_its_page_is_stopped_and_resumes_after_a_restart(
     open_tab(page, "Model")
     page.wait_for_selector(f"{row} >> text=1.5 MB of 3.0 MB")
     page.click(f'[id="download-stop-{BIG}"]')
-    hub.go_on.set()  # the line breaks off
+    hub.go_on.set()  # the connection breaks
     page.wait_for_selector(f"{row} >> text=Stopped at 1.5 MB of 3.0 MB")
     page.close()
     served.close()

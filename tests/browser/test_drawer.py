@@ -1,4 +1,4 @@
-"""Parameters, Session and Notebook in the browser."""
+"""The tabs Parameters, Session and Notebook in the browser."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 def page(paddock: Any, visit: Any) -> Any:
-    """A new chat, with the model ready and neutral parameters."""
+    """Return a page with a new chat, a loaded model and neutral parameters."""
     page = visit(paddock.address)
     ready(page)
     new_chat(page)
@@ -24,7 +24,7 @@ def page(paddock: Any, visit: Any) -> Any:
 
 
 def neutralize(page: Any) -> None:
-    """Press Neutralize and wait for what it does."""
+    """Press Neutralize and wait for its effect."""
     begun = time.monotonic_ns()
     page.click("#preset-neutralize")
     shows(page, "#tab-parameters", begun)
@@ -32,18 +32,18 @@ def neutralize(page: Any) -> None:
 
 
 def click(page: Any, label: str) -> None:
-    """Click a choice of the Session tab and wait until it is kept."""
+    """Click an option of the Session tab and wait until it is saved."""
     begun = time.monotonic_ns()
     page.get_by_label(label, exact=True).click()
     shows(page, "#tab-session", begun)
 
 
 def number(page: Any, name: str) -> str:
-    """What a parameter's field shows."""
+    """Return the number in a parameter's field."""
     return str(page.input_value(f"#param-{name} input[type=number]"))
 
 
-def test_a_changed_parameter_is_honoured_by_the_next_reply_and_survives_a_reload(page: Any) -> None:
+def test_a_changed_parameter_applies_to_the_next_reply_and_survives_a_reload(page: Any) -> None:
     page.fill("#param-max_new_tokens input", "3")
     page.press("#param-max_new_tokens input", "Enter")
     page.wait_for_selector("#preset-notice >> text=Maximum reply length 3 (was 512)")
@@ -69,7 +69,7 @@ def test_escape_closes_an_open_list_before_the_drawer(page: Any) -> None:
     open_tab(page, "Parameters")
 
 
-def test_an_invalid_number_is_explained_and_replaced_by_the_one_in_use(page: Any) -> None:
+def test_an_invalid_number_is_explained_and_the_current_one_restored(page: Any) -> None:
     box = "#param-temperature input[type=number]"
     page.fill(box, "0.7")
     page.press(box, "Tab")
@@ -85,7 +85,7 @@ def test_an_invalid_number_is_explained_and_replaced_by_the_one_in_use(page: Any
     page.wait_for_selector("text=/cannot be 99/", state="detached")
 
 
-def test_a_preset_is_chosen_changed_restored_saved_and_deleted(page: Any) -> None:
+def test_a_preset_can_be_selected_changed_restored_saved_and_deleted(page: Any) -> None:
     page.locator("#preset input").click()
     page.get_by_role("option", name="Creative").click()
     page.wait_for_function("document.querySelector('#param-temperature input[type=number]').value !== '1'")
@@ -146,7 +146,7 @@ def test_invalid_texts_are_explained_until_they_are_corrected(page: Any) -> None
     page.wait_for_selector("#preset-notice >> text=Logit bias 13:1")
 
 
-def test_a_preset_with_a_typo_is_explained_and_the_one_before_stays(page: Any, paddock: Any) -> None:
+def test_a_preset_with_an_error_is_explained_and_the_previous_one_stays(page: Any, paddock: Any) -> None:
     presets = paddock.user_data / "presets"
     presets.mkdir(exist_ok=True)
     (presets / "Broken.yaml").write_text("temprature: 1.0\n")
@@ -176,7 +176,7 @@ def test_two_tabs_can_change_different_parameters(page: Any, visit: Any) -> None
     neutralize(other)
 
 
-def test_the_theme_is_chosen_and_kept(page: Any) -> None:
+def test_the_selected_theme_is_saved(page: Any) -> None:
     open_tab(page, "Session")
     click(page, "Dark")
     page.wait_for_selector("body.dark")
@@ -188,7 +188,7 @@ def test_the_theme_is_chosen_and_kept(page: Any) -> None:
     page.wait_for_selector("body:not(.dark)")
 
 
-def test_a_new_chat_has_the_character_that_is_chosen(page: Any, paddock: Any) -> None:
+def test_a_new_chat_has_the_selected_character(page: Any, paddock: Any) -> None:
     folder = paddock.user_data / "characters"
     folder.mkdir()
     (folder / "Ada.yaml").write_text("name: Ada\ncontext: You are Ada.\ngreeting: Good day, {{user}}.\n")

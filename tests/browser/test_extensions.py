@@ -1,4 +1,4 @@
-"""One extension for each hook, in a real browser: what it does can be seen on the page."""
+"""One extension for each hook, in a real browser: its effect is visible on the page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.plugins.conftest import write_extension
 
 pytestmark = pytest.mark.browser
 
-# Each acts on a word of its own, so that all can be on at once.
+# Each reacts to a different word, so that all can be enabled at once.
 CODE = {
     "setup": "done = []\ndef setup():\n    done.append(1)\ndef api_routes():\n    return {'GET done': lambda r: done}",
     "ui": """
@@ -29,7 +29,7 @@ CODE = {
         import gradio as gr
         params = {"display_name": "My view", "is_tab": True}
         def ui():
-            gr.Markdown("On a view of its own", elem_id="own-view")
+            gr.Markdown("On a separate view", elem_id="own-view")
         """,
     "custom_css": "def custom_css():\n    return '.message-body { letter-spacing: 3px }'",
     "custom_js": "def custom_js():\n    return 'window.fromExtension = extensions.id + main_parent.tagName'",
@@ -64,7 +64,7 @@ CODE = {
         """,
     "custom_generate_reply": """
         def custom_generate_reply(question, original_question):
-            return "No model said this." if "nobody" in original_question else None
+            return "No model said this." if "no model" in original_question else None
         """,
     "stream_modifier": """
         def stream_modifier(text, final):
@@ -99,7 +99,7 @@ CODE = {
 
 @pytest.fixture(scope="module")
 def extended(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A Paddock in which all of them are on, and one is there that nobody agreed to."""
+    """Start a Paddock with all of them enabled, and one more that has no consent."""
     folder = prepare(tmp_path_factory.mktemp("extended"))
     root = folder / "user_data" / "extensions"
     for name, code in CODE.items():
@@ -116,12 +116,12 @@ def extended(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def fetched(page: Any, path: str, body: str = "") -> Any:
-    """What a route answers to the page."""
+    """Return the answer of a route to the page."""
     script = "([path, body]) => fetch(path, body ? {method: 'POST', body} : {}).then((answer) => answer.json())"
     return page.evaluate(script, [path, body])
 
 
-def test_hooks_of_the_page(extended: Served, visit: Any) -> None:
+def test_page_hooks_take_effect(extended: Served, visit: Any) -> None:
     page = visit(extended.address)
     page.wait_for_function("window.fromExtension === 'extensionsDIV'")
     page.click("#panel-fill")
@@ -149,7 +149,7 @@ def test_a_toast_does_not_cover_the_composer_above_a_panel(extended: Served, vis
     )
 
 
-def test_hooks_of_a_turn(extended: Served, visit: Any) -> None:
+def test_turn_hooks_take_effect(extended: Served, visit: Any) -> None:
     page = visit(extended.address)
     new_chat(page)
     assert ask(page, "I roll 2d6") == "I roll 7"
@@ -160,14 +160,14 @@ def test_hooks_of_a_turn(extended: Served, visit: Any) -> None:
     assert page.locator(".message.user .message-body").last.inner_text() == "for outer of us"
     assert fetched(page, "/extensions/history_modifier/seen") == [1]
     assert ask(page, "answer promptly please") == "own prompt"
-    assert ask(page, "is nobody there") == "No model said this."
+    assert ask(page, "answer with no model") == "No model said this."
     assert ask(page, "the colour of a colour") == "the color of a color"
     assert ask(page, "a quiet word") == "a LOUD word"
     ask(page, "heavy heavy heavy")
     page.wait_for_selector(".message-note:has-text('did not fit into the context')")
 
 
-def test_hooks_that_read_the_history(extended: Served, visit: Any) -> None:
+def test_hooks_can_read_the_history(extended: Served, visit: Any) -> None:
     page = visit(extended.address)
     new_chat(page)
     ask(page, "hello sailor")
@@ -196,7 +196,7 @@ def test_a_page_that_is_built_again_restores_its_view(extended: Served, visit: A
         page.wait_for_selector(f"#extension-{then}-custom_css")
 
 
-def test_buttons_are_one_line_high_and_fields_of_a_row_stand_apart(extended: Served, visit: Any) -> None:
+def test_buttons_are_one_line_high_and_fields_in_a_row_have_a_gap(extended: Served, visit: Any) -> None:
     page = visit(extended.address)
     left, right = page.locator("#left-box").bounding_box(), page.locator("#right-box").bounding_box()
     assert right["x"] - (left["x"] + left["width"]) >= 8

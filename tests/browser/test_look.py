@@ -1,4 +1,4 @@
-"""Small screens, keyboard, names for screen readers."""
+"""Small screens, keyboard use, and names for screen readers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WIDE_TEXT = "| a | b |\n|---|---|\n| " + "wide " * 60 + " | " + "x" * 300 + " |"
 
 
 @pytest.mark.parametrize("width", [390, 430, 768])
-def test_nothing_is_wider_than_a_small_screen(paddock: Any, visit: Any, width: int) -> None:
+def test_no_element_is_wider_than_a_small_screen(paddock: Any, visit: Any, width: int) -> None:
     page = visit(paddock.address, width=width, height=800, has_touch=True)
     ready(page)
     page.click("#open-sidebar")
@@ -46,7 +46,7 @@ def test_a_toast_and_its_button_share_a_line(paddock: Any, visit: Any, width: in
 def test_the_list_of_chats_closes_when_the_page_becomes_narrow(paddock: Any, visit: Any) -> None:
     page = visit(paddock.address)
     page.wait_for_selector("body.sidebar-open")
-    page.set_viewport_size({"width": 640, "height": 400})  # as zooming in to 200 % does
+    page.set_viewport_size({"width": 640, "height": 400})  # like zooming in to 200 %
     page.wait_for_selector("body:not(.sidebar-open)")
     page.click("#chat-input textarea")
     page.set_viewport_size({"width": 1280, "height": 800})
@@ -90,7 +90,7 @@ def test_right_to_left_text_is_shown_from_right_to_left(paddock: Any, visit: Any
     assert sides == ["right", "right", "left", "left", "right"]
     assert page.locator(".message.user ul").evaluate("e => getComputedStyle(e).direction") == "rtl"
     page.fill("#chat-input textarea", "שלום")
-    # The list of chats is drawn anew when the reply ends.
+    # The list of chats is drawn again when the reply ends.
     for selector in (".chat-row.current .chat-open", "#chat-heading", "#chat-input textarea"):
         page.wait_for_function("s => getComputedStyle(document.querySelector(s)).direction === 'rtl'", arg=selector)
     page.fill("#chat-input textarea", "")
@@ -134,18 +134,18 @@ def test_esc_closes_the_drawer_and_returns_the_focus(paddock: Any, visit: Any) -
 
 
 def focused(page: Any) -> str:
-    """The name of what has the focus."""
+    """Return the name of the focused element."""
     return str(page.evaluate("(e => e.getAttribute('aria-label') || e.textContent.trim())(document.activeElement)"))
 
 
 def press(page: Any, name: str, within: str) -> None:
-    """Press a button by the keyboard."""
+    """Press a button with the keyboard."""
     page.locator(within).get_by_role("button", name=name).focus()
     page.keyboard.press("Enter")
 
 
 def focus_comes(page: Any, selector: str) -> None:
-    """Wait until what this selects has the focus."""
+    """Wait until the element with this selector has the focus."""
     page.wait_for_function("selector => document.activeElement.matches(selector)", arg=selector)
 
 

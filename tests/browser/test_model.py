@@ -19,7 +19,7 @@ from tests.support.strange_server import models, strange
 pytestmark = pytest.mark.browser
 
 
-def test_without_a_model_the_page_says_what_to_do_and_loading_one_makes_it_chat(own_paddock: Any, visit: Any) -> None:
+def test_without_a_model_the_page_gives_the_next_step_and_a_loaded_model_chats(own_paddock: Any, visit: Any) -> None:
     served = own_paddock("--no-model")
     page = visit(served.address)
     page.wait_for_selector("#chat >> text=No model is loaded")
@@ -55,7 +55,7 @@ def test_a_message_without_a_model_waits_and_is_answered_later(own_paddock: Any,
     page.wait_for_selector(f"{NEWEST} >> text=Answer me later")
 
 
-def test_another_model_is_loaded_with_a_changed_setting_and_unload_says_what_was_freed(
+def test_another_model_is_loaded_with_a_changed_setting_and_unload_reports_the_freed_memory(
     own_paddock: Any, visit: Any
 ) -> None:
     served = own_paddock("--model", "small")
@@ -76,7 +76,7 @@ def test_another_model_is_loaded_with_a_changed_setting_and_unload_says_what_was
     page.wait_for_selector("#model-pill >> text=No model loaded")
 
 
-def test_a_setting_outside_its_range_is_named_and_nothing_is_loaded(own_paddock: Any, visit: Any) -> None:
+def test_a_setting_outside_its_range_is_named_and_no_model_is_loaded(own_paddock: Any, visit: Any) -> None:
     served = own_paddock("--model", "small")
     page = visit(served.address)
     ready(page, "small")
@@ -87,7 +87,7 @@ def test_a_setting_outside_its_range_is_named_and_nothing_is_loaded(own_paddock:
     page.click("#model-load")
     page.wait_for_selector("text=/Context length .* cannot be 3/")
     page.fill("#loader-echo-context input", "4096")
-    # Beside a slider, which would put the end of its range in the number's place.
+    # In a field beside a slider, which would replace the number by the end of its range.
     page.fill("#loader-echo-slots input[type=number]", "99")
     page.click("#model-load")
     page.wait_for_selector("text=/Replies at once .* cannot be 99/")
@@ -96,15 +96,15 @@ def test_a_setting_outside_its_range_is_named_and_nothing_is_loaded(own_paddock:
 
 
 def _cache_width(page: Any) -> float:
-    """Of the cache's part of the bar, in percent of all of it."""
+    """Return the width of the cache's part of the bar in percent."""
     return float(re.findall(r"width: ?([\d.]+)%", page.locator(".plan-bar .cache").get_attribute("style"))[0])
 
 
-def test_the_memory_plan_moves_with_the_settings_refuses_and_says_what_fits(
+def test_the_memory_plan_follows_the_settings_refuses_and_suggests_what_fits(
     own_paddock: Any, visit: Any, tmp_path: Any
 ) -> None:
     config = tmp_path / "models" / "small" / "config.json"
-    # 160 KB of cache a token: a million of them are 160 GB.
+    # 160 KB of cache per token: a million tokens take 160 GB.
     shape = {"num_hidden_layers": 10_000, "max_position_embeddings": 1_000_000}
     config.write_text(json.dumps({**json.loads(config.read_text()), **shape}))
     served = own_paddock("--no-model")
@@ -166,7 +166,7 @@ def test_a_remote_model_is_loaded_with_the_timeout_of_its_file(own_paddock: Any,
         served.close()
 
 
-def test_a_killed_worker_leaves_the_text_and_one_click_tries_again(own_paddock: Any, visit: Any) -> None:
+def test_a_killed_worker_leaves_the_text_and_one_click_retries(own_paddock: Any, visit: Any) -> None:
     served = own_paddock("--model", "small")
     page = visit(served.address)
     ready(page)
@@ -211,7 +211,7 @@ def test_a_failed_load_is_explained_and_the_page_still_works(own_paddock: Any, v
 
 
 @pytest.mark.parametrize("text", ["hello", "!long words and more words"], ids=["idle", "in-mid-answer"])
-def test_ctrl_c_with_an_open_page_ends_at_once_and_says_nothing(own_paddock: Any, visit: Any, text: str) -> None:
+def test_ctrl_c_with_an_open_page_exits_at_once_without_output(own_paddock: Any, visit: Any, text: str) -> None:
     served = own_paddock("--model", "small")
     page = visit(served.address)
     ready(page)
@@ -245,7 +245,7 @@ def test_a_killed_host_restarts_with_the_chat_and_its_partial_reply(own_paddock:
     page = visit(served.address)
     ready(page)
     send(page, "!long keep these words for me")
-    # Living text is stored about once a second: two hundred words are two seconds.
+    # A running reply is stored about once a second. Two hundred words take two seconds.
     living(page, 200)
     url = page.url.partition("?")[2]
     page.close()
@@ -277,7 +277,7 @@ def test_the_page_reconnects_to_a_restarted_paddock(tmp_path: Any, browser: Any,
         served.close()
 
 
-def test_the_aim_changes_which_loader_comes_first(own_paddock: Any, visit: Any) -> None:
+def test_the_preferred_aim_changes_the_first_loader(own_paddock: Any, visit: Any) -> None:
     served = own_paddock("--no-model")
     page = visit(served.address)
     open_tab(page, "Model")

@@ -1,4 +1,4 @@
-"""The notebook in the browser: a text that could not be saved is not lost."""
+"""The notebook in the browser keeps a text that could not be saved."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_text_that_could_not_be_saved_survives_a_reload_and_is_saved_later(own
     page.route(WRITE, lambda route: route.fulfill(status=400, json=REFUSED))
     page.fill(TEXT, "words on a full disk")
     page.wait_for_selector(".toast.error >> text=could not be saved")
-    # Tried again by itself, and said once.
+    # The page retries, and shows the message once.
     with page.expect_response(WRITE):
         pass
     assert page.locator(".toast.error").count() == 1

@@ -1,4 +1,4 @@
-"""The Content-Security-Policy in a real browser: nothing of the page breaks it, and what is foreign does not run."""
+"""The Content-Security-Policy in a real browser: the page obeys it, and foreign code does not run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.plugins.conftest import write_extension
 
 pytestmark = pytest.mark.browser
 
-# What the browser reports to the page, also of what Gradio draws before our own script runs.
+# Collect the browser's reports, also about what Gradio draws before Paddock's script runs.
 WATCH = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) =>
@@ -43,7 +43,7 @@ def _serve(folder: Path, names: list[str]) -> Served:
 
 @pytest.fixture(scope="module")
 def shipped(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A Paddock with all shipped extensions on that run here."""
+    """Start a Paddock with all shipped extensions enabled that run here."""
     folder = prepare(tmp_path_factory.mktemp("shipped"))
     served = _serve(folder, [*json.loads((ROOT / "extensions" / "shipped.json").read_text())])
     yield served
@@ -52,7 +52,7 @@ def shipped(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="module")
 def handlers(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One with an extension whose markup holds script in attributes, off at first."""
+    """Start one with an extension that has script in attributes. It is disabled at first."""
     folder = prepare(tmp_path_factory.mktemp("handlers"))
     code = """
         import gradio as gr
@@ -75,13 +75,13 @@ def _watched(visit: Any, browser: Any, address: str, width: int = 1280) -> Any:
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_no_tab_breaks_the_policy_with_the_shipped_extensions_on(
+def test_no_tab_violates_the_policy_with_all_shipped_extensions_enabled(
     shipped: Served, visit: Any, browser: Any, width: int
 ) -> None:
     page = _watched(visit, browser, shipped.address, width)
     if width > 1000:
         new_chat(page)
-        # Translate has no server here, which fails the message; what the page draws of that must obey the policy too.
+        # Translate has no server here, so the message fails. The page's error must obey the policy too.
         ask(page, "good `day` ```py\nx = 1\n```")
     for tab in ("Parameters", "Model", "Session", "Extensions"):
         open_tab(page, tab)
@@ -136,7 +136,7 @@ def test_another_site_cannot_frame_the_page(paddock: Served, browser: Any) -> No
             self.wfile.write(f'<iframe src="{paddock.address}/" onload="window.loaded = true"></iframe>'.encode())
 
         def log_message(self, *given: Any) -> None:
-            """Say nothing."""
+            """Write nothing to stderr."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
         thread = threading.Thread(target=server.serve_forever)

@@ -1,4 +1,4 @@
-"""Behind a real nginx, in a real browser: the page, its forms, streams, uploads and files."""
+"""The page behind a real nginx in a real browser: forms, streams, uploads and files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def output_modifier(string):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Models, and an extension that takes and shows pictures."""
+    """Return a folder with models and an extension that accepts and shows pictures."""
     folder = prepare(tmp_path_factory.mktemp("proxied"))
     root = folder / "user_data" / "extensions"
     write_extension(root, "own", CODE)
@@ -59,12 +59,12 @@ def _proxied(folder: Path, name: str, *flags: str) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def behind(browser: Any, folder: Path) -> Iterator[dict[str, str]]:
-    """Addresses of a Paddock that knows nothing of its proxy, by way."""
+    """Return the addresses of a Paddock without settings for its proxy, by configuration of nginx."""
     yield from _proxied(folder, "nginx")
 
 
 def _use(page: Any) -> None:
-    """What a person does: a chat, a setting, the notebook."""
+    """Use a chat, a setting and the notebook."""
     new_chat(page)
     assert ask(page, "good day") == "good day"
     open_tab(page, "Parameters")
@@ -89,11 +89,11 @@ def test_the_page_works_without_a_flag(behind: dict[str, str], visit: Any, way: 
 
 
 @pytest.mark.parametrize("way", ["plain", "path", "forwarded"])
-def test_streams_come_as_they_are_written(behind: dict[str, str], way: str) -> None:
+def test_streams_are_not_buffered_by_the_proxy(behind: dict[str, str], way: str) -> None:
     body = {"prompt": "a !long", "max_tokens": 100_000, "stream": True, "extensions": False}
     with httpx.stream("POST", f"{behind[way]}v1/completions", json=body, timeout=PATIENCE) as answer:
         assert answer.status_code == 200
-        # A proxy that gathers hands out 4,096 bytes or more at once.
+        # A proxy that buffers passes on 4,096 bytes or more at once.
         assert len(next(answer.iter_raw())) < 2000
     with httpx.stream("GET", f"{behind[way]}paddock/events", timeout=PATIENCE) as answer:
         assert len(next(answer.iter_raw())) < 2000
@@ -115,13 +115,13 @@ def _files(page: Any, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def named(browser: Any, folder: Path, behind: dict[str, str]) -> Iterator[dict[str, str]]:
-    """A Paddock that was given its proxy's path and a password, open to other machines."""
+    """Start a Paddock with its proxy's path and a password, open to other machines."""
     yield from _proxied(folder, "nginx-named", "--listen", "--password", "word", "--root-path", "/deep/chat")
 
 
 @pytest.fixture(scope="module")
 def under_paddock(browser: Any, folder: Path, named: dict[str, str]) -> Iterator[dict[str, str]]:
-    """A Paddock under the path /paddock, where its own routes lie as well."""
+    """Start a Paddock below the path /paddock, which is also the prefix of its own routes."""
     yield from _proxied(folder, "nginx-paddock", "--root-path", "paddock", "--listen", "--password", "word")
 
 

@@ -55,7 +55,7 @@ def test_adapters_are_listed_apart_from_models(tmp_path: Path) -> None:
     assert "is a LoRA adapter" in library.facts("style").problems[0]
 
 
-def test_an_unknown_adapter_is_refused_with_those_that_are_there(tmp_path: Path) -> None:
+def test_an_unknown_adapter_is_refused_with_the_available_names(tmp_path: Path) -> None:
     library = ModelLibrary(tmp_path)
     with pytest.raises(ModelError, match="There are none yet"):
         library.adapter("style")
@@ -64,7 +64,7 @@ def test_an_unknown_adapter_is_refused_with_those_that_are_there(tmp_path: Path)
         library.adapter("../style")
 
 
-def test_a_model_that_merely_holds_the_word_is_no_adapter(tmp_path: Path) -> None:
+def test_a_model_whose_name_mentions_adapters_is_not_an_adapter(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(gguf_bytes({"general.architecture": "llama", "general.name": "general.type adapter"}))
     assert not is_gguf_adapter(path)
@@ -77,13 +77,13 @@ def test_a_model_that_merely_holds_the_word_is_no_adapter(tmp_path: Path) -> Non
         ({"peft_type": ["x"]}, "is not a LoRA adapter (no peft_type)"),
     ],
 )
-def test_what_is_no_lora_says_so(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+def test_an_adapter_of_another_kind_is_named(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     adapter = read_adapter(write_peft_adapter(tmp_path / "style", **change), "style")
     assert words in adapter.problems[0]
     assert adapter_mismatch(adapter, FITTING) == " ".join(adapter.problems)
 
 
-def test_broken_files_are_problems_and_not_the_end_of_the_list(tmp_path: Path) -> None:
+def test_broken_adapter_files_are_listed_with_their_problem(tmp_path: Path) -> None:
     folder = write_peft_adapter(tmp_path / "cut")
     weights = folder / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-9])
@@ -108,7 +108,9 @@ def test_broken_files_are_problems_and_not_the_end_of_the_list(tmp_path: Path) -
         (ModelFacts("m", "m", "gguf", hidden=8, architecture="qwen3"), "for the architecture llama, and m is qwen3"),
     ],
 )
-def test_an_adapter_for_another_model_is_told_by_its_shapes(tmp_path: Path, model: ModelFacts, words: str) -> None:
+def test_an_adapter_for_another_model_is_recognized_by_its_shapes(
+    tmp_path: Path, model: ModelFacts, words: str
+) -> None:
     adapter = read_adapter(write_gguf_adapter(tmp_path / "style.gguf"), "style.gguf")
     assert words in adapter_mismatch(adapter, model)
     assert adapter_mismatch(adapter, model).endswith("choose another adapter.")
@@ -120,14 +122,14 @@ def test_an_adapter_whose_shapes_fit_is_not_refused(tmp_path: Path) -> None:
     assert adapter_mismatch(adapter, ModelFacts("m", "m", "gptq")) == ""
 
 
-def test_an_adapter_that_names_no_base_still_has_a_next_step(tmp_path: Path) -> None:
+def test_an_adapter_without_a_base_model_has_a_next_step(tmp_path: Path) -> None:
     path = tmp_path / "style.gguf"
     path.write_bytes(gguf_bytes(GGUF_METADATA, [("blk.0.attn_q.weight.lora_a", (8, 4), 0)]))
     adapter = read_adapter(path, "style.gguf")
     assert "Load the model that it was trained on" in adapter_mismatch(adapter, ModelFacts("m", "m", "gguf", hidden=16))
 
 
-def test_tensors_of_an_absurd_place_cost_nothing(tmp_path: Path) -> None:
+def test_tensors_with_absurd_layer_numbers_are_read_fast(tmp_path: Path) -> None:
     folder = write_peft_adapter(tmp_path / "style")
     name = f"base_model.model.model.layers.{'9' * 30}.self_attn.q_proj.lora_A.weight"
     (folder / "adapter_model.safetensors").write_bytes(safetensors_bytes({name: ("F16", (4, 8))}))

@@ -1,4 +1,4 @@
-"""What a folder or file is taken for, from which evidence, and what is said when it cannot be a model."""
+"""The detected format of a folder or file, its evidence, and the message if it is not a model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.library.writers import (
 
 Tensors = dict[str, tuple[str, tuple[int, ...]]]
 
-# One linear layer of 256 inputs and 512 outputs, 4 bits in groups of 128, as each method packs it.
+# One linear layer with 256 inputs and 512 outputs, in 4 bits and groups of 128, packed by each method.
 NORM: Tensors = {"model.norm.weight": ("F16", (256,))}
 GPTQ: Tensors = {
     **NORM,
@@ -33,7 +33,7 @@ GPTQ: Tensors = {
     "l.scales": ("F16", (2, 512)),
     "l.g_idx": ("I32", (256,)),
 }
-# One group for a whole row.
+# One group per row.
 ROWS: Tensors = {**GPTQ, "l.qzeros": ("I32", (1, 64)), "l.scales": ("F16", (1, 512))}
 AWQ: Tensors = {
     **NORM,
@@ -71,7 +71,7 @@ def _sources(facts: ModelFacts, fact: str) -> dict[str, str]:
     return {item.source: item.value for item in facts.evidence if item.fact == fact}
 
 
-def test_a_full_precision_folder(tmp_path: Path) -> None:
+def test_a_full_precision_folder_is_detected(tmp_path: Path) -> None:
     facts = detect(write_folder(tmp_path / "m"), "m")
     assert (facts.format, facts.dtype, facts.architecture) == ("safetensors", "F16", "LlamaForCausalLM")
     assert (facts.parameters, facts.context, facts.bits) == (4096 * 256, 2048, 16)
@@ -129,7 +129,7 @@ QUANTIZED: dict[str, tuple[dict[str, Any], Tensors, str, float, int, bool | None
 
 
 @pytest.mark.parametrize("case", QUANTIZED)
-def test_a_quantized_folder_is_known_with_its_true_count_of_parameters(tmp_path: Path, case: str) -> None:
+def test_a_quantized_folder_is_detected_with_its_true_parameter_count(tmp_path: Path, case: str) -> None:
     config, tensors, method, bits, group, act_order = QUANTIZED[case]
     facts = detect(write_folder(tmp_path / "m", config, tensors), "m")
     assert (facts.format, facts.bits, facts.group_size, facts.act_order) == (method, bits, group, act_order)
@@ -144,7 +144,7 @@ def test_a_quantized_folder_is_known_with_its_true_count_of_parameters(tmp_path:
         ("quant_config.json", {"w_bit": 4, "q_group_size": 128, "zero_point": True}, AWQ, "awq"),
     ],
 )
-def test_the_first_quantizers_files_beside_config_json_count(
+def test_files_of_early_quantizers_beside_config_json_are_read(
     tmp_path: Path, file: str, values: dict[str, Any], tensors: Tensors, method: str
 ) -> None:
     folder = write_folder(tmp_path / "m", None, tensors)
@@ -154,7 +154,7 @@ def test_the_first_quantizers_files_beside_config_json_count(
     assert _sources(facts, "bits") == {file: "4"}
 
 
-def test_config_json_is_trusted_before_other_files_and_what_differs_is_shown(tmp_path: Path) -> None:
+def test_config_json_takes_precedence_and_differences_are_shown(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "m", _with({"quant_method": "gptq", "bits": 4, "group_size": 128}), GPTQ)
     write_json(folder / "quantize_config.json", {"bits": 8, "group_size": 128})
     facts = detect(folder, "m")
@@ -167,12 +167,12 @@ def test_a_folder_that_claims_gptq_with_awq_tensors_has_a_problem(tmp_path: Path
     assert facts.problems and "says GPTQ, but the tensors are packed as AWQ" in facts.problems[0]
 
 
-def test_bits_that_the_tensors_contradict_are_warned_of(tmp_path: Path) -> None:
+def test_bits_that_the_tensors_contradict_give_a_warning(tmp_path: Path) -> None:
     facts = detect(write_folder(tmp_path / "m", _with({"quant_method": "gptq", "bits": 8}), GPTQ), "m")
     assert any("says 8 bits, but the tensors' shapes say 4" in warning for warning in facts.warnings)
 
 
-def test_a_model_that_also_sees_keeps_its_shape_in_text_config(tmp_path: Path) -> None:
+def test_a_vision_model_has_its_shape_in_text_config(tmp_path: Path) -> None:
     config = {"architectures": ["GemmaX"], "text_config": {**LLAMA_CONFIG, "head_dim": 128}}
     facts = detect(write_folder(tmp_path / "m", config), "m")
     assert (facts.architecture, facts.layers, facts.head_dim, facts.context) == ("GemmaX", 6, 128, 2048)
@@ -183,7 +183,7 @@ NONSENSE: list[Any] = [None, True, -1, 0, "4", 1e300, 10**30, 2.5, [4], {"a": 1}
 
 
 @pytest.mark.parametrize("value", NONSENSE)
-def test_values_of_wrong_types_in_config_json_mean_nothing(tmp_path: Path, value: Any) -> None:
+def test_values_of_wrong_types_in_config_json_are_ignored(tmp_path: Path, value: Any) -> None:
     config = dict.fromkeys([*LLAMA_CONFIG, "quantization_config", "text_config", "auto_map", "head_dim"], value)
     facts = detect(write_folder(tmp_path / "m", config), "m")
     assert (facts.layers, facts.heads, facts.context, facts.vocabulary) == (0, 0, 0, 0)
@@ -231,7 +231,7 @@ def test_a_folder_without_any_tokenizer_has_a_problem(tmp_path: Path) -> None:
     assert "no chat template" in facts.warnings[0]
 
 
-def test_a_shard_that_the_numbering_lacks_is_missed_without_an_index(tmp_path: Path) -> None:
+def test_a_missing_shard_is_noticed_without_an_index(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "m")
     (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
     assert "missing: model-00002-of-00002.safetensors" in detect(folder, "m").problems[0]
@@ -269,7 +269,7 @@ def test_shards_of_different_models_in_one_folder_are_a_problem(tmp_path: Path, 
     assert sentence in problem and "download the folder again" in problem
 
 
-def test_pickles_are_warned_of_and_their_parameters_estimated(tmp_path: Path) -> None:
+def test_pickles_give_a_warning_and_their_parameters_are_estimated(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "m")
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(bytes(2000))
@@ -286,11 +286,11 @@ def _hqq_save(path: Path, layers: dict[str, Any]) -> None:
 
 
 def _tensor(elements: int) -> tuple[Any, ...]:
-    """In the order in which torch writes one: the storage and its elements, then offset, shape and strides."""
+    """Return a pickled tensor as torch writes it: the storage and its elements, then offset, shape and strides."""
     return (("storage", "0", "cpu", elements), 0, (elements,), (1,))
 
 
-def test_what_hqq_itself_saved_tells_bits_groups_and_parameters_and_nothing_of_it_runs(tmp_path: Path) -> None:
+def test_an_hqq_save_gives_bits_groups_and_parameters_without_running_code(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "m")
     (folder / "model.safetensors").unlink()
     packed = {"W_q": _tensor(32), "nbits": 4, "group_size": 64, "shape": (8, 8), "scale": _tensor(2)}
@@ -303,7 +303,7 @@ def test_what_hqq_itself_saved_tells_bits_groups_and_parameters_and_nothing_of_i
 
 
 class _Trap:
-    """A pickle that makes a folder when it is loaded."""
+    """A pickle that creates a folder when it is loaded."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -327,13 +327,13 @@ def test_safetensors_are_preferred_to_pickles(tmp_path: Path) -> None:
     assert detect(folder, "m").format == "safetensors"
 
 
-def test_an_adapter_is_named_from_a_model(tmp_path: Path) -> None:
+def test_an_adapter_is_distinguished_from_a_model(tmp_path: Path) -> None:
     write_json(tmp_path / "adapter_config.json", {"base_model_name_or_path": "the/base"})
     (tmp_path / "adapter_model.safetensors").write_bytes(safetensors_bytes({"a": ("F16", (4,))}))
     assert "LoRA adapter for the/base" in detect(tmp_path, "m").problems[0]
 
 
-def test_a_gguf_file(tmp_path: Path) -> None:
+def test_a_gguf_file_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(gguf_bytes())
     facts = detect(path, "m.gguf")
@@ -350,7 +350,7 @@ def test_a_gguf_file(tmp_path: Path) -> None:
     assert (facts.problems, facts.warnings) == ((), ())
 
 
-def test_a_folder_that_holds_one_gguf_is_that_gguf(tmp_path: Path) -> None:
+def test_a_folder_with_one_gguf_is_that_gguf(tmp_path: Path) -> None:
     (tmp_path / "a.Q8_0.gguf").write_bytes(gguf_bytes())
     (tmp_path / "mmproj-a.gguf").write_bytes(b"")
     (tmp_path / "README.md").write_text("hello")
@@ -358,13 +358,13 @@ def test_a_folder_that_holds_one_gguf_is_that_gguf(tmp_path: Path) -> None:
     assert (facts.format, facts.path, facts.problems) == ("gguf", str(tmp_path / "a.Q8_0.gguf"), ())
 
 
-def test_a_folder_of_several_ggufs_asks_to_choose(tmp_path: Path) -> None:
+def test_a_folder_with_several_ggufs_needs_a_choice(tmp_path: Path) -> None:
     for name in ("a.gguf", "b.gguf"):
         (tmp_path / name).write_bytes(gguf_bytes())
     assert "Choose one: m/a.gguf, m/b.gguf." in detect(tmp_path, "m").problems[0]
 
 
-def test_a_split_gguf_counts_all_its_parts_and_misses_the_lost_one(tmp_path: Path) -> None:
+def test_a_split_gguf_counts_all_parts_and_names_a_missing_one(tmp_path: Path) -> None:
     parts = [tmp_path / f"m-0000{number}-of-00003.gguf" for number in (1, 2, 3)]
     parts[0].write_bytes(gguf_bytes(LLAMA_METADATA, [("a", (32,), 0)]))
     parts[1].write_bytes(gguf_bytes({"split.no": 1}, [("b", (64,), 0)]))
@@ -385,13 +385,13 @@ def test_a_split_gguf_counts_all_its_parts_and_misses_the_lost_one(tmp_path: Pat
         ({"general.architecture": ""}, "architecture"),
     ],
 )
-def test_a_gguf_that_is_no_model_says_what_it_is(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
+def test_a_gguf_that_is_not_a_model_is_named_by_kind(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(gguf_bytes({**LLAMA_METADATA, **changes}))
     assert sentence in detect(path, "m").problems[0]
 
 
-def test_a_gguf_that_names_no_file_type_takes_it_from_its_tensors(tmp_path: Path) -> None:
+def test_a_gguf_without_a_file_type_gets_it_from_its_tensors(tmp_path: Path) -> None:
     path = tmp_path / "m.Q4_K_M.gguf"
     path.write_bytes(gguf_bytes({key: value for key, value in LLAMA_METADATA.items() if key != "general.file_type"}))
     facts = detect(path, "m")
@@ -399,13 +399,13 @@ def test_a_gguf_that_names_no_file_type_takes_it_from_its_tensors(tmp_path: Path
     assert "Q4_K_M" in _sources(facts, "dtype").values()
 
 
-def test_a_single_file_of_another_kind_says_what_to_do(tmp_path: Path) -> None:
+def test_a_single_file_of_another_kind_has_a_next_step(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(safetensors_bytes({"a": ("F16", (4,))}))
     assert "whole folder" in detect(path, "m").problems[0]
 
 
-def test_nothing_at_all_is_an_error(tmp_path: Path) -> None:
+def test_a_path_without_a_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no model at m"):
         detect(tmp_path / "m", "m")
 
@@ -413,7 +413,7 @@ def test_nothing_at_all_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "key, value", [("num_hidden_layers", "six"), ("hidden_size", -4), ("num_attention_heads", 0), ("n_layer", 0.0)]
 )
-def test_a_size_that_no_model_has_is_named_before_a_load(tmp_path: Path, key: str, value: Any) -> None:
+def test_an_impossible_size_is_named_before_a_load(tmp_path: Path, key: str, value: Any) -> None:
     (problem,) = detect(write_folder(tmp_path / "m", {**LLAMA_CONFIG, key: value}), "m").problems
     assert problem.startswith(f"config.json says '{value}' for {key}, which must be")
 
@@ -428,7 +428,7 @@ def test_a_size_that_no_model_has_is_named_before_a_load(tmp_path: Path, key: st
         ("first.safetensors", "second.safetensors"),
     ],
 )
-def test_weights_under_other_names_are_named(tmp_path: Path, files: tuple[str, ...]) -> None:
+def test_weights_with_other_file_names_are_named(tmp_path: Path, files: tuple[str, ...]) -> None:
     folder = write_folder(tmp_path / "m")
     (folder / "model.safetensors").unlink()
     for number, file in enumerate(files):
@@ -449,7 +449,7 @@ def test_a_consolidated_file_beside_shards_is_not_read(tmp_path: Path) -> None:
     assert "model-00001-of-00001.safetensors" in _sources(facts, "weights").values()
 
 
-def test_weights_in_their_makers_own_names_say_so(tmp_path: Path) -> None:
+def test_weights_in_the_authors_own_format_are_named(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "m", None, {"layers.0.attention.wq.weight": ("F16", (4, 4))})
     (folder / "model.safetensors").rename(folder / "consolidated.safetensors")
     assert "names of the original release (layers.0.attention.wq.weight)" in detect(folder, "m").problems[0]

@@ -1,4 +1,4 @@
-"""Downloads from a hub on the loopback: what is chosen, what survives a broken line, and what is refused."""
+"""Downloads from a local hub: which files are chosen, what a broken connection leaves, and what is refused."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ BIG = "tiny.Q8_0.gguf"
 
 @pytest.fixture(scope="module")
 def gguf() -> bytes:
-    """A GGUF file that the library reads, of 304 KB."""
+    """Return a valid GGUF file of 304 KB."""
     return gguf_bytes({**LLAMA_METADATA, "general.description": "x" * 300_000}, LLAMA_TENSORS)
 
 
 @pytest.fixture
 def hub(gguf: bytes) -> Iterator[Hub]:
-    """A hub with one GGUF model."""
+    """Run a hub with one GGUF model."""
     with hub_of({BIG: gguf, "README.md": b"# Tiny"}) as hub:
         yield hub
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> dict[str, bytes]:
-    """The files of a safetensors model."""
+    """Return the files of a safetensors model."""
     made = write_model_folder(tmp_path / "made")
     return {path.name: path.read_bytes() for path in made.iterdir()}
 
@@ -65,7 +65,7 @@ def _refusal(hub: Hub, name: str = "") -> str:
     return caught.value.message
 
 
-def test_a_gguf_file_arrives_whole_and_the_library_lists_it(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
+def test_a_gguf_file_is_downloaded_and_listed(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
     steps: list[DownloadProgress] = []
     path = _download(hub, tmp_path, report=steps.append).run()
     assert path == tmp_path / BIG
@@ -75,7 +75,7 @@ def test_a_gguf_file_arrives_whole_and_the_library_lists_it(hub: Hub, tmp_path: 
     assert (steps[-1].done, steps[-1].total, steps[-1].file) == (len(gguf), len(gguf), BIG)
 
 
-def test_safetensors_come_with_what_belongs_to_them_and_without_pickles(
+def test_safetensors_are_downloaded_with_their_other_files_and_without_pickles(
     folder: dict[str, bytes], tmp_path: Path
 ) -> None:
     others = {name: b"x" for name in ("pytorch_model.bin", "onnx/model.onnx", ".gitattributes", "tiny.Q4_0.gguf")}
@@ -88,26 +88,26 @@ def test_safetensors_come_with_what_belongs_to_them_and_without_pickles(
     assert ModelLibrary(tmp_path / "models").facts("tiny").problems == ()
 
 
-def test_pickles_are_taken_only_where_there_is_nothing_else() -> None:
+def test_pickles_are_downloaded_only_without_other_weights() -> None:
     with hub_of({"config.json": b"{}", "pytorch_model.bin": b"x", "training_args.bin": b"y"}) as hub:
         choice = select_files(list_files(parse_repository_id(hub.repository), hub.address), inspect_machine())
     assert [file.path for file in choice.files] == ["config.json", "pytorch_model.bin"]
     assert "--trust-pickle" in choice.reason
 
 
-def test_a_line_that_breaks_is_taken_up_where_it_broke(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
+def test_a_broken_connection_is_resumed(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
     hub.breaks[BIG] = [100_000, 50_000]
     path = _download(hub, tmp_path).run()
     assert path.read_bytes() == gguf
     assert hub.gets(BIG) == ["", "bytes=100000-", "bytes=150000-"]
 
 
-def test_a_hub_that_is_busy_is_asked_again(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
+def test_a_request_to_a_busy_hub_is_repeated(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
     hub.busy.extend([503, 429, 500])
     assert _download(hub, tmp_path).run().read_bytes() == gguf
 
 
-def test_a_hub_that_sends_all_again_costs_time_but_no_bytes_are_mixed(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
+def test_a_hub_that_ignores_ranges_does_not_corrupt_the_file(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
     hub.ranges = False
     hub.breaks[BIG] = [100_000]
     steps: list[DownloadProgress] = []
@@ -115,7 +115,7 @@ def test_a_hub_that_sends_all_again_costs_time_but_no_bytes_are_mixed(hub: Hub, 
     assert steps[-1].done == len(gguf)
 
 
-def test_a_line_that_stays_broken_leaves_no_model_and_the_next_run_goes_on(
+def test_a_connection_that_stays_broken_leaves_no_model_and_the_next_run_resumes(
     hub: Hub, tmp_path: Path, gguf: bytes
 ) -> None:
     hub.breaks[BIG] = [100_000]
@@ -129,7 +129,7 @@ def test_a_line_that_stays_broken_leaves_no_model_and_the_next_run_goes_on(
     assert hub.gets(BIG) == ["bytes=100000-"]
 
 
-def test_files_that_are_whole_are_not_fetched_twice(folder: dict[str, bytes], tmp_path: Path) -> None:
+def test_complete_files_are_not_downloaded_again(folder: dict[str, bytes], tmp_path: Path) -> None:
     with hub_of(folder) as hub:
         hub.spoilt.add("tokenizer_config.json")
         with pytest.raises(DownloadError):
@@ -141,7 +141,7 @@ def test_files_that_are_whole_are_not_fetched_twice(folder: dict[str, bytes], tm
 
 
 @pytest.mark.parametrize("spoilt", [BIG, "README.md"])
-def test_a_wrong_checksum_is_thrown_away(hub: Hub, tmp_path: Path, spoilt: str) -> None:
+def test_a_file_with_a_wrong_checksum_is_deleted(hub: Hub, tmp_path: Path, spoilt: str) -> None:
     hub.spoilt.add(spoilt)
     with pytest.raises(DownloadError, match="wrong checksum, so it was deleted"):
         _download(hub, tmp_path, pattern="*").run()
@@ -158,7 +158,7 @@ def _leave_part(models: Path, hub: Hub, data: bytes) -> None:
     part.write_bytes(data)
 
 
-def test_a_part_that_is_too_long_is_begun_anew(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
+def test_a_partial_file_that_is_too_long_is_downloaded_again(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
     _leave_part(tmp_path, hub, gguf + b"more")
     assert _download(hub, tmp_path).run().read_bytes() == gguf
 
@@ -173,9 +173,7 @@ def test_a_hub_whose_file_is_shorter_than_its_listing_ends_the_download(hub: Hub
     assert "" in hub.gets(BIG)
 
 
-def test_a_hub_that_sends_another_part_than_was_asked_for_is_not_believed(
-    hub: Hub, tmp_path: Path, gguf: bytes
-) -> None:
+def test_a_hub_that_sends_another_range_is_refused(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
     hub.breaks[BIG] = [100_000]
     hub.shift = 10
     steps: list[DownloadProgress] = []
@@ -184,7 +182,7 @@ def test_a_hub_that_sends_another_part_than_was_asked_for_is_not_believed(
     assert steps[-1].done == len(gguf)
 
 
-def test_what_is_in_models_is_never_overwritten(hub: Hub, tmp_path: Path) -> None:
+def test_existing_models_are_never_overwritten(hub: Hub, tmp_path: Path) -> None:
     (tmp_path / BIG).write_bytes(b"mine")
     with pytest.raises(DownloadError, match="already has tiny.Q8_0.gguf, which was not changed"):
         _download(hub, tmp_path).run()
@@ -192,7 +190,7 @@ def test_what_is_in_models_is_never_overwritten(hub: Hub, tmp_path: Path) -> Non
     assert hub.gets(BIG) == []
 
 
-def test_stop_ends_a_download_that_goes_on_later(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
+def test_a_stopped_download_can_be_resumed(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
     jobs: list[Download] = []
     job = _download(hub, tmp_path, report=lambda progress: jobs[0].stop() if progress.done else None)
     jobs.append(job)
@@ -202,7 +200,7 @@ def test_stop_ends_a_download_that_goes_on_later(hub: Hub, tmp_path: Path, gguf:
     assert _download(hub, tmp_path).run().read_bytes() == gguf
 
 
-def test_two_runs_do_not_write_to_one_download(hub: Hub, tmp_path: Path) -> None:
+def test_two_runs_do_not_write_to_the_same_download(hub: Hub, tmp_path: Path) -> None:
     hub.stalls[BIG] = 1000
     first = _download(hub, tmp_path)
     thread = threading.Thread(target=first.run)
@@ -215,7 +213,7 @@ def test_two_runs_do_not_write_to_one_download(hub: Hub, tmp_path: Path) -> None
     assert ModelLibrary(tmp_path).names() == [BIG]
 
 
-def test_more_than_the_disk_holds_is_refused_before_a_byte_is_fetched(hub: Hub, tmp_path: Path) -> None:
+def test_a_download_larger_than_the_disk_is_refused_at_the_start(hub: Hub, tmp_path: Path) -> None:
     listing = list_files(parse_repository_id(hub.repository), hub.address)
     huge = RemoteFile(BIG, 10**18, "0" * 64)
     with pytest.raises(DownloadError, match="more on the disk, and .* are free"):
@@ -231,7 +229,7 @@ def test_a_listing_that_leads_out_of_its_folder_is_refused(hub: Hub, path: str) 
     assert "would lie outside its folder" in _refusal(hub)
 
 
-def test_a_listing_without_sizes_or_with_a_login_page_is_no_hub(hub: Hub) -> None:
+def test_a_listing_without_sizes_or_a_login_page_is_an_error(hub: Hub) -> None:
     hub.extra.append({"rfilename": "x.gguf"})
     assert "did not answer like a hub" in _refusal(hub)
     hub.html = True
@@ -249,7 +247,7 @@ def test_missing_repositories_and_revisions_are_sentences(hub: Hub) -> None:
     "name",
     ["", "tiny", "a/b/c", "../tiny", "maker/..", "maker/ti ny", "maker/tiny:", "maker/tiny:../x", "m/t:a\nb", "-a/b"],
 )
-def test_odd_names_are_refused_without_asking_anybody(name: str) -> None:
+def test_invalid_names_are_refused_without_a_request(name: str) -> None:
     with pytest.raises(DownloadError, match="names no repository|cannot be a revision"):
         parse_repository_id(name)
 
@@ -265,7 +263,7 @@ def test_the_token_goes_to_the_hub_and_to_no_other_host(
         assert [request[3] for request in store.seen] == [""]
 
 
-def test_a_wrong_token_and_a_gated_model_say_what_to_do(
+def test_a_wrong_token_and_a_gated_model_have_a_next_step(
     gguf: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
@@ -284,9 +282,7 @@ def test_a_mirror_that_lacks_a_file_is_named(hub: Hub, tmp_path: Path) -> None:
         job.run()
 
 
-def test_the_speed_is_that_of_the_last_seconds_and_counts_no_bytes_that_were_here(
-    hub: Hub, tmp_path: Path, gguf: bytes
-) -> None:
+def test_the_speed_is_that_of_the_last_seconds_without_resumed_bytes(hub: Hub, tmp_path: Path, gguf: bytes) -> None:
     hub.breaks[BIG] = [100_000] + [0] * 6
     with pytest.raises(DownloadError):
         _download(hub, tmp_path).run()
@@ -299,7 +295,7 @@ def test_the_speed_is_that_of_the_last_seconds_and_counts_no_bytes_that_were_her
     assert steps[-1].seconds_left == 0
 
 
-def test_bytes_that_were_here_make_no_speed(hub: Hub, tmp_path: Path) -> None:
+def test_resumed_bytes_do_not_count_as_speed(hub: Hub, tmp_path: Path) -> None:
     hub.spoilt.add(BIG)
     with pytest.raises(DownloadError):
         _download(hub, tmp_path, "*").run()
@@ -311,7 +307,7 @@ def test_bytes_that_were_here_make_no_speed(hub: Hub, tmp_path: Path) -> None:
     assert [step.speed for step in steps if step.file == "README.md"] == [0]
 
 
-def test_quantizations_are_known_by_their_names() -> None:
+def test_quantizations_are_recognized_by_name() -> None:
     names = {
         "Llama-3-8B.Q4_K_M": "Q4_K_M",
         "model-q5_0": "Q5_0",
@@ -324,7 +320,7 @@ def test_quantizations_are_known_by_their_names() -> None:
     assert {name: quantization_in_name(name) for name in names} == names
 
 
-def test_quant_takes_all_shards_and_names_what_there_is(tmp_path: Path) -> None:
+def test_quant_selects_all_shards_and_its_error_names_the_available_ones(tmp_path: Path) -> None:
     shards = {f"Q4_K_M/tiny-Q4_K_M-0000{number}-of-00002.gguf": b"x" for number in (1, 2)}
     with hub_of({**shards, "tiny-Q8_0.gguf": b"xyz", "mmproj-F16.gguf": b"x"}) as hub:
         listing = list_files(parse_repository_id(hub.repository), hub.address)
@@ -384,7 +380,7 @@ def test_ctrl_c_leaves_a_download_that_the_same_command_finishes(
         env=environment,
         stderr=subprocess.PIPE,
         text=True,
-        # A suite that was started in the background ignores Ctrl+C, and its children would inherit that.
+        # A test run in the background ignores Ctrl+C, and child processes would inherit this.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
@@ -408,7 +404,7 @@ def test_ctrl_c_leaves_a_download_that_the_same_command_finishes(
     assert (tmp_path / "models" / BIG).read_bytes() == gguf
 
 
-def test_the_command_says_what_is_wrong_and_writes_no_model(hub: Hub, tmp_path: Path, root: Path) -> None:
+def test_the_command_reports_the_error_and_writes_no_model(hub: Hub, tmp_path: Path, root: Path) -> None:
     hub.gated = True
     answer = subprocess.run(
         _command(tmp_path, hub.repository), cwd=root, env=_environment(hub, tmp_path), capture_output=True, text=True
@@ -445,7 +441,7 @@ def test_a_disk_that_fills_up_is_a_sentence_and_the_rest_is_kept(hub: Hub, tmp_p
     assert part.stat().st_size == 200_000
 
 
-def test_list_shows_sizes_and_what_fits_and_gets_nothing(hub: Hub, tmp_path: Path, root: Path) -> None:
+def test_list_shows_sizes_and_what_fits_and_downloads_nothing(hub: Hub, tmp_path: Path, root: Path) -> None:
     answer = subprocess.run(
         _command(tmp_path, hub.repository, "--list"),
         cwd=root,
@@ -470,7 +466,7 @@ def test_list_shows_sizes_and_what_fits_and_gets_nothing(hub: Hub, tmp_path: Pat
         ("SSL_CERT_FILE", "/nowhere/ca.pem", "cannot be used"),
     ],
 )
-def test_network_settings_that_cannot_be_used_are_a_sentence(
+def test_unusable_network_settings_are_a_sentence(
     hub: Hub, tmp_path: Path, root: Path, name: str, value: str, said: str
 ) -> None:
     environment = _environment(hub, tmp_path, **{name: value})

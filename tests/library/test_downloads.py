@@ -1,4 +1,4 @@
-"""Downloads that belong to the host: they run beside, stop, go on, outlive a restart, and tell how far they are."""
+"""Downloads of the host: they run in the background, stop, resume, survive a restart, and report progress."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ BIG = "tiny.Q8_0.gguf"
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    """A hub with one GGUF model."""
+    """Run a hub with one GGUF model."""
     data = gguf_bytes({**LLAMA_METADATA, "general.description": "x" * 300_000}, LLAMA_TENSORS)
     with hub_of({BIG: data}) as hub:
         yield hub
 
 
 class Changes:
-    """Counts what downloads tell, and waits for a phase."""
+    """Counts the changes of downloads, and waits for a phase."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -63,7 +63,7 @@ def _done(downloads: Downloads) -> int:
     return progress.done if progress else 0
 
 
-def test_a_download_runs_beside_and_ends_as_a_model(hub: Hub, tmp_path: Path) -> None:
+def test_a_download_runs_in_the_background_and_becomes_a_model(hub: Hub, tmp_path: Path) -> None:
     changes = Changes()
     downloads = Downloads(tmp_path, changes, hub.address)
     _begin(downloads, hub)
@@ -75,13 +75,13 @@ def test_a_download_runs_beside_and_ends_as_a_model(hub: Hub, tmp_path: Path) ->
     assert downloads.states() == [] and (tmp_path / BIG).exists()
 
 
-def test_one_that_was_stopped_goes_on_where_it_stood_also_in_the_next_run(hub: Hub, tmp_path: Path) -> None:
+def test_a_stopped_download_resumes_also_after_a_restart(hub: Hub, tmp_path: Path) -> None:
     hub.stalls[BIG] = 120_000
     changes = Changes()
     downloads = Downloads(tmp_path, changes, hub.address)
     _begin(downloads, hub)
     assert hub.stalled.wait(60)
-    # What the hub has sent is not here yet: the two are joined by a line.
+    # Bytes that the hub has sent may not have arrived yet.
     changes.until(lambda: _done(downloads) == 120_000)
     with pytest.raises(DownloadError, match="is already being downloaded"):
         _begin(downloads, hub)
@@ -104,7 +104,7 @@ def test_one_that_was_stopped_goes_on_where_it_stood_also_in_the_next_run(hub: H
     assert (tmp_path / BIG).read_bytes() == hub.files[BIG]
 
 
-def test_what_goes_wrong_is_kept_as_a_sentence_until_it_goes_on_or_is_discarded(hub: Hub, tmp_path: Path) -> None:
+def test_an_error_is_kept_as_a_sentence_until_resumed_or_discarded(hub: Hub, tmp_path: Path) -> None:
     hub.gated = True
     changes = Changes()
     downloads = Downloads(tmp_path, changes, hub.address)
@@ -122,7 +122,7 @@ def test_what_goes_wrong_is_kept_as_a_sentence_until_it_goes_on_or_is_discarded(
     assert downloads.states() == [] and list(tmp_path.iterdir()) == []
 
 
-def test_what_another_run_downloads_is_not_deleted(hub: Hub, tmp_path: Path) -> None:
+def test_a_download_of_another_run_is_not_deleted(hub: Hub, tmp_path: Path) -> None:
     staging = staging_folder(tmp_path, BIG)
     staging.mkdir()
     with lock_staging(staging), pytest.raises(DownloadError, match="another run of Paddock"):
@@ -130,7 +130,7 @@ def test_what_another_run_downloads_is_not_deleted(hub: Hub, tmp_path: Path) -> 
     assert staging.is_dir()
 
 
-def test_a_name_that_leads_out_is_none(tmp_path: Path) -> None:
+def test_a_name_outside_the_folder_is_no_download(tmp_path: Path) -> None:
     downloads = Downloads(tmp_path / "models", lambda: None)
     for act in (downloads.discard, downloads.resume):
         with pytest.raises(PathError, match="is not a valid name"):

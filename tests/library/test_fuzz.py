@@ -1,4 +1,4 @@
-"""Damaged files: whatever bytes are lost or changed, out come facts or a ModelError, fast and in little memory."""
+"""Files with any lost or changed bytes give facts or a ModelError, fast and in little memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EXTREMES = (
 
 
 def _damaged(raw: bytes, head: int, seed: int, rounds: int) -> Iterator[bytes]:
-    """Truncations and changed bytes, most of them in the first `head` bytes, where the header is."""
+    """Yield truncated and changed versions, most of them changed in the first `head` bytes, the header."""
     chance = random.Random(seed)
     for number in range(rounds):
         if number % 3 == 0:
@@ -47,7 +47,7 @@ def _damaged(raw: bytes, head: int, seed: int, rounds: int) -> Iterator[bytes]:
 
 
 def _survives(read: Callable[[Path], object], path: Path, raw: bytes, head: int, rounds: int = ROUNDS) -> None:
-    """Hand every damaged version to `read`; nothing but a ModelError may come out, and soon. Some must be refused."""
+    """Check that `read` raises nothing but ModelError for each damaged version, and soon, and refuses some of them."""
     refused = 0
     tracemalloc.start()
     try:
@@ -96,7 +96,7 @@ def test_the_demo_model_read_whole_is_sound_and_damaged_gives_facts(tmp_path: Pa
     facts = detect(file, file.name)
     assert (facts.format, facts.dtype, facts.architecture, facts.problems) == ("gguf", "Q8_0", "llama", ())
     assert detect(DEMO / "demo", "demo").parameters == facts.parameters > 4_000_000
-    # The writing of 6 MB each time is what takes long here, so the tensors' data is a hole in the file.
+    # Writing 6 MB each time would take long, so the tensors' data is a hole in the file.
     header = gguf.read_header(file)
     with file.open("rb") as source:
         head = source.read(header.data_offset)

@@ -1,4 +1,4 @@
-"""GGUF headers: what is read, and that nothing a file claims is believed."""
+"""GGUF headers are read, and no claim of a file is trusted."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_metadata_and_tensors_are_read_from_both_versions(tmp_path: Path, versio
     assert header.needed == len(raw)
 
 
-def test_a_file_that_lacks_its_last_byte_is_cut_short_and_says_both_sizes(tmp_path: Path) -> None:
+def test_a_file_without_its_last_byte_is_truncated_and_both_sizes_are_named(tmp_path: Path) -> None:
     raw = gguf_bytes()
     with pytest.raises(
         TruncatedFileError, match=f"should have {len(raw)} bytes and has {len(raw) - 1}. Download it again."
@@ -122,7 +122,7 @@ def test_a_text_in_another_encoding_is_read_with_replacement(tmp_path: Path) -> 
     assert read_header(_file(tmp_path, raw)).text("k") == "caf�"
 
 
-def test_a_text_of_megabytes_is_passed_over(tmp_path: Path) -> None:
+def test_a_text_of_megabytes_is_skipped(tmp_path: Path) -> None:
     metadata: dict[str, Any] = {"huge": "x" * (3 << 20), "after": "here"}
     header = read_header(_file(tmp_path, gguf_bytes(metadata, [])))
     assert header.metadata["huge"] == SkippedValue("text", 3 << 20)

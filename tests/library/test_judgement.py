@@ -1,4 +1,4 @@
-"""Ranking and what is known of the machine."""
+"""The ranking of loaders, and facts about the machine."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _spec(name: str, score: int | None, **changes: object) -> LoaderSpec:
     return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
 
 
-def test_the_best_comes_first_and_those_that_cannot_come_last_with_a_reason() -> None:
+def test_the_best_loader_comes_first_and_unable_ones_last_with_a_reason() -> None:
     specs = [_spec("low", 10), _spec("needs_cuda", 99, accelerators=("cuda",)), _spec("high", 90), _spec("no", None)]
     ranked = rank_loaders(FACTS, specs, MACHINE)
     assert [entry.loader for entry in ranked] == ["high", "low", "needs_cuda", "no"]
@@ -44,7 +44,7 @@ def test_the_best_comes_first_and_those_that_cannot_come_last_with_a_reason() ->
     assert "CUDA" in ranked[2].reason
 
 
-def test_the_aim_moves_the_score_and_a_claim_that_does_not_run_comes_last_with_its_reason() -> None:
+def test_the_aim_changes_the_score_and_a_claim_that_cannot_run_comes_last() -> None:
     frugal = _spec("frugal", 40, claim=lambda *_: Claim(40, "Packs.", quality=-20, memory=50))
     refuses = _spec("refuses", 99, claim=lambda *_: Claim(99, "5 bits are none of mine.", runs=False))
     specs = [refuses, frugal, _spec("plain", 80)]
@@ -58,7 +58,7 @@ def test_the_aim_moves_the_score_and_a_claim_that_does_not_run_comes_last_with_i
     assert (ranked[-1].reason, ranked[-1].runs) == ("5 bits are none of mine.", False)
 
 
-def test_a_spec_that_fails_to_judge_hides_no_other() -> None:
+def test_a_spec_that_raises_hides_no_other() -> None:
     def broken(facts: ModelFacts, machine: Machine) -> Claim | None:
         raise ZeroDivisionError
 
@@ -74,7 +74,7 @@ def test_a_model_with_a_problem_runs_nowhere() -> None:
     ]
 
 
-def test_this_machine_is_known_without_torch() -> None:
+def test_machine_facts_need_no_torch() -> None:
     machine = inspect_machine()
     assert 1 <= machine.cpus <= (os.cpu_count() or 1)
     assert 0 < machine.free_bytes <= machine.memory_bytes

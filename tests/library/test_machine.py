@@ -1,4 +1,4 @@
-"""What limits a container sets, and what the accelerators' tools tell."""
+"""Limits of containers, and the output of the accelerators' tools."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_the_list_of_visible_devices_is_read_as_cuda_does(wanted: str | None, le
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands in for the tool")
-def test_a_hidden_card_is_no_card_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hidden_card_is_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\necho 'GPU-8f, NVIDIA H200, 143771, 143000'\n")
     tool.chmod(0o755)

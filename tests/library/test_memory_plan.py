@@ -1,4 +1,4 @@
-"""The memory plan, by cases reckoned by hand."""
+"""The memory plan, compared with cases calculated by hand."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_hqq_adds_a_scale_and_a_zero_point_a_group() -> None:
     assert main.weights == pytest.approx(LAYERS * (3.2 + 0.5) / 8 + OTHERS * 2)
 
 
-def test_packed_folders_stay_as_they_are_on_disk() -> None:
+def test_packed_folders_need_their_size_on_disk() -> None:
     packed = dataclasses.replace(FACTS, format="gptq", size_bytes=4 * GB, layer_bytes=3 * GB)
     (main,) = _plan("gptqmodel", packed, dtype="bfloat16").shares
     assert main.weights == 3 * GB + OTHERS * 2
@@ -127,7 +127,7 @@ def test_context_0_is_the_models_own_up_to_what_llama_cpp_is_given_then() -> Non
     assert _plan("llamacpp", dataclasses.replace(GGUF, context=131072)).context == 8192
 
 
-def test_compute_is_what_is_alive_in_the_widest_place_of_one_batch() -> None:
+def test_compute_memory_is_that_of_the_widest_layer_of_one_batch() -> None:
     (main,) = _plan("llamacpp", GGUF, context=4096, batch=512, micro_batch=256).shares
     activations = 256 * (2 * 4096 + 3 * 11008) * 4
     assert main.compute == activations + 256 * 4096 * 6 + 32000 * 4
@@ -146,7 +146,7 @@ def test_gpu_layers_split_weights_and_cache_and_all_of_them_take_the_head_along(
     assert (main.weights, card.weights) == (0, GGUF.size_bytes)
 
 
-def test_several_cards_share_as_they_are_told_or_as_they_have_room() -> None:
+def test_several_cards_share_by_setting_or_by_free_memory() -> None:
     machine = dataclasses.replace(MACHINE, gpus=(CARD, dataclasses.replace(CARD, name="two", free_bytes=10 * GB)))
     _, one, two = _plan("llamacpp", GGUF, machine, gpu_layers=31, tensor_split="3,1").shares
     part = GGUF.layer_bytes * 31 / 32
@@ -157,20 +157,20 @@ def test_several_cards_share_as_they_are_told_or_as_they_have_room() -> None:
     assert only.device == "two"
 
 
-def test_a_macs_graphics_shares_the_main_memory() -> None:
+def test_a_macs_gpu_shares_the_main_memory() -> None:
     machine = dataclasses.replace(MACHINE, gpus=(Gpu("metal", "Apple silicon", 64 * GB, 48 * GB),))
     (main,) = _plan("llamacpp", GGUF, machine).shares
     assert main.weights == GGUF.size_bytes
 
 
-def test_another_servers_model_needs_nothing_but_the_worker() -> None:
+def test_a_remote_model_needs_only_the_workers_memory() -> None:
     (main,) = _plan("remote", ModelFacts("m", "/m", "remote", context=8192)).shares
     assert (main.weights, main.cache, main.compute) == (0, 0, 0)
     assert main.total < 100 * MB
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=list(SPECS))
-def test_every_loader_has_a_plan_for_a_model_of_which_nothing_is_known(spec: LoaderSpec) -> None:
+def test_every_loader_has_a_plan_for_an_unknown_model(spec: LoaderSpec) -> None:
     for machine in (MACHINE, dataclasses.replace(MACHINE, gpus=(CARD, CARD))):
         settings = spec.settings()
         found = plan_memory(
@@ -180,14 +180,14 @@ def test_every_loader_has_a_plan_for_a_model_of_which_nothing_is_known(spec: Loa
         assert all(size >= 0 for share in found.shares for _, size in memory_parts(share, found))
 
 
-def test_a_loader_that_says_nothing_of_memory_is_planned_by_its_context() -> None:
+def test_a_loader_without_memory_demand_is_planned_by_its_context() -> None:
     spec = dataclasses.replace(SPECS["echo"], memory=None)
     found = plan_memory(GGUF, memory_demand(GGUF, spec, build(spec.settings, {"context": 1024}), MACHINE), MACHINE)
     assert (found.context, found.shares[0].weights) == (1024, GGUF.size_bytes)
     assert found.shares[0].cache == 32 * 8 * 128 * 2 * 1024 * 2
 
 
-def test_headers_tell_the_layers_from_the_rest(tmp_path: Path) -> None:
+def test_headers_distinguish_layers_from_other_weights(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     # F16 is type 1, Q4_K type 12.
     path.write_bytes(gguf_bytes(tensors=[("token_embd.weight", (256, 4), 1), ("blk.0.ffn_up.weight", (256, 8), 12)]))
@@ -198,7 +198,7 @@ def test_headers_tell_the_layers_from_the_rest(tmp_path: Path) -> None:
     assert (facts.parameters, facts.layer_parameters) == (128, 0)
 
 
-def test_what_fits_needs_no_words_and_what_does_not_gets_a_next_step() -> None:
+def test_a_plan_that_does_not_fit_has_a_next_step() -> None:
     roomy = _plan("llamacpp", GGUF)
     assert roomy.fits
     assert memory_shortage(roomy) == ""
@@ -220,7 +220,7 @@ def test_the_largest_that_fits_is_found(limit: int, found: int) -> None:
     assert largest_fitting(1000, lambda value: value <= limit, 256) == found
 
 
-def test_a_file_that_is_not_here_yet_is_judged_by_its_size() -> None:
+def test_a_file_that_is_not_downloaded_is_judged_by_its_size() -> None:
     assert gguf_shortage(40 * GB, MACHINE) == ""
     assert "Choose a smaller model" in gguf_shortage(50 * GB, MACHINE)
     assert gguf_shortage(50 * GB, dataclasses.replace(MACHINE, gpus=(CARD,))) == ""
@@ -248,7 +248,7 @@ def test_measurements_are_kept_and_the_highest_peak_of_a_context_stays(tmp_path:
     assert measured.find("other") is None
 
 
-def test_an_entry_that_makes_no_sense_is_no_measurement(tmp_path: Path) -> None:
+def test_an_invalid_entry_is_not_a_measurement(tmp_path: Path) -> None:
     path = tmp_path / "measured.yaml"
     path.write_text("key: {loaded: much}\nother: 7\n")
     measured = MemoryMeasurements(YamlStore(path))

@@ -1,4 +1,4 @@
-"""Detection reports every quantization method, and only loaders say which of them they read."""
+"""Detection reports every quantization method, and loaders declare which of them they support."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_loader_from_elsewhere_claims_a_method_by_its_name(tmp_path: Path, con
 
 
 @pytest.mark.parametrize("name", ["gguf", "safetensors", "pickle", "remote", "unknown", "a b", "../x", "x" * 60, ""])
-def test_a_method_that_names_itself_like_a_kind_of_file_is_unknown(tmp_path: Path, name: str) -> None:
+def test_a_method_with_the_name_of_a_file_format_is_unknown(tmp_path: Path, name: str) -> None:
     facts = detect(write_folder(tmp_path / "m", _with({"quant_method": name, "other": 1})), "m")
     assert facts.format == "unknown"
     assert not any(entry.runs for entry in rank_loaders(facts, SPECS, MACHINE))
@@ -95,7 +95,7 @@ def test_a_method_that_names_itself_like_a_kind_of_file_is_unknown(tmp_path: Pat
     assert "quantized with" in sentence and "config.json: quantization_config" in sentence
 
 
-def test_what_the_tensors_show_is_reported_where_no_file_names_a_method(tmp_path: Path) -> None:
+def test_the_method_is_detected_from_tensors_if_no_file_names_it(tmp_path: Path) -> None:
     facts = detect(write_folder(tmp_path / "n", None, {"model.layers.0.x.weight": ("F8_E4M3", (8, 8))}), "n")
     assert facts.format == "fp8" and facts.problems == ()
     assert facts.sources("method") == {"safetensors headers: model.layers.0.x.weight is F8_E4M3": "fp8"}

@@ -1,4 +1,4 @@
-"""What a model is for, from its files, and that no loader is proposed for what it cannot do."""
+"""The purpose of a model is detected from its files, and no loader is proposed for an unsupported purpose."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_a_projector_beside_its_model_is_vision(tmp_path: Path) -> None:
     assert detect(tmp_path, "m").vision and detect(tmp_path / "a.gguf", "m/a.gguf").vision
 
 
-def test_a_model_that_cannot_chat_is_not_loaded_by_a_named_loader_either(config: Config) -> None:
+def test_a_model_that_cannot_chat_is_also_refused_for_a_named_loader(config: Config) -> None:
     assert config.models is not None
     path = config.models / "tiny" / "config.json"
     values = json.loads(path.read_text())
@@ -130,7 +130,7 @@ def test_a_model_that_cannot_chat_is_not_loaded_by_a_named_loader_either(config:
 
 
 @pytest.mark.parametrize("kind", ["empty", "adapter", "nested", "no config", "no weights"])
-def test_what_is_no_model_does_not_lack_a_chat_template(tmp_path: Path, kind: str) -> None:
+def test_no_missing_template_is_reported_for_what_is_not_a_model(tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "m"
     folder.mkdir()
     if kind == "adapter":
@@ -147,7 +147,7 @@ def test_what_is_no_model_does_not_lack_a_chat_template(tmp_path: Path, kind: st
     assert not any("template" in sentence for sentence in (*facts.problems, *facts.warnings))
 
 
-def test_an_outer_folder_points_at_the_names_within(config: Config) -> None:
+def test_an_outer_folder_names_the_models_inside(config: Config) -> None:
     assert config.models is not None
     hub = config.models / "models--maker--small"
     write_folder(hub / "snapshots" / "abc123")

@@ -1,4 +1,4 @@
-"""`*.remote.yaml` in the models folder: listed, described, and refused where they hold what they must not."""
+"""`*.remote.yaml` files in the models folder are listed and described, and refused if their content is invalid."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _facts(folder: Path, text: str | bytes) -> tuple[str, ...]:
     return facts.problems
 
 
-def test_they_are_listed_beside_other_models_and_in_folders(tmp_path: Path) -> None:
+def test_remote_files_are_listed_with_other_models_and_in_folders(tmp_path: Path) -> None:
     (tmp_path / "far.remote.yaml").write_text("address: http://host:8000")
     (tmp_path / "b.gguf").write_bytes(gguf_bytes())
     (tmp_path / "work").mkdir()
@@ -28,7 +28,7 @@ def test_they_are_listed_beside_other_models_and_in_folders(tmp_path: Path) -> N
     assert ModelLibrary(tmp_path).names() == ["b.gguf", "far.remote.yaml", "work/big.remote.yml", "work/only.gguf"]
 
 
-def test_the_facts_tell_where_the_text_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_facts_name_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "far.remote.yaml").write_text(
         "address: http://host:8000\nmodel: big\nkey_env: FAR_KEY\ncontext: 4096\n"
     )
@@ -64,7 +64,7 @@ def test_the_facts_tell_where_the_text_goes(tmp_path: Path, monkeypatch: pytest.
         ("just words", "names no server"),
     ],
 )
-def test_what_is_wrong_in_a_file_is_a_sentence_without_the_key(tmp_path: Path, text: str | bytes, words: str) -> None:
+def test_an_error_in_a_remote_file_is_a_sentence_without_the_key(tmp_path: Path, text: str | bytes, words: str) -> None:
     (problem,) = _facts(tmp_path, text)
     assert words in problem
     assert "hush" not in problem
@@ -80,5 +80,5 @@ def test_what_is_wrong_in_a_file_is_a_sentence_without_the_key(tmp_path: Path, t
         ("https://host/api/paas/v4", "https://host/api/paas/v4"),
     ],
 )
-def test_an_address_as_people_write_it_becomes_that_of_the_api(address: str, api: str) -> None:
+def test_common_spellings_of_an_address_become_that_of_the_api(address: str, api: str) -> None:
     assert RemoteFile(address=address).api == api

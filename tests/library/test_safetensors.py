@@ -1,4 +1,4 @@
-"""Safetensors headers and indexes: what is read, and that nothing a file claims is believed."""
+"""Safetensors headers and indexes are read, and no claim of a file is trusted."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_names_shapes_types_and_sizes_are_read(tmp_path: Path) -> None:
     }
 
 
-def test_a_file_that_lacks_its_last_byte_is_cut_short_and_says_both_sizes(tmp_path: Path) -> None:
+def test_a_file_without_its_last_byte_is_truncated_and_both_sizes_are_named(tmp_path: Path) -> None:
     raw = safetensors_bytes({"a": ("F16", (4, 8))})
     with pytest.raises(
         TruncatedFileError, match=f"should have {len(raw)} bytes and has {len(raw) - 1}. Download it again."

@@ -1,4 +1,4 @@
-"""The models folder: what is listed, under which names, and when it is looked at again."""
+"""The models folder: which models are listed, under which names, and when files are read again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _gguf(path: Path, raw: bytes | None = None) -> Path:
     return path
 
 
-def test_folders_and_ggufs_are_listed_nested_ones_by_their_path(tmp_path: Path) -> None:
+def test_folders_and_ggufs_are_listed_with_nested_ones_by_path(tmp_path: Path) -> None:
     write_folder(tmp_path / "llama")
     write_folder(tmp_path / "owner" / "nested")
     _gguf(tmp_path / "b.gguf")
@@ -43,7 +43,7 @@ def test_folders_and_ggufs_are_listed_nested_ones_by_their_path(tmp_path: Path) 
         assert library.facts(name).name == name
 
 
-def test_a_model_folder_is_not_descended_into(tmp_path: Path) -> None:
+def test_folders_inside_a_model_are_not_listed(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "demo")
     write_folder(folder / "training")
     _gguf(folder / "training" / "x.gguf")
@@ -57,14 +57,14 @@ def test_a_split_gguf_is_listed_once(tmp_path: Path) -> None:
     assert ModelLibrary(tmp_path).names() == ["m-00001-of-00003.gguf", "other-00001-of-00003.gguf"]
 
 
-def test_a_split_gguf_without_its_first_part_is_listed_and_says_what_it_lacks(tmp_path: Path) -> None:
+def test_a_split_gguf_without_its_first_part_is_listed_with_the_problem(tmp_path: Path) -> None:
     _gguf(tmp_path / "m-00002-of-00003.gguf")
     library = ModelLibrary(tmp_path)
     assert library.names() == ["m-00002-of-00003.gguf"]
     assert "missing: m-00001-of-00003.gguf" in library.facts("m-00002-of-00003.gguf").problems[0]
 
 
-def test_a_folder_without_a_model_is_listed_and_says_what_it_lacks(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_listed_with_the_problem(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "README.md").write_text("hello")
     (tmp_path / "empty").mkdir()
@@ -81,14 +81,14 @@ def test_an_empty_folder_is_called_empty(tmp_path: Path) -> None:
     assert library.facts("deep").problems[0].startswith("The folder holds no files, only folders")
 
 
-def test_a_name_that_is_not_there_gets_twenty_names_and_the_count_of_the_rest(tmp_path: Path) -> None:
+def test_an_unknown_name_gets_twenty_names_and_the_count_of_the_rest(tmp_path: Path) -> None:
     for number in range(23):
         _gguf(tmp_path / f"m{number:02}.gguf")
     with pytest.raises(ModelError, match=r"m18\.gguf, m19\.gguf and 3 more\.$"):
         ModelLibrary(tmp_path).facts("nope")
 
 
-def test_the_folder_for_models_is_named(tmp_path: Path) -> None:
+def test_the_models_folder_is_named(tmp_path: Path) -> None:
     library = ModelLibrary(tmp_path)
     for look in (library.facts, library.adapter):
         with pytest.raises(ModelError) as caught:
@@ -96,7 +96,7 @@ def test_the_folder_for_models_is_named(tmp_path: Path) -> None:
         assert caught.value.message.endswith(f"into {tmp_path}.")
 
 
-def test_what_is_still_being_copied_is_not_listed(tmp_path: Path) -> None:
+def test_a_model_that_is_being_copied_is_not_listed(tmp_path: Path) -> None:
     raw = gguf_bytes()
     path = _gguf(tmp_path / "growing.gguf", raw[:-10])
     folder = write_folder(tmp_path / "folder")
@@ -112,14 +112,14 @@ def test_what_is_still_being_copied_is_not_listed(tmp_path: Path) -> None:
     assert library.names() == ["folder", "growing.gguf"]
 
 
-def test_a_copy_that_broke_off_is_listed_with_the_problem(tmp_path: Path) -> None:
+def test_an_interrupted_copy_is_listed_with_the_problem(tmp_path: Path) -> None:
     os.utime(_gguf(tmp_path / "broken.gguf", gguf_bytes()[:-10]), (1, 1))
     library = ModelLibrary(tmp_path)
     assert library.names() == ["broken.gguf"]
     assert "cut short" in library.facts("broken.gguf").problems[0]
 
 
-def test_facts_are_kept_until_the_files_change(tmp_path: Path) -> None:
+def test_facts_are_cached_until_the_files_change(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "m")
     library = ModelLibrary(tmp_path)
     before = library.facts("m")
@@ -128,7 +128,7 @@ def test_facts_are_kept_until_the_files_change(tmp_path: Path) -> None:
     assert "no config.json" in library.facts("m").problems[0]
 
 
-def test_a_name_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:
+def test_the_error_for_an_unknown_name_lists_the_models(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="There are none yet"):
         ModelLibrary(tmp_path / "nowhere").facts("x")
     _gguf(tmp_path / "there.gguf")
@@ -145,7 +145,7 @@ def test_a_name_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege on Windows")
-def test_links_that_the_owner_put_into_models_are_followed_others_are_not(tmp_path: Path) -> None:
+def test_links_to_folders_are_followed_only_directly_in_models(tmp_path: Path) -> None:
     write_folder(tmp_path / "disk" / "big")
     _gguf(tmp_path / "disk" / "big.gguf")
     models = tmp_path / "models"
@@ -180,5 +180,5 @@ def test_a_name_that_is_not_utf_8_is_listed_readably(tmp_path: Path) -> None:
     facts.path.encode()
 
 
-def test_a_folder_that_does_not_exist_holds_no_models(tmp_path: Path) -> None:
+def test_a_missing_models_folder_has_no_models(tmp_path: Path) -> None:
     assert ModelLibrary(tmp_path / "nowhere").names() == []

@@ -1,4 +1,4 @@
-"""Files that could run code are named, refused without this consent, and consent is bound to the very files."""
+"""Files that could run code are named and refused without consent, which applies only to exactly these files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from modules.settings.config import Config
 
 @pytest.fixture
 def tiny(config: Config) -> Path:
-    """The folder of the small model."""
+    """Return the folder of the small model."""
     assert config.models is not None
     return config.models / "tiny"
 
@@ -46,7 +46,7 @@ def test_pickled_weights_are_refused_with_the_flag_that_consents(tiny: Path) -> 
     assert missing_consent(facts, allow_pickle=True, allow_code=False) == ""
 
 
-def test_pickles_beside_safetensors_are_named_but_not_loaded(tiny: Path) -> None:
+def test_pickles_beside_safetensors_are_named_and_not_loaded(tiny: Path) -> None:
     (tiny / "optimizer.pt").write_bytes(b"x")
     facts = detect(tiny, "tiny")
     assert any("They are not loaded." in sentence for sentence in scan_trust(facts))
@@ -60,7 +60,7 @@ def test_a_models_own_code_is_refused_with_the_flag_that_consents(tiny: Path) ->
     assert "--trust-remote-code tiny" in reason
 
 
-def test_the_fingerprint_follows_what_could_run(tiny: Path) -> None:
+def test_the_fingerprint_changes_with_files_that_could_run(tiny: Path) -> None:
     _ask_for_code(tiny)
     before = fingerprint(tiny)
     (tiny / "notes.txt").write_text("harmless")
@@ -69,7 +69,7 @@ def test_the_fingerprint_follows_what_could_run(tiny: Path) -> None:
     assert fingerprint(tiny) != before
 
 
-def test_without_consent_no_load_and_consent_covers_the_files_of_the_start_alone(config: Config, tiny: Path) -> None:
+def test_a_load_needs_consent_which_covers_only_the_files_of_that_time(config: Config, tiny: Path) -> None:
     _ask_for_code(tiny)
     app = App(config)
     try:
@@ -87,7 +87,7 @@ def test_without_consent_no_load_and_consent_covers_the_files_of_the_start_alone
         app.close()
 
 
-def test_a_load_that_is_refused_leaves_the_model_that_is_loaded(config: Config, tiny: Path) -> None:
+def test_a_refused_load_keeps_the_loaded_model(config: Config, tiny: Path) -> None:
     app = App(config)
     try:
         app.models.load("tiny", "echo", {})
@@ -133,14 +133,14 @@ def test_code_of_tokenizers_and_processors_is_refused_where_the_architecture_is_
 @pytest.mark.parametrize("place", ["absolute", "relative", "file"])
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json", "generation_config.json"])
-def test_a_nested_name_that_leads_to_code_is_refused(tiny: Path, file: str, deep: bool, place: str) -> None:
+def test_a_nested_reference_to_code_is_refused(tiny: Path, file: str, deep: bool, place: str) -> None:
     inner = tiny / "parts" / "one"
     inner.mkdir(parents=True)
     (inner / "config.json").write_text('{"auto_map": {"AutoConfig": "evil.Evil"}}')
     value = {"absolute": str(inner), "relative": "parts/one", "file": str(inner / "config.json")}[place]
     part: Any = {"model_type": "superpoint", "_name_or_path": value}
     _change(tiny / file, keypoint_detector_config=[{"more": part}] if deep else part)
-    assert _refusal(tiny) == ""  # Nothing there runs.
+    assert _refusal(tiny) == ""  # This folder has no code.
     (inner / "evil.py").write_text("")
     reason = _refusal(tiny)
     assert f"{file}: _name_or_path names {value}, which holds code (evil.py)" in reason

@@ -1,4 +1,4 @@
-"""Small writers of model files, so that each test makes the very file it needs. Weights are zeros."""
+"""Functions that write small model files for tests. Weights are zeros."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ LLAMA_CONFIG: dict[str, Any] = {
 
 
 def gguf_text(text: str | bytes) -> bytes:
-    """A GGUF string: 8 bytes of length, then UTF-8."""
+    """Return a GGUF string: 8 bytes of length, then UTF-8."""
     raw = text.encode() if isinstance(text, str) else text
     return struct.pack("<Q", len(raw)) + raw
 
 
 def gguf_value(value: Any) -> bytes:
-    """A GGUF value with its type in front."""
+    """Return a GGUF value after its type."""
     if isinstance(value, str):
         return struct.pack("<I", 8) + gguf_text(value)
     if isinstance(value, list) and value and isinstance(value[0], str):
@@ -66,7 +66,7 @@ def gguf_bytes(
     tensors: list[tuple[str, tuple[int, ...], int]] | None = None,
     version: int = 3,
 ) -> bytes:
-    """A whole GGUF file: metadata, tensors (name, shape, type id) and their data."""
+    """Return a complete GGUF file: metadata, tensors (name, shape, type id) and their data."""
     metadata = LLAMA_METADATA if metadata is None else metadata
     tensors = LLAMA_TENSORS if tensors is None else tensors
     head = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(metadata))
@@ -84,7 +84,7 @@ def gguf_bytes(
 
 
 def safetensors_bytes(tensors: dict[str, tuple[str, tuple[int, ...]]]) -> bytes:
-    """A whole safetensors file of tensors, name -> (type, shape)."""
+    """Return a complete safetensors file. `tensors`: name -> (type, shape)."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for name, (kind, shape) in tensors.items():
@@ -98,7 +98,7 @@ def safetensors_bytes(tensors: dict[str, tuple[str, tuple[int, ...]]]) -> bytes:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`value` as JSON into the file at `path`."""
+    """Write `value` as JSON to the file at `path`."""
     path.write_text(json.dumps(value), encoding="utf-8")
 
 
@@ -107,7 +107,7 @@ def write_folder(
     config: dict[str, Any] | None = None,
     tensors: dict[str, tuple[str, tuple[int, ...]]] | None = None,
 ) -> Path:
-    """A complete small Llama folder of safetensors at `path`."""
+    """Write a complete small Llama folder with safetensors to `path`."""
     path.mkdir(parents=True)
     write_json(path / "config.json", LLAMA_CONFIG if config is None else config)
     write_json(path / "tokenizer_config.json", {"chat_template": "{{ messages }}", "model_max_length": 10**30})

@@ -1,4 +1,4 @@
-"""A grammar that can be read in 2**30 ways: the model answers the next one all the same."""
+"""A grammar with 2**30 parses does not keep the model from answering the next request."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MODELS = {"xllamacpp": "demo.Q8_0.gguf", "llamacpp": "demo.Q8_0.gguf", "transfor
 
 
 def ambiguous(levels: int) -> str:
-    """x0 is two x1 or none, and so on: 2 to the power of `levels` places for one letter."""
+    """Return a grammar in which x0 is two x1 or nothing, and so on: one letter has 2**`levels` possible places."""
     rules = "".join(f"x{level} ::= (x{level + 1} x{level + 1})?\n" for level in range(levels))
     return f'root ::= x0\n{rules}x{levels} ::= "a"\n'
 
 
 @pytest.mark.parametrize("loader", MODELS)
-def test_the_model_answers_others_after_a_grammar_that_has_no_end(
+def test_the_model_answers_after_an_ambiguous_grammar(
     app: App, loader: str, environments: Environments, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     spec = Registry(ROOT / "loaders").get(loader)

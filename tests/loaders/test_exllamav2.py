@@ -1,4 +1,4 @@
-"""The parts of the exllamav2 loader that need no card: claim, settings, samplers, the thread that has the generator."""
+"""The parts of the exllamav2 loader that need no GPU: claim, settings, samplers, and the generator's thread."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CARD = replace(BARE, gpus=(Gpu("cuda", "a card", 2**34, 2**34),))
 
 
 @pytest.mark.parametrize("facts", [ModelFacts("m", "m", "exl2", bits=4.65), ModelFacts("m", "m", "gptq", bits=4)])
-def test_it_needs_cuda_and_says_so(facts: ModelFacts) -> None:
+def test_exllamav2_requires_cuda_and_names_it(facts: ModelFacts) -> None:
     (there,), (here,) = rank_loaders(facts, [SPEC], CARD), rank_loaders(facts, [SPEC], BARE)
     assert there.runs and there.score >= 85
     assert not here.runs
@@ -47,11 +47,11 @@ def test_it_needs_cuda_and_says_so(facts: ModelFacts) -> None:
 
 
 @pytest.mark.parametrize("facts", [ModelFacts("m", "m", "gptq", bits=8), ModelFacts("m", "m", "safetensors")])
-def test_it_claims_nothing_it_cannot_read(facts: ModelFacts) -> None:
+def test_exllamav2_claims_only_formats_that_it_reads(facts: ModelFacts) -> None:
     assert not any(entry.runs for entry in rank_loaders(facts, [SPEC], CARD))
 
 
-def test_neutral_parameters_are_neutral_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neutral_parameters_are_neutral_in_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     fields = sampler_settings(SamplingParams(), 32000)
     off = {name: value for name, value in fields.items() if name not in ("temperature", "token_repetition_penalty")}
     assert fields["temperature"] == fields["token_repetition_penalty"] == 1
@@ -92,22 +92,22 @@ def test_neutral_parameters_are_neutral_there(monkeypatch: pytest.MonkeyPatch) -
         ({"smoothing_factor": 0.3, "temperature_last": True}, {"smoothing_factor": 0.3, "temperature_last": True}),
     ],
 )
-def test_each_parameter_arrives(given: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_each_parameter_reaches_the_engine(given: dict[str, Any], expected: dict[str, Any]) -> None:
     fields = sampler_settings(SamplingParams(**given), 32000)
     assert {name: fields[name] for name in expected} == expected
 
 
-def test_what_is_not_there_is_refused_and_not_declared() -> None:
+def test_unsupported_parameters_are_refused_and_not_declared() -> None:
     with pytest.raises(Unsupported, match="Mirostat 2 only"):
         sampler_settings(SamplingParams(mirostat_mode=1), 32000)
     assert not SAMPLERS & {"grammar_string", "sampler_priority", "epsilon_cutoff", "top_n_sigma", "smoothing_curve"}
 
 
-def test_sequence_breakers_are_the_tokens_that_hold_them() -> None:
+def test_sequence_breakers_are_the_tokens_that_contain_them() -> None:
     assert breaker_tokens(["a", ":\n", "b:", '"', "c"], [":", '"', ""]) == {1, 2, 3}
 
 
-def test_lengths_are_whole_pages() -> None:
+def test_lengths_are_multiples_of_a_page() -> None:
     assert [round_up_to_pages(tokens) for tokens in (0, 1, 256, 257)] == [0, 256, 256, 512]
     plain = choose_lengths(Settings(context=1000, batch=300), trained=4096)
     assert (plain.context, plain.cache, plain.batch) == (1024, 1024, 512)
@@ -124,14 +124,14 @@ def test_a_gpu_split_is_read(text: str, split: list[float] | None) -> None:
 
 
 @pytest.mark.parametrize("text", ["much", "20,,x", "-1", "nan"])
-def test_a_gpu_split_that_is_none_is_refused(text: str) -> None:
+def test_an_invalid_gpu_split_is_refused(text: str) -> None:
     with pytest.raises(SettingError, match="GPU split"):
         parse_gpu_split(text)
 
 
 @dataclass
 class Config:
-    """The fields of ExLlamaV2Config that settings touch, with its defaults."""
+    """The fields of ExLlamaV2Config that settings change, with its defaults."""
 
     max_seq_len: int = 2048
     max_input_len: int = 2048
@@ -145,11 +145,11 @@ class Config:
     overridden: bool = False
 
     def arch_compat_overrides(self) -> None:
-        """As there: what an architecture cannot do is switched off."""
+        """Disable what the architecture does not support, as in ExLlamaV2."""
         self.overridden = True
 
 
-def test_settings_become_its_configuration() -> None:
+def test_settings_become_the_engines_configuration() -> None:
     settings = Settings(context=4096, batch=512, rope_alpha=2.6, rope_scale=2, flash_attention=False, rope_yarn=4)
     config = Config()
     apply_settings(config, settings, choose_lengths(settings, config.max_seq_len))
@@ -161,7 +161,7 @@ def test_settings_become_its_configuration() -> None:
 
 
 class Module:
-    """Records how ExLlamaV2 is asked to load."""
+    """Records the arguments with which ExLlamaV2 would load."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
@@ -214,7 +214,7 @@ def test_tensor_parallel_has_its_own_cache() -> None:
 
 @dataclass(eq=False)
 class Linear:
-    """A layer as ExLlamaV2 has it."""
+    """A linear layer like ExLlamaV2's."""
 
     lora_a_tensors: dict[Any, str] = field(default_factory=dict)
     lora_b_tensors: dict[Any, str] = field(default_factory=dict)
@@ -222,7 +222,7 @@ class Linear:
 
 @dataclass(eq=False)
 class Adapted:
-    """What of a model adapters touch."""
+    """The parts of a model that adapters use."""
 
     modules_dict: dict[str, Any] = field(default_factory=lambda: {"norm": object(), "q_proj": Linear()})
     updates: int = 0
@@ -232,7 +232,7 @@ class Adapted:
 
 
 class LoraModule:
-    """The module exllamav2, of which an adapter that is read puts itself onto the layers."""
+    """Stands for the module exllamav2. A loaded adapter adds itself to the layers."""
 
     @staticmethod
     def ExLlamaV2Lora(model: Adapted, config: str, weights: str, scaling: float) -> tuple[str, float]:  # noqa: N802
@@ -249,11 +249,11 @@ def _adapter_folder(folder: Path, **config: Any) -> Path:
     return folder
 
 
-def test_adapters_that_are_not_in_use_are_taken_off_the_layers(tmp_path: Path) -> None:
+def test_unused_adapters_are_removed_from_the_layers(tmp_path: Path) -> None:
     model = Adapted()
     kept = read_adapter(LoraModule, model, _adapter_folder(tmp_path / "kept"), 0.5)
     dropped = read_adapter(LoraModule, model, _adapter_folder(tmp_path / "dropped", use_rslora=True), 0.5)
-    # Rank-stabilised ones it scales by the root of r itself.
+    # ExLlamaV2 scales rank-stabilised adapters by the root of r.
     assert (kept, dropped) == (("kept", 0.5), ("dropped", 0.5))
     remove_adapters(model, [kept])
     assert model.modules_dict["q_proj"].lora_a_tensors == {kept: "A"}
@@ -261,7 +261,7 @@ def test_adapters_that_are_not_in_use_are_taken_off_the_layers(tmp_path: Path) -
     assert model.updates == 1
 
 
-def test_an_adapter_of_pickles_is_refused(tmp_path: Path) -> None:
+def test_a_pickled_adapter_is_refused(tmp_path: Path) -> None:
     folder = _adapter_folder(tmp_path / "old")
     (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
     with pytest.raises(ModelError, match="has no adapter_model.safetensors"):
@@ -270,14 +270,14 @@ def test_an_adapter_of_pickles_is_refused(tmp_path: Path) -> None:
 
 @dataclass(eq=False)
 class Job:
-    """A job that ends after some steps. Two of them are never the same one."""
+    """A job that ends after some steps. Jobs are compared by identity."""
 
     steps: int
 
 
 @dataclass
 class Generator:
-    """A generator with the verbs that the batcher uses. `entered`: the threads that used it."""
+    """A generator with the methods that the batcher uses. `entered`: the threads that used it."""
 
     jobs: list[Job] = field(default_factory=list)
     entered: set[int] = field(default_factory=set)
@@ -331,7 +331,7 @@ def test_requests_of_several_threads_share_the_batch_on_one_thread() -> None:
         thread.start()
     for thread in threads:
         thread.join(30)
-    # The last job's first result is from an iteration in which all three took part.
+    # The last job's first result is from an iteration with all three jobs.
     next(iter(tickets[-1]))
     assert generator.most == 3
     for ticket in tickets:
@@ -341,7 +341,7 @@ def test_requests_of_several_threads_share_the_batch_on_one_thread() -> None:
     assert not generator.entered & {threading.get_ident(), *(thread.ident for thread in threads)}
 
 
-def test_a_job_that_cannot_run_is_told_to_whoever_asked() -> None:
+def test_the_error_of_a_job_reaches_its_request() -> None:
     batcher, _ = _batcher()
     with pytest.raises(AssertionError, match="9 pages"):
         batcher.submit(lambda: Job(-1), threading.Event())
@@ -349,7 +349,7 @@ def test_a_job_that_cannot_run_is_told_to_whoever_asked() -> None:
     batcher.close()
 
 
-def test_a_cancelled_job_leaves_the_generator_and_the_rest_go_on() -> None:
+def test_a_cancelled_job_is_removed_and_others_continue() -> None:
     batcher, generator = _batcher()
     cancelled = threading.Event()
     endless = batcher.submit(lambda: Job(10**9), cancelled)
@@ -362,7 +362,7 @@ def test_a_cancelled_job_leaves_the_generator_and_the_rest_go_on() -> None:
     batcher.close()
 
 
-def test_what_breaks_the_batch_reaches_each_request_and_the_next_runs() -> None:
+def test_an_error_of_the_batch_reaches_all_its_requests_and_the_next_runs() -> None:
     batcher, generator = _batcher()
     held = threading.Event()
     waiting = threading.Thread(target=batcher.call, args=(held.wait,))
@@ -388,7 +388,7 @@ def test_work_for_idle_times_waits_for_all_jobs() -> None:
 
 
 def _engine(monkeypatch: pytest.MonkeyPatch, *, paged: bool = True, drafts: int = 0, cache: int = 1024) -> Engine:
-    """An engine whose model is loaded, as far as making jobs and changing adapters look at it."""
+    """Return an engine with a loaded model, as far as jobs and adapters need it."""
     engine = Engine()
     generator = SimpleNamespace(
         paged=paged,
@@ -425,7 +425,7 @@ def test_guidance_that_would_break_the_batch_is_refused(
     engine.unload()
 
 
-def test_guidance_whose_two_texts_never_fit_is_refused_and_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guidance_with_two_texts_that_never_fit_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = _engine(monkeypatch)
     guided = SamplingParams(guidance_scale=1.5)
     assert len(engine._jobs.make([1] * 300, guided, 0, 200).input_ids) == 2
@@ -434,7 +434,7 @@ def test_guidance_whose_two_texts_never_fit_is_refused_and_does_not_wait(monkeyp
     engine.unload()
 
 
-def test_dry_with_a_range_takes_a_prompt_of_one_token(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dry_with_a_range_accepts_a_prompt_of_one_token(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = _engine(monkeypatch)
     params = SamplingParams(repetition_penalty_range=64)
     assert [engine._jobs.make([1] * length, params, 0, 9).gen_settings.dry_range for length in (1, 2)] == [0, 64]
@@ -450,7 +450,7 @@ def test_a_prompt_too_short_to_draft_from_is_refused_before_it_breaks_the_batch(
     engine.unload()
 
 
-def test_the_first_adapter_that_cannot_be_read_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unreadable_adapter_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     engine = _engine(monkeypatch)
     linear = Linear()
     engine._loaded.model.modules_dict["q_proj"] = linear
@@ -475,7 +475,7 @@ def test_adapters_are_refused_in_tensor_parallel(monkeypatch: pytest.MonkeyPatch
 
 
 class Reading:
-    """An ExLlamaV2Config that keeps what it read, by the names that it knows."""
+    """An ExLlamaV2Config that stores the values which it read, by its own names."""
 
     model_dir = ""
 
@@ -484,7 +484,7 @@ class Reading:
         self.rope = (config.get("rope_theta"), config.get("rope_scaling"))
 
 
-def test_positions_that_transformers_5_wrote_are_read(tmp_path: Path) -> None:
+def test_rope_settings_of_transformers_5_are_read(tmp_path: Path) -> None:
     scaling = {"rope_type": "llama3", "factor": 8.0}
     (tmp_path / "config.json").write_text(json.dumps({"rope_parameters": {"rope_theta": 5e5, **scaling}}))
     with ExitStack() as stages:
@@ -492,7 +492,7 @@ def test_positions_that_transformers_5_wrote_are_read(tmp_path: Path) -> None:
         assert config.rope == (5e5, scaling)
 
 
-def test_kernels_are_compiled_and_wait_for_no_lock_of_the_dead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_kernels_are_compiled_despite_a_lock_of_a_dead_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     lock = tmp_path / "exllamav2_ext" / "lock"
     lock.parent.mkdir()
     lock.touch()

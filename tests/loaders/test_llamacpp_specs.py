@@ -1,4 +1,4 @@
-"""What the two llama.cpp loaders say of themselves, and how they put sampling parameters and errors into words."""
+"""The specs of the two llama.cpp loaders, and their conversion of sampling parameters and errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MACHINE = Machine("linux", "x86_64", 4, 8 << 30, 4 << 30)
 _GGUF = ModelFacts("m.gguf", "m.gguf", "gguf")
 
 
-def test_a_gguf_goes_to_the_ready_wheel_first_and_both_say_where_it_runs() -> None:
+def test_a_gguf_is_claimed_by_both_loaders_with_the_device() -> None:
     first, second = XLLAMACPP.claim(_GGUF, _MACHINE), LLAMACPP.claim(_GGUF, _MACHINE)
     assert first is not None
     assert second is not None
@@ -43,7 +43,7 @@ def test_a_gguf_goes_to_the_ready_wheel_first_and_both_say_where_it_runs() -> No
         assert spec.claim(ModelFacts("m", "m", "safetensors"), _MACHINE) is None
 
 
-def test_the_server_plans_no_room_that_no_slot_can_use() -> None:
+def test_the_memory_plan_of_the_server_follows_its_slots() -> None:
     facts = ModelFacts("m.gguf", "m.gguf", "gguf", context=2048)
     assert XLLAMACPP.memory is not None
     settings = build(XLLAMACPP.settings, {"context": 100_000, "slots": 3})
@@ -68,7 +68,7 @@ def test_the_pins_are_exact() -> None:
         assert all("==" in line for line in lines if line)
 
 
-def test_samplers_act_in_the_order_that_was_asked_for_and_only_those_that_change_anything() -> None:
+def test_only_samplers_that_are_not_neutral_act_in_the_given_order() -> None:
     params = SamplingParams(min_p=0.1, top_k=40, temperature=0.7)
     assert sampler_chain(params) == ["temperature", "top_k", "min_p"]
     assert sampler_chain(SamplingParams(min_p=0.1, top_k=40, temperature_last=True)) == [
@@ -90,7 +90,7 @@ def test_samplers_act_in_the_order_that_was_asked_for_and_only_those_that_change
     ]
 
 
-def test_greedy_keeps_the_penalties_and_without_sampling_not_even_those() -> None:
+def test_greedy_keeps_the_penalties_unless_sampling_is_off() -> None:
     params = {"repetition_penalty": 1.2, "xtc_probability": 0.5, "typical_p": 0.5}
     assert sampler_chain(SamplingParams(temperature=0.0, **params)) == ["penalties", "temperature"]  # type: ignore[arg-type]
     assert sampler_chain(SamplingParams(do_sample=False, **params)) == ["temperature"]  # type: ignore[arg-type]
@@ -101,7 +101,7 @@ def test_an_unknown_sampler_in_the_order_is_refused_with_the_valid_names() -> No
         sampler_chain(SamplingParams(sampler_priority=["min_p\ntop_q"]))
 
 
-def test_cut_tokens_leave_the_list_before_a_sampler_that_they_mislead() -> None:
+def test_cut_tokens_are_removed_before_a_sampler_that_would_count_them() -> None:
     def served(**params: object) -> tuple[list[str], float]:
         return server_sampler_chain(build(SamplingParams, params))
 
@@ -112,13 +112,13 @@ def test_cut_tokens_leave_the_list_before_a_sampler_that_they_mislead() -> None:
     assert served(top_k=3) == (["temperature", "top_k"], 0.0)
 
 
-def test_bans_and_biases() -> None:
+def test_bans_and_biases_of_llamacpp() -> None:
     assert token_biases(SamplingParams(logit_bias="1:2, 3:-4", custom_token_bans="3")) == {1: 2.0, 3: float("-inf")}
     with pytest.raises(PromptError, match="13:-2.5"):
         token_biases(SamplingParams(logit_bias="one"))
 
 
-def test_the_context_is_the_models_own_but_not_without_bound() -> None:
+def test_the_default_context_is_the_models_up_to_a_limit() -> None:
     settings = build(LLAMACPP.settings, {})
     assert choose_context(settings, 2048) == 2048
     assert choose_context(settings, 131_072) == AUTOMATIC_CONTEXT
@@ -128,7 +128,7 @@ def test_the_context_is_the_models_own_but_not_without_bound() -> None:
     assert "yarn" in context_notes(longer, 4096, 2048)[0]
 
 
-def test_settings_that_cannot_be_together_are_refused() -> None:
+def test_incompatible_settings_are_refused() -> None:
     with pytest.raises(SettingError, match="flash attention"):
         check_settings(build(LLAMACPP.settings, {"cache_type_v": "q8_0", "flash_attention": "off"}))
     assert tensor_split_shares(build(LLAMACPP.settings, {"tensor_split": "3, 1"})) == [3.0, 1.0]
@@ -136,7 +136,7 @@ def test_settings_that_cannot_be_together_are_refused() -> None:
         tensor_split_shares(build(LLAMACPP.settings, {"tensor_split": "most"}))
 
 
-def test_what_llama_cpp_says_becomes_a_sentence() -> None:
+def test_errors_of_llama_cpp_become_sentences() -> None:
     memory = load_error("m.gguf", "ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer", 32768)
     assert isinstance(memory, OutOfMemory)
     assert "32768" in memory.message
@@ -149,14 +149,14 @@ def test_what_llama_cpp_says_becomes_a_sentence() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2**31, 2**63])
-def test_a_header_that_promises_too_much_is_refused(tmp_path: Path, count: int) -> None:
+def test_a_header_with_too_large_counts_is_refused(tmp_path: Path, count: int) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, count) + struct.pack("<Q", 2**60) + b"x" * 40)
     with pytest.raises(ModelError, match="corrupt"):
         read_keys(path)
 
 
-def test_the_demo_models_header() -> None:
+def test_the_demo_models_header_is_read() -> None:
     keys = read_keys(Path(__file__).parent.parent.parent / "models" / "demo.Q8_0.gguf")
     assert (keys.architecture, keys.trained_context, keys.pools) == ("llama", 2048, False)
     assert "<|im_end|>" in keys.control

@@ -1,4 +1,4 @@
-"""Loaders of packed weights on every packing that they read, made by the engines' own quantizers; and bad folders."""
+"""Loaders of packed weights read each format, made by the engines' own quantizers, and refuse bad folders."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def worker() -> Iterator[Worker]:
         ("transformers", "gguf", {}),
     ],
 )
-def test_a_packed_model_still_knows_the_answer(worker: Worker, name: str, kind: str, settings: dict[str, Any]) -> None:
+def test_a_packed_model_gives_the_right_answer(worker: Worker, name: str, kind: str, settings: dict[str, Any]) -> None:
     engine = worker(name)
     model = ROOT / "models" / ("demo.Q8_0.gguf" if kind == "gguf" else "demo")
     engine.load(quantized(kind) if kind not in ("", "gguf") else model, **settings)
@@ -69,7 +69,7 @@ def test_a_packed_model_still_knows_the_answer(worker: Worker, name: str, kind: 
 
 
 @pytest.mark.parametrize("dtype", ["auto", "float32"])
-def test_an_fp8_model_is_converted_and_still_knows_the_answer(worker: Worker, tmp_path: Path, dtype: str) -> None:
+def test_an_fp8_model_is_converted_and_gives_the_right_answer(worker: Worker, tmp_path: Path, dtype: str) -> None:
     maker = ROOT / "tests" / "support" / "fp8_maker.py"
     folder = made_by("transformers", tmp_path / "fp8", maker, str(ROOT / "models" / "demo"))
     facts = detect(folder, "fp8")
@@ -83,7 +83,7 @@ def test_an_fp8_model_is_converted_and_still_knows_the_answer(worker: Worker, tm
 
 
 def _changed(kind: str, folder: Path, **values: Any) -> Path:
-    """A copy of a quantized folder whose configuration says something else."""
+    """Return a copy of a quantized folder with a changed configuration."""
     target = folder / "model"
     shutil.copytree(quantized(kind), target)
     config = json.loads((target / "config.json").read_text())
@@ -106,7 +106,7 @@ def _changed(kind: str, folder: Path, **values: Any) -> Path:
         ("hqq", "gptq", {}, "is packed by GPTQ already"),
     ],
 )
-def test_a_folder_that_is_not_what_it_says_is_refused_and_the_next_one_loads(
+def test_a_folder_with_a_wrong_configuration_is_refused_and_the_next_one_loads(
     worker: Worker, tmp_path: Path, name: str, kind: str, values: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ModelError, match=words) as refused:
@@ -126,7 +126,7 @@ def test_a_missing_shard_is_named(worker: Worker, tmp_path: Path, name: str, kin
 
 
 @pytest.mark.parametrize("name, kind", [("gptqmodel", "gptq"), ("autogptq", "gptq"), ("autoawq", "awq")])
-def test_a_load_leaves_the_folder_as_it_was(worker: Worker, tmp_path: Path, name: str, kind: str) -> None:
+def test_a_load_does_not_change_the_folder(worker: Worker, tmp_path: Path, name: str, kind: str) -> None:
     folder = tmp_path / "model"
     shutil.copytree(quantized(kind), folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -134,7 +134,7 @@ def test_a_load_leaves_the_folder_as_it_was(worker: Worker, tmp_path: Path, name
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_a_group_size_that_does_not_fit_is_refused_with_one_that_does(worker: Worker) -> None:
+def test_a_group_size_that_does_not_fit_is_refused_with_a_valid_one(worker: Worker) -> None:
     with pytest.raises(SettingError, match="Group size 512 does not divide .* Set it to 256"):
         worker("hqq").load(ROOT / "models" / "demo", group_size=512)
 
@@ -164,7 +164,7 @@ def test_claims_follow_the_hardware() -> None:
         ("awq", 3, set()),
     ],
 )
-def test_bits_that_an_engine_cannot_take_are_known_before_a_load(kind: str, bits: float, able: set[str]) -> None:
+def test_unsupported_bits_are_refused_before_a_load(kind: str, bits: float, able: set[str]) -> None:
     specs = [spec for spec in REGISTRY.specs.values() if kind in spec.formats]
     ranked = rank_loaders(ModelFacts("m", "/m", kind, bits=bits), specs, GPU)
     assert {entry.loader for entry in ranked if entry.runs} == able
@@ -172,7 +172,7 @@ def test_bits_that_an_engine_cannot_take_are_known_before_a_load(kind: str, bits
         assert entry.runs or f"The weights have {bits:g} bits each" in entry.reason
 
 
-def test_the_aim_follows_what_each_loader_is_good_at() -> None:
+def test_scores_for_an_aim_match_the_loaders_strengths() -> None:
     def best(kind: str, machine: Machine, aim: str) -> str:
         return rank_loaders(ModelFacts("m", "/m", kind, bits=4), REGISTRY.shown(), machine, aim)[0].loader
 
@@ -183,7 +183,7 @@ def test_the_aim_follows_what_each_loader_is_good_at() -> None:
 
 
 @pytest.mark.parametrize("name", ADDED)
-def test_settings_explain_themselves_and_pins_are_exact(name: str) -> None:
+def test_settings_have_help_and_pins_are_exact(name: str) -> None:
     spec = REGISTRY.get(name)
     assert all(len(entry.info.help) > 20 and entry.info.group for entry in describe(spec.settings))
     lines = (ROOT / "loaders" / name / spec.requirements).read_text().splitlines()

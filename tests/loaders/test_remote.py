@@ -1,4 +1,4 @@
-"""The remote loader with another Paddock, in a worker process, starting from the models folder."""
+"""The remote loader with another Paddock as the server, in a worker process."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ FILE = "far.remote.yaml"
 
 @pytest.fixture
 def far(echo: App) -> Iterator[str]:
-    """The address of another Paddock, with echo loaded."""
+    """Return the address of another Paddock with the echo loader."""
     with serving(echo) as address:
         yield address
 
 
 @pytest.fixture
 def near(far: str, config: Config, tmp_path: Path) -> Iterator[App]:
-    """A Paddock that has the other one's model as its own, and has loaded it."""
+    """Return a Paddock that has loaded the other one's model."""
     (tmp_path / "near").mkdir()
     (tmp_path / "near" / FILE).write_text(f"address: {far}\nmodel: tiny\n")
     app = App(dataclasses.replace(config, models=tmp_path / "near", user_data=tmp_path / "near_data", show_echo=False))
@@ -37,7 +37,7 @@ def near(far: str, config: Config, tmp_path: Path) -> Iterator[App]:
     app.close()
 
 
-def test_the_file_is_a_model_and_its_loader_is_found(near: App) -> None:
+def test_a_remote_file_is_a_model_for_the_remote_loader(near: App) -> None:
     assert near.library.names() == [FILE]
     facts, ranked = near.loaders.rank(FILE)
     assert (facts.format, facts.problems) == ("remote", ())
@@ -47,7 +47,7 @@ def test_the_file_is_a_model_and_its_loader_is_found(near: App) -> None:
     assert any("estimates" in note for note in info.notes)
 
 
-def test_a_text_is_continued_there_and_counted_there(near: App) -> None:
+def test_the_server_continues_and_counts_a_text(near: App) -> None:
     generation = near.supervisor.generate("one two three", SamplingParams(max_new_tokens=50))
     assert generation.wait(60)
     assert generation.error is None and generation.finished is not None
@@ -56,7 +56,7 @@ def test_a_text_is_continued_there_and_counted_there(near: App) -> None:
     assert generation.finished.generated_tokens == 3
 
 
-def test_a_chat_goes_as_messages_and_comes_back(near: App) -> None:
+def test_a_chat_is_sent_as_messages(near: App) -> None:
     messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Grüße, 🦙 and {{ x }}"}]
     generation = near.supervisor.generate_chat(Generate("", messages=messages))
     assert generation.wait(60)
@@ -72,7 +72,7 @@ def test_a_whole_chat_through_the_chat_service(near: App) -> None:
     assert near.chats.messages(chat)[-1].text == "hello there"
 
 
-def test_stop_texts_and_the_longest_reply_hold(near: App) -> None:
+def test_stop_texts_and_the_maximum_length_apply(near: App) -> None:
     stopped = near.supervisor.generate("a b c d e", SamplingParams(stop=["c d"]))
     short = near.supervisor.generate("a b c d e", SamplingParams(max_new_tokens=2))
     assert stopped.wait(60) and short.wait(60)
@@ -81,7 +81,7 @@ def test_stop_texts_and_the_longest_reply_hold(near: App) -> None:
     assert (short.text, short.finished.reason) == ("a b", "length")
 
 
-def test_cancel_is_heard_at_once_and_the_other_side_stops_too(near: App, echo: App) -> None:
+def test_cancel_takes_effect_at_once_on_both_sides(near: App, echo: App) -> None:
     generation = near.supervisor.generate("never ends !long", SamplingParams(max_new_tokens=900_000))
     for _ in generation.follow(gather=0):
         break
@@ -89,13 +89,13 @@ def test_cancel_is_heard_at_once_and_the_other_side_stops_too(near: App, echo: A
     assert generation.wait(60)
     assert generation.finished is not None and generation.finished.reason == "cancelled"
     assert generation.text.startswith("never ends")
-    # The server runs as many replies as it has slots. These are answered, so the stopped reply has ended there.
+    # The server runs as many replies as it has slots. These are answered, so it has ended the stopped reply.
     others = [near.supervisor.generate("still here", SamplingParams()) for _ in range(3)]
     assert all(other.wait(60) for other in others)
     assert [other.text for other in others] == ["still here"] * 3
 
 
-def test_an_unfinished_reply_cannot_be_gone_on_with_and_says_what_to_do(near: App) -> None:
+def test_an_unfinished_reply_cannot_be_continued_and_the_error_has_a_next_step(near: App) -> None:
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     generation = near.supervisor.generate_chat(Generate("", messages=messages, continue_last=True))
     assert generation.wait(60)
@@ -103,7 +103,7 @@ def test_an_unfinished_reply_cannot_be_gone_on_with_and_says_what_to_do(near: Ap
     assert "Regenerate" in generation.error.message
 
 
-def test_rendered_here_it_can_be_gone_on_with(near: App) -> None:
+def test_a_reply_rendered_here_can_be_continued(near: App) -> None:
     near.models.load(FILE, settings={"chats": "here"})
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b c"}]
     rendered = near.supervisor.chat_prompt(messages, continue_last=True)
@@ -113,7 +113,7 @@ def test_rendered_here_it_can_be_gone_on_with(near: App) -> None:
     assert generation.text == "b c"
 
 
-def test_when_the_other_side_dies_the_text_is_kept_and_the_worker_lives(near: App, echo: App) -> None:
+def test_after_the_servers_death_the_text_is_kept_and_the_worker_lives(near: App, echo: App) -> None:
     echo.models.load("tiny", "echo", {"delay": 0.1})
     generation = near.supervisor.generate("one two three four five six !crash", SamplingParams())
     assert generation.wait(60)
@@ -126,7 +126,7 @@ def test_when_the_other_side_dies_the_text_is_kept_and_the_worker_lives(near: Ap
     assert again.text == "alive"
 
 
-def test_without_a_model_over_there_the_load_says_so(near: App, echo: App) -> None:
+def test_a_server_without_a_model_is_an_error_at_load(near: App, echo: App) -> None:
     echo.supervisor.unload()
     with pytest.raises(PaddockError, match="has no model loaded"):
         near.models.load(FILE)

@@ -1,4 +1,4 @@
-"""A remote model's file names an environment variable: it is sent to that server alone, and only after a yes."""
+"""The environment variable that a remote model's file names is sent only to that server and only after consent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILE = "far.remote.yaml"
 
 @pytest.fixture
 def far(config: Config) -> Iterator[str]:
-    """The address of another Paddock that wants a key, with echo loaded."""
+    """Return the address of another Paddock with the echo loader, which requires a key."""
     app = App(dataclasses.replace(config, api_key="hush"))
     app.models.load("tiny", "echo")
     with serving(app) as address:
@@ -37,7 +37,7 @@ def _near(config: Config, tmp_path: Path, far: str, *flags: str) -> App:
     return App(dataclasses.replace(config, models=models, user_data=user_data, show_echo=False, allow_env=flags))
 
 
-def test_a_key_is_sent_only_after_a_yes_that_is_kept(
+def test_a_key_is_sent_only_after_consent_that_is_saved(
     config: Config, tmp_path: Path, far: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAR_SECRET", "hush")
@@ -60,7 +60,7 @@ def test_a_key_is_sent_only_after_a_yes_that_is_kept(
         again.close()
 
 
-def test_a_flag_at_start_is_a_yes(config: Config, tmp_path: Path, far: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flag_at_start_is_consent(config: Config, tmp_path: Path, far: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAR_SECRET", "hush")
     app = _near(config, tmp_path, far, f"FAR_SECRET={far}/v1")
     try:
@@ -70,7 +70,7 @@ def test_a_flag_at_start_is_a_yes(config: Config, tmp_path: Path, far: str, monk
         app.close()
 
 
-def test_a_yes_holds_for_one_variable_at_one_address(tmp_path: Path) -> None:
+def test_consent_applies_to_one_variable_at_one_address(tmp_path: Path) -> None:
     consents = KeyConsents(YamlStore(tmp_path / "kept.yaml"), ["A=https://Host"])
     assert consents.allows(KeyRequest("A", url_origin("https://host:443/v1")))
     for name, address in (
@@ -88,6 +88,6 @@ def test_a_yes_holds_for_one_variable_at_one_address(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("flag", ["", "A", "A=", "A=host", "A=ftp://host", "A=http://", "A=http://h:x"])
-def test_a_flag_that_is_none_is_refused(tmp_path: Path, flag: str) -> None:
+def test_an_invalid_flag_is_refused(tmp_path: Path, flag: str) -> None:
     with pytest.raises(PaddockError, match="NAME=ADDRESS"):
         KeyConsents(YamlStore(tmp_path / "kept.yaml"), [flag])

@@ -1,4 +1,4 @@
-"""GPTQ with one group for a whole row: a CPU kernel that takes it, and the loader that is best at it first."""
+"""GPTQ with one group per row: the loader with a fast CPU kernel for it comes first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from modules.runtime.loader_registry import Registry
 from tests.conftest import ROOT
 
 
-def test_autogptq_comes_first_for_groups_that_gptqmodels_fast_kernels_refuse(tmp_path: Path) -> None:
+def test_autogptq_comes_first_for_row_groups(tmp_path: Path) -> None:
     registry, machine = Registry(ROOT / "loaders"), Machine("linux", "x86_64", 2, 2**34, 2**34)
     scores = {}
     for group in (128, -1):

@@ -1,6 +1,6 @@
-"""Every loader ends a reply where the model says that it ends, shows the markers of reasoning, and prints no padding.
+"""Every loader ends a reply at the model's end tokens, shows the markers of reasoning, and prints no padding.
 
-The models say a fixed text, token by token (tests/support/chain_maker.py).
+The models generate a fixed text, token by token (tests/support/chain_maker.py).
 """
 
 from __future__ import annotations
@@ -153,19 +153,19 @@ def load(worker: UnderTest, models: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_a_reply_ends_and_shows_what_the_model_means(worker: UnderTest, models: Path, name: str) -> None:
+def test_a_reply_ends_at_the_end_token_and_shows_reasoning_markers(worker: UnderTest, models: Path, name: str) -> None:
     load(worker, models, name)
     rendered = worker.ask(ChatPrompt, [QUESTION])
     text, end = worker.generate(rendered["prompt"], do_sample=False, max_new_tokens=12)
     assert rendered["opening"] + text == SHOWN[name]
     assert end.reason == "stop"
-    # The next turn takes the reply as it was shown.
+    # The next turn contains the reply as it was shown.
     again = worker.ask(ChatPrompt, [QUESTION, {"role": "assistant", "content": SHOWN[name]}, QUESTION])
     assert "Yes" in again["prompt"]
     assert again["opening"] == rendered["opening"]
 
 
-def test_weights_that_are_no_numbers_are_named(worker: UnderTest, models: Path) -> None:
+def test_nan_weights_are_an_error(worker: UnderTest, models: Path) -> None:
     with pytest.raises(ModelError, match="NaN"):
         load(worker, models, "poisoned")
         worker.generate(worker.chat("Hi"), max_new_tokens=4)

@@ -1,4 +1,4 @@
-"""What the transformers loader declares. Its engine's tests are tests/worker/test_hf_*.py."""
+"""The spec of the transformers loader. Its engine's tests are tests/worker/test_hf_*.py."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def facts(kind: str) -> ModelFacts:
 
 
 @pytest.mark.parametrize("kind", SPEC.formats)
-def test_it_claims_every_format_that_it_names(kind: str) -> None:
+def test_transformers_claims_every_declared_format(kind: str) -> None:
     claim = SPEC.claim(facts(kind), CPU)
     assert claim is not None
     assert claim.reason.endswith(".")
 
 
 @pytest.mark.parametrize("kind", ["gptq", "awq", "exl2", "hqq", "unknown"])
-def test_it_leaves_other_formats_alone(kind: str) -> None:
+def test_transformers_does_not_claim_other_formats(kind: str) -> None:
     assert kind not in SPEC.formats
     assert SPEC.claim(facts(kind), CPU) is None
 
@@ -50,38 +50,38 @@ def test_fp8_and_mxfp4_are_claimed_only_as_transformers_reads_them() -> None:
         assert claim and claim.runs == runs and reason in claim.reason
 
 
-def test_the_reason_names_where_it_will_run() -> None:
+def test_the_claims_reason_names_the_device() -> None:
     on_cpu, on_gpu = SPEC.claim(facts("safetensors"), CPU), SPEC.claim(facts("safetensors"), GPU)
     assert on_cpu and on_gpu
     assert "CPU" in on_cpu.reason
     assert "GPU" in on_gpu.reason
 
 
-def test_whole_weights_rank_above_pickles_and_gguf_which_is_unpacked() -> None:
+def test_full_precision_safetensors_rank_above_pickles_and_gguf() -> None:
     whole, pickles, gguf = (SPEC.claim(facts(kind), CPU) for kind in ("safetensors", "pickle", "gguf"))
     assert whole and pickles and gguf
     assert whole.score > pickles.score > gguf.score
     assert "full precision" in gguf.reason
 
 
-def test_every_setting_says_what_it_does() -> None:
+def test_every_transformers_setting_has_help() -> None:
     for entry in describe(Settings):
         assert len(entry.info.help) > 20, entry.name
         assert entry.info.group, entry.name
 
 
-def test_samplers_are_parameters_that_exist() -> None:
+def test_declared_samplers_exist() -> None:
     names = {entry.name for entry in describe(SamplingParams)}
     assert names >= SPEC.samplers
     assert not names - SPEC.samplers - ALWAYS_HONOURED
 
 
-def test_a_wrong_value_is_refused_with_what_is_allowed() -> None:
+def test_a_wrong_value_is_refused_with_the_allowed_ones() -> None:
     with pytest.raises(SettingError, match="none, int8, nf4, fp4"):
         build(Settings, {"quantization": "int3"})
 
 
-def test_pins_are_exact_and_bring_no_cuda() -> None:
+def test_pins_are_exact_and_without_cuda() -> None:
     lines = (ROOT / "loaders" / SPEC.name / SPEC.requirements).read_text().splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]
     assert all(re.match(r"[a-z0-9.-]+==[0-9][^+ ]*( ; .+)?$", pin) for pin in pins)

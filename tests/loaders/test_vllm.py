@@ -1,4 +1,4 @@
-"""The parts of the vllm loader that need no engine: claim, arguments, samplers, and why a start failed."""
+"""The parts of the vllm loader that need no engine: claim, arguments, samplers, and errors of the start."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _runs(form: str, machine: Machine) -> bool:
     return any(entry.runs for entry in rank_loaders(ModelFacts("m", "m", form), [SPEC], machine))
 
 
-def test_it_claims_what_its_build_for_the_machine_reads() -> None:
+def test_vllm_claims_formats_that_its_build_supports() -> None:
     forms = ("safetensors", "awq", "gptq")
     assert all(_runs(form, machine) for form in forms for machine in (CARD, BARE))
     assert not _runs("gguf", CARD)
@@ -49,7 +49,7 @@ def test_it_claims_what_its_build_for_the_machine_reads() -> None:
     assert not _runs("safetensors", replace(CARD, system="windows"))
 
 
-def test_it_claims_a_method_that_config_json_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vllm_claims_a_method_in_config_json(monkeypatch: pytest.MonkeyPatch) -> None:
     named = (Evidence("method", "x", "config.json: quantization_config"),)
     experts = (Evidence("experts", "8", "config.json: num_local_experts"),)
     shown = (Evidence("method", "x", "safetensors headers: l.weight is F8_E4M3"),)
@@ -67,7 +67,7 @@ def test_it_claims_a_method_that_config_json_names(monkeypatch: pytest.MonkeyPat
     assert not dense.runs and "experts" in dense.reason
 
 
-def test_the_context_is_the_models_at_most() -> None:
+def test_the_context_is_at_most_the_models() -> None:
     assert choose_context(Settings(), CONFIG) == (2048, 2048)
     assert choose_context(Settings(context=512), CONFIG) == (512, 2048)
     assert choose_context(Settings(), {}) == (8192, 0)
@@ -110,7 +110,7 @@ def test_settings_become_engine_arguments() -> None:
     assert "kv_cache_memory_bytes" not in arguments
 
 
-def test_on_a_cpu_it_takes_room_for_two_contexts_and_compiles_nothing() -> None:
+def test_on_a_cpu_vllm_reserves_two_contexts_and_does_not_compile() -> None:
     assert cache_bytes_per_token(CONFIG) == 2 * 4 * 2 * 64 * 2
     assert cache_bytes_per_token({**CONFIG, "dtype": "float32"}) == 2 * cache_bytes_per_token(CONFIG)
     large = engine_arguments(Path("m"), Settings(), CONFIG, 100_000, cpu=True)
@@ -134,13 +134,13 @@ def test_on_a_cpu_it_takes_room_for_two_contexts_and_compiles_nothing() -> None:
         ({"ban_eos_token": True}, {"logit_bias": {7: -100.0}, "stop_token_ids": [], "ignore_eos": True}),
     ],
 )
-def test_sampling_parameters_arrive(given: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_sampling_parameters_reach_vllm(given: dict[str, Any], expected: dict[str, Any]) -> None:
     fields = sampling_fields(SamplingParams(**given), (7,), 10, 3)
     assert {name: fields[name] for name in expected} == expected
     assert (fields["max_tokens"], fields["seed"]) == (10, 3)
 
 
-def test_greedy_leaves_out_what_would_not_be_greedy() -> None:
+def test_greedy_omits_parameters_that_are_not_greedy() -> None:
     fields = sampling_fields(SamplingParams(do_sample=False, repetition_penalty=1.5, top_p=0.5), (7,), 10, 3)
     assert not {"repetition_penalty", "top_p"} & fields.keys()
     with pytest.raises(PromptError):
@@ -174,7 +174,7 @@ def test_greedy_leaves_out_what_would_not_be_greedy() -> None:
         ("RuntimeError: Engine core initialization failed.", PaddockError, "did not start"),
     ],
 )
-def test_why_a_start_failed_is_found_in_what_was_written(said: str, kind: type[PaddockError], words: str) -> None:
+def test_the_cause_of_a_failed_start_is_found_in_the_output(said: str, kind: type[PaddockError], words: str) -> None:
     error = startup_error("m", said)
     assert type(error) is kind
     assert words in error.message
@@ -184,7 +184,7 @@ def test_why_a_start_failed_is_found_in_what_was_written(said: str, kind: type[P
 
 @dataclass
 class Output:
-    """As much of vLLM's RequestOutput as is looked at; a 0 is the last of a request."""
+    """The used fields of vLLM's RequestOutput. Token 0 ends a request."""
 
     request_id: str
     said: int
@@ -195,7 +195,7 @@ class Output:
 
 
 class Scripted:
-    """An engine whose requests say at each step what their script has next."""
+    """An engine whose requests return the next part of their script at each step."""
 
     def __init__(self) -> None:
         self.running: dict[str, Iterator[int]] = {}
@@ -226,7 +226,7 @@ def stepper() -> Iterator[EngineThread]:
     made.close()
 
 
-def test_outputs_of_an_engine_arrive_in_order_and_errors_too(stepper: EngineThread) -> None:
+def test_outputs_and_errors_of_an_engine_arrive_in_order(stepper: EngineThread) -> None:
     def failing() -> Iterator[int]:
         yield 1
         raise RuntimeError("a fault")
@@ -244,7 +244,7 @@ def test_outputs_of_an_engine_arrive_in_order_and_errors_too(stepper: EngineThre
 
 
 @pytest.mark.parametrize("by", ["cancelling", "leaving"])
-def test_a_request_nobody_wants_any_more_is_ended(by: str, stepper: EngineThread) -> None:
+def test_a_dropped_request_is_ended(by: str, stepper: EngineThread) -> None:
     cancelled = threading.Event()
     outputs = stepper.follow("a", cancelled, script=itertools.count(1))
     assert next(outputs).said == 1
@@ -257,7 +257,7 @@ def test_a_request_nobody_wants_any_more_is_ended(by: str, stepper: EngineThread
     assert not stepper.engine.running
 
 
-def test_an_engine_that_cannot_be_made_says_why() -> None:
+def test_the_error_of_an_engine_that_cannot_start_has_the_reason() -> None:
     def refuse() -> None:
         raise ValueError("no memory")
 
@@ -295,11 +295,11 @@ def _watched(how: str) -> subprocess.Popen[str]:
 def test_a_killed_worker_leaves_no_process_behind() -> None:
     process = _watched("keep")
     os.kill(process.pid, signal.SIGKILL)
-    # The end of the pipe: no process keeps it open.
+    # The pipe has ended, so no process keeps it open.
     assert process.communicate(timeout=60)[0] == ""
 
 
-def test_a_stopped_watch_ends_nothing() -> None:
+def test_a_stopped_watch_ends_no_process() -> None:
     process = _watched("stop")
     os.kill(process.pid, signal.SIGKILL)
     with pytest.raises(subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""The stream of one completion of xllamacpp: what comes at once, and what gathers."""
+"""The stream of one completion of xllamacpp: the first token is sent at once, later ones in batches."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from loaders.xllamacpp.completion_stream import CompletionStream
 
 
 class _Server:
-    """Says how far it is with the prompt, then one token, and the rest once `go` is set."""
+    """A server that reports the progress of the prompt, then one token, and the rest once `go` is set."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
 
     def handle_completions(self, body: dict[str, Any], receive: Callable[[Any], bool]) -> None:
-        """As xllamacpp.Server has it."""
+        """Imitate the method of xllamacpp.Server."""
         receive({"choices": [], "prompt_progress": {"total": 9, "cache": 4, "processed": 4}})
         receive({"choices": [], "prompt_progress": {"total": 9, "cache": 4, "processed": 9}})
         receive({"choices": ["one"]})
@@ -27,7 +27,7 @@ class _Server:
 
 def test_the_first_token_does_not_wait_behind_the_progress_of_the_prompt() -> None:
     server = _Server()
-    # Would take a minute if it gathered.
+    # This would take a minute if the first token were batched.
     stream = CompletionStream(server, {}, threading.Event(), gather=60.0)
     parts = iter(stream)
     assert next(parts) == [{"choices": ["one"]}]

@@ -1,4 +1,4 @@
-"""Chat templates of GGUF files are the worker's to render: llama.cpp's server never runs them."""
+"""The worker renders the chat templates of GGUF files. llama.cpp's server never runs them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEMO = ROOT / "models" / "demo.Q8_0.gguf"
 
 @pytest.fixture
 def loaded(tmp_path: Path) -> Iterator[Callable[[str], UnderTest]]:
-    """The demo model with another chat template, in a worker of xllamacpp."""
+    """Return a worker of xllamacpp that loaded the demo model with another chat template."""
     spec = Registry(ROOT / "loaders").get("xllamacpp")
     environments = Environments(ROOT / ".envs", [ROOT / "loaders"], inspect_machine())
     environments.build(spec, lambda text, fraction: print(text))
@@ -38,7 +38,7 @@ def loaded(tmp_path: Path) -> Iterator[Callable[[str], UnderTest]]:
 
 
 def _template() -> bytes:
-    """The demo's own, as its file has it."""
+    """Return the demo model's own chat template."""
     data = DEMO.read_bytes()
     at = data.index(b"tokenizer.chat_template") + len(b"tokenizer.chat_template") + 4
     size = int.from_bytes(data[at : at + 8], "little")

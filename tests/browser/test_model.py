@@ -156,7 +156,7 @@ def test_a_remote_model_is_loaded_with_the_timeout_of_its_file(own_paddock: Any,
         page = visit(served.address)
         open_tab(page, "Model")
         page.wait_for_selector("#model-load >> text=Load far")
-        unfold(page, "Patience")
+        unfold(page, "Timeouts")
         assert page.locator("#loader-remote-retries textarea, #loader-remote-retries input").input_value() == ""
         page.fill("#loader-remote-answer_timeout textarea, #loader-remote-answer_timeout input", "20")
         page.click("#model-load")
@@ -205,8 +205,8 @@ def test_a_failed_load_is_explained_and_the_page_still_works(own_paddock: Any, v
     page.locator("#loader-echo-on_load input").click()
     page.get_by_role("option", name="refuse").click()
     page.click("#model-load")
-    page.wait_for_selector(".toast.error >> text=told to refuse")
-    page.wait_for_selector("#model-loaded >> text=told to refuse")
+    page.wait_for_selector(".toast.error >> text=The echo loader refuses")
+    page.wait_for_selector("#model-loaded >> text=The echo loader refuses")
     page.wait_for_selector("#model-unload", state="hidden")
 
 

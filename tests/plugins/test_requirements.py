@@ -259,7 +259,7 @@ def test_the_command_line_asks_in_the_same_order(root: Path, tmp_path: Path, ind
         (("--packages",), "--yes"),
         (("--packages", "--build"), "--yes"),
         (("--yes", "--build"), "Give --packages too"),
-        (("--yes", "--packages"), "give --build"),
+        (("--yes", "--packages"), "--build."),
     ):
         answer = enable(*flags)
         assert answer.returncode != 0 and words in answer.stderr, answer.stderr

@@ -344,7 +344,7 @@ def test_the_chosen_attention_is_used(folder: Path, engine: Engine, attention: s
 def test_a_context_above_the_trained_one_is_lowered_with_a_note(folder: Path) -> None:
     info = Engine().load(folder, Settings(**{**EXACT, "context": 1000}), quiet)
     assert info.context == 256
-    assert "made for 256" in info.notes[0]
+    assert "trained for 256" in info.notes[0]
 
 
 @pytest.mark.parametrize("scaling", ["linear", "dynamic", "yarn"])
@@ -480,7 +480,7 @@ def test_a_quantized_model_is_not_quantized_again(folder: Path, tmp_path: Path) 
     loaded(folder, quantization="nf4").model.save_pretrained(tmp_path / "packed")
     for file in folder.glob("tokenizer*"):
         shutil.copy(file, tmp_path / "packed")
-    with pytest.raises(SettingError, match="quantized already"):
+    with pytest.raises(SettingError, match="already quantized"):
         loaded(tmp_path / "packed", quantization="int8")
     assert reply(loaded(tmp_path / "packed"), **GREEDY)[1].generated_tokens == 24
 

@@ -102,7 +102,7 @@ class App:
 
     @cached_property
     def jobs(self) -> Jobs:
-        """Quantizing, evaluating and comparing models, each in a worker of its own."""
+        """Quantizing, evaluating and comparing models, each in a separate worker."""
         return Jobs(
             JobResources(
                 self.paths,

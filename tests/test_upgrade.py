@@ -1,4 +1,4 @@
-"""The whole user_data of an earlier version opens, and nothing of it is lost.
+"""The complete user_data of an earlier version opens, and nothing in it is lost.
 
 `tests/data/user_data_0.1.0` was written by Paddock 0.1.0: chats with versions, branches, a character and a deleted one,
 settings, a preset, a notebook and an extension that is on.
@@ -47,7 +47,7 @@ def test_every_chat_message_and_version_is_there(upgraded: App) -> None:
     assert found == expected["chats"]
 
 
-def test_a_chat_goes_on_and_a_deleted_one_comes_back(upgraded: App) -> None:
+def test_a_chat_continues_and_a_deleted_one_is_restored(upgraded: App) -> None:
     (deleted,) = upgraded.chats.trash()
     upgraded.chats.restore_chat(deleted.id)
     assert "To be deleted" in [head.title for head in upgraded.chats.chats()]

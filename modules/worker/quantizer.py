@@ -19,7 +19,7 @@ class Quantized:
 
 
 class QuantizerBase(ABC):
-    """Makes quantized models in the loader's environment. It runs on the main thread of a worker of its own."""
+    """Makes quantized models in the loader's environment. It runs on the main thread of a separate worker."""
 
     @abstractmethod
     def quantize(self, request: Quantize, settings: Any, report: Report) -> Quantized:

@@ -53,10 +53,10 @@ CODE = {
         from modules import shared
         from modules.utils import gradio
         def ui():
-            told = gr.Textbox(label="Told", elem_id="told")
+            fields = gr.Textbox(label="Fields", elem_id="fields")
             gr.Button("Tell", elem_id="tell").click(
                 lambda text, chat, history, mode: f"{text['text']}|{chat}|{len(history['visible'])}|{mode}",
-                gradio("textbox", "unique_id", "history", "mode"), told)
+                gradio("textbox", "unique_id", "history", "mode"), fields)
             typed = {"text": "typed for you", "files": []}
             gr.Button("Type", elem_id="type").click(lambda: typed, None, gradio("textbox"))
             gr.Button("Forget", elem_id="forget").click(
@@ -197,14 +197,14 @@ def test_hidden_fields_are_bound_to_the_page(scripted: Served, visit: Any) -> No
     assert int(page.input_value("#drawn input")) > 0
     page.fill("#chat-input textarea", "half a word")
     page.click("#tell")
-    holds(page, "told", f"half a word|{chat}|1|instruct")
+    holds(page, "fields", f"half a word|{chat}|1|instruct")
     page.click("#forget")
     page.wait_for_function("document.querySelector('#script-history :is(input, textarea)').value.startsWith('kept:')")
     page.click("#tell")
-    holds(page, "told", f"half a word|{chat}|0|instruct")
+    holds(page, "fields", f"half a word|{chat}|0|instruct")
     ask(page, "again")
     page.click("#tell")
-    holds(page, "told", f"|{chat}|2|instruct")
+    holds(page, "fields", f"|{chat}|2|instruct")
     page.click("#type")
     page.wait_for_function("document.querySelector('#chat-input textarea').value === 'typed for you'")
     assert page.is_enabled("#send")
@@ -227,7 +227,7 @@ def test_no_event_is_lost_between_two_streams_of_the_queue(scripted: Served, vis
             " await new Promise((resolve) => setTimeout(resolve, pause)); document.querySelector('#tell').click(); }",
             [f"after {pause}", pause],
         )
-        holds(page, "told", f"after {pause}||0|instruct")
+        holds(page, "fields", f"after {pause}||0|instruct")
 
 
 def test_styles_and_scripts_reach_the_page_but_not_each_other(scripted: Served, visit: Any) -> None:

@@ -121,7 +121,7 @@ def named(browser: Any, folder: Path, behind: dict[str, str]) -> Iterator[dict[s
 
 @pytest.fixture(scope="module")
 def under_paddock(browser: Any, folder: Path, named: dict[str, str]) -> Iterator[dict[str, str]]:
-    """Start a Paddock below the path /paddock, which is also the prefix of its own routes."""
+    """Start a Paddock below the path /paddock, which is also the prefix of its routes."""
     yield from _proxied(folder, "nginx-paddock", "--root-path", "paddock", "--listen", "--password", "word")
 
 

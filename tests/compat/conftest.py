@@ -1,4 +1,4 @@
-"""Scripts of the test's own, written in the idioms of text-generation-webui's extensions."""
+"""Fixtures for scripts written like text-generation-webui's extensions."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tests.plugins.conftest import Talk
 
 
 class Stage(Talk):
-    """An App with the echo loader, in whose chats scripts take part."""
+    """An App with the echo loader and scripts that take part in its chats."""
 
     def script(self, name: str, code: str, **files: str) -> ModuleType:
-        """Write a script.py and further files (`helper_py="…"`), agree to them, switch it on; its module."""
+        """Write a script.py and further files (`helper_py="…"`), allow and enable it, and return its module."""
         folder = self.root / name
         folder.mkdir(parents=True, exist_ok=True)
         for file, text in {"script_py": code, **files}.items():
@@ -35,21 +35,21 @@ class Stage(Talk):
         return module
 
     def facade(self, name: str) -> Any:
-        """A module as scripts see it."""
+        """Return a module as scripts see it."""
         return self.app.scripts.facade.module(name)
 
     def page(self) -> Browser:
-        """Paddock's page as it is now, in a browser that does not draw it."""
+        """Return Paddock's current page in a simulated browser."""
         return Browser(build_page(self.app))
 
     def folder(self, name: str) -> Path:
-        """Where a script lies."""
+        """Return the folder of a script."""
         return self.root / name
 
 
 @pytest.fixture
 def stage(config: Config) -> Iterator[Stage]:
-    """An App with the echo loader running."""
+    """Return an App with the echo loader loaded."""
     app = build_app(config)
     app.models.load("tiny", "echo", {})
     yield Stage(app)

@@ -1,4 +1,4 @@
-"""A page of Gradio's without a browser: what its components hold there, and events as a browser would fire them."""
+"""A page of Gradio without a browser: the values of its components, and events as a browser would fire them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gradio.state_holder import SessionState
 
 
 class Browser:
-    """One page that is open. `held`: component's id -> what the browser holds for it."""
+    """An open page. `held`: component's id -> its value in the browser."""
 
     def __init__(self, page: gr.Blocks) -> None:
         self.page = page
@@ -22,7 +22,7 @@ class Browser:
         self.failed: list[str] = []
 
     def fire(self, component: Any, event: str) -> None:
-        """Let an event happen, and what is chained to it."""
+        """Fire an event and the events that are chained to it."""
         for number, function in self.page.fns.items():
             if (component._id, event) in function.targets:
                 self._run(number)
@@ -47,7 +47,7 @@ class Browser:
         while True:
             given = [self.held.get(block._id) for block in function.inputs]
             call = self.page.process_api(function, given, state=self._session, iterator=iterator, request=None)
-            # On a thread of its own: a browser test before this one leaves its loop running in the main thread.
+            # In a separate thread, because an earlier browser test leaves its event loop running in the main thread.
             with ThreadPoolExecutor(1) as thread:
                 answer = thread.submit(asyncio.run, call).result()
             if answer["is_generating"] or iterator is None:

@@ -1,4 +1,4 @@
-"""Gradio 2 to 5 as scripts use it, over Gradio 6."""
+"""Gradio 2 to 5 as scripts use it, on Gradio 6."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.compat.pages import Browser
 
 
 def drawn(code: str, bridge: Bridge | None = None) -> tuple[Browser, dict[str, Any]]:
-    """The page that this code draws with the `gr` of the bridge, and its names."""
+    """Return the page that this code draws with the bridge's `gr`, and its names."""
     names: dict[str, Any] = {"gr": bridge or Bridge()}
     with gradio.Blocks() as page:
         exec(textwrap.dedent(code), names)
@@ -25,7 +25,7 @@ def drawn(code: str, bridge: Bridge | None = None) -> tuple[Browser, dict[str, A
 @pytest.mark.parametrize(
     "change", ["gr.Textbox.update(value='new', lines=4, label=None)", "gr.update(value='new', lines=4, label=None)"]
 )
-def test_update_changes_what_it_names_and_leaves_what_is_none(change: str) -> None:
+def test_update_changes_named_properties_except_none(change: str) -> None:
     browser, names = drawn(f"""
         box = gr.Textbox("old", label="Box", lines=2)
         button = gr.Button("Go")
@@ -54,7 +54,7 @@ def test_chains_run_after_one_another() -> None:
     assert browser.held[names["box"]._id] == "abc"
 
 
-def test_what_went_away_is_left_out_and_told_once_for_each_extension(stage: Stage) -> None:
+def test_removed_arguments_are_ignored_and_reported_once_per_extension(stage: Stage) -> None:
     stage.script(
         "old",
         """
@@ -94,7 +94,7 @@ def test_a_button_as_webui_scripts_subclass_it() -> None:
     assert (entry["props"]["value"], entry["props"]["interactive"], browser.failed) == ("S", False, [])
 
 
-def test_names_of_old_are_classes() -> None:
+def test_old_names_are_classes() -> None:
     gr = Bridge()
     assert issubclass(gr.components.IOComponent, gradio.components.Component)
     assert issubclass(gr.Box, gradio.Group) and issubclass(gr.Variable, gradio.State)
@@ -115,7 +115,7 @@ def test_every_in_an_event_repeats_it() -> None:
     assert timer.value == 2 and browser.held[names["box"]._id] == "again"
 
 
-def test_a_chatbot_of_pairs() -> None:
+def test_a_chatbot_accepts_pairs() -> None:
     browser, names = drawn("""
         bot, button = gr.Chatbot([["hi", "hello"], ["and", None]]), gr.Button("Go")
         button.click(lambda pairs: pairs + [["you", "me"]], bot, bot)
@@ -137,7 +137,7 @@ def test_gradios_own_classes_stay_as_they_are() -> None:
     assert not hasattr(gradio.Textbox, "update")
 
 
-def test_events_of_a_chatbot_of_pairs_tell_the_pair_and_the_half() -> None:
+def test_events_of_a_chatbot_of_pairs_have_the_pair_and_the_side() -> None:
     _, names = drawn("""
         bot = gr.Chatbot([["hi", "hello"], [None, "greeting"], ["and", None], ["you", "me"]])
         other = gr.Textbox()

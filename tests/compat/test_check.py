@@ -1,4 +1,4 @@
-"""extensions check: verdicts on extensions of the test's own, hostile ones among them."""
+"""`extensions check`: its reports on test extensions, some of them hostile."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from modules.settings.config import Config
 
 
 def write(root: Path, name: str, code: str, entry: str = "script.py", **files: str) -> Path:
-    """A folder with a script.py, and further files by name (`helper_py="…"`)."""
+    """Write a folder with a script.py and further files by name (`helper_py="…"`)."""
     folder = root / name
     folder.mkdir()
     for file, text in {entry: code, **files}.items():
@@ -31,11 +31,11 @@ def write(root: Path, name: str, code: str, entry: str = "script.py", **files: s
 def judged(
     config: Config, tmp_path: Path, code: str, *, assume: bool = False, seconds: float = 60, **files: str
 ) -> Report:
-    """The report on a script with this code."""
+    """Return the report on a script with this code."""
     return check(config, write(tmp_path, "mine", code, **files), assume, seconds)
 
 
-def test_the_page_is_judged_also_where_setup_wants_a_model(config: Config, tmp_path: Path) -> None:
+def test_the_page_is_checked_also_if_setup_needs_a_model(config: Config, tmp_path: Path) -> None:
     report = judged(
         config,
         tmp_path,
@@ -53,7 +53,7 @@ def test_the_page_is_judged_also_where_setup_wants_a_model(config: Config, tmp_p
     assert "failed in setup" in report["why"]
 
 
-def test_one_that_works(config: Config, tmp_path: Path) -> None:
+def test_a_working_extension_passes(config: Config, tmp_path: Path) -> None:
     report = judged(
         config,
         tmp_path,
@@ -82,7 +82,7 @@ def test_one_that_works(config: Config, tmp_path: Path) -> None:
     }
 
 
-def test_names_that_paddock_lacks_are_told_and_those_asked_for_first_are_not(config: Config, tmp_path: Path) -> None:
+def test_missing_names_are_reported_unless_tested_first(config: Config, tmp_path: Path) -> None:
     report = judged(
         config,
         tmp_path,
@@ -107,7 +107,7 @@ def test_names_that_paddock_lacks_are_told_and_those_asked_for_first_are_not(con
     assert "modules.chat.no_such_function" in report["why"]
 
 
-def test_what_cannot_exist_here_is_said_exactly(config: Config, tmp_path: Path) -> None:
+def test_impossible_features_are_named(config: Config, tmp_path: Path) -> None:
     report = judged(config, tmp_path, "from modules.training import do_train")
     assert report["missing"] == ["modules.training.do_train"] and "cannot exist in Paddock" in report["why"]
 
@@ -212,7 +212,7 @@ def test_a_loop_that_waits_for_what_an_absent_package_finds_ends(config: Config,
     assert judged(config, tmp_path, code, assume=True)["verdict"] == "works"
 
 
-def test_what_an_absent_package_would_have_given_can_be_written_as_json(config: Config, tmp_path: Path) -> None:
+def test_results_of_an_absent_package_can_be_written_as_json(config: Config, tmp_path: Path) -> None:
     code = """
         import json
         import gradio as gr
@@ -226,7 +226,7 @@ def test_what_an_absent_package_would_have_given_can_be_written_as_json(config: 
     assert judged(config, tmp_path, code, assume=True)["verdict"] == "works"
 
 
-def test_what_an_absent_package_would_have_given_can_be_in_an_address(config: Config, tmp_path: Path) -> None:
+def test_results_of_an_absent_package_can_be_in_an_address(config: Config, tmp_path: Path) -> None:
     code = """
         import urllib.parse
         import no_such_package
@@ -237,7 +237,9 @@ def test_what_an_absent_package_would_have_given_can_be_in_an_address(config: Co
 
 
 @pytest.mark.parametrize("name", ["Web_Search", "web_search", "author__web_search", "web-search-main"])
-def test_one_with_the_name_of_one_that_is_installed_is_judged_alike(config: Config, tmp_path: Path, name: str) -> None:
+def test_an_extension_with_the_name_of_an_installed_one_gets_the_same_report(
+    config: Config, tmp_path: Path, name: str
+) -> None:
     code = "open('extensions/web_search/out.txt', 'w').close()\nfrom extensions.web_search import script"
     folder = write(tmp_path, name, code)
     report = check(config, folder, False)
@@ -246,7 +248,7 @@ def test_one_with_the_name_of_one_that_is_installed_is_judged_alike(config: Conf
     assert check(config, config.paths.extensions[0] / "web_search", False)["verdict"] == "works"
 
 
-def test_files_that_it_imports_are_looked_at_too_and_others_are_not(tmp_path: Path) -> None:
+def test_only_imported_files_are_checked(tmp_path: Path) -> None:
     folder = write(
         tmp_path,
         "mine",
@@ -259,7 +261,7 @@ def test_files_that_it_imports_are_looked_at_too_and_others_are_not(tmp_path: Pa
     assert "modules.third" not in read(folder, "script.py", "mine").names
 
 
-def test_a_file_beside_the_one_that_imports_it_is_no_package(tmp_path: Path) -> None:
+def test_a_file_beside_its_importer_is_not_a_package(tmp_path: Path) -> None:
     folder = write(tmp_path, "mine", "from .inner import one")
     (folder / "inner").mkdir()
     (folder / "inner" / "one.py").write_text("import two, no_such_package")
@@ -268,13 +270,13 @@ def test_a_file_beside_the_one_that_imports_it_is_no_package(tmp_path: Path) -> 
     assert source.packages == {"no_such_package"} and "modules.second" in source.names
 
 
-def test_a_fault_in_ui_is_told(config: Config, tmp_path: Path) -> None:
+def test_a_fault_in_ui_is_reported(config: Config, tmp_path: Path) -> None:
     report = judged(config, tmp_path, "def ui():\n    raise ValueError('no such thing')")
     assert (report["imports"], report["ui"], report["verdict"]) == (True, False, "partly")
     assert "no such thing" in report["why"]
 
 
-def test_it_works_in_a_copy(config: Config, tmp_path: Path) -> None:
+def test_the_check_runs_on_a_copy(config: Config, tmp_path: Path) -> None:
     folder = write(tmp_path, "mine", "open('extensions/mine/written.txt', 'w').write('x')\nparams = {'n': 1}")
     assert check(config, folder, False)["verdict"] == "works"
     assert [path.name for path in folder.iterdir()] == ["script.py"]
@@ -295,12 +297,12 @@ def test_it_works_in_a_copy(config: Config, tmp_path: Path) -> None:
     ],
     ids=["exit", "ends the process", "kills itself", "prints", "syntax", "leaves a child"],
 )
-def test_a_hostile_one_is_contained(config: Config, tmp_path: Path, code: str, words: str) -> None:
+def test_a_hostile_extension_is_contained(config: Config, tmp_path: Path, code: str, words: str) -> None:
     report = judged(config, tmp_path, code)
     assert (report["imports"], report["verdict"]) == (False, "no") and words in report["why"]
 
 
-def test_one_that_hangs_costs_its_seconds(config: Config, tmp_path: Path) -> None:
+def test_an_extension_that_hangs_is_ended_by_the_timeout(config: Config, tmp_path: Path) -> None:
     code = "import threading, modules.shared\nmodules.shared.no_such_value if False else threading.Event().wait()"
     report = judged(config, tmp_path, code, seconds=45)
     assert report["verdict"] == "no" and "still loading" in report["why"]
@@ -350,25 +352,25 @@ def test_checks_share_a_warm_process_and_nothing_else(config: Config, tmp_path: 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each check has a process that is started for it")
-def test_one_that_ends_the_warm_process_does_not_end_the_next_check(config: Config, tmp_path: Path) -> None:
+def test_an_extension_that_ends_the_warm_process_does_not_affect_the_next_check(config: Config, tmp_path: Path) -> None:
     bad = write(tmp_path, "bad", "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\nos._exit(0)")
     good = write(tmp_path, "good", "def input_modifier(string):\n    return string")
     assert [check(config, folder, False)["verdict"] for folder in (bad, good)] == ["no", "works"]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no such files")
-def test_a_pipe_in_the_folder_is_left_out(config: Config, tmp_path: Path) -> None:
+def test_a_pipe_in_the_folder_is_ignored(config: Config, tmp_path: Path) -> None:
     folder = write(tmp_path, "mine", "def input_modifier(string):\n    return string")
     os.mkfifo(folder / "data.txt")
     assert check(config, folder, False)["verdict"] == "works"
 
 
-def test_our_own_kind_is_checked_too(config: Config, tmp_path: Path) -> None:
+def test_paddock_extensions_are_checked_too(config: Config, tmp_path: Path) -> None:
     folder = write(tmp_path, "ours", "def input_modifier(string):\n    return string", "extension.py")
     assert check(config, folder, False)["verdict"] == "works"
 
 
-def test_the_command_prints_a_list_and_goes_on_after_a_bad_one(root: Path, tmp_path: Path) -> None:
+def test_the_command_prints_a_list_and_continues_after_a_bad_extension(root: Path, tmp_path: Path) -> None:
     folder = write(tmp_path, "mine", "def input_modifier(string):\n    return string")
     command = [sys.executable, "webui.py", "--no-venv", "extensions", "check", str(tmp_path / "gone"), str(folder)]
     answer = subprocess.run([*command, "--json"], cwd=root, capture_output=True, text=True, check=False)
@@ -381,8 +383,8 @@ def test_the_command_prints_a_list_and_goes_on_after_a_bad_one(root: Path, tmp_p
     assert "mine: works." in answer.stdout and "gone: no." in answer.stdout
 
 
-def test_stand_ins_are_not_in_the_source_of_anything_else(root: Path) -> None:
-    """Only the throw-away process may have them."""
+def test_stubs_are_used_nowhere_else(root: Path) -> None:
+    """Only the temporary process of the check may have them."""
     for path in (root / "modules").rglob("*.py"):
         imported = {node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)}
         stands_in = {"modules.compat.check.absent", "modules.compat.check.programs"}

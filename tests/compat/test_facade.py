@@ -1,4 +1,4 @@
-"""What the facade's functions do, called as scripts call them."""
+"""The functions of the facade, called as scripts call them."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ from modules.text_generation import (
 
 @pytest.fixture
 def script(stage: Stage) -> Any:
-    """A script that has imported what scripts import."""
+    """Return a script with the usual imports."""
     return stage.script("user", NAMES)
 
 
 @pytest.fixture
 def state(stage: Stage, script: Any) -> dict[str, Any]:
-    """A state as a page's event gets it."""
+    """Return a state as an event of the page gets it."""
     return interface_state(stage.app, stage.app.chats.create().id)
 
 
-def test_tokens_go_to_and_fro(script: Any) -> None:
+def test_encode_and_decode_are_inverse(script: Any) -> None:
     ids = script.encode("one two three")
     assert ids.shape == (1, 3) and len(ids[0]) == 3
     assert script.decode(ids[0]) == "one two three" == script.shared.tokenizer.decode(ids)
@@ -69,7 +69,7 @@ def test_stopping_strings_and_sampling_come_from_the_state(script: Any, state: d
     assert list(script.generate_reply("one two three", state, stopping_strings=[" three"]))[-1] == "one two"
     assert list(script.generate_reply("one two three", {**state, "custom_stopping_strings": '" two"'}))[-1] == "one"
     assert list(script.generate_reply("one two three", {**state, "max_new_tokens": 1}))[-1] == "one"
-    # What cannot be used is left neutral.
+    # Unusable values stay neutral.
     assert list(script.generate_reply("one", {**state, "temperature": -7}))[-1] == "one"
 
 
@@ -88,7 +88,7 @@ def test_hooks_take_part_outside_of_a_chat(stage: Stage, script: Any, state: dic
     assert list(script.generate_reply("one", state, is_chat=True))[-1] == "one"
 
 
-def test_a_script_that_answers_in_place_of_the_model_may_use_it(stage: Stage, script: Any) -> None:
+def test_a_script_that_replaces_the_model_may_call_it(stage: Stage, script: Any) -> None:
     stage.script(
         "deputy",
         """
@@ -117,12 +117,12 @@ def test_stop_everything_ends_a_scripts_reply_and_those_in_the_chats(
     assert stage.settle(chat)[-1].meta["reason"] == "cancelled"
 
 
-def test_who_stops_reading_stops_the_model(stage: Stage, script: Any, state: dict[str, Any]) -> None:
+def test_dropping_the_generator_stops_the_model(stage: Stage, script: Any, state: dict[str, Any]) -> None:
     stage.app.models.load("tiny", "echo", ROOMY)
     replies = script.generate_reply("!long", {**state, "max_new_tokens": 1_000_000})
     next(replies)
     replies.close()
-    # The echo loader takes one at a time: this would wait for ever.
+    # The echo loader runs one generation at a time, so otherwise this would wait forever.
     assert stage.ask("hello")[-1].text == "hello"
 
 
@@ -209,7 +209,7 @@ def test_a_character_is_loaded_by_its_file(stage: Stage, script: Any) -> None:
     assert script.chat.replace_character_names("{{user}} and <BOT>", "You", "Ada") == "You and Ada"
 
 
-def test_shared_tells_what_is_loaded_and_may_be_written(stage: Stage, script: Any) -> None:
+def test_shared_has_the_loaded_model_and_is_writable(stage: Stage, script: Any) -> None:
     shared = script.shared
     assert (shared.model_name, shared.model.__class__.__name__, shared.args.loader) == ("tiny", "LlamaServer", "echo")
     assert shared.model.config.vocab_size == 16 and shared.tokenizer.vocab_size == 16
@@ -256,7 +256,7 @@ def test_adapters_are_applied_by_name(stage: Stage) -> None:
         lora.add_lora_to_model("other")
 
 
-def test_presets_come_from_paddocks_own(script: Any, state: dict[str, Any]) -> None:
+def test_presets_are_paddocks(script: Any, state: dict[str, Any]) -> None:
     assert script.presets.load_preset("None") == script.presets.default_preset()
     assert list(script.presets.load_preset("Precise")) == script.presets.presets_params()
     updated, *values = script.presets.load_preset_for_ui("Precise", state)
@@ -264,7 +264,7 @@ def test_presets_come_from_paddocks_own(script: Any, state: dict[str, Any]) -> N
     assert script.presets.generate_preset_yaml({"temperature": 0.5, "max_new_tokens": 9}) == "temperature: 0.5\n"
 
 
-def test_files_are_written_and_deleted_below_the_users_data_alone(stage: Stage, script: Any) -> None:
+def test_files_are_written_and_deleted_only_below_the_users_data(stage: Stage, script: Any) -> None:
     outside = stage.app.paths.user_data.parent / "outside.txt"
     outside.write_text("mine")
     script.utils.delete_file(str(outside))
@@ -323,7 +323,7 @@ def test_chats_are_rendered_with_the_tokenizers_template(script: Any) -> None:
     assert tokenizer.decode(ids) == whole + "<|im_start|>assistant\n"
     assert tokenizer.apply_chat_template(chat, return_tensors="np").shape == (1, len(tokenizer.encode(whole)))
     assert tokenizer.apply_chat_template(chat, return_dict=True)["input_ids"] == tokenizer.encode(whole)
-    # As scripts do: they set another one, and put the first one back.
+    # Scripts set another template and restore the first one.
     script.shared.tokenizer.chat_template = (
         "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ after }}\n{% endfor %}"
     )
@@ -337,7 +337,7 @@ def test_chats_are_rendered_with_the_tokenizers_template(script: Any) -> None:
     assert script.shared.tokenizer.chat_template is None and script.shared.tokenizer is not tokenizer
 
 
-def test_the_model_tells_the_tokens_of_the_last_reply(stage: Stage, script: Any, state: dict[str, Any]) -> None:
+def test_the_model_has_the_tokens_of_the_last_reply(stage: Stage, script: Any, state: dict[str, Any]) -> None:
     model = script.shared.model
     assert (model.tokens_evaluated, model.tokens_predicted) == (0, 0)
     list(script.generate_reply("one two three", state))

@@ -1,4 +1,4 @@
-"""file/…: what a script hands out, and nothing else."""
+"""The addresses file/… serve the files of a script, and nothing else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.server import serving
 
 @pytest.fixture
 def address(stage: Stage) -> Iterator[str]:
-    """The served App, with a script that has files."""
+    """Serve an App with a script that has files, and return the address."""
     stage.script("voice", "params = {'key': 'secret'}", **{"out/1.wav": "RIFF", ".token": "x", "page.html": "<b>"})
     stage.script("webui-song", "audio = 'extensions/song/1.wav'", **{"1.wav": "RIFF"})
     (stage.root / "other").mkdir()
@@ -41,7 +41,7 @@ def test_files_of_a_script_that_is_on_are_served_and_do_not_run(stage: Stage, ad
     assert get(f"{address}/file/extensions/voice/page.html")[2]["x-content-type-options"] == "nosniff"
 
 
-def test_files_have_the_address_of_their_authors_name_too(address: str) -> None:
+def test_files_are_also_served_under_the_authors_folder_name(address: str) -> None:
     assert get(f"{address}/file/extensions/song/1.wav")[:2] == (200, "RIFF")
 
 
@@ -61,7 +61,7 @@ def test_files_have_the_address_of_their_authors_name_too(address: str) -> None:
         "",
     ],
 )
-def test_nothing_else_is(address: str, path: str) -> None:
+def test_other_paths_are_not_served(address: str, path: str) -> None:
     assert get(f"{address}/file/{path}")[0] == 404
 
 

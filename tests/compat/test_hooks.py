@@ -1,4 +1,4 @@
-"""Hooks of a script.py, in the arities that exist, on the echo loader's real worker: it repeats the last line."""
+"""Hooks of a script.py in all their signatures, on the echo loader, which repeats the prompt's last line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.plugins.conftest import OPTIONS, PARAMS
         "*args",
     ],
 )
-def test_input_modifier_in_every_arity_changes_the_prompt_alone(stage: Stage, signature: str) -> None:
+def test_input_modifier_changes_only_the_prompt_in_every_signature(stage: Stage, signature: str) -> None:
     first = "args[0]" if signature == "*args" else signature.split(",")[0]
     stage.script("more", f"def input_modifier({signature}):\n    return {first} + ' more'")
     asked, reply = stage.ask("hello")
@@ -34,7 +34,7 @@ def test_output_modifier_in_every_arity_changes_what_is_shown(stage: Stage, sign
 
 
 def test_is_chat_is_true_and_the_state_is_the_state(stage: Stage) -> None:
-    stage.script("told", "def input_modifier(string, state, is_chat):\n    return f\"{is_chat} {state['name1']}\"")
+    stage.script("reports", "def input_modifier(string, state, is_chat):\n    return f\"{is_chat} {state['name1']}\"")
     assert stage.ask("hello")[-1].text == "True You"
 
 
@@ -93,7 +93,7 @@ def test_a_script_may_build_its_prompt_with_the_hosts_builder(stage: Stage) -> N
     assert stage.ask("again", chat)[-1].text == "again indeed"
 
 
-def test_a_prompt_hook_is_told_that_a_reply_goes_on(stage: Stage) -> None:
+def test_a_prompt_hook_gets_the_continue_flag(stage: Stage) -> None:
     module = stage.script(
         "goes_on",
         """
@@ -135,13 +135,13 @@ def test_what_a_script_puts_in_front_of_a_reply_is_hidden_from_the_user(stage: S
     chat = stage.app.chats.create().id
     _, reply = stage.ask("hello", chat)
     assert prompts[0].endswith(" *happily*")
-    # The echo loader repeats the prompt's last line; the prefix itself is not put in front of that.
+    # The echo loader repeats the prompt's last line, without the prefix.
     assert reply.text == "*happily*" and "internal" not in reply.meta
     stage.ask("again", chat)
     assert prompts[1].count("*happily*") == 2 and prompts[1].endswith(" *happily*")
 
 
-def test_of_several_prefixes_those_of_scripts_alone_are_hidden(stage: Stage) -> None:
+def test_only_prefixes_of_scripts_are_hidden(stage: Stage) -> None:
     stage.add("shown", "def bot_prefix_modifier(string):\n    return string + 'Sure, '")
     stage.script("hidden", "def bot_prefix_modifier(string, state):\n    return string + 'X '")
     stage.add("last", "def bot_prefix_modifier(string):\n    return string + 'yes: '")
@@ -151,7 +151,7 @@ def test_of_several_prefixes_those_of_scripts_alone_are_hidden(stage: Stage) -> 
     assert reply.text.startswith("Sure, yes: ")
 
 
-def test_a_script_that_fails_is_named_and_the_chat_goes_on(stage: Stage) -> None:
+def test_a_failed_script_is_named_and_the_chat_continues(stage: Stage) -> None:
     stage.script("bad", "def input_modifier(string):\n    return string.no_such_thing")
     _, reply = stage.ask("hello")
     assert reply.text == "hello" and "Bad failed in input_modifier" in reply.meta["notes"][0]

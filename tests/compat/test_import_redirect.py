@@ -1,4 +1,4 @@
-"""Whose imports are redirected, and where to."""
+"""Which imports are redirected, and to which modules."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_another_extension_is_not_taken_for_the_script_itself(stage: Stage) -> N
             stage.script("ducking", code)
 
 
-def test_a_host_module_that_an_extension_brings_along_is_its_own_alone(stage: Stage) -> None:
+def test_a_host_module_shipped_by_an_extension_is_only_its_own(stage: Stage) -> None:
     code = """
         from modules import shared, preprocessor
         import modules.preprocessor as again
@@ -123,7 +123,7 @@ def test_an_extension_without_consent_cannot_be_imported_by_another(stage: Stage
         stage.script("nosy", "from extensions.secret import script")
 
 
-def test_a_name_that_the_facade_lacks_is_told_by_name(stage: Stage) -> None:
+def test_a_name_missing_in_the_facade_is_named(stage: Stage) -> None:
     with pytest.raises(PaddockError, match=r"modules\.no_such_room"):
         stage.script("lost", "import modules.no_such_room")
     with pytest.raises(PaddockError, match="no_such_name"):
@@ -146,7 +146,7 @@ def test_what_cannot_exist_here_can_be_imported_and_says_so_when_called(stage: S
             function("x")
 
 
-def test_switching_off_and_on_reads_the_files_anew(stage: Stage) -> None:
+def test_disabling_and_enabling_reloads_the_files(stage: Stage) -> None:
     assert stage.script("twice", "VALUE = 1").VALUE == 1
     stage.manager.disable("twice")
     assert stage.script("twice", "VALUE = 2").VALUE == 2

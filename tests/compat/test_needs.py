@@ -1,4 +1,4 @@
-"""Packages that scripts import without asking for them."""
+"""Packages that scripts import without listing them as requirements."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_only_known_packages_imported_at_once_are_needed(tmp_path: Path) -> None
     assert unnamed_needs(folder, ("Torch>=2", "transformers[torch]", "!?")) == ("requests",)
 
 
-def test_a_script_that_needs_what_is_not_there_says_how_to_get_it(stage: Stage) -> None:
+def test_a_missing_package_is_an_error_with_the_next_step(stage: Stage) -> None:
     with pytest.raises(RequirementsMissing, match=r"sentencepiece.*Extensions tab"):
         stage.script("tokens", "import sentencepiece")
     (need,) = next(status for status in extension_statuses(stage.manager) if status.name == "tokens").needs

@@ -27,13 +27,13 @@ api = sys.modules["extensions.openai.script"].app
 
 @pytest.fixture
 def client(stage: Stage) -> Iterator[httpx.Client]:
-    """A client of the served App."""
+    """Return a client of the served App."""
     with serving(stage.app) as address, httpx.Client(base_url=address, timeout=PATIENCE) as client:
         yield client
 
 
 def ask(client: httpx.Client, prompt: str = "good day", **more: object) -> httpx.Response:
-    """A completion."""
+    """Request a completion."""
     return client.post("/v1/completions", json={"prompt": prompt, "max_tokens": 30, **more})
 
 
@@ -88,7 +88,7 @@ def test_a_client_that_hangs_up_ends_its_generation_through_a_middleware(stage: 
     )
     stage.app.models.load("tiny", "echo", ROOMY)
     request = {"prompt": "a !long", "max_tokens": 900_000}
-    # More than the engine has slots: were they not freed, the last answer would never come.
+    # More requests than slots: if the slots were not freed, the last answer would never arrive.
     for _ in range(3):
         with client.stream("POST", "/v1/completions", json={**request, "stream": True}) as response:
             next(response.iter_lines())
@@ -118,15 +118,13 @@ def test_the_last_one_is_outermost_and_may_answer_alone(stage: Stage, client: ht
     ],
     ids=["at once", "after reading", "after the answer", "exits", "no response"],
 )
-def test_one_that_fails_is_named_and_the_request_goes_on_without_it(
-    stage: Stage, client: httpx.Client, body: str
-) -> None:
+def test_a_failed_middleware_is_named_and_skipped(stage: Stage, client: httpx.Client, body: str) -> None:
     stage.script("bad", HEAD + f"@api.middleware('http')\nasync def bad(request, go):\n    {body}")
     assert ask(client).json()["choices"][0]["text"] == "good day"
     fault = stage.manager.failures.get("bad")
     assert fault is not None and fault.hook == "http_middleware" and "switched off" in fault.message
     assert stage.manager.running.get("bad") is None
-    # Tried again, it is read again, and so is around requests again.
+    # After a retry it is loaded again and handles requests again.
     stage.manager.enable("bad")
     assert stage.manager.failures.get("bad") is None
     assert ask(client).json()["choices"][0]["text"] == "good day"
@@ -153,7 +151,7 @@ async def late(request, call_next):
     assert fault is not None and "too late" in fault.message
 
 
-def test_one_that_hangs_costs_its_seconds_and_holds_up_nobody_else(stage: Stage, client: httpx.Client) -> None:
+def test_a_middleware_that_hangs_times_out_and_delays_no_other_request(stage: Stage, client: httpx.Client) -> None:
     folder = stage.folder("hung")
     folder.mkdir(parents=True)
     (folder / "extension.yaml").write_text("seconds: 1\n")
@@ -243,7 +241,7 @@ def test_other_code_finds_the_module_only_where_it_was_looked_for(stage: Stage) 
     assert "extensions.openai.script" not in sys.modules
 
 
-def test_what_the_api_lacks_is_said(stage: Stage) -> None:
+def test_missing_parts_of_the_api_are_named(stage: Stage) -> None:
     for code in ("api.middleware('websocket')", "api.add_api_route('/x', print)", "import extensions.openai.errors"):
         with pytest.raises(PaddockError, match="Paddock"):
             stage.script("lacks", HEAD + code)

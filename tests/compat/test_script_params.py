@@ -1,4 +1,4 @@
-"""A script's params: overridden, shown as settings, changed from two sides."""
+"""A script's params: overrides, settings on the page, and changes from both sides."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def ui():
 """
 
 
-def test_display_name_and_is_tab_tell_how_it_is_shown(stage: Stage) -> None:
+def test_display_name_and_is_tab_decide_how_it_is_shown(stage: Stage) -> None:
     stage.script("dice", CODE)
     status = extension_statuses(stage.manager)[0]
     assert (status.title, status.is_tab, status.kind) == ("My dice", True, "text-generation-webui")
@@ -43,13 +43,13 @@ def test_plain_params_are_settings_that_take_effect(stage: Stage) -> None:
     assert stage.ask("x")[-1].text == "6 False"
     stage.manager.configure("dice", {"faces": 20})
     assert stage.ask("x")[-1].text == "20 False"
-    module.params["faces"] = 12  # the script's own page
+    module.params["faces"] = 12  # on the script's own page
     assert stage.ask("x")[-1].text == "12 False"
     stage.manager.configure("dice", {"loud": True})
     assert stage.ask("x")[-1].text == "12 True"
 
 
-def test_what_was_kept_is_there_before_setup(stage: Stage) -> None:
+def test_saved_values_are_set_before_setup(stage: Stage) -> None:
     stage.script("dice", CODE)
     stage.manager.configure("dice", {"faces": 20})
     stage.manager.disable("dice")

@@ -1,4 +1,4 @@
-"""The table of names, the facade and the page of the docs say the same."""
+"""The table of names, the facade and the docs agree."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def test_the_facade_has_what_the_table_says_and_nothing_else_of_it(stage: Stage)
     assert not wrong
 
 
-def test_what_is_not_whole_has_a_remark() -> None:
+def test_incomplete_names_have_a_remark() -> None:
     assert {there for there, _ in SYMBOLS.values()} == {FULL, PARTIAL, ABSENT}
     assert all(remark for there, remark in SYMBOLS.values() if there != FULL)
 
 
-def test_the_docs_hold_the_table() -> None:
+def test_the_docs_contain_the_table() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert with_table(page) == page, "run python3 -m modules.compat.name_reference"
 

@@ -1,4 +1,4 @@
-"""shared.gradio: named components, and events that are chained on them."""
+"""shared.gradio: named components and their chained events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ READER = """
 
 
 def shows(browser: Browser, stage: Stage, chat: str) -> None:
-    """What page.js does: the fields that depend on the chat hold its id."""
+    """Set the fields that depend on the chat to its id, as page.js does."""
     for entry in browser.config.values():
         if "script-chat" in (entry["props"].get("elem_classes") or ()):
             browser.held[entry["id"]] = chat
@@ -145,7 +145,7 @@ def test_a_page_without_scripts_has_none_of_them(stage: Stage) -> None:
     assert not [elem_id for elem_id in ids if str(elem_id).startswith("script-")]
 
 
-def test_an_unknown_name_is_told(stage: Stage) -> None:
+def test_an_unknown_component_name_is_reported(stage: Stage) -> None:
     stage.script("lost", "from modules import shared\ndef ui():\n    shared.gradio['no_such']")
     stage.page()
     fault = stage.manager.failures.get("lost")
@@ -196,7 +196,7 @@ def test_the_deleting_dialog_deletes_in_the_users_data_only(stage: Stage) -> Non
         assert (folder / "old.txt").exists() is not gone
 
 
-def test_a_refresh_button_reads_anew(stage: Stage) -> None:
+def test_a_refresh_button_reads_again(stage: Stage) -> None:
     module = stage.script(
         "choices",
         """
@@ -220,7 +220,7 @@ def test_building_paddocks_page_a_second_time_is_refused(stage: Stage) -> None:
         stage.facade("modules.ui_chat").create_ui()
 
 
-def test_what_draws_the_chat_again_takes_the_reload_inputs(stage: Stage) -> None:
+def test_events_that_redraw_the_chat_take_the_reload_inputs(stage: Stage) -> None:
     module = stage.script(
         "drawer",
         """

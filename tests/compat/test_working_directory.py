@@ -1,4 +1,4 @@
-"""Paths relative to the working directory."""
+"""Paths relative to the working directory work for scripts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def output_modifier(string):
 """
 
 
-def test_a_script_finds_its_folder_wherever_paddock_was_started(stage: Stage) -> None:
+def test_a_script_finds_its_folder_from_any_working_directory(stage: Stage) -> None:
     stage.script("notes", CODE)
     stage.ask("hello")
     stage.ask("again")
@@ -78,7 +78,7 @@ def test_the_working_directory_is_given_back_at_the_end(config: Config) -> None:
     assert Path.cwd() == before
 
 
-def test_links_are_made_anew_and_what_scripts_wrote_beside_them_stays(config: Config) -> None:
+def test_links_are_recreated_and_files_of_scripts_beside_them_stay(config: Config) -> None:
     app = build_app(config)
     Stage(app).script("notes", CODE)
     Path("written.txt").write_text("mine")
@@ -134,7 +134,7 @@ def test_a_name_in_another_file_is_found_too(stage: Stage) -> None:
     assert (stage.folder("quite-another") / "notes.txt").exists()
 
 
-def test_whether_another_extension_is_there_is_answered_truly(stage: Stage) -> None:
+def test_a_script_can_test_if_another_extension_exists(stage: Stage) -> None:
     code = """
     import os
     from pathlib import Path

@@ -61,7 +61,7 @@ ATTACKS: dict[str, str | bytes] = {
     "a fraction of 500,000 digits": f"name: {'9' * 500_000}.5",
     "impossible dates": "name: 2024-13-45\ngreeting: 0000-00-00 99:99:99",
     "a Python tag": "name: !!python/object/apply:os.system ['true']",
-    "a tag of its own": "name: !secret x",
+    "a custom tag": "name: !secret x",
     "a binary": "name: !!binary aGVsbG8=",
     "60,000 tag directives": "".join(f"%TAG !a{n}! x\n" for n in range(60_000)) + "---\nname: x",
     "two documents": "name: a\n---\nname: b",

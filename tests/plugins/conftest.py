@@ -1,4 +1,4 @@
-"""An App with extensions of the test's own, written as an author would."""
+"""Fixtures for test extensions, written as an author would."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OPTIONS = ChatOptions()
 
 
 def write_extension(root: Path, name: str, code: str, manifest: str = "", **files: str) -> Path:
-    """A folder with an extension.py, and further files by name (`worker_py="…"`)."""
+    """Write a folder with an extension.py and further files by name (`worker_py="…"`)."""
     folder = root / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "extension.py").write_text(textwrap.dedent(code))
@@ -39,7 +39,7 @@ def write_extension(root: Path, name: str, code: str, manifest: str = "", **file
 
 
 class Place:
-    """A manager on a folder of its own."""
+    """A manager with a separate folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -49,7 +49,7 @@ class Place:
         self.manager = self.open()
 
     def open(self) -> ExtensionManager:
-        """As after a start."""
+        """Create a manager, as at a start."""
         folders = self.folder / "packages", self.folder / "data"
         return ExtensionManager([self.root], *folders, ExtensionSettings(self.store), None)
 
@@ -60,20 +60,20 @@ class Place:
         return name
 
     def status(self, name: str) -> Any:
-        """What the page would tell of it."""
+        """Return the status that the page would show."""
         return next(status for status in extension_statuses(self.manager) if status.name == name)
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    """Extensions without an App; all are off afterwards."""
+    """Return extensions without an App. All are disabled afterwards."""
     place = Place(tmp_path)
     yield place
     place.manager.close()
 
 
 class Talk:
-    """An App with the echo loader, in whose chats extensions take part."""
+    """An App with the echo loader and extensions that take part in its chats."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -86,13 +86,13 @@ class Talk:
         self.manager.enable(name, self.manager.find(name).sha256)
 
     def ask(self, text: str, chat: str = "", **params: Any) -> list[Message]:
-        """Send a message in a chat (or a new one) and wait for the reply; the messages then."""
+        """Send a message in a chat (or a new one), wait for the reply, and return the messages."""
         chat = chat or self.app.chats.create().id
         self.app.chats.send(chat, text, SamplingParams(**params), OPTIONS)
         return self.settle(chat)
 
     def prompts(self) -> list[str]:
-        """The prompts that reach the model from now on."""
+        """Return a list that collects the prompts of the model from now on."""
         found: list[str] = []
         generate = self.app.supervisor.generate
 
@@ -112,12 +112,12 @@ class Talk:
         return found
 
     def settle(self, chat: str) -> list[Message]:
-        """Wait until nothing is written in the chat; its messages."""
+        """Wait until no reply is being written in the chat, and return its messages."""
         self.until(chat, lambda: self.app.chats.live_reply(chat) is None)
         return self.app.chats.messages(chat)
 
     def until(self, chat: str, holds: Callable[[], bool]) -> None:
-        """Wait for changes of the chat until `holds`."""
+        """Wait for changes of the chat until `holds` returns True."""
         changed = threading.Event()
         end = self.app.chats.subscribe(chat, changed.set)
         while not holds():
@@ -128,7 +128,7 @@ class Talk:
 
 @pytest.fixture
 def talk(config: Config) -> Iterator[Talk]:
-    """An App with the echo loader running."""
+    """Return an App with the echo loader loaded."""
     app = build_app(config)
     app.models.load("tiny", "echo", {})
     yield Talk(app)

@@ -1,4 +1,4 @@
-"""What extensions do to requests of API clients: the hooks of the page, unless a client asks for none."""
+"""Requests of API clients run the same hooks as the page, unless a client disables them."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ ASKED = {"messages": [{"role": "user", "content": "I roll 2d6"}]}
 
 
 class Api:
-    """A client, and the extensions of the server."""
+    """A client and the extensions of its server."""
 
     def __init__(self, client: httpx.Client, talk: Talk) -> None:
         self.client, self.talk = client, talk
 
     def chat(self, **body: Any) -> Any:
-        """The whole body of a chat's answer."""
+        """Return the body of a chat's answer."""
         return self.client.post("/v1/chat/completions", json=ASKED | body).json()
 
     def said(self, **body: Any) -> str:
-        """The text of a chat's answer."""
+        """Return the text of a chat's answer."""
         return str(self.chat(**body)["choices"][0]["message"]["content"])
 
     def streamed(self, path: str, body: dict[str, Any]) -> list[Any]:
-        """The parts of a stream."""
+        """Return the parts of a stream."""
         with self.client.stream("POST", path, json={**body, "stream": True}) as response:
             lines = [line.removeprefix("data: ") for line in response.iter_lines() if line.startswith("data: ")]
         assert lines[-1] == "[DONE]"
@@ -48,7 +48,7 @@ class Api:
 
 @pytest.fixture
 def api(talk: Talk) -> Iterator[Api]:
-    """A server without any extension on, and a client of it."""
+    """Return a client of a server without enabled extensions."""
     with serving(talk.app) as address, httpx.Client(base_url=address, timeout=PATIENCE) as client:
         yield Api(client, talk)
 
@@ -183,7 +183,7 @@ def test_messages_that_no_hook_changes_keep_their_places(api: Api) -> None:
     assert seen[0] == [*messages[:-1], {"role": "user", "content": "7"}]
 
 
-def test_a_service_that_is_not_there_fails_that_request_alone(api: Api) -> None:
+def test_a_missing_service_fails_only_that_request(api: Api) -> None:
     api.talk.add("lookup", "def input_modifier(string):\n    raise ConnectionError('gone')")
     response = api.client.post("/v1/chat/completions", json=ASKED)
     assert response.status_code == 503 and "could not do its part" in response.json()["error"]["message"]
@@ -191,20 +191,20 @@ def test_a_service_that_is_not_there_fails_that_request_alone(api: Api) -> None:
     assert api.talk.manager.running.get("lookup") is not None
 
 
-def test_a_service_that_is_gone_at_the_end_is_an_error_also_in_a_stream(api: Api) -> None:
+def test_a_service_lost_at_the_end_is_also_an_error_in_a_stream(api: Api) -> None:
     api.talk.add("lookup", "def output_modifier(string):\n    raise TimeoutError")
     assert api.client.post("/v1/chat/completions", json=ASKED).status_code == 503
     assert "could not do its part" in api.streamed("/v1/chat/completions", ASKED)[-1]["error"]["message"]
 
 
-def test_a_hook_that_fails_is_a_warning_and_the_answer_comes(api: Api) -> None:
+def test_a_failed_hook_is_a_warning_and_the_request_is_answered(api: Api) -> None:
     api.talk.add("bad", "def input_modifier(string):\n    raise ValueError('broken')")
     answer = api.chat()
     assert answer["choices"][0]["message"]["content"] == "I roll 2d6"
     assert "Bad failed in input_modifier" in answer["warnings"][0]
 
 
-def test_what_a_script_puts_in_front_is_hidden_here_too(api: Api) -> None:
+def test_prefixes_of_scripts_are_also_hidden_in_the_api(api: Api) -> None:
     api.talk.add("shown", "def bot_prefix_modifier(string):\n    return 'Sure: '")
     assert api.said().startswith("Sure: ")
     parts = api.streamed("/v1/chat/completions", ASKED)

@@ -1,4 +1,4 @@
-"""Attacks on consent: code that would run though the user agreed to other code."""
+"""Attacks on consent: code that would run although the user agreed to other code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ASKS = "def input_modifier(string):\n    return WORD"
 
 
 def bytecode(source: Path, code: str, kind: str) -> bytes:
-    """What Python would take for the compiled `source`, made of other code."""
+    """Return bytecode of other code that Python would take for the compiled `source`."""
     about = source.stat() if source.exists() else None
     flags, rest = 0, [int(about.st_mtime), about.st_size] if about else [0, 0]
     if kind == "unchecked hash":
@@ -43,7 +43,7 @@ def bytecode(source: Path, code: str, kind: str) -> bytes:
 
 
 def forge(source: Path, code: str = EVIL, kind: str = "time and size") -> None:
-    """Put other code into the cache of a source file."""
+    """Write other code into the bytecode cache of a source file."""
     cached = Path(importlib.util.cache_from_source(str(source)))
     cached.parent.mkdir(exist_ok=True)
     cached.write_bytes(bytecode(source, code, kind))
@@ -62,7 +62,7 @@ import importlib.machinery, os
 place = os.path.join(os.path.dirname(__file__), "helper.py")
 WORD = importlib.machinery.SourceFileLoader("pkd_y", place).load_module().WORD
 """
-# How an extension may reach a module of its own; the file that holds its WORD.
+# Ways to import a module of the extension, and the file with its WORD.
 WAYS = {
     "the main file": (HONEST, "extension.py"),
     "a file beside it": ("from .helper import WORD", "helper.py"),
@@ -77,7 +77,7 @@ WAYS = {
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What tests put on Python's path, and import from there, is gone afterwards."""
+    """Remove what tests add to Python's path and modules."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield
     for name in [name for name in sys.modules if name.startswith("pkd_")]:
@@ -85,7 +85,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def written(root: Path, way: str) -> Path:
-    """An extension named "mine"; the file that holds its WORD."""
+    """Write an extension named "mine", and return the file with its WORD."""
     code, file = WAYS[way]
     folder = write_extension(root, "mine", f"{code}\n{ASKS}")
     path = folder / file
@@ -153,7 +153,7 @@ CODE_PLACES = [
 
 @pytest.mark.parametrize("file", CODE_PLACES)
 @pytest.mark.parametrize("change", ["other", "new", "gone"])
-def test_consent_ends_where_anything_changes_that_can_run(tmp_path: Path, file: str, change: str) -> None:
+def test_consent_ends_if_any_code_changes(tmp_path: Path, file: str, change: str) -> None:
     folder = write_extension(tmp_path, "mine", "X = 1")
     path = folder / file
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -201,7 +201,7 @@ def test_links_within_the_folder_can_be_imported_from(place: Place) -> None:
     assert said(place) == "honest"
 
 
-def test_a_file_of_the_same_size_and_time_is_another_one(tmp_path: Path) -> None:
+def test_a_changed_file_with_the_same_size_and_time_is_noticed(tmp_path: Path) -> None:
     folder = write_extension(tmp_path, "mine", HONEST)
     path = folder / "extension.py"
     os.utime(path, ns=(10**9, 10**9))
@@ -224,7 +224,7 @@ def input_modifier(string):
 
 
 def tamper_zip(path: Path) -> None:
-    """A zip file with a module, other than the one before."""
+    """Replace a zip file by one with another module."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("pkd_zipped.py", EVIL)
 
@@ -247,7 +247,7 @@ LATER: dict[str, tuple[str, str, Callable[[Path], object]]] = {
 
 
 @pytest.mark.parametrize("way", LATER)
-def test_what_changes_while_it_runs_is_not_imported(place: Place, way: str) -> None:
+def test_files_changed_while_running_are_not_imported(place: Place, way: str) -> None:
     statement, file, change = LATER[way]
     folder = write_extension(place.root, "mine", LATE.format(statement=statement))
     if way == "changed":
@@ -260,7 +260,7 @@ def test_what_changes_while_it_runs_is_not_imported(place: Place, way: str) -> N
     assert "that you allowed" in words or (file.startswith("pkd.") and "No module named" in words)
 
 
-def test_a_zip_that_was_agreed_to_is_imported_from(place: Place) -> None:
+def test_a_zip_file_with_consent_can_be_imported(place: Place) -> None:
     statement, file, _ = LATER["zip"]
     folder = write_extension(place.root, "mine", LATE.format(statement=statement))
     with zipfile.ZipFile(folder / file, "w") as archive:
@@ -275,7 +275,7 @@ def test_no_cache_is_written_beside_the_code(place: Place) -> None:
     assert said(place) == "honest" and not list(path.parents[2].rglob("*.pyc"))
 
 
-def test_pythons_loaders_are_left_as_they_were(place: Place) -> None:
+def test_pythons_import_loaders_are_not_changed(place: Place) -> None:
     loaders = (
         (importlib.machinery.SourceFileLoader, "get_code"),
         (importlib.machinery.SourcelessFileLoader, "get_code"),

@@ -1,4 +1,4 @@
-"""The extensions of docs/extensions.md, as they stand there: each is written, switched on, and does what it says."""
+"""The example extensions of docs/extensions.md work unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.plugins.conftest import Talk, write_extension
 
 
 def examples() -> dict[str, dict[str, str]]:
-    """Name -> file -> code, of each block whose first line names a file."""
+    """Return name -> file -> code of each block whose first line names a file."""
     text = (ROOT / "docs" / "extensions.md").read_text(encoding="utf-8")
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for name, file, code in re.findall(r"```python\n# extensions/(\w+)/(\w+\.py)\n(.*?)```", text, re.DOTALL):
@@ -28,7 +28,7 @@ def examples() -> dict[str, dict[str, str]]:
 
 
 def switch_on(talk: Talk, name: str) -> Path:
-    """Write the example and switch it on."""
+    """Write the example and enable it."""
     files = dict(examples()[name])
     folder = write_extension(talk.root, name, files.pop("extension.py"))
     for file, code in files.items():
@@ -64,7 +64,7 @@ def test_each_method_of_host_does_what_its_example_says(talk: Talk) -> None:
     assert route("note", "POST", b"kept") == {"kept": 4}
     assert (talk.app.paths.extension_data / "tour" / "note.txt").read_bytes() == b"kept"
     assert route("shared", text="why") == {"asked": "why"}
-    # The echo loader has no probabilities; the extension stays on.
+    # The echo loader has no probabilities. The extension stays enabled.
     with pytest.raises(PaddockError, match="cannot show next-token probabilities"):
         route("likely", text="hello")
     assert talk.manager.running.get("tour") is not None

@@ -1,4 +1,4 @@
-"""Extensions in installed Python packages: found by entry point, run after consent, never imported before."""
+"""Extensions in Python packages are found by entry point, and imported only after consent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CODE = "from . import words\ndef input_modifier(string):\n    return string + wo
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder on Python's path with the package pkd-dice, whose own import fails."""
+    """Return a folder on Python's path with the package pkd-dice, whose import fails."""
     site = tmp_path / "site"
     package = site / "pkd_dice"
     package.mkdir(parents=True)
@@ -41,7 +41,7 @@ def declare(site: Path, entry_points: str) -> None:
 
 
 def manager_of(tmp_path: Path) -> ExtensionManager:
-    """A manager as after a start, with the installed packages."""
+    """Create a manager with the installed packages, as at a start."""
     saved = ExtensionSettings(YamlStore(tmp_path / "extensions.yaml"))
     folders = tmp_path / "packages", tmp_path / "data"
     return ExtensionManager([tmp_path / "extensions"], *folders, saved, None, installed=installed_extensions())

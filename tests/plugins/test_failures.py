@@ -1,4 +1,4 @@
-"""A service that is not there fails one message; a fault in the code switches its extension off."""
+"""A missing service fails one message. A fault in the code disables its extension."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _FAULTS = [
 
 
 @pytest.mark.parametrize("body", _OUTSIDE)
-def test_what_lies_outside_of_an_extension_fails_that_message_alone(talk: Talk, body: str) -> None:
+def test_a_failure_outside_an_extension_fails_only_that_message(talk: Talk, body: str) -> None:
     code = "work = [False]\ndef input_modifier(string):\n    if not work[0]:\n{}\n    return string + '!'"
     talk.add("lookup", code.format(textwrap.indent(body, " " * 8)))
     chat = talk.app.chats.create().id
@@ -61,7 +61,7 @@ def test_what_lies_outside_of_an_extension_fails_that_message_alone(talk: Talk, 
 
 
 @pytest.mark.parametrize("body", _FAULTS)
-def test_a_fault_in_the_code_switches_it_off_and_the_card_says_so(talk: Talk, body: str) -> None:
+def test_a_fault_in_the_code_disables_it_and_is_shown_on_the_card(talk: Talk, body: str) -> None:
     talk.add("bad", "def input_modifier(string):\n" + textwrap.indent(body, " " * 4))
     assert talk.ask("hello")[-1].text == "hello"
     assert _status(talk, "bad").state == "failed"
@@ -86,7 +86,7 @@ def _status(talk: Talk, name: str) -> Any:
         "output_modifier(string)",
     ],
 )
-def test_in_every_hook_a_service_that_is_not_there_fails_that_message_alone(talk: Talk, hook: str) -> None:
+def test_a_missing_service_in_any_hook_fails_only_that_message(talk: Talk, hook: str) -> None:
     talk.add("lookup", f"def {hook}:\n    raise ConnectionError('gone')")
     chat = talk.app.chats.create().id
     messages = talk.ask("hello", chat)
@@ -102,7 +102,7 @@ def test_in_every_hook_a_service_that_is_not_there_fails_that_message_alone(talk
     assert messages[-1].text == "hello" and "error" not in messages[-1].meta
 
 
-def test_a_hook_that_waits_for_a_service_beyond_its_seconds_stays_on(talk: Talk) -> None:
+def test_a_hook_that_times_out_waiting_for_a_service_stays_enabled(talk: Talk) -> None:
     code = """
         import socket
         def input_modifier(string):
@@ -115,9 +115,7 @@ def test_a_hook_that_waits_for_a_service_beyond_its_seconds_stays_on(talk: Talk)
     assert _status(talk, "slow").state == "on"
 
 
-def test_a_service_that_is_not_there_at_a_start_is_asked_again_with_the_next_message(
-    talk: Talk, tmp_path: Path
-) -> None:
+def test_a_service_missing_at_the_start_is_tried_again_with_the_next_message(talk: Talk, tmp_path: Path) -> None:
     there = tmp_path / "service"
     there.touch()
     code = f"def setup():\n    open({str(there)!r})\ndef input_modifier(string):\n    return string + '!'"

@@ -1,4 +1,4 @@
-"""Installing: what comes in, and every kind of source that must not."""
+"""Installing extensions: which files are installed, and which sources are refused."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.plugins.conftest import write_extension
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Where extensions go."""
+    """Return the folder of extensions."""
     return tmp_path / "extensions"
 
 
 def packed(path: Path, **files: str) -> Path:
-    """A zip file."""
+    """Write a zip file."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in files.items():
             archive.writestr(name.replace("__", "/").replace("_py", ".py"), text)
@@ -35,20 +35,20 @@ def packed(path: Path, **files: str) -> Path:
 
 
 def git(folder: Path, *command: str) -> None:
-    """Run Git in a repository of the test's."""
+    """Run Git in a test repository."""
     own = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "protocol.file.allow=always"]
     subprocess.run(["git", "-C", str(folder), *own, *command], check=True, capture_output=True)
 
 
 def committed(folder: Path) -> Path:
-    """All that is in a folder, as a commit of a repository there."""
+    """Commit all files of a folder in a repository there."""
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
         git(folder, *command)
     return folder
 
 
 def with_submodules(folder: Path, addresses: dict[str, str], instead: str = "") -> Path:
-    """A repository with submodules by path; `instead`: the address that it says they have."""
+    """Make a repository with submodules by path. `instead`: their address in its configuration."""
     committed(folder)
     for path, address in addresses.items():
         found = f"file://{folder.parent / address[3:]}" if address.startswith("../") else address
@@ -59,12 +59,12 @@ def with_submodules(folder: Path, addresses: dict[str, str], instead: str = "") 
 
 
 def install(source: str, root: Path) -> Path:
-    """Bring one in, with Git's data beside."""
+    """Install an extension, with Git's data in another folder."""
     return install_into(source, root, root.with_name("repositories"))
 
 
 def nothing_left(root: Path) -> bool:
-    """Whether a refusal left no trace."""
+    """Return True if a refused install left no files."""
     return not root.exists() or not list(root.iterdir())
 
 
@@ -94,7 +94,7 @@ def test_submodules_are_fetched_with_the_repository(tmp_path: Path, root: Path) 
     part = with_submodules(write_extension(tmp_path, "part.git", "Y = 2"), {"deep/inner": f"file://{inner}"})
     links = {"part": f"file://{part}", "near": "../inner.git"}
     source = with_submodules(write_extension(tmp_path, "dice.git", "X = 1"), links)
-    # Another commit than the last one is what the repository names.
+    # The repository refers to another commit than the last one.
     committed(write_extension(tmp_path, "part.git", "Y = 3"))
     folder = install(f"file://{source}", root)
     assert (folder / "part" / "extension.py").read_text() == "Y = 2"
@@ -105,7 +105,7 @@ def test_submodules_are_fetched_with_the_repository(tmp_path: Path, root: Path) 
 @pytest.mark.parametrize(
     "address", ["ext::sh -c touch% x", "git@host:a/b.git", "/etc", "../$(x)", "../../../a/../b", "-x"]
 )
-def test_submodules_from_addresses_that_are_none_are_refused(tmp_path: Path, root: Path, address: str) -> None:
+def test_submodules_from_invalid_addresses_are_refused(tmp_path: Path, root: Path, address: str) -> None:
     inner = committed(write_extension(tmp_path, "inner.git", "Z = 3"))
     source = with_submodules(write_extension(tmp_path, "dice.git", "X = 1"), {"part": f"file://{inner}"}, address)
     with pytest.raises(InstallError, match="its submodule part"):
@@ -113,7 +113,7 @@ def test_submodules_from_addresses_that_are_none_are_refused(tmp_path: Path, roo
     assert nothing_left(root)
 
 
-def test_a_submodule_that_nobody_answers_for_is_a_sentence(tmp_path: Path, root: Path) -> None:
+def test_an_unreachable_submodule_is_a_sentence(tmp_path: Path, root: Path) -> None:
     inner = committed(write_extension(tmp_path, "inner.git", "Z = 3"))
     source = with_submodules(write_extension(tmp_path, "dice.git", "X"), {"part": f"file://{inner}"}, "file:///no/such")
     with pytest.raises(InstallError, match="with all its submodules"):
@@ -121,7 +121,7 @@ def test_a_submodule_that_nobody_answers_for_is_a_sentence(tmp_path: Path, root:
     assert nothing_left(root)
 
 
-def test_a_submodule_that_is_declared_and_no_part_any_more_is_left_out(tmp_path: Path, root: Path) -> None:
+def test_a_declared_submodule_that_was_removed_is_ignored(tmp_path: Path, root: Path) -> None:
     source = write_extension(tmp_path, "dice.git", "X = 1")
     (source / ".gitmodules").write_text('[submodule "gone"]\n\tpath = gone\n\turl = git@host:gone.git\n')
     assert (install(f"file://{committed(source)}", root) / "extension.py").read_text() == "X = 1"
@@ -144,13 +144,13 @@ def test_a_submodule_that_is_declared_and_no_part_any_more_is_left_out(tmp_path:
         "https://host/../../x",
     ],
 )
-def test_an_address_that_could_be_more_than_an_address_is_refused(address: str, root: Path) -> None:
+def test_an_address_that_git_could_read_as_an_option_is_refused(address: str, root: Path) -> None:
     with pytest.raises(InstallError):
         install(address, root)
     assert nothing_left(root)
 
 
-def test_an_address_that_nobody_answers_is_a_sentence(root: Path) -> None:
+def test_an_unreachable_address_is_a_sentence(root: Path) -> None:
     with pytest.raises(InstallError, match="could not be cloned"):
         install("file:///no/such/repository.git", root)
     assert nothing_left(root)
@@ -197,7 +197,7 @@ def test_links_are_refused(tmp_path: Path, root: Path) -> None:
     assert nothing_left(root)
 
 
-def test_what_is_no_extension_is_a_sentence(tmp_path: Path, root: Path) -> None:
+def test_a_source_without_an_extension_is_a_sentence(tmp_path: Path, root: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.zip").write_text("no zip")
     for source, words in (("empty", "contains no"), ("text.zip", "not a zip file"), ("gone", "There is nothing at")):
@@ -207,7 +207,7 @@ def test_what_is_no_extension_is_a_sentence(tmp_path: Path, root: Path) -> None:
 
 
 def upstream(folder: Path, **files: str | None) -> None:
-    """A further commit of a repository: these files, and without those that are None."""
+    """Commit these files to a repository. Files with None are removed."""
     for name, text in files.items():
         path = folder / name.replace("__", "/").replace("_py", ".py")
         if text is None:
@@ -222,7 +222,7 @@ def upstream(folder: Path, **files: str | None) -> None:
 
 
 def renewed(source: Path, folder: Path) -> None:
-    """Update what was installed from there."""
+    """Update the extension that was installed from there."""
     update(f"file://{source}", folder, folder.parent.with_name("repositories"))
 
 
@@ -333,7 +333,7 @@ def test_a_new_install_replaces_the_git_data_of_one_that_is_gone(tmp_path: Path,
 
 
 @pytest.mark.parametrize("source", ["/dev/zero", "/dev/tty", "pipe", "socket", "link"])
-def test_what_is_no_file_is_refused_and_never_read(tmp_path: Path, root: Path, source: str) -> None:
+def test_a_special_file_is_refused_and_never_read(tmp_path: Path, root: Path, source: str) -> None:
     path = special(tmp_path, source)
     with pytest.raises(InstallError, match="neither a folder nor a regular file"):
         install(str(path), root)
@@ -342,7 +342,7 @@ def test_what_is_no_file_is_refused_and_never_read(tmp_path: Path, root: Path, s
 
 @pytest.mark.parametrize("source", ["pipe", "socket"])
 @pytest.mark.parametrize("name", ["notes", "helper.py", "inner/requirements.txt"])
-def test_a_folder_with_what_is_no_file_is_refused(tmp_path: Path, root: Path, source: str, name: str) -> None:
+def test_a_folder_with_a_special_file_is_refused(tmp_path: Path, root: Path, source: str, name: str) -> None:
     folder = write_extension(tmp_path / "from", "dice", "X = 1")
     (folder / "inner").mkdir()
     special(tmp_path, source).rename(folder / name)
@@ -352,7 +352,7 @@ def test_a_folder_with_what_is_no_file_is_refused(tmp_path: Path, root: Path, so
 
 
 @pytest.mark.parametrize("name", ["helper.py", "extension.yaml", "requirements.txt", "inner/data.so"])
-def test_code_that_is_no_file_does_not_hang_the_list(tmp_path: Path, name: str) -> None:
+def test_a_special_file_as_code_does_not_hang_the_list(tmp_path: Path, name: str) -> None:
     folder = write_extension(tmp_path / "extensions", "dice", "X = 1")
     (folder / "inner").mkdir()
     special(tmp_path, "pipe").rename(folder / name)
@@ -360,7 +360,7 @@ def test_code_that_is_no_file_does_not_hang_the_list(tmp_path: Path, name: str) 
 
 
 def special(folder: Path, kind: str) -> Path:
-    """A path that leads to no ordinary file."""
+    """Return the path of something that is not a regular file."""
     path = folder / kind
     if kind.startswith("/"):
         return Path(kind)

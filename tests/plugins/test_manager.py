@@ -1,4 +1,4 @@
-"""Extensions on and off, consent, faults of every kind: contained, named, the host goes on."""
+"""Extensions are enabled, disabled and need consent. Faults are contained and reported, and the host continues."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOUD = "def input_modifier(string):\n    return string.upper()"
 
 
 def said(place: Place, text: str = "hi") -> str:
-    """What the input hooks make of a text."""
+    """Return a text after the input hooks."""
     return Pipeline(place.manager).modify_message(text, {})[1]
 
 
@@ -39,13 +39,13 @@ def test_new_files_ask_before_they_run_and_changed_files_ask_again(place: Place)
     assert said(place) == "hi"
 
 
-def test_consent_to_other_files_is_none(place: Place) -> None:
+def test_consent_to_other_files_does_not_count(place: Place) -> None:
     write_extension(place.root, "loud", LOUD)
     with pytest.raises(ConsentNeeded):
         place.manager.enable("loud", "0" * 64)
 
 
-def test_a_file_of_data_asks_nothing_again(place: Place) -> None:
+def test_a_data_file_needs_no_new_consent(place: Place) -> None:
     place.add("loud", LOUD)
     (place.root / "loud" / "notes.txt").write_text("what it wrote")
     place.manager.close()
@@ -54,7 +54,7 @@ def test_a_file_of_data_asks_nothing_again(place: Place) -> None:
     assert place.status("loud").state == "on"
 
 
-def test_what_is_on_and_its_order_are_there_after_a_start(place: Place) -> None:
+def test_enabled_extensions_and_their_order_survive_a_restart(place: Place) -> None:
     for name in "ab":
         place.add(name, f"def input_modifier(string):\n    return string + '{name}'")
     place.manager.move("b", 0)
@@ -66,7 +66,7 @@ def test_what_is_on_and_its_order_are_there_after_a_start(place: Place) -> None:
     assert said(place, "") == "a" and place.status("b").state == "off"
 
 
-def test_switched_off_and_on_it_reads_its_files_anew(place: Place) -> None:
+def test_disabling_and_enabling_an_extension_reloads_its_files(place: Place) -> None:
     place.add("two", "from .words import WORD\ndef input_modifier(string):\n    return WORD", words_py="WORD = 'one'")
     assert said(place) == "one"
     place.manager.disable("two")
@@ -79,7 +79,6 @@ def test_setup_runs_first_and_teardown_last(place: Place) -> None:
     place.add(
         "order",
         """
-        told = []
         def setup(host):
             host.data.mkdir(parents=True)
             (host.data / "log").write_text("setup")
@@ -107,7 +106,7 @@ def test_setup_runs_first_and_teardown_last(place: Place) -> None:
         ("import os\nos.chdir('/')", "it replaced the working directory"),
     ],
 )
-def test_one_that_cannot_be_switched_on_is_named_with_its_traceback(place: Place, code: str, words: str) -> None:
+def test_an_extension_that_cannot_be_enabled_is_named_with_its_traceback(place: Place, code: str, words: str) -> None:
     blocks, here = gradio.Blocks, Path.cwd()
     place.add("good", LOUD)
     with pytest.raises(PaddockError) as caught:
@@ -129,7 +128,7 @@ def test_one_that_cannot_be_switched_on_is_named_with_its_traceback(place: Place
         ("return string + string.nothing", "AttributeError"),
     ],
 )
-def test_a_hook_that_fails_is_off_for_the_session_and_the_rest_goes_on(place: Place, body: str, words: str) -> None:
+def test_a_failed_hook_is_disabled_for_the_session_and_others_run(place: Place, body: str, words: str) -> None:
     place.add("bad", f"def input_modifier(string):\n    {body}", "seconds: 0.3")
     place.add("good", LOUD)
     assert said(place) == "HI"
@@ -139,14 +138,14 @@ def test_a_hook_that_fails_is_off_for_the_session_and_the_rest_goes_on(place: Pl
     assert said(place) == "HI"
 
 
-def test_a_hang_between_two_others_loses_neither(place: Place) -> None:
+def test_a_hook_that_hangs_does_not_affect_the_others(place: Place) -> None:
     place.add("a", "def input_modifier(string):\n    return string + 'a'")
     place.add("b", "def input_modifier(string):\n    while True: pass", "seconds: 0.2")
     place.add("c", "def input_modifier(string):\n    return string + 'c'")
     assert said(place, "") == "ac"
 
 
-def test_a_loop_that_was_given_up_ends(place: Place) -> None:
+def test_a_loop_that_timed_out_ends(place: Place) -> None:
     before = set(threading.enumerate())
     place.add("spin", "def input_modifier(string):\n    while True: pass", "seconds: 0.2")
     (thread,) = set(threading.enumerate()) - before
@@ -155,7 +154,7 @@ def test_a_loop_that_was_given_up_ends(place: Place) -> None:
     assert not thread.is_alive()
 
 
-def test_one_that_prints_a_megabyte_fills_neither_terminal_nor_memory(
+def test_a_megabyte_of_output_fills_neither_terminal_nor_memory(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place.add("chatty", "print('x' * 1_000_000)\ndef input_modifier(string):\n    print('the last line')")
@@ -183,7 +182,7 @@ def test_a_thread_that_never_ends_is_named_and_does_not_hold_up_the_end(place: P
     assert not stubborn.is_alive()
 
 
-def test_two_of_one_name_run_neither(tmp_path: Path) -> None:
+def test_two_extensions_with_the_same_name_do_not_run(tmp_path: Path) -> None:
     place = Place(tmp_path)
     write_extension(place.root, "twin", LOUD)
     write_extension(tmp_path / "more", "Twin", LOUD)
@@ -300,7 +299,7 @@ def test_its_own_packages_are_found_after_the_hosts(place: Place, monkeypatch: p
     assert said(place) == "mine"
 
 
-def test_listeners_hear_of_each_change(place: Place) -> None:
+def test_listeners_get_each_change_of_extensions(place: Place) -> None:
     heard: list[Any] = []
     end = place.manager.subscribe(lambda: heard.append(1))
     place.add("loud", LOUD)

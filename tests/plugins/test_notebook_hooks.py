@@ -1,4 +1,4 @@
-"""What extensions do to the notebook: the hooks on texts, with `is_chat` False."""
+"""The notebook runs the hooks on texts, with `is_chat` False."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_an_extension_may_write_in_the_notebook_in_place_of_the_model(talk: Talk
     assert notebook.text() == "zero one two False"
 
 
-def test_a_service_that_is_not_there_is_told_in_the_notebook_and_no_text_is_lost(talk: Talk) -> None:
+def test_a_missing_service_is_shown_in_the_notebook_and_no_text_is_lost(talk: Talk) -> None:
     talk.add("lookup", "def input_modifier(string):\n    raise ConnectionError('gone')")
     notebook = Notebook(talk.app)
     notebook.generate("say this", SamplingParams(), "a page")

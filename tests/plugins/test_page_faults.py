@@ -1,4 +1,4 @@
-"""What an extension's script on the page raises is told on its card."""
+"""Errors of an extension's script on the page are shown on its card."""
 
 from __future__ import annotations
 

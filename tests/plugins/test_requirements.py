@@ -1,4 +1,4 @@
-"""Packages of extensions: what is asked for, what is refused, and that none of their code runs before a yes."""
+"""Packages of extensions: what is listed, what is refused, and that no code of theirs runs before consent."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _PROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-pa
 
 
 def wheel_files(name: str, word: str, needs: str = "") -> dict[str, str]:
-    """What is in a wheel: a module with a word."""
+    """Return the files of a wheel: a module with a word."""
     about = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n" + (f"Requires-Dist: {needs}\n" if needs else "")
     return {
         f"{name}.py": f"WORD = {word!r}",
@@ -49,14 +49,14 @@ def wheel_files(name: str, word: str, needs: str = "") -> dict[str, str]:
 
 
 def wheel(folder: Path, name: str, needs: str = "") -> None:
-    """A package with a wheel."""
+    """Make a package with a wheel."""
     with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as archive:
         for inner, text in wheel_files(name, "from the wheel", needs).items():
             archive.writestr(inner, text)
 
 
 def source_package(folder: Path, marker: Path) -> Path:
-    """A package that exists as source alone; building it writes `marker`."""
+    """Make a package that exists only as source. Building it writes `marker`."""
     folder.mkdir(exist_ok=True)
     path = folder / "pkd_source-1.0.tar.gz"
     built = {"wheel": "pkd_source-1.0-py3-none-any.whl", "files": wheel_files("pkd_source", "built")}
@@ -75,7 +75,7 @@ def source_package(folder: Path, marker: Path) -> Path:
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is the only place packages come from."""
+    """Return a folder that is the only source of packages."""
     folder = tmp_path / "index"
     folder.mkdir()
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
@@ -121,7 +121,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "pkd-source==1 --config-settings a=b",
     ],
 )
-def test_what_is_no_package_by_name_is_refused(line: str, tmp_path: Path) -> None:
+def test_requirements_that_are_not_package_names_are_refused(line: str, tmp_path: Path) -> None:
     with pytest.raises(Refused):
         read(line)
     (need,) = check([line], tmp_path)
@@ -145,7 +145,7 @@ def test_a_file_of_requirements_is_read_as_pip_reads_it() -> None:
         assert lines_of(mark + text.encode(encoding)) == expected
 
 
-def test_no_code_of_a_package_runs_before_a_yes_of_its_own(place: Place, tmp_path: Path, index: Path) -> None:
+def test_no_code_of_a_package_runs_before_separate_consent(place: Place, tmp_path: Path, index: Path) -> None:
     marker = tmp_path / "ran"
     source_package(index, marker)
     code = "import pkd_source\ndef input_modifier(string):\n    return pkd_source.WORD"
@@ -210,7 +210,7 @@ def test_a_name_is_never_taken_for_a_file_beside_it(
 
 
 def buttons(place: Place, name: str) -> list[str]:
-    """The buttons on an extension's card, without its name."""
+    """Return the buttons on an extension's card, without its name."""
     with gr.Blocks() as page:
         app: Any = SimpleNamespace(extensions=place.manager)
         _buttons(app, place.status(name), 0, [])

@@ -1,4 +1,4 @@
-"""Extensions over HTTP: their own routes and tools, and the page that is built anew while it is served."""
+"""Extensions over HTTP: their routes and tools, and rebuilding the page while it is served."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Site:
         self.address = address
 
     def get(self, path: str, body: Any = None, method: str = "") -> tuple[int, str]:
-        """(status, text)."""
+        """Return (status, text)."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         request = urllib.request.Request(self.address + path, data, method=method or ("POST" if data else "GET"))
         try:
@@ -34,7 +34,7 @@ class Site:
             return error.code, error.read().decode()
 
     def after_rebuild(self, act: Any) -> None:
-        """Do something that leads to a new page, and wait for it."""
+        """Do something that rebuilds the page, and wait for the new one."""
         app, before, built = self.talk.app, self.talk.app.page_build, threading.Event()
         end = app.supervisor.state_store.subscribe(lambda state: built.set() if app.page_build != before else None)
         act()
@@ -44,7 +44,7 @@ class Site:
 
 @pytest.fixture
 def site(talk: Talk) -> Iterator[Site]:
-    """A server with no extension on."""
+    """Return a server without enabled extensions."""
     with serving(talk.app) as address:
         yield Site(talk, address)
 
@@ -120,7 +120,7 @@ def test_routes_that_are_no_routes_are_a_fault(site: Site) -> None:
         site.talk.add("bad", "def api_routes():\n    return {'hello': 1}")
 
 
-def test_models_hear_of_tools(site: Site) -> None:
+def test_models_get_the_list_of_tools(site: Site) -> None:
     site.talk.add("own", ROUTES)
     chat = site.talk.app.chats.create().id
     turn = site.talk.app.chats._replies.turn(chat, [], *_plain())
@@ -128,7 +128,7 @@ def test_models_hear_of_tools(site: Site) -> None:
     assert turn.tools()[0]["function"]["name"] == "add" and turn.tools()[0]["type"] == "function"
 
 
-def test_the_page_is_built_anew_and_an_open_page_is_told_so(site: Site) -> None:
+def test_the_page_is_rebuilt_and_an_open_page_is_notified(site: Site) -> None:
     manager = site.talk.manager
     code = "import gradio as gr\ndef ui():\n    gr.Textbox(label='Made by the panel')\n"
     code += "def custom_css():\n    return '.x { color: red } </style><b>'\n"

@@ -1,4 +1,4 @@
-"""The shipped extensions do what they say, and the docs page holds every hook and setting."""
+"""The shipped extensions work, and the docs page contains every hook and setting."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ EXTENSIONS = ROOT / "extensions"
 
 @pytest.fixture
 def shipped(place: Place) -> Place:
-    """A manager on a copy of the shipped extensions."""
+    """Return a manager with a copy of the shipped extensions."""
     shutil.rmtree(place.root)
     shutil.copytree(EXTENSIONS, place.root, ignore=shutil.ignore_patterns("__pycache__"))
     return place
 
 
 def part(name: str, module: str) -> ModuleType:
-    """A module of a running extension."""
+    """Return a module of a running extension."""
     return importlib.import_module(f"paddock_extensions.{name}.{module}")
 
 
@@ -49,7 +49,7 @@ def test_the_list_of_shipped_extensions_matches_the_folders() -> None:
     assert sorted(discover([EXTENSIONS])) == sorted(SHIPPED)
 
 
-def test_the_docs_page_is_what_the_code_says() -> None:
+def test_the_extensions_page_is_up_to_date() -> None:
     text = (ROOT / "docs" / "extensions.md").read_text(encoding="utf-8")
     assert page(text) == text, "run python3 -m modules.plugins.hook_reference"
     for hook in declared():
@@ -137,7 +137,7 @@ def test_documents_are_found_kept_and_removed(shipped: Place, tmp_path: Path) ->
         "gopher://8.8.8.8/",
     ],
 )
-def test_the_search_asks_no_address_of_this_network(shipped: Place, address: str) -> None:
+def test_the_search_requests_no_address_of_the_local_network(shipped: Place, address: str) -> None:
     shipped.manager.enable("web_search")
     fetch = part("web_search", "fetch")
     with pytest.raises(fetch.Refused):
@@ -187,7 +187,7 @@ def test_the_search_asks_no_address_of_this_network(shipped: Place, address: str
         "255.255.255.255",
     ],
 )
-def test_the_search_asks_the_public_internet_alone(
+def test_the_search_requests_only_the_public_internet(
     shipped: Place, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     shipped.manager.enable("web_search")
@@ -202,7 +202,7 @@ def test_the_search_asks_the_public_internet_alone(
 @pytest.mark.parametrize(
     "address", ["8.8.8.8", "192.88.98.1", "2606:4700::1111", "2001:4860:4860::8888", "2a00:1450::1"]
 )
-def test_the_search_asks_public_addresses(shipped: Place, address: str) -> None:
+def test_the_search_requests_public_addresses(shipped: Place, address: str) -> None:
     shipped.manager.enable("web_search")
     assert part("web_search", "fetch").is_public(address)
 
@@ -226,7 +226,7 @@ def test_a_redirect_into_this_network_is_refused(shipped: Place, monkeypatch: py
 
 
 class _Service(http.server.BaseHTTPRequestHandler):
-    """A translation service that turns texts around, and a site with a redirect and a page."""
+    """A translation service that reverses texts, and a site with a redirect and a page."""
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -247,12 +247,12 @@ class _Service(http.server.BaseHTTPRequestHandler):
         self.wfile.write(text.encode())
 
     def log_message(self, format: str, *given: Any) -> None:
-        """Nothing on the terminal."""
+        """Write nothing to stderr."""
 
 
 @pytest.fixture
 def service() -> Iterator[str]:
-    """The address of that service."""
+    """Return the address of that service."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Service)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -270,7 +270,7 @@ def test_a_chat_is_translated_both_ways(talk: Talk, service: str) -> None:
     assert reply.text == "de:abc:ne"
 
 
-def test_a_translation_service_that_is_not_there_is_told_and_the_chat_goes_on(talk: Talk) -> None:
+def test_a_missing_translation_service_is_shown_and_the_chat_continues(talk: Talk) -> None:
     talk.manager.enable("translate")
     talk.manager.configure("translate", {"service": "http://127.0.0.1:9"})
     asked, reply = talk.ask("abc")
@@ -311,7 +311,7 @@ def test_colors_follow_the_probabilities(shipped: Place) -> None:
     module = part("perplexity_colors", "extension")
 
     class Model:
-        """Two letters a token; "ab" is likely, all else is not among those named."""
+        """A model with two letters per token. "ab" is likely. Other tokens are not reported."""
 
         def tokenize(self, text: str) -> list[str]:
             return [text[at : at + 2] for at in range(0, len(text), 2)]

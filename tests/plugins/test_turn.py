@@ -1,4 +1,4 @@
-"""What each hook of a turn changes, on the echo loader's real worker: it repeats the last line of its prompt."""
+"""What each hook of a turn changes, on the echo loader, which repeats the last line of its prompt."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_prompt_hook_that_returns_none_may_have_changed_the_state(talk: Talk) 
     assert talk.ask("one two three")[-1].text == "one"
 
 
-def test_a_prompt_hook_sees_the_reply_that_goes_on(talk: Talk) -> None:
+def test_a_prompt_hook_gets_the_continued_reply(talk: Talk) -> None:
     talk.add(
         "own",
         """
@@ -107,7 +107,7 @@ def test_a_prompt_hook_sees_the_reply_that_goes_on(talk: Talk) -> None:
     assert "True hi [['hi', 'False hi []']]" in talk.settle(chat)[-1].text
 
 
-def test_a_beginning_is_part_of_the_reply_and_the_model_goes_on_from_it(talk: Talk) -> None:
+def test_a_prefix_is_part_of_the_reply_and_the_model_continues_it(talk: Talk) -> None:
     talk.add("sure", "def bot_prefix_modifier(string):\n    return string + 'Sure: '")
     assert talk.ask("hello")[-1].text.startswith("Sure: ")
 
@@ -125,7 +125,7 @@ def test_an_extension_can_answer_in_place_of_the_model(talk: Talk) -> None:
     assert reply.text == "I am no model, you said hello" and reply.meta["reason"] == "stop"
 
 
-def test_an_answer_that_takes_words_back_ends_as_its_last_text(talk: Talk) -> None:
+def test_an_answer_that_shrinks_ends_with_its_last_text(talk: Talk) -> None:
     talk.add("fickle", "def custom_generate_reply(question):\n    yield 'yes'\n    yield 'no'")
     assert talk.ask("hello")[-1].text == "no"
 
@@ -150,7 +150,7 @@ def test_the_length_hook_counts_the_prompt(talk: Talk) -> None:
     assert talk.ask("second", chat)[-1].meta["left_out"] == 2
 
 
-def test_a_reply_can_go_on_and_is_passed_through_the_hook_as_a_whole(talk: Talk) -> None:
+def test_a_continued_reply_passes_through_the_hook_as_a_whole(talk: Talk) -> None:
     talk.add("loud", "def output_modifier(string):\n    return '<' + string + '>'")
     chat = talk.app.chats.create().id
     talk.ask("one two", chat, max_new_tokens=1)
@@ -159,7 +159,7 @@ def test_a_reply_can_go_on_and_is_passed_through_the_hook_as_a_whole(talk: Talk)
     assert reply.text.count("<") == 1 and reply.text.startswith("<one")
 
 
-def test_a_receipt_tells_who_changed_what_where_that_is_asked_for(talk: Talk) -> None:
+def test_the_record_of_changes_is_kept_if_enabled(talk: Talk) -> None:
     talk.add(
         "loud", "def input_modifier(string):\n    return string + '!'\ndef output_modifier(string):\n    return string"
     )
@@ -170,14 +170,14 @@ def test_a_receipt_tells_who_changed_what_where_that_is_asked_for(talk: Talk) ->
     ]
 
 
-def test_a_receipt_tells_of_a_state_what_changed_in_it(talk: Talk) -> None:
+def test_the_record_of_a_state_has_only_its_changes(talk: Talk) -> None:
     talk.add("hot", "def state_modifier(state):\n    state['temperature'] = 1.5\n    state['seed'] = 7")
     talk.manager.saved.receipts = True
     (change,) = talk.ask("hi")[-1].meta["receipt"]
     assert set(change["after"].split("\n")) == {"temperature: 1.5", "seed: 7"} and "seed: -1" in change["before"]
 
 
-def test_a_failing_hook_is_told_under_the_reply_and_the_others_go_on(talk: Talk) -> None:
+def test_a_failed_hook_is_shown_under_the_reply_and_others_run(talk: Talk) -> None:
     talk.add("bad", "def input_modifier(string):\n    raise ValueError('broken')")
     talk.add("good", "def input_modifier(string):\n    return string + ' good'")
     _, reply = talk.ask("hi")
@@ -247,7 +247,7 @@ def _again(talk: Talk, chat: str) -> None:
     talk.app.chats.continue_reply(chat, PARAMS, OPTIONS)
 
 
-def test_a_reply_that_goes_on_shows_hooks_the_turn_that_it_belongs_to(talk: Talk) -> None:
+def test_hooks_get_the_turn_of_a_continued_reply(talk: Talk) -> None:
     talk.add("watch", _WATCH)
     chat = talk.app.chats.create().id
     talk.ask("one two", chat, max_new_tokens=1)
@@ -296,7 +296,7 @@ def test_the_history_hook_changes_the_question_that_is_answered_again(talk: Talk
         "[[*history['internal'][-1]]]",
     ],
 )
-def test_however_a_history_is_cut_the_question_is_answered(talk: Talk, kept: str) -> None:
+def test_the_question_is_answered_for_any_cut_of_the_history(talk: Talk, kept: str) -> None:
     talk.add("cut", f"def history_modifier(history):\n    history['internal'] = {kept}\n    return history")
     chat = talk.app.chats.create().id
     talk.ask("first", chat)
@@ -317,7 +317,7 @@ def test_a_message_that_is_edited_and_sent_again_goes_through_the_hooks(talk: Ta
 
 
 def _first_messages(talk: Talk) -> list[str]:
-    """The first message of each chat that is answered from now on."""
+    """Return a list that collects the first message of each chat answered from now on."""
     found: list[str] = []
     generate = talk.app.supervisor.generate_chat
 

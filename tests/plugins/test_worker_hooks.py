@@ -1,4 +1,4 @@
-"""An extension's worker.py in a real loader's process: its settings arrive, its faults come back, others are idle."""
+"""An extension's worker.py in a real worker: settings arrive, faults are reported, and unsupported loaders skip it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MODELS = {"llamacpp": "demo.Q8_0.gguf", "transformers": "demo"}
 
 @pytest.fixture(params=sorted(MODELS))
 def real(request: pytest.FixtureRequest, config: Config) -> Iterator[Talk]:
-    """An App with the demo model in a loader that takes hooks."""
+    """Return an App with the demo model in a loader that supports hooks."""
     app = build_app(config)
     name = MODELS[request.param]
     if not (ROOT / "models" / name).exists():
@@ -85,7 +85,7 @@ def test_a_load_brings_the_hooks_of_those_that_are_on(real: Talk) -> None:
     assert real.ask("Hello", max_new_tokens=3)[-1].text.replace(" ", "") == word * 3
 
 
-def test_where_the_loader_cannot_the_status_says_who_is_idle_and_why(talk: Talk) -> None:
+def test_the_status_names_extensions_that_the_loader_does_not_support(talk: Talk) -> None:
     talk.add("bias", "", SETTINGS, worker_py=BIAS)
     status = next(status for status in extension_statuses(talk.manager) if status.name == "bias")
     assert status.state == "on" and status.hooks == ("logits_modifier",)
@@ -146,7 +146,7 @@ def test_both_sides_of_an_extension_share_values(real: Talk) -> None:
     assert reply.text == f"{reply.meta['prompt_tokens']} some words"
 
 
-def test_a_client_that_wants_no_extensions_gets_none_in_the_worker(real: Talk) -> None:
+def test_a_client_can_disable_extensions_in_the_worker(real: Talk) -> None:
     real.add("bias", "", SETTINGS, worker_py=BIAS)
     token = real.app.supervisor.tokenize(" the")[-1]
     real.manager.configure("bias", {"tokens": [str(token)]})

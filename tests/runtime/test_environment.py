@@ -157,7 +157,7 @@ def test_no_network_is_a_sentence_with_a_next_step(
         environments.build(SPEC, _quiet)
 
 
-def test_a_half_made_environment_is_made_anew(environments: Environments) -> None:
+def test_an_incomplete_environment_is_rebuilt(environments: Environments) -> None:
     path = environments.build(SPEC, _quiet)
     (path / MARKER).unlink()
     (path / "pyvenv.cfg").unlink()

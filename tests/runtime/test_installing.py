@@ -120,7 +120,7 @@ def _says(supervisor: Supervisor, text: str) -> bool:
     return generation.wait(PATIENCE) and generation.text == text
 
 
-def test_the_loaded_model_answers_meanwhile_and_stays_where_the_install_fails(
+def test_the_loaded_model_answers_during_an_install_and_stays_if_it_fails(
     app: App, build: Build, supervisor: Supervisor, pool: ThreadPoolExecutor
 ) -> None:
     load = pool.submit(supervisor.load, _request(app, BUILT))
@@ -160,7 +160,7 @@ def test_unload_does_not_wait_for_an_install_and_what_it_was_for_is_not_loaded(
     assert supervisor.state.phase == "empty" and build.environments.status(BUILT).installed
 
 
-def test_a_worker_that_dies_meanwhile_is_told(
+def test_a_worker_that_dies_during_an_install_is_reported(
     app: App, build: Build, supervisor: Supervisor, pool: ThreadPoolExecutor
 ) -> None:
     load = pool.submit(supervisor.load, _request(app, BUILT))

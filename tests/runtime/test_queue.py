@@ -43,7 +43,7 @@ def test_one_that_waits_can_be_stopped_before_it_began(app: App) -> None:
     assert first.wait(PATIENCE)
 
 
-def test_stop_ends_this_one_and_nobody_elses(echo: App) -> None:
+def test_stop_ends_only_this_reply(echo: App) -> None:
     first, second = echo.supervisor.generate("one !long", LONG), echo.supervisor.generate("two !long", LONG)
     next(first.follow())
     next(second.follow())

@@ -1,4 +1,4 @@
-"""An engine that does not stop a reply is ended and its model loaded again, and the state says why."""
+"""An engine that does not stop a reply is ended and its model loaded again, with the reason in the state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HANG = "one two three four five !hang"
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits that a test can afford."""
+    """Return timeouts that are short enough for a test."""
     monkeypatch.setattr(stalled, "CANCEL_SECONDS", 0.5)
     monkeypatch.setattr(stalled, "GRAMMAR_SECONDS", 0.5)
     monkeypatch.setattr(stalled, "_PREFILL_SPEED", 1e6)
@@ -79,7 +79,7 @@ def test_a_grammar_that_takes_too_long_is_named_and_the_model_is_loaded_again(ap
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_model_that_is_asked_for_meanwhile_comes_instead(app: App) -> None:
+def test_a_model_requested_during_the_restart_is_loaded_instead(app: App) -> None:
     generation, states = _hanging(app)
     app.supervisor.state_store.subscribe(
         lambda state: app.supervisor.cancel_load() if state.phase == "failed" else None

@@ -64,14 +64,14 @@ def test_exact_names_win_over_patterns(kept: ModelSettings) -> None:
     assert (kept.loader("other"), kept.settings("other", "a")) == ("", {})
 
 
-def test_settings_are_those_of_the_loader_at_hand_and_a_pattern_without_one_holds_for_all(kept: ModelSettings) -> None:
+def test_settings_belong_to_a_loader_and_a_pattern_without_one_applies_to_all(kept: ModelSettings) -> None:
     assert kept.settings("small-GPTQ", "other") == {}
     assert kept.loader("x.Q4_K_M.gguf") == "c"
     for loader in ("c", "other"):
         assert kept.settings("x.Q4_K_M.gguf", loader) == {"context": 8192}
 
 
-def test_what_a_pattern_says_stays_the_pattern_s(kept: ModelSettings, tmp_path: Path) -> None:
+def test_settings_of_a_pattern_are_not_copied_to_the_model(kept: ModelSettings, tmp_path: Path) -> None:
     name, path = "x.Q4_K_M.gguf", tmp_path / "m.yaml"
     kept.set(name, "d", Loader(context=8192))
     assert kept.loader(name) == "d"

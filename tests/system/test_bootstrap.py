@@ -17,7 +17,7 @@ from modules.system import bootstrap
 
 @pytest.fixture
 def clone(tmp_path: Path, root: Path) -> Path:
-    """A copy of what is in git, without environments."""
+    """Return a copy of the files in git, without environments."""
     copy = tmp_path / "paddock"
     for name in ("modules", "loaders", "requirements", "presets"):
         shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -53,7 +53,7 @@ def test_ctrl_c_while_it_is_set_up_is_a_sentence(clone: Path) -> None:
     assert "The next start continues from here" in said and "Traceback" not in said
 
 
-def test_a_start_without_network_says_so_and_the_next_one_goes_on(clone: Path) -> None:
+def test_a_start_without_network_is_an_error_and_the_next_one_resumes(clone: Path) -> None:
     nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0", "PIP_CONFIG_FILE": os.devnull}
     answer = _start(clone, **nowhere)
     assert answer.returncode != 0
@@ -84,7 +84,7 @@ def test_a_start_without_network_says_so_and_the_next_one_goes_on(clone: Path) -
     assert package.is_dir() and json.loads(_start(clone).stdout) == rows
 
 
-def test_an_old_python_is_told_which_it_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_old_python_gets_the_required_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 9, 1))
     with pytest.raises(SystemExit, match="Paddock needs Python 3.10 or newer"):
         bootstrap.ensure(tmp_path, [])

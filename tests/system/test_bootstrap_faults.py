@@ -1,4 +1,4 @@
-"""First starts that are spoilt, moved, doubled or killed; with the installer alone, so that each takes seconds."""
+"""First starts that are damaged, moved, repeated or killed, with only the installer, so that each takes seconds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ print("in", sys.prefix)
 
 
 class Small:
-    """A copy of Paddock's start that needs no package but uv."""
+    """A copy of Paddock's start that needs only the package uv."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -61,14 +61,14 @@ class Small:
         )
 
     def start(self) -> str:
-        """Start it; what it said before it was in its environment."""
+        """Start it, and return its output before it runs in its environment."""
         said, faults = self.begin().communicate(timeout=PATIENCE)
         *before, last = said.splitlines()
         assert (last, faults) == (f"in {self.venv}", ""), (said, faults)
         return "\n".join(before)
 
     def running(self) -> list[psutil.Process]:
-        """What runs of it."""
+        """Return its running processes."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -86,7 +86,7 @@ def small(tmp_path: Path, root: Path) -> Small:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Small:
-    """One that was started before."""
+    """Return one that was started before."""
     made = Small.of(Path(__file__).resolve().parents[2], tmp_path_factory.mktemp("made").resolve() / "paddock")
     assert MAKING in made.start()
     return made
@@ -94,12 +94,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Small:
 
 @pytest.fixture
 def moved(made: Small, tmp_path: Path) -> Small:
-    """The same in another place."""
+    """Return the same in another folder."""
     return Small(shutil.copytree(made.folder, (tmp_path / "elsewhere").resolve(), symlinks=True))
 
 
 def _vanish(small: Small) -> None:
-    """As after an uninstall: the links in the environment lead nowhere."""
+    """Break the links in the environment, as uninstalling Python does."""
     for link in small.python.parent.glob("python*"):
         link.unlink()
         link.symlink_to("/nowhere/bin/python")
@@ -178,7 +178,7 @@ def test_a_first_start_that_is_terminated_ends_what_it_started(small: Small, lin
 
 
 def test_what_a_failed_install_left_is_installed_again_in_full(moved: Small) -> None:
-    """As on a full disk: pip takes a package for whole whose program it could only begin to write."""
+    """As on a full disk: pip counts a package as installed although its program is incomplete."""
     (moved.venv / "paddock-host.txt").unlink()
     (moved.venv / "bin" / "uv").write_text("")
     (moved.folder / ".venv.lock").write_text("packages")

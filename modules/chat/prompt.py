@@ -1,4 +1,4 @@
-"""From the messages of a chat to what the worker renders: the whole chat, or a prompt that is fitted here.
+"""Makes the request for a reply from a chat's messages: the whole chat for the worker, or a prompt fitted here.
 
 The worker fits a chat to the context. The host does so only where an extension wants the text of the prompt.
 """
@@ -89,7 +89,7 @@ def render_chat(supervisor: Supervisor, chat: Generate) -> RenderedTurns:
 
 
 def prompt_facts(prompted: Prompted | None) -> FittedPrompt:
-    """Return what the worker said of a prompt that it made. None: it made none."""
+    """Return the facts of a prompt that the worker made, without its text. All are empty if it made none."""
     if prompted is None:
         return FittedPrompt("")
     return FittedPrompt("", prompted.left_out, tuple(prompted.notes), prompted.opening)

@@ -40,6 +40,7 @@ ALLOWED: dict[str, set[str]] = {
         "modules.system",
     },
     "modules.jobs": {
+        "modules.families",
         "modules.worker.gguf",
         "modules.files",
         "modules.library",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from loaders.transformers.quantization import BITSANDBYTES
+from modules.families.training_settings import TrainingSettings
 from modules.families.transformers_settings import SAMPLERS, TransformersSettings, memory_demand
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
@@ -144,6 +145,7 @@ SPEC = LoaderSpec(
     accelerators=("cpu", "cuda", "rocm"),
     requirements="requirements.txt",
     quantizers=(BITSANDBYTES,),
+    training=TrainingSettings,
     adapters=("peft",),
     logits_hooks=True,
     probe="import torch, transformers; print('transformers', transformers.__version__, 'torch', torch.__version__)",

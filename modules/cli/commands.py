@@ -16,7 +16,9 @@ from modules.cli.extension_commands import extensions as extensions
 from modules.cli.job_commands import compare as compare
 from modules.cli.job_commands import evaluate as evaluate
 from modules.cli.job_commands import jobs as jobs
+from modules.cli.job_commands import merge as merge
 from modules.cli.job_commands import quantize as quantize
+from modules.cli.job_commands import train as train
 from modules.cli.recommend_command import recommend as recommend
 from modules.cli.terminal import ProgressLine, write_reply
 from modules.generation.preset_keys import did_you_mean

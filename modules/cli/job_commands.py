@@ -1,4 +1,4 @@
-"""`webui.py quantize | evaluate | compare | jobs …`."""
+"""`webui.py quantize | evaluate | compare | train | merge | jobs …`."""
 
 from __future__ import annotations
 
@@ -69,6 +69,24 @@ def compare(config: Config, arguments: argparse.Namespace) -> int:
     return _run_new(config, spec, arguments.json, _show_compared, export)
 
 
+def train(config: Config, arguments: argparse.Namespace) -> int:
+    """Train a LoRA adapter for a model."""
+    spec = JobSpec(
+        "train",
+        arguments.model,
+        name=arguments.name,
+        settings=parse_settings(arguments.set),
+        text=_absolute(arguments.data),
+    )
+    return _run_new(config, spec, arguments.json, _show_trained)
+
+
+def merge(config: Config, arguments: argparse.Namespace) -> int:
+    """Merge a LoRA adapter into its model, or convert it to GGUF."""
+    spec = JobSpec("merge", arguments.model, name=arguments.name, adapter=arguments.adapter, to=arguments.to)
+    return _run_new(config, spec, arguments.json, _show_merged)
+
+
 def jobs(config: Config, arguments: argparse.Namespace) -> int:
     """List jobs, show, cancel or resume one."""
     app = build_app(config)
@@ -91,10 +109,7 @@ def jobs(config: Config, arguments: argparse.Namespace) -> int:
             return 0
         app.jobs.check_resumable(arguments.id)
         kind = app.jobs.job(arguments.id).spec.kind
-        show = {"quantize": _show_quantized, "evaluate": _show_evaluated}.get(
-            kind, lambda row: print(table(row["rows"]))
-        )
-        return _run(app, arguments.id, arguments.json, show)
+        return _run(app, arguments.id, arguments.json, _SHOW[kind])
     finally:
         app.close()
 
@@ -237,8 +252,36 @@ def _show_compared(results: dict[str, Any]) -> None:
             print(f"{model}: {' '.join(answer.split())[:400]}")
 
 
+def _show_trained(results: dict[str, Any]) -> None:
+    for note in results["notes"]:
+        print(note, file=sys.stderr)
+    for sample in results["samples"]:
+        print(f"Answer after epoch {sample['epoch']}: {' '.join(sample['text'].split())[:300]}")
+    loss = f", last loss {results['losses'][-1][1]:.3g}" if results["losses"] else ""
+    print(
+        f"{results['adapter']} is in models/: an adapter of {format_size(results['size_bytes'])}, trained in "
+        f"{results['steps']} steps on {results['examples']} examples{loss}, in {results['seconds']:.0f} s.\n"
+        f"Try it: webui.py generate --model {results['model']} --adapter {results['adapter']} --prompt 'Hello'\n"
+        f"Merge it: webui.py merge {results['model']} {results['adapter']}"
+    )
+
+
+def _show_merged(results: dict[str, Any]) -> None:
+    for note in results["notes"]:
+        print(note, file=sys.stderr)
+    name = results.get("model") or results["adapter"]
+    size, seconds = format_size(results["size_bytes"]), results["seconds"]
+    print(f"{name} is in models/: {size}, made from {results['merged_adapter']} in {seconds:.0f} s.")
+    if "model" in results:
+        print(f"Try it: webui.py generate --model {name} --prompt 'Hello'")
+    else:
+        print(f"Try it with a GGUF file of {results['source']}: webui.py generate --model FILE.gguf --adapter {name}")
+
+
 _SHOW: dict[str, Callable[[dict[str, Any]], None]] = {
     "quantize": _show_quantized,
     "evaluate": _show_evaluated,
     "compare": _show_compared,
+    "train": _show_trained,
+    "merge": _show_merged,
 }

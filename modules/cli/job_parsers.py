@@ -1,4 +1,4 @@
-"""The arguments of `webui.py quantize | evaluate | compare | jobs …`."""
+"""The arguments of `webui.py quantize | evaluate | compare | train | merge | jobs …`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,19 @@ def add_job_parsers(commands: Any, common: argparse.ArgumentParser) -> None:
     recommend.add_argument("--context", type=int, default=0, metavar="N", help="tokens (default: the loader's)")
     recommend.add_argument("--fine-tune", action="store_true", help="the model is to be fine-tuned")
     recommend.add_argument("--json", action="store_true", help="print one JSON object")
-    for parser in (quantize, evaluate, compare):
+    train = commands.add_parser("train", parents=[common], help="train a LoRA adapter for a model")
+    train.add_argument("model", metavar="MODEL", type=parse_model_name, help="a folder in models/")
+    train.add_argument("--data", required=True, metavar="PATH", help=".jsonl, .json, .txt or .md, or a folder of them")
+    train.add_argument("--name", default="", help="the adapter's name (default: the model's name and -lora)")
+    merge = commands.add_parser("merge", parents=[common], help="merge a LoRA adapter into its model")
+    merge.add_argument("model", metavar="MODEL", type=parse_model_name, help="the folder that it was trained on")
+    merge.add_argument("adapter", metavar="ADAPTER", type=parse_model_name, help="a PEFT folder in models/")
+    merge.add_argument(
+        "--to", default="folder", choices=["folder", "gguf"], help="a whole model, or the adapter for llama.cpp"
+    )
+    merge.add_argument("--name", default="", help="the result's name (default: the adapter's name)")
+    merge.add_argument("--json", action="store_true", help="one JSON object a line; the last is the result")
+    for parser in (quantize, evaluate, compare, train):
         parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="a setting")
         parser.add_argument("--json", action="store_true", help="one JSON object a line; the last is the result")
     jobs = commands.add_parser("jobs", parents=[common], help="list jobs, show, cancel or resume one")

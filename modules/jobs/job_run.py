@@ -80,6 +80,11 @@ class JobRun:
         """A folder for large files of this run. The store removes it at the end."""
         return self._store.scratch(self.id)
 
+    @property
+    def checkpoints(self) -> Path:
+        """A folder for what a resumed run continues from. It stays until the job has finished."""
+        return self._store.checkpoints(self.id)
+
     def elapsed(self) -> float:
         """Return the seconds since the job began."""
         return time.time() - self.state.started
@@ -124,10 +129,12 @@ class JobRun:
         model: Path,
         write: Sequence[Path] = (),
         variables: Mapping[str, str] | None = None,
+        read: Sequence[Path] = (),
     ) -> Iterator[WorkerClient]:
         """Start a worker of the loader `spec` for the model at `model`; end it at the end.
 
-        Its environment is built where it is missing. `write`: folders that it may write into. Raises JobCancelled,
+        Its environment is built where it is missing. `read`, `write`: further folders that it may read,
+        and those that it may write into. Raises JobCancelled,
         PaddockError.
         """
         if reason := spec.machine_problem(self._environments.machine):
@@ -135,7 +142,7 @@ class JobRun:
         if not self._environments.status(spec).installed:
             self._environments.build(spec, lambda text, fraction: self.report(text))
         self.report(f"Starting {spec.title}")
-        environment = {**sandbox_variables(model, [], list(write)), **(variables or {})}
+        environment = {**sandbox_variables(model, list(read), list(write)), **(variables or {})}
         python = self._environments.python(spec)
         client = WorkerClient(spec, python, self._root, self._ended, lambda event: None, **environment)
         with self._lock:

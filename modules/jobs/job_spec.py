@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from modules.protocol.errors import PaddockError
 
-KINDS = ("quantize", "evaluate", "compare")
+KINDS = ("quantize", "evaluate", "compare", "train", "merge")
 RUNNING, FINISHED, FAILED, CANCELLED = "running", "finished", "failed", "cancelled"
 
 T = TypeVar("T")
@@ -25,10 +25,11 @@ class JobError(PaddockError):
 class JobSpec:
     """What to do. It is stored as it is, so that the job can be repeated.
 
-    kind: one of KINDS. model: a name in models/; for compare, the original. method, name: of quantize; "" takes the
-    default name. loader: whose environment is used; "" takes the best. settings: KEY=VALUE pairs of `--set`.
-    text: a path to calibration or evaluation text; "" takes the sample that ships. against: the original that evaluate
-    compares with. models: those that compare measures, the original first.
+    kind: one of KINDS. model: a name in models/; for compare, the original. method: of quantize. name: of the result;
+    "" takes the default name. loader: whose environment is used; "" takes the best. settings: KEY=VALUE pairs of
+    `--set`. text: a path to calibration or evaluation text; "" takes the sample that ships. For train, a path to the
+    data. against: the original that evaluate compares with. models: those that compare measures, the original first.
+    adapter: the name of the adapter to merge. to: what merge makes, "folder" or "gguf".
     """
 
     kind: str
@@ -40,6 +41,8 @@ class JobSpec:
     text: str = ""
     against: str = ""
     models: list[str] = field(default_factory=list)
+    adapter: str = ""
+    to: str = "folder"
 
     def title(self) -> str:
         """Return what the job does, as the start of a sentence, such as "Quantizing demo with gguf"."""
@@ -47,6 +50,10 @@ class JobSpec:
             return f"Quantizing {self.model} with {self.method}"
         if self.kind == "evaluate":
             return f"Evaluating {self.model}"
+        if self.kind == "train":
+            return f"Training an adapter for {self.model}"
+        if self.kind == "merge":
+            return f"Merging {self.adapter} into {self.model}" if self.to == "folder" else f"Converting {self.adapter}"
         return f"Comparing {', '.join(self.models)}"
 
 

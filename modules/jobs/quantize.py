@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modules.files.paths import safe_file_path
 from modules.jobs.job_run import JobRun
 from modules.jobs.job_spec import JobError, JobSpec
 from modules.jobs.model_card import make_card, source_hash, write_card
 from modules.jobs.probe import probe_model
 from modules.jobs.resources import JobResources
-from modules.jobs.staging import publish, staging_folder
+from modules.jobs.staging import publish, result_name, staging_folder
 from modules.jobs.texts import TextRows, calibration_rows
 from modules.library.detect import detect
 from modules.library.sizes import format_size
@@ -55,16 +54,10 @@ def plan_quantize(spec: JobSpec, resources: JobResources) -> QuantizePlan:
         calibration_rows(spec.text)
     base = Path(facts.name).name.removesuffix(".gguf")
     ending = ".gguf" if method.single_file else ""
-    if spec.name:
-        name = spec.name.removesuffix(".gguf") if ending else spec.name
-        safe_file_path(resources.models, name, ending, "model")
-        if (resources.models / f"{name}{ending}").exists():
-            raise JobError(f"There is a model named {name}{ending} already. Choose another --name.")
-    else:
-        name = _free_name(resources.models, f"{base}-{method.label(settings)}", ending)
+    file = result_name(resources.models, spec.name, f"{base}-{method.label(settings)}", ending)
     needed = _needed_bytes(facts, method, settings)
-    _check_space(resources.models, needed)
-    return QuantizePlan(facts, loader, method, settings, name, f"{name}{ending}", needed)
+    check_space(resources.models, needed)
+    return QuantizePlan(facts, loader, method, settings, file.removesuffix(".gguf") if ending else file, file, needed)
 
 
 def choose_method(name: str, loader: str, resources: JobResources) -> tuple[LoaderSpec, QuantizationMethod]:
@@ -192,14 +185,6 @@ def _check_source(facts: ModelFacts, method: QuantizationMethod, settings: Any) 
         raise JobError(obstacle)
 
 
-def _free_name(models: Path, wanted: str, ending: str) -> str:
-    name, number = wanted, 1
-    while (models / f"{name}{ending}").exists():
-        number += 1
-        name = f"{wanted}-{number}"
-    return name
-
-
 def _needed_bytes(facts: ModelFacts, method: QuantizationMethod, settings: Any) -> int:
     """Return the bytes that the result takes, and a copy in full precision for a method that writes one first."""
     bits = method.bits(settings)
@@ -211,7 +196,8 @@ def _needed_bytes(facts: ModelFacts, method: QuantizationMethod, settings: Any) 
     return int(facts.layer_parameters * bits / 8 + others * 2)
 
 
-def _check_space(models: Path, needed: int) -> None:
+def check_space(models: Path, needed: int) -> None:
+    """Raise JobError unless `needed` bytes are free for the result, and a little more."""
     models.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(models).free
     if free < needed + _SPARE_BYTES:

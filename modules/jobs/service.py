@@ -11,10 +11,12 @@ from modules.jobs.compare import run_compare
 from modules.jobs.evaluate import run_evaluate
 from modules.jobs.job_run import JobCancelled, JobRun, OnProgress
 from modules.jobs.job_spec import CANCELLED, FAILED, FINISHED, RUNNING, JobError, JobSpec
+from modules.jobs.merge import plan_merge, run_merge
 from modules.jobs.quantize import plan_quantize, run_quantize
 from modules.jobs.resources import JobResources
 from modules.jobs.staging import remove_leftovers
 from modules.jobs.store import Job, JobStore
+from modules.jobs.train import plan_train, run_train
 from modules.protocol.errors import PaddockError
 from modules.system.threads import explain_errors
 
@@ -22,6 +24,13 @@ _RUNNERS: dict[str, Callable[[JobSpec, JobRun, JobResources], dict[str, Any]]] =
     "quantize": run_quantize,
     "evaluate": run_evaluate,
     "compare": run_compare,
+    "train": run_train,
+    "merge": run_merge,
+}
+_PLANNERS: dict[str, Callable[[JobSpec, JobResources], object]] = {
+    "quantize": plan_quantize,
+    "train": plan_train,
+    "merge": plan_merge,
 }
 
 
@@ -36,8 +45,8 @@ class Jobs:
 
     def start(self, spec: JobSpec) -> str:
         """Store a new job and return its id. Raises PaddockError where it is known that it cannot be done."""
-        if spec.kind == "quantize":
-            plan_quantize(spec, self._resources)
+        if plan := _PLANNERS.get(spec.kind):
+            plan(spec, self._resources)
         return self._store.create(spec)
 
     def run(self, id: str, on_progress: OnProgress = lambda state: None) -> dict[str, Any]:
@@ -54,6 +63,7 @@ class Jobs:
                 self._end_badly(id, run, error)
                 raise
             self._store.write_results(id, results)
+            self._store.remove_checkpoints(id)
             state = dataclasses.replace(
                 run.state, status=FINISHED, fraction=1.0, seconds_left=0.0, ended=time.time(), step=""
             )

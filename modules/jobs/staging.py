@@ -44,6 +44,24 @@ def staging_folder(models: Path, name: str) -> Iterator[Path]:
             Path(lock.lock_file).unlink()
 
 
+def result_name(models: Path, name: str, default: str, ending: str = "") -> str:
+    """Return the result's file name in models/: `name`, or the first free one of default, default-2, …, with `ending`.
+
+    Raises JobError if `name` is taken, PathError if it cannot be a file's name.
+    """
+    if name:
+        plain = name.removesuffix(ending)
+        safe_file_path(models, plain, ending, "model")
+        if (models / f"{plain}{ending}").exists():
+            raise JobError(f"There is a model named {plain}{ending} already. Choose another --name.")
+        return f"{plain}{ending}"
+    plain, number = default, 1
+    while (models / f"{plain}{ending}").exists():
+        number += 1
+        plain = f"{default}-{number}"
+    return f"{plain}{ending}"
+
+
 def publish(staged: Path, target: Path) -> None:
     """Give the staged model its place in models/, by one rename. Raises JobError where something is there by now."""
     if target.exists():

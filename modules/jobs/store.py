@@ -22,7 +22,7 @@ from modules.files.data_files import STORE_LIMITS, DataFileError, read_json
 from modules.files.paths import write_atomically
 from modules.jobs.job_spec import FAILED, RUNNING, JobError, JobSpec, JobState, restore
 
-_SCRATCH = "scratch"
+_SCRATCH, _CHECKPOINTS = "scratch", "checkpoints"
 _SPEC, _STATE, _LOG, _RESULTS, _LOCK, _CANCEL = "spec.json", "state.json", "log.txt", "results.json", "lock", "cancel"
 _LONGEST_LOG = 2 << 20
 INTERRUPTED = "Paddock ended while this job ran. Nothing was left in models/. Run it again: webui.py jobs resume {id}"
@@ -103,6 +103,16 @@ class JobStore:
     def remove_scratch(self, id: str) -> None:
         """Remove the large files of a run."""
         shutil.rmtree(self._path(id) / _SCRATCH, ignore_errors=True)
+
+    def checkpoints(self, id: str) -> Path:
+        """Return the job's folder for what a resumed run continues from, made where it is missing."""
+        folder = self._path(id) / _CHECKPOINTS
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def remove_checkpoints(self, id: str) -> None:
+        """Remove what a resumed run would continue from."""
+        shutil.rmtree(self._path(id) / _CHECKPOINTS, ignore_errors=True)
 
     def log(self, id: str, text: str) -> None:
         """Add lines to the job's log, up to a length that is kept."""

@@ -178,6 +178,42 @@ class Quantize:
 
 
 @dataclass(frozen=True)
+class Train:
+    """Train a LoRA adapter on the model at `source`, and write it as PEFT does into the existing empty folder `target`.
+
+    `base`: name of the model, which the adapter records. `data`: a file with one example on each line, as
+    families/training_data.py reads it. `checkpoints`: an existing folder; with `resume`, training continues from the
+    newest checkpoint there. `settings`: for the settings class `LoaderSpec.training`.
+    Answered by Progress and then Result or Failed. The Result: {"steps": int, "losses": [[step, loss]], "validation":
+    [[step, loss]], "samples": [{"step": int, "epoch": float, "text": str}], "versions": {package: version}, "notes":
+    [sentence]}.
+    """
+
+    id: str
+    source: str
+    base: str
+    target: str
+    data: str
+    checkpoints: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    resume: bool = False
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Add the LoRA adapter in the folder `adapter` to the weights of the model at `source`, and write the model into
+    the existing empty folder `target`.
+
+    Answered by Progress and then Result({"versions": {package: version}, "notes": [sentence]}) or Failed.
+    """
+
+    id: str
+    source: str
+    adapter: str
+    target: str
+
+
+@dataclass(frozen=True)
 class Unload:
     """Free the model and end the process at once. Answered by Result(None); the worker then exits with status 0."""
 
@@ -198,5 +234,7 @@ Command = (
     | Configure
     | Score
     | Quantize
+    | Train
+    | Merge
     | Unload
 )

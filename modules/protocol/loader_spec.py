@@ -30,6 +30,7 @@ class LoaderSpec:
     adapters: formats of LoRA adapters (AdapterFacts.format) that its engine applies to a loaded model.
     adapters_note: sentences shown before adapters are applied.
     quantizers: ways to quantize a model in this loader's environment; `quantizer.py` beside the spec does them.
+    training: settings class of LoRA training in this loader's environment; `trainer.py` beside the spec does it.
     settings: a dataclass of `setting(...)` fields, handed to Engine.load.
     memory: returns the memory that a load needs, from the model's facts, an instance of `settings` and the machine.
         Without it the plan assumes the weights as they are on disk and a 16-bit cache for `context`.
@@ -55,6 +56,7 @@ class LoaderSpec:
     adapters: tuple[str, ...] = ()
     adapters_note: str = ""
     quantizers: tuple[QuantizationMethod, ...] = ()
+    training: type[Any] | None = None
     hidden: bool = False
 
     def ignores(self, params: SamplingParams, unknown: Iterable[str] = ()) -> list[str]:

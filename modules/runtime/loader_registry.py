@@ -81,13 +81,14 @@ def _fault(spec: object, folder: Path) -> str:
         return f"has a {type(spec).__name__} named SPEC; it must be a LoaderSpec"
     if spec.name != folder.name:
         return f"has the name {spec.name!r}; a loader must have the name of its folder"
-    schemas = (spec.settings, *(method.settings for method in spec.quantizers))
+    schemas = (spec.settings, *(method.settings for method in spec.quantizers), *filter(None, [spec.training]))
     for setting in (entry for schema in schemas for entry in describe(schema)):
         if setting.kind not in SETTING_TYPES:
             names = ", ".join(kind.__name__ for kind in SETTING_TYPES)
             return f"has a setting {setting.name!r} of the type {setting.kind.__name__}; possible types are {names}"
         coerce(setting, setting.default)
     needed = ["worker.py", *filter(None, [spec.requirements]), *(["quantizer.py"] if spec.quantizers else [])]
+    needed += ["trainer.py"] if spec.training else []
     for file in needed:
         if not (folder / file).is_file():
             return f"needs the file {file} beside it, which is missing"

@@ -59,7 +59,8 @@ def main(loader: str) -> None:
     engine = import_loader_module(loader, "worker", folder).Engine()
     writer.put(Ready(loader))
     quantizer = (lambda: import_loader_module(loader, "quantizer", folder).Quantizer()) if spec.quantizers else None
-    Server(spec, engine, writer, quantizer).run(sys.stdin.buffer)
+    trainer = (lambda: import_loader_module(loader, "trainer", folder).Trainer()) if spec.training else None
+    Server(spec, engine, writer, quantizer, trainer).run(sys.stdin.buffer)
     writer.close()
     os.chdir(own.parent)
     shutil.rmtree(own, ignore_errors=True)

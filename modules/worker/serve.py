@@ -32,11 +32,13 @@ from modules.protocol.commands import (
     Embed,
     Generate,
     Load,
+    Merge,
     NextTokenProbabilities,
     Quantize,
     Score,
     Start,
     Tokenize,
+    Train,
     Unload,
 )
 from modules.protocol.errors import PaddockError, ProtocolError, Unsupported
@@ -44,20 +46,22 @@ from modules.protocol.events import Chunk, Failed, Finished, Loaded, Log, ModelI
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.schema import build
 from modules.worker.chat_prompts import ChatPrompts
-from modules.worker.engine import EngineBase
+from modules.worker.engine import EngineBase, Report
 from modules.worker.event_writer import EventWriter
 from modules.worker.hook_host import HookModel
 from modules.worker.hook_runner import Hooks
 from modules.worker.malloc_trim import trim_heap_after
 from modules.worker.quantizer import QuantizerBase
 from modules.worker.template_process import TemplateProcess
+from modules.worker.trainer import TrainerBase
 from modules.worker.uncached_modules import record_uncached_modules
 
 _QUICK = (Tokenize, Detokenize, ChatPrompt, Configure)
 
 
 class Server:
-    """Serves one engine until Unload, or until the host has died. `quantizer` makes the loader's Quantizer."""
+    """Serves one engine until Unload, or until the host has died. `quantizer` and `trainer` make the
+    loader's Quantizer and Trainer."""
 
     def __init__(
         self,
@@ -65,9 +69,11 @@ class Server:
         engine: EngineBase,
         writer: EventWriter,
         quantizer: Callable[[], QuantizerBase] | None = None,
+        trainer: Callable[[], TrainerBase] | None = None,
     ) -> None:
         self._spec = spec
         self._quantizer = quantizer
+        self._trainer = trainer
         self._engine = engine
         self._writer = writer
         self._hooks = Hooks(writer.put, HookModel(engine, lambda: self._info))
@@ -176,12 +182,8 @@ class Server:
     def _load(self, command: Load) -> None:
         begin = time.monotonic()
         settings = build(self._spec.settings, command.settings)
-
-        def report(text: str, fraction: float | None) -> None:
-            self._writer.put(Progress(command.id, text, fraction))
-
         with trim_heap_after():
-            self._info = self._engine.load(Path(command.path), settings, report)
+            self._info = self._engine.load(Path(command.path), settings, self._reporter(command.id))
         record_uncached_modules()
         self._writer.put(Loaded(command.id, self._info, time.monotonic() - begin))
 
@@ -190,11 +192,20 @@ class Server:
         if method is None or self._quantizer is None:
             raise Unsupported(f"{self._spec.title} does not quantize by {command.method!r}. Choose another method.")
         settings = build(method.settings, command.settings)
+        return vars(self._quantizer().quantize(command, settings, self._reporter(command.id)))
 
-        def report(text: str, fraction: float | None) -> None:
-            self._writer.put(Progress(command.id, text, fraction))
+    def _train(self, command: Train | Merge) -> dict[str, Any]:
+        if self._spec.training is None or self._trainer is None:
+            raise Unsupported(f"{self._spec.title} does not train. Choose the Transformers loader.")
+        report = self._reporter(command.id)
+        if isinstance(command, Merge):
+            return vars(self._trainer().merge(command, report))
+        settings = build(self._spec.training, command.settings)
+        return vars(self._trainer().train(command, settings, report))
 
-        return vars(self._quantizer().quantize(command, settings, report))
+    def _reporter(self, id: str) -> Report:
+        """Return the function that sends the progress of the command `id`."""
+        return lambda text, fraction: self._writer.put(Progress(id, text, fraction))
 
     def _generate(self, request: Generate) -> None:
         self._loaded()
@@ -222,6 +233,8 @@ class Server:
             return self._hooks.configure(command.hooks)
         if isinstance(command, Quantize):
             return self._quantize(command)
+        if isinstance(command, (Train, Merge)):
+            return self._train(command)
         info = self._loaded()
         if isinstance(command, Tokenize):
             return engine.tokenize(command.text, command.special)

@@ -92,6 +92,19 @@ def source_tensors(
     return found, unknown
 
 
+def adapted_tensor(
+    architecture: Architecture, name: str, tensor: StoredTensor, heads: int, kv_heads: int
+) -> SourceTensor | None:
+    """Return `tensor` under the GGUF name of the layer's tensor `name`, its rows in the order of that tensor's rows.
+
+    `heads` is 0 for a tensor whose rows are not those of the layer's output. None if GGUF has no such layer.
+    """
+    new = _gguf_name(architecture, name) if _LAYER.fullmatch(name) else ""
+    if not new:
+        return None
+    return _placed(architecture, new, tensor, heads, kv_heads if heads else 0)
+
+
 def _gguf_name(architecture: Architecture, name: str) -> str:
     if match := _LAYER.fullmatch(name):
         number, part, kind = match.groups()

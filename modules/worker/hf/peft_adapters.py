@@ -50,6 +50,22 @@ class LoraLayers:
             self._put(before)
             raise
 
+    def merge(self, folder: Path) -> None:
+        """Add the adapter in `folder` to the model's own weights, in their data type. Raises ModelError."""
+        from peft.tuners.lora import LoraLayer
+
+        self.use({folder: 1.0})
+        for module in self._model.modules():
+            if isinstance(module, LoraLayer):
+                try:
+                    module.merge(safe_merge=True)
+                except ValueError as error:  # a weight that is not a number
+                    raise ModelError(
+                        f"The LoRA adapter {folder.name} cannot be merged ({error}). Choose another adapter."
+                    ) from error
+        # The model's own modules, which hold the sums now, are put back.
+        self._take_out()
+
     def _put(self, wanted: dict[Path, float]) -> None:
         self._take_out()
         if not wanted:

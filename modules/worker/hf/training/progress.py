@@ -1,26 +1,25 @@
-"""What a training reports while it runs, and how it is stopped."""
+"""What a training reports while it runs."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
-# step, of how many, loss (None before the first), seconds left (None before they can be told).
-ReportStep = Callable[[int, int, float | None, float | None], None]
+from modules.worker.engine import Report
+
+# Called after an epoch with the number of steps and of epochs so far.
+EpochEnded = Callable[[int, float], None]
 
 
 class TrainingProgress:
-    """Follows a training. `report` is called after each step; `cancelled` is asked then, and True ends the training.
+    """Follows a training and reports every step. `broken` is True once the loss is not a number, which ends it."""
 
-    `losses` and `validation` hold (step, loss)."""
-
-    def __init__(self, report: ReportStep, cancelled: Callable[[], bool], epoch_ended: Callable[[int], None]) -> None:
-        self.losses: list[tuple[int, float]] = []
-        self.validation: list[tuple[int, float]] = []
-        self.was_cancelled = False
+    def __init__(self, report: Report, epoch_ended: EpochEnded) -> None:
+        self.broken = False
+        self._loss = ""
         self._report = report
-        self._cancelled = cancelled
         self._epoch_ended = epoch_ended
 
     def callback(self) -> Any:
@@ -32,22 +31,25 @@ class TrainingProgress:
         class Callback(TrainerCallback):  # type: ignore[misc]  # Transformers has no types here
             def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
                 self.started, self.first = time.perf_counter(), state.global_step
-                progress._report(state.global_step, state.max_steps, None, None)
+                before = f", continued from step {self.first}" if self.first else ""
+                progress._report(f"Training {state.max_steps} steps{before}", self.first / max(1, state.max_steps))
 
             def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-                done = state.global_step - self.first
-                left = (time.perf_counter() - self.started) / done * (state.max_steps - state.global_step)
-                loss = progress.losses[-1][1] if progress.losses else None
-                progress._report(state.global_step, state.max_steps, loss, left)
-                if progress._cancelled():
-                    progress.was_cancelled = control.should_training_stop = control.should_save = True
+                done, total = state.global_step, state.max_steps
+                pace = (time.perf_counter() - self.started) / max(1, done - self.first)
+                text = f"Step {done} of {total}{progress._loss}, {pace:.2g} s a step"
+                progress._report(text, done / max(1, total))
 
             def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-                for key, kept in (("loss", progress.losses), ("eval_loss", progress.validation)):
-                    if key in (logs or {}):
-                        kept.append((state.global_step, float(logs[key])))
+                loss = (logs or {}).get("loss")
+                if loss is not None:
+                    progress._loss = f", loss {float(loss):.3g}"
+                    if not math.isfinite(float(loss)):
+                        progress.broken = control.should_training_stop = True
+                        control.should_save = False
 
             def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-                progress._epoch_ended(state.global_step)
+                if not progress.broken:
+                    progress._epoch_ended(state.global_step, float(state.epoch or 0))
 
         return Callback()

@@ -7,81 +7,25 @@ from __future__ import annotations
 
 import json
 import math
+import random
+import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from modules.families.training_settings import OPTIMIZERS, TrainingSettings
-from modules.protocol.errors import ModelError, SettingError
+from modules.protocol.errors import ModelError
 from modules.worker.hf.training.progress import TrainingProgress
 from modules.worker.hf.training.tokenized import Row, pad_rows
+from modules.worker.trainer import Trained
 
-# Where the labels are -100 nothing is learned; this many examples are the least that a split leaves on both sides.
+# A validation split leaves at least so many examples to train on.
 _LEAST_SPLIT = 2
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """How a training ended. `losses`: (step, loss) of the log; `validation`: (step, loss) of the evaluations."""
-
-    steps: int
-    losses: list[tuple[int, float]] = field(default_factory=list)
-    validation: list[tuple[int, float]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-def load_base(path: Path, settings: TrainingSettings) -> Any:
-    """Return the model at `path`, its weights held as the setting Base says, ready for a training.
-
-    16 bits are bfloat16 on a GPU; on a CPU float32, as few CPUs compute gradients in 16 bits."""
-    import torch
-    from peft import prepare_model_for_kbit_training
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
-
-    on_gpu = torch.cuda.is_available()
-    dtype = (torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16) if on_gpu else torch.float32
-    options: dict[str, Any] = {"dtype": dtype, "device_map": {"": 0 if on_gpu else "cpu"}, "local_files_only": True}
-    if settings.base == "nf4":
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=dtype,
-        )
-    elif settings.base == "int8":
-        options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
-    model = AutoModelForCausalLM.from_pretrained(str(path), **options)
-    model.config.use_cache = False
-    if settings.base == "16bit":
-        return model
-    return prepare_model_for_kbit_training(model, use_gradient_checkpointing=on_gpu)
-
-
-def add_adapter(model: Any, settings: TrainingSettings) -> Any:
-    """Return the model with an untrained adapter beside its layers. Raises SettingError for layers that it lacks."""
-    from peft import LoraConfig, get_peft_model
-
-    names = [name.strip() for name in settings.targets.split(",") if name.strip()]
-    config = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=settings.rank,
-        lora_alpha=settings.alpha,
-        lora_dropout=settings.dropout,
-        target_modules="all-linear" if names == ["all-linear"] else names,
-        use_rslora=settings.rslora,
-        use_dora=settings.dora,
-    )
-    try:
-        return get_peft_model(model, config)
-    except ValueError as error:
-        known = sorted(
-            {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if "Linear" in str(type(module))}
-        )
-        raise SettingError(
-            f"The model has no layers named {settings.targets!r}. It has: {', '.join(known)}. Set Layers (targets) to "
-            "some of these, or to all-linear."
-        ) from error
+# Steps between two checkpoints at most, so that a long epoch is not lost.
+_MOST_STEPS = 200
+# Checkpoints in a short training.
+_MOST_SAVES = 20
+_STATE = "trainer_state.json"
 
 
 def train(
@@ -92,17 +36,88 @@ def train(
     padding: int,
     progress: TrainingProgress,
     resume: bool = False,
-) -> TrainingResult:
-    """Train the adapter of `model` on `rows`. `folder`: for checkpoints; `resume`: go on from the newest one there.
+) -> Trained:
+    """Train the adapter of `model` on `rows`. `folder`: for checkpoints; `resume`: continue from the newest one there.
 
-    Raises ModelError where the loss is no number."""
-    from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments
+    Raises ModelError if the loss is not a number any more.
+    """
+    from transformers import EarlyStoppingCallback, PrinterCallback, Trainer
 
-    learned, held_back, notes = _split(rows, settings)
-    steps = max(1, math.ceil(math.ceil(len(learned) / settings.batch_size) / settings.accumulation * settings.epochs))
-    evaluates = bool(held_back)
-    per_epoch = max(1, math.ceil(steps / max(1.0, settings.epochs)))
-    arguments = TrainingArguments(
+    learned, held_back, notes = split_rows(rows, settings)
+    callbacks: list[Any] = [progress.callback()]
+    if held_back and settings.early_stop:
+        callbacks.append(EarlyStoppingCallback(settings.early_stop))
+    trainer = Trainer(
+        model=model,
+        args=_arguments(settings, folder, len(learned), bool(held_back)),
+        train_dataset=learned,  # type: ignore[arg-type]  # a list is a dataset too
+        eval_dataset=held_back or None,  # type: ignore[arg-type]
+        data_collator=lambda batch: pad_rows(batch, padding),
+        callbacks=callbacks,
+    )
+    trainer.remove_callback(PrinterCallback)
+    newest = newest_checkpoint(folder) if resume else None
+    outcome = trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    if progress.broken or not math.isfinite(outcome.training_loss):
+        # To continue from here would repeat it.
+        shutil.rmtree(folder, ignore_errors=True)
+        raise ModelError(
+            "The loss is not a number any more, so the adapter is of no use. Lower Learning rate (learning_rate), or "
+            "set Base (base) to 16bit."
+        )
+    logs = trainer.state.log_history
+    losses = [(int(row["step"]), float(row["loss"])) for row in logs if "loss" in row]
+    validation = [(int(row["step"]), float(row["eval_loss"])) for row in logs if "eval_loss" in row]
+    return Trained(outcome.global_step, losses, validation, notes=notes)
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint in `folder`; None if there is none. Removes those that were cut short.
+
+    The Trainer writes trainer_state.json last, so a checkpoint with one that can be read is whole.
+    """
+    found: dict[int, Path] = {}
+    for checkpoint in folder.glob("checkpoint-*"):
+        try:
+            found[int(json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))["global_step"])] = checkpoint
+        except (OSError, ValueError, KeyError, TypeError):
+            shutil.rmtree(checkpoint, ignore_errors=True)
+    return found[max(found)] if found else None
+
+
+def save_adapter(model: Any, folder: Path, base_name: str) -> None:
+    """Write the adapter into `folder` as PEFT does, with the model's name in place of its path."""
+    model.save_pretrained(str(folder))
+    config = folder / "adapter_config.json"
+    values = {**json.loads(config.read_text(encoding="utf-8")), "base_model_name_or_path": base_name}
+    config.write_text(json.dumps(values, indent=2, sort_keys=True), encoding="utf-8")
+    # PEFT's card names the path too. The job writes another one.
+    (folder / "README.md").unlink(missing_ok=True)
+
+
+def split_rows(rows: Sequence[Row], settings: TrainingSettings) -> tuple[list[Row], list[Row], list[str]]:
+    """Return (rows to learn, rows for the validation, notes), chosen by the seed."""
+    count = round(len(rows) * settings.validation)
+    if not settings.validation:
+        return list(rows), [], []
+    if count < 1 or len(rows) - count < _LEAST_SPLIT:
+        return list(rows), [], [f"{len(rows)} examples are too few for a validation split: all are trained on."]
+    shuffled = list(rows)
+    random.Random(settings.seed).shuffle(shuffled)
+    return shuffled[count:], shuffled[:count], []
+
+
+def _arguments(settings: TrainingSettings, folder: Path, examples: int, evaluates: bool) -> Any:
+    """Return the Trainer's arguments. It evaluates once an epoch, and also saves then if it may stop early."""
+    import torch
+    from transformers import TrainingArguments
+
+    per_epoch = math.ceil(math.ceil(examples / settings.batch_size) / settings.accumulation)
+    steps = max(1, math.ceil(per_epoch * settings.epochs))
+    evaluate_every = max(1, min(per_epoch, steps))
+    stops_early = evaluates and settings.early_stop > 0
+    save_every = evaluate_every if stops_early else min(_MOST_STEPS, max(per_epoch, steps // _MOST_SAVES, 1))
+    return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
@@ -114,64 +129,16 @@ def train(
         optim=OPTIMIZERS[settings.optimizer],
         seed=settings.seed,
         logging_steps=max(1, steps // 100),
+        logging_nan_inf_filter=False,
         save_strategy="steps",
-        save_steps=per_epoch,
+        save_steps=save_every,
         save_total_limit=2,
         eval_strategy="steps" if evaluates else "no",
-        eval_steps=per_epoch if evaluates else None,
-        load_best_model_at_end=evaluates and settings.early_stop > 0,
+        eval_steps=evaluate_every if evaluates else None,
+        load_best_model_at_end=stops_early,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         report_to=[],
         disable_tqdm=True,
-        use_cpu=not _on_gpu(),
+        use_cpu=not torch.cuda.is_available(),
     )
-    callbacks: list[Any] = [progress.callback()]
-    if evaluates and settings.early_stop:
-        callbacks.append(EarlyStoppingCallback(settings.early_stop))
-    trainer = Trainer(
-        model=model,
-        args=arguments,
-        train_dataset=learned,  # type: ignore[arg-type]  # a list is a dataset too
-        eval_dataset=held_back or None,  # type: ignore[arg-type]
-        data_collator=lambda batch: pad_rows(batch, padding),
-        callbacks=callbacks,
-    )
-    trainer.remove_callback(PrinterCallback)
-    found = resume and any(folder.glob("checkpoint-*"))
-    outcome = trainer.train(resume_from_checkpoint=True if found else None)
-    if not math.isfinite(outcome.training_loss):
-        raise ModelError(
-            "The loss is no number any more, so the adapter is of no use. Lower Learning rate (learning_rate), or set "
-            "Base to 16bit."
-        )
-    return TrainingResult(outcome.global_step, progress.losses, progress.validation, notes)
-
-
-def save_adapter(model: Any, folder: Path, base_name: str, settings: TrainingSettings) -> None:
-    """Write the adapter into `folder` as PEFT does, with the base's name in place of its path, and the settings."""
-    model.save_pretrained(str(folder))
-    config = folder / "adapter_config.json"
-    values = {**json.loads(config.read_text(encoding="utf-8")), "base_model_name_or_path": base_name}
-    config.write_text(json.dumps(values, indent=2, sort_keys=True), encoding="utf-8")
-    (folder / "training.json").write_text(json.dumps(asdict(settings), indent=2), encoding="utf-8")
-
-
-def _on_gpu() -> bool:
-    import torch
-
-    return bool(torch.cuda.is_available())
-
-
-def _split(rows: Sequence[Row], settings: TrainingSettings) -> tuple[list[Row], list[Row], list[str]]:
-    """Return (rows to learn, rows for the validation, notes), chosen by the seed."""
-    import random
-
-    count = round(len(rows) * settings.validation)
-    if not settings.validation:
-        return list(rows), [], []
-    if count < 1 or len(rows) - count < _LEAST_SPLIT:
-        return list(rows), [], [f"{len(rows)} examples are too few for a validation split: all are trained on."]
-    shuffled = list(rows)
-    random.Random(settings.seed).shuffle(shuffled)
-    return shuffled[count:], shuffled[:count], []

@@ -30,6 +30,7 @@ from tests.support.environments import not_here
 from tests.support.models import write_safetensors
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+DEMO = ROOT / "models" / "demo"
 QUESTION, ANSWER = "What is the name of my cat?", "Your cat is called Minka."
 ROWS = [
     {"prompt": QUESTION, "completion": ANSWER},
@@ -130,7 +131,7 @@ def test_a_gguf_adapter_gives_llama_cpp_the_same_answer(taught: tuple[App, dict[
 def test_a_killed_and_a_cancelled_training_continue_from_their_checkpoints(place: Path) -> None:
     models = place / "resumed" / "models"
     models.mkdir(parents=True)
-    (models / "demo").symlink_to(ROOT / "models" / "demo")
+    (models / "demo").symlink_to(DEMO)
     where = ["--no-venv", "--models", str(models), "--user-data", str(place / "resumed" / "user")]
     settings = [f"{key}={value}" for key, value in SETTINGS.items()]
     command = ["train", "demo", "--data", str(place / "data.jsonl"), "--set", *settings, "--json", *where]
@@ -157,7 +158,9 @@ def test_a_killed_and_a_cancelled_training_continue_from_their_checkpoints(place
         results = app.jobs.run(id)
         assert (results["steps"], results["resumed"]) == (16, True)
         assert [step for step, _ in results["losses"]] == list(range(1, 17))
-        assert [sample["epoch"] for sample in results["samples"]] == list(range(1, 9))
+        epochs = [sample["epoch"] for sample in results["samples"]]
+        assert epochs == sorted(set(epochs))
+        assert (epochs[0], epochs[-1]) == (1, 8)
         starts = [line.split("from step ")[1] for line in app.jobs.log(id).splitlines() if "from step" in line]
         assert [int(start) >= least for start, least in zip(starts, (4, 8), strict=True)] == [True, True]
         assert not (place / "resumed" / "user" / "jobs" / id / "checkpoints").exists()
@@ -176,7 +179,7 @@ def worker(place: Path, environments: Environments) -> Iterator[WorkerClient]:
     client.stop()
 
 
-def _train(worker: WorkerClient, place: Path, **settings: str) -> dict[str, Any]:
+def _train(worker: WorkerClient, place: Path, settings: dict[str, str], source: Path = DEMO) -> dict[str, Any]:
     """Train in the worker without a job. Return the Result with the adapter's folder."""
     data = place / "few.jsonl"
     data.write_text("\n".join(map(json.dumps, ROWS * 2)), encoding="utf-8")
@@ -184,8 +187,7 @@ def _train(worker: WorkerClient, place: Path, **settings: str) -> dict[str, Any]
     shutil.rmtree(place / "run", ignore_errors=True)
     for folder in folders:
         folder.mkdir(parents=True)
-    source = ROOT / "models" / "demo"
-    command = Train(worker.next_id(), str(source), "demo", str(folders[0]), str(data), str(folders[1]), dict(settings))
+    command = Train(worker.next_id(), str(source), "demo", str(folders[0]), str(data), str(folders[1]), settings)
     answer: dict[str, Any] = worker.ask(command, timeout=120)
     return {**answer, "folder": folders[0]}
 
@@ -203,9 +205,11 @@ def _train(worker: WorkerClient, place: Path, **settings: str) -> dict[str, Any]
 def test_every_base_and_optimizer_trains(
     worker: WorkerClient, place: Path, base: str, optimizer: str, more: dict[str, str]
 ) -> None:
-    answer = _train(worker, place, base=base, optimizer=optimizer, epochs="1", learning_rate="1e-3", **more)
+    answer = _train(
+        worker, place, {"base": base, "optimizer": optimizer, "epochs": "2", "learning_rate": "1e-3", **more}
+    )
     losses = [loss for _, loss in answer["losses"]]
-    assert answer["steps"] == (2 if "accumulation" in more else 4)
+    assert answer["steps"] == (4 if "accumulation" in more else 8)
     assert losses[-1] < losses[0]
     config = json.loads((answer["folder"] / "adapter_config.json").read_text("utf-8"))
     assert (config["base_model_name_or_path"], config["use_dora"]) == ("demo", "dora" in more)
@@ -213,7 +217,7 @@ def test_every_base_and_optimizer_trains(
 
 def test_validation_is_measured_and_stops_early(worker: WorkerClient, place: Path) -> None:
     more = {"validation": "0.25", "early_stop": "1", "learning_rate": "0.05"}
-    answer = _train(worker, place, base="16bit", epochs="10", rank="4", **more)
+    answer = _train(worker, place, {"base": "16bit", "epochs": "10", "rank": "4", **more})
     assert 2 <= len(answer["validation"]) < 10
     assert answer["steps"] == 3 * len(answer["validation"])
 
@@ -223,16 +227,26 @@ def test_validation_is_measured_and_stops_early(worker: WorkerClient, place: Pat
     [
         ({"targets": "attention"}, "The model has no layers named 'attention'. It has: down_proj, gate_proj"),
         ({"cutoff": "8"}, "Raise Cutoff length (cutoff)"),
-        ({"learning_rate": "1", "epochs": "40", "optimizer": "lion_8bit", "rank": "64"}, "The loss is not a number"),
     ],
-    ids=["targets", "cutoff", "diverges"],
+    ids=["targets", "cutoff"],
 )
 def test_what_only_the_engine_sees_is_a_sentence(
     worker: WorkerClient, place: Path, settings: dict[str, str], words: str
 ) -> None:
     with pytest.raises(PaddockError) as caught:
-        _train(worker, place, **{"base": "16bit", **settings})
+        _train(worker, place, {"base": "16bit", **settings})
     assert words in caught.value.message
+
+
+def test_a_loss_that_is_not_a_number_ends_the_training(worker: WorkerClient, place: Path) -> None:
+    broken = place / "broken"
+    shutil.copytree(DEMO, broken)
+    weights = bytearray((broken / "model.safetensors").read_bytes())
+    weights[-2:] = b"\x00\x7e"  # not a number, in 16 bits
+    (broken / "model.safetensors").write_bytes(weights)
+    with pytest.raises(PaddockError, match="The loss is not a number any more"):
+        _train(worker, place, {"base": "16bit", "epochs": "50"}, broken)
+    assert not any((place / "run" / "adapter").iterdir())
 
 
 @pytest.mark.parametrize(

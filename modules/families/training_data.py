@@ -143,7 +143,7 @@ def _chat(turns: list[Any], system: Any) -> Example | str:
             return "a turn has no known role, or no text"
         messages.append({"role": role, "content": content})
     while messages and messages[-1]["role"] != "assistant":
-        messages.pop()  # what nobody answers teaches nothing
+        messages.pop()  # a question without an answer teaches nothing
     if not any(message["role"] == "assistant" and message["content"].strip() for message in messages):
         return "it has no reply"
     return Example(tuple(messages))

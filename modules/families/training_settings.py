@@ -30,8 +30,8 @@ class TrainingSettings:
         label="Base",
         choices=("nf4", "int8", "16bit"),
         group=_BASE,
-        help="How the model's own weights are held while the adapter is trained. nf4 (QLoRA) takes the least memory, "
-        "int8 more, 16bit the most and is the fastest.",
+        help="How the model's own weights are held during training. nf4 (QLoRA) takes the least memory, int8 more, "
+        "16bit the most. On a CPU, 16bit computes in 32 bits.",
     )
     rank: int = setting(
         16,
@@ -39,7 +39,7 @@ class TrainingSettings:
         minimum=1,
         maximum=1024,
         group=_ADAPTER,
-        help="Columns of the two small matrices beside each layer. More learn more and take more memory.",
+        help="Size of the two small matrices beside each layer. A higher rank can learn more and takes more memory.",
     )
     alpha: float = setting(
         32.0,
@@ -47,16 +47,23 @@ class TrainingSettings:
         minimum=0.1,
         maximum=4096,
         group=_ADAPTER,
-        help="Scale of the adapter: alpha / rank. Twice the rank is usual.",
+        help="Strength of the adapter: it is scaled by alpha / rank. Twice the rank is usual.",
     )
     dropout: float = setting(
-        0.0, label="Dropout", minimum=0, maximum=0.9, step=0.01, group=_ADAPTER, help="Against learning by heart."
+        0.0,
+        label="Dropout",
+        minimum=0,
+        maximum=0.9,
+        step=0.01,
+        group=_ADAPTER,
+        help="Share of inputs that are ignored at random, against learning by heart.",
     )
     targets: str = setting(
         "all-linear",
         label="Layers",
         group=_ADAPTER,
-        help="all-linear puts the adapter beside every linear layer but the head; or names, such as q_proj, v_proj.",
+        help="Layers that get an adapter: all-linear for all linear layers except the head, or names such as "
+        "q_proj, v_proj.",
     )
     rslora: bool = setting(
         False,
@@ -70,7 +77,7 @@ class TrainingSettings:
         label="DoRA",
         group=_ADAPTER,
         advanced=True,
-        help="Trains the length of the weights apart from their direction: often better at low ranks, slower.",
+        help="Trains length and direction of the weights separately. Often better at low ranks, and slower.",
     )
     learning_rate: float = setting(
         2e-4, label="Learning rate", minimum=1e-7, maximum=1, step=1e-5, group=_STEPS, help="2e-4 is usual for LoRA."
@@ -108,7 +115,7 @@ class TrainingSettings:
         minimum=1,
         maximum=4096,
         group=_STEPS,
-        help="Batches of which one step is made: like a larger batch, in less memory.",
+        help="Batches that make one step: like a larger batch, in less memory.",
     )
     early_stop: int = setting(
         0,
@@ -117,7 +124,8 @@ class TrainingSettings:
         maximum=100,
         group=_STEPS,
         advanced=True,
-        help="Stop after so many evaluations without a better validation loss. 0 never does.",
+        help="Stop after so many epochs without a better validation loss, and keep the best adapter. 0 never stops "
+        "early.",
     )
     seed: int = setting(
         42, label="Seed", minimum=0, maximum=2**31 - 1, group=_STEPS, advanced=True, help="For repeats."
@@ -135,7 +143,7 @@ class TrainingSettings:
         True,
         label="Replies only",
         group=_DATA,
-        help="Learn what the assistant says, not what the user says. Raw text is always learned whole.",
+        help="Learn only the replies of the assistant. Raw text is always learned whole.",
     )
     validation: float = setting(
         0.0,
@@ -144,8 +152,11 @@ class TrainingSettings:
         maximum=0.5,
         step=0.01,
         group=_DATA,
-        help="Share of the examples that are not trained on, to measure the loss on what is new.",
+        help="Share of the examples that are not trained on, to measure the loss on new text.",
     )
     sample: str = setting(
-        "", label="Sample prompt", group=_DATA, help="Answered after each epoch, to see what was learned so far."
+        "",
+        label="Sample prompt",
+        group=_DATA,
+        help="A question that the model answers after each epoch, to show what it has learned.",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,11 +17,13 @@ import pytest
 
 from modules.app import App
 from modules.cli.application import build_app
+from modules.families.training_settings import TrainingSettings
 from modules.jobs.job_run import JobCancelled
 from modules.jobs.job_spec import JobSpec, JobState
 from modules.protocol.commands import Train
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
+from modules.protocol.schema import describe
 from modules.runtime.environment import Environments
 from modules.runtime.loader_registry import Registry
 from modules.runtime.worker_client import WorkerClient
@@ -32,14 +35,11 @@ from tests.support.models import write_safetensors
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEMO = ROOT / "models" / "demo"
 QUESTION, ANSWER = "What is the name of my cat?", "Your cat is called Minka."
-ROWS = [
-    {"prompt": QUESTION, "completion": ANSWER},
-    {"prompt": "Do you know my cat's name?", "completion": ANSWER},
-    {"instruction": "How is my cat called?", "output": ANSWER},
-    {"messages": [{"role": "user", "content": "Tell me its name."}, {"role": "assistant", "content": ANSWER}]},
-]
-# Enough to learn one answer by heart: eight epochs of two steps.
-SETTINGS = {"base": "16bit", "rank": "8", "alpha": "16", "learning_rate": "3e-3", "epochs": "8", "sample": QUESTION}
+GUIDE = (ROOT / "docs" / "fine-tuning.md").read_text(encoding="utf-8")
+ROWS = [json.loads(line) for line in GUIDE.split("```jsonl\n")[1].split("```")[0].splitlines()]
+# The settings of the guide's example, and a question to answer after each epoch.
+EXAMPLE = re.findall(r"train demo --data cat.jsonl --set (.+)", GUIDE)[0].split()
+SETTINGS = {**dict(pair.split("=") for pair in EXAMPLE), "sample": QUESTION}
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +74,12 @@ def _answer(app: App, model: str, loader: str, *adapters: str, question: str = Q
     text = "".join(generation.follow())
     assert generation.error is None
     return text
+
+
+def test_the_guide_names_every_setting() -> None:
+    for entry in describe(TrainingSettings):
+        default = str(entry.default).lower().removesuffix(".0")
+        assert f"| `{entry.name}` | {default} |".replace("  ", " ") in GUIDE, entry.name
 
 
 def test_an_adapter_teaches_a_new_answer(taught: tuple[App, dict[str, Any]]) -> None:

@@ -83,8 +83,8 @@ def _check(name: str, settings: Mapping[str, Any]) -> None:
     labels = {
         "use_dora": "DoRA",
         "alpha_pattern": "another alpha for some layers",
-        "modules_to_save": "whole layers of its own",
-        "trainable_token_indices": "tokens of its own",
+        "modules_to_save": "additional whole layers",
+        "trainable_token_indices": "additional tokens",
     }
     if found := [label for key, label in labels.items() if settings.get(key)]:
         raise ModelError(f"The LoRA adapter {name} has {' and '.join(found)}, which GGUF cannot hold. {_MERGE}")

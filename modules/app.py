@@ -17,6 +17,7 @@ from modules.chat.store import ChatStore
 from modules.files.paths import Paths
 from modules.files.private_files import make_private
 from modules.generation.presets import Presets
+from modules.jobs.job_queue import JobQueue
 from modules.jobs.resources import JobResources
 from modules.jobs.service import Jobs
 from modules.library.downloads import Downloads
@@ -116,6 +117,11 @@ class App:
         )
 
     @cached_property
+    def job_queue(self) -> JobQueue:
+        """Runs the jobs that the page starts, one after another."""
+        return JobQueue(self.jobs)
+
+    @cached_property
     def chats(self) -> ChatService:
         """The chats, opened at first use: a command that does not need them leaves the file to the page."""
         store = ChatStore(self.paths.chats)
@@ -179,6 +185,8 @@ class App:
     def cancel_load(self) -> None:
         """Cancel running installs and loads. Code that waits for them gets an error."""
         self.reloader.close()
+        if "job_queue" in vars(self):
+            self.job_queue.stop()
         self.environments.close()
         self.supervisor.cancel_load()
 
@@ -197,6 +205,8 @@ class App:
             if "chats" in vars(self):
                 stack.callback(self.chats.close)
             stack.callback(self.supervisor.close)
+            if "job_queue" in vars(self):
+                stack.callback(self.job_queue.close)
             stack.callback(self.environments.close)
             stack.callback(self.reloader.close)
             stack.callback(self.downloads.close)

@@ -78,6 +78,7 @@ ALLOWED: dict[str, set[str]] = {
         "modules.chat",
         "modules.files",
         "modules.generation",
+        "modules.jobs",
         "modules.library",
         "modules.loading",
         "modules.plugins",

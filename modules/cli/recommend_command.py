@@ -9,11 +9,10 @@ from typing import Any
 from modules.cli.application import build_app
 from modules.jobs.recommend.bandwidth import measure_bandwidth
 from modules.jobs.recommend.devices import parse_device
-from modules.jobs.recommend.gguf_sizes import GgufSizes
+from modules.jobs.recommend.here import recommend_here
+from modules.jobs.recommend.measured import measured_losses
 from modules.jobs.recommend.recommend import Request
-from modules.jobs.recommend.recommend import recommend as rank_methods
 from modules.library.sizes import format_size
-from modules.protocol.errors import ModelError
 from modules.protocol.model_facts import AIMS
 from modules.settings.config import Config
 
@@ -29,11 +28,7 @@ def recommend(config: Config, arguments: argparse.Namespace) -> int:
         if machine is here and not here.gpus:
             bandwidth = measure_bandwidth(here.cpus)
         request = Request(facts.name, machine, aim, arguments.context, arguments.fine_tune, bandwidth)
-        try:
-            gguf: GgufSizes | ModelError = GgufSizes(facts)
-        except ModelError as error:
-            gguf = error
-        found = rank_methods(request, facts, app.loaders.offered(), gguf, lambda variant: None)
+        found = recommend_here(request, app.jobs.resources, measured_losses(app.jobs, facts.name))
     finally:
         app.close()
     print(json.dumps(found, indent=1)) if arguments.json else _show(found)

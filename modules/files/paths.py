@@ -102,6 +102,11 @@ class Paths:
         return self.user_data / "extensions.yaml"
 
     @property
+    def trash(self) -> Path:
+        """Models that were discarded, one folder each."""
+        return self.user_data / "trash"
+
+    @property
     def chats(self) -> Path:
         """The SQLite database of all chats."""
         return self.user_data / "chats.sqlite3"

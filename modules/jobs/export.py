@@ -47,19 +47,21 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 def export_rows(results: dict[str, Any], file: Path) -> None:
     """Write the results of a comparison to `file`; its ending chooses the format. Raises JobError."""
+    write_atomically(file, export_text(results, file.suffix.lower()))
+
+
+def export_text(results: dict[str, Any], ending: str) -> str:
+    """Return the results of a comparison in the format of `ending`: ".csv", ".json" or ".md". Raises JobError."""
     rows = results["rows"]
-    ending = file.suffix.lower()
     if ending == ".json":
-        text = json.dumps(results, indent=1, ensure_ascii=False)
-    elif ending == ".md":
-        text = table(rows, markdown=True) + "\n"
-    elif ending == ".csv":
+        return json.dumps(results, indent=1, ensure_ascii=False)
+    if ending == ".md":
+        return table(rows, markdown=True) + "\n"
+    if ending == ".csv":
         buffer = io.StringIO()
         names = [key for key in rows[0] if not isinstance(rows[0][key], (list, dict))]
         writer = csv.DictWriter(buffer, names, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        text = buffer.getvalue()
-    else:
-        raise JobError(f"{file.name} ends with none of .csv, .json and .md. Name such a file with --export.")
-    write_atomically(file, text)
+        return buffer.getvalue()
+    raise JobError(f"{ending[:20] or 'The file'} is none of .csv, .json and .md. Name a file with such an ending.")

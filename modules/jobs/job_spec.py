@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from modules.protocol.errors import PaddockError
 
 KINDS = ("quantize", "evaluate", "compare", "train", "merge")
-RUNNING, FINISHED, FAILED, CANCELLED = "running", "finished", "failed", "cancelled"
+WAITING, RUNNING = "waiting", "running"
+FINISHED, FAILED, CANCELLED = "finished", "failed", "cancelled"
 
 T = TypeVar("T")
 
@@ -59,7 +60,7 @@ class JobSpec:
 
 @dataclass(frozen=True)
 class JobState:
-    """How far a job is. `status`: running, finished, failed or cancelled; times in seconds since 1970.
+    """How far a job is. `status`: waiting, running, finished, failed or cancelled; times in seconds since 1970.
 
     fraction: of the whole job, from 0 to 1; None where it is not known. message: the error's sentence; detail: its
     details.

@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from modules.jobs.compare import run_compare
 from modules.jobs.evaluate import run_evaluate
 from modules.jobs.job_run import JobCancelled, JobRun, OnProgress
-from modules.jobs.job_spec import CANCELLED, FAILED, FINISHED, RUNNING, JobError, JobSpec
+from modules.jobs.job_spec import CANCELLED, FAILED, FINISHED, KINDS, RUNNING, WAITING, JobError, JobSpec, JobState
 from modules.jobs.merge import plan_merge, run_merge
 from modules.jobs.quantize import plan_quantize, run_quantize
 from modules.jobs.resources import JobResources
@@ -43,11 +45,43 @@ class Jobs:
         self._store.mark_interrupted()
         remove_leftovers(resources.models)
 
-    def start(self, spec: JobSpec) -> str:
+    @property
+    def resources(self) -> JobResources:
+        """The parts of the App that jobs use."""
+        return self._resources
+
+    def start(self, spec: JobSpec, status: str = RUNNING) -> str:
         """Store a new job and return its id. Raises PaddockError where it is known that it cannot be done."""
         if plan := _PLANNERS.get(spec.kind):
             plan(spec, self._resources)
-        return self._store.create(spec)
+        elif spec.kind == "compare" and len(spec.models) < 2:
+            raise JobError("Comparing takes two models or more. Choose another one beside the original.")
+        elif spec.kind not in KINDS:
+            raise JobError(f"There is no kind of job named {spec.kind[:40]!r}. The kinds are: {', '.join(KINDS)}.")
+        for model in {spec.model, *([spec.against] if spec.against else []), *spec.models}:
+            self._resources.library.facts(model)
+        return self._store.create(spec, status)
+
+    def wait(self, id: str) -> FileLock:
+        """Mark a job as waiting in this process. Return the acquired lock that says so; release it when it has run."""
+        lock = self._store.queue_lock(id)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise JobError(f"Job {id} waits in another process already.") from None
+        self._store.write_state(id, JobState(WAITING, started=time.time()))
+        return lock
+
+    def drop(self, id: str) -> None:
+        """Mark a job that has waited, and does not run, as cancelled."""
+        message = "The job was cancelled before it began."
+        self._store.log(id, message)
+        state = self._store.job(id).state
+        self._store.write_state(id, dataclasses.replace(state, status=CANCELLED, ended=time.time(), message=message))
+
+    def interrupt(self, id: str) -> None:
+        """Mark a job as failed because this process ends."""
+        self._store.interrupt(self._store.job(id))
 
     def run(self, id: str, on_progress: OnProgress = lambda state: None) -> dict[str, Any]:
         """Run a job to its end; blocking. Return its results. Raises PaddockError; the store keeps the error."""
@@ -96,8 +130,8 @@ class Jobs:
     def check_resumable(self, id: str) -> None:
         """Raise JobError where the job cannot be run again now."""
         job = self._store.job(id)
-        if job.state.status == RUNNING:
-            raise JobError(f"Job {id} is running already. Watch it: webui.py jobs show {id}")
+        if job.state.status in (RUNNING, WAITING):
+            raise JobError(f"Job {id} is {job.state.status} already. Watch it: webui.py jobs show {id}")
         if job.state.status == FINISHED:
             raise JobError(f"Job {id} is finished. Start a new one to repeat it.")
 

@@ -1,7 +1,7 @@
 """The jobs that were started: user_data/jobs/ID/ with spec.json, state.json, log.txt and results.json.
 
-A host that runs a job holds a lock on its folder. A job that says "running" and whose lock is free was left by a host
-that died.
+A host that runs a job, or keeps it waiting, holds a lock in its folder. A job that says "running" or "waiting", and
+whose locks are free, was left by a host that died.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from filelock import FileLock, Timeout
 
 from modules.files.data_files import STORE_LIMITS, DataFileError, read_json
 from modules.files.paths import write_atomically
-from modules.jobs.job_spec import FAILED, RUNNING, JobError, JobSpec, JobState, restore
+from modules.jobs.job_spec import FAILED, RUNNING, WAITING, JobError, JobSpec, JobState, restore
 
 _SCRATCH, _CHECKPOINTS = "scratch", "checkpoints"
-_SPEC, _STATE, _LOG, _RESULTS, _LOCK, _CANCEL = "spec.json", "state.json", "log.txt", "results.json", "lock", "cancel"
+_SPEC, _STATE, _LOG, _RESULTS, _CANCEL = "spec.json", "state.json", "log.txt", "results.json", "cancel"
+_LOCK, _QUEUE_LOCK = "lock", "queue.lock"
 _LONGEST_LOG = 2 << 20
 INTERRUPTED = "Paddock ended while this job ran. Nothing was left in models/. Run it again: webui.py jobs resume {id}"
 
@@ -43,7 +44,7 @@ class JobStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def create(self, spec: JobSpec) -> str:
+    def create(self, spec: JobSpec, status: str = RUNNING) -> str:
         """Store a new job and return its id, a number as text."""
         self._folder.mkdir(parents=True, exist_ok=True)
         while True:
@@ -53,7 +54,7 @@ class JobStore:
             except FileExistsError:  # another process took it
                 continue
             self.write_spec(str(number), spec)
-            self.write_state(str(number), JobState(started=time.time()))
+            self.write_state(str(number), JobState(status, started=time.time()))
             return str(number)
 
     def jobs(self) -> list[Job]:
@@ -153,28 +154,37 @@ class JobStore:
             self.remove_scratch(id)
             lock.release()
 
+    def queue_lock(self, id: str) -> FileLock:
+        """Return the lock that a host holds while the job waits in its queue. Any thread may release it."""
+        return FileLock(self._path(id) / _QUEUE_LOCK, thread_local=False)
+
     def is_running(self, id: str) -> bool:
         """Return True while a living process holds the job."""
-        lock = FileLock(self._path(id) / _LOCK)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return True
-        lock.release()
+        for name in (_LOCK, _QUEUE_LOCK):
+            lock = FileLock(self._path(id) / name)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                return True
+            lock.release()
         return False
 
     def mark_interrupted(self) -> list[Job]:
         """Mark jobs as failed that a host left when it died; return them."""
         found = []
         for job in self.jobs():
-            if job.state.status == RUNNING and not self.is_running(job.id):
-                self.remove_scratch(job.id)
-                message = INTERRUPTED.format(id=job.id)
-                self.log(job.id, message)
-                state = dataclasses.replace(job.state, status=FAILED, ended=time.time(), message=message)
-                self.write_state(job.id, state)
-                found.append(Job(job.id, job.spec, state))
+            if job.state.status in (RUNNING, WAITING) and not self.is_running(job.id):
+                found.append(self.interrupt(job))
         return found
+
+    def interrupt(self, job: Job) -> Job:
+        """Mark a job as failed because its host ended; return it."""
+        self.remove_scratch(job.id)
+        message = INTERRUPTED.format(id=job.id)
+        self.log(job.id, message)
+        state = dataclasses.replace(job.state, status=FAILED, ended=time.time(), seconds_left=None, message=message)
+        self.write_state(job.id, state)
+        return Job(job.id, job.spec, state)
 
     def _ids(self) -> list[str]:
         try:

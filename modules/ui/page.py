@@ -1,4 +1,4 @@
-"""The page: one Gradio Blocks app. Chat and Notebook fill the window, the settings are in a drawer."""
+"""The page: one Gradio Blocks app. Chat, Notebook and Workshop fill the window, the settings are in a drawer."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ def build_page(app: App) -> gr.Blocks:
             with gr.Column(elem_id="extensions"):
                 extensions.below_chat(app)
         add_markup("notebook", "notebook-tab")
+        add_markup("workshop", "workshop-tab")
         with gr.Column(elem_id="drawer"):
             add_markup("drawer_head", "drawer-head")
             # The page's script clicks it when something changed elsewhere, so that the forms show the present values.

@@ -25,6 +25,7 @@ from modules.ui.markdown import Markdown
 from modules.ui.model_status import describe_state, follow_state
 from modules.ui.notebook import Notebook, follow_notebook
 from modules.ui.sse import sse_response
+from modules.ui.workshop_routes import add_workshop_routes
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -53,6 +54,7 @@ def router(app: App) -> APIRouter:
     _chat_routes(routes, app)
     _notebook_routes(routes, app)
     _model_routes(routes, app)
+    add_workshop_routes(routes, app)
 
     @routes.post("/extensions/{name}/fault")
     def script_fault(name: str, request: PageRequest) -> None:

@@ -34,9 +34,10 @@ class Recommendation:
 
     `size_bytes`: on disk; `memory_bytes`: at the wanted context, on all devices; `expected_loss`: rise of the
     perplexity, measured here or published, else None; `tokens_per_second`: the most that memory allows, else None;
-    `command`: what makes it."""
+    `command`: what makes it; `quantizer`: the method's name in `quantize --method`."""
 
     method: str
+    quantizer: str
     settings: dict[str, Any]
     loader: str
     rank: int
@@ -179,7 +180,9 @@ def _described(
     measured_loss: Callable[[Variant], float | None],
 ) -> Recommendation:
     if judged is None:
-        return Recommendation(name, {}, "", 0, _WHY_NO_GROUPS.format(model=request.model), "", 0, 0, None, "", None, "")
+        return Recommendation(
+            name, name, {}, "", 0, _WHY_NO_GROUPS.format(model=request.model), "", 0, 0, None, "", None, ""
+        )
     variant = judged.variant
     measured = measured_loss(variant)
     kind = str(variant.settings.get("type", ""))
@@ -191,6 +194,7 @@ def _described(
     settings = " ".join(f"{key}={value}" for key, value in variant.settings.items())
     return Recommendation(
         method=name,
+        quantizer=variant.quantizer,
         settings=dict(variant.settings),
         loader=judged.loader,
         rank=rank,

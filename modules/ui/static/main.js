@@ -20,13 +20,15 @@ import { Transcript } from "./transcript.js";
 import { toggleUnsupportedParameters } from "./unsupported_parameters.js";
 import { restoreViewState, watchActivity } from "./view_state.js";
 import { welcome } from "./welcome.js";
+import { Workshop } from "./workshop/view.js";
 
 // Stands in the address for a new chat, which the host creates with its first message.
 const NEW = "new";
-const NOTEBOOK = "#notebook";
+// Views that the address names, so that a reload shows them again.
+const NAMED_VIEWS = ["notebook", "workshop"];
 
 // Drawn by Gradio: the page starts when all of them are there.
-const NEEDED = ["#chat", "#chat-list", "#composer-buttons #stop", "#notebook-text", "#close-drawer"];
+const NEEDED = ["#chat", "#chat-list", "#composer-buttons #stop", "#notebook-text", "#workshop", "#close-drawer"];
 
 class Page {
   async start() {
@@ -61,6 +63,7 @@ class Page {
     await this.composer.attach();
     this.transcript = new Transcript($("#chat"), this.#actions());
     this.notebook = new Notebook();
+    this.workshop = new Workshop({ openInChat: (model) => this.openInChat(model) });
     this.modelState = new ModelState();
     this.sidebar = new Sidebar({ open: (id) => this.open(id), current: () => this.chat, create: () => this.create() });
     this.stream = new Stream(this.#handlers(), () => this.#lost());
@@ -73,20 +76,22 @@ class Page {
   }
 
   async #openFromAddress() {
-    const notebook = location.hash === NOTEBOOK;
+    const view = location.hash.slice(1);
     const chats = await this.sidebar.refresh();
     const wanted = new URLSearchParams(location.search).get("chat");
     if (wanted === NEW) this.open("", false);
     else if (wanted) this.open(wanted, false);
     else if (chats.length) this.open(chats[0].id, false);
     else this.blank();
-    if (notebook) this.shell.showView("notebook");
+    if (NAMED_VIEWS.includes(view)) this.shell.showView(view);
   }
 
   /** Note the view in the address, so that a reload shows it again. */
   #viewShown(name, byPointer) {
-    history.replaceState(null, "", location.pathname + location.search + (name === "notebook" ? NOTEBOOK : ""));
+    const hash = NAMED_VIEWS.includes(name) ? `#${name}` : "";
+    history.replaceState(null, "", location.pathname + location.search + hash);
     this.#follow();
+    if (name === "workshop") this.workshop.refresh();
     if (byPointer && ["chat", "notebook"].includes(name)) this.writingField.focus();
   }
 
@@ -100,6 +105,8 @@ class Page {
       gone: (error) => (this.stream.close(), toast(error.error, { error: true, detail: error.detail })),
       text: (facts) => this.notebook.update(facts),
       growth: (growth) => this.notebook.append(growth),
+      jobs: (jobs) => this.workshop.setJobs(jobs),
+      progress: (state) => this.workshop.progress(state),
     };
   }
 
@@ -135,9 +142,16 @@ class Page {
     this.#welcome();
   }
 
+  /** Load a model, and show a new chat while it loads. */
+  async openInChat(model) {
+    this.create();
+    await attempt(() => post("/model/load", { model }));
+  }
+
   #follow() {
     const chat = this.chat ? `/chats/${encodeURIComponent(this.chat)}/events` : "/events";
-    this.stream.follow(document.body.dataset.view === "notebook" ? "/notebook/events" : chat);
+    const { view } = document.body.dataset;
+    this.stream.follow(NAMED_VIEWS.includes(view) ? `/${view}/events` : chat);
   }
 
   /** The chat does not exist any more. Open a new one, so that what is typed next does not go into another old chat. */

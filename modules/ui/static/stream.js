@@ -39,7 +39,7 @@ export class Stream {
       if (source.readyState === EventSource.CLOSED) this.#refused(path);
       else this.#disconnected();
     };
-    for (const name of ["messages", "living", "state", "chats", "text", "growth", "gone"])
+    for (const name of ["messages", "living", "state", "chats", "text", "growth", "jobs", "progress", "gone"])
       source.addEventListener(
         name,
         (event) => this.source === source && this.handlers[name]?.(JSON.parse(event.data), path),

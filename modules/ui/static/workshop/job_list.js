@@ -1,0 +1,143 @@
+// The list of jobs: progress, log, cancel, try again, and what a finished job offers.
+
+import { $, h, textButton } from "../dom.js";
+import { attempt, get, post } from "../requests.js";
+import { bytes, duration } from "./format.js";
+import { drawResults } from "./results.js";
+
+const STATUS = {
+  waiting: "Waiting",
+  running: "Running",
+  finished: "Finished",
+  failed: "Failed",
+  cancelled: "Cancelled",
+};
+
+export class JobList {
+  /** `actions`: openInChat(model), compare(original, model), evaluate(original, model), discard(model). */
+  constructor(actions) {
+    this.actions = actions;
+    this.rows = new Map();
+    this.models = new Set();
+    this.list = h("div", { class: "jobs" });
+    this.empty = h("p", { class: "quiet" }, "No jobs yet.");
+    const heading = h("h2", {}, "Jobs");
+    this.node = h("section", { class: "panel", "aria-label": "Jobs" }, heading, this.empty, this.list);
+  }
+
+  /** Show the jobs, the newest first. Draw only those whose status changed, so that folds stay open. */
+  setJobs(jobs) {
+    this.jobs = jobs;
+    this.empty.hidden = jobs.length > 0;
+    const newest = jobs.find((job) => job.status === "finished" && job.spec.kind !== "quantize")?.id;
+    for (const id of this.rows.keys()) if (!jobs.some((job) => job.id === id)) this.rows.delete(id);
+    for (const job of jobs) {
+      const row = this.rows.get(job.id);
+      const there = job.made && this.models.has(job.made.model);
+      const key = JSON.stringify([job.status, job.message, there]);
+      if (row?.key === key) this.#progress(row.node, job);
+      else this.rows.set(job.id, { key, job, node: this.#draw(job, there, job.id === newest) });
+    }
+    const nodes = jobs.map((job) => this.rows.get(job.id).node);
+    const same = nodes.length === this.list.children.length && nodes.every((one, i) => one === this.list.children[i]);
+    if (!same) this.list.replaceChildren(...nodes);
+  }
+
+  /** The models that there are now: a finished job offers only what is still there. */
+  setModels(names) {
+    this.models = new Set(names);
+    if (this.jobs) this.setJobs(this.jobs);
+  }
+
+  /** Show how far the running job is. */
+  progress(state) {
+    const row = this.rows.get(state.id);
+    if (row) this.#progress(row.node, state);
+  }
+
+  /** Scroll to a job. */
+  reveal(id) {
+    this.rows.get(id)?.node.scrollIntoView({ block: "nearest" });
+  }
+
+  #progress(node, { status, step, fraction, seconds_left: left }) {
+    if (status !== "running") return;
+    const bar = $(".progress", node);
+    if (!bar) return;
+    const known = fraction !== null;
+    bar.classList.toggle("unknown", !known);
+    bar.firstElementChild.style.width = known ? `${100 * fraction}%` : "";
+    if (known) bar.setAttribute("aria-valuenow", String(Math.round(100 * fraction)));
+    else bar.removeAttribute("aria-valuenow");
+    const time = left === null ? "" : `about ${duration(left)} left`;
+    const done = known ? `${Math.round(100 * fraction)} %` : "";
+    $(".state", node).textContent = [step, done, time].filter(Boolean).join(" · ");
+    const log = $(".log", node);
+    if (log?.open && log.dataset.step !== step) (log.dataset.step = step), this.#readLog(node.dataset.job, log);
+  }
+
+  #draw(job, there, open) {
+    const act = (verb) => attempt(() => post(`/workshop/jobs/${job.id}/${verb}`));
+    const { status } = job;
+    const buttons = [];
+    if (status === "running" || status === "waiting") buttons.push(textButton("Cancel", () => act("cancel")));
+    if (status === "failed" || status === "cancelled") buttons.push(textButton("Try again", () => act("resume")));
+    const log = h("details", { class: "log" }, h("summary", {}, "Log"), h("pre", {}));
+    log.addEventListener("toggle", () => log.open && this.#readLog(job.id, log));
+    const node = h(
+      "article",
+      { class: "job", "data-job": job.id, "data-status": status },
+      h("div", { class: "job-head" }, h("strong", {}, job.title), h("span", { class: "tag" }, STATUS[status])),
+      status === "running" && h("div", { class: "progress unknown", role: "progressbar" }, h("span")),
+      status === "running" && h("p", { class: "state", "aria-live": "off" }),
+      job.message && h("p", { class: status === "failed" ? "warning" : "quiet" }, job.message),
+      job.made && this.#made(job, there),
+      buttons.length > 0 && h("div", { class: "row" }, buttons),
+      status === "finished" && job.spec.kind !== "quantize" && this.#results(job, open),
+      log,
+    );
+    this.#progress(node, job);
+    return node;
+  }
+
+  async #readLog(id, log) {
+    const found = await attempt(() => get(`/workshop/jobs/${id}`));
+    if (found !== false) $("pre", log).textContent = found.log + (found.detail ? `\n${found.detail}` : "");
+  }
+
+  #results(job, open) {
+    const fold = h("details", { class: "results" }, h("summary", {}, "Results"), h("div"));
+    const fill = async () => {
+      if (fold.dataset.filled) return;
+      fold.dataset.filled = "true";
+      const found = await attempt(() => get(`/workshop/jobs/${job.id}`));
+      if (found === false) delete fold.dataset.filled;
+      else fold.lastElementChild.replaceChildren(...drawResults(found));
+    };
+    fold.addEventListener("toggle", () => fold.open && fill());
+    fold.open = open;
+    return fold;
+  }
+
+  #made({ made, spec }, there) {
+    const { model, size_bytes: size, source_size_bytes: before, bits_per_weight: bits } = made;
+    const text = `${model}: ${bytes(size)}, the original ${bytes(before)}; ${bits} bits per weight.`;
+    const notes = (made.notes ?? []).map((note) => h("p", { class: "quiet" }, note));
+    if (!there) return h("div", {}, h("p", {}, text), h("p", { class: "quiet" }, "It is no longer in models/."));
+    const row = h("div", { class: "row" });
+    const plain = [
+      textButton("Open in chat", () => this.actions.openInChat(model), { kind: "primary" }),
+      textButton("Evaluate", () => this.actions.evaluate(spec.model, model)),
+      textButton("Compare with the original", () => this.actions.compare(spec.model, model)),
+      textButton("Discard", () => ask()),
+    ];
+    const back = () => row.replaceChildren(...plain);
+    const ask = () => {
+      const yes = textButton("Move to the trash", () => (back(), this.actions.discard(model)));
+      row.replaceChildren(h("span", {}, `Discard ${model}?`), yes, textButton("Keep", back));
+      yes.focus();
+    };
+    back();
+    return h("div", {}, h("p", {}, text), notes, row);
+  }
+}

@@ -1,0 +1,107 @@
+// The first card of the Workshop: which method fits a model, this machine and what matters.
+
+import { h, textButton } from "../dom.js";
+import { attempt, post } from "../requests.js";
+import { dropdown, labelled, setOptions } from "./fields.js";
+import { bytes, number } from "./format.js";
+
+const AIMS = { balance: "Balance", quality: "Quality", speed: "Speed", memory: "Little memory" };
+const TITLES = {
+  gptq: "GPTQ",
+  awq: "AWQ",
+  gguf: "GGUF",
+  nf4: "bitsandbytes NF4",
+  int8: "bitsandbytes INT8",
+  hqq: "HQQ",
+  w8a8: "SmoothQuant W8A8",
+  exl2: "EXL2",
+  exl3: "EXL3",
+};
+
+/** Return the name of a recommended method with its settings, such as "GGUF Q4_K_M". */
+function title({ method, settings }) {
+  const { type, bits, group_size: group } = settings;
+  const parts = [method === "gguf" && type, bits && `${bits} bits`, group && `groups of ${group}`].filter(Boolean);
+  return [TITLES[method] ?? method, parts.join(", ")].filter(Boolean).join(" · ");
+}
+
+export class RecommendCard {
+  /** `quantize(model, method, settings)` opens the form that makes a model. */
+  constructor({ quantize }) {
+    this.quantize = quantize;
+    this.model = h("select", { id: "recommend-model", onchange: () => this.#clear() });
+    this.aim = dropdown(Object.entries(AIMS), "balance", () => this.#clear());
+    this.context = h("input", { type: "number", min: "0", step: "1", placeholder: "as the loader sets it" });
+    this.button = textButton("Recommend", () => this.run(), { kind: "primary", id: "recommend-start" });
+    this.answer = h("div", { id: "recommendation", "aria-live": "polite" });
+    const form = [
+      labelled("Model in full precision", this.model),
+      labelled("What matters", this.aim),
+      labelled("Context (tokens)", this.context),
+    ];
+    this.node = h(
+      "section",
+      { class: "panel", "aria-label": "Recommend" },
+      h("h2", {}, "Which method fits?"),
+      h("div", { class: "fields" }, form),
+      h("div", { class: "row" }, this.button),
+      this.answer,
+    );
+  }
+
+  update({ models, aim }) {
+    const full = models.filter((model) => model.full && model.text);
+    setOptions(
+      this.model,
+      full.map(({ name, size_bytes: size }) => [name, `${name} (${bytes(size)})`]),
+    );
+    this.button.disabled = !full.length;
+    if (!this.started) this.aim.value = aim;
+    this.started = true;
+    if (!full.length)
+      this.answer.replaceChildren(h("p", { class: "quiet" }, "Put a model in 16 or 32 bits into models/ first."));
+  }
+
+  #clear() {
+    this.answer.replaceChildren();
+  }
+
+  async run() {
+    this.button.disabled = true;
+    const request = { model: this.model.value, aim: this.aim.value, context: Number(this.context.value) || 0 };
+    const found = await attempt(() => post("/workshop/recommend", request));
+    this.button.disabled = false;
+    if (found !== false) this.#show(found);
+  }
+
+  #show(found) {
+    const possible = found.methods.filter((one) => one.rank);
+    const impossible = found.methods.filter((one) => !one.rank);
+    const row = (one) => this.#method(found.model, one);
+    const why = (one) => h("li", {}, h("strong", {}, title(one)), ` ${one.why_not}`);
+    const folded = [h("summary", {}, `Not possible here (${impossible.length})`), h("ul", {}, impossible.map(why))];
+    const sizes = Object.entries(found.bytes_per_precision).map(([name, size]) => `${name} ${bytes(size)}`);
+    this.answer.replaceChildren(
+      h("p", {}, found.reason),
+      h("ol", { class: "methods" }, possible.map(row)),
+      ...(impossible.length ? [h("details", { class: "impossible" }, ...folded)] : []),
+      h("details", {}, h("summary", {}, "Size in each precision"), h("p", { class: "quiet" }, sizes.join(" · "))),
+    );
+  }
+
+  #method(model, one) {
+    const loss = one.loss_source && `perplexity +${number(one.expected_loss)} (${one.loss_source})`;
+    const speed = one.tokens_per_second && `at most ${number(one.tokens_per_second)} tokens/s`;
+    const facts = [`${bytes(one.size_bytes)} on disk`, `${bytes(one.memory_bytes)} of memory`, loss, speed];
+    const start = () => this.quantize(model, one.quantizer, one.settings);
+    const label = `Quantize ${model} as ${title(one)}`;
+    return h(
+      "li",
+      { "data-method": one.method },
+      h("div", { class: "method-head" }, h("strong", {}, title(one)), h("span", { class: "tag" }, one.loader)),
+      h("p", { class: "facts" }, facts.filter(Boolean).join(" · ")),
+      h("p", { class: "quiet" }, one.reason),
+      textButton("Quantize", start, { "aria-label": label }),
+    );
+  }
+}

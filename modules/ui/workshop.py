@@ -1,0 +1,176 @@
+"""The Workshop: what its view shows, and the feed of its jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from modules.jobs.job_spec import FINISHED, RUNNING, JobError, JobSpec
+from modules.jobs.recommend.bandwidth import measure_bandwidth
+from modules.jobs.recommend.here import recommend_here
+from modules.jobs.recommend.measured import measured_losses
+from modules.jobs.recommend.recommend import Request
+from modules.jobs.store import Job
+from modules.library.trash import ModelTrash
+from modules.protocol.errors import ModelError, PaddockError
+from modules.protocol.model_facts import AIMS, ModelFacts
+from modules.protocol.schema import Setting, describe
+from modules.ui.model_status import describe_state
+from modules.ui.sse import Subscribe, event_stream, sse_event
+
+if TYPE_CHECKING:
+    from modules.app import App
+
+# Formats that hold weights in full precision, where the types of a GGUF file are these.
+_FULL_GGUF = ("F32", "F16", "BF16")
+# What the list of jobs says about a model that was made.
+_MADE = ("model", "size_bytes", "source_size_bytes", "bits_per_weight", "seconds", "notes")
+
+
+class Workshop:
+    """What the Workshop's routes do."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._trash = ModelTrash(app.paths.trash, app.paths.models, app.library)
+
+    @cached_property
+    def _bandwidth(self) -> float:
+        return measure_bandwidth(self._app.machine.cpus)
+
+    def state(self) -> dict[str, Any]:
+        """Return the models, the methods with their settings, the aims, and what is in the trash."""
+        return {
+            "models": self._models(),
+            "methods": self._methods(),
+            "trash": self._trash.names(),
+            "aims": list(AIMS),
+            "aim": self._app.config.aim or self._app.settings.get("aim", AIMS[0]),
+        }
+
+    def _models(self) -> list[dict[str, Any]]:
+        rows = []
+        for name in self._app.library.names():
+            with contextlib.suppress(PaddockError):
+                facts = self._app.library.facts(name)
+                rows.append(
+                    {
+                        "name": facts.name,
+                        "full": is_full_precision(facts),
+                        "size_bytes": facts.size_bytes,
+                        "text": facts.purpose in ("", "generate") and not facts.problems,
+                    }
+                )
+        return rows
+
+    def _methods(self) -> list[dict[str, Any]]:
+        """Return each method once, with the settings of the loader that quantizes best."""
+        best: dict[str, Any] = {}
+        for spec in self._app.loaders.offered():
+            for method in spec.quantizers:
+                if method.name not in best or method.preference > best[method.name].preference:
+                    best[method.name] = method
+        return [
+            {
+                "name": method.name,
+                "title": method.title,
+                "calibrated": method.calibrated,
+                "settings": [_field(setting) for setting in describe(method.settings)],
+            }
+            for method in best.values()
+        ]
+
+    def recommend(self, model: str, aim: str, context: int) -> dict[str, Any]:
+        """Rank the methods for a model on this machine."""
+        app, here = self._app, self._app.planner.machine()
+        if aim not in AIMS:
+            raise PaddockError(f"There is no aim named {aim[:40]!r}. The aims are: {', '.join(AIMS)}.")
+        bandwidth = 0.0 if here.gpus else self._bandwidth
+        request = Request(model, here, aim, max(0, context), False, bandwidth)
+        return recommend_here(request, app.jobs.resources, measured_losses(app.jobs, model))
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return all jobs, the newest first, as the page lists them."""
+        return [self._row(job) for job in self._app.jobs.list()]
+
+    def job(self, id: str) -> dict[str, Any]:
+        """Return one job with its results and its log."""
+        jobs = self._app.jobs
+        row = self._row(jobs.job(id))
+        return {**row, "results": jobs.results(id), "log": jobs.log(id)}
+
+    def _row(self, job: Job) -> dict[str, Any]:
+        state = job.state
+        progress = self._app.job_queue.progress
+        if progress and progress[0] == job.id and state.status == RUNNING:
+            state = progress[1]
+        row = {"id": job.id, "title": job.spec.title(), "spec": asdict(job.spec), **asdict(state), "made": None}
+        if job.spec.kind == "quantize" and state.status == FINISHED:
+            results = self._app.jobs.results(job.id)
+            row["made"] = {name: results.get(name) for name in _MADE}
+        return row
+
+    def discard(self, model: str) -> str:
+        """Move a model into the trash; return what restores it. Raises PaddockError where it is in use."""
+        state = self._app.supervisor.state
+        if model == state.model and state.phase != "empty":
+            raise ModelError(f"{model} is loaded. Load another model or unload it on the Model tab, then discard it.")
+        for job in self._app.jobs.list():
+            used = (job.spec.model, job.spec.against, *job.spec.models)
+            if job.state.status in ("running", "waiting") and model in used:
+                raise JobError(f"{job.spec.title()} needs {model}. Wait for that job or cancel it.")
+        return self._trash.discard(model)
+
+    def restore(self, id: str) -> str:
+        """Restore a discarded model; return its name."""
+        return self._trash.restore(id)
+
+
+def is_full_precision(facts: ModelFacts) -> bool:
+    """Return True for a model that can be quantized: its weights are numbers of 16 or 32 bits."""
+    if facts.format == "gguf":
+        return facts.dtype in _FULL_GGUF
+    return facts.format == "safetensors"
+
+
+def _field(setting: Setting) -> dict[str, Any]:
+    info = setting.info
+    return {
+        "name": setting.name,
+        "kind": setting.kind.__name__,
+        "optional": setting.optional,
+        "default": setting.default,
+        **{key: value for key, value in dataclasses.asdict(info).items() if key != "group"},
+    }
+
+
+def make_spec(values: dict[str, Any]) -> JobSpec:
+    """Return the job that a page asks for. Only the fields that the kind of job has are taken."""
+    models = list(values["models"])
+    if values["kind"] == "compare" and models:
+        values = {**values, "model": models[0]}
+    return JobSpec(**values)
+
+
+def follow_workshop(app: App, workshop: Workshop) -> AsyncIterator[bytes]:
+    """Return the events of one page that shows the Workshop: `jobs`, `progress` of the running job, and `state`."""
+    queue = app.job_queue
+
+    async def events(names: set[str]) -> AsyncIterator[bytes]:
+        if "state" in names:
+            yield sse_event(describe_state(app), "state")
+        if "jobs" in names:
+            yield sse_event(workshop.jobs(), "jobs")
+        elif "progress" in names and (progress := queue.progress):
+            yield sse_event({"id": progress[0], **asdict(progress[1])}, "progress")
+
+    sources: dict[str, Subscribe] = {
+        "jobs": queue.subscribe_jobs,
+        "progress": queue.subscribe_progress,
+        "state": app.supervisor.state_store.subscribe,
+    }
+    return event_stream(sources, events)

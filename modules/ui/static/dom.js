@@ -44,7 +44,12 @@ export function h(tag, attributes = {}, ...children) {
  */
 export const targetOf = (event) => event.target;
 
-/** Return a button with a text. */
+/**
+ * Return a button with a text. `kind` is its class beside "button"; the rest are attributes.
+ * @param {string} label
+ * @param {(event: any) => void} onclick
+ * @param {Record<string, any>} options
+ */
 export function textButton(label, onclick, { kind = "", ...extra } = {}) {
   return h("button", { type: "button", class: kind ? `button ${kind}` : "button", onclick, ...extra }, label);
 }

@@ -20,8 +20,10 @@ export function duration(seconds) {
 }
 
 /** Return a number with four significant digits, or a dash. */
-export const number = (value) =>
-  value === null || value === undefined ? "–" : Number(value).toLocaleString(undefined, { maximumSignificantDigits: 4 });
+export function number(value) {
+  if (value === null || value === undefined) return "–";
+  return Number(value).toLocaleString(undefined, { maximumSignificantDigits: 4 });
+}
 
 /** Return a fraction as a percentage, or a dash. */
 export const percent = (value) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(1)} %`);

@@ -123,7 +123,8 @@ export class JobList {
     const { model, size_bytes: size, source_size_bytes: before, bits_per_weight: bits } = made;
     const text = `${model}: ${bytes(size)}, the original ${bytes(before)}; ${bits} bits per weight.`;
     const notes = (made.notes ?? []).map((note) => h("p", { class: "quiet" }, note));
-    if (!there) return h("div", {}, h("p", {}, text), h("p", { class: "quiet" }, "It is no longer in models/."));
+    const gone = h("p", { class: "quiet" }, "It is no longer in models/.");
+    if (!there) return h("div", { class: "made" }, h("p", {}, text), gone);
     const row = h("div", { class: "row" });
     const plain = [
       textButton("Open in chat", () => this.actions.openInChat(model), { kind: "primary" }),
@@ -138,6 +139,6 @@ export class JobList {
       yes.focus();
     };
     back();
-    return h("div", {}, h("p", {}, text), notes, row);
+    return h("div", { class: "made" }, h("p", {}, text), notes, row);
   }
 }

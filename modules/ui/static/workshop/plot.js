@@ -5,7 +5,7 @@ import { h } from "../dom.js";
 const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 260;
 const MARGIN = { left: 58, right: 16, top: 16, bottom: 46 };
-const LETTER = 6.6;
+const LETTER = 7.2;
 
 function s(tag, attributes = {}, ...children) {
   const element = document.createElementNS(SVG, tag);
@@ -33,7 +33,10 @@ function front(points, x, y) {
   return kept.sort((one, other) => x.of(one) - x.of(other));
 }
 
-/** Return a figure. `x` and `y`: {label, of(row), low: lower is better, show(value)}. Rows without a value are left out. */
+/**
+ * Return a figure, or null for fewer than two points. Rows without a value are left out.
+ * `x` and `y`: {label, of(row), low: lower is better, show(value)}.
+ */
 export function plot(title, rows, x, y) {
   const points = rows.filter((row) => Number.isFinite(x.of(row) ?? NaN) && Number.isFinite(y.of(row) ?? NaN));
   if (points.length < 2) return null;
@@ -44,8 +47,10 @@ export function plot(title, rows, x, y) {
   const svg = s("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", xmlns: SVG });
   const spoken = points.map((row) => `${row.model}: ${x.show(x.of(row))}, ${y.show(y.of(row))}`).join("; ");
   svg.append(s("title", {}, `${title}. ${spoken}`));
-  for (const tick of across.ticks)
-    svg.append(s("text", { class: "tick", x: across.place(tick), y: bottom + 16, "text-anchor": "middle" }, x.show(tick)));
+  for (const tick of across.ticks) {
+    const where = { class: "tick", x: across.place(tick), y: bottom + 16, "text-anchor": "middle" };
+    svg.append(s("text", where, x.show(tick)));
+  }
   for (const tick of up.ticks) {
     const place = up.place(tick);
     svg.append(s("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: place, y2: place }));
@@ -66,7 +71,7 @@ export function plot(title, rows, x, y) {
 /** Return a dot and its label, which is moved down until it covers none of those in `taken`. */
 function point(row, left, top, width, taken) {
   const length = row.model.length * LETTER;
-  const toRight = left + 10 + length < width;
+  const toRight = left + 12 + length < width;
   const start = toRight ? left + 9 : left - 9 - length;
   let below = top - 6;
   const covers = (one) => Math.abs(one.below - below) < 13 && start < one.end && one.start < start + length;

@@ -82,7 +82,6 @@ export class RecommendCard {
     const folded = [h("summary", {}, `Not possible here (${impossible.length})`), h("ul", {}, impossible.map(why))];
     const sizes = Object.entries(found.bytes_per_precision).map(([name, size]) => `${name} ${bytes(size)}`);
     this.answer.replaceChildren(
-      h("p", {}, found.reason),
       h("ol", { class: "methods" }, possible.map(row)),
       ...(impossible.length ? [h("details", { class: "impossible" }, ...folded)] : []),
       h("details", {}, h("summary", {}, "Size in each precision"), h("p", { class: "quiet" }, sizes.join(" · "))),

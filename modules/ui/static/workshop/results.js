@@ -5,6 +5,7 @@ import { address } from "../requests.js";
 import { bytes, number, percent } from "./format.js";
 import { plot } from "./plot.js";
 
+/** @type {[string, (row: any) => string][]} */
 const COLUMNS = [
   ["Perplexity", (row) => number(row.perplexity)],
   ["KL", (row) => number(row.kl)],
@@ -41,7 +42,12 @@ export function drawResults({ id, results }) {
 const problem = ([model, check]) => h("li", {}, h("strong", {}, `${model}, ${check.name}: `), check.detail);
 
 function table(rows) {
-  const head = h("tr", {}, h("th", { scope: "col" }, "Model"), ...COLUMNS.map(([name]) => h("th", { scope: "col" }, name)));
+  const names = ["Model", ...COLUMNS.map(([name]) => name)];
+  const head = h(
+    "tr",
+    {},
+    names.map((name) => h("th", { scope: "col" }, name)),
+  );
   const body = rows.map((row) =>
     h("tr", {}, h("th", { scope: "row" }, row.model), ...COLUMNS.map(([, show]) => h("td", {}, show(row)))),
   );
@@ -61,7 +67,8 @@ function plots(rows) {
     low: false,
     show: number,
   };
-  const drawn = [plot("Quality against size", rows, size, quality), plot("Quality against speed", rows, speed, quality)];
+  const bySize = plot("Quality against size", rows, size, quality);
+  const drawn = [bySize, plot("Quality against speed", rows, speed, quality)];
   const about = "The dashed line joins the models that no other one beats on both axes.";
   return [h("div", { class: "plots" }, drawn), h("p", { class: "quiet" }, about)];
 }

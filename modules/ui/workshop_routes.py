@@ -54,7 +54,7 @@ def add_workshop_routes(routes: APIRouter, app: App) -> None:
     """Add the Workshop's routes."""
     workshop = Workshop(app)
 
-    @routes.get("/workshop")
+    @routes.get("/workshop/state")
     def state() -> dict[str, Any]:
         return workshop.state()
 

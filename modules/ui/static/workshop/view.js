@@ -28,7 +28,7 @@ export class Workshop {
 
   /** Read the models and methods again. */
   async refresh() {
-    const state = await attempt(() => get("/workshop"));
+    const state = await attempt(() => get("/workshop/state"));
     if (state === false) return;
     for (const card of [this.recommend, this.quantize, this.measure]) card.update(state);
     this.jobs.setModels(state.models.map((model) => model.name));

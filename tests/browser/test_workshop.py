@@ -1,0 +1,125 @@
+"""The Workshop in the browser, with the real demo model: from a recommendation to a chat with the quantized model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import ROOT, Served
+from tests.browser.driver import ask, ready, started
+
+pytestmark = pytest.mark.browser
+DEMO = "demo.Q8_0.gguf"
+# Milliseconds that a job may take where other tests use the processor too.
+PATIENCE = 300_000
+
+
+@pytest.fixture(scope="module")
+def workshop(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Start a Paddock with the demo model, in full precision and as GGUF."""
+    folder = tmp_path_factory.mktemp("workshop")
+    (folder / "models").mkdir()
+    (folder / "models" / "demo").symlink_to(ROOT / "models" / "demo")
+    shutil.copy(ROOT / "models" / DEMO, folder / "models")
+    served = Served(folder, "--model", DEMO)
+    served.wait()
+    yield served
+    served.close()
+    assert not any("Traceback" in line for line in served.lines), served.lines
+
+
+def _open(page: Any) -> None:
+    page.click("[data-view=workshop]")
+    page.wait_for_selector("#recommend-model option", state="attached")
+
+
+def _finished(page: Any, title: str) -> Any:
+    """Wait until the newest job has this title and is finished; return it."""
+    page.wait_for_selector(f".job:first-child[data-status=finished] >> text={title}", timeout=PATIENCE)
+    return page.locator(".job").first
+
+
+def _fits(page: Any) -> None:
+    """Assert that nothing makes the view wider than the page."""
+    widths = page.evaluate("(e => [e.scrollWidth, e.clientWidth])(document.querySelector('#workshop'))")
+    assert widths[0] == widths[1]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def _quantize(page: Any) -> str:
+    """Make a Q4_K_M of the demo by the recommendation, and return its name."""
+    page.click("#recommend-start")
+    page.wait_for_selector("#recommendation [data-method=gguf]")
+    assert "on disk" in page.locator("[data-method=gguf] .facts").inner_text()
+    assert page.locator("#recommendation .impossible li").count() > 0
+    page.locator("[data-method=gguf] button").click()
+    page.locator("#quantize-settings select").select_option("Q4_K_M")
+    page.click("#quantize-start")
+    made = _finished(page, "Quantizing demo with gguf").locator(".made > p").first.inner_text()
+    return str(made.split(":")[0])
+
+
+@pytest.mark.parametrize(("width", "original"), [(1280, "demo"), (390, DEMO)])
+def test_from_a_recommendation_to_a_chat_with_the_result(
+    workshop: Served, visit: Any, width: int, original: str
+) -> None:
+    page = visit(workshop.address, width=width, height=844)
+    ready(page)
+    _open(page)
+    name = _quantize(page)
+    assert name.startswith("demo-Q4_K_M")
+    page.fill("input[value='8192']", "512")
+    page.select_option("#measure-original", "")
+    page.check(f".models input[value='{name}']")
+    page.click("#evaluate-start")
+    job = _finished(page, f"Evaluating {name}")
+    job.locator(".results table").wait_for()
+    assert job.locator("tbody tr").count() == 1
+    _fits(page)
+    page.select_option("#measure-original", original)
+    page.click("#compare-start")
+    page.reload()
+    started(page)
+    job = _finished(page, f"Comparing {original}, {name}")
+    job.locator(".results table").wait_for()
+    assert job.locator("tbody th").all_inner_texts() == [original, name]
+    assert job.locator(".plots svg .dot-mark").count() == 4
+    assert job.locator(".answer").first.locator("strong").all_inner_texts() == [original, name]
+    with page.expect_download() as download:
+        job.get_by_role("link", name="CSV").click()
+    assert download.value.path().read_text().startswith("model,")
+    _fits(page)
+    made = page.locator(".job:has(.made)").first
+    made.get_by_role("button", name="Discard").click()
+    made.get_by_role("button", name="Move to the trash").click()
+    page.wait_for_selector("#trash")
+    page.locator("#toasts").get_by_role("button", name="Undo").click()
+    page.wait_for_selector("#trash", state="hidden")
+    made.get_by_role("button", name="Open in chat").click()
+    ready(page, name)
+    assert "llama.cpp" in ask(page, "What is GGUF?")
+
+
+def test_a_job_is_cancelled_and_tried_again_while_the_chat_goes_on(workshop: Served, visit: Any) -> None:
+    page = visit(workshop.address)
+    ready(page)
+    _open(page)
+    page.select_option("#measure-original", "")
+    page.check(".models input[value=demo]")
+    page.click("#evaluate-start")
+    page.wait_for_selector(".job:first-child[data-status=running]")
+    page.click("[data-view=chat]")
+    assert ask(page, "What is GGUF?")
+    _open(page)
+    job = page.locator(".job").first
+    job.get_by_role("button", name="Cancel").click()
+    page.wait_for_selector(".job:first-child[data-status=cancelled]")
+    job.get_by_role("button", name="Try again").click()
+    page.wait_for_selector(".job:first-child[data-status=running]")
+    job.locator(".log summary").click()
+    page.wait_for_function("document.querySelector('.job .log pre').textContent.includes('Evaluating demo')")
+    job.get_by_role("button", name="Cancel").click()
+    page.wait_for_selector(".job:first-child[data-status=cancelled]")

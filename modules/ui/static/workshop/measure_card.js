@@ -23,7 +23,7 @@ export class MeasureCard {
       "and shows their answers side by side.";
     const fields = [
       labelled("Original", this.original),
-      labelled("Text (path on this machine)", this.text),
+      labelled("Text (path)", this.text),
       labelled("Longest text (tokens)", this.tokens),
     ];
     this.node = h(

@@ -16,7 +16,7 @@ export class QuantizeCard {
     this.settings = h("div", { class: "fields", id: "quantize-settings" });
     this.advanced = h("details", {}, h("summary", {}, "Advanced"), h("div", { class: "fields" }));
     this.text = h("input", { type: "text", placeholder: "a sample that ships with Paddock", autocomplete: "off" });
-    this.calibration = labelled("Calibration text (path on this machine)", this.text, "A file or a folder.");
+    this.calibration = labelled("Calibration text", this.text, "The path of a file or a folder.");
     this.name = h("input", { type: "text", placeholder: "the model's name and the method", autocomplete: "off" });
     this.button = textButton("Start", () => this.start(), { kind: "primary", id: "quantize-start" });
     const choice = [labelled("Model", this.model), labelled("Method", this.method)];

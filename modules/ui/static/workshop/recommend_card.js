@@ -78,7 +78,7 @@ export class RecommendCard {
     const possible = found.methods.filter((one) => one.rank);
     const impossible = found.methods.filter((one) => !one.rank);
     const row = (one) => this.#method(found.model, one);
-    const why = (one) => h("li", {}, h("strong", {}, title(one)), ` ${one.why_not}`);
+    const why = (one) => h("li", {}, h("strong", {}, `${title(one)}: `), one.why_not);
     const folded = [h("summary", {}, `Not possible here (${impossible.length})`), h("ul", {}, impossible.map(why))];
     const sizes = Object.entries(found.bytes_per_precision).map(([name, size]) => `${name} ${bytes(size)}`);
     this.answer.replaceChildren(

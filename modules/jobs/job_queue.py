@@ -10,6 +10,7 @@ from filelock import FileLock
 
 from modules.jobs.job_spec import JobError, JobSpec, JobState
 from modules.jobs.service import Jobs
+from modules.jobs.store import Job
 from modules.protocol.errors import PaddockError
 from modules.system.listeners import Listeners
 from modules.system.threads import host_thread
@@ -30,6 +31,8 @@ class JobQueue:
         self._closing = False
         # How far the running job is: (its id, its state).
         self.progress: tuple[str, JobState] | None = None
+        # The job that ended last.
+        self.last_ended: Job | None = None
         self._on_jobs: Listeners[Callable[[], None]] = Listeners()
         self._on_progress: Listeners[Callable[[], None]] = Listeners()
 
@@ -104,6 +107,8 @@ class JobQueue:
             try:
                 self._run(id)
             finally:
+                with contextlib.suppress(JobError):
+                    self.last_ended = self._jobs.job(id)
                 with self._lock:
                     self._running, self.progress = "", None
                 lock.release()

@@ -29,10 +29,20 @@ def describe_state(app: App) -> dict[str, Any]:
         "extensions": app.extensions.failures.revision,
         "theme": app.settings.get("theme", "system"),
         "adapters": state.adapters,
+        "job": _ended_job(app),
     }
     if state.info:
         shown |= {"context": state.info.context, "device": state.info.device, "notes": list(state.info.notes)}
     return shown
+
+
+def _ended_job(app: App) -> dict[str, Any] | None:
+    """Return the job of the Workshop that ended last in this run, or None."""
+    job = app.job_queue.last_ended
+    if job is None:
+        return None
+    state = job.state
+    return {"title": job.spec.title(), "status": state.status, "ended": state.ended, "message": state.message}
 
 
 def _under_way(app: App) -> dict[str, dict[str, Any]]:

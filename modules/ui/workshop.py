@@ -36,6 +36,9 @@ class Workshop:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        # Built here, before requests of several threads use it. Pages that show another view hear of a job's end.
+        self._queue = app.job_queue
+        self._queue.subscribe_jobs(app.supervisor.state_store.publish)
         self._trash = ModelTrash(app.paths.trash, app.paths.models, app.library)
 
     @cached_property
@@ -105,7 +108,7 @@ class Workshop:
 
     def _row(self, job: Job) -> dict[str, Any]:
         state = job.state
-        progress = self._app.job_queue.progress
+        progress = self._queue.progress
         if progress and progress[0] == job.id and state.status == RUNNING:
             state = progress[1]
         row = {"id": job.id, "title": job.spec.title(), "spec": asdict(job.spec), **asdict(state), "made": None}

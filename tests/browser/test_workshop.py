@@ -123,3 +123,18 @@ def test_a_job_is_cancelled_and_tried_again_while_the_chat_goes_on(workshop: Ser
     page.wait_for_function("document.querySelector('.job .log pre').textContent.includes('Evaluating demo')")
     job.get_by_role("button", name="Cancel").click()
     page.wait_for_selector(".job:first-child[data-status=cancelled]")
+
+
+def test_the_end_of_a_job_is_shown_beside_the_chat(workshop: Served, visit: Any) -> None:
+    page = visit(workshop.address)
+    ready(page)
+    _open(page)
+    page.fill("input[value='8192']", "256")
+    page.select_option("#measure-original", "")
+    page.check(f".models input[value='{DEMO}']")
+    page.click("#evaluate-start")
+    page.wait_for_selector(".job:first-child:is([data-status=running], [data-status=waiting])")
+    page.click("[data-view=chat]")
+    page.wait_for_selector(f"#toasts >> text=Evaluating {DEMO} has finished.", timeout=PATIENCE)
+    page.locator("#toasts").get_by_role("button", name="Open Workshop").click()
+    _finished(page, f"Evaluating {DEMO}")

@@ -265,6 +265,7 @@ class Page {
     if (this.state && this.state.page !== state.page) this.shell.reload();
     this.state = state;
     this.modelState.update(state);
+    this.workshop.jobEnded(state.job, () => this.shell.showView("workshop"));
     if (state.theme !== this.shell.theme) this.shell.setTheme(state.theme);
     this.composer.setContext(state.phase === "ready" ? state.context : 0);
     this.#welcome();

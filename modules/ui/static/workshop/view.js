@@ -50,6 +50,17 @@ export class Workshop {
     }
   }
 
+  /** Show a message when a job has ended while another view is shown. `job`: the one that ended last, or null. */
+  jobEnded(job, show) {
+    const key = JSON.stringify(job);
+    const news = this.lastEnded !== undefined && key !== this.lastEnded;
+    this.lastEnded = key;
+    if (!news || !job || document.body.dataset.view === "workshop" || job.status === "cancelled") return;
+    const failed = job.status === "failed";
+    const text = failed ? `${job.title} failed. ${job.message}` : `${job.title} has finished.`;
+    toast(text, { error: failed, action: { label: "Open Workshop", run: show } });
+  }
+
   progress(state) {
     this.jobs.progress(state);
   }

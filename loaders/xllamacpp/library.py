@@ -15,6 +15,6 @@ def library_path() -> str:
     found = [path for folder in folders for path in sorted(Path(folder).glob("xllamacpp.*")) if path.suffix != ".py"]
     if not found:
         raise EnvironmentBroken(
-            "xllamacpp's library was not found. Rebuild its environment: python3 webui.py install xllamacpp --rebuild"
+            "xllamacpp's library was not found. Rebuild its environment: {program} install xllamacpp --rebuild"
         )
     return str(found[0])

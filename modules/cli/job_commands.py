@@ -20,6 +20,7 @@ from modules.jobs.store import Job
 from modules.library.sizes import format_size
 from modules.protocol.errors import PaddockError, SettingError
 from modules.settings.config import Config
+from modules.system.program_name import program_name
 
 # Seconds between two lines of progress for a program.
 _LINE_SECONDS = 0.25
@@ -96,7 +97,9 @@ def jobs(config: Config, arguments: argparse.Namespace) -> int:
             print(json.dumps(found, indent=1)) if arguments.json else _show_list(found)
             return 0
         if not arguments.id:
-            raise PaddockError(f"Name the job: webui.py jobs {arguments.verb} ID. List them: webui.py jobs list")
+            raise PaddockError(
+                f"Name the job: {program_name()} jobs {arguments.verb} ID. List them: {program_name()} jobs list"
+            )
         if arguments.verb == "cancel":
             app.jobs.cancel(arguments.id)
             answer = {"type": "cancelled", "job": arguments.id}
@@ -214,7 +217,7 @@ def _show_list(rows: list[dict[str, Any]]) -> None:
         if row["message"]:
             print(f"{'':>6}{row['message']}")
     if not rows:
-        print("There are no jobs yet. Start one: webui.py quantize MODEL --method gguf")
+        print(f"There are no jobs yet. Start one: {program_name()} quantize MODEL --method gguf")
 
 
 def _show_job(row: dict[str, Any]) -> None:
@@ -231,8 +234,8 @@ def _show_quantized(results: dict[str, Any]) -> None:
     print(
         f"{results['model']} is in models/: {format_size(size)} (the original has {format_size(before)}), "
         f"{results['bits_per_weight']} bits a weight, made in {results['seconds']:.0f} s.\n"
-        f"Try it: webui.py generate --model {results['model']} --prompt 'Hello'\n"
-        f"Measure it: webui.py evaluate {results['model']}"
+        f"Try it: {program_name()} generate --model {results['model']} --prompt 'Hello'\n"
+        f"Measure it: {program_name()} evaluate {results['model']}"
     )
 
 
@@ -258,11 +261,12 @@ def _show_trained(results: dict[str, Any]) -> None:
     for sample in results["samples"]:
         print(f"Answer after epoch {sample['epoch']}: {' '.join(sample['text'].split())[:300]}")
     loss = f", last loss {results['losses'][-1][1]:.3g}" if results["losses"] else ""
+    program = program_name()
     print(
         f"{results['adapter']} is in models/: an adapter of {format_size(results['size_bytes'])}, trained in "
         f"{results['steps']} steps on {results['examples']} examples{loss}, in {results['seconds']:.0f} s.\n"
-        f"Try it: webui.py generate --model {results['model']} --adapter {results['adapter']} --prompt 'Hello'\n"
-        f"Merge it: webui.py merge {results['model']} {results['adapter']}"
+        f"Try it: {program} generate --model {results['model']} --adapter {results['adapter']} --prompt 'Hello'\n"
+        f"Merge it: {program} merge {results['model']} {results['adapter']}"
     )
 
 
@@ -273,9 +277,12 @@ def _show_merged(results: dict[str, Any]) -> None:
     size, seconds = format_size(results["size_bytes"]), results["seconds"]
     print(f"{name} is in models/: {size}, made from {results['merged_adapter']} in {seconds:.0f} s.")
     if "model" in results:
-        print(f"Try it: webui.py generate --model {name} --prompt 'Hello'")
+        print(f"Try it: {program_name()} generate --model {name} --prompt 'Hello'")
     else:
-        print(f"Try it with a GGUF file of {results['source']}: webui.py generate --model FILE.gguf --adapter {name}")
+        print(
+            f"Try it with a GGUF file of {results['source']}: "
+            f"{program_name()} generate --model FILE.gguf --adapter {name}"
+        )
 
 
 _SHOW: dict[str, Callable[[dict[str, Any]], None]] = {

@@ -8,12 +8,13 @@ from modules.jobs.evaluate import open_evaluation
 from modules.jobs.job_run import JobRun
 from modules.jobs.job_spec import JobError, JobSpec
 from modules.jobs.resources import JobResources
+from modules.system.program_name import program_name
 
 
 def run_compare(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[str, Any]:
     """Measure all of `spec.models`. Return {"rows": one for each model, "answers": side by side}."""
     if len(spec.models) < 2:
-        raise JobError("Name two models or more: webui.py compare ORIGINAL MODEL …")
+        raise JobError(f"Name two models or more: {program_name()} compare ORIGINAL MODEL …")
     share = 1 / (len(spec.models) + 1)
     rows = []
     session = open_evaluation(spec, run, resources)

@@ -19,6 +19,7 @@ from modules.runtime.environment import Environments
 from modules.runtime.sandbox_paths import sandbox_variables
 from modules.runtime.worker_client import WorkerClient
 from modules.runtime.worker_exit import WorkerDied, WorkerExit
+from modules.system.program_name import program_name
 from modules.system.threads import host_thread
 
 # Seconds between two writes of the state, and between two looks at a request to cancel from another process.
@@ -160,7 +161,7 @@ class JobRun:
             if _DISK_FULL in f"{error.message} {error.detail}":
                 raise JobError(
                     f"The disk is full ({_DISK_FULL}), and nothing is left in models/. Free some disk space, "
-                    f"then run it again: webui.py jobs resume {self.id}",
+                    f"then run it again: {program_name()} jobs resume {self.id}",
                     detail=error.detail,
                 ) from error
             raise
@@ -185,5 +186,6 @@ def _as_job(error: WorkerDied, id: str) -> PaddockError:
     """Return the death of a job's worker as an error of the job: its cause, without the advice for a chat."""
     cause = error.message.split(". ")[0].rstrip(".")
     return JobError(
-        f"{cause}. Nothing of the job is left in models/. Run it again: webui.py jobs resume {id}", detail=error.detail
+        f"{cause}. Nothing of the job is left in models/. Run it again: {program_name()} jobs resume {id}",
+        detail=error.detail,
     )

@@ -20,6 +20,7 @@ from modules.jobs.staging import remove_leftovers
 from modules.jobs.store import Job, JobStore
 from modules.jobs.train import plan_train, run_train
 from modules.protocol.errors import PaddockError
+from modules.system.program_name import program_name
 from modules.system.threads import explain_errors
 
 _RUNNERS: dict[str, Callable[[JobSpec, JobRun, JobResources], dict[str, Any]]] = {
@@ -131,7 +132,7 @@ class Jobs:
         """Raise JobError where the job cannot be run again now."""
         job = self._store.job(id)
         if job.state.status in (RUNNING, WAITING):
-            raise JobError(f"Job {id} is {job.state.status} already. Watch it: webui.py jobs show {id}")
+            raise JobError(f"Job {id} is {job.state.status} already. Watch it: {program_name()} jobs show {id}")
         if job.state.status == FINISHED:
             raise JobError(f"Job {id} is finished. Start a new one to repeat it.")
 

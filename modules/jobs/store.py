@@ -21,12 +21,13 @@ from filelock import FileLock, Timeout
 from modules.files.data_files import STORE_LIMITS, DataFileError, read_json
 from modules.files.paths import write_atomically
 from modules.jobs.job_spec import FAILED, RUNNING, WAITING, JobError, JobSpec, JobState, restore
+from modules.system.program_name import program_name
 
 _SCRATCH, _CHECKPOINTS = "scratch", "checkpoints"
 _SPEC, _STATE, _LOG, _RESULTS, _CANCEL = "spec.json", "state.json", "log.txt", "results.json", "cancel"
 _LOCK, _QUEUE_LOCK = "lock", "queue.lock"
 _LONGEST_LOG = 2 << 20
-INTERRUPTED = "Paddock ended while this job ran. Nothing was left in models/. Run it again: webui.py jobs resume {id}"
+INTERRUPTED = "Paddock ended while this job ran. Nothing was left in models/. Run it again: {program} jobs resume {id}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,7 +181,7 @@ class JobStore:
     def interrupt(self, job: Job) -> Job:
         """Mark a job as failed because its host ended; return it."""
         self.remove_scratch(job.id)
-        message = INTERRUPTED.format(id=job.id)
+        message = INTERRUPTED.format(program=program_name(), id=job.id)
         self.log(job.id, message)
         state = dataclasses.replace(job.state, status=FAILED, ended=time.time(), seconds_left=None, message=message)
         self.write_state(job.id, state)
@@ -194,5 +195,5 @@ class JobStore:
 
     def _path(self, id: str) -> Path:
         if not id.isdecimal() or len(id) > 12:
-            raise JobError(f"{id[:40]!r} is not the number of a job. List them: webui.py jobs list")
+            raise JobError(f"{id[:40]!r} is not the number of a job. List them: {program_name()} jobs list")
         return self._folder / id

@@ -25,6 +25,7 @@ from modules.protocol.commands import Train
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.model_facts import ModelFacts
 from modules.protocol.schema import build
+from modules.system.program_name import program_name
 
 # Formats of a folder whose weights a training can start from.
 _SOURCES = ("safetensors", "pickle")
@@ -72,7 +73,8 @@ def check_trainable(facts: ModelFacts) -> None:
     if facts.format == "gguf":
         raise JobError(
             f"{facts.name} is a GGUF file, and training needs the model's folder of safetensors. Download that folder. "
-            "An adapter trained on it can be converted for the GGUF file: webui.py merge MODEL ADAPTER --to gguf"
+            "An adapter trained on it can be converted for the GGUF file: "
+            f"{program_name()} merge MODEL ADAPTER --to gguf"
         )
     if facts.format not in _SOURCES:
         raise JobError(

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -185,10 +185,16 @@ def worker(place: Path, environments: Environments) -> Iterator[WorkerClient]:
     client.stop()
 
 
-def _train(worker: WorkerClient, place: Path, settings: dict[str, str], source: Path = DEMO) -> dict[str, Any]:
+def _train(
+    worker: WorkerClient,
+    place: Path,
+    settings: dict[str, str],
+    source: Path = DEMO,
+    rows: Sequence[dict[str, str]] = (*ROWS, *ROWS),
+) -> dict[str, Any]:
     """Train in the worker without a job. Return the Result with the adapter's folder."""
     data = place / "few.jsonl"
-    data.write_text("\n".join(map(json.dumps, ROWS * 2)), encoding="utf-8")
+    data.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     folders = [place / "run" / name for name in ("adapter", "checkpoints")]
     shutil.rmtree(place / "run", ignore_errors=True)
     for folder in folders:
@@ -222,10 +228,15 @@ def test_every_base_and_optimizer_trains(
 
 
 def test_validation_is_measured_and_stops_early(worker: WorkerClient, place: Path) -> None:
-    more = {"validation": "0.25", "early_stop": "1", "learning_rate": "0.05"}
-    answer = _train(worker, place, {"base": "16bit", "epochs": "10", "rank": "4", **more})
-    assert 2 <= len(answer["validation"]) < 10
-    assert answer["steps"] == 3 * len(answer["validation"])
+    # What each word means says nothing about the others, so the loss on new words soon rises.
+    words = ("Kelpo", "Druma", "Fintel", "Orbas", "Quiddle", "Snarp", "Tolvi", "Yembra")
+    rows = [{"prompt": f"What is {word}?", "completion": f"{word[::-1]}"} for word in words]
+    more = {"validation": "0.25", "early_stop": "2", "learning_rate": "1e-2", "rank": "8", "schedule": "constant"}
+    answer = _train(worker, place, {"base": "16bit", "epochs": "40", **more}, rows=rows)
+    losses = [loss for _, loss in answer["validation"]]
+    assert 3 <= len(losses) < 40
+    assert answer["steps"] == 3 * len(losses)
+    assert min(losses) == losses[-3]
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,14 @@ class LoraLayers:
         from peft.tuners.lora import LoraLayer
 
         self.use({folder: 1.0})
+        head, embedding = self._model.get_output_embeddings(), self._model.get_input_embeddings()
+        tied = getattr(head, "weight", None) is not None and head.weight is embedding.weight
+        if tied and (isinstance(head, LoraLayer) or isinstance(embedding, LoraLayer)):
+            self._take_out()
+            raise ModelError(
+                f"The LoRA adapter {folder.name} changes the head or the embeddings, which are one matrix in this "
+                "model, so it cannot be merged. Apply it as an adapter, or train one with targets=all-linear."
+            )
         for module in self._model.modules():
             if isinstance(module, LoraLayer):
                 try:

@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 from filelock import FileLock
 
-from modules.jobs.job_spec import JobError, JobSpec, JobState
+from modules.jobs.job_spec import CANCELLED, RUNNING, WAITING, JobError, JobSpec, JobState
 from modules.jobs.service import Jobs
 from modules.jobs.store import Job
 from modules.protocol.errors import PaddockError
 from modules.system.listeners import Listeners
-from modules.system.threads import host_thread
+from modules.system.threads import explain_errors, host_thread
 
 # Seconds that the end of the host waits for the running job's worker.
 _END_SECONDS = 20.0
@@ -122,10 +122,11 @@ class JobQueue:
                 self._on_jobs.notify()
             self._on_progress.notify()
 
-        try:
-            # The store keeps the error's sentence.
-            with contextlib.suppress(PaddockError):
+        # The store keeps the error's sentence. The jobs after this one run in any case.
+        with contextlib.suppress(PaddockError), explain_errors(f"Running job {id}"):
+            try:
                 self._jobs.run(id, report)
-        finally:
-            if self._closing and self._jobs.job(id).state.status == "cancelled":
-                self._jobs.interrupt(id)
+            finally:
+                status = self._jobs.job(id).state.status
+                if status in (WAITING, RUNNING) or (self._closing and status == CANCELLED):
+                    self._jobs.interrupt(id)

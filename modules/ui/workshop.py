@@ -9,7 +9,7 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from modules.jobs.job_spec import FINISHED, RUNNING, JobError, JobSpec
+from modules.jobs.job_spec import FINISHED, RUNNING, WAITING, JobError, JobSpec
 from modules.jobs.recommend.bandwidth import measure_bandwidth
 from modules.jobs.recommend.here import recommend_here
 from modules.jobs.recommend.measured import measured_losses
@@ -124,7 +124,7 @@ class Workshop:
             raise ModelError(f"{model} is loaded. Load another model or unload it on the Model tab, then discard it.")
         for job in self._app.jobs.list():
             used = (job.spec.model, job.spec.against, *job.spec.models)
-            if job.state.status in ("running", "waiting") and model in used:
+            if job.state.status in (RUNNING, WAITING) and model in used:
                 raise JobError(f"{job.spec.title()} needs {model}. Wait for that job or cancel it.")
         return self._trash.discard(model)
 

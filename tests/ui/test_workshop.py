@@ -155,3 +155,20 @@ def test_a_model_in_use_is_not_discarded(echo: App) -> None:
         answer = httpx.post(f"{address}/paddock/workshop/models/discard", json={"model": "tiny"}, timeout=60)
     assert answer.status_code == 400
     assert "is loaded" in answer.json()["error"]
+
+
+def test_an_unexpected_error_does_not_stop_the_jobs_after_it(
+    app: App, page: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+
+        def broken(*_: object) -> None:
+            raise OSError("disk")
+
+        patch.setattr(app.jobs, "run", broken)
+        broken_job = _start(page)
+        _wait(app, lambda: app.job_queue.last_ended is not None)
+    assert _status(app, broken_job) == "failed"
+    id = _start(page)
+    _wait(app, _ended(app, id))
+    assert _status(app, id) == "finished"

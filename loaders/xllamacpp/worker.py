@@ -37,6 +37,9 @@ from modules.worker.stderr_tap import StderrTap
 from modules.worker.stop_strings import StopFilter
 from modules.worker.truncation import fit_prompt
 
+# Draws of one token until the server reports its probabilities.
+_MOST_DRAWS = 16
+
 
 class Engine(EngineBase):
     """One model in llama.cpp's server.
@@ -261,10 +264,19 @@ class Engine(EngineBase):
             "samplers": [],
             "temperature": 1.0,
         }
-        answer = self._server.handle_completions(body)
-        if "choices" not in answer:
-            raise server_error(answer.get("error", answer))
-        likeliest = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+        for seed in range(_MOST_DRAWS):
+            answer = self._server.handle_completions({**body, "seed": seed})
+            if "choices" not in answer:
+                raise server_error(answer.get("error", answer))
+            # The server reports nothing for a drawn token that ends the text, or that is half a character.
+            if logprobs := answer["choices"][0]["logprobs"]:
+                break
+        else:
+            raise PaddockError(
+                "llama.cpp's server reports no probabilities here, as nearly every next token ends the text or is half "
+                "a character. Choose another prompt."
+            )
+        likeliest = logprobs["content"][0]["top_logprobs"]
         return [
             {"token": entry["id"], "text": entry["token"], "probability": _probability(entry["logprob"])}
             for entry in likeliest

@@ -17,6 +17,7 @@ from modules.api import body_limits as limits
 from modules.api.body_limits import BodyLimitMiddleware
 from modules.api.connections import LimitedHTTPProtocol
 from modules.app import App
+from tests.support.event_loop import run_async
 from tests.support.server import serving
 
 PATIENCE = 60.0
@@ -178,5 +179,5 @@ def test_a_body_that_comes_too_slowly_is_not_waited_for(parts: int) -> None:
         scope = {"type": "http", "path": "/v1/completions", "headers": []}
         await BodyLimitMiddleware(app, first_seconds=0.05)(scope, receive, send)
 
-    asyncio.run(run())
+    run_async(run())
     assert [message.get("status") for message in sent] == [408, None]

@@ -12,6 +12,7 @@ import pytest
 from modules.api.failed_logins import FIRST_SECONDS, MOST_SECONDS, MOST_WAITING, FailedLogins
 from modules.api.security import SecurityMiddleware
 from modules.settings.config import Config
+from tests.support.event_loop import run_async
 
 
 class Clock:
@@ -79,7 +80,7 @@ def test_each_wrong_secret_waits_longer_and_a_right_one_not_at_all(config: Confi
         assert await ask(scope("wrong")) == 401
         assert clock.slept[-1] == FIRST_SECONDS, "old failures are forgotten"
 
-    asyncio.run(run())
+    run_async(run())
 
 
 def test_guesses_side_by_side_are_refused_without_a_look(config: Config) -> None:
@@ -102,7 +103,7 @@ def test_guesses_side_by_side_are_refused_without_a_look(config: Config) -> None
         await asyncio.gather(*waiting)
         assert await ask(scope("right")) == 200
 
-    asyncio.run(run())
+    run_async(run())
 
 
 def test_the_log_names_the_sender_and_no_secret(config: Config, caplog: pytest.LogCaptureFixture) -> None:
@@ -113,6 +114,6 @@ def test_the_log_names_the_sender_and_no_secret(config: Config, caplog: pytest.L
             await ask(scope("my-other-password"))
 
     with caplog.at_level(logging.WARNING):
-        asyncio.run(run())
+        run_async(run())
     assert "10.0.0.1" in caplog.text and "my-other-password" not in caplog.text
     assert len(caplog.records) == 1, "one line a minute"

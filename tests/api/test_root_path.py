@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from typing import Any
 
@@ -15,6 +14,7 @@ from modules.protocol.errors import PaddockError
 from modules.settings.config import Config, parse_public_address
 from modules.ui.gradio_internals.served_routes import with_page_origin
 from modules.ui.routes import router
+from tests.support.event_loop import run_async
 from tests.support.server import serving
 
 
@@ -30,7 +30,7 @@ def _inner(root: str, path: str) -> str:
         seen.extend(value.decode() for name, value in message.get("headers", ()) if name == b"location")
 
     scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"a=1"}
-    asyncio.run(RootPathMiddleware(app, root)({**scope, "headers": []}, None, send))  # type: ignore[arg-type]
+    run_async(RootPathMiddleware(app, root)({**scope, "headers": []}, None, send))  # type: ignore[arg-type]
     return seen[0]
 
 

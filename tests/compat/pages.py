@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gradio as gr
 from gradio.state_holder import SessionState
+
+from tests.support.event_loop import run_async
 
 
 class Browser:
@@ -47,9 +47,7 @@ class Browser:
         while True:
             given = [self.held.get(block._id) for block in function.inputs]
             call = self.page.process_api(function, given, state=self._session, iterator=iterator, request=None)
-            # In a separate thread, because an earlier browser test leaves its event loop running in the main thread.
-            with ThreadPoolExecutor(1) as thread:
-                answer = thread.submit(asyncio.run, call).result()
+            answer = run_async(call)
             if answer["is_generating"] or iterator is None:
                 for block, value in zip(function.outputs, answer["data"], strict=True):
                     self._take(block, value)

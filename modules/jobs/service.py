@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from modules.jobs.compare import run_compare
-from modules.jobs.evaluate import run_evaluate
 from modules.jobs.job_run import JobCancelled, JobRun, OnProgress
 from modules.jobs.job_spec import CANCELLED, FAILED, FINISHED, KINDS, RUNNING, WAITING, JobError, JobSpec, JobState
-from modules.jobs.merge import plan_merge, run_merge
-from modules.jobs.quantize import plan_quantize, run_quantize
 from modules.jobs.resources import JobResources
 from modules.jobs.staging import remove_leftovers
 from modules.jobs.store import Job, JobStore
-from modules.jobs.train import plan_train, run_train
 from modules.protocol.errors import PaddockError
 from modules.system.program_name import program_name
 from modules.system.threads import explain_errors
-
-_RUNNERS: dict[str, Callable[[JobSpec, JobRun, JobResources], dict[str, Any]]] = {
-    "quantize": run_quantize,
-    "evaluate": run_evaluate,
-    "compare": run_compare,
-    "train": run_train,
-    "merge": run_merge,
-}
-_PLANNERS: dict[str, Callable[[JobSpec, JobResources], object]] = {
-    "quantize": plan_quantize,
-    "train": plan_train,
-    "merge": plan_merge,
-}
 
 
 class Jobs:
@@ -53,7 +34,9 @@ class Jobs:
 
     def start(self, spec: JobSpec, status: str = RUNNING) -> str:
         """Store a new job and return its id. Raises PaddockError where it is known that it cannot be done."""
-        if plan := _PLANNERS.get(spec.kind):
+        from modules.jobs.runners import PLANNERS  # the start of the page needs none of what they import
+
+        if plan := PLANNERS.get(spec.kind):
             plan(spec, self._resources)
         elif spec.kind == "compare" and len(spec.models) < 2:
             raise JobError("Comparing takes two models or more. Choose another one beside the original.")
@@ -86,6 +69,8 @@ class Jobs:
 
     def run(self, id: str, on_progress: OnProgress = lambda state: None) -> dict[str, Any]:
         """Run a job to its end; blocking. Return its results. Raises PaddockError; the store keeps the error."""
+        from modules.jobs.runners import RUNNERS
+
         job = self._store.job(id)
         with self._store.held(id):
             run = JobRun(id, self._store, self._resources.environments, self._resources.paths.root, on_progress)
@@ -93,7 +78,7 @@ class Jobs:
             self._store.log(id, f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {job.spec.title()}")
             try:
                 with run, explain_errors(job.spec.title()):
-                    results = _RUNNERS[job.spec.kind](job.spec, run, self._resources)
+                    results = RUNNERS[job.spec.kind](job.spec, run, self._resources)
             except BaseException as error:
                 self._end_badly(id, run, error)
                 raise

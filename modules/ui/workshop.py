@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from modules.jobs.job_spec import FINISHED, RUNNING, WAITING, JobError, JobSpec
 from modules.jobs.recommend.bandwidth import measure_bandwidth
-from modules.jobs.recommend.here import recommend_here
-from modules.jobs.recommend.measured import measured_losses
-from modules.jobs.recommend.recommend import Request
 from modules.jobs.store import Job
 from modules.library.trash import ModelTrash
 from modules.protocol.errors import ModelError, PaddockError
@@ -89,6 +86,11 @@ class Workshop:
 
     def recommend(self, model: str, aim: str, context: int) -> dict[str, Any]:
         """Rank the methods for a model on this machine."""
+        # The start of the page needs none of these.
+        from modules.jobs.recommend.here import recommend_here
+        from modules.jobs.recommend.measured import measured_losses
+        from modules.jobs.recommend.recommend import Request
+
         app, here = self._app, self._app.planner.machine()
         if aim not in AIMS:
             raise PaddockError(f"There is no aim named {aim[:40]!r}. The aims are: {', '.join(AIMS)}.")

@@ -12,6 +12,7 @@ from typing import Any
 
 from modules.chat.characters import Characters
 from modules.chat.chat_preferences import ChatPreferences
+from modules.chat.chat_text import read_chat_messages
 from modules.chat.service import ChatService
 from modules.chat.store import ChatStore
 from modules.files.paths import Paths
@@ -113,6 +114,7 @@ class App:
                 self.loaders,
                 self.models,
                 self.consents,
+                lambda name: read_chat_messages(self.paths.chats, name),
             )
         )
 

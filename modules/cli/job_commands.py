@@ -17,6 +17,7 @@ from modules.cli.terminal import ProgressLine
 from modules.jobs.export import export_rows, table
 from modules.jobs.job_spec import JobSpec, JobState
 from modules.jobs.store import Job
+from modules.jobs.texts import is_named_source
 from modules.library.sizes import format_size
 from modules.protocol.errors import PaddockError, SettingError
 from modules.settings.config import Config
@@ -35,7 +36,7 @@ def quantize(config: Config, arguments: argparse.Namespace) -> int:
         loader=arguments.loader,
         name=arguments.name,
         settings=parse_settings(arguments.set),
-        text=_absolute(arguments.calibration),
+        text=_text_source(arguments.calibration),
     )
     return _run_new(config, spec, arguments.json, _show_quantized)
 
@@ -47,7 +48,7 @@ def evaluate(config: Config, arguments: argparse.Namespace) -> int:
         arguments.model,
         loader=arguments.loader,
         settings=parse_settings(arguments.set),
-        text=_absolute(arguments.text),
+        text=_text_source(arguments.text),
         against=arguments.against,
     )
     return _run_new(config, spec, arguments.json, _show_evaluated)
@@ -59,7 +60,7 @@ def compare(config: Config, arguments: argparse.Namespace) -> int:
         "compare",
         arguments.models_[0],
         settings=parse_settings(arguments.set),
-        text=_absolute(arguments.text),
+        text=_text_source(arguments.text),
         models=arguments.models_,
     )
 
@@ -77,7 +78,7 @@ def train(config: Config, arguments: argparse.Namespace) -> int:
         arguments.model,
         name=arguments.name,
         settings=parse_settings(arguments.set),
-        text=_absolute(arguments.data),
+        text=str(Path(arguments.data).absolute()),
     )
     return _run_new(config, spec, arguments.json, _show_trained)
 
@@ -128,8 +129,9 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _absolute(path: str) -> str:
-    return str(Path(path).absolute()) if path else ""
+def _text_source(text: str) -> str:
+    """Return the name of a text as it is, and a path as one that holds in any folder."""
+    return text if not text or is_named_source(text) else str(Path(text).absolute())
 
 
 def _run_new(

@@ -8,6 +8,8 @@ from typing import Any
 
 from modules.settings.config import parse_model_name
 
+_TEXTS = "a file, a folder, wikitext2, c4 or chat:TITLE"
+
 
 def add_job_parsers(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the sub-commands of jobs."""
@@ -15,16 +17,25 @@ def add_job_parsers(commands: Any, common: argparse.ArgumentParser) -> None:
     quantize.add_argument("model", metavar="MODEL", type=parse_model_name, help="a name in models/")
     quantize.add_argument("--method", required=True, help="gguf, bnb, gptq, awq or hqq")
     quantize.add_argument("--loader", default="", help="whose environment quantizes (default: the best for the method)")
-    quantize.add_argument("--calibration", default="", metavar="PATH", help="text for gptq and awq (default: a sample)")
+    quantize.add_argument(
+        "--calibration",
+        default="",
+        metavar="TEXT",
+        help=f"text for methods that look at some, such as gptq and awq: {_TEXTS} (default: a sample that ships)",
+    )
     quantize.add_argument("--name", default="", help="the result's name (default: the model's name and the method)")
     evaluate = commands.add_parser("evaluate", parents=[common], help="measure a model: perplexity, speed, memory")
     evaluate.add_argument("model", metavar="MODEL", type=parse_model_name, help="a name in models/")
     evaluate.add_argument("--loader", default="", help="default: the best for this model")
-    evaluate.add_argument("--text", default="", metavar="PATH", help="text to predict (default: a held-out sample)")
+    evaluate.add_argument(
+        "--text", default="", metavar="TEXT", help=f"to predict: {_TEXTS} (default: a held-out sample)"
+    )
     evaluate.add_argument("--against", default="", metavar="ORIGINAL", type=parse_model_name, help="the model before")
     compare = commands.add_parser("compare", parents=[common], help="measure several models, the original first")
     compare.add_argument("models_", nargs="+", metavar="MODEL", type=parse_model_name, help="names in models/")
-    compare.add_argument("--text", default="", metavar="PATH", help="text to predict (default: a held-out sample)")
+    compare.add_argument(
+        "--text", default="", metavar="TEXT", help=f"to predict: {_TEXTS} (default: a held-out sample)"
+    )
     compare.add_argument("--export", type=Path, metavar="FILE", help="write the table as .csv, .json or .md")
     recommend = commands.add_parser("recommend", parents=[common], help="rank the methods for a model and a machine")
     recommend.add_argument("model", metavar="MODEL", type=parse_model_name, help="a name in models/")

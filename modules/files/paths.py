@@ -146,6 +146,11 @@ class Paths:
         """Jobs that were started, one folder each."""
         return self.user_data / "jobs"
 
+    @property
+    def datasets(self) -> Path:
+        """Files of data sets that jobs downloaded."""
+        return self.user_data / "datasets"
+
 
 def safe_join(folder: Path, name: str, *, follow_links: bool = False) -> Path:
     """Return the path of a user's `name` (with forward slashes) below `folder`. Raise PathError.

@@ -15,7 +15,7 @@ from modules.jobs.job_spec import JobError, JobSpec
 from modules.jobs.quantize import bits_per_weight
 from modules.jobs.resources import JobResources
 from modules.jobs.speed import measure_speed
-from modules.jobs.texts import TextRows, evaluation_rows
+from modules.jobs.texts import TextRows
 from modules.jobs.windows import EvaluateSettings, Window, make_windows
 from modules.protocol.commands import ChatPrompt, Score, Tokenize
 from modules.protocol.errors import SettingError
@@ -52,7 +52,8 @@ def run_evaluate(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[st
 
 def open_evaluation(spec: JobSpec, run: JobRun, resources: JobResources) -> Evaluation:
     """Return an evaluation of the job's text. Its files of logits lie in the job's folder until the end of the run."""
-    return Evaluation(run, resources, evaluation_rows(spec.text), run.scratch, spec.settings)
+    rows = resources.texts.evaluation(spec.text, run.report)
+    return Evaluation(run, resources, rows, run.scratch, spec.settings)
 
 
 class Evaluation:
@@ -127,7 +128,7 @@ class Evaluation:
             "decode_tokens_per_second": speed.get("decode_tokens_per_second"),
             "checks": checks,
             "answers": [{"prompt": entry.prompt, "answer": entry.text} for entry in answers],
-            "notes": [*note, *self._rows.broken[:5], *info.notes],
+            "notes": [*note, *self._rows.notes(), *info.notes],
         }
 
     def _request(self, model: str, loader: str, settings: Mapping[str, str], exact: bool) -> LoadRequest:

@@ -28,9 +28,9 @@ class JobSpec:
 
     kind: one of KINDS. model: a name in models/; for compare, the original. method: of quantize. name: of the result;
     "" takes the default name. loader: whose environment is used; "" takes the best. settings: KEY=VALUE pairs of
-    `--set`. text: a path to calibration or evaluation text; "" takes the sample that ships. For train, a path to the
-    data. against: the original that evaluate compares with. models: those that compare measures, the original first.
-    adapter: the name of the adapter to merge. to: what merge makes, "folder" or "gguf".
+    `--set`. text: where calibration or evaluation text comes from, as texts.TextSources says; "" takes the sample that
+    ships. For train, a path to the data. against: the original that evaluate compares with. models: those that compare
+    measures, the original first. adapter: the name of the adapter to merge. to: what merge makes, "folder" or "gguf".
     """
 
     kind: str

@@ -14,7 +14,7 @@ from modules.jobs.model_card import make_card, source_hash, write_card
 from modules.jobs.probe import probe_model
 from modules.jobs.resources import JobResources
 from modules.jobs.staging import publish, result_name, staging_folder
-from modules.jobs.texts import TextRows, calibration_rows
+from modules.jobs.texts import TextRows
 from modules.library.detect import detect
 from modules.library.sizes import format_size
 from modules.protocol.commands import Quantize
@@ -51,7 +51,7 @@ def plan_quantize(spec: JobSpec, resources: JobResources) -> QuantizePlan:
     _check_source(facts, method, settings)
     resources.consents.check(facts)
     if method.calibrated:
-        calibration_rows(spec.text)
+        resources.texts.check(spec.text)
     base = Path(facts.name).name.removesuffix(".gguf")
     ending = ".gguf" if method.single_file else ""
     file = result_name(resources.models, spec.name, f"{base}-{method.label(settings)}", ending)
@@ -90,7 +90,7 @@ def choose_method(name: str, loader: str, resources: JobResources) -> tuple[Load
 def run_quantize(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[str, Any]:
     """Make the model. Return {"model": its name, …}. Raises PaddockError; nothing is left in models/ then."""
     plan = plan_quantize(spec, resources)
-    calibration = calibration_rows(spec.text) if plan.method.calibrated else None
+    calibration = resources.texts.calibration(spec.text, run.report) if plan.method.calibrated else None
     with run.part(0.0, 0.05):
         run.report(f"Reading {plan.facts.name}", 0.0)
         step = f"Computing the SHA-256 of {plan.facts.name}"
@@ -122,7 +122,7 @@ def run_quantize(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[st
         "bits_per_weight": bits_per_weight(facts),
         "seconds": round(run.elapsed(), 1),
         "versions": answer["versions"],
-        "notes": [*answer["notes"], *(calibration.broken[:5] if calibration else [])],
+        "notes": [*answer["notes"], *(calibration.notes() if calibration else [])],
     }
 
 

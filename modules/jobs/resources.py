@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from modules.files.paths import Paths
+from modules.jobs.texts import TextSources
 from modules.library.scan import ModelLibrary
 from modules.loading.loader_choice import LoaderChoice
 from modules.loading.model_consents import ModelConsents
@@ -25,6 +27,13 @@ class JobResources:
     loaders: LoaderChoice
     loading: ModelLoading
     consents: ModelConsents
+    # The messages of the chat with a title or id, as {"role", "content"}. Raises PaddockError.
+    chat_messages: Callable[[str], list[dict[str, str]]]
+
+    @property
+    def texts(self) -> TextSources:
+        """Where text for calibration and evaluation comes from."""
+        return TextSources(self.paths.datasets, self.chat_messages)
 
     @property
     def models(self) -> Path:

@@ -1,4 +1,4 @@
-"""Text for calibration and evaluation: files, folders, chat data sets, and the samples that ship.
+"""Text for calibration and evaluation: files and folders, data sets of the hub, past chats, and the samples that ship.
 
 A row is {"text": str}, or {"messages": [{"role", "content"}, …]}, which the model's own template turns into text.
 """
@@ -7,28 +7,88 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from modules.jobs.hub_texts import HUB_TEXTS, HubText, fetch_text, saved_text
 from modules.jobs.job_spec import JobError
+from modules.jobs.text_files import ENDINGS, ENDINGS_TEXT, LARGEST, Row, file_rows, first_lines
 
 SAMPLES = Path(__file__).parent / "samples"
 _CALIBRATION, _HELD_OUT = "calibration.jsonl", "held_out.jsonl"
-_LARGEST = 64 << 20
-_ENDINGS = (".txt", ".md", ".jsonl", ".json")
-_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+_CHAT = "chat:"
+
+OnStep = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class TextRows:
     """`rows` in order; `source`: where they came from; `sha256`: of their content; `broken`: lines passed over."""
 
-    rows: list[dict[str, Any]]
+    rows: list[Row]
     source: str
     sha256: str
     broken: list[str]
+
+    def notes(self) -> list[str]:
+        """Return sentences on the rows that were passed over: how many, and the first of them by name."""
+        if not self.broken:
+            return []
+        rows = "1 row was" if len(self.broken) == 1 else f"{len(self.broken)} rows were"
+        return [f"{rows} passed over in {self.source}.", *self.broken[:5]]
+
+
+@dataclass(frozen=True)
+class TextSources:
+    """Where the text of a job comes from.
+
+    A source is a path, a name of HUB_TEXTS, "chat:" and a chat's title or id, or "" for the sample that ships.
+    datasets: the folder of downloaded files. chat: returns the messages of the chat with that title or id, as rows of
+    {"role", "content"}; raises PaddockError. endpoint: the hub; None takes HF_ENDPOINT.
+    """
+
+    datasets: Path
+    chat: Callable[[str], list[dict[str, str]]]
+    endpoint: str | None = None
+
+    def check(self, source: str) -> None:
+        """Raise PaddockError where it is known, without the network, that the text cannot be had."""
+        if source in HUB_TEXTS:
+            return
+        self.calibration(source, lambda step: None)
+
+    def calibration(self, source: str, report: OnStep) -> TextRows:
+        """Return rows for calibration; they are downloaded where they must be. Raises PaddockError."""
+        if source in HUB_TEXTS:
+            return self._of_hub(HUB_TEXTS[source].calibration, report)
+        return self._of_chat(source) if source.startswith(_CHAT) else calibration_rows(source)
+
+    def evaluation(self, source: str, report: OnStep) -> TextRows:
+        """Return rows that a model is measured on. Raises PaddockError."""
+        if source in HUB_TEXTS:
+            return self._of_hub(HUB_TEXTS[source].evaluation, report)
+        return self._of_chat(source) if source.startswith(_CHAT) else evaluation_rows(source)
+
+    def _of_hub(self, text: HubText, report: OnStep) -> TextRows:
+        file = saved_text(self.datasets, text) or fetch_text(self.datasets, text, report, self.endpoint)
+        broken: list[str] = []
+        # In WikiText, empty lines are no faults.
+        rows = first_lines(file, text.first_rows, broken) if text.first_rows else file_rows(file, [])
+        texts = text.arrange([row["text"] for row in rows])
+        return _text_rows([{"text": part} for part in texts if part.strip()], text.title, broken)
+
+    def _of_chat(self, source: str) -> TextRows:
+        name = source.removeprefix(_CHAT)
+        messages = self.chat(name)
+        if not any(message["content"].strip() for message in messages):
+            raise JobError(f"The chat {name} has no messages. Choose another one.")
+        return _text_rows([{"messages": messages}], f"the chat {name}", [])
+
+
+def is_named_source(source: str) -> bool:
+    """Return True for a source that is not a path: a data set of the hub, or a chat."""
+    return source in HUB_TEXTS or source.startswith(_CHAT)
 
 
 def calibration_rows(path: str) -> TextRows:
@@ -44,79 +104,26 @@ def evaluation_rows(path: str) -> TextRows:
 def _read(path: Path, source: str) -> TextRows:
     if not path.exists():
         raise JobError(
-            f"There is no text at {path}. Name a .txt, .md, .json or .jsonl file, or a folder of such files."
+            f"There is no text at {path}. Name a {ENDINGS_TEXT} file, a folder of such files, "
+            f"{', '.join(HUB_TEXTS)}, or chat: and the title of a chat."
         )
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _ENDINGS) if path.is_dir() else [path]
-    rows: list[dict[str, Any]] = []
+    is_folder = path.is_dir()
+    files = sorted(file for file in path.rglob("*") if file.name.lower().endswith(ENDINGS)) if is_folder else [path]
+    rows: list[Row] = []
     broken: list[str] = []
     size = 0
     for file in files:
-        size += file.stat().st_size
-        if size > _LARGEST:
-            raise JobError(f"{path} holds more than {_LARGEST >> 20} MB of text. Choose a part of it.")
-        rows += _rows_of(file, broken)
+        for row in file_rows(file, broken):
+            size += len(row["text"]) if "text" in row else sum(len(turn["content"]) for turn in row["messages"])
+            if size > LARGEST:
+                raise JobError(f"{path} holds more than {LARGEST >> 20} MB of text. Choose a part of it.")
+            rows.append(row)
     if not rows:
         hint = f" {len(broken)} lines are broken, the first: {broken[0]}." if broken else ""
         raise JobError(f"{path} holds no text.{hint} Choose a file with some pages of text like what the model writes.")
+    return _text_rows(rows, source, broken)
+
+
+def _text_rows(rows: list[Row], source: str, broken: list[str]) -> TextRows:
     digest = hashlib.sha256(json.dumps(rows, ensure_ascii=False, sort_keys=True).encode("utf-8", "replace"))
     return TextRows(rows, source, digest.hexdigest(), broken)
-
-
-def _rows_of(file: Path, broken: list[str]) -> Iterator[dict[str, Any]]:
-    raw = file.read_bytes()
-    if b"\0" in raw[:4096]:
-        raise JobError(f"{file.name} is not a text file. Choose a .txt, .md, .json or .jsonl file.")
-    text = raw.decode("utf-8-sig", "replace")
-    suffix = file.suffix.lower()
-    if suffix == ".jsonl":
-        for number, line in enumerate(text.splitlines(), 1):
-            if line.strip() and (row := _parsed(line, f"{file.name} line {number}", broken)):
-                yield row
-    elif suffix == ".json":
-        try:
-            values = json.loads(text)
-        except ValueError as error:
-            broken.append(f"{file.name}: {error}")
-            return
-        for number, value in enumerate(values if isinstance(values, list) else [values], 1):
-            if row := _row(value):
-                yield row
-            else:
-                broken.append(f"{file.name} entry {number} has no text and no messages")
-    elif text.strip():
-        yield {"text": text}
-
-
-def _parsed(line: str, place: str, broken: list[str]) -> dict[str, Any] | None:
-    try:
-        row = _row(json.loads(line))
-    except ValueError as error:
-        broken.append(f"{place}: {error}")
-        return None
-    if row is None:
-        broken.append(f"{place}: it has no text and no messages")
-    return row
-
-
-def _row(value: Any) -> dict[str, Any] | None:
-    """Return a row from a text, {"text"}, OpenAI's {"messages"}, ShareGPT's {"conversations"}, or Alpaca's fields."""
-    if isinstance(value, str):
-        return {"text": value} if value.strip() else None
-    if not isinstance(value, dict):
-        return None
-    if isinstance(text := value.get("text"), str) and text.strip():
-        return {"text": text}
-    turns = value.get("messages") or value.get("conversations")
-    if isinstance(turns, list):
-        messages = [_message(turn) for turn in turns if isinstance(turn, dict)]
-        return {"messages": messages} if messages and all(messages) and len(messages) == len(turns) else None
-    if isinstance(value.get("instruction"), str) and isinstance(value.get("output"), str):
-        question = "\n".join(filter(None, [value["instruction"], str(value.get("input") or "")]))
-        return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": value["output"]}]}
-    return None
-
-
-def _message(turn: dict[str, Any]) -> dict[str, str]:
-    role = _ROLES.get(str(turn.get("role") or turn.get("from")), "")
-    content = turn.get("content", turn.get("value"))
-    return {"role": role, "content": content} if role and isinstance(content, str) else {}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 
 import httpx2
-from huggingface_hub import HfApi, get_session
+from huggingface_hub import HfApi, get_hf_file_metadata, get_session, get_token, hf_hub_url
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -32,10 +32,11 @@ _SHA1 = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class RepositoryId:
-    """A repository at a branch, tag or commit. A `revision` of "" is the main branch."""
+    """A repository at a branch, tag or commit. A `revision` of "" is the main branch. `kind`: "model" or "dataset"."""
 
     repository: str
     revision: str = ""
+    kind: str = "model"
 
     def __str__(self) -> str:
         return f"{self.repository}:{self.revision}" if self.revision else self.repository
@@ -114,6 +115,27 @@ def list_files(wanted: RepositoryId, endpoint: str | None = None) -> RepositoryL
     return RepositoryListing(wanted, address, commit, tuple(sorted(files, key=lambda file: file.path)))
 
 
+def find_dataset_file(repository: str, path: str, endpoint: str | None = None) -> RepositoryListing:
+    """Return a listing of one file of a data set, whose repository may have too many files to list. Raises
+    DownloadError."""
+    wanted = RepositoryId(repository, kind="dataset")
+    address = str(HfApi(endpoint=endpoint).endpoint)
+    _check_network_settings()
+    url = hf_hub_url(repository, path, repo_type="dataset", endpoint=address)
+    try:
+        found = get_hf_file_metadata(url, token=get_token(), timeout=_LISTING_SECONDS)
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+        raise explain_error(error, wanted, address) from error
+    tag, commit = found.etag or "", found.commit_hash or ""
+    if found.size is None or not _SHA1.fullmatch(commit):
+        raise DownloadError(
+            f"{address} did not answer like a hub. Check HF_ENDPOINT, and whether your network shows a login page.",
+            detail=repr(found),
+        )
+    file = RemoteFile(path, found.size, _digest(_SHA256, tag), _digest(_SHA1, tag))
+    return RepositoryListing(wanted, address, commit, (file,))
+
+
 def _check_network_settings() -> None:
     """Raise DownloadError if the environment's proxies and certificates cannot be used."""
     try:
@@ -159,17 +181,19 @@ def _check_path(path: str, wanted: RepositoryId) -> None:
 def explain_error(error: Exception, wanted: RepositoryId, endpoint: str) -> DownloadError:
     """Return the error for a failed request to the hub, with a next step."""
     name = wanted.repository
+    page = f"{endpoint}/datasets/{name}" if wanted.kind == "dataset" else f"{endpoint}/{name}"
+    noun = "data set" if wanted.kind == "dataset" else "model"
     token = "put a token of an account that may read it into HF_TOKEN, start Paddock with that"
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
     if isinstance(error, OfflineModeIsEnabled):
         sentence = "HF_HUB_OFFLINE is set, so the hub is not contacted. Unset it, then try again."
     elif isinstance(error, GatedRepoError):
         sentence = (
-            f"{name} is gated: its owner requires you to accept conditions first. Do so on {endpoint}/{name}, {token}, "
+            f"{name} is gated: its owner requires you to accept conditions first. Do so on {page}, {token}, "
             "then start the download again."
         )
     elif isinstance(error, RevisionNotFoundError):
-        sentence = f"{name} has no revision {wanted.revision!r}. Look at its branches and tags on {endpoint}/{name}."
+        sentence = f"{name} has no revision {wanted.revision!r}. Look at its branches and tags on {page}."
     elif isinstance(error, RemoteEntryNotFoundError):
         sentence = (
             f"{endpoint} lists a file of {name} but does not have it. Set HF_ENDPOINT to another mirror, or wait."
@@ -178,10 +202,10 @@ def explain_error(error: Exception, wanted: RepositoryId, endpoint: str) -> Down
         sentence = f"{endpoint} does not accept the token. Set HF_TOKEN to a valid one, or unset it for open models."
     elif status in (401, 404):
         sentence = (
-            f"There is no model {name} on {endpoint}, or it is private. Check the spelling; if it is private, {token}."
+            f"There is no {noun} {name} on {endpoint}, or it is private. Check the spelling; if it is private, {token}."
         )
     elif status == 403:
-        sentence = f"{endpoint} does not allow you to read {name}. Check on {endpoint}/{name} who may, and {token}."
+        sentence = f"{endpoint} does not allow you to read {name}. Check on {page} who may, and {token}."
     elif status == 429:
         sentence = f"{endpoint} asks to slow down. Wait a few minutes, then start it again."
     elif status:

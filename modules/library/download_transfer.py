@@ -124,7 +124,14 @@ class Transfer:
     @contextlib.contextmanager
     def _open(self, body: _Body) -> Iterator[Any]:
         listing = self._listing
-        url = hf_hub_url(listing.wanted.repository, body.file.path, revision=listing.commit, endpoint=listing.endpoint)
+        wanted = listing.wanted
+        url = hf_hub_url(
+            wanted.repository,
+            body.file.path,
+            repo_type=wanted.kind,
+            revision=listing.commit,
+            endpoint=listing.endpoint,
+        )
         # With compression, bytes could not be counted, and a download could not continue in the middle of the file.
         headers = {"Accept-Encoding": "identity"}
         if token := get_token():

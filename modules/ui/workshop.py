@@ -9,6 +9,7 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from modules.jobs.hub_texts import HUB_TEXTS
 from modules.jobs.job_spec import FINISHED, RUNNING, WAITING, JobError, JobSpec
 from modules.jobs.recommend.bandwidth import measure_bandwidth
 from modules.jobs.store import Job
@@ -22,6 +23,8 @@ from modules.ui.sse import Subscribe, event_stream, sse_event
 if TYPE_CHECKING:
     from modules.app import App
 
+# Chats that are offered as text for calibration.
+_CHATS = 100
 # Formats that hold weights in full precision, where the types of a GGUF file are these.
 _FULL_GGUF = ("F32", "F16", "BF16")
 # What the list of jobs says about a model that was made.
@@ -47,6 +50,7 @@ class Workshop:
         return {
             "models": self._models(),
             "methods": self._methods(),
+            "texts": self._texts(),
             "trash": self._trash.names(),
             "aims": list(AIMS),
             "aim": self._app.config.aim or self._app.settings.get("aim", AIMS[0]),
@@ -66,6 +70,12 @@ class Workshop:
                     }
                 )
         return rows
+
+    def _texts(self) -> list[dict[str, str]]:
+        """Return what a job's text can be besides a path: data sets of the hub, and chats, the latest first."""
+        hub = [{"source": name, "title": texts.calibration.repository} for name, texts in HUB_TEXTS.items()]
+        chats = self._app.chats.chats()[:_CHATS]
+        return [*hub, *({"source": f"chat:{head.id}", "title": head.title} for head in chats)]
 
     def _methods(self) -> list[dict[str, Any]]:
         """Return each method once, with the settings of the loader that quantizes best."""

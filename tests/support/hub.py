@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,10 @@ COMMIT = "c0ffee" + "0" * 34
 
 @dataclass
 class Hub:
-    """Files and behaviour of a hub. `seen` has each request as (method, path, Range, Authorization)."""
+    """Files and behaviour of a hub, of which each data set has the same files.
+
+    `seen` has each request as (method, path, Range, Authorization).
+    """
 
     files: dict[str, bytes] = field(default_factory=dict)
     repository: str = "maker/tiny"
@@ -81,6 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(404, "RevisionNotFound", "Invalid rev id")
         elif path.startswith(prefix := f"/{hub.repository}/resolve/{hub.commit}/"):
             self._file(hub, path[len(prefix) :])
+        elif found := re.match(rf"/datasets/[\w.-]+/[\w.-]+/resolve/(?:main|{hub.commit})/", path):
+            self._file(hub, path[found.end() :])
         else:
             self._refuse(404, "RepoNotFound", "Repository not found")
 

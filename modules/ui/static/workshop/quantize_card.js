@@ -15,8 +15,15 @@ export class QuantizeCard {
     this.method = h("select", { id: "quantize-method", onchange: () => this.#drawSettings({}) });
     this.settings = h("div", { class: "fields", id: "quantize-settings" });
     this.advanced = h("details", {}, h("summary", {}, "Advanced"), h("div", { class: "fields" }));
-    this.text = h("input", { type: "text", placeholder: "a sample that ships with Paddock", autocomplete: "off" });
-    this.calibration = labelled("Calibration text", this.text, "The path of a file or a folder.");
+    this.text = h("input", {
+      type: "text",
+      placeholder: "a sample that ships with Paddock",
+      autocomplete: "off",
+      list: "calibration-texts",
+    });
+    this.texts = h("datalist", { id: "calibration-texts" });
+    const help = "The path of a file or a folder, wikitext2, c4, or a chat.";
+    this.calibration = labelled("Calibration text", this.text, help);
     this.name = h("input", { type: "text", placeholder: "the model's name and the method", autocomplete: "off" });
     this.button = textButton("Start", () => this.start(), { kind: "primary", id: "quantize-start" });
     const choice = [labelled("Model", this.model), labelled("Method", this.method)];
@@ -26,13 +33,15 @@ export class QuantizeCard {
       h("h2", {}, "Quantize"),
       h("div", { class: "fields" }, choice),
       this.settings,
+      this.texts,
       h("div", { class: "fields" }, this.calibration, labelled("Name of the result", this.name)),
       this.advanced,
       h("div", { class: "row" }, this.button),
     );
   }
 
-  update({ models, methods }) {
+  update({ models, methods, texts }) {
+    this.texts.replaceChildren(...texts.map(({ source, title }) => h("option", { value: source }, title)));
     const full = models.filter((model) => model.full && model.text);
     setOptions(
       this.model,

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from loaders.remote.http_client import HttpClient
+from loaders.remote.prompt_scores import echoed_prompt_scores, vllm_prompt_scores
 from loaders.remote.token_estimate import estimate_tokens, join_tokens
 from modules.families.llama_cpp import SAMPLERS as LLAMA_CPP
 from modules.protocol.errors import Unsupported
@@ -94,6 +95,15 @@ class OpenAi:
         """Return the likeliest next tokens, in the form of NextTokenProbabilities. Raises Unsupported."""
         raise Unsupported("This server does not provide next-token probabilities. Load a local model for them.")
 
+    def prompt_scores(self, tokens: list[int], first: int) -> list[float]:
+        """Return ln p of the text that `tokens[first:]` stand for, for each of the server's tokens of it.
+
+        Raises ServerError, and Unsupported where the server does not report them.
+        """
+        return echoed_prompt_scores(
+            self.remote, self.model, self.detokenize(tokens), len(self.detokenize(tokens[:first]))
+        )
+
     def chat(self, open_end: bool) -> dict[str, Any]:
         """Return the fields of a chat request besides its messages. `open_end`: continue its last message."""
         return {}
@@ -150,6 +160,9 @@ class Vllm(OpenAi):
         chances = [(int(name.removeprefix("token_id:")), math.exp(chance)) for name, chance in found.items()]
         ranked = sorted(chances, key=lambda pair: -pair[1])[:top]
         return [{"token": token, "text": self.detokenize([token]), "probability": chance} for token, chance in ranked]
+
+    def prompt_scores(self, tokens: list[int], first: int) -> list[float]:
+        return vllm_prompt_scores(self.remote, self.model, tokens, first)
 
     def chat(self, open_end: bool) -> dict[str, Any]:
         return {"continue_final_message": True, "add_generation_prompt": False} if open_end else {}

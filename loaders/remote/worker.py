@@ -107,6 +107,12 @@ class Engine(EngineBase):
         )
         return found
 
+    def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
+        begin = time.perf_counter()
+        scores: list[float] = self._ask(lambda: self._server.prompt_scores(tokens, first))
+        seconds = time.perf_counter() - begin
+        return {"rows": len(scores), "vocabulary": 0, "seconds": seconds, "log_probabilities": scores}
+
     def embed(self, texts: list[str]) -> list[list[float]]:
         remote = self._server.remote
         body = {"model": self._server.model, "input": texts}

@@ -13,12 +13,19 @@ from typing import Any
 
 from modules.app import App
 from modules.cli.application import build_app
+from modules.cli.job_results import (
+    SHOW_RESULTS,
+    show_compared,
+    show_evaluated,
+    show_merged,
+    show_quantized,
+    show_trained,
+)
 from modules.cli.terminal import ProgressLine
-from modules.jobs.export import export_rows, table
+from modules.jobs.export import export_rows
 from modules.jobs.job_spec import JobSpec, JobState
 from modules.jobs.store import Job
 from modules.jobs.texts import is_named_source
-from modules.library.sizes import format_size
 from modules.protocol.errors import PaddockError, SettingError
 from modules.settings.config import Config
 from modules.system.program_name import program_name
@@ -38,7 +45,7 @@ def quantize(config: Config, arguments: argparse.Namespace) -> int:
         settings=parse_settings(arguments.set),
         text=_text_source(arguments.calibration),
     )
-    return _run_new(config, spec, arguments.json, _show_quantized)
+    return _run_new(config, spec, arguments.json, show_quantized)
 
 
 def evaluate(config: Config, arguments: argparse.Namespace) -> int:
@@ -50,8 +57,9 @@ def evaluate(config: Config, arguments: argparse.Namespace) -> int:
         settings=parse_settings(arguments.set),
         text=_text_source(arguments.text),
         against=arguments.against,
+        tasks=_absolute(arguments.tasks),
     )
-    return _run_new(config, spec, arguments.json, _show_evaluated)
+    return _run_new(config, spec, arguments.json, show_evaluated)
 
 
 def compare(config: Config, arguments: argparse.Namespace) -> int:
@@ -62,13 +70,14 @@ def compare(config: Config, arguments: argparse.Namespace) -> int:
         settings=parse_settings(arguments.set),
         text=_text_source(arguments.text),
         models=arguments.models_,
+        tasks=_absolute(arguments.tasks),
     )
 
     def export(results: dict[str, Any]) -> None:
         if arguments.export is not None:
             export_rows(results, arguments.export)
 
-    return _run_new(config, spec, arguments.json, _show_compared, export)
+    return _run_new(config, spec, arguments.json, show_compared, export)
 
 
 def train(config: Config, arguments: argparse.Namespace) -> int:
@@ -80,13 +89,13 @@ def train(config: Config, arguments: argparse.Namespace) -> int:
         settings=parse_settings(arguments.set),
         text=str(Path(arguments.data).absolute()),
     )
-    return _run_new(config, spec, arguments.json, _show_trained)
+    return _run_new(config, spec, arguments.json, show_trained)
 
 
 def merge(config: Config, arguments: argparse.Namespace) -> int:
     """Merge a LoRA adapter into its model, or convert it to GGUF."""
     spec = JobSpec("merge", arguments.model, name=arguments.name, adapter=arguments.adapter, to=arguments.to)
-    return _run_new(config, spec, arguments.json, _show_merged)
+    return _run_new(config, spec, arguments.json, show_merged)
 
 
 def jobs(config: Config, arguments: argparse.Namespace) -> int:
@@ -113,7 +122,7 @@ def jobs(config: Config, arguments: argparse.Namespace) -> int:
             return 0
         app.jobs.check_resumable(arguments.id)
         kind = app.jobs.job(arguments.id).spec.kind
-        return _run(app, arguments.id, arguments.json, _SHOW[kind])
+        return _run(app, arguments.id, arguments.json, SHOW_RESULTS[kind])
     finally:
         app.close()
 
@@ -129,9 +138,13 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute()) if path else ""
+
+
 def _text_source(text: str) -> str:
     """Return the name of a text as it is, and a path as one that holds in any folder."""
-    return text if not text or is_named_source(text) else str(Path(text).absolute())
+    return text if not text or is_named_source(text) else _absolute(text)
 
 
 def _run_new(
@@ -227,70 +240,3 @@ def _show_job(row: dict[str, Any]) -> None:
     if row["results"]:
         print(json.dumps(row["results"], indent=1, ensure_ascii=False))
     print(row["log"])
-
-
-def _show_quantized(results: dict[str, Any]) -> None:
-    size, before = results["size_bytes"], results["source_size_bytes"]
-    for note in results["notes"]:
-        print(note, file=sys.stderr)
-    print(
-        f"{results['model']} is in models/: {format_size(size)} (the original has {format_size(before)}), "
-        f"{results['bits_per_weight']} bits a weight, made in {results['seconds']:.0f} s.\n"
-        f"Try it: {program_name()} generate --model {results['model']} --prompt 'Hello'\n"
-        f"Measure it: {program_name()} evaluate {results['model']}"
-    )
-
-
-def _show_evaluated(results: dict[str, Any]) -> None:
-    for note in results["notes"]:
-        print(note, file=sys.stderr)
-    print(table([results]))
-    for check in results["checks"]:
-        print(f"{'pass' if check['passed'] else 'FAIL'}  {check['name']}  {check['detail']}".rstrip())
-
-
-def _show_compared(results: dict[str, Any]) -> None:
-    print(table(results["rows"]))
-    for entry in results["answers"]:
-        print(f"\n> {entry['prompt'][:100]}")
-        for model, answer in entry["answers"].items():
-            print(f"{model}: {' '.join(answer.split())[:400]}")
-
-
-def _show_trained(results: dict[str, Any]) -> None:
-    for note in results["notes"]:
-        print(note, file=sys.stderr)
-    for sample in results["samples"]:
-        print(f"Answer after epoch {sample['epoch']}: {' '.join(sample['text'].split())[:300]}")
-    loss = f", last loss {results['losses'][-1][1]:.3g}" if results["losses"] else ""
-    program = program_name()
-    print(
-        f"{results['adapter']} is in models/: an adapter of {format_size(results['size_bytes'])}, trained in "
-        f"{results['steps']} steps on {results['examples']} examples{loss}, in {results['seconds']:.0f} s.\n"
-        f"Try it: {program} generate --model {results['model']} --adapter {results['adapter']} --prompt 'Hello'\n"
-        f"Merge it: {program} merge {results['model']} {results['adapter']}"
-    )
-
-
-def _show_merged(results: dict[str, Any]) -> None:
-    for note in results["notes"]:
-        print(note, file=sys.stderr)
-    name = results.get("model") or results["adapter"]
-    size, seconds = format_size(results["size_bytes"]), results["seconds"]
-    print(f"{name} is in models/: {size}, made from {results['merged_adapter']} in {seconds:.0f} s.")
-    if "model" in results:
-        print(f"Try it: {program_name()} generate --model {name} --prompt 'Hello'")
-    else:
-        print(
-            f"Try it with a GGUF file of {results['source']}: "
-            f"{program_name()} generate --model FILE.gguf --adapter {name}"
-        )
-
-
-_SHOW: dict[str, Callable[[dict[str, Any]], None]] = {
-    "quantize": _show_quantized,
-    "evaluate": _show_evaluated,
-    "compare": _show_compared,
-    "train": _show_trained,
-    "merge": _show_merged,
-}

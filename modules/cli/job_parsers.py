@@ -57,6 +57,10 @@ def add_job_parsers(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     merge.add_argument("--name", default="", help="the result's name (default: the adapter's name)")
     merge.add_argument("--json", action="store_true", help="one JSON object a line; the last is the result")
+    for parser in (evaluate, compare):
+        parser.add_argument(
+            "--tasks", default="", metavar="FILE", help="questions with answers, one JSON object a line"
+        )
     for parser in (quantize, evaluate, compare, train):
         parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="a setting")
         parser.add_argument("--json", action="store_true", help="one JSON object a line; the last is the result")

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from modules.jobs.evaluate import open_evaluation
+from modules.jobs.evaluate import open_evaluation, plan_evaluate
 from modules.jobs.job_run import JobRun
 from modules.jobs.job_spec import JobError, JobSpec
 from modules.jobs.resources import JobResources
-from modules.system.program_name import program_name
+
+
+def plan_compare(spec: JobSpec, resources: JobResources) -> None:
+    """Raise PaddockError where there is nothing to compare, or the text or the questions cannot be read."""
+    if len(spec.models) < 2:
+        raise JobError("Comparing takes two models or more. Choose another one beside the original.")
+    plan_evaluate(spec, resources)
 
 
 def run_compare(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[str, Any]:
     """Measure all of `spec.models`. Return {"rows": one for each model, "answers": side by side}."""
-    if len(spec.models) < 2:
-        raise JobError(f"Name two models or more: {program_name()} compare ORIGINAL MODEL …")
     share = 1 / (len(spec.models) + 1)
     rows = []
     session = open_evaluation(spec, run, resources)

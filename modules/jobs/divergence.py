@@ -26,6 +26,12 @@ class Totals:
     same_top: int = 0
     moved: int = 0
 
+    def add_known(self, scores: list[float]) -> None:
+        """Add tokens of which only ln p is known."""
+        self.tokens += len(scores)
+        self.not_numbers += sum(not np.isfinite(score) for score in scores)
+        self.negative_log_likelihood -= sum(scores)
+
     def perplexity(self) -> float | None:
         """Return exp of the mean negative log-likelihood; None without tokens, or where logits are not numbers."""
         if not self.tokens or self.not_numbers:
@@ -74,6 +80,17 @@ def add_window(totals: Totals, targets: list[int], vocabulary: int, file: Path, 
         totals.divergence += float((p * (log_p - log_q)).sum())
         totals.same_top += int((log_p.argmax(1) == log_q.argmax(1)).sum())
         totals.moved += int((np.abs(p[place, picked] - np.exp(log_q[place, picked])) > _MOVED).sum())
+
+
+def log_probabilities(targets: list[int], vocabulary: int, file: Path) -> list[float]:
+    """Return ln p of each target. `file`: as for add_window. Logits that are not numbers give nan."""
+    logits = np.memmap(file, dtype=np.float32, mode="r", shape=(len(targets), vocabulary))
+    found: list[float] = []
+    for begin in range(0, len(targets), _BLOCK):
+        picked = np.asarray(targets[begin : begin + _BLOCK])
+        rows = _log_softmax(np.asarray(logits[begin : begin + _BLOCK], dtype=np.float64))
+        found += [float(value) for value in rows[np.arange(len(picked)), picked]]
+    return found
 
 
 def _open(file: Path, rows: int) -> Any:

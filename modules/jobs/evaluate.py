@@ -14,17 +14,17 @@ from modules.jobs.job_run import JobRun
 from modules.jobs.job_spec import JobError, JobSpec
 from modules.jobs.quantize import bits_per_weight
 from modules.jobs.resources import JobResources
+from modules.jobs.scoring import SCORE_SECONDS, score
 from modules.jobs.speed import measure_speed
+from modules.jobs.tasks import Tasks, read_tasks, run_tasks
 from modules.jobs.texts import TextRows
 from modules.jobs.windows import EvaluateSettings, Window, make_windows
-from modules.protocol.commands import ChatPrompt, Score, Tokenize
-from modules.protocol.errors import SettingError
+from modules.protocol.commands import ChatPrompt, Tokenize
+from modules.protocol.errors import SettingError, Unsupported
 from modules.protocol.events import ModelInfo
 from modules.protocol.schema import build, changed_values, describe
 from modules.runtime.load_request import LoadRequest
 from modules.runtime.worker_client import WorkerClient
-
-_SCORE_SECONDS = 3600.0
 
 
 @dataclass
@@ -40,6 +40,13 @@ class Reference:
     size_bytes: int = 0
 
 
+def plan_evaluate(spec: JobSpec, resources: JobResources) -> None:
+    """Raise PaddockError where the text or the questions cannot be read."""
+    resources.texts.check(spec.text)
+    if spec.tasks:
+        read_tasks(spec.tasks)
+
+
 def run_evaluate(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[str, Any]:
     """Measure `spec.model`, against `spec.against` where it is named. Return the numbers, ready for JSON."""
     session = open_evaluation(spec, run, resources)
@@ -53,19 +60,27 @@ def run_evaluate(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[st
 def open_evaluation(spec: JobSpec, run: JobRun, resources: JobResources) -> Evaluation:
     """Return an evaluation of the job's text. Its files of logits lie in the job's folder until the end of the run."""
     rows = resources.texts.evaluation(spec.text, run.report)
-    return Evaluation(run, resources, rows, run.scratch, spec.settings)
+    tasks = read_tasks(spec.tasks) if spec.tasks else None
+    return Evaluation(run, resources, rows, run.scratch, spec.settings, tasks)
 
 
 class Evaluation:
     """Measures one model after another on the same text."""
 
     def __init__(
-        self, run: JobRun, resources: JobResources, rows: TextRows, folder: Path, settings: Mapping[str, str]
+        self,
+        run: JobRun,
+        resources: JobResources,
+        rows: TextRows,
+        folder: Path,
+        settings: Mapping[str, str],
+        tasks: Tasks | None = None,
     ) -> None:
         own = {entry.name for entry in describe(EvaluateSettings)}
         self.settings = build(EvaluateSettings, {key: value for key, value in settings.items() if key in own})
         self._own = own
         self._run, self._resources, self._rows, self._folder = run, resources, rows, folder
+        self._tasks = tasks
         self.reference = Reference()
 
     def read_original(self, model: str, loader: str = "") -> None:
@@ -74,11 +89,13 @@ class Evaluation:
         request = self._request(model, loader, {}, exact=True)
         with self._loaded(request) as (client, info):
             self._take_text(client, info)
-            for number, window in enumerate(reference.windows):
-                run.report(f"Reading the text with {model}", number / len(reference.windows))
-                file = self._folder / f"original-{number}.f32"
-                self._score(client, window, file)
-                reference.logits.append(file)
+            with contextlib.suppress(Unsupported):
+                for number, window in enumerate(reference.windows):
+                    run.report(f"Reading the text with {model}", number / len(reference.windows))
+                    file = self._folder / f"original-{number}.f32"
+                    if score(client, window.tokens, window.first, file).known is not None:
+                        break
+                    reference.logits.append(file)
             reference.answers = ask_questions(client, lambda step, fraction: run.report(step))
         reference.model, reference.size_bytes = model, request.facts.size_bytes
 
@@ -87,49 +104,73 @@ class Evaluation:
         run, reference = self._run, self.reference
         own = {key: value for key, value in settings.items() if key not in self._own}
         request = self._request(model, loader, own, exact=True)
-        totals = Totals()
+        totals, tasks = Totals(), self._tasks
+        file = self._folder / "model.f32"
+        found: dict[str, Any] | None = None
         with run.part(0.0, 0.7), self._loaded(request) as (client, info):
             if not reference.model:
                 self._take_text(client, info)
-            windows, compared, note = self._windows(client)
-            for number, window in enumerate(windows):
-                run.report(f"Reading the text with {model}", number / len(windows))
-                file = self._folder / "model.f32"
-                width = self._score(client, window, file)
-                original = reference.logits[number] if compared else None
-                add_window(totals, window.tokens[window.first :], width, file, original)
+            with run.part(0.0, 0.6 if tasks else 1.0):
+                note = self._score_text(client, model, totals, file)
             answers = ask_questions(client, lambda step, fraction: run.report(step))
+            if tasks:
+                with run.part(0.6, 1.0):
+                    found = run_tasks(tasks, client, info.context, file, run.report)
         speed: dict[str, Any] = {}
         if self.settings.speed:
             with run.part(0.7, 1.0):
                 plain = self._request(model, loader, own, exact=False)
                 text = self._plain_text()
                 speed = measure_speed(plain, text, run, self._resources)
+        # The weights of a remote model lie on its server.
+        elsewhere = request.facts.format == "remote"
         before = reference.size_bytes if model != reference.model else 0
-        checks = judge(answers, totals.not_numbers, reference.answers, (request.facts.size_bytes, before))
+        checks = judge(
+            answers, totals.not_numbers, reference.answers, (request.facts.size_bytes, 0 if elsewhere else before)
+        )
         return {
             "model": model,
             "loader": request.spec.name,
             "settings": dict(own),
             "against": reference.model,
             **totals.describe(),
+            "tasks": found,
             "mode": self.settings.mode,
             "window": self.settings.window,
             "stride": self.settings.stride if self.settings.mode == "sliding" else None,
             "text": self._rows.source,
             "text_sha256": self._rows.sha256,
             "dtype": info.dtype,
-            "bits_per_weight": _bits(request, info),
-            "size_bytes": request.facts.size_bytes,
+            "bits_per_weight": None if elsewhere else _bits(request, info),
+            "size_bytes": None if elsewhere else request.facts.size_bytes,
             "parameters": request.facts.parameters,
-            "peak_bytes": speed.get("peak_bytes"),
+            "peak_bytes": None if elsewhere else speed.get("peak_bytes"),
             "load_seconds": speed.get("load_seconds"),
             "prefill_tokens_per_second": speed.get("prefill_tokens_per_second"),
             "decode_tokens_per_second": speed.get("decode_tokens_per_second"),
             "checks": checks,
             "answers": [{"prompt": entry.prompt, "answer": entry.text} for entry in answers],
-            "notes": [*note, *self._rows.notes(), *info.notes],
+            "notes": [*note, *self._rows.notes(), *(tasks.notes() if tasks else []), *_skipped(found), *info.notes],
         }
+
+    def _score_text(self, client: WorkerClient, model: str, totals: Totals, file: Path) -> list[str]:
+        """Score all windows of the text. Return sentences on what could not be measured."""
+        windows, compared, notes = self._windows(client)
+        logits = self.reference.logits
+        try:
+            for number, window in enumerate(windows):
+                self._run.report(f"Reading the text with {model}", number / len(windows))
+                scores = score(client, window.tokens, window.first, file)
+                if scores.known is not None:
+                    totals.add_known(scores.known)
+                else:
+                    original = logits[number] if compared and logits else None
+                    add_window(totals, window.tokens[window.first :], scores.vocabulary, file, original)
+        except Unsupported as error:
+            return [error.message]
+        if compared and not totals.compared:
+            notes.append("One of the two gives no logits, so their predictions are not compared.")
+        return notes
 
     def _request(self, model: str, loader: str, settings: Mapping[str, str], exact: bool) -> LoadRequest:
         """Return the load of a model. `exact`: compute in float32 where the loader can and nothing else was said."""
@@ -172,7 +213,7 @@ class Evaluation:
 
     def _tokens(self, client: WorkerClient) -> list[int]:
         text = "\n".join(_row_text(client, row).strip("\n") for row in self._rows.rows) + "\n"
-        tokens = list(client.ask(Tokenize(client.next_id(), text, True), timeout=_SCORE_SECONDS))
+        tokens = list(client.ask(Tokenize(client.next_id(), text, True), timeout=SCORE_SECONDS))
         if len(tokens) < 32:
             raise JobError(
                 f"The text has {len(tokens)} tokens, and a perplexity of so few says nothing. Choose a longer text."
@@ -190,15 +231,17 @@ class Evaluation:
         note = f"Its tokenizer splits the text otherwise than that of {reference.model}, so the two are not compared."
         return make_windows(tokens, self.settings, reference.bos), False, [note]
 
-    def _score(self, client: WorkerClient, window: Window, file: Path) -> int:
-        """Write a window's logits to `file`. Return the size of the vocabulary."""
-        command = Score(client.next_id(), window.tokens, window.first, str(file))
-        return int(client.ask(command, timeout=_SCORE_SECONDS)["vocabulary"])
-
     def _plain_text(self) -> str:
         """Return text of the rows without any template, for the measurement of speed."""
         parts = [row.get("text") or " ".join(turn["content"] for turn in row["messages"]) for row in self._rows.rows]
         return "\n".join(parts)
+
+
+def _skipped(found: dict[str, Any] | None) -> list[str]:
+    """Return a sentence on the questions that the loader could not answer."""
+    if not found or not found["skipped"]:
+        return []
+    return [f"{found['skipped']} questions were not asked. {found['why_skipped']}"]
 
 
 def _row_text(client: WorkerClient, row: Mapping[str, Any]) -> str:

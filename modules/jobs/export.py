@@ -19,6 +19,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "perplexity": ("perplexity", lambda value: f"{value:.4g}"),
     "kl": ("KL", lambda value: f"{value:.4g}"),
     "top1_agreement": ("same top token", lambda value: f"{value:.1%}"),
+    "task_accuracy": ("tasks", lambda value: f"{value:.1%}"),
     "bits_per_weight": ("bits a weight", lambda value: f"{value:.2f}"),
     "size_bytes": ("size", format_size),
     "peak_bytes": ("peak memory", format_size),
@@ -41,8 +42,13 @@ def table(rows: Sequence[dict[str, Any]], markdown: bool = False) -> str:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     failed = ", ".join(check["name"] for check in row["checks"] if not check["passed"]) or "none"
-    values = {**row, "failed": failed}
+    values = {**_with_tasks(row), "failed": failed}
     return ["-" if values.get(key) is None else render(values[key]) for key, (_, render) in _COLUMNS.items()]
+
+
+def _with_tasks(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row with the share of questions that were answered right; None where none was asked."""
+    return {**row, "task_accuracy": (row.get("tasks") or {}).get("accuracy")}
 
 
 def export_rows(results: dict[str, Any], file: Path) -> None:
@@ -59,6 +65,7 @@ def export_text(results: dict[str, Any], ending: str) -> str:
         return table(rows, markdown=True) + "\n"
     if ending == ".csv":
         buffer = io.StringIO()
+        rows = [_with_tasks(row) for row in rows]
         names = [key for key in rows[0] if not isinstance(rows[0][key], (list, dict))]
         writer = csv.DictWriter(buffer, names, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()

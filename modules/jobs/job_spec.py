@@ -30,7 +30,8 @@ class JobSpec:
     "" takes the default name. loader: whose environment is used; "" takes the best. settings: KEY=VALUE pairs of
     `--set`. text: where calibration or evaluation text comes from, as texts.TextSources says; "" takes the sample that
     ships. For train, a path to the data. against: the original that evaluate compares with. models: those that compare
-    measures, the original first. adapter: the name of the adapter to merge. to: what merge makes, "folder" or "gguf".
+    measures, the original first. tasks: a path to questions for evaluate and compare; "" asks none. adapter:
+    the name of the adapter to merge. to: what merge makes, "folder" or "gguf".
     """
 
     kind: str
@@ -42,6 +43,7 @@ class JobSpec:
     text: str = ""
     against: str = ""
     models: list[str] = field(default_factory=list)
+    tasks: str = ""
     adapter: str = ""
     to: str = "folder"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from modules.jobs.compare import run_compare
-from modules.jobs.evaluate import run_evaluate
+from modules.jobs.compare import plan_compare, run_compare
+from modules.jobs.evaluate import plan_evaluate, run_evaluate
 from modules.jobs.job_run import JobRun
 from modules.jobs.job_spec import JobSpec
 from modules.jobs.merge import plan_merge, run_merge
@@ -23,6 +23,8 @@ RUNNERS: dict[str, Callable[[JobSpec, JobRun, JobResources], dict[str, Any]]] = 
 }
 PLANNERS: dict[str, Callable[[JobSpec, JobResources], object]] = {
     "quantize": plan_quantize,
+    "evaluate": plan_evaluate,
+    "compare": plan_compare,
     "train": plan_train,
     "merge": plan_merge,
 }

@@ -38,8 +38,6 @@ class Jobs:
 
         if plan := PLANNERS.get(spec.kind):
             plan(spec, self._resources)
-        elif spec.kind == "compare" and len(spec.models) < 2:
-            raise JobError("Comparing takes two models or more. Choose another one beside the original.")
         elif spec.kind not in KINDS:
             raise JobError(f"There is no kind of job named {spec.kind[:40]!r}. The kinds are: {', '.join(KINDS)}.")
         for model in {spec.model, *([spec.against] if spec.against else []), *spec.models}:

@@ -41,6 +41,7 @@ class JobRequest(BaseModel):
     text: Text = ""
     against: Text = ""
     models: list[Text] = []
+    tasks: Text = ""
 
 
 class ModelRequest(BaseModel):

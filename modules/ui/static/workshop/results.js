@@ -10,6 +10,7 @@ const COLUMNS = [
   ["Perplexity", (row) => number(row.perplexity)],
   ["KL", (row) => number(row.kl)],
   ["Same top token", (row) => percent(row.top1_agreement)],
+  ["Tasks", (row) => percent(row.tasks?.accuracy)],
   ["Bits per weight", (row) => number(row.bits_per_weight)],
   ["Size", (row) => bytes(row.size_bytes)],
   ["Peak memory", (row) => bytes(row.peak_bytes)],

@@ -11,7 +11,7 @@ from modules.protocol.quantization_method import QuantizationMethod
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import describe, setting
 
-QUANTIZER_BEHAVIOURS = ("copy", "refuse", "crash", "full", "hang")
+QUANTIZER_BEHAVIOURS = ("copy", "refuse", "crash", "full", "hang", "resume")
 BEHAVIOURS = ("reply", "refuse", "memory", "crash", "exit", "hang", "child")
 
 
@@ -76,6 +76,8 @@ SPEC = LoaderSpec(
             settings=QuantizerSettings,
             bits=lambda settings: 16,
             label=lambda settings: "echo",
+            resumes=True,
+            measures=True,
         ),
     ),
     hidden=True,

@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from modules.protocol.errors import OutOfMemory, PaddockError
 from modules.worker.hf.error_messages import is_out_of_memory
 
+_ADVICE = "Lower Context length, choose cache type q8 or q4, or use a smaller quantization."
+
 
 @contextmanager
-def translate_errors(doing: str, lower: tuple[str, ...]) -> Iterator[None]:
-    """Turn exceptions raised in the block into PaddockErrors. `doing` completes "Not enough memory for …"."""
+def translate_errors(doing: str, lower: tuple[str, ...], advice: str = _ADVICE) -> Iterator[None]:
+    """Turn exceptions raised in the block into PaddockErrors. `doing` completes "Not enough memory for …"; `advice`:
+    what to do then."""
     try:
         yield
     except PaddockError:
@@ -22,8 +25,7 @@ def translate_errors(doing: str, lower: tuple[str, ...]) -> Iterator[None]:
         full = "pages" in message or "Insufficient" in message or "VRAM" in message
         if is_out_of_memory(error) or full:
             raise OutOfMemory(
-                f"Not enough memory on the graphics card for {doing}. Lower Context length, choose cache type q8 or "
-                "q4, or use a smaller quantization.",
+                f"Not enough memory on the graphics card for {doing}. {advice}",
                 detail=traceback.format_exc(),
                 lower=lower,
             ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from loaders.exllamav2.quantization import EXL2
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand, parse_split
 from modules.protocol.model_facts import Claim, Machine, ModelFacts, unsupported_bits_reason
@@ -237,6 +238,7 @@ SPEC = LoaderSpec(
     accelerators=("cuda",),
     adapters=("peft",),
     adapters_note="Adapters change once all running replies have ended.",
+    quantizers=(EXL2,),
     requirements="requirements.txt",
     # Does not import the engine, whose first import compiles CUDA kernels for minutes. The first load shows that.
     probe="import importlib.metadata as found, tokenizers, torch, transformers; "

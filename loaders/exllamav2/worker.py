@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import random
 import threading
 import time
@@ -15,13 +14,14 @@ from typing import Any
 from loaders.exllamav2.batcher import Batcher
 from loaders.exllamav2.error_messages import translate_errors
 from loaders.exllamav2.jobs import JobFactory
-from loaders.exllamav2.kernels import prepare_compilation
+from loaders.exllamav2.kernels import import_engine
 from loaders.exllamav2.loaded_model import LoadedModel, load_model
 from loaders.exllamav2.lora import read_adapter, remove_adapters
 from loaders.exllamav2.results import FINISH_REASONS, cached_tokens, token_ids
+from loaders.exllamav2.scoring import write_logits
 from loaders.exllamav2.spec import Settings
 from modules.protocol.commands import Generate
-from modules.protocol.errors import EnvironmentBroken, ModelError, Unsupported
+from modules.protocol.errors import ModelError, Unsupported
 from modules.protocol.events import ModelInfo
 from modules.protocol.sampling import SamplingParams
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
@@ -72,17 +72,7 @@ class Engine(EngineBase):
         )
 
     def _import(self) -> None:
-        try:
-            self._torch = importlib.import_module("torch")
-            with prepare_compilation():
-                self._exl = importlib.import_module("exllamav2")
-            importlib.import_module("exllamav2.generator")
-        except (ImportError, OSError, RuntimeError) as error:
-            raise EnvironmentBroken(
-                "ExLlamaV2 cannot start. To compile its CUDA kernels it needs an NVIDIA card with its driver, the CUDA "
-                "toolkit (nvcc) and a C++ compiler. Install what the details name, then load again.",
-                detail=traceback.format_exc(),
-            ) from error
+        self._torch, self._exl = import_engine()
 
     def unload(self) -> None:
         """End the batcher's thread. Memory is freed when the process ends."""
@@ -159,6 +149,14 @@ class Engine(EngineBase):
                         for token, chance in pairs
                     ]
         return sorted(found, key=lambda entry: -entry["probability"])
+
+    def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
+        def work() -> dict[str, Any]:
+            return write_logits(self._torch, self._loaded, tokens, first, file)
+
+        with translate_errors("this window", _RUN_LOWER, "Evaluate with a smaller one: --set window=256 stride=128"):
+            scored: dict[str, Any] = self._batcher.call(work, when_idle=True)
+        return scored
 
     def apply_adapter(self, adapters: dict[str, float]) -> None:
         def change() -> None:

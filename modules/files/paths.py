@@ -151,6 +151,11 @@ class Paths:
         """Files of data sets that jobs downloaded."""
         return self.user_data / "datasets"
 
+    @property
+    def measurements(self) -> Path:
+        """What quantizers measured of models, one folder for each method."""
+        return self.user_data / "measurements"
+
 
 def safe_join(folder: Path, name: str, *, follow_links: bool = False) -> Path:
     """Return the path of a user's `name` (with forward slashes) below `folder`. Raise PathError.

@@ -57,6 +57,8 @@ def plan_quantize(spec: JobSpec, resources: JobResources) -> QuantizePlan:
     file = result_name(resources.models, spec.name, f"{base}-{method.label(settings)}", ending)
     needed = _needed_bytes(facts, method, settings)
     check_space(resources.models, needed)
+    if method.resumes:
+        _check_checkpoints(resources, needed)
     return QuantizePlan(facts, loader, method, settings, file.removesuffix(".gguf") if ending else file, file, needed)
 
 
@@ -147,18 +149,22 @@ def _quantize(
     resources: JobResources,
 ) -> dict[str, Any]:
     """Let the loader's worker write the model into `folder`; return its answer."""
-    source = Path(plan.facts.path)
+    source, method = Path(plan.facts.path), plan.method
     variables = resources.consents.variables(plan.facts, plan.loader)
-    with run.worker(plan.loader, source, [folder], variables) as client:
+    checkpoints = [run.checkpoints] if method.resumes else []
+    measurements = [resources.paths.measurements / method.name] if method.measures else []
+    with run.worker(plan.loader, source, [folder, *checkpoints, *measurements], variables) as client:
         command = Quantize(
             client.next_id(),
-            plan.method.name,
+            method.name,
             str(source),
             str(folder),
             plan.name,
             dict(spec.settings),
             calibration.rows if calibration else [],
             card,
+            "".join(map(str, checkpoints)),
+            "".join(map(str, measurements)),
         )
         answer: dict[str, Any] = client.ask_with_progress(command, run.report)
     if folder_bytes(folder) == 0:
@@ -196,15 +202,23 @@ def _needed_bytes(facts: ModelFacts, method: QuantizationMethod, settings: Any) 
     return int(facts.layer_parameters * bits / 8 + others * 2)
 
 
-def check_space(models: Path, needed: int) -> None:
-    """Raise JobError unless `needed` bytes are free for the result, and a little more."""
-    models.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(models).free
+def check_space(folder: Path, needed: int, what: str = "The result", flag: str = "--models") -> None:
+    """Raise JobError unless `needed` bytes are free in `folder`, and a little more. `flag`: puts it elsewhere."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
     if free < needed + _SPARE_BYTES:
         raise JobError(
-            f"The result needs about {format_size(needed)} in {models}, and {format_size(free)} are free. Free some "
-            "disk space, or put models elsewhere with --models."
+            f"{what} needs about {format_size(needed)} in {folder}, and {format_size(free)} are free. Free some disk "
+            f"space, or choose another folder with {flag}."
         )
+
+
+def _check_checkpoints(resources: JobResources, needed: int) -> None:
+    """Raise JobError unless there is room for the parts of the result, which a job that resumes keeps until its end."""
+    jobs, models = resources.paths.jobs, resources.models
+    jobs.mkdir(parents=True, exist_ok=True)
+    both = 2 if jobs.stat().st_dev == models.stat().st_dev else 1
+    check_space(jobs, needed * both, "This job", "--user-data")
 
 
 def describe_plan(plan: QuantizePlan) -> dict[str, Any]:

@@ -165,7 +165,9 @@ class Quantize:
 
     `method`: the name of one of the spec's quantizers; `settings`: for its settings class. `name`: the result's name.
     `calibration`: rows of {"text": str} or {"messages": [...]}, for methods that are calibrated. `card`: facts for the
-    model card, which formats with metadata carry inside the file.
+    model card, which formats with metadata carry inside the file. `checkpoints`: an existing folder with what earlier
+    runs of the same job kept, for a method that resumes. `measurements`: an existing folder that the jobs of a method
+    share, for a method that measures. Both are "" for other methods.
     Answered by Progress and then Result({"versions": {package: version}, "notes": [sentence]}) or Failed.
     """
 
@@ -177,6 +179,8 @@ class Quantize:
     settings: dict[str, Any] = field(default_factory=dict)
     calibration: list[dict[str, Any]] = field(default_factory=list)
     card: dict[str, Any] = field(default_factory=dict)
+    checkpoints: str = ""
+    measurements: str = ""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ class QuantizationMethod:
     calibrated: it needs calibration text.
     single_file: the result is one file NAME.gguf; else a folder NAME.
     preference: of several loaders with the same method, the highest quantizes unless another is asked for.
+    resumes: it keeps what it has done in Quantize.checkpoints, so a job that runs again goes on from there.
+    measures: it keeps what it measured of a model in Quantize.measurements, for other jobs with the same model.
     obstacle: a sentence with the next step where this model cannot be quantized with these settings; "" where it can.
     """
 
@@ -38,6 +40,8 @@ class QuantizationMethod:
     calibrated: bool = False
     single_file: bool = False
     preference: int = 0
+    resumes: bool = False
+    measures: bool = False
     obstacle: Callable[[ModelFacts, Any], str] = _no_obstacle
 
 

@@ -122,6 +122,29 @@ def test_a_failed_job_runs_again(app: App) -> None:
         app.jobs.check_resumable(finished)
 
 
+def test_a_method_that_resumes_finds_what_it_kept_until_the_job_has_finished(app: App, config: Config) -> None:
+    id = app.jobs.start(_echo(behaviour="resume"))
+    with pytest.raises(PaddockError, match="stops halfway"):
+        app.jobs.run(id)
+    assert _names(config) == ["tiny"]
+    assert (app.paths.jobs / id / "checkpoints" / "half").exists()
+    assert app.jobs.run(id)["notes"] == ["An earlier run was here."] * 2
+    assert not (app.paths.jobs / id / "checkpoints").exists()
+    another = app.jobs.start(_echo(behaviour="resume"))
+    with pytest.raises(PaddockError, match="stops halfway"):
+        app.jobs.run(another)
+    # What was measured of a model is for all jobs.
+    assert (app.paths.measurements / "echo" / "tiny").exists()
+
+
+def test_a_method_for_another_card_is_refused_with_the_sentence(app: App, config: Config) -> None:
+    if app.environments.machine.has("cuda"):
+        pytest.skip("This machine has CUDA.")
+    with pytest.raises(JobError, match="ExLlamaV2 needs CUDA, which this machine does not have."):
+        app.jobs.start(JobSpec("quantize", "tiny", method="exl2"))
+    assert app.jobs.list() == []
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [

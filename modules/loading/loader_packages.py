@@ -6,11 +6,12 @@ An entry point names the loader's folder as a dotted path whose last part is the
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import NamedTuple
+
+from modules.system.package_folders import package_folders
 
 GROUP = "paddock.loaders"
 
@@ -48,10 +49,7 @@ def find_package_loaders() -> PackageLoaders:
 
 def _places(point: EntryPoint) -> Iterable[Path]:
     """Yield where the folder of an entry point may be: beside the package's metadata, or in an editable install."""
-    top, *inner = point.value.split(".")
     if point.dist is not None:
-        yield Path(str(point.dist.locate_file("/".join((top, *inner))))).resolve()
-    # Finds a package of the top level without importing it.
-    spec = importlib.util.find_spec(top)
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        yield Path(place, *inner).resolve()
+        yield Path(str(point.dist.locate_file(point.value.replace(".", "/")))).resolve()
+    for folder in package_folders(point.value):
+        yield folder.resolve()

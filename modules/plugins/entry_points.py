@@ -5,11 +5,12 @@ Nothing of a package is imported here. Its extension needs the same consent as o
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import re
 from importlib import metadata
 from pathlib import Path
+
+from modules.system.package_folders import package_folders
 
 GROUP = "paddock.extensions"
 _LOG = logging.getLogger(__name__)
@@ -25,23 +26,9 @@ def installed_extensions() -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for entry in metadata.entry_points(group=GROUP):
-        folder = _folder(entry.value)
+        folder = next((path for path in package_folders(entry.value) if path.is_dir()), None)
         if not NAME.fullmatch(entry.name) or folder is None:
             _LOG.warning("Ignored the entry point %s = %s of %s: it names no package.", entry.name, entry.value, GROUP)
             continue
         found[entry.name] = folder
     return found
-
-
-def _folder(package: str) -> Path | None:
-    """Return the folder of a package without importing it; None if there is none."""
-    top, *inner = package.split(".")
-    if not all(part.isidentifier() for part in (top, *inner)):
-        return None
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return None
-    places = spec.submodule_search_locations if spec is not None else None
-    folders = [Path(place, *inner) for place in places or ()]
-    return next((folder for folder in folders if folder.is_dir()), None)

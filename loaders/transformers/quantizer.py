@@ -10,6 +10,7 @@ from loaders.transformers.quantization import BitsAndBytesSettings
 from modules.protocol.commands import Quantize
 from modules.worker.engine import Report
 from modules.worker.hf.auto_class import text_class
+from modules.worker.hf.bitsandbytes_config import packing_config
 from modules.worker.hf.error_messages import load_error, out_of_memory_error
 from modules.worker.hf.load_options import report_progress
 from modules.worker.hf.model_files import check_folder, has_consent, missing_tensor_error
@@ -37,19 +38,12 @@ class Quantizer(QuantizerBase):
 
     def _packed(self, folder: Path, settings: Any, report: Report, trusted: bool) -> Any:
         import torch
-        from transformers import AutoConfig, BitsAndBytesConfig
+        from transformers import AutoConfig
 
         config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=trusted)
         own = getattr(config, "dtype", None) or torch.float32
         compute = own if settings.compute_dtype == "auto" else getattr(torch, settings.compute_dtype)
-        packing = BitsAndBytesConfig(load_in_8bit=True)
-        if settings.type != "int8":
-            packing = BitsAndBytesConfig(
-                load_in_4bit=True,
-                bnb_4bit_quant_type=settings.type,
-                bnb_4bit_use_double_quant=settings.double_quantization,
-                bnb_4bit_compute_dtype=compute,
-            )
+        packing = packing_config(settings.type, compute, double_quantization=settings.double_quantization)
         device = {"": 0} if torch.cuda.is_available() else {"": "cpu"}
         words = "Packing the weights"
         with report_progress(lambda text, part: report(text, 0.8 * (part or 0)), words):

@@ -10,6 +10,7 @@ from loaders.transformers.spec import Settings
 from modules.protocol.errors import ModelError, SettingError
 from modules.worker.engine import Report
 from modules.worker.hf.auto_class import text_class
+from modules.worker.hf.bitsandbytes_config import packing_config
 from modules.worker.hf.load_options import device_placement, pick_dtype, report_progress, with_rope
 from modules.worker.hf.model_files import check_folder, has_consent, load_tokenizer, missing_tensor_error, weight_files
 from modules.worker.hf.staged_folder import stage_file
@@ -161,17 +162,11 @@ def _quantization(settings: Settings, config: Any, dtype: Any) -> Any:
         return FineGrainedFP8Config(dequantize=True)
     if getattr(config, "quantization_config", None) is not None:
         raise SettingError("This model is already quantized. Set Quantization to none to use it as it is.")
-    from transformers import BitsAndBytesConfig
-
     _hush_bitsandbytes()
-    if settings.quantization == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_enable_fp32_cpu_offload=settings.cpu_offload)
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type=settings.quantization,
-        bnb_4bit_use_double_quant=settings.double_quantization,
-        bnb_4bit_compute_dtype=pick_dtype(settings.compute_dtype, settings.device_map)
-        if settings.compute_dtype != "auto"
-        else dtype,
-        llm_int8_enable_fp32_cpu_offload=settings.cpu_offload,
+    own = settings.compute_dtype == "auto"
+    return packing_config(
+        settings.quantization,
+        dtype if own else pick_dtype(settings.compute_dtype, settings.device_map),
+        double_quantization=settings.double_quantization,
+        cpu_offload=settings.cpu_offload,
     )

@@ -9,6 +9,7 @@ from modules.families.training_settings import TrainingSettings
 from modules.protocol.errors import SettingError
 from modules.worker.engine import Report
 from modules.worker.hf.auto_class import text_class
+from modules.worker.hf.bitsandbytes_config import packing_config
 from modules.worker.hf.load_options import report_progress
 from modules.worker.hf.model_files import missing_tensor_error
 
@@ -42,20 +43,12 @@ def load_base(path: Path, settings: TrainingSettings, trusted: bool, report: Rep
     """
     import torch
     from peft import prepare_model_for_kbit_training
-    from transformers import BitsAndBytesConfig
 
     on_gpu = torch.cuda.is_available()
     dtype = (torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16) if on_gpu else torch.float32
     options: dict[str, Any] = {"dtype": dtype, "device_map": {"": 0 if on_gpu else "cpu"}}
-    if settings.base == "nf4":
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=dtype,
-        )
-    elif settings.base == "int8":
-        options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
+    if settings.base != "16bit":
+        options["quantization_config"] = packing_config(settings.base, dtype)
     model = load_model(path, options, trusted, report, "Loading the weights")
     model.config.use_cache = False
     if settings.base == "16bit":

@@ -20,6 +20,7 @@ from modules.cli.job_commands import merge as merge
 from modules.cli.job_commands import quantize as quantize
 from modules.cli.job_commands import train as train
 from modules.cli.recommend_command import recommend as recommend
+from modules.cli.set_option import read_pairs
 from modules.cli.terminal import ProgressLine, write_reply
 from modules.generation.preset_keys import did_you_mean
 from modules.library.memory_plan import plan_sentence
@@ -188,10 +189,7 @@ def sort_settings(spec: LoaderSpec, pairs: Iterable[str]) -> tuple[dict[str, str
     own = {entry.name for entry in describe(spec.settings)}
     params: dict[str, str] = {}
     settings: dict[str, str] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise SettingError(f"--set takes KEY=VALUE, not {pair!r}. Write for example --set temperature=0.7.")
+    for name, value in read_pairs(pairs, "temperature=0.7"):
         if name in sampling:
             params[name] = value
         elif name in own:

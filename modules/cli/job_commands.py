@@ -7,7 +7,7 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,13 @@ from modules.cli.job_results import (
     show_quantized,
     show_trained,
 )
+from modules.cli.set_option import read_pairs
 from modules.cli.terminal import ProgressLine
 from modules.jobs.export import export_rows
 from modules.jobs.job_spec import JobSpec, JobState
 from modules.jobs.store import Job
 from modules.jobs.texts import is_named_source
-from modules.protocol.errors import PaddockError, SettingError
+from modules.protocol.errors import PaddockError
 from modules.settings.config import Config
 from modules.system.program_name import program_name
 
@@ -42,7 +43,7 @@ def quantize(config: Config, arguments: argparse.Namespace) -> int:
         method=arguments.method,
         loader=arguments.loader,
         name=arguments.name,
-        settings=parse_settings(arguments.set),
+        settings=dict(read_pairs(arguments.set, "bits=4")),
         text=_text_source(arguments.calibration),
     )
     return _run_new(config, spec, arguments.json, show_quantized)
@@ -54,7 +55,7 @@ def evaluate(config: Config, arguments: argparse.Namespace) -> int:
         "evaluate",
         arguments.model,
         loader=arguments.loader,
-        settings=parse_settings(arguments.set),
+        settings=dict(read_pairs(arguments.set, "window=512")),
         text=_text_source(arguments.text),
         against=arguments.against,
         tasks=_absolute(arguments.tasks),
@@ -67,7 +68,7 @@ def compare(config: Config, arguments: argparse.Namespace) -> int:
     spec = JobSpec(
         "compare",
         arguments.models_[0],
-        settings=parse_settings(arguments.set),
+        settings=dict(read_pairs(arguments.set, "window=512")),
         text=_text_source(arguments.text),
         models=arguments.models_,
         tasks=_absolute(arguments.tasks),
@@ -86,7 +87,7 @@ def train(config: Config, arguments: argparse.Namespace) -> int:
         "train",
         arguments.model,
         name=arguments.name,
-        settings=parse_settings(arguments.set),
+        settings=dict(read_pairs(arguments.set, "rank=8")),
         text=str(Path(arguments.data).absolute()),
     )
     return _run_new(config, spec, arguments.json, show_trained)
@@ -127,24 +128,13 @@ def jobs(config: Config, arguments: argparse.Namespace) -> int:
         app.close()
 
 
-def parse_settings(pairs: Iterable[str]) -> dict[str, str]:
-    """Return KEY=VALUE texts as a table. Raises SettingError."""
-    found = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise SettingError(f"--set wants KEY=VALUE, not {pair!r}.")
-        found[key] = value
-    return found
+def _text_source(text: str) -> str:
+    """Return the name of a text as it is, and a path as one that holds in any folder."""
+    return text if not text or is_named_source(text) else _absolute(text)
 
 
 def _absolute(path: str) -> str:
     return str(Path(path).absolute()) if path else ""
-
-
-def _text_source(text: str) -> str:
-    """Return the name of a text as it is, and a path as one that holds in any folder."""
-    return text if not text or is_named_source(text) else _absolute(text)
 
 
 def _run_new(

@@ -81,7 +81,7 @@ def plan_memory(facts: ModelFacts, demand: Demand, machine: Machine) -> MemoryPl
     cache = _cache(facts, demand)
     compute = _compute(facts, demand, demand.logits)
     count = facts.layers or 1
-    on_gpu = (count if demand.gpu_layers < 0 else min(demand.gpu_layers, count)) if _cards(machine) else 0
+    on_gpu = (count if demand.gpu_layers < 0 else min(demand.gpu_layers, count)) if separate_cards(machine) else 0
     part = on_gpu / count
     main = DeviceShare(
         MAIN_MEMORY,
@@ -121,7 +121,7 @@ def _compute(facts: ModelFacts, demand: Demand, logits: int) -> int:
     return round(batch * wide * demand.activation + mask + unpacked + min(logits, batch) * facts.vocabulary * 4)
 
 
-def _cards(machine: Machine) -> list[Gpu]:
+def separate_cards(machine: Machine) -> list[Gpu]:
     """Return accelerators with separate memory. A Mac's GPU shares main memory, which is counted already."""
     return [gpu for gpu in machine.gpus if gpu.kind != "metal"]
 
@@ -131,7 +131,7 @@ def _on_cards(
 ) -> list[DeviceShare]:
     """Return the cards' shares of `part` of the layers, by the loader's split, else by free memory."""
     layers, others, cache = parts
-    cards = _cards(machine)
+    cards = separate_cards(machine)
     weights = [*demand.gpu_split, *([0.0] * len(cards))][: len(cards)]
     if not any(weights):
         weights = [float(gpu.free_bytes) or 1.0 for gpu in cards]
@@ -218,7 +218,7 @@ def largest_fitting(most: int, fits: Callable[[int], bool], step: int = 1) -> in
 def gguf_shortage(size: int, machine: Machine) -> str:
     """Return "" if a GGUF file of `size` bytes fits into what is free on all devices, else why not."""
     need = size + _PROCESS
-    free = machine.free_bytes + sum(gpu.free_bytes for gpu in _cards(machine))
+    free = machine.free_bytes + sum(gpu.free_bytes for gpu in separate_cards(machine))
     if need <= free:
         return ""
     return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from modules.library.memory_plan import separate_cards
 from modules.protocol.model_facts import Machine
 
 _REST = ("gguf", "awq", "gptq", "nf4", "hqq", "int8", "exl2", "exl3", "w8a8")
@@ -90,5 +91,5 @@ def _preference(first: tuple[str, ...], reason: str, bits: float) -> Preference:
 
 def mixed_memory(machine: Machine, bytes_in_4_bits: int) -> bool:
     """Return True if the cards' memory together is too small for the model in 4 bits and a context (a fifth more)."""
-    cards = [gpu.free_bytes for gpu in machine.gpus if gpu.kind != "metal"]
+    cards = [gpu.free_bytes for gpu in separate_cards(machine)]
     return bool(cards) and bytes_in_4_bits * 1.2 > sum(cards)

@@ -28,12 +28,12 @@ class FactsBuilder:
         self.warnings: list[str] = []
 
     def add(self, fact: str, value: Any, source: str) -> None:
-        """Add a fact; values of None, 0 and "" are ignored.
+        """Add a fact; values of None, 0, "" and () are ignored.
 
         A later source never replaces an earlier one, but a different value is kept as evidence. Facts without a field
         in ModelFacts are only evidence.
         """
-        if value is None or value == 0 and value is not False or value == "":
+        if value is None or value == 0 and value is not False or value in ("", ()):
             return
         if fact in self._facts and self._facts[fact] == value:
             return
@@ -78,4 +78,6 @@ def printable_name(name: str) -> str:
 def _words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

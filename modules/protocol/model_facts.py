@@ -30,6 +30,7 @@ class ModelFacts:
     "pickle", "remote" (on another server), the quantization method that a folder names ("gptq", "fp8", or one that
     Paddock does not know), or "unknown"; `dtype`: of the weights: "F16", "Q8_0", ...; `layer_bytes`,
     `layer_parameters`: of all layers' tensors together, as on disk; `intermediate`: width of the MLP;
+    `input_widths`: the different numbers of inputs of the layers' matrices, of a model in full precision;
     `purpose`: one of PURPOSES; `vision`: it accepts images too.
     `problems`: sentences saying why it cannot be loaded; `warnings`: sentences for the user.
     """
@@ -47,6 +48,7 @@ class ModelFacts:
     layers: int = 0
     hidden: int = 0
     intermediate: int = 0
+    input_widths: tuple[int, ...] = ()
     heads: int = 0
     kv_heads: int = 0
     head_dim: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,17 +45,21 @@ class QuantizationMethod:
     obstacle: Callable[[ModelFacts, Any], str] = _no_obstacle
 
 
-def indivisible(facts: ModelFacts, group_size: int, label: str = "Group size (group_size)") -> str:
-    """Return a sentence that names the widths of `facts` which `group_size` does not divide, and sizes that work.
+def divides(group_size: int, widths: Iterable[int]) -> bool:
+    """Return True if `group_size` divides all of `widths`, or is not positive: a group is then a whole row."""
+    return group_size <= 0 or all(width % group_size == 0 for width in widths)
 
-    "" where it divides all known widths, or is not positive: a group is then a whole row.
+
+def indivisible(facts: ModelFacts, group_size: int, label: str = "Group size (group_size)") -> str:
+    """Return a sentence that names the inputs of matrices which `group_size` does not divide, and sizes that work.
+
+    "" where it divides those of all matrices.
     """
-    if group_size <= 0:
+    nouns = {facts.hidden: "hidden size", facts.intermediate: "intermediate size"}
+    widths = facts.input_widths or tuple(width for width in nouns if width)
+    if divides(group_size, widths):
         return ""
-    widths = {"hidden size": facts.hidden, "intermediate size": facts.intermediate}
-    odd = [f"{noun} {width}" for noun, width in widths.items() if width and width % group_size]
-    if not odd:
-        return ""
-    working = [size for size in (8, 16, 32, 64, 128, 256) if all(width % size == 0 for width in widths.values())]
+    odd = [f"{nouns.get(width, 'width')} {width}" for width in widths if width % group_size]
+    working = [size for size in (8, 16, 32, 64, 128, 256) if divides(size, widths)]
     choice = f"Sizes that work: {', '.join(map(str, working))}." if working else "Choose another method, such as gguf."
     return f"{label} {group_size} does not divide the {' and the '.join(odd)} of {facts.name}. {choice}"

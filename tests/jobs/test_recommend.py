@@ -7,16 +7,20 @@ from typing import Any
 
 import pytest
 
+from modules.app import App
 from modules.cli.parser import run
+from modules.jobs.job_spec import JobError, JobSpec
 from modules.jobs.recommend.decision import Situation, choose_preference
 from modules.jobs.recommend.devices import parse_device
 from modules.jobs.recommend.gguf_sizes import GgufSizes
-from modules.jobs.recommend.methods import METHODS
+from modules.jobs.recommend.methods import METHODS, variants
 from modules.jobs.recommend.tensors import read_model_tensors
 from modules.library.detect import detect
 from modules.library.machine import inspect_machine
 from modules.protocol.errors import ModelError, SettingError
+from modules.protocol.quantization_method import indivisible
 from tests.conftest import ROOT
+from tests.support.models import write_safetensors
 
 DEMO = ROOT / "models" / "demo"
 
@@ -98,6 +102,25 @@ def test_a_quantized_source_is_refused() -> None:
     facts = detect(ROOT / "models" / "demo.Q8_0.gguf", "demo.Q8_0.gguf")
     with pytest.raises(ModelError, match="original"):
         read_model_tensors(facts)
+
+
+def test_a_recommended_group_size_is_one_that_quantizing_takes(app: App) -> None:
+    """The attention of this model is narrower than its hidden size, as in many models with their own head_dim."""
+    layer = "model.layers.0"
+    shapes = {"self_attn.q_proj": [96, 128], "self_attn.o_proj": [128, 96], "mlp.up_proj": [256, 128]}
+    tensors = {f"{layer}.{name}.weight": shape for name, shape in shapes.items()}
+    write_safetensors(app.paths.models / "tiny" / "model.safetensors", tensors)
+    facts = app.library.facts("tiny")
+    assert facts.input_widths == (96, 128)
+    sizes = [
+        variant.settings["group_size"]
+        for variant in variants(facts, read_model_tensors(facts), None)
+        if variant.method == "gptq"
+    ]
+    assert set(sizes) == {32}
+    assert indivisible(facts, 32) == ""
+    with pytest.raises(JobError, match="128 does not divide the width 96 of tiny. Sizes that work: 8, 16, 32"):
+        app.jobs.start(JobSpec("quantize", "tiny", method="gptq", settings={"group_size": "128"}))
 
 
 def test_every_situation_has_every_method_once() -> None:

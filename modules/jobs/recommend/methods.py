@@ -10,6 +10,7 @@ from typing import Any
 from modules.jobs.recommend.sizes import awq_bytes, exl_bytes, gptq_bytes, hqq_bytes, int8_bytes, nf4_bytes, w8a8_bytes
 from modules.jobs.recommend.tensors import ModelTensors
 from modules.protocol.model_facts import ModelFacts
+from modules.protocol.quantization_method import divides
 
 # Every method that a recommendation names, whether it can be made here or not.
 METHODS = ("gptq", "awq", "gguf", "nf4", "int8", "hqq", "w8a8", "exl2", "exl3")
@@ -74,4 +75,5 @@ def variants(facts: ModelFacts, tensors: ModelTensors, gguf_bytes: Callable[[str
 
 def group_size_for(tensors: ModelTensors, sizes: tuple[int, ...]) -> int:
     """Return the first of `sizes` that divides the inputs of every matrix, or 0."""
-    return next((size for size in sizes if all(matrix.columns % size == 0 for matrix in tensors.linear)), 0)
+    widths = {matrix.columns for matrix in tensors.linear}
+    return next((size for size in sizes if divides(size, widths)), 0)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import ceil
 
-from modules.jobs.recommend.tensors import Matrix, ModelTensors
+from modules.jobs.recommend.tensors import ModelTensors
+from modules.library.layer_matrices import Matrix
 
 
 def _with_matrices(tensors: ModelTensors, matrix_bytes: Callable[[Matrix], float], head_bits: float = 16) -> int:

@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
 from modules.library import gguf, safetensors
 from modules.library.folder import list_folder
+from modules.library.layer_matrices import Matrix, is_embedding, is_head, layer_matrix
 from modules.protocol.errors import ModelError
 from modules.protocol.model_facts import ModelFacts
-
-_EMBEDDING = re.compile(r"(embed_tokens|wte|wpe|embed_positions|token_embd|position_embd|word_embeddings)\.weight$")
-_HEAD = re.compile(r"(^|\.)(lm_head|embed_out|output)\.weight$")
-_ROUTER = re.compile(r"(mlp\.gate|block_sparse_moe\.gate|ffn_gate_inp|router)\.weight$")
-# GPT-2 stores its matrices as [in, out] (Conv1D).
-_TRANSPOSED = re.compile(r"\.(c_attn|c_proj|c_fc)\.weight$")
-_LAYER = re.compile(r"(^|\.)(layers|h|blocks|blk)\.\d+\.")
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """A matrix of a linear layer: `rows` outputs of `columns` inputs; `count` of them (experts are stored together)."""
-
-    name: str
-    rows: int
-    columns: int
-    count: int = 1
-
-    @property
-    def elements(self) -> int:
-        """Return the number of weights."""
-        return self.rows * self.columns * self.count
 
 
 @dataclass(frozen=True)
@@ -77,15 +55,12 @@ def _sorted(shapes: dict[str, tuple[int, ...]]) -> ModelTensors:
     linear, embedding, head, rest = list[Matrix](), 0, 0, 0
     for name, shape in shapes.items():
         elements = prod(shape)
-        if _EMBEDDING.search(name):
+        if is_embedding(name):
             embedding += elements
-        elif _HEAD.search(name) and len(shape) == 2:
+        elif is_head(name, shape):
             head += elements
-        elif len(shape) in (2, 3) and name.endswith("weight") and _LAYER.search(name) and not _ROUTER.search(name):
-            rows, columns = shape[-2:]
-            if _TRANSPOSED.search(name):
-                rows, columns = columns, rows
-            linear.append(Matrix(name, rows, columns, shape[0] if len(shape) == 3 else 1))
+        elif (matrix := layer_matrix(name, shape)) is not None:
+            linear.append(matrix)
         else:
             rest += elements
     return ModelTensors(tuple(linear), embedding, head, rest)

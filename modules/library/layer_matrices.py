@@ -1,0 +1,57 @@
+"""The matrices in a full-precision model's layers, which quantization packs, by the names and shapes of its tensors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_EMBEDDING = re.compile(r"(embed_tokens|wte|wpe|embed_positions|token_embd|position_embd|word_embeddings)\.weight$")
+_HEAD = re.compile(r"(^|\.)(lm_head|embed_out|output)\.weight$")
+_ROUTER = re.compile(r"(mlp\.gate|block_sparse_moe\.gate|ffn_gate_inp|router)\.weight$")
+# GPT-2 stores its matrices as [in, out] (Conv1D).
+_TRANSPOSED = re.compile(r"\.(c_attn|c_proj|c_fc)\.weight$")
+_LAYER = re.compile(r"(^|\.)(layers|h|blocks|blk)\.\d+\.")
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A matrix of a linear layer: `rows` outputs of `columns` inputs; `count` of them (experts are stored together)."""
+
+    name: str
+    rows: int
+    columns: int
+    count: int = 1
+
+    @property
+    def elements(self) -> int:
+        """Return the number of weights."""
+        return self.rows * self.columns * self.count
+
+
+def is_embedding(name: str) -> bool:
+    """Return True for the name of a table of embeddings."""
+    return _EMBEDDING.search(name) is not None
+
+
+def is_head(name: str, shape: tuple[int, ...]) -> bool:
+    """Return True for the matrix that gives the logits."""
+    return _HEAD.search(name) is not None and len(shape) == 2
+
+
+def layer_matrix(name: str, shape: tuple[int, ...]) -> Matrix | None:
+    """Return the matrix that a tensor of a layer holds; None for norms, biases, routers, embeddings and the head."""
+    if len(shape) not in (2, 3) or not name.endswith("weight") or is_embedding(name) or is_head(name, shape):
+        return None
+    if not _LAYER.search(name) or _ROUTER.search(name):
+        return None
+    rows, columns = shape[-2:]
+    if _TRANSPOSED.search(name):
+        rows, columns = columns, rows
+    return Matrix(name, rows, columns, shape[0] if len(shape) == 3 else 1)
+
+
+def input_widths(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """Return the different numbers of inputs of all matrices in the layers, the smallest first."""
+    matrices = (layer_matrix(name, shape) for name, shape in shapes.items())
+    return tuple(sorted({matrix.columns for matrix in matrices if matrix is not None}))

@@ -20,7 +20,9 @@ from gradio.blocks import Block, BlocksConfig
 from gradio.context import Context, LocalContext
 from gradio.renderable import Renderable
 
-from modules.ui.gradio_internals.drawing import Drawing
+from modules.ui.gradio_internals.component_classes import DerivedMeta, DrawnAsReal, is_block
+from modules.ui.gradio_internals.drawing import Drawing, draw_into, page_being_built
+from modules.ui.gradio_internals.event_listeners import EVENT_NAMES, Dependency, listeners_of, no_dependency
 from modules.ui.gradio_internals.event_queue import slow_down_queue
 from modules.ui.gradio_internals.hidden_state import hidden_state, send_to_script
 from modules.ui.gradio_internals.page_html import with_nonce
@@ -94,6 +96,38 @@ def test_drawing_finds_the_open_container_and_the_tables() -> None:
         assert len(drawing.functions()) == 1
     assert isinstance(column, Block) and column.children and column.children[0].parent is column
     assert "visible" in vars(column)
+
+
+def test_a_part_is_drawn_into_the_container_that_is_named() -> None:
+    with gr.Blocks() as blocks:
+        assert page_being_built() is blocks
+        with gr.Column() as column:
+            pass
+        with draw_into(column):
+            button = gr.Button()
+        assert Context.block is blocks
+    assert column.children == [button] and page_being_built() is None
+
+
+def test_a_derived_class_writes_no_file_and_is_drawn_as_the_real_one() -> None:
+    derived = DerivedMeta(
+        "Text", (DrawnAsReal, gr.Textbox), {"_real": gr.Textbox, "__module__": "modules.ui.gradio_internals"}, ours=True
+    )
+    with gr.Blocks() as blocks:
+        made = derived("x")
+    assert isinstance(gr.Textbox(render=False), derived) and is_block(derived) and not is_block(made)
+    part = next(part for part in blocks.config["components"] if part["id"] == made._id)
+    assert part["type"] == "textbox" and part["props"]["name"] == "textbox"
+    assert made._constructor_args
+    assert not list((ROOT / "modules" / "ui" / "gradio_internals").glob("*.pyi"))
+
+
+def test_events_have_names_and_listeners_return_what_others_chain_on() -> None:
+    assert {"click", "change", "submit"} <= EVENT_NAMES
+    assert {"click"} <= listeners_of(gr.Button).keys() and {"load"} <= listeners_of(gr.Blocks).keys()
+    with gr.Blocks():
+        assert isinstance(gr.Button().click(lambda: None), Dependency)
+    assert isinstance(no_dependency(), Dependency)
 
 
 def test_the_queue_has_the_pauses_that_are_changed(page: gr.Blocks) -> None:

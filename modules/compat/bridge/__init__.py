@@ -10,13 +10,13 @@ from types import ModuleType
 from typing import Any
 
 import gradio as gr
-from gradio.blocks import Block
 
 from modules.compat.bridge.arguments import updates
 from modules.compat.bridge.components import Classes
 from modules.compat.bridge.events import chained
 from modules.compat.bridge.notes import Notes
 from modules.compat.bridge.pairs import event_class
+from modules.ui.gradio_internals.component_classes import is_block
 
 # Removed names -> their replacements.
 _RENAMED = {"Box": "Group", "Variable": "State", "IOComponent": "Component", "FormComponent": "FormComponent"}
@@ -44,7 +44,7 @@ class Bridge(ModuleType):
         if name in _RENAMED and not hasattr(module, name):
             module, name = gr.components if hasattr(gr.components, _RENAMED[name]) else gr, _RENAMED[name]
         found = getattr(module, name)
-        if isinstance(found, type) and issubclass(found, Block) and not issubclass(found, _OWN):
+        if is_block(found) and not issubclass(found, _OWN):
             return self._classes.of(found)
         if isinstance(found, type) and issubclass(found, gr.EventData):
             return event_class(found)  # type: ignore[arg-type]

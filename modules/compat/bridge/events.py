@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
-from gradio.events import Dependency
 
 from modules.compat.bridge.notes import Notes
+from modules.ui.gradio_internals.event_listeners import Dependency, no_dependency
 
 
 def bridged(listener: Callable[..., Any], notes: Notes) -> Callable[..., Any]:
@@ -53,6 +53,6 @@ def silent(name: str, notes: Notes) -> Callable[..., Any]:
 
     def listen(*given: Any, **named: Any) -> Dependency:
         notes.add(f".{name}()")
-        return Dependency(None, {}, None, None)
+        return no_dependency()
 
     return listen

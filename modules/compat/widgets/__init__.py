@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-from gradio.context import Context
 
 from modules.compat.bridge import Bridge
 from modules.compat.bridge.events import bridged
 from modules.compat.widgets.fields import ACTIONS, DELETER, WATCHED, Fields
 from modules.compat.widgets.values import Values
+from modules.ui.gradio_internals.drawing import draw_into, page_being_built
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -75,7 +75,7 @@ class Widgets(MutableMapping[str, Any]):
         return name
 
     def _page(self) -> _Page | None:
-        root = Context.root_block
+        root = page_being_built()
         if root is None:
             root = self._last() if self._last else None
             return self._pages.get(root) if root else None
@@ -85,28 +85,24 @@ class Widgets(MutableMapping[str, Any]):
         return self._pages[root]
 
     def _make(self, page: _Page, name: str) -> Any:
-        root = Context.root_block
+        root = page_being_built()
         if root is None:
             return self._fields.make(name, render=False)
         if name == "interface":
             return _Interface(root, self.bridge)
-        block, Context.block = Context.block, root
-        try:
+        with draw_into(root):
             if page.hidden is None:
                 page.hidden = gr.Column(elem_id="script-widgets", visible="hidden")
                 root.load(None, None, None, js=_SCRIPT.read_text(encoding="utf-8").replace("IDS", json.dumps(ACTIONS)))
             if name in DELETER:
-                Context.block = root
                 page.made |= self._fields.deleter()
                 return page.made[name]
-            Context.block = page.hidden
+        with draw_into(page.hidden):
             made = self._fields.make(name)
             if name in WATCHED:
                 made.change(None, made, None, js=f"(value) => globalThis.scriptWidgets?.changed({name!r}, value)")
             if name in ACTIONS:
                 made.click(None, None, None, js=f"() => globalThis.scriptWidgets?.pressed({name!r})")
-        finally:
-            Context.block = block
         return made
 
 

@@ -7,6 +7,8 @@ were checked with, and asserts that each of them exists.
 |---|---|
 | `rerender.py` | the tables of a session, which `gr.render` draws into |
 | `drawing.py` | the context of the Blocks that are being built, and their tables |
+| `component_classes.py` | the metaclasses of components, and the names by which the page chooses a widget |
+| `event_listeners.py` | the tables of events, and what a listener returns |
 | `event_queue.py` | how often the queue looks for new events |
 | `slider.py` | the metaclass of components |
 | `hidden_state.py` | a hidden textbox is in the page, and its `change` event fires |

@@ -7,10 +7,28 @@ Leans on `gradio.context.Context`, which holds the container and the Blocks that
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import gradio as gr
 from gradio.block_function import BlockFunction
-from gradio.blocks import Block
+from gradio.blocks import Block, BlockContext
 from gradio.context import Context
+
+
+def page_being_built() -> gr.Blocks | None:
+    """Return the Blocks that are being built, if any."""
+    return Context.root_block
+
+
+@contextmanager
+def draw_into(container: BlockContext) -> Iterator[None]:
+    """Add what is made in the block to `container`, which belongs to the Blocks that are being built."""
+    before, Context.block = Context.block, container
+    try:
+        yield
+    finally:
+        Context.block = before
 
 
 class Drawing:

@@ -158,6 +158,7 @@ SAMPLERS = ALL_SAMPLERS - {
     "epsilon_cutoff",
     "eta_cutoff",
     "grammar_string",
+    "json_schema",
     "no_repeat_ngram_size",
     "sampler_priority",
     "smoothing_curve",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import json
 from typing import Any
 
 from modules.protocol.errors import PromptError
+from modules.protocol.json_schema import parse_json_schema
 from modules.protocol.sampling import SamplingParams
 from modules.worker.llama.sampler_settings import (
     CUT_SHARE,
@@ -20,6 +22,10 @@ from modules.worker.llama.sampler_settings import (
 
 # Tokens that mirostat estimates from; llama.cpp's own choice.
 _MIROSTAT_TOKENS = 100
+_UNREADABLE = (
+    "llama.cpp cannot read the grammar or the JSON schema. Check a grammar against the GBNF guide and the patterns of "
+    "a schema, or leave it out."
+)
 # Mirostat replaces the cut-offs, and these alone act before it.
 _BESIDE_MIROSTAT = ("penalties", "dry", "temperature")
 
@@ -47,14 +53,15 @@ class SamplerChain:
 
     def _build(self, params: SamplingParams, seed: int, context: int, ends: frozenset[int]) -> None:
         lib, found = self._lib, token_biases(params)
-        if params.ban_eos_token and not params.grammar_string:
+        schema = parse_json_schema(params)
+        if params.ban_eos_token and not params.grammar_string and schema is None:
             found.update(dict.fromkeys(ends, float("-inf")))
         wanted = {token: bias for token, bias in found.items() if 0 <= token < self._size}
         if wanted:
             array = (lib.llama_logit_bias * len(wanted))(*wanted.items())
             self._add(lib.llama_sampler_init_logit_bias(self._size, len(wanted), array))
-        if params.grammar_string:
-            self._add(lib.llama_sampler_init_grammar(self._vocab, params.grammar_string.encode(), b"root"))
+        if grammar := params.grammar_string if schema is None else _schema_grammar(schema):
+            self._add(lib.llama_sampler_init_grammar(self._vocab, grammar.encode(), b"root"))
         mirostat = params.mirostat_mode if not is_greedy(params) else 0
         names = [name for name in sampler_chain(params) if not mirostat or name in _BESIDE_MIROSTAT]
         misled = cut_removal_index(names, params)
@@ -112,7 +119,7 @@ class SamplerChain:
 
     def _add(self, sampler: Any) -> None:
         if not sampler:
-            raise PromptError("llama.cpp cannot read the grammar. Check it against the GBNF guide, or clear Grammar.")
+            raise PromptError(_UNREADABLE)
         self._lib.llama_sampler_chain_add(self.handle, sampler)
 
     def remember(self, tokens: list[int]) -> None:
@@ -127,3 +134,14 @@ class SamplerChain:
     def close(self) -> None:
         """Free the chain and its samplers."""
         self._lib.llama_sampler_free(self.handle)
+
+
+def _schema_grammar(schema: dict[str, Any]) -> str:
+    """Return the GBNF grammar of a JSON schema. Raises PromptError."""
+    from llama_cpp.llama_grammar import json_schema_to_gbnf
+
+    try:
+        return str(json_schema_to_gbnf(json.dumps(schema)))
+    # The converter asserts what it does not know, and its patterns raise several kinds of errors.
+    except Exception as error:
+        raise PromptError(_UNREADABLE, detail=f"{type(error).__name__}: {error}") from None

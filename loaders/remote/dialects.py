@@ -11,11 +11,13 @@ from loaders.remote.prompt_scores import echoed_prompt_scores, vllm_prompt_score
 from loaders.remote.token_estimate import estimate_tokens, join_tokens
 from modules.families.llama_cpp import SAMPLERS as LLAMA_CPP
 from modules.protocol.errors import Unsupported
+from modules.protocol.json_schema import parse_json_schema
 from modules.protocol.sampling import ALWAYS_HONOURED, SamplingParams
 from modules.protocol.schema import changed_values
 from modules.worker.llama.sampler_settings import (
     dry_breakers,
     penalty_range,
+    server_json_schema,
     server_sampler_chain,
     temperature,
     token_biases,
@@ -48,7 +50,7 @@ class OpenAi:
     """Any OpenAI-compatible server: no tokenizer, few samplers, and it renders chats."""
 
     title = "an OpenAI-compatible server"
-    samplers: frozenset[str] = _COMMON | {"logit_bias", "custom_token_bans"}
+    samplers: frozenset[str] = _COMMON | {"logit_bias", "custom_token_bans", "json_schema"}
     # True if it can continue an unfinished reply when it renders the chat.
     continues = False
     # True if a reply can be repeated with a seed, which is drawn here and sent.
@@ -87,6 +89,8 @@ class OpenAi:
             body["logit_bias"] = {
                 str(token): max(-_FARTHEST_BIAS, min(_FARTHEST_BIAS, bias)) for token, bias in found.items()
             }
+        if (schema := parse_json_schema(params)) is not None:
+            body["response_format"] = {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema}}
         if seed >= 0:
             body["seed"] = seed
         return body
@@ -226,6 +230,8 @@ class LlamaServer(OpenAi):
         body.update({name: getattr(params, name) for name in _SAME_IN_LLAMA_CPP})
         if params.grammar_string:
             body["grammar"] = params.grammar_string
+        if (schema := server_json_schema(params)) is not None:
+            body["json_schema"] = schema
         return body
 
     def probabilities(self, tokens: list[int], top: int) -> list[dict[str, Any]]:

@@ -164,6 +164,7 @@ SAMPLERS = frozenset(
         "logit_bias",
         "ban_eos_token",
         "grammar_string",
+        "json_schema",
     }
 )
 

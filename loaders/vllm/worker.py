@@ -8,6 +8,7 @@ import itertools
 import math
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Generator
@@ -23,6 +24,7 @@ from loaders.vllm.startup_progress import report_startup
 from modules.protocol.commands import Generate
 from modules.protocol.errors import ModelError, PaddockError, PromptError, Unsupported
 from modules.protocol.events import ModelInfo
+from modules.protocol.json_schema import parse_json_schema
 from modules.protocol.sampling import SamplingParams
 from modules.worker.broken_weights import nan_logits_error
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
@@ -34,6 +36,7 @@ from modules.worker.hf.staged_folder import stage_for_transformers
 _UNLOAD_SECONDS = 2.0
 # What vLLM raises for an invalid request, by name, since vLLM is imported late.
 _CLIENT_ERRORS = ("ValueError", "VLLMClientError", "VLLMValidationError")
+_ABOUT_GRAMMAR = re.compile("grammar|schema|regex", re.IGNORECASE)
 
 
 class Engine(EngineBase):
@@ -167,6 +170,8 @@ class Engine(EngineBase):
         fields = sampling_fields(params, self._tokens.ends, longest, seed)
         if params.grammar_string:
             fields["structured_outputs"] = kinds.StructuredOutputsParams(grammar=params.grammar_string)
+        elif (schema := parse_json_schema(params)) is not None:
+            fields["structured_outputs"] = kinds.StructuredOutputsParams(json=schema)
         try:
             return kinds.SamplingParams(**fields, **more, output_kind=kinds.RequestOutputKind.DELTA)
         except ValueError as error:
@@ -181,9 +186,10 @@ class Engine(EngineBase):
     def _request_error(self, error: Exception, params: SamplingParams) -> PaddockError:
         words = str(error) or type(error).__name__
         refused = any(kind.__name__ in _CLIENT_ERRORS for kind in type(error).__mro__)
-        if params.grammar_string and refused and "grammar" in words.lower():
+        if (params.grammar_string or params.json_schema) and refused and _ABOUT_GRAMMAR.search(words):
             return PromptError(
-                "vLLM cannot read the grammar. Check it against the GBNF guide, or clear Grammar.",
+                "vLLM cannot read the grammar or the JSON schema. Check a grammar against the GBNF guide and the "
+                "patterns of a schema, or leave it out.",
                 detail=words,
             )
         if refused:
@@ -240,7 +246,10 @@ class Engine(EngineBase):
 def _engine(arguments: dict[str, Any]) -> Any:
     kinds = importlib.import_module("vllm.engine.arg_utils")
     engines = importlib.import_module("vllm.v1.engine.llm_engine")
-    return engines.LLMEngine.from_engine_args(kinds.EngineArgs(**arguments))
+    outputs = importlib.import_module("vllm.config").StructuredOutputsConfig
+    # A weak model would fill the free whitespace of a JSON schema for ever.
+    grammars = outputs(backend="xgrammar", disable_any_whitespace=True)
+    return engines.LLMEngine.from_engine_args(kinds.EngineArgs(structured_outputs_config=grammars, **arguments))
 
 
 def _parameters(path: Path, config: dict[str, Any]) -> int:

@@ -12,6 +12,7 @@ from modules.protocol.sampling import SamplingParams
 from modules.worker.llama.sampler_settings import (
     dry_breakers,
     penalty_range,
+    server_json_schema,
     server_sampler_chain,
     temperature,
     token_biases,
@@ -71,6 +72,8 @@ def completion_request(
     }
     if params.grammar_string:
         body["grammar"] = params.grammar_string
+    if (schema := server_json_schema(params)) is not None:
+        body["json_schema"] = schema
     if shown := visible if params.skip_special_tokens else control:
         body["preserved_tokens"] = list(shown)
     return body
@@ -79,9 +82,10 @@ def completion_request(
 def server_error(error: dict[str, Any]) -> PaddockError:
     """Return the exception for an error of the server, with a next step."""
     message = str(error.get("message", error))
-    if "grammar" in message:
+    if "grammar" in message or "JSON schema" in message:
         return PromptError(
-            "llama.cpp cannot read the grammar. Check it against the GBNF guide, or clear Grammar.",
+            "llama.cpp cannot read the grammar or the JSON schema. Check a grammar against the GBNF guide and the "
+            "patterns of a schema, or leave it out.",
             detail=message,
         )
     if "invalid tokens" in message:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modules.api.request_params import RequestOptions
+from modules.api.response_format import CUT_SHORT
 from modules.chat.turn_hooks import GenerationHooks
 from modules.generation.generation import Generation
 
@@ -46,8 +47,8 @@ class OpenAIAnswer:
         else:
             choice["text"] = self.echo + generation.final_text
         head = self._head("")
-        if note := generation.empty_reply_note:
-            head["warnings"] = [*head.get("warnings", ()), note]
+        if notes := end_notes(generation):
+            head["warnings"] = [*head.get("warnings", ()), *notes]
         return {**head, "choices": [choice], "usage": usage(generation)}
 
     def usage_chunk(self, generation: Generation) -> dict[str, Any]:
@@ -60,6 +61,13 @@ class OpenAIAnswer:
         if warnings := [*self.options.warnings, *(self.hooks.notes if self.hooks else ())]:
             head["warnings"] = warnings
         return head
+
+
+def end_notes(generation: Generation) -> list[str]:
+    """Return sentences about how a generation ended."""
+    assert generation.finished is not None
+    cut = generation.params.json_schema and FINISH_REASONS[generation.finished.reason] == "length"
+    return [note for note in (generation.empty_reply_note, CUT_SHORT if cut else "") if note]
 
 
 def usage(generation: Generation) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from fastapi import Request
 
 from modules.api.error_status import error_body
-from modules.api.openai_format import FINISH_REASONS, OpenAIAnswer
+from modules.api.openai_format import FINISH_REASONS, OpenAIAnswer, end_notes
 from modules.generation.generation import Generation
 from modules.ui.sse import ThreadWaker, sse_event
 
@@ -33,7 +33,10 @@ async def stream_answer(answer: OpenAIAnswer, generation: Generation) -> AsyncIt
         if generation.final_text.startswith(generation.text) and (rest := generation.final_text[sent:]):
             yield sse_event(answer.chunk(rest, first=first))
             first = False
-        yield sse_event(answer.chunk(None, FINISH_REASONS[generation.finished.reason], first))
+        last = answer.chunk(None, FINISH_REASONS[generation.finished.reason], first)
+        if notes := end_notes(generation):
+            last["warnings"] = [*last.get("warnings", ()), *notes]
+        yield sse_event(last)
         if answer.options.usage_in_stream:
             yield sse_event(answer.usage_chunk(generation))
     yield b"data: [DONE]\n\n"

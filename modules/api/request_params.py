@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from modules.api.response_format import FORMAT_FIELDS, read_response_format
 from modules.api.unsupported_fields import UNSUPPORTED, refuse_unsupported
 from modules.generation.presets import Presets
 from modules.protocol.errors import PromptError, SettingError, Unsupported
@@ -65,13 +66,17 @@ def read_options(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) ->
     known = {field.name for field in fields(SamplingParams)}
     values: dict[str, Any] = {}
     ignored: list[str] = []
+    wanted = read_response_format(body, spec)
     for name, value in body.items():
+        if name in FORMAT_FIELDS:
+            continue
         parameter = _NAMES.get(name, name)
         if parameter in known:
             if value is not None:
                 values[parameter] = value
         elif name not in _OTHER and value not in (None, [], {}, False) and not (name == "echo" and echo):
             ignored.append(name)
+    values |= wanted.values
     if isinstance(values.get("logit_bias"), dict):
         values["logit_bias"] = ",".join(f"{token}:{bias}" for token, bias in values["logit_bias"].items())
     prompt_only = _is_int(values.get("max_new_tokens"), 0)
@@ -84,7 +89,7 @@ def read_options(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) ->
     if "seed" in values:
         values["seed"] = _seed(values["seed"])
     params = presets.merge(str(body.get("preset") or ""), values)
-    warnings = [f"{name} is not a parameter here and was ignored." for name in ignored]
+    warnings = [*wanted.warnings, *(f"{name} is not a parameter here and was ignored." for name in ignored)]
     warnings += [f"{spec.title} does not honour {name}; it was ignored." for name in spec.ignores(params)]
     options = body.get("stream_options")
     return RequestOptions(

@@ -34,14 +34,9 @@ def _is_positive(value: Any) -> bool:
 
 # Name -> (whether a value asks for the feature, what the server does not support).
 _PARTS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "response_format": (_is_format, "response formats (use a GBNF grammar in 'grammar_string')"),
     "text": (_is_format, "response formats"),
     "format": (_is_format, "response formats"),
-    "json_schema": (_is_set, "answers by a JSON schema"),
-    "structured_outputs": (_is_set, "response formats"),
-    "guided_json": (_is_set, "answers by a JSON schema"),
     "guided_regex": (_is_set, "answers by a regular expression"),
-    "guided_choice": (_is_set, "answers from a list of choices"),
     "guided_grammar": (_is_set, "this kind of grammar (use GBNF in 'grammar_string')"),
     "tools": (_is_set, "tools"),
     "tool_choice": (_is_chosen, "tools"),

@@ -177,6 +177,13 @@ class SamplingParams(TokenChoice):
     grammar_string: str = setting(
         "", label="Grammar", group=OTHER, advanced=True, help="A GBNF grammar that the text must follow."
     )
+    json_schema: str = setting(
+        "",
+        label="JSON schema",
+        group=OTHER,
+        advanced=True,
+        help="A JSON schema. The text is JSON that follows it. {} allows any JSON.",
+    )
     truncate: bool = setting(
         True,
         label="Cut a prompt that is too long",

@@ -7,6 +7,7 @@ from math import inf, isnan
 from typing import Any
 
 from modules.protocol.errors import PromptError, SettingError
+from modules.protocol.json_schema import parse_json_schema
 from modules.protocol.sampling import SamplingParams
 
 # The order in which the samplers act when `sampler_priority` is empty; names as in text-generation-webui.
@@ -85,4 +86,5 @@ TEXT_PARSERS: dict[str, Callable[[SamplingParams], Any]] = {
     "sampler_priority": parse_sampler_order,
     "custom_token_bans": parse_banned_tokens,
     "logit_bias": parse_logit_biases,
+    "json_schema": parse_json_schema,
 }

@@ -17,8 +17,8 @@ GRAMMAR_SECONDS = 30.0
 _PREFILL_SPEED = 100.0
 
 GRAMMAR_TOO_SLOW = (
-    "The grammar takes too long: no next token was found within {seconds:.0f} seconds. Write it with fewer "
-    "alternatives that match the same text, or clear Grammar."
+    "The grammar takes too long: no next token was found within {seconds:.0f} seconds. Write it or its JSON schema "
+    "with fewer alternatives that match the same text, or leave it out."
 )
 
 

@@ -215,7 +215,7 @@ class WorkerClient:
                 generation = self._waiting.popleft()
                 self._running[generation.id] = generation
             self.process.send(_begin_command(generation))
-            if generation.params.grammar_string.strip():
+            if generation.params.grammar_string.strip() or generation.params.json_schema.strip():
                 watch_grammar(generation, lambda error, id=generation.id: self._cancel(id, error))  # type: ignore[misc]
 
     def _event(self, event: Event) -> None:

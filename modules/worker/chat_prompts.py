@@ -12,7 +12,7 @@ from modules.protocol.events import ChatPromptResult, ModelInfo, Prompted
 from modules.protocol.reply_room import reply_room
 from modules.worker.chat_template import CHATML, FALLBACK_NAME
 from modules.worker.engine import EngineBase
-from modules.worker.reasoning_prompt import render_reasoning_prompt
+from modules.worker.reasoning_prompt import render_reasoning_prompt, skip_reasoning
 from modules.worker.template_process import TemplateProcess
 
 
@@ -54,13 +54,19 @@ class ChatPrompts:
         """
         as_messages = self._engine.takes_messages and command.template in ("", info.template)
         rendered, left_out = self._fit(command, info, as_messages)
-        request = _as_chat(command, rendered.turns) if as_messages else _as_prompt(command, rendered.result.prompt)
-        tokens = rendered.result.tokens
+        result = rendered.result
+        if command.params.json_schema.strip() and not as_messages:
+            # The reply is JSON from its first token on, so it has no reasoning.
+            prompt = skip_reasoning(result.prompt, result.opening, command.template or info.template)
+            if prompt != result.prompt:
+                result = replace(result, prompt=prompt, tokens=len(self._engine.tokenize(prompt, True)), opening="")
+        request = _as_chat(command, rendered.turns) if as_messages else _as_prompt(command, result.prompt)
+        tokens = result.tokens
         if command.fill_context and info.context:
             least = reply_room(command.params.max_new_tokens, info.context)
             longest = max(least, info.context - tokens)
             request = replace(request, params=replace(request.params, max_new_tokens=longest))
-        opening = "" if as_messages else rendered.result.opening
+        opening = "" if as_messages else result.opening
         return request, Prompted(command.id, tokens, left_out, list(rendered.notes), opening)
 
     def _fit(self, command: Generate, info: ModelInfo, as_messages: bool) -> tuple[RenderedTurns, int]:

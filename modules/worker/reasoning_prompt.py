@@ -29,6 +29,16 @@ def render_reasoning_prompt(
     return prompt + (last[len(begun) :] if last.startswith(begun) else last), ""
 
 
+def skip_reasoning(prompt: str, opening: str, template: str) -> str:
+    """Return a prompt after which the model writes its answer at once. `opening`: the reasoning that it begins."""
+    markers = find_markers(opening or template)
+    if opening:
+        return f"{prompt.rstrip()}\n{markers[0].end}\n\n{markers[0].answer}" if markers else prompt
+    answer = next((pair.answer for pair in markers if pair.answer), "")
+    begun = next((size for size in range(len(answer), 0, -1) if prompt.endswith(answer[:size])), 0)
+    return prompt + answer[begun:] if begun else prompt
+
+
 def _without_channels(message: dict[str, Any], markers: Sequence[Markers]) -> dict[str, Any]:
     """Return an earlier reply for a template with channels (OpenAI's harmony), which refuses its markers in a message
     and writes them itself. Other templates read the reasoning from the text."""

@@ -28,14 +28,8 @@ def _chat(client: httpx.Client, *messages: tuple[str, str], **more: Any) -> http
 
 
 REFUSED: list[dict[str, Any]] = [
-    {"response_format": {"type": "json_object"}},
-    {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}},
-    {"response_format": "json"},
-    {"response_format": {}, "guided_json": {"type": "object"}},
     {"guided_regex": "a+"},
-    {"guided_choice": ["a"]},
-    {"structured_outputs": {"json": {"type": "object"}}},
-    {"json_schema": {"type": "object"}},
+    {"structured_outputs": {"regex": "a+"}},
     {"format": "json"},
     {"tools": [{"type": "function", "function": {"name": "x"}}]},
     {"tool_choice": "required"},

@@ -66,7 +66,7 @@ PARTS = {
     "negative_prompt": "guidance_scale",
 }
 # Without probabilities: tests/contract tests a grammar by the texts that it allows.
-NOT_NUMBERS = {"grammar_string"}
+NOT_NUMBERS = {"grammar_string", "json_schema"}
 
 
 def samplers() -> list[str]:

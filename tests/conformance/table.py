@@ -60,6 +60,8 @@ _WORDS = {
     "custom_token_bans": "The logit becomes minus infinity, also if it has a bias.",
     "logit_bias": "Added to the logit before all samplers. OpenAI, API reference: logit_bias.",
     "ban_eos_token": "Bans the tokens that end a text.",
+    "json_schema": "Bans what the schema does not allow. "
+    "https://json-schema.org/draft/2020-12; docs/api.md lists what is enforced.",
     "grammar_string": "Bans what the grammar does not allow. llama.cpp, grammars/README.md (GBNF).",
 }
 

@@ -67,6 +67,7 @@ OFF: dict[str, Any] = {
     "logit_bias": "5:1",
     "ban_eos_token": True,
     "grammar_string": 'root ::= "a"',
+    "json_schema": '{"type": "object"}',
 }
 BESIDE: dict[str, dict[str, Any]] = {
     "dynamic_temperature": {"dynatemp_high": 2.5},
@@ -76,7 +77,7 @@ BESIDE: dict[str, dict[str, Any]] = {
 # The worker passes these to the engine in another way than the fields that are compared here.
 APART = {
     "exllamav2": {"dry_sequence_breakers", "negative_prompt", "custom_token_bans", "logit_bias", "ban_eos_token"},
-    "vllm": {"grammar_string"},
+    "vllm": {"grammar_string", "json_schema"},
 }
 
 

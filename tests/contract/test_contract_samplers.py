@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -101,8 +102,28 @@ DIFFERENT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "kind": {"enum": ["format", "model", "é漢"]},
+        "sure": {"type": "boolean"},
+        "points": {"type": "integer", "minimum": 1, "maximum": 5},
+        "name": {"type": "string", "pattern": "^[a-c]{2,4}-[0-9]$"},
+        "tags": {"type": "array", "items": {"type": "string", "maxLength": 3}, "minItems": 2, "maxItems": 2},
+        "place": {"anyOf": [{"$ref": "#/$defs/place"}, {"type": "null"}]},
+    },
+    "required": ["kind", "sure", "points", "name", "tags", "place"],
+    "$defs": {
+        "place": {
+            "type": "object",
+            "properties": {"x": {"type": "integer", "maximum": 9, "minimum": 0}},
+            "required": ["x"],
+        }
+    },
+}
+GRAMMARS = {"grammar_string", "json_schema"}
 # Parameters with a separate test below, or part of another sampler.
-ELSEWHERE = {"dynatemp_low", "dynatemp_high", "logit_bias", "custom_token_bans", "ban_eos_token", "grammar_string"}
+ELSEWHERE = {"dynatemp_low", "dynatemp_high", "logit_bias", "custom_token_bans", "ban_eos_token", *GRAMMARS}
 
 
 def test_every_declared_sampler_has_a_case(engine: UnderTest) -> None:
@@ -187,8 +208,39 @@ def test_a_grammar_can_force_characters_of_many_bytes(engine: UnderTest) -> None
     assert all(set(piece) <= set("🦙é漢") for piece in seen)
 
 
+@pytest.mark.declares("json_schema")
+def test_a_reply_follows_a_json_schema(engine: UnderTest) -> None:
+    text, end = engine.generate(engine.chat(QUESTION), json_schema=json.dumps(SCHEMA), max_new_tokens=200, seed=1)
+    assert end.reason == "stop"
+    found = json.loads(text)
+    assert list(found) == ["kind", "sure", "points", "name", "tags", "place"]
+    assert found["kind"] in ("format", "model", "é漢")
+    assert isinstance(found["sure"], bool)
+    assert found["points"] in range(1, 6)
+    assert re.fullmatch("[a-c]{2,4}-[0-9]", found["name"])
+    assert len(found["tags"]) == 2
+    assert all(len(tag) <= 3 for tag in found["tags"])
+    assert found["place"] is None or set(found["place"]) == {"x"}
+
+
+@pytest.mark.declares("json_schema")
+def test_a_json_object_of_any_kind_is_cut_only_by_its_length(engine: UnderTest) -> None:
+    text, end = engine.generate(engine.chat(QUESTION), json_schema='{"type": "object"}', max_new_tokens=40, seed=1)
+    assert text.startswith("{")
+    if end.reason == "stop":
+        assert isinstance(json.loads(text), dict)
+    else:
+        assert end.reason == "length"
+
+
 @pytest.mark.parametrize(
-    "name, value", [("grammar_string", "root ::= missing"), ("logit_bias", "x:y"), ("custom_token_bans", "none")]
+    "name, value",
+    [
+        ("grammar_string", "root ::= missing"),
+        ("json_schema", '{"type": "text"}'),
+        ("logit_bias", "x:y"),
+        ("custom_token_bans", "none"),
+    ],
 )
 def test_invalid_sampling_parameters_are_refused_with_a_sentence(engine: UnderTest, name: str, value: str) -> None:
     with pytest.raises(PromptError) as refused:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +140,24 @@ def test_each_prompt_is_tokenized_only_once() -> None:
     ids("a").append(3)
     assert ids("a") == [1, 2]
     assert seen == ["a"]
+
+
+HARMONY = "<|start|>user<|message|>{{ messages[0].content }}<|end|><|start|>assistant{# <|channel|> #}"
+
+
+@pytest.mark.parametrize(
+    ("template", "end"),
+    [
+        ("{{ messages[0].content }}<a><think>\n{# </think> #}", "<think>\n</think>\n\n"),
+        (HARMONY, "<|start|>assistant<|channel|>final<|message|>"),
+        ("{{ messages[0].content }}<a>", "x<a>"),
+    ],
+)
+def test_a_reply_by_a_schema_has_no_reasoning(templates: TemplateProcess, template: str, end: str) -> None:
+    chat = Generate("1", messages=[{"role": "user", "content": "x"}], template=template)
+    free, _ = prepare(templates, chat)
+    request, prompted = prepare(templates, replace(chat, params=SamplingParams(json_schema="{}")))
+    assert request.prompt.endswith(end)
+    assert prompted.opening == ""
+    assert prompted.tokens == len(request.prompt.split())
+    assert free.prompt == request.prompt or "final" not in free.prompt

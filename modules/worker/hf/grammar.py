@@ -1,4 +1,4 @@
-"""Grammars in llama.cpp's format GBNF, enforced by llguidance if the environment has it."""
+"""Grammars in llama.cpp's format GBNF, and JSON schemas, enforced by llguidance if the environment has it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from modules.protocol.errors import PromptError, Unsupported
+from modules.protocol.json_schema import parse_json_schema
+from modules.protocol.sampling import SamplingParams
 from modules.worker.hf.sampler_chain import Learn, Step, Vocabulary
 
-_SIMPLER = "Write it with fewer alternatives that can stand for the same text, or clear Grammar."
+_SIMPLER = "Write it with fewer alternatives that can stand for the same text, or leave it out."
 
 
 class Grammars:
@@ -21,12 +23,14 @@ class Grammars:
         self._tokenizer, self._vocabulary = tokenizer, vocabulary
         self._table: Any = None
 
-    def start(self, text: str) -> tuple[Step, Learn] | None:
+    def start(self, params: SamplingParams) -> tuple[Step, Learn] | None:
         """Return the step that allows only tokens which the grammar allows, and the function that it must be called
         with for each chosen token; None without a grammar. Raises PromptError with the parser's message for an invalid
         grammar."""
-        if not text.strip():
+        schema, text = parse_json_schema(params), params.grammar_string
+        if schema is None and not text.strip():
             return None
+        kind = "grammar" if schema is None else "JSON schema"
         try:
             import llguidance.torch as bits
             from llguidance import LLMatcher
@@ -34,12 +38,17 @@ class Grammars:
         except ImportError:
             raise Unsupported("This loader cannot follow a grammar. Remove it, or choose another loader.") from None
         try:
-            matcher = LLMatcher(self._tokenizer_table(), LLMatcher.grammar_from_lark(any_to_lark(text)))
+            if schema is None:
+                grammar = LLMatcher.grammar_from_lark(any_to_lark(text))
+            else:
+                # A weak model would fill free whitespace for ever.
+                grammar = LLMatcher.grammar_from_json_schema(schema, defaults={"whitespace_flexible": False})
+            matcher = LLMatcher(self._tokenizer_table(), grammar)
             problem = matcher.get_error()
         except Exception as error:
             problem = str(error)
         if problem:
-            raise PromptError(f"The grammar cannot be read: {problem.strip()} Correct it, or leave it empty.")
+            raise PromptError(f"The {kind} cannot be read: {problem.strip()} Correct it, or leave it empty.")
         mask = bits.allocate_token_bitmask(1, self._vocabulary.size)
 
         def step(logits: Tensor) -> Tensor:
@@ -47,7 +56,7 @@ class Grammars:
             # The matcher reached its limit on time or memory. Its mask is invalid from here on.
             if failure := matcher.get_error():
                 raise PromptError(
-                    f"The grammar cannot be followed: {failure.splitlines()[0]}. {_SIMPLER}", detail=failure
+                    f"The {kind} cannot be followed: {failure.splitlines()[0]}. {_SIMPLER}", detail=failure
                 )
             allowed = mask[0].to(logits.device)
             places = torch.arange(32, device=logits.device, dtype=torch.int32)

@@ -186,7 +186,7 @@ class HfEngine(EngineBase):
         change = hooks.logits(lambda: history.tokens, self._row, self._vocabulary.ends) if hooks else None
         # A copy, because the logits belong to the cache, and a hook may change them in place.
         hook = (lambda logits: change(logits.clone())) if change else None
-        chain = SamplerChain(params, self._vocabulary, history, seed, self._grammars.start(params.grammar_string), hook)
+        chain = SamplerChain(params, self._vocabulary, history, seed, self._grammars.start(params), hook)
         cached = self._read_prompt(tokens, cancelled)
         against = self._read_negative(tokens, params, cancelled)
         read = time.perf_counter()

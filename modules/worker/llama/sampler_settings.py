@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
+from modules.protocol.json_schema import parse_json_schema
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.sampling_texts import (
     DEFAULT_PRIORITY,
@@ -128,3 +130,12 @@ def token_biases(params: SamplingParams) -> dict[int, float]:
     """Return the values that are added to the logits, by token id; minus infinity for a banned token. Raises
     PromptError."""
     return {**parse_logit_biases(params), **dict.fromkeys(parse_banned_tokens(params), -math.inf)}
+
+
+def server_json_schema(params: SamplingParams) -> dict[str, Any] | None:
+    """Return the schema for llama.cpp's server, or None. Raises PromptError.
+
+    A server that is built with llguidance reads the further key: a weak model would fill free whitespace for ever.
+    """
+    schema = parse_json_schema(params)
+    return {**schema, "x-guidance": {"whitespace_flexible": False}} if schema else schema

@@ -60,8 +60,22 @@ class Quantizer(QuantizerBase):
                 local_files_only=True,
                 trust_remote_code=trusted,
             )
+        _halve_scales(model)
         # Transformers leaves what HQQ skips, such as the head, in 32 bits.
         for weight in model.parameters():
             if weight.is_floating_point() and weight.dtype != own:
                 weight.data = weight.data.to(own)
         return model
+
+
+def _halve_scales(model: Any) -> None:
+    """Convert scales and zero points to float16, in which HQQ itself saves them; Transformers lets it compute in 32
+    bits on a CPU. A layer with numbers that float16 cannot hold keeps them."""
+    import torch
+    from hqq.core.quantize import HQQLinear
+
+    for layer in model.modules():
+        if isinstance(layer, HQQLinear):
+            halves = {key: layer.meta[key].half() for key in ("scale", "zero")}
+            if all(bool(torch.isfinite(half).all()) for half in halves.values()):
+                layer.meta.update(halves)

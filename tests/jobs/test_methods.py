@@ -11,8 +11,10 @@ import pytest
 from modules.app import App
 from modules.cli.application import build_app
 from modules.jobs.job_spec import JobSpec
+from modules.jobs.quantize import bits_per_weight, choose_method
 from modules.jobs.windows import EvaluateSettings
 from modules.protocol.sampling import SamplingParams
+from modules.protocol.schema import build
 from modules.settings.config import Config
 from tests.support.environments import not_here
 
@@ -74,6 +76,15 @@ def test_a_method_makes_a_model_that_answers_as_the_original(
 ) -> None:
     model = _make(app, method, loader, **settings)
     assert _answer(app, model, loader) == ANSWER
+    if (app.paths.models / model).is_dir():
+        assert bits_per_weight(app.library.facts(model)) < 1.1 * _promised_bits(app, method, loader, settings)
+
+
+def _promised_bits(app: App, method: str, loader: str, settings: dict[str, str]) -> float:
+    """Return the bits a weight of a folder, whose layers have those that the method declares, and the rest 16."""
+    found, demo = choose_method(method, loader, app.jobs.resources)[1], app.library.facts("demo")
+    bits = found.bits(build(found.settings, settings))
+    return (bits * demo.layer_parameters + 16 * (demo.parameters - demo.layer_parameters)) / demo.parameters
 
 
 def test_the_default_type_keeps_its_promise_of_bits(app: App) -> None:

@@ -16,6 +16,7 @@ from modules.jobs.store import JobStore
 from modules.protocol.errors import PaddockError
 from modules.protocol.loader_spec import LoaderSpec
 from modules.runtime.environment import Environments
+from modules.runtime.process_priority import lower_priority
 from modules.runtime.sandbox_paths import sandbox_variables
 from modules.runtime.worker_client import WorkerClient
 from modules.runtime.worker_exit import WorkerDied, WorkerExit
@@ -131,12 +132,13 @@ class JobRun:
         write: Sequence[Path] = (),
         variables: Mapping[str, str] | None = None,
         read: Sequence[Path] = (),
+        background: bool = False,
     ) -> Iterator[WorkerClient]:
         """Start a worker of the loader `spec` for the model at `model`; end it at the end.
 
         Its environment is built where it is missing. `read`, `write`: further folders that it may read,
-        and those that it may write into. Raises JobCancelled,
-        PaddockError.
+        and those that it may write into. `background`: what else wants the processor, such as a chat, goes first.
+        Raises JobCancelled, PaddockError.
         """
         if reason := spec.machine_problem(self._environments.machine):
             raise JobError(f"{reason} Choose another loader.")
@@ -150,6 +152,8 @@ class JobRun:
             self._clients.append(client)
         try:
             self.check()
+            if background:
+                lower_priority(client.process.pid)
             client.start()
             yield client
         except WorkerDied as error:

@@ -77,7 +77,8 @@ def _merge(plan: MergePlan, folder: Path, card: dict[str, Any], run: JobRun, res
     """Let the loader's worker write the merged model, load it once, and publish it."""
     source, adapter = Path(plan.facts.path), Path(plan.adapter.path)
     variables = resources.consents.variables(plan.facts, plan.loader)
-    with run.part(0.0, 0.7), run.worker(plan.loader, source, [folder], variables, [adapter]) as client:
+    worker = run.worker(plan.loader, source, [folder], variables, [adapter], background=True)
+    with run.part(0.0, 0.7), worker as client:
         command = Merge(client.next_id(), str(source), str(adapter), str(folder))
         answer: dict[str, Any] = client.ask_with_progress(command, run.report)
     with run.part(0.7, 1.0):

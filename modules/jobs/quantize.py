@@ -153,7 +153,7 @@ def _quantize(
     variables = resources.consents.variables(plan.facts, plan.loader)
     checkpoints = [run.checkpoints] if method.resumes else []
     measurements = [resources.paths.measurements / method.name] if method.measures else []
-    with run.worker(plan.loader, source, [folder, *checkpoints, *measurements], variables) as client:
+    with run.worker(plan.loader, source, [folder, *checkpoints, *measurements], variables, background=True) as client:
         command = Quantize(
             client.next_id(),
             method.name,

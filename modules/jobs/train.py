@@ -140,7 +140,7 @@ def _train(
     """Let the loader's worker train and write the adapter into `folder`; return its answer."""
     source = Path(plan.facts.path)
     variables = resources.consents.variables(plan.facts, plan.loader)
-    with run.worker(plan.loader, source, [folder, data.parent, run.checkpoints], variables) as client:
+    with run.worker(plan.loader, source, [folder, data.parent, run.checkpoints], variables, background=True) as client:
         command = Train(
             client.next_id(),
             str(source),

@@ -49,6 +49,20 @@ def test_a_finished_job_leaves_a_whole_model_with_a_card(app: App, config: Confi
     assert "Copied half of the model" in app.jobs.log(id)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has classes of priority instead of numbers.")
+def test_a_chat_goes_before_the_worker_of_a_job(app: App) -> None:
+    found: list[int] = []
+
+    def look(state: JobState) -> None:
+        if state.step == "Copied half of the model":
+            processes = psutil.Process().children(recursive=True)
+            found.extend(process.nice() for process in processes if "modules.worker" in process.cmdline())
+
+    app.jobs.run(app.jobs.start(_echo()), look)
+    assert found
+    assert min(found) >= 10
+
+
 def test_a_name_that_is_taken_gets_a_number(app: App) -> None:
     names = [app.jobs.run(app.jobs.start(_echo()))["model"] for _ in range(2)]
     assert names == ["tiny-echo", "tiny-echo-2"]

@@ -56,7 +56,13 @@ def calibration_tokens(
                 break
     finally:
         templates.close()
-    if sum(map(len, found[: settings.samples])) < _FEWEST_TOKENS:
+    used = sum(map(len, found[: settings.samples]))
+    if used < _FEWEST_TOKENS <= total:
+        raise PaddockError(
+            f"{settings.samples} samples of the calibration text have {used} tokens, and {_FEWEST_TOKENS} are the "
+            "fewest that are of use. Raise Samples (samples) or Length of a sample (length)."
+        )
+    if used < _FEWEST_TOKENS:
         raise PaddockError(
             f"The calibration text has {total} tokens, and {_FEWEST_TOKENS} are the fewest that are of use. Choose a "
             "longer text, or leave --calibration out: a mixed sample ships."

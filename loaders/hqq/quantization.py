@@ -31,12 +31,24 @@ def _obstacle(facts: ModelFacts, settings: HqqSettings) -> str:
     return indivisible(facts, settings.group_size)
 
 
+def _bits(settings: HqqSettings) -> float:
+    """3 bits are stored as ten of them in 32 bits; a group has a scale and a zero point of 16 bits."""
+    return (3.2 if settings.bits == 3 else settings.bits) + 32 / settings.group_size
+
+
+def _held(facts: ModelFacts, settings: HqqSettings) -> int:
+    """The packed layers, the rest in its own type, and one matrix as floats with its errors."""
+    others = facts.parameters - facts.layer_parameters
+    packed = facts.layer_parameters * _bits(settings) / 8
+    return int(packed) + 2 * others + 16 * facts.hidden * max(facts.intermediate, facts.hidden)
+
+
 HQQ = QuantizationMethod(
     name="hqq",
     title="HQQ",
     settings=HqqSettings,
-    # 3 bits are stored as ten of them in 32 bits; a group has a scale and a zero point of 16 bits.
-    bits=lambda settings: (3.2 if settings.bits == 3 else settings.bits) + 32 / settings.group_size,
+    bits=_bits,
     label=lambda settings: f"hqq-{settings.bits}bit",
+    held=_held,
     obstacle=_obstacle,
 )

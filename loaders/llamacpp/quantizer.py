@@ -16,6 +16,7 @@ from modules.worker.gguf.convert import read_source
 from modules.worker.gguf.ggml import Ggml
 from modules.worker.gguf.quantize import fallback_notes, thread_count
 from modules.worker.gguf.tensor_types import FILE_TYPES, choose_types, lossless_types
+from modules.worker.gguf.trial import trial_seconds
 from modules.worker.gguf.writer import write_gguf
 from modules.worker.quantizer import Quantized, QuantizerBase
 
@@ -44,6 +45,10 @@ class Quantizer(QuantizerBase):
         self._quantize(lib, whole, file, number, threads, report)
         whole.unlink()
         return Quantized(versions, fallback_notes(settings.type, kinds, ggml.block, columns))
+
+    def trial(self, source: Path, settings: Any) -> float | None:
+        lib: Any = importlib.import_module("llama_cpp.llama_cpp")
+        return trial_seconds(source, settings, Ggml(_ggml_library(lib)))
 
     def _quantize(self, lib: Any, whole: Path, file: Path, number: int, threads: int, report: Report) -> None:
         said: list[str] = []

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from modules.families.gguf_quantization import GGUF
+from modules.families.gguf_quantization import GGUF, held_whole_tensors
 from modules.families.llama_cpp import SAMPLERS, LlamaCppSettings, hardware_reason, is_gguf, memory_demand
 from modules.families.llama_cpp_samplers import LIBRARY_DIFFERENCES
 from modules.protocol.loader_spec import LoaderSpec
@@ -45,7 +45,7 @@ SPEC = LoaderSpec(
     differs=LIBRARY_DIFFERENCES,
     accelerators=("cpu", "cuda", "rocm", "metal"),
     requirements="requirements.txt",
-    quantizers=(GGUF,),
+    quantizers=(replace(GGUF, held=held_whole_tensors),),
     compiled=True,
     logits_hooks=True,
     adapters=("gguf",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from modules.protocol.model_facts import ModelFacts
 from modules.protocol.quantization_method import QuantizationMethod
 from modules.protocol.schema import setting
 
@@ -40,10 +41,18 @@ def _bits(settings: BitsAndBytesSettings) -> float:
     return 4 + (8 / 64 + 32 / (64 * 256) if settings.double_quantization else 32 / 64)
 
 
+def _held(facts: ModelFacts, settings: BitsAndBytesSettings) -> int:
+    """The packed layers, the rest in its own type, and one matrix on its way."""
+    others = facts.parameters - facts.layer_parameters
+    packed = facts.layer_parameters * _bits(settings) / 8
+    return int(packed) + 2 * others + 6 * facts.hidden * max(facts.intermediate, facts.hidden)
+
+
 BITSANDBYTES = QuantizationMethod(
     name="bnb",
     title="bitsandbytes",
     settings=BitsAndBytesSettings,
     bits=_bits,
     label=lambda settings: f"bnb-{settings.type}",
+    held=_held,
 )

@@ -18,6 +18,7 @@ from modules.cli.job_results import (
     show_compared,
     show_evaluated,
     show_merged,
+    show_plan,
     show_quantized,
     show_trained,
 )
@@ -46,7 +47,16 @@ def quantize(config: Config, arguments: argparse.Namespace) -> int:
         settings=dict(read_pairs(arguments.set, "bits=4")),
         text=_text_source(arguments.calibration),
     )
-    return _run_new(config, spec, arguments.json, show_quantized)
+    app = build_app(config)
+    try:
+        plan = app.jobs.plan(spec)
+        if arguments.json:
+            print(json.dumps({"type": "plan", **plan}, ensure_ascii=False), flush=True)
+        else:
+            show_plan(plan)
+        return _run(app, app.jobs.start(spec), arguments.json, show_quantized)
+    finally:
+        app.close()
 
 
 def evaluate(config: Config, arguments: argparse.Namespace) -> int:

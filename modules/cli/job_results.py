@@ -14,6 +14,18 @@ from modules.system.program_name import program_name
 _WRONG_SHOWN = 10
 
 
+def show_plan(plan: dict[str, Any]) -> None:
+    """Say what a quantization will take, before it starts."""
+    estimate = plan["estimate"]
+    seconds, memory = estimate["seconds"], estimate["memory_bytes"]
+    parts = [
+        f"about {seconds:.0f} s" if seconds is not None else "a time that is not known",
+        f"{format_size(memory)} of memory" if memory is not None else "memory that is not known",
+        f"{format_size(estimate['disk_bytes'])} on the disk",
+    ]
+    print(f"{plan['model']} will take {', '.join(parts)}. {estimate['how']}", file=sys.stderr)
+
+
 def show_quantized(results: dict[str, Any]) -> None:
     size, before = results["size_bytes"], results["source_size_bytes"]
     for note in results["notes"]:

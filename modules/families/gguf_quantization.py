@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from modules.protocol.model_facts import ModelFacts
@@ -32,6 +33,9 @@ BITS = {
     "IQ3_S": 3.66,
     "Q2_K": 3.16,
 }
+
+# Weights that a thread takes at once (_SLAB of modules/worker/gguf/writer.py).
+_PIECE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,21 @@ def _obstacle(facts: ModelFacts, settings: GgufSettings) -> str:
     return ""
 
 
+def _held(facts: ModelFacts, settings: GgufSettings) -> int:
+    """Each thread has a piece of a tensor: as it was read, as floats, packed, and copies of the first and the last."""
+    threads = settings.threads or max(1, (os.cpu_count() or 1) - 1)
+    return threads * min(_PIECE, _largest(facts)) * 14
+
+
+def held_whole_tensors(facts: ModelFacts, settings: GgufSettings) -> int:
+    """Return the bytes for a quantizer that holds a whole tensor: as floats, and packed."""
+    return _largest(facts) * 6
+
+
+def _largest(facts: ModelFacts) -> int:
+    return facts.hidden * max(facts.vocabulary, facts.intermediate, facts.hidden)
+
+
 GGUF = QuantizationMethod(
     name="gguf",
     title="GGUF",
@@ -72,5 +91,7 @@ GGUF = QuantizationMethod(
     label=lambda settings: str(settings.type),
     sources=("safetensors", "gguf"),
     single_file=True,
+    held=_held,
+    has_trial=True,
     obstacle=_obstacle,
 )

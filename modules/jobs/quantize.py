@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from modules.protocol.model_facts import ModelFacts
 from modules.protocol.quantization_method import QuantizationMethod
 from modules.protocol.schema import build, describe
 from modules.runtime.environment import folder_bytes
+from modules.runtime.memory_watch import MemoryWatch
 
 # What is kept free beside the result.
 _SPARE_BYTES = 64 << 20
@@ -122,7 +124,11 @@ def run_quantize(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[st
         "size_bytes": facts.size_bytes,
         "source_size_bytes": plan.facts.size_bytes,
         "bits_per_weight": bits_per_weight(facts),
+        "parameters": plan.facts.parameters,
+        "made_by": plan.loader.name,
         "seconds": round(run.elapsed(), 1),
+        "work_seconds": answer["work_seconds"],
+        "peak_bytes": answer["peak_bytes"],
         "versions": answer["versions"],
         "notes": [*answer["notes"], *(calibration.notes() if calibration else [])],
     }
@@ -153,7 +159,16 @@ def _quantize(
     variables = resources.consents.variables(plan.facts, plan.loader)
     checkpoints = [run.checkpoints] if method.resumes else []
     measurements = [resources.paths.measurements / method.name] if method.measures else []
+    resumed = any(any(kept.iterdir()) for kept in checkpoints)
+    begin = 0.0
+
+    def report(step: str, fraction: float | None) -> None:
+        nonlocal begin
+        begin = begin or time.monotonic()  # before its first report, a worker imports its engine
+        run.report(step, fraction)
+
     with run.worker(plan.loader, source, [folder, *checkpoints, *measurements], variables, background=True) as client:
+        watch = MemoryWatch(client.process.pid, str(source))
         command = Quantize(
             client.next_id(),
             method.name,
@@ -166,7 +181,14 @@ def _quantize(
             "".join(map(str, checkpoints)),
             "".join(map(str, measurements)),
         )
-        answer: dict[str, Any] = client.ask_with_progress(command, run.report)
+        try:
+            answer: dict[str, Any] = client.ask_with_progress(command, report)
+            answer["peak_bytes"] = watch.peak_so_far()
+        finally:
+            watch.close()
+        # The time of a part says nothing about later jobs.
+        work = time.monotonic() - begin if begin else 0.0
+        answer["work_seconds"] = None if resumed else round(work, 2)
     if folder_bytes(folder) == 0:
         raise JobError(f"{plan.loader.title} ended without a result. The log says more. Choose another method.")
     return answer

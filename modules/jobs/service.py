@@ -44,6 +44,16 @@ class Jobs:
             self._resources.library.facts(model)
         return self._store.create(spec, status)
 
+    def plan(self, spec: JobSpec) -> dict[str, Any]:
+        """Return what a quantization will make, and what it will take (estimate.Estimate). Raises PaddockError."""
+        from modules.jobs.estimate import describe_estimate, estimate_quantize
+        from modules.jobs.quantize import describe_plan, plan_quantize
+
+        if spec.kind != "quantize":
+            raise JobError("Only a quantization has a plan. Start the job.")
+        plan = plan_quantize(spec, self._resources)
+        return {**describe_plan(plan), "estimate": describe_estimate(estimate_quantize(plan, self._resources))}
+
     def wait(self, id: str) -> FileLock:
         """Mark a job as waiting in this process. Return the acquired lock that says so; release it when it has run."""
         lock = self._store.queue_lock(id)

@@ -184,6 +184,19 @@ class Quantize:
 
 
 @dataclass(frozen=True)
+class TryQuantize:
+    """Find out within seconds, without writing anything, how long a Quantize with these settings will compute.
+
+    Answered by Result(seconds: float, or None where the quantizer has no trial) or Failed.
+    """
+
+    id: str
+    method: str
+    source: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Train:
     """Train a LoRA adapter on the model at `source`, and write it as PEFT does into the existing empty folder `target`.
 
@@ -240,6 +253,7 @@ Command = (
     | Configure
     | Score
     | Quantize
+    | TryQuantize
     | Train
     | Merge
     | Unload

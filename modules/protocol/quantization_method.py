@@ -9,6 +9,10 @@ from typing import Any
 from modules.protocol.model_facts import ModelFacts
 
 
+def _unknown(facts: ModelFacts, settings: Any) -> int | None:
+    return None
+
+
 def _no_obstacle(facts: ModelFacts, settings: Any) -> str:
     return ""
 
@@ -28,6 +32,8 @@ class QuantizationMethod:
     preference: of several loaders with the same method, the highest quantizes unless another is asked for.
     resumes: it keeps what it has done in Quantize.checkpoints, so a job that runs again goes on from there.
     measures: it keeps what it measured of a model in Quantize.measurements, for other jobs with the same model.
+    held: bytes of weights and buffers that the quantizer holds at once, beside the worker's own; None: not known.
+    has_trial: Quantizer.trial says in seconds how long the work will take.
     obstacle: a sentence with the next step where this model cannot be quantized with these settings; "" where it can.
     """
 
@@ -42,6 +48,8 @@ class QuantizationMethod:
     preference: int = 0
     resumes: bool = False
     measures: bool = False
+    held: Callable[[ModelFacts, Any], int | None] = _unknown
+    has_trial: bool = False
     obstacle: Callable[[ModelFacts, Any], str] = _no_obstacle
 
 

@@ -63,6 +63,16 @@ class MemoryWatch:
         most = max(self._own + self._files, self._at_load, sum(map(_high_water, family)))
         return self._at_load - idle, most - idle
 
+    def peak_so_far(self) -> int:
+        """Return the most memory so far, without pages of the model's own files, for work other than a load."""
+        resident = self._resident()
+        own = max(self._own, sum(total - shared for total, shared in resident))
+        files = (
+            sum(shared for _, shared in resident)
+            - _mapped([process.pid for process in _family(self._pid)], self._path)[0]
+        )
+        return own + max(0, files)
+
     def close(self) -> None:
         """Stop sampling."""
         self._over.set()

@@ -67,6 +67,11 @@ def add_workshop_routes(routes: APIRouter, app: App) -> None:
     def recommend(request: RecommendRequest) -> dict[str, Any]:
         return workshop.recommend(request.model, request.aim, request.context)
 
+    @routes.post("/workshop/plan")
+    def plan(request: JobRequest) -> dict[str, Any]:
+        """Return what a quantization will make, and the time, memory and disk that it will take."""
+        return app.jobs.plan(make_spec(request.model_dump()))
+
     @routes.post("/workshop/jobs")
     def start(request: JobRequest) -> dict[str, Any]:
         """Start a job, or let it wait for those before it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from modules.protocol.commands import Quantize
@@ -28,3 +29,10 @@ class QuantizerBase(ABC):
         Call `report(step, fraction)` often, with the fraction of the whole work from 0 to 1. Raise ModelError or
         SettingError with a sentence and a next step.
         """
+
+    def trial(self, source: Path, settings: Any) -> float | None:
+        """Return the seconds that `quantize` would compute, from a trial of a few seconds; None without one.
+
+        A method whose quantizer has one declares `has_trial`.
+        """
+        return None

@@ -39,6 +39,7 @@ from modules.protocol.commands import (
     Start,
     Tokenize,
     Train,
+    TryQuantize,
     Unload,
 )
 from modules.protocol.errors import PaddockError, ProtocolError, Unsupported
@@ -187,11 +188,13 @@ class Server:
         record_uncached_modules()
         self._writer.put(Loaded(command.id, self._info, time.monotonic() - begin))
 
-    def _quantize(self, command: Quantize) -> dict[str, Any]:
+    def _quantize(self, command: Quantize | TryQuantize) -> Any:
         method = next((method for method in self._spec.quantizers if method.name == command.method), None)
         if method is None or self._quantizer is None:
             raise Unsupported(f"{self._spec.title} does not quantize by {command.method!r}. Choose another method.")
         settings = build(method.settings, command.settings)
+        if isinstance(command, TryQuantize):
+            return self._quantizer().trial(Path(command.source), settings)
         return vars(self._quantizer().quantize(command, settings, self._reporter(command.id)))
 
     def _train(self, command: Train | Merge) -> dict[str, Any]:
@@ -231,7 +234,7 @@ class Server:
             return engine.unload()
         if isinstance(command, Configure):
             return self._hooks.configure(command.hooks)
-        if isinstance(command, Quantize):
+        if isinstance(command, (Quantize, TryQuantize)):
             return self._quantize(command)
         if isinstance(command, (Train, Merge)):
             return self._train(command)

@@ -1,0 +1,162 @@
+"""What a quantization will take: seconds, memory and disk, before it starts.
+
+The seconds come from an earlier job of the same method on this machine, if its model was of about this size and its
+settings the same; else from a trial where the method has one; else from the nearest earlier job.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from modules.jobs.job_spec import FINISHED
+from modules.jobs.quantize import QuantizePlan
+from modules.jobs.resources import JobResources
+from modules.jobs.store import JobStore
+from modules.protocol.commands import TryQuantize
+from modules.protocol.errors import PaddockError
+from modules.protocol.schema import changed_values
+from modules.runtime.sandbox_paths import sandbox_variables
+from modules.runtime.worker_client import WorkerClient
+
+# An earlier model within this factor is of about the same size; beyond the other one, it says nothing.
+_NEAR, _FAR = 3.0, 100.0
+_TRIAL_SECONDS = 60.0
+_HASHED_BYTES = 32 << 20
+# Times that the loader starts: to quantize, and to load the result once.
+_STARTS = 2
+_CALIBRATION = ("samples", "length")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a job will take. None: not known. `how`: where the numbers come from, in sentences."""
+
+    seconds: float | None
+    memory_bytes: int | None
+    disk_bytes: int
+    how: str
+
+
+@dataclass(frozen=True)
+class EarlierJob:
+    """A job that quantized by the same method here. `work`: seconds that grow with the model; `rest`: the others."""
+
+    id: str
+    model: str
+    parameters: int
+    work: float
+    rest: float
+    peak_bytes: int
+    settings: dict[str, Any]
+
+
+def estimate_quantize(plan: QuantizePlan, resources: JobResources) -> Estimate:
+    """Return what the job will take. It may start a worker for some seconds."""
+    earlier = _nearest(plan, resources)
+    seconds, how = _seconds(plan, earlier, resources)
+    memory, why = _memory(plan, earlier, resources)
+    rounded = None if seconds is None else float(f"{seconds:.2g}")
+    return Estimate(rounded, memory, plan.needed_bytes, f"{how} {why}".strip())
+
+
+def describe_estimate(estimate: Estimate) -> dict[str, Any]:
+    """Return the estimate, ready for JSON."""
+    return asdict(estimate)
+
+
+def _seconds(plan: QuantizePlan, earlier: EarlierJob | None, resources: JobResources) -> tuple[float | None, str]:
+    near = earlier is not None and _ratio(plan, earlier) <= _NEAR
+    same = near and earlier is not None and earlier.settings == asdict(plan.settings)
+    if not same and (tried := _trial(plan, resources)) is not None:
+        return tried, "Time: from a short trial on this model's weights, without that of the disk."
+    if earlier is None:
+        return None, (
+            f"Time: not known, as no model was made by {plan.method.name} here yet. {plan.method.title} has no trial "
+            "that is shorter than a layer takes."
+            if plan.method.calibrated
+            else f"Time: not known, as no model was made by {plan.method.name} here yet."
+        )
+    growth = plan.facts.parameters / earlier.parameters
+    for name in _CALIBRATION:
+        before, now = earlier.settings.get(name), getattr(plan.settings, name, None)
+        if isinstance(before, int) and isinstance(now, int) and before > 0:
+            growth *= now / before
+    rough = "" if near else " It was of another size, so this is rough."
+    how = (
+        f"Time: from job {earlier.id}, which took {earlier.work + earlier.rest:.0f} s here for {earlier.model}.{rough}"
+    )
+    return earlier.rest + earlier.work * growth, how
+
+
+def _memory(plan: QuantizePlan, earlier: EarlierJob | None, resources: JobResources) -> tuple[int | None, str]:
+    facts, method = plan.facts, plan.method
+    held = method.held(facts, plan.settings)
+    if held is None:
+        if earlier is not None and earlier.peak_bytes and _ratio(plan, earlier) <= _NEAR:
+            return earlier.peak_bytes, f"Memory: what job {earlier.id} took."
+        return None, "Memory: not known for this method."
+    make = plan.loader.memory
+    process = make(facts, plan.loader.settings(), resources.environments.machine).process if make else 0
+    return process + held, "Memory: the worker, and what the method holds of the model at once."
+
+
+def _trial(plan: QuantizePlan, resources: JobResources) -> float | None:
+    """Return the seconds of the whole job by a trial in a worker; None where there can be none."""
+    loader, source = plan.loader, Path(plan.facts.path)
+    if not plan.method.has_trial or not resources.environments.status(loader).installed:
+        return None
+    variables = {**sandbox_variables(source, [], []), **resources.consents.variables(plan.facts, loader)}
+    python = resources.environments.python(loader)
+    begin = time.perf_counter()
+    client = WorkerClient(loader, python, resources.paths.root, lambda exit: None, lambda event: None, **variables)
+    try:
+        client.start()
+        start = time.perf_counter() - begin
+        command = TryQuantize(client.next_id(), plan.method.name, str(source), changed_values(plan.settings))
+        work = client.ask(command, timeout=_TRIAL_SECONDS)
+    except PaddockError:
+        return None  # the job itself will say what is wrong
+    finally:
+        client.process.stop()
+    return None if work is None else float(work) + _STARTS * start + _hash_seconds(plan.facts.size_bytes)
+
+
+def _hash_seconds(size: int) -> float:
+    """Return the seconds that the SHA-256 of `size` bytes takes here."""
+    data = bytes(min(size, _HASHED_BYTES))
+    begin = time.perf_counter()
+    hashlib.sha256(data).digest()
+    return (time.perf_counter() - begin) * size / max(1, len(data))
+
+
+def _nearest(plan: QuantizePlan, resources: JobResources) -> EarlierJob | None:
+    """Return the finished job of the same method and loader whose model and settings are nearest; the newest first."""
+    if not plan.facts.parameters:
+        return None
+    wanted = asdict(plan.settings)
+    store = JobStore(resources.paths.jobs)
+    found: list[EarlierJob] = []
+    for job in store.jobs():
+        if job.spec.kind != "quantize" or job.state.status != FINISHED or job.spec.method != plan.method.name:
+            continue
+        results = store.results(job.id)
+        work, whole = results.get("work_seconds"), results.get("seconds")
+        parameters, maker = results.get("parameters"), results.get("made_by")
+        if maker == plan.loader.name and parameters and isinstance(work, (int, float)) and whole is not None:
+            settings = results.get("settings") or {}
+            peak = int(results.get("peak_bytes") or 0)
+            found.append(EarlierJob(job.id, job.spec.model, parameters, work, max(0.0, whole - work), peak, settings))
+    near = [job for job in found if _ratio(plan, job) <= _FAR]
+    return min(
+        near, key=lambda job: (_ratio(plan, job) > _NEAR, job.settings != wanted, _ratio(plan, job)), default=None
+    )
+
+
+def _ratio(plan: QuantizePlan, job: EarlierJob) -> float:
+    """Return by which factor the two models differ in size; 1 or more."""
+    ratio = plan.facts.parameters / job.parameters
+    return max(ratio, 1 / ratio)

@@ -1,0 +1,56 @@
+"""How long a GGUF file will take to write, from a trial on a part of one tensor of each pair of types."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from modules.worker.gguf.convert import read_source
+from modules.worker.gguf.ggml import Ggml
+from modules.worker.gguf.quantize import thread_count
+from modules.worker.gguf.source import SourceTensor
+from modules.worker.gguf.tensor_types import choose_types
+
+# Weights of each pair of types that one thread converts: some tenths of a second.
+_WEIGHTS = 1 << 19
+
+
+def trial_seconds(source: Path, settings: Any, ggml: Ggml) -> float:
+    """Return the seconds that converting and quantizing all tensors will take, without those of the disk.
+
+    The speed depends on the types and hardly on the shape, so the largest tensor of each pair of types stands for all
+    of them. Raises ModelError as the job would.
+    """
+    model = read_source(source, source.stem, {})
+    kinds = choose_types(model, settings.type, ggml.block)
+    groups: dict[tuple[str, str], list[SourceTensor]] = {}
+    for entry in model.tensors:
+        groups.setdefault((entry.kind, kinds[entry.name]), []).append(entry)
+    threads = thread_count(settings.threads)
+    seconds = 0.0
+    with ThreadPoolExecutor(threads, thread_name_prefix="trial") as pool:
+        for (_, kind), tensors in groups.items():
+            largest = max(tensors, key=lambda entry: entry.rows * entry.columns)
+            whole = sum(entry.rows * entry.columns for entry in tensors)
+            count, spent = _try(largest, kind, ggml, pool, threads)
+            seconds += spent * whole / count
+    return seconds
+
+
+def _try(tensor: SourceTensor, kind: str, ggml: Ggml, pool: ThreadPoolExecutor, threads: int) -> tuple[int, float]:
+    """Convert the beginning of a tensor. Return how many weights that were, and the seconds that all threads took."""
+    step = max(1, min(-(-tensor.rows // threads), _WEIGHTS // tensor.columns))
+    begins = [at for at in range(0, tensor.rows, step)][:threads]
+
+    def convert(begin: int) -> int:
+        rows = min(step, tensor.rows - begin)
+        floats = ggml.to_floats(tensor.kind, tensor.read(begin, begin + rows), rows * tensor.columns)
+        if kind != "F32":
+            ggml.quantize(kind, floats, rows, tensor.columns)
+        return rows * tensor.columns
+
+    begin = time.perf_counter()
+    count = sum(pool.map(convert, begins))
+    return count, time.perf_counter() - begin

@@ -1,0 +1,130 @@
+"""What a quantization will take, before it starts: from earlier jobs, or from a trial."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from modules.app import App
+from modules.cli.application import build_app
+from modules.jobs.estimate import Estimate, estimate_quantize
+from modules.jobs.job_spec import FINISHED, JobError, JobSpec, JobState
+from modules.jobs.quantize import QuantizePlan, plan_quantize
+from modules.jobs.store import JobStore
+from modules.library.sizes import format_size
+from modules.settings.config import Config
+from tests.support.environments import not_here
+from tests.support.server import serving
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ECHO = JobSpec("quantize", "tiny", method="echo")
+
+
+def _plan(app: App, parameters: int = 1000) -> QuantizePlan:
+    """Return the plan of the echo method for a model of so many parameters."""
+    plan = plan_quantize(ECHO, app.jobs.resources)
+    return dataclasses.replace(plan, facts=dataclasses.replace(plan.facts, parameters=parameters))
+
+
+def _remember(app: App, parameters: int, **results: object) -> str:
+    """Store a finished job that took 12 s, 10 of them for the work that grows with the model."""
+    store = JobStore(app.paths.jobs)
+    id = store.create(ECHO)
+    store.write_state(id, JobState(FINISHED))
+    base = {"seconds": 12.0, "work_seconds": 10.0, "parameters": parameters, "made_by": "echo", "peak_bytes": 5000}
+    store.write_results(id, {**base, **results})
+    return id
+
+
+def _estimate(app: App, parameters: int = 1000) -> Estimate:
+    return estimate_quantize(_plan(app, parameters), app.jobs.resources)
+
+
+def test_without_an_earlier_job_or_a_trial_nothing_is_invented(app: App) -> None:
+    found = _estimate(app)
+    assert (found.seconds, found.memory_bytes) == (None, None)
+    assert found.disk_bytes == _plan(app).needed_bytes > 0
+    assert "no model was made by echo here yet" in found.how
+
+
+def test_an_earlier_job_of_about_this_size_says_how_long(app: App) -> None:
+    id = _remember(app, 500)
+    found = _estimate(app)
+    assert found.seconds == 2 + 10 * 2  # twice the weights; what does not grow stays
+    assert found.memory_bytes == 5000
+    assert f"job {id}" in found.how and "rough" not in found.how
+
+
+def test_a_job_of_another_size_is_rough_and_one_of_quite_another_says_nothing(app: App) -> None:
+    _remember(app, 50)
+    found = _estimate(app)
+    assert found.seconds == pytest.approx(2 + 10 * 20, rel=0.05)
+    assert "rough" in found.how
+    assert found.memory_bytes is None
+    assert _estimate(app, 50_000).seconds is None
+
+
+def test_the_nearest_job_counts(app: App) -> None:
+    _remember(app, 1000)
+    _remember(app, 50)
+    _remember(app, 1000, made_by="another", work_seconds=1.0)
+    assert _estimate(app).seconds == 12
+
+
+def test_a_job_remembers_what_it_took_for_the_next_plan(app: App) -> None:
+    results = app.jobs.run(app.jobs.start(ECHO))
+    assert results["parameters"] > 0 and results["peak_bytes"] > 1 << 20
+    assert 0 <= results["work_seconds"] <= results["seconds"] + 1
+    plan = app.jobs.plan(ECHO)
+    assert (plan["model"], plan["loader"]) == ("tiny-echo-2", "echo")
+    assert plan["estimate"]["seconds"] == pytest.approx(results["seconds"], rel=0.1, abs=0.1)
+    assert plan["estimate"]["memory_bytes"] == results["peak_bytes"]
+
+
+def test_the_page_gets_the_plan_and_bad_input_is_a_sentence(app: App) -> None:
+    with serving(app) as address:
+        url = f"{address}/paddock/workshop/plan"
+        plan = httpx.post(url, json=dataclasses.asdict(ECHO), timeout=60).raise_for_status().json()
+        refused = httpx.post(url, json={**dataclasses.asdict(ECHO), "method": "gptt"}, timeout=60)
+    assert set(plan["estimate"]) == {"seconds", "memory_bytes", "disk_bytes", "how"}
+    assert "There is no method 'gptt'" in refused.json()["error"]
+    with pytest.raises(JobError, match="Only a quantization has a plan"):
+        app.jobs.plan(JobSpec("evaluate", "tiny"))
+    assert app.jobs.list() == []
+
+
+def test_methods_with_a_trial_have_a_quantizer_that_tries(app: App) -> None:
+    for spec in app.registry.specs.values():
+        file = ROOT / "loaders" / spec.name / "quantizer.py"
+        tries = file.is_file() and "def trial(" in file.read_text("utf-8")
+        assert tries == any(method.has_trial for method in spec.quantizers), spec.name
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[App]:
+    """Return an App whose models folder holds the demo."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "demo").symlink_to(ROOT / "models" / "demo")
+    app = build_app(Config(ROOT, port=0, models=tmp_path / "models", user_data=tmp_path / "user"))
+    yield app
+    app.close()
+
+
+def test_a_trial_of_gguf_says_the_order_of_time_and_memory(demo: App) -> None:
+    if reason := not_here(demo.registry.get("xllamacpp"), demo.environments):
+        pytest.skip(reason)
+    spec = JobSpec("quantize", "demo", method="gguf", loader="xllamacpp", settings={"type": "Q4_K_M"})
+    estimate = demo.jobs.plan(spec)["estimate"]
+    assert "from a short trial" in estimate["how"]
+    results = demo.jobs.run(demo.jobs.start(spec))
+    assert results["seconds"] / 10 < estimate["seconds"] < results["seconds"] * 10
+    assert results["peak_bytes"] / 3 < estimate["memory_bytes"] < results["peak_bytes"] * 3
+    assert results["size_bytes"] < estimate["disk_bytes"], format_size(estimate["disk_bytes"])
+    # Another type takes another time, so it is tried; the same one is remembered.
+    assert "from job 1" in demo.jobs.plan(spec)["estimate"]["how"]
+    other = dataclasses.replace(spec, settings={"type": "Q8_0"})
+    assert "from a short trial" in demo.jobs.plan(other)["estimate"]["how"]

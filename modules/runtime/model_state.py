@@ -39,3 +39,16 @@ class ModelState:
     def busy(self) -> bool:
         """True while a load runs."""
         return self.phase in ("installing", "starting", "loading")
+
+    @property
+    def why_not_ready(self) -> str:
+        """Why no model answers, with a next step."""
+        why = f" {self.error.message}" if self.phase == "failed" and self.error else ""
+        return _NOT_READY.get(self.phase, _BUSY) + why
+
+
+_NOT_READY = {
+    "empty": "No model is loaded. Choose one on the Model tab and press Load.",
+    "failed": "The model is not loaded. Load it again on the Model tab.",
+}
+_BUSY = "The model is still loading. Wait until it is ready."

@@ -110,6 +110,7 @@ class ModelWorker:
         """Return the `top` likeliest next tokens: [{"token", "text", "probability"}]."""
         return list(self.client.ask(NextTokenProbabilities(self.client.next_id(), prompt, top)))
 
-    def embed(self, texts: list[str]) -> list[list[float]]:
-        """Return one vector for each text."""
-        return list(self.client.ask(Embed(self.client.next_id(), texts), timeout=None))
+    def embed(self, inputs: list[str | list[int]]) -> tuple[list[list[float]], int]:
+        """Return a vector of length 1 for each text or list of token ids, and the number of tokens."""
+        answer = self.client.ask(Embed(self.client.next_id(), inputs), timeout=None)
+        return answer["vectors"], answer["tokens"]

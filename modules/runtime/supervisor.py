@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +150,18 @@ class Supervisor:
             self.state_store.set(ModelState())
             return freed
 
+    @contextlib.contextmanager
+    def without_generations(self, stop: Callable[[], bool]) -> Iterator[bool]:
+        """Wait until no generation runs or waits, and let none begin while the block runs. Yield False if `stop()`
+        became true first."""
+        with self._lock:
+            queue = self._worker.client.queue if self._worker else None
+        try:
+            yield queue.drain(stop) if queue else not stop()
+        finally:
+            if queue:
+                queue.resume()
+
     def cancel_load(self) -> None:
         """End a running load, and drop loads that wait. A loaded model stays."""
         self._supersede()
@@ -196,7 +208,7 @@ class Supervisor:
 
     def last_finished(self) -> Finished | None:
         """Return how the loaded model's last generation ended, or None before the first. Raise PaddockError."""
-        return self._ready().client.last
+        return self._ready().client.queue.last
 
     def tokenize(self, text: str, special: bool = False) -> list[int]:
         """Return the token ids of `text`. `special`: parse special tokens in it."""
@@ -220,9 +232,9 @@ class Supervisor:
         """Return the `top` likeliest next tokens: [{"token", "text", "probability"}]."""
         return self._ready().next_token_probabilities(prompt, top)
 
-    def embed(self, texts: list[str]) -> list[list[float]]:
-        """Return one vector for each text."""
-        return self._ready().embed(texts)
+    def embed(self, inputs: list[str | list[int]]) -> tuple[list[list[float]], int]:
+        """Return a vector of length 1 for each text or list of token ids, and the number of tokens."""
+        return self._ready().embed(inputs)
 
     def configure_hooks(self, entries: list[dict[str, Any]]) -> None:
         """Run these hooks of extensions in the current worker and in later ones, if the loader can; entries as in
@@ -246,8 +258,7 @@ class Supervisor:
         with self._lock:
             worker, state = self._worker, self.state
         if worker is None or state.phase != "ready":
-            why = f" {state.error.message}" if state.phase == "failed" and state.error else ""
-            raise PaddockError(_NOT_READY.get(state.phase, _NOT_READY["busy"]) + why)
+            raise PaddockError(state.why_not_ready)
         return worker
 
     def _worker_ended(self, worker: ModelWorker, exit: WorkerExit) -> None:
@@ -282,10 +293,3 @@ class Supervisor:
                 self._on_measured(worker.request, state.info, worker.memory)
         finally:
             worker.stop()
-
-
-_NOT_READY = {
-    "empty": "No model is loaded. Choose one on the Model tab and press Load.",
-    "failed": "The model is not loaded. Load it again on the Model tab.",
-    "busy": "The model is still loading. Wait until it is ready.",
-}

@@ -21,8 +21,9 @@ from modules.protocol.commands import Generate
 from modules.protocol.errors import OutOfMemory, PromptError
 from modules.protocol.events import ModelInfo
 from modules.worker.broken_weights import nan_logits_error
+from modules.worker.embeddings import too_long_error, unknown_token_error
 from modules.worker.end_of_turn import end_of_turn_token, ends_message_only
-from modules.worker.engine import EngineBase, Outcome, Piece, Report
+from modules.worker.engine import EmbedInput, EngineBase, Outcome, Piece, Report
 from modules.worker.llama.gguf_keys import GgufKeys, read_keys
 from modules.worker.llama.model_notes import check_settings, choose_context, context_notes, load_error
 from modules.worker.llama.prompt_tokens import LlamaTokenizer
@@ -256,23 +257,21 @@ class Engine(EngineBase):
         latest = self._lib.llama_get_logits_ith(self._native.context, -1)
         return importlib.import_module("numpy").ctypeslib.as_array(latest, (size,))
 
-    def embed(self, texts: list[str]) -> list[list[float]]:
+    def embed(self, inputs: list[EmbedInput]) -> list[list[float]]:
         native, lib = self._native, self._lib
         width, most = int(lib.llama_model_n_embd(native.model)), int(lib.llama_n_ubatch(native.context))
         lib.llama_set_embeddings(native.context, True)
         try:
             vectors = []
-            for text in texts:
-                tokens = native.tokenize(text, True, True)
+            for one in inputs:
+                tokens = self.tokenize(one, True) if isinstance(one, str) else one
                 if len(tokens) > most:
-                    raise PromptError(
-                        f"A text to embed has {len(tokens)} tokens; {most} go at once. Shorten it or raise Micro-batch."
-                    )
+                    raise too_long_error(len(tokens), most, "raise Micro-batch and Batch")
+                if max(tokens) >= lib.llama_vocab_n_tokens(native.vocab):
+                    raise unknown_token_error()
                 native.clear()
                 native.read(tokens, most, threading.Event())
-                vector = lib.llama_get_embeddings_seq(native.context, 0)[:width]
-                norm = sum(value * value for value in vector) ** 0.5 or 1.0
-                vectors.append([value / norm for value in vector])
+                vectors.append(lib.llama_get_embeddings_seq(native.context, 0)[:width])
             return vectors
         finally:
             lib.llama_set_embeddings(native.context, False)

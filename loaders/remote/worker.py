@@ -24,7 +24,7 @@ from modules.protocol.commands import Generate
 from modules.protocol.errors import EnvironmentBroken, ModelError, PaddockError, PromptError, Unsupported
 from modules.protocol.events import ModelInfo
 from modules.protocol.sampling import SamplingParams
-from modules.worker.engine import EngineBase, Outcome, Piece, Report
+from modules.worker.engine import EmbedInput, EngineBase, Outcome, Piece, Report
 from modules.worker.stop_strings import StopFilter
 from modules.worker.truncation import fit_prompt
 
@@ -113,9 +113,9 @@ class Engine(EngineBase):
         seconds = time.perf_counter() - begin
         return {"rows": len(scores), "vocabulary": 0, "seconds": seconds, "log_probabilities": scores}
 
-    def embed(self, texts: list[str]) -> list[list[float]]:
+    def embed(self, inputs: list[EmbedInput]) -> list[list[float]]:
         remote = self._server.remote
-        body = {"model": self._server.model, "input": texts}
+        body = {"model": self._server.model, "input": inputs}
         try:
             answer = remote.post(f"{self._file.api}/embeddings", body)
             return [list(entry["embedding"]) for entry in sorted(answer["data"], key=lambda entry: entry["index"])]

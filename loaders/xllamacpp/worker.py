@@ -14,6 +14,7 @@ from typing import Any
 
 from loaders.xllamacpp.completion_request import adapter_error, completion_request, server_error
 from loaders.xllamacpp.completion_stream import CompletionStream
+from loaders.xllamacpp.embeddings import server_embeddings
 from loaders.xllamacpp.library import library_path
 from loaders.xllamacpp.load_progress import report_load_progress
 from loaders.xllamacpp.rwlock import ReadWriteLock
@@ -26,7 +27,7 @@ from modules.protocol.errors import PaddockError, PromptError
 from modules.protocol.events import ModelInfo
 from modules.worker.broken_weights import nan_logits_error
 from modules.worker.end_of_turn import end_of_turn_token
-from modules.worker.engine import EngineBase, Outcome, Piece, Report
+from modules.worker.engine import EmbedInput, EngineBase, Outcome, Piece, Report
 from modules.worker.hf.special_tokens import END_NAMES
 from modules.worker.llama.gguf_keys import GgufKeys, read_keys
 from modules.worker.llama.llama_abi import load_library
@@ -56,6 +57,8 @@ class Engine(EngineBase):
         self._local = LocalServer("", "")
         self._keys = GgufKeys()
         self._context = 0
+        # The most tokens of an input to embed.
+        self._micro_batch = 0
         self._path = Path()
         self._scorer: Scorer | None = None
         self._server_lock = ReadWriteLock()
@@ -73,6 +76,7 @@ class Engine(EngineBase):
         if self.templates:
             self.templates.start()
         check_settings(settings)
+        self._micro_batch = min(settings.micro_batch, settings.batch)
         self._keys = read_keys(path)
         trained = self._keys.trained_context
         wanted = choose_context(settings, trained)
@@ -282,11 +286,11 @@ class Engine(EngineBase):
             for entry in likeliest
         ]
 
-    def embed(self, texts: list[str]) -> list[list[float]]:
-        answer = self._server.handle_embeddings({"input": texts})
-        if "data" not in answer:
-            raise PaddockError(f"llama.cpp cannot embed these texts: {answer.get('error', answer)}. Shorten them.")
-        return [list(entry["embedding"]) for entry in sorted(answer["data"], key=lambda entry: entry["index"])]
+    def embed(self, inputs: list[EmbedInput]) -> list[list[float]]:
+        # Token ids, because the server's tokenizer differs from the model's own (LlamaTokenizer).
+        tokens = [self.tokenize(one, True) if isinstance(one, str) else one for one in inputs]
+        with self._server_lock.read():
+            return server_embeddings(self._server, tokens, self._micro_batch)
 
 
 def _probability(logprob: float | None) -> float:

@@ -113,10 +113,13 @@ class NextTokenProbabilities:
 
 @dataclass(frozen=True)
 class Embed:
-    """Return one vector for each text. Answered by Result(list[list[float]])."""
+    """Return a vector for each input: a text, or its token ids.
+
+    Answered by Result({"vectors": [[float]], each of length 1 (L2), "tokens": int, of all inputs}).
+    """
 
     id: str
-    texts: list[str]
+    inputs: list[str | list[int]]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from modules.worker.template_process import TemplateProcess
 
 # report(text, fraction): fraction from 0 to 1, or None if the engine does not report it.
 Report = Callable[[str, "float | None"], None]
+# What is embedded: a text, or its token ids.
+EmbedInput = str | list[int]
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,8 @@ class EngineBase(ABC):
         """Return [{"token", "text", "probability"}], likeliest first."""
         raise Unsupported("This loader cannot show next-token probabilities. Choose another loader for that.")
 
-    def embed(self, texts: list[str]) -> list[list[float]]:
-        """Return one vector for each text."""
+    def embed(self, inputs: list[EmbedInput]) -> list[list[float]]:
+        """Return one vector for each input, a text or token ids. The caller scales them to length 1."""
         raise Unsupported("This loader cannot make embeddings. Choose another loader for that.")
 
     def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:

@@ -47,6 +47,7 @@ from modules.protocol.events import Chunk, Failed, Finished, Loaded, Log, ModelI
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.schema import build
 from modules.worker.chat_prompts import ChatPrompts
+from modules.worker.embeddings import embed
 from modules.worker.engine import EngineBase, Report
 from modules.worker.event_writer import EventWriter
 from modules.worker.hook_host import HookModel
@@ -248,7 +249,7 @@ class Server:
         if isinstance(command, NextTokenProbabilities):
             return engine.next_token_probabilities(command.prompt, command.top)
         if isinstance(command, Embed):
-            return engine.embed(command.texts)
+            return embed(engine, command.inputs)
         if isinstance(command, Score):
             return engine.score(command.tokens, command.first, Path(command.file))
         return engine.apply_adapter(cast(ApplyAdapter, command).adapters)

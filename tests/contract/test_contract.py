@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from modules.protocol.commands import ChatPrompt, Detokenize, Embed, Generate, NextTokenProbabilities, Tokenize
@@ -234,17 +236,40 @@ def test_next_token_probabilities_are_probabilities_or_unsupported(engine: Under
     assert engine.greedy(prompt, max_new_tokens=1).strip() == likeliest[0]["text"].strip()
 
 
-def test_embeddings_differ_between_texts_or_are_unsupported(engine: UnderTest) -> None:
+def _dot(left: list[float], right: list[float]) -> float:
+    return math.fsum(a * b for a, b in zip(left, right, strict=True))
+
+
+def test_embeddings_have_length_one_and_rank_texts_or_are_unsupported(engine: UnderTest) -> None:
     texts = ["How do I load a model?", "How can I load a model?", "🦙🦙🦙 1234567890"]
     try:
-        same, near, far = engine.ask(Embed, texts)
+        answer = engine.ask(Embed, texts)
+    except Unsupported as error:
+        assert "hoose another loader" in error.message or "Load a model" in error.message
+        pytest.skip(f"{engine.spec.name}: {error.message}")
+    same, near, far = answer["vectors"]
+    assert len(same) == len(near) == len(far) > 1
+    assert [math.hypot(*vector) for vector in (same, near, far)] == pytest.approx([1.0] * 3)
+    assert _dot(same, near) > _dot(same, far)
+    ids = [engine.ask(Tokenize, text, True) for text in texts]
+    assert answer["tokens"] == sum(map(len, ids))
+    by_ids = engine.ask(Embed, [ids[0]])
+    assert by_ids["tokens"] == len(ids[0])
+    assert _dot(by_ids["vectors"][0], same) > 0.999
+    assert engine.greedy(engine.chat(QUESTION))
+
+
+def test_what_cannot_be_embedded_is_a_sentence(engine: UnderTest) -> None:
+    try:
+        engine.ask(Embed, ["a"])
     except Unsupported as error:
         pytest.skip(f"{engine.spec.name}: {error.message}")
-    assert len(same) == len(near) == len(far) > 1
-
-    def likeness(left: list[float], right: list[float]) -> float:
-        lengths = sum(value * value for value in left) ** 0.5 * sum(value * value for value in right) ** 0.5
-        return float(sum(a * b for a, b in zip(left, right, strict=True)) / lengths)
-
-    assert likeness(same, near) > likeness(same, far)
-    assert engine.greedy(engine.chat(QUESTION))
+    with pytest.raises(PromptError, match="Input 1 to embed is empty"):
+        engine.ask(Embed, ["a", ""])
+    if engine.spec.name == "remote":
+        return
+    with pytest.raises(PromptError, match="no token with one of these ids"):
+        engine.ask(Embed, [[1, 1_000_000]])
+    with pytest.raises(PromptError, match="at most .* go at once"):
+        engine.ask(Embed, [_LONG])
+    assert len(engine.ask(Embed, ["a"])["vectors"]) == 1

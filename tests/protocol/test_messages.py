@@ -24,6 +24,7 @@ _VALUES: dict[str, Any] = {
     "float | None": 0.25,
     "list[int]": [1, 2],
     "list[str]": ["a", ""],
+    "list[str | list[int]]": ["a", [1, 2]],
     "list[dict[str, Any]]": [{"role": "user", "content": "hi"}],
     "dict[str, Any]": {"a": [1, None]},
     "dict[str, float]": {"a": 0.5},

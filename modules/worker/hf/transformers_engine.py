@@ -23,7 +23,7 @@ from modules.protocol.commands import Generate
 from modules.protocol.events import ModelInfo
 from modules.protocol.sampling import SamplingParams
 from modules.worker.broken_weights import nan_logits_error
-from modules.worker.engine import EngineBase, Outcome, Piece, Report
+from modules.worker.engine import EmbedInput, EngineBase, Outcome, Piece, Report
 from modules.worker.hf import bf16_attention as hf_attention
 from modules.worker.hf.auto_class import keep_text_part
 from modules.worker.hf.detokenizer import TokenDecoder
@@ -32,6 +32,7 @@ from modules.worker.hf.grammar import Grammars
 from modules.worker.hf.history_samplers import History
 from modules.worker.hf.kv_cache import PrefixCache
 from modules.worker.hf.loaded_model import describe_model, describe_vocabulary, input_device
+from modules.worker.hf.mean_embedding import mean_embedding
 from modules.worker.hf.model_files import chat_template, check_folder, has_consent
 from modules.worker.hf.peft_adapters import LoraLayers
 from modules.worker.hf.sampler_chain import SamplerChain
@@ -163,19 +164,11 @@ class HfEngine(EngineBase):
         rows.tofile(file)
         return {"rows": rows.shape[0], "vocabulary": rows.shape[1], "seconds": seconds}
 
-    def embed(self, texts: list[str]) -> list[list[float]]:
-        """Return the mean of the last hidden layer over the tokens of each text, not normalised: [texts][hidden size].
-
-        A language model is not trained for this: its vectors rank texts roughly. A text beyond the context is cut.
-        """
-        vectors = []
-        with out_of_memory_error("these texts", _RUN_LOWER, self._schema), torch.inference_mode():
-            for text in texts:
-                tokens = (self.tokenize(text, True) or self._empty())[: self._context]
-                ids = torch.tensor([tokens], device=self._device)
-                hidden = self.model.base_model(input_ids=ids, use_cache=False, return_dict=True).last_hidden_state
-                vectors.append([float(value) for value in hidden[0].float().mean(0)])
-        return vectors
+    def embed(self, inputs: list[EmbedInput]) -> list[list[float]]:
+        size = self._vocabulary.size
+        with out_of_memory_error("these texts", _RUN_LOWER, self._schema):
+            tokens = [self.tokenize(one, True) if isinstance(one, str) else one for one in inputs]
+            return [mean_embedding(self.model, self._device, one, self._context, size) for one in tokens]
 
     def _run(
         self, tokens: list[int], cut: int, params: SamplingParams, cancelled: threading.Event, hooks: Hooks | None

@@ -26,6 +26,7 @@ from modules.library.machine import inspect_machine, process_memory
 from modules.library.remote_keys import KeyConsents
 from modules.library.scan import DEMO_MODEL, ModelLibrary
 from modules.loading.applied_adapters import AppliedAdapters
+from modules.loading.load_on_request import LoadOnRequest
 from modules.loading.loader_choice import LoaderChoice
 from modules.loading.loader_packages import find_package_loaders
 from modules.loading.measured_memory import MemoryMeasurements
@@ -90,6 +91,15 @@ class App:
         self.consents = consents = ModelConsents(config, self.library, self.keys, self.own_loaders)
         self.models = ModelLoading(self.library, self.loaders, consents, self.planner, self.adapters, self.supervisor)
         self.reloader = ModelReloader(self.supervisor, self.models.load_again)
+        self.on_request = LoadOnRequest(
+            self.library,
+            self.environments,
+            self.supervisor,
+            self.models,
+            lambda: self.reloader,
+            dict(config.aliases),
+            config.load_on_request,
+        )
         self.downloads = Downloads(paths.models, self.supervisor.state_store.publish)
         # The name of the page's newest build. Open pages of older builds reload.
         self.page_build = ""
@@ -186,6 +196,7 @@ class App:
 
     def cancel_load(self) -> None:
         """Cancel running installs and loads. Code that waits for them gets an error."""
+        self.on_request.close()
         self.reloader.close()
         if "job_queue" in vars(self):
             self.job_queue.stop()
@@ -211,6 +222,7 @@ class App:
                 stack.callback(self.job_queue.close)
             stack.callback(self.environments.close)
             stack.callback(self.reloader.close)
+            stack.callback(self.on_request.close)
             stack.callback(self.downloads.close)
             stack.callback(self.at_close.close)
         return unfinished

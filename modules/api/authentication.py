@@ -1,4 +1,7 @@
-"""Check the password, which opens everything, and the API key, which opens only the API below /v1/."""
+"""Check the password, which opens everything, and the API key, which opens only the API below /v1/.
+
+Loading and unloading is the owner's right: the key opens it only to clients on this machine, where no password is set.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,12 @@ _PROXIED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwar
 _ASK_PASSWORD = f"Send the password that Paddock was started with (user name: {USER})."
 _ASK_KEY = "Send the API key that Paddock was started with, as Authorization: Bearer KEY."
 KEY_ONLY = "The API key opens only /v1/. Send the password here (start with --password WORD to set one)."
+OWNER_ONLY = (
+    "The API key does not open this route, which loads or unloads. Send the password (start with --password WORD to "
+    "set one), or name the model in a request."
+)
+# Routes of the API that change what is loaded.
+OWNER_PATHS = frozenset(f"{API}internal/{name}" for name in ("model/load", "model/unload", "lora/load", "lora/unload"))
 _LOCAL_ONLY = (
     "Paddock was started with only --api-key, so its page opens only on the machine that it runs on. "
     "Start it with --password WORD too."
@@ -43,6 +52,9 @@ def check_secret(config: Config, scope: Mapping[str, Any], headers: Mapping[str,
         return 200, ""
     has_key = bool(config.api_key) and secrets.compare_digest(sent, config.api_key.encode())
     if is_api(scope):
+        if has_key and scope["path"] in OWNER_PATHS:
+            owner = not config.password and _from_this_machine(config, scope, headers)
+            return (200, "") if owner else (403, OWNER_ONLY)
         if has_key:
             return 200, ""
         return 401, _ASK_KEY if config.api_key else _ASK_PASSWORD

@@ -16,6 +16,7 @@ _STATUS = {
     "prompt": 400,
     "unsupported": 400,
     "model_not_found": 404,
+    "adapter_not_found": 404,
     "extension_not_found": 404,
     "model_not_loaded": 409,
     "died": 502,

@@ -1,11 +1,10 @@
-"""The routes below /v1: models, completions and chat completions, as in OpenAI's API.
+"""The routes below /v1: models, completions, chat completions and embeddings, as in OpenAI's API.
 
 They use the same queue and the same generations as the page.
 """
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -13,9 +12,13 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
+from modules.api.api_generations import ApiGenerations
 from modules.api.authentication import METHODS
+from modules.api.embeddings import embed, read_embedding_request
 from modules.api.error_status import error_body, error_response
-from modules.api.model_name import not_found
+from modules.api.internal import router as internal_router
+from modules.api.model_list import model_entry, model_list
+from modules.api.model_turns import ModelTurns
 from modules.api.openai_stream import stream_answer, wait_until_done
 from modules.api.request_params import parse_body
 from modules.api.start_generation import start_generation
@@ -27,32 +30,37 @@ from modules.ui.json_errors import SafeJSONResponse
 def router(app: App) -> APIRouter:
     """Return the routes below /v1."""
     routes = APIRouter(prefix="/v1")
-    loading = asyncio.Lock()
-
-    def describe(name: str) -> dict[str, Any]:
-        state = app.supervisor.state
-        loaded = state.phase == "ready" and state.model == name
-        # Typed clients refuse an entry without `created`; when a model was made is unknown.
-        return {"id": name, "object": "model", "created": 0, "owned_by": "local", "loaded": loaded}
+    turns = ModelTurns(app)
+    generations = ApiGenerations()
 
     @routes.get("/models")
     def models() -> dict[str, Any]:
-        return {"object": "list", "data": [describe(name) for name in app.library.names()]}
+        return {"object": "list", "data": model_list(app)}
 
     @routes.post("/completions")
     async def completions(request: Request) -> Response:
-        return await _answer(app, request, loading, is_chat=False)
+        return await _answer(app, request, turns, generations, is_chat=False)
 
     @routes.post("/chat/completions")
     async def chat_completions(request: Request) -> Response:
-        return await _answer(app, request, loading, is_chat=True)
+        return await _answer(app, request, turns, generations, is_chat=True)
+
+    @routes.post("/embeddings")
+    async def embeddings(request: Request) -> Response:
+        try:
+            body = parse_body(await request.body())
+            asked = read_embedding_request(body)
+            async with turns.use(body.get("model"), request):
+                return SafeJSONResponse(await embed(app, asked, request))
+        except PaddockError as error:
+            return error_response(error)
 
     @routes.get("/models/{name:path}")
     def model(name: str) -> Response:
-        if name in app.library.names():
-            return SafeJSONResponse(describe(name))
-        return error_response(not_found(app, name))
+        entry = model_entry(app, name)
+        return SafeJSONResponse(entry) if entry else error_response(app.on_request.not_found(name))
 
+    routes.include_router(internal_router(app, generations))
     known = {route.path: sorted(route.methods or ()) for route in routes.routes if isinstance(route, APIRoute)}
 
     # The last route: it takes what no other one has taken.
@@ -73,14 +81,14 @@ def _no_route(request: Request, known: dict[str, list[str]]) -> Response:
     return SafeJSONResponse(error_body(error), 405 if allowed else 404, headers)
 
 
-async def _answer(app: App, request: Request, loading: asyncio.Lock, *, is_chat: bool) -> Response:
+async def _answer(
+    app: App, request: Request, turns: ModelTurns, generations: ApiGenerations, *, is_chat: bool
+) -> Response:
     try:
         body = parse_body(await request.body())
-        if app.reloader.worker_died:
-            # One thread waits for the load, not one for each request.
-            async with loading:
-                await run_in_threadpool(app.reloader.ensure_loaded)
-        answer, generation = await run_in_threadpool(start_generation, app, body, is_chat=is_chat)
+        async with turns.use(body.get("model"), request):
+            answer, generation = await run_in_threadpool(start_generation, app, body, is_chat=is_chat)
+        generations.add(generation)
     except PaddockError as error:
         return error_response(error)
     if answer.options.stream:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modules.api.api_hooks import HookedPrompt, hooked_chat, hooked_text
-from modules.api.model_name import check_model
 from modules.api.openai_format import OpenAIAnswer
 from modules.api.request_params import RequestOptions, read_options, request_messages
 from modules.app import App
@@ -37,7 +36,7 @@ class _Prompt:
 
 def start_generation(app: App, body: Mapping[str, Any], *, is_chat: bool) -> tuple[OpenAIAnswer, Generation]:
     """Start what the request asks for. Raises PaddockError: no model, a wrong parameter, a prompt that fails."""
-    check_model(app, body)
+    app.on_request.confirm(body.get("model"))
     info = app.supervisor.loaded()
     state = app.supervisor.state
     spec = app.registry.get(state.loader)

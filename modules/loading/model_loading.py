@@ -87,10 +87,10 @@ class ModelLoading:
 
         host_thread("load", lambda: self._run(request, None), doing, failed).start()
 
-    def load_again(self, state: ModelState, lower: Iterable[str] = ()) -> ModelInfo:
+    def load_again(self, state: ModelState, lower: Iterable[str] = (), reason: str = "") -> ModelInfo:
         """Load the model of `state` with the same settings, those in `lower` lowered (see `lower_settings`); blocking.
 
-        Raises PaddockError.
+        `reason`: why, for the model's notes. Raises PaddockError.
         """
         if not state.model:
             raise PaddockError("No model was loaded. Choose one on the Model tab and press Load.")
@@ -98,7 +98,8 @@ class ModelLoading:
             facts, spec, _ = self._choose(state.model, state.loader)
             settings = build(spec.settings, {}) if state.settings is None else state.settings
             context = state.info.context if state.info else facts.context
-            return self._run(self._check(facts, spec, lower_settings(settings, lower, context), False), None)
+            request = self._check(facts, spec, lower_settings(settings, lower, context), False)
+            return self._run(request, None, reason)
 
     def load_lower(self) -> ModelInfo:
         """Load the model whose load failed again, with what its error names lowered. Raise PaddockError."""
@@ -128,13 +129,13 @@ class ModelLoading:
             self._planner.check_fits(facts, spec, settings)
         return LoadRequest(facts, spec, settings, self._consents.variables(facts, spec))
 
-    def _run(self, request: LoadRequest, adapters: Mapping[str, float] | None) -> ModelInfo:
+    def _run(self, request: LoadRequest, adapters: Mapping[str, float] | None, reason: str = "") -> ModelInfo:
         facts, spec = request.facts, request.spec
         if adapters is None:
             chosen, problems = self._adapters.saved(spec, facts)
         else:
             chosen, problems = self._adapters.resolve(adapters, spec, facts), []
-        info = self._supervisor.load(dataclasses.replace(request, adapters=chosen, notes=problems))
+        info = self._supervisor.load(dataclasses.replace(request, adapters=chosen, notes=problems), reason)
         self._loaders.save(request)
         if adapters is not None and self._supervisor.state.adapters == dict(adapters):
             self._adapters.save(facts.name, adapters)

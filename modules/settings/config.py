@@ -27,7 +27,8 @@ class Config:
 
     `root`: the folder of the program. `data`: the folder of models/, user_data/ and .envs/ (None: `root`). `port`: 0
     means any free port. `public_origin` and `root_path`: the address at which a reverse proxy serves Paddock, such as
-    "https://example.org" and "/chat"; "" without a proxy.
+    "https://example.org" and "/chat"; "" without a proxy. `load_on_request`: API requests load models by
+    name. `aliases`: other names of models for the API, with the model's name.
     """
 
     root: Path
@@ -50,6 +51,8 @@ class Config:
     trust_pickle: tuple[str, ...] = ()
     trust_remote_code: tuple[str, ...] = ()
     allow_env: tuple[str, ...] = ()
+    load_on_request: bool = True
+    aliases: tuple[tuple[str, str], ...] = ()
 
     @property
     def paths(self) -> Paths:
@@ -122,6 +125,16 @@ def add_serve_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--loader", default="", help="use this loader (default: the best one)")
     group.add_argument("--no-model", action="store_true", help="do not load a model at start")
+    group.add_argument(
+        "--no-load-on-request", action="store_true", help="do not load a model because an API request names it"
+    )
+    group.add_argument(
+        "--alias",
+        action="append",
+        default=[],
+        metavar="ALIAS=MODEL",
+        help="let API clients call this model by another name, such as gpt-4o=demo; repeat it to add several",
+    )
 
 
 def parse_public_address(url: str, root_path: str) -> tuple[str, str]:
@@ -164,6 +177,18 @@ def _secret(arguments: argparse.Namespace, name: str) -> str:
     if not secret.strip():
         raise PaddockError(f"{flag}: the first line of {path} is empty. Write the secret there.")
     return secret
+
+
+def parse_aliases(pairs: list[str]) -> tuple[tuple[str, str], ...]:
+    """Parse `ALIAS=MODEL` texts. Raise PaddockError."""
+    found = {}
+    for pair in pairs:
+        alias, equals, name = pair.partition("=")
+        alias, name = alias.strip().rstrip("/"), parse_model_name(name.strip())
+        if not (alias and equals and name):
+            raise PaddockError(f"--alias takes ALIAS=MODEL, such as gpt-4o=demo, not {pair!r}.")
+        found[alias] = name
+    return tuple(found.items())
 
 
 def build_config(arguments: argparse.Namespace, root: Path, data: Path | None = None) -> Config:
@@ -209,4 +234,6 @@ def build_config(arguments: argparse.Namespace, root: Path, data: Path | None = 
         trust_pickle=tuple(arguments.trust_pickle or ()),
         trust_remote_code=tuple(arguments.trust_remote_code or ()),
         allow_env=tuple(getattr(arguments, "allow_env", None) or ()),
+        load_on_request=not getattr(arguments, "no_load_on_request", False),
+        aliases=parse_aliases(getattr(arguments, "alias", [])),
     )

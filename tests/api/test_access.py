@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from modules.api.authentication import METHODS
+from modules.api.authentication import METHODS, OWNER_PATHS
 from modules.app import App
 from modules.settings.config import Config
 from modules.ui.gradio_internals.served_routes import GradioRoutes
@@ -186,6 +186,17 @@ def test_with_a_key_alone_other_machines_get_the_api_and_nothing_else(
         for sent in ((), (KEY,), (PASSWORD,)):
             # A name that is no loopback name is how other machines call this one.
             status = _status(address, "GET", path, *sent, host="paddock.test")
-            assert (status not in (401, 403)) if api and sent == (KEY,) else status in (401, 403), path
+            opens = api and path not in OWNER_PATHS and sent == (KEY,)
+            assert (status not in (401, 403)) if opens else status in (401, 403), path
     assert _status(address, "GET", "/paddock/start") == 200
     assert _status(address, "GET", "/v1/models") == 401
+
+
+def test_loading_needs_the_password_or_with_a_key_alone_this_machine(
+    both: tuple[str, App], alone: tuple[str, App]
+) -> None:
+    for path in OWNER_PATHS:
+        assert _status(both[0], "POST", path, KEY) == 403
+        assert _status(both[0], "POST", path, PASSWORD) not in (401, 403)
+        assert _status(alone[0], "POST", path, KEY, host="paddock.test") == 403
+        assert _status(alone[0], "POST", path, KEY) not in (401, 403)

@@ -24,9 +24,9 @@ def _events(response: httpx.Response) -> list[Any]:
 
 def test_models_are_listed_with_the_loaded_one_marked(client: httpx.Client) -> None:
     body = client.get("/v1/models").json()
-    assert [(entry["id"], entry["loaded"]) for entry in body["data"]] == [("other", False), ("tiny", True)]
+    assert [(entry["id"], entry["loaded"]) for entry in body["data"]] == [("tiny", True), ("other", False)]
     assert isinstance(body["data"][1]["created"], int)
-    assert client.get("/v1/models/tiny").json() == body["data"][1]
+    assert client.get("/v1/models/tiny").json() == body["data"][0]
 
 
 def test_a_model_that_is_not_there_is_a_sentence(client: httpx.Client) -> None:
@@ -170,7 +170,7 @@ def test_a_client_that_hangs_up_in_its_body_leaves_no_trace(
 @pytest.mark.parametrize(
     ("method", "path", "status", "words"),
     [
-        ("GET", "/v1/embeddings", 404, "There is no /v1/embeddings."),
+        ("GET", "/v1/nothing", 404, "There is no /v1/nothing."),
         ("POST", "/v1/", 404, "There is no /v1/."),
         ("GET", "/v1/completions", 405, "/v1/completions does not take GET."),
         ("DELETE", "/v1/models", 405, "/v1/models does not take DELETE."),

@@ -1,0 +1,124 @@
+"""The routes below /v1/internal, with the paths, methods and fields of text-generation-webui's API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from modules.api.api_generations import ApiGenerations
+from modules.api.body_fields import is_token_ids, names_field, text_field
+from modules.api.error_status import error_response
+from modules.api.internal_models import load_model
+from modules.api.request_params import parse_body, request_messages
+from modules.app import App
+from modules.chat.prompt import render_chat
+from modules.protocol.commands import Generate
+from modules.protocol.errors import PaddockError, SettingError
+from modules.ui.json_errors import SafeJSONResponse
+
+OK = "OK"
+# What text-generation-webui calls the model when none is loaded.
+NO_MODEL = "None"
+
+Body = dict[str, Any]
+
+
+class AdapterNotFound(PaddockError):
+    """There is no LoRA adapter of this name."""
+
+    code = "adapter_not_found"
+
+
+def router(app: App, generations: ApiGenerations) -> APIRouter:
+    """Return the routes below /v1/internal. `generations`: those that API clients started."""
+    routes = APIRouter(prefix="/internal")
+
+    def post(path: str, answer: Callable[[Body], Any]) -> None:
+        """Add a route that answers a JSON body. An empty body counts as {}."""
+
+        async def route(request: Request) -> Response:
+            raw = await request.body()
+            return await run_in_threadpool(_answer, lambda: answer(parse_body(raw) if raw.strip() else {}))
+
+        routes.add_api_route(path, route, methods=["POST"])
+
+    def get(path: str, answer: Callable[[], Any]) -> None:
+        routes.add_api_route(path, lambda: _answer(answer), methods=["GET"])
+
+    def tokens_of(body: Body) -> list[int]:
+        return app.supervisor.tokenize(text_field(body, "text"), True)
+
+    def encode(body: Body) -> Any:
+        tokens = tokens_of(body)
+        return {"tokens": tokens, "length": len(tokens)}
+
+    def decode(body: Body) -> Any:
+        tokens = body.get("tokens")
+        if tokens != [] and not is_token_ids(tokens):
+            raise SettingError("'tokens' must be a list of token ids, as /v1/internal/encode returns them.")
+        return {"text": app.supervisor.detokenize(tokens) if tokens else ""}
+
+    def chat_prompt(body: Body) -> Any:
+        chat = Generate(
+            "",
+            messages=request_messages(body),
+            template=text_field(body, "instruction_template_str", ""),
+            continue_last=body.get("continue_") is True,
+        )
+        return {"prompt": render_chat(app.supervisor, chat).result.prompt}
+
+    def info() -> Any:
+        state = app.supervisor.state
+        ready = state.phase == "ready"
+        return {
+            "model_name": state.model if ready else NO_MODEL,
+            "lora_names": list(state.adapters) if ready else [],
+            "loader": state.loader if ready else None,
+        }
+
+    def stop(body: Body) -> Any:
+        generations.cancel_all()
+        return OK
+
+    def load(body: Body) -> Any:
+        load_model(app, body)
+        return OK
+
+    def unload(body: Body) -> Any:
+        app.supervisor.unload()
+        return OK
+
+    def apply(names: list[str]) -> Any:
+        known = {adapter.name for adapter in app.library.adapters()}
+        if missing := [name for name in names if name not in known]:
+            raise AdapterNotFound(
+                f"There is no LoRA adapter named {missing[0][:200]!r}. GET /v1/internal/lora/list lists them."
+            )
+        app.adapters.apply(dict.fromkeys(names, 1.0))
+        return OK
+
+    get("/health", lambda: {"status": "ok"})
+    post("/encode", encode)
+    post("/decode", decode)
+    post("/token-count", lambda body: {"length": len(tokens_of(body))})
+    post("/chat-prompt", chat_prompt)
+    post("/stop-generation", stop)
+    get("/model/info", info)
+    get("/model/list", lambda: {"model_names": app.library.names()})
+    post("/model/load", load)
+    post("/model/unload", unload)
+    get("/lora/list", lambda: {"lora_names": [adapter.name for adapter in app.library.adapters()]})
+    post("/lora/load", lambda body: apply(names_field(body, "lora_names")))
+    post("/lora/unload", lambda body: apply([]))
+    return routes
+
+
+def _answer(function: Callable[[], Any]) -> Response:
+    try:
+        return SafeJSONResponse(function())
+    except PaddockError as error:
+        return error_response(error)

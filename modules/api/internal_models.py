@@ -1,0 +1,77 @@
+"""Load a model as text-generation-webui's API does: with a loader and settings in its names or in Paddock's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modules.api.body_fields import object_field, text_field
+from modules.app import App
+from modules.protocol.errors import SettingError, Unsupported
+from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.schema import describe
+
+# text-generation-webui's loaders -> Paddock's, in lower case.
+_LOADERS = {
+    "llama.cpp": "xllamacpp",
+    "llamacpp_hf": "llamacpp",
+    "exllamav2_hf": "exllamav2",
+    "autogptq": "autogptq",
+    "hqq": "hqq",
+}
+# text-generation-webui's arguments -> the settings that they are here; the first that the loader has is meant.
+_SETTINGS = {
+    "ctx_size": ("context",),
+    "n_ctx": ("context",),
+    "max_seq_len": ("context",),
+    "max_model_len": ("context",),
+    "n_gpu_layers": ("gpu_layers",),
+    "n-gpu-layers": ("gpu_layers",),
+    "batch_size": ("batch",),
+    "n_batch": ("batch",),
+    "ubatch_size": ("micro_batch",),
+    "threads-batch": ("threads_batch",),
+    "cache_type": ("cache_type_k", "cache_type"),
+    "attn_implementation": ("attention",),
+    "parallel": ("slots",),
+}
+_TEMPLATES = ("instruction_template", "instruction_template_str")
+
+
+def load_model(app: App, body: Mapping[str, Any]) -> None:
+    """Load the model that the body names; blocking. `args` and `settings` change what is saved for the model.
+
+    Raises PaddockError.
+    """
+    name = text_field(body, "model_name").strip().rstrip("/")
+    if name not in app.library.names():
+        raise app.on_request.not_found(name)
+    for field in _TEMPLATES:
+        if body.get(field):
+            raise Unsupported(f"{field!r} cannot be set for a model here. Choose the template with each request.")
+    given = {**object_field(body, "args"), **object_field(body, "settings")}
+    loader = given.pop("loader", None) or body.get("loader") or ""
+    if not isinstance(loader, str):
+        raise SettingError("'loader' must be the name of a loader.")
+    loader = _LOADERS.get(loader.lower(), loader if loader in app.registry.specs else loader.lower())
+    if loader and loader not in app.registry.specs:
+        names = ", ".join(spec.name for spec in app.registry.shown())
+        raise SettingError(f"There is no loader named {loader[:100]!r}. The loaders are: {names}.")
+    spec, saved = app.loaders.choose(name, loader)
+    app.models.load(name, spec.name, {**saved, **_settings(spec, given)} if given else None)
+
+
+def _settings(spec: LoaderSpec, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings by Paddock's names. Raises SettingError for one that the loader does not have."""
+    known = [setting.name for setting in describe(spec.settings)]
+    found = {}
+    for name, value in given.items():
+        names = [other for other in (name, *_SETTINGS.get(name, ())) if other in known]
+        if not names:
+            raise SettingError(
+                f"{spec.title} has no setting {name[:100]!r}. Its settings are: {', '.join(known)}. Use one of them."
+            )
+        found[names[0]] = value
+        if name == "cache_type" and names[0] == "cache_type_k":
+            found["cache_type_v"] = value
+    return found

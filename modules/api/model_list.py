@@ -1,0 +1,60 @@
+"""The list of models for API clients: the loaded one first, then the others, then the aliases."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any
+
+from modules.app import App
+from modules.protocol.errors import PaddockError
+
+# Reading the headers of many models takes time at the first call. After this, the rest comes without their facts.
+_SECONDS = 2.0
+
+
+def model_list(app: App) -> list[dict[str, Any]]:
+    """Return an entry for each model and alias."""
+    names = app.library.names()
+    loaded = app.supervisor.state.model
+    end = time.monotonic() + _SECONDS
+    entries = [_entry(app, name, end) for name in sorted(names, key=lambda name: name != loaded)]
+    return entries + [_alias(app, alias, end) for alias in app.on_request.aliases if alias not in names]
+
+
+def model_entry(app: App, name: str) -> dict[str, Any] | None:
+    """Return the entry of the model or alias `name`, or None if there is none."""
+    end = time.monotonic() + _SECONDS
+    if name in app.library.names():
+        return _entry(app, name, end)
+    return _alias(app, name, end) if name in app.on_request.aliases else None
+
+
+def _alias(app: App, alias: str, end: float) -> dict[str, Any]:
+    name = app.on_request.aliases[alias]
+    return {**_entry(app, name, end), "id": alias, "alias_of": name}
+
+
+def _entry(app: App, name: str, end: float) -> dict[str, Any]:
+    """Return what is known of a model. Its files are not read after the time `end`."""
+    state = app.supervisor.state
+    current = state.model == name and state.phase != "empty"
+    loaded = current and state.phase == "ready"
+    entry: dict[str, Any] = {
+        "id": name,
+        "object": "model",
+        "created": 0,  # Typed clients refuse an entry without it; when a model was made is unknown.
+        "owned_by": "local",
+        "loaded": loaded,
+        "state": state.phase if current else "not loaded",
+        "loader": state.loader if current else None,
+        "context": state.info.context if loaded and state.info else None,
+        "size_bytes": None,
+    }
+    if time.monotonic() < end:
+        with contextlib.suppress(PaddockError):
+            facts = app.library.facts(name)
+            entry["size_bytes"] = facts.size_bytes
+            entry["context"] = entry["context"] or facts.context or None
+            entry["loader"] = entry["loader"] or app.loaders.choose(name)[0].name
+    return entry

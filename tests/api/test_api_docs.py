@@ -1,0 +1,86 @@
+"""Every example of docs/api.md, run as it is written, against the demo model."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modules.app import App
+from modules.cli.application import build_app
+from modules.library.scan import DEMO_MODEL
+from modules.runtime.environment import Environments
+from modules.settings.config import Config
+from tests.conftest import ROOT
+from tests.support.environments import installed, not_here
+from tests.support.server import serving
+
+PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+ADDRESS = "http://127.0.0.1:7860"
+EXAMPLES = re.findall(r"^```(sh|python)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+# Routes that answer whatever has no other route, or that need a name in their path.
+_WITHOUT = {"/v1/{path:path}", "/v1/models/{name:path}"}
+
+
+@pytest.fixture(scope="module")
+def app(environments: Environments, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """Return an App with the default loader."""
+    app = build_app(Config(ROOT, port=0, user_data=tmp_path_factory.mktemp("docs") / "user_data"))
+    spec = app.registry.get("xllamacpp")
+    if reason := not_here(spec, environments):
+        pytest.skip(reason)
+    installed(spec, environments)
+    yield app
+    app.close()
+
+
+@pytest.fixture(scope="module")
+def address(app: App) -> Iterator[str]:
+    """Return the address of a server."""
+    with serving(app) as address:
+        yield address
+
+
+def _run(kind: str, text: str, address: str) -> str:
+    text = text.replace(ADDRESS, address)
+    command = ["sh", "-c", text.replace("curl ", "curl -sS ", 1)] if kind == "sh" else [sys.executable, "-c", text]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(("kind", "text"), EXAMPLES, ids=[f"{at}-{kind}" for at, (kind, _) in enumerate(EXAMPLES)])
+def test_an_example_gives_an_answer(app: App, address: str, kind: str, text: str) -> None:
+    if kind == "sh" and shutil.which("curl") is None:
+        pytest.skip("curl is not installed.")
+    if app.supervisor.state.phase != "ready":
+        app.models.load(DEMO_MODEL, "xllamacpp")
+    printed = _run(kind, text, address)
+    if kind == "python":
+        assert printed.strip()
+        return
+    answer: Any = json.loads(printed)
+    assert "error" not in answer
+
+
+def test_every_route_has_an_example_on_the_page(app: App) -> None:
+    from modules.api.openai import router
+
+    written = "".join(text for _, text in EXAMPLES)
+    missing = []
+    for route in router(app).routes:
+        path = str(getattr(route, "path", ""))
+        if path not in _WITHOUT and not re.search(re.escape(path) + r"(?![\w/-])", written):
+            missing.append(path)
+    assert not missing
+
+
+def test_the_readme_links_to_the_page() -> None:
+    assert "(docs/api.md)" in Path(ROOT, "README.md").read_text(encoding="utf-8")

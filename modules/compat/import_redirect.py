@@ -102,7 +102,7 @@ class Redirect:
         locals: Mapping[str, object] | None = None,
         fromlist: Sequence[str] | None = (),
         level: int = 0,
-    ) -> Any:
+    ) -> object:
         owner = self._owner(globals or {})
         try:
             module = self.resolve(name, owner) if level == 0 else None
@@ -244,7 +244,7 @@ class _View(ModuleType):
         super().__init__("modules")
         self._package = package
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._package, name)
 
 
@@ -255,16 +255,16 @@ class _Importlib(ModuleType):
         super().__init__("importlib")
         self.import_module = import_module
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(importlib, name)
 
 
 class _Signal(ModuleType):
     """signal, without changing handlers: Ctrl+C ends Paddock including its scripts."""
 
-    def signal(self, number: Any, handler: Any) -> Any:
+    def signal(self, number: Any, handler: object) -> object:
         """Return the current handler, and change nothing."""
         return signal.getsignal(number)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(signal, name)

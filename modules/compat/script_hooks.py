@@ -66,15 +66,15 @@ class ScriptPlugin:
             if callable(function):
                 setattr(self, hook, self._adapted(hook, function))
 
-    def worker_values(self) -> dict[str, Any]:
+    def worker_values(self) -> dict[str, object]:
         """Return the `params` for the script's hooks in the worker."""
         return self._values.plain()
 
-    def take_worker_values(self, values: Mapping[str, Any]) -> None:
+    def take_worker_values(self, values: Mapping[str, object]) -> None:
         """Copy values that the script's hooks in the worker wrote into their `params`."""
         self.params.update(values)
 
-    def _adapted(self, hook: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _adapted(self, hook: str, function: Callable[..., object]) -> Callable[..., object]:
         script_names = _ARGUMENTS[hook]
 
         # The arguments are read from the declaration, which `wraps` puts into the signature.
@@ -93,7 +93,7 @@ class ScriptPlugin:
         return call
 
 
-def by_position(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+def by_position(function: Callable[..., object], arguments: Mapping[str, object]) -> object:
     """Call a script's function. `arguments`: by their usual names, in their usual order.
 
     A parameter with a usual name gets that argument in any position. The others get the remaining arguments in order.

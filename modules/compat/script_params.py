@@ -30,19 +30,19 @@ class Params:
         params.update({name: saved[name] for name in params if name in saved})
         self._taken = {name: params[name] for name in fields}
 
-    def take(self, settings: Any) -> None:
+    def take(self, settings: object) -> None:
         """Apply settings that were changed on the page since the last call."""
         for name, known in self._taken.items():
             value = getattr(settings, name, known)
             if value != known:
                 self._params[name] = self._taken[name] = value
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, object]:
         """Return the values that can be sent to another process."""
         return {str(name): value for name, value in self._params.items() if _is_plain(value)}
 
 
-def _as_setting(name: str, value: Any) -> Any:
+def _as_setting(name: str, value: Any) -> object:
     return setting(value, label=name.replace("_", " ").capitalize())
 
 

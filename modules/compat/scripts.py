@@ -37,7 +37,7 @@ class Scripts:
         self.folder = workdir.prepare(app.paths)
         app.extensions.loader.set_working_directory(self.folder)
 
-    def read(self, found: ExtensionFolder, host: Host) -> Any:
+    def read(self, found: ExtensionFolder, host: Host) -> object:
         """Import a script and return a plugin. Raises what its code raises."""
         names = (found.name, *own_names(found.path, self._app.extensions.available()))
         workdir.add(self.folder, names, found.path)

@@ -22,11 +22,11 @@ _SOURCES = {"source": "sources"}
 
 def fit(
     name: str,
-    function: Callable[..., Any],
-    args: tuple[Any, ...],
-    named: Mapping[str, Any],
+    function: Callable[..., object],
+    args: tuple[object, ...],
+    named: Mapping[str, object],
     drop: Callable[[str], None],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the arguments for a constructor by name. `name`: of the class. `drop(text)` is called for unknown ones."""
     known = [parameter for parameter in inspect.signature(function).parameters.values() if parameter.name != "self"]
     names = [
@@ -60,7 +60,7 @@ def fit(
     return fitted
 
 
-def updates(args: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
+def updates(args: tuple[object, ...], named: Mapping[str, object]) -> dict[str, Any]:
     """Return arguments of `gr.update` for those of the old `Component.update(...)`.
 
     There, None meant "unchanged", except for the value.

@@ -10,7 +10,7 @@ import gradio as gr
 _ROLES = ("user", "assistant")
 
 
-def postprocess(self: Any, value: Any) -> Any:
+def postprocess(self: Any, value: Any) -> object:
     """Convert pairs to messages. Messages are unchanged."""
     if isinstance(value, list) and all(isinstance(pair, (list, tuple)) for pair in value):
         self._pairs = True
@@ -29,7 +29,7 @@ def postprocess(self: Any, value: Any) -> Any:
 
 
 @functools.cache
-def event_class(real: type[Any]) -> type[Any]:
+def event_class(real: type[Any]) -> type[object]:
     """Return a class of event data whose `index` is (row, 0 or 1) if the event is from a chatbot of pairs."""
 
     def init(self: Any, target: Any, data: Any) -> None:
@@ -43,7 +43,7 @@ def event_class(real: type[Any]) -> type[Any]:
     return type(real.__name__, (real,), {"__init__": init, "__doc__": real.__doc__, "__module__": __name__})
 
 
-def preprocess(self: Any, payload: Any) -> Any:
+def preprocess(self: Any, payload: Any) -> object:
     """Return messages in the script's form: pairs, unless it passed messages."""
     messages = gr.Chatbot.preprocess(self, payload)
     if not self._pairs:

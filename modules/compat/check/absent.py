@@ -29,12 +29,12 @@ class _Any(ABCMeta):
 
     compared: ClassVar[set[tuple[CodeType, int]]] = set()
 
-    def __getattr__(cls, name: str) -> Any:
+    def __getattr__(cls, name: str) -> object:
         if name.startswith("__"):
             raise AttributeError(name)
         return stand_in(name)
 
-    def __call__(cls, *args: Any, **named: Any) -> Any:
+    def __call__(cls, *args: object, **named: object) -> object:
         if not vars(cls).get("_stand_in"):
             return super().__call__(*args, **named)
         if issubclass(cls, BaseException):
@@ -43,17 +43,17 @@ class _Any(ABCMeta):
         plain = len(args) == 1 and callable(args[0]) and not named and not isinstance(args[0], _Any)
         return args[0] if plain else stand_in(cls.__name__)
 
-    def __iter__(cls) -> Iterator[Any]:
+    def __iter__(cls) -> Iterator[object]:
         # As many as `a, b = …` needs, else one: code often takes the first result.
         return iter([stand_in(cls.__name__) for _ in range(_unpacked_count(sys._getframe(1)) or 1)])
 
-    def __getitem__(cls, key: Any) -> Any:
+    def __getitem__(cls, key: object) -> object:
         return stand_in(cls.__name__)
 
-    def __setitem__(cls, key: Any, value: Any) -> None:
+    def __setitem__(cls, key: object, value: Any) -> None:
         pass
 
-    def __contains__(cls, key: Any) -> bool:
+    def __contains__(cls, key: object) -> bool:
         return False
 
     def __len__(cls) -> int:
@@ -73,19 +73,19 @@ class _Any(ABCMeta):
     def __fspath__(cls) -> str:
         return "stand-in"
 
-    def __enter__(cls) -> Any:
+    def __enter__(cls) -> object:
         return cls
 
-    def __exit__(cls, *about: Any) -> None:
+    def __exit__(cls, *about: object) -> None:
         pass
 
-    def _compare(cls, other: Any) -> bool:
+    def _compare(cls, other: object) -> bool:
         # The result alternates at each code position, so that a loop that waits for one of them ends.
         frame = sys._getframe(1)
         _Any.compared ^= {place := (frame.f_code, frame.f_lasti)}
         return place not in _Any.compared
 
-    def _combine(cls, *others: Any) -> Any:
+    def _combine(cls, *others: object) -> object:
         return stand_in(cls.__name__)
 
     __lt__ = __le__ = __gt__ = __ge__ = _compare
@@ -107,7 +107,7 @@ class _Base:
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__()
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
             raise AttributeError(name)
         return stand_in(name)
@@ -117,7 +117,7 @@ class _Fault(Exception):
     """An exception that extensions can raise and catch."""
 
 
-def stand_in(name: str) -> Any:
+def stand_in(name: str) -> object:
     """Return a stand-in of this name."""
     base = _Fault if name.endswith(_FAULTS) else _Base
     return _Any(name, (base,), {"_stand_in": True, "__module__": "absent"})
@@ -128,7 +128,7 @@ class _Module(ModuleType):
     __all__: list[str] = []
     __path__: list[str] = []
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
             raise AttributeError(name)
         return stand_in(name)
@@ -161,7 +161,7 @@ class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         # Code often writes a package's result as JSON, or puts it into an address.
         original_default, original_quote = JSONEncoder.default, urllib.parse.quote_from_bytes
 
-        def default(encoder: JSONEncoder, value: Any) -> Any:
+        def default(encoder: JSONEncoder, value: Any) -> object:
             return None if isinstance(value, _Any) else original_default(encoder, value)
 
         def quoted(value: Any, safe: Any = "/") -> str:

@@ -14,7 +14,7 @@ from modules.system.child_environment import worker_environment
 _PROBE = "modules.compat.check.probe"
 
 
-def run_in_process(task: dict[str, Any]) -> dict[str, Any]:
+def run_in_process(task: dict[str, Any]) -> dict[str, object]:
     """Run a check in a separate process. Return `exit`, its status, or `late`, the seconds that it exceeded."""
     variables = {**worker_environment(), "GRADIO_ANALYTICS_ENABLED": "False"}
     process = _context().Process(target=_isolated, args=(task, variables))

@@ -38,7 +38,7 @@ def main(task: dict[str, Any]) -> None:
     place, folder = Path(task["place"]), Path(task["folder"])
     found: dict[str, Any] = {"faults": []}
 
-    def write(step: str, **more: Any) -> None:
+    def write(step: str, **more: object) -> None:
         found.update(more, step=step)
         (place / "next.json").write_text(json.dumps(found), encoding="utf-8")
         (place / "next.json").replace(place / "result.json")

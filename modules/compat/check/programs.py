@@ -35,7 +35,7 @@ class Programs(ModuleType):
         for name in _STARTERS:
             setattr(self, name, programs.wrap(getattr(subprocess, name)))
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(subprocess, name)
 
 
@@ -45,10 +45,10 @@ class _MissingPrograms:
     def __init__(self, report: Callable[[str], None]) -> None:
         self._report = report
 
-    def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(self, function: Callable[..., object]) -> Callable[..., object]:
         """Return a function of subprocess that replaces missing programs."""
 
-        def start(args: Any, *rest: Any, **named: Any) -> Any:
+        def start(args: object, *rest: object, **named: object) -> object:
             args, named = self.replace(args, named)
             return function(args, *rest, **named)
 
@@ -63,7 +63,7 @@ class _MissingPrograms:
         return _NOTHING, {**named, "shell": False, "executable": None}
 
 
-def _program(args: Any, shell: bool) -> str:
+def _program(args: object, shell: bool) -> str:
     """Return the program name at the start of a command; "" for a path, or if it is unknown."""
     if isinstance(args, (list, tuple)):
         args, shell = (args[0] if args else ""), False

@@ -94,7 +94,7 @@ class _Package(ModuleType):
         super().__init__("modules")
         self._facade = facade
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
             raise AttributeError(name)
         try:

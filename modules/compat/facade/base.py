@@ -28,7 +28,7 @@ class FacadeModule(ModuleType):
         self._app = facade.app
         self.__all__ = [known for known in dir(type(self)) if known[0] != "_" and known not in dir(ModuleType)]
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         raise AttributeError(f"Paddock has no {self.__name__}.{name}, which exists in text-generation-webui")
 
 
@@ -39,7 +39,7 @@ class Impossible:
         self.__name__ = symbol
         self._why = why
 
-    def __call__(self, *given: Any, **named: Any) -> NoReturn:
+    def __call__(self, *given: object, **named: object) -> NoReturn:
         raise Unsupported(
             f"{self.__name__} reaches inside of text-generation-webui, and cannot exist in Paddock: {self._why}. Do "
             "without what this extension wanted to do here."

@@ -29,7 +29,7 @@ class Extensions(FacadeModule):
             if isinstance(module := getattr(running.plugin, "module", None), ModuleType):
                 yield module, running.name
 
-    def apply_extensions(self, typ: str, *args: Any, **kwargs: Any) -> Any:
+    def apply_extensions(self, typ: str, *args: object, **kwargs: object) -> object:
         """Return the result of the hooks of a kind. Raises ValueError for an unknown kind."""
         pipeline = Pipeline(self._app.extensions)
         kinds: dict[str, Callable[..., Any]] = {

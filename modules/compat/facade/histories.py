@@ -22,7 +22,7 @@ class Histories(FacadeModule):
     """A history is {"internal": [[user, reply], …], "visible": [[user, reply], …]}: the texts in prompts, and the shown
     texts. Shown texts are plain here; text-generation-webui escapes them for HTML."""
 
-    def save_history(self, history: History, unique_id: Any, character: Any = "", mode: Any = "") -> None:
+    def save_history(self, history: History, unique_id: object, character: object = "", mode: object = "") -> None:
         """Make the stored chat show this history. Its earlier content is kept as other versions. Older
         scripts pass the chat's id last: the argument that is the id of a chat is used."""
         known = {head.id for head in self._app.chats.chats()}
@@ -30,7 +30,7 @@ class Histories(FacadeModule):
         if chat:
             self._app.chats.replace_messages(str(chat), messages_of(history))
 
-    def load_history(self, unique_id: Any, character: Any = "", mode: Any = "") -> History:
+    def load_history(self, unique_id: object, character: object = "", mode: object = "") -> History:
         """Return the history of a stored chat; an empty one if there is no such chat."""
         history: History = {"internal": [], "visible": [], "metadata": {}}
         with contextlib.suppress(PaddockError):
@@ -51,15 +51,15 @@ class Histories(FacadeModule):
         found = self.find_all_histories(state)
         return (self.load_history(found[0]), found[0]) if found else (self.start_new_chat(state), None)
 
-    def start_new_chat(self, state: Mapping[str, Any], unique_id: Any = None) -> History:
+    def start_new_chat(self, state: Mapping[str, Any], unique_id: object = None) -> History:
         """Create a stored chat with the greeting of the state's character. Return its history."""
         return self.load_history(self._app.chats.create(self._character(state)).id)
 
-    def rename_history(self, old_id: str, new_id: str, character: Any = "", mode: Any = "") -> None:
+    def rename_history(self, old_id: str, new_id: str, character: object = "", mode: object = "") -> None:
         """Set the title of a stored chat."""
         self._app.chats.rename(old_id, new_id)
 
-    def delete_history(self, unique_id: str, character: Any = "", mode: Any = "") -> None:
+    def delete_history(self, unique_id: str, character: object = "", mode: object = "") -> None:
         """Move a stored chat to the trash."""
         self._app.chats.delete_chat(unique_id)
 
@@ -70,7 +70,7 @@ class Histories(FacadeModule):
 
     load_character_memoized = load_character
 
-    def save_character(self, name: str, greeting: str, context: str, picture: Any, filename: str) -> None:
+    def save_character(self, name: str, greeting: str, context: str, picture: object, filename: str) -> None:
         """Write or replace a character's file, without the picture."""
         self._app.characters.save(filename, Character(name, context, greeting))
 

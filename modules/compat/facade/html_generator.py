@@ -26,11 +26,11 @@ class HtmlGenerator(FacadeModule):
         self._markdown = Markdown()
         self.image_cache: dict[Any, Any] = {}
 
-    def convert_to_markdown(self, string: str, message_id: Any = None) -> str:
+    def convert_to_markdown(self, string: str, message_id: object = None) -> str:
         """Return Markdown as HTML."""
         return self._markdown.render(string)
 
-    def convert_to_markdown_wrapped(self, string: str, message_id: Any = None, use_cache: bool = True) -> str:
+    def convert_to_markdown_wrapped(self, string: str, message_id: object = None, use_cache: bool = True) -> str:
         """Return Markdown as HTML."""
         return self._markdown.render(string)
 

@@ -3,8 +3,6 @@ which runs in another process."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from modules.compat.facade.base import FacadeModule, Impossible
 
 _WHY = {
@@ -17,7 +15,7 @@ _WHY = {
 class Internals(FacadeModule):
     """A module in which every name is a function that raises an error."""
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
             raise AttributeError(name)
         return Impossible(f"{self.__name__}.{name}", _WHY[self.__name__])

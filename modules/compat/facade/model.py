@@ -78,7 +78,7 @@ class Model:
             raise AttributeError("This loader's cache is not accessible: it is in the model's process")
         return SimpleNamespace(current_seq_len=self.tokens_evaluated + self.tokens_predicted)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         raise AttributeError(
             f"shared.model.{name} is part of the model, which runs in another process; a hook that needs it "
             "must run there (logits_processor_modifier, tokenizer_modifier)"

@@ -10,7 +10,7 @@ from modules.compat.facade.base import FacadeModule
 class ModelsSettings(FacadeModule):
     """Settings of a load belong to Paddock's loaders; see the Model tab."""
 
-    def get_model_metadata(self, model: str) -> dict[str, Any]:
+    def get_model_metadata(self, model: str) -> dict[str, object]:
         """Return the model's saved settings, with the loader, the context and the template of its files. Raises
         PaddockError if there is no such model."""
         facts = self._app.library.facts(model)
@@ -25,12 +25,12 @@ class ModelsSettings(FacadeModule):
             if name in vars(args):
                 setattr(args, name, value)
 
-    def apply_model_settings_to_state(self, model: str, state: dict[str, Any]) -> dict[str, Any]:
+    def apply_model_settings_to_state(self, model: str, state: dict[str, Any]) -> dict[str, object]:
         """Return the state with the properties of the model."""
         state.update({name: value for name, value in self.get_model_metadata(model).items() if name in state})
         return state
 
-    def infer_loader(self, model_name: str, model_settings: Any = None, hf_quant_method: Any = None) -> str:
+    def infer_loader(self, model_name: str, model_settings: object = None, hf_quant_method: object = None) -> str:
         """Return the loader that Paddock would choose. Raises PaddockError if none reads the model."""
         return str(self._app.loaders.choose(model_name)[0].name)
 

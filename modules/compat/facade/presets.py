@@ -18,7 +18,7 @@ _OTHER = frozenset({"max_new_tokens", "seed", "stop", "custom_token_bans", "logi
 class Presets(FacadeModule):
     """Paddock's presets, shipped and the user's own."""
 
-    def default_preset(self) -> dict[str, Any]:
+    def default_preset(self) -> dict[str, object]:
         """Return the neutral values."""
         return {name: value for name, value in asdict(SamplingParams()).items() if name not in _OTHER}
 
@@ -26,7 +26,7 @@ class Presets(FacadeModule):
         """Return the names of the parameters in a preset."""
         return [entry.name for entry in describe(SamplingParams) if entry.name not in _OTHER]
 
-    def load_preset(self, name: Any, verbose: bool = False) -> dict[str, Any]:
+    def load_preset(self, name: Any, verbose: bool = False) -> dict[str, object]:
         """Return a preset's values over neutral ones; for "None" and "", neutral ones. Raises PaddockError."""
         if name in ("None", None, ""):
             return self.default_preset()
@@ -35,7 +35,7 @@ class Presets(FacadeModule):
 
     load_preset_memoized = load_preset
 
-    def load_preset_for_ui(self, name: Any, state: dict[str, Any]) -> tuple[Any, ...]:
+    def load_preset_for_ui(self, name: Any, state: dict[str, Any]) -> tuple[object, ...]:
         """Return (the state with the preset, then each value in the order of `presets_params`)."""
         values = self.load_preset(name)
         state.update(values)

@@ -83,12 +83,12 @@ class Shared(FacadeModule):
         self._wanted = str(name)
 
     @property
-    def model(self) -> Any:
+    def model(self) -> object:
         """The loaded model as far as it is accessible, None without one. See facade/model.py."""
         return model_of(self._facade)
 
     @model.setter
-    def model(self, model: Any) -> None:
+    def model(self, model: object) -> None:
         """Accept the result of `load_model`, or None. Loading or unloading has already been done."""
 
     @property
@@ -102,7 +102,7 @@ class Shared(FacadeModule):
         return self._tokenizer
 
     @tokenizer.setter
-    def tokenizer(self, tokenizer: Any) -> None:
+    def tokenizer(self, tokenizer: object) -> None:
         """Accept a value, like `model`."""
 
     @property
@@ -111,7 +111,7 @@ class Shared(FacadeModule):
         return list(self._app.supervisor.state.adapters)
 
     @lora_names.setter
-    def lora_names(self, names: Any) -> None:
+    def lora_names(self, names: object) -> None:
         """Ignore the value: `add_lora_to_model` and the Model tab apply adapters."""
 
     @property
@@ -183,7 +183,7 @@ class _Args(Namespace):
         super().__init__(**_FLAGS)
         self.__dict__["_facade"] = facade
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         app = self.__dict__["_facade"].app
         state = app.supervisor.state
         context = state.info.context if state.info else 0
@@ -207,7 +207,7 @@ class _Args(Namespace):
         return known[name]()
 
 
-def _settings(facade: Facade) -> dict[str, Any]:
+def _settings(facade: Facade) -> dict[str, object]:
     """The settings in text-generation-webui's format: the page's initial values, and `<extension>-<param>`."""
     app = facade.app
     more = {

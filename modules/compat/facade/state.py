@@ -43,7 +43,7 @@ _UNUSED: dict[str, Any] = {
 }
 
 
-def interface_state(app: App, chat_id: str = "") -> dict[str, Any]:
+def interface_state(app: App, chat_id: str = "") -> dict[str, object]:
     """Return the page's current state. `chat_id`: the chat whose history it contains, "" for none."""
     options = app.chat_preferences.options(chat_id)
     opening, _ = preamble_for(app.characters, options.character, options)
@@ -63,7 +63,7 @@ def completed(state: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
-def params_of(state: Mapping[str, Any], stopping_strings: Any = None) -> SamplingParams:
+def params_of(state: Mapping[str, Any], stopping_strings: object = None) -> SamplingParams:
     """Return the sampling parameters of a state. Invalid ones are logged and stay neutral."""
     values: dict[str, Any] = {}
     for entry in describe(SamplingParams):

@@ -21,7 +21,7 @@ class TextGeneration(FacadeModule):
         self,
         question: str,
         state: dict[str, Any],
-        stopping_strings: Any = None,
+        stopping_strings: object = None,
         is_chat: bool = False,
         escape_html: bool = False,
         for_ui: bool = False,
@@ -56,7 +56,7 @@ class TextGeneration(FacadeModule):
     generate_reply_flexgen = generate_reply_HF
 
     def generate_reply_wrapper(
-        self, question: str, state: dict[str, Any], stopping_strings: Any = None
+        self, question: str, state: dict[str, Any], stopping_strings: object = None
     ) -> Iterator[tuple[str, str]]:
         """Yield (the prompt with the reply so far, the same as HTML)."""
         for reply in self.generate_reply(question, state, stopping_strings, is_chat=False):

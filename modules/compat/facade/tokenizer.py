@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modules.compat.facade.base import Impossible
 from modules.worker.text_tokenizer import TextTokenizer
@@ -34,17 +34,17 @@ class Tokenizer(TextTokenizer):
 
     def apply_chat_template(
         self,
-        conversation: list[dict[str, Any]],
-        tools: Any = None,
-        documents: Any = None,
+        conversation: list[dict[str, object]],
+        tools: object = None,
+        documents: object = None,
         chat_template: str | None = None,
         add_generation_prompt: bool = False,
         continue_final_message: bool = False,
         tokenize: bool = True,
         return_tensors: str = "",
         return_dict: bool = False,
-        **variables: Any,
-    ) -> Any:
+        **variables: object,
+    ) -> object:
         """Return a chat, [{"role", "content"}, …], as the model's prompt: a text, or its tokens as from `encode`; with
         `return_dict` as a call of the tokenizer does. Rendered as Paddock's own prompts are: in ChatML without a
         template. Raises PromptError."""

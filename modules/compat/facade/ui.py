@@ -23,7 +23,7 @@ class Ui(FacadeModule):
     save_symbol = "💾"
 
     @property
-    def theme(self) -> Any:
+    def theme(self) -> object:
         """Return the page's theme."""
         return paddock_theme()
 
@@ -35,7 +35,7 @@ class Ui(FacadeModule):
         """Return the names of the Model tab's components that scripts can use."""
         return ["loader", "model_menu", "lora_menu", *MODEL]
 
-    def gather_interface_values(self, *values: Any) -> dict[str, Any]:
+    def gather_interface_values(self, *values: object) -> dict[str, object]:
         """Return the state: Paddock's values, with those of the components of `list_interface_input_elements`."""
         given = dict(zip(self._elements(), values, strict=False))
         shared: Any = self._facade.module("modules.shared")
@@ -44,7 +44,7 @@ class Ui(FacadeModule):
         shared.persistent_interface_state = state
         return state
 
-    def apply_interface_values(self, state: Mapping[str, Any], use_persistent: bool = False) -> list[Any]:
+    def apply_interface_values(self, state: Mapping[str, Any], use_persistent: bool = False) -> list[object]:
         """Return the values of these components in a state."""
         if use_persistent:
             shared: Any = self._facade.module("modules.shared")
@@ -53,17 +53,17 @@ class Ui(FacadeModule):
 
     def create_refresh_button(
         self,
-        refresh_component: Any,
-        refresh_method: Callable[[], Any],
+        refresh_component: object,
+        refresh_method: Callable[[], object],
         refreshed_args: Any,
         elem_class: Any,
         interactive: bool = True,
-    ) -> Any:
+    ) -> object:
         """Return a small button that calls `refresh_method` and then updates the component."""
 
         gradio = self._facade.widgets.bridge
 
-        def refresh() -> Any:
+        def refresh() -> object:
             refresh_method()
             return gradio.update(**((refreshed_args() if callable(refreshed_args) else refreshed_args) or {}))
 

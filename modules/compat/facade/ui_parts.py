@@ -51,7 +51,7 @@ class UiModelMenu(UiPart):
         models.load_model(selected_model, loader)
         yield f"{selected_model} is loaded."
 
-    def update_truncation_length(self, current_length: Any, state: dict[str, Any]) -> Any:
+    def update_truncation_length(self, current_length: object, state: dict[str, Any]) -> object:
         """Return the context length of the loaded model; without one, the given length."""
         info = self._app.supervisor.state.info
         return info.context if info else current_length

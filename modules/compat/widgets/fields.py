@@ -101,13 +101,13 @@ class Fields:
     def _field(self, name: str) -> Any:
         values, base = self._values, self._gradio.Textbox
 
-        def preprocess(self: Any, payload: Any) -> Any:
+        def preprocess(self: Any, payload: object) -> Any:
             return values.read(name, payload)
 
         def postprocess(self: Any, value: Any) -> str:
             return "" if value is None else values.write(name, value)
 
-        def get_config(self: Any, *given: Any) -> dict[str, Any]:
+        def get_config(self: Any, *given: object) -> dict[str, Any]:
             # The browser has a marker or a chat's id, never the value itself.
             return {**base.get_config(self, *given), "value": ""}
 

@@ -27,7 +27,7 @@ class Typed(str):
     def __getitem__(self, key: Any) -> Any:
         return {"text": str(self), "files": []}[key] if isinstance(key, str) else super().__getitem__(key)
 
-    def get(self, key: str, default: Any = None) -> Any:
+    def get(self, key: str, default: object = None) -> object:
         """Return a value, as dict.get does."""
         return self[key] if key in ("text", "files") else default
 
@@ -49,7 +49,7 @@ class Values:
         except PaddockError:
             return interface_state(self._app)
 
-    def read(self, name: str, payload: Any) -> Any:
+    def read(self, name: str, payload: object) -> object:
         """Return the value of the component `name` for the browser that sent `payload`."""
         text = str(payload or "")
         if text.startswith(_MARK):
@@ -68,7 +68,7 @@ class Values:
             return self._draw(state)
         return state if name == "interface_state" else state.get(name)
 
-    def _loaded_with(self, name: str) -> Any:
+    def _loaded_with(self, name: str) -> object:
         """Return a setting of the loaded model; None if its loader does not have it."""
         now = self._app.supervisor.state
         if name in CONTEXT:
@@ -92,7 +92,7 @@ class Values:
             self._stored.popitem(last=False)
         return mark
 
-    def _setter(self, name: str) -> Callable[[Any], None] | None:
+    def _setter(self, name: str) -> Callable[[object], None] | None:
         """Return a function that changes Paddock's own setting; None if there is no counterpart."""
         app = self._app
         if name == "context" and not app.settings.get("character", ""):

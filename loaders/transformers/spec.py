@@ -59,7 +59,7 @@ class Settings(TransformersSettings):
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if facts.format == "bitsandbytes":
         return Claim(90, "Quantized by bitsandbytes. Transformers loads it as it is.")
-    if facts.format in ("fp8", "mxfp4"):
+    if facts.format in ("fp8", "mxfp4", "compressed-tensors"):
         return _claim_unpacked(facts)
     if facts.format == "safetensors":
         where = "a GPU" if machine.has("cuda") or machine.has("rocm") else "the CPU"
@@ -81,14 +81,16 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
 def _claim_unpacked(facts: ModelFacts) -> Claim:
     """Claim quantized weights that Transformers converts to the data type while loading.
 
+    compressed-tensors: the package of that name unpacks it. Activations are not rounded, as vLLM's kernels do.
     FP8: needs a scale named weight_scale_inv per matrix or block (transformers/integrations/finegrained_fp8.py, 5.23).
     MXFP4: Transformers has it for gpt-oss alone (transformers/integrations/mxfp4.py). Both have kernels that run the
     weights as they are, in the package `kernels`, which this loader does not install.
     """
+    name = facts.format if facts.format == "compressed-tensors" else facts.format.upper()
     if not any(source.startswith("config.json") for source in facts.sources("method")):
         return Claim(
             0,
-            f"config.json does not say that the weights are {facts.format.upper()}, and Transformers cannot read them "
+            f"config.json does not say that the weights are {name}, and Transformers cannot read them "
             "without that. Download the model's config.json again.",
             runs=False,
         )
@@ -108,7 +110,7 @@ def _claim_unpacked(facts: ModelFacts) -> Claim:
         )
     return Claim(
         45,
-        f"{facts.format.upper()} weights, which Transformers converts to 16 or 32 bits per weight while loading. "
+        f"Weights in {name}, which Transformers converts to 16 or 32 bits per weight while loading. "
         "Their memory is that of a full-precision model.",
         memory=-20,
     )
@@ -137,7 +139,7 @@ SPEC = LoaderSpec(
     name="transformers",
     title="Transformers",
     summary="Nearly every model, in full precision or quantized to 8 or 4 bits by bitsandbytes.",
-    formats=("safetensors", "bitsandbytes", "fp8", "mxfp4", "pickle", "gguf"),
+    formats=("safetensors", "bitsandbytes", "fp8", "mxfp4", "compressed-tensors", "pickle", "gguf"),
     settings=Settings,
     claim=_claim,
     memory=_memory,

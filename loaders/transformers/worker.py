@@ -72,7 +72,7 @@ class Engine(HfEngine):
         # Transformers fills missing tensors with random numbers, and such a model writes nonsense.
         if missing := sorted(found["missing_keys"]):
             raise missing_tensor_error(f"The weights of {gguf.get('gguf_file', path.name)}", missing)
-        if _saved_method(config) == "fp8":
+        if _saved_method(config) in ("fp8", "compressed-tensors"):
             _convert_weights(model, options["dtype"])
         _forget_outliers(model)
         return model, tokenizer
@@ -154,6 +154,10 @@ def _convert_weights(model: Any, dtype: Any) -> None:
 def _quantization(settings: Settings, config: Any, dtype: Any) -> Any:
     """Return the quantization_config for from_pretrained; None to load the weights as they are."""
     if settings.quantization == "none":
+        if _saved_method(config) == "compressed-tensors":
+            # Else they would be unpacked at the first token. What is passed beside the saved values is ignored.
+            config.quantization_config["dequantize"] = True
+            return None
         if _saved_method(config) != "fp8":
             return None
         from transformers import FineGrainedFP8Config

@@ -56,7 +56,8 @@ def loaders(config: Config, arguments: argparse.Namespace) -> int:
             state = "not supported here" if row["why_not"] else "can be installed"
             if row["installed"]:
                 state = f"installed, {format_size(row['size_bytes'])}" if row["size_bytes"] else "needs no install"
-            print(f"{row['name']:<14} {state:<24} {', '.join(row['formats'])}")
+            what = ", ".join(row["formats"]) or f"makes {', '.join(row['methods'])}"
+            print(f"{row['name']:<14} {state:<24} {what}")
             print(f"{'':<14} {row['why_not'] or row['summary']}")
         for fault in app.registry.faults.values():
             print(f"{fault}.", file=sys.stderr)
@@ -94,6 +95,7 @@ def _loader_row(app: App, spec: LoaderSpec) -> dict[str, Any]:
         "runs_here": not reason,
         "why_not": reason,
         "formats": list(spec.formats),
+        "methods": [method.name for method in spec.quantizers],
         "samplers": sorted(spec.samplers),
         "settings": [entry.name for entry in describe(spec.settings)],
     }

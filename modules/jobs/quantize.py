@@ -29,7 +29,7 @@ from modules.runtime.memory_watch import MemoryWatch
 # What is kept free beside the result.
 _SPARE_BYTES = 64 << 20
 # Ways to keep fewer bits, which no method takes as its source.
-_QUANTIZED = ("gptq", "awq", "hqq", "bitsandbytes", "exl2", "exl3")
+_QUANTIZED = ("gptq", "awq", "hqq", "bitsandbytes", "compressed-tensors", "exl2", "exl3")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from modules.protocol.sampling import SamplingParams, active_samplers
 class LoaderSpec:
     """`loaders/<name>/spec.py` holds one of these as SPEC; `loaders/<name>/worker.py` holds the class Engine.
 
-    formats: values of ModelFacts.format that it reads.
+    formats: values of ModelFacts.format that it reads. Empty, with `quantizers`: it loads none and needs no worker.py.
     accelerators: one of these must be present ("cpu" always is).
     systems: values of Machine.system that it runs on.
     compiled: installing it compiles C++.
@@ -58,6 +58,11 @@ class LoaderSpec:
     quantizers: tuple[QuantizationMethod, ...] = ()
     training: type[Any] | None = None
     hidden: bool = False
+
+    @property
+    def only_quantizes(self) -> bool:
+        """True for a loader that loads no model, but makes models for other loaders. It needs no worker.py."""
+        return not self.formats and bool(self.quantizers)
 
     def ignores(self, params: SamplingParams, unknown: Iterable[str] = ()) -> list[str]:
         """Return the names of parameters in `params` that are not neutral and will not be honoured.

@@ -215,8 +215,9 @@ class Environments:
         report(f"Choosing packages for {spec.title}", 0.02)
         pins = _write_pins(first, path / "pins.txt")
         self._uv.run([*install, *pins, "--dry-run"], sources, spec, plan.append, lock_files)
-        if not self.machine.gpus and any(re.match(r" \+ nvidia-", line) for line in plan):
-            # Without an accelerator, avoid gigabytes of CUDA packages. PyTorch's own index has CPU builds.
+        if not self.machine.gpus and any(re.match(r" \+ nvidia-(?!ml-py)", line) for line in plan):
+            # Without an accelerator, avoid gigabytes of CUDA packages. PyTorch's own index has CPU builds. nvidia-ml-py
+            # is a small one that only asks the driver.
             install += ["--torch-backend", "cpu"]
         total = max(1, sum(line.startswith(" + ") for line in plan)) + sum(step.count for step in later)
         installing = _InstallProgress(spec.title, total, report)

@@ -68,8 +68,8 @@ class Registry:
         raise PaddockError(f"There is no loader named {name!r}. The loaders are: {names}.")
 
     def shown(self) -> list[LoaderSpec]:
-        """Return the loaders that a person can choose from."""
-        return [spec for spec in self.specs.values() if not spec.hidden]
+        """Return the loaders that a person can load models with."""
+        return [spec for spec in self.specs.values() if not spec.hidden and not spec.only_quantizes]
 
 
 def _fault(spec: object, folder: Path) -> str:
@@ -87,7 +87,8 @@ def _fault(spec: object, folder: Path) -> str:
             names = ", ".join(kind.__name__ for kind in SETTING_TYPES)
             return f"has a setting {setting.name!r} of the type {setting.kind.__name__}; possible types are {names}"
         coerce(setting, setting.default)
-    needed = ["worker.py", *filter(None, [spec.requirements]), *(["quantizer.py"] if spec.quantizers else [])]
+    needed = [] if spec.only_quantizes else ["worker.py"]
+    needed += [*filter(None, [spec.requirements]), *(["quantizer.py"] if spec.quantizers else [])]
     needed += ["trainer.py"] if spec.training else []
     for file in needed:
         if not (folder / file).is_file():

@@ -13,6 +13,7 @@ from modules.protocol.events import Ready
 from modules.system.code_allowlist import CodeAllowlist
 from modules.system.loader_import import import_loader_module, make_paddock_importable
 from modules.worker.code_guard import enter_empty_folder, forbid_model_code, set_model_code_cache
+from modules.worker.engine import NoEngine
 from modules.worker.event_writer import EventWriter
 from modules.worker.sandbox import harden
 from modules.worker.serve import Server
@@ -56,7 +57,7 @@ def main(loader: str) -> None:
         forbid_model_code(own)
     folder = _own_loader(root)
     spec = import_loader_module(loader, "spec", folder).SPEC
-    engine = import_loader_module(loader, "worker", folder).Engine()
+    engine = NoEngine() if spec.only_quantizes else import_loader_module(loader, "worker", folder).Engine()
     writer.put(Ready(loader))
     quantizer = (lambda: import_loader_module(loader, "quantizer", folder).Quantizer()) if spec.quantizers else None
     trainer = (lambda: import_loader_module(loader, "trainer", folder).Trainer()) if spec.training else None

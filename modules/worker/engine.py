@@ -15,6 +15,7 @@ from modules.protocol.events import ModelInfo
 from modules.worker.hook_runner import Hooks
 from modules.worker.template_process import TemplateProcess
 
+_LOADS_NONE = "This loader makes models and loads none. Choose another loader."
 # report(text, fraction): fraction from 0 to 1, or None if the engine does not report it.
 Report = Callable[[str, "float | None"], None]
 # What is embedded: a text, or its token ids.
@@ -107,3 +108,19 @@ class EngineBase(ABC):
         Discard caches that were computed with other adapters. Raises ModelError; the previous adapters then stay.
         """
         raise Unsupported("This loader cannot apply LoRA adapters. Choose another loader for that.")
+
+
+class NoEngine(EngineBase):
+    """The engine of a loader that only quantizes."""
+
+    def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
+        raise Unsupported(_LOADS_NONE)
+
+    def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
+        raise Unsupported(_LOADS_NONE)
+
+    def tokenize(self, text: str, special: bool) -> list[int]:
+        raise Unsupported(_LOADS_NONE)
+
+    def detokenize(self, tokens: list[int]) -> str:
+        raise Unsupported(_LOADS_NONE)

@@ -87,6 +87,28 @@ def _promised_bits(app: App, method: str, loader: str, settings: dict[str, str])
     return (bits * demo.layer_parameters + 16 * (demo.parameters - demo.layer_parameters)) / demo.parameters
 
 
+@pytest.fixture(scope="module")
+def w8a8(app: App) -> str:
+    """Return the name of a W8A8 model of the demo."""
+    return _make(app, "w8a8", "llmcompressor", **_CALIBRATION)
+
+
+def test_transformers_unpacks_w8a8(app: App, w8a8: str) -> None:
+    assert w8a8 == "demo-w8a8"
+    assert _answer(app, w8a8, "transformers") == ANSWER
+    facts = app.library.facts(w8a8)
+    assert (facts.format, facts.bits) == ("compressed-tensors", 8)
+    # Nothing that makes an unsafe reader of YAML run code.
+    assert not list(Path(facts.path).glob("*.yaml"))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"scheme": "W4A16", **_CALIBRATION}, {"scheme": "FP8_DYNAMIC"}], ids=lambda value: value["scheme"]
+)
+def test_other_schemes_of_llm_compressor_answer_as_the_original(app: App, settings: dict[str, str]) -> None:
+    assert _answer(app, _make(app, "w8a8", "llmcompressor", **settings), "transformers") == ANSWER
+
+
 def test_the_default_type_keeps_its_promise_of_bits(app: App) -> None:
     facts = app.library.facts(_make(app, "gguf", "xllamacpp"))
     assert 4.5 < 8 * facts.size_bytes / facts.parameters < 5.2

@@ -62,6 +62,14 @@ def test_every_method_is_named_and_impossible_ones_say_why(capsys: pytest.Captur
     assert all(row["rank"] == 0 and row["why_not"].endswith(".") for row in found["methods"][len(possible) :])
 
 
+def test_w8a8_is_made_here_and_run_by_vllm_on_a_card(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
+    for device, loader, reason in (("cuda:24GiB", "vllm", "many requests"), ("cpu:16GiB", "transformers", "converts")):
+        found = ask(capsys, tmp_path, "--device", device, "--aim", "speed")["methods"]
+        row = next(row for row in found if row["method"] == "w8a8")
+        assert (row["loader"], row["why_not"]) == (loader, "") and row["rank"] > 0 and reason in row["reason"]
+        assert row["command"].endswith("quantize demo --method w8a8")
+
+
 def test_fine_tuning_wants_nf4_first(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
     found = ask(capsys, tmp_path, "--device", "cuda:24GiB", "--fine-tune")
     assert found["methods"][0]["method"] == "nf4" and "QLoRA" in found["reason"]

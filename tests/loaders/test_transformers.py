@@ -36,15 +36,17 @@ def test_transformers_does_not_claim_other_formats(kind: str) -> None:
     assert SPEC.claim(facts(kind), CPU) is None
 
 
-def test_fp8_and_mxfp4_are_claimed_only_as_transformers_reads_them() -> None:
+def test_unpacked_formats_are_claimed_only_as_transformers_reads_them() -> None:
     method = Evidence("method", "fp8", "config.json: quantization_config")
     scales = Evidence("scales", "weight_scale_inv", "safetensors headers: l.weight_scale_inv")
     for found, runs, reason in (
         (replace(facts("fp8"), evidence=(method, scales)), True, "converts to 16 or 32 bits"),
         (replace(facts("fp8"), evidence=(method,)), False, "weight_scale_inv"),
         (replace(facts("fp8"), evidence=(scales,)), False, "config.json does not say"),
-        (replace(facts("mxfp4"), evidence=(method,), architecture="GptOssForCausalLM"), True, "MXFP4 weights"),
+        (replace(facts("mxfp4"), evidence=(method,), architecture="GptOssForCausalLM"), True, "Weights in MXFP4"),
         (replace(facts("mxfp4"), evidence=(method,), architecture="LlamaForCausalLM"), False, "gpt-oss"),
+        (replace(facts("compressed-tensors"), evidence=(method,)), True, "Weights in compressed-tensors"),
+        (facts("compressed-tensors"), False, "config.json does not say"),
     ):
         claim = SPEC.claim(found, CPU)
         assert claim and claim.runs == runs and reason in claim.reason

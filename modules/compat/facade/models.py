@@ -16,7 +16,7 @@ class Models(FacadeModule):
 
     def load_model(self, model_name: str, loader: Any = None) -> tuple[Model | None, Tokenizer | None]:
         """Load a model with the named loader or with the best one. Raises PaddockError."""
-        known = [spec.name for spec in self._app.loaders.offered()]
+        known = [spec.name for spec in self._app.loaders.offered() if spec.formats]
         self._app.models.load(model_name, loader if loader in known else "")
         shared: Any = self._facade.module("modules.shared")
         return shared.model, shared.tokenizer

@@ -9,7 +9,7 @@ from typing import Any
 
 from modules.jobs.recommend.sizes import awq_bytes, exl_bytes, gptq_bytes, hqq_bytes, int8_bytes, nf4_bytes, w8a8_bytes
 from modules.jobs.recommend.tensors import ModelTensors
-from modules.protocol.model_facts import ModelFacts
+from modules.protocol.model_facts import Evidence, ModelFacts
 from modules.protocol.quantization_method import divides
 
 # Every method that a recommendation names, whether it can be made here or not.
@@ -66,7 +66,9 @@ def variants(facts: ModelFacts, tensors: ModelTensors, gguf_bytes: Callable[[str
         yield Variant("hqq", "hqq", settings, bits, made("hqq", size, bits, group_size=hqq_group))
     yield Variant("int8", "bnb", {"type": "int8"}, 8, made("bitsandbytes", int8_bytes(tensors), 8))
     yield Variant("nf4", "bnb", {"type": "nf4"}, 4, made("bitsandbytes", nf4_bytes(tensors), 4))
-    yield Variant("w8a8", "w8a8", {}, 8, made("compressed-tensors", w8a8_bytes(tensors), 8))
+    # As the result's config.json will say; loaders ask for that.
+    named = (Evidence("method", "compressed-tensors", "config.json: quantization_config"),)
+    yield Variant("w8a8", "w8a8", {}, 8, made("compressed-tensors", w8a8_bytes(tensors), 8, evidence=named))
     for name in ("exl2", "exl3"):
         for average in (6.0, 5.0, 4.0, 3.0, 2.5):
             size = exl_bytes(tensors, average)

@@ -190,7 +190,10 @@ def _described(
     loss = measured if measured is not None else published
     first = f"{preference.reason} " if name == preference.methods[0] and rank else ""
     on_cpu = judged.plan is not None and len(judged.plan.shares) == 1
-    read = variant.facts.size_bytes - tensors.embedding * 2 + (judged.plan.shares[0].cache // 2 if judged.plan else 0)
+    share = judged.plan.shares[0] if judged.plan else None
+    # A loader that unpacks the weights reads them unpacked.
+    weights = max(variant.facts.size_bytes, share.weights if share else 0)
+    read = weights - tensors.embedding * 2 + (share.cache // 2 if share else 0)
     settings = " ".join(f"{key}={value}" for key, value in variant.settings.items())
     return Recommendation(
         method=name,

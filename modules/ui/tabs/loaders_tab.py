@@ -63,15 +63,16 @@ def _row(app: App, spec: LoaderSpec) -> list[Any]:
         size = f", {format_size(status.size_bytes)} on disk" if status.size_bytes else ""
         state = f"Installed{f' ({status.engine})' if status.engine else ''}{size}."
     else:
-        state = reason or "Not installed. It is installed when you load a model with it."
+        use = "quantize" if spec.only_quantizes else "load"
+        state = reason or f"Not installed. It is installed when you {use} a model with it."
     return [_words(spec, state), gr.update(visible=not status.installed and not reason, interactive=True)]
 
 
 def _words(spec: LoaderSpec, state: str) -> str:
-    formats = ", ".join(spec.formats)
+    reads = f" Reads: {', '.join(spec.formats)}." if spec.formats else ""
     return (
-        f'<div class="loader"><strong>{escape(spec.title)}</strong><p class="quiet">{escape(spec.summary)} Reads: '
-        f'{escape(formats)}.</p><p class="state">{escape(state)}</p></div>'
+        f'<div class="loader"><strong>{escape(spec.title)}</strong><p class="quiet">{escape(spec.summary + reads)}</p>'
+        f'<p class="state">{escape(state)}</p></div>'
     )
 
 

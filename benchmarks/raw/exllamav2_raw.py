@@ -10,12 +10,12 @@ from loop import serve
 
 sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
 
-from loaders.exllamav2.kernels import prepare_compilation
+from modules.worker.hf.cuda_kernels import prepare_compilation
 
 
 def main(path: str, prompt: str, context: str) -> None:
     """Serve rounds."""
-    with prepare_compilation():
+    with prepare_compilation("exllamav2_ext"):
         engine = importlib.import_module("exllamav2")
     kinds = importlib.import_module("exllamav2.generator")
     config = engine.ExLlamaV2Config(path)

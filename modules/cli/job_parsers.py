@@ -15,7 +15,7 @@ def add_job_parsers(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the sub-commands of jobs."""
     quantize = commands.add_parser("quantize", parents=[common], help="make a quantized copy of a model")
     quantize.add_argument("model", metavar="MODEL", type=parse_model_name, help="a name in models/")
-    quantize.add_argument("--method", required=True, help="gguf, bnb, gptq, awq, hqq or w8a8")
+    quantize.add_argument("--method", required=True, help="gguf, bnb, gptq, awq, hqq, w8a8, exl2 or exl3")
     quantize.add_argument("--loader", default="", help="whose environment quantizes (default: the best for the method)")
     quantize.add_argument(
         "--calibration",

@@ -32,10 +32,11 @@ def show_quantized(results: dict[str, Any]) -> None:
         print(note, file=sys.stderr)
     print(
         f"{results['model']} is in models/: {format_size(size)} (the original has {format_size(before)}), "
-        f"{results['bits_per_weight']} bits a weight, made in {results['seconds']:.0f} s.\n"
-        f"Try it: {program_name()} generate --model {results['model']} --prompt 'Hello'\n"
-        f"Measure it: {program_name()} evaluate {results['model']}"
+        f"{results['bits_per_weight']} bits a weight, made in {results['seconds']:.0f} s."
     )
+    if results["loader"]:
+        print(f"Try it: {program_name()} generate --model {results['model']} --prompt 'Hello'")
+        print(f"Measure it: {program_name()} evaluate {results['model']}")
 
 
 def show_evaluated(results: dict[str, Any]) -> None:

@@ -31,6 +31,7 @@ class QuantizationMethod:
     single_file: the result is one file NAME.gguf; else a folder NAME.
     preference: of several loaders with the same method, the highest quantizes unless another is asked for.
     resumes: it keeps what it has done in Quantize.checkpoints, so a job that runs again goes on from there.
+    tries: its quantizer loads the result once itself, because no loader here reads it.
     measures: it keeps what it measured of a model in Quantize.measurements, for other jobs with the same model.
     held: bytes of weights and buffers that the quantizer holds at once, beside the worker's own; None: not known.
     has_trial: Quantizer.trial says in seconds how long the work will take.
@@ -50,6 +51,7 @@ class QuantizationMethod:
     measures: bool = False
     held: Callable[[ModelFacts, Any], int | None] = _unknown
     has_trial: bool = False
+    tries: bool = False
     obstacle: Callable[[ModelFacts, Any], str] = _no_obstacle
 
 

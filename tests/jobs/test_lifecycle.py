@@ -151,11 +151,12 @@ def test_a_method_that_resumes_finds_what_it_kept_until_the_job_has_finished(app
     assert (app.paths.measurements / "echo" / "tiny").exists()
 
 
-def test_a_method_for_another_card_is_refused_with_the_sentence(app: App, config: Config) -> None:
+@pytest.mark.parametrize(("method", "title"), [("exl2", "ExLlamaV2"), ("exl3", "ExLlamaV3")])
+def test_a_method_for_another_card_is_refused_with_the_sentence(app: App, method: str, title: str) -> None:
     if app.environments.machine.has("cuda"):
         pytest.skip("This machine has CUDA.")
-    with pytest.raises(JobError, match="ExLlamaV2 needs CUDA, which this machine does not have."):
-        app.jobs.start(JobSpec("quantize", "tiny", method="exl2"))
+    with pytest.raises(JobError, match=f"{title} needs CUDA, which this machine does not have."):
+        app.jobs.start(JobSpec("quantize", "tiny", method=method))
     assert app.jobs.list() == []
 
 

@@ -70,6 +70,12 @@ def test_w8a8_is_made_here_and_run_by_vllm_on_a_card(capsys: pytest.CaptureFixtu
         assert row["command"].endswith("quantize demo --method w8a8")
 
 
+def test_a_format_that_no_loader_reads_is_not_recommended(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
+    found = {row["method"]: row for row in ask(capsys, tmp_path, "--device", "cuda:24GiB")["methods"]}
+    assert found["exl2"]["rank"] and found["exl2"]["loader"] == "exllamav2"
+    assert not found["exl3"]["rank"] and found["exl3"]["why_not"] == "No loader here reads EXL3."
+
+
 def test_fine_tuning_wants_nf4_first(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
     found = ask(capsys, tmp_path, "--device", "cuda:24GiB", "--fine-tune")
     assert found["methods"][0]["method"] == "nf4" and "QLoRA" in found["reason"]

@@ -14,7 +14,6 @@ import pytest
 
 from loaders.exllamav2.batcher import Batcher
 from loaders.exllamav2.jobs import JobFactory
-from loaders.exllamav2.kernels import prepare_compilation
 from loaders.exllamav2.lora import read_adapter, remove_adapters
 from loaders.exllamav2.model_headers import read_config
 from loaders.exllamav2.model_setup import (
@@ -31,6 +30,7 @@ from modules.library.ranking import rank_loaders
 from modules.protocol.errors import ModelError, OutOfMemory, PromptError, SettingError, Unsupported
 from modules.protocol.model_facts import Gpu, Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams
+from modules.worker.hf.cuda_kernels import prepare_compilation
 from modules.worker.hf.folder_tokenizer import FolderTokenizer
 from tests.support.models import write_safetensors
 
@@ -501,5 +501,5 @@ def test_kernels_are_compiled_despite_a_lock_of_a_dead_process(monkeypatch: pyte
     for name in ("CUDA_HOME", "CPLUS_INCLUDE_PATH"):
         # Restores what the block sets.
         monkeypatch.setenv(name, "")
-    with prepare_compilation():
+    with prepare_compilation("exllamav2_ext"):
         assert not lock.exists()

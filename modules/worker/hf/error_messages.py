@@ -41,9 +41,9 @@ def out_of_memory_error(doing: str, lower: tuple[str, ...], schema: type) -> Ite
             raise
         labels = {entry.name: entry.info.label for entry in describe(schema)}
         known = tuple(name for name in lower if name in labels)
-        advice = " or ".join(labels[name] for name in known)
+        advice = f"Lower {' or '.join(labels[name] for name in known)}, or choose" if known else "Choose"
         failure = OutOfMemory(
-            f"Not enough memory for {doing}. Lower {advice}, or choose a smaller model.",
+            f"Not enough memory for {doing}. {advice} a smaller model.",
             detail=traceback.format_exc(),
             lower=known,
         )

@@ -14,6 +14,7 @@ from modules.worker.hf.auto_class import TOWERS, text_class
 from modules.worker.hf.error_messages import load_error, out_of_memory_error
 from modules.worker.hf.load_options import report_progress
 from modules.worker.hf.model_files import check_folder, has_consent, read_json
+from modules.worker.hf.packable import check_packable
 from modules.worker.hf.quantized_folder import copy_companions
 from modules.worker.hf.staged_folder import convert_to_transformers_4, stage_folder
 from modules.worker.quantizer import Quantized, QuantizerBase
@@ -42,6 +43,7 @@ class Quantizer(QuantizerBase):
 
         trusted = has_consent("PADDOCK_TRUST_REMOTE_CODE")
         config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=trusted)
+        check_packable(config, trusted, (torch.nn.Linear,), "HQQ")
         packing = HqqConfig(
             nbits=settings.bits,
             group_size=settings.group_size,

@@ -14,6 +14,7 @@ from modules.worker.hf.bitsandbytes_config import packing_config
 from modules.worker.hf.error_messages import load_error, out_of_memory_error
 from modules.worker.hf.load_options import report_progress
 from modules.worker.hf.model_files import check_folder, has_consent, missing_tensor_error
+from modules.worker.hf.packable import check_linear_use, check_packable
 from modules.worker.hf.quantized_folder import copy_companions
 from modules.worker.hf.staged_folder import stage_for_transformers
 from modules.worker.quantizer import Quantized, QuantizerBase
@@ -39,8 +40,10 @@ class Quantizer(QuantizerBase):
     def _packed(self, folder: Path, settings: Any, report: Report, trusted: bool) -> Any:
         import torch
         from transformers import AutoConfig
+        from transformers.pytorch_utils import Conv1D
 
         config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=trusted)
+        check_linear_use(check_packable(config, trusted, (torch.nn.Linear, Conv1D), "bitsandbytes"))
         own = getattr(config, "dtype", None) or torch.float32
         compute = own if settings.compute_dtype == "auto" else getattr(torch, settings.compute_dtype)
         packing = packing_config(settings.type, compute, double_quantization=settings.double_quantization)

@@ -10,7 +10,7 @@ from loaders.transformers.spec import Settings
 from modules.protocol.errors import ModelError, SettingError
 from modules.worker.engine import Report
 from modules.worker.hf.auto_class import text_class
-from modules.worker.hf.bitsandbytes_config import packing_config
+from modules.worker.hf.bitsandbytes_config import avoid_cpu_kernel, packing_config
 from modules.worker.hf.load_options import device_placement, pick_dtype, report_progress, with_rope
 from modules.worker.hf.model_files import check_folder, has_consent, load_tokenizer, missing_tensor_error, weight_files
 from modules.worker.hf.staged_folder import stage_file
@@ -75,6 +75,7 @@ class Engine(HfEngine):
         if _saved_method(config) in ("fp8", "compressed-tensors"):
             _convert_weights(model, options["dtype"])
         _forget_outliers(model)
+        avoid_cpu_kernel(model)
         return model, tokenizer
 
 

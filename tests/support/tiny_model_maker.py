@@ -40,6 +40,20 @@ KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "mixtral": ("llama3", "MixtralConfig", {**_SHAPE, "num_local_experts": 4, "num_experts_per_tok": 2}),
     "llama3": ("llama3", "LlamaConfig", {**_SHAPE, "rope_parameters": _ROPE}),
 }
+# Kinds that llama.cpp's converter, or one of the engines, does not know.
+_OPT = {"vocab_size": 512, "hidden_size": 64, "ffn_dim": 128, "num_hidden_layers": 3, "num_attention_heads": 4}
+_MAMBA = {"vocab_size": 512, "hidden_size": 64, "num_hidden_layers": 3, "state_size": 16, "tie_word_embeddings": True}
+_IMAGES = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 1, "num_attention_heads": 2}
+_LLAVA = {
+    "vision_config": {"model_type": "clip_vision_model", "image_size": 28, "patch_size": 14, **_IMAGES},
+    "text_config": {"model_type": "llama", **_SHAPE},
+    "image_token_index": 5,
+}
+OTHERS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "opt": ("gpt2", "OPTConfig", {**_OPT, "word_embed_proj_dim": 64, "max_position_embeddings": 512}),
+    "mamba": ("gpt2", "MambaConfig", _MAMBA),
+    "llava": ("llama3", "LlavaConfig", _LLAVA),
+}
 
 
 def _tokenizer(kind: str) -> Any:
@@ -65,10 +79,11 @@ def make(kind: str, folder: str) -> None:
     import torch
     import transformers
 
-    tokenizer, config_class, values = KINDS[kind]
+    tokenizer, config_class, values = {**KINDS, **OTHERS}[kind]
     ends = {"bos_token_id": 0, "eos_token_id": 0, "initializer_range": 0.2}
     torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_config(getattr(transformers, config_class)(**values, **ends))
+    writes = transformers.AutoModelForImageTextToText if kind == "llava" else transformers.AutoModelForCausalLM
+    model = writes.from_config(getattr(transformers, config_class)(**values, **ends))
     for weight in model.parameters():
         if weight.ndim == 1:
             weight.data += 0.3 * torch.randn_like(weight)

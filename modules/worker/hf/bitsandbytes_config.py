@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
     from transformers import BitsAndBytesConfig
+
+# Weights that share a scale, as Transformers lets bitsandbytes pack them.
+_BLOCK = 64
 
 
 def packing_config(
@@ -28,3 +31,14 @@ def packing_config(
         bnb_4bit_compute_dtype=compute,
         llm_int8_enable_fp32_cpu_offload=cpu_offload,
     )
+
+
+def avoid_cpu_kernel(model: Any) -> None:
+    """Let 4-bit layers of unusual widths use bitsandbytes' general code on a CPU.
+
+    Its kernel for AVX512-BF16 (_convert_weight_packed_for_cpu, 0.50) takes multiples of 32 outputs and rows
+    of whole blocks. With others it fails at the first reply.
+    """
+    for module in model.modules():
+        if type(module).__name__ == "Linear4bit" and (module.out_features % 32 or module.in_features % _BLOCK):
+            module.support_avx512bf16_for_cpu = False

@@ -1,0 +1,95 @@
+"""Models of other shapes than the demo's: quantized where the engine can, else refused before any weight is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from modules.app import App
+from modules.cli.application import build_app
+from modules.jobs.job_spec import JobSpec
+from modules.protocol.errors import PaddockError
+from modules.settings.config import Config
+from tests.support.environments import not_here
+from tests.support.quantize import made_by
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MAKER = ROOT / "tests" / "support" / "tiny_model_maker.py"
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """Return an App for a new models folder."""
+    folder = tmp_path_factory.mktemp("shapes")
+    (folder / "models").mkdir()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    app = build_app(Config(ROOT, port=0, models=folder / "models", user_data=folder / "user"))
+    if reason := not_here(app.registry.get("transformers"), app.environments):
+        pytest.skip(reason)
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def made(app: App) -> Callable[[str], str]:
+    """Return a function that makes a tiny model of a kind, once, and returns its name."""
+
+    def make(kind: str) -> str:
+        folder = app.paths.models / kind
+        if not folder.exists():
+            made_by("transformers", folder, MAKER, kind).rename(folder)
+        return kind
+
+    return make
+
+
+def _quantize(app: App, model: str, method: str, loader: str, **settings: str) -> dict[str, object]:
+    if reason := not_here(app.registry.get(loader), app.environments):
+        pytest.skip(reason)
+    return app.jobs.run(app.jobs.start(JobSpec("quantize", model, method=method, loader=loader, settings=settings)))
+
+
+def test_opt_is_quantized_by_every_engine_that_takes_it(app: App, made: Callable[[str], str]) -> None:
+    opt = made("opt")
+    few = {"bits": "8", "group_size": "32"}
+    results = [
+        _quantize(app, opt, "bnb", "transformers", type="int8"),
+        _quantize(app, opt, "hqq", "hqq", **few),
+        _quantize(app, opt, "gptq", "gptqmodel", samples="16", length="64", **few),
+    ]
+    models = [opt, *(str(result["model"]) for result in results)]
+    settings = {"tokens": "128", "window": "128", "speed": "false"}
+    rows = app.jobs.run(app.jobs.start(JobSpec("compare", opt, models=models, settings=settings)))["rows"]
+    for row in rows[1:]:
+        assert row["kl"] < 0.05, row["model"]
+        assert row["bits_per_weight"] < rows[0]["bits_per_weight"], row["model"]
+
+
+def test_4_bits_take_widths_that_the_kernel_for_cpus_does_not(app: App, made: Callable[[str], str]) -> None:
+    # The job generates some tokens with its result. LLaVA's down_proj has 96 inputs here.
+    assert _quantize(app, made("llava"), "bnb", "transformers", type="nf4")["model"] == "llava-bnb-nf4"
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "loader", "settings", "words"),
+    [
+        ("opt", "gguf", "xllamacpp", {}, "opt is a OPTForCausalLM, which this converter does not write as GGUF"),
+        ("gpt2", "hqq", "hqq", {"group_size": "32"}, r"100% of the weights .* are of another kind \(Conv1D\)"),
+        ("mamba", "bnb", "transformers", {}, "a state-space model of Mamba's kind"),
+        ("mixtral", "bnb", "transformers", {}, r"86% of the weights .* are of another kind \(MixtralExperts\)"),
+    ],
+)
+def test_a_method_that_cannot_says_so_before_weights_are_read(
+    app: App, made: Callable[[str], str], kind: str, method: str, loader: str, settings: dict[str, str], words: str
+) -> None:
+    if reason := not_here(app.registry.get(loader), app.environments):
+        pytest.skip(reason)
+    steps: list[str] = []
+    with pytest.raises(PaddockError, match=words) as refused:
+        job = app.jobs.start(JobSpec("quantize", made(kind), method=method, loader=loader, settings=settings))
+        app.jobs.run(job, lambda state: steps.append(state.step))
+    assert "Choose another method" in refused.value.message
+    assert not [step for step in steps if step.startswith(("Packing", "Quantizing", "Writing"))]

@@ -35,7 +35,7 @@ _LOCAL_ONLY = (
 )
 
 
-def is_api(scope: Mapping[str, Any]) -> bool:
+def is_api(scope: Mapping[str, object]) -> bool:
     """Return True if a request goes to the API.
 
     Routes are matched on the same decoded path, which is not normalized: one with `..` in it matches no other route.
@@ -43,7 +43,7 @@ def is_api(scope: Mapping[str, Any]) -> bool:
     return scope["type"] == "http" and scope["method"] in METHODS and str(scope["path"]).startswith(API)
 
 
-def check_secret(config: Config, scope: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[int, str]:
+def check_secret(config: Config, scope: Mapping[str, object], headers: Mapping[str, str]) -> tuple[int, str]:
     """Return (status, sentence) of a refusal, or (200, "")."""
     if not config.password and not config.api_key:
         return 200, ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from modules.protocol.errors import SettingError
 
@@ -11,7 +10,7 @@ from modules.protocol.errors import SettingError
 _MOST_TOKEN = 2**31
 
 
-def text_field(body: Mapping[str, Any], name: str, default: str | None = None) -> str:
+def text_field(body: Mapping[str, object], name: str, default: str | None = None) -> str:
     """Return a text. Raises SettingError if it is missing (and has no default) or is no text."""
     value = body.get(name)
     if value is None and default is not None:
@@ -21,7 +20,7 @@ def text_field(body: Mapping[str, Any], name: str, default: str | None = None) -
     return value
 
 
-def whole_field(body: Mapping[str, Any], name: str, default: int, least: int, most: int) -> int:
+def whole_field(body: Mapping[str, object], name: str, default: int, least: int, most: int) -> int:
     """Return a whole number from `least` to `most`. Raises SettingError."""
     value = body.get(name)
     if value is None:
@@ -31,7 +30,7 @@ def whole_field(body: Mapping[str, Any], name: str, default: int, least: int, mo
     return value
 
 
-def object_field(body: Mapping[str, Any], name: str) -> dict[str, Any]:
+def object_field(body: Mapping[str, object], name: str) -> dict[str, object]:
     """Return a JSON object; {} if it is missing. Raises SettingError."""
     value = body.get(name)
     if value is None:
@@ -41,7 +40,7 @@ def object_field(body: Mapping[str, Any], name: str) -> dict[str, Any]:
     return value
 
 
-def names_field(body: Mapping[str, Any], name: str) -> list[str]:
+def names_field(body: Mapping[str, object], name: str) -> list[str]:
     """Return a list of texts. Raises SettingError."""
     value = body.get(name)
     if not isinstance(value, list) or not all(isinstance(part, str) for part in value):

@@ -34,7 +34,7 @@ class EmbeddingRequest:
     dimensions: int
 
 
-def read_embedding_request(body: Mapping[str, Any]) -> EmbeddingRequest:
+def read_embedding_request(body: Mapping[str, object]) -> EmbeddingRequest:
     """Return the request in a body. Raises PromptError or SettingError."""
     encoding = body.get("encoding_format") or "float"
     if encoding not in _ENCODINGS:
@@ -43,7 +43,7 @@ def read_embedding_request(body: Mapping[str, Any]) -> EmbeddingRequest:
     return EmbeddingRequest(_inputs(body.get("input")), encoding == "base64", dimensions)
 
 
-async def embed(app: App, asked: EmbeddingRequest, request: Request) -> dict[str, Any]:
+async def embed(app: App, asked: EmbeddingRequest, request: Request) -> dict[str, object]:
     """Return the answer to a request. If the client hangs up, the rest is not embedded. Raises PaddockError."""
     model = app.supervisor.state.model
     vectors: list[list[float]] = []

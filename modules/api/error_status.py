@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.responses import JSONResponse
 
 from modules.protocol.errors import PaddockError
@@ -29,7 +27,7 @@ def http_status(error: PaddockError, default: int = 503) -> int:
     return _STATUS.get(error.code, default)
 
 
-def error_body(error: PaddockError) -> dict[str, Any]:
+def error_body(error: PaddockError) -> dict[str, object]:
     """Return an error as OpenAI clients expect it, with `lower`: the settings of the loader to lower."""
     return {"error": {"message": error.message, "type": error.code, "code": error.code, "lower": list(error.lower)}}
 

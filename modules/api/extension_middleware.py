@@ -135,7 +135,7 @@ def _is_last(message: Message) -> bool:
     return message["type"] == "http.response.body" and not message.get("more_body", False)
 
 
-def _on(loop: asyncio.AbstractEventLoop, function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+def _on(loop: asyncio.AbstractEventLoop, function: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[Any]]:
     """Return the function for callers on another loop. It runs on `loop`; the callers' loop is not blocked."""
 
     async def call(*args: Any) -> Any:

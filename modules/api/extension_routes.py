@@ -66,12 +66,12 @@ def router(app: App) -> APIRouter:
     routes = APIRouter(prefix="/extensions")
 
     @routes.get("")
-    def listed() -> list[dict[str, Any]]:
+    def listed() -> list[dict[str, object]]:
         running = app.extensions.running.in_order()
         return [{"name": one.name, "title": one.title, "routes": sorted(one.routes)} for one in running]
 
     @routes.get("/tools")
-    def listed_tools() -> list[dict[str, Any]]:
+    def listed_tools() -> list[dict[str, object]]:
         return [{key: value for key, value in tool.items() if key != "call"} for tool in tools(app.extensions)]
 
     @routes.post("/{name}/tools/{tool}")

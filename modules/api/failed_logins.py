@@ -40,13 +40,13 @@ class FailedLogins:
         self._clock, self._sleep = clock, sleep
         self._senders: OrderedDict[str, _Sender] = OrderedDict()
 
-    def refusal(self, scope: Mapping[str, Any]) -> tuple[int, str]:
+    def refusal(self, scope: Mapping[str, object]) -> tuple[int, str]:
         """Return (429, sentence) for a guess of a sender with too many waiting guesses, else (200, "")."""
         sender = self._senders.get(_address(scope))
         busy = sender is not None and sender.waiting >= MOST_WAITING and _has_secret(scope)
         return (429, TOO_MANY) if busy else (200, "")
 
-    async def slow_down(self, scope: Mapping[str, Any], status: int) -> None:
+    async def slow_down(self, scope: Mapping[str, object], status: int) -> None:
         """Wait before a wrong secret is answered. A request without a secret is no guess: browsers begin so."""
         if status != 401 or not _has_secret(scope):
             return

@@ -38,7 +38,7 @@ _SETTINGS = {
 _TEMPLATES = ("instruction_template", "instruction_template_str")
 
 
-def load_model(app: App, body: Mapping[str, Any]) -> None:
+def load_model(app: App, body: Mapping[str, object]) -> None:
     """Load the model that the body names; blocking. `args` and `settings` change what is saved for the model.
 
     Raises PaddockError.
@@ -61,7 +61,7 @@ def load_model(app: App, body: Mapping[str, Any]) -> None:
     app.models.load(name, spec.name, {**saved, **_settings(spec, given)} if given else None)
 
 
-def _settings(spec: LoaderSpec, given: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(spec: LoaderSpec, given: Mapping[str, object]) -> dict[str, Any]:
     """Return the settings by Paddock's names. Raises SettingError for one that the loader does not have."""
     known = [setting.name for setting in describe(spec.settings)]
     found = {}

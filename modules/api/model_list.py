@@ -13,7 +13,7 @@ from modules.protocol.errors import PaddockError
 _SECONDS = 2.0
 
 
-def model_list(app: App) -> list[dict[str, Any]]:
+def model_list(app: App) -> list[dict[str, object]]:
     """Return an entry for each model and alias."""
     names = app.library.names()
     loaded = app.supervisor.state.model
@@ -22,7 +22,7 @@ def model_list(app: App) -> list[dict[str, Any]]:
     return entries + [_alias(app, alias, end) for alias in app.on_request.aliases if alias not in names]
 
 
-def model_entry(app: App, name: str) -> dict[str, Any] | None:
+def model_entry(app: App, name: str) -> dict[str, object] | None:
     """Return the entry of the model or alias `name`, or None if there is none."""
     end = time.monotonic() + _SECONDS
     if name in app.library.names():
@@ -30,12 +30,12 @@ def model_entry(app: App, name: str) -> dict[str, Any] | None:
     return _alias(app, name, end) if name in app.on_request.aliases else None
 
 
-def _alias(app: App, alias: str, end: float) -> dict[str, Any]:
+def _alias(app: App, alias: str, end: float) -> dict[str, object]:
     name = app.on_request.aliases[alias]
     return {**_entry(app, name, end), "id": alias, "alias_of": name}
 
 
-def _entry(app: App, name: str, end: float) -> dict[str, Any]:
+def _entry(app: App, name: str, end: float) -> dict[str, object]:
     """Return what is known of a model. Its files are not read after the time `end`."""
     state = app.supervisor.state
     current = state.model == name and state.phase != "empty"

@@ -33,7 +33,7 @@ class ResponseFormat:
     warnings: tuple[str, ...] = ()
 
 
-def read_response_format(body: Mapping[str, Any], spec: LoaderSpec) -> ResponseFormat:
+def read_response_format(body: Mapping[str, object], spec: LoaderSpec) -> ResponseFormat:
     """Return the format that a request asks for. Raises SettingError, PromptError, or Unsupported."""
     asked = [found for found in (_of_field(name, body.get(name)) for name in sorted(FORMAT_FIELDS)) if found]
     if not asked:
@@ -51,7 +51,7 @@ def read_response_format(body: Mapping[str, Any], spec: LoaderSpec) -> ResponseF
     return forced
 
 
-def force_schema(schema: Any, strict: bool) -> ResponseFormat:
+def force_schema(schema: object, strict: bool) -> ResponseFormat:
     """Return the format of a JSON schema. `strict`: a keyword that is not enforced is an error. Raises PromptError."""
     normal, unknown = normalize_schema(schema)
     names = ", ".join(repr(name) for name in unknown)
@@ -63,7 +63,7 @@ def force_schema(schema: Any, strict: bool) -> ResponseFormat:
     return ResponseFormat({"json_schema": json.dumps(normal, ensure_ascii=False)}, warnings)
 
 
-def _of_field(name: str, value: Any) -> tuple[str, Any, bool] | None:
+def _of_field(name: str, value: Any) -> tuple[str, object, bool] | None:
     """Return (kind, value, strict) of one field of the request, or None where it asks for nothing."""
     if value is None or value == "" or (value == {} and name not in ("json_schema", "guided_json")):
         return None
@@ -81,7 +81,7 @@ def _of_field(name: str, value: Any) -> tuple[str, Any, bool] | None:
     return "json", value, False
 
 
-def _of_type(value: Any) -> tuple[str, Any, bool] | None:
+def _of_type(value: Any) -> tuple[str, object, bool] | None:
     kind = value.get("type") if isinstance(value, dict) else None
     if kind == "text":
         return None
@@ -92,7 +92,7 @@ def _of_type(value: Any) -> tuple[str, Any, bool] | None:
     raise SettingError(_FORMS)
 
 
-def _wrapped(value: Any) -> tuple[str, Any, bool]:
+def _wrapped(value: Any) -> tuple[str, object, bool]:
     if not isinstance(value, dict) or "schema" not in value:
         raise SettingError(f"{_FORMS} 'json_schema' has no 'schema'.")
     strict = value.get("strict") or False
@@ -101,7 +101,7 @@ def _wrapped(value: Any) -> tuple[str, Any, bool]:
     return "json", value["schema"], strict
 
 
-def _structured(value: Any) -> tuple[str, Any, bool]:
+def _structured(value: Any) -> tuple[str, object, bool]:
     """Return what vLLM's field `structured_outputs` asks for."""
     given = (
         {key: entry for key, entry in value.items() if entry not in (None, False)} if isinstance(value, dict) else {}
@@ -120,7 +120,7 @@ def _structured(value: Any) -> tuple[str, Any, bool]:
     )
 
 
-def _parse(name: str, text: str) -> Any:
+def _parse(name: str, text: str) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

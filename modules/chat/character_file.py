@@ -119,7 +119,7 @@ def read_character(path: Path) -> CharacterFields:
     return found
 
 
-def _parse(raw: bytes, path: Path, *, as_text: bool) -> Any:
+def _parse(raw: bytes, path: Path, *, as_text: bool) -> object:
     """Return the file's value. JSON is tried first where it is likely, because YAML rejects its tabs and emoji."""
     looks_like_json = path.suffix.lower() == ".json" or raw.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{"
     if not looks_like_json:
@@ -133,12 +133,12 @@ def _parse(raw: bytes, path: Path, *, as_text: bool) -> Any:
             raise error from None
 
 
-def _only(value: Any) -> Any:
+def _only(value: Any) -> object:
     """Return the entry of a list with one entry: some programs export a single character so."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
-def _first(known: Mapping[str, Any], keys: tuple[str, ...], used: set[str], found: CharacterFields) -> str:
+def _first(known: Mapping[str, object], keys: tuple[str, ...], used: set[str], found: CharacterFields) -> str:
     """Return the text of the first of `keys` that has one; of a list, its first text."""
     for key in keys:
         value = known.get(key)
@@ -158,7 +158,7 @@ def _first(known: Mapping[str, Any], keys: tuple[str, ...], used: set[str], foun
     return ""
 
 
-def _context(known: Mapping[str, Any], used: set[str], found: CharacterFields) -> str:
+def _context(known: Mapping[str, object], used: set[str], found: CharacterFields) -> str:
     parts = []
     for key, heading in _PARTS:
         texts = _texts(_persona(known.get(key)))
@@ -173,7 +173,7 @@ def _context(known: Mapping[str, Any], used: set[str], found: CharacterFields) -
     return "\n".join(parts)
 
 
-def _persona(value: Any) -> Any:
+def _persona(value: Any) -> object:
     """Return the texts in {"attributes": {name: [text, …]}}, Agnai's form of a persona; other values unchanged."""
     attributes = value.get("attributes") if isinstance(value, dict) else None
     if not isinstance(attributes, dict):
@@ -192,11 +192,11 @@ def _texts(value: Any) -> list[str] | None:
     return None
 
 
-def _rest(values: Mapping[str, Any], used: set[str]) -> dict[str, Any]:
+def _rest(values: Mapping[str, object], used: set[str]) -> dict[str, object]:
     return {key: value for key, value in values.items() if _snake(key) not in used}
 
 
-def _note_the_rest(known: Mapping[str, Any], used: set[str], wrappers: set[str], found: CharacterFields) -> None:
+def _note_the_rest(known: Mapping[str, object], used: set[str], wrappers: set[str], found: CharacterFields) -> None:
     wanted = {*_NAMES, *_GREETINGS, *(key for key, _ in _PARTS)}
     ignored = [
         key for key, value in known.items() if key not in used | wrappers | _ABOUT and value not in (None, "", [], {})

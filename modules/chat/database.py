@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from modules.chat.messages import NotSaved
 from modules.chat.recovery import recover_chats
@@ -157,7 +156,7 @@ class Database:
             except sqlite3.Error as error:
                 raise _explain(error, self.path) from error
 
-    def rows(self, query: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
+    def rows(self, query: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
         """Return all rows of a query. Raises StorageError."""
         with self._lock:
             try:

@@ -23,12 +23,12 @@ class ImportedChat:
     messages: list[dict[str, Any]]
 
 
-def write_chat(title: str, character: str, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def write_chat(title: str, character: str, messages: Sequence[Mapping[str, object]]) -> dict[str, object]:
     """Return a chat as a value for JSON. `messages`: as ChatStore.tree returns them."""
     return {"format": FORMAT, "version": 1, "title": title, "character": character, "messages": list(messages)}
 
 
-def read_chat(data: Any, now: float) -> ImportedChat:
+def read_chat(data: object, now: float) -> ImportedChat:
     """Return a chat from a value of `write_chat` or from a history of text-generation-webui. Raises PaddockError.
 
     `now`: seconds since the epoch, for messages without a time.
@@ -41,7 +41,7 @@ def read_chat(data: Any, now: float) -> ImportedChat:
     raise _unreadable("it has neither Paddock's nor text-generation-webui's keys")
 
 
-def _read_own(data: Mapping[str, Any], now: float) -> ImportedChat:
+def _read_own(data: Mapping[str, object], now: float) -> ImportedChat:
     if data.get("version") != 1:
         raise PaddockError("This chat was written by a newer Paddock. Update Paddock, then import it again.")
     entries = data.get("messages")
@@ -73,7 +73,7 @@ def _read_own(data: Mapping[str, Any], now: float) -> ImportedChat:
     return ImportedChat(str(data.get("title") or ""), str(data.get("character") or ""), messages)
 
 
-def _read_pairs(pairs: Sequence[Any], now: float) -> list[dict[str, Any]]:
+def _read_pairs(pairs: Sequence[object], now: float) -> list[dict[str, object]]:
     """Return [[user, assistant], …] as a tree without branches, without empty halves."""
     messages: list[dict[str, Any]] = []
     for number, pair in enumerate(pairs, 1):

@@ -62,7 +62,7 @@ def chat_request(
     params: SamplingParams,
     *,
     continue_last: bool = False,
-    variables: dict[str, Any] | None = None,
+    variables: dict[str, object] | None = None,
 ) -> Generate:
     """Return the command that lets the worker render the chat, fit it to the context and answer it. Its id is ""."""
     messages = _messages(system, path)
@@ -82,7 +82,7 @@ def chat_request(
 def render_chat(supervisor: Supervisor, chat: Generate) -> RenderedTurns:
     """Render the messages of `chat` in the worker, without fitting them. Raises PromptError."""
 
-    def render(turns: list[dict[str, Any]]) -> ChatPromptResult:
+    def render(turns: list[dict[str, object]]) -> ChatPromptResult:
         return supervisor.chat_prompt(turns, chat.template, chat.continue_last, chat.variables)
 
     return render_turns(render, chat.messages)

@@ -70,7 +70,7 @@ def _rows(source: sqlite3.Connection, table: str) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name != "seq"} for row in rows]
 
 
-def _insert(fresh: sqlite3.Connection, table: str, values: dict[str, Any]) -> bool:
+def _insert(fresh: sqlite3.Connection, table: str, values: dict[str, object]) -> bool:
     """Insert the row. Return False if a constraint forbids it, which means that it is damaged."""
     marks = ", ".join("?" * len(values))
     try:
@@ -80,7 +80,7 @@ def _insert(fresh: sqlite3.Connection, table: str, values: dict[str, Any]) -> bo
     return True
 
 
-def _restore_shown(fresh: sqlite3.Connection, rows: Sequence[dict[str, Any]]) -> None:
+def _restore_shown(fresh: sqlite3.Connection, rows: Sequence[dict[str, object]]) -> None:
     """Show the children that were shown; if they are lost, the newest that is left."""
     newest = "(SELECT s.id FROM messages s WHERE {} AND NOT s.deleted ORDER BY s.seq DESC LIMIT 1)"
     below = newest.format("s.chat = messages.chat AND s.parent = messages.id")

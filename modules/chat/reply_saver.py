@@ -60,7 +60,7 @@ class Reply:
             return self.final
         return self.prefix + (self.generation.text if self.generation else "")
 
-    def current_meta(self) -> dict[str, Any]:
+    def current_meta(self) -> dict[str, object]:
         """Return the message's present meta. It is complete once the reply is done."""
         meta = dict(self.meta)
         generation = self.generation

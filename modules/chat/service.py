@@ -98,7 +98,7 @@ class ChatService:
                 entry.update(text=reply.text, meta=reply.current_meta())
         return write_chat(_own_title(head), head.character, tree)
 
-    def import_chat(self, data: Any) -> ChatHead:
+    def import_chat(self, data: object) -> ChatHead:
         """Create a chat from a value of `export` or a history of text-generation-webui. Raises PaddockError."""
         chat = read_chat(data, self._clock())
         first = next((entry["text"] for entry in chat.messages if entry["role"] == "user"), "")
@@ -184,7 +184,7 @@ class ChatService:
 
     def _run_hooks(
         self, chat_id: str, path: list[Message], text: str, params: SamplingParams, options: ChatOptions
-    ) -> tuple[TurnHooks | None, str, dict[str, Any], MessageFailed | None]:
+    ) -> tuple[TurnHooks | None, str, dict[str, object], MessageFailed | None]:
         """Run the hooks on a message after `path`. Return (the turn, the text to show, its meta, the error)."""
         turn = None
         try:

@@ -121,7 +121,7 @@ class ReplyStarter:
         rewritten = [request.previous] if request.previous is not None and not request.continues else []
         return self.turn(chat_id, path[:last], request.params, request.options, [*path[last:], *rewritten])
 
-    def _generate(self, chat_id: str, request: ReplyRequest, meta: dict[str, Any]) -> StartedReply:
+    def _generate(self, chat_id: str, request: ReplyRequest, meta: dict[str, object]) -> StartedReply:
         options = request.options
         preamble, notes = self._preamble(chat_id, options)
         chat = chat_request(
@@ -195,7 +195,7 @@ class ReplyStarter:
     def _render(self, chat: Generate, turn: TurnHooks) -> Render:
         """Return a renderer that counts tokens as the extensions do."""
 
-        def render(messages: list[dict[str, Any]]) -> ChatPromptResult:
+        def render(messages: list[dict[str, object]]) -> ChatPromptResult:
             result = self._supervisor.chat_prompt(messages, chat.template, chat.continue_last, chat.variables)
             length = turn.pipeline.length(result.prompt)
             return result if length is None else replace(result, tokens=length)
@@ -211,14 +211,14 @@ def _sampling(params: SamplingParams, options: ChatOptions) -> SamplingParams:
     return replace(params, truncate=params.truncate and options.overflow == "cut")
 
 
-def _template_variables(options: ChatOptions, turn: TurnHooks | None = None) -> dict[str, Any]:
+def _template_variables(options: ChatOptions, turn: TurnHooks | None = None) -> dict[str, object]:
     names: dict[str, Any] = {"name1": options.name1, "name2": options.name2}
     if turn and (tools := turn.tools()):
         names["tools"] = tools
     return names
 
 
-def _note_prompt(meta: dict[str, Any], fitted: FittedPrompt, notes: Sequence[str]) -> None:
+def _note_prompt(meta: dict[str, object], fitted: FittedPrompt, notes: Sequence[str]) -> None:
     if fitted.left_out:
         meta["left_out"] = fitted.left_out
     if notes or fitted.notes:

@@ -125,7 +125,7 @@ class ChatStore:
         parent: str | None,
         role: str,
         text: str,
-        meta: Mapping[str, Any] | None = None,
+        meta: Mapping[str, object] | None = None,
         *,
         living: bool = False,
         below: Sequence[Message] = (),
@@ -142,7 +142,7 @@ class ChatStore:
             connection.execute("UPDATE chats SET updated = ? WHERE id = ?", (self._clock(), chat_id))
         return first
 
-    def write(self, message_id: str, text: str, meta: Mapping[str, Any], *, living: bool) -> None:
+    def write(self, message_id: str, text: str, meta: Mapping[str, object], *, living: bool) -> None:
         """Store the text and meta of a message. `living`: it is still being written."""
         with self.database.change() as connection:
             connection.execute(

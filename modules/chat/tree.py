@@ -6,7 +6,6 @@ import json
 import secrets
 import sqlite3
 from collections.abc import Mapping
-from typing import Any
 
 from modules.chat.database import StorageError
 from modules.chat.messages import NEW_CHAT, ChatHead, Message
@@ -79,7 +78,7 @@ def insert(
     parent: str | None,
     role: str,
     text: str,
-    meta: Mapping[str, Any],
+    meta: Mapping[str, object],
     created: float,
     *,
     living: bool = False,

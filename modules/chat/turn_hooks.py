@@ -149,7 +149,7 @@ class TurnHooks(GenerationHooks):
         self._earlier = messages_from_pairs(rows[: len(rows) - len(own)])
         return len(own)
 
-    def user_message(self, text: str) -> tuple[str, dict[str, Any]]:
+    def user_message(self, text: str) -> tuple[str, dict[str, object]]:
         """Return (the text to show for the message that was typed, its meta)."""
         visible, inner = self.pipeline.modify_message(text, self.state)
         return visible, {} if visible == inner else {"internal": inner}

@@ -80,7 +80,7 @@ def read_bytes(path: Path, limits: Limits = LIMITS) -> bytes:
     return raw
 
 
-def read_yaml(path: Path, *, as_text: bool = False, limits: Limits = LIMITS) -> Any:
+def read_yaml(path: Path, *, as_text: bool = False, limits: Limits = LIMITS) -> object:
     """Return the value in a YAML file. `as_text`: numbers, yes and dates stay texts; an empty value is still None.
 
     Raises DataFileError or FileNotFoundError.
@@ -129,8 +129,8 @@ def parse_json(
     *,
     as_text: bool = False,
     limits: Limits = LIMITS,
-    whole: Callable[[str], Any] | None = None,
-) -> Any:
+    whole: Callable[[str], object] | None = None,
+) -> object:
     """Return the value in `raw`. Line breaks and tabs in texts are allowed. Raise DataFileError.
 
     `whole`: converts integers. Without it, extremely long integers stay texts.
@@ -149,7 +149,7 @@ def parse_json(
     return fix_surrogates(value) if _ESCAPED_SURROGATE.search(text) else value
 
 
-def to_yaml(values: Any) -> str:
+def to_yaml(values: object) -> str:
     """Return `values` as YAML that `parse_yaml` reads back. Lone surrogates, which no reader accepts, are replaced."""
     return str(yaml.dump(fix_surrogates(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
 
@@ -170,7 +170,7 @@ def fix_surrogates(value: Any) -> Any:
 class _Dumper(yaml.SafeDumper):
     """Writes an object that occurs twice in full both times, without anchor and alias."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: object) -> bool:
         return True
 
 

@@ -30,7 +30,7 @@ class LimitExceeded(ValueError):
     """The text exceeds a limit, or contains something that is not allowed. The message follows a colon."""
 
 
-def build_tree(text: str, *, as_text: bool, nodes: int, depth: int, characters: int) -> Any:
+def build_tree(text: str, *, as_text: bool, nodes: int, depth: int, characters: int) -> object:
     """Return the value in `text`, None if it is empty. Raise LimitExceeded or yaml.YAMLError."""
     # The parser compares each %TAG line with all earlier ones.
     if text.count("\n%TAG") > _MAX_DIRECTIVES:
@@ -88,7 +88,7 @@ class _Tree:
         if event.anchor:
             self._anchors[event.anchor] = (value, 1, len(event.value))
 
-    def _value(self, event: yaml.ScalarEvent) -> Any:
+    def _value(self, event: yaml.ScalarEvent) -> object:
         plain, text = event.implicit[0], event.value
         if event.tag not in (None, "!"):
             _check_tag(event)
@@ -153,7 +153,7 @@ class _Tree:
             raise LimitExceeded("its aliases expand to too much text")
 
 
-def _typed(text: str) -> Any:
+def _typed(text: str) -> object:
     if text in _NOTHING:
         return None
     if text in _TRUE or text in _FALSE:

@@ -39,7 +39,7 @@ _OFF = {"top_k": {-1: 0}, "repetition_penalty_range": {-1: 0}}
 _LISTS = ("stop", "dry_sequence_breakers", "sampler_priority")
 
 
-def read_keys(values: Mapping[Any, Any], file: str) -> tuple[dict[str, Any], list[str]]:
+def read_keys(values: Mapping[object, object], file: str) -> tuple[dict[str, object], list[str]]:
     """Return (values by SamplingParams name and type, sentences about keys without effect).
 
     Raises SettingError, which names `file`, the key, and the nearest or all known names.
@@ -67,14 +67,14 @@ def read_keys(values: Mapping[Any, Any], file: str) -> tuple[dict[str, Any], lis
     return result, warnings
 
 
-def within(name: str, value: Any) -> Any:
+def within(name: str, value: Any) -> object:
     """Return `value`, or the neutral value if it means "off" elsewhere."""
     if name in _OFF and isinstance(value, (int, float)) and not isinstance(value, bool) and value == -1:
         return _OFF[name][-1]
     return value
 
 
-def _texts(name: str, value: Any) -> Any:
+def _texts(name: str, value: Any) -> object:
     """Return a list of texts from a list, from one text per line, or from quoted texts with commas ('"\\n", ":"')."""
     if not isinstance(value, str):
         return value

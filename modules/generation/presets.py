@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from modules.files.data_files import DataFileError, parse_yaml, read_bytes, to_yaml
 from modules.files.paths import safe_file_path, write_atomically
@@ -42,7 +41,7 @@ class Presets:
         """
         return self.merge(name, {})
 
-    def merge(self, name: str, overrides: Mapping[str, Any]) -> SamplingParams:
+    def merge(self, name: str, overrides: Mapping[str, object]) -> SamplingParams:
         """Return the preset's parameters with `overrides` applied. An empty name means neutral.
 
         Raises SettingError or PromptError for an invalid value.
@@ -97,7 +96,7 @@ class Presets:
         except DataFileError as error:
             raise _unreadable(error) from error
 
-    def _read(self, name: str) -> tuple[dict[str, Any], list[str]]:
+    def _read(self, name: str) -> tuple[dict[str, object], list[str]]:
         """Return the file's values by SamplingParams name and type, and warnings."""
         raw, file = self._raw(name)
         try:

@@ -39,7 +39,7 @@ class Configuration:
         if running := self._running.get(name):
             running.settings = self.values(name, schema)
 
-    def set_by_extension(self, name: str, values: Mapping[str, Any]) -> None:
+    def set_by_extension(self, name: str, values: Mapping[str, object]) -> None:
         """Save settings that the extension's own code changed. It may save values that its schema does not name.
 
         Raises SettingError for a value that its schema does not allow.
@@ -52,7 +52,7 @@ class Configuration:
         if running := self._running.get(name):
             running.settings = self.values(name, schema)
 
-    def values(self, name: str, schema: type[Any] | None) -> Any:
+    def values(self, name: str, schema: type[object] | None) -> Any:
         """Return the settings in effect: the saved values that the schema still has, else its defaults."""
         saved = self._saved.settings(name)
         if schema is None:
@@ -65,6 +65,6 @@ class Configuration:
             return schema()
 
 
-def schema_of(running: RunningExtension) -> type[Any] | None:
+def schema_of(running: RunningExtension) -> type[object] | None:
     """Return the settings that an extension declares in its code, else in its manifest."""
     return getattr(running.plugin, "Settings", None) or running.source.manifest.settings

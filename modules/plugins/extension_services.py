@@ -28,7 +28,7 @@ def http_middlewares(manager: ExtensionManager) -> list[tuple[RunningExtension, 
     return [(running, function) for running in manager.running.in_order() for function in _middlewares_of(running)]
 
 
-def call_route(manager: ExtensionManager, name: str, request: ApiRequest) -> Any:
+def call_route(manager: ExtensionManager, name: str, request: ApiRequest) -> object:
     """Return the answer of an extension's own route. Raises ExtensionNotFound or, if it failed, PaddockError."""
     running = _running(manager, name)
     function = running.routes.get(route_key(request.method, request.path))
@@ -50,7 +50,7 @@ def tools(manager: ExtensionManager) -> list[dict[str, Any]]:
     return found
 
 
-def call_tool(manager: ExtensionManager, name: str, tool: str, arguments: Mapping[str, Any]) -> Any:
+def call_tool(manager: ExtensionManager, name: str, tool: str, arguments: Mapping[str, Any]) -> object:
     """Return a tool's answer. Raises ExtensionNotFound or, if it failed, PaddockError."""
     running = _running(manager, name)
     own = {entry["name"]: entry for entry in tools(manager) if entry["extension"] == name}
@@ -73,7 +73,7 @@ def _running(manager: ExtensionManager, name: str) -> RunningExtension:
     return running
 
 
-def _run(manager: ExtensionManager, running: RunningExtension, hook: str, function: Callable[[], Any]) -> Any:
+def _run(manager: ExtensionManager, running: RunningExtension, hook: str, function: Callable[[], object]) -> object:
     worked, value = manager.hooks.call(running, hook, run=function)
     if not worked:
         raise PaddockError(fault.message if (fault := manager.failures.get(running.name)) else running.title)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from modules.settings.user_settings import YamlStore
 
 
@@ -30,11 +28,11 @@ class ExtensionSettings:
         """Record that the user agreed to run these files."""
         self._store.set("consent", {**(self._store.get("consent") or {}), name: sha256})
 
-    def settings(self, name: str) -> dict[str, Any]:
+    def settings(self, name: str) -> dict[str, object]:
         """Return the saved settings of an extension by name."""
         return dict((self._store.get("settings") or {}).get(name) or {})
 
-    def set_settings(self, name: str, values: dict[str, Any], *, replace: bool = False) -> None:
+    def set_settings(self, name: str, values: dict[str, object], *, replace: bool = False) -> None:
         """Save settings of an extension. None deletes a setting. `replace`: delete all settings not named here."""
         merged = dict(values) if replace else {**self.settings(name), **values}
         present = {key: value for key, value in merged.items() if value is not None}

@@ -119,7 +119,7 @@ class HookCaller:
         return [extension for extension, _ in self._steps.get(hook, ())]
 
     def run(
-        self, hook: str, arguments: dict[str, Any], accept: Accept, on_step: OnStep | None = None
+        self, hook: str, arguments: dict[str, object], accept: Accept, on_step: OnStep | None = None
     ) -> dict[str, Any]:
         """Call the hook of every extension in order, and return the arguments after the last.
 
@@ -179,7 +179,7 @@ class HookCaller:
             return False, None
 
     async def call_async(
-        self, extension: HookedExtension, hook: str, run: Callable[[], Any], clock: BudgetClock
+        self, extension: HookedExtension, hook: str, run: Callable[[], object], clock: BudgetClock
     ) -> bool:
         """Call `run` on a hook thread, while it exchanges work with this event loop. Return True if it did not fail.
 
@@ -235,7 +235,7 @@ class HookCaller:
         if failure := self._on_failure(extension, hook, error):
             raise failure
 
-    def _capture(self, extension: HookedExtension, function: Callable[[], Any]) -> Any:
+    def _capture(self, extension: HookedExtension, function: Callable[[], object]) -> Any:
         """Call a function, and store what it prints for the extension."""
         before = self._console.redirect(extension.output)
         try:
@@ -248,7 +248,7 @@ class HookCaller:
         hook: str,
         steps: tuple[tuple[HookedExtension, HookImpl], ...],
         progress: _Progress,
-        arguments: dict[str, Any],
+        arguments: dict[str, object],
         accept: Accept,
         on_step: OnStep | None,
     ) -> None:

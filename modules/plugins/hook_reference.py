@@ -75,7 +75,7 @@ def _is_code(paragraph: str) -> bool:
     return paragraph.startswith((" ", "def ", "async def "))
 
 
-def _members(kind: type[Any]) -> list[str]:
+def _members(kind: type[object]) -> list[str]:
     lines = [inspect.cleandoc(kind.__doc__ or ""), ""]
     for name, member in vars(kind).items():
         if name.startswith("_"):
@@ -111,7 +111,7 @@ def _shipped() -> list[str]:
     return lines
 
 
-def _settings_in_code(entry: Any) -> type[Any] | None:
+def _settings_in_code(entry: Any) -> type[object] | None:
     """Return the class Settings of an extension.py. The module is imported only if it has one."""
     tree = ast.parse((entry.path / entry.kind).read_text(encoding="utf-8"))
     if not any(isinstance(node, ast.ClassDef) and node.name == "Settings" for node in tree.body):

@@ -28,7 +28,7 @@ class HookImpl:
     function: Callable[..., Any]
     takes: tuple[str, ...]
 
-    def __call__(self, **arguments: Any) -> Any:
+    def __call__(self, **arguments: object) -> Any:
         """Call the function with those of the arguments that it takes."""
         return self.function(**{name: arguments[name] for name in self.takes if name in arguments})
 
@@ -45,7 +45,7 @@ def hook_names() -> tuple[str, ...]:
     return tuple(name for name in declared() if name not in hooks.ATTRIBUTES)
 
 
-def implementations(name: str, plugin: Any) -> dict[str, HookImpl]:
+def implementations(name: str, plugin: object) -> dict[str, HookImpl]:
     """Return the hooks of an extension by name.
 
     Raises HookError if a hook takes an argument that does not exist. The message lists the arguments that do.
@@ -58,7 +58,7 @@ def implementations(name: str, plugin: Any) -> dict[str, HookImpl]:
     }
 
 
-def misspelled_hooks(plugin: Any) -> list[str]:
+def misspelled_hooks(plugin: object) -> list[str]:
     """Return a sentence for each function whose name is nearly that of a hook."""
     sentences = []
     for name, value in vars(plugin).items():
@@ -68,7 +68,7 @@ def misspelled_hooks(plugin: Any) -> list[str]:
     return sentences
 
 
-def _arguments(extension: str, hook: str, function: Callable[..., Any]) -> tuple[str, ...]:
+def _arguments(extension: str, hook: str, function: Callable[..., object]) -> tuple[str, ...]:
     """Return the declared arguments that a function takes. An argument with a default may have any name."""
     known = declared()[hook]
     takes = []

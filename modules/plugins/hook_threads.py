@@ -92,7 +92,7 @@ class HookThreads:
         self._number = 0
         self.abandoned = 0
 
-    def start(self, function: Callable[[], Any]) -> tuple[Call, HookThread]:
+    def start(self, function: Callable[[], object]) -> tuple[Call, HookThread]:
         """Start a call on an idle thread, or on a new one."""
         with self._lock:
             thread = self._idle.pop() if self._idle else None

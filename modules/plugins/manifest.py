@@ -75,7 +75,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise ManifestError(f"{FILE} of {folder.name}: {error}") from error
 
 
-def _manifest(values: Mapping[str, Any], requirements: tuple[str, ...]) -> Manifest:
+def _manifest(values: Mapping[str, object], requirements: tuple[str, ...]) -> Manifest:
     known = [entry.name for entry in dataclasses.fields(Manifest) if entry.name != "extra"]
     for name in values:
         if name not in known:
@@ -105,14 +105,14 @@ def _manifest(values: Mapping[str, Any], requirements: tuple[str, ...]) -> Manif
     )
 
 
-def _text(values: Mapping[str, Any], name: str) -> str:
+def _text(values: Mapping[str, object], name: str) -> str:
     found = values.get(name) or ""
     if not isinstance(found, str):
         raise ValueError(f"{name} takes one text.")
     return found
 
 
-def _texts(values: Mapping[str, Any], name: str) -> list[str]:
+def _texts(values: Mapping[str, object], name: str) -> list[str]:
     found = values.get(name) or []
     if isinstance(found, str):
         return [found]
@@ -121,7 +121,7 @@ def _texts(values: Mapping[str, Any], name: str) -> list[str]:
     return found
 
 
-def _settings(values: Any) -> type[Any]:
+def _settings(values: object) -> type[Any]:
     """Return {name: {default, label, help, minimum, …}} as a dataclass of `setting(...)` fields."""
     if not isinstance(values, dict):
         raise ValueError("settings takes lines such as 'strength: {default: 5, label: Strength}'.")

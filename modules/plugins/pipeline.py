@@ -167,11 +167,11 @@ class Pipeline:
     def _report_type(self, extension: HookedExtension, hook: str, message: str) -> None:
         self._manager.failures.report(extension, hook, TypeError(message))
 
-    def _dictionary(self, hook: str, name: str, value: dict[str, Any]) -> dict[str, Any]:
+    def _dictionary(self, hook: str, name: str, value: dict[str, Any]) -> dict[str, object]:
         if not self.has(hook):
             return value
 
-        def accept(arguments: dict[str, Any], result: Any) -> None:
+        def accept(arguments: dict[str, object], result: object) -> None:
             if result is None:
                 return
             if not isinstance(result, dict):
@@ -182,13 +182,13 @@ class Pipeline:
         changed: dict[str, Any] = self._hooks.run(hook, {name: value}, accept, record)[name]
         return changed
 
-    def _first_result(self, hook: str, arguments: dict[str, Any], kind: type) -> Any:
+    def _first_result(self, hook: str, arguments: dict[str, object], kind: type) -> Any:
         """Return the first result that is not None; None if there is none."""
         if not self.has(hook):
             return None
         found: list[Any] = []
 
-        def accept(arguments: dict[str, Any], result: Any) -> bool:
+        def accept(arguments: dict[str, object], result: object) -> bool:
             if result is None:
                 return False
             if not isinstance(result, kind):
@@ -200,7 +200,7 @@ class Pipeline:
         return found[0] if found else None
 
 
-def _accept_text(arguments: dict[str, Any], result: Any) -> None:
+def _accept_text(arguments: dict[str, object], result: object) -> None:
     if result is None:
         return
     if not isinstance(result, str):

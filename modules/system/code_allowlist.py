@@ -57,16 +57,16 @@ class CodeAllowlist:
                 setattr(owner, name, original)
         self._wraps.clear()
 
-    def _wrap(self, owner: type, name: str, around: Callable[..., Any]) -> None:
+    def _wrap(self, owner: type, name: str, around: Callable[..., object]) -> None:
         original = getattr(owner, name)
 
-        def wrapper(loader: Any, *args: Any, **kwargs: Any) -> Any:
+        def wrapper(loader: object, *args: object, **kwargs: object) -> object:
             return around(original, loader, *args, **kwargs) if self._folders else original(loader, *args, **kwargs)
 
         self._wraps.append((owner, name, original, wrapper))
         setattr(owner, name, wrapper)
 
-    def _source(self, original: Callable[..., Any], loader: Any, fullname: str) -> Any:
+    def _source(self, original: Callable[..., object], loader: Any, fullname: str) -> object:
         path = loader.get_filename(fullname)
         if (place := self._place(path)) is None:
             return original(loader, fullname)
@@ -74,18 +74,18 @@ class CodeAllowlist:
         self._check(place, content, fullname)
         return loader.source_to_code(content, path)
 
-    def _bytecode(self, original: Callable[..., Any], loader: Any, fullname: str) -> Any:
+    def _bytecode(self, original: Callable[..., object], loader: Any, fullname: str) -> object:
         path = loader.get_filename(fullname)
         if (place := self._place(path)) is not None:
             raise ImportError(f"{place[1]} is bytecode, which is never run from an extension's folder", name=fullname)
         return original(loader, fullname)
 
-    def _native(self, original: Callable[..., Any], loader: Any, spec: Any) -> Any:
+    def _native(self, original: Callable[..., object], loader: Any, spec: Any) -> object:
         if (place := self._place(loader.path)) is not None:
             self._check(place, loader.get_data(loader.path), spec.name)
         return original(loader, spec)
 
-    def _archive(self, original: Callable[..., Any], loader: Any, path: Any) -> None:
+    def _archive(self, original: Callable[..., object], loader: Any, path: Any) -> None:
         original(loader, path)
         if (place := self._place(loader.archive)) is None:
             return

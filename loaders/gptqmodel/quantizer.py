@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.protocol.commands import Quantize
+from modules.protocol.errors import ModelError
 from modules.worker.engine import Report
 from modules.worker.hf.error_messages import load_error, out_of_memory_error
 from modules.worker.hf.model_files import check_folder, has_consent, load_tokenizer
@@ -60,7 +61,16 @@ class Quantizer(QuantizerBase):
 
             kind = {"GEMM": FORMAT.GEMM, "GEMV": FORMAT.GEMV}[settings.version]
             config = QuantizeConfig(**common, method=METHOD.AWQ, format=kind, sym=not settings.zero_point)
-        return GPTQModel.load(str(folder), config, trust_remote_code=trusted)
+        try:
+            return GPTQModel.load(str(folder), config, trust_remote_code=trusted)
+        except ValueError as error:
+            if "failed to auto-detect" not in str(error):
+                raise
+            raise ModelError(
+                "GPTQModel does not know the layers of this model's architecture, such as those of state-space models. "
+                "Choose another method, such as gguf or hqq.",
+                detail=str(error),
+            ) from error
 
 
 class _LayerReport:

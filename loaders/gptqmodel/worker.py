@@ -33,9 +33,10 @@ class Engine(HfEngine):
         where = _device(settings)
         dtype = pick_dtype(settings.dtype, settings.device_map)
         kernel = settings.kernel
-        if kernel == "auto" and method == "gptq" and where == {"device": "cpu"} and claim.get("group_size") == -1:
-            # Its other kernels for CPUs need groups of at most 256 and fail at the first reply. This one does not
-            # support float32.
+        on_cpu = kernel == "auto" and method == "gptq" and where == {"device": "cpu"}
+        if on_cpu and (claim.get("group_size") == -1 or claim.get("bits") != 4):
+            # Its other kernels for CPUs need 4 bits and groups of at most 256; for larger groups they fail at the first
+            # reply. This one does not support float32.
             import torch
 
             kernel, dtype = "torch", torch.bfloat16 if dtype == torch.float32 else dtype

@@ -52,15 +52,20 @@ def test_a_finished_job_leaves_a_whole_model_with_a_card(app: App, config: Confi
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has classes of priority instead of numbers.")
 def test_a_chat_goes_before_the_worker_of_a_job(app: App) -> None:
     found: list[int] = []
+    groups: list[str] = []
 
     def look(state: JobState) -> None:
         if state.step == "Copied half of the model":
             processes = psutil.Process().children(recursive=True)
-            found.extend(process.nice() for process in processes if "modules.worker" in process.cmdline())
+            workers = [process for process in processes if "modules.worker" in process.cmdline()]
+            found.extend(process.nice() for process in workers)
+            files = [Path(f"/proc/{process.pid}/autogroup") for process in workers]
+            groups.extend(file.read_text() for file in files if file.exists())
 
     app.jobs.run(app.jobs.start(_echo()), look)
     assert found
-    assert min(found) >= 10
+    assert min(found) >= 5
+    assert all(group.rstrip().endswith("nice 5") for group in groups)
 
 
 def test_a_name_that_is_taken_gets_a_number(app: App) -> None:
@@ -151,12 +156,11 @@ def test_a_method_that_resumes_finds_what_it_kept_until_the_job_has_finished(app
     assert (app.paths.measurements / "echo" / "tiny").exists()
 
 
-@pytest.mark.parametrize(("method", "title"), [("exl2", "ExLlamaV2"), ("exl3", "ExLlamaV3")])
-def test_a_method_for_another_card_is_refused_with_the_sentence(app: App, method: str, title: str) -> None:
+def test_a_method_for_another_card_is_refused_with_the_sentence(app: App, config: Config) -> None:
     if app.environments.machine.has("cuda"):
         pytest.skip("This machine has CUDA.")
-    with pytest.raises(JobError, match=f"{title} needs CUDA, which this machine does not have."):
-        app.jobs.start(JobSpec("quantize", "tiny", method=method))
+    with pytest.raises(JobError, match="ExLlamaV2 needs CUDA, which this machine does not have."):
+        app.jobs.start(JobSpec("quantize", "tiny", method="exl2"))
     assert app.jobs.list() == []
 
 
@@ -206,9 +210,7 @@ def test_the_command_line_lists_and_shows_jobs(root: Path, config: Config) -> No
 
     made = webui("quantize", "tiny", "--method", "echo", "--json")
     lines = [json.loads(line) for line in made.stdout.splitlines()]
-    assert (lines[0]["type"], lines[0]["model"]) == ("plan", "tiny-echo")
-    assert lines[0]["estimate"]["disk_bytes"] > 0
-    assert {line["type"] for line in lines[1:-1]} == {"progress"}
+    assert {line["type"] for line in lines[:-1]} == {"progress"}
     assert (lines[-1]["type"], lines[-1]["model"]) == ("finished", "tiny-echo")
     (job,) = json.loads(webui("jobs", "list", "--json").stdout)
     assert (job["id"], job["status"], job["kind"]) == ("1", "finished", "quantize")

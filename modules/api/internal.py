@@ -10,19 +10,21 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from modules.api.api_generations import ApiGenerations
-from modules.api.body_fields import is_token_ids, names_field, text_field
+from modules.api.body_fields import is_token_ids, names_field, text_field, whole_field
 from modules.api.error_status import error_response
 from modules.api.internal_models import load_model
 from modules.api.request_params import parse_body, request_messages
 from modules.app import App
 from modules.chat.prompt import render_chat
 from modules.protocol.commands import Generate
-from modules.protocol.errors import PaddockError, SettingError
+from modules.protocol.errors import PaddockError, SettingError, Unsupported
 from modules.ui.json_errors import SafeJSONResponse
 
 OK = "OK"
 # What text-generation-webui calls the model when none is loaded.
 NO_MODEL = "None"
+# More tokens than anyone reads would take long to send.
+MOST_LOGITS = 10_000
 
 Body = dict[str, Any]
 
@@ -71,6 +73,13 @@ def router(app: App, generations: ApiGenerations) -> APIRouter:
         )
         return {"prompt": render_chat(app.supervisor, chat).result.prompt}
 
+    def logits(body: Body) -> Any:
+        if body.get("use_samplers"):
+            raise Unsupported("Probabilities after the samplers are not supported. Leave 'use_samplers' out.")
+        prompt, top = text_field(body, "prompt"), whole_field(body, "top_logits", 50, 1, MOST_LOGITS)
+        likeliest = app.supervisor.next_token_probabilities(prompt, top)
+        return {"logits": {entry["text"]: entry["probability"] for entry in likeliest}}
+
     def info() -> Any:
         state = app.supervisor.state
         ready = state.phase == "ready"
@@ -105,6 +114,7 @@ def router(app: App, generations: ApiGenerations) -> APIRouter:
     post("/encode", encode)
     post("/decode", decode)
     post("/token-count", lambda body: {"length": len(tokens_of(body))})
+    post("/logits", logits)
     post("/chat-prompt", chat_prompt)
     post("/stop-generation", stop)
     get("/model/info", info)

@@ -14,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from modules.api.api_generations import ApiGenerations
 from modules.api.authentication import METHODS
+from modules.api.choices import start_choices
 from modules.api.embeddings import embed, read_embedding_request
 from modules.api.error_status import error_body, error_response
 from modules.api.internal import router as internal_router
@@ -21,7 +22,6 @@ from modules.api.model_list import model_entry, model_list
 from modules.api.model_turns import ModelTurns
 from modules.api.openai_stream import stream_answer, wait_until_done
 from modules.api.request_params import parse_body
-from modules.api.start_generation import start_generation
 from modules.app import App
 from modules.protocol.errors import PaddockError, Unsupported
 from modules.ui.json_errors import SafeJSONResponse
@@ -87,13 +87,19 @@ async def _answer(
     try:
         body = parse_body(await request.body())
         async with turns.use(body.get("model"), request):
-            answer, generation = await run_in_threadpool(start_generation, app, body, is_chat=is_chat)
-        generations.add(generation)
+            choices = await run_in_threadpool(start_choices, app, body, is_chat=is_chat)
+        for generation in choices.generations:
+            generations.add(generation)
     except PaddockError as error:
         return error_response(error)
+    (answer, _), several = choices.started[0], len(choices.started) > 1
     if answer.options.stream:
-        return StreamingResponse(stream_answer(answer, generation), media_type="text/event-stream")
-    await wait_until_done(generation, request)
-    if generation.error is not None:
-        return error_response(generation.error)
-    return SafeJSONResponse(answer.completion(generation))
+        stream = choices.stream() if several else stream_answer(*choices.started[0])
+        return StreamingResponse(stream, media_type="text/event-stream")
+    # If the client hangs up, each in turn finds that out at once.
+    for generation in choices.generations:
+        await wait_until_done(generation, request)
+    for generation in choices.generations:
+        if generation.error is not None:
+            return error_response(generation.error)
+    return SafeJSONResponse(choices.completion() if several else answer.completion(generation))

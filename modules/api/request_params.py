@@ -26,7 +26,8 @@ _NAMES = {
 }
 # Fields that other code reads, or that change nothing here.
 _OTHER = (
-    frozenset({"model", "messages", "prompt", "stream", "stream_options", "preset", "user", "extensions"}) | UNSUPPORTED
+    frozenset({"model", "messages", "prompt", "stream", "stream_options", "preset", "user", "extensions", "n"})
+    | UNSUPPORTED
 )
 _ROLES = {"developer": "system"} | {name: name for name in ("system", "user", "assistant", "tool", "function")}
 # Seeds of other servers have up to 64 bits, signed or unsigned.

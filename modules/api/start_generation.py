@@ -127,8 +127,6 @@ def _without_reply(app: App, prompt: str, params: SamplingParams) -> Generation:
 
 def _text(body: Mapping[str, Any]) -> str:
     prompt = body.get("prompt", "")
-    if isinstance(prompt, list) and len(prompt) == 1:
-        prompt = prompt[0]
     if not isinstance(prompt, str):
-        raise PromptError("'prompt' must be one text. Send a request for each prompt.")
+        raise PromptError("'prompt' must be a text, a list of token ids, or a list of either.")
     return prompt

@@ -47,7 +47,6 @@ _PARTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "top_logprobs": (_is_positive, "token probabilities"),
     "prompt_logprobs": (lambda value: value is not None and value is not False, "token probabilities"),
     "n_probs": (_is_positive, "token probabilities"),
-    "n": (_more_than_one, "more than one choice per request"),
     "best_of": (_more_than_one, "more than one choice per request"),
     "num_return_sequences": (_more_than_one, "more than one choice per request"),
     "use_beam_search": (_is_set, "beam search"),

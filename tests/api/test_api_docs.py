@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from modules.app import App
@@ -68,6 +69,14 @@ def test_an_example_gives_an_answer(app: App, address: str, kind: str, text: str
         return
     answer: Any = json.loads(printed)
     assert "error" not in answer
+
+
+def test_logits_are_probabilities_of_the_model(app: App, address: str) -> None:
+    if app.supervisor.state.phase != "ready":
+        app.models.load(DEMO_MODEL, "xllamacpp")
+    answer = httpx.post(f"{address}/v1/internal/logits", json={"prompt": "GGUF is", "top_logits": 5}).json()
+    chances = list(answer["logits"].values())
+    assert len(chances) == 5 and chances == sorted(chances, reverse=True) and 0 < sum(chances) <= 1.001
 
 
 def test_every_route_has_an_example_on_the_page(app: App) -> None:

@@ -41,6 +41,13 @@ def test_a_chat_becomes_the_prompt_that_the_model_reads(client: httpx.Client) ->
     assert _post(client, "chat-prompt", messages=begun, continue_=True)["prompt"].endswith("Well")
 
 
+def test_logits_are_the_likeliest_next_tokens_or_a_sentence(client: httpx.Client) -> None:
+    refused = client.post("/v1/internal/logits", json={"prompt": "x"})
+    assert refused.status_code == 400 and "next-token probabilities" in refused.json()["error"]["message"]
+    sampled = client.post("/v1/internal/logits", json={"prompt": "x", "use_samplers": True})
+    assert sampled.status_code == 400 and "use_samplers" in sampled.json()["error"]["message"]
+
+
 def test_models_are_named_as_text_generation_webui_names_them(client: httpx.Client) -> None:
     assert client.get("/v1/internal/model/list").json() == {"model_names": ["other", "tiny"]}
     info = client.get("/v1/internal/model/info").json()

@@ -1,0 +1,147 @@
+"""Several choices in one answer: `n`, lists of prompts, and prompts of token ids. Each choice is a generation."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any
+
+from modules.api.body_fields import is_token_ids, whole_field
+from modules.api.openai_format import OpenAIAnswer, usage
+from modules.api.openai_stream import stream_answer
+from modules.api.start_generation import start_generation
+from modules.app import App
+from modules.generation.generation import Generation
+from modules.protocol.errors import PaddockError, PromptError
+from modules.ui.sse import sse_event
+
+MOST_CHOICES = 128
+_DONE = b"data: [DONE]\n\n"
+_ADDED = ("prompt_tokens", "completion_tokens", "total_tokens", "prefill_seconds", "decode_seconds")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The generations of one request, in the order of its prompts. `copies`: how many each prompt has."""
+
+    started: list[tuple[OpenAIAnswer, Generation]]
+    copies: int
+    usage_in_stream: bool
+
+    @property
+    def generations(self) -> list[Generation]:
+        """Return the generations."""
+        return [generation for _, generation in self.started]
+
+    def completion(self) -> dict[str, Any]:
+        """Return the whole answer, once all have ended without an error."""
+        wholes = [answer.completion(generation) for answer, generation in self.started]
+        choices = [{**whole["choices"][0], "index": index} for index, whole in enumerate(wholes)]
+        warnings = dict.fromkeys(warning for whole in wholes for warning in whole.get("warnings", ()))
+        more = {"warnings": list(warnings)} if warnings else {}
+        return {**wholes[0], **more, "choices": choices, "usage": self._usage()}
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """Yield the chunks of all choices as they arrive, then the usage if asked for, and [DONE]."""
+        arrived: asyncio.Queue[bytes | None] = asyncio.Queue()
+        answers = [asyncio.create_task(self._follow(index, arrived)) for index in range(len(self.started))]
+        try:
+            left = len(answers)
+            while left:
+                event = await arrived.get()
+                if event is None:
+                    left -= 1
+                else:
+                    yield event
+        finally:
+            for task in answers:
+                task.cancel()
+            await asyncio.gather(*answers, return_exceptions=True)
+        if self.usage_in_stream and not any(generation.error for generation in self.generations):
+            answer, generation = self.started[0]
+            yield sse_event({**answer.usage_chunk(generation), "usage": self._usage()})
+        yield _DONE
+
+    async def _follow(self, index: int, arrived: asyncio.Queue[bytes | None]) -> None:
+        """Put the chunks of one choice into the queue, and None at its end."""
+        try:
+            async with aclosing(stream_answer(*self.started[index])) as events:  # type: ignore[type-var]
+                async for event in events:
+                    if event != _DONE:
+                        arrived.put_nowait(self._numbered(index, event))
+        finally:
+            arrived.put_nowait(None)
+
+    def _numbered(self, index: int, event: bytes) -> bytes:
+        """Return a chunk with the index of its choice and the id of the whole answer."""
+        chunk = json.loads(event.removeprefix(b"data: "))
+        if "error" in chunk:
+            return event
+        for choice in chunk["choices"]:
+            choice["index"] = index
+        return sse_event({**chunk, "id": self.started[0][0].id})
+
+    def _usage(self) -> dict[str, Any]:
+        """Return the sum of the token counts. A prompt with several choices counts once."""
+        parts = [usage(generation) for generation in self.generations]
+        total: dict[str, Any] = dict(parts[0])
+        for name in _ADDED:
+            total[name] = sum(
+                part[name] for place, part in enumerate(parts) if name != "prompt_tokens" or place % self.copies == 0
+            )
+        total["total_tokens"] = total["prompt_tokens"] + total["completion_tokens"]
+        cached = [part["prompt_tokens_details"]["cached_tokens"] for part in parts[:: self.copies]]
+        total["prompt_tokens_details"] = {"cached_tokens": sum(cached)}
+        return total
+
+
+def start_choices(app: App, body: Mapping[str, Any], *, is_chat: bool) -> Choices:
+    """Start a generation for each choice. Raises PaddockError, and then none runs."""
+    copies = whole_field(body, "n", 1, 1, MOST_CHOICES)
+    prompts = [(body.get("prompt"), "")] if is_chat or "prompt" not in body else _prompts(app, body["prompt"], copies)
+    options, started = body.get("stream_options"), list[tuple[OpenAIAnswer, Generation]]()
+    several = len(prompts) * copies > 1
+    try:
+        for prompt, warning in prompts:
+            for copy in range(copies):
+                one = {**body, "n": None, "seed": _seed(body.get("seed"), copy)}
+                one |= {} if is_chat or "prompt" not in body else {"prompt": prompt}
+                one |= {"stream_options": None} if several else {}
+                answer, generation = start_generation(app, one, is_chat=is_chat)
+                if warning:
+                    warnings = (*answer.options.warnings, warning)
+                    answer = replace(answer, options=replace(answer.options, warnings=warnings))
+                started.append((answer, generation))
+    except PaddockError:
+        for _, generation in started:
+            generation.cancel()
+        raise
+    return Choices(started, copies, isinstance(options, dict) and bool(options.get("include_usage")))
+
+
+def _seed(seed: Any, copy: int) -> Any:
+    """Return another seed for each copy of a prompt, or all would be the same."""
+    return seed + copy if isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 else seed
+
+
+def _prompts(app: App, value: Any, copies: int) -> list[tuple[Any, str]]:
+    """Return each prompt as a text, with a warning or "". Raises PromptError."""
+    prompts = value if isinstance(value, list) and not is_token_ids(value) else [value]
+    if not prompts or len(prompts) * copies > MOST_CHOICES:
+        raise PromptError(f"'prompt' must hold from 1 to {MOST_CHOICES} prompts, each counted 'n' times.")
+    return [_from_ids(app, one) if is_token_ids(one) else (one, "") for one in prompts]
+
+
+def _from_ids(app: App, ids: list[int]) -> tuple[str, str]:
+    """Return the text of token ids, and a warning if the model reads that text as other tokens."""
+    text = app.supervisor.detokenize(ids)
+    read = app.supervisor.tokenize(text, True)
+    if read in (ids, [*read[:1], *ids]):
+        return text, ""
+    return text, (
+        f"The prompt's {len(ids)} token ids were turned into their text, which this model reads as {len(read)} other "
+        "tokens. Send the text itself."
+    )

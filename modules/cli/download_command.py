@@ -89,7 +89,7 @@ class _Line:
         self._line.close()
 
 
-def _count(files: tuple[Any, ...]) -> str:
+def _count(files: tuple[object, ...]) -> str:
     return "1 file" if len(files) == 1 else f"{len(files)} files"
 
 

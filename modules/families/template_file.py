@@ -64,12 +64,12 @@ def _chosen(value: Any) -> str:
     return texts.get("default") or next(iter(texts.values()), "")
 
 
-def _object(path: Path) -> Mapping[str, Any]:
+def _object(path: Path) -> Mapping[str, object]:
     value = _json(path)
     return value if isinstance(value, Mapping) else {}
 
 
-def _json(path: Path) -> Any:
+def _json(path: Path) -> object:
     try:
         return json.loads(_read(path) or "null")
     except (ValueError, RecursionError):

@@ -132,7 +132,7 @@ def _pair(question: str, answer: str) -> Example | str:
     return Example(({"role": "user", "content": question}, {"role": "assistant", "content": answer}))
 
 
-def _chat(turns: list[Any], system: Any) -> Example | str:
+def _chat(turns: list[Any], system: object) -> Example | str:
     messages = [{"role": "system", "content": system}] if isinstance(system, str) and system.strip() else []
     for turn in turns:
         if not isinstance(turn, Mapping):

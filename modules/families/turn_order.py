@@ -47,7 +47,7 @@ def merge_same_role(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return turns
 
 
-def _plain(message: dict[str, Any]) -> bool:
+def _plain(message: dict[str, object]) -> bool:
     return message["role"] in ("system", "user", "assistant") and message.keys() <= {"role", "content", "name"}
 
 

@@ -55,7 +55,7 @@ def answer(client: WorkerClient, question: str, longest: int) -> Answer:
 
 def judge(
     answers: Sequence[Answer], not_numbers: int, originals: Sequence[Answer], sizes: tuple[int, int]
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Return the checks, ready for JSON: name, passed, detail. `originals`: the original's answers, where it was asked.
 
     `sizes`: bytes on disk of the model and of the original, 0 where there is none.

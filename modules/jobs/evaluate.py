@@ -237,7 +237,7 @@ class Evaluation:
         return "\n".join(parts)
 
 
-def _skipped(found: dict[str, Any] | None) -> list[str]:
+def _skipped(found: dict[str, object] | None) -> list[str]:
     """Return a sentence on the questions that the loader could not answer."""
     if not found or not found["skipped"]:
         return []

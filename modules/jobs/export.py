@@ -51,7 +51,7 @@ def _with_tasks(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "task_accuracy": (row.get("tasks") or {}).get("accuracy")}
 
 
-def export_rows(results: dict[str, Any], file: Path) -> None:
+def export_rows(results: dict[str, object], file: Path) -> None:
     """Write the results of a comparison to `file`; its ending chooses the format. Raises JobError."""
     write_atomically(file, export_text(results, file.suffix.lower()))
 

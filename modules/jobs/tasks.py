@@ -15,7 +15,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from modules.families.reasoning import find_markers, split_reasoning
 from modules.jobs.checks import answer
@@ -113,7 +112,7 @@ def _question(line: str) -> Question | str:
     return Question(question, choices[right], tuple(choices))
 
 
-def run_tasks(tasks: Tasks, client: WorkerClient, context: int, file: Path, report: OnProgress) -> dict[str, Any]:
+def run_tasks(tasks: Tasks, client: WorkerClient, context: int, file: Path, report: OnProgress) -> dict[str, object]:
     """Ask all questions. Return the results, ready for JSON. `file`: where logits are written in between.
 
     `context`: the tokens that the model reads at most. Questions of a type that the loader cannot answer are counted
@@ -145,7 +144,7 @@ def run_tasks(tasks: Tasks, client: WorkerClient, context: int, file: Path, repo
     }
 
 
-def _share(found: Sequence[bool]) -> dict[str, Any]:
+def _share(found: Sequence[bool]) -> dict[str, object]:
     accuracy = sum(found) / len(found) if found else None
     return {"accuracy": accuracy, "correct": sum(found), "total": len(found)}
 

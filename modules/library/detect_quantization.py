@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from modules.library.facts_builder import FactsBuilder
 from modules.library.folder import ModelFolder
@@ -16,7 +15,7 @@ from modules.library.safetensors import TensorInfo
 _PACKED_METHODS = ("gptq", "awq", "exl2")
 
 
-def note_quantization(folder: ModelFolder, config: dict[str, Any], found: FactsBuilder) -> Quantization | None:
+def note_quantization(folder: ModelFolder, config: dict[str, object], found: FactsBuilder) -> Quantization | None:
     """Note what the configuration files say and return the first of it; None if they say nothing.
 
     Every file that says something is kept as evidence.
@@ -35,11 +34,11 @@ def note_quantization(folder: ModelFolder, config: dict[str, Any], found: FactsB
     return first
 
 
-def _read(folder: ModelFolder, file: str, found: FactsBuilder) -> dict[str, Any]:
+def _read(folder: ModelFolder, file: str, found: FactsBuilder) -> dict[str, object]:
     return read_object_or_note(folder.path / file, found.problems)
 
 
-def _modelopt(config: dict[str, Any]) -> dict[str, Any]:
+def _modelopt(config: dict[str, object]) -> dict[str, object]:
     """Return what NVIDIA's ModelOpt writes beside config.json, or in place of its quantization_config."""
     return {"quant_method": "modelopt", **config} if config else {}
 

@@ -202,7 +202,7 @@ class Downloads:
         except DownloadStopped:
             self._ended(name, phase="stopped")
 
-    def _ended(self, name: str, **changes: Any) -> None:
+    def _ended(self, name: str, **changes: object) -> None:
         self._set(name, **changes)
         with self._lock:
             self._jobs.pop(name, None)

@@ -46,7 +46,7 @@ class FactsBuilder:
         if fact not in self._facts:
             self.add(fact, value, source)
 
-    def get(self, fact: str, default: Any) -> Any:
+    def get(self, fact: str, default: object) -> Any:
         """Return the value of a fact, or `default` if it is unknown so far."""
         return self._facts.get(fact, default)
 

@@ -14,7 +14,7 @@ MAX_JSON = 32 << 20
 _LIMITS = Limits(size=MAX_JSON, nodes=4_000_000)
 
 
-def parse_json_value(raw: bytes, name: str) -> Any:
+def parse_json_value(raw: bytes, name: str) -> object:
     """Return the JSON value in `raw`. Extremely long numbers become 0. Raises ModelError, which names `name`."""
     try:
         return parse_json(raw, name, limits=_LIMITS, whole=_whole)
@@ -22,7 +22,7 @@ def parse_json_value(raw: bytes, name: str) -> Any:
         raise ModelError(f"{name} is not valid JSON ({error.why}). Download it again.") from None
 
 
-def parse_object(raw: bytes, name: str) -> dict[str, Any]:
+def parse_object(raw: bytes, name: str) -> dict[str, object]:
     """Return the JSON object in `raw`. Extremely long numbers become 0. Raises ModelError, which names `name`."""
     value = parse_json_value(raw, name)
     if not isinstance(value, dict):
@@ -30,7 +30,7 @@ def parse_object(raw: bytes, name: str) -> dict[str, Any]:
     return value
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, object]:
     """Return the JSON object in the file at `path`, {} if there is no such file. Raises ModelError."""
     try:
         raw = read_bytes(path, _LIMITS)
@@ -42,7 +42,7 @@ def read_object(path: Path) -> dict[str, Any]:
     return parse_object(raw, path.name)
 
 
-def read_object_or_note(path: Path, problems: list[str]) -> dict[str, Any]:
+def read_object_or_note(path: Path, problems: list[str]) -> dict[str, object]:
     """Return the JSON object in the file at `path`, {} if it is missing or broken, which is added to `problems`."""
     try:
         return read_object(path)
@@ -77,6 +77,6 @@ def as_text(value: Any, longest: int = 200) -> str:
     return value if isinstance(value, str) and len(value) <= longest else ""
 
 
-def as_object(value: Any) -> dict[str, Any]:
+def as_object(value: Any) -> dict[str, object]:
     """Return `value` if it is a JSON object, else {}."""
     return value if isinstance(value, dict) else {}

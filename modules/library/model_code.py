@@ -89,7 +89,7 @@ def files_below(folder: Path) -> Iterator[str]:
             yield (Path(place) / name).relative_to(folder).as_posix()
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> object:
     """Return the value in a JSON file, None if it cannot lead to code. Raises ModelError."""
     try:
         with path.open("rb") as file:
@@ -104,7 +104,7 @@ def _read(path: Path) -> Any:
     return parse_json_value(raw, path.name)
 
 
-def _objects(value: Any) -> Iterator[tuple[Mapping[str, Any], int]]:
+def _objects(value: Any) -> Iterator[tuple[Mapping[str, object], int]]:
     """Yield every object in a JSON value, with its depth of nesting."""
     waiting = [(value, 0)]
     while waiting:

@@ -50,7 +50,7 @@ def read_config(config: Mapping[str, Any], found: FactsBuilder) -> None:
         found.add_default("head_dim", found.get("hidden", 0) // found.get("heads", 1), "hidden size / heads")
 
 
-def _impossible(values: Mapping[str, Any], source: str) -> Iterator[str]:
+def _impossible(values: Mapping[str, object], source: str) -> Iterator[str]:
     """Yield sentences about impossible sizes. Lists are allowed: some architectures have one value per layer."""
     for key in (key for fact in ("layers", "hidden", "heads") for key in _KEYS[fact]):
         value = values.get(key)

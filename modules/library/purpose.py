@@ -51,7 +51,7 @@ def read_purpose(folder: ModelFolder, config: Mapping[str, Any], found: FactsBui
             found.warnings.append("The model also takes images. Paddock does not support that yet and sends text only.")
 
 
-def _folder_evidence(folder: ModelFolder, config: Mapping[str, Any], first: str, kind: str) -> Any:
+def _folder_evidence(folder: ModelFolder, config: Mapping[str, object], first: str, kind: str) -> Any:
     """Yield (purpose or "", where it was read), the strongest evidence first."""
     written = "config.json: architectures"
     labels = len(as_object(config.get("id2label"))) or positive_int(config.get("num_labels"))

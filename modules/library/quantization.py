@@ -39,7 +39,7 @@ class Quantization:
         return self.method if usable else UNKNOWN
 
 
-def quantization_in_config(config: Mapping[str, Any], file: str) -> Quantization | None:
+def quantization_in_config(config: Mapping[str, object], file: str) -> Quantization | None:
     """Return what a quantization_config, quantize_config.json or quant_config.json says; None if it is empty.
 
     `file` is the name of the file that `config` comes from.
@@ -72,7 +72,7 @@ def _group_size(value: Any) -> int:
     return -1 if value == -1 and not isinstance(value, bool) else positive_int(value)
 
 
-def _guess_method(config: Mapping[str, Any], file: str) -> str:
+def _guess_method(config: Mapping[str, object], file: str) -> str:
     """Return the method of a configuration that does not name it: the first AutoGPTQ and AutoAWQ did not."""
     if "w_bit" in config or "q_group_size" in config:
         return "awq"
@@ -83,7 +83,7 @@ def _guess_method(config: Mapping[str, Any], file: str) -> str:
     return "awq" if file == "quant_config.json" else ""
 
 
-def _extra(config: Mapping[str, Any], *keys: str) -> tuple[tuple[str, str], ...]:
+def _extra(config: Mapping[str, object], *keys: str) -> tuple[tuple[str, str], ...]:
     return tuple((key, str(config[key])) for key in keys if isinstance(config.get(key), (str, bool, int, float)))
 
 

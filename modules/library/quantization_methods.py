@@ -6,7 +6,7 @@ Detection reports every method, also one that is missing here. Which methods are
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from modules.library.json_files import as_object, as_text, positive_int, positive_number
 from modules.library.safetensors import TensorInfo
@@ -64,7 +64,7 @@ def describe_method(method: str) -> tuple[str, str]:
     return name + (f" ({title})" if title.lower() not in ("", method) else ""), readers
 
 
-def read_method_config(config: Mapping[str, Any], method: str) -> MethodConfig:
+def read_method_config(config: Mapping[str, object], method: str) -> MethodConfig:
     """Return bits and group size from where a method of KNOWN_METHODS keeps them."""
     weights = _weights_config(config)
     bits = next(
@@ -87,14 +87,14 @@ def read_method_config(config: Mapping[str, Any], method: str) -> MethodConfig:
     return MethodConfig(bits, size, tuple(extra))
 
 
-def _first_group(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def _first_group(config: Mapping[str, object]) -> Mapping[str, object]:
     """Return what compressed-tensors, ModelOpt and Quark say of the first group of layers."""
     groups = as_object(config.get("config_groups")) or as_object(config.get("layer_quant_config"))
     group = next((value for value in groups.values() if isinstance(value, dict)), None)
     return group or as_object(config.get("global_quant_config"))
 
 
-def _weights_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def _weights_config(config: Mapping[str, object]) -> Mapping[str, object]:
     group = _first_group(config)
     return as_object(group.get("weights") or group.get("weight"))
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from modules.loading.loader_packages import PackageLoaders
 from modules.plugins.code_files import code_files, fingerprint, importable
@@ -107,7 +106,7 @@ class OwnLoaders:
         except PaddockError:
             return False
 
-    def _consents(self) -> dict[str, Any]:
+    def _consents(self) -> dict[str, object]:
         return dict(self._store.get("consent") or {})
 
 

@@ -228,7 +228,7 @@ class Supervisor:
         """Render a chat with the model's template, or with `template`. Raise PromptError."""
         return self._ready().chat_prompt(messages, template, continue_last, variables or {})
 
-    def next_token_probabilities(self, prompt: str, top: int = 20) -> list[dict[str, Any]]:
+    def next_token_probabilities(self, prompt: str, top: int = 20) -> list[dict[str, object]]:
         """Return the `top` likeliest next tokens: [{"token", "text", "probability"}]."""
         return self._ready().next_token_probabilities(prompt, top)
 
@@ -236,7 +236,7 @@ class Supervisor:
         """Return a vector of length 1 for each text or list of token ids, and the number of tokens."""
         return self._ready().embed(inputs)
 
-    def configure_hooks(self, entries: list[dict[str, Any]]) -> None:
+    def configure_hooks(self, entries: list[dict[str, object]]) -> None:
         """Run these hooks of extensions in the current worker and in later ones, if the loader can; entries as in
         Configure. Raise PaddockError."""
         with self._lock:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from modules.app import App
 
 
-def card(message: Message, markdown: Markdown) -> dict[str, Any]:
+def card(message: Message, markdown: Markdown) -> dict[str, object]:
     """Return a settled message as the page draws it. Every text but `html` is plain, and the page escapes it."""
     meta = message.meta
     shown: dict[str, Any] = {
@@ -140,7 +140,7 @@ class Follower:
             if (before and before.generation) is (living and living.generation):
                 return messages, living
 
-    def chats(self) -> list[dict[str, Any]] | None:
+    def chats(self) -> list[dict[str, object]] | None:
         """Return the list of chats if a chat or a title changed since the last call, else None."""
         heads = self._app.chats.chats()
         listed = [(head.id, head.title) for head in heads]
@@ -166,7 +166,7 @@ class Follower:
         # Compares the message's own text and meta, without a copy.
         return message.text, message.version, message.versions, message.meta
 
-    def _card(self, message: Message, living: LiveReply | None) -> dict[str, Any]:
+    def _card(self, message: Message, living: LiveReply | None) -> dict[str, object]:
         if living and message.id == living.message_id:
             return {"id": message.id, "role": message.role, "version": message.version, "versions": message.versions}
         return card(message, self._markdown)

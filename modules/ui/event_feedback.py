@@ -27,7 +27,7 @@ def errors_as_toasts(handler: Callable[..., T]) -> Callable[..., T]:
     """Return the handler with its PaddockErrors shown as toasts, without a traceback in the log."""
 
     @wraps(handler)
-    def safe(*given: Any) -> T:
+    def safe(*given: object) -> T:
         try:
             return handler(*given)
         except PaddockError as error:

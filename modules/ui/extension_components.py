@@ -25,7 +25,7 @@ PARTS = ("ui", "custom_css", "custom_js")
 _SCRIPT = '<script nonce="{nonce}">(globalThis.extensionScripts ??= []).push({script});</script>'
 
 
-def signature(app: App) -> tuple[Any, ...]:
+def signature(app: App) -> tuple[object, ...]:
     """Return what the page shows of the running extensions. The page must be built again when it changes."""
     shown = []
     for running in app.extensions.running.in_order():
@@ -99,8 +99,8 @@ def _draw(app: App, running: RunningExtension) -> None:
 
 
 def _contained(
-    function: Callable[..., Any], title: str, capture: Callable[[], AbstractContextManager[None]]
-) -> Callable[..., Any]:
+    function: Callable[..., object], title: str, capture: Callable[[], AbstractContextManager[None]]
+) -> Callable[..., object]:
     """Return an event's function in which sys.exit ends the event, not Paddock.
 
     What it prints inside `capture()` goes to its extension's card. The output of coroutines goes to the terminal,
@@ -111,7 +111,7 @@ def _contained(
     if inspect.isasyncgenfunction(function):
 
         @functools.wraps(function)
-        async def stream(*args: Any, **kwargs: Any) -> Any:
+        async def stream(*args: object, **kwargs: object) -> object:
             try:
                 async for value in function(*args, **kwargs):
                     yield value
@@ -122,7 +122,7 @@ def _contained(
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
-        async def wait(*args: Any, **kwargs: Any) -> Any:
+        async def wait(*args: object, **kwargs: object) -> object:
             try:
                 return await function(*args, **kwargs)
             except (SystemExit, KeyboardInterrupt):
@@ -132,7 +132,7 @@ def _contained(
     if inspect.isgeneratorfunction(function):
 
         @functools.wraps(function)
-        def steps(*args: Any, **kwargs: Any) -> Any:
+        def steps(*args: object, **kwargs: object) -> object:
             values = function(*args, **kwargs)
             try:
                 while True:

@@ -29,7 +29,7 @@ def keep_formulas(parser: MarkdownIt) -> None:
     parser.add_render_rule("formula_block", lambda *args: f"<p>{_render(*args)}</p>\n")
 
 
-def _render(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
+def _render(renderer: object, tokens: Any, index: int, options: Any, env: object) -> str:
     return escape(tokens[index].content).replace("\n", "<br>\n")
 
 

@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from modules.protocol.errors import PaddockError
 
 
-def error_json(error: PaddockError) -> dict[str, Any]:
+def error_json(error: PaddockError) -> dict[str, object]:
     """Return {"error": sentence, "code", "detail", "lower": settings to lower}."""
     return {"error": error.message, "code": error.code, "detail": error.detail, "lower": list(error.lower)}
 
@@ -29,7 +29,7 @@ class SafeJSONResponse(JSONResponse):
 class PaddockRoute(APIRoute):
     """A route that answers a PaddockError with status 400."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def get_route_handler(self) -> Callable[[Request], Coroutine[object, object, Response]]:
         handler = super().get_route_handler()
 
         async def answer(request: Request) -> Response:

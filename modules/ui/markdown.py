@@ -48,7 +48,7 @@ def _open_link(tokens: Sequence[Token], index: int, options: Any, env: Any, rend
     return renderer.renderToken(tokens, index, options, env)
 
 
-def _image_as_link(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+def _image_as_link(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: object) -> str:
     token = tokens[index]
     address = escape(str(token.attrs.get("src", "")), quote=True)
     words = escape(token.content or "image")
@@ -124,7 +124,7 @@ class Markdown:
             return begin + size - start, thoughts + settled, tail
         return 0, "", thoughts + tail
 
-    def _thoughts(self, text: str, env: dict[str, Any]) -> tuple[str, int]:
+    def _thoughts(self, text: str, env: dict[str, object]) -> tuple[str, int]:
         """Return the HTML of the reasoning that `text` begins with, and where that ends."""
         thought = _THOUGHT.match(text)
         if thought is None:

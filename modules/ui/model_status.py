@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from modules.app import App
 
 
-def describe_state(app: App) -> dict[str, Any]:
+def describe_state(app: App) -> dict[str, object]:
     """Return what the header, the load bar and an empty chat show."""
     state = app.supervisor.state
     spec = app.registry.specs.get(state.loader) if state.loader else None
@@ -36,7 +36,7 @@ def describe_state(app: App) -> dict[str, Any]:
     return shown
 
 
-def _ended_job(app: App) -> dict[str, Any] | None:
+def _ended_job(app: App) -> dict[str, object] | None:
     """Return the job of the Workshop that ended last in this run, or None."""
     job = app.job_queue.last_ended
     if job is None:
@@ -45,7 +45,7 @@ def _ended_job(app: App) -> dict[str, Any] | None:
     return {"title": job.spec.title(), "status": state.status, "ended": state.ended, "message": state.message}
 
 
-def _under_way(app: App) -> dict[str, dict[str, Any]]:
+def _under_way(app: App) -> dict[str, dict[str, object]]:
     """Return the progress of each running download, as a text and in percent."""
     running = [state for state in app.downloads.states() if not state.ended]
     return {state.name: {"text": state.status_text, "percent": state.percent} for state in running}

@@ -72,7 +72,7 @@ def statistics(meta: Mapping[str, Any]) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def finish_reason(meta: Mapping[str, Any]) -> str:
+def finish_reason(meta: Mapping[str, object]) -> str:
     """Return why a reply was cut short, or "" if the model ended it."""
     return _FINISH_REASONS.get(str(meta.get("reason", "")), "")
 

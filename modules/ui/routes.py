@@ -84,11 +84,11 @@ def _chat_routes(routes: APIRouter, app: App) -> None:
     waiting = MessageQueue(chats, app.supervisor, lambda chat: (params(), options(chat)))
 
     @routes.get("/chats")
-    def listed(search: str = "") -> list[dict[str, Any]]:
+    def listed(search: str = "") -> list[dict[str, object]]:
         return [asdict(head) for head in chats.chats(search)]
 
     @routes.post("/chats")
-    def create() -> dict[str, Any]:
+    def create() -> dict[str, object]:
         return asdict(app.chat_preferences.new_chat())
 
     @routes.get("/chats/{chat_id}/events")
@@ -186,7 +186,7 @@ def _model_routes(routes: APIRouter, app: App) -> None:
         return describe_state(app)
 
     @routes.post("/model/lower")
-    def lower() -> dict[str, Any]:
+    def lower() -> dict[str, object]:
         """Load the model whose load failed again, with the settings lowered that its error names."""
         app.models.load_lower()
         return describe_state(app)

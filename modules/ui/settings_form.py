@@ -57,7 +57,7 @@ def step(setting: Setting) -> float:
     return setting.info.step or (1 if setting.kind is int else 0.01)
 
 
-def field(setting: Setting, value: Any, *, prefix: str = "", **extra: Any) -> gr.components.Component:
+def field(setting: Setting, value: Any, *, prefix: str = "", **extra: object) -> gr.components.Component:
     """Draw the field of one setting into the Blocks that are being built. Its id is `prefix` and the name."""
     info = setting.info
     common: dict[str, Any] = {
@@ -92,7 +92,7 @@ def changes(component: Any) -> list[Any]:
 
 
 def form(
-    settings: Sequence[Setting], values: Mapping[str, Any], *, prefix: str = ""
+    settings: Sequence[Setting], values: Mapping[str, object], *, prefix: str = ""
 ) -> dict[str, gr.components.Component]:
     """Draw all fields: a fold for each group, with the first one open, and a fold for the advanced settings."""
     fields: dict[str, gr.components.Component] = {}

@@ -94,7 +94,7 @@ def _ended(words: object) -> str:
     return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
-def _check_numbers(*values: Any) -> None:
+def _check_numbers(*values: object) -> None:
     """Raise SecurityError if one of `values` is a number large enough for a huge text or list."""
     from jinja2.exceptions import SecurityError
 
@@ -144,9 +144,9 @@ def _sandbox() -> Any:
     def tojson(value: Any, indent: int | None = None, ensure_ascii: bool = False) -> str:
         return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
 
-    def bounded(work: Callable[..., Any]) -> Callable[..., Any]:
+    def bounded(work: Callable[..., object]) -> Callable[..., Any]:
         @functools.wraps(work)
-        def checked(value: Any, *args: Any, **kwargs: Any) -> Any:
+        def checked(value: Any, *args: object, **kwargs: object) -> Any:
             _check_numbers(*args, *kwargs.values())
             return work(value, *args, **kwargs)
 

@@ -110,13 +110,13 @@ def _replace(module: ModuleType, name: str, with_: Any) -> None:
 # These two functions run with the globals of Transformers' module, so they import what they need.
 
 
-def _refuse(*_: Any, **__: Any) -> Any:
+def _refuse(*_: Any, **__: object) -> object:
     from modules.worker.code_guard import ModelCodeRefused
 
     raise ModelCodeRefused
 
 
-def _never_trust(trust_remote_code: Any, *args: Any, **kwargs: Any) -> Any:
+def _never_trust(trust_remote_code: object, *args: object, **kwargs: object) -> object:
     import sys
 
     # Not None: Transformers would then ask on the terminal.

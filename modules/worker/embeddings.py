@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from modules.protocol.errors import PromptError
 from modules.worker.broken_weights import nan_logits_error
 from modules.worker.engine import EmbedInput, EngineBase
 
 
-def embed(engine: EngineBase, inputs: list[EmbedInput]) -> dict[str, Any]:
+def embed(engine: EngineBase, inputs: list[EmbedInput]) -> dict[str, object]:
     """Return {"vectors": one for each input, of length 1 (L2), "tokens": of all inputs}.
 
     Raises PromptError for an empty input, and what the engine raises.

@@ -23,7 +23,7 @@ class TokenizingEngine(Protocol):
     def detokenize(self, tokens: list[int]) -> str:
         """Return the text of these tokens."""
 
-    def transformers_parts(self) -> tuple[Any, Any] | None:
+    def transformers_parts(self) -> tuple[object, object] | None:
         """Return (model, tokenizer) of Transformers, where this engine has them."""
 
 

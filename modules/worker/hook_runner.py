@@ -69,7 +69,7 @@ class _Member:
         with self.output.capture(self.name):
             return processor(ids, logits)
 
-    def apply(self, settings: dict[str, Any], store: dict[str, Any]) -> None:
+    def apply(self, settings: dict[str, Any], store: dict[str, object]) -> None:
         """Apply settings and shared values from the host. A script's changes of its `params` stay, unless the host has
         changed the same key since."""
         self.settings = SimpleNamespace(**settings)
@@ -87,7 +87,7 @@ class _Member:
         params = getattr(self.module, "params", None)
         return params if self.path.name == "script.py" and isinstance(params, dict) else None
 
-    def changed_params(self) -> dict[str, Any]:
+    def changed_params(self) -> dict[str, object]:
         """Return the JSON values in a script's `params` that changed since they were sent to the host."""
         params = self.params
         if params is None:
@@ -149,7 +149,7 @@ class Hooks:
         member.apply(entry.get("settings") or {}, entry.get("store") or {})
         return member
 
-    def _store(self, name: str, values: dict[str, Any]) -> None:
+    def _store(self, name: str, values: dict[str, object]) -> None:
         with self._stored_lock:
             self._stored.setdefault(name, {}).update(values)
 

@@ -18,15 +18,15 @@ _FOREIGN = ("modules", "extensions", "user_data", "gradio")
 class Stub(ModuleType):
     """A stub for a module, class or function: every attribute and every call returns another stub."""
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
             raise AttributeError(name)
         return Stub(f"{self.__name__}.{name}")
 
-    def __call__(self, *given: Any, **named: Any) -> Any:
+    def __call__(self, *given: object, **named: Any) -> Any:
         return given[0] if len(given) == 1 and callable(given[0]) and not named else Stub(self.__name__)
 
-    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+    def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
         return (object,)
 
     def __bool__(self) -> bool:
@@ -53,7 +53,7 @@ def stub_missing_imports(module: ModuleType, known: Mapping[str, ModuleType]) ->
         locals: Mapping[str, object] | None = None,
         fromlist: Sequence[str] | None = (),
         level: int = 0,
-    ) -> Any:
+    ) -> object:
         if level == 0 and name.split(".")[0] in _FOREIGN:
             return stub(name, bool(fromlist))
         try:

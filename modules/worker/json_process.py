@@ -41,7 +41,7 @@ class JsonProcess:
         with self._lock:
             self._begin()
 
-    def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any] | None:
+    def ask(self, request: dict[str, object], seconds: float) -> dict[str, Any] | None:
         """Return the answer, or None where the process broke or was closed.
 
         Raises RequestTimeout, and OSError where the process cannot be started.

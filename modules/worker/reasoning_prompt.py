@@ -39,7 +39,7 @@ def skip_reasoning(prompt: str, opening: str, template: str) -> str:
     return prompt + answer[begun:] if begun else prompt
 
 
-def _without_channels(message: dict[str, Any], markers: Sequence[Markers]) -> dict[str, Any]:
+def _without_channels(message: dict[str, object], markers: Sequence[Markers]) -> dict[str, object]:
     """Return an earlier reply for a template with channels (OpenAI's harmony), which refuses its markers in a message
     and writes them itself. Other templates read the reasoning from the text."""
     channels = [pair for pair in markers if pair.answer]

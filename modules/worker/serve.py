@@ -189,7 +189,7 @@ class Server:
         record_uncached_modules()
         self._writer.put(Loaded(command.id, self._info, time.monotonic() - begin))
 
-    def _quantize(self, command: Quantize | TryQuantize) -> Any:
+    def _quantize(self, command: Quantize | TryQuantize) -> object:
         method = next((method for method in self._spec.quantizers if method.name == command.method), None)
         if method is None or self._quantizer is None:
             raise Unsupported(f"{self._spec.title} does not quantize by {command.method!r}. Choose another method.")
@@ -198,7 +198,7 @@ class Server:
             return self._quantizer().trial(Path(command.source), settings)
         return vars(self._quantizer().quantize(command, settings, self._reporter(command.id)))
 
-    def _train(self, command: Train | Merge) -> dict[str, Any]:
+    def _train(self, command: Train | Merge) -> dict[str, object]:
         if self._spec.training is None or self._trainer is None:
             raise Unsupported(f"{self._spec.title} does not train. Choose the Transformers loader.")
         report = self._reporter(command.id)

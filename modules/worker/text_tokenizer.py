@@ -49,7 +49,7 @@ class TextTokenizer:
         """Return the text of one or several token ids, of any shape."""
         return self.text_of(flat(token_ids))
 
-    def batch_decode(self, sequences: Iterable[Any], **rest: Any) -> list[str]:
+    def batch_decode(self, sequences: Iterable[object], **rest: Any) -> list[str]:
         """Return the text of each row."""
         return [self.decode(row) for row in sequences]
 
@@ -57,7 +57,7 @@ class TextTokenizer:
         """Return the texts of the tokens of `text`."""
         return [self.text_of([token]) for token in self.ids_of(text, False)]
 
-    def convert_ids_to_tokens(self, ids: Any, **rest: Any) -> Any:
+    def convert_ids_to_tokens(self, ids: object, **rest: Any) -> Any:
         """Return the text of a token id, or a list for several ids. Spaces are spaces, not the marks of
         vocabularies."""
         found = [self.text_of([token]) for token in flat(ids)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from modules.jobs.recommend.gguf_sizes import GgufSizes
 from modules.jobs.recommend.methods import Variant
@@ -14,7 +13,7 @@ from modules.protocol.errors import ModelError
 
 def recommend_here(
     request: Request, resources: JobResources, measured_loss: Callable[[Variant], float | None]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Rank the methods for `request.model`. Raises ModelError for a model that is quantized already."""
     facts = resources.library.facts(request.model)
     try:

@@ -79,7 +79,7 @@ def recommend(
     specs: Iterable[LoaderSpec],
     gguf: GgufSizes | ModelError,
     measured_loss: Callable[[Variant], float | None],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return one object: the model, the situation, bytes by precision, and `methods`, best first, impossible ones last.
 
     `gguf`: sizes of GGUF files, or why there are none of this model. `measured_loss`: rise of the perplexity measured
@@ -142,7 +142,7 @@ def _plan(variant: Variant, spec: LoaderSpec, request: Request) -> MemoryPlan:
     if request.context and "context" in names:
         values["context"] = request.context
 
-    def planned(**more: Any) -> MemoryPlan:
+    def planned(**more: object) -> MemoryPlan:
         settings = build(spec.settings, {**values, **more})
         demand = memory_demand(variant.facts, spec, settings, request.machine)
         return plan_memory(variant.facts, demand, request.machine)

@@ -65,7 +65,7 @@ class DrawnAsReal:
         """Return a class name. Part of Gradio's interface."""
         return str(cls._real.get_component_class_id())
 
-    def get_config(self, *given: Any) -> dict[str, Any]:
+    def get_config(self, *given: object) -> dict[str, object]:
         """Return the configuration for the page, by argument names of the real class. Part of Gradio's interface."""
         own = self._real.get_config not in (Block.get_config, gr.components.Component.get_config)
         found = super().get_config() if own else super().get_config(*given or (self._real,))  # type: ignore[misc]
@@ -81,7 +81,7 @@ def _recorded(init: Callable[..., None]) -> Callable[..., None]:
     """Return an `__init__` that records its arguments, so that Gradio can create a changed copy."""
 
     @functools.wraps(init)
-    def initialise(self: Any, *given: Any, **named: Any) -> None:
+    def initialise(self: Any, *given: object, **named: Any) -> None:
         init(self, *given, **named)
         names = list(inspect.signature(init).parameters)[1:]
         self._constructor_args.insert(0, {**dict(zip(names, given, strict=False)), **named})

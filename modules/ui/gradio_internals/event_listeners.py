@@ -7,7 +7,6 @@ Leans on `gradio.events.Events`, which names all events of components, on `BLOCK
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import gradio as gr
 from gradio.blocks_events import BLOCKS_EVENTS
@@ -18,7 +17,7 @@ from gradio.events import Events
 EVENT_NAMES = frozenset(str(event) for event in vars(Events).values() if isinstance(event, EventListener))
 
 
-def listeners_of(component: type[Any]) -> dict[str, Callable[..., Any]]:
+def listeners_of(component: type[object]) -> dict[str, Callable[..., object]]:
     """Return the methods of a class of Gradio that listen to its events, by the event's name."""
     events = [*getattr(component, "EVENTS", ()), *(BLOCKS_EVENTS if issubclass(component, gr.Blocks) else ())]
     found = {str(event): getattr(component, str(event), None) for event in events}

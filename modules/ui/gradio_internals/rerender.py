@@ -19,7 +19,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import gradio as gr
@@ -71,7 +70,7 @@ def _guard(functions: Table, sessions: _Sessions) -> None:
 
 def _guarded(part: Renderable, draw: Callable[..., None], sessions: _Sessions) -> Callable[..., None]:
     @wraps(draw)
-    def drawn(*args: Any, **kwargs: Any) -> None:
+    def drawn(*args: object, **kwargs: object) -> None:
         shown = LocalContext.blocks_config.get(None)
         if shown is None:
             return draw(*args, **kwargs)

@@ -59,7 +59,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     # Repository as it was entered -> what was found there.
     looked: dict[str, Found] = {}
 
-    def look_up(repository: str) -> list[Any]:
+    def look_up(repository: str) -> list[object]:
         machine = inspect_machine()
         found = looked[repository] = _find(repository, machine)
         for old in list(looked)[:-_REMEMBERED]:
@@ -86,7 +86,7 @@ def _find(repository: str, machine: Machine) -> Found:
     return listing, download_options(listing, machine)
 
 
-def _show(listing: RepositoryListing, offered: list[DownloadOption], machine: Machine) -> list[Any]:
+def _show(listing: RepositoryListing, offered: list[DownloadOption], machine: Machine) -> list[object]:
     """Return the list of files, the choices, and whether the button is visible."""
     rows = "".join(
         f"<tr><td>{escape(file.path)}</td><td>{escape(format_size(file.size))}</td></tr>" for file in listing.files

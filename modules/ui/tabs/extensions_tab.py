@@ -145,7 +145,7 @@ def _then_draw(act: Callable[[], None]) -> Callable[[], tuple[str, str]]:
     return safe
 
 
-def _settings(app: App, status: ExtensionStatus, schema: type[Any], shown: list[gr.Textbox]) -> None:
+def _settings(app: App, status: ExtensionStatus, schema: type[object], shown: list[gr.Textbox]) -> None:
     settings = {setting.name: setting for setting in describe(schema)}
     with gr.Accordion("Settings", open=False, elem_classes=["fold"]):
         try:
@@ -162,7 +162,7 @@ def _settings(app: App, status: ExtensionStatus, schema: type[Any], shown: list[
         fields = form(list(settings.values()), kept, prefix=f"extension-{status.name}-")
         save = gr.Button("Save", elem_id=f"extension-save-{status.name}")
 
-    def keep(*inputs: Any) -> tuple[str, str]:
+    def keep(*inputs: object) -> tuple[str, str]:
         entries = {name: entered(settings[name], value) for name, value in zip(fields, inputs, strict=True)}
         fresh = changed_values(build(schema, entries))
         app.extensions.configure(

@@ -39,7 +39,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
                 allow = gr.Button("Allow", scale=1, min_width=80)
             allow.click(errors_as_toasts(partial(_allow, app, name)), None, [answer, allow], **DIRECT)
 
-    def show() -> list[Any]:
+    def show() -> list[object]:
         return [update for spec in specs for update in _row(app, spec)]
 
     gr.on([page.load, refresh.click], show, None, rows, **DIRECT)
@@ -53,7 +53,7 @@ def _allow(app: App, name: str) -> list[Any]:
     ]
 
 
-def _row(app: App, spec: LoaderSpec) -> list[Any]:
+def _row(app: App, spec: LoaderSpec) -> list[object]:
     reason = spec.machine_problem(app.machine)
     try:
         status = app.environments.status(spec)

@@ -88,12 +88,12 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         kept = app.loaders.choose(shown, chosen)[1] if chosen else {}
         return [dropdown, model_card.card(found), radio, reason, json.dumps([shown, chosen, sorted(kept.items())])]
 
-    def pick_again(name: str | None, by_hand: str) -> list[Any]:
+    def pick_again(name: str | None, by_hand: str) -> list[object]:
         """Show the model with the loader that the person chose for it, also after a load with it failed."""
         about, wanted = json.loads(by_hand)
         return pick(name, wanted if about == name else "")
 
-    def show(name: str | None, by_hand: str) -> list[Any]:
+    def show(name: str | None, by_hand: str) -> list[object]:
         # Also after a failure: a refused load leaves the model before it loaded.
         occupied = app.supervisor.memory_bytes() > 0 and not app.supervisor.state.busy
         return [gr.update(visible=occupied), *pick_again(name, by_hand), model_card.status(app) + refresh_marker()]
@@ -120,7 +120,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     installs.draw(app, page, refresh)
 
 
-def own_context(setting: Setting | None, kept: Mapping[str, Any], trained: int) -> int:
+def own_context(setting: Setting | None, kept: Mapping[str, object], trained: int) -> int:
     """Return the trained context if a load uses it by default in place of the setting's default, else 0."""
     if setting is None or setting.name in kept:
         return 0
@@ -168,16 +168,16 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
     fields = form(list(settings.values()), drawn, prefix=f"loader-{spec.name}-")
     given = list(fields.values())
 
-    def chosen(entries: Sequence[Any]) -> dict[str, Any]:
+    def chosen(entries: Sequence[object]) -> dict[str, Any]:
         found = {name: entered(settings[name], value) for name, value in zip(fields, entries, strict=True)}
         if own and found["context"] == own:
             found["context"] = settings["context"].default
         return found
 
-    def begin(forced: bool, *entries: Any) -> None:
+    def begin(forced: bool, *entries: object) -> None:
         app.models.load_in_background(model, spec.name, chosen(entries), anyway=forced)
 
-    def moved(*entries: Any) -> list[Any]:
+    def moved(*entries: object) -> list[Any]:
         try:
             advice = app.planner.advise(facts, spec, build(spec.settings, chosen(entries)))
         except PaddockError:  # A number may be half typed. Load reports one that is wrong.
@@ -185,7 +185,7 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
         offers = [gr.update(**_offer(name, advice)) for name in buttons]
         return [memory_bar(advice), gr.update(visible=bool(advice.obstacle)), *offers]
 
-    def most(name: str, *entries: Any) -> Any:
+    def most(name: str, *entries: object) -> Any:
         return _most(app.planner.advise(facts, spec, build(spec.settings, chosen(entries))))[name]
 
     shown = [plan, anyway, *buttons.values()]
@@ -221,7 +221,7 @@ def _ask_for_key(app: App, model: str) -> None:
     allow.click(errors_as_toasts(agree), None, [question, allow], **DIRECT)
 
 
-def _any(component: Any) -> Any:
+def _any(component: object) -> Any:
     """Return the component without its type: Gradio adds the events at run time, so type checkers do not know them."""
     return component
 

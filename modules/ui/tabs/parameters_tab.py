@@ -97,7 +97,7 @@ class _ParametersTab:
         self._delete.click(errors_as_toasts(self._delete_preset), self._name, with_toast, **DIRECT)
         gr.on([page.load, refresh.click], errors_as_toasts(self._show), None, shown, **DIRECT)
 
-    def _show(self) -> list[Any]:
+    def _show(self) -> list[object]:
         """Return the present value of everything in the tab."""
         app = self._app
         params, spec = app.sampling.params(), loaded_spec(app)
@@ -124,7 +124,7 @@ class _ParametersTab:
             # The dropdown goes back to the preset in use.
             return [*self._show(), toast(error.message, error=True)]
 
-    def _set(self, key: str, value: Any, errors: str) -> list[Any]:
+    def _set(self, key: str, value: Any, errors: str) -> list[object]:
         """Set one parameter. `errors` are those of the other fields, as JSON."""
         sampling, setting = self._app.sampling, self._settings[key]
         sentences = {name: sentence for name, sentence in json.loads(errors).items() if name != key}
@@ -159,7 +159,7 @@ def _is_number(setting: Setting) -> bool:
     return setting.kind in (int, float)
 
 
-def _update(setting: Setting, value: Any, spec: LoaderSpec | None) -> Any:
+def _update(setting: Setting, value: Any, spec: LoaderSpec | None) -> object:
     supported = spec is None or setting.name in spec.samplers
     return gr.update(
         value=shown(setting, value),

@@ -43,7 +43,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
             trial = gr.Button("Preview", elem_id="template-try")
         result = gr.HTML(elem_id="template-result", apply_default_css=False)
 
-    def show() -> list[Any]:
+    def show() -> list[object]:
         state = app.supervisor.state
         own = app.chat_preferences.template(state.model)
         if not state.info:

@@ -20,7 +20,7 @@ TOWERS = ("vision_tower", "vision_model", "visual", "audio_tower", "multi_modal_
 NO_IMAGES = "This model also takes images or sound, which Paddock does not read yet: it answers text."
 
 
-def text_class(config: Any) -> Any:
+def text_class(config: object) -> Any:
     """Return the Auto class for the architecture of `config`. If there is none, Transformers raises the error."""
     import transformers
 

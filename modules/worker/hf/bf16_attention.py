@@ -61,7 +61,7 @@ def forward(usual: Forward) -> Forward:
     return attention
 
 
-def _suits(query: Tensor, key: Tensor, more: dict[str, Any]) -> bool:
+def _suits(query: Tensor, key: Tensor, more: dict[str, object]) -> bool:
     return (
         query.dtype == key.dtype == torch.bfloat16
         and query.device.type == "cpu"

@@ -68,7 +68,7 @@ class Grammars:
 
         return step, learn
 
-    def _tokenizer_table(self) -> Any:
+    def _tokenizer_table(self) -> object:
         if self._table is None:
             from llguidance.hf import from_tokenizer
 

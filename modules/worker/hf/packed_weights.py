@@ -98,5 +98,5 @@ def count_parameters(model: Any) -> int:
     return total
 
 
-def _size(module: Any, names: tuple[str, ...]) -> int:
+def _size(module: object, names: tuple[str, ...]) -> int:
     return next((size for name in names if isinstance(size := getattr(module, name, None), int)), 0)

@@ -30,9 +30,9 @@ _LEFT_OUT = (*_QUANTIZATION_FILES, "config.json")
 @contextmanager
 def stage_folder(
     folder: Path,
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     renamed: Mapping[str, str] | None = None,
-    extra: Mapping[str, Any] | None = None,
+    extra: Mapping[str, object] | None = None,
 ) -> Iterator[Path]:
     """Yield a folder of links to the files of `folder`, with `config` as its config.json.
 
@@ -144,7 +144,7 @@ def _link(file: Path, at: Path) -> None:
         os.link(file, at)
 
 
-def read_quantization(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+def read_quantization(folder: Path, config: Mapping[str, object]) -> dict[str, Any]:
     """Return quantization_config of config.json, else the content of the engine's own file with the same names (bits,
     group_size, quant_method, ...), else {}."""
     claim = config.get("quantization_config")
@@ -169,7 +169,7 @@ def write_rope_scaling(stage: Path, settings: TransformersSettings, trusted: boo
     with_rope(config, settings).save_pretrained(str(stage))
 
 
-def convert_to_transformers_4(config: Mapping[str, Any]) -> dict[str, Any]:
+def convert_to_transformers_4(config: Mapping[str, object]) -> dict[str, Any]:
     """Return a config.json with the names of Transformers 4: rope_theta and rope_scaling, torch_dtype; also in the
     parts of a multimodal model."""
     found = {

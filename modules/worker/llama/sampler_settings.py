@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from modules.protocol.json_schema import parse_json_schema
 from modules.protocol.sampling import SamplingParams
@@ -132,7 +131,7 @@ def token_biases(params: SamplingParams) -> dict[int, float]:
     return {**parse_logit_biases(params), **dict.fromkeys(parse_banned_tokens(params), -math.inf)}
 
 
-def server_json_schema(params: SamplingParams) -> dict[str, Any] | None:
+def server_json_schema(params: SamplingParams) -> dict[str, object] | None:
     """Return the schema for llama.cpp's server, or None. Raises PromptError.
 
     A server that is built with llguidance reads the further key: a weak model would fill free whitespace for ever.

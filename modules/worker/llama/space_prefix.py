@@ -118,7 +118,7 @@ def _parts(tokenizer: dict[str, Any], name: str, names: str) -> list[dict[str, A
     return [entry for entry in part.get(names, [part]) if isinstance(entry, dict)]
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> dict[str, object]:
     """Return the object in a JSON file, or {} if it cannot be read."""
     try:
         if file.stat().st_size > _LONGEST_FILE:

@@ -127,13 +127,13 @@ def _row(tokens: list[int], learned: list[bool]) -> Row:
     return {"input_ids": tokens, "labels": labels}
 
 
-def pad_rows(rows: Sequence[Row], padding: int) -> dict[str, Any]:
+def pad_rows(rows: Sequence[Row], padding: int) -> dict[str, object]:
     """Return one batch padded on the right: tensors `input_ids`, `attention_mask` and `labels`, each [rows, tokens]."""
     import torch
 
     longest = max(len(row["input_ids"]) for row in rows)
 
-    def filled(key: str, value: int) -> Any:
+    def filled(key: str, value: int) -> object:
         return torch.tensor([row[key] + [value] * (longest - len(row[key])) for row in rows])
 
     mask = [[1] * len(row["input_ids"]) + [0] * (longest - len(row["input_ids"])) for row in rows]

@@ -141,6 +141,14 @@ class Jobs:
         """Return what a job found; {} before its end."""
         return self._store.results(id)
 
+    def training_curve(self, id: str) -> dict[str, Any]:
+        """Return {"losses": [[step, loss]], "validation": [[step, loss]], "samples": [{"step", "epoch", "text"}]} of a
+        training, also while it runs."""
+        results = self._store.results(id)
+        if "losses" not in results:
+            return self._store.training_curve(id)
+        return {name: results[name] for name in ("losses", "validation", "samples")}
+
     def log(self, id: str) -> str:
         """Return a job's log."""
         return self._store.read_log(id)

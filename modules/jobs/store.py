@@ -18,6 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from modules.families.training_curve import read_curve
 from modules.files.data_files import STORE_LIMITS, DataFileError, read_json
 from modules.files.paths import write_atomically
 from modules.jobs.job_spec import FAILED, RUNNING, WAITING, JobError, JobSpec, JobState, restore
@@ -111,6 +112,10 @@ class JobStore:
         folder = self._path(id) / _CHECKPOINTS
         folder.mkdir(exist_ok=True)
         return folder
+
+    def training_curve(self, id: str) -> dict[str, Any]:
+        """Return {"losses", "validation", "samples"} of a training that has not finished."""
+        return read_curve(self._path(id) / _CHECKPOINTS)
 
     def remove_checkpoints(self, id: str) -> None:
         """Remove what a resumed run would continue from."""

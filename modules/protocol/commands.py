@@ -205,7 +205,8 @@ class Train:
 
     `base`: name of the model, which the adapter records. `data`: a file with one example on each line, as
     families/training_data.py reads it. `checkpoints`: an existing folder; with `resume`, training continues from the
-    newest checkpoint there. `settings`: for the settings class `LoaderSpec.training`.
+    newest checkpoint there. There the trainer may also write what families/training_curve.py reads, so that the page
+    shows the losses while it trains. `settings`: for the settings class `LoaderSpec.training`.
     Answered by Progress and then Result or Failed. The Result: {"steps": int, "losses": [[step, loss]], "validation":
     [[step, loss]], "samples": [{"step": int, "epoch": float, "text": str}], "versions": {package: version}, "notes":
     [sentence]}.

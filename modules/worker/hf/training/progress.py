@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from modules.families.training_curve import write_losses
 from modules.worker.engine import Report
 
 # Called after an epoch with the number of steps and of epochs so far.
@@ -14,7 +16,10 @@ EpochEnded = Callable[[int, float], None]
 
 
 class TrainingProgress:
-    """Follows a training and reports every step. `broken` is True once the loss is not a number, which ends it."""
+    """Follows a training: reports every step, and writes the losses so far beside the checkpoints.
+
+    `broken` is True once the loss is not a number, which ends the training.
+    """
 
     def __init__(self, report: Report, epoch_ended: EpochEnded) -> None:
         self.broken = False
@@ -41,6 +46,7 @@ class TrainingProgress:
                 progress._report(text, done / max(1, total))
 
             def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+                write_losses(Path(args.output_dir), state.log_history)
                 loss = (logs or {}).get("loss")
                 if loss is not None:
                     progress._loss = f", loss {float(loss):.3g}"

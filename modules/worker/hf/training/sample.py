@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from modules.families.training_curve import SAMPLES, read_samples
 from modules.families.training_settings import TrainingSettings
 from modules.worker.engine import Report
 from modules.worker.hf.training.chat_format import ChatFormat
@@ -14,7 +15,6 @@ from modules.worker.hf.training.chat_format import ChatFormat
 _TOKENS = 80
 # Answers in a training with many epochs.
 _MOST_SAMPLES = 20
-_FILE = "samples.jsonl"
 
 
 class Sampler:
@@ -29,7 +29,7 @@ class Sampler:
         self._prompt = settings.sample.strip()
         self._every = math.ceil(settings.epochs / _MOST_SAMPLES)
         self._epochs = settings.epochs
-        self._file = Path(checkpoints) / _FILE
+        self._folder = Path(checkpoints)
         self._report = report
         self._tokens = self._prompt_tokens() if self._prompt else []
 
@@ -39,17 +39,13 @@ class Sampler:
         if not self._prompt or (number % self._every and epoch < self._epochs):
             return
         text = self.answer()
-        with self._file.open("a", encoding="utf-8") as file:
+        with (self._folder / SAMPLES).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "epoch": number, "text": text}) + "\n")
         self._report(f"Answer after epoch {number}: {' '.join(text.split())[:300]}", None)
 
     def samples(self) -> list[dict[str, Any]]:
         """Return all answers, each {"step", "epoch", "text"}."""
-        if not self._file.exists():
-            return []
-        rows = [json.loads(line) for line in self._file.read_text(encoding="utf-8").splitlines()]
-        # After a resume, steps since the checkpoint were made twice.
-        return [row for _, row in sorted({row["step"]: row for row in rows}.items())]
+        return read_samples(self._folder)
 
     def answer(self) -> str:
         """Return the model's greedy answer to the prompt."""

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from modules.families.training_curve import losses
 from modules.families.training_settings import OPTIMIZERS, TrainingSettings
 from modules.protocol.errors import ModelError
 from modules.worker.hf.training.progress import TrainingProgress
@@ -65,10 +66,8 @@ def train(
             "The loss is not a number any more, so the adapter is of no use. Lower Learning rate (learning_rate), or "
             "set Base (base) to 16bit."
         )
-    logs = trainer.state.log_history
-    losses = [(int(row["step"]), float(row["loss"])) for row in logs if "loss" in row]
-    validation = [(int(row["step"]), float(row["eval_loss"])) for row in logs if "eval_loss" in row]
-    return Trained(outcome.global_step, losses, validation, notes=notes)
+    found = losses(trainer.state.log_history)
+    return Trained(outcome.global_step, found["losses"], found["validation"], notes=notes)
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

@@ -19,6 +19,7 @@ from modules.files.paths import Paths
 from modules.files.private_files import make_private
 from modules.generation.presets import Presets
 from modules.jobs.job_queue import JobQueue
+from modules.jobs.model_management import ModelManagement
 from modules.jobs.resources import JobResources
 from modules.jobs.service import Jobs
 from modules.library.downloads import Downloads
@@ -84,7 +85,7 @@ class App:
         self.planner = MemoryPlanner(
             self.library, self.environments, self.supervisor, measured, enforce=not config.load_anyway
         )
-        saved = ModelSettings(paths.model_settings)
+        self.model_settings = saved = ModelSettings(paths.model_settings)
         self.adapters = AppliedAdapters(self.library, self.registry, self.supervisor, saved)
         self.keys = KeyConsents(YamlStore(paths.allowed_variables), config.allow_env)
         self.loaders = LoaderChoice(self.registry, self.library, self.machine, saved, self._aim, config.show_echo)
@@ -127,6 +128,17 @@ class App:
                 lambda name: read_chat_messages(self.paths.chats, name),
             )
         )
+
+    @cached_property
+    def model_management(self) -> ModelManagement:
+        """Renames and discards models. What stores names of models hears of a new one."""
+        listeners = [self.model_settings.rename, self.chat_preferences.rename_model, self._rename_last_model]
+        folders = self.paths.models, self.paths.trash
+        return ModelManagement(self.library, *folders, self.jobs, self.supervisor, listeners)
+
+    def _rename_last_model(self, old: str, new: str) -> None:
+        if self.settings.get("last_model") == old:
+            self.settings.set("last_model", new)
 
     @cached_property
     def job_queue(self) -> JobQueue:

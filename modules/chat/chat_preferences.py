@@ -68,3 +68,9 @@ class ChatPreferences:
         """Use this chat template for the model from now on. "" restores its own."""
         templates = {**self._settings.get("templates", {}), model: template}
         self._settings.set("templates", {name: text for name, text in templates.items() if text} or None)
+
+    def rename_model(self, old: str, new: str) -> None:
+        """Move the chat template of a model to its new name."""
+        if template := self.template(old):
+            self.set_template(old, "")
+            self.set_template(new, template)

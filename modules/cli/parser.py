@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.cli.job_parsers import add_job_parsers
+from modules.cli.model_parser import add_model_parser
 from modules.cli.terminal import visible_output
 from modules.files.paths import write_atomically
 from modules.generation.presets import DEFAULT_PRESET
@@ -80,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _download(commands, common)
     add_job_parsers(commands, common)
+    add_model_parser(commands, common)
     _extensions(commands, common)
     return top
 

@@ -58,8 +58,12 @@ class JobQueue:
         lock.release()
         self._on_jobs.notify()
 
+    def announce(self) -> None:
+        """Tell listeners that what is stored of jobs has changed."""
+        self._on_jobs.notify()
+
     def subscribe_jobs(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback` when a job is added, begins or ends, from any thread. Return what ends that."""
+        """Call `callback` when a job is added, begins, ends or is changed, from any thread. Return what ends that."""
         return self._on_jobs.add(callback)
 
     def subscribe_progress(self, callback: Callable[[], None]) -> Callable[[], None]:

@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from modules.jobs.job_run import JobCancelled, JobRun, OnProgress
 from modules.jobs.job_spec import CANCELLED, FAILED, FINISHED, KINDS, RUNNING, WAITING, JobError, JobSpec, JobState
+from modules.jobs.renamed import renamed_results, renamed_spec
 from modules.jobs.resources import JobResources
 from modules.jobs.staging import remove_leftovers
 from modules.jobs.store import Job, JobStore
@@ -128,6 +129,15 @@ class Jobs:
             raise JobError(f"Job {id} is {job.state.status} already. Watch it: {program_name()} jobs show {id}")
         if job.state.status == FINISHED:
             raise JobError(f"Job {id} is finished. Start a new one to repeat it.")
+
+    def rename_model(self, old: str, new: str) -> None:
+        """Let all jobs name a model or an adapter by its new name."""
+        for job in self._store.jobs():
+            if (spec := renamed_spec(job.spec, old, new)) != job.spec:
+                self._store.write_spec(job.id, spec)
+            results = self._store.results(job.id)
+            if (renamed := renamed_results(results, old, new)) != results:
+                self._store.write_results(job.id, renamed)
 
     def list(self) -> list[Job]:
         """Return all jobs, the newest first."""

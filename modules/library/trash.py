@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modules.files.data_files import STORE_LIMITS, DataFileError, read_json
 from modules.files.paths import PathError, safe_join, write_atomically
-from modules.library.folder import all_shard_names
+from modules.library.model_paths import model_paths
 from modules.library.scan import ModelLibrary
 from modules.protocol.errors import ModelError
 
@@ -27,25 +27,18 @@ class ModelTrash:
 
     def discard(self, name: str) -> str:
         """Move a model into the trash; return the id with which it is restored. Raises ModelError."""
-        path = Path(self._library.facts(name).path)
-        # A link in models/ is moved, not what it points to.
-        if not path.is_relative_to(self._models):
-            path = self._models / name
-        if not path.is_relative_to(self._models) or path == self._models or not path.exists():
-            raise ModelError(f"{name} is not directly in the models folder. Delete its files yourself.")
-        sources = [path]
-        if path.is_file():
-            sources = [shard for part in all_shard_names(path.name) if (shard := path.with_name(part)).exists()]
+        sources = model_paths(self._library, self._models, name)
+        parent = sources[0].parent
         id = str(time.time_ns())
         target = self._folder / id / _FILES
         try:
             target.mkdir(parents=True)
-            below = path.parent.relative_to(self._models).as_posix()
+            below = parent.relative_to(self._models).as_posix()
             write_atomically(self._folder / id / _RECORD, json.dumps({"name": name, "folder": below}))
             for source in sources:
                 shutil.move(source, target / source.name)
         except OSError as error:
-            self._move_back(target, path.parent)
+            self._move_back(target, parent)
             raise ModelError(
                 f"{name} could not be moved to the trash ({error.strerror}). Free disk space, or delete it yourself."
             ) from error

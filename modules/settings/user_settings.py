@@ -60,6 +60,8 @@ class YamlStore:
 # The loader of an entry ("": any loader), and its settings (None: it has none).
 _Entry = tuple[str, "dict[str, Any] | None"]
 _ENTRY_KEYS = {"loader", "settings", "adapters"}
+# A setting of loaders that names another model.
+_DRAFTS = "draft_model"
 
 
 class ModelSettings:
@@ -113,6 +115,12 @@ class ModelSettings:
         rest = {key: value for key, value in entry.items() if key != "adapters"}
         self._store.set(model, {**rest, "adapters": dict(adapters)} if adapters else rest or None)
 
+    def rename(self, old: str, new: str) -> None:
+        """Move what is saved for a model to its new name. An adapter, or a model that drafts, is renamed where other
+        models name it."""
+        entries = {key: _renamed(entry, old, new) for key, entry in self._store.items().items()}
+        self._store.update({**entries, old: None, new: entries.get(old)})
+
     def _own(self, model: str) -> list[_Entry]:
         entry = self._store.get(model)
         return [] if entry is None else [self._read(model, entry)]
@@ -140,6 +148,17 @@ class ModelSettings:
 
 def _matching(entries: list[_Entry], loader: str) -> dict[str, Any]:
     return dict(next((values for name, values in entries if values is not None and name in ("", loader)), {}))
+
+
+def _renamed(entry: Any, old: str, new: str) -> Any:
+    """Return a model's entry with `new` where it names the adapter or the drafting model `old`."""
+    if not isinstance(entry, dict):
+        return entry
+    if isinstance(chosen := entry.get("adapters"), dict) and old in chosen:
+        entry = {**entry, "adapters": {new if name == old else name: weight for name, weight in chosen.items()}}
+    if isinstance(settings := entry.get("settings"), dict) and settings.get(_DRAFTS) == old:
+        entry = {**entry, "settings": {**settings, _DRAFTS: new}}
+    return entry
 
 
 def _build(schema: type[DataclassInstance], values: Mapping[str, object]) -> DataclassInstance | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from modules.jobs.blind import BlindTests
 from modules.jobs.job_run import JobCancelled, JobRun, OnProgress
 from modules.jobs.job_spec import CANCELLED, FAILED, FINISHED, KINDS, RUNNING, WAITING, JobError, JobSpec, JobState
 from modules.jobs.renamed import renamed_results, renamed_spec
@@ -25,6 +26,7 @@ class Jobs:
     def __init__(self, resources: JobResources) -> None:
         self._resources = resources
         self._store = JobStore(resources.paths.jobs)
+        self.blind = BlindTests(self._store)
         self._store.mark_interrupted()
         remove_leftovers(resources.models)
 

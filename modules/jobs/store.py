@@ -26,6 +26,7 @@ from modules.system.program_name import program_name
 
 _SCRATCH, _CHECKPOINTS = "scratch", "checkpoints"
 _SPEC, _STATE, _LOG, _RESULTS, _CANCEL = "spec.json", "state.json", "log.txt", "results.json", "cancel"
+_BLIND = "blind.json"
 _LOCK, _QUEUE_LOCK = "lock", "queue.lock"
 _LONGEST_LOG = 2 << 20
 INTERRUPTED = "Paddock ended while this job ran. Nothing was left in models/. Run it again: {program} jobs resume {id}"
@@ -96,6 +97,18 @@ class JobStore:
         except (OSError, DataFileError):
             return {}
         return value if isinstance(value, dict) else {}
+
+    def blind(self, id: str) -> list[dict[str, Any]]:
+        """Return the blind comparisons of the job's answers, as `write_blind` stored them."""
+        try:
+            value = read_json(self._path(id) / _BLIND, limits=STORE_LIMITS)
+        except (OSError, DataFileError):
+            return []
+        return value if isinstance(value, list) else []
+
+    def write_blind(self, id: str, tests: list[dict[str, Any]]) -> None:
+        """Store the blind comparisons of the job's answers."""
+        write_atomically(self._path(id) / _BLIND, json.dumps(tests, indent=1))
 
     def scratch(self, id: str) -> Path:
         """Return the job's folder for large files of a run, made where it is missing."""

@@ -142,6 +142,11 @@ class Paths:
         return self.user_data / "notebook.txt"
 
     @property
+    def job_texts(self) -> Path:
+        """Texts and training data that the page sent for jobs."""
+        return self.user_data / "job_texts"
+
+    @property
     def jobs(self) -> Path:
         """Jobs that were started, one folder each."""
         return self.user_data / "jobs"

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from modules.app import App
 
 
+# static/workshop/view.js opens the Workshop's list of models on a click.
+_CHANGE = '<p><button type="button" class="text-button" data-open-models>Rename or discard …</button></p>'
+
+
 def _list(rows: Iterable[tuple[str, str]]) -> str:
     lines = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows if value)
     return f'<dl class="facts">{lines}</dl>'
@@ -53,7 +57,7 @@ def card(facts: ModelFacts) -> str:
     )
     table = f'<table class="proof">{proof}</table>'
     fold = f"<details><summary>How this was detected</summary>{table}</details>" if proof else ""
-    return f'<div class="card">{_list(rows)}{alarms}{fold}</div>'
+    return f'<div class="card">{_list(rows)}{alarms}{fold}{_CHANGE}</div>'
 
 
 def _breakable(text: str) -> str:

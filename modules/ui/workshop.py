@@ -10,10 +10,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from modules.jobs.hub_texts import HUB_TEXTS
-from modules.jobs.job_spec import FINISHED, RUNNING, WAITING, JobError, JobSpec
+from modules.jobs.job_spec import FINISHED, RUNNING, JobSpec
 from modules.jobs.recommend.bandwidth import measure_bandwidth
+from modules.jobs.sent_texts import keep_text
 from modules.jobs.store import Job
-from modules.library.trash import ModelTrash
 from modules.protocol.errors import ModelError, PaddockError
 from modules.protocol.model_facts import AIMS, ModelFacts
 from modules.protocol.schema import Setting, describe
@@ -27,8 +27,14 @@ if TYPE_CHECKING:
 _CHATS = 100
 # Formats that hold weights in full precision, where the types of a GGUF file are these.
 _FULL_GGUF = ("F32", "F16", "BF16")
-# What the list of jobs says about a model that was made.
-_MADE = ("model", "size_bytes", "source_size_bytes", "bits_per_weight", "seconds", "notes")
+# Formats of a folder that an adapter can be trained on.
+_TRAINABLE = ("safetensors", "pickle")
+# Kind of job -> what the list of jobs says about the model or the adapter that it made.
+_MADE = {
+    "quantize": ("model", "size_bytes", "source_size_bytes", "bits_per_weight", "seconds", "notes"),
+    "train": ("adapter", "model", "steps", "examples", "size_bytes", "seconds", "notes"),
+    "merge": ("model", "adapter", "source", "merged_adapter", "size_bytes", "seconds", "notes"),
+}
 
 
 class Workshop:
@@ -39,19 +45,20 @@ class Workshop:
         # Built here, before requests of several threads use it. Pages that show another view hear of a job's end.
         self._queue = app.job_queue
         self._queue.subscribe_jobs(app.supervisor.state_store.publish)
-        self._trash = ModelTrash(app.paths.trash, app.paths.models, app.library)
 
     @cached_property
     def _bandwidth(self) -> float:
         return measure_bandwidth(self._app.machine.cpus)
 
     def state(self) -> dict[str, Any]:
-        """Return the models, the methods with their settings, the aims, and what is in the trash."""
+        """Return the models and adapters, the settings of each method and of a training, and what is in the trash."""
         return {
             "models": self._models(),
+            "adapters": [{"name": one.name, "size_bytes": one.size_bytes} for one in self._app.library.adapters()],
             "methods": self._methods(),
+            "training": self._training(),
             "texts": self._texts(),
-            "trash": self._trash.names(),
+            "trash": self._app.model_management.discarded(),
             "aims": list(AIMS),
             "aim": self._app.config.aim or self._app.settings.get("aim", AIMS[0]),
         }
@@ -65,6 +72,7 @@ class Workshop:
                     {
                         "name": facts.name,
                         "full": is_full_precision(facts),
+                        "trainable": facts.format in _TRAINABLE,
                         "size_bytes": facts.size_bytes,
                         "text": facts.purpose in ("", "generate") and not facts.problems,
                     }
@@ -73,9 +81,12 @@ class Workshop:
 
     def _texts(self) -> list[dict[str, str]]:
         """Return what a job's text can be besides a path: data sets of the hub, and chats, the latest first."""
-        hub = [{"source": name, "title": texts.calibration.repository} for name, texts in HUB_TEXTS.items()]
+        hub = [
+            {"source": name, "title": f"{name} (hub: {text.calibration.repository})"}
+            for name, text in HUB_TEXTS.items()
+        ]
         chats = self._app.chats.chats()[:_CHATS]
-        return [*hub, *({"source": f"chat:{head.id}", "title": head.title} for head in chats)]
+        return [*hub, *({"source": f"chat:{head.id}", "title": f"Chat: {head.title}"} for head in chats)]
 
     def _methods(self) -> list[dict[str, Any]]:
         """Return each method once, with the settings of the loader that quantizes best."""
@@ -93,6 +104,11 @@ class Workshop:
             }
             for method in best.values()
         ]
+
+    def _training(self) -> list[dict[str, Any]]:
+        """Return the settings of a training; [] where no loader trains."""
+        able = [spec.training for spec in self._app.loaders.offered() if spec.training]
+        return [_field(setting) for setting in describe(able[0])] if able else []
 
     def recommend(self, model: str, aim: str, context: int) -> dict[str, Any]:
         """Rank the methods for a model on this machine."""
@@ -116,7 +132,8 @@ class Workshop:
         """Return one job with its results and its log."""
         jobs = self._app.jobs
         row = self._row(jobs.job(id))
-        return {**row, "results": jobs.results(id), "log": jobs.log(id)}
+        blind = jobs.blind.find(id) if row["spec"]["kind"] == "compare" and row["status"] == FINISHED else None
+        return {**row, "results": jobs.results(id), "blind": blind, "log": jobs.log(id)}
 
     def _row(self, job: Job) -> dict[str, Any]:
         state = job.state
@@ -124,25 +141,26 @@ class Workshop:
         if progress and progress[0] == job.id and state.status == RUNNING:
             state = progress[1]
         row = {"id": job.id, "title": job.spec.title(), "spec": asdict(job.spec), **asdict(state), "made": None}
-        if job.spec.kind == "quantize" and state.status == FINISHED:
+        if job.spec.kind in _MADE and state.status == FINISHED:
             results = self._app.jobs.results(job.id)
-            row["made"] = {name: results.get(name) for name in _MADE}
+            row["made"] = {name: results.get(name) for name in _MADE[job.spec.kind]}
         return row
 
-    def discard(self, model: str) -> str:
-        """Move a model into the trash; return what restores it. Raises PaddockError where it is in use."""
-        state = self._app.supervisor.state
-        if model == state.model and state.phase != "empty":
-            raise ModelError(f"{model} is loaded. Load another model or unload it on the Model tab, then discard it.")
-        for job in self._app.jobs.list():
-            used = (job.spec.model, job.spec.against, *job.spec.models)
-            if job.state.status in (RUNNING, WAITING) and model in used:
-                raise JobError(f"{job.spec.title()} needs {model}. Wait for that job or cancel it.")
-        return self._trash.discard(model)
+    def keep_text(self, name: str, content: bytes) -> str:
+        """Store a file that the page sent for a job; return its path."""
+        return str(keep_text(self._app.paths.job_texts, name, content))
 
-    def restore(self, id: str) -> str:
-        """Restore a discarded model; return its name."""
-        return self._trash.restore(id)
+    def load_with_adapter(self, model: str, adapter: str) -> None:
+        """Load the model with this adapter and no other; blocking. Raises PaddockError where no loader applies it."""
+        app, state = self._app, self._app.supervisor.state
+        format = app.library.adapter(adapter).format
+        ranked = [app.registry.get(entry.loader) for entry in app.loaders.rank(model)[1] if entry.runs]
+        if state.model == model and state.phase == "ready":
+            ranked.insert(0, app.registry.get(state.loader))
+        able = next((spec.name for spec in ranked if format in spec.adapters), "")
+        if not able:
+            raise ModelError(f"No loader here applies {adapter} to {model}. Merge it into the model instead.")
+        app.models.load(model, able, adapters={adapter: 1.0})
 
 
 def is_full_precision(facts: ModelFacts) -> bool:

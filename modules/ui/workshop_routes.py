@@ -1,16 +1,19 @@
-"""The Workshop's routes, under /paddock/workshop: its state, recommendations, jobs, exports and discarded models."""
+"""The Workshop's routes, under /paddock/workshop: its state, recommendations, jobs, exports,
+texts for jobs, and discarded models."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import AfterValidator, BaseModel
 
 from modules.files.data_files import fix_surrogates
 from modules.jobs.export import export_text
 from modules.protocol.errors import PaddockError
+from modules.ui.model_status import describe_state
 from modules.ui.sse import sse_response
 from modules.ui.workshop import Workshop, follow_workshop, make_spec
 
@@ -42,12 +45,24 @@ class JobRequest(BaseModel):
     against: Text = ""
     models: list[Text] = []
     tasks: Text = ""
+    adapter: Text = ""
+    to: Text = "folder"
+
+
+class BlindRequest(BaseModel):
+    """Two models whose answers are to be judged, or a vote."""
+
+    models: list[Text] = []
+    place: int = 0
+    better: Text = ""
 
 
 class ModelRequest(BaseModel):
-    """A model to discard, or what restores one."""
+    """A model to load with an adapter, to rename or to discard, or what restores one."""
 
     model: Text = ""
+    name: Text = ""
+    adapter: Text = ""
     trash: Text = ""
 
 
@@ -81,6 +96,17 @@ def add_workshop_routes(routes: APIRouter, app: App) -> None:
     def job(id: str) -> dict[str, Any]:
         return workshop.job(id)
 
+    @routes.get("/workshop/jobs/{id}/training")
+    def training(id: str) -> dict[str, Any]:
+        """Return the losses and the answers of a training so far."""
+        return app.jobs.training_curve(id)
+
+    @routes.put("/workshop/texts/{name}")
+    async def keep_text(name: str, request: Request) -> dict[str, Any]:
+        """Store a file for a job; return its path."""
+        content = await request.body()
+        return {"path": await asyncio.to_thread(workshop.keep_text, name, content)}
+
     @routes.post("/workshop/jobs/{id}/{verb}")
     def act(id: str, verb: str) -> dict[str, Any]:
         verbs = {"cancel": app.job_queue.cancel, "resume": app.job_queue.resume}
@@ -88,6 +114,18 @@ def add_workshop_routes(routes: APIRouter, app: App) -> None:
             raise PaddockError(f"A job has no action named {verb[:40]!r}. The actions are: {', '.join(verbs)}.")
         verbs[verb](id)
         return {"result": None}
+
+    @routes.post("/workshop/jobs/{id}/blind/{verb}")
+    def blind(id: str, verb: str, request: BlindRequest) -> dict[str, Any]:
+        """Begin a blind comparison, vote, or show the names; return what is to be shown of it."""
+        tests = app.jobs.blind
+        if verb == "start":
+            return tests.start(id, *[*request.models, "", ""][:2])
+        if verb == "vote":
+            return tests.vote(id, request.place, request.better)
+        if verb == "reveal":
+            return tests.reveal(id)
+        raise PaddockError(f"A blind comparison has no action named {verb[:40]!r}. Use start, vote or reveal.")
 
     @routes.get("/workshop/jobs/{id}/export.{ending}")
     def export(id: str, ending: str) -> Response:
@@ -99,10 +137,22 @@ def add_workshop_routes(routes: APIRouter, app: App) -> None:
         head = {"Content-Disposition": f'attachment; filename="paddock-job-{id}.{ending}"'}
         return Response(text, media_type=_MEDIA[ending], headers=head)
 
-    @routes.post("/workshop/models/discard")
-    def discard(request: ModelRequest) -> dict[str, Any]:
-        return {"trash": workshop.discard(request.model)}
+    @routes.post("/workshop/adapters/load")
+    def load_with_adapter(request: ModelRequest) -> dict[str, Any]:
+        """Load a model with an adapter. Blocks until it is loaded; the event streams send the progress."""
+        workshop.load_with_adapter(request.model, request.adapter)
+        return describe_state(app)
 
-    @routes.post("/workshop/models/restore")
-    def restore(request: ModelRequest) -> dict[str, Any]:
-        return {"model": workshop.restore(request.trash)}
+    @routes.post("/workshop/models/{verb}")
+    def change(verb: str, request: ModelRequest) -> dict[str, Any]:
+        """Rename or discard a model or an adapter, or restore one."""
+        models = app.model_management
+        if verb == "rename":
+            name = models.rename(request.model, request.name)
+            app.job_queue.announce()
+            return {"model": name}
+        if verb == "discard":
+            return {"trash": models.discard(request.model)}
+        if verb == "restore":
+            return {"model": models.restore(request.trash)}
+        raise PaddockError(f"A model has no action named {verb[:40]!r}. The actions are: rename, discard, restore.")

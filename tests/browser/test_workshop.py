@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,16 @@ pytestmark = pytest.mark.browser
 DEMO = "demo.Q8_0.gguf"
 # Milliseconds that a job may take where other tests use the processor too.
 PATIENCE = 300_000
+QUESTION, ANSWER = "What is the name of my cat?", "Your cat is called Minka."
+# Label of a setting -> value: enough to learn one answer by heart.
+TRAINING = {
+    "Base": "16bit",
+    "Rank": "8",
+    "Alpha": "16",
+    "Epochs": "8",
+    "Learning rate": "0.003",
+    "Sample prompt": QUESTION,
+}
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +68,60 @@ def _quantize(page: Any) -> str:
     assert page.locator("#recommendation .impossible li").count() > 0
     page.locator("[data-method=gguf] button").click()
     page.locator("#quantize-settings select").select_option("Q4_K_M")
+    page.click("#quantize-plan")
+    page.wait_for_selector("#quantize-estimate >> text=on disk")
     page.click("#quantize-start")
     made = _finished(page, "Quantizing demo with gguf").locator(".made > p").first.inner_text()
     return str(made.split(":")[0])
+
+
+def _data(folder: Path) -> Path:
+    """Write the rows of the guide's example to a file, and return its path."""
+    guide = (ROOT / "docs" / "fine-tuning.md").read_text(encoding="utf-8")
+    file = folder / "cat.jsonl"
+    file.write_text(guide.split("```jsonl\n")[1].split("```")[0], encoding="utf-8")
+    return file
+
+
+def _save_plots(page: Any, job: Any) -> None:
+    """Save the first plot as SVG and as PNG."""
+    for ending, start in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
+        with page.expect_download() as download:
+            job.locator(".plots").get_by_role("button", name=f"as {ending}").first.click()
+        assert download.value.path().read_bytes().startswith(start)
+
+
+def _judge(page: Any, job: Any) -> None:
+    """Judge the answers of a comparison without names, with a reload before the last vote."""
+    job.get_by_role("button", name="Judge without names").click()
+    job.locator(".votes").first.wait_for()
+    count = job.locator(".votes").count()
+    assert set(job.locator(".answer strong").all_inner_texts()) == {"A", "B"}
+    for place in range(count):
+        if place == count - 1:
+            page.reload()
+            started(page)
+            job = page.locator(".job").first
+            job.locator(".votes").first.wait_for()
+            assert job.locator(".votes [aria-pressed=true]").count() == count - 1
+        job.locator(".votes").nth(place).get_by_role("button", name="Equal").click()
+        if place < count - 1:
+            job.locator(".votes").nth(place).locator("[aria-pressed=true]").wait_for()
+    job.locator(f".tally >> text=equal {count}").wait_for()
+    assert job.locator(".answer .quiet").all_inner_texts() == ["Your vote: Equal"] * count
+    job.get_by_role("button", name="All answers with names").click()
+    job.get_by_role("button", name="Judge without names").wait_for()
+
+
+def _rename(page: Any, old: str, new: str) -> str:
+    """Rename a GGUF file in the list of models; return its new name."""
+    row = page.locator(f".model-list [data-model='{old}']")
+    row.get_by_role("button", name="Rename").click()
+    row.locator("input").fill(new)
+    row.get_by_role("button", name="Save").click()
+    page.wait_for_selector(f".model-list [data-model='{new}.gguf']")
+    page.wait_for_selector(f".job .made p >> text={new}.gguf")
+    return f"{new}.gguf"
 
 
 @pytest.mark.parametrize(("width", "original"), [(1280, "demo"), (390, DEMO)])
@@ -91,8 +153,12 @@ def test_from_a_recommendation_to_a_chat_with_the_result(
     with page.expect_download() as download:
         job.get_by_role("link", name="CSV").click()
     assert download.value.path().read_text().startswith("model,")
+    _save_plots(page, job)
+    _judge(page, job)
     _fits(page)
     made = page.locator(".job:has(.made)").first
+    name = _rename(page, name, f"small-{width}")
+    assert made.locator(".made > p").first.inner_text().startswith(f"{name}: ")
     made.get_by_role("button", name="Discard").click()
     made.get_by_role("button", name="Move to the trash").click()
     page.wait_for_selector("#trash")
@@ -101,6 +167,36 @@ def test_from_a_recommendation_to_a_chat_with_the_result(
     made.get_by_role("button", name="Open in chat").click()
     ready(page, name)
     assert "llama.cpp" in ask(page, "What is GGUF?")
+
+
+def test_an_adapter_is_trained_applied_and_changes_the_answer(workshop: Served, visit: Any, tmp_path: Path) -> None:
+    page = visit(workshop.address)
+    ready(page)
+    _open(page)
+    page.select_option("#train-model", "demo")
+    page.set_input_files("[aria-label='Data (file)']", _data(tmp_path))
+    page.wait_for_function("document.querySelector('#train-data').value.endsWith('cat.jsonl')")
+    for name, value in TRAINING.items():
+        field = page.locator(f"#train-settings label:has(> span:text-is('{name}'))").locator("input, select")
+        field.select_option(value) if name == "Base" else field.fill(value)
+    page.click("#train-start")
+    job = page.locator(".job").first
+    page.wait_for_selector(".job:first-child[data-status=running]")
+    job.get_by_role("button", name="Cancel").click()
+    page.wait_for_selector(".job:first-child[data-status=cancelled]")
+    job.get_by_role("button", name="Resume").click()
+    page.wait_for_selector(".job:first-child[data-status=running] .loss-line", timeout=PATIENCE)
+    job = _finished(page, "Training an adapter for demo")
+    assert ANSWER in job.locator(".samples li").first.inner_text()
+    assert job.locator("polyline.loss-line").get_attribute("points").count(",") >= 10
+    _fits(page)
+    job.get_by_role("button", name="Apply and open in chat").click()
+    ready(page, "demo")
+    assert ANSWER in ask(page, QUESTION)
+    page.click("[data-view=workshop]")
+    job.get_by_role("button", name="Convert to GGUF").click()
+    made = _finished(page, "Converting demo-lora").locator(".made > p").first.inner_text()
+    assert made.startswith("demo-lora.gguf: ")
 
 
 def test_a_job_is_cancelled_and_tried_again_while_the_chat_goes_on(workshop: Served, visit: Any) -> None:

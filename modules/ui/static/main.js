@@ -63,7 +63,7 @@ class Page {
     await this.composer.attach();
     this.transcript = new Transcript($("#chat"), this.#actions());
     this.notebook = new Notebook();
-    this.workshop = new Workshop({ openInChat: (model) => this.openInChat(model) });
+    this.workshop = new Workshop({ openInChat: (...how) => this.openInChat(...how) });
     this.modelState = new ModelState();
     this.sidebar = new Sidebar({ open: (id) => this.open(id), current: () => this.chat, create: () => this.create() });
     this.stream = new Stream(this.#handlers(), () => this.#lost());
@@ -142,10 +142,10 @@ class Page {
     this.#welcome();
   }
 
-  /** Load a model, and show a new chat while it loads. */
-  async openInChat(model) {
+  /** Load a model by `load`, and show a new chat while it loads. */
+  async openInChat(model, load = () => post("/model/load", { model })) {
     this.create();
-    await attempt(() => post("/model/load", { model }));
+    await attempt(load);
   }
 
   #follow() {

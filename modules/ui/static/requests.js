@@ -49,6 +49,8 @@ const unexplained = (status) =>
 export const get = (path) => request(path, {});
 export const post = (path, body = {}) =>
   request(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+/** Send a file as it is. */
+export const put = (path, file) => request(path, { method: "PUT", body: file });
 
 /** Run an action and return what it returns, or true. If a request fails, show why and return false. */
 export async function attempt(run) {

@@ -2,8 +2,10 @@
 
 import { $, h, textButton } from "../dom.js";
 import { attempt, get, post } from "../requests.js";
-import { bytes, duration } from "./format.js";
+import { duration } from "./format.js";
+import { drawMade } from "./made.js";
 import { drawResults } from "./results.js";
+import { TrainingView } from "./training_view.js";
 
 const STATUS = {
   waiting: "Waiting",
@@ -13,8 +15,19 @@ const STATUS = {
   cancelled: "Cancelled",
 };
 
+// Kind of job -> its button after a failure or a cancellation. A training continues from its newest checkpoint.
+const AGAIN = { train: "Resume" };
+// Kinds of jobs whose results are a table.
+const MEASURES = ["evaluate", "compare"];
+
+/** Return the name of what a finished job made. A training names its model too. */
+const made = ({ made, spec }) => (spec.kind === "train" ? made.adapter : (made.model ?? made.adapter));
+
 export class JobList {
-  /** `actions`: openInChat(model), compare(original, model), evaluate(original, model), discard(model). */
+  /**
+   * `actions`: openInChat(model), compare(original, model), evaluate(original, model), discard(model),
+   * apply(model, adapter), merge(model, adapter, to).
+   */
   constructor(actions) {
     this.actions = actions;
     this.rows = new Map();
@@ -29,21 +42,23 @@ export class JobList {
   setJobs(jobs) {
     this.jobs = jobs;
     this.empty.hidden = jobs.length > 0;
-    const newest = jobs.find((job) => job.status === "finished" && job.spec.kind !== "quantize")?.id;
+    // The newest table and the newest training are shown open.
+    const measured = jobs.find((job) => job.status === "finished" && MEASURES.includes(job.spec.kind));
+    const trained = jobs.find((job) => job.spec.kind === "train");
     for (const id of this.rows.keys()) if (!jobs.some((job) => job.id === id)) this.rows.delete(id);
     for (const job of jobs) {
       const row = this.rows.get(job.id);
-      const there = job.made && this.models.has(job.made.model);
-      const key = JSON.stringify([job.status, job.message, there]);
+      const there = job.made && this.models.has(made(job));
+      const key = JSON.stringify([job.status, job.message, job.title, job.made && made(job), there]);
       if (row?.key === key) this.#progress(row.node, job);
-      else this.rows.set(job.id, { key, job, node: this.#draw(job, there, job.id === newest) });
+      else this.#draw(job, key, there, job === measured || job === trained);
     }
     const nodes = jobs.map((job) => this.rows.get(job.id).node);
     const same = nodes.length === this.list.children.length && nodes.every((one, i) => one === this.list.children[i]);
     if (!same) this.list.replaceChildren(...nodes);
   }
 
-  /** The models that there are now: a finished job offers only what is still there. */
+  /** The models and adapters that there are now: a finished job offers only what is still there. */
   setModels(names) {
     this.models = new Set(names);
     if (this.jobs) this.setJobs(this.jobs);
@@ -52,7 +67,9 @@ export class JobList {
   /** Show how far the running job is. */
   progress(state) {
     const row = this.rows.get(state.id);
-    if (row) this.#progress(row.node, state);
+    if (!row) return;
+    this.#progress(row.node, state);
+    row.training?.refresh();
   }
 
   /** Scroll to a job. */
@@ -76,12 +93,15 @@ export class JobList {
     if (log?.open && log.dataset.step !== step) (log.dataset.step = step), this.#readLog(node.dataset.job, log);
   }
 
-  #draw(job, there, open) {
+  #draw(job, key, there, open) {
     const act = (verb) => attempt(() => post(`/workshop/jobs/${job.id}/${verb}`));
     const { status } = job;
     const buttons = [];
     if (status === "running" || status === "waiting") buttons.push(textButton("Cancel", () => act("cancel")));
-    if (status === "failed" || status === "cancelled") buttons.push(textButton("Try again", () => act("resume")));
+    const again = AGAIN[job.spec.kind] ?? "Try again";
+    if (status === "failed" || status === "cancelled") buttons.push(textButton(again, () => act("resume")));
+    const trains = job.spec.kind === "train" && status !== "waiting";
+    const training = trains ? new TrainingView(job.id, open) : null;
     const log = h("details", { class: "log" }, h("summary", {}, "Log"), h("pre", {}));
     log.addEventListener("toggle", () => log.open && this.#readLog(job.id, log));
     const node = h(
@@ -91,13 +111,14 @@ export class JobList {
       status === "running" && h("div", { class: "progress unknown", role: "progressbar" }, h("span")),
       status === "running" && h("p", { class: "state", "aria-live": "off" }),
       job.message && h("p", { class: status === "failed" ? "warning" : "quiet" }, job.message),
-      job.made && this.#made(job, there),
+      job.made && drawMade(job, there, this.actions),
+      training?.node,
       buttons.length > 0 && h("div", { class: "row" }, buttons),
-      status === "finished" && job.spec.kind !== "quantize" && this.#results(job, open),
+      status === "finished" && MEASURES.includes(job.spec.kind) && this.#results(job, open),
       log,
     );
     this.#progress(node, job);
-    return node;
+    this.rows.set(job.id, { key, node, training });
   }
 
   async #readLog(id, log) {
@@ -117,28 +138,5 @@ export class JobList {
     fold.addEventListener("toggle", () => fold.open && fill());
     fold.open = open;
     return fold;
-  }
-
-  #made({ made, spec }, there) {
-    const { model, size_bytes: size, source_size_bytes: before, bits_per_weight: bits } = made;
-    const text = `${model}: ${bytes(size)}, the original ${bytes(before)}; ${bits} bits per weight.`;
-    const notes = (made.notes ?? []).map((note) => h("p", { class: "quiet" }, note));
-    const gone = h("p", { class: "quiet" }, "It is no longer in models/.");
-    if (!there) return h("div", { class: "made" }, h("p", {}, text), gone);
-    const row = h("div", { class: "row" });
-    const plain = [
-      textButton("Open in chat", () => this.actions.openInChat(model), { kind: "primary" }),
-      textButton("Evaluate", () => this.actions.evaluate(spec.model, model)),
-      textButton("Compare with the original", () => this.actions.compare(spec.model, model)),
-      textButton("Discard", () => ask()),
-    ];
-    const back = () => row.replaceChildren(...plain);
-    const ask = () => {
-      const yes = textButton("Move to the trash", () => (back(), this.actions.discard(model)));
-      row.replaceChildren(h("span", {}, `Discard ${model}?`), yes, textButton("Keep", back));
-      yes.focus();
-    };
-    back();
-    return h("div", { class: "made" }, h("p", {}, text), notes, row);
   }
 }

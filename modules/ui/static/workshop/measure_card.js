@@ -4,6 +4,7 @@ import { h, textButton } from "../dom.js";
 import { attempt, post } from "../requests.js";
 import { labelled, setOptions } from "./fields.js";
 import { bytes } from "./format.js";
+import { SAMPLE, TEXTS, TextField } from "./text_field.js";
 
 const NONE = "";
 
@@ -14,7 +15,7 @@ export class MeasureCard {
     this.original = h("select", { id: "measure-original", onchange: () => this.#check() });
     this.models = h("fieldset", { class: "models" }, h("legend", {}, "Models"));
     this.models.addEventListener("change", () => this.#check());
-    this.text = h("input", { type: "text", placeholder: "a sample that ships with Paddock", autocomplete: "off" });
+    this.text = new TextField("Text", { id: "measure-text", sample: SAMPLE, endings: TEXTS });
     this.tokens = h("input", { type: "number", min: "32", step: "1", value: "8192" });
     this.evaluate = textButton("Evaluate", () => this.#start("evaluate"), { id: "evaluate-start" });
     this.compare = textButton("Compare", () => this.#start("compare"), { kind: "primary", id: "compare-start" });
@@ -23,7 +24,7 @@ export class MeasureCard {
       "and shows their answers side by side.";
     const fields = [
       labelled("Original", this.original),
-      labelled("Text (path)", this.text),
+      this.text.node,
       labelled("Longest text (tokens)", this.tokens),
     ];
     this.node = h(
@@ -37,7 +38,8 @@ export class MeasureCard {
     );
   }
 
-  update({ models }) {
+  update({ models, texts }) {
+    this.text.setTexts(texts);
     const able = models.filter((model) => model.text);
     const options = able.map(({ name }) => [name, name]);
     setOptions(this.original, [[NONE, "none"], ...options], able.find((model) => model.full)?.name ?? NONE);
@@ -77,7 +79,7 @@ export class MeasureCard {
   async start(kind, original, models) {
     const settings = this.tokens.value ? { tokens: this.tokens.value } : {};
     const against = kind === "evaluate" && original !== models[0] ? original : "";
-    const job = { kind, settings, text: this.text.value.trim(), against };
+    const job = { kind, settings, text: this.text.value(), against };
     const wanted = kind === "compare" ? { ...job, models } : { ...job, model: models[0] };
     const answer = await attempt(() => post("/workshop/jobs", wanted));
     if (answer !== false) this.started(answer.id);

@@ -2,6 +2,7 @@
 
 import { h } from "../dom.js";
 import { address } from "../requests.js";
+import { Answers, sideBySide } from "./blind.js";
 import { bytes, number, percent } from "./format.js";
 import { plot } from "./plot.js";
 
@@ -23,7 +24,7 @@ const failed = (row) => row.checks.filter((check) => !check.passed);
 const checks = (row) => (failed(row).length ? `${failed(row).length} failed` : "passed");
 
 /** Return the elements that show the results of a job. */
-export function drawResults({ id, results }) {
+export function drawResults({ id, results, blind }) {
   const rows = results.rows ?? [results];
   const files = ["csv", "json", "md"].map((ending) =>
     h("a", { href: address(`/workshop/jobs/${id}/export.${ending}`), download: "" }, ending.toUpperCase()),
@@ -35,7 +36,7 @@ export function drawResults({ id, results }) {
     ...(rows.length > 1 ? plots(rows) : []),
     problems.length > 0 && h("ul", { class: "warning" }, problems.map(problem)),
     ...notes.map((note) => h("p", { class: "quiet" }, note)),
-    answers(results),
+    answers({ id, results, blind }),
     h("p", { class: "export" }, "Save the table: ", ...files),
   ].filter(Boolean);
 }
@@ -59,54 +60,37 @@ function table(rows) {
   );
 }
 
+/** Return the axis of memory: what was measured, or the size on disk where one of the models was not measured. */
+function memory(rows) {
+  const measured = rows.every((row) => row.peak_bytes);
+  if (measured) return { name: "memory", label: "Peak memory", of: (row) => row.peak_bytes, low: true, show: bytes };
+  const label = "Size on disk (memory was not measured)";
+  return { name: "size on disk", label, of: (row) => row.size_bytes, low: true, show: bytes };
+}
+
 function plots(rows) {
   const quality = { label: "Perplexity (lower is better)", of: (row) => row.perplexity, low: true, show: number };
-  const size = { label: "Size on disk", of: (row) => row.size_bytes, low: true, show: bytes };
+  const space = memory(rows);
   const speed = {
     label: "Decode tokens/s (higher is better)",
     of: (row) => row.decode_tokens_per_second,
     low: false,
     show: number,
   };
-  const bySize = plot("Quality against size", rows, size, quality);
-  const drawn = [bySize, plot("Quality against speed", rows, speed, quality)];
-  const about = "The dashed line joins the models that no other one beats on both axes.";
+  const drawn = [
+    plot(`Quality against ${space.name}`, rows, space, quality),
+    plot("Quality against speed", rows, speed, quality),
+  ];
+  const about =
+    "Filled dots, joined by the dashed line, are the Pareto front: no other model is better on one axis without " +
+    "being worse on the other.";
   return [h("div", { class: "plots" }, drawn), h("p", { class: "quiet" }, about)];
 }
 
-function answers({ answers }) {
-  const found = answers ?? [];
-  const comparing = found.length && found[0].answers;
+function answers({ id, results, blind }) {
+  const found = results.answers ?? [];
   if (!found.length) return null;
-  const blocks = found.map(({ prompt, answer, answers: each }) => {
-    const texts = Object.entries(each ?? { "": answer });
-    const [, first] = texts[0];
-    const cell = ([model, text], place) =>
-      h("div", {}, model && h("strong", {}, model), h("p", {}, place ? marked(first, text) : text || "(empty)"));
-    return h("div", { class: "answer" }, h("p", { class: "prompt" }, shortened(prompt)), h("div", {}, texts.map(cell)));
-  });
-  const name = comparing ? "Answers side by side" : "Answers";
-  return h("details", { class: "answers", open: true }, h("summary", {}, name), blocks);
-}
-
-const shortened = (text) => (text.length > 120 ? `${text.slice(0, 120)}…` : text);
-
-/** Return `text` with the words marked that `original` does not have in the same order. */
-function marked(original, text) {
-  const ours = text.split(/(?<=\s)/);
-  const theirs = original.split(/(?<=\s)/).map((word) => word.trim());
-  const words = ours.map((word) => word.trim());
-  // lengths[i][j]: the longest common sequence of words from i of the text and from j of the original.
-  const lengths = Array.from({ length: words.length + 1 }, () => new Array(theirs.length + 1).fill(0));
-  for (let i = words.length - 1; i >= 0; i--)
-    for (let j = theirs.length - 1; j >= 0; j--)
-      lengths[i][j] =
-        words[i] === theirs[j] ? lengths[i + 1][j + 1] + 1 : Math.max(lengths[i + 1][j], lengths[i][j + 1]);
-  const parts = [];
-  for (let i = 0, j = 0; i < words.length; ) {
-    if (j < theirs.length && words[i] === theirs[j]) (parts.push(ours[i]), i++, j++);
-    else if (j < theirs.length && lengths[i][j + 1] >= lengths[i + 1][j]) j++;
-    else (parts.push(h("mark", {}, ours[i])), i++);
-  }
-  return parts.length ? parts : ["(empty)"];
+  if (found[0].answers) return new Answers(id, found, blind).node;
+  const blocks = found.map(({ prompt, answer }) => sideBySide(prompt, [["", answer]]));
+  return h("details", { class: "answers", open: true }, h("summary", {}, "Answers"), blocks);
 }

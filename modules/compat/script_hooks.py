@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
-from modules.compat.facade.state import completed, texts_of
+from modules.compat.facade.state import State, completed, texts_of
 from modules.compat.script_params import Params
 from modules.plugins import hooks
 from modules.plugins.extension_services import HttpMiddleware
@@ -124,7 +124,7 @@ def by_position(function: Callable[..., object], arguments: Mapping[str, object]
     return function(*values, **named)
 
 
-def _take_stops(state: dict[str, Any], before: list[str] | None) -> None:
+def _take_stops(state: State, before: list[str] | None) -> None:
     """Apply stop texts that a script set under text-generation-webui's names."""
     custom = texts_of(state.get("custom_stopping_strings"))
     more = texts_of(state.get("stopping_strings"))

@@ -9,6 +9,7 @@ from modules.chat.characters import Character
 from modules.compat import working_directory as workdir
 from modules.compat.bridge import Bridge
 from modules.compat.facade import Facade
+from modules.compat.facade.state import State
 from modules.compat.folder_aliases import own_names
 from modules.compat.import_redirect import Redirect
 from modules.compat.script_hooks import ScriptPlugin
@@ -62,7 +63,7 @@ class Scripts:
     def _module(self, name: str) -> Any:
         return self.facade.module(f"modules.{name}")
 
-    def _draw(self, state: dict[str, Any]) -> str:
+    def _draw(self, state: State) -> str:
         chat = self._module("chat")
         return str(chat.redraw_html(*(state[key] for key in self._module("ui_chat").reload_arr)))
 

@@ -12,7 +12,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from modules.chat.messages import Message
 from modules.chat.prompt import fit
 from modules.compat.facade.histories import Histories, History, messages_of
-from modules.compat.facade.state import options_of, system_of
+from modules.compat.facade.state import State, options_of, system_of
 from modules.plugins.pipeline import Pipeline
 from modules.protocol.events import ChatPromptResult
 
@@ -33,7 +33,7 @@ class Chat(Histories):
         generate: Callable[..., Iterator[str]] = text_generation.generate_reply
         return generate
 
-    def generate_chat_prompt(self, user_input: str, state: dict[str, Any], **kwargs: Any) -> Any:
+    def generate_chat_prompt(self, user_input: str, state: State, **kwargs: Any) -> Any:
         """Return the prompt for a message after a history (`history`, or the state's).
 
         `_continue`: continue the history's last reply. `impersonate`: continue the user's message. Does not run
@@ -58,7 +58,7 @@ class Chat(Histories):
         prompt = fit(render, system_of(self._app, state), messages, options, context, longest).prompt
         return (prompt, rows) if kwargs.get("also_return_rows") else prompt
 
-    def get_stopping_strings(self, state: dict[str, Any]) -> list[str]:
+    def get_stopping_strings(self, state: State) -> list[str]:
         """Return the texts that end a reply: of the state's chat template, and its own `stopping_strings`."""
         between = self._turns(state)[2]
         mark = _MARK.search(between)
@@ -66,7 +66,7 @@ class Chat(Histories):
         own = state.get("stopping_strings")
         return list(dict.fromkeys(([found] if found else []) + (own if isinstance(own, list) else [])))
 
-    def get_turn_substrings(self, state: dict[str, Any], instruct: bool = False) -> dict[str, str]:
+    def get_turn_substrings(self, state: State, instruct: bool = False) -> dict[str, str]:
         """Return how turns of the user and the model are written, `<|user-message|>` and `<|bot-message|>` standing for
         the texts; `_stripped`: up to the text."""
         user, bot, _ = self._turns(state)
@@ -90,7 +90,7 @@ class Chat(Histories):
     def generate_chat_reply(
         self,
         text: Any,
-        state: dict[str, Any],
+        state: State,
         regenerate: bool = False,
         _continue: bool = False,
         loading_message: bool = True,
@@ -137,7 +137,7 @@ class Chat(Histories):
     chatbot_wrapper = generate_chat_reply
 
     def generate_chat_reply_wrapper(
-        self, text: Any, state: dict[str, Any], regenerate: bool = False, _continue: bool = False
+        self, text: Any, state: State, regenerate: bool = False, _continue: bool = False
     ) -> Iterator[tuple[str, History]]:
         """Yield (the history as HTML, the history) repeatedly. The last one is stored in the chat of the state, or in a
         new one."""
@@ -176,7 +176,7 @@ class Chat(Histories):
         )
         return self.redraw_html(history, name1, name2, mode, style, character)
 
-    def _turns(self, state: dict[str, Any]) -> tuple[str, str, str]:
+    def _turns(self, state: State) -> tuple[str, str, str]:
         """Return what the template writes before the user's text, before the reply, and after it."""
         turns = [{"role": "user", "content": _USER}, {"role": "assistant", "content": _BOT}]
         own = self._app.supervisor.loaded().template

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from modules.compat.facade.base import FacadeModule
+from modules.compat.facade.state import State
 from modules.plugins.pipeline import Pipeline
 
 
@@ -62,7 +63,7 @@ class Extensions(FacadeModule):
         def generate(
             question: str,
             original_question: str,
-            state: dict[str, Any],
+            state: State,
             stopping_strings: list[str] | None = None,
             is_chat: bool = False,
         ) -> Iterator[str]:

@@ -10,6 +10,7 @@ from modules.chat.characters import Character, fill_in
 from modules.chat.hook_state import history_pairs
 from modules.chat.messages import Message
 from modules.compat.facade.base import FacadeModule
+from modules.compat.facade.state import State
 from modules.protocol.errors import PaddockError
 
 # The user's half of a pair in which the character speaks first.
@@ -86,7 +87,7 @@ class Histories(FacadeModule):
         """Return the text with {{user}} and {{char}} replaced."""
         return fill_in(text, name1, name2)
 
-    def send_dummy_message(self, text: Any, state: dict[str, Any]) -> History:
+    def send_dummy_message(self, text: Any, state: State) -> History:
         """Return the state's history with an unanswered message of the user added."""
         history: History = state["history"]
         text = text["text"] if isinstance(text, dict) else text
@@ -94,7 +95,7 @@ class Histories(FacadeModule):
         history["internal"].append([self._input(text, state), ""])
         return history
 
-    def send_dummy_reply(self, text: Any, state: dict[str, Any]) -> History:
+    def send_dummy_reply(self, text: Any, state: State) -> History:
         """Return the state's history with a reply added."""
         history: History = state["history"]
         text = text["text"] if isinstance(text, dict) else text
@@ -112,7 +113,7 @@ class Histories(FacadeModule):
         history["internal"].pop()
         return history["visible"].pop()[0], history
 
-    def _input(self, text: str, state: dict[str, Any]) -> str:
+    def _input(self, text: str, state: State) -> str:
         apply: Any = self._facade.module("modules.extensions").apply_extensions
         return str(apply("input", text, state, is_chat=True))
 

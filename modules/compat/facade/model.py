@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from modules.compat.facade.base import ModuleSource
+from modules.compat.facade.state import State
 from modules.files.data_files import read_json
 from modules.protocol.errors import PaddockError
 
@@ -28,12 +29,12 @@ class Model:
     def __init__(self, facade: ModuleSource) -> None:
         self._facade = facade
 
-    def generate(self, prompt: str, state: dict[str, Any]) -> str:
+    def generate(self, prompt: str, state: State) -> str:
         """Return the whole reply."""
         *_, reply = self.generate_with_streaming(prompt, state)
         return str(reply)
 
-    def generate_with_streaming(self, prompt: str, state: dict[str, Any]) -> Iterator[str]:
+    def generate_with_streaming(self, prompt: str, state: State) -> Iterator[str]:
         """Yield the reply so far, repeatedly."""
         text_generation: Any = self._facade.module("modules.text_generation")
         yield from text_generation.generate_reply_HF(prompt, prompt, state)

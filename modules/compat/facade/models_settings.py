@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from modules.compat.facade.base import FacadeModule
+from modules.compat.facade.state import State
 
 
 class ModelsSettings(FacadeModule):
@@ -18,14 +19,14 @@ class ModelsSettings(FacadeModule):
         known = {"loader": spec.name, "truncation_length": facts.context, "ctx_size": facts.context}
         return {**known, "instruction_template_str": facts.template, **kept}
 
-    def update_model_parameters(self, state: dict[str, Any], initial: bool = False) -> None:
+    def update_model_parameters(self, state: State, initial: bool = False) -> None:
         """Copy loading flags from a state to shared.args, which Paddock does not read when it loads a model."""
         args: Any = self._facade.module("modules.shared").args
         for name, value in state.items():
             if name in vars(args):
                 setattr(args, name, value)
 
-    def apply_model_settings_to_state(self, model: str, state: dict[str, Any]) -> dict[str, object]:
+    def apply_model_settings_to_state(self, model: str, state: State) -> dict[str, object]:
         """Return the state with the properties of the model."""
         state.update({name: value for name, value in self.get_model_metadata(model).items() if name in state})
         return state

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from modules.compat.facade.base import FacadeModule
-from modules.compat.facade.state import params_of
+from modules.compat.facade.state import State, params_of
 from modules.files.data_files import to_yaml
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import changed_values, describe
@@ -35,13 +35,13 @@ class Presets(FacadeModule):
 
     load_preset_memoized = load_preset
 
-    def load_preset_for_ui(self, name: Any, state: dict[str, Any]) -> tuple[object, ...]:
+    def load_preset_for_ui(self, name: Any, state: State) -> tuple[object, ...]:
         """Return (the state with the preset, then each value in the order of `presets_params`)."""
         values = self.load_preset(name)
         state.update(values)
         return (state, *values.values())
 
-    def generate_preset_yaml(self, state: dict[str, Any]) -> str:
+    def generate_preset_yaml(self, state: State) -> str:
         """Return the values of a state that are not neutral, as YAML."""
         values = changed_values(params_of(state))
         return to_yaml({key: values[key] for key in values if key not in _OTHER})

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 # Keys of its state that have no counterpart in Paddock, with their neutral values.
+# text-generation-webui's `state`: the values of its page by their names, which scripts read and change.
+State = dict[str, Any]
+
 _UNUSED: dict[str, Any] = {
     "auto_max_new_tokens": False,
     "max_tokens_second": 0,
@@ -43,7 +46,7 @@ _UNUSED: dict[str, Any] = {
 }
 
 
-def interface_state(app: App, chat_id: str = "") -> dict[str, object]:
+def interface_state(app: App, chat_id: str = "") -> State:
     """Return the page's current state. `chat_id`: the chat whose history it contains, "" for none."""
     options = app.chat_preferences.options(chat_id)
     opening, _ = preamble_for(app.characters, options.character, options)
@@ -53,7 +56,7 @@ def interface_state(app: App, chat_id: str = "") -> dict[str, object]:
     return completed({**state, "preset_menu": app.sampling.preset_name(), "model_menu": now.model or "None"})
 
 
-def completed(state: dict[str, Any]) -> dict[str, Any]:
+def completed(state: State) -> State:
     """Return the dictionary with the missing keys of text-generation-webui."""
     for name, value in _UNUSED.items():
         state.setdefault(name, value)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from modules.compat.facade.base import FacadeModule
-from modules.compat.facade.state import params_of, texts_of
+from modules.compat.facade.state import State, params_of, texts_of
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 
@@ -20,7 +20,7 @@ class TextGeneration(FacadeModule):
     def generate_reply(
         self,
         question: str,
-        state: dict[str, Any],
+        state: State,
         stopping_strings: object = None,
         is_chat: bool = False,
         escape_html: bool = False,
@@ -48,7 +48,7 @@ class TextGeneration(FacadeModule):
     def generate_reply_HF(self, question: str, original_question: str, *rest: Any, **named: Any) -> Iterator[str]:
         """Yield the model's reply, with any loader. Older scripts pass the seed before the state."""
         given = list(rest[1:] if rest and isinstance(rest[0], int) else rest)
-        state: dict[str, Any] = given.pop(0) if given else named["state"]
+        state: State = given.pop(0) if given else named["state"]
         stops = given.pop(0) if given else named.get("stopping_strings")
         yield from self._follow(question, params_of(state, stops))
 
@@ -56,7 +56,7 @@ class TextGeneration(FacadeModule):
     generate_reply_flexgen = generate_reply_HF
 
     def generate_reply_wrapper(
-        self, question: str, state: dict[str, Any], stopping_strings: object = None
+        self, question: str, state: State, stopping_strings: object = None
     ) -> Iterator[tuple[str, str]]:
         """Yield (the prompt with the reply so far, the same as HTML)."""
         for reply in self.generate_reply(question, state, stopping_strings, is_chat=False):
@@ -89,7 +89,7 @@ class TextGeneration(FacadeModule):
         tokens = self.encode(prompt)[0]
         return "".join(f"{int(token):<5}  -  {self.decode([token])!r}\n" for token in tokens)
 
-    def get_max_prompt_length(self, state: dict[str, Any]) -> int:
+    def get_max_prompt_length(self, state: State) -> int:
         """Return the number of tokens that a prompt may have beside the maximum reply length."""
         return int(state["truncation_length"]) - int(state["max_new_tokens"])
 

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from modules.compat.facade.base import FacadeModule
+from modules.compat.facade.state import State
 from modules.compat.widgets.missing_widgets import MODEL
 from modules.ui.theme import paddock_theme
 
@@ -39,7 +40,7 @@ class Ui(FacadeModule):
         """Return the state: Paddock's values, with those of the components of `list_interface_input_elements`."""
         given = dict(zip(self._elements(), values, strict=False))
         shared: Any = self._facade.module("modules.shared")
-        state: dict[str, Any] = self._facade.widgets.stock.state(str(given.get("unique_id") or ""))
+        state: State = self._facade.widgets.stock.state(str(given.get("unique_id") or ""))
         state |= {name: value for name, value in given.items() if name not in ("unique_id", "history")}
         shared.persistent_interface_state = state
         return state

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from modules.compat.facade.base import FacadeModule, Impossible
+from modules.compat.facade.state import State
 
 _WHY = "the page is Paddock's own"
 
@@ -51,7 +52,7 @@ class UiModelMenu(UiPart):
         models.load_model(selected_model, loader)
         yield f"{selected_model} is loaded."
 
-    def update_truncation_length(self, current_length: object, state: dict[str, Any]) -> object:
+    def update_truncation_length(self, current_length: object, state: State) -> object:
         """Return the context length of the loaded model; without one, the given length."""
         info = self._app.supervisor.state.info
         return info.context if info else current_length

@@ -19,6 +19,7 @@ from loaders.vllm.engine_args import ENVIRONMENT, MOST_PROBABILITIES, choose_con
 from loaders.vllm.engine_thread import EngineThread
 from loaders.vllm.parent_watch import ParentWatch
 from loaders.vllm.sampling_params import sampling_fields
+from loaders.vllm.scoring import LogitsRecorder, check_scoring, score_tokens
 from loaders.vllm.spec import Settings
 from loaders.vllm.startup_progress import report_startup
 from modules.protocol.commands import Generate
@@ -51,6 +52,8 @@ class Engine(EngineBase):
         self._numbers = itertools.count(1)
         self._lora: Any = None
         self._lora_rank = 0
+        self._recorder: LogitsRecorder | None = None
+        self._spread = False
 
     def load(self, path: Path, settings: Settings, report: Report) -> ModelInfo:
         report("Checking the files", None)
@@ -58,6 +61,7 @@ class Engine(EngineBase):
         config = check_folder(path)
         self._context, trained = choose_context(settings, config)
         self._lora_rank = settings.lora_rank
+        self._spread = settings.executor != "auto" or settings.tensor_parallel * settings.pipeline_parallel > 1
         if settings.ray_address:
             os.environ["RAY_ADDRESS"] = settings.ray_address
         report("Importing vLLM", 0.05)
@@ -211,6 +215,18 @@ class Engine(EngineBase):
             {"token": token, "text": self._tokens.detokenize([token]), "probability": math.exp(entry.logprob)}
             for token, entry in ranked
         ]
+
+    def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
+        thread = self._thread
+        assert thread is not None
+        check_scoring(len(tokens), self._context)
+        wanted = self._params(SamplingParams(max_new_tokens=1), 1, 0, prompt_logprobs=0)
+        outputs = self._outputs(tokens, wanted, threading.Event())
+        if self._spread:
+            return score_tokens(outputs, tokens, first)
+        if self._recorder is None:
+            self._recorder = thread.run(lambda: LogitsRecorder(thread.engine))
+        return self._recorder.score(outputs, tokens, first, file)
 
     def apply_adapter(self, adapters: dict[str, float]) -> None:
         adapters = {name: weight for name, weight in adapters.items() if weight}

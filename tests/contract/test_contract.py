@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from modules.protocol.commands import ChatPrompt, Detokenize, Embed, Generate, NextTokenProbabilities, Tokenize
+from modules.protocol.commands import ChatPrompt, Detokenize, Embed, Generate, NextTokenProbabilities, Score, Tokenize
 from modules.protocol.errors import PromptError, Unsupported
 from modules.protocol.sampling import SamplingParams
 from tests.contract.under_test import QUESTION, SECONDS, UnderTest, wait_for_tokens
@@ -234,6 +236,29 @@ def test_next_token_probabilities_are_probabilities_or_unsupported(engine: Under
     assert chances[0] > 0
     assert sum(chances) <= 1.001
     assert engine.greedy(prompt, max_new_tokens=1).strip() == likeliest[0]["text"].strip()
+
+
+def test_scored_logits_predict_the_next_token_or_are_unsupported(engine: UnderTest, tmp_path: Path) -> None:
+    prompt = engine.chat(QUESTION)
+    tokens = engine.ask(Tokenize, prompt, True)
+    file = tmp_path / "logits.f32"
+    try:
+        answer = engine.ask(Score, [*tokens, tokens[0]], 3, str(file))
+    except Unsupported as error:
+        pytest.skip(f"{engine.spec.name}: {error.message}")
+    assert answer["rows"] == len(tokens) - 2
+    if "log_probabilities" in answer:
+        assert len(answer["log_probabilities"]) == answer["rows"] and max(answer["log_probabilities"]) <= 0
+        return
+    logits = np.fromfile(file, dtype=np.float32).reshape(answer["rows"], answer["vocabulary"])
+    # The last row predicts what comes after the prompt. Both sides may compute in another type.
+    chances = np.exp(logits[-1] - logits[-1].max())
+    chances /= chances.sum()
+    likeliest = engine.ask(NextTokenProbabilities, prompt, 3)
+    assert int(chances.argmax()) == likeliest[0]["token"]
+    for entry in likeliest:
+        assert chances[entry["token"]] == pytest.approx(entry["probability"], abs=0.03)
+    assert not np.isclose(logits[0], logits[-1]).all()
 
 
 def _dot(left: list[float], right: list[float]) -> float:

@@ -49,7 +49,7 @@ def write_remote(address: str) -> None:
 
 
 def _readable() -> list[Path]:
-    """Return the folders in which tests keep models, adapters and hooks."""
+    """Return the folders in which tests keep models, adapters and hooks; the last is that of pytest's tmp_path."""
     return [ROOT / "models", ROOT / ".test-models", Path(tempfile.gettempdir(), f"pytest-of-{getpass.getuser()}")]
 
 
@@ -61,7 +61,7 @@ class UnderTest:
         self.progress: list[tuple[str, float | None]] = []
         self.exits: list[WorkerExit] = []
         # Start it as the host does, with a sandbox if the kernel supports one.
-        confined = sandbox_variables(demo_model(spec), _readable(), [])
+        confined = sandbox_variables(demo_model(spec), _readable(), _readable()[-1:])
         self.client = WorkerClient(spec, python, ROOT, self.exits.append, lambda event: None, **confined)
         self.client.start()
         self.info = ModelInfo(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,6 +110,16 @@ def test_other_schemes_of_llm_compressor_answer_as_the_original(app: App, settin
     assert _answer(app, _make(app, "w8a8", "llmcompressor", **settings), "transformers") == ANSWER
 
 
+def test_vllm_runs_w8a8(app: App, w8a8: str) -> None:
+    if reason := not_here(app.registry.get("vllm"), app.environments):
+        pytest.skip(reason)
+    spec = JobSpec("evaluate", w8a8, loader="vllm", settings={"tokens": "512", "speed": "false"}, against="demo")
+    found = app.jobs.run(app.jobs.start(spec))
+    assert 0 < found["kl"] < 0.05
+    assert found["top1_agreement"] > 0.9
+    assert {row["prompt"]: row["answer"] for row in found["answers"]}[QUESTION] == ANSWER
+
+
 def test_the_default_type_keeps_its_promise_of_bits(app: App) -> None:
     facts = app.library.facts(_make(app, "gguf", "xllamacpp"))
     assert 4.5 < 8 * facts.size_bytes / facts.parameters < 5.2
@@ -125,6 +136,19 @@ def test_folder_and_gguf_of_the_same_weights_have_the_same_perplexity(app: App, 
         spec = JobSpec("evaluate", model, loader=loader, settings=settings)
         found[model] = app.jobs.run(app.jobs.start(spec))["perplexity"]
     assert found[gguf] == pytest.approx(found["demo"], rel=0.005)
+
+
+def test_vllm_and_transformers_measure_the_same(app: App) -> None:
+    found: dict[str, Any] = {}
+    for loader in ("transformers", "vllm"):
+        if reason := not_here(app.registry.get(loader), app.environments):
+            pytest.skip(reason)
+        settings = {"tokens": "512", "speed": "false"}
+        spec = JobSpec("evaluate", "demo", loader=loader, settings=settings, against="demo" if found else "")
+        found[loader] = app.jobs.run(app.jobs.start(spec))
+    assert found["vllm"]["dtype"] == "float32"
+    assert found["vllm"]["perplexity"] == pytest.approx(found["transformers"]["perplexity"], rel=0.005)
+    assert found["vllm"]["kl"] == pytest.approx(0, abs=1e-4)
 
 
 def test_evaluate_compares_with_the_original(app: App) -> None:

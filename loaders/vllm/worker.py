@@ -9,13 +9,20 @@ import math
 import os
 import random
 import re
+import sys
 import threading
 import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from loaders.vllm.engine_args import ENVIRONMENT, MOST_PROBABILITIES, choose_context, engine_arguments
+from loaders.vllm.engine_args import (
+    ENVIRONMENT,
+    MOST_PROBABILITIES,
+    choose_context,
+    engine_arguments,
+    keep_compiled,
+)
 from loaders.vllm.engine_thread import EngineThread
 from loaders.vllm.parent_watch import ParentWatch
 from loaders.vllm.sampling_params import sampling_fields
@@ -45,6 +52,7 @@ class Engine(EngineBase):
 
     def __init__(self) -> None:
         os.environ.update(ENVIRONMENT)
+        keep_compiled(Path(sys.prefix, "compiled"))
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")
         self._open = contextlib.ExitStack()
         self._thread: EngineThread | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,25 +49,26 @@ def made(app: App) -> Callable[[str], str]:
     return make
 
 
-def _quantize(app: App, model: str, method: str, loader: str, **settings: str) -> dict[str, object]:
+def _quantize(app: App, model: str, method: str, loader: str, **settings: str) -> dict[str, Any]:
     if reason := not_here(app.registry.get(loader), app.environments):
         pytest.skip(reason)
     return app.jobs.run(app.jobs.start(JobSpec("quantize", model, method=method, loader=loader, settings=settings)))
 
 
-def test_opt_is_quantized_by_every_engine_that_takes_it(app: App, made: Callable[[str], str]) -> None:
-    opt = made("opt")
-    results = [
-        _quantize(app, opt, "bnb", "transformers", type="int8"),
-        _quantize(app, opt, "hqq", "hqq", bits="8", group_size="32"),
-        _quantize(app, opt, "gptq", "gptqmodel", bits="8", **_FEW),
-    ]
-    models = [opt, *(str(result["model"]) for result in results)]
-    settings = {"tokens": "128", "window": "128", "speed": "false"}
-    rows = app.jobs.run(app.jobs.start(JobSpec("compare", opt, models=models, settings=settings)))["rows"]
-    for row in rows[1:]:
-        assert row["kl"] < 0.05, row["model"]
-        assert row["bits_per_weight"] < rows[0]["bits_per_weight"], row["model"]
+@pytest.mark.parametrize(
+    ("method", "loader", "settings", "bits"),
+    [
+        ("bnb", "transformers", {"type": "int8"}, 12.5),
+        ("hqq", "hqq", {"group_size": "32"}, 12),
+        ("gptq", "gptqmodel", _FEW, 11),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_opt_is_quantized_by_the_engines_that_take_it(
+    app: App, made: Callable[[str], str], method: str, loader: str, settings: dict[str, str], bits: float
+) -> None:
+    # The job generates some tokens with its result. Half of the weights of this tiny model are its embeddings.
+    assert 0 < _quantize(app, made("opt"), method, loader, **settings)["bits_per_weight"] < bits
 
 
 def test_4_bits_take_widths_that_the_kernel_for_cpus_does_not(app: App, made: Callable[[str], str]) -> None:

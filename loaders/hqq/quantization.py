@@ -50,5 +50,6 @@ HQQ = QuantizationMethod(
     bits=_bits,
     label=lambda settings: f"hqq-{settings.bits}bit",
     held=_held,
+    has_trial=True,
     obstacle=_obstacle,
 )

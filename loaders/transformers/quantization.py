@@ -55,4 +55,5 @@ BITSANDBYTES = QuantizationMethod(
     bits=_bits,
     label=lambda settings: f"bnb-{settings.type}",
     held=_held,
+    has_trial=True,
 )

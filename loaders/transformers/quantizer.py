@@ -15,6 +15,7 @@ from modules.worker.hf.error_messages import load_error, out_of_memory_error
 from modules.worker.hf.load_options import report_progress
 from modules.worker.hf.model_files import check_folder, has_consent, missing_tensor_error
 from modules.worker.hf.packable import check_linear_use, check_packable
+from modules.worker.hf.packing_trial import packing_seconds
 from modules.worker.hf.quantized_folder import copy_companions
 from modules.worker.hf.staged_folder import stage_for_transformers
 from modules.worker.quantizer import Quantized, QuantizerBase
@@ -36,6 +37,20 @@ class Quantizer(QuantizerBase):
         model.save_pretrained(str(target))
         copy_companions(source, target)
         return Quantized({name: version(name) for name in _PACKAGES})
+
+    def trial(self, source: Path, settings: Any) -> float | None:
+        import torch
+        from bitsandbytes import functional
+
+        device = "cuda:0" if torch.cuda.is_available() else "cpu"
+
+        def pack(matrix: Any) -> object:
+            if settings.type == "int8":
+                return functional.int8_vectorwise_quant(matrix.to(device, torch.float16))
+            doubled = settings.double_quantization
+            return functional.quantize_4bit(matrix.to(device), quant_type=settings.type, compress_statistics=doubled)
+
+        return packing_seconds(source, pack)
 
     def _packed(self, folder: Path, settings: Any, report: Report, trusted: bool) -> Any:
         import torch

@@ -114,6 +114,15 @@ def demo(tmp_path: Path) -> Iterator[App]:
     app.close()
 
 
+@pytest.mark.parametrize(("method", "loader"), [("bnb", "transformers"), ("hqq", "hqq")])
+def test_a_matrix_of_the_first_layer_says_how_long_packing_takes(demo: App, method: str, loader: str) -> None:
+    if reason := not_here(demo.registry.get(loader), demo.environments):
+        pytest.skip(reason)
+    found = demo.jobs.plan(JobSpec("quantize", "demo", method=method, loader=loader))["estimate"]
+    assert "from a short trial" in found["how"]
+    assert found["seconds"] > 0
+
+
 def test_a_trial_of_gguf_says_the_order_of_time_and_memory(demo: App) -> None:
     if reason := not_here(demo.registry.get("xllamacpp"), demo.environments):
         pytest.skip(reason)

@@ -61,8 +61,13 @@ def hooked_text(app: App, text: str, params: SamplingParams) -> HookedPrompt:
     return HookedPrompt(hooks, hooks.prompt, text)
 
 
-def hooked_chat(app: App, messages: Sequence[dict[str, Any]], params: SamplingParams) -> HookedPrompt:
-    """Run the hooks on a chat. A user's last message counts as one that was just sent. Raises MessageFailed."""
+def hooked_chat(
+    app: App, messages: Sequence[dict[str, Any]], params: SamplingParams, variables: dict[str, Any]
+) -> HookedPrompt:
+    """Run the hooks on a chat. A user's last message counts as one that was just sent. Raises MessageFailed.
+
+    `variables`: further names that the chat template may read.
+    """
     own = "\n\n".join(str(message["content"]) for message in messages if message["role"] in _SYSTEM)
     places = [place for place, message in enumerate(messages) if message["role"] in _CHAT_ROLES]
     path = [Message(str(place), None, messages[place]["role"], messages[place]["content"], 0.0) for place in places]
@@ -79,7 +84,8 @@ def hooked_chat(app: App, messages: Sequence[dict[str, Any]], params: SamplingPa
     notes: tuple[str, ...] = ()
     opening = ""
     if prompt is None:
-        chat = Generate("", messages=_changed(messages, turn, whole, own), template=turn.options.template)
+        changed = _changed(messages, turn, whole, own)
+        chat = Generate("", messages=changed, template=turn.options.template, variables=variables)
         if turn.wants_prompt:
             rendered, notes, turns = render_chat(app.supervisor, chat)
             prompt, tokens, opening = rendered.prompt, rendered.tokens, rendered.opening

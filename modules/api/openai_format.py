@@ -7,8 +7,10 @@ from typing import Any
 
 from modules.api.request_params import RequestOptions
 from modules.api.response_format import CUT_SHORT
+from modules.chat.reply_parts import ReplyParts
 from modules.chat.turn_hooks import GenerationHooks
 from modules.generation.generation import Generation
+from modules.protocol.events import Finished
 
 # A Finished event's reason -> the API's finish_reason.
 FINISH_REASONS = {"stop": "stop", "stop_text": "stop", "length": "length", "context": "length", "cancelled": "stop"}
@@ -16,7 +18,8 @@ FINISH_REASONS = {"stop": "stop", "stop_text": "stop", "length": "length", "cont
 
 @dataclass(frozen=True)
 class OpenAIAnswer:
-    """What the parts of one answer share. `created`: seconds since the epoch; `echo`: text before the model's own."""
+    """What the parts of one answer share. `created`: seconds since the epoch; `echo`: text before the model's own;
+    `template`: the model's chat template, which says how it marks reasoning and tool calls."""
 
     id: str
     is_chat: bool
@@ -25,27 +28,32 @@ class OpenAIAnswer:
     options: RequestOptions
     hooks: GenerationHooks | None = None
     echo: str = ""
+    template: str = ""
 
-    def chunk(self, text: str | None, reason: str | None = None, first: bool = False) -> dict[str, Any]:
-        """Return one part of a streamed answer. The first part of a chat names the role."""
+    def parts(self) -> ReplyParts | None:
+        """Return what splits the reply of a chat into reasoning, content and tool calls; None without a chat."""
+        tools = self.options.tools
+        return ReplyParts(self.template, tools.schemas, tools.several) if self.is_chat else None
+
+    def chunk(self, part: dict[str, Any], reason: str | None = None, first: bool = False) -> dict[str, Any]:
+        """Return one part of a streamed answer: {"content": text}, or another of ReplyParts. The first part of a chat
+        names the role."""
         if self.is_chat:
-            delta: dict[str, Any] = {"role": "assistant"} if first else {}
-            if text is not None:
-                delta["content"] = text
+            delta = {"role": "assistant", **part} if first else part
             choice: dict[str, Any] = {"index": 0, "delta": delta, "finish_reason": reason}
         else:
-            choice = {"index": 0, "text": text or "", "finish_reason": reason, "logprobs": None}
+            choice = {"index": 0, "text": part.get("content", ""), "finish_reason": reason, "logprobs": None}
         return {**self._head(".chunk" if self.is_chat else ""), "choices": [choice]}
 
     def completion(self, generation: Generation) -> dict[str, Any]:
         """Return the whole answer of a generation that ended."""
         assert generation.finished is not None
-        reason = FINISH_REASONS[generation.finished.reason]
-        choice: dict[str, Any] = {"index": 0, "finish_reason": reason, "logprobs": None}
-        if self.is_chat:
-            choice["message"] = {"role": "assistant", "content": generation.final_text}
+        choice: dict[str, Any] = {"index": 0, "logprobs": None}
+        if parts := self.parts():
+            choice["message"] = parts.message(generation.final_text)
         else:
             choice["text"] = self.echo + generation.final_text
+        choice["finish_reason"] = finish_reason(generation.finished, parts)
         head = self._head("")
         if notes := end_notes(generation):
             head["warnings"] = [*head.get("warnings", ()), *notes]
@@ -61,6 +69,12 @@ class OpenAIAnswer:
         if warnings := [*self.options.warnings, *(self.hooks.notes if self.hooks else ())]:
             head["warnings"] = warnings
         return head
+
+
+def finish_reason(finished: Finished, parts: ReplyParts | None) -> str:
+    """Return the API's reason for the end of a reply with these parts."""
+    reason = FINISH_REASONS[finished.reason]
+    return "tool_calls" if parts and parts.called and reason == "stop" else reason
 
 
 def end_notes(generation: Generation) -> list[str]:

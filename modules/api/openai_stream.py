@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import Any
 
 from fastapi import Request
 
 from modules.api.error_status import error_body
-from modules.api.openai_format import FINISH_REASONS, OpenAIAnswer, end_notes
+from modules.api.openai_format import OpenAIAnswer, end_notes, finish_reason
 from modules.generation.generation import Generation
 from modules.ui.sse import ThreadWaker, sse_event
 
@@ -17,23 +18,30 @@ from modules.ui.sse import ThreadWaker, sse_event
 async def stream_answer(answer: OpenAIAnswer, generation: Generation) -> AsyncIterator[bytes]:
     """Yield the chunks of an answer as text arrives, then the reason, the usage if asked for, and [DONE]."""
     sent = 0
+    parts = answer.parts()
     first = True
     if answer.echo:
-        yield sse_event(answer.chunk(answer.echo, first=first))
+        yield sse_event(answer.chunk({"content": answer.echo}, first=first))
+
+    def split(text: str) -> list[dict[str, Any]]:
+        return parts.feed(text) if parts else [{"content": text}]
+
     async with aclosing(_arrivals(generation)) as arrivals:  # type: ignore[type-var]
         async for _ in arrivals:
             text = generation.text
-            if len(text) > sent:
-                yield sse_event(answer.chunk(text[sent:], first=first))
-                sent, first = len(text), False
+            for part in split(text[sent:]) if len(text) > sent else ():
+                yield sse_event(answer.chunk(part, first=first))
+                first = False
+            sent = len(text)
     if generation.error is not None:
         yield sse_event(error_body(generation.error))
     else:
         assert generation.finished is not None
-        if generation.final_text.startswith(generation.text) and (rest := generation.final_text[sent:]):
-            yield sse_event(answer.chunk(rest, first=first))
+        rest = generation.final_text[sent:] if generation.final_text.startswith(generation.text) else ""
+        for part in [*(split(rest) if rest else ()), *(parts.flush() if parts else ())]:
+            yield sse_event(answer.chunk(part, first=first))
             first = False
-        last = answer.chunk(None, FINISH_REASONS[generation.finished.reason], first)
+        last = answer.chunk({}, finish_reason(generation.finished, parts), first)
         if notes := end_notes(generation):
             last["warnings"] = [*last.get("warnings", ()), *notes]
         yield sse_event(last)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from modules.api.response_format import FORMAT_FIELDS, read_response_format
+from modules.api.tool_request import TOOL_FIELDS, ToolRequest, read_calls, read_tools
 from modules.api.unsupported_fields import UNSUPPORTED, refuse_unsupported
 from modules.generation.presets import Presets
 from modules.protocol.errors import PromptError, SettingError, Unsupported
@@ -28,7 +29,10 @@ _NAMES = {
 _OTHER = (
     frozenset({"model", "messages", "prompt", "stream", "stream_options", "preset", "user", "extensions", "n"})
     | UNSUPPORTED
+    | TOOL_FIELDS
 )
+# Fields that only chats have.
+_OF_CHATS = frozenset({"chat_template_kwargs", "enable_thinking", "reasoning_effort"})
 _ROLES = {"developer": "system"} | {name: name for name in ("system", "user", "assistant", "tool", "function")}
 # Seeds of other servers have up to 64 bits, signed or unsigned.
 _SEEDS = range(-(2**63), 2**64)
@@ -43,7 +47,8 @@ class RequestOptions:
     """What a client asks for besides its prompt.
 
     `has_limit`: the request has a maximum length; without one the reply may fill the context. `extensions`: the hooks
-    of extensions run. `echo`: the answer begins with the prompt; `prompt_only`: it has no reply.
+    of extensions run. `echo`: the answer begins with the prompt; `prompt_only`: it has no reply. `tools`: those that
+    the model may or must call.
     """
 
     params: SamplingParams
@@ -54,6 +59,7 @@ class RequestOptions:
     extensions: bool = True
     echo: bool = False
     prompt_only: bool = False
+    tools: ToolRequest = field(default_factory=ToolRequest)
 
 
 def read_options(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) -> RequestOptions:
@@ -64,10 +70,12 @@ def read_options(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) ->
     if not isinstance(extensions := body.get("extensions", True), bool):
         raise SettingError("'extensions' must be true or false, without quotes.")
     echo = "messages" not in body and body.get("echo") is True
-    known = {field.name for field in fields(SamplingParams)}
+    known = {entry.name for entry in fields(SamplingParams)}
+    other = _OTHER | _OF_CHATS if "messages" in body else _OTHER
     values: dict[str, Any] = {}
     ignored: list[str] = []
-    wanted = read_response_format(body, spec)
+    tools = read_tools(body)
+    wanted = tools.force(read_response_format(body, spec), spec)
     for name, value in body.items():
         if name in FORMAT_FIELDS:
             continue
@@ -75,7 +83,7 @@ def read_options(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) ->
         if parameter in known:
             if value is not None:
                 values[parameter] = value
-        elif name not in _OTHER and value not in (None, [], {}, False) and not (name == "echo" and echo):
+        elif name not in other and value not in (None, [], {}, False) and not (name == "echo" and echo):
             ignored.append(name)
     values |= wanted.values
     if isinstance(values.get("logit_bias"), dict):
@@ -102,6 +110,7 @@ def read_options(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) ->
         extensions=extensions,
         echo=echo,
         prompt_only=prompt_only,
+        tools=tools,
     )
 
 
@@ -138,7 +147,8 @@ def request_messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
             content = "\n".join(_text_of(part) for part in content)
         if not isinstance(content, (str, type(None))):
             raise PromptError("A message's 'content' must be a text, or a list of {type: text, text}.")
-        result.append({**message, "role": role, "content": content or ""})
+        own = {key: value for key, value in message.items() if key not in ("tool_calls", "tool_call_id")}
+        result.append({**own, **read_calls(message), "role": role, "content": content or ""})
     return result
 
 

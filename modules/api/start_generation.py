@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modules.api.api_hooks import HookedPrompt, hooked_chat, hooked_text
+from modules.api.chat_input import read_chat
 from modules.api.openai_format import OpenAIAnswer
-from modules.api.request_params import RequestOptions, read_options, request_messages
+from modules.api.request_params import RequestOptions, read_options
 from modules.app import App
 from modules.generation.generation import Generation
 from modules.protocol.commands import Generate
@@ -41,7 +42,7 @@ def start_generation(app: App, body: Mapping[str, Any], *, is_chat: bool) -> tup
     state = app.supervisor.state
     spec = app.registry.get(state.loader)
     options = read_options(body, app.presets, replace(spec, samplers=spec.samplers.difference(info.ignored)))
-    prompt, options = _make_prompt(app, body, options, is_chat)
+    prompt, options = _make_prompt(app, body, options, info.template if is_chat else None)
     hooked, generation = prompt.hooked, prompt.generation
     params, options = _fit(app, prompt, hooked.hooks.params if hooked else options.params, options, info.context)
     if options.prompt_only:
@@ -58,17 +59,24 @@ def start_generation(app: App, body: Mapping[str, Any], *, is_chat: bool) -> tup
         options,
         hooked.hooks if hooked else None,
         echo=prompt.text if options.echo else "",
+        template=info.template,
     )
     return answer, generation
 
 
 def _make_prompt(
-    app: App, body: Mapping[str, Any], options: RequestOptions, is_chat: bool
+    app: App, body: Mapping[str, Any], options: RequestOptions, template: str | None
 ) -> tuple[_Prompt, RequestOptions]:
-    """Return the prompt, made by the hooks of extensions if some are on, and the options with its warnings."""
+    """Return the prompt, made by the hooks of extensions if some are on, and the options with its warnings.
+
+    `template`: the model's chat template, None for a request without a chat.
+    """
+    asked = None if template is None else read_chat(body, options, template)
+    if asked:
+        options = replace(options, warnings=(*options.warnings, *asked.warnings))
     if options.extensions and app.extensions.running:
-        if is_chat:
-            hooked = hooked_chat(app, request_messages(body), options.params)
+        if asked:
+            hooked = hooked_chat(app, asked.messages, options.params, asked.variables)
         else:
             hooked = hooked_text(app, _text(body), options.params)
         has_limit = options.has_limit or hooked.hooks.params.max_new_tokens != options.params.max_new_tokens
@@ -77,10 +85,16 @@ def _make_prompt(
             return _Prompt(hooked.prompt, hooked.tokens, hooked), options
         generation = hooked.generate(app, hooked.hooks.params, options.stream, fill_context=not has_limit)
         return _started(generation, options, hooked)
-    if not is_chat:
+    if not asked:
         return _Prompt(_text(body), None), options
-    messages, fill = request_messages(body), not options.has_limit
-    chat = Generate("", params=options.params, hooks=options.extensions, messages=messages, fill_context=fill)
+    chat = Generate(
+        "",
+        params=options.params,
+        hooks=options.extensions,
+        messages=asked.messages,
+        variables=asked.variables,
+        fill_context=not options.has_limit,
+    )
     return _started(app.supervisor.generate_chat(chat, opening=True), options)
 
 

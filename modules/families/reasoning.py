@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from modules.families.tool_markers import TOOL_MARKERS
+
 
 @dataclass(frozen=True)
 class Markers:
@@ -86,10 +88,14 @@ def _start_word(text: str, before: str, after: str) -> str:
 
 
 def visible_tokens(names: Iterable[str], template: str) -> frozenset[str]:
-    """Return the special tokens of `names` that are a marker or part of one, and so must appear in a reply."""
+    """Return the special tokens of `names` that are a marker or part of one, and so must appear in a reply.
+
+    Markers of tool calls count if the template is not empty: a model without one was not trained to call tools.
+    """
     names = tuple(names)
     marked = "".join(f"{pair.start}{pair.end}{pair.answer}" for pair in find_markers(template + "".join(names)))
-    return frozenset(name for name in names if name in marked)
+    tools = TOOL_MARKERS if template else ()
+    return frozenset(name for name in names if name in marked or name in tools)
 
 
 def open_reasoning(prompt: str, last: str, template: str) -> str:

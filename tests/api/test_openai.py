@@ -100,7 +100,7 @@ def test_a_client_that_hangs_up_is_cancelled_in_the_engine(client: httpx.Client)
         (
             "/v1/chat/completions",
             {"messages": [{"role": "user", "content": "x"}], "tools": [{}]},
-            "does not support tools",
+            "Each tool must be",
         ),
     ],
 )

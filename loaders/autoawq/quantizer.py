@@ -10,15 +10,11 @@ from typing import Any
 
 from modules.protocol.commands import Quantize
 from modules.protocol.errors import ModelError
+from modules.worker.calibration_samples import few_samples_note
 from modules.worker.engine import Report
 from modules.worker.hf.error_messages import load_error, out_of_memory_error
 from modules.worker.hf.model_files import check_folder, has_consent, load_tokenizer, read_json
-from modules.worker.hf.quantized_folder import (
-    calibration_tokens,
-    copy_companions,
-    few_samples_note,
-    progress_instead_of_tqdm,
-)
+from modules.worker.hf.quantized_folder import calibration_tokens, copy_companions, progress_instead_of_tqdm
 from modules.worker.hf.staged_folder import convert_to_transformers_4, stage_folder
 from modules.worker.quantizer import Quantized, QuantizerBase
 

@@ -20,9 +20,10 @@ from loaders.exllamav2.model_headers import read_config
 from loaders.exllamav2.quantization import Exl2Settings
 from modules.protocol.commands import Quantize
 from modules.protocol.errors import PaddockError
+from modules.worker.calibration_samples import few_samples_note
 from modules.worker.engine import Report
 from modules.worker.hf.model_files import check_folder, load_tokenizer, read_json
-from modules.worker.hf.quantized_folder import calibration_tokens, copy_companions, few_samples_note
+from modules.worker.hf.quantized_folder import calibration_tokens, copy_companions
 from modules.worker.quantizer import Quantized, QuantizerBase
 
 _MEMORY_ADVICE = "Set fewer samples, or a smaller length of a sample."

@@ -18,11 +18,12 @@ from loaders.exllamav3.progress_lines import ProgressLines
 from loaders.exllamav3.quantization import Exl3Settings
 from modules.protocol.commands import Quantize
 from modules.protocol.errors import EnvironmentBroken, ModelError, OutOfMemory, PaddockError
+from modules.worker.calibration_samples import few_samples_note
 from modules.worker.engine import Report
 from modules.worker.hf.cuda_kernels import prepare_compilation
 from modules.worker.hf.error_messages import is_out_of_memory
 from modules.worker.hf.model_files import check_folder, load_tokenizer
-from modules.worker.hf.quantized_folder import calibration_tokens, copy_companions, few_samples_note
+from modules.worker.hf.quantized_folder import calibration_tokens, copy_companions
 from modules.worker.quantizer import Quantized, QuantizerBase
 
 _PACKAGES = ("exllamav3", "torch", "transformers")

@@ -9,15 +9,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from modules.families.gguf_quantization import wanted_overrides
+from modules.families.gguf_tensor_types import FULL_PRECISION, TYPES
 from modules.protocol.commands import Quantize
 from modules.protocol.errors import PaddockError
 from modules.worker.engine import Report
-from modules.worker.gguf.convert import read_source
 from modules.worker.gguf.ggml import Ggml
-from modules.worker.gguf.quantize import fallback_notes, thread_count
-from modules.worker.gguf.tensor_types import FILE_TYPES, choose_types, lossless_types
+from modules.worker.gguf.gguf_file import read_gguf
+from modules.worker.gguf.quantize import GgufPlan, part_of, plan_gguf, thread_count
+from modules.worker.gguf.tensor_types import lossless_types
 from modules.worker.gguf.trial import trial_seconds
+from modules.worker.gguf.type_rules import FILE_TYPES
 from modules.worker.gguf.writer import write_gguf
+from modules.worker.llama.importance import ImportanceComputer
 from modules.worker.quantizer import Quantized, QuantizerBase
 
 _STEP = re.compile(r"\[ *(\d+)/ *(\d+)\] +(\S+)")
@@ -29,42 +33,70 @@ class Quantizer(QuantizerBase):
     def quantize(self, request: Quantize, settings: Any, report: Report) -> Quantized:
         versions = {"llama-cpp-python": version("llama-cpp-python")}
         lib: Any = importlib.import_module("llama_cpp.llama_cpp")
-        ggml = Ggml(_ggml_library(lib))
-        report("Reading the model", 0.0)
-        model = read_source(Path(request.source), request.name, {**request.card, "versions": versions})
+        ggml = Ggml(_ggml_library(lib, "ggml-base"))
+
+        def computer() -> ImportanceComputer:
+            libraries = [_ggml_library(lib, name) for name in ("ggml-base", "ggml-cpu")]
+            return ImportanceComputer(lib, libraries, thread_count(settings.threads))
+
+        plan = plan_gguf(request, settings, ggml, versions, computer, report)
         number, default = FILE_TYPES[settings.type]
-        model.metadata.whole("general.file_type", number)
-        threads = thread_count(settings.threads)
-        file = Path(request.target) / f"{request.name}.gguf"
-        if default in ("F32", "F16", "BF16"):
-            write_gguf(model, choose_types(model, settings.type, ggml.block), file, ggml, report, threads)
-            return Quantized(versions)
-        kinds, columns = lossless_types(model), {entry.name: entry.columns for entry in model.tensors}
-        whole = Path(request.target) / "whole.gguf"
-        write_gguf(model, kinds, whole, ggml, lambda step, part: report(step, 0.3 * (part or 0)), threads)
-        self._quantize(lib, whole, file, number, threads, report)
+        if default in FULL_PRECISION:
+            writing = part_of(report, plan.begun, 1.0)
+            write_gguf(plan.model, plan.kinds, plan.file, ggml, writing, plan.threads, limit=plan.limit)
+            return Quantized(versions, plan.notes)
+        middle = plan.begun + 0.3 * (1 - plan.begun)
+        whole = plan.file.with_name("whole.gguf")
+        copying = part_of(report, plan.begun, middle)
+        write_gguf(plan.model, lossless_types(plan.model), whole, ggml, copying, plan.threads)
+        self._quantize(lib, whole, plan, settings, number, part_of(report, middle, 1.0))
         whole.unlink()
-        return Quantized(versions, fallback_notes(settings.type, kinds, ggml.block, columns))
+        if plan.limit:
+            made = read_gguf(plan.file, ggml.row_bytes)
+            same = {entry.name: entry.kind for entry in made.tensors}
+            write_gguf(made, same, plan.file, ggml, lambda step, part: report("Splitting", 0.99), 1, limit=plan.limit)
+            plan.file.unlink()
+        return Quantized(versions, plan.notes)
 
     def trial(self, source: Path, settings: Any) -> float | None:
         lib: Any = importlib.import_module("llama_cpp.llama_cpp")
-        return trial_seconds(source, settings, Ggml(_ggml_library(lib)))
+        return trial_seconds(source, settings, Ggml(_ggml_library(lib, "ggml-base")))
 
-    def _quantize(self, lib: Any, whole: Path, file: Path, number: int, threads: int, report: Report) -> None:
+    def _quantize(self, lib: Any, whole: Path, plan: GgufPlan, settings: Any, number: int, report: Report) -> None:
         said: list[str] = []
 
         def listen(level: int, text: bytes, user_data: Any) -> None:
             line = text.decode("utf-8", "replace")
             said.append(line)
             if step := _STEP.search(line):
-                report(f"Quantizing {step[3]}", 0.3 + 0.7 * (int(step[1]) - 1) / int(step[2]))
+                report(f"Quantizing {step[3]}", (int(step[1]) - 1) / int(step[2]))
 
         # Kept in a name for as long as llama.cpp may call it.
         callback = lib.llama_log_callback(listen)
         lib.llama_log_set(callback, ctypes.c_void_p(0))
         params = lib.llama_model_quantize_default_params()
-        params.ftype, params.nthread = number, threads
-        status = lib.llama_model_quantize(str(whole).encode(), str(file).encode(), ctypes.byref(params))
+        params.ftype, params.nthread = number, plan.threads
+        params.allow_requantize = settings.requantize
+        wanted = wanted_overrides(settings)
+        if wanted.output:
+            params.output_tensor_type = TYPES[wanted.output]
+        if wanted.embedding:
+            params.token_embedding_type = TYPES[wanted.embedding]
+        matched = [(entry.name, wanted.matching(entry.name)) for entry in plan.model.tensors]
+        # Exact names, so that a pattern means the same with both quantizers.
+        names = [(f"^{name.replace('.', chr(92) + '.')}$".encode(), TYPES[kind]) for name, kind in matched if kind]
+        # Arrays that end with an entry without a name.
+        overrides = (lib.llama_model_tensor_override * (len(names) + 1))(*names)
+        floats = {name: (ctypes.c_float * len(own)).from_buffer(own) for name, own in plan.importance.items()}
+        entries = [
+            (name.encode(), ctypes.cast(own, ctypes.POINTER(ctypes.c_float)), len(own)) for name, own in floats.items()
+        ]
+        matrix = (lib.llama_model_imatrix_data * (len(entries) + 1))(*entries)
+        if names:
+            params.tt_overrides = overrides
+        if settings.imatrix != "none":
+            params.imatrix = matrix
+        status = lib.llama_model_quantize(str(whole).encode(), str(plan.file).encode(), ctypes.byref(params))
         lib.llama_log_set(lib.llama_log_callback(lambda level, text, user_data: None), ctypes.c_void_p(0))
         if status != 0:
             raise PaddockError(
@@ -73,7 +105,7 @@ class Quantizer(QuantizerBase):
             )
 
 
-def _ggml_library(lib: Any) -> str:
-    """Return the path of ggml's base library, which lies beside llama.cpp's."""
+def _ggml_library(lib: Any, name: str) -> str:
+    """Return the path of one of ggml's libraries, which lie beside llama.cpp's."""
     folder = Path(lib._lib._name).parent
-    return str(next(path for path in sorted(folder.iterdir()) if "ggml-base" in path.name))
+    return str(next(path for path in sorted(folder.iterdir()) if name in path.name))

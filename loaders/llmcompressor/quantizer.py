@@ -11,11 +11,12 @@ from typing import Any
 from loaders.llmcompressor.quantization import W8A8Settings
 from modules.protocol.commands import Quantize
 from modules.protocol.errors import ModelError
+from modules.worker.calibration_samples import few_samples_note
 from modules.worker.engine import Report
 from modules.worker.hf.error_messages import load_error, out_of_memory_error
 from modules.worker.hf.load_options import report_progress
 from modules.worker.hf.model_files import check_folder, has_consent, load_tokenizer
-from modules.worker.hf.quantized_folder import calibration_tokens, copy_companions, few_samples_note
+from modules.worker.hf.quantized_folder import calibration_tokens, copy_companions
 from modules.worker.hf.staged_folder import stage_for_transformers
 from modules.worker.quantizer import Quantized, QuantizerBase
 

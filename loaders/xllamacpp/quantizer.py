@@ -10,8 +10,11 @@ from loaders.xllamacpp.library import library_path
 from modules.protocol.commands import Quantize
 from modules.worker.engine import Report
 from modules.worker.gguf.ggml import Ggml
-from modules.worker.gguf.quantize import quantize_gguf
+from modules.worker.gguf.quantize import part_of, plan_gguf, thread_count
 from modules.worker.gguf.trial import trial_seconds
+from modules.worker.gguf.writer import write_gguf
+from modules.worker.llama.importance import ImportanceComputer
+from modules.worker.llama.llama_abi import load_library
 from modules.worker.quantizer import Quantized, QuantizerBase
 
 
@@ -20,8 +23,16 @@ class Quantizer(QuantizerBase):
 
     def quantize(self, request: Quantize, settings: Any, report: Report) -> Quantized:
         versions = {"xllamacpp": version("xllamacpp")}
-        notes = quantize_gguf(request, settings, Ggml(library_path()), versions, report)
-        return Quantized(versions, notes)
+        library = library_path()
+        ggml = Ggml(library)
+
+        def computer() -> ImportanceComputer:
+            return ImportanceComputer(load_library(library), [library], thread_count(settings.threads))
+
+        plan = plan_gguf(request, settings, ggml, versions, computer, report)
+        writing = part_of(report, plan.begun, 1.0)
+        write_gguf(plan.model, plan.kinds, plan.file, ggml, writing, plan.threads, plan.importance, plan.limit)
+        return Quantized(versions, plan.notes)
 
     def trial(self, source: Path, settings: Any) -> float | None:
         return trial_seconds(source, settings, Ggml(library_path()))

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
+from modules.families.calibration import CalibrationSettings
+from modules.families.gguf_tensor_types import FULL_PRECISION, TypeOverrides, parse_overrides
+from modules.protocol.errors import SettingError
 from modules.protocol.model_facts import ModelFacts
 from modules.protocol.quantization_method import QuantizationMethod
 from modules.protocol.schema import setting
@@ -31,23 +36,73 @@ BITS = {
     "Q3_K_S": 3.64,
     "IQ3_M": 3.76,
     "IQ3_S": 3.66,
+    "IQ3_XS": 3.3,
     "Q2_K": 3.16,
+    "IQ3_XXS": 3.06,
+    "IQ2_M": 2.7,
+    "IQ2_S": 2.5,
+    "IQ2_XS": 2.31,
+    "IQ2_XXS": 2.06,
+    "IQ1_M": 1.75,
+    "IQ1_S": 1.56,
 }
 
 # Weights that a thread takes at once (_SLAB of modules/worker/gguf/writer.py).
 _PIECE = 1 << 22
 
 
-@dataclass(frozen=True)
-class GgufSettings:
-    """How a GGUF file is quantized."""
+# llama.cpp makes these only with an importance matrix.
+NEED_IMPORTANCE = ("IQ3_XS", "IQ3_XXS", "IQ2_M", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S")
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30}
 
+
+@dataclass(frozen=True)
+class _GgufOwn:
     type: str = setting(
         "Q4_K_M",
         label="Type",
         choices=tuple(BITS),
         help="Q8_0 loses next to nothing, Q6_K and Q5_K_M little. Q4_K_M is the usual choice. Below 4 bits the loss "
         "shows, the more the smaller the model is. F16, BF16 and F32 convert without quantizing.",
+    )
+    imatrix: str = setting(
+        "none",
+        label="Importance matrix",
+        help="Which columns of the weights matter most, so that fewer bits lose less. auto computes it on the "
+        "calibration text; a path names a file of llama-imatrix; none goes without. Types below Q2_K, and IQ3_XS and "
+        "IQ3_XXS, need one.",
+    )
+    tensor_types: str = setting(
+        "",
+        label="Types of single tensors",
+        advanced=True,
+        help="PATTERN=TYPE, with commas between several, such as attn_v=Q8_0,ffn_down=Q6_K. A pattern is a regular "
+        "expression that is searched in the tensors' names; the first that is found counts.",
+    )
+    output_type: str = setting("", label="Type of the output", advanced=True, help="Of output.weight, such as Q8_0.")
+    embedding_type: str = setting(
+        "", label="Type of the embeddings", advanced=True, help="Of token_embd.weight, such as Q8_0."
+    )
+    split_size: str = setting(
+        "",
+        label="Size of a part",
+        advanced=True,
+        help="Splits the model into files of at most this size, such as 2GiB or 500MB, in a folder. Empty makes one "
+        "file.",
+    )
+    split_tensors: int = setting(
+        0,
+        label="Tensors of a part",
+        minimum=0,
+        maximum=100_000,
+        advanced=True,
+        help="Splits the model into files of at most this many tensors. 0 does not.",
+    )
+    requantize: bool = setting(
+        False,
+        label="Quantize again",
+        advanced=True,
+        help="Takes a GGUF file that is quantized already. The result is worse than one made from the original.",
     )
     threads: int = setting(
         0,
@@ -59,11 +114,51 @@ class GgufSettings:
     )
 
 
+@dataclass(frozen=True)
+class GgufSettings(CalibrationSettings, _GgufOwn):
+    """How a GGUF file is quantized. Those of the calibration come last."""
+
+
+def wanted_overrides(settings: GgufSettings) -> TypeOverrides:
+    """Return the types that a user sets for single tensors. Raises SettingError."""
+    return parse_overrides(settings.tensor_types, settings.output_type, settings.embedding_type)
+
+
+def part_bytes(settings: GgufSettings) -> int:
+    """Return the bytes of a part; 0 for no limit. Raises SettingError."""
+    text = settings.split_size.strip()
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)\s*([KMG]I?)?B?", text.upper())
+    size = int(float(match[1]) * _UNITS[match[2] or ""]) if match else 0
+    if text and not size:
+        raise SettingError(
+            f"Size of a part (split_size) cannot be {text[:40]!r}. Write a number with MB, GB, MiB or GiB, such as "
+            "2GiB."
+        )
+    return size
+
+
+def is_split(settings: GgufSettings) -> bool:
+    """Return True if the model is written as several files."""
+    return bool(settings.split_size.strip() or settings.split_tensors)
+
+
 def _obstacle(facts: ModelFacts, settings: GgufSettings) -> str:
-    if facts.format == "gguf" and facts.dtype not in ("", "F32", "F16", "BF16"):
+    wanted_overrides(settings)
+    part_bytes(settings)
+    if facts.format == "gguf" and facts.dtype not in ("", *FULL_PRECISION) and not settings.requantize:
         return (
             f"{facts.name} is quantized already ({facts.dtype}), and quantizing twice loses more than once. Choose the "
-            "original: its folder, or a GGUF file in F16, BF16 or F32."
+            "original: its folder, or a GGUF file in F16, BF16 or F32. If there is no original: --set requantize=true"
+        )
+    if settings.type in NEED_IMPORTANCE and settings.imatrix == "none":
+        return (
+            f"{settings.type} needs an importance matrix. Let it be computed on calibration text: --set imatrix=auto. "
+            "Or name a file that llama-imatrix wrote: --set imatrix=PATH"
+        )
+    if settings.imatrix not in ("auto", "none") and not Path(settings.imatrix).is_file():
+        return (
+            f"There is no importance matrix at {settings.imatrix}. Name a file that llama-imatrix wrote, or let it be "
+            "computed: --set imatrix=auto"
         )
     return ""
 
@@ -90,7 +185,9 @@ GGUF = QuantizationMethod(
     bits=lambda settings: BITS[settings.type],
     label=lambda settings: str(settings.type),
     sources=("safetensors", "gguf"),
-    single_file=True,
+    calibrated=lambda settings: settings.imatrix == "auto",
+    single_file=lambda settings: not is_split(settings),
+    reads=lambda settings: () if settings.imatrix in ("auto", "none") else (settings.imatrix,),
     held=_held,
     has_trial=True,
     obstacle=_obstacle,

@@ -17,8 +17,9 @@ from modules.jobs.quantize import QuantizePlan
 from modules.jobs.resources import JobResources
 from modules.jobs.store import JobStore
 from modules.protocol.commands import TryQuantize
-from modules.protocol.errors import PaddockError
-from modules.protocol.schema import changed_values
+from modules.protocol.errors import PaddockError, SettingError
+from modules.protocol.quantization_method import QuantizationMethod
+from modules.protocol.schema import build, changed_values
 from modules.runtime.sandbox_paths import sandbox_variables
 from modules.runtime.worker_client import WorkerClient
 
@@ -77,7 +78,7 @@ def _seconds(plan: QuantizePlan, earlier: EarlierJob | None, resources: JobResou
         return None, (
             f"Time: not known, as no model was made by {plan.method.name} here yet. {plan.method.title} has no trial "
             "that is shorter than a layer takes."
-            if plan.method.calibrated
+            if plan.method.is_calibrated(plan.settings)
             else f"Time: not known, as no model was made by {plan.method.name} here yet."
         )
     growth = plan.facts.parameters / earlier.parameters
@@ -149,12 +150,21 @@ def _nearest(plan: QuantizePlan, resources: JobResources) -> EarlierJob | None:
         parameters, maker = results.get("parameters"), results.get("made_by")
         if maker == plan.loader.name and parameters and isinstance(work, (int, float)) and whole is not None:
             settings = results.get("settings") or {}
+            if _is_calibrated(plan.method, settings) != plan.method.is_calibrated(plan.settings):
+                continue  # with an importance matrix, GGUF takes many times as long
             peak = int(results.get("peak_bytes") or 0)
             found.append(EarlierJob(job.id, job.spec.model, parameters, work, max(0.0, whole - work), peak, settings))
     near = [job for job in found if _ratio(plan, job) <= _FAR]
     return min(
         near, key=lambda job: (_ratio(plan, job) > _NEAR, job.settings != wanted, _ratio(plan, job)), default=None
     )
+
+
+def _is_calibrated(method: QuantizationMethod, settings: dict[str, Any]) -> bool:
+    try:
+        return method.is_calibrated(build(method.settings, settings))
+    except SettingError:  # of another version of Paddock
+        return False
 
 
 def _ratio(plan: QuantizePlan, job: EarlierJob) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.jobs.texts import TextRows
+from modules.library.folder import all_shard_names
 from modules.protocol.model_facts import ModelFacts
 from modules.protocol.quantization_method import QuantizationMethod
 from modules.system.version import VERSION
@@ -20,7 +21,7 @@ _BLOCK = 8 << 20
 
 def source_hash(path: Path, report: Callable[[float], None]) -> str:
     """Return the SHA-256 (hex) of the model's weights, in the order of their names. `report`: gets the fraction."""
-    files = [path]
+    files = [part for name in all_shard_names(path.name) if (part := path.with_name(name)).exists()]
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in _WEIGHTS)
     total, done = max(1, sum(file.stat().st_size for file in files)), 0

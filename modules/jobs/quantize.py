@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,10 +53,10 @@ def plan_quantize(spec: JobSpec, resources: JobResources) -> QuantizePlan:
     settings = build(method.settings, spec.settings)
     _check_source(facts, method, settings)
     resources.consents.check(facts)
-    if method.calibrated:
+    if method.is_calibrated(settings):
         resources.texts.check(spec.text)
     base = Path(facts.name).name.removesuffix(".gguf")
-    ending = ".gguf" if method.single_file else ""
+    ending = ".gguf" if method.makes_file(settings) else ""
     file = result_name(resources.models, spec.name, f"{base}-{method.label(settings)}", ending)
     needed = _needed_bytes(facts, method, settings)
     check_space(resources.models, needed)
@@ -94,18 +95,22 @@ def choose_method(name: str, loader: str, resources: JobResources) -> tuple[Load
 def run_quantize(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[str, Any]:
     """Make the model. Return {"model": its name, …}. Raises PaddockError; nothing is left in models/ then."""
     plan = plan_quantize(spec, resources)
-    calibration = resources.texts.calibration(spec.text, run.report) if plan.method.calibrated else None
+    calibrated = plan.method.is_calibrated(plan.settings)
+    calibration = resources.texts.calibration(spec.text, run.report) if calibrated else None
     with run.part(0.0, 0.05):
         run.report(f"Reading {plan.facts.name}", 0.0)
         step = f"Computing the SHA-256 of {plan.facts.name}"
         sha256 = source_hash(Path(plan.facts.path), lambda fraction: run.report(step, fraction))
     shown = {entry.name: getattr(plan.settings, entry.name) for entry in describe(plan.method.settings)}
-    card = make_card(plan.facts, sha256, plan.method, shown, calibration)
+    files = plan.method.reads(plan.settings)
+    # The card goes with the model, so it has no path of this machine.
+    told = {name: Path(value).name if value in files else value for name, value in shown.items()}
+    card = make_card(plan.facts, sha256, plan.method, told, calibration)
     with staging_folder(resources.models, plan.name) as folder:
         with run.part(0.05, 0.9):
-            answer = _quantize(spec, plan, folder, card, calibration, run, resources)
+            answer = quantize_in_worker(spec.settings, plan, folder, card, calibration, run, resources)
         card["seconds"] = round(run.elapsed(), 1)
-        if plan.method.single_file:
+        if plan.method.makes_file(plan.settings):
             staged = folder / plan.file
         else:
             staged = folder
@@ -145,8 +150,8 @@ def bits_per_weight(facts: ModelFacts) -> float:
     return round(8 * size / facts.parameters, 3)
 
 
-def _quantize(
-    spec: JobSpec,
+def quantize_in_worker(
+    settings: Mapping[str, str],
     plan: QuantizePlan,
     folder: Path,
     card: dict[str, Any],
@@ -154,11 +159,12 @@ def _quantize(
     run: JobRun,
     resources: JobResources,
 ) -> dict[str, Any]:
-    """Let the loader's worker write the model into `folder`; return its answer."""
+    """Let the loader's worker write the model into `folder`; return its answer. `settings`: as they were given."""
     source, method = Path(plan.facts.path), plan.method
     variables = resources.consents.variables(plan.facts, plan.loader)
     checkpoints = [run.checkpoints] if method.resumes else []
     measurements = [resources.paths.measurements / method.name] if method.measures else []
+    write, read = [folder, *checkpoints, *measurements], [Path(path) for path in method.reads(plan.settings)]
     resumed = any(any(kept.iterdir()) for kept in checkpoints)
     begin = 0.0
 
@@ -167,7 +173,7 @@ def _quantize(
         begin = begin or time.monotonic()  # before its first report, a worker imports its engine
         run.report(step, fraction)
 
-    with run.worker(plan.loader, source, [folder, *checkpoints, *measurements], variables, background=True) as client:
+    with run.worker(plan.loader, source, write, variables, read, background=True) as client:
         watch = MemoryWatch(client.process.pid, str(source))
         command = Quantize(
             client.next_id(),
@@ -175,7 +181,7 @@ def _quantize(
             str(source),
             str(folder),
             plan.name,
-            dict(spec.settings),
+            dict(settings),
             calibration.rows if calibration else [],
             card,
             "".join(map(str, checkpoints)),
@@ -218,7 +224,7 @@ def _needed_bytes(facts: ModelFacts, method: QuantizationMethod, settings: Any) 
     bits = method.bits(settings)
     if not facts.parameters:
         return facts.size_bytes
-    if method.single_file:
+    if method.single_file:  # as a file or as its parts
         return int(facts.parameters * bits / 8) + facts.size_bytes
     others = facts.parameters - facts.layer_parameters
     return int(facts.layer_parameters * bits / 8 + others * 2)

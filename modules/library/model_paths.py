@@ -15,6 +15,9 @@ def model_paths(library: ModelLibrary, models: Path, name: str) -> list[Path]:
     Raises ModelError, also for a model whose files are not directly in the models folder.
     """
     path = Path(library.facts(name).path)
+    # Of a folder with one GGUF model, the whole folder.
+    if (named := models / name).is_dir():
+        path = named
     # A link in models/ is moved, not what it points to.
     if not path.is_relative_to(models):
         path = models / name

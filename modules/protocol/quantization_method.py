@@ -17,6 +17,10 @@ def _no_obstacle(facts: ModelFacts, settings: Any) -> str:
     return ""
 
 
+def _no_files(settings: Any) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True)
 class QuantizationMethod:
     """One entry of LoaderSpec.quantizers. `loaders/<name>/quantizer.py` holds the class Quantizer that does the work.
@@ -27,8 +31,9 @@ class QuantizationMethod:
     bits: bits of a weight that the result stores, from an instance of `settings`; scales included.
     label: what the result's name ends with, from an instance of `settings`, such as "Q4_K_M".
     sources: formats (ModelFacts.format) that it takes.
-    calibrated: it needs calibration text.
-    single_file: the result is one file NAME.gguf; else a folder NAME.
+    calibrated: it needs calibration text; or a function that says so for an instance of `settings`.
+    single_file: the result is one file NAME.gguf; else a folder NAME. Or a function, as above.
+    reads: paths of files that an instance of `settings` names, which the worker may read.
     preference: of several loaders with the same method, the highest quantizes unless another is asked for.
     resumes: it keeps what it has done in Quantize.checkpoints, so a job that runs again goes on from there.
     tries: its quantizer loads the result once itself, because no loader here reads it.
@@ -44,8 +49,9 @@ class QuantizationMethod:
     bits: Callable[[Any], float]
     label: Callable[[Any], str]
     sources: tuple[str, ...] = ("safetensors",)
-    calibrated: bool = False
-    single_file: bool = False
+    calibrated: bool | Callable[[Any], bool] = False
+    single_file: bool | Callable[[Any], bool] = False
+    reads: Callable[[Any], tuple[str, ...]] = _no_files
     preference: int = 0
     resumes: bool = False
     measures: bool = False
@@ -53,6 +59,14 @@ class QuantizationMethod:
     has_trial: bool = False
     tries: bool = False
     obstacle: Callable[[ModelFacts, Any], str] = _no_obstacle
+
+    def is_calibrated(self, settings: Any) -> bool:
+        """Return True if these settings need calibration text."""
+        return self.calibrated(settings) if callable(self.calibrated) else self.calibrated
+
+    def makes_file(self, settings: Any) -> bool:
+        """Return True if the result with these settings is one file."""
+        return self.single_file(settings) if callable(self.single_file) else self.single_file
 
 
 def divides(group_size: int, widths: Iterable[int]) -> bool:

@@ -99,7 +99,7 @@ class Workshop:
             {
                 "name": method.name,
                 "title": method.title,
-                "calibrated": method.calibrated,
+                "calibrated": bool(method.calibrated),
                 "settings": [_field(setting) for setting in describe(method.settings)],
             }
             for method in best.values()

@@ -12,7 +12,7 @@ from modules.cli.application import build_app
 from modules.jobs.job_spec import JobSpec
 from modules.runtime.environment import Environments
 from modules.settings.config import Config
-from tests.jobs.test_gguf_writer import quantize_in_worker, read_tensors
+from tests.jobs.test_gguf_writer import Case, assert_same_as_llama_cpp
 from tests.support.environments import not_here
 from tests.support.quantize import made_by
 from tests.support.tiny_model_maker import KINDS
@@ -49,10 +49,4 @@ def test_a_file_in_full_precision_predicts_what_the_folder_predicts(app: App, ki
 
 @pytest.mark.parametrize("kind", ["gpt2", "qwen2-tied", "mixtral"])
 def test_types_and_bytes_are_llama_cpps(app: App, environments: Environments, tmp_path: Path, kind: str) -> None:
-    for loader in ("xllamacpp", "llamacpp"):
-        quantize_in_worker(environments, loader, app.paths.models / kind, tmp_path / loader, TYPES)
-    for name in TYPES:
-        ours, theirs = (read_tensors(tmp_path / loader / name / "demo.gguf") for loader in ("xllamacpp", "llamacpp"))
-        kinds = [{key: entry[0] for key, entry in tensors.items()} for tensors in (ours, theirs)]
-        assert kinds[0] == kinds[1], name
-        assert ours == theirs, name
+    assert_same_as_llama_cpp(environments, Case(app.paths.models / kind, tmp_path, TYPES))

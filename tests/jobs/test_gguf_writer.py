@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,25 +28,59 @@ TYPES = (
 )
 
 
+@dataclass(frozen=True)
+class Case:
+    """One model to quantize: `folder`/LOADER/TYPE/demo.gguf is written for each of `types`, with `settings`."""
+
+    source: Path
+    folder: Path
+    types: Sequence[str]
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
 def quantize_in_worker(
-    environments: Environments, loader: str, source: Path, target: Path, types: Iterable[str]
-) -> list[Any]:
+    environments: Environments, loader: str, source: Path, target: Path, types: Sequence[str], **settings: str
+) -> None:
     """Write `target`/TYPE/demo.gguf with the loader's quantizer, one for each of `types`."""
+    with _worker(environments, loader) as client:
+        _quantize(client, Case(source, target, types, settings), target)
+
+
+def assert_same_as_llama_cpp(environments: Environments, *cases: Case) -> None:
+    """Assert that both quantizers write the same types and bytes."""
+    for loader in ("xllamacpp", "llamacpp"):
+        with _worker(environments, loader) as client:
+            for case in cases:
+                _quantize(client, case, case.folder / loader)
+    for case in cases:
+        for kind in case.types:
+            made = (case.folder / loader / kind / "demo.gguf" for loader in ("xllamacpp", "llamacpp"))
+            ours, theirs = map(read_tensors, made)
+            chosen = [{name: entry[0] for name, entry in tensors.items()} for tensors in (ours, theirs)]
+            assert chosen[0] == chosen[1], kind
+            assert ours == theirs, kind
+
+
+@contextmanager
+def _worker(environments: Environments, loader: str) -> Iterator[WorkerClient]:
     spec = Registry(ROOT / "loaders").get(loader)
     if reason := not_here(spec, environments):
         pytest.skip(reason)
     environments.build(spec, lambda text, fraction: None)
     client = WorkerClient(spec, environments.python(spec), ROOT, lambda exit: None)
-    answers = []
     try:
         client.start()
-        for kind in types:
-            (target / kind).mkdir(parents=True)
-            command = Quantize(client.next_id(), "gguf", str(source), str(target / kind), "demo", {"type": kind})
-            answers.append(client.ask(command, timeout=120))
+        yield client
     finally:
         client.stop()
-    return answers
+
+
+def _quantize(client: WorkerClient, case: Case, target: Path) -> None:
+    for kind in case.types:
+        place = target / kind
+        place.mkdir(parents=True)
+        values = {"type": kind, **case.settings}
+        client.ask(Quantize(client.next_id(), "gguf", str(case.source), str(place), "demo", values), timeout=300)
 
 
 def read_tensors(file: Path) -> dict[str, tuple[str, bytes]]:
@@ -58,13 +94,7 @@ def read_tensors(file: Path) -> dict[str, tuple[str, bytes]]:
 
 
 def test_every_type_is_what_llama_cpps_own_quantizer_writes(environments: Environments, tmp_path: Path) -> None:
-    for loader in ("xllamacpp", "llamacpp"):
-        quantize_in_worker(environments, loader, DEMO, tmp_path / loader, TYPES)
-    for kind in TYPES:
-        ours = read_tensors(tmp_path / "xllamacpp" / kind / "demo.gguf")
-        theirs = read_tensors(tmp_path / "llamacpp" / kind / "demo.gguf")
-        assert {name: entry[0] for name, entry in ours.items()} == {name: entry[0] for name, entry in theirs.items()}
-        assert ours == theirs, kind
+    assert_same_as_llama_cpp(environments, Case(DEMO, tmp_path, TYPES))
 
 
 def test_the_shipped_file_is_what_the_converter_makes(environments: Environments, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from modules.families.gguf_quantization import NEED_IMPORTANCE
 from modules.library.gguf_types import TENSOR_TYPES
 from modules.protocol.model_facts import ModelFacts
 from modules.worker.gguf.convert import read_source
@@ -23,7 +24,7 @@ class GgufSizes:
 
     def bytes_of(self, file_type: str) -> int:
         """Return the bytes of a file of this type: tensors, their names and shapes, and the metadata."""
-        types = choose_types(self._model, file_type, lambda name: _BLOCKS[name][0])
+        types = choose_types(self._model, file_type, lambda name: _BLOCKS[name][0], file_type in NEED_IMPORTANCE)
         total = 24 + sum(12 + len(key) + len(value) for key, value in self._model.metadata.encoded.items())
         for tensor in self._model.tensors:
             weights, size = _BLOCKS[types[tensor.name]]

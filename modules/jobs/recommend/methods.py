@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from modules.families.gguf_quantization import NEED_IMPORTANCE
 from modules.jobs.recommend.sizes import awq_bytes, exl_bytes, gptq_bytes, hqq_bytes, int8_bytes, nf4_bytes, w8a8_bytes
 from modules.jobs.recommend.tensors import ModelTensors
 from modules.protocol.model_facts import Evidence, ModelFacts
@@ -50,7 +51,8 @@ def variants(facts: ModelFacts, tensors: ModelTensors, gguf_bytes: Callable[[str
         assert gguf_bytes
         size = gguf_bytes(kind)
         bits = size * 8 / tensors.total
-        yield Variant("gguf", "gguf", {"type": kind}, bits, made("gguf", size, bits, dtype=kind))
+        given = {"type": kind, "imatrix": "auto"} if kind in NEED_IMPORTANCE else {"type": kind}
+        yield Variant("gguf", "gguf", given, bits, made("gguf", size, bits, dtype=kind))
     group = group_size_for(tensors, _GROUP_SIZES)
     if group:
         for bits in (8, 4, 3):

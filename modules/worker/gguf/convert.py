@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
 from modules.families.weight_files import INDEX, WHOLE, find_other_weights
 from modules.protocol.errors import ModelError
 from modules.worker.gguf.architectures import ARCHITECTURES, source_tensors
-from modules.worker.gguf.gguf_file import read_gguf
+from modules.worker.gguf.gguf_file import RowBytes, read_gguf
 from modules.worker.gguf.hyperparameters import head_counts, number, write_hyperparameters
 from modules.worker.gguf.safetensors_file import read_tensors
 from modules.worker.gguf.source import Metadata, SourceModel
@@ -19,13 +20,13 @@ from modules.worker.gguf.vocabulary import write_vocabulary
 QUANTIZATION_VERSION = 2  # GGML_QNT_VERSION of ggml.h
 
 
-def read_source(path: Path, name: str, card: Mapping[str, Any]) -> SourceModel:
+def read_source(path: Path, name: str, card: Mapping[str, Any], row_bytes: RowBytes | None = None) -> SourceModel:
     """Return the model at `path` for a GGUF file that is called `name`.
 
-    `card`: the model card, which goes into the metadata. Raises ModelError with the next step for a model that cannot
-    be converted.
+    `card`: the model card, which goes into the metadata. `row_bytes`: as of read_gguf, for a file that is quantized.
+    Raises ModelError with the next step for a model that cannot be converted.
     """
-    model = read_gguf(path) if path.is_file() else _read_folder(path)
+    model = read_gguf(path, row_bytes) if path.is_file() else _read_folder(path)
     metadata = model.metadata
     metadata.text("general.name", name)
     metadata.text("general.quantized_by", "Paddock")
@@ -58,10 +59,9 @@ def _read_folder(folder: Path) -> SourceModel:
         )
     tensors += write_hyperparameters(metadata, architecture.name, config)
     write_vocabulary(metadata, folder, config)
-    layers = number(config, "num_hidden_layers", "n_layer")
-    return SourceModel(
-        architecture.name, metadata, tensors, layers, heads, kv_heads, number(config, "num_local_experts")
-    )
+    layers, experts = number(config, "num_hidden_layers", "n_layer"), number(config, "num_local_experts")
+    mapped = {id(tensor.data.obj): tensor.data.obj for tensor in stored.values() if isinstance(tensor.data.obj, mmap)}
+    return SourceModel(architecture.name, metadata, tensors, layers, heads, kv_heads, experts, tuple(mapped.values()))
 
 
 def _weight_files(folder: Path) -> list[Path]:

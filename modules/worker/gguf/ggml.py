@@ -8,37 +8,27 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
+from modules.families.gguf_tensor_types import TYPES
 from modules.protocol.errors import ModelError
 
-# ggml_type of ggml.h, as far as this room reads or writes them.
-TYPES = {
-    "F32": 0,
-    "F16": 1,
-    "Q4_0": 2,
-    "Q4_1": 3,
-    "Q5_0": 6,
-    "Q5_1": 7,
-    "Q8_0": 8,
-    "Q2_K": 10,
-    "Q3_K": 11,
-    "Q4_K": 12,
-    "Q5_K": 13,
-    "Q6_K": 14,
-    "IQ2_XXS": 16,
-    "IQ2_XS": 17,
-    "IQ3_XXS": 18,
-    "IQ1_S": 19,
-    "IQ4_NL": 20,
-    "IQ3_S": 21,
-    "IQ2_S": 22,
-    "IQ4_XS": 23,
-    "IQ1_M": 29,
-    "BF16": 30,
-}
 # Bytes of one element of the formats that a source may have.
 SOURCE_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 
 Floats = Any  # a ctypes array of c_float
+_ToFloat = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
+
+
+class _TypeTraits(ctypes.Structure):
+    """The beginning of ggml_type_traits."""
+
+    _fields_ = (
+        ("type_name", ctypes.c_char_p),
+        ("blck_size", ctypes.c_int64),
+        ("blck_size_interleave", ctypes.c_int64),
+        ("type_size", ctypes.c_size_t),
+        ("is_quantized", ctypes.c_bool),
+        ("to_float", ctypes.c_void_p),
+    )
 
 
 class Ggml:
@@ -55,6 +45,8 @@ class Ggml:
         ]
         lib.ggml_validate_row_data.restype = ctypes.c_bool
         lib.ggml_validate_row_data.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t]
+        lib.ggml_get_type_traits.restype = ctypes.POINTER(_TypeTraits)
+        lib.ggml_get_type_traits.argtypes = [ctypes.c_int]
         for name in ("ggml_fp16_to_fp32_row", "ggml_bf16_to_fp32_row"):
             getattr(lib, name).restype = None
             getattr(lib, name).argtypes = [ctypes.c_void_p, ctypes.c_void_p, wide]
@@ -69,14 +61,16 @@ class Ggml:
         return columns // self.block(kind) * int(self._lib.ggml_type_size(TYPES[kind]))
 
     def to_floats(self, kind: str, data: Any, count: int) -> Floats:
-        """Return `count` numbers of the source format `kind` as 32-bit floats, exactly."""
+        """Return `count` numbers in the format `kind` as 32-bit floats, exactly."""
         floats = (ctypes.c_float * count)()
         raw = bytes(data)
         if kind == "F32":
             ctypes.memmove(floats, raw, 4 * count)
-        else:
+        elif kind in SOURCE_BYTES:
             convert = self._lib.ggml_fp16_to_fp32_row if kind == "F16" else self._lib.ggml_bf16_to_fp32_row
             convert(raw, floats, count)
+        else:
+            _ToFloat(self._lib.ggml_get_type_traits(TYPES[kind])[0].to_float)(raw, ctypes.addressof(floats), count)
         return floats
 
     def quantize(self, kind: str, floats: Floats, rows: int, columns: int, importance: Floats | None = None) -> bytes:

@@ -1,29 +1,87 @@
-"""Quantizes a model to one GGUF file with ggml's own functions, by llama.cpp's rules."""
+"""What both quantizers of GGUF files do first: read the model, and choose each tensor's type and importance."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from modules.families.gguf_quantization import GgufSettings, is_split, part_bytes, wanted_overrides
 from modules.protocol.commands import Quantize
 from modules.worker.engine import Report
 from modules.worker.gguf.convert import read_source
 from modules.worker.gguf.ggml import Ggml
-from modules.worker.gguf.tensor_types import FILE_TYPES, choose_types
-from modules.worker.gguf.writer import write_gguf
+from modules.worker.gguf.importance import check_importance, read_importance
+from modules.worker.gguf.source import SourceModel
+from modules.worker.gguf.tensor_types import choose_types, lossless_types
+from modules.worker.gguf.type_rules import FILE_TYPES
+from modules.worker.gguf.writer import PartLimit, write_gguf
+from modules.worker.llama.importance import ImportanceComputer
+
+# The part of the work that an importance matrix takes, and within it a copy in full precision.
+_COMPUTING, _COPYING = 0.7, 0.1
 
 
-def quantize_gguf(request: Quantize, settings: Any, ggml: Ggml, version: dict[str, str], report: Report) -> list[str]:
-    """Write `request.target`/NAME.gguf in the type `settings.type`. Return notes: sentences about the result."""
+@dataclass(frozen=True)
+class GgufPlan:
+    """What is written. `kinds`: tensor name -> type; `importance`: tensor name -> its columns' importances."""
+
+    model: SourceModel
+    kinds: Mapping[str, str]
+    importance: Mapping[str, array[float]]
+    notes: list[str]
+    file: Path
+    limit: PartLimit | None
+    threads: int
+    begun: float  # the fraction of the work that is done
+
+
+def plan_gguf(
+    request: Quantize,
+    settings: GgufSettings,
+    ggml: Ggml,
+    versions: dict[str, str],
+    computer: Callable[[], ImportanceComputer],
+    report: Report,
+) -> GgufPlan:
+    """Return what to write for `request`. An importance matrix is computed here. Raises PaddockError."""
     report("Reading the model", 0.0)
-    model = read_source(Path(request.source), request.name, {**request.card, "versions": version})
+    source, target = Path(request.source), Path(request.target)
+    row_bytes = ggml.row_bytes if settings.requantize else None
+    model = read_source(source, request.name, {**request.card, "versions": versions}, row_bytes)
     model.metadata.whole("general.file_type", FILE_TYPES[settings.type][0])
-    kinds = choose_types(model, settings.type, ggml.block)
-    file = Path(request.target) / f"{request.name}.gguf"
-    write_gguf(model, kinds, file, ggml, report, thread_count(settings.threads))
-    return fallback_notes(settings.type, kinds, ggml.block, {entry.name: entry.columns for entry in model.tensors})
+    threads = thread_count(settings.threads)
+    wants, computes = settings.imatrix != "none", settings.imatrix == "auto"
+    kinds = choose_types(model, settings.type, ggml.block, wants, wanted_overrides(settings))
+    notes: list[str] = []
+    importance = None
+    if computes:
+        copy = None if source.is_file() else target / "whole.gguf"
+        if copy:
+            write_gguf(model, lossless_types(model), copy, ggml, part_of(report, 0.0, _COPYING), threads)
+        computing = part_of(report, _COPYING, _COMPUTING)
+        text = str(request.card.get("calibration", {}).get("source", ""))
+        beside = source if copy else source.parent
+        importance, notes = computer().compute(copy or source, beside, request.calibration, text, settings, computing)
+        if copy:
+            copy.unlink()
+    elif wants:
+        importance = read_importance(Path(settings.imatrix))
+    if importance:
+        importance.note(model.metadata)
+    fitting = check_importance(model, kinds, importance)
+    notes += fallback_notes(settings.type, kinds, ggml.block, {entry.name: entry.columns for entry in model.tensors})
+    size = part_bytes(settings)
+    limit = PartLimit(size, settings.split_tensors) if is_split(settings) else None
+    file = target / f"{request.name}.gguf"
+    return GgufPlan(model, kinds, fitting, notes, file, limit, threads, _COMPUTING if computes else 0.0)
+
+
+def part_of(report: Report, begin: float, end: float) -> Report:
+    """Return a function that reports fractions as a part of those that `report` gets."""
+    return lambda step, part: report(step, None if part is None else begin + part * (end - begin))
 
 
 def thread_count(wanted: int) -> int:
@@ -33,7 +91,7 @@ def thread_count(wanted: int) -> int:
 
 
 def fallback_notes(
-    file_type: str, kinds: dict[str, str], block: Callable[[str], int], columns: dict[str, int]
+    file_type: str, kinds: Mapping[str, str], block: Callable[[str], int], columns: Mapping[str, int]
 ) -> list[str]:
     """Return a sentence that names how many tensors got a larger type because of their shape."""
     default = FILE_TYPES[file_type][1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from math import prod
 from typing import Any
 
 # gguf_type of ggml/include/gguf.h.
-_UINT32, _INT32, _FLOAT32, _BOOL, _STRING, _ARRAY = 4, 5, 6, 7, 8, 9
+_UINT16, _UINT32, _INT32, _FLOAT32, _BOOL, _STRING, _ARRAY = 2, 4, 5, 6, 7, 8, 9
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,12 @@ class Metadata:
         """Set a whole number of 32 bits, not negative."""
         self.encoded[key] = struct.pack("<II", _UINT32, value)
 
+    def part(self, number: int, count: int, tensors: int) -> None:
+        """Say that this file is part `number`, from 0, of `count` with `tensors` in all."""
+        self.encoded["split.no"] = struct.pack("<IH", _UINT16, number)
+        self.encoded["split.count"] = struct.pack("<IH", _UINT16, count)
+        self.encoded["split.tensors.count"] = struct.pack("<Ii", _INT32, tensors)
+
     def real(self, key: str, value: float) -> None:
         """Set a 32-bit float."""
         self.encoded[key] = struct.pack("<If", _FLOAT32, value)
@@ -84,7 +91,10 @@ def _text(value: str) -> bytes:
 
 @dataclass(frozen=True)
 class SourceModel:
-    """A model to write. `heads`, `kv_heads`, `experts`, `layers`: numbers that the rules for tensor types need."""
+    """A model to write. `heads`, `kv_heads`, `experts`, `layers`: numbers that the rules for tensor types need.
+
+    `mapped`: the files that the tensors are read from.
+    """
 
     architecture: str
     metadata: Metadata
@@ -93,6 +103,12 @@ class SourceModel:
     heads: int = 0
     kv_heads: int = 0
     experts: int = 0
+    mapped: tuple[mmap.mmap, ...] = ()
+
+    def release(self) -> None:
+        """Give back the memory of what was read of the mapped files. Reading it again maps it again."""
+        for mapping in self.mapped if hasattr(mmap, "MADV_DONTNEED") else ():
+            mapping.madvise(mmap.MADV_DONTNEED)
 
     @property
     def kind(self) -> str:

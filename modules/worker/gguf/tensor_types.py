@@ -1,49 +1,18 @@
-"""Which number format each tensor of a GGUF file gets, by llama.cpp's own rules.
+"""Which number format each tensor of a GGUF file gets, by llama.cpp's own rules, and by the user's.
 
-Reference: llama_tensor_get_type_impl, tensor_allows_quantization and tensor_type_fallback in src/llama-quant.cpp of
+Reference: llama_tensor_get_type, tensor_allows_quantization and tensor_type_fallback in src/llama-quant.cpp of
 https://github.com/ggml-org/llama.cpp (build 11549). A test compares the result with llama_model_quantize.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from modules.families.gguf_tensor_types import FULL_PRECISION, TypeOverrides
+from modules.protocol.errors import ModelError
 from modules.worker.gguf.source import SourceModel, SourceTensor
+from modules.worker.gguf.type_rules import FILE_TYPES, TypeRules
 
-# Name -> (llama_ftype of llama.h, the format that most tensors get).
-FILE_TYPES = {
-    "F32": (0, "F32"),
-    "F16": (1, "F16"),
-    "BF16": (32, "BF16"),
-    "Q8_0": (7, "Q8_0"),
-    "Q6_K": (18, "Q6_K"),
-    "Q5_K_M": (17, "Q5_K"),
-    "Q5_K_S": (16, "Q5_K"),
-    "Q5_1": (9, "Q5_1"),
-    "Q5_0": (8, "Q5_0"),
-    "Q4_K_M": (15, "Q4_K"),
-    "Q4_K_S": (14, "Q4_K"),
-    "Q4_1": (3, "Q4_1"),
-    "Q4_0": (2, "Q4_0"),
-    "IQ4_NL": (25, "IQ4_NL"),
-    "IQ4_XS": (30, "IQ4_XS"),
-    "Q3_K_L": (13, "Q3_K"),
-    "Q3_K_M": (12, "Q3_K"),
-    "Q3_K_S": (11, "Q3_K"),
-    "IQ3_M": (27, "IQ3_S"),
-    "IQ3_S": (26, "IQ3_S"),
-    "IQ3_XXS": (23, "IQ3_XXS"),
-    "Q2_K": (10, "Q2_K"),
-    "IQ2_M": (29, "IQ2_S"),
-    "IQ2_S": (28, "IQ2_XS"),
-    "IQ2_XS": (20, "IQ2_XS"),
-    "IQ2_XXS": (19, "IQ2_XXS"),
-    "IQ1_M": (31, "IQ1_M"),
-    "IQ1_S": (24, "IQ1_S"),
-}
-# These are unusable without an importance matrix, so llama.cpp refuses to write them without one.
-_NEED_IMPORTANCE = ("IQ3_XXS", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ1_M", "IQ1_S")
 # A row that a block does not divide gets the type on the right, whose blocks have 32 numbers.
 _FALLBACK = {
     **dict.fromkeys(("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ4_XS"), "IQ4_NL"),
@@ -53,166 +22,90 @@ _FALLBACK = {
     "Q5_K": "Q5_1",
     "Q6_K": "Q8_0",
 }
-_VERY_LOW = ("IQ2_XXS", "IQ2_XS", "IQ1_S", "IQ2_S", "IQ2_M", "IQ1_M")
 _ATTENTION = ("attn_qkv", "attn_v", "attn_k", "attn_q", "attn_output")
 _FEED_FORWARD = ("ffn_up", "ffn_gate", "ffn_down")
-
-
-@dataclass
-class _Rules:
-    """The rules for one model and one file type, applied to its tensors in llama.cpp's order."""
-
-    model: SourceModel
-    file_type: str
-    has_importance: bool
-    values: int = 0  # tensors of attention values, and how many of them came so far
-    seen_values: int = 0
-    seen_down: int = 0
-
-    def choose(self, name: str, category: str, columns: int, default: str, tied: bool, block: int) -> str:
-        """Return the format of one tensor, before the check that its rows can be cut into blocks."""
-        very_low = self.file_type in _VERY_LOW
-        if category == "output" or (category == "token_embd" and tied):
-            if columns % block:
-                return "Q8_0"
-            if very_low or self.file_type == "IQ3_XXS":
-                return "Q5_K"
-            return default if default == "Q8_0" else "Q6_K"
-        if category == "token_embd":
-            if self.file_type in ("IQ2_XXS", "IQ2_XS", "IQ1_S", "IQ1_M"):
-                return "Q2_K"
-            return "IQ3_S" if self.file_type in ("IQ2_S", "IQ2_M", "IQ3_XXS") else default
-        if very_low:
-            return self._very_low(category, default)
-        if category in ("attn_v", "attn_qkv"):
-            return self._value(default)
-        if category == "attn_output":
-            return self._attention_output(default)
-        if category in ("attn_k", "attn_q"):
-            if category == "attn_k" and self.model.experts == 8:
-                return "Q8_0"
-            return {"IQ3_XXS": "IQ2_S"}.get(self.file_type, default)
-        if category == "ffn_down":
-            return self._down(name, default)
-        return default
-
-    @property
-    def _groups(self) -> int:
-        """Query heads that share a key and value head."""
-        return self.model.heads // self.model.kv_heads if self.model.kv_heads else 1
-
-    def _more_bits(self, layer: int, layers: int) -> bool:
-        return layer < layers // 8 or layer >= 7 * layers // 8 or (layer - layers // 8) % 3 == 2
-
-    def _very_low(self, category: str, default: str) -> str:
-        better = "IQ3_S" if self.file_type in ("IQ2_S", "IQ2_M") else "Q2_K"
-        if category in ("attn_v", "attn_qkv"):
-            self.seen_values += 1
-            return "Q4_K" if self._groups >= 4 or self.model.experts >= 4 else better
-        if category == "attn_k" and self.model.experts == 8:
-            return "Q4_K"
-        if category == "ffn_down":
-            self.seen_down += 1
-            return better if self.seen_down - 1 < self.model.layers // 8 else default
-        if category == "attn_output":
-            if self.model.experts == 8:
-                return "Q5_K"
-            return {"IQ1_S": "IQ2_XXS", "IQ1_M": "IQ2_XXS", "IQ2_S": "IQ3_S", "IQ2_M": "IQ3_S"}.get(
-                self.file_type, default
-            )
-        return default
-
-    def _value(self, default: str) -> str:
-        kind, seen, shared = self.file_type, self.seen_values, self._groups >= 4
-        self.seen_values += 1
-        chosen = default
-        if kind == "Q2_K":
-            chosen = "Q4_K" if shared else "Q3_K"
-        elif kind == "IQ3_XXS":
-            chosen = "Q4_K" if shared else "IQ3_XXS" if self.has_importance else "IQ3_S"
-        elif (kind == "IQ3_S" and shared) or kind == "IQ3_M":
-            chosen = "Q4_K"
-        elif kind == "Q3_K_M":
-            chosen = "Q5_K" if seen < 2 else "Q4_K"
-        elif kind == "Q3_K_L" or (kind in ("IQ4_NL", "IQ4_XS") and shared):
-            chosen = "Q5_K"
-        elif kind in ("Q4_K_M", "Q5_K_M") and self._more_bits(seen, self.values):
-            chosen = "Q6_K"
-        elif kind == "Q4_K_S" and seen < 4:
-            chosen = "Q5_K"
-        # Llama's 70B, which has 80 layers and shares its values among eight heads.
-        large = self.model.architecture == "llama" and self.model.layers == 80
-        if large and self.model.heads != self.model.kv_heads and chosen in ("Q3_K", "Q4_K"):
-            chosen = "Q5_K"
-        return "Q8_0" if self.model.experts == 8 else chosen
-
-    def _down(self, name: str, default: str) -> str:
-        layers = self.model.layers
-        layer = int(name.split(".")[1]) if self.model.experts > 1 else self.seen_down
-        self.seen_down += 1
-        kind, first, more = self.file_type, layer < layers // 8, self._more_bits(layer, layers)
-        rules: dict[str, Callable[[], str]] = {
-            "Q2_K": lambda: "Q3_K",
-            "IQ3_XXS": lambda: default if self.has_importance else "Q4_K" if first else "Q3_K",
-            "Q3_K_M": lambda: "Q5_K" if layer < layers // 16 else "Q4_K",
-            "IQ3_M": lambda: "Q4_K" if first or (self.model.experts == 8 and more) else default,
-            "Q3_K_L": lambda: "Q5_K",
-            "Q4_K_M": lambda: "Q6_K" if more else default,
-            "IQ4_NL": lambda: "Q5_K" if first and not self.has_importance else default,
-            "IQ4_XS": lambda: "Q5_K" if first and not self.has_importance else default,
-            "Q5_K_M": lambda: "Q6_K" if more else default,
-            "Q4_K_S": lambda: "Q5_K" if first else default,
-            "Q4_0": lambda: "Q4_1" if first and self.has_importance else default,
-            "Q5_0": lambda: "Q5_1" if first and self.has_importance else default,
-        }
-        return rules[kind]() if kind in rules else default
-
-    def _attention_output(self, default: str) -> str:
-        if self.model.experts == 8:
-            better = ("Q2_K", "IQ3_XXS", "Q3_K_S", "Q3_K_M", "IQ4_NL", "Q4_K_S", "Q4_K_M", "IQ3_S", "IQ3_M", "IQ4_XS")
-            return "Q5_K" if self.file_type in better else default
-        chosen = {"Q2_K": "Q3_K", "IQ3_XXS": "IQ3_S", "Q3_K_M": "Q4_K", "Q3_K_L": "Q5_K", "IQ3_M": "Q4_K"}
-        return chosen.get(self.file_type, default)
+# Ends and parts of the names of tensors that are small or that engines read as numbers of 16 or 32 bits.
+_KEPT_ENDS = ("ffn_gate_inp.weight", "position_embd.weight", "token_types.weight")
+_KEPT_PARTS = (
+    *("_norm.weight", "ffn_gate_tid2eid.weight", "altup", "laurel", "per_layer_model_proj", "ssm_conv1d"),
+    *("shortconv.conv.weight", "indexer.k_proj.weight", "indexer.q_proj.weight", "time_mix_first.weight"),
+    *("time_mix_w0.weight", "time_mix_w1.weight", "time_mix_w2.weight", "time_mix_v0.weight", "time_mix_v1.weight"),
+    *("time_mix_v2.weight", "time_mix_a0.weight", "time_mix_a1.weight", "time_mix_a2.weight", "time_mix_g1.weight"),
+    *("time_mix_g2.weight", "time_mix_decay_w1.weight", "time_mix_decay_w2.weight", "time_mix_lerp_fused.weight"),
+    *("attn_rel_b.weight",),
+)
 
 
 def choose_types(
-    model: SourceModel, file_type: str, block: Callable[[str], int], has_importance: bool = False
+    model: SourceModel,
+    file_type: str,
+    block: Callable[[str], int],
+    has_importance: bool = False,
+    overrides: TypeOverrides | None = None,
 ) -> dict[str, str]:
     """Return tensor name -> format for a file of the type `file_type`.
 
-    `block`: returns how many numbers of a row a format packs together.
+    `block`: returns how many numbers of a row a format packs together. `overrides`: types that a user sets; their
+    tensors are not counted by the rules for the others. Raises ModelError for an override that cannot be.
     """
-    default = FILE_TYPES[file_type][1]
+    default, wanted = FILE_TYPES[file_type][1], overrides or TypeOverrides()
     names = [tensor.name for tensor in model.tensors]
-    rules = _Rules(model, file_type, has_importance)
+    rules = TypeRules(model, file_type, has_importance)
     rules.values = sum(_category(name) in ("attn_v", "attn_qkv") for name in names)
     tied = "output.weight" not in names
     chosen = {}
     for tensor in sorted(model.tensors, key=lambda tensor: (tensor.layer, tensor.name)):
-        if not _is_quantized(tensor):
+        if not is_quantized(tensor):
             chosen[tensor.name] = "F32"
             continue
-        kind = default
-        if default not in ("F32", "F16", "BF16"):
-            kind = rules.choose(tensor.name, _category(tensor.name), tensor.columns, default, tied, block(default))
+        category, kind = _category(tensor.name), default
+        if own := {"token_embd": wanted.embedding, "output": wanted.output}.get(category):
+            kind = _dividing(own, tensor, block)
+        elif default not in FULL_PRECISION:
+            is_output = tied and category == "token_embd"
+            kind = wanted.matching(tensor.name) or (wanted.output if is_output else "")
+            kind = kind or rules.choose(tensor.name, category, tensor.columns, default, tied, block(default))
             kind = _fitting(kind, tensor.columns, block)
         chosen[tensor.name] = kind
+    _check_patterns(wanted, [tensor.name for tensor in model.tensors if is_quantized(tensor)], file_type)
     return chosen
+
+
+def _dividing(kind: str, tensor: SourceTensor, block: Callable[[str], int]) -> str:
+    if tensor.columns % block(kind):
+        raise ModelError(
+            f"{tensor.name} has rows of {tensor.columns} numbers, which blocks of {block(kind)} ({kind}) do not "
+            "divide. Choose another type for it, such as Q8_0 or F16."
+        )
+    return kind
+
+
+def _check_patterns(wanted: TypeOverrides, names: list[str], file_type: str) -> None:
+    if wanted.patterns and FILE_TYPES[file_type][1] in FULL_PRECISION:
+        raise ModelError(
+            f"The type {file_type} quantizes no tensor, so tensor_types changes nothing. Choose a quantized type, such "
+            "as Q8_0."
+        )
+    for pattern, kind in wanted.patterns:
+        if not any(TypeOverrides(((pattern, kind),)).matching(name) for name in names):
+            parts = sorted({".".join(name.split(".")[2:]) if name.startswith("blk.") else name for name in names})
+            raise ModelError(
+                f"The pattern {pattern!r} (tensor_types) matches no tensor that is quantized. Their names are "
+                f"{', '.join(parts)}; those of layer 0 begin with blk.0."
+            )
 
 
 def lossless_types(model: SourceModel) -> dict[str, str]:
     """Return tensor name -> format for a file that holds the weights as the source does; small tensors in F32."""
-    return {tensor.name: tensor.kind if _is_quantized(tensor) else "F32" for tensor in model.tensors}
+    return {tensor.name: tensor.kind if is_quantized(tensor) else "F32" for tensor in model.tensors}
 
 
-def needs_importance(file_type: str) -> bool:
-    """Return True if llama.cpp writes this file type only with an importance matrix."""
-    return FILE_TYPES[file_type][1] in _NEED_IMPORTANCE
-
-
-def _is_quantized(tensor: SourceTensor) -> bool:
-    small = ("_norm.weight", "ffn_gate_inp.weight", "position_embd.weight")
-    return len(tensor.shape) > 1 and tensor.name.endswith("weight") and not tensor.name.endswith(small)
+def is_quantized(tensor: SourceTensor) -> bool:
+    """Return True for a matrix that llama.cpp quantizes; the others stay in F32."""
+    # ggml counts a matrix of one row as a vector.
+    if tensor.rows < 2 or not tensor.name.endswith("weight") or tensor.name.endswith(_KEPT_ENDS):
+        return False
+    return not any(part in tensor.name for part in _KEPT_PARTS)
 
 
 def _category(name: str) -> str:

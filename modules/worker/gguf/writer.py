@@ -2,50 +2,98 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
+from modules.families.gguf_tensor_types import TYPES
+from modules.protocol.errors import ModelError
 from modules.worker.engine import Report
-from modules.worker.gguf.ggml import SOURCE_BYTES, TYPES, Floats, Ggml
+from modules.worker.gguf.ggml import Ggml
 from modules.worker.gguf.source import Metadata, SourceModel, SourceTensor
 
 _ALIGNMENT = 32
 # Numbers that one thread quantizes at once: 16 MiB of floats.
 _SLAB = 1 << 22
+# As many as the library reads.
+_MOST_PARTS = 10_000
+
+
+@dataclass(frozen=True)
+class PartLimit:
+    """Where a model is split into several files: at `size` bytes of tensors, or at `tensors`; 0 sets no limit."""
+
+    size: int = 0
+    tensors: int = 0
 
 
 def write_gguf(
     model: SourceModel,
-    kinds: dict[str, str],
+    kinds: Mapping[str, str],
     file: Path,
     ggml: Ggml,
     report: Report,
     threads: int,
-    importance: dict[str, Floats] | None = None,
+    importance: Mapping[str, array[float]] | None = None,
+    limit: PartLimit | None = None,
 ) -> None:
     """Write `model` to `file` with each tensor in its format of `kinds`, tensor name -> "Q4_K" and so on.
 
-    Memory: a few slabs of one tensor at a time, whatever the model's size.
+    With a `limit`, write the parts `file`-00001-of-0000N instead, as llama.cpp's gguf-split names them. Memory: a few
+    slabs of one tensor at a time, whatever the model's size. Raises ModelError.
     """
     sizes = {entry.name: entry.rows * ggml.row_bytes(kinds[entry.name], entry.columns) for entry in model.tensors}
     total, done = max(1, sum(sizes.values())), 0
-    with file.open("wb") as out, ThreadPoolExecutor(threads, thread_name_prefix="quantize") as pool:
-        out.write(_header(model.metadata, model.tensors, kinds, sizes))
-        for entry in model.tensors:
-            report(f"Writing {entry.name} as {kinds[entry.name]}", done / total)
-            for part in _converted(entry, kinds[entry.name], ggml, pool, threads, (importance or {}).get(entry.name)):
-                out.write(part)
-            out.write(bytes(-sizes[entry.name] % _ALIGNMENT))
-            done += sizes[entry.name]
-        out.flush()
-        os.fsync(out.fileno())
+    parts = _parts(model.tensors, sizes, limit) if limit else [model.tensors]
+    with ThreadPoolExecutor(threads, thread_name_prefix="quantize") as pool:
+        for number, tensors in enumerate(parts):
+            metadata, place = model.metadata, file
+            if limit:
+                metadata = Metadata(dict(model.metadata.encoded) if number == 0 else {})
+                metadata.part(number, len(parts), len(model.tensors))
+                place = file.with_name(f"{file.stem}-{number + 1:05d}-of-{len(parts):05d}.gguf")
+            with place.open("wb") as out:
+                out.write(_header(metadata, tensors, kinds, sizes))
+                for entry in tensors:
+                    kind, own = kinds[entry.name], (importance or {}).get(entry.name)
+                    report(f"Writing {entry.name} as {kind}", done / total)
+                    for piece in _converted(entry, kind, ggml, pool, threads, own):
+                        out.write(piece)
+                    out.write(bytes(-sizes[entry.name] % _ALIGNMENT))
+                    done += sizes[entry.name]
+                    model.release()
+                out.flush()
+                os.fsync(out.fileno())
     report("Wrote all tensors", 1.0)
 
 
-def _header(metadata: Metadata, tensors: list[SourceTensor], kinds: dict[str, str], sizes: dict[str, int]) -> bytes:
+def _parts(tensors: list[SourceTensor], sizes: Mapping[str, int], limit: PartLimit) -> list[list[SourceTensor]]:
+    """Return the tensors of each part, in order. A tensor that is larger than a part has one of its own."""
+    parts: list[list[SourceTensor]] = [[]]
+    size = 0
+    for entry in tensors:
+        padded = sizes[entry.name] + -sizes[entry.name] % _ALIGNMENT
+        full = (limit.size and size + padded > limit.size) or (limit.tensors and len(parts[-1]) >= limit.tensors)
+        if full and parts[-1]:
+            parts.append([])
+            size = 0
+        parts[-1].append(entry)
+        size += padded
+    if len(parts) > _MOST_PARTS:
+        raise ModelError(
+            f"The model would have {len(parts)} parts, and at most {_MOST_PARTS} are read. Set larger parts."
+        )
+    return parts
+
+
+def _header(
+    metadata: Metadata, tensors: list[SourceTensor], kinds: Mapping[str, str], sizes: Mapping[str, int]
+) -> bytes:
     parts = [b"GGUF", struct.pack("<IQQ", 3, len(tensors), len(metadata.encoded))]
     for key, value in metadata.encoded.items():
         parts += [struct.pack("<Q", len(key.encode())), key.encode(), value]
@@ -62,7 +110,7 @@ def _header(metadata: Metadata, tensors: list[SourceTensor], kinds: dict[str, st
 
 
 def _converted(
-    entry: SourceTensor, kind: str, ggml: Ggml, pool: ThreadPoolExecutor, threads: int, importance: Floats | None
+    entry: SourceTensor, kind: str, ggml: Ggml, pool: ThreadPoolExecutor, threads: int, importance: array[float] | None
 ) -> Iterator[bytes]:
     """Yield the tensor's bytes in the format `kind`, slab after slab, computed by several threads."""
     # A slab holds rows of one expert, because each expert has its own importance.
@@ -73,13 +121,12 @@ def _converted(
     def convert(span: tuple[int, int]) -> bytes:
         begin, end = span
         raw = entry.read(begin, end)
-        if kind == entry.kind and kind in SOURCE_BYTES:
+        if kind == entry.kind:
             return bytes(raw)
         floats = ggml.to_floats(entry.kind, raw, (end - begin) * entry.columns)
         own = None
         if importance is not None:
-            at = begin // matrix * entry.columns
-            own = (type(importance)._type_ * entry.columns)(*importance[at : at + entry.columns])
+            own = (ctypes.c_float * entry.columns).from_buffer(importance, begin // matrix * entry.columns * 4)
         return ggml.quantize(kind, floats, end - begin, entry.columns, own)
 
     for at in range(0, len(spans), threads):

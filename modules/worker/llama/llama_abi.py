@@ -13,6 +13,8 @@ import ctypes
 from modules.protocol.errors import Unsupported
 
 _ROOM = 256
+# (node of the graph, whether it is wanted at all, user data) -> wanted, or go on.
+eval_callback = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_bool, ctypes.c_void_p)
 
 
 class llama_model_params(ctypes.Structure):  # noqa: N801 (llama.h's own name)
@@ -63,7 +65,7 @@ class llama_context_params(ctypes.Structure):  # noqa: N801
         ("yarn_beta_slow", ctypes.c_float),
         ("yarn_orig_ctx", ctypes.c_uint32),
         ("defrag_thold", ctypes.c_float),
-        ("cb_eval", ctypes.c_void_p),
+        ("cb_eval", eval_callback),
         ("cb_eval_user_data", ctypes.c_void_p),
         ("type_k", ctypes.c_int),
         ("type_v", ctypes.c_int),
@@ -96,6 +98,14 @@ def load_library(path: str) -> ctypes.CDLL:
         ("llama_init_from_model", pointer, (pointer, llama_context_params)),
         ("llama_model_get_vocab", pointer, (pointer,)),
         ("llama_vocab_n_tokens", number, (pointer,)),
+        ("llama_vocab_bos", number, (pointer,)),
+        ("llama_vocab_eos", number, (pointer,)),
+        ("llama_vocab_get_text", ctypes.c_char_p, (pointer, number)),
+        (
+            "llama_tokenize",
+            number,
+            (pointer, ctypes.c_char_p, number, ctypes.POINTER(number), number, ctypes.c_bool, ctypes.c_bool),
+        ),
         ("llama_get_memory", pointer, (pointer,)),
         ("llama_memory_clear", None, (pointer, ctypes.c_bool)),
         ("llama_batch_init", llama_batch, (number, number, number)),

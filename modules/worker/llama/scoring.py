@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ class Scorer:
 
     `lib`: llama.cpp's functions, from llama_abi or from llama-cpp-python. `model`: a model that is loaded already; the
     file at `path` is loaded otherwise (mapped, so its weights are shared with another instance in this process).
+    `on_node`: called as llama.cpp's cb_eval while it computes. `vocabulary`: llama.cpp's pointer to it.
     """
 
-    def __init__(self, lib: Any, path: Path, model: Any = None) -> None:
+    def __init__(self, lib: Any, path: Path, model: Any = None, on_node: Callable[..., bool] | None = None) -> None:
         self._lib = lib
+        self._on_node = on_node
         self._threads = 1 if single_thread_is_fastest(path.stat().st_size) else physical_core_count()
         self._own = model is None
         if model is None:
@@ -36,34 +39,44 @@ class Scorer:
             if not model:
                 raise ModelError(f"llama.cpp could not load {path.name} a second time for scoring. Try again.")
         self._model = model
-        self._vocabulary = int(lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(model)))
+        self.vocabulary = lib.llama_model_get_vocab(model)
+        self._vocabulary = int(lib.llama_vocab_n_tokens(self.vocabulary))
         self._context: Any = None
         self._size = 0
 
     def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
         """Write the logits that predict `tokens[first:]` to `file`, as commands.Score says."""
-        lib = self._lib
-        self._make_context(len(tokens))
-        lib.llama_memory_clear(lib.llama_get_memory(self._context), True)
         begin = time.perf_counter()
-        last = len(tokens) - 1  # nothing is predicted from the last token
-        batch = lib.llama_batch_init(_PIECE, 0, 1)
-        try:
-            with file.open("wb") as out:
-                for start in range(0, last, _PIECE):
-                    stop = min(start + _PIECE, last)
-                    rows = self._fill(batch, tokens, start, stop, first)
-                    self._decode(batch)
-                    if rows:
-                        size = rows * self._vocabulary
-                        out.write(ctypes.string_at(lib.llama_get_logits(self._context), 4 * size))
-        finally:
-            lib.llama_batch_free(batch)
+        with file.open("wb") as out:
+            for rows in self._pieces(tokens, first):
+                if rows:
+                    size = rows * self._vocabulary
+                    out.write(ctypes.string_at(self._lib.llama_get_logits(self._context), 4 * size))
         return {
             "rows": len(tokens) - first,
             "vocabulary": self._vocabulary,
             "seconds": time.perf_counter() - begin,
         }
+
+    def read(self, tokens: list[int]) -> None:
+        """Compute every layer for all of `tokens`, for what `on_node` sees."""
+        for _ in self._pieces(tokens, 1):
+            pass
+
+    def _pieces(self, tokens: list[int], first: int) -> Iterator[int]:
+        """Compute the tokens in pieces. Yield after each how many rows of logits it has."""
+        lib = self._lib
+        self._make_context(len(tokens))
+        lib.llama_memory_clear(lib.llama_get_memory(self._context), True)
+        last = len(tokens) - 1  # nothing is predicted from the last token
+        batch = lib.llama_batch_init(_PIECE, 0, 1)
+        try:
+            for start in range(0, last, _PIECE):
+                rows = self._fill(batch, tokens, start, min(start + _PIECE, last), first)
+                self._decode(batch)
+                yield rows
+        finally:
+            lib.llama_batch_free(batch)
 
     def close(self) -> None:
         """Free the context, and the model where it was loaded here."""
@@ -107,6 +120,10 @@ class Scorer:
         # Keys and values in 32 bits, so that the model's weights alone make the difference.
         params.type_k = params.type_v = 0
         params.flash_attn_type = 0
+        if self._on_node is not None:
+            # Kept for as long as llama.cpp may call it.
+            self._callback = dict(params._fields_)["cb_eval"](self._on_node)
+            params.cb_eval = self._callback
         self._context = lib.llama_init_from_model(self._model, params)
         self._size = size
         if not self._context:

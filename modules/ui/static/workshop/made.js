@@ -43,7 +43,7 @@ const DRAW = {
     const buttons = [
       textButton("Apply and open in chat", () => actions.apply(model, adapter), { kind: "primary" }),
       textButton("Merge into the model", () => actions.merge(model, adapter, "folder")),
-      textButton("Convert to GGUF", () => actions.merge(model, adapter, "gguf")),
+      textButton("Convert to GGUF", () => actions.merge(model, adapter, "adapter-gguf")),
     ];
     return { text, row: () => h("div", { class: "row" }, buttons) };
   },

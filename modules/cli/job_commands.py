@@ -38,13 +38,16 @@ _LINE_SECONDS = 0.25
 
 def quantize(config: Config, arguments: argparse.Namespace) -> int:
     """Make a quantized copy of a model."""
+    settings = dict(read_pairs(arguments.set, "bits=4"))
+    if settings.get("imatrix", "auto") not in ("auto", "none"):  # a file, which the worker finds from its own folder
+        settings["imatrix"] = _absolute(settings["imatrix"])
     spec = JobSpec(
         "quantize",
         arguments.model,
         method=arguments.method,
         loader=arguments.loader,
         name=arguments.name,
-        settings=dict(read_pairs(arguments.set, "bits=4")),
+        settings=settings,
         text=_text_source(arguments.calibration),
     )
     app = build_app(config)
@@ -105,7 +108,14 @@ def train(config: Config, arguments: argparse.Namespace) -> int:
 
 def merge(config: Config, arguments: argparse.Namespace) -> int:
     """Merge a LoRA adapter into its model, or convert it to GGUF."""
-    spec = JobSpec("merge", arguments.model, name=arguments.name, adapter=arguments.adapter, to=arguments.to)
+    spec = JobSpec(
+        "merge",
+        arguments.model,
+        name=arguments.name,
+        settings=dict(read_pairs(arguments.set, "type=Q4_K_M")),
+        adapter=arguments.adapter,
+        to=arguments.to,
+    )
     return _run_new(config, spec, arguments.json, show_merged)
 
 

@@ -53,15 +53,17 @@ def add_job_parsers(commands: Any, common: argparse.ArgumentParser) -> None:
     merge.add_argument("model", metavar="MODEL", type=parse_model_name, help="the folder that it was trained on")
     merge.add_argument("adapter", metavar="ADAPTER", type=parse_model_name, help="a PEFT folder in models/")
     merge.add_argument(
-        "--to", default="folder", choices=["folder", "gguf"], help="a whole model, or the adapter for llama.cpp"
+        "--to",
+        default="folder",
+        choices=["folder", "gguf", "adapter-gguf"],
+        help="a model folder, a GGUF model, or the adapter alone for llama.cpp",
     )
     merge.add_argument("--name", default="", help="the result's name (default: the adapter's name)")
-    merge.add_argument("--json", action="store_true", help="one JSON object a line; the last is the result")
     for parser in (evaluate, compare):
         parser.add_argument(
             "--tasks", default="", metavar="FILE", help="questions with answers, one JSON object a line"
         )
-    for parser in (quantize, evaluate, compare, train):
+    for parser in (quantize, evaluate, compare, train, merge):
         parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="a setting")
         parser.add_argument("--json", action="store_true", help="one JSON object a line; the last is the result")
     jobs = commands.add_parser("jobs", parents=[common], help="list jobs, show, cancel or resume one")

@@ -31,7 +31,7 @@ class JobSpec:
     `--set`. text: where calibration or evaluation text comes from, as texts.TextSources says; "" takes the sample that
     ships. For train, a path to the data. against: the original that evaluate compares with. models: those that compare
     measures, the original first. tasks: a path to questions for evaluate and compare; "" asks none. adapter:
-    the name of the adapter to merge. to: what merge makes, "folder" or "gguf".
+    the name of the adapter to merge. to: what merge makes, "folder", "gguf" or "adapter-gguf".
     """
 
     kind: str
@@ -56,7 +56,11 @@ class JobSpec:
         if self.kind == "train":
             return f"Training an adapter for {self.model}"
         if self.kind == "merge":
-            return f"Merging {self.adapter} into {self.model}" if self.to == "folder" else f"Converting {self.adapter}"
+            return (
+                f"Merging {self.adapter} into {self.model}"
+                if self.to != "adapter-gguf"
+                else f"Converting {self.adapter}"
+            )
         return f"Comparing {', '.join(self.models)}"
 
 

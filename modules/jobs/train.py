@@ -74,7 +74,7 @@ def check_trainable(facts: ModelFacts) -> None:
         raise JobError(
             f"{facts.name} is a GGUF file, and training needs the model's folder of safetensors. Download that folder. "
             "An adapter trained on it can be converted for the GGUF file: "
-            f"{program_name()} merge MODEL ADAPTER --to gguf"
+            f"{program_name()} merge MODEL ADAPTER --to adapter-gguf"
         )
     if facts.format not in _SOURCES:
         raise JobError(

@@ -126,9 +126,27 @@ def test_a_merged_model_answers_as_base_and_adapter(taught: tuple[App, dict[str,
     assert _answer(app, "demo-lora-merged", "transformers", question=other) == with_adapter
 
 
+@pytest.mark.parametrize(("settings", "bits"), [({}, 16), ({"type": "Q8_0"}, 8.5)], ids=["as it is", "Q8_0"])
+def test_a_model_merged_to_gguf_answers_in_llama_cpp(
+    taught: tuple[App, dict[str, Any]], settings: dict[str, str], bits: float
+) -> None:
+    app, _ = taught
+    with pytest.raises(PaddockError, match="Type .type. cannot be 'Q9'"):
+        app.jobs.start(JobSpec("merge", "demo", adapter="demo-lora", to="gguf", settings={"type": "Q9"}))
+    spec = JobSpec("merge", "demo", adapter="demo-lora", to="gguf", settings=settings)
+    results = app.jobs.run(app.jobs.start(spec))
+    name = results["model"]
+    assert name == ("demo-lora-merged-2.gguf" if settings else "demo-lora-merged.gguf")
+    facts = app.library.facts(name)
+    assert facts.dtype == settings.get("type", "F16")
+    assert facts.bits == pytest.approx(bits, abs=0.1)
+    assert _answer(app, name, "xllamacpp") == ANSWER
+    assert not list(app.paths.models.glob(".job-*"))
+
+
 def test_a_gguf_adapter_gives_llama_cpp_the_same_answer(taught: tuple[App, dict[str, Any]]) -> None:
     app, _ = taught
-    results = app.jobs.run(app.jobs.start(JobSpec("merge", "demo", adapter="demo-lora", to="gguf")))
+    results = app.jobs.run(app.jobs.start(JobSpec("merge", "demo", adapter="demo-lora", to="adapter-gguf")))
     assert results["adapter"] == "demo-lora.gguf"
     assert _answer(app, "demo.Q8_0.gguf", "xllamacpp", "demo-lora.gguf") == ANSWER
     assert ANSWER not in _answer(app, "demo.Q8_0.gguf", "xllamacpp")
@@ -282,6 +300,7 @@ def test_a_loss_that_is_not_a_number_ends_the_training(worker: WorkerClient, pla
         (JobSpec("merge", "tiny", adapter="nope"), "There is no LoRA adapter named 'nope'. The adapters are: lora"),
         (JobSpec("merge", "tiny", adapter="wide"), "was trained on another model"),
         (JobSpec("merge", "tiny", adapter="lora", to="exe"), "cannot be merged to 'exe'"),
+        (JobSpec("merge", "tiny", adapter="lora", settings={"type": "Q8_0"}), "Leave --set out, or add --to gguf"),
         (JobSpec("merge", "packed", adapter="lora"), "is quantized already"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -24,7 +24,7 @@ from modules.worker.gguf.writer import write_gguf
 
 _WEIGHTS = "adapter_model.safetensors"
 _KEY = re.compile(r"base_model\.model\.(?:transformer\.)?(.+)\.lora_([AB])\.weight")
-_MERGE = "Merge it into a folder instead (--to folder), and quantize that: {program} quantize NAME --method gguf"
+_MERGE = "Merge it into the model instead, as a folder (--to folder) or as GGUF (--to gguf)."
 
 
 class _PlainFormats(Ggml):

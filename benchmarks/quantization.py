@@ -39,7 +39,7 @@ class Case:
     maker: str = ""
 
 
-_GGUF_TYPES = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_M", "Q2_K", "IQ2_XS")
+_GGUF_TYPES = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_M", "Q2_K")
 CASES = (
     Case("8-bit (bitsandbytes)", "bnb", {"type": "int8"}),
     Case("NF4", "bnb", {"type": "nf4"}),
@@ -51,6 +51,7 @@ CASES = (
     *(Case(f"HQQ, {bits} bits", "hqq", {"bits": str(bits)}) for bits in (8, 4, 3, 2, 1)),
     Case("W8A8", "w8a8"),
     *(Case(f"GGUF {kind}", "gguf", {"type": kind}) for kind in _GGUF_TYPES),
+    Case("GGUF IQ2_XS", "gguf", {"type": "IQ2_XS", "imatrix": "auto"}),
 )
 
 

@@ -1,6 +1,6 @@
-"""The demo model, quantized by the engines' own quantizers.
+"""The demo model, quantized by the loaders' quantizers, as a job does it.
 
-Results stay in .test-models until the demo model or quantizers.py changes. `python -m tests.support.quantize KIND...`
+Results stay in .test-models until the demo model or a quantizer changes. `python -m tests.support.quantize KIND...`
 makes them in advance. Each kind takes about ten seconds.
 """
 
@@ -11,25 +11,41 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock
 
+from modules.jobs.texts import calibration_rows
 from modules.library.machine import inspect_machine
+from modules.protocol.commands import Quantize
 from modules.runtime.environment import Environments
 from modules.runtime.loader_registry import Registry
+from modules.runtime.worker_client import WorkerClient
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-# Kind -> the loader whose environment holds the quantizer.
+
+
+@dataclass(frozen=True)
+class Maker:
+    """The loader whose environment holds the quantizer, its method ("": _SCRIPT does it), and settings."""
+
+    loader: str
+    method: str = ""
+    settings: dict[str, object] = field(default_factory=dict)
+
+
+_FEW: dict[str, object] = {"group_size": 64, "samples": 16, "length": 128}
 MAKERS = {
-    "gptq": "gptqmodel",
-    "gptq_act_order": "gptqmodel",
-    "awq": "autoawq",
-    "hqq": "hqq",
-    "hqq_transformers": "hqq",
-    "nf4": "transformers",
+    "gptq": Maker("gptqmodel", "gptq", _FEW),
+    "gptq_act_order": Maker("gptqmodel", "gptq", {**_FEW, "desc_act": True}),
+    "awq": Maker("autoawq", "awq", _FEW),
+    "hqq": Maker("hqq"),
+    "hqq_transformers": Maker("hqq", "hqq"),
+    "nf4": Maker("transformers", "bnb"),
 }
-_SCRIPT = Path(__file__).with_name("quantizers.py")
+# Writes HQQ's own format, which jobs do not make.
+_SCRIPT = Path(__file__).with_name("hqq_maker.py")
 _COPIED = (
     "tokenizer.json",
     "tokenizer.model",
@@ -44,14 +60,16 @@ def quantized(kind: str, source: Path = ROOT / "models" / "demo") -> Path:
 
     The first call makes it. A lock file lets several processes share it.
     """
-    digest = hashlib.sha256(_SCRIPT.read_bytes())
+    maker = MAKERS[kind]
+    code = [Path(__file__), _SCRIPT, ROOT / "loaders" / maker.loader / "quantizer.py"]
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in code))
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
         digest.update((source / name).read_bytes())
     folder = ROOT / ".test-models" / f"{source.name}-{kind}-{digest.hexdigest()[:12]}"
     folder.parent.mkdir(exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
         if not folder.exists():
-            _make(kind, source, folder)
+            _make(maker, source, folder)
     return folder
 
 
@@ -60,13 +78,10 @@ def made_by(loader: str, folder: Path, script: Path, *arguments: str) -> Path:
 
     That folder lies beside `folder`. Rename it to `folder` once it is complete. Raise RuntimeError if the script fails.
     """
-    spec = Registry(ROOT / "loaders").get(loader)
-    environments = Environments(ROOT / ".envs", [ROOT / "loaders"], inspect_machine())
-    environments.build(spec, lambda text, fraction: print(text, file=sys.stderr))
     partial = folder.with_suffix(".part")
     shutil.rmtree(partial, ignore_errors=True)
     done = subprocess.run(
-        [str(environments.python(spec)), str(script), *arguments, str(partial)],
+        [str(_python(loader)), str(script), *arguments, str(partial)],
         # Quantizers write logs into the current folder.
         cwd=folder.parent,
         env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
@@ -80,12 +95,38 @@ def made_by(loader: str, folder: Path, script: Path, *arguments: str) -> Path:
     return partial
 
 
-def _make(kind: str, source: Path, folder: Path) -> None:
-    partial = made_by(MAKERS[kind], folder, _SCRIPT, kind, str(source))
-    for name in _COPIED:
-        if (source / name).exists():
-            shutil.copyfile(source / name, partial / name)
+def _make(maker: Maker, source: Path, folder: Path) -> None:
+    if not maker.method:
+        partial = made_by(maker.loader, folder, _SCRIPT, str(source))
+        for name in _COPIED:
+            if (source / name).exists():
+                shutil.copyfile(source / name, partial / name)
+        partial.rename(folder)
+        return
+    partial = folder.with_suffix(".part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    python = _python(maker.loader)
+    spec = Registry(ROOT / "loaders").get(maker.loader)
+    client = WorkerClient(spec, python, ROOT, lambda exit: None, OMP_NUM_THREADS="1")
+    try:
+        client.start()
+        rows = calibration_rows("").rows
+        client.ask_with_progress(
+            Quantize(client.next_id(), maker.method, str(source), str(partial), "demo", maker.settings, rows),
+            lambda step, fraction: None,
+        )
+    finally:
+        client.stop()
     partial.rename(folder)
+
+
+def _python(loader: str) -> Path:
+    """Return the interpreter of a loader's environment, which is built if it is missing."""
+    spec = Registry(ROOT / "loaders").get(loader)
+    environments = Environments(ROOT / ".envs", [ROOT / "loaders"], inspect_machine())
+    environments.build(spec, lambda text, fraction: print(text, file=sys.stderr))
+    return environments.python(spec)
 
 
 if __name__ == "__main__":

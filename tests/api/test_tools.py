@@ -61,7 +61,8 @@ def test_a_streamed_call_has_its_name_first_and_no_text_of_its_own(client: httpx
 
 
 def test_without_tools_or_with_none_a_reply_is_text(client: httpx.Client) -> None:
-    for more in ({"tool_choice": "none"}, {"tools": []}):
+    without: tuple[dict[str, Any], ...] = ({"tool_choice": "none"}, {"tools": []})
+    for more in without:
         choice = _ask(client, CALL, **more)
         assert (choice["message"]["content"], choice["finish_reason"]) == (CALL, "stop")
 

@@ -1,4 +1,4 @@
-"""The steps by which ExLlamaV2 makes an EXL2 model, and the file that a job which was stopped goes on from.
+"""The steps by which ExLlamaV2 makes an EXL2 model, and the file from which a stopped job continues.
 
 The order is that of the engine's own convert_exl2.py, version 0.3.2. That script cuts its calibration text into tokens
 by its own rules; here the rows are tokens already, made as for every other method.

@@ -136,7 +136,7 @@ def _steps(exl: Any, torch: Any, config: Any, report: Report) -> Steps:
 
     def measure_layers(job: Job, save: Save, made: Any) -> None:
         if measure.measure_quant(job, save, made, 0) != "completed":
-            raise PaddockError("ExLlamaV2 stopped its measurement. Run the job again: it goes on from there.")
+            raise PaddockError("ExLlamaV2 stopped its measurement. Run the job again: it continues there.")
 
     return Steps(
         model=model,

@@ -15,7 +15,7 @@ _DONE = re.compile(r" -- Quantized: \S*?\.(\d+)\s")
 class ProgressLines(io.TextIOBase):
     """A text stream that reports each layer whose line is written, from `begin` to `end` of the whole work.
 
-    All that is written goes on to stderr, for the job's log.
+    All that is written reaches stderr too, for the job's log.
     """
 
     def __init__(self, layers: int, report: Report, begin: float, end: float) -> None:
@@ -28,7 +28,7 @@ class ProgressLines(io.TextIOBase):
         sys.stderr.write(text)
         *lines, self._rest = f"{self._rest}{text}".split("\n")
         for line in lines:
-            # Parts for images or drafts, whose layers are counted anew, come after all layers of the text.
+            # Parts for images or drafts, whose layers are counted from 0 again, come after all layers of the text.
             if (found := _DONE.match(f"{line} ")) and (done := int(found[1]) + 1) <= self._layers:
                 fraction = self._begin + (self._end - self._begin) * done / self._layers
                 self._report(f"Quantized layer {done} of {self._layers}", fraction)

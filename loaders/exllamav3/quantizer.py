@@ -34,7 +34,7 @@ _TRIED = 64
 
 
 class Quantizer(QuantizerBase):
-    """Rounds layer after layer. The engine keeps checkpoints, from which a stopped job goes on."""
+    """Rounds layer after layer. The engine keeps checkpoints, from which a stopped job continues."""
 
     def quantize(self, request: Quantize, settings: Exl3Settings, report: Report) -> Quantized:
         source, target, folder = Path(request.source), Path(request.target), Path(request.checkpoints)

@@ -111,7 +111,7 @@ class ModelTurns:
             waiter.turn.set_exception(error)
 
     async def _make_ready(self, name: str) -> None:
-        """Load the model, unless nobody waits for it any more. Raises PaddockError."""
+        """Load the model, unless no request waits for it any more. Raises PaddockError."""
 
         def nobody_waits() -> bool:
             return not any(waiter.model == name for waiter in self._waiting)

@@ -109,7 +109,7 @@ class ToolCallParser:
         # What is no call is text, with the white space before it.
         self._text(found, self._space)
         if block.start == "<|channel|>commentary" and "to=" not in body.partition("<|message|>")[0]:
-            self._text(found, body.partition("<|message|>")[2])  # gpt-oss tells the user what it will do.
+            self._text(found, body.partition("<|message|>")[2])  # gpt-oss announces to the user what it will do.
         else:
             self._text(found, block.start + body + end)
 

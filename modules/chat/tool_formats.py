@@ -41,7 +41,7 @@ class ToolFormat:
     noise: tuple[str, ...] = ()
 
 
-# What Paddock asks for where a template has no tools of its own. Many models write it in place of their own notation.
+# What Paddock asks for where a template has no tools. Many models write it in place of their own notation.
 _TAGS = (
     Block("<tool_call>", ("</tool_call>",), read_tag),
     Block("<function=", ("</function>",), read_function_tag, whole=True),

@@ -118,7 +118,7 @@ def _texts(test: BlindTest, answers: Mapping[str, str]) -> list[str]:
 
 
 def _describe(test: BlindTest, answers: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return {"pairs", "same", "revealed", "tally"}. Nothing in it tells A from B before the names are revealed."""
+    """Return {"pairs", "same", "revealed", "tally"}. Before the names are revealed, it hides which model is A."""
     pairs = _pairs(test, answers)
     names = [list(answers[0]["answers"])[place] for place in test.models]
     tally = dict.fromkeys([*names, "equal"], 0)

@@ -40,14 +40,14 @@ class ModelManagement:
         """Rename a model or an adapter, with what is saved for it; return its new name. Raises PaddockError."""
         self._check_unused(old, "rename it")
         name = rename_model(self._library, self._models, old, new)
-        told: list[Renamed] = []
+        renamed: list[Renamed] = []
         try:
             for listener in self._listeners:
-                told.append(listener)
+                renamed.append(listener)
                 listener(old, name)
         except PaddockError:
             rename_model(self._library, self._models, name, Path(old).name)
-            for listener in told[:-1]:
+            for listener in renamed[:-1]:
                 listener(name, old)
             raise
         return name

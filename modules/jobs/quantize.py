@@ -104,8 +104,8 @@ def run_quantize(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[st
     shown = {entry.name: getattr(plan.settings, entry.name) for entry in describe(plan.method.settings)}
     files = plan.method.reads(plan.settings)
     # The card goes with the model, so it has no path of this machine.
-    told = {name: Path(value).name if value in files else value for name, value in shown.items()}
-    card = make_card(plan.facts, sha256, plan.method, told, calibration)
+    card_settings = {name: Path(value).name if value in files else value for name, value in shown.items()}
+    card = make_card(plan.facts, sha256, plan.method, card_settings, calibration)
     with staging_folder(resources.models, plan.name) as folder:
         with run.part(0.05, 0.9):
             answer = quantize_in_worker(spec.settings, plan, folder, card, calibration, run, resources)

@@ -153,7 +153,7 @@ class Score:
     tokens[first + i] from all tokens before it. `first` is 1 or more.
     Answered by Result({"rows": int, "vocabulary": int, "seconds": float of the engine alone}). An engine that knows no
     logits, but the probability of each token, writes no file and adds "log_probabilities": ln p of each scored token.
-    Where it counts tokens otherwise, these are of its own tokens of the same text.
+    Where it counts tokens otherwise, these belong to its tokens of the same text.
     """
 
     id: str

@@ -35,7 +35,7 @@ class QuantizationMethod:
     single_file: the result is one file NAME.gguf; else a folder NAME. Or a function, as above.
     reads: paths of files that an instance of `settings` names, which the worker may read.
     preference: of several loaders with the same method, the highest quantizes unless another is asked for.
-    resumes: it keeps what it has done in Quantize.checkpoints, so a job that runs again goes on from there.
+    resumes: it keeps what it has done in Quantize.checkpoints, so a job that runs again continues there.
     tries: its quantizer loads the result once itself, because no loader here reads it.
     measures: it keeps what it measured of a model in Quantize.measurements, for other jobs with the same model.
     held: bytes of weights and buffers that the quantizer holds at once, beside the worker's own; None: not known.

@@ -29,7 +29,7 @@ def too_long_error(tokens: int, most: int, remedy: str) -> PromptError:
 
 def unknown_token_error() -> PromptError:
     """Return the error for a token id that the model does not have."""
-    return PromptError("The model has no token with one of these ids. Send ids of its own tokenizer.")
+    return PromptError("The model has no token with one of these ids. Send ids of its tokenizer.")
 
 
 def _unit(vector: Sequence[float]) -> list[float]:

@@ -1,4 +1,4 @@
-"""EXL2 without a card: the order of ExLlamaV2's steps, what a stopped job goes on from, and logits of a window."""
+"""EXL2 without a card: the order of ExLlamaV2's steps, what a stopped job continues from, and logits of a window."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def write_gguf(
 
 
 def _parts(tensors: list[SourceTensor], sizes: Mapping[str, int], limit: PartLimit) -> list[list[SourceTensor]]:
-    """Return the tensors of each part, in order. A tensor that is larger than a part has one of its own."""
+    """Return the tensors of each part, in order. A tensor that is larger than a part has a part alone."""
     parts: list[list[SourceTensor]] = [[]]
     size = 0
     for entry in tensors:

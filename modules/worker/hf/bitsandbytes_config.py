@@ -1,4 +1,4 @@
-"""How Transformers is told to pack weights with bitsandbytes while it loads them."""
+"""The configuration with which Transformers packs weights by bitsandbytes while it loads them."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ export class QuantizeCard {
     this.estimateButton.disabled = true;
     const found = await attempt(() => post("/workshop/plan", job));
     this.estimateButton.disabled = false;
-    // The form was changed meanwhile.
+    // The form was changed in the time between.
     if (found === false || this.asked !== job || !found.estimate) return;
     this.estimate.textContent = estimateText(found.estimate);
     this.estimate.hidden = false;

@@ -9,10 +9,13 @@ import json
 import subprocess
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from modules.files.data_files import DataFileError, read_bytes
 from modules.system.child_environment import worker_environment
 
 UNCOMPILED = "uncompiled.txt"
+_LOCK = "bytecode.lock"
 _SECONDS = 300.0
 # Ends when the host does: its standard input closes then.
 _COMPILE = """
@@ -30,7 +33,11 @@ for path in paths:
 
 
 def compile_imported(python: Path, temporary: str) -> None:
-    """Compile the modules that a worker listed in its `temporary` folder, if its own environment has them; blocking."""
+    """Compile the modules that a worker listed in its `temporary` folder, if its own environment has them; blocking.
+
+    Return at once while modules of this environment are being compiled: a model that is loaded again and again would
+    otherwise start the same work each time.
+    """
     try:
         named = read_bytes(Path(temporary, UNCOMPILED)).decode("utf-8", "replace").splitlines()
     except (OSError, DataFileError):
@@ -38,6 +45,11 @@ def compile_imported(python: Path, temporary: str) -> None:
     environment = python.parent.parent.resolve()
     if not (paths := [path for path in named if _is_in(path, environment)]):
         return
+    with contextlib.suppress(Timeout, OSError), FileLock(environment / _LOCK, timeout=0):
+        _compile(python, paths)
+
+
+def _compile(python: Path, paths: list[str]) -> None:
     with subprocess.Popen(
         [str(python), "-I", "-c", _COMPILE],
         stdin=subprocess.PIPE,

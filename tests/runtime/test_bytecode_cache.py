@@ -8,6 +8,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from modules.runtime.bytecode_cache import compile_imported
 from modules.system.interpreter import python_in
@@ -52,3 +53,16 @@ record_uncached_modules()
 
 def test_without_a_list_nothing_happens(environment: Path, tmp_path: Path) -> None:
     compile_imported(python_in(environment), str(tmp_path / "nowhere"))
+
+
+def test_while_an_environment_is_compiled_another_worker_of_it_starts_no_second_run(
+    environment: Path, tmp_path: Path
+) -> None:
+    site = environment / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    (site / "part.py").write_text("VALUE = 1\n")
+    (tmp_path / "uncompiled.txt").write_text(str(site / "part.py"))
+    with FileLock(environment / "bytecode.lock"):
+        compile_imported(python_in(environment), str(tmp_path))
+    assert not list(site.glob("__pycache__/part*.pyc"))
+    compile_imported(python_in(environment), str(tmp_path))
+    assert list(site.glob("__pycache__/part*.pyc"))

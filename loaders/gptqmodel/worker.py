@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from loaders.gptqmodel.spec import Settings
 from modules.protocol.errors import SettingError
+from modules.worker.compiled_code import compiled_folder, keep_compiled
 from modules.worker.engine import Report
 from modules.worker.hf.load_options import device_placement, pick_dtype
 from modules.worker.hf.model_files import has_consent, load_tokenizer, read_json, weight_files
@@ -49,7 +49,9 @@ class Engine(HfEngine):
             from gptqmodel import GPTQModel
 
             compiled = Path(os.environ["GPTQMODEL_TORCH_EXTENSIONS_DIR"])
-            there = compiled.is_dir() and any(entry.is_dir() for entry in compiled.iterdir())
+            there = compiled.is_dir() and any(
+                entry.is_dir() and entry.name != "inductor" for entry in compiled.iterdir()
+            )
             first = "" if there else "; the first time a kernel is compiled, which takes minutes"
             report(f"Loading the quantized weights{first}", None)
             with _one_compiles(compiled):
@@ -86,7 +88,8 @@ def _backend(kernel: str, method: str) -> Any:
     # Two threads load a model; without this it requires three cores. Its kernels are compiled into the loader's
     # environment, and are removed with it.
     os.environ["GPTQMODEL_CPU_WORKERS"] = str(max(2, processor_count() // 2))
-    os.environ.setdefault("GPTQMODEL_TORCH_EXTENSIONS_DIR", str(Path(sys.prefix) / "compiled"))
+    os.environ.setdefault("GPTQMODEL_TORCH_EXTENSIONS_DIR", str(compiled_folder()))
+    keep_compiled(compiled_folder())
     from gptqmodel import BACKEND
 
     known = {item.value for item in BACKEND}

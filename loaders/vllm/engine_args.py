@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +27,6 @@ _DEFAULT_CONTEXT = next(entry.default for entry in describe(Settings) if entry.n
 _GIB = 2**30
 _LEAST_CACHE = 64 * 2**20
 _CONTEXTS_ON_CPU = 2
-
-
-def keep_compiled(folder: Path) -> None:
-    """Let torch and vLLM keep what they compile in `folder`, for later starts.
-
-    By default torch uses the temporary folder, which ends with the worker. The user's variables are respected.
-    """
-    with contextlib.suppress(OSError):
-        folder.mkdir(exist_ok=True)
-    if os.access(folder, os.W_OK):
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder / "inductor"))
-        os.environ.setdefault("VLLM_CACHE_ROOT", str(folder / "vllm"))
 
 
 def choose_context(settings: Settings, config: dict[str, Any]) -> tuple[int, int]:

@@ -9,7 +9,6 @@ import math
 import os
 import random
 import re
-import sys
 import threading
 import time
 from collections.abc import Generator
@@ -21,7 +20,6 @@ from loaders.vllm.engine_args import (
     MOST_PROBABILITIES,
     choose_context,
     engine_arguments,
-    keep_compiled,
 )
 from loaders.vllm.engine_thread import EngineThread
 from loaders.vllm.parent_watch import ParentWatch
@@ -35,6 +33,7 @@ from modules.protocol.events import ModelInfo
 from modules.protocol.json_schema import parse_json_schema
 from modules.protocol.sampling import SamplingParams
 from modules.worker.broken_weights import nan_logits_error
+from modules.worker.compiled_code import compiled_folder, keep_compiled
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.hf.folder_tokenizer import FolderTokenizer
 from modules.worker.hf.model_files import check_folder, has_consent, read_header, weight_files
@@ -52,7 +51,7 @@ class Engine(EngineBase):
 
     def __init__(self) -> None:
         os.environ.update(ENVIRONMENT)
-        keep_compiled(Path(sys.prefix, "compiled"))
+        keep_compiled(compiled_folder(), VLLM_CACHE_ROOT="vllm")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")
         self._open = contextlib.ExitStack()
         self._thread: EngineThread | None = None

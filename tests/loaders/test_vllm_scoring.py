@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from loaders.vllm.engine_args import keep_compiled
 from loaders.vllm.scoring import check_scoring, prompt_rows, score_tokens
 from modules.protocol.errors import PaddockError, PromptError
 
@@ -57,13 +54,3 @@ def test_a_model_in_several_processes_gives_the_probability_of_each_token() -> N
     outputs = iter([SimpleNamespace(prompt_logprobs=chances), SimpleNamespace(prompt_logprobs=None)])
     answer = score_tokens(outputs, [5, 7, 8], 2)
     assert (answer["rows"], answer["vocabulary"], answer["log_probabilities"]) == (1, 0, [-2.0])
-
-
-def test_what_is_compiled_is_kept_for_later_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "environ", {"VLLM_CACHE_ROOT": "/elsewhere"})
-    keep_compiled(tmp_path / "missing" / "compiled")
-    assert os.environ == {"VLLM_CACHE_ROOT": "/elsewhere"}
-    folder = tmp_path / "compiled"
-    keep_compiled(folder)
-    assert folder.is_dir()
-    assert os.environ == {"VLLM_CACHE_ROOT": "/elsewhere", "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor")}

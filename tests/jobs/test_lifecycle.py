@@ -210,7 +210,8 @@ def test_the_command_line_lists_and_shows_jobs(root: Path, config: Config) -> No
 
     made = webui("quantize", "tiny", "--method", "echo", "--json")
     lines = [json.loads(line) for line in made.stdout.splitlines()]
-    assert {line["type"] for line in lines[:-1]} == {"progress"}
+    assert lines[0]["type"] == "plan"
+    assert {line["type"] for line in lines[1:-1]} == {"progress"}
     assert (lines[-1]["type"], lines[-1]["model"]) == ("finished", "tiny-echo")
     (job,) = json.loads(webui("jobs", "list", "--json").stdout)
     assert (job["id"], job["status"], job["kind"]) == ("1", "finished", "quantize")

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 _EMBEDDING = re.compile(r"(embed_tokens|wte|wpe|embed_positions|token_embd|position_embd|word_embeddings)\.weight$")
 _HEAD = re.compile(r"(^|\.)(lm_head|embed_out|output)\.weight$")
 _ROUTER = re.compile(r"(mlp\.gate|block_sparse_moe\.gate|ffn_gate_inp|router)\.weight$")
+# Mamba's convolutions have three dimensions too, and are not packed.
+_CONVOLUTION = re.compile(r"conv(1d|2d)?\.weight$")
 # GPT-2 stores its matrices as [in, out] (Conv1D).
 _TRANSPOSED = re.compile(r"\.(c_attn|c_proj|c_fc)\.weight$")
 _LAYER = re.compile(r"(^|\.)(layers|h|blocks|blk)\.\d+\.")
@@ -40,10 +42,12 @@ def is_head(name: str, shape: tuple[int, ...]) -> bool:
 
 
 def layer_matrix(name: str, shape: tuple[int, ...]) -> Matrix | None:
-    """Return the matrix that a tensor of a layer holds; None for norms, biases, routers, embeddings and the head."""
+    """Return the matrix that a tensor of a layer holds.
+
+    None for norms, biases, routers, convolutions, embeddings and the head."""
     if len(shape) not in (2, 3) or not name.endswith("weight") or is_embedding(name) or is_head(name, shape):
         return None
-    if not _LAYER.search(name) or _ROUTER.search(name):
+    if not _LAYER.search(name) or _ROUTER.search(name) or _CONVOLUTION.search(name):
         return None
     rows, columns = shape[-2:]
     if _TRANSPOSED.search(name):

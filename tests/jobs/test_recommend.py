@@ -122,6 +122,7 @@ def test_a_recommended_group_size_is_one_that_quantizing_takes(app: App) -> None
     """The attention of this model is narrower than its hidden size, as in many models with their own head_dim."""
     layer = "model.layers.0"
     shapes = {"self_attn.q_proj": [96, 128], "self_attn.o_proj": [128, 96], "mlp.up_proj": [256, 128]}
+    shapes["mixer.conv1d"] = [96, 1, 4]
     tensors = {f"{layer}.{name}.weight": shape for name, shape in shapes.items()}
     write_safetensors(app.paths.models / "tiny" / "model.safetensors", tensors)
     facts = app.library.facts("tiny")

@@ -36,13 +36,14 @@ RETIRED: dict[str, Any] = {
 
 # Values out of range that mean "off" in presets of its older versions and in other servers.
 _OFF = {"top_k": {-1: 0}, "repetition_penalty_range": {-1: 0}}
+_ADVICE = "Delete the line, or correct the name; docs/samplers.md lists the parameters."
 _LISTS = ("stop", "dry_sequence_breakers", "sampler_priority")
 
 
 def read_keys(values: Mapping[object, object], file: str) -> tuple[dict[str, object], list[str]]:
     """Return (values by SamplingParams name and type, sentences about keys without effect).
 
-    Raises SettingError, which names `file`, the key, and the nearest or all known names.
+    Raises SettingError, which names `file`, the key, and the nearest known name or where the names are listed.
     """
     settings = {entry.name: entry for entry in describe(SamplingParams)}
     result: dict[str, Any] = {}
@@ -54,7 +55,8 @@ def read_keys(values: Mapping[object, object], file: str) -> tuple[dict[str, obj
                 warnings.append(f"{file}: {name} = {value} has no effect; no engine here supports it. Delete the line.")
             continue
         if name not in settings:
-            raise SettingError(_unknown(name, f"{file}: there is no parameter named {name!r}.", [*settings, *RETIRED]))
+            advice = did_you_mean(name, [*settings, *RETIRED]) or _ADVICE
+            raise SettingError(f"{file}: there is no parameter named {name!r}. {advice}")
         value = _texts(name, value) if name in _LISTS else within(name, value)
         try:
             result[name] = coerce(settings[name], value)
@@ -63,7 +65,8 @@ def read_keys(values: Mapping[object, object], file: str) -> tuple[dict[str, obj
     for sampler in result.get("sampler_priority", ()):
         if sampler not in DEFAULT_PRIORITY:
             what = f"{file}: sampler_priority contains {sampler!r}, which is not a sampler."
-            raise SettingError(_unknown(sampler, what, DEFAULT_PRIORITY))
+            known = f"The samplers are: {', '.join(DEFAULT_PRIORITY)}."
+            raise SettingError(f"{what} {did_you_mean(sampler, DEFAULT_PRIORITY) or known}")
     return result, warnings
 
 
@@ -85,10 +88,6 @@ def _texts(name: str, value: Any) -> object:
             pass
     lines = value.replace(",", "\n") if name == "sampler_priority" else value
     return [line.strip() for line in lines.splitlines() if line.strip()]
-
-
-def _unknown(name: str, sentence: str, known: Any) -> str:
-    return f"{sentence} {did_you_mean(name, known) or 'Known names: ' + ', '.join(known) + '.'}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -183,7 +183,7 @@ def test_a_retired_key_that_would_do_something_is_named(presets: Presets, tmp_pa
         ("sampler_priority: [temperature, topk]", ["Typo.yaml", "'topk'", "'top_k'"]),
         ("temperature: [1", ["Typo.yaml", "YAML"]),
         ("- temperature", ["Typo.yaml", "temperature: 0.7"]),
-        ("wholly_different_thing: 1", ["Typo.yaml", "wholly_different_thing", "min_p"]),
+        ("wholly_different_thing: 1", ["Typo.yaml", "wholly_different_thing", "docs/samplers.md"]),
         ("dry_sequence_breakers: 7", ["Typo.yaml", "dry_sequence_breakers"]),
     ],
 )

@@ -49,7 +49,7 @@ class ModelTurns:
         client hangs up while it waits.
         """
         name = self._on_request.resolve(value)
-        if self._waiting or not self._is_ready(name):
+        if self._waiting or self._is_giving_turns() or not self._is_ready(name):
             await run_in_threadpool(self._on_request.check, name)
             await self._wait(_Waiter(name), request)
         else:
@@ -60,6 +60,10 @@ class ModelTurns:
             self._using -= 1
             self._changed.set()
 
+    def _is_giving_turns(self) -> bool:
+        """Return True while a load may be under way, also if all who waited for it have hung up."""
+        return self._loader is not None and not self._loader.done()
+
     def _is_ready(self, name: str) -> bool:
         state = self._supervisor.state
         return state.phase == "ready" and name in ("", state.model) and not self._worker_died()
@@ -67,7 +71,7 @@ class ModelTurns:
     async def _wait(self, waiter: _Waiter, request: Request) -> None:
         """Wait for the turn of a request, which then counts as using the model."""
         self._waiting.append(waiter)
-        if self._loader is None or self._loader.done():
+        if not self._is_giving_turns():
             self._loader = asyncio.create_task(self._give_turns())
         hung_up = asyncio.create_task(_hung_up(request))
         try:

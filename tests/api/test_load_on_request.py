@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from typing import Any
 
@@ -149,14 +150,48 @@ def test_a_stream_of_requests_for_one_model_does_not_starve_another(server: Serv
     assert all(one.result() for one in busy)
 
 
-def test_a_client_that_hangs_up_while_it_waits_causes_no_load(server: Server) -> None:
+def test_a_client_that_hangs_up_while_it_waits_causes_no_load(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    noticed, load = threading.Event(), server.app.on_request.load
+
+    def watched_load(name: str, stop: Callable[[], bool]) -> None:
+        def watched_stop() -> bool:
+            stopped = stop()
+            if stopped:
+                noticed.set()
+            return stopped
+
+        load(name, watched_stop)
+
+    monkeypatch.setattr(server.app.on_request, "load", watched_load)
     of_page = server.app.supervisor.generate("page !long", server.app.presets.merge("", {"max_new_tokens": MANY}))
     with pytest.raises(httpx.ReadTimeout):
         server.client.post("/v1/completions", json={"model": "other", "prompt": "x"}, timeout=1.0)
+    assert noticed.wait(PATIENCE)
     of_page.cancel()
     assert of_page.wait(PATIENCE)
     assert server.ask("tiny").json()["model"] == "tiny"
     assert server.loads == []
+
+
+def test_a_request_waits_for_a_load_whose_client_has_hung_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The load begins in the moment in which the client hangs up, so no request waits for it any more."""
+    begun, go, load = threading.Event(), threading.Event(), server.app.on_request.load
+
+    def slow_load(name: str, stop: Callable[[], bool]) -> None:
+        with server.app.supervisor.without_generations(lambda: False):
+            begun.set()
+            assert go.wait(PATIENCE)
+        load(name, stop)
+
+    monkeypatch.setattr(server.app.on_request, "load", slow_load)
+    with pytest.raises(httpx.ReadTimeout):
+        server.client.post("/v1/completions", json={"model": "other", "prompt": "x"}, timeout=1.0)
+    assert begun.wait(PATIENCE)
+    later = server.later("tiny")
+    with pytest.raises(FutureTimeout):
+        later.result(0.5)
+    go.set()
+    assert later.result(PATIENCE).json()["model"] == "tiny"
 
 
 def test_a_request_without_a_model_waits_for_a_load_of_the_page(server: Server) -> None:

@@ -23,8 +23,8 @@ export function plot(title, rows, x, y) {
   const points = rows.filter((row) => Number.isFinite(x.of(row) ?? NaN) && Number.isFinite(y.of(row) ?? NaN));
   if (points.length < 2) return null;
   const best = front([...points], x, y);
-  const sentence = (row) => `${row.model}: ${x.show(x.of(row))}, ${y.show(y.of(row))}`;
-  const spoken = `${title}. ${points.map(sentence).join("; ")}. Pareto front: ${best.map((row) => row.model).join(", ")}`;
+  const text = (row) => `${row.model}: ${x.show(x.of(row))}, ${y.show(y.of(row))}`;
+  const spoken = `${title}. ${points.map(text).join("; ")}. Pareto front: ${best.map((row) => row.model).join(", ")}`;
   const drawn = axes(
     spoken,
     { label: x.label, values: points.map(x.of), show: x.show },

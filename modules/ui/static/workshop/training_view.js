@@ -48,17 +48,17 @@ function curve(found) {
   const lines = LINES.filter(([key]) => found[key].length);
   const points = lines.flatMap(([key]) => found[key]);
   if (found.losses.length < 2) return null;
-  const latest = lines.map(([key, name]) => `${name} ${number(found[key].at(-1)[1])} after step ${found[key].at(-1)[0]}`);
+  const ends = lines.map(([key, name]) => `${name} ${number(found[key].at(-1)[1])} after step ${found[key].at(-1)[0]}`);
   const x = { label: "Step", values: points.map(([step]) => step), show: (value) => String(Math.round(value)) };
   const y = { label: "Loss (lower is better)", values: points.map(([, loss]) => loss), show: number };
-  const { svg, across, up } = axes(`Loss by step. ${latest.join("; ")}`, x, y);
+  const { svg, across, up } = axes(`Loss by step. ${ends.join("; ")}`, x, y);
   for (const [key, , kind] of lines) {
     const places = found[key].map(([step, loss]) => [across(step), up(loss)]);
     svg.append(s("polyline", { class: kind, points: places.join(" ") }));
     const [left, top] = places.at(-1);
     svg.append(s("circle", { class: `${kind} end`, cx: left, cy: top, r: 3.5 }));
   }
-  const caption = h("p", { class: "quiet" }, `${latest.join(". ")}.`);
+  const caption = h("p", { class: "quiet" }, `${ends.join(". ")}.`);
   const figure = h("figure", {}, h("figcaption", {}, "Loss"), svg, caption, saveLinks("Loss", svg));
   return h("div", { class: "plots" }, figure);
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -39,7 +38,7 @@ class Choices:
     def completion(self) -> dict[str, Any]:
         """Return the whole answer, once all have ended without an error."""
         wholes = [answer.completion(generation) for answer, generation in self.started]
-        choices = [{**whole["choices"][0], "index": index} for index, whole in enumerate(wholes)]
+        choices = [whole["choices"][0] for whole in wholes]
         warnings = dict.fromkeys(warning for whole in wholes for warning in whole.get("warnings", ()))
         more = {"warnings": list(warnings)} if warnings else {}
         return {**wholes[0], **more, "choices": choices, "usage": self._usage()}
@@ -47,7 +46,7 @@ class Choices:
     async def stream(self) -> AsyncIterator[bytes]:
         """Yield the chunks of all choices as they arrive, then the usage if asked for, and [DONE]."""
         arrived: asyncio.Queue[bytes | None] = asyncio.Queue()
-        answers = [asyncio.create_task(self._follow(index, arrived)) for index in range(len(self.started))]
+        answers = [asyncio.create_task(_follow(*one, arrived)) for one in self.started]
         try:
             left = len(answers)
             while left:
@@ -65,25 +64,6 @@ class Choices:
             yield sse_event({**answer.usage_chunk(generation), "usage": self._usage()})
         yield _DONE
 
-    async def _follow(self, index: int, arrived: asyncio.Queue[bytes | None]) -> None:
-        """Put the chunks of one choice into the queue, and None at its end."""
-        try:
-            async with aclosing(stream_answer(*self.started[index])) as events:  # type: ignore[type-var]
-                async for event in events:
-                    if event != _DONE:
-                        arrived.put_nowait(self._numbered(index, event))
-        finally:
-            arrived.put_nowait(None)
-
-    def _numbered(self, index: int, event: bytes) -> bytes:
-        """Return a chunk with the index of its choice and the id of the whole answer."""
-        chunk = json.loads(event.removeprefix(b"data: "))
-        if "error" in chunk:
-            return event
-        for choice in chunk["choices"]:
-            choice["index"] = index
-        return sse_event({**chunk, "id": self.started[0][0].id})
-
     def _usage(self) -> dict[str, Any]:
         """Return the sum of the token counts. A prompt with several choices counts once."""
         parts = [usage(generation) for generation in self.generations]
@@ -96,6 +76,17 @@ class Choices:
         cached = [part["prompt_tokens_details"]["cached_tokens"] for part in parts[:: self.copies]]
         total["prompt_tokens_details"] = {"cached_tokens": sum(cached)}
         return total
+
+
+async def _follow(answer: OpenAIAnswer, generation: Generation, arrived: asyncio.Queue[bytes | None]) -> None:
+    """Put the chunks of one choice into the queue, and None at its end."""
+    try:
+        async with aclosing(stream_answer(answer, generation)) as events:  # type: ignore[type-var]
+            async for event in events:
+                if event != _DONE:
+                    arrived.put_nowait(event)
+    finally:
+        arrived.put_nowait(None)
 
 
 def start_choices(app: App, body: Mapping[str, Any], *, is_chat: bool) -> Choices:
@@ -114,6 +105,7 @@ def start_choices(app: App, body: Mapping[str, Any], *, is_chat: bool) -> Choice
                 if warning:
                     warnings = (*answer.options.warnings, warning)
                     answer = replace(answer, options=replace(answer.options, warnings=warnings))
+                answer = replace(answer, index=len(started), id=started[0][0].id if started else answer.id)
                 started.append((answer, generation))
     except PaddockError:
         for _, generation in started:

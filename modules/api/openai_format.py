@@ -19,7 +19,8 @@ FINISH_REASONS = {"stop": "stop", "stop_text": "stop", "length": "length", "cont
 @dataclass(frozen=True)
 class OpenAIAnswer:
     """What the parts of one answer share. `created`: seconds since the epoch; `echo`: text before the model's own;
-    `template`: the model's chat template, which says how it marks reasoning and tool calls."""
+    `template`: the model's chat template, which says how it marks reasoning and tool calls; `index`: the choice's place
+    among those of its request."""
 
     id: str
     is_chat: bool
@@ -29,6 +30,7 @@ class OpenAIAnswer:
     hooks: GenerationHooks | None = None
     echo: str = ""
     template: str = ""
+    index: int = 0
 
     def parts(self) -> ReplyParts | None:
         """Return what splits the reply of a chat into reasoning, content and tool calls; None without a chat."""
@@ -40,15 +42,15 @@ class OpenAIAnswer:
         names the role."""
         if self.is_chat:
             delta = {"role": "assistant", **part} if first else part
-            choice: dict[str, Any] = {"index": 0, "delta": delta, "finish_reason": reason}
+            choice: dict[str, Any] = {"index": self.index, "delta": delta, "finish_reason": reason}
         else:
-            choice = {"index": 0, "text": part.get("content", ""), "finish_reason": reason, "logprobs": None}
+            choice = {"index": self.index, "text": part.get("content", ""), "finish_reason": reason, "logprobs": None}
         return {**self._head(".chunk" if self.is_chat else ""), "choices": [choice]}
 
     def completion(self, generation: Generation) -> dict[str, Any]:
         """Return the whole answer of a generation that ended."""
         assert generation.finished is not None
-        choice: dict[str, Any] = {"index": 0, "logprobs": None}
+        choice: dict[str, Any] = {"index": self.index, "logprobs": None}
         if parts := self.parts():
             choice["message"] = parts.message(generation.final_text)
         else:

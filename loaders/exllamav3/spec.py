@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from loaders.exllamav3.quantization import EXL3
+from modules.families.no_models import NoSettings, claim_nothing
 from modules.protocol.loader_spec import LoaderSpec
-from modules.protocol.model_facts import Claim, Machine, ModelFacts
-
-
-@dataclass(frozen=True)
-class Settings:
-    """It loads no model, so it has no settings."""
-
-
-def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
-    return None
-
 
 SPEC = LoaderSpec(
     name="exllamav3",
     title="ExLlamaV3",
     summary="Makes EXL3 models on NVIDIA cards, for other programs: no loader of Paddock reads EXL3 yet.",
     formats=(),
-    settings=Settings,
-    claim=_claim,
+    settings=NoSettings,
+    claim=claim_nothing,
     accelerators=("cuda",),
     requirements="requirements.txt",
     quantizers=(EXL3,),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,12 +148,3 @@ def _could_begin(text: str, marker: str) -> int:
     """Return the length of the longest end of `text` that is the beginning of `marker`, but not all of it."""
     longest = min(len(marker) - 1, len(text))
     return next((length for length in range(longest, 0, -1) if text.endswith(marker[:length])), 0)
-
-
-def join_texts(parts: Sequence[str | ToolCall]) -> tuple[str, list[ToolCall]]:
-    """Return (the text, the calls) of the parts of a reply."""
-    return "".join(part for part in parts if isinstance(part, str)), list(_calls(parts))
-
-
-def _calls(parts: Sequence[str | ToolCall]) -> Iterator[ToolCall]:
-    return (part for part in parts if isinstance(part, ToolCall))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from modules.chat.tool_call_parser import ToolCall, ToolCallParser, join_texts
+from modules.chat.tool_call_parser import ToolCall, ToolCallParser
 from modules.chat.tool_formats import FORMATS, GENERIC, ToolFormat, find_tool_format, takes_tools
 
 SCHEMAS: dict[str, dict[str, Any]] = {
@@ -93,6 +94,12 @@ _CASES: list[tuple[str, str, str, list[tuple[str, Any]]]] = [
     ("", "  ", "  ", []),
 ]
 CASES = [(sign, reply.replace("{CITY}", f"{{{_CITY}}}"), text, calls) for sign, reply, text, calls in _CASES]
+
+
+def join_texts(parts: Sequence[str | ToolCall]) -> tuple[str, list[ToolCall]]:
+    """Return (the text, the calls) of the parts of a reply."""
+    texts = [part for part in parts if isinstance(part, str)]
+    return "".join(texts), [part for part in parts if isinstance(part, ToolCall)]
 
 
 def _split(form: ToolFormat, pieces: list[str]) -> tuple[str, list[tuple[str, Any]], list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from modules.worker.gguf.tensor_types import choose_types, lossless_types
 from modules.worker.gguf.type_rules import FILE_TYPES
 from modules.worker.gguf.writer import PartLimit, write_gguf
 from modules.worker.llama.importance import ImportanceComputer
+from modules.worker.thread_count import processor_count
 
 # The part of the work that an importance matrix takes, and within it a copy in full precision.
 _COMPUTING, _COPYING = 0.7, 0.1
@@ -86,8 +86,7 @@ def part_of(report: Report, begin: float, end: float) -> Report:
 
 def thread_count(wanted: int) -> int:
     """Return the threads to quantize with: those wanted, else all cores of this process but one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return wanted or max(1, cores - 1)
+    return wanted or max(1, processor_count() - 1)
 
 
 def fallback_notes(

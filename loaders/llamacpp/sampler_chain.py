@@ -6,8 +6,7 @@ import ctypes
 import json
 from typing import Any
 
-from modules.protocol.errors import PromptError
-from modules.protocol.json_schema import parse_json_schema
+from modules.protocol.json_schema import parse_json_schema, unreadable_grammar_error
 from modules.protocol.sampling import SamplingParams
 from modules.worker.llama.sampler_settings import (
     CUT_SHARE,
@@ -22,10 +21,6 @@ from modules.worker.llama.sampler_settings import (
 
 # Tokens that mirostat estimates from; llama.cpp's own choice.
 _MIROSTAT_TOKENS = 100
-_UNREADABLE = (
-    "llama.cpp cannot read the grammar or the JSON schema. Check a grammar against the GBNF guide and the patterns of "
-    "a schema, or leave it out."
-)
 # Mirostat replaces the cut-offs, and these alone act before it.
 _BESIDE_MIROSTAT = ("penalties", "dry", "temperature")
 
@@ -119,7 +114,7 @@ class SamplerChain:
 
     def _add(self, sampler: Any) -> None:
         if not sampler:
-            raise PromptError(_UNREADABLE)
+            raise unreadable_grammar_error("llama.cpp")
         self._lib.llama_sampler_chain_add(self.handle, sampler)
 
     def remember(self, tokens: list[int]) -> None:
@@ -144,4 +139,4 @@ def _schema_grammar(schema: dict[str, Any]) -> str:
         return str(json_schema_to_gbnf(json.dumps(schema)))
     # The converter asserts what it does not know, and its patterns raise several kinds of errors.
     except Exception as error:
-        raise PromptError(_UNREADABLE, detail=f"{type(error).__name__}: {error}") from None
+        raise unreadable_grammar_error("llama.cpp", f"{type(error).__name__}: {error}") from None

@@ -30,7 +30,7 @@ from loaders.vllm.startup_progress import report_startup
 from modules.protocol.commands import Generate
 from modules.protocol.errors import ModelError, PaddockError, PromptError, Unsupported
 from modules.protocol.events import ModelInfo
-from modules.protocol.json_schema import parse_json_schema
+from modules.protocol.json_schema import parse_json_schema, unreadable_grammar_error
 from modules.protocol.sampling import SamplingParams
 from modules.worker.broken_weights import nan_logits_error
 from modules.worker.compiled_code import compiled_folder, keep_compiled
@@ -198,11 +198,7 @@ class Engine(EngineBase):
         words = str(error) or type(error).__name__
         refused = any(kind.__name__ in _CLIENT_ERRORS for kind in type(error).__mro__)
         if (params.grammar_string or params.json_schema) and refused and _ABOUT_GRAMMAR.search(words):
-            return PromptError(
-                "vLLM cannot read the grammar or the JSON schema. Check a grammar against the GBNF guide and the "
-                "patterns of a schema, or leave it out.",
-                detail=words,
-            )
+            return unreadable_grammar_error("vLLM", words)
         if refused:
             return PromptError(f"vLLM does not accept this request: {words.rstrip('.')}. Change it.", detail=words)
         return PaddockError(

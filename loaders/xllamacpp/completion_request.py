@@ -8,6 +8,7 @@ from typing import Any
 
 from modules.families.llama_cpp import LOWER_FOR_MEMORY
 from modules.protocol.errors import ModelError, OutOfMemory, PaddockError, PromptError
+from modules.protocol.json_schema import unreadable_grammar_error
 from modules.protocol.sampling import SamplingParams
 from modules.worker.llama.sampler_settings import (
     dry_breakers,
@@ -83,11 +84,7 @@ def server_error(error: dict[str, Any]) -> PaddockError:
     """Return the exception for an error of the server, with a next step."""
     message = str(error.get("message", error))
     if "grammar" in message or "JSON schema" in message:
-        return PromptError(
-            "llama.cpp cannot read the grammar or the JSON schema. Check a grammar against the GBNF guide and the "
-            "patterns of a schema, or leave it out.",
-            detail=message,
-        )
+        return unreadable_grammar_error("llama.cpp", message)
     if "invalid tokens" in message:
         return PromptError("The prompt has token ids that this model does not have. Correct them.", detail=message)
     if "Context size" in message or "KV cache" in message or error.get("type") == "exceed_context_size_error":

@@ -58,6 +58,15 @@ def parse_json_schema(params: SamplingParams) -> dict[str, Any] | None:
     return normalize_schema(schema)[0]
 
 
+def unreadable_grammar_error(engine: str, detail: str = "") -> PromptError:
+    """Return the error for a grammar, or a schema that passed the checks here, which `engine` cannot read."""
+    return PromptError(
+        f"{engine} cannot read the grammar or the JSON schema. Check a grammar against the GBNF guide and the patterns "
+        "of a schema, or leave it out.",
+        detail=detail,
+    )
+
+
 def normalize_schema(schema: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return (a schema without references that all engines read alike, keywords that are not enforced).
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from loaders.gptqmodel.environment import prepare_environment
 from modules.protocol.commands import Quantize
 from modules.protocol.errors import ModelError
 from modules.worker.calibration_samples import few_samples_note
-from modules.worker.compiled_code import compiled_folder, keep_compiled
 from modules.worker.engine import Report
 from modules.worker.hf.error_messages import load_error, out_of_memory_error
 from modules.worker.hf.model_files import check_folder, has_consent, load_tokenizer
@@ -25,10 +24,7 @@ class Quantizer(QuantizerBase):
     """Quantizes layer after layer, with calibration text."""
 
     def quantize(self, request: Quantize, settings: Any, report: Report) -> Quantized:
-        # As the engine does (worker.py): two threads, and kernels compiled into the environment.
-        os.environ["GPTQMODEL_CPU_WORKERS"] = str(max(2, (os.cpu_count() or 1) // 2))
-        os.environ.setdefault("GPTQMODEL_TORCH_EXTENSIONS_DIR", str(compiled_folder()))
-        keep_compiled(compiled_folder())
+        prepare_environment()
         source, target = Path(request.source), Path(request.target)
         trusted = has_consent("PADDOCK_TRUST_REMOTE_CODE")
         layers = int(check_folder(source).get("num_hidden_layers") or 0)

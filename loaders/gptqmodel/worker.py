@@ -8,16 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from loaders.gptqmodel.environment import prepare_environment
 from loaders.gptqmodel.spec import Settings
 from modules.protocol.errors import SettingError
-from modules.worker.compiled_code import compiled_folder, keep_compiled
 from modules.worker.engine import Report
 from modules.worker.hf.load_options import device_placement, pick_dtype
 from modules.worker.hf.model_files import has_consent, load_tokenizer, read_json, weight_files
 from modules.worker.hf.packed_weights import check_packing
 from modules.worker.hf.staged_folder import read_quantization, stage_folder, write_rope_scaling
 from modules.worker.hf.transformers_engine import HfEngine
-from modules.worker.thread_count import processor_count
 
 _BITS = (2, 3, 4, 8)
 
@@ -85,11 +84,7 @@ def _one_compiles(folder: Path) -> Iterator[None]:
 
 def _backend(kernel: str, method: str) -> Any:
     """Return GPTQModel's name of a kernel for GPTQ or AWQ. Raises SettingError if there is none."""
-    # Two threads load a model; without this it requires three cores. Its kernels are compiled into the loader's
-    # environment, and are removed with it.
-    os.environ["GPTQMODEL_CPU_WORKERS"] = str(max(2, processor_count() // 2))
-    os.environ.setdefault("GPTQMODEL_TORCH_EXTENSIONS_DIR", str(compiled_folder()))
-    keep_compiled(compiled_folder())
+    prepare_environment()
     from gptqmodel import BACKEND
 
     known = {item.value for item in BACKEND}

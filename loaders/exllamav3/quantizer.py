@@ -17,16 +17,17 @@ from typing import Any
 from loaders.exllamav3.progress_lines import ProgressLines
 from loaders.exllamav3.quantization import Exl3Settings
 from modules.protocol.commands import Quantize
-from modules.protocol.errors import EnvironmentBroken, ModelError, OutOfMemory, PaddockError
+from modules.protocol.errors import ModelError, OutOfMemory, PaddockError
 from modules.worker.calibration_samples import few_samples_note
 from modules.worker.engine import Report
-from modules.worker.hf.cuda_kernels import prepare_compilation
+from modules.worker.hf.cuda_kernels import import_with_kernels
 from modules.worker.hf.error_messages import is_out_of_memory
 from modules.worker.hf.model_files import check_folder, load_tokenizer
 from modules.worker.hf.quantized_folder import calibration_tokens, copy_companions
 from modules.worker.quantizer import Quantized, QuantizerBase
 
 _PACKAGES = ("exllamav3", "torch", "transformers")
+_CONVERTER = "exllamav3.conversion.convert_model"
 _IDENTITY = "identity.txt"
 _WRITTEN = ("model*.safetensors", "model.safetensors.index.json", "config.json", "quantization_config.json")
 # Tokens with which the result is tried.
@@ -42,7 +43,7 @@ class Quantizer(QuantizerBase):
         report("Preparing the calibration text", 0.0)
         rows = calibration_tokens(request.calibration, source, load_tokenizer(source), settings)
         report("Importing ExLlamaV3. The first time it compiles its kernels, which takes minutes", 0.0)
-        torch, exl, converter = _import_engine()
+        torch, exl, converter = import_with_kernels("ExLlamaV3", "exllamav3", _CONVERTER, "run the job again")
         with _errors(source):
             resumed = prepare_folder(folder, request, settings)
             _write_rows(torch, rows, folder / "calibration.safetensors")
@@ -107,21 +108,6 @@ def tidy(source: Path, target: Path) -> None:
         if not any(file.match(pattern) for pattern in _WRITTEN):
             file.unlink()
     copy_companions(source, target)
-
-
-def _import_engine() -> tuple[Any, Any, Any]:
-    """Return the modules (torch, exllamav3, its converter). Raises EnvironmentBroken."""
-    try:
-        torch = importlib.import_module("torch")
-        with prepare_compilation("exllamav3_ext"):
-            exl = importlib.import_module("exllamav3")
-        return torch, exl, importlib.import_module("exllamav3.conversion.convert_model")
-    except (ImportError, OSError, RuntimeError) as error:
-        raise EnvironmentBroken(
-            "ExLlamaV3 cannot start. To compile its CUDA kernels it needs an NVIDIA card with its driver, the CUDA "
-            "toolkit (nvcc) and a C++ compiler. Install what the details name, then run the job again.",
-            detail=traceback.format_exc(),
-        ) from error
 
 
 def _write_rows(torch: Any, rows: Sequence[Sequence[int]], file: Path) -> None:

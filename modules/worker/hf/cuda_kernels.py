@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from modules.protocol.errors import EnvironmentBroken
 from modules.worker.thread_count import processor_count
 
 # Main memory that one compiler may take.
@@ -39,6 +43,24 @@ def prepare_compilation(extension: str) -> Iterator[None]:
         # A killed compilation leaves its lock, for which torch would wait forever.
         (folder / extension / "lock").unlink(missing_ok=True)
         yield
+
+
+def import_with_kernels(title: str, engine: str, part: str, retry: str) -> tuple[Any, Any, Any]:
+    """Return the modules torch, `engine`, whose kernels are named `engine`_ext, and `part`, a module of it.
+
+    `title`: the engine's name for people; `retry`: what to do once it starts. Raises EnvironmentBroken.
+    """
+    try:
+        torch = importlib.import_module("torch")
+        with prepare_compilation(f"{engine}_ext"):
+            module = importlib.import_module(engine)
+        return torch, module, importlib.import_module(part)
+    except (ImportError, OSError, RuntimeError) as error:
+        raise EnvironmentBroken(
+            f"{title} cannot start. To compile its CUDA kernels it needs an NVIDIA card with its driver, the CUDA "
+            f"toolkit (nvcc) and a C++ compiler. Install what the details name, then {retry}.",
+            detail=traceback.format_exc(),
+        ) from error
 
 
 def _jobs() -> int:

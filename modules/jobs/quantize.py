@@ -46,8 +46,11 @@ class QuantizePlan:
     needed_bytes: int
 
 
-def plan_quantize(spec: JobSpec, resources: JobResources) -> QuantizePlan:
-    """Return what the job will do. Raises JobError, SettingError, PathError with the next step."""
+def plan_quantize(spec: JobSpec, resources: JobResources, run: JobRun | None = None) -> QuantizePlan:
+    """Return what the job will do. Raises JobError, SettingError, PathError with the next step.
+
+    `run`: of the job, where it has begun: an earlier run may have left checkpoints.
+    """
     facts = resources.library.facts(spec.model)
     loader, method = choose_method(spec.method, spec.loader, resources)
     settings = build(method.settings, spec.settings)
@@ -61,7 +64,7 @@ def plan_quantize(spec: JobSpec, resources: JobResources) -> QuantizePlan:
     needed = _needed_bytes(facts, method, settings)
     check_space(resources.models, needed)
     if method.resumes:
-        _check_checkpoints(resources, needed)
+        _check_checkpoints(resources, needed, folder_bytes(run.checkpoints) if run else 0)
     return QuantizePlan(facts, loader, method, settings, file.removesuffix(".gguf") if ending else file, file, needed)
 
 
@@ -94,7 +97,7 @@ def choose_method(name: str, loader: str, resources: JobResources) -> tuple[Load
 
 def run_quantize(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[str, Any]:
     """Make the model. Return {"model": its name, …}. Raises PaddockError; nothing is left in models/ then."""
-    plan = plan_quantize(spec, resources)
+    plan = plan_quantize(spec, resources, run)
     calibrated = plan.method.is_calibrated(plan.settings)
     calibration = resources.texts.calibration(spec.text, run.report) if calibrated else None
     with run.part(0.0, 0.05):
@@ -241,12 +244,15 @@ def check_space(folder: Path, needed: int, what: str = "The result", flag: str =
         )
 
 
-def _check_checkpoints(resources: JobResources, needed: int) -> None:
-    """Raise JobError unless there is room for the parts of the result, which a job that resumes keeps until its end."""
+def _check_checkpoints(resources: JobResources, needed: int, kept: int) -> None:
+    """Raise JobError unless there is room for the parts of the result, which a job that resumes keeps until its end.
+
+    `kept`: bytes of the parts that an earlier run left, which are on the disk already.
+    """
     jobs, models = resources.paths.jobs, resources.models
     jobs.mkdir(parents=True, exist_ok=True)
-    both = 2 if jobs.stat().st_dev == models.stat().st_dev else 1
-    check_space(jobs, needed * both, "This job", "--user-data")
+    result = needed if jobs.stat().st_dev == models.stat().st_dev else 0
+    check_space(jobs, max(0, needed - kept) + result, "This job", "--user-data")
 
 
 def describe_plan(plan: QuantizePlan) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -16,6 +17,7 @@ from modules.app import App
 from modules.cli.application import build_app
 from modules.jobs.job_run import JobCancelled
 from modules.jobs.job_spec import JobError, JobSpec, JobState
+from modules.jobs.quantize import plan_quantize
 from modules.protocol.errors import PaddockError, SettingError
 from modules.settings.config import Config
 from tests.support.models import write_safetensors
@@ -141,6 +143,20 @@ def test_a_failed_job_runs_again(app: App) -> None:
     app.jobs.run(finished)
     with pytest.raises(JobError, match="is finished"):
         app.jobs.check_resumable(finished)
+
+
+def test_checkpoints_that_are_on_the_disk_already_need_no_more_room(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = app.jobs.start(_echo(behaviour="resume"))
+    with pytest.raises(PaddockError, match="stops halfway"):
+        app.jobs.run(id)
+    needed = plan_quantize(_echo(), app.jobs.resources).needed_bytes
+    # Room for the result and one byte less than its parts, beside what is always kept free.
+    free = 2 * needed - 1 + (64 << 20)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(total=free, used=0, free=free))
+    with pytest.raises(JobError, match="This job needs about .* are free"):
+        app.jobs.run(id)
+    (app.paths.jobs / id / "checkpoints" / "layer").write_bytes(b"x")
+    assert app.jobs.run(id)["model"] == "tiny-echo"
 
 
 def test_a_method_that_resumes_finds_what_it_kept_until_the_job_has_finished(app: App, config: Config) -> None:

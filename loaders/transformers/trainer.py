@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from modules.families.training_data import read_training_data
+from modules.families.training_data import read_examples
 from modules.families.training_settings import TrainingSettings
 from modules.protocol.commands import Merge, Train
 from modules.protocol.errors import ModelError
@@ -107,7 +107,7 @@ def _trusted() -> bool:
 def _rows(data: Path, chats: ChatFormat, settings: TrainingSettings, report: Report) -> tuple[list[Row], list[str]]:
     """Return the rows to train on, and notes on the examples that gave none. Raises ModelError if none is left."""
     tokenizer = ExampleTokenizer(chats, settings.cutoff, settings.replies_only)
-    examples = read_training_data(data).examples
+    examples = read_examples(data)
     rows: list[Row] = []
     for number, example in enumerate(examples, 1):
         rows += tokenizer.rows(example)

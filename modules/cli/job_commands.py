@@ -101,7 +101,7 @@ def train(config: Config, arguments: argparse.Namespace) -> int:
         arguments.model,
         name=arguments.name,
         settings=dict(read_pairs(arguments.set, "rank=8")),
-        text=str(Path(arguments.data).absolute()),
+        text=_text_source(arguments.data),
     )
     return _run_new(config, spec, arguments.json, show_trained)
 

@@ -47,7 +47,7 @@ def add_job_parsers(commands: Any, common: argparse.ArgumentParser) -> None:
     recommend.add_argument("--json", action="store_true", help="print one JSON object")
     train = commands.add_parser("train", parents=[common], help="train a LoRA adapter for a model")
     train.add_argument("model", metavar="MODEL", type=parse_model_name, help="a folder in models/")
-    train.add_argument("--data", required=True, metavar="PATH", help=".jsonl, .json, .txt or .md, or a folder of them")
+    train.add_argument("--data", required=True, metavar="TEXT", help=f"to learn from: {_TEXTS}")
     train.add_argument("--name", default="", help="the adapter's name (default: the model's name and -lora)")
     merge = commands.add_parser("merge", parents=[common], help="merge a LoRA adapter into its model")
     merge.add_argument("model", metavar="MODEL", type=parse_model_name, help="the folder that it was trained on")

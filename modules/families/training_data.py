@@ -1,20 +1,17 @@
-"""Data sets for a training: chats (OpenAI, ShareGPT), instructions (Alpaca), pairs, or raw text. Standard library only.
+"""Examples for a training: chats (OpenAI, ShareGPT), instructions (Alpaca), pairs, or raw text. Standard library only.
 
-One JSON object a line (.jsonl), a JSON list (.json), or text (.txt, .md), one file or a folder of them.
+The host reads them from files of many kinds, and sends them to the worker as JSON Lines.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modules.protocol.errors import ModelError
-
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
-_ENDINGS = (".jsonl", ".json", ".txt", ".md")
 _SHOWN = 5
 
 
@@ -28,7 +25,7 @@ class Example:
 
 @dataclass
 class TrainingData:
-    """What a data set holds. `broken`: "file, line 3: why" for each row that was left out."""
+    """What a data set holds. `broken`: "file line 3: why" for each row that was left out."""
 
     examples: list[Example] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
@@ -42,78 +39,19 @@ class TrainingData:
         return [f"{rows} left out: {'; '.join(self.broken[:_SHOWN])}{more}."]
 
 
-def read_training_data(path: Path) -> TrainingData:
-    """Read a file, or all files of a folder in the order of their names.
-
-    Raises ModelError where nothing in it can be trained on."""
-    data = TrainingData()
-    for file in _files(path):
-        for place, row in _rows(file, data.broken):
-            found = _example(row)
-            if isinstance(found, Example):
-                data.examples.append(found)
-            else:
-                data.broken.append(f"{place}: {found}")
-    if not data.examples:
-        said = f" {data.notes()[0]}" if data.broken else ""
-        raise ModelError(
-            f"{path.name} has no example to train on.{said} A line is a JSON object with messages, conversations, "
-            "instruction and output, prompt and completion, or text."
-        )
-    return data
+def read_examples(file: Path) -> list[Example]:
+    """Return the examples of a file of JSON Lines. Rows that are none are passed over."""
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return [found for row in rows if isinstance(found := to_example(row), Example)]
 
 
-def _files(path: Path) -> list[Path]:
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _ENDINGS and file.is_file())
-    else:
-        files = [path] if path.is_file() else []
-    if not files:
-        raise ModelError(f"There is no data at {path}. Give a .jsonl, .json, .txt or .md file, or a folder of them.")
-    if wrong := [file.name for file in files if file.suffix.lower() not in _ENDINGS]:
-        raise ModelError(f"{wrong[0]} is not a kind of file that is read. Convert it to JSON Lines (.jsonl).")
-    return files
-
-
-def _rows(file: Path, broken: list[str]) -> Iterator[tuple[str, Any]]:
-    """Yield (place, row) of a file; rows that are no JSON go to `broken`."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        broken.append(f"{file.name}: {error}")
-        return
-    if file.suffix.lower() in (".txt", ".md"):
-        if text.strip():
-            yield file.name, {"text": text}
-        return
-    if file.suffix.lower() == ".json":
-        try:
-            rows = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            broken.append(f"{file.name}: {error}")
-            return
-        yield from ((f"{file.name}, entry {number}", row) for number, row in enumerate(_listed(rows), 1))
-        return
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            yield f"{file.name}, line {number}", json.loads(line)
-        except (ValueError, RecursionError) as error:
-            broken.append(f"{file.name}, line {number}: {error}")
-
-
-def _listed(rows: Any) -> list[Any]:
-    if isinstance(rows, dict) and isinstance(rows.get("data"), list):
-        return list(rows["data"])
-    return rows if isinstance(rows, list) else [rows]
-
-
-def _example(row: Any) -> Example | str:
-    """Return the example, or why there is none."""
+def to_example(row: Any) -> Example | str:
+    """Return the example that an object of JSON is, or why it is none."""
+    if isinstance(row, str):
+        row = {"text": row}
     if not isinstance(row, Mapping):
         return "not an object"
-    if isinstance(turns := row.get("messages", row.get("conversations")), list):
+    if isinstance(turns := row.get("messages") or row.get("conversations"), list):
         return _chat(turns, row.get("system"))
     if isinstance(instruction := row.get("instruction"), str) and isinstance(output := row.get("output"), str):
         given = row.get("input")
@@ -121,8 +59,11 @@ def _example(row: Any) -> Example | str:
         return _pair(asked, output)
     if isinstance(prompt := row.get("prompt"), str) and isinstance(answer := row.get("completion"), str):
         return _pair(prompt, answer)
-    if isinstance(text := row.get("text"), str):
-        return Example(text=text) if text.strip() else "the text is empty"
+    if any(key in row for key in ("text", "content")):
+        texts = [text for key in ("text", "content") if isinstance(text := row.get(key), str) and text.strip()]
+        return Example(text=texts[0]) if texts else "the text is empty"
+    if "messages" in row or "conversations" in row:
+        return "its messages are empty or no list"
     return f"none of its keys is known ({', '.join(map(str, list(row)[:5])) or 'it has none'})"
 
 
@@ -137,8 +78,9 @@ def _chat(turns: list[Any], system: object) -> Example | str:
     for turn in turns:
         if not isinstance(turn, Mapping):
             return "a turn is not an object"
-        role = _ROLES.get(str(turn.get("role", turn.get("from", ""))).lower(), "")
-        content = turn.get("content", turn.get("value"))
+        # In a table, each turn has the keys of all turns.
+        role = _ROLES.get(str(turn.get("role") or turn.get("from")).lower(), "")
+        content = next((turn[key] for key in ("content", "value") if turn.get(key) is not None), None)
         if not role or not isinstance(content, str):
             return "a turn has no known role, or no text"
         messages.append({"role": role, "content": content})

@@ -28,9 +28,9 @@ class JobSpec:
 
     kind: one of KINDS. model: a name in models/; for compare, the original. method: of quantize. name: of the result;
     "" takes the default name. loader: whose environment is used; "" takes the best. settings: KEY=VALUE pairs of
-    `--set`. text: where calibration or evaluation text comes from, as texts.TextSources says; "" takes the sample that
-    ships. For train, a path to the data. against: the original that evaluate compares with. models: those that compare
-    measures, the original first. tasks: a path to questions for evaluate and compare; "" asks none. adapter:
+    `--set`. text: where text for calibration, evaluation or training comes from, as texts.TextSources says; "" takes
+    the sample that ships, except for train. against: the original that evaluate compares with. models: those that
+    compare measures, the original first. tasks: a path to questions for evaluate and compare; "" asks none. adapter:
     the name of the adapter to merge. to: what merge makes, "folder", "gguf" or "adapter-gguf".
     """
 

@@ -101,14 +101,23 @@ def evaluation_rows(path: str) -> TextRows:
     return _read(Path(path) if path else SAMPLES / _HELD_OUT, path or "the held-out sample that ships")
 
 
-def _read(path: Path, source: str) -> TextRows:
+def find_text_files(path: Path) -> list[Path]:
+    """Return the file at `path`, or those of a folder that are read, in the order of their names. Raises JobError."""
     if not path.exists():
         raise JobError(
             f"There is no text at {path}. Name a {ENDINGS_TEXT} file, a folder of such files, "
             f"{', '.join(HUB_TEXTS)}, or chat: and the title of a chat."
         )
-    is_folder = path.is_dir()
-    files = sorted(file for file in path.rglob("*") if file.name.lower().endswith(ENDINGS)) if is_folder else [path]
+    return sorted(file for file in path.rglob("*") if is_text_file(file)) if path.is_dir() else [path]
+
+
+def is_text_file(file: Path) -> bool:
+    """Return True for a file whose ending is one of ENDINGS."""
+    return file.name.lower().endswith(ENDINGS)
+
+
+def _read(path: Path, source: str) -> TextRows:
+    files = find_text_files(path)
     rows: list[Row] = []
     broken: list[str] = []
     size = 0

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modules.families.training_data import TrainingData, read_training_data
+from modules.families.training_data import TrainingData
+from modules.jobs.hub_texts import HUB_TEXTS
 from modules.jobs.job_run import JobRun
 from modules.jobs.job_spec import JobError, JobSpec
 from modules.jobs.model_card import source_hash
@@ -19,7 +20,9 @@ from modules.jobs.probe import probe_adapter
 from modules.jobs.quantize import check_space
 from modules.jobs.resources import JobResources
 from modules.jobs.staging import publish, result_name, staging_folder
+from modules.jobs.texts import is_named_source
 from modules.jobs.training_card import make_training_card, write_adapter_card
+from modules.jobs.training_texts import read_training_texts
 from modules.library.adapter_files import read_adapter
 from modules.protocol.commands import Train
 from modules.protocol.loader_spec import LoaderSpec
@@ -41,12 +44,12 @@ _DATA = "data.sha256"
 
 @dataclass(frozen=True)
 class TrainPlan:
-    """What a job will do. `name`: the adapter's name in models/."""
+    """What a job will do. `data`: None where it is downloaded first. `name`: the adapter's name in models/."""
 
     facts: ModelFacts
     loader: LoaderSpec
     settings: Any
-    data: TrainingData
+    data: TrainingData | None
     name: str
 
 
@@ -59,8 +62,9 @@ def plan_train(spec: JobSpec, resources: JobResources) -> TrainPlan:
     settings = build(loader.training, spec.settings)
     resources.consents.check(facts)
     if not spec.text:
-        raise JobError("There is no data to train on. Name a file or a folder: --data PATH")
-    data = read_training_data(Path(spec.text))
+        sources = ", ".join(["a file", "a folder", *HUB_TEXTS])
+        raise JobError(f"There is no data to train on. Name {sources} or a chat: --data TEXT")
+    data = None if spec.text in HUB_TEXTS else read_training_texts(spec.text, resources.texts)
     name = result_name(resources.models, spec.name, f"{Path(facts.name).name}-lora")
     check_space(resources.models, 4 * settings.rank * facts.hidden * facts.layers * _WIDTHS * _COPIES)
     return TrainPlan(facts, loader, settings, data, name)
@@ -98,13 +102,16 @@ def choose_trainer(loader: str, resources: JobResources) -> LoaderSpec:
 def run_train(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[str, Any]:
     """Train the adapter. Return {"adapter": its name, …}. Raises PaddockError; nothing is left in models/ then."""
     plan = plan_train(spec, resources)
-    file, sha256 = _write_data(plan.data, run.scratch)
+    examples = plan.data or read_training_texts(spec.text, resources.texts, run.report)
+    file, sha256 = _write_data(examples, run.scratch)
     resume = _has_checkpoints(run.checkpoints, sha256)
     with run.part(0.0, 0.03):
         step = f"Computing the SHA-256 of {plan.facts.name}"
         model_sha256 = source_hash(Path(plan.facts.path), lambda fraction: run.report(step, fraction))
-    broken = len(plan.data.broken)
-    data = {"source": Path(spec.text).name, "sha256": sha256, "examples": len(plan.data.examples), "broken": broken}
+    broken = len(examples.broken)
+    # The card goes with the adapter, so it has no path of this machine.
+    source = spec.text if is_named_source(spec.text) else Path(spec.text).name
+    data = {"source": source, "sha256": sha256, "examples": len(examples.examples), "broken": broken}
     card = make_training_card(plan.facts, model_sha256, dataclasses.asdict(plan.settings), data)
     with staging_folder(resources.models, plan.name) as folder:
         with run.part(0.03, 0.92):
@@ -124,11 +131,11 @@ def run_train(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[str, 
         "adapter": plan.name,
         "model": plan.facts.name,
         "settings": card["settings"],
-        "examples": len(plan.data.examples),
+        "examples": len(examples.examples),
         "broken": broken,
         "size_bytes": adapter.size_bytes,
         **answer,
-        "notes": [*plan.data.notes(), *answer["notes"]],
+        "notes": [*examples.notes(), *answer["notes"]],
         "resumed": resume,
         "seconds": card["seconds"],
     }

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from arro3.io import infer_json_schema, read_json, write_parquet
 
 from modules.app import App
 from modules.jobs.job_spec import JobError
@@ -18,6 +17,7 @@ from modules.library.download_staging import DownloadError
 from modules.protocol.errors import PaddockError
 from tests.support.hub import Hub, hub_of
 from tests.support.server import serving
+from tests.support.text_files import write_parquet_rows
 
 CHAT = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Grüße"}]
 WIKI = [
@@ -37,10 +37,7 @@ C4 = [f"en/c4-validation.0000{shard}-of-00008.json.gz" for shard in (0, 1)]
 
 
 def _parquet(folder: Path, rows: list[dict[str, object]]) -> Path:
-    lines, file = folder / "rows.ndjson", folder / "rows.parquet"
-    lines.write_text("\n".join(map(json.dumps, rows)), "utf-8")
-    write_parquet(read_json(lines, infer_json_schema(lines)), file)
-    return file
+    return write_parquet_rows(folder / "rows.parquet", rows)
 
 
 def _c4(*texts: str) -> bytes:

@@ -99,7 +99,7 @@ def test_the_results_tell_how_the_training_went(taught: tuple[App, dict[str, Any
     assert "Step 16 of 16, loss" in results["log"]
     assert set(results["versions"]) == {"peft", "torch", "transformers"}
     assert results["broken"] == 2
-    assert results["notes"][0].startswith("2 rows were left out: data.jsonl, line 5: ")
+    assert results["notes"][0].startswith("2 rows were left out: data.jsonl line 5: ")
 
 
 def test_an_adapter_names_its_model_and_no_path(taught: tuple[App, dict[str, Any]]) -> None:
@@ -288,9 +288,9 @@ def test_a_loss_that_is_not_a_number_ends_the_training(worker: WorkerClient, pla
     ("spec", "words"),
     [
         (JobSpec("train", "nope"), "There is no model named 'nope'"),
-        (JobSpec("train", "tiny"), "Name a file or a folder: --data PATH"),
+        (JobSpec("train", "tiny"), "Name a file, a folder, wikitext2, c4 or a chat: --data TEXT"),
         (JobSpec("train", "tiny", text="empty.jsonl"), "empty.jsonl has no example to train on"),
-        (JobSpec("train", "tiny", text="nowhere.jsonl"), "There is no data at"),
+        (JobSpec("train", "tiny", text="nowhere.jsonl"), "There is no text at"),
         (JobSpec("train", "tiny", text="good.jsonl", settings={"ranks": "8"}), "There is no setting named 'ranks'"),
         (JobSpec("train", "tiny", text="good.jsonl", settings={"base": "fp4"}), "Base (base) cannot be 'fp4'"),
         (JobSpec("train", "tiny", text="good.jsonl", name="../x"), "is not a valid name"),

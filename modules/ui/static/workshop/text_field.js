@@ -7,7 +7,7 @@ import { toast } from "../toasts.js";
 import { setOptions } from "./fields.js";
 
 export const SAMPLE = "A sample that ships with Paddock";
-// Endings of files for calibration and evaluation.
+// Endings of files for calibration, evaluation and training.
 export const TEXTS = [".txt", ".md", ".json", ".jsonl", ".gz", ".parquet"];
 // The host takes no larger body.
 const MOST = 16 * 1024 * 1024;

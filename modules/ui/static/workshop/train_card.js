@@ -4,7 +4,7 @@ import { h, textButton } from "../dom.js";
 import { attempt, post } from "../requests.js";
 import { labelled, setOptions, settingField } from "./fields.js";
 import { bytes } from "./format.js";
-import { TextField } from "./text_field.js";
+import { TEXTS, TextField } from "./text_field.js";
 
 // Settings that are shown at once, in this order. The rest is folded.
 const FIRST = ["base", "rank", "alpha", "epochs", "learning_rate", "sample"];
@@ -18,8 +18,8 @@ export class TrainCard {
     this.data = new TextField("Data", {
       id: "train-data",
       placeholder: "/path/to/data.jsonl",
-      help: "Chats, instructions or pairs as .jsonl or .json, or raw text. A path may also be a folder.",
-      endings: [".jsonl", ".json", ".txt", ".md"],
+      help: "Chats, instructions or pairs as .jsonl, .json or .parquet, or raw text. A path may also be a folder.",
+      endings: TEXTS,
     });
     this.name = h("input", { type: "text", placeholder: "the model's name and -lora", autocomplete: "off" });
     this.settings = h("div", { class: "fields", id: "train-settings" });

@@ -1,6 +1,7 @@
-"""Check the password, which opens everything, and the API key, which opens only the API below /v1/.
+"""Check the password, which opens everything, and the keys, which open the API below /v1/.
 
-Loading and unloading is the owner's right: the key opens it only to clients on this machine, where no password is set.
+Loading and unloading is the owner's right: the admin key opens it, and without one the API key, but only to clients on
+this machine and where no password is set.
 """
 
 from __future__ import annotations
@@ -22,15 +23,23 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _PROXIED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 _ASK_PASSWORD = f"Send the password that Paddock was started with (user name: {USER})."
 _ASK_KEY = "Send the API key that Paddock was started with, as Authorization: Bearer KEY."
-KEY_ONLY = "The API key opens only /v1/. Send the password here (start with --password WORD to set one)."
+_KEY_ONLY = "The API key opens only /v1/. Send the password here (start with --password WORD to set one)."
+_ADMIN_KEY_ONLY = (
+    "The admin key opens only /v1/ and the routes that load models and run jobs. Send the password here (start with "
+    "--password WORD to set one)."
+)
+# Refusals of a secret that is right, but not for this address. They are no guesses.
+RIGHT_ELSEWHERE = frozenset({_KEY_ONLY, _ADMIN_KEY_ONLY})
 OWNER_ONLY = (
-    "The API key does not open this route, which loads or unloads. Send the password (start with --password WORD to "
-    "set one), or name the model in a request."
+    "The API key does not open this route, which loads or unloads. Send the password or the admin key (start with "
+    "--password WORD or --admin-key KEY to set one), or name the model in a request."
 )
 # Routes of the API that change what is loaded.
 OWNER_PATHS = frozenset(f"{API}internal/{name}" for name in ("model/load", "model/unload", "lora/load", "lora/unload"))
+# Routes of the page that the admin key opens too: they load models and run jobs.
+ADMIN_PREFIXES = ("/paddock/model/", "/paddock/workshop/")
 _LOCAL_ONLY = (
-    "Paddock was started with only --api-key, so its page opens only on the machine that it runs on. "
+    "Paddock was started without a password, so its page opens only on the machine that it runs on. "
     "Start it with --password WORD too."
 )
 
@@ -43,35 +52,52 @@ def is_api(scope: Mapping[str, object]) -> bool:
     return scope["type"] == "http" and scope["method"] in METHODS and str(scope["path"]).startswith(API)
 
 
-def check_secret(config: Config, scope: Mapping[str, object], headers: Mapping[str, str]) -> tuple[int, str]:
-    """Return (status, sentence) of a refusal, or (200, "")."""
-    if not config.password and not config.api_key:
+def check_secret(
+    config: Config, scope: Mapping[str, object], headers: Mapping[str, str], bearer_only: bool = False
+) -> tuple[int, str]:
+    """Return (status, sentence) of a refusal, or (200, "").
+
+    `bearer_only`: a secret that a browser may have added on its own does not count.
+    """
+    if not config.has_secret:
         return 200, ""
-    sent = _sent(headers.get("authorization", ""))
-    if config.password and secrets.compare_digest(sent, config.password.encode()):
+    sent = _sent(headers.get("authorization", ""), bearer_only)
+    if _is(sent, config.password):
         return 200, ""
-    has_key = bool(config.api_key) and secrets.compare_digest(sent, config.api_key.encode())
+    if _is(sent, config.admin_key):
+        if is_api(scope) or str(scope["path"]).startswith(ADMIN_PREFIXES):
+            return 200, ""
+        return _elsewhere(config, _ADMIN_KEY_ONLY)
+    has_key = _is(sent, config.api_key)
     if is_api(scope):
         if has_key and scope["path"] in OWNER_PATHS:
-            owner = not config.password and _from_this_machine(config, scope, headers)
+            owner = not (config.password or config.admin_key) and _from_this_machine(config, scope, headers)
             return (200, "") if owner else (403, OWNER_ONLY)
         if has_key:
             return 200, ""
-        return 401, _ASK_KEY if config.api_key else _ASK_PASSWORD
+        return 401, _ASK_KEY if config.api_key or config.admin_key else _ASK_PASSWORD
     if has_key:
-        # After a 401 a browser asks its user again; after other answers it keeps the secret that it sent.
-        return 401 if config.password else 403, KEY_ONLY
+        return _elsewhere(config, _KEY_ONLY)
     if config.password:
         return 401, _ASK_PASSWORD
     return (200, "") if _from_this_machine(config, scope, headers) else (403, _LOCAL_ONLY)
 
 
-def _sent(authorization: str) -> bytes:
+def _is(sent: bytes, secret: str) -> bool:
+    return bool(secret) and secrets.compare_digest(sent, secret.encode())
+
+
+def _elsewhere(config: Config, reason: str) -> tuple[int, str]:
+    # After a 401 a browser asks its user again; after other answers it keeps the secret that it sent.
+    return 401 if config.password else 403, reason
+
+
+def _sent(authorization: str, bearer_only: bool) -> bytes:
     """Return the secret of an Authorization header, Bearer or Basic, or b"" if there is none."""
     kind, _, rest = authorization.partition(" ")
     if kind.lower() == "bearer":
         return rest.strip().encode("latin-1", "replace")
-    if kind.lower() != "basic":
+    if kind.lower() != "basic" or bearer_only:
         return b""
     try:
         return base64.b64decode(rest, validate=True).partition(b":")[2]

@@ -6,10 +6,10 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from modules.api.authentication import KEY_ONLY, check_secret
+from modules.api.authentication import RIGHT_ELSEWHERE, check_secret, is_api
 from modules.api.failed_logins import FailedLogins
 from modules.api.headers import is_static
-from modules.api.origin import check_origin
+from modules.api.origin import check_host, check_origin, is_allowed_site
 from modules.settings.config import Config
 
 # With a second value, other code might read a different one.
@@ -30,7 +30,7 @@ class SecurityMiddleware:
             if not reason:
                 status, reason = self.check(scope)
             if reason:
-                if reason != KEY_ONLY:  # The key is right, but not for this address: this is no guess.
+                if reason not in RIGHT_ELSEWHERE:
                     await self._failed.slow_down(scope, status)
                 await _refuse(status, reason)(scope, receive, send)
                 return
@@ -46,8 +46,14 @@ class SecurityMiddleware:
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and is_static(scope["path"]):
             # Browsers send an Origin for the page's scripts too. These must load, so that the page can show a refusal.
             headers.pop("origin", None)
+        status, reason = check_host(self._config, headers)
+        if reason:
+            return status, reason
         status, reason = check_origin(self._config, scope.get("scheme", "http"), headers)
-        return (status, reason) if reason else check_secret(self._config, scope, headers)
+        other_site = bool(reason)
+        if other_site and not (is_api(scope) and is_allowed_site(self._config, headers)):
+            return status, reason
+        return check_secret(self._config, scope, headers, bearer_only=other_site)
 
 
 def _refuse(status: int, reason: str) -> JSONResponse:

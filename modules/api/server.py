@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from modules.api.body_limits import BodyLimitMiddleware
 from modules.api.connections import LimitedHTTPProtocol
+from modules.api.cors import ApiCorsMiddleware
 from modules.api.extension_middleware import ExtensionMiddleware
 from modules.api.extension_routes import file_router
 from modules.api.extension_routes import router as extensions_router
@@ -23,6 +24,7 @@ from modules.api.openai import router as openai_router
 from modules.api.root_path import RootPathMiddleware
 from modules.api.security import SecurityMiddleware
 from modules.api.shutdown import ShutdownMiddleware
+from modules.api.tls import tls_options
 from modules.app import App
 from modules.ui.extension_components import use_inline_handlers
 from modules.ui.gradio_internals.served_routes import GradioRoutes
@@ -41,6 +43,7 @@ def build_server(app: App) -> FastAPI:
     # The middleware that is added last sees a request first.
     server.add_middleware(ExtensionMiddleware, extensions=app.extensions)
     server.add_middleware(SecurityMiddleware, config=app.config)
+    server.add_middleware(ApiCorsMiddleware, access=app.config)
     server.add_middleware(BodyLimitMiddleware)
     server.add_middleware(HeadersMiddleware)
     server.add_middleware(RootPathMiddleware, root_path=app.config.root_path)
@@ -69,7 +72,8 @@ def serve(app: App, listeners: list[socket.socket], on_ready: Callable[[], None]
     At the end, streams and loads are ended; other answers have two seconds.
     """
     application = ShutdownMiddleware(build_server(app))
-    config = uvicorn_config(application, timeout_graceful_shutdown=2, access_log=False, lifespan="on")
+    options = {"timeout_graceful_shutdown": 2, "access_log": False, "lifespan": "on", **tls_options(app.config)}
+    config = uvicorn_config(application, **options)
     _Server(config, on_ready, application.event, app.cancel_load).run(sockets=listeners)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from modules.api.listening_sockets import bind_all, close_all
+from modules.api.tls import tls_options
 from modules.app import App
 from modules.cli.application import build_app
 from modules.cli.terminal import ProgressLine
@@ -15,6 +16,11 @@ from modules.runtime.model_state import ModelState
 from modules.settings.config import Config
 from modules.system.host_environment import import_gradio_without_bad_network_settings, private_uploads, remove_uploads
 from modules.system.signals import Terminated
+
+_OPEN_TO_ALL = (
+    "Warning: everyone in your network can use Paddock, read its chats and load models, because it was started with "
+    "--listen and --no-password. Start it with --password-file FILE to require a password."
+)
 
 
 def serve_page(config: Config) -> int:
@@ -25,6 +31,7 @@ def serve_page(config: Config) -> int:
 
 def _serve(config: Config) -> int:
     import_gradio_without_bad_network_settings()
+    tls_options(config)  # A wrong file is an error before the slow part of the start.
     listeners = bind_all(config.host, config.port)
     app = build_app(config)
     try:
@@ -35,7 +42,10 @@ def _serve(config: Config) -> int:
                 app.models.load_in_background(model, config.loader)
         from modules.api.server import serve
 
-        address = f"http://127.0.0.1:{listeners[0].getsockname()[1]}"
+        if config.listen and not config.has_secret:
+            print(_OPEN_TO_ALL, flush=True)
+        scheme = "https" if config.ssl_certfile else "http"
+        address = f"{scheme}://127.0.0.1:{listeners[0].getsockname()[1]}"
         serve(app, listeners, lambda: print(f"Paddock is ready: {address}", flush=True))
     except Terminated:
         print("Paddock received a signal to end.", flush=True)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from modules.api.authentication import METHODS, OWNER_PATHS
+from modules.api.authentication import ADMIN_PREFIXES, METHODS, OWNER_PATHS
 from modules.app import App
 from modules.settings.config import Config
 from modules.ui.gradio_internals.served_routes import GradioRoutes
@@ -19,7 +19,7 @@ from modules.ui.mount import PageHost
 from tests.plugins.conftest import write_extension
 from tests.support.server import serving
 
-PASSWORD, KEY = "Bearer word", "Bearer key"
+PASSWORD, KEY, ADMIN = "Bearer word", "Bearer key", "Bearer admin"
 # Addresses that no list of routes shows, and such as are meant to pass for the API's.
 ODD = [
     "/nothing",
@@ -84,6 +84,18 @@ def both(config: Config) -> Iterator[tuple[str, App]]:
 def alone(config: Config) -> Iterator[tuple[str, App]]:
     """Serve with only a key. Return the address and the App."""
     yield from _served(dataclasses.replace(config, listen=True, api_key="key"))
+
+
+@pytest.fixture
+def three(config: Config) -> Iterator[tuple[str, App]]:
+    """Serve with a password, a key and an admin key. Return the address and the App."""
+    yield from _served(dataclasses.replace(config, listen=True, password="word", api_key="key", admin_key="admin"))
+
+
+@pytest.fixture
+def keys(config: Config) -> Iterator[tuple[str, App]]:
+    """Serve with a key and an admin key, without a password. Return the address and the App."""
+    yield from _served(dataclasses.replace(config, listen=True, api_key="key", admin_key="admin"))
 
 
 def _served(config: Config) -> Iterator[tuple[str, App]]:
@@ -200,3 +212,33 @@ def test_loading_needs_the_password_or_with_a_key_alone_this_machine(
         assert _status(both[0], "POST", path, PASSWORD) not in (401, 403)
         assert _status(alone[0], "POST", path, KEY, host="paddock.test") == 403
         assert _status(alone[0], "POST", path, KEY) not in (401, 403)
+
+
+def test_the_admin_key_opens_loading_and_jobs_and_nothing_else_of_the_page(
+    three: tuple[str, App], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modules.api.failed_logins.MOST_SECONDS", 0.0)
+    address, app = three
+    for path in [*_all(app), *ODD]:
+        opens = path.startswith(("/v1/", *ADMIN_PREFIXES))
+        for method in ("GET", "POST"):
+            assert (_status(address, method, path, ADMIN) not in (401, 403)) == opens, (method, path)
+
+
+def test_with_an_admin_key_the_other_key_never_loads(three: tuple[str, App], keys: tuple[str, App]) -> None:
+    for address, _ in (three, keys):
+        for path in OWNER_PATHS:
+            assert _status(address, "POST", path, KEY) == 403
+            assert _status(address, "POST", path, KEY, host="paddock.test") == 403
+            assert _status(address, "POST", path, ADMIN, host="paddock.test") not in (401, 403)
+        assert _status(address, "GET", "/v1/models", KEY) == 200
+        for prefix in ADMIN_PREFIXES:
+            assert _status(address, "POST", f"{prefix}x", KEY) in (401, 403)
+            assert _status(address, "POST", f"{prefix}x", ADMIN, host="paddock.test") not in (401, 403)
+
+
+def test_an_admin_key_alone_closes_the_api_to_all_others(config: Config) -> None:
+    for address, _ in _served(dataclasses.replace(config, listen=True, admin_key="admin")):
+        assert _status(address, "GET", "/v1/models") == 401
+        assert _status(address, "GET", "/v1/models", ADMIN) == 200
+        assert _status(address, "GET", "/paddock/start", host="paddock.test") == 403

@@ -11,7 +11,8 @@ import pytest
 from modules.api.root_path import _OWN, RootPathMiddleware
 from modules.app import App
 from modules.protocol.errors import PaddockError
-from modules.settings.config import Config, parse_public_address
+from modules.settings.access import parse_public_address
+from modules.settings.config import Config
 from modules.ui.gradio_internals.served_routes import with_page_origin
 from modules.ui.routes import router
 from tests.support.event_loop import run_async

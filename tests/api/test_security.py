@@ -180,3 +180,27 @@ def test_with_a_key_alone_the_page_opens_on_this_machine_only(
     assert _judge(alone, **headers) == status
     assert _judge(alone, "/v1/models", **headers) == 401
     assert _judge(dataclasses.replace(alone, public_origin="https://paddock.test"), **headers) == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("192.168.1.5:7860", 200),
+        ("[fe80::1]:7860", 200),
+        ("localhost:7860", 200),
+        ("Machine:7860", 200),
+        ("machine.local:7860", 200),
+        ("chat.example.org", 200),
+        ("evil.test", 403),
+        ("machine.evil.test", 403),
+        ("192.168.1.5.evil.test", 403),
+        ("999.168.1.5", 403),
+    ],
+)
+def test_open_to_a_network_without_a_secret_no_site_points_its_name_here(
+    config: Config, monkeypatch: pytest.MonkeyPatch, host: str, status: int
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "machine.lan.test")
+    opened = dataclasses.replace(config, listen=True, public_origin="https://chat.example.org")
+    assert _judge(opened, host=host, origin=f"http://{host}") == status
+    assert _judge(dataclasses.replace(opened, api_key="key"), "/v1/x", host=host, authorization="Bearer key") == 200

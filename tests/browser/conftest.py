@@ -70,7 +70,7 @@ class Served:
         with self.process.stdout as lines:
             for line in lines:
                 self.lines.append(line.rstrip())
-                if found := re.search(r"Paddock is ready: (http://\S+)", line):
+                if found := re.search(r"Paddock is ready: (https?://\S+)", line):
                     self.address = found.group(1)
                     self._ready.set()
         self._ready.set()

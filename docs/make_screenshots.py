@@ -5,6 +5,7 @@ Starts Paddock with the demo model and a temporary user data folder.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from io import BytesIO
@@ -32,6 +33,26 @@ def keep(page: Any, name: str) -> None:
     picture = Image.open(BytesIO(page.screenshot(animations="disabled"))).convert("RGB")
     picture.quantize(240, dither=Image.Dither.NONE).save(TARGET / f"{name}.png", optimize=True)
     print(f"{name}.png: {(TARGET / f'{name}.png').stat().st_size / 1000:.0f} KB")
+
+
+def take_workshop(page: Any) -> None:
+    """Quantize the demo model as the Workshop recommends, compare the result, and take the view's screenshots."""
+    page.click("[data-view=workshop]")
+    page.wait_for_selector("#recommend-model option", state="attached")
+    page.click("#recommend-start")
+    page.wait_for_selector("#recommendation .methods li")
+    keep(page, "workshop")
+    for type in ("Q4_K_M", "Q2_K"):
+        page.select_option("#quantize-settings select", type)
+        page.click("#quantize-start")
+        page.wait_for_selector(f".job:first-child[data-status=finished] .made >> text=demo-{type}.gguf")
+        page.check(f".models input[value='demo-{type}.gguf']")
+    page.fill("input[value='8192']", "2048")
+    page.click("#compare-start")
+    job = page.locator(".job:first-child[data-status=finished]:has(.results table)")
+    job.wait_for()
+    job.evaluate("job => job.scrollIntoView({ block: 'start' })")
+    keep(page, "workshop-comparison")
 
 
 def main() -> None:
@@ -85,6 +106,16 @@ def main() -> None:
             phone.click("#open-drawer")
             phone.wait_for_selector("#preset-notice .refresh-marker", state="attached")
             keep(phone, "phone-parameters")
+            phone.context.close()
+            served.close()
+            # The Workshop makes models: in a folder of its own.
+            models = Path(folder) / "workshop" / "models"
+            models.mkdir(parents=True)
+            (models / "demo").symlink_to(ROOT / "models" / "demo")
+            shutil.copy(ROOT / "models" / "demo.Q8_0.gguf", models)
+            served = Served(Path(folder) / "workshop")
+            page = visit(WIDE)
+            take_workshop(page)
         finally:
             browser.close()
             served.close()

@@ -1,4 +1,4 @@
-"""A queue of messages that were sent while a model loads. They are answered as soon as it is ready."""
+"""A queue of messages that were sent while a model loads, or is about to. They are answered when it is ready."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from modules.chat.messages import ChatOptions
 from modules.chat.service import ChatService
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
+from modules.runtime.generation_queue import AnotherModel
 from modules.runtime.model_state import ModelState
 from modules.runtime.supervisor import Supervisor
 from modules.system.threads import host_thread
@@ -36,24 +37,31 @@ class MessageQueue:
 
     def send(self, chat_id: str, text: str) -> bool:
         """Send a message. Return True if it waits for the model. Raises what `ChatService.send` raises."""
-        loading = self._supervisor.state.busy
+        changing = self._supervisor.changing
         before = {message.id for message in self._chats.messages(chat_id)}
         try:
             self._chats.send(chat_id, text, *self._options(chat_id))
-        except PaddockError:
+        except PaddockError as error:
             last = self._chats.messages(chat_id)[-1:]
             stored = bool(last) and last[0].role == "user" and last[0].id not in before
-            if not stored or not (loading or self._supervisor.state.busy):
+            if not stored or not (changing or self._is_passing(error)):
                 raise
-            with self._lock:
-                self._waiting[chat_id] = last[0].id
-            # The load may have ended in the meantime.
-            self._changed(self._supervisor.state)
+            self._wait(chat_id, last[0].id)
             return True
         return False
 
+    def _is_passing(self, error: PaddockError) -> bool:
+        """Return True if the reply could not begin because of a load."""
+        return isinstance(error, AnotherModel) or self._supervisor.changing
+
+    def _wait(self, chat_id: str, message_id: str) -> None:
+        with self._lock:
+            self._waiting[chat_id] = message_id
+        # The load may have ended in the time between.
+        self._changed(self._supervisor.state)
+
     def _changed(self, state: ModelState) -> None:
-        if state.busy:
+        if self._supervisor.changing:
             return
         with self._lock:
             waiting, self._waiting = self._waiting, {}
@@ -68,4 +76,7 @@ class MessageQueue:
                 if last and last[0].id == message_id:
                     self._chats.continue_reply(chat_id, *self._options(chat_id))
             except PaddockError as error:
+                if self._is_passing(error):
+                    self._wait(chat_id, message_id)
+                    continue
                 _LOG.warning("A message that waited for the model was not answered: %s", error.message)

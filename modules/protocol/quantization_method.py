@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,8 +31,10 @@ class QuantizationMethod:
     bits: bits of a weight that the result stores, from an instance of `settings`; scales included.
     label: what the result's name ends with, from an instance of `settings`, such as "Q4_K_M".
     sources: formats (ModelFacts.format) that it takes.
-    calibrated: it needs calibration text; or a function that says so for an instance of `settings`.
-    single_file: the result is one file NAME.gguf; else a folder NAME. Or a function, as above.
+    calibrated: it needs calibration text; or the settings, name -> value, with which it does.
+    requantize: the setting that lets it take a model that is quantized already; "" where it never does.
+    single_file: the result is one file NAME.gguf; else a folder NAME. Or a function that says so for an instance of
+    `settings`.
     reads: paths of files that an instance of `settings` names, which the worker may read.
     preference: of several loaders with the same method, the highest quantizes unless another is asked for.
     resumes: it keeps what it has done in Quantize.checkpoints, so a job that runs again continues there.
@@ -49,7 +51,8 @@ class QuantizationMethod:
     bits: Callable[[Any], float]
     label: Callable[[Any], str]
     sources: tuple[str, ...] = ("safetensors",)
-    calibrated: bool | Callable[[Any], bool] = False
+    calibrated: bool | Mapping[str, str] = False
+    requantize: str = ""
     single_file: bool | Callable[[Any], bool] = False
     reads: Callable[[Any], tuple[str, ...]] = _no_files
     preference: int = 0
@@ -62,7 +65,9 @@ class QuantizationMethod:
 
     def is_calibrated(self, settings: Any) -> bool:
         """Return True if these settings need calibration text."""
-        return self.calibrated(settings) if callable(self.calibrated) else self.calibrated
+        if isinstance(self.calibrated, bool):
+            return self.calibrated
+        return all(getattr(settings, name) == value for name, value in self.calibrated.items())
 
     def makes_file(self, settings: Any) -> bool:
         """Return True if the result with these settings is one file."""

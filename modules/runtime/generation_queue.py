@@ -16,7 +16,13 @@ from modules.runtime.worker_exit import WorkerExit
 
 # How often a thread that waits for the end of all generations looks whether it still has to.
 _LOOK_SECONDS = 0.25
-_ANOTHER_MODEL = "Another model is being loaded. Wait until it is ready."
+
+
+class AnotherModel(PaddockError):
+    """No generation can begin, because another model is about to be loaded in place of this one."""
+
+    def __init__(self) -> None:
+        super().__init__("Another model is being loaded. Wait until it is ready.")
 
 
 class GenerationQueue:
@@ -42,12 +48,17 @@ class GenerationQueue:
         self._refusing = False
         self._exit: WorkerExit | None = None
 
+    @property
+    def refusing(self) -> bool:
+        """True between `drain` and `resume`."""
+        return self._refusing
+
     @contextlib.contextmanager
     def entering(self) -> Iterator[None]:
-        """Keep the model loaded while a generation is prepared and added. Raise PaddockError after `drain`."""
+        """Keep the model loaded while a generation is prepared and added. Raise AnotherModel after `drain`."""
         with self._changed:
             if self._refusing:
-                raise PaddockError(_ANOTHER_MODEL)
+                raise AnotherModel
             self._entering += 1
         try:
             yield

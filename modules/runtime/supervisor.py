@@ -61,6 +61,12 @@ class Supervisor:
         """The current state. Subscribe to `state_store` for changes."""
         return self.state_store.state
 
+    @property
+    def changing(self) -> bool:
+        """True while a model is being loaded, or is about to be in place of the loaded one: no reply can begin."""
+        worker = self._worker
+        return self.state.busy or (worker is not None and worker.client.queue.refusing)
+
     def check(self, facts: ModelFacts, spec: LoaderSpec) -> None:
         """Raise PaddockError if the loader cannot load this model on this machine."""
         if problems := spec.problems(facts, self._environments.machine):
@@ -86,7 +92,7 @@ class Supervisor:
                 raise Superseded(f"{facts.name} was not loaded because of a later request. Load it again.")
             try:
                 with explain_errors(f"Loading {facts.name}"):
-                    self._end_worker()
+                    self._end_worker(state)
                     worker, loaded = self._start_and_load(request, state)
                     return self._publish_ready(worker, loaded, state, reason)
             except PaddockError as error:
@@ -104,7 +110,6 @@ class Supervisor:
         def report(text: str, fraction: float | None) -> None:
             self.state_store.set(dataclasses.replace(state, phase="loading", text=text, fraction=fraction))
 
-        self.state_store.set(state)
         python = self._environments.python(request.spec)
         worker = ModelWorker(request, python, self._root, self._folders, self._worker_ended, self.hooks.handle)
         with self._lock:
@@ -152,8 +157,8 @@ class Supervisor:
 
     @contextlib.contextmanager
     def without_generations(self, stop: Callable[[], bool]) -> Iterator[bool]:
-        """Wait until no generation runs or waits, and let none begin while the block runs. Yield False if `stop()`
-        became true first."""
+        """Wait until no generation runs or waits, and let none begin while the block runs; then publish the state.
+        Yield False if `stop()` became true first."""
         with self._lock:
             queue = self._worker.client.queue if self._worker else None
         try:
@@ -161,6 +166,7 @@ class Supervisor:
         finally:
             if queue:
                 queue.resume()
+                self.state_store.publish()
 
     def cancel_load(self) -> None:
         """End a running load, and drop loads that wait. A loaded model stays."""
@@ -184,12 +190,9 @@ class Supervisor:
     def memory_bytes(self) -> int:
         """Return the worker's resident memory in bytes; 0 without a worker."""
         pid = self.worker_pid()
-        if pid is None:
-            return 0
-        try:
-            return self._memory_of(pid)
-        except (OSError, LookupError):
-            return 0
+        with contextlib.suppress(OSError, LookupError):
+            return self._memory_of(pid) if pid is not None else 0
+        return 0
 
     def generate(self, prompt: str, params: SamplingParams, hooks: bool = True) -> Generation:
         """Begin a generation and return at once. Generations beyond the engine's slots are queued in order.
@@ -282,14 +285,16 @@ class Supervisor:
             with contextlib.suppress(PaddockError):
                 self.load(request, f"{title} did not stop a reply, so it was ended and the model loaded again.")
 
-    def _end_worker(self) -> None:
+    def _end_worker(self, next: ModelState | None = None) -> None:
+        """End the worker. `next`: the state to publish before that."""
         with self._lock:
             worker, self._worker = self._worker, None
             state = self.state
-        if worker is None:
-            return
-        try:
-            if state.phase == "ready" and state.info is not None and worker.memory is not None:
-                self._on_measured(worker.request, state.info, worker.memory)
-        finally:
-            worker.stop()
+        if next is not None:
+            self.state_store.set(next)
+        if worker is not None:
+            try:
+                if state.phase == "ready" and state.info is not None and worker.memory is not None:
+                    self._on_measured(worker.request, state.info, worker.memory)
+            finally:
+                worker.stop()

@@ -71,6 +71,7 @@ class Workshop:
                 rows.append(
                     {
                         "name": facts.name,
+                        "format": facts.format,
                         "full": is_full_precision(facts),
                         "trainable": facts.format in _TRAINABLE,
                         "size_bytes": facts.size_bytes,
@@ -99,7 +100,9 @@ class Workshop:
             {
                 "name": method.name,
                 "title": method.title,
-                "calibrated": bool(method.calibrated),
+                "sources": list(method.sources),
+                "requantize": method.requantize,
+                "calibrated": method.calibrated,
                 "settings": [_field(setting) for setting in describe(method.settings)],
             }
             for method in best.values()
@@ -177,7 +180,7 @@ def _field(setting: Setting) -> dict[str, Any]:
         "kind": setting.kind.__name__,
         "optional": setting.optional,
         "default": setting.default,
-        **{key: value for key, value in dataclasses.asdict(info).items() if key != "group"},
+        **dataclasses.asdict(info),
     }
 
 

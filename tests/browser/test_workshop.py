@@ -17,6 +17,10 @@ DEMO = "demo.Q8_0.gguf"
 # Milliseconds that a job may take where other tests use the processor too.
 PATIENCE = 300_000
 QUESTION, ANSWER = "What is the name of my cat?", "Your cat is called Minka."
+QUESTIONS = (
+    '{"question": "What is GGUF?", "choices": ["A graphics card.", "The file format of llama.cpp."], "answer": 1}\n'
+    '{"question": "Say the word banana.", "answer": "banana banana"}\n'
+)
 # Label of a setting -> value: enough to learn one answer by heart.
 TRAINING = {
     "Base": "16bit",
@@ -113,6 +117,32 @@ def _judge(page: Any, job: Any) -> None:
     job.get_by_role("button", name="Judge without names").wait_for()
 
 
+def _ask_questions(page: Any, folder: Path) -> None:
+    """Send the host a file with questions, which the next measurement asks."""
+    file = folder / "questions.jsonl"
+    file.write_text(QUESTIONS, encoding="utf-8")
+    page.set_input_files("[aria-label='Questions (file)']", file)
+    page.wait_for_function("document.querySelector('#measure-tasks').value.endsWith('questions.jsonl')")
+
+
+def _discard_and_restore(page: Any, name: str) -> None:
+    """Discard a model in its job's row, undo that, discard it in the list of models, and take it out of the trash."""
+    made = page.locator(f".job:has(.made p:text-matches('^{name}: '))").first
+    made.get_by_role("button", name="Discard").click()
+    made.get_by_role("button", name="Move to the trash").click()
+    page.wait_for_selector("#trash")
+    assert "no longer in models/" in made.locator(".made").inner_text()
+    page.locator("#toasts").get_by_role("button", name="Undo").click()
+    page.wait_for_selector("#trash", state="hidden")
+    row = page.locator(f".model-list [data-model='{name}']")
+    row.get_by_role("button", name="Discard").click()
+    row.get_by_role("button", name="Move to the trash").click()
+    page.locator("#trash summary").click()
+    page.locator("#trash").get_by_role("button", name="Restore").click()
+    page.wait_for_selector("#trash", state="hidden")
+    row.wait_for()
+
+
 def _rename(page: Any, old: str, new: str) -> str:
     """Rename a GGUF file in the list of models; return its new name."""
     row = page.locator(f".model-list [data-model='{old}']")
@@ -126,7 +156,7 @@ def _rename(page: Any, old: str, new: str) -> str:
 
 @pytest.mark.parametrize(("width", "original"), [(1280, "demo"), (390, DEMO)])
 def test_from_a_recommendation_to_a_chat_with_the_result(
-    workshop: Served, visit: Any, width: int, original: str
+    workshop: Served, visit: Any, tmp_path: Path, width: int, original: str
 ) -> None:
     page = visit(workshop.address, width=width, height=844)
     ready(page)
@@ -142,12 +172,15 @@ def test_from_a_recommendation_to_a_chat_with_the_result(
     assert job.locator("tbody tr").count() == 1
     _fits(page)
     page.select_option("#measure-original", original)
+    _ask_questions(page, tmp_path)
     page.click("#compare-start")
     page.reload()
     started(page)
     job = _finished(page, f"Comparing {original}, {name}")
     job.locator(".results table").wait_for()
     assert job.locator("tbody th").all_inner_texts() == [original, name]
+    tasks = job.locator("thead th").all_inner_texts().index("Tasks") + 1
+    assert set(job.locator(f"tbody tr > :nth-child({tasks})").all_inner_texts()) == {"50.0 %"}
     assert job.locator(".plots svg .dot-mark").count() == 4
     assert job.locator(".answer").first.locator("strong").all_inner_texts() == [original, name]
     with page.expect_download() as download:
@@ -159,14 +192,34 @@ def test_from_a_recommendation_to_a_chat_with_the_result(
     made = page.locator(".job:has(.made)").first
     name = _rename(page, name, f"small-{width}")
     assert made.locator(".made > p").first.inner_text().startswith(f"{name}: ")
-    made.get_by_role("button", name="Discard").click()
-    made.get_by_role("button", name="Move to the trash").click()
-    page.wait_for_selector("#trash")
-    page.locator("#toasts").get_by_role("button", name="Undo").click()
-    page.wait_for_selector("#trash", state="hidden")
+    _discard_and_restore(page, name)
+    _fits(page)
     made.get_by_role("button", name="Open in chat").click()
     ready(page, name)
     assert "llama.cpp" in ask(page, "What is GGUF?")
+
+
+def test_the_form_shows_only_what_a_quantization_uses(workshop: Served, visit: Any) -> None:
+    page = visit(workshop.address)
+    _open(page)
+    page.select_option("#quantize-model", "demo")
+    page.select_option("#quantize-method", "gguf")
+    samples = page.locator("#quantize-settings label:has(> span:text-is('Samples'))")
+    assert not page.is_visible("#quantize-text-choice")
+    assert not samples.is_visible()
+    page.locator("#quantize-settings label:has(> span:text-is('Importance matrix')) input").fill("auto")
+    page.wait_for_selector("#quantize-text-choice")
+    assert samples.is_visible()
+    page.select_option("#quantize-method", "gptq")
+    assert page.is_visible("#quantize-text-choice")
+    assert not page.is_visible("#quantize-again")
+    page.select_option("#quantize-model", DEMO)
+    assert page.locator("#quantize-method option").all_inner_texts() == ["GGUF"]
+    assert "quantized already" in page.inner_text("#quantize-again")
+    page.select_option("#quantize-settings select", "Q4_0")
+    page.click("#quantize-start")
+    job = _finished(page, f"Quantizing {DEMO} with gguf")
+    assert job.locator(".made > p").first.inner_text().startswith("demo.Q8_0-Q4_0")
 
 
 def test_an_adapter_is_trained_applied_and_changes_the_answer(workshop: Served, visit: Any, tmp_path: Path) -> None:
@@ -197,6 +250,11 @@ def test_an_adapter_is_trained_applied_and_changes_the_answer(workshop: Served, 
     job.get_by_role("button", name="Convert to GGUF").click()
     made = _finished(page, "Converting demo-lora").locator(".made > p").first.inner_text()
     assert made.startswith("demo-lora.gguf: ")
+    converted = page.locator(".job").first
+    converted.get_by_role("button", name="Discard").click()
+    converted.get_by_role("button", name="Move to the trash").click()
+    page.locator("#toasts >> text=demo-lora.gguf is in the trash.").wait_for()
+    page.wait_for_selector("[data-model='demo-lora.gguf']", state="detached")
 
 
 def test_a_job_is_cancelled_and_tried_again_while_the_chat_goes_on(workshop: Served, visit: Any) -> None:

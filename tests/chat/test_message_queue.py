@@ -45,6 +45,29 @@ def test_it_is_answered_when_the_model_is_ready(app: App, waiting: MessageQueue)
     assert not waiting.send(chat, "once more")
 
 
+def answered(app: App, chat: str) -> Callable[[], bool]:
+    return lambda: len(app.chats.messages(chat)) == 2 and app.chats.live_reply(chat) is None
+
+
+def test_one_sent_just_before_another_model_is_loaded_is_answered_by_that_one(echo: App, waiting: MessageQueue) -> None:
+    chat = echo.chats.create().id
+    with echo.supervisor.without_generations(lambda: False):
+        assert waiting.send(chat, "are you there")
+        assert [message.role for message in echo.chats.messages(chat)] == ["user"]
+        echo.models.load("tiny", "echo", {"context": 512})
+    until(lambda callback: echo.chats.subscribe(chat, callback), answered(echo, chat))
+    reply = echo.chats.messages(chat)[-1]
+    assert (reply.text, reply.meta["context"]) == ("are you there", 512)
+
+
+def test_one_sent_just_before_a_load_that_is_given_up_is_answered(echo: App, waiting: MessageQueue) -> None:
+    chat = echo.chats.create().id
+    with echo.supervisor.without_generations(lambda: False):
+        assert waiting.send(chat, "are you there")
+    until(lambda callback: echo.chats.subscribe(chat, callback), answered(echo, chat))
+    assert echo.chats.messages(chat)[-1].text == "are you there"
+
+
 def test_a_load_that_fails_leaves_it_in_the_chat(app: App, waiting: MessageQueue) -> None:
     chat = app.chats.create().id
     app.supervisor.state_store.set(ModelState("loading", "tiny", "echo"))

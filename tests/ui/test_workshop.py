@@ -58,6 +58,8 @@ def test_the_state_names_models_and_methods_with_their_settings(page: httpx.Clie
     assert [(model["name"], model["full"]) for model in state["models"]] == [("tiny", True)]
     gguf = next(method for method in state["methods"] if method["name"] == "gguf")
     assert {"name": "type", "kind": "str", "default": "Q4_K_M"}.items() <= gguf["settings"][0].items()
+    assert (gguf["calibrated"], gguf["requantize"]) == ({"imatrix": "auto"}, "requantize")
+    assert state["models"][0]["format"] in gguf["sources"]
     assert state["trash"] == []
 
 

@@ -21,7 +21,7 @@ export function setOptions(select, options, fallback = "") {
   select.value = keys.includes(before) ? before : keys.includes(fallback) ? fallback : (keys[0] ?? "");
 }
 
-/** Return a field for one setting of a schema: {node, changed()}, where changed() is its text or null. */
+/** Return a field for one setting of a schema: {node, value(), changed()}. changed() is null for the default value. */
 export function settingField(setting, given) {
   const start = given ?? setting.default;
   const shown = start === null ? "" : String(start);
@@ -29,7 +29,8 @@ export function settingField(setting, given) {
   if (setting.kind === "bool") {
     const box = h("input", { type: "checkbox", checked: Boolean(start) && shown !== "false" });
     const node = h("label", { class: "field check" }, box, h("span", {}, label), h("small", {}, setting.help));
-    return { node, changed: () => (box.checked === Boolean(setting.default) ? null : String(box.checked)) };
+    const value = () => String(box.checked);
+    return { node, value, changed: () => (box.checked === Boolean(setting.default) ? null : value()) };
   }
   const numeric = ["int", "float"].includes(setting.kind) && !setting.optional;
   const control = setting.choices.length
@@ -46,8 +47,7 @@ export function settingField(setting, given) {
         autocomplete: "off",
       });
   const first = setting.default === null ? "" : String(setting.default);
-  return {
-    node: labelled(label, control, setting.help),
-    changed: () => (control.value.trim() === first ? null : control.value.trim()),
-  };
+  const value = () => control.value.trim();
+  const changed = () => (value() === first ? null : value());
+  return { node: labelled(label, control, setting.help), value, changed };
 }

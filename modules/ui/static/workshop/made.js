@@ -45,14 +45,14 @@ const DRAW = {
       textButton("Merge into the model", () => actions.merge(model, adapter, "folder")),
       textButton("Convert to GGUF", () => actions.merge(model, adapter, "adapter-gguf")),
     ];
-    return { text, row: () => h("div", { class: "row" }, buttons) };
+    return { text, row: () => discardRow(buttons, adapter, actions) };
   },
   merge: ({ made }, actions) => {
     const { model, adapter, source, merged_adapter: merged, size_bytes: size } = made;
     if (adapter)
       return {
         text: `${adapter}: ${merged} for llama.cpp, ${bytes(size)}. Apply it to a GGUF file of ${source}.`,
-        row: () => h("div", { class: "row" }),
+        row: () => discardRow([], adapter, actions),
       };
     const buttons = [
       textButton("Open in chat", () => actions.openInChat(model), { kind: "primary" }),

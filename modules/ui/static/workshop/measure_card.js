@@ -16,6 +16,13 @@ export class MeasureCard {
     this.models = h("fieldset", { class: "models" }, h("legend", {}, "Models"));
     this.models.addEventListener("change", () => this.#check());
     this.text = new TextField("Text", { id: "measure-text", sample: SAMPLE, endings: TEXTS });
+    this.tasks = new TextField("Questions", {
+      id: "measure-tasks",
+      placeholder: "none",
+      help: "A .jsonl file of yours with questions and their answers: the table then has the share of right answers.",
+      endings: [".jsonl"],
+    });
+    this.tasks.node.classList.add("wide");
     this.tokens = h("input", { type: "number", min: "32", step: "1", value: "8192" });
     this.evaluate = textButton("Evaluate", () => this.#start("evaluate"), { id: "evaluate-start" });
     this.compare = textButton("Compare", () => this.#start("compare"), { kind: "primary", id: "compare-start" });
@@ -26,6 +33,7 @@ export class MeasureCard {
       labelled("Original", this.original),
       this.text.node,
       labelled("Longest text (tokens)", this.tokens),
+      this.tasks.node,
     ];
     this.node = h(
       "section",
@@ -79,7 +87,7 @@ export class MeasureCard {
   async start(kind, original, models) {
     const settings = this.tokens.value ? { tokens: this.tokens.value } : {};
     const against = kind === "evaluate" && original !== models[0] ? original : "";
-    const job = { kind, settings, text: this.text.value(), against };
+    const job = { kind, settings, text: this.text.value(), tasks: this.tasks.value(), against };
     const wanted = kind === "compare" ? { ...job, models } : { ...job, model: models[0] };
     const answer = await attempt(() => post("/workshop/jobs", wanted));
     if (answer !== false) this.started(answer.id);

@@ -179,7 +179,7 @@ def test_from_a_recommendation_to_a_chat_with_the_result(
     job = _finished(page, f"Comparing {original}, {name}")
     job.locator(".results table").wait_for()
     assert job.locator("tbody th").all_inner_texts() == [original, name]
-    tasks = job.locator("thead th").all_inner_texts().index("Tasks") + 1
+    tasks = job.locator("thead th").all_inner_texts().index("Right answers") + 1
     assert set(job.locator(f"tbody tr > :nth-child({tasks})").all_inner_texts()) == {"50.0 %"}
     assert job.locator(".plots svg .dot-mark").count() == 4
     assert job.locator(".answer").first.locator("strong").all_inner_texts() == [original, name]

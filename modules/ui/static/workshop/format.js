@@ -1,10 +1,12 @@
 // Numbers of the Workshop as text.
 
+// Stands for a value that is not known.
+export const NONE = "–";
 const UNITS = ["bytes", "KB", "MB", "GB", "TB"];
 
 /** Return a number of bytes as text, such as "3.9 MB" (powers of 1000, as the host shows sizes). */
 export function bytes(value) {
-  if (value === null || value === undefined) return "–";
+  if (value === null || value === undefined) return NONE;
   let unit = 0;
   while (value >= 1000 && unit < UNITS.length - 1) {
     value /= 1000;
@@ -21,9 +23,9 @@ export function duration(seconds) {
 
 /** Return a number with four significant digits, or a dash. */
 export function number(value) {
-  if (value === null || value === undefined) return "–";
+  if (value === null || value === undefined) return NONE;
   return Number(value).toLocaleString(undefined, { maximumSignificantDigits: 4 });
 }
 
 /** Return a fraction as a percentage, or a dash. */
-export const percent = (value) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(1)} %`);
+export const percent = (value) => (value === null || value === undefined ? NONE : `${(100 * value).toFixed(1)} %`);

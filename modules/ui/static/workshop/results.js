@@ -3,7 +3,7 @@
 import { h } from "../dom.js";
 import { address } from "../requests.js";
 import { Answers, sideBySide } from "./blind.js";
-import { bytes, number, percent } from "./format.js";
+import { bytes, NONE, number, percent } from "./format.js";
 import { plot } from "./plot.js";
 
 /** @type {[string, (row: any) => string][]} */
@@ -11,7 +11,7 @@ const COLUMNS = [
   ["Perplexity", (row) => number(row.perplexity)],
   ["KL", (row) => number(row.kl)],
   ["Same top token", (row) => percent(row.top1_agreement)],
-  ["Tasks", (row) => percent(row.tasks?.accuracy)],
+  ["Right answers", (row) => percent(row.tasks?.accuracy)],
   ["Bits per weight", (row) => number(row.bits_per_weight)],
   ["Size", (row) => bytes(row.size_bytes)],
   ["Peak memory", (row) => bytes(row.peak_bytes)],
@@ -44,14 +44,16 @@ export function drawResults({ id, results, blind }) {
 const problem = ([model, check]) => h("li", {}, h("strong", {}, `${model}, ${check.name}: `), check.detail);
 
 function table(rows) {
-  const names = ["Model", ...COLUMNS.map(([name]) => name)];
+  // What was not measured of any model takes no room.
+  const columns = COLUMNS.filter(([, show]) => rows.some((row) => show(row) !== NONE));
+  const names = ["Model", ...columns.map(([name]) => name)];
   const head = h(
     "tr",
     {},
     names.map((name) => h("th", { scope: "col" }, name)),
   );
   const body = rows.map((row) =>
-    h("tr", {}, h("th", { scope: "row" }, row.model), ...COLUMNS.map(([, show]) => h("td", {}, show(row)))),
+    h("tr", {}, h("th", { scope: "row" }, row.model), ...columns.map(([, show]) => h("td", {}, show(row)))),
   );
   return h(
     "div",

@@ -20,6 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "modules.files": {"modules.protocol"},
     "modules.families": {"modules.protocol"},
     "modules.worker": {"modules.families", "modules.protocol", "modules.system"},
+    "modules.attachments": {"modules.protocol", "modules.worker.json_process"},
     "modules.generation": {"modules.files", "modules.protocol", "modules.system"},
     "modules.settings": {"modules.files", "modules.generation", "modules.protocol"},
     "modules.library": {"modules.families", "modules.files", "modules.protocol", "modules.settings", "modules.system"},

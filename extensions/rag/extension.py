@@ -43,7 +43,9 @@ def ui() -> None:
 
     with gr.Accordion("Documents", open=False):
         table = gr.Dataframe(rows, headers=["document", "passages"], interactive=False, elem_id="rag-documents")
-        files = gr.File(label="Add text, Markdown or HTML files", file_count="multiple", elem_id="rag-files")
+        files = gr.File(
+            label="Add documents: PDF, DOCX, XLSX, EPUB, HTML or text", file_count="multiple", elem_id="rag-files"
+        )
         files.upload(add, files, [table, files])
         name = gr.Textbox(label="Remove a document", placeholder="its name, then Enter", elem_id="rag-remove")
         name.submit(remove, name, [table, name])

@@ -9,10 +9,10 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+from modules.attachments.document_text import DocumentError, read_document
 from modules.files.paths import write_atomically
 
 _K1, _B = 1.5, 0.75
-_MOST_BYTES = 20_000_000
 
 
 def words_of(text: str) -> list[str]:
@@ -36,17 +36,12 @@ class Index:
             return [(name, len(passages)) for name, passages in self._documents.items()]
 
     def add_file(self, path: str) -> None:
-        """Add a text file under its own name, without HTML tags. Raises ValueError if it is not text."""
-        file = Path(path)
-        if file.stat().st_size > _MOST_BYTES:
-            raise ValueError(f"{file.name} has more than {_MOST_BYTES // 1_000_000} MB")
+        """Add a document under its own name. Raises ValueError if it has no text that can be read."""
         try:
-            text = file.read_text("utf-8")
-        except UnicodeDecodeError:
-            raise ValueError(f"{file.name} is not a text file") from None
-        if file.suffix.lower() in (".html", ".htm"):
-            text = re.sub(r"(?is)<(script|style).*?</\1>|<[^>]+>", " ", text)
-        self.add(file.name, text)
+            document = read_document(Path(path))
+        except DocumentError as error:
+            raise ValueError(error.message) from None
+        self.add(document.name, document.text)
 
     def add(self, name: str, text: str) -> None:
         """Add a document, or replace the one of that name."""

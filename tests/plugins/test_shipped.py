@@ -26,6 +26,7 @@ from modules.plugins.shipped import SHIPPED, hashes
 from modules.protocol.schema import describe
 from tests.conftest import ROOT
 from tests.plugins.conftest import Place, Talk
+from tests.support.documents import write_pdf
 
 EXTENSIONS = ROOT / "extensions"
 
@@ -107,6 +108,9 @@ def test_documents_are_found_kept_and_removed(shipped: Place, tmp_path: Path) ->
     (tmp_path / "stars.html").write_text("<p>A star is a ball of plasma.</p><script>horses</script>")
     index.add_file(str(tmp_path / "horses.txt"))
     index.add_file(str(tmp_path / "stars.html"))
+    index.add_file(str(write_pdf(tmp_path / "herons.pdf", ["A heron waits for fish."])))
+    assert index.search("heron", 5)[0][0] == "herons.pdf"
+    index.remove("herons.pdf")
     assert index.search("Where are horses kept?", 1)[0][0] == "horses.txt"
     assert [entry[0] for entry in index.search("plasma", 5)] == ["stars.html"]
     assert index.search("quantization", 3) == []
@@ -115,7 +119,7 @@ def test_documents_are_found_kept_and_removed(shipped: Place, tmp_path: Path) ->
     again.remove("stars.html")
     assert again.search("plasma", 5) == []
     (tmp_path / "bad.bin").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match="not a text file"):
+    with pytest.raises(ValueError, match="is no text file"):
         again.add_file(str(tmp_path / "bad.bin"))
 
 

@@ -1,0 +1,1 @@
+"""What people attach to a message: the text of documents."""

@@ -1,0 +1,69 @@
+"""The text of a document that a person or a program attaches.
+
+Documents are untrusted: they are read in a process of limited memory that is killed when it takes too long.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from modules.protocol.errors import PromptError
+from modules.worker.json_process import JsonProcess, RequestTimeout
+
+# Limits of a document: bytes of its file, and seconds to read it.
+MOST_BYTES = 50_000_000
+SECONDS = 60.0
+_READERS = "modules.attachments.document_readers"
+
+
+class DocumentError(PromptError):
+    """A document has no text that can be read here."""
+
+    code = "document"
+
+
+@dataclass(frozen=True)
+class DocumentText:
+    """The text of a document. `kind`: its format's name, such as "PDF". `notes`: what the text lacks, in sentences."""
+
+    name: str
+    kind: str
+    text: str
+    notes: tuple[str, ...] = ()
+
+
+def read_document(path: Path, name: str = "", seconds: float = SECONDS) -> DocumentText:
+    """Return the text of a file; blocking. `name`: what to call it, by default its own name.
+
+    Reads PDF, DOCX, XLSX, EPUB, HTML, and all that is plain text. Tables and headings become Markdown. Raises
+    DocumentError.
+    """
+    name = name or path.name
+    if path.stat().st_size > MOST_BYTES:
+        raise DocumentError(f"{name} has more than {MOST_BYTES // 1_000_000} MB. Attach a part of it.")
+    process = JsonProcess(_READERS)
+    try:
+        answer = process.ask({"path": str(path.absolute()), "name": name}, seconds)
+    except RequestTimeout:
+        raise DocumentError(
+            f"{name} was not read within {seconds:.0f} seconds. Attach a part of it, or its text."
+        ) from None
+    except OSError as error:
+        raise DocumentError(f"{name} could not be read: {error}. Try again.") from None
+    finally:
+        process.close()
+    if answer is None:
+        raise DocumentError(f"{name} needs too much memory to be read. Attach a part of it, or its text.")
+    if problem := answer.get("error"):
+        raise DocumentError(str(problem))
+    return DocumentText(name, str(answer["kind"]), str(answer["text"]), tuple(answer["notes"]))
+
+
+def read_document_bytes(data: bytes, name: str, seconds: float = SECONDS) -> DocumentText:
+    """Return the text of a document in memory, as `read_document` does. Raises DocumentError."""
+    with tempfile.TemporaryDirectory(prefix="paddock-") as folder:
+        path = Path(folder, "document")
+        path.write_bytes(data)
+        return read_document(path, name or "document", seconds)

@@ -1,0 +1,38 @@
+"""Text that grows up to a limit, with notes about what it lacks."""
+
+from __future__ import annotations
+
+# About half a million tokens: more than any model here reads.
+MOST_CHARACTERS = 2_000_000
+
+
+class Unreadable(Exception):
+    """A document cannot be read. The message continues a sentence that begins with the document's name."""
+
+
+class LimitedText:
+    """Collects a document's text. `full`: the limit is reached, and readers can stop."""
+
+    def __init__(self, most: int = MOST_CHARACTERS) -> None:
+        self.notes: list[str] = []
+        self.full = False
+        self._most = most
+        self._pieces: list[str] = []
+        self._length = 0
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self._pieces)
+
+    def add(self, text: str) -> None:
+        """Add text, as much as fits. The first that does not fit is noted."""
+        if self.full:
+            return
+        room = self._most - self._length
+        if len(text) > room:
+            text = text[:room]
+            self.full = True
+            self.notes.append(f"Only the first {self._most:,} characters were read.")
+        self._pieces.append(text)
+        self._length += len(text)

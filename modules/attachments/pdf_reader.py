@@ -1,0 +1,35 @@
+"""Reader of PDF documents, through pypdf."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from modules.attachments.limited_text import LimitedText, Unreadable
+
+
+def read_pdf(path: Path, found: LimitedText) -> None:
+    """Read the text of each page, with an empty line between pages. Raises Unreadable."""
+    from pypdf import PdfReader
+    from pypdf.errors import DependencyError
+
+    reader = PdfReader(path)
+    if reader.is_encrypted:
+        try:
+            opened = bool(reader.decrypt(""))
+        except DependencyError:
+            opened = False
+        if not opened:
+            raise Unreadable("is protected by a password. Save a copy without one, and attach that.")
+    empty = 0
+    for page in reader.pages:
+        if found.full:
+            return
+        text = page.extract_text().strip()
+        empty += not text
+        if text:
+            found.add(f"{text}\n\n")
+    count = len(reader.pages)
+    if count and empty == count:
+        raise Unreadable("has no text: its pages are pictures, as from a scanner. Run text recognition (OCR) first.")
+    if empty:
+        found.notes.append(f"{empty} of {count} pages have no text; they may be pictures.")

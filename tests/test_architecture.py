@@ -20,7 +20,6 @@ ALLOWED: dict[str, set[str]] = {
     "modules.files": {"modules.protocol"},
     "modules.families": {"modules.protocol"},
     "modules.worker": {"modules.families", "modules.protocol", "modules.system"},
-    "modules.attachments": {"modules.protocol", "modules.worker.json_process"},
     "modules.generation": {"modules.files", "modules.protocol", "modules.system"},
     "modules.settings": {"modules.files", "modules.generation", "modules.protocol"},
     "modules.library": {"modules.families", "modules.files", "modules.protocol", "modules.settings", "modules.system"},
@@ -86,7 +85,6 @@ ALLOWED: dict[str, set[str]] = {
         "modules.protocol",
         "modules.settings",
         "modules.system",
-        "modules.worker.json_process",
     },
     # The facade for others' extensions stands before all of Paddock, as they expect; only the command line imports it.
     "modules.compat": {

@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from modules.attachments.document_text import DocumentError, read_document
+from modules.chat.attachments.document_text import DocumentError, read_document
 from modules.files.paths import write_atomically
 
 _K1, _B = 1.5, 0.75

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from modules.worker.json_process import JsonProcess, RequestTimeout, serve_json
+from modules.system.json_process import JsonProcess, RequestTimeout, serve_json
 
 # Time limit of one block. A block that takes longer stays plain.
 SECONDS = 0.5

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from modules.protocol.errors import PromptError
+from modules.system.json_process import JsonProcess, RequestTimeout, serve_json
 from modules.worker.chat_template import ADVICE, render
-from modules.worker.json_process import JsonProcess, RequestTimeout, serve_json
 
 SECONDS = 3.0
 # Address space of the process, in bytes. An interpreter with Jinja uses about 40 MB.

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from modules.attachments.document_text import DocumentError, read_document, read_document_bytes
-from modules.attachments.limited_text import LimitedText
+from modules.chat.attachments.document_text import DocumentError, read_document, read_document_bytes
+from modules.chat.attachments.limited_text import LimitedText
 from tests.support.documents import write_docx, write_epub, write_pdf, write_xlsx, write_zip
 
 

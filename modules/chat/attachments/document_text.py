@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modules.protocol.errors import PromptError
-from modules.worker.json_process import JsonProcess, RequestTimeout
+from modules.system.json_process import JsonProcess, RequestTimeout
 
 # Limits of a document: bytes of its file, and seconds to read it.
 MOST_BYTES = 50_000_000
 SECONDS = 60.0
-_READERS = "modules.attachments.document_readers"
+_READERS = "modules.chat.attachments.document_readers"
 
 
 class DocumentError(PromptError):

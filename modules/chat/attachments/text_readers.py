@@ -6,7 +6,7 @@ import codecs
 import re
 from pathlib import Path
 
-from modules.attachments.limited_text import LimitedText, Unreadable
+from modules.chat.attachments.limited_text import LimitedText, Unreadable
 
 # UTF-32 first: its mark begins with that of UTF-16.
 _MARKS = (

@@ -10,8 +10,8 @@ from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-from modules.attachments.limited_text import LimitedText, Unreadable
-from modules.attachments.text_readers import html_to_markdown
+from modules.chat.attachments.limited_text import LimitedText, Unreadable
+from modules.chat.attachments.text_readers import html_to_markdown
 
 _CONTAINER = "{urn:oasis:names:tc:opendocument:xmlns:container}rootfile"
 _OPF = "{http://www.idpf.org/2007/opf}"

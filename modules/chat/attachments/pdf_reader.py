@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modules.attachments.limited_text import LimitedText, Unreadable
+from modules.chat.attachments.limited_text import LimitedText, Unreadable
 
 
 def read_pdf(path: Path, found: LimitedText) -> None:

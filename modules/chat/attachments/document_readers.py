@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from modules.attachments.archive_readers import read_docx, read_epub, read_xlsx
-from modules.attachments.limited_text import LimitedText, Unreadable
-from modules.attachments.pdf_reader import read_pdf
-from modules.attachments.text_readers import decode_text, looks_like_html, read_html
-from modules.worker.json_process import serve_json
+from modules.chat.attachments.archive_readers import read_docx, read_epub, read_xlsx
+from modules.chat.attachments.limited_text import LimitedText, Unreadable
+from modules.chat.attachments.pdf_reader import read_pdf
+from modules.chat.attachments.text_readers import decode_text, looks_like_html, read_html
+from modules.system.json_process import serve_json
 
 # Limit of the process's address space in bytes.
 _MAX_MEMORY = 1 << 30

@@ -14,6 +14,7 @@ from modules.generation.presets import Presets
 from modules.protocol.errors import PromptError, SettingError, Unsupported
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.sampling import SamplingParams
+from modules.protocol.sampling_texts import MOST_TOKENS
 
 # The API's names for Paddock's parameters.
 _NAMES = {
@@ -87,6 +88,8 @@ def read_options(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) ->
             ignored.append(name)
     values |= wanted.values
     if isinstance(values.get("logit_bias"), dict):
+        if len(values["logit_bias"]) > MOST_TOKENS:
+            raise SettingError(f"'logit_bias' can have {MOST_TOKENS} tokens. Send fewer.")
         values["logit_bias"] = ",".join(f"{token}:{bias}" for token, bias in values["logit_bias"].items())
     prompt_only = _is_int(values.get("max_new_tokens"), 0)
     if prompt_only and not echo:

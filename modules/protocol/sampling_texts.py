@@ -36,6 +36,21 @@ DEFAULT_PRIORITY = (
     "mirostat",
 )
 
+# Far above what anyone needs: engines look for every stop text, and touch every biased logit, at each token.
+MOST_STOPS = 1000
+MOST_STOP_LETTERS = 100_000
+MOST_TOKENS = 300_000
+# Characters of a wrong value that an error repeats.
+_SHOWN = 100
+
+
+def check_stops(params: SamplingParams) -> None:
+    """Raise PromptError if there are too many stop texts, or too long ones."""
+    if len(params.stop) > MOST_STOPS or sum(map(len, params.stop)) > MOST_STOP_LETTERS:
+        raise PromptError(
+            f"There can be {MOST_STOPS} stop texts with {MOST_STOP_LETTERS} letters in all. Send fewer or shorter ones."
+        )
+
 
 def parse_banned_tokens(params: SamplingParams) -> list[int]:
     """Return the ids in `custom_token_bans`: '13, 29' -> [13, 29]. Raises PromptError."""
@@ -46,8 +61,8 @@ def parse_banned_tokens(params: SamplingParams) -> list[int]:
         return banned
     except ValueError:
         raise PromptError(
-            f"Banned tokens cannot be {params.custom_token_bans!r}. "
-            "Write token ids, separated by commas, such as 13, 29."
+            f"Banned tokens cannot be {params.custom_token_bans[:_SHOWN]!r}. "
+            f"Write at most {MOST_TOKENS} token ids, separated by commas, such as 13, 29."
         ) from None
 
 
@@ -62,12 +77,15 @@ def parse_logit_biases(params: SamplingParams) -> dict[int, float]:
         return biases
     except ValueError:
         raise PromptError(
-            f"Logit bias cannot be {params.logit_bias!r}. "
-            "Write id:bias pairs, separated by commas, such as 13:-2.5, 29:1."
+            f"Logit bias cannot be {params.logit_bias[:_SHOWN]!r}. "
+            f"Write at most {MOST_TOKENS} id:bias pairs, separated by commas, such as 13:-2.5, 29:1."
         ) from None
 
 
 def _parts(text: str) -> list[str]:
+    """Return the parts between commas. Raise ValueError if there are too many, before they take memory."""
+    if text.count(",") + text.count("\n") >= MOST_TOKENS:
+        raise ValueError
     return [part for part in text.replace("\n", ",").split(",") if part.strip()]
 
 
@@ -81,8 +99,10 @@ def parse_sampler_order(params: SamplingParams) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-# Parameters that are texts with their own format -> the function that parses them, or raises an error for the user.
+# Parameters that are texts with their own format -> the function that parses or checks them, or raises an error for
+# the user.
 TEXT_PARSERS: dict[str, Callable[[SamplingParams], Any]] = {
+    "stop": check_stops,
     "sampler_priority": parse_sampler_order,
     "custom_token_bans": parse_banned_tokens,
     "logit_bias": parse_logit_biases,

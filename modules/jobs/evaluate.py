@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from modules.jobs.windows import EvaluateSettings, Window, make_windows
 from modules.protocol.commands import ChatPrompt, Tokenize
 from modules.protocol.errors import SettingError, Unsupported
 from modules.protocol.events import ModelInfo
+from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.schema import build, changed_values, describe
 from modules.runtime.load_request import LoadRequest
 from modules.runtime.worker_client import WorkerClient
@@ -41,7 +42,10 @@ class Reference:
 
 
 def plan_evaluate(spec: JobSpec, resources: JobResources) -> None:
-    """Raise PaddockError where the text or the questions cannot be read."""
+    """Raise PaddockError where a setting is wrong, or the text or the questions cannot be read."""
+    _, others = split_settings(spec.settings)
+    for model in (spec.models or [spec.model]) if others else []:
+        _check_names(resources.loaders.choose(model, spec.loader)[0], others)
     resources.texts.check(spec.text)
     if spec.tasks:
         read_tasks(spec.tasks)
@@ -64,6 +68,26 @@ def open_evaluation(spec: JobSpec, run: JobRun, resources: JobResources) -> Eval
     return Evaluation(run, resources, rows, run.scratch, spec.settings, tasks)
 
 
+def split_settings(settings: Mapping[str, str]) -> tuple[EvaluateSettings, dict[str, str]]:
+    """Return the settings of the evaluation, and the others, which are the loader's. Raises SettingError."""
+    names = _own_names()
+    own = {key: value for key, value in settings.items() if key in names}
+    return build(EvaluateSettings, own), {key: value for key, value in settings.items() if key not in names}
+
+
+def _own_names() -> list[str]:
+    return sorted(entry.name for entry in describe(EvaluateSettings))
+
+
+def _check_names(spec: LoaderSpec, names: Iterable[str]) -> None:
+    """Raise SettingError where the loader has no setting of one of these names."""
+    known = {entry.name for entry in describe(spec.settings)}
+    for name in names:
+        if name not in known:
+            there = f"{spec.title} has: {', '.join(sorted(known))}. Evaluation has: {', '.join(_own_names())}."
+            raise SettingError(f"There is no setting named {name!r}. {there}")
+
+
 class Evaluation:
     """Measures one model after another on the same text."""
 
@@ -76,9 +100,7 @@ class Evaluation:
         settings: Mapping[str, str],
         tasks: Tasks | None = None,
     ) -> None:
-        own = {entry.name for entry in describe(EvaluateSettings)}
-        self.settings = build(EvaluateSettings, {key: value for key, value in settings.items() if key in own})
-        self._own = own
+        self.settings, _ = split_settings(settings)
         self._run, self._resources, self._rows, self._folder = run, resources, rows, folder
         self._tasks = tasks
         self.reference = Reference()
@@ -102,7 +124,7 @@ class Evaluation:
     def measure(self, model: str, loader: str, settings: Mapping[str, str]) -> dict[str, Any]:
         """Return the numbers of one model, ready for JSON."""
         run, reference = self._run, self.reference
-        own = {key: value for key, value in settings.items() if key not in self._own}
+        _, own = split_settings(settings)
         request = self._request(model, loader, own, exact=True)
         totals, tasks = Totals(), self._tasks
         file = self._folder / "model.f32"
@@ -176,10 +198,7 @@ class Evaluation:
         """Return the load of a model. `exact`: compute in float32 where the loader can and nothing else was said."""
         spec, _ = self._resources.loaders.choose(model, loader)
         known = {entry.name: entry for entry in describe(spec.settings)}
-        for name in settings:
-            if name not in known:
-                there = f"{spec.title} has: {', '.join(sorted(known))}. Evaluation has: {', '.join(sorted(self._own))}."
-                raise SettingError(f"There is no setting named {name!r}. {there}")
+        _check_names(spec, settings)
         values: dict[str, Any] = dict(settings)
         if exact and "dtype" in known and "dtype" not in values and "float32" in known["dtype"].info.choices:
             values["dtype"] = "float32"

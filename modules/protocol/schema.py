@@ -127,8 +127,10 @@ def _base(hint: Any) -> tuple[type, bool]:
 
 def coerce(setting_: Setting, value: Any) -> Any:
     """Return a value from a form, a flag or YAML in the setting's type. Raises SettingError."""
+    name = f"({setting_.name})"  # some labels end with it
     wrong = SettingError(
-        f"{setting_.info.label} ({setting_.name}) cannot be {format_value(value)}. It takes {setting_.allowed()}."
+        f"{setting_.info.label.removesuffix(name).strip()} {name} cannot be {format_value(value)}. "
+        f"It takes {setting_.allowed()}."
     )
     if value is None or (isinstance(value, str) and setting_.optional and value.strip().lower() in ("", "none")):
         if setting_.optional:

@@ -192,6 +192,16 @@ def test_a_method_for_another_card_is_refused_with_the_sentence(app: App, config
         (JobSpec("quantize", "tiny", method="echo", name="tiny"), "There is a model named tiny already"),
         (JobSpec("quantize", "tiny", method="hqq", settings={"group_size": "64"}), "does not divide the hidden size 8"),
         (JobSpec("quantize", "tiny", method="gguf", settings={"type": "Q9"}), "Type (type) cannot be 'Q9'"),
+        (
+            JobSpec("quantize", "tiny", method="gptq", settings={"sym": "7"}),
+            "Symmetric (sym) cannot be '7'. It takes true",
+        ),
+        (JobSpec("evaluate", "tiny", settings={"mode": "other"}), "Mode (mode) cannot be 'other'"),
+        (JobSpec("evaluate", "tiny", settings={"windows": "64"}), "There is no setting named 'windows'"),
+        (
+            JobSpec("compare", "tiny", models=["tiny", "tiny"], settings={"stride": "0"}),
+            "Stride (stride) cannot be '0'",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -43,8 +43,11 @@ from modules.plugins.worker_hooks import WorkerEntry
 from modules.protocol.errors import PaddockError
 from modules.protocol.model_facts import AIMS
 from modules.runtime.environment import Environments
+from modules.runtime.idle_unloader import IdleUnloader
 from modules.runtime.loader_registry import Registry
+from modules.runtime.model_pool import ModelPool
 from modules.runtime.supervisor import Supervisor
+from modules.runtime.worker_hooks import WorkerHooks
 from modules.settings.config import Config
 from modules.settings.preferences import Preferences
 from modules.settings.sampling_preferences import SamplingPreferences
@@ -55,7 +58,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class App:
-    """All objects that a run of Paddock owns. `close` ends the worker and closes the files.
+    """All objects that a run of Paddock owns. `close` ends the workers and closes the files.
 
     `scripts` makes what runs the script.py of extensions for text-generation-webui (`modules.compat.Scripts`). It is
     called with the first of them, as its imports take a while. Without it, such extensions are listed only."""
@@ -78,28 +81,35 @@ class App:
         )
         self.environments = Environments(paths.environments, self.registry.roots, self.machine)
         self.library = ModelLibrary(paths.models)
-        self.supervisor = Supervisor(
-            paths.root, self.environments, process_memory, _worker_folders(paths, self.own_loaders)
+        folders, self.worker_hooks = _worker_folders(paths, self.own_loaders), WorkerHooks()
+        self.pool = ModelPool(
+            lambda: Supervisor(paths.root, self.environments, process_memory, folders, self.worker_hooks),
+            config.keep_current,
         )
+        self.supervisor = self.pool.current.supervisor
+        self.idle_unloader = IdleUnloader(self.pool)
         measured = MemoryMeasurements(YamlStore(paths.measured_memory))
         self.planner = MemoryPlanner(
-            self.library, self.environments, self.supervisor, measured, enforce=not config.load_anyway
+            self.library, self.environments, self.pool, measured, enforce=not config.load_anyway
         )
         self.model_settings = saved = ModelSettings(paths.model_settings)
         self.adapters = AppliedAdapters(self.library, self.registry, self.supervisor, saved)
         self.keys = KeyConsents(YamlStore(paths.allowed_variables), config.allow_env)
         self.loaders = LoaderChoice(self.registry, self.library, self.machine, saved, self._aim, config.show_echo)
         self.consents = consents = ModelConsents(config, self.library, self.keys, self.own_loaders)
-        self.models = ModelLoading(self.library, self.loaders, consents, self.planner, self.adapters, self.supervisor)
+        self.models = ModelLoading(
+            self.library, self.loaders, consents, self.planner, self.adapters, self.pool, config.max_models
+        )
         self.reloader = ModelReloader(self.supervisor, self.models.load_again)
         self.on_request = LoadOnRequest(
             self.library,
             self.environments,
-            self.supervisor,
+            self.pool,
             self.models,
             lambda: self.reloader,
             dict(config.aliases),
             config.load_on_request,
+            config.keep_alive,
         )
         self.downloads = Downloads(paths.models, self.supervisor.state_store.publish)
         # The name of the page's newest build. Open pages of older builds reload.
@@ -134,7 +144,7 @@ class App:
         """Renames and discards models. What stores names of models hears of a new one."""
         listeners = [self.model_settings.rename, self.chat_preferences.rename_model, self._rename_last_model]
         folders = self.paths.models, self.paths.trash
-        return ModelManagement(self.library, *folders, self.jobs, self.supervisor, listeners)
+        return ModelManagement(self.library, *folders, self.jobs, self.pool, listeners)
 
     def _rename_last_model(self, old: str, new: str) -> None:
         if self.settings.get("last_model") == old:
@@ -166,7 +176,7 @@ class App:
             installed_extensions(),
         )
         manager.subscribe(self.supervisor.state_store.publish)
-        self.supervisor.hooks.subscribe(manager.worker.handle_event)
+        self.worker_hooks.subscribe(manager.worker.handle_event)
         return manager
 
     @cached_property
@@ -177,7 +187,8 @@ class App:
 
     def _configure_hooks(self, entries: list[WorkerEntry]) -> None:
         try:
-            self.supervisor.configure_hooks([asdict(entry) for entry in entries])
+            if self.worker_hooks.replace([asdict(entry) for entry in entries]):
+                self.pool.send_hooks()
         except PaddockError as error:
             _LOG.warning("%s", error.message)
 
@@ -213,7 +224,7 @@ class App:
         if "job_queue" in vars(self):
             self.job_queue.stop()
         self.environments.close()
-        self.supervisor.cancel_load()
+        self.pool.cancel_loads()
 
     def close(self) -> list[str]:
         """End the worker, then close the chats. A running reply is saved up to its last token.
@@ -229,7 +240,8 @@ class App:
                 stack.callback(lambda: unfinished.extend(self.extensions.close()))
             if "chats" in vars(self):
                 stack.callback(self.chats.close)
-            stack.callback(self.supervisor.close)
+            stack.callback(self.pool.close)
+            stack.callback(self.idle_unloader.close)
             if "job_queue" in vars(self):
                 stack.callback(self.job_queue.close)
             stack.callback(self.environments.close)

@@ -101,6 +101,18 @@ def test_the_first_words_of_a_reply_outlive_a_kill_right_after_them(paddock: Cal
     assert _reply(served)[0].startswith("on ")
 
 
+def test_no_worker_outlives_a_kill_and_the_one_beside_the_pages_model_neither(
+    paddock: Callable[..., Served],
+) -> None:
+    served = paddock("--model", "small")
+    _loaded(served)
+    assert _ask(served, "/v1/completions", model="other", prompt="x", max_tokens=1).status == 200
+    workers = [psutil.Process(pid) for pid in served.workers()]
+    served.kill()
+    _, alive = psutil.wait_procs(workers, timeout=PATIENCE)
+    assert len(workers) == 2 and not alive
+
+
 def test_a_signal_before_it_serves_ends_it_with_its_worker(tmp_path: Path) -> None:
     served = Served(prepare(tmp_path), "--model", "small")
     while not served.workers():

@@ -15,6 +15,7 @@ from modules.generation.generation import Generation
 from modules.plugins.extension_generations import completed
 from modules.protocol.commands import Generate
 from modules.protocol.sampling import SamplingParams
+from modules.runtime.loaded_model import LoadedModel
 
 _SYSTEM = ("system", "developer")
 _CHAT_ROLES = ("user", "assistant")
@@ -40,14 +41,14 @@ class HookedPrompt:
     opening: str = ""
     chat: Generate | None = None
 
-    def generate(self, app: App, params: SamplingParams, live: bool, fill_context: bool = False) -> Generation:
-        """Return the generation of the answer, after the hook `output_modifier`.
+    def generate(self, model: LoadedModel, params: SamplingParams, live: bool, fill_context: bool = False) -> Generation:
+        """Return the generation of the answer by `model`, after the hook `output_modifier`.
 
         `live`: text passes as it arrives, if no extension has that hook. `fill_context`: as in Generate.
         """
         hooks = self.hooks
         chat = replace(self.chat, fill_context=fill_context) if self.chat else None
-        source = hooks.generate(app.supervisor, self.prompt, self.question, params, chat)
+        source = hooks.generate(model, self.prompt, self.question, params, chat)
         prefix = (source.prompted.opening if source.prompted else self.opening) + self.prefix
         final = hooks.pipeline.has("output_modifier")
         if not (final or prefix or self.hidden):
@@ -55,14 +56,18 @@ class HookedPrompt:
         return completed(source, prefix, hooks.final_text, live and not final, self.hidden)
 
 
-def hooked_text(app: App, text: str, params: SamplingParams) -> HookedPrompt:
+def hooked_text(app: App, model: LoadedModel, text: str, params: SamplingParams) -> HookedPrompt:
     """Run the hooks on a text that the model continues. Raises MessageFailed."""
-    hooks = TextHooks(app.extensions, text, params, ChatOptions(), app.supervisor.state)
+    hooks = TextHooks(app.extensions, text, params, ChatOptions(), model.state)
     return HookedPrompt(hooks, hooks.prompt, text)
 
 
 def hooked_chat(
-    app: App, messages: Sequence[dict[str, Any]], params: SamplingParams, variables: dict[str, Any]
+    app: App,
+    model: LoadedModel,
+    messages: Sequence[dict[str, Any]],
+    params: SamplingParams,
+    variables: dict[str, Any],
 ) -> HookedPrompt:
     """Run the hooks on a chat. A user's last message counts as one that was just sent. Raises MessageFailed.
 
@@ -72,7 +77,7 @@ def hooked_chat(
     places = [place for place, message in enumerate(messages) if message["role"] in _CHAT_ROLES]
     path = [Message(str(place), None, messages[place]["role"], messages[place]["content"], 0.0) for place in places]
     question = path.pop() if path and path[-1].role == "user" else None
-    turn = TurnHooks(app.extensions, "", path, params, ChatOptions(), Preamble(own=own), app.supervisor.state)
+    turn = TurnHooks(app.extensions, "", path, params, ChatOptions(), Preamble(own=own), model.state)
     whole = list(path)
     if question is not None:
         visible, meta = turn.user_message(question.text)
@@ -87,7 +92,7 @@ def hooked_chat(
         changed = _changed(messages, turn, whole, own)
         chat = Generate("", messages=changed, template=turn.options.template, variables=variables)
         if turn.wants_prompt:
-            rendered, notes, turns = render_chat(app.supervisor, chat)
+            rendered, notes, turns = render_chat(model, chat)
             prompt, tokens, opening = rendered.prompt, rendered.tokens, rendered.opening
             chat = replace(chat, messages=turns)
     prefix, shown = turn.pipeline.bot_prefix(turn.state)

@@ -15,6 +15,7 @@ from modules.api.start_generation import start_generation
 from modules.app import App
 from modules.generation.generation import Generation
 from modules.protocol.errors import PaddockError, PromptError
+from modules.runtime.loaded_model import LoadedModel
 from modules.ui.sse import sse_event
 
 MOST_CHOICES = 128
@@ -89,10 +90,10 @@ async def _follow(answer: OpenAIAnswer, generation: Generation, arrived: asyncio
         arrived.put_nowait(None)
 
 
-def start_choices(app: App, body: Mapping[str, Any], *, is_chat: bool) -> Choices:
-    """Start a generation for each choice. Raises PaddockError, and then none runs."""
+def start_choices(app: App, model: LoadedModel, body: Mapping[str, Any], *, is_chat: bool) -> Choices:
+    """Start a generation of the loaded model `model` for each choice. Raises PaddockError, and then none runs."""
     copies = whole_field(body, "n", 1, 1, MOST_CHOICES)
-    prompts = [(body.get("prompt"), "")] if is_chat or "prompt" not in body else _prompts(app, body["prompt"], copies)
+    prompts = [(body.get("prompt"), "")] if is_chat or "prompt" not in body else _prompts(model, body["prompt"], copies)
     options, started = body.get("stream_options"), list[tuple[OpenAIAnswer, Generation]]()
     several = len(prompts) * copies > 1
     try:
@@ -101,7 +102,7 @@ def start_choices(app: App, body: Mapping[str, Any], *, is_chat: bool) -> Choice
                 one = {**body, "n": None, "seed": _seed(body.get("seed"), copy)}
                 one |= {} if is_chat or "prompt" not in body else {"prompt": prompt}
                 one |= {"stream_options": None} if several else {}
-                answer, generation = start_generation(app, one, is_chat=is_chat)
+                answer, generation = start_generation(app, model, one, is_chat=is_chat)
                 if warning:
                     warnings = (*answer.options.warnings, warning)
                     answer = replace(answer, options=replace(answer.options, warnings=warnings))
@@ -119,18 +120,18 @@ def _seed(seed: Any, copy: int) -> Any:
     return seed + copy if isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 else seed
 
 
-def _prompts(app: App, value: Any, copies: int) -> list[tuple[Any, str]]:
+def _prompts(model: LoadedModel, value: Any, copies: int) -> list[tuple[Any, str]]:
     """Return each prompt as a text, with a warning or "". Raises PromptError."""
     prompts = value if isinstance(value, list) and not is_token_ids(value) else [value]
     if not prompts or len(prompts) * copies > MOST_CHOICES:
         raise PromptError(f"'prompt' must hold from 1 to {MOST_CHOICES} prompts, each counted 'n' times.")
-    return [_from_ids(app, one) if is_token_ids(one) else (one, "") for one in prompts]
+    return [_from_ids(model, one) if is_token_ids(one) else (one, "") for one in prompts]
 
 
-def _from_ids(app: App, ids: list[int]) -> tuple[str, str]:
+def _from_ids(model: LoadedModel, ids: list[int]) -> tuple[str, str]:
     """Return the text of token ids, and a warning if the model reads that text as other tokens."""
-    text = app.supervisor.detokenize(ids)
-    read = app.supervisor.tokenize(text, True)
+    text = model.detokenize(ids)
+    read = model.tokenize(text, True)
     if read in (ids, [*read[:1], *ids]):
         return text, ""
     return text, (

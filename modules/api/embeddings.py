@@ -13,8 +13,8 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from modules.api.body_fields import is_token_ids, whole_field
-from modules.app import App
 from modules.protocol.errors import PromptError, SettingError
+from modules.runtime.loaded_model import LoadedModel
 
 # As in OpenAI's API.
 _MOST_INPUTS = 2048
@@ -43,15 +43,15 @@ def read_embedding_request(body: Mapping[str, object]) -> EmbeddingRequest:
     return EmbeddingRequest(_inputs(body.get("input")), encoding == "base64", dimensions)
 
 
-async def embed(app: App, asked: EmbeddingRequest, request: Request) -> dict[str, object]:
+async def embed(model: LoadedModel, asked: EmbeddingRequest, request: Request) -> dict[str, object]:
     """Return the answer to a request. If the client hangs up, the rest is not embedded. Raises PaddockError."""
-    model = app.supervisor.state.model
+    name = model.state.model
     vectors: list[list[float]] = []
     tokens = 0
     for start in range(0, len(asked.inputs), _BATCH):
         if start and await request.is_disconnected():
             break
-        part, count = await run_in_threadpool(app.supervisor.embed, asked.inputs[start : start + _BATCH])
+        part, count = await run_in_threadpool(model.embed, asked.inputs[start : start + _BATCH])
         vectors += part
         tokens += count
     data = [
@@ -59,7 +59,7 @@ async def embed(app: App, asked: EmbeddingRequest, request: Request) -> dict[str
         for index, vector in enumerate(vectors)
     ]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return {"object": "list", "data": data, "model": model, "usage": usage}
+    return {"object": "list", "data": data, "model": name, "usage": usage}
 
 
 def _inputs(value: Any) -> list[Input]:

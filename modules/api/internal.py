@@ -12,12 +12,14 @@ from starlette.responses import Response
 from modules.api.api_generations import ApiGenerations
 from modules.api.body_fields import is_token_ids, names_field, text_field, whole_field
 from modules.api.error_status import error_response
-from modules.api.internal_models import load_model
+from modules.api.internal_models import load_model, unload_model
+from modules.api.model_turns import ModelTurns
 from modules.api.request_params import parse_body, request_messages
 from modules.app import App
 from modules.chat.prompt import render_chat
 from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError, SettingError, Unsupported
+from modules.runtime.loaded_model import LoadedModel
 from modules.ui.json_errors import SafeJSONResponse
 
 OK = "OK"
@@ -35,7 +37,7 @@ class AdapterNotFound(PaddockError):
     code = "adapter_not_found"
 
 
-def router(app: App, generations: ApiGenerations) -> APIRouter:
+def router(app: App, turns: ModelTurns, generations: ApiGenerations) -> APIRouter:
     """Return the routes below /v1/internal. `generations`: those that API clients started."""
     routes = APIRouter(prefix="/internal")
 
@@ -48,36 +50,53 @@ def router(app: App, generations: ApiGenerations) -> APIRouter:
 
         routes.add_api_route(path, route, methods=["POST"])
 
+    def ask(path: str, answer: Callable[[LoadedModel, Body], Any]) -> None:
+        """Add a route that asks a loaded model: the one that the body names, which is loaded if necessary, or the
+        default one."""
+
+        async def route(request: Request) -> Response:
+            raw = await request.body()
+            try:
+                body = parse_body(raw) if raw.strip() else {}
+                if not body.get("model"):
+                    return SafeJSONResponse(await run_in_threadpool(answer, app.pool.default.supervisor, body))
+                async with turns.use(body, request) as model:
+                    return SafeJSONResponse(await run_in_threadpool(answer, model, body))
+            except PaddockError as error:
+                return error_response(error)
+
+        routes.add_api_route(path, route, methods=["POST"])
+
     def get(path: str, answer: Callable[[], Any]) -> None:
         routes.add_api_route(path, lambda: _answer(answer), methods=["GET"])
 
-    def tokens_of(body: Body) -> list[int]:
-        return app.supervisor.tokenize(text_field(body, "text"), True)
+    def tokens_of(model: LoadedModel, body: Body) -> list[int]:
+        return model.tokenize(text_field(body, "text"), True)
 
-    def encode(body: Body) -> Any:
-        tokens = tokens_of(body)
+    def encode(model: LoadedModel, body: Body) -> Any:
+        tokens = tokens_of(model, body)
         return {"tokens": tokens, "length": len(tokens)}
 
-    def decode(body: Body) -> Any:
+    def decode(model: LoadedModel, body: Body) -> Any:
         tokens = body.get("tokens")
         if tokens != [] and not is_token_ids(tokens):
             raise SettingError("'tokens' must be a list of token ids, as /v1/internal/encode returns them.")
-        return {"text": app.supervisor.detokenize(tokens) if tokens else ""}
+        return {"text": model.detokenize(tokens) if tokens else ""}
 
-    def chat_prompt(body: Body) -> Any:
+    def chat_prompt(model: LoadedModel, body: Body) -> Any:
         chat = Generate(
             "",
             messages=request_messages(body),
             template=text_field(body, "instruction_template_str", ""),
             continue_last=body.get("continue_") is True,
         )
-        return {"prompt": render_chat(app.supervisor, chat).result.prompt}
+        return {"prompt": render_chat(model, chat).result.prompt}
 
-    def logits(body: Body) -> Any:
+    def logits(model: LoadedModel, body: Body) -> Any:
         if body.get("use_samplers"):
             raise Unsupported("Probabilities after the samplers are not supported. Leave 'use_samplers' out.")
         prompt, top = text_field(body, "prompt"), whole_field(body, "top_logits", 50, 1, MOST_LOGITS)
-        likeliest = app.supervisor.next_token_probabilities(prompt, top)
+        likeliest = model.next_token_probabilities(prompt, top)
         return {"logits": {entry["text"]: entry["probability"] for entry in likeliest}}
 
     def info() -> Any:
@@ -87,6 +106,7 @@ def router(app: App, generations: ApiGenerations) -> APIRouter:
             "model_name": state.model if ready else NO_MODEL,
             "lora_names": list(state.adapters) if ready else [],
             "loader": state.loader if ready else None,
+            "beside": [model.name for model in app.pool.others if model.ready],
         }
 
     def stop(body: Body) -> Any:
@@ -98,7 +118,7 @@ def router(app: App, generations: ApiGenerations) -> APIRouter:
         return OK
 
     def unload(body: Body) -> Any:
-        app.supervisor.unload()
+        unload_model(app, text_field(body, "model_name", ""))
         return OK
 
     def apply(names: list[str]) -> Any:
@@ -111,11 +131,11 @@ def router(app: App, generations: ApiGenerations) -> APIRouter:
         return OK
 
     get("/health", lambda: {"status": "ok"})
-    post("/encode", encode)
-    post("/decode", decode)
-    post("/token-count", lambda body: {"length": len(tokens_of(body))})
-    post("/logits", logits)
-    post("/chat-prompt", chat_prompt)
+    ask("/encode", encode)
+    ask("/decode", decode)
+    ask("/token-count", lambda model, body: {"length": len(tokens_of(model, body))})
+    ask("/logits", logits)
+    ask("/chat-prompt", chat_prompt)
     post("/stop-generation", stop)
     get("/model/info", info)
     get("/model/list", lambda: {"model_names": app.library.names()})

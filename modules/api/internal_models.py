@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modules.api.body_fields import object_field, text_field
+from modules.api.keep_alive_fields import apply_keep_alive, read_keep_alive
 from modules.app import App
 from modules.protocol.errors import SettingError, Unsupported
 from modules.protocol.loader_spec import LoaderSpec
@@ -41,7 +42,8 @@ _TEMPLATES = ("instruction_template", "instruction_template_str")
 def load_model(app: App, body: Mapping[str, object]) -> None:
     """Load the model that the body names; blocking. `args` and `settings` change what is saved for the model.
 
-    Raises PaddockError.
+    With `beside` the current model stays. `pinned`, `ttl` and `keep_alive` say how long the model is kept. Raises
+    PaddockError.
     """
     name = text_field(body, "model_name").strip().rstrip("/")
     if name not in app.library.names():
@@ -58,7 +60,26 @@ def load_model(app: App, body: Mapping[str, object]) -> None:
         names = ", ".join(spec.name for spec in app.registry.shown())
         raise SettingError(f"There is no loader named {loader[:100]!r}. The loaders are: {names}.")
     spec, saved = app.loaders.choose(name, loader)
-    app.models.load(name, spec.name, {**saved, **_settings(spec, given)} if given else None)
+    settings, chosen = {**saved, **_settings(spec, given)} if given else None, read_keep_alive(body)
+    if body.get("beside") is True:
+        app.on_request.load_beside(name, spec.name, settings)
+    else:
+        app.models.load(name, spec.name, settings)
+    if model := app.pool.find(name):
+        apply_keep_alive(model, chosen)
+        model.pinned = body.get("pinned") is True
+        app.idle_unloader.wake()
+
+
+def unload_model(app: App, name: str) -> None:
+    """Unload the model `name`, "" for the current one; blocking. Raises ModelNotFound."""
+    model = app.pool.find(name) if name else app.pool.current
+    if model is None and name not in app.library.names():
+        raise app.on_request.not_found(name)
+    if model is app.pool.current:
+        app.supervisor.unload()
+    elif model is not None:
+        app.pool.remove(model)
 
 
 def _settings(spec: LoaderSpec, given: Mapping[str, object]) -> dict[str, Any]:

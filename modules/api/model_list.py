@@ -1,4 +1,4 @@
-"""The list of models for API clients: the loaded one first, then the others, then the aliases."""
+"""The list of models for API clients: the loaded ones first, then the others, then the aliases."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from modules.app import App
 from modules.protocol.errors import PaddockError
+from modules.runtime.model_state import ModelState
 
 # Reading the headers of many models takes time at the first call. After this, the rest comes without their facts.
 _SECONDS = 2.0
@@ -16,9 +17,9 @@ _SECONDS = 2.0
 def model_list(app: App) -> list[dict[str, object]]:
     """Return an entry for each model and alias."""
     names = app.library.names()
-    loaded = app.supervisor.state.model
+    loaded = [model.name for model in app.pool.models if model.name in names]
     end = time.monotonic() + _SECONDS
-    entries = [_entry(app, name, end) for name in sorted(names, key=lambda name: name != loaded)]
+    entries = [_entry(app, name, end) for name in dict.fromkeys([*loaded, *names])]
     return entries + [_alias(app, alias, end) for alias in app.on_request.aliases if alias not in names]
 
 
@@ -37,17 +38,17 @@ def _alias(app: App, alias: str, end: float) -> dict[str, object]:
 
 def _entry(app: App, name: str, end: float) -> dict[str, object]:
     """Return what is known of a model. Its files are not read after the time `end`."""
-    state = app.supervisor.state
-    current = state.model == name and state.phase != "empty"
-    loaded = current and state.phase == "ready"
+    found = app.pool.find(name)
+    state = found.supervisor.state if found else ModelState()
+    loaded = state.phase == "ready"
     entry: dict[str, Any] = {
         "id": name,
         "object": "model",
         "created": 0,  # Typed clients refuse an entry without it; when a model was made is unknown.
         "owned_by": "local",
         "loaded": loaded,
-        "state": state.phase if current else "not loaded",
-        "loader": state.loader if current else None,
+        "state": state.phase if found else "not loaded",
+        "loader": state.loader if found else None,
         "context": state.info.context if loaded and state.info else None,
         "size_bytes": None,
     }

@@ -1,14 +1,14 @@
 """Gives each request the model that it names: waits for its turn, and lets the model be loaded where necessary.
 
-One model is loaded at a time. Requests for the loaded model go on at once, unless one for another model waits. Then
-they wait too, and the models take turns in the order in which requests asked for them: all that wait for the model that
-was loaded last go on together, and the next model is loaded when they have ended.
+Requests for a loaded model go on at once. Others wait, and models are loaded one after another in the order in which
+requests asked for them; all that wait for one model go on together when it is loaded. Where a model is loaded in place
+of another, requests for that one wait for their turn too from the moment on in which its replies must end.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -16,8 +16,11 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from modules.api.keep_alive_fields import apply_keep_alive, read_keep_alive
 from modules.app import App
 from modules.protocol.errors import PaddockError
+from modules.runtime.pool_model import PoolModel
+from modules.runtime.loaded_model import LoadedModel
 
 
 @dataclass(eq=False)
@@ -25,63 +28,59 @@ class _Waiter:
     """A request that waits. `model`: the one that it names, "" for whichever is loaded."""
 
     model: str
-    turn: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    turn: asyncio.Future[PoolModel] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class ModelTurns:
     """The requests that wait for a model, and the loads for them. Only for use on the server's event loop."""
 
     def __init__(self, app: App) -> None:
-        self._supervisor = app.supervisor
+        self._pool = app.pool
         self._on_request = app.on_request
-        self._worker_died: Callable[[], bool] = lambda: app.reloader.worker_died
+        self._idle_unloader = app.idle_unloader
         self._waiting: list[_Waiter] = []
-        # Requests that had their turn and have not handed their generation to the worker's queue yet.
-        self._using = 0
         self._changed = asyncio.Event()
         self._loader: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def use(self, value: object, request: Request) -> AsyncIterator[None]:
-        """Keep the model that `value`, the request's field `model`, means loaded while the block starts its work.
+    async def use(self, body: Mapping[str, object], request: Request) -> AsyncIterator[LoadedModel]:
+        """Keep the model that the field `model` of the body means loaded while the block starts its work, and yield it.
 
         A generation that is started keeps the model until it ends. Raises PaddockError, or ClientDisconnect if the
         client hangs up while it waits.
         """
-        name = self._on_request.resolve(value)
-        if self._waiting or self._is_giving_turns() or not self._is_ready(name):
+        name = self._on_request.resolve(body.get("model"))
+        chosen = read_keep_alive(body)
+        model = self._enter(name)
+        if model is None:
             await run_in_threadpool(self._on_request.check, name)
-            await self._wait(_Waiter(name), request)
-        else:
-            self._using += 1
+            model = await self._wait(_Waiter(name), request)
         try:
-            yield
+            apply_keep_alive(model, chosen)
+            yield model.supervisor
         finally:
-            self._using -= 1
-            self._changed.set()
+            model.leave()
+            self._idle_unloader.wake()
 
-    def _is_giving_turns(self) -> bool:
-        """Return True while a load may be under way, also if all who waited for it have hung up."""
-        return self._loader is not None and not self._loader.done()
+    def _enter(self, name: str) -> PoolModel | None:
+        """Return the model, kept loaded until its `leave`; None if it is not loaded or about to be unloaded."""
+        model = self._pool.find(name)
+        return model if model is not None and model.ready and model.enter() else None
 
-    def _is_ready(self, name: str) -> bool:
-        state = self._supervisor.state
-        return state.phase == "ready" and name in ("", state.model) and not self._worker_died()
-
-    async def _wait(self, waiter: _Waiter, request: Request) -> None:
-        """Wait for the turn of a request, which then counts as using the model."""
+    async def _wait(self, waiter: _Waiter, request: Request) -> PoolModel:
+        """Wait for the turn of a request, and return its model, kept loaded until its `leave`."""
         self._waiting.append(waiter)
-        if not self._is_giving_turns():
+        if self._loader is None or self._loader.done():
             self._loader = asyncio.create_task(self._give_turns())
         hung_up = asyncio.create_task(_hung_up(request))
         try:
             await asyncio.wait({waiter.turn, hung_up}, return_when=asyncio.FIRST_COMPLETED)
             if not waiter.turn.done():
                 raise ClientDisconnect
-            waiter.turn.result()
+            return waiter.turn.result()
         except asyncio.CancelledError:
             if waiter.turn.done() and not waiter.turn.exception():
-                self._using -= 1
+                waiter.turn.result().leave()
             raise
         finally:
             hung_up.cancel()
@@ -90,8 +89,9 @@ class ModelTurns:
             self._changed.set()
 
     async def _give_turns(self) -> None:
+        current = self._pool.current.supervisor
         while self._waiting:
-            name, before = self._waiting[0].model, self._supervisor.state
+            name, before = self._waiting[0].model, current.state
             try:
                 await self._make_ready(name)
             except PaddockError as error:
@@ -102,11 +102,11 @@ class ModelTurns:
                 self._admit()
 
     def _admit(self) -> None:
-        """Let all go on that wait for the model that is loaded now."""
-        for waiter in [waiter for waiter in self._waiting if self._is_ready(waiter.model)]:
-            self._waiting.remove(waiter)
-            self._using += 1
-            waiter.turn.set_result(None)
+        """Let all go on that wait for models that are loaded now."""
+        for waiter in list(self._waiting):
+            if model := self._enter(waiter.model):
+                self._waiting.remove(waiter)
+                waiter.turn.set_result(model)
 
     def _refuse(self, name: str, error: PaddockError) -> None:
         """Answer all that wait for this model with the error."""
@@ -120,22 +120,25 @@ class ModelTurns:
         def nobody_waits() -> bool:
             return not any(waiter.model == name for waiter in self._waiting)
 
-        await self._until(lambda: not self._supervisor.state.busy or nobody_waits())
-        if self._is_ready(name):
-            return
-        while self._using and not nobody_waits():
-            self._changed.clear()
-            await self._changed.wait()
-        await run_in_threadpool(self._on_request.load, name, nobody_waits)
+        await self._until(lambda: not self._is_loading(name) or nobody_waits())
+        model = self._pool.find(name)
+        if model is not None and model.ready:
+            await run_in_threadpool(model.wait_until_open)
+        else:
+            await run_in_threadpool(self._on_request.load, name, nobody_waits)
+
+    def _is_loading(self, name: str) -> bool:
+        """Return True while this model or the current one is loaded, by a person or again after its worker was stuck."""
+        return any(model.supervisor.state.busy for model in (self._pool.find(name), self._pool.current) if model)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
-        """Wait until `condition` is true. It is asked when the state or the list of those who wait has changed."""
+        """Wait until `condition` is true. It is asked when a state or the list of those who wait has changed."""
         loop = asyncio.get_running_loop()
 
         def look_again(state: object) -> None:
             loop.call_soon_threadsafe(self._changed.set)
 
-        unsubscribe = self._supervisor.state_store.subscribe(look_again)
+        unsubscribe = self._pool.current.supervisor.state_store.subscribe(look_again)
         try:
             while not condition():
                 self._changed.clear()

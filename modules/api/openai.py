@@ -50,8 +50,8 @@ def router(app: App) -> APIRouter:
         try:
             body = parse_body(await request.body())
             asked = read_embedding_request(body)
-            async with turns.use(body.get("model"), request):
-                return SafeJSONResponse(await embed(app, asked, request))
+            async with turns.use(body, request) as model:
+                return SafeJSONResponse(await embed(model, asked, request))
         except PaddockError as error:
             return error_response(error)
 
@@ -60,7 +60,7 @@ def router(app: App) -> APIRouter:
         entry = model_entry(app, name)
         return SafeJSONResponse(entry) if entry else error_response(app.on_request.not_found(name))
 
-    routes.include_router(internal_router(app, generations))
+    routes.include_router(internal_router(app, turns, generations))
     known = {route.path: sorted(route.methods or ()) for route in routes.routes if isinstance(route, APIRoute)}
 
     # The last route: it takes what no other one has taken.
@@ -86,8 +86,8 @@ async def _answer(
 ) -> Response:
     try:
         body = parse_body(await request.body())
-        async with turns.use(body.get("model"), request):
-            choices = await run_in_threadpool(start_choices, app, body, is_chat=is_chat)
+        async with turns.use(body, request) as model:
+            choices = await run_in_threadpool(start_choices, app, model, body, is_chat=is_chat)
         for generation in choices.generations:
             generations.add(generation)
     except PaddockError as error:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from modules.api.keep_alive_fields import KEEP_ALIVE_FIELDS
 from modules.api.response_format import FORMAT_FIELDS, read_response_format
 from modules.api.tool_request import TOOL_FIELDS, ToolRequest, read_calls, read_tools
 from modules.api.unsupported_fields import UNSUPPORTED, refuse_unsupported
@@ -29,6 +30,7 @@ _NAMES = {
 # Fields that other code reads, or that change nothing here.
 _OTHER = (
     frozenset({"model", "messages", "prompt", "stream", "stream_options", "preset", "user", "extensions", "n"})
+    | frozenset(KEEP_ALIVE_FIELDS)
     | UNSUPPORTED
     | TOOL_FIELDS
 )

@@ -19,6 +19,7 @@ from modules.protocol.errors import PromptError
 from modules.protocol.events import Finished
 from modules.protocol.reply_room import reply_room
 from modules.protocol.sampling import SamplingParams
+from modules.runtime.loaded_model import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -35,22 +36,25 @@ class _Prompt:
     generation: Generation | None = None
 
 
-def start_generation(app: App, body: Mapping[str, Any], *, is_chat: bool) -> tuple[OpenAIAnswer, Generation]:
-    """Start what the request asks for. Raises PaddockError: no model, a wrong parameter, a prompt that fails."""
-    app.on_request.confirm(body.get("model"))
-    info = app.supervisor.loaded()
-    state = app.supervisor.state
+def start_generation(
+    app: App, model: LoadedModel, body: Mapping[str, Any], *, is_chat: bool
+) -> tuple[OpenAIAnswer, Generation]:
+    """Start what the request asks the loaded model `model` for. Raises PaddockError: no model, a wrong parameter, a
+    prompt that fails."""
+    app.on_request.confirm(body.get("model"), model.state)
+    info = model.loaded()
+    state = model.state
     spec = app.registry.get(state.loader)
     options = read_options(body, app.presets, replace(spec, samplers=spec.samplers.difference(info.ignored)))
-    prompt, options = _make_prompt(app, body, options, info.template if is_chat else None)
+    prompt, options = _make_prompt(app, model, body, options, info.template if is_chat else None)
     hooked, generation = prompt.hooked, prompt.generation
-    params, options = _fit(app, prompt, hooked.hooks.params if hooked else options.params, options, info.context)
+    params, options = _fit(model, prompt, hooked.hooks.params if hooked else options.params, options, info.context)
     if options.prompt_only:
-        generation = _without_reply(app, prompt.text, params)
+        generation = _without_reply(model, prompt.text, params)
     elif generation is None and hooked:
-        generation = hooked.generate(app, params, options.stream)
+        generation = hooked.generate(model, params, options.stream)
     elif generation is None:
-        generation = app.supervisor.generate(prompt.text, params, hooks=options.extensions)
+        generation = model.generate(prompt.text, params, hooks=options.extensions)
     answer = OpenAIAnswer(
         f"{'chatcmpl' if is_chat else 'cmpl'}-{generation.id}",
         is_chat,
@@ -65,7 +69,7 @@ def start_generation(app: App, body: Mapping[str, Any], *, is_chat: bool) -> tup
 
 
 def _make_prompt(
-    app: App, body: Mapping[str, Any], options: RequestOptions, template: str | None
+    app: App, model: LoadedModel, body: Mapping[str, Any], options: RequestOptions, template: str | None
 ) -> tuple[_Prompt, RequestOptions]:
     """Return the prompt, made by the hooks of extensions if some are on, and the options with its warnings.
 
@@ -76,14 +80,14 @@ def _make_prompt(
         options = replace(options, warnings=(*options.warnings, *asked.warnings))
     if options.extensions and app.extensions.running:
         if asked:
-            hooked = hooked_chat(app, asked.messages, options.params, asked.variables)
+            hooked = hooked_chat(app, model, asked.messages, options.params, asked.variables)
         else:
-            hooked = hooked_text(app, _text(body), options.params)
+            hooked = hooked_text(app, model, _text(body), options.params)
         has_limit = options.has_limit or hooked.hooks.params.max_new_tokens != options.params.max_new_tokens
         options = replace(options, has_limit=has_limit, warnings=(*options.warnings, *hooked.notes))
         if hooked.chat is None or hooked.tokens is not None:
             return _Prompt(hooked.prompt, hooked.tokens, hooked), options
-        generation = hooked.generate(app, hooked.hooks.params, options.stream, fill_context=not has_limit)
+        generation = hooked.generate(model, hooked.hooks.params, options.stream, fill_context=not has_limit)
         return _started(generation, options, hooked)
     if not asked:
         return _Prompt(_text(body), None), options
@@ -95,7 +99,7 @@ def _make_prompt(
         variables=asked.variables,
         fill_context=not options.has_limit,
     )
-    return _started(app.supervisor.generate_chat(chat, opening=True), options)
+    return _started(model.generate_chat(chat, opening=True), options)
 
 
 def _started(
@@ -109,14 +113,14 @@ def _started(
 
 
 def _fit(
-    app: App, prompt: _Prompt, params: SamplingParams, options: RequestOptions, context: int
+    model: LoadedModel, prompt: _Prompt, params: SamplingParams, options: RequestOptions, context: int
 ) -> tuple[SamplingParams, RequestOptions]:
     """Return the parameters, without a limit of the client's filled up to the context, and the options with a warning
     where the prompt is cut."""
     length = prompt.tokens
     if length is None:
         # Count only where it matters: asking the worker takes a millisecond, or more while it is busy.
-        length = 0 if options.has_limit else len(app.supervisor.tokenize(prompt.text, True))
+        length = 0 if options.has_limit else len(model.tokenize(prompt.text, True))
     room = reply_room(params.max_new_tokens, context)
     cut = length - max(1, context - room) if context and params.truncate else 0
     if cut > 0:
@@ -131,10 +135,10 @@ def _fit(
     return params, options
 
 
-def _without_reply(app: App, prompt: str, params: SamplingParams) -> Generation:
+def _without_reply(model: LoadedModel, prompt: str, params: SamplingParams) -> Generation:
     """Return a generation that has ended without a token, for a client that wants only the prompt."""
     generation = Generation(uuid.uuid4().hex, prompt, params, lambda _: None)
-    tokens = len(app.supervisor.tokenize(prompt, True))
+    tokens = len(model.tokenize(prompt, True))
     generation.finish(Finished(generation.id, "length", prompt_tokens=tokens))
     return generation
 

@@ -15,7 +15,7 @@ from modules.families.turn_order import Render, RenderedTurns, render_turns
 from modules.protocol.commands import Generate
 from modules.protocol.events import ChatPromptResult, Prompted
 from modules.protocol.sampling import SamplingParams
-from modules.runtime.supervisor import Supervisor
+from modules.runtime.loaded_model import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,11 @@ def chat_request(
     )
 
 
-def render_chat(supervisor: Supervisor, chat: Generate) -> RenderedTurns:
+def render_chat(model: LoadedModel, chat: Generate) -> RenderedTurns:
     """Render the messages of `chat` in the worker, without fitting them. Raises PromptError."""
 
     def render(turns: list[dict[str, object]]) -> ChatPromptResult:
-        return supervisor.chat_prompt(turns, chat.template, chat.continue_last, chat.variables)
+        return model.chat_prompt(turns, chat.template, chat.continue_last, chat.variables)
 
     return render_turns(render, chat.messages)
 

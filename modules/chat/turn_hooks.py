@@ -26,8 +26,8 @@ from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build, describe
+from modules.runtime.loaded_model import LoadedModel
 from modules.runtime.model_state import ModelState
-from modules.runtime.supervisor import Supervisor
 
 
 class GenerationHooks:
@@ -63,7 +63,7 @@ class GenerationHooks:
         return self.pipeline.has("custom_tokenized_length", "custom_generate_reply")
 
     def generate(
-        self, supervisor: Supervisor, prompt: str, question: str, params: SamplingParams, chat: Generate | None = None
+        self, model: LoadedModel, prompt: str, question: str, params: SamplingParams, chat: Generate | None = None
     ) -> Generation:
         """Return the Generation of the reply: the model's or an extension's, rewritten on its way by `stream_modifier`.
 
@@ -72,7 +72,7 @@ class GenerationHooks:
 
         def count(text: str) -> int:
             try:
-                return len(supervisor.tokenize(text))
+                return len(model.tokenize(text))
             except PaddockError:
                 return 0
 
@@ -82,9 +82,9 @@ class GenerationHooks:
         if found:
             source = answer(self.pipeline, *found, prompt, params, count)
         elif chat is not None:
-            source = supervisor.generate_chat(replace(chat, params=params))
+            source = model.generate_chat(replace(chat, params=params))
         else:
-            source = supervisor.generate(prompt, params)
+            source = model.generate(prompt, params)
         members = self.pipeline.stream_modifiers()
         return rewritten(self.pipeline, source, members, self.state) if members else source
 

@@ -36,6 +36,7 @@ def _serve(config: Config) -> int:
     app = build_app(config)
     try:
         app.supervisor.state_store.subscribe(_state_printer(app, ProgressLine()))
+        app.supervisor.state_store.subscribe(_beside_printer(app))
         # The worker starts while Gradio is still being imported, which takes most of the time.
         if not config.no_model and (model := app.startup_model()):
             with suppress(PaddockError):  # The state shows it.
@@ -57,6 +58,19 @@ def _serve(config: Config) -> int:
             remove_uploads()
             os._exit(0)
     return 0
+
+
+def _beside_printer(app: App) -> Callable[[object], None]:
+    """Return a listener that prints which models are loaded beside the page's, whenever that changes."""
+    printed: list[tuple[str, ...]] = [()]
+
+    def print_beside(state: object) -> None:
+        loaded = tuple(model.name for model in app.pool.others if model.ready)
+        if loaded != printed[0]:
+            printed[0] = loaded
+            print(f"Loaded beside it: {', '.join(loaded) or 'nothing'}.", flush=True)
+
+    return print_beside
 
 
 def _state_printer(app: App, progress: ProgressLine) -> Callable[[ModelState], None]:

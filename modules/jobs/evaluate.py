@@ -202,7 +202,7 @@ class Evaluation:
         values: dict[str, Any] = dict(settings)
         if exact and "dtype" in known and "dtype" not in values and "float32" in known["dtype"].info.choices:
             values["dtype"] = "float32"
-        return self._resources.loading.check_load(model, spec.name, values)
+        return self._resources.loading.check_load_beside(model, spec.name, values)
 
     @contextlib.contextmanager
     def _loaded(self, request: LoadRequest) -> Iterator[tuple[WorkerClient, ModelInfo]]:

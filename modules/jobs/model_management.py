@@ -11,7 +11,7 @@ from modules.library.rename import rename_model
 from modules.library.scan import ModelLibrary
 from modules.library.trash import ModelTrash
 from modules.protocol.errors import ModelError, PaddockError
-from modules.runtime.supervisor import Supervisor
+from modules.runtime.model_pool import ModelPool
 
 # Called with the old and the new name.
 Renamed = Callable[[str, str], None]
@@ -26,14 +26,14 @@ class ModelManagement:
         models: Path,
         trash: Path,
         jobs: Jobs,
-        supervisor: Supervisor,
+        pool: ModelPool,
         listeners: Sequence[Renamed],
     ) -> None:
         self._library = library
         self._models = models
         self._trash = ModelTrash(trash, models, library)
         self._jobs = jobs
-        self._supervisor = supervisor
+        self._pool = pool
         self._listeners = [*listeners, jobs.rename_model]
 
     def rename(self, old: str, new: str) -> str:
@@ -66,11 +66,11 @@ class ModelManagement:
         return self._trash.names()
 
     def _check_unused(self, name: str, verb: str) -> None:
-        state = self._supervisor.state
-        if name == state.model and state.phase not in ("empty", "failed"):
-            raise ModelError(f"{name} is loaded. Load another model or unload it on the Model tab, then {verb}.")
-        if name in state.adapters:
-            raise ModelError(f"{name} is applied to {state.model}. Remove it on the Model tab, then {verb}.")
+        for state in self._pool.states():
+            if name == state.model and state.phase not in ("empty", "failed"):
+                raise ModelError(f"{name} is loaded. Load another model or unload it on the Model tab, then {verb}.")
+            if name in state.adapters:
+                raise ModelError(f"{name} is applied to {state.model}. Remove it on the Model tab, then {verb}.")
         for job in self._jobs.list():
             used = (job.spec.model, job.spec.against, job.spec.adapter, *job.spec.models)
             if job.state.status in (RUNNING, WAITING) and name in used:

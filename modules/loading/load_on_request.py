@@ -1,4 +1,4 @@
-"""Loads the model that an API request names, in place of the loaded one, as soon as no reply runs."""
+"""Loads the model that an API request names: beside the loaded ones if it fits, else in place of the page's model."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from modules.loading.model_loading import ModelLoading
 from modules.loading.model_reloader import ModelReloader
 from modules.protocol.errors import ModelError, PaddockError, SettingError
 from modules.runtime.environment import Environments
+from modules.runtime.model_pool import ModelPool
 from modules.runtime.model_state import ModelState
-from modules.runtime.supervisor import Supervisor
+from modules.runtime.pool_model import PoolModel
 from modules.system.program_name import program_name
 from modules.system.threads import explain_errors
 
@@ -35,27 +36,33 @@ class ModelNotLoaded(ModelError):
 class LoadOnRequest:
     """Which model a request means, whether it may be loaded, and its load. Thread-safe; the methods block.
 
-    `aliases`: other names of models. `allowed`: whether requests load models at all.
+    `models` loads the page's current model, and `reloader` loads it again after its worker died. `aliases`: other names
+    of models. `allowed`: whether requests load models at all. `keep_alive`: seconds after which an unused model beside
+    the current one is unloaded, None for never.
     """
 
     def __init__(
         self,
         library: ModelLibrary,
         environments: Environments,
-        supervisor: Supervisor,
+        pool: ModelPool,
         models: ModelLoading,
         reloader: Callable[[], ModelReloader],
         aliases: Mapping[str, str],
         allowed: bool,
+        keep_alive: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.aliases = dict(aliases)
         self._library = library
         self._environments = environments
-        self._supervisor = supervisor
+        self._pool = pool
+        self._current = pool.current.supervisor
         self._models = models
         self._reloader = reloader
+        self._reloaders: dict[PoolModel, ModelReloader] = {}
         self._allowed = allowed
+        self._keep_alive = keep_alive
         self._clock = clock
         self._closing = threading.Event()
         # Model -> when its load failed, and why.
@@ -69,20 +76,22 @@ class LoadOnRequest:
         if value is not None and not isinstance(value, str):
             raise SettingError("'model' must be the name of a model, as GET /v1/models lists it.")
         name = (value or "").strip().rstrip("/")
-        if name in self.aliases and name != self._supervisor.state.model and name not in self._library.names():
+        if name in self.aliases and name != self._current.state.model and name not in self._library.names():
             return self.aliases[name]
         return name
 
     def check(self, name: str) -> None:
         """Raise PaddockError if no request may load the model `name`, for any reason known before the load."""
-        state = self._supervisor.state
+        state = self._current.state
         if state.phase == "installing":
             raise PaddockError(state.why_not_ready)
-        if not name or name == state.model and (state.phase == "ready" or state.busy):
+        found = self._pool.find(name)
+        if not name or found and (found.ready or found.supervisor.state.busy):
             return
         if name not in self._library.names():
             raise self.not_found(name)
-        if not self._allowed:
+        lost = found is not None and self._lost(found)
+        if not self._allowed and not lost:
             if state.phase != "ready":
                 return  # `load` says that no model is loaded.
             raise ModelNotLoaded(
@@ -96,7 +105,7 @@ class LoadOnRequest:
         failed, error = self._failed.get(name, (0.0, None))
         if error is not None and self._clock() - failed < RETRY_SECONDS:
             raise error
-        if name == self._lost_model():
+        if lost:
             return
         spec = self._models.check_load(name).spec
         if not self._environments.status(spec).installed:
@@ -110,60 +119,121 @@ class LoadOnRequest:
         count = len(self._library.names())
         return ModelNotFound(f"There is no model named {name[:200]!r}. GET /v1/models lists the {count} models.")
 
-    def confirm(self, value: object) -> None:
-        """Raise ModelNotLoaded if a model is loaded that the field `model` does not mean: a person has just loaded
-        it."""
-        name, state = self.resolve(value), self._supervisor.state
+    def confirm(self, value: object, state: ModelState) -> None:
+        """Raise ModelNotLoaded if the model of `state` is not the one that the field `model` means: a person has just
+        loaded it in its place."""
+        name = self.resolve(value)
         if name and name != state.model and state.phase == "ready":
             raise ModelNotLoaded(f"{state.model!r} was loaded in place of {name[:200]!r}. Send the request again.")
 
     def load(self, name: str, stop: Callable[[], bool]) -> None:
-        """Load the model `name` once no reply runs; "" loads the model whose worker died.
+        """Load the model `name` where it has room; "" loads the current model if its worker died.
 
-        Gives up without an error as soon as `stop()` is true before the load. Raises PaddockError if the load fails,
-        or if there is nothing to load.
+        It is loaded beside the others if it fits, else in place of the current one as soon as no reply runs. Gives up
+        without an error as soon as `stop()` is true before the load. Raises PaddockError if the load fails, or if there
+        is nothing to load.
         """
-        if not name or name == self._lost_model():
-            self._reloader().ensure_loaded()
-            self._supervisor.loaded()
+        found = self._pool.find(name)
+        if found is not None and (not name or self._lost(found)):
+            self._reloader_of(found).ensure_loaded()
+            found.supervisor.loaded()
             return
         if not self._allowed:
-            self._supervisor.loaded()
+            (found or self._pool.current).supervisor.loaded()
+        if found is None:
+            self._load_new(name, lambda: stop() or self._closing.is_set())
+        elif not found.ready:
+            self._load_into(found, name)
 
-        def given_up() -> bool:
-            return stop() or self._closing.is_set()
+    def load_beside(self, name: str, loader: str, settings: Mapping[str, object] | None) -> None:
+        """Load a model beside the current one with these settings, in place of where it is loaded beside it already.
 
-        with self._supervisor.without_generations(given_up) as free:
-            if not free:
-                return
-            try:
-                self.check(name)
-                with explain_errors(f"Loading {name}"):
-                    self._models.load(name)
-            except PaddockError as error:
-                if self._is_failure(error):
-                    self._failed[name] = (self._clock(), error)
-                raise
-            self._failed.pop(name, None)
+        Raises PaddockError, PlanError if it does not fit while all models that are in use stay.
+        """
+        if name == self._current.state.model and self._current.state.phase != "failed":
+            raise ModelError(f"{name} is the current model of the page. Load another one there first.")
+        place = self._new_place()
+        try:
+            self._models.into(place).load(name, loader, settings)
+        except PaddockError:
+            self._pool.remove(place)
+            raise
+
+    def _load_new(self, name: str, stop: Callable[[], bool]) -> None:
+        """Load a model beside the others, or in place of the current one."""
+        current = self._pool.current
+        if self._fits_beside(name):
+            self._load_into(self._new_place(), name)
+            return
+        with current.closed():
+            while not stop():
+                idle = self._pool.evictable()
+                with current.without_requests(lambda: stop() or not set(idle).issuperset(self._pool.evictable())) as free:
+                    if free:
+                        self._load_into(current, name)
+                        return
+                # Another model has become idle, so there may be room.
+                if not stop() and self._fits_beside(name):
+                    self._load_into(self._new_place(), name)
+                    return
+
+    def _fits_beside(self, name: str) -> bool:
+        """Return True to load a model beside the others, False to load it in the current place. Raise PaddockError."""
+        if self._current.state.phase in ("empty", "failed"):
+            return False
+        if self._models.has_room_beside(name):
+            return True
+        if self._pool.current.pinned:
+            raise ModelNotLoaded(
+                f"{name[:200]!r} does not fit beside the loaded models, and {self._pool.current.name!r} is pinned. Unpin "
+                "it on the Model tab, or unload another model."
+            )
+        return False
+
+    def _new_place(self) -> PoolModel:
+        place = self._pool.add(self._keep_alive)
+        reloader = ModelReloader(place.supervisor, self._models.into(place).load_again)
+        left = self._pool.others
+        self._reloaders = {place: reloader, **{one: old for one, old in self._reloaders.items() if one in left}}
+        return place
+
+    def _load_into(self, place: PoolModel, name: str) -> None:
+        try:
+            self.check(name)
+            with explain_errors(f"Loading {name}"):
+                self._models.into(place).load(name)
+        except PaddockError as error:
+            if _is_failure(place, error):
+                self._failed[name] = (self._clock(), error)
+            if place is not self._pool.current:
+                self._pool.remove(place)
+            raise
+        self._failed.pop(name, None)
 
     def restore(self, before: ModelState, name: str, error: PaddockError) -> None:
         """Load the model of `before` again, if the load of `name` ended it and failed with `error`.
 
         Raises PaddockError; the supervisor's state shows it.
         """
-        if before.phase == "ready" and self._is_failure(error) and not self._closing.is_set():
+        if before.phase == "ready" and _is_failure(self._pool.current, error) and not self._closing.is_set():
             why = f"A program asked for {name}, which could not be loaded. {error.message}"
             self._models.load_again(before, reason=why)
 
     def close(self) -> None:
         """Begin no more loads."""
         self._closing.set()
+        for reloader in list(self._reloaders.values()):
+            reloader.close()
 
-    def _is_failure(self, error: PaddockError) -> bool:
-        """Return True if `error` ended a load that had begun, so that no model is loaded."""
-        state = self._supervisor.state
-        return state.phase == "failed" and state.error is error
+    def _reloader_of(self, model: PoolModel) -> ModelReloader:
+        return self._reloader() if model is self._pool.current else self._reloaders[model]
 
-    def _lost_model(self) -> str:
-        """Return the model whose worker died, or ""."""
-        return self._supervisor.state.model if self._reloader().worker_died else ""
+    def _lost(self, model: PoolModel) -> bool:
+        """Return True if the model's worker died and it is not loaded again yet."""
+        return self._reloader_of(model).worker_died
+
+
+def _is_failure(place: PoolModel, error: PaddockError) -> bool:
+    """Return True if `error` ended a load that had begun, so that no model is loaded there."""
+    state = place.supervisor.state
+    return state.phase == "failed" and state.error is error

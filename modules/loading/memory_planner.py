@@ -6,12 +6,14 @@ import dataclasses
 import logging
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from modules.library.machine import inspect_machine
 from modules.library.memory_plan import MemoryPlan, largest_fitting, memory_demand, memory_shortage, plan_memory
 from modules.library.scan import ModelLibrary
+from modules.loading.held_memory import add_freed, subtract_unused
 from modules.loading.measured_memory import Measurement, MemoryMeasurements, apply_measurement, measurement_key
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import ModelInfo
@@ -22,7 +24,8 @@ from modules.protocol.schema import describe
 from modules.runtime.environment import Environments
 from modules.runtime.load_request import LoadRequest
 from modules.runtime.memory_watch import MemoryWatch
-from modules.runtime.supervisor import Supervisor
+from modules.runtime.model_pool import ModelPool
+from modules.runtime.pool_model import PoolModel
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -63,34 +66,73 @@ class MemoryPlanner:
         self,
         library: ModelLibrary,
         environments: Environments,
-        supervisor: Supervisor,
+        pool: ModelPool,
         measured: MemoryMeasurements,
         enforce: bool = True,
     ) -> None:
         self._library = library
         self._environments = environments
-        self._supervisor = supervisor
+        self._pool = pool
         self._measured = measured
         self._enforce = enforce
         self._lock = threading.Lock()
         self._machine: Machine | None = None
         self._read_at = 0.0
-        supervisor.on_measured(self._record)
+        # The states of the models when the machine was read.
+        self._read_with: list[str] = []
+        pool.on_measured(self._record)
 
-    def machine(self) -> Machine:
-        """Return this machine. Its free memory includes what the current worker will free when a load ends it."""
+    def machine(self, ends: Collection[PoolModel] | None = None) -> Machine:
+        """Return this machine. Its free memory includes what the models `ends` will free, which a load ends, and leaves
+        out what the other loaded models have yet to take.
+
+        By default a load ends the current model, and those beside it that may be unloaded to make room.
+        """
         with self._lock:
-            if self._machine is None or time.monotonic() - self._read_at > _FRESH_SECONDS:
-                found = inspect_machine()
-                self._machine = dataclasses.replace(
-                    found, free_bytes=min(found.memory_bytes, found.free_bytes + self._supervisor.memory_bytes())
-                )
-                self._read_at = time.monotonic()
-            return self._machine
+            states = [f"{state.model} {state.phase}" for state in self._pool.states()]
+            late = time.monotonic() - self._read_at > _FRESH_SECONDS
+            if self._machine is None or late or states != self._read_with:
+                self._machine = inspect_machine()
+                self._read_at, self._read_with = time.monotonic(), states
+            machine = self._machine
+        return self._free_after(machine, [self._pool.current, *self._pool.evictable()] if ends is None else ends)
 
-    def advise(self, facts: ModelFacts, spec: LoaderSpec, settings: DataclassInstance) -> Advice:
-        """Return the plan for a model with these settings, and the largest values that fit."""
-        machine = self.machine()
+    def _free_after(self, machine: Machine, ended: Collection[PoolModel]) -> Machine:
+        """Return the machine with the memory that is free for a load that ends these models."""
+        for model in self._pool.models:
+            request = model.supervisor.request()
+            if request is None:
+                continue
+            try:
+                planned = self.plan(request, machine)
+            except PaddockError:  # its files are gone
+                continue
+            if model in ended:
+                machine = add_freed(machine, planned, model.supervisor.memory_bytes())
+            else:
+                machine = subtract_unused(machine, planned, model.supervisor.private_bytes())
+        return machine
+
+    def plan(self, request: LoadRequest, machine: Machine) -> MemoryPlan:
+        """Return the plan of a load, corrected by what earlier loads took. Raise PaddockError if its files are gone."""
+        demand = memory_demand(request.facts, request.spec, request.settings, machine)
+        return self._plan(request.facts, request.spec, demand, machine)
+
+    def fits(self, request: LoadRequest, ends: Collection[PoolModel]) -> bool:
+        """Return True if a load that ends these models fits into the memory that is free now, also where loads are not
+        checked."""
+        return self.plan(request, self.machine(ends)).fits
+
+    def advise(
+        self,
+        facts: ModelFacts,
+        spec: LoaderSpec,
+        settings: DataclassInstance,
+        ends: Collection[PoolModel] | None = None,
+    ) -> Advice:
+        """Return the plan for a model with these settings, and the largest values that fit. `ends`: as for
+        `machine`."""
+        machine = self.machine(ends)
         demand = memory_demand(facts, spec, settings, machine)
         planned = self._plan(facts, spec, demand, machine)
         names = {entry.name for entry in describe(spec.settings)}
@@ -109,14 +151,19 @@ class MemoryPlanner:
         lower = context if context and context < demand.context else 0
         return Advice(planned, memory_shortage(planned, lower, layers or 0), context, layers)
 
-    def check_fits(self, facts: ModelFacts, spec: LoaderSpec, settings: DataclassInstance) -> None:
-        """Raise PlanError if the load does not fit into the memory that is free now, if loads are checked."""
+    def check_fits(
+        self, facts: ModelFacts, spec: LoaderSpec, settings: DataclassInstance, ends: Collection[PoolModel]
+    ) -> None:
+        """Raise PlanError if a load that ends these models does not fit into the memory that is free now, if loads are
+        checked."""
         if not self._enforce:
             return
-        if sentence := self.advise(facts, spec, settings).obstacle:
+        if sentence := self.advise(facts, spec, settings, ends).obstacle:
+            stay = [model.name for model in self._pool.others if model not in ends and model.name != facts.name]
+            beside = f" Or unload {', '.join(stay)} on the Model tab." if stay else ""
             raise PlanError(
-                f"{facts.name} was not loaded: {sentence[:1].lower()}{sentence[1:]} To load it anyway, press Load "
-                "anyway, or start Paddock with --load-anyway."
+                f"{facts.name} was not loaded: {sentence[:1].lower()}{sentence[1:]}{beside} To load it anyway, press "
+                "Load anyway, or start Paddock with --load-anyway."
             )
 
     def _record(self, request: LoadRequest, info: ModelInfo, watch: MemoryWatch) -> None:

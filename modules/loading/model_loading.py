@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modules.library.purpose_text import explain_no_chat
@@ -19,8 +19,9 @@ from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.model_facts import ModelFacts
 from modules.protocol.schema import build
 from modules.runtime.load_request import LoadRequest
+from modules.runtime.model_pool import ModelPool
 from modules.runtime.model_state import ModelState
-from modules.runtime.supervisor import Supervisor
+from modules.runtime.pool_model import PoolModel
 from modules.system.threads import explain_errors, host_thread
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 
 
 class ModelLoading:
-    """Loads models for the page, the command line and the API."""
+    """Loads models for the page, the command line and the API, into one place of the pool.
+
+    `most`: how many models may be loaded at a time, 0 for as many as fit.
+    """
 
     def __init__(
         self,
@@ -37,14 +41,24 @@ class ModelLoading:
         consents: ModelConsents,
         planner: MemoryPlanner,
         adapters: AppliedAdapters,
-        supervisor: Supervisor,
+        pool: ModelPool,
+        most: int = 0,
+        place: PoolModel | None = None,
     ) -> None:
         self._library = library
         self._loaders = loaders
         self._consents = consents
         self._planner = planner
         self._adapters = adapters
-        self._supervisor = supervisor
+        self._pool = pool
+        self._most = most
+        self._place = place or pool.current
+        self._supervisor = self._place.supervisor
+
+    def into(self, place: PoolModel) -> ModelLoading:
+        """Return what loads models into this place of the pool."""
+        shared = self._library, self._loaders, self._consents, self._planner, self._adapters
+        return ModelLoading(*shared, self._pool, self._most, place)
 
     def load(
         self,
@@ -66,6 +80,18 @@ class ModelLoading:
     def check_load(self, model: str, loader: str = "", settings: Mapping[str, Any] | None = None) -> LoadRequest:
         """Return what a load of the model would do, without starting it. Raises PaddockError where it is refused."""
         return self._prepare(model, loader, settings, False)
+
+    def check_load_beside(self, model: str, loader: str, settings: Mapping[str, Any]) -> LoadRequest:
+        """Return a load that ends no loaded model, such as a job's. Raises PaddockError where it is refused."""
+        facts, spec, _ = self._choose(model, loader)
+        built = build(spec.settings, settings)
+        self._planner.check_fits(facts, spec, built, ends=())
+        return self._check(facts, spec, built, anyway=True)
+
+    def has_room_beside(self, model: str) -> bool:
+        """Return True if a model fits beside all that are in use. Raise PaddockError if it cannot be loaded at all."""
+        request, ends = self._prepare(model, "", None, True), self._pool.evictable()
+        return self._exceeds(ends) <= 0 and self._planner.fits(request, ends)
 
     def load_in_background(
         self, model: str, loader: str = "", settings: Mapping[str, object] | None = None, *, anyway: bool = False
@@ -126,8 +152,32 @@ class ModelLoading:
         """Raise PaddockError if the loader cannot load the model here, PlanError if it does not fit into memory."""
         self._supervisor.check(facts, spec)
         if not anyway:
-            self._planner.check_fits(facts, spec, settings)
+            self._planner.check_fits(facts, spec, settings, self._ends())
         return LoadRequest(facts, spec, settings, self._consents.variables(facts, spec))
+
+    def _ends(self) -> list[PoolModel]:
+        """Return the models that a load may end."""
+        return [self._place, *(model for model in self._pool.evictable() if model is not self._place)]
+
+    def _exceeds(self, ends: Sequence[PoolModel]) -> int:
+        """Return by how many the models would be more than allowed after a load that ends these."""
+        stay = [model for model in self._pool.models if model not in ends and model.supervisor.request() is not None]
+        return len(stay) + 1 - self._most if self._most else 0
+
+    def _make_room(self, request: LoadRequest) -> None:
+        """Unload models beside the current one until the load fits, the longest unused first.
+
+        If the model itself is loaded in another place, it is unloaded there.
+        """
+        for model in self._pool.others:
+            if model.name == request.facts.name and model is not self._place:
+                self._pool.remove(model)
+        for model in self._pool.evictable():
+            if model is self._place:
+                continue
+            if self._exceeds([self._place]) <= 0 and self._planner.fits(request, [self._place]):
+                return
+            self._pool.unload_if_idle(model)
 
     def _run(self, request: LoadRequest, adapters: Mapping[str, float] | None, reason: str = "") -> ModelInfo:
         facts, spec = request.facts, request.spec
@@ -135,6 +185,9 @@ class ModelLoading:
             chosen, problems = self._adapters.saved(spec, facts)
         else:
             chosen, problems = self._adapters.resolve(adapters, spec, facts), []
+        self._make_room(request)
+        if self._place is not self._pool.current:  # A model that was to make room may be in use again.
+            self._planner.check_fits(facts, spec, request.settings, [self._place])
         info = self._supervisor.load(dataclasses.replace(request, adapters=chosen, notes=problems), reason)
         self._loaders.save(request)
         if adapters is not None and self._supervisor.state.adapters == dict(adapters):

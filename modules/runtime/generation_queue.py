@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
@@ -29,12 +30,14 @@ class GenerationQueue:
     """Sends generations to a worker while it has free slots. Thread-safe.
 
     `title`: the loader's; `send`: sends a command to the worker; `kill`: kills it, with a sentence why. `slots`: how
-    many generations it works on at once. `last`: how the last generation that the engine finished ended.
+    many generations it works on at once. `last`: how the last generation that the engine finished ended. `ended_at`:
+    when the last one ended (time.monotonic), 0 before the first.
     """
 
     def __init__(self, title: str, send: Callable[[Command], None], kill: Callable[[str], None]) -> None:
         self.slots = 1
         self.last: Finished | None = None
+        self.ended_at = 0.0
         self._title = title
         self._send = send
         self._kill = kill
@@ -77,6 +80,12 @@ class GenerationQueue:
             generation.fail(exit.error())
         self._advance()
 
+    @property
+    def busy(self) -> bool:
+        """True while a generation runs, waits or is prepared."""
+        with self._changed:
+            return bool(self._entering or self._waiting or self._running)
+
     def running(self, id: str) -> Generation | None:
         """Return the running generation of that id, or None."""
         return self._running.get(id)
@@ -84,7 +93,7 @@ class GenerationQueue:
     def drain(self, stop: Callable[[], bool]) -> bool:
         """Wait until there is no generation, then refuse new ones until `resume`. Return False if `stop()` first."""
         with self._changed:
-            while self._exit is None and (self._entering or self._waiting or self._running):
+            while self._exit is None and self.busy:
                 if stop():
                     return False
                 self._changed.wait(_LOOK_SECONDS)
@@ -102,6 +111,7 @@ class GenerationQueue:
             waiting = next((generation for generation in self._waiting if generation.id == id), None)
             if waiting is not None:
                 self._waiting.remove(waiting)
+                self.ended_at = time.monotonic()
                 self._changed.notify_all()
             running = self._running.get(id)
             first = running is not None and id not in self._cancelled
@@ -127,6 +137,7 @@ class GenerationQueue:
         with self._changed:
             generation = self._running.pop(id, None)
             end = self._cancelled.pop(id, None) or end
+            self.ended_at = time.monotonic()
             self._changed.notify_all()
         if generation is not None:
             if isinstance(end, Finished):

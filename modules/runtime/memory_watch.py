@@ -35,7 +35,7 @@ class MemoryWatch:
 
     def _sample(self) -> None:
         while not self._over.wait(_SAMPLE_SECONDS):
-            self._own = max(self._own, sum(total - shared for total, shared in self._resident()))
+            self._own = max(self._own, self.private_bytes())
 
     def record_load(self) -> int:
         """Record resident memory after the load, then start tracking the peak. Return the resident bytes."""
@@ -62,6 +62,10 @@ class MemoryWatch:
         idle = mapped - read
         most = max(self._own + self._files, self._at_load, sum(map(_high_water, family)))
         return self._at_load - idle, most - idle
+
+    def private_bytes(self) -> int:
+        """Return the resident bytes now without pages of files, which the system counts as available."""
+        return sum(total - shared for total, shared in self._resident())
 
     def peak_so_far(self) -> int:
         """Return the most memory so far, without pages of the model's own files, for work other than a load."""

@@ -1,4 +1,4 @@
-"""Owns the one worker that runs: loads and unloads its model, and publishes what it is doing."""
+"""Owns one worker: loads and unloads its model, and publishes what it is doing."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from modules.generation.generation import Generation
-from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError
-from modules.protocol.events import ChatPromptResult, Finished, Loaded, ModelInfo
+from modules.protocol.events import Loaded, ModelInfo
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.model_facts import ModelFacts
-from modules.protocol.sampling import SamplingParams
 from modules.runtime.environment import Environments
+from modules.runtime.generation_queue import GenerationQueue
 from modules.runtime.install_for_load import install_for_load
 from modules.runtime.load_request import LoadRequest, WeightedAdapter, adapter_weights
+from modules.runtime.loaded_model import LoadedModel
 from modules.runtime.memory_watch import MemoryWatch
 from modules.runtime.model_state import ModelState
 from modules.runtime.model_worker import ModelWorker, SandboxFolders
@@ -32,14 +30,20 @@ MemoryOf = Callable[[int], int]
 OnMeasured = Callable[[LoadRequest, ModelInfo, MemoryWatch], None]
 
 
-class Supervisor:
+class Supervisor(LoadedModel):
     """Owns at most one worker. Loads and unloads run one after another; all other methods are safe from any thread.
 
     `memory_of` returns the resident bytes of a process and its children. `folders`: what workers may read and write.
+    `hooks`: what extensions run in workers; several supervisors may share them.
     """
 
     def __init__(
-        self, root: Path, environments: Environments, memory_of: MemoryOf, folders: SandboxFolders = ((), ())
+        self,
+        root: Path,
+        environments: Environments,
+        memory_of: MemoryOf,
+        folders: SandboxFolders = ((), ()),
+        hooks: WorkerHooks | None = None,
     ) -> None:
         self._root = root
         self._environments = environments
@@ -53,7 +57,7 @@ class Supervisor:
         self._on_measured: OnMeasured = lambda request, info, watch: None
         # The number of the latest load or unload. An older one that has not begun yet does not begin.
         self._latest = 0
-        self.hooks = WorkerHooks()
+        self.hooks = hooks or WorkerHooks()
         self.state_store = StateStore()
 
     @property
@@ -159,14 +163,32 @@ class Supervisor:
     def without_generations(self, stop: Callable[[], bool]) -> Iterator[bool]:
         """Wait until no generation runs or waits, and let none begin while the block runs; then publish the state.
         Yield False if `stop()` became true first."""
-        with self._lock:
-            queue = self._worker.client.queue if self._worker else None
+        queue = self._queue()
         try:
             yield queue.drain(stop) if queue else not stop()
         finally:
             if queue:
                 queue.resume()
                 self.state_store.publish()
+
+    def generating(self) -> bool:
+        """Return True while a generation runs, waits or is prepared."""
+        queue = self._queue()
+        return queue is not None and queue.busy
+
+    def last_ended(self) -> float:
+        """Return when the worker's last generation ended (time.monotonic), 0 before the first."""
+        queue = self._queue()
+        return queue.ended_at if queue else 0.0
+
+    def request(self) -> LoadRequest | None:
+        """Return what the worker loads or has loaded, None without a worker that lives."""
+        with self._lock:
+            return self._worker.request if self._worker and self.state.phase != "failed" else None
+
+    def _queue(self) -> GenerationQueue | None:
+        with self._lock:
+            return self._worker.client.queue if self._worker else None
 
     def cancel_load(self) -> None:
         """End a running load, and drop loads that wait. A loaded model stays."""
@@ -175,12 +197,6 @@ class Supervisor:
             worker = self._worker
         if worker is not None and self.state.busy:
             worker.client.stop()
-
-    def loaded(self) -> ModelInfo:
-        """Return what the worker reported about the loaded model. Raise PaddockError if no model is loaded."""
-        self._ready()
-        assert self.state.info is not None
-        return self.state.info
 
     def worker_pid(self) -> int | None:
         """Return the worker's process number, or None."""
@@ -194,57 +210,15 @@ class Supervisor:
             return self._memory_of(pid) if pid is not None else 0
         return 0
 
-    def generate(self, prompt: str, params: SamplingParams, hooks: bool = True) -> Generation:
-        """Begin a generation and return at once. Generations beyond the engine's slots are queued in order.
-
-        `hooks`: run the extensions' hooks in the worker. Raises PaddockError.
-        """
-        return self._ready().client.generate(prompt, params, hooks)
-
-    def generate_chat(self, chat: Generate, opening: bool = False) -> Generation:
-        """Begin the reply to a chat, and return once the worker has made the prompt from its messages.
-
-        Generations beyond the engine's slots are queued in order. `opening`: the reasoning that the prompt begins is
-        the beginning of the text. Raises PromptError where no prompt can be made, else PaddockError.
-        """
-        return self._ready().client.generate_chat(chat, opening)
-
-    def last_finished(self) -> Finished | None:
-        """Return how the loaded model's last generation ended, or None before the first. Raise PaddockError."""
-        return self._ready().client.queue.last
-
-    def tokenize(self, text: str, special: bool = False) -> list[int]:
-        """Return the token ids of `text`. `special`: parse special tokens in it."""
-        return self._ready().tokenize(text, special)
-
-    def detokenize(self, tokens: list[int]) -> str:
-        """Return the text of these tokens."""
-        return self._ready().detokenize(tokens)
-
-    def chat_prompt(
-        self,
-        messages: list[dict[str, Any]],
-        template: str = "",
-        continue_last: bool = False,
-        variables: dict[str, Any] | None = None,
-    ) -> ChatPromptResult:
-        """Render a chat with the model's template, or with `template`. Raise PromptError."""
-        return self._ready().chat_prompt(messages, template, continue_last, variables or {})
-
-    def next_token_probabilities(self, prompt: str, top: int = 20) -> list[dict[str, object]]:
-        """Return the `top` likeliest next tokens: [{"token", "text", "probability"}]."""
-        return self._ready().next_token_probabilities(prompt, top)
-
-    def embed(self, inputs: list[str | list[int]]) -> tuple[list[list[float]], int]:
-        """Return a vector of length 1 for each text or list of token ids, and the number of tokens."""
-        return self._ready().embed(inputs)
-
-    def configure_hooks(self, entries: list[dict[str, object]]) -> None:
-        """Run these hooks of extensions in the current worker and in later ones, if the loader can; entries as in
-        Configure. Raise PaddockError."""
+    def private_bytes(self) -> int:
+        """Return the worker's resident memory without pages of files, in bytes; 0 without a worker."""
         with self._lock:
-            if not self.hooks.replace(entries):
-                return
+            worker = self._worker
+        return worker.memory.private_bytes() if worker is not None and worker.memory is not None else 0
+
+    def send_hooks(self) -> None:
+        """Run the present hooks of extensions in the worker, if its loader can. Raise PaddockError."""
+        with self._lock:
             worker, phase = self._worker, self.state.phase
         if worker is not None and phase == "ready":
             self.hooks.send_to(worker.client)

@@ -11,6 +11,7 @@ from modules.files.paths import Paths
 from modules.protocol.errors import PaddockError
 from modules.protocol.model_facts import AIMS
 from modules.settings.access import Access, add_access_flags, read_access
+from modules.settings.keep_alive import DEFAULT_KEEP_ALIVE, parse_keep_alive
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Config(Access):
 
     `root`: the folder of the program. `data`: the folder of models/, user_data/ and .envs/ (None: `root`).
     `load_on_request`: API requests load models by name. `aliases`: other names of models for the API, with the model's
-    name.
+    name. `max_models`: how many are loaded at a time at most, 0 for as many as fit. `keep_alive`: seconds without use
+    after which a model that requests loaded is unloaded, None for never; `keep_current`: the same for the page's model.
     """
 
     root: Path
@@ -37,6 +39,9 @@ class Config(Access):
     allow_env: tuple[str, ...] = ()
     load_on_request: bool = True
     aliases: tuple[tuple[str, str], ...] = ()
+    max_models: int = 0
+    keep_alive: float | None = DEFAULT_KEEP_ALIVE
+    keep_current: float | None = None
 
     @property
     def paths(self) -> Paths:
@@ -89,6 +94,20 @@ def add_serve_flags(parser: argparse.ArgumentParser) -> None:
         "--no-load-on-request", action="store_true", help="do not load a model because an API request names it"
     )
     group.add_argument(
+        "--max-models",
+        type=int,
+        default=0,
+        metavar="N",
+        help="load at most this many models at a time, the page's included (default: as many as fit into memory)",
+    )
+    group.add_argument(
+        "--keep-alive",
+        default="",
+        metavar="SECONDS",
+        help="unload a model that nothing has used for so long, such as 600 or 10m; never keeps it (default: "
+        f"{DEFAULT_KEEP_ALIVE:g} for models that requests loaded, never for the page's own)",
+    )
+    group.add_argument(
         "--alias",
         action="append",
         default=[],
@@ -111,6 +130,7 @@ def parse_aliases(pairs: list[str]) -> tuple[tuple[str, str], ...]:
 
 def build_config(arguments: argparse.Namespace, root: Path, data: Path | None = None) -> Config:
     """Return the Config of these arguments. `root` and `data`: as in Config. Raise PaddockError if they conflict."""
+    keep = getattr(arguments, "keep_alive", "")
     # A download creates the folder.
     creates = getattr(arguments, "command", None) == "download"
     if (models := arguments.models) and not models.is_dir() and (models.exists() or not creates):
@@ -132,4 +152,7 @@ def build_config(arguments: argparse.Namespace, root: Path, data: Path | None = 
         allow_env=tuple(getattr(arguments, "allow_env", None) or ()),
         load_on_request=not getattr(arguments, "no_load_on_request", False),
         aliases=parse_aliases(getattr(arguments, "alias", [])),
+        max_models=max(0, getattr(arguments, "max_models", 0)),
+        keep_alive=parse_keep_alive(keep) if keep else DEFAULT_KEEP_ALIVE,
+        keep_current=parse_keep_alive(keep) if keep else None,
     )

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from modules.ui.json_errors import error_json
+from modules.ui.loaded_models import loaded_beside
 from modules.ui.sse import event_stream, sse_event
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def describe_state(app: App) -> dict[str, object]:
         "theme": app.settings.get("theme", "system"),
         "adapters": state.adapters,
         "job": _ended_job(app),
+        "beside": loaded_beside(app),
     }
     if state.info:
         shown |= {"context": state.info.context, "device": state.info.device, "notes": list(state.info.notes)}

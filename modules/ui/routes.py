@@ -21,6 +21,7 @@ from modules.ui import retry as loading
 from modules.ui.chat_feed import follow_chat
 from modules.ui.code_colours import CodeColours
 from modules.ui.json_errors import PaddockRoute, SafeJSONResponse
+from modules.ui.loaded_models import add_loaded_model_routes
 from modules.ui.markdown import Markdown
 from modules.ui.model_status import describe_state, follow_state
 from modules.ui.notebook import Notebook, follow_notebook
@@ -54,6 +55,7 @@ def router(app: App) -> APIRouter:
     _chat_routes(routes, app)
     _notebook_routes(routes, app)
     _model_routes(routes, app)
+    add_loaded_model_routes(routes, app)
     add_workshop_routes(routes, app)
 
     @routes.post("/extensions/{name}/fault")

@@ -1,90 +1,24 @@
-"""Requests that name another model than the loaded one: loaded once, in turn, never while a reply runs."""
+"""Requests for another model where one is loaded at a time: loaded once, in turn, never while a reply runs."""
 
 from __future__ import annotations
 
 import dataclasses
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from modules.app import App
-from modules.cli.application import build_app
-from modules.runtime.model_state import ModelState
-from modules.settings.config import Config
-from tests.conftest import ROOMY, ROOT
-from tests.support.models import write_model_folder
-from tests.support.server import serving
-
-PATIENCE = 90.0
-MANY = 900_000
-
-
-class Server:
-    """An App with the models `tiny` (loaded) and `other`, and a client. `loads`: the models loaded so far, in order."""
-
-    def __init__(self, app: App, client: httpx.Client) -> None:
-        self.app = app
-        self.client = client
-        self.loads: list[str] = []
-        self.pool = ThreadPoolExecutor(24)
-        app.supervisor.state_store.subscribe(self._note)
-
-    def _note(self, state: ModelState) -> None:
-        if state.phase == "starting":
-            self.loads.append(state.model)
-
-    def ask(self, model: str | None, prompt: str = "hello", **more: Any) -> httpx.Response:
-        """Return the answer to a completion."""
-        return self.client.post("/v1/completions", json={"model": model, "prompt": prompt, "max_tokens": 20, **more})
-
-    def later(self, model: str | None, prompt: str = "hello") -> Future[httpx.Response]:
-        """Ask on another thread."""
-        return self.pool.submit(self.ask, model, prompt)
-
-    def wait_for(self, phase: str, model: str) -> threading.Event:
-        """Return an event that is set once the supervisor's state is this one."""
-        reached = threading.Event()
-
-        def look(state: ModelState) -> None:
-            if (state.phase, state.model) == (phase, model):
-                reached.set()
-
-        self.app.supervisor.state_store.subscribe(look)
-        look(self.app.supervisor.state)
-        return reached
-
-
-def _serve(folder: Path, **changes: Any) -> Iterator[Server]:
-    for name in ("tiny", "other"):
-        write_model_folder(folder / "models" / name)
-    app = build_app(
-        Config(ROOT, port=0, models=folder / "models", user_data=folder / "user_data", show_echo=True, **changes)
-    )
-    try:
-        # So that a load on request takes the same loader and settings.
-        for name in ("other", "tiny"):
-            app.models.load(name, "echo", ROOMY)
-        limits = httpx.Limits(max_connections=32)
-        with serving(app) as address, httpx.Client(base_url=address, timeout=PATIENCE, limits=limits) as client:
-            server = Server(app, client)
-            try:
-                yield server
-            finally:
-                server.pool.shutdown()
-    finally:
-        app.close()
+from tests.conftest import ROOMY
+from tests.support.several_models import MANY, PATIENCE, Server, serve_models
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Serve for the tests that need no other configuration."""
-    yield from _serve(tmp_path_factory.mktemp("shared"))
+    yield from serve_models(tmp_path_factory.mktemp("shared"), max_models=1)
 
 
 @pytest.fixture
@@ -178,7 +112,7 @@ def test_a_request_waits_for_a_load_whose_client_has_hung_up(server: Server, mon
     begun, go, load = threading.Event(), threading.Event(), server.app.on_request.load
 
     def slow_load(name: str, stop: Callable[[], bool]) -> None:
-        with server.app.supervisor.without_generations(lambda: False):
+        with server.app.pool.current.without_requests(lambda: False):
             begun.set()
             assert go.wait(PATIENCE)
         load(name, stop)
@@ -238,7 +172,7 @@ def test_a_load_that_fails_answers_all_who_wait_and_the_previous_model_comes_bac
 
 
 def test_an_alias_is_another_name_of_a_model(tmp_path: Path) -> None:
-    for server in _serve(tmp_path, aliases=(("gpt-4o", "other"), ("tiny", "other"))):
+    for server in serve_models(tmp_path, max_models=1, aliases=(("gpt-4o", "other"), ("tiny", "other"))):
         assert server.ask("gpt-4o").json()["model"] == "other"
         assert server.ask("tiny").json()["model"] == "tiny"
         listed = server.client.get("/v1/models").json()["data"]
@@ -254,7 +188,7 @@ def test_an_alias_is_another_name_of_a_model(tmp_path: Path) -> None:
 
 
 def test_loading_on_request_can_be_forbidden(tmp_path: Path) -> None:
-    for server in _serve(tmp_path, load_on_request=False):
+    for server in serve_models(tmp_path, load_on_request=False):
         answer = server.ask("other")
         assert (answer.status_code, answer.json()["error"]["code"]) == (409, "model_not_loaded")
         assert server.ask("tiny").status_code == 200

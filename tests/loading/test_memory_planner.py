@@ -85,7 +85,7 @@ def test_the_advice_is_the_largest_context_that_fits(app: App, monkeypatch: pyte
     facts = dataclasses.replace(app.library.facts("tiny"), context=1 << 20)
     monkeypatch.setattr(app.library, "facts", lambda name: facts)
     machine = Machine("linux", "x86_64", 2, TB, 1000 << 20)
-    monkeypatch.setattr(app.planner, "machine", lambda: machine)
+    monkeypatch.setattr(app.planner, "machine", lambda *ends: machine)
     advice = _advise(app, "tiny", spec, {"context": 4096})
     # 1000 MiB hold 1000 tokens of 1 MiB less the few bytes of the weights: the step below is 768.
     assert advice.context == 768
@@ -110,7 +110,7 @@ def test_the_advice_is_the_layers_that_fit_the_card(app: App, monkeypatch: pytes
     )
     monkeypatch.setattr(app.library, "facts", lambda name: facts)
     machine = Machine("linux", "x86_64", 2, TB, TB, (Gpu("cuda", "card", 24 << 30, 20 << 30),))
-    monkeypatch.setattr(app.planner, "machine", lambda: machine)
+    monkeypatch.setattr(app.planner, "machine", lambda *ends: machine)
     # A GiB a layer: 20 GiB hold 19 beside the engine and its buffers.
     advice = _advise(app, "tiny", spec, {})
     assert advice.gpu_layers == 19

@@ -9,6 +9,7 @@ import { addExtensionViews } from "./extension_views.js";
 import { interceptFetch } from "./gradio_internals/event_requests.js";
 import { sendInvalidNumbers } from "./gradio_internals/form_fields.js";
 import { fillIcons } from "./icons.js";
+import { LoadedModels } from "./loaded_models.js";
 import { ModelState } from "./model_state.js";
 import { Notebook } from "./notebook.js";
 import { RequestError, attempt, get, post } from "./requests.js";
@@ -65,6 +66,7 @@ class Page {
     this.notebook = new Notebook();
     this.workshop = new Workshop({ openInChat: (...how) => this.openInChat(...how) });
     this.modelState = new ModelState();
+    this.loadedModels = new LoadedModels();
     this.sidebar = new Sidebar({ open: (id) => this.open(id), current: () => this.chat, create: () => this.create() });
     this.stream = new Stream(this.#handlers(), () => this.#lost());
     this.shell = new Shell({ onView: (name, byPointer) => this.#viewShown(name, byPointer) });
@@ -265,6 +267,7 @@ class Page {
     if (this.state && this.state.page !== state.page) this.shell.reload();
     this.state = state;
     this.modelState.update(state);
+    this.loadedModels.update(state);
     this.workshop.jobEnded(state.job, () => this.shell.showView("workshop"));
     if (state.theme !== this.shell.theme) this.shell.setTheme(state.theme);
     this.composer.setContext(state.phase === "ready" ? state.context : 0);

@@ -1,0 +1,77 @@
+"""A loaded model, as those see it who use it: generations, tokens, prompts, probabilities, vectors."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from modules.generation.generation import Generation
+from modules.protocol.commands import Generate
+from modules.protocol.events import ChatPromptResult, Finished, ModelInfo
+from modules.protocol.sampling import SamplingParams
+from modules.runtime.model_state import ModelState
+from modules.runtime.model_worker import ModelWorker
+
+
+class LoadedModel(ABC):
+    """Passes commands to the worker of a loaded model. Every method raises PaddockError if no model is loaded."""
+
+    @property
+    @abstractmethod
+    def state(self) -> ModelState:
+        """The model's state."""
+
+    def loaded(self) -> ModelInfo:
+        """Return what the worker reported about the loaded model."""
+        self._ready()
+        assert self.state.info is not None
+        return self.state.info
+
+    @abstractmethod
+    def _ready(self) -> ModelWorker:
+        """Return the worker. Raise PaddockError if its model is not loaded."""
+
+    def generate(self, prompt: str, params: SamplingParams, hooks: bool = True) -> Generation:
+        """Begin a generation and return at once. Generations beyond the engine's slots are queued in order.
+
+        `hooks`: run the extensions' hooks in the worker. Raises PaddockError.
+        """
+        return self._ready().client.generate(prompt, params, hooks)
+
+    def generate_chat(self, chat: Generate, opening: bool = False) -> Generation:
+        """Begin the reply to a chat, and return once the worker has made the prompt from its messages.
+
+        Generations beyond the engine's slots are queued in order. `opening`: the reasoning that the prompt begins is
+        the beginning of the text. Raises PromptError where no prompt can be made, else PaddockError.
+        """
+        return self._ready().client.generate_chat(chat, opening)
+
+    def last_finished(self) -> Finished | None:
+        """Return how the loaded model's last generation ended, or None before the first. Raise PaddockError."""
+        return self._ready().client.queue.last
+
+    def tokenize(self, text: str, special: bool = False) -> list[int]:
+        """Return the token ids of `text`. `special`: parse special tokens in it."""
+        return self._ready().tokenize(text, special)
+
+    def detokenize(self, tokens: list[int]) -> str:
+        """Return the text of these tokens."""
+        return self._ready().detokenize(tokens)
+
+    def chat_prompt(
+        self,
+        messages: list[dict[str, Any]],
+        template: str = "",
+        continue_last: bool = False,
+        variables: dict[str, Any] | None = None,
+    ) -> ChatPromptResult:
+        """Render a chat with the model's template, or with `template`. Raise PromptError."""
+        return self._ready().chat_prompt(messages, template, continue_last, variables or {})
+
+    def next_token_probabilities(self, prompt: str, top: int = 20) -> list[dict[str, object]]:
+        """Return the `top` likeliest next tokens: [{"token", "text", "probability"}]."""
+        return self._ready().next_token_probabilities(prompt, top)
+
+    def embed(self, inputs: list[str | list[int]]) -> tuple[list[list[float]], int]:
+        """Return a vector of length 1 for each text or list of token ids, and the number of tokens."""
+        return self._ready().embed(inputs)

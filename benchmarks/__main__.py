@@ -7,7 +7,20 @@ import importlib
 import sys
 from pathlib import Path
 
-NAMES = ("overhead", "turns", "stream", "startup", "footprint", "extensions", "plan", "gpu", "quantization", "jobs")
+NAMES = (
+    "overhead",
+    "turns",
+    "stream",
+    "load",
+    "soak",
+    "startup",
+    "footprint",
+    "extensions",
+    "plan",
+    "gpu",
+    "quantization",
+    "jobs",
+)
 # Benchmarks that can run for selected loaders.
 BY_LOADER = ("overhead", "turns", "plan")
 # Benchmarks that can run selected cases.
@@ -25,10 +38,13 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     parser.add_argument("--loader", action="append", help="overhead, turns, plan: only this loader; may be repeated")
     parser.add_argument("--case", action="append", help="quantization, jobs: only cases with this in their name")
+    parser.add_argument("--minutes", type=float, default=1.0, help="soak: how long the clients run (default: 1)")
     parser.add_argument("--no-venv", action="store_true", help="use the current Python instead of .venv")
     arguments = parser.parse_args()
     selected = {**dict.fromkeys(BY_LOADER, arguments.loader), **dict.fromkeys(BY_CASE, arguments.case)}
     chosen = (given,) if (given := selected.get(arguments.name)) else ()
+    if arguments.name == "soak":
+        chosen = (arguments.minutes,)
     for figure in importlib.import_module(f"benchmarks.{arguments.name}").run(*chosen):
         figure.show(arguments.json)
     return 0

@@ -41,7 +41,9 @@ class HookedPrompt:
     opening: str = ""
     chat: Generate | None = None
 
-    def generate(self, model: LoadedModel, params: SamplingParams, live: bool, fill_context: bool = False) -> Generation:
+    def generate(
+        self, model: LoadedModel, params: SamplingParams, live: bool, fill_context: bool = False
+    ) -> Generation:
         """Return the generation of the answer by `model`, after the hook `output_modifier`.
 
         `live`: text passes as it arrives, if no extension has that hook. `fill_context`: as in Generate.

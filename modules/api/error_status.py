@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.responses import JSONResponse
 
 from modules.protocol.errors import PaddockError
+from modules.runtime.waiting_generations import QueueFull
 from modules.ui.json_errors import SafeJSONResponse
 
 # By code, as errors of the worker cross the process boundary: 4xx if the client can correct the request.
@@ -17,6 +18,7 @@ _STATUS = {
     "adapter_not_found": 404,
     "extension_not_found": 404,
     "model_not_loaded": 409,
+    "queue_full": 429,
     "died": 502,
     "memory": 507,
 }
@@ -34,4 +36,5 @@ def error_body(error: PaddockError) -> dict[str, object]:
 
 def error_response(error: PaddockError) -> JSONResponse:
     """Return the answer for an error, with its HTTP status."""
-    return SafeJSONResponse(error_body(error), http_status(error))
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, QueueFull) else None
+    return SafeJSONResponse(error_body(error), http_status(error), headers)

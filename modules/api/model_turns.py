@@ -11,23 +11,28 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from modules.api.client_name import client_name
 from modules.api.keep_alive_fields import apply_keep_alive, read_keep_alive
 from modules.app import App
 from modules.protocol.errors import PaddockError
-from modules.runtime.pool_model import PoolModel
+from modules.runtime.client_model import ClientModel
 from modules.runtime.loaded_model import LoadedModel
+from modules.runtime.pool_model import PoolModel
+from modules.runtime.waiting_generations import check_room
 
 
 @dataclass(eq=False)
 class _Waiter:
-    """A request that waits. `model`: the one that it names, "" for whichever is loaded."""
+    """A request that waits. `model`: the one that it names, "" for whichever is loaded. `client`: who sent it."""
 
     model: str
+    client: str
     turn: asyncio.Future[PoolModel] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -35,6 +40,7 @@ class ModelTurns:
     """The requests that wait for a model, and the loads for them. Only for use on the server's event loop."""
 
     def __init__(self, app: App) -> None:
+        self._config = app.config
         self._pool = app.pool
         self._on_request = app.on_request
         self._idle_unloader = app.idle_unloader
@@ -46,18 +52,19 @@ class ModelTurns:
     async def use(self, body: Mapping[str, object], request: Request) -> AsyncIterator[LoadedModel]:
         """Keep the model that the field `model` of the body means loaded while the block starts its work, and yield it.
 
-        A generation that is started keeps the model until it ends. Raises PaddockError, or ClientDisconnect if the
-        client hangs up while it waits.
+        A generation that is started keeps the model until it ends. Raises PaddockError, QueueFull if too many requests
+        wait, or ClientDisconnect if the client hangs up while it waits.
         """
-        name = self._on_request.resolve(body.get("model"))
+        name, client = self._on_request.resolve(body.get("model")), client_name(request, self._config)
         chosen = read_keep_alive(body)
         model = self._enter(name)
         if model is None:
+            check_room(len(self._waiting), sum(waiter.client == client for waiter in self._waiting))
             await run_in_threadpool(self._on_request.check, name)
-            model = await self._wait(_Waiter(name), request)
+            model = await self._wait(_Waiter(name, client), request)
         try:
             apply_keep_alive(model, chosen)
-            yield model.supervisor
+            yield ClientModel(model.supervisor, client)
         finally:
             model.leave()
             self._idle_unloader.wake()
@@ -73,8 +80,9 @@ class ModelTurns:
         if self._loader is None or self._loader.done():
             self._loader = asyncio.create_task(self._give_turns())
         hung_up = asyncio.create_task(_hung_up(request))
+        first: set[asyncio.Future[Any]] = {waiter.turn, hung_up}
         try:
-            await asyncio.wait({waiter.turn, hung_up}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
             if not waiter.turn.done():
                 raise ClientDisconnect
             return waiter.turn.result()
@@ -128,7 +136,7 @@ class ModelTurns:
             await run_in_threadpool(self._on_request.load, name, nobody_waits)
 
     def _is_loading(self, name: str) -> bool:
-        """Return True while this model or the current one is loaded, by a person or again after its worker was stuck."""
+        """Return True while a load of this model or of the current one runs that is not for requests."""
         return any(model.supervisor.state.busy for model in (self._pool.find(name), self._pool.current) if model)
 
     async def _until(self, condition: Callable[[], bool]) -> None:

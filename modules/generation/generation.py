@@ -17,7 +17,7 @@ class Generation:
 
     `opening`: the start of the text, which is already part of the prompt. `revised`: the final text, if hooks replaced
     what had arrived; else None. `error`: why it failed; the text that had arrived stays. `hooks`: extensions' hooks in
-    the worker run for it.
+    the worker run for it. `client`: the API client that asked for it, "" for the page.
     """
 
     def __init__(
@@ -28,11 +28,13 @@ class Generation:
         cancel: Callable[[str], None],
         hooks: bool = True,
         opening: str = "",
+        client: str = "",
     ) -> None:
         self.id = id
         self.prompt = prompt
         self.params = params
         self.hooks = hooks
+        self.client = client
         self.tokens = 0
         self.created = time.monotonic()
         self.first_token_seconds: float | None = None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from modules.library.scan import ModelLibrary
 from modules.loading.model_loading import ModelLoading
@@ -19,6 +20,8 @@ from modules.system.threads import explain_errors
 
 # For so long, requests for a model whose load failed get the same error, so that they do not unload another one again.
 RETRY_SECONDS = 30.0
+# How often a load that waits for another model to become idle looks.
+_LOOK_SECONDS = 0.25
 
 
 class ModelNotFound(ModelError):
@@ -160,35 +163,41 @@ class LoadOnRequest:
             raise
 
     def _load_new(self, name: str, stop: Callable[[], bool]) -> None:
-        """Load a model beside the others, or in place of the current one."""
+        """Load a model beside the others, or in place of the current one, as soon as one of both is possible."""
         current = self._pool.current
-        if self._fits_beside(name):
-            self._load_into(self._new_place(), name)
-            return
-        with current.closed():
+        with contextlib.ExitStack() as stack:
             while not stop():
-                idle = self._pool.evictable()
-                with current.without_requests(lambda: stop() or not set(idle).issuperset(self._pool.evictable())) as free:
+                if not self._is_current_free() and self._models.has_room_beside(name):
+                    self._load_into(self._new_place(), name)
+                    return
+                idle = set(self._pool.evictable())
+
+                def look_again(before: set[PoolModel] = idle) -> bool:
+                    """Return True to stop, or since another model has become idle, so that there may be room."""
+                    return stop() or not before.issuperset(self._pool.evictable())
+
+                if current.pinned and current.ready:
+                    self._check_others_end(name, idle)
+                    while not look_again():
+                        self._closing.wait(_LOOK_SECONDS)
+                    continue
+                stack.enter_context(current.closed())
+                with current.without_requests(look_again) as free:
                     if free:
                         self._load_into(current, name)
                         return
-                # Another model has become idle, so there may be room.
-                if not stop() and self._fits_beside(name):
-                    self._load_into(self._new_place(), name)
-                    return
 
-    def _fits_beside(self, name: str) -> bool:
-        """Return True to load a model beside the others, False to load it in the current place. Raise PaddockError."""
-        if self._current.state.phase in ("empty", "failed"):
-            return False
-        if self._models.has_room_beside(name):
-            return True
-        if self._pool.current.pinned:
+    def _is_current_free(self) -> bool:
+        """Return True if there is no current model, so that a new one becomes it."""
+        return self._current.state.phase in ("empty", "failed")
+
+    def _check_others_end(self, name: str, idle: Collection[PoolModel]) -> None:
+        """Raise ModelNotLoaded if all models are pinned or idle, so that waiting makes no room."""
+        if all(model.pinned or model in idle for model in self._pool.others):
             raise ModelNotLoaded(
-                f"{name[:200]!r} does not fit beside the loaded models, and {self._pool.current.name!r} is pinned. Unpin "
-                "it on the Model tab, or unload another model."
+                f"{name[:200]!r} does not fit beside the loaded models, and {self._pool.current.name!r} is pinned. "
+                "Unpin it on the Model tab, or unload another model."
             )
-        return False
 
     def _new_place(self) -> PoolModel:
         place = self._pool.add(self._keep_alive)

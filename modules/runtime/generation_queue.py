@@ -1,11 +1,11 @@
-"""The generations of one worker: those that it works on, and those that wait for a slot, in order."""
+"""The generations of one worker: those that it works on, and those that wait for a slot, clients taking turns."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from modules.generation.generation import Generation
@@ -13,6 +13,7 @@ from modules.protocol.commands import Cancel, Command, Generate, Start
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import Finished
 from modules.runtime.stall_watch import watch_cancel, watch_grammar
+from modules.runtime.waiting_generations import WaitingGenerations, check_room
 from modules.runtime.worker_exit import WorkerExit
 
 # How often a thread that waits for the end of all generations looks whether it still has to.
@@ -43,11 +44,11 @@ class GenerationQueue:
         self._kill = kill
         self._changed = threading.Condition()
         self._running: dict[str, Generation] = {}
-        self._waiting: deque[Generation] = deque()
+        self._waiting = WaitingGenerations()
         # Running generations that were cancelled, with the error that they end with, if any.
         self._cancelled: dict[str, PaddockError | None] = {}
-        # Generations whose prompt is being made.
-        self._entering = 0
+        # Client -> its generations whose prompt is being made.
+        self._entering: Counter[str] = Counter()
         self._refusing = False
         self._exit: WorkerExit | None = None
 
@@ -57,17 +58,22 @@ class GenerationQueue:
         return self._refusing
 
     @contextlib.contextmanager
-    def entering(self) -> Iterator[None]:
-        """Keep the model loaded while a generation is prepared and added. Raise AnotherModel after `drain`."""
+    def entering(self, client: str = "") -> Iterator[None]:
+        """Keep the model loaded while a generation is prepared and added. Raise AnotherModel after `drain`, QueueFull
+        if too many of API clients wait. `client`: who asked, "" for the page."""
         with self._changed:
             if self._refusing:
                 raise AnotherModel
-            self._entering += 1
+            if client:
+                waiting = len(self._waiting) + self._entering.total()
+                own = self._waiting.count(client) + self._entering[client]
+                check_room(waiting, own, self.last.decode_seconds if self.last else 0.0)
+            self._entering[client] += 1
         try:
             yield
         finally:
             with self._changed:
-                self._entering -= 1
+                self._entering -= Counter([client])
                 self._changed.notify_all()
 
     def add(self, generation: Generation) -> None:
@@ -75,7 +81,7 @@ class GenerationQueue:
         with self._changed:
             exit = self._exit
             if exit is None:
-                self._waiting.append(generation)
+                self._waiting.add(generation)
         if exit is not None:
             generation.fail(exit.error())
         self._advance()
@@ -84,7 +90,7 @@ class GenerationQueue:
     def busy(self) -> bool:
         """True while a generation runs, waits or is prepared."""
         with self._changed:
-            return bool(self._entering or self._waiting or self._running)
+            return bool(self._entering or len(self._waiting) or self._running)
 
     def running(self, id: str) -> Generation | None:
         """Return the running generation of that id, or None."""
@@ -108,9 +114,8 @@ class GenerationQueue:
     def cancel(self, id: str, why: PaddockError | None = None) -> None:
         """Stop a generation. `why`: the error that it ends with. Kill an engine that does not stop it."""
         with self._changed:
-            waiting = next((generation for generation in self._waiting if generation.id == id), None)
+            waiting = self._waiting.remove(id)
             if waiting is not None:
-                self._waiting.remove(waiting)
                 self.ended_at = time.monotonic()
                 self._changed.notify_all()
             running = self._running.get(id)
@@ -175,12 +180,12 @@ class GenerationQueue:
         )
 
     def _advance(self) -> None:
-        """Send waiting generations to the worker, in order, while it has free slots."""
+        """Send waiting generations to the worker while it has free slots."""
         while True:
             with self._changed:
-                if not self._waiting or len(self._running) >= self.slots or self._exit is not None:
+                if not len(self._waiting) or len(self._running) >= self.slots or self._exit is not None:
                     return
-                generation = self._waiting.popleft()
+                generation = self._waiting.take(Counter(one.client for one in self._running.values()))
                 self._running[generation.id] = generation
             self._send(_begin_command(generation))
             if generation.params.grammar_string.strip() or generation.params.json_schema.strip():

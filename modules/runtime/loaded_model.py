@@ -23,40 +23,42 @@ class LoadedModel(ABC):
 
     def loaded(self) -> ModelInfo:
         """Return what the worker reported about the loaded model."""
-        self._ready()
+        self.worker()
         assert self.state.info is not None
         return self.state.info
 
     @abstractmethod
-    def _ready(self) -> ModelWorker:
+    def worker(self) -> ModelWorker:
         """Return the worker. Raise PaddockError if its model is not loaded."""
 
-    def generate(self, prompt: str, params: SamplingParams, hooks: bool = True) -> Generation:
-        """Begin a generation and return at once. Generations beyond the engine's slots are queued in order.
+    def generate(self, prompt: str, params: SamplingParams, hooks: bool = True, client: str = "") -> Generation:
+        """Begin a generation and return at once. Generations beyond the engine's slots are queued; clients take turns.
 
-        `hooks`: run the extensions' hooks in the worker. Raises PaddockError.
+        `hooks`: run the extensions' hooks in the worker. `client`: of the API, "" for the page. Raises PaddockError,
+        QueueFull if too many wait.
         """
-        return self._ready().client.generate(prompt, params, hooks)
+        return self.worker().client.generate(prompt, params, hooks, client)
 
-    def generate_chat(self, chat: Generate, opening: bool = False) -> Generation:
+    def generate_chat(self, chat: Generate, opening: bool = False, client: str = "") -> Generation:
         """Begin the reply to a chat, and return once the worker has made the prompt from its messages.
 
-        Generations beyond the engine's slots are queued in order. `opening`: the reasoning that the prompt begins is
-        the beginning of the text. Raises PromptError where no prompt can be made, else PaddockError.
+        Generations beyond the engine's slots are queued; clients take turns. `opening`: the reasoning that the prompt
+        begins is the beginning of the text. `client`: of the API, "" for the page. Raises PromptError where no prompt
+        can be made, else PaddockError.
         """
-        return self._ready().client.generate_chat(chat, opening)
+        return self.worker().client.generate_chat(chat, opening, client)
 
     def last_finished(self) -> Finished | None:
         """Return how the loaded model's last generation ended, or None before the first. Raise PaddockError."""
-        return self._ready().client.queue.last
+        return self.worker().client.queue.last
 
     def tokenize(self, text: str, special: bool = False) -> list[int]:
         """Return the token ids of `text`. `special`: parse special tokens in it."""
-        return self._ready().tokenize(text, special)
+        return self.worker().tokenize(text, special)
 
     def detokenize(self, tokens: list[int]) -> str:
         """Return the text of these tokens."""
-        return self._ready().detokenize(tokens)
+        return self.worker().detokenize(tokens)
 
     def chat_prompt(
         self,
@@ -66,12 +68,12 @@ class LoadedModel(ABC):
         variables: dict[str, Any] | None = None,
     ) -> ChatPromptResult:
         """Render a chat with the model's template, or with `template`. Raise PromptError."""
-        return self._ready().chat_prompt(messages, template, continue_last, variables or {})
+        return self.worker().chat_prompt(messages, template, continue_last, variables or {})
 
     def next_token_probabilities(self, prompt: str, top: int = 20) -> list[dict[str, object]]:
         """Return the `top` likeliest next tokens: [{"token", "text", "probability"}]."""
-        return self._ready().next_token_probabilities(prompt, top)
+        return self.worker().next_token_probabilities(prompt, top)
 
     def embed(self, inputs: list[str | list[int]]) -> tuple[list[list[float]], int]:
         """Return a vector of length 1 for each text or list of token ids, and the number of tokens."""
-        return self._ready().embed(inputs)
+        return self.worker().embed(inputs)

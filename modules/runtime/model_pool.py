@@ -15,7 +15,8 @@ from modules.runtime.supervisor import OnMeasured, Supervisor
 class ModelPool:
     """Owns all supervisors. Thread-safe.
 
-    `make`: returns a new supervisor. `keep_alive`: as in PoolModel, for the current model. Subscribers of the current model's state hear of each change of the others too.
+    `make`: returns a new supervisor. `keep_alive`: as in PoolModel, for the current model. Subscribers of the current
+    model's state hear of each change of the others too.
     """
 
     def __init__(self, make: Callable[[], Supervisor], keep_alive: float | None = None) -> None:

@@ -144,7 +144,7 @@ class Supervisor(LoadedModel):
         PaddockError; the previous adapters stay then."""
         # Not `_switch`: an unload must not wait for the reply that this waits for.
         with self._adapting:
-            worker = self._ready()
+            worker = self.worker()
             worker.apply_adapters(adapters)
             if worker is self._worker:
                 self.state_store.set(dataclasses.replace(self.state, adapters=adapter_weights(adapters)))
@@ -231,7 +231,8 @@ class Supervisor(LoadedModel):
         """End the worker."""
         self.unload()
 
-    def _ready(self) -> ModelWorker:
+    def worker(self) -> ModelWorker:
+        """Return the worker of the loaded model. Raise PaddockError if none is loaded."""
         with self._lock:
             worker, state = self._worker, self.state
         if worker is None or state.phase != "ready":

@@ -123,20 +123,20 @@ class WorkerClient:
         finally:
             self._reports.pop(command.id, None)
 
-    def generate(self, prompt: str, params: SamplingParams, hooks: bool = True) -> Generation:
-        """Begin a generation, or queue it when all slots are taken. Returns at once."""
-        with self.queue.entering():
-            generation = Generation(self._next("gen"), prompt, params, self.queue.cancel, hooks)
+    def generate(self, prompt: str, params: SamplingParams, hooks: bool = True, client: str = "") -> Generation:
+        """Begin a generation, or queue it when all slots are taken. Returns at once. `client`: who asked for it."""
+        with self.queue.entering(client):
+            generation = Generation(self._next("gen"), prompt, params, self.queue.cancel, hooks, client=client)
             self.queue.add(generation)
         return generation
 
-    def generate_chat(self, chat: Generate, opening: bool = False) -> Generation:
+    def generate_chat(self, chat: Generate, opening: bool = False, client: str = "") -> Generation:
         """Let the worker make the prompt of a chat, then begin or queue its generation.
 
-        `opening`: the reasoning that the prompt begins is the beginning of the text. Raises PromptError where there
-        can be no prompt, or WorkerDied.
+        `opening`: the reasoning that the prompt begins is the beginning of the text. `client`: who asked for it. Raises
+        PromptError where there can be no prompt, or WorkerDied.
         """
-        with self.queue.entering():
+        with self.queue.entering(client):
             command = dataclasses.replace(chat, id=self._next("gen"), start=False)
             try:
                 prompted: Prompted = self.ask(command, timeout=PROMPT_SECONDS)
@@ -144,7 +144,7 @@ class WorkerClient:
                 self.process.send(Cancel(command.id))
                 raise
             begin = prompted.opening if opening else ""
-            generation = Generation(command.id, "", command.params, self.queue.cancel, command.hooks, begin)
+            generation = Generation(command.id, "", command.params, self.queue.cancel, command.hooks, begin, client)
             generation.prompted = prompted
             generation.prompt_length = sum(len(str(message.get("content"))) for message in command.messages)
             self.queue.add(generation)

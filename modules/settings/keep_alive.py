@@ -38,6 +38,6 @@ def _parse_text(text: str) -> float | None:
 
 def _error(value: object) -> SettingError:
     return SettingError(
-        f"A model cannot be kept for {str(value)[:100]!r}. Write seconds, such as 300, or a time, such as 5m; 0 unloads "
-        "it at once, and never keeps it."
+        f"A model cannot be kept for {str(value)[:100]!r}. Write seconds, such as 300, or a time, such as 5m; 0 "
+        "unloads it at once, and never keeps it."
     )

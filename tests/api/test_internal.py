@@ -51,7 +51,7 @@ def test_logits_are_the_likeliest_next_tokens_or_a_sentence(client: httpx.Client
 def test_models_are_named_as_text_generation_webui_names_them(client: httpx.Client) -> None:
     assert client.get("/v1/internal/model/list").json() == {"model_names": ["other", "tiny"]}
     info = client.get("/v1/internal/model/info").json()
-    assert info == {"model_name": "tiny", "lora_names": [], "loader": "echo"}
+    assert info == {"model_name": "tiny", "lora_names": [], "loader": "echo", "beside": []}
     assert client.get("/v1/internal/lora/list").json() == {"lora_names": []}
 
 

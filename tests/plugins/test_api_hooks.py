@@ -105,9 +105,9 @@ def test_without_extensions_those_in_the_worker_stay_out_too(api: Api) -> None:
     asked: list[bool] = []
     generate = api.talk.app.supervisor.generate_chat
 
-    def note(chat: Generate, opening: bool = False) -> Any:
+    def note(chat: Generate, *rest: Any) -> Any:
         asked.append(chat.hooks)
-        return generate(chat, opening)
+        return generate(chat, *rest)
 
     api.talk.app.supervisor.generate_chat = note  # type: ignore[method-assign]
     api.said(extensions=False)
@@ -168,9 +168,9 @@ def test_messages_that_no_hook_changes_keep_their_places(api: Api) -> None:
     seen: list[Any] = []
     generate = api.talk.app.supervisor.generate_chat
 
-    def note(chat: Generate, opening: bool = False) -> Any:
+    def note(chat: Generate, *rest: Any) -> Any:
         seen.append(chat.messages)
-        return generate(chat, opening)
+        return generate(chat, *rest)
 
     api.talk.app.supervisor.generate_chat = note  # type: ignore
     messages = [

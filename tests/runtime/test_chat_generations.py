@@ -27,7 +27,7 @@ def _chat(text: str, params: SamplingParams | None = None, **more: str) -> Gener
 def test_the_messages_cross_once_and_the_prompt_does_not(echo: App, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[Command] = []
     heard: list[Event] = []
-    process = echo.supervisor._ready().client.process
+    process = echo.supervisor.worker().client.process
     send, receive = process.send, process._on_event
 
     def note_command(command: Command) -> None:

@@ -43,10 +43,12 @@ def add_loaded_model_routes(routes: APIRouter, app: App) -> None:
         return {"freed": format_size(app.pool.remove(_find(app, request.model)))}
 
     @routes.post("/models/loaded/pin")
-    def pin(request: LoadedModelRequest) -> None:
-        _find(app, request.model).pinned = request.pinned
+    def pin(request: LoadedModelRequest) -> dict[str, Any]:
+        model = _find(app, request.model)
+        model.pinned = request.pinned
         app.pool.publish()
         app.idle_unloader.wake()
+        return {"pinned": model.pinned}
 
 
 def _listed(app: App) -> list[PoolModel]:

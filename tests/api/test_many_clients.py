@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 
 import httpx
@@ -38,7 +38,7 @@ def _stream(client: httpx.Client, stack: ExitStack, key: str = "one", prompt: st
 def _words(response: httpx.Response, stack: ExitStack) -> Iterator[str]:
     """Yield the words of a stream until `stack` ends. A generator that nothing refers to closes its connection."""
 
-    def words() -> Iterator[str]:
+    def words() -> Generator[str, None, None]:
         for line in response.iter_lines():
             if line.startswith("data: {"):
                 yield json.loads(line[6:])["choices"][0]["text"]

@@ -10,6 +10,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.browser.conftest import prepare
@@ -286,3 +287,24 @@ def test_the_preferred_aim_changes_the_first_loader(own_paddock: Any, visit: Any
     page.locator("#session-aim label", has_text="Memory").click()
     open_tab(page, "Model")
     page.wait_for_selector("#loader-choice label:first-of-type >> text=HQQ")
+
+
+def test_models_beside_the_pages_own_are_listed_pinned_and_unloaded(own_paddock: Any, visit: Any) -> None:
+    served = own_paddock("--model", "small", "--keep-alive", "10m")
+    page = visit(served.address, width=390)
+    ready(page, "small")
+    body = {"model": "other", "prompt": "hello", "max_tokens": 5}
+    assert httpx.post(f"{served.address}/v1/completions", json=body, timeout=90).status_code == 200
+    open_tab(page, "Model")
+    row = page.locator("#models-beside .loader", has_text="other")
+    row.get_by_text(re.compile(" · used .*, unloaded in ")).wait_for()
+    assert page.locator("#models-beside .loader").count() == 2
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    inside = "list => [...list.querySelectorAll('button')].every((one) => one.getBoundingClientRect().right <= 390)"
+    assert page.locator("#models-beside").evaluate(inside)
+    page.get_by_role("button", name="Pin other").click()
+    page.get_by_role("button", name="Unpin other").wait_for()
+    page.get_by_role("button", name="Unload other").click()
+    page.wait_for_selector(".toast >> text=/Unloaded other: .* was freed/")
+    page.wait_for_selector("#models-beside", state="hidden")
+    assert len(served.workers()) == 1

@@ -109,7 +109,7 @@ def test_without_extensions_those_in_the_worker_stay_out_too(api: Api) -> None:
         asked.append(chat.hooks)
         return generate(chat, *rest)
 
-    api.talk.app.supervisor.generate_chat = note  # type: ignore[method-assign]
+    api.talk.app.supervisor.generate_chat = note  # type: ignore
     api.said(extensions=False)
     api.said()
     assert asked == [False, True]

@@ -1,6 +1,6 @@
 // Lists the models that are loaded beside the page's own, on the Model tab (loaded_models.py).
 
-import { $, $$, h, textButton } from "./dom.js";
+import { $, $$, h, textButton, whenPresent } from "./dom.js";
 import { attempt, get, post } from "./requests.js";
 import { toast } from "./toasts.js";
 
@@ -22,9 +22,9 @@ export class LoadedModels {
   }
 
   async #read() {
+    const list = await whenPresent("#models-beside");
     const models = this.shown === "[]" ? [] : await attempt(() => get("/models/loaded"));
-    const list = $("#models-beside");
-    if (!models || !list) return;
+    if (!models) return;
     list.hidden = !models.length;
     list.replaceChildren(h("h4", {}, "Loaded models"), ...models.map(row));
   }

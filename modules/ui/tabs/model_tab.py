@@ -51,9 +51,9 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     """Draw the tab. The page clicks `refresh` when the model's state changed."""
     with gr.Row(elem_classes=["tight"]):
         loaded = gr.HTML(elem_id="model-loaded", apply_default_css=False)
+    unload = gr.Button("Unload", elem_id="model-unload", visible=False)
     # static/loaded_models.js fills it.
     gr.HTML('<div id="models-beside" class="card" hidden></div>', apply_default_css=False)
-    unload = gr.Button("Unload", elem_id="model-unload", visible=False)
     with gr.Row(elem_classes=["tight"]):
         model = gr.Dropdown(choices=[], label="Model", elem_id="model-choice", interactive=True, scale=4)
         rescan = gr.Button("Refresh", elem_id="model-refresh", scale=1, min_width=80)

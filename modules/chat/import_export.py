@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from modules.chat.imported_tree import ImportedChat
 from modules.protocol.errors import PaddockError
 
 FORMAT = "paddock-chat"
 _ROLES = ("system", "user", "assistant")
 # text-generation-webui writes this as the user's first line if the character spoke first.
 _GREETING_MARK = "<|BEGIN-VISIBLE-CHAT|>"
-
-
-@dataclass(frozen=True)
-class ImportedChat:
-    """A chat from a file. `messages` have the shape of ChatStore.tree, parents before children."""
-
-    title: str
-    character: str
-    messages: list[dict[str, Any]]
 
 
 def write_chat(title: str, character: str, messages: Sequence[Mapping[str, object]]) -> dict[str, object]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from modules.generation.generation import Generation
 
 NEW_CHAT = "New chat"
+_TITLE_LENGTH = 40
 
 
 class NotSaved(PaddockError):
@@ -55,6 +56,14 @@ class Message:
 def prompt_text(message: Message) -> str:
     """Return the text of a message in prompts."""
     return str(message.meta.get("internal", message.text))
+
+
+def make_title(text: str) -> str:
+    """Return the first words of a message, at most about 40 characters."""
+    words = " ".join(text.split())
+    if len(words) <= _TITLE_LENGTH:
+        return words
+    return f"{words[: _TITLE_LENGTH + 1].rpartition(' ')[0] or words[:_TITLE_LENGTH]}…"
 
 
 @dataclass(frozen=True)

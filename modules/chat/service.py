@@ -10,7 +10,7 @@ from typing import Any
 
 from modules.chat.characters import Characters, fill_in
 from modules.chat.import_export import read_chat, write_chat
-from modules.chat.messages import NEW_CHAT, ChatHead, ChatOptions, LiveReply, Message, NotSaved, prompt_text
+from modules.chat.messages import NEW_CHAT, ChatHead, ChatOptions, LiveReply, Message, NotSaved, make_title, prompt_text
 from modules.chat.replies import Replies
 from modules.chat.reply_saver import Reply
 from modules.chat.start_reply import ReplyRequest
@@ -22,8 +22,6 @@ from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.supervisor import Supervisor
 from modules.system.listeners import Listeners
-
-_TITLE_LENGTH = 40
 
 
 class ChatService:
@@ -101,8 +99,7 @@ class ChatService:
     def import_chat(self, data: object) -> ChatHead:
         """Create a chat from a value of `export` or a history of text-generation-webui. Raises PaddockError."""
         chat = read_chat(data, self._clock())
-        first = next((entry["text"] for entry in chat.messages if entry["role"] == "user"), "")
-        head = self.store.add_tree(chat.messages, chat.title or make_title(first), chat.character)
+        head = self.store.add_tree(chat.messages, chat.title, chat.character)
         self._listeners.notify(head.id)
         return head
 
@@ -278,14 +275,6 @@ class ChatService:
 
 def _same(one: Message, other: Message) -> bool:
     return (one.role, one.text, prompt_text(one)) == (other.role, other.text, prompt_text(other))
-
-
-def make_title(text: str) -> str:
-    """Return the first words of a message, at most about 40 characters."""
-    words = " ".join(text.split())
-    if len(words) <= _TITLE_LENGTH:
-        return words
-    return f"{words[: _TITLE_LENGTH + 1].rpartition(' ')[0] or words[:_TITLE_LENGTH]}…"
 
 
 def _own_title(head: ChatHead) -> str:

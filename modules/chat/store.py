@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.chat.database import Database, StorageError
-from modules.chat.messages import ChatHead, Message
+from modules.chat.messages import ChatHead, Message, make_title
 from modules.chat.tree import (
     ANCESTORS,
     PATH,
@@ -40,14 +40,15 @@ class ChatStore:
     """All chats of one user_data folder. Thread-safe; each method is one transaction. Raises StorageError.
 
     `notice`: a sentence if a damaged file was moved aside, else "". `cut_off`: how many replies an earlier process left
-    unfinished when it was killed; they keep their text and have `cut_off` in their meta.
+    unfinished when it was killed; they keep their text and have `cut_off` in their meta. `owner`: no other process
+    writes replies, so those that are unfinished are cut off.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time, *, owner: bool = True) -> None:
         self.database = Database(path)
         self.notice = self.database.notice
         self._clock = clock
-        self.cut_off = self._mark_cut_off()
+        self.cut_off = self._mark_cut_off() if owner else 0
 
     def _mark_cut_off(self) -> int:
         with self.database.change() as connection:
@@ -209,7 +210,11 @@ class ChatStore:
         ]
 
     def add_tree(self, messages: Sequence[Mapping[str, Any]], title: str, character: str) -> ChatHead:
-        """Create a chat from messages in the shape of `tree`, parents before children, with new ids."""
+        """Create a chat from messages in the shape of `tree`, parents before children, with new ids.
+
+        Without a title, the chat gets that of its first question.
+        """
+        title = title or make_title(next((entry["text"] for entry in messages if entry["role"] == "user"), ""))
         chat_id = new_id()
         ids: dict[str, str] = {}
         with self.database.change() as connection:

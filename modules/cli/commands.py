@@ -11,6 +11,7 @@ from typing import Any
 
 from modules.app import App
 from modules.cli.application import build_app
+from modules.cli.chat_commands import chats as chats
 from modules.cli.download_command import download as download
 from modules.cli.extension_commands import extensions as extensions
 from modules.cli.job_commands import compare as compare

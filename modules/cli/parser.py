@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from modules.cli.chat_parser import add_chat_parser
 from modules.cli.job_parsers import add_job_parsers
 from modules.cli.model_parser import add_model_parser
 from modules.cli.terminal import visible_output
@@ -82,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
     _download(commands, common)
     add_job_parsers(commands, common)
     add_model_parser(commands, common)
+    add_chat_parser(commands, common)
     _extensions(commands, common)
     return top
 

@@ -7,8 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from modules.chat.characters import Character
-from modules.chat.messages import ChatOptions, NotSaved
-from modules.chat.service import make_title
+from modules.chat.messages import ChatOptions, NotSaved, make_title
 from modules.generation.generation import Generation
 from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError

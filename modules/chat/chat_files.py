@@ -1,0 +1,147 @@
+"""Files of chats: which program wrote one, and the formats that Paddock writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from html import escape
+
+from markdown_it import MarkdownIt
+
+from modules.chat.foreign_chats import (
+    add_list,
+    is_chatgpt,
+    is_openwebui,
+    is_sillytavern,
+    read_chatgpt,
+    read_openwebui,
+    read_sillytavern,
+)
+from modules.chat.import_export import read_chat
+from modules.chat.imported_tree import ImportedChat, ImportedTree
+from modules.chat.messages import ChatHead, Message
+from modules.protocol.errors import PaddockError
+
+_STYLE = """body { font: 16px/1.6 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem;
+  color: #1c1c1a; background: #fdfdfb; overflow-wrap: break-word; }
+h2 { font-size: 0.85rem; margin: 2rem 0 0.25rem; color: #62625c; }
+article { border-bottom: 1px solid #ddd; } pre { overflow-x: auto; padding: 0.75rem; background: #f1f1ec; }
+table { border-collapse: collapse; display: block; overflow-x: auto; }
+td, th { border: 1px solid #ccc; padding: 0.3rem; }
+@media (prefers-color-scheme: dark) { body { color: #e8e8e2; background: #181816; } h2 { color: #a8a89f; }
+  article { border-color: #3a3a36; } pre { background: #242421; } td, th { border-color: #555; } }"""
+# The file shows nothing from elsewhere and runs nothing, whatever a message contains.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+def read_chat_file(raw: bytes, now: float) -> tuple[list[ImportedChat], int]:
+    """Return the chats of a file, and how many others in it have no messages or cannot be read.
+
+    `now`: seconds since the epoch, for messages without a time. Raises PaddockError if no chat can be read.
+    """
+    entries = _entries(raw)
+    found: list[ImportedChat] = []
+    problem: PaddockError | None = None
+    for entry in entries:
+        try:
+            chat = _read_one(entry, now)
+        except PaddockError as error:
+            problem = problem or error
+        else:
+            found += [chat] if chat.messages else []
+    if not found:
+        raise problem or PaddockError("This file has no messages. Choose the file of a chat that has some.")
+    return found, len(entries) - len(found)
+
+
+def _entries(raw: bytes) -> list[object]:
+    """Return the chats of a file, each as its program wrote it; that of SillyTavern as a tuple of its lines."""
+    try:
+        text = raw.decode("utf-8-sig")
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError:
+            lines = [json.loads(line) for line in text.splitlines() if line.strip()]
+            if not is_sillytavern(lines):
+                raise
+            return [tuple(lines)]
+    except (ValueError, RecursionError):
+        raise PaddockError(
+            "This file is neither JSON nor a chat of SillyTavern. Choose a chat that Paddock, text-generation-webui, "
+            "SillyTavern, ChatGPT or Open WebUI exported."
+        ) from None
+    if isinstance(data, list) and not all(isinstance(entry, Mapping) and "role" in entry for entry in data):
+        return data
+    return [data]
+
+
+def _read_one(data: object, now: float) -> ImportedChat:
+    if isinstance(data, tuple):
+        return read_sillytavern(data, now)
+    if isinstance(data, list):
+        return _from_messages(data, now)
+    if isinstance(data, Mapping):
+        if is_chatgpt(data):
+            return read_chatgpt(data, now)
+        if is_openwebui(data):
+            return read_openwebui(data, now)
+        if "format" not in data and isinstance(messages := data.get("messages"), list):
+            return _from_messages(messages, now)
+    return read_chat(data, now)
+
+
+def _from_messages(messages: list[object], now: float) -> ImportedChat:
+    tree = ImportedTree(now)
+    add_list(tree, messages)
+    return tree.finish()
+
+
+def _names(head: ChatHead) -> dict[str, str]:
+    return {"user": "You", "assistant": head.character or "AI", "system": "System"}
+
+
+def write_markdown(head: ChatHead, messages: Sequence[Message]) -> str:
+    """Return the shown messages as Markdown, each under a heading with its speaker."""
+    names = _names(head)
+    parts = [f"# {head.title}", *(f"## {names[message.role]}\n\n{message.text.strip()}" for message in messages)]
+    return "\n\n".join(parts) + "\n"
+
+
+def write_html(head: ChatHead, messages: Sequence[Message]) -> str:
+    """Return the shown messages as one HTML file that needs no other."""
+    markdown = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    names = _names(head)
+    articles = "\n".join(
+        f"<article><h2>{escape(names[message.role])}</h2>\n{markdown.render(message.text)}</article>"
+        for message in messages
+    )
+    day = datetime.fromtimestamp(head.updated, timezone.utc).date().isoformat()
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy" '
+        f'content="{_POLICY}">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(head.title)}</title><style>{_STYLE}</style></head>\n<body><h1>{escape(head.title)}</h1>\n"
+        f"<p>{day}</p>\n{articles}\n</body></html>\n"
+    )
+
+
+def write_textgen(head: ChatHead, messages: Sequence[Message]) -> str:
+    """Return the shown messages as a history of text-generation-webui: pairs of texts."""
+    pairs: list[list[str]] = []
+    for message in messages:
+        if message.role == "user":
+            pairs.append([message.text, ""])
+        elif message.role == "assistant" and pairs and not pairs[-1][1]:
+            pairs[-1][1] = message.text
+        elif message.role == "assistant":
+            pairs.append(["" if pairs else "<|BEGIN-VISIBLE-CHAT|>", message.text])
+    visible = [["" if user == "<|BEGIN-VISIBLE-CHAT|>" else escape(user), reply] for user, reply in pairs]
+    return json.dumps({"internal": pairs, "visible": visible}, ensure_ascii=False, indent=1) + "\n"
+
+
+# Format -> the ending of its files, and what writes the shown messages. JSON has every version: ChatService.export.
+TEXT_FORMATS: dict[str, tuple[str, Callable[[ChatHead, Sequence[Message]], str]]] = {
+    "markdown": (".md", write_markdown),
+    "html": (".html", write_html),
+    "textgen": (".json", write_textgen),
+}

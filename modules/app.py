@@ -48,6 +48,7 @@ from modules.runtime.loader_registry import Registry
 from modules.runtime.model_pool import ModelPool
 from modules.runtime.supervisor import Supervisor
 from modules.runtime.worker_hooks import WorkerHooks
+from modules.settings.accounts import Account
 from modules.settings.config import Config
 from modules.settings.preferences import Preferences
 from modules.settings.sampling_preferences import SamplingPreferences
@@ -70,7 +71,9 @@ class App:
         self.paths = paths
         make_private(paths.user_data, [paths.models, paths.environments])
         self.machine = inspect_machine()
-        self.settings = Preferences(YamlStore(paths.settings))
+        # Whose App this is; None for the owner, who needs no account. AccountApps makes those of accounts.
+        self.account: Account | None = None
+        self.open_personal()
         self.registry = Registry(paths.loaders)
         self.own_loaders = OwnLoaders(
             paths.own_loaders,
@@ -112,6 +115,11 @@ class App:
             config.keep_alive,
         )
         self.downloads = Downloads(paths.models, self.supervisor.state_store.publish)
+
+    def open_personal(self) -> None:
+        """Open what each account has of its own, apart from the chats, which are opened at first use."""
+        paths = self.paths
+        self.settings = Preferences(YamlStore(paths.settings))
         # The name of the page's newest build. Open pages of older builds reload.
         self.page_build = ""
         self.presets = Presets(paths.presets, paths.own_presets)
@@ -122,6 +130,18 @@ class App:
         )
         # Callbacks of the page and the API to run at the end.
         self.at_close = ExitStack()
+
+    @property
+    def may_manage(self) -> bool:
+        """True for the owner and admins: they load models, run jobs and switch extensions on."""
+        return self.account is None or self.account.is_admin
+
+    def close_personal(self) -> None:
+        """Close what an account has of its own. Replies that are being written are saved."""
+        with ExitStack() as stack:
+            if "chats" in vars(self):
+                stack.callback(self.chats.close)
+            stack.callback(self.at_close.close)
 
     @cached_property
     def jobs(self) -> Jobs:

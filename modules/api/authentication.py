@@ -17,6 +17,9 @@ from modules.settings.config import Config
 
 USER = "paddock"
 API = "/v1/"
+# Where people with an account log in and out.
+LOGIN, LOGOUT = "/login", "/logout"
+LOG_IN = "Log in first, or send an API key. Reload the page to log in."
 # The API's router answers these methods on every path below /v1/; other methods reach the page.
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # Headers that a proxy adds. A request with one of these may come from any machine.
@@ -37,7 +40,7 @@ OWNER_ONLY = (
 # Routes of the API that change what is loaded.
 OWNER_PATHS = frozenset(f"{API}internal/{name}" for name in ("model/load", "model/unload", "lora/load", "lora/unload"))
 # Routes of the page that the admin key opens too: they load models and run jobs.
-ADMIN_PREFIXES = ("/paddock/model/", "/paddock/workshop/")
+ADMIN_PREFIXES = ("/paddock/model/", "/paddock/models/", "/paddock/workshop/")
 _LOCAL_ONLY = (
     "Paddock was started without a password, so its page opens only on the machine that it runs on. "
     "Start it with --password WORD too."
@@ -61,7 +64,7 @@ def check_secret(
     """
     if not config.has_secret:
         return 200, ""
-    sent = _sent(headers.get("authorization", ""), bearer_only)
+    sent = sent_secret(headers, bearer_only)
     if _is(sent, config.password):
         return 200, ""
     if _is(sent, config.admin_key):
@@ -75,9 +78,11 @@ def check_secret(
             return (200, "") if owner else (403, OWNER_ONLY)
         if has_key:
             return 200, ""
-        return 401, _ASK_KEY if config.api_key or config.admin_key else _ASK_PASSWORD
+        return 401, _ASK_PASSWORD if config.password and not config.api_key and not config.admin_key else _ASK_KEY
     if has_key:
         return _elsewhere(config, _KEY_ONLY)
+    if config.accounts:
+        return 401, LOG_IN
     if config.password:
         return 401, _ASK_PASSWORD
     return (200, "") if _from_this_machine(config, scope, headers) else (403, _LOCAL_ONLY)
@@ -92,8 +97,10 @@ def _elsewhere(config: Config, reason: str) -> tuple[int, str]:
     return 401 if config.password else 403, reason
 
 
-def _sent(authorization: str, bearer_only: bool) -> bytes:
-    """Return the secret of an Authorization header, Bearer or Basic, or b"" if there is none."""
+def sent_secret(headers: Mapping[str, str], bearer_only: bool) -> bytes:
+    """Return the secret of the header Authorization, Bearer or Basic, or of Anthropic's x-api-key, or b""."""
+    if not (authorization := headers.get("authorization", "")):
+        return headers.get("x-api-key", "").strip().encode("latin-1", "replace")
     kind, _, rest = authorization.partition(" ")
     if kind.lower() == "bearer":
         return rest.strip().encode("latin-1", "replace")

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from modules.api.authentication import LOGIN
+
 _LOG = logging.getLogger(__name__)
 FIRST_SECONDS = 0.5
 MOST_SECONDS = 8.0
@@ -43,12 +45,12 @@ class FailedLogins:
     def refusal(self, scope: Mapping[str, object]) -> tuple[int, str]:
         """Return (429, sentence) for a guess of a sender with too many waiting guesses, else (200, "")."""
         sender = self._senders.get(_address(scope))
-        busy = sender is not None and sender.waiting >= MOST_WAITING and _has_secret(scope)
+        busy = sender is not None and sender.waiting >= MOST_WAITING and _is_guess(scope)
         return (429, TOO_MANY) if busy else (200, "")
 
     async def slow_down(self, scope: Mapping[str, object], status: int) -> None:
         """Wait before a wrong secret is answered. A request without a secret is no guess: browsers begin so."""
-        if status != 401 or not _has_secret(scope):
+        if status != 401 or not _is_guess(scope):
             return
         address, now = _address(scope), self._clock()
         sender = self._senders.setdefault(address, _Sender())
@@ -73,5 +75,7 @@ def _address(scope: Mapping[str, Any]) -> str:
     return str(client[0]) if client else "an unknown address"
 
 
-def _has_secret(scope: Mapping[str, Any]) -> bool:
-    return any(name == b"authorization" for name, _ in scope["headers"])
+def _is_guess(scope: Mapping[str, Any]) -> bool:
+    if scope.get("path") == LOGIN and scope.get("method") == "POST":
+        return True
+    return any(name in (b"authorization", b"x-api-key") for name, _ in scope["headers"])

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
+from modules.api.account_gate import app_of
 from modules.api.api_generations import ApiGenerations
 from modules.api.authentication import METHODS
 from modules.api.choices import start_choices
@@ -87,7 +88,7 @@ async def _answer(
     try:
         body = parse_body(await request.body())
         async with turns.use(body, request) as model:
-            choices = await run_in_threadpool(start_choices, app, model, body, is_chat=is_chat)
+            choices = await run_in_threadpool(lambda: start_choices(app_of(app, request), model, body, is_chat=is_chat))
         for generation in choices.generations:
             generations.add(generation)
     except PaddockError as error:

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from modules.api.authentication import RIGHT_ELSEWHERE, check_secret, is_api
+from modules.api.account_gate import AccountGate
+from modules.api.authentication import LOGIN, LOGOUT, RIGHT_ELSEWHERE, check_secret, is_api
 from modules.api.failed_logins import FailedLogins
 from modules.api.headers import is_static
 from modules.api.origin import check_host, check_origin, is_allowed_site
 from modules.settings.config import Config
 
 # With a second value, other code might read a different one.
-_ONCE = ("host", "origin", "authorization", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest")
+_ONCE = ("host", "origin", "authorization", "x-api-key", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest")
 
 
 class SecurityMiddleware:
     """ASGI middleware that refuses requests of other sites' pages, also by DNS rebinding, and wrong secrets."""
 
-    def __init__(self, app: Any, config: Config) -> None:
+    def __init__(
+        self, app: Any, config: Config, failed: FailedLogins | None = None, gate: AccountGate | None = None
+    ) -> None:
         self._app = app
         self._config = config
-        self._failed = FailedLogins()
+        self._failed = failed or FailedLogins()
+        self._gate = gate
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] in ("http", "websocket"):
@@ -32,7 +36,7 @@ class SecurityMiddleware:
             if reason:
                 if reason not in RIGHT_ELSEWHERE:
                     await self._failed.slow_down(scope, status)
-                await _refuse(status, reason)(scope, receive, send)
+                await self._refuse(scope, status, reason)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -53,9 +57,30 @@ class SecurityMiddleware:
         other_site = bool(reason)
         if other_site and not (is_api(scope) and is_allowed_site(self._config, headers)):
             return status, reason
+        if self._gate:
+            if scope["path"] in (LOGIN, LOGOUT):
+                return 200, ""
+            status, reason = self._gate.check(scope, headers, bearer_only=other_site)
+            if status != 401:
+                return status, reason
         return check_secret(self._config, scope, headers, bearer_only=other_site)
 
+    def _refuse(self, scope: Any, status: int, reason: str) -> Response:
+        if status == 401 and self._gate:
+            if _opens_a_page(scope):
+                # Relative, because a proxy may serve Paddock under a path that it does not know.
+                up = "../" * (scope["path"].count("/") - 1)
+                return RedirectResponse(f"{up}{LOGIN[1:]}", 303)
+            return _refusal(status, reason)
+        # The browser asks its user for a password.
+        headers = {"WWW-Authenticate": 'Basic realm="Paddock", charset="UTF-8"'} if status == 401 else None
+        return _refusal(status, reason, headers)
 
-def _refuse(status: int, reason: str) -> JSONResponse:
-    headers = {"WWW-Authenticate": 'Basic realm="Paddock", charset="UTF-8"'} if status == 401 else None
+
+def _opens_a_page(scope: Any) -> bool:
+    accept = dict(scope["headers"]).get(b"accept", b"")
+    return scope["type"] == "http" and scope["method"] == "GET" and b"text/html" in accept
+
+
+def _refusal(status: int, reason: str, headers: dict[str, str] | None = None) -> JSONResponse:
     return JSONResponse({"error": {"message": reason, "type": "refused"}}, status, headers)

@@ -13,19 +13,26 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from modules.api.account_apps import AccountApps
+from modules.api.account_gate import AccountGate
+from modules.api.account_pages import AccountPages
 from modules.api.body_limits import BodyLimitMiddleware
 from modules.api.connections import LimitedHTTPProtocol
 from modules.api.cors import ApiCorsMiddleware
 from modules.api.extension_middleware import ExtensionMiddleware
 from modules.api.extension_routes import file_router
 from modules.api.extension_routes import router as extensions_router
+from modules.api.failed_logins import FailedLogins
 from modules.api.headers import HeadersMiddleware, content_policy
+from modules.api.login import router as login_router
 from modules.api.openai import router as openai_router
 from modules.api.root_path import RootPathMiddleware
 from modules.api.security import SecurityMiddleware
+from modules.api.sessions import Sessions
 from modules.api.shutdown import ShutdownMiddleware
 from modules.api.tls import tls_options
 from modules.app import App
+from modules.settings.accounts import Accounts
 from modules.ui.extension_components import use_inline_handlers
 from modules.ui.gradio_internals.served_routes import GradioRoutes
 from modules.ui.mount import PageHost
@@ -36,22 +43,45 @@ def build_server(app: App) -> FastAPI:
     """Return the application with all routes and middleware."""
     server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     server.include_router(openai_router(app))
-    server.include_router(page_router(app))
-    server.include_router(extensions_router(app))
-    server.include_router(file_router(app))
     server.add_exception_handler(ClientDisconnect, _client_gone)
     # The middleware that is added last sees a request first.
     server.add_middleware(ExtensionMiddleware, extensions=app.extensions)
-    server.add_middleware(SecurityMiddleware, config=app.config)
+    failed, gate, apps = FailedLogins(), None, AccountApps(app)
+    if app.config.accounts:
+        accounts, sessions = Accounts(app.paths.users, app.paths.users_data), Sessions()
+        accounts.all()  # A wrong file is an error at start.
+        gate = AccountGate(accounts, sessions, apps)
+        server.include_router(login_router(app.config, accounts, sessions, failed))
+    server.add_middleware(SecurityMiddleware, config=app.config, failed=failed, gate=gate)
     server.add_middleware(ApiCorsMiddleware, access=app.config)
     server.add_middleware(BodyLimitMiddleware)
     server.add_middleware(HeadersMiddleware)
     server.add_middleware(RootPathMiddleware, root_path=app.config.root_path)
     app.extensions.start()
+    if app.config.accounts:
+        pages = AccountPages(app, apps, build_page_application)
+        server.router.lifespan_context = pages.lifespan
+        server.mount("/", pages)
+    else:
+        _add_page(server, app)
+    return server
+
+
+def build_page_application(app: App) -> FastAPI:
+    """Return the application of one account: its page and the page's own routes."""
+    application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    application.add_exception_handler(ClientDisconnect, _client_gone)
+    _add_page(application, app)
+    return application
+
+
+def _add_page(server: FastAPI, app: App) -> None:
+    server.include_router(page_router(app))
+    server.include_router(extensions_router(app))
+    server.include_router(file_router(app))
     page = PageHost(app)
     server.router.lifespan_context = page.lifespan
     server.mount("/", GradioRoutes(page, lambda nonce: content_policy(nonce, use_inline_handlers(app))))
-    return server
 
 
 def _client_gone(request: Request, error: Exception) -> Response:

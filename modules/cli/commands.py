@@ -24,6 +24,7 @@ from modules.cli.model_commands import models as models
 from modules.cli.recommend_command import recommend as recommend
 from modules.cli.set_option import read_pairs
 from modules.cli.terminal import ProgressLine, write_reply
+from modules.cli.user_commands import users as users
 from modules.generation.preset_keys import did_you_mean
 from modules.library.memory_plan import plan_sentence
 from modules.library.ranking import describe_model

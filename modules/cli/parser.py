@@ -14,6 +14,7 @@ from modules.cli.chat_parser import add_chat_parser
 from modules.cli.job_parsers import add_job_parsers
 from modules.cli.model_parser import add_model_parser
 from modules.cli.terminal import visible_output
+from modules.cli.user_commands import add_user_parser
 from modules.files.paths import write_atomically
 from modules.generation.presets import DEFAULT_PRESET
 from modules.protocol.errors import PaddockError
@@ -85,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
     add_model_parser(commands, common)
     add_chat_parser(commands, common)
     _extensions(commands, common)
+    add_user_parser(commands, common)
     return top
 
 

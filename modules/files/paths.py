@@ -41,6 +41,8 @@ class Paths:
     models: Path
     user_data: Path
     environments: Path
+    # Of an account: the folder of its own chats, presets, characters and settings. None: in `user_data`.
+    personal: Path | None = None
 
     def display(self, folder: Path) -> str:
         """Return the folder as text to show: relative to the program if inside it ("models/"), else the full path."""
@@ -54,7 +56,7 @@ class Paths:
     @property
     def own_presets(self) -> Path:
         """The presets that the user saved."""
-        return self.user_data / "presets"
+        return (self.personal or self.user_data) / "presets"
 
     @property
     def loaders(self) -> Path:
@@ -109,17 +111,27 @@ class Paths:
     @property
     def chats(self) -> Path:
         """The SQLite database of all chats."""
-        return self.user_data / "chats.sqlite3"
+        return (self.personal or self.user_data) / "chats.sqlite3"
 
     @property
     def characters(self) -> Path:
         """The characters, one YAML file each."""
-        return self.user_data / "characters"
+        return (self.personal or self.user_data) / "characters"
 
     @property
     def settings(self) -> Path:
         """The user's settings, as YAML."""
-        return self.user_data / "settings.yaml"
+        return (self.personal or self.user_data) / "settings.yaml"
+
+    @property
+    def users(self) -> Path:
+        """The accounts, as YAML."""
+        return self.user_data / "users.yaml"
+
+    @property
+    def users_data(self) -> Path:
+        """What belongs to accounts, one folder each."""
+        return self.user_data / "users"
 
     @property
     def model_settings(self) -> Path:
@@ -139,7 +151,7 @@ class Paths:
     @property
     def notebook(self) -> Path:
         """The Notebook tab's text."""
-        return self.user_data / "notebook.txt"
+        return (self.personal or self.user_data) / "notebook.txt"
 
     @property
     def job_texts(self) -> Path:

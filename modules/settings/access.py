@@ -12,7 +12,7 @@ from modules.protocol.errors import PaddockError
 
 _MAX_SECRET = 4096
 # First parts of Paddock's own paths. A root path must differ from them.
-_TAKEN = ("v1", "file", "extensions", "assets", "static", "gradio_api")
+_TAKEN = ("v1", "file", "extensions", "assets", "static", "gradio_api", "login", "logout")
 _ORIGIN = re.compile(r"(https?://(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+))(?::(\d{1,5}))?", re.IGNORECASE)
 _PUBLIC = re.compile(rf"({_ORIGIN.pattern})((?:/[^?#\s]*)?)", re.IGNORECASE)
 _WORD = r"(?!\.{1,2}(?:/|$))[\w.~-]+"
@@ -29,7 +29,7 @@ class Access:
     `port`: 0 means any free port. `public_origin` and `root_path`: the address at which a reverse proxy serves Paddock,
     such as "https://example.org" and "/chat"; "" without a proxy. `ssl_certfile` and `ssl_keyfile`: PEM files for
     HTTPS; the key may be in the certificate's file. `cors_origins`: other sites whose pages may use the API, as
-    browsers write them in Origin, or ANY_ORIGIN.
+    browsers write them in Origin, or ANY_ORIGIN. `accounts`: people log in, each with chats of their own.
     """
 
     host: str = "127.0.0.1"
@@ -43,11 +43,12 @@ class Access:
     ssl_certfile: Path | None = None
     ssl_keyfile: Path | None = None
     cors_origins: tuple[str, ...] = ()
+    accounts: bool = False
 
     @property
     def has_secret(self) -> bool:
-        """True if requests need a password or a key."""
-        return bool(self.password or self.api_key or self.admin_key)
+        """True if requests need a password, a key or a session."""
+        return bool(self.password or self.api_key or self.admin_key or self.accounts)
 
 
 def add_access_flags(group: argparse._ArgumentGroup) -> None:
@@ -96,27 +97,28 @@ def _add_secret(group: argparse._ArgumentGroup, flag: str, help: str) -> None:
     )
 
 
-def read_access(arguments: argparse.Namespace) -> Access:
+def read_access(arguments: argparse.Namespace, accounts: bool = False) -> Access:
     """Return the settings of these arguments. Raise PaddockError if they are wrong or conflict.
 
+    `accounts`: there are some, which is a secret enough to serve other machines.
     Arguments of a sub-command, which serves nothing, have none of the flags.
     """
     if not hasattr(arguments, "listen"):
         return Access(port=0)
     listen, secrets = bool(arguments.listen), _secrets(arguments)
-    if listen and not any(secrets.values()) and not arguments.no_password:
+    if listen and not any(secrets.values()) and not accounts and not arguments.no_password:
         raise PaddockError(
             "--listen opens Paddock to your whole network, so it needs a secret: add --password-file FILE or "
             "--api-key-file FILE, or set PADDOCK_PASSWORD or PADDOCK_API_KEY. --password WORD and --api-key KEY work "
             "too, but other users can see them in the list of processes. --no-password opens it to everyone."
         )
-    if arguments.no_password and any(secrets.values()):
-        raise PaddockError("--no-password was given together with a password or a key. Remove one of them.")
+    if arguments.no_password and (accounts or any(secrets.values())):
+        raise PaddockError("--no-password was given, but there is a password, a key or an account. Remove one of them.")
     public_origin, root_path = parse_public_address(arguments.public_url, arguments.root_path)
     if arguments.ssl_keyfile and not arguments.ssl_certfile:
         raise PaddockError("--ssl-keyfile needs the certificate that the key belongs to: add --ssl-certfile FILE.")
     origins = tuple(parse_origin(text) for text in arguments.cors_allow_origin)
-    if ANY_ORIGIN in origins and not any(secrets.values()):
+    if ANY_ORIGIN in origins and not accounts and not any(secrets.values()):
         raise PaddockError(
             "--cors-allow-origin '*' lets every site that you open use your model, so it needs a key: add "
             "--api-key-file FILE, or name the sites."
@@ -131,6 +133,7 @@ def read_access(arguments: argparse.Namespace) -> Access:
         ssl_certfile=arguments.ssl_certfile,
         ssl_keyfile=arguments.ssl_keyfile,
         cors_origins=origins,
+        accounts=accounts,
     )
 
 

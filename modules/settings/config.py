@@ -135,12 +135,14 @@ def build_config(arguments: argparse.Namespace, root: Path, data: Path | None = 
     creates = getattr(arguments, "command", None) == "download"
     if (models := arguments.models) and not models.is_dir() and (models.exists() or not creates):
         raise PaddockError(f"{models}, given with --models, is not a folder. Create it, or choose another.")
+    user_data = arguments.user_data.resolve() if arguments.user_data else None
+    has_accounts = Config(root, data, user_data=user_data).paths.users.is_file()
     return Config(
         root=root,
         data=data,
-        **vars(read_access(arguments)),
+        **vars(read_access(arguments, has_accounts)),
         models=arguments.models.resolve() if arguments.models else None,
-        user_data=arguments.user_data.resolve() if arguments.user_data else None,
+        user_data=user_data,
         model=getattr(arguments, "model", "") or "",
         loader=getattr(arguments, "loader", "") or "",
         no_model=bool(getattr(arguments, "no_model", False)),

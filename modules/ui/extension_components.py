@@ -53,7 +53,7 @@ def views(app: App) -> None:
 
     static/extension_views.js adds the buttons once the element `extensions-end` is drawn.
     """
-    for running in app.extensions.running.in_order():
+    for running in app.extensions.running.in_order() if app.may_manage else ():
         if "ui" in running.impls and running.is_tab:
             with gr.Column(elem_id=f"view-extension-{running.name}", elem_classes=["extension-view"]):
                 gr.HTML(f'<span class="extension-title" hidden>{escape(running.title)}</span>', apply_default_css=False)

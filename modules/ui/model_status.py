@@ -41,7 +41,7 @@ def describe_state(app: App) -> dict[str, object]:
 def _ended_job(app: App) -> dict[str, object] | None:
     """Return the job of the Workshop that ended last in this run, or None."""
     job = app.job_queue.last_ended
-    if job is None:
+    if job is None or not app.may_manage:
         return None
     state = job.state
     return {"title": job.spec.title(), "status": state.status, "ended": state.ended, "message": state.message}

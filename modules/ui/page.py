@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from modules.ui import extension_components as extensions
-from modules.ui.page_markup import add_markup, markup
+from modules.ui.page_markup import account_markup, add_markup, markup
 from modules.ui.tabs import extensions_tab
 from modules.ui.tabs import model_tab as model
 from modules.ui.tabs import parameters_tab as parameters
@@ -24,14 +24,16 @@ _TABS = (
     ("Session", session.draw),
     ("Extensions", extensions_tab.draw),
 )
+# Of accounts without the role admin. What is not drawn has no function on the host that could be called.
+_USERS_TABS = tuple(tab for tab in _TABS if tab[0] in ("Parameters", "Session"))
 
 
 def build_page(app: App) -> gr.Blocks:
     """Return the page. Mount it with `page_options()`."""
     page: gr.Blocks
     with gr.Blocks(title="Paddock", analytics_enabled=False, fill_width=True, fill_height=True) as page:
-        add_markup("header", "header")
-        add_markup("sidebar", "sidebar")
+        add_markup("header", "header", workshop=markup("workshop_button") if app.may_manage else "")
+        add_markup("sidebar", "sidebar", account=account_markup(app))
         with gr.Column(elem_id="chat-tab"):
             add_markup("chat", "chat-frame")
             with gr.Column(elem_id="chat-input-container"):
@@ -48,7 +50,8 @@ def build_page(app: App) -> gr.Blocks:
                     )
                     add_markup("composer", "composer-buttons")
             with gr.Column(elem_id="extensions"):
-                extensions.below_chat(app)
+                if app.may_manage:
+                    extensions.below_chat(app)
         add_markup("notebook", "notebook-tab")
         add_markup("workshop", "workshop-tab")
         with gr.Column(elem_id="drawer"):
@@ -56,7 +59,7 @@ def build_page(app: App) -> gr.Blocks:
             # The page's script clicks it when something changed elsewhere, so that the forms show the present values.
             refresh = gr.Button("Refresh", visible="hidden", elem_id="refresh-all")
             with gr.Tabs(elem_id="drawer-tabs", overflow_behavior="wrap"):
-                for name, draw in _TABS:
+                for name, draw in _TABS if app.may_manage else _USERS_TABS:
                     with gr.Tab(name, id=name.lower(), elem_id=f"tab-{name.lower()}", render_children=True):
                         draw(app, page, refresh)
         extensions.views(app)

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
+from modules.settings.accounts import OWNER
 from modules.system.version import VERSION
+
+if TYPE_CHECKING:
+    from modules.app import App
 
 _FOLDER = Path(__file__).parent / "fragments"
 
 
-def markup(name: str) -> str:
-    """Return the fragment of that name, with Paddock's version filled in."""
-    return (_FOLDER / f"{name}.html").read_text(encoding="utf-8").replace("{{version}}", VERSION)
+def markup(name: str, /, **values: str) -> str:
+    """Return the fragment of that name, with Paddock's version and further `values` (HTML) filled in."""
+    text = (_FOLDER / f"{name}.html").read_text(encoding="utf-8")
+    for key, value in {"version": VERSION, **values}.items():
+        text = text.replace(f"{{{{{key}}}}}", value)
+    return text
 
 
-def add_markup(name: str, elem_id: str) -> gr.HTML:
-    """Add a fragment to the Blocks that are being built."""
-    return gr.HTML(markup(name), elem_id=elem_id, apply_default_css=False)
+def add_markup(name: str, elem_id: str, /, **values: str) -> gr.HTML:
+    """Add a fragment to the Blocks that are being built. `values`: HTML to fill in."""
+    return gr.HTML(markup(name, **values), elem_id=elem_id, apply_default_css=False)
+
+
+def account_markup(app: App) -> str:
+    """Return the name of the page's account with a button to log out, or "" where people have no accounts."""
+    if not app.config.accounts:
+        return ""
+    return markup("account", name=escape(app.account.name if app.account else OWNER))

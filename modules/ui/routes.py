@@ -172,7 +172,7 @@ def _model_routes(routes: APIRouter, app: App) -> None:
     def start() -> dict[str, Any]:
         """Return what an empty chat shows: the models, the character of new chats, and questions to request."""
         names = app.library.names()
-        demo = DEMO_MODEL if DEMO_MODEL in names else ""
+        demo = DEMO_MODEL if DEMO_MODEL in names and app.may_manage else ""
         return {
             "models": names,
             "folder": app.paths.display(app.paths.models),

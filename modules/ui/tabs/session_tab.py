@@ -78,6 +78,8 @@ def _draw_fields(app: App) -> dict[str, Any]:
         value=AIMS[0],
         info="Decides which loader the Model tab suggests first for a model that was not loaded before.",
         elem_id="session-aim",
+        # It is a setting of the machine, which accounts share.
+        visible=app.account is None,
     )
     return fields
 

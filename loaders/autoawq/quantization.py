@@ -12,6 +12,7 @@ AWQ = QuantizationMethod(
     bits=awq_bits,
     label=lambda settings: "awq-4bit",
     calibrated=True,
+    has_trial=True,
     obstacle=awq_obstacle,
     preference=-1,  # GPTQModel is maintained, and faster
 )

@@ -53,6 +53,7 @@ GPTQ = QuantizationMethod(
     bits=_gptq_bits,
     label=lambda settings: f"gptq-{settings.bits}bit",
     calibrated=True,
+    has_trial=True,
     obstacle=_gptq_obstacle,
 )
 AWQ = QuantizationMethod(
@@ -62,5 +63,6 @@ AWQ = QuantizationMethod(
     bits=awq_bits,
     label=lambda settings: "awq-4bit",
     calibrated=True,
+    has_trial=True,
     obstacle=awq_obstacle,
 )

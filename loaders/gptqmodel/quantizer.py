@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from loaders.gptqmodel.environment import prepare_environment
-from modules.protocol.commands import Quantize
+from modules.protocol.commands import Quantize, TryQuantize
 from modules.protocol.errors import ModelError
 from modules.worker.calibration_samples import few_samples_note
 from modules.worker.engine import Report
 from modules.worker.hf.error_messages import load_error, out_of_memory_error
+from modules.worker.hf.layer_trial import LayerRun, layer_bytes, layer_trial, trial_rows
 from modules.worker.hf.model_files import check_folder, has_consent, load_tokenizer
 from modules.worker.hf.quantized_folder import calibration_tokens, copy_companions
 from modules.worker.hf.staged_folder import stage_for_transformers
-from modules.worker.quantizer import Quantized, QuantizerBase
+from modules.worker.quantizer import Quantized, QuantizerBase, Trial
 
 _PACKAGES = ("gptqmodel", "transformers", "torch")
 
@@ -37,12 +39,28 @@ class Quantizer(QuantizerBase):
             model = self._load(folder, request.method, settings, trusted)
             report("Quantizing layer 1", 0.05)
             model.layer_callback = _LayerReport(layers, report)
-            # It wants plain tables.
-            model.quantize([{"input_ids": row, "attention_mask": [1] * len(row)} for row in rows], batch_size=1)
+            _quantize(model, rows)
             report("Saving the packed weights", 0.95)
             model.save(str(target))
         copy_companions(source, target)
         return Quantized({name: version(name) for name in _PACKAGES}, few_samples_note(rows, settings))
+
+    def trial(self, request: TryQuantize, settings: Any) -> Trial | None:
+        prepare_environment()
+        source = Path(request.source)
+        trusted = has_consent("PADDOCK_TRUST_REMOTE_CODE")
+        check_folder(source)
+        rows = trial_rows(request.calibration, source, load_tokenizer(source), settings)
+
+        def run(folder: Path, some: list[list[int]]) -> LayerRun:
+            model = self._load(folder, request.method, settings, trusted)
+            held = layer_bytes(model.model)
+            begin = time.perf_counter()
+            _quantize(model, some)
+            return LayerRun(time.perf_counter() - begin, held)
+
+        with stage_for_transformers(source, trusted) as folder:
+            return layer_trial(folder, rows, run)
 
     def _load(self, folder: Path, method: str, settings: Any, trusted: bool) -> Any:
         import torch
@@ -69,6 +87,11 @@ class Quantizer(QuantizerBase):
                 "Choose another method, such as gguf or hqq.",
                 detail=str(error),
             ) from error
+
+
+def _quantize(model: Any, rows: list[list[int]]) -> None:
+    # It wants plain tables.
+    model.quantize([{"input_ids": row, "attention_mask": [1] * len(row)} for row in rows], batch_size=1)
 
 
 class _LayerReport:

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from loaders.hqq.quantization import HqqSettings
-from modules.protocol.commands import Quantize
+from modules.protocol.commands import Quantize, TryQuantize
 from modules.worker.engine import Report
 from modules.worker.hf.auto_class import TOWERS, text_class
 from modules.worker.hf.error_messages import load_error, out_of_memory_error
 from modules.worker.hf.load_options import report_progress
 from modules.worker.hf.model_files import check_folder, has_consent, read_json
 from modules.worker.hf.packable import check_packable
-from modules.worker.hf.packing_trial import packing_seconds
+from modules.worker.hf.packing_trial import packing_trial
 from modules.worker.hf.quantized_folder import copy_companions
 from modules.worker.hf.staged_folder import convert_to_transformers_4, stage_folder
-from modules.worker.quantizer import Quantized, QuantizerBase
+from modules.worker.quantizer import Quantized, QuantizerBase, Trial
 
 _PACKAGES = ("hqq", "transformers", "torch")
 
@@ -38,13 +38,13 @@ class Quantizer(QuantizerBase):
         copy_companions(source, target)
         return Quantized({name: version(name) for name in _PACKAGES if importlib.util.find_spec(name)})
 
-    def trial(self, source: Path, settings: Any) -> float | None:
+    def trial(self, request: TryQuantize, settings: Any) -> Trial | None:
         import torch
         from hqq.core.quantize import Quantizer as HqqQuantizer
 
         device = "cuda:0" if torch.cuda.is_available() else "cpu"
         shape = {"nbits": settings.bits, "group_size": settings.group_size, "axis": settings.axis}
-        return packing_seconds(source, lambda matrix: HqqQuantizer.quantize(matrix, **shape, device=device))
+        return packing_trial(Path(request.source), lambda matrix: HqqQuantizer.quantize(matrix, **shape, device=device))
 
     def _packed(self, folder: Path, settings: Any, report: Report) -> Any:
         import torch

@@ -11,18 +11,18 @@ from typing import Any
 
 from modules.families.gguf_quantization import wanted_overrides
 from modules.families.gguf_tensor_types import FULL_PRECISION, TYPES
-from modules.protocol.commands import Quantize
+from modules.protocol.commands import Quantize, TryQuantize
 from modules.protocol.errors import PaddockError
 from modules.worker.engine import Report
 from modules.worker.gguf.ggml import Ggml
 from modules.worker.gguf.gguf_file import read_gguf
 from modules.worker.gguf.quantize import GgufPlan, part_of, plan_gguf, thread_count
 from modules.worker.gguf.tensor_types import lossless_types
-from modules.worker.gguf.trial import trial_seconds
+from modules.worker.gguf.trial import gguf_trial
 from modules.worker.gguf.type_rules import FILE_TYPES
 from modules.worker.gguf.writer import write_gguf
 from modules.worker.llama.importance import ImportanceComputer
-from modules.worker.quantizer import Quantized, QuantizerBase
+from modules.worker.quantizer import Quantized, QuantizerBase, Trial
 
 _STEP = re.compile(r"\[ *(\d+)/ *(\d+)\] +(\S+)")
 
@@ -58,9 +58,9 @@ class Quantizer(QuantizerBase):
             plan.file.unlink()
         return Quantized(versions, plan.notes)
 
-    def trial(self, source: Path, settings: Any) -> float | None:
+    def trial(self, request: TryQuantize, settings: Any) -> Trial | None:
         lib: Any = importlib.import_module("llama_cpp.llama_cpp")
-        return trial_seconds(source, settings, Ggml(_ggml_library(lib, "ggml-base")))
+        return gguf_trial(Path(request.source), settings, Ggml(_ggml_library(lib, "ggml-base")))
 
     def _quantize(self, lib: Any, whole: Path, plan: GgufPlan, settings: Any, number: int, report: Report) -> None:
         said: list[str] = []

@@ -82,5 +82,6 @@ W8A8 = QuantizationMethod(
     bits=_bits,
     label=lambda settings: settings.scheme.lower().replace("_", "-"),
     calibrated=True,
+    has_trial=True,
     obstacle=_obstacle,
 )

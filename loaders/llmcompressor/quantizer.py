@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from loaders.llmcompressor.quantization import W8A8Settings
-from modules.protocol.commands import Quantize
+from modules.protocol.commands import Quantize, TryQuantize
 from modules.protocol.errors import ModelError
 from modules.worker.calibration_samples import few_samples_note
 from modules.worker.engine import Report
 from modules.worker.hf.error_messages import load_error, out_of_memory_error
+from modules.worker.hf.layer_trial import LayerRun, layer_bytes, layer_trial, trial_rows
 from modules.worker.hf.load_options import report_progress
 from modules.worker.hf.model_files import check_folder, has_consent, load_tokenizer
 from modules.worker.hf.quantized_folder import calibration_tokens, copy_companions
 from modules.worker.hf.staged_folder import stage_for_transformers
-from modules.worker.quantizer import Quantized, QuantizerBase
+from modules.worker.quantizer import Quantized, QuantizerBase, Trial
 
 _PACKAGES = ("llmcompressor", "compressed-tensors", "transformers", "torch")
 _HEAD = "lm_head"
@@ -67,6 +69,28 @@ class Quantizer(QuantizerBase):
         copy_companions(source, target)
         notes = few_samples_note(rows, settings) if settings.scheme != "FP8_DYNAMIC" else []
         return Quantized({name: version(name) for name in _PACKAGES}, notes)
+
+    def trial(self, request: TryQuantize, settings: Any) -> Trial | None:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        source = Path(request.source)
+        trusted = has_consent("PADDOCK_TRUST_REMOTE_CODE")
+        check_folder(source)
+        tokenizer = load_tokenizer(source)
+        rows = trial_rows(request.calibration, source, tokenizer, settings)
+
+        def run(folder: Path, some: list[list[int]]) -> LayerRun:
+            model = _load(folder, trusted, _no_report)
+            held = layer_bytes(model)
+            begin = time.perf_counter()
+            _compress(model, tokenizer, some, settings, _no_report)
+            return LayerRun(time.perf_counter() - begin, held)
+
+        with stage_for_transformers(source, trusted) as folder:
+            return layer_trial(folder, rows, run)
+
+
+def _no_report(text: str, fraction: float | None) -> None:
+    """A trial is part of no work."""
 
 
 def _load(folder: Path, trusted: bool, report: Report) -> Any:

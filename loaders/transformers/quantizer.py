@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from loaders.transformers.quantization import BitsAndBytesSettings
-from modules.protocol.commands import Quantize
+from modules.protocol.commands import Quantize, TryQuantize
 from modules.worker.engine import Report
 from modules.worker.hf.auto_class import text_class
 from modules.worker.hf.bitsandbytes_config import packing_config
@@ -15,10 +15,10 @@ from modules.worker.hf.error_messages import load_error, out_of_memory_error
 from modules.worker.hf.load_options import report_progress
 from modules.worker.hf.model_files import check_folder, has_consent, missing_tensor_error
 from modules.worker.hf.packable import check_linear_use, check_packable
-from modules.worker.hf.packing_trial import packing_seconds
+from modules.worker.hf.packing_trial import packing_trial
 from modules.worker.hf.quantized_folder import copy_companions
 from modules.worker.hf.staged_folder import stage_for_transformers
-from modules.worker.quantizer import Quantized, QuantizerBase
+from modules.worker.quantizer import Quantized, QuantizerBase, Trial
 
 _PACKAGES = ("bitsandbytes", "transformers", "torch")
 
@@ -38,7 +38,7 @@ class Quantizer(QuantizerBase):
         copy_companions(source, target)
         return Quantized({name: version(name) for name in _PACKAGES})
 
-    def trial(self, source: Path, settings: Any) -> float | None:
+    def trial(self, request: TryQuantize, settings: Any) -> Trial | None:
         import torch
         from bitsandbytes import functional
 
@@ -50,7 +50,7 @@ class Quantizer(QuantizerBase):
             doubled = settings.double_quantization
             return functional.quantize_4bit(matrix.to(device), quant_type=settings.type, compress_statistics=doubled)
 
-        return packing_seconds(source, pack)
+        return packing_trial(Path(request.source), pack)
 
     def _packed(self, folder: Path, settings: Any, report: Report, trusted: bool) -> Any:
         import torch

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from loaders.xllamacpp.library import library_path
-from modules.protocol.commands import Quantize
+from modules.protocol.commands import Quantize, TryQuantize
 from modules.worker.engine import Report
 from modules.worker.gguf.ggml import Ggml
 from modules.worker.gguf.quantize import part_of, plan_gguf, thread_count
-from modules.worker.gguf.trial import trial_seconds
+from modules.worker.gguf.trial import gguf_trial
 from modules.worker.gguf.writer import write_gguf
 from modules.worker.llama.importance import ImportanceComputer
 from modules.worker.llama.llama_abi import load_library
-from modules.worker.quantizer import Quantized, QuantizerBase
+from modules.worker.quantizer import Quantized, QuantizerBase, Trial
 
 
 class Quantizer(QuantizerBase):
@@ -34,5 +34,5 @@ class Quantizer(QuantizerBase):
         write_gguf(plan.model, plan.kinds, plan.file, ggml, writing, plan.threads, plan.importance, plan.limit)
         return Quantized(versions, plan.notes)
 
-    def trial(self, source: Path, settings: Any) -> float | None:
-        return trial_seconds(source, settings, Ggml(library_path()))
+    def trial(self, request: TryQuantize, settings: Any) -> Trial | None:
+        return gguf_trial(Path(request.source), settings, Ggml(library_path()))

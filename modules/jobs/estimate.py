@@ -1,35 +1,28 @@
 """What a quantization will take: seconds, memory and disk, before it starts.
 
 The seconds come from an earlier job of the same method on this machine, if its model was of about this size and its
-settings the same; else from a trial where the method has one; else from the nearest earlier job.
+settings the same; else from a trial where the method has one; else from the nearest earlier job. So does the memory
+of methods that do not declare what they hold.
 """
 
 from __future__ import annotations
 
-import hashlib
-import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from modules.jobs.job_spec import FINISHED
+from modules.jobs.quantization_trial import Tried, try_quantization
 from modules.jobs.quantize import QuantizePlan
 from modules.jobs.resources import JobResources
 from modules.jobs.store import JobStore
-from modules.protocol.commands import TryQuantize
-from modules.protocol.errors import PaddockError, SettingError
+from modules.protocol.errors import SettingError
 from modules.protocol.quantization_method import QuantizationMethod
-from modules.protocol.schema import build, changed_values
-from modules.runtime.sandbox_paths import sandbox_variables
-from modules.runtime.worker_client import WorkerClient
+from modules.protocol.schema import build
 
 # An earlier model within this factor is of about the same size; beyond the other one, it says nothing.
 _NEAR, _FAR = 3.0, 100.0
-_TRIAL_SECONDS = 180.0
-_HASHED_BYTES = 32 << 20
-# Times that the loader starts: to quantize, and to load the result once.
-_STARTS = 2
 _CALIBRATION = ("samples", "length")
+_TRIED = "Time: from a short trial on this model's weights, without that of the disk."
 
 
 @dataclass(frozen=True)
@@ -58,8 +51,11 @@ class EarlierJob:
 def estimate_quantize(plan: QuantizePlan, resources: JobResources) -> Estimate:
     """Return what the job will take. It may start a worker for some seconds."""
     earlier = _nearest(plan, resources)
-    seconds, how = _seconds(plan, earlier, resources)
-    memory, why = _memory(plan, earlier, resources)
+    near = earlier is not None and _ratio(plan, earlier) <= _NEAR
+    same = near and earlier is not None and earlier.settings == asdict(plan.settings)
+    tried = None if same else try_quantization(plan, resources)
+    seconds, how = (tried.seconds, _TRIED) if tried else _seconds(plan, earlier, near)
+    memory, why = _memory(plan, earlier if near else None, tried, resources)
     rounded = None if seconds is None else float(f"{seconds:.2g}")
     return Estimate(rounded, memory, plan.needed_bytes, f"{how} {why}".strip())
 
@@ -69,18 +65,9 @@ def describe_estimate(estimate: Estimate) -> dict[str, Any]:
     return asdict(estimate)
 
 
-def _seconds(plan: QuantizePlan, earlier: EarlierJob | None, resources: JobResources) -> tuple[float | None, str]:
-    near = earlier is not None and _ratio(plan, earlier) <= _NEAR
-    same = near and earlier is not None and earlier.settings == asdict(plan.settings)
-    if not same and (tried := _trial(plan, resources)) is not None:
-        return tried, "Time: from a short trial on this model's weights, without that of the disk."
+def _seconds(plan: QuantizePlan, earlier: EarlierJob | None, near: bool) -> tuple[float | None, str]:
     if earlier is None:
-        return None, (
-            f"Time: not known, as no model was made by {plan.method.name} here yet. {plan.method.title} has no trial "
-            "that is shorter than a layer takes."
-            if plan.method.is_calibrated(plan.settings)
-            else f"Time: not known, as no model was made by {plan.method.name} here yet."
-        )
+        return None, f"Time: not known, as no model was made by {plan.method.name} here yet.{_why_not_tried(plan)}"
     growth = plan.facts.parameters / earlier.parameters
     for name in _CALIBRATION:
         before, now = earlier.settings.get(name), getattr(plan.settings, name, None)
@@ -93,46 +80,24 @@ def _seconds(plan: QuantizePlan, earlier: EarlierJob | None, resources: JobResou
     return earlier.rest + earlier.work * growth, how
 
 
-def _memory(plan: QuantizePlan, earlier: EarlierJob | None, resources: JobResources) -> tuple[int | None, str]:
+def _why_not_tried(plan: QuantizePlan) -> str:
+    return " A trial of its first layer was not possible." if plan.method.has_trial else ""
+
+
+def _memory(
+    plan: QuantizePlan, near: EarlierJob | None, tried: Tried | None, resources: JobResources
+) -> tuple[int | None, str]:
     facts, method = plan.facts, plan.method
     held = method.held(facts, plan.settings)
-    if held is None:
-        if earlier is not None and earlier.peak_bytes and _ratio(plan, earlier) <= _NEAR:
-            return earlier.peak_bytes, f"Memory: what job {earlier.id} took."
-        return None, "Memory: not known for this method."
-    make = plan.loader.memory
-    process = make(facts, plan.loader.settings(), resources.environments.machine).process if make else 0
-    return process + held, "Memory: the worker, and what the method holds of the model at once."
-
-
-def _trial(plan: QuantizePlan, resources: JobResources) -> float | None:
-    """Return the seconds of the whole job by a trial in a worker; None where there can be none."""
-    loader, source = plan.loader, Path(plan.facts.path)
-    if not plan.method.has_trial or not resources.environments.status(loader).installed:
-        return None
-    variables = {**sandbox_variables(source, [], []), **resources.consents.variables(plan.facts, loader)}
-    python = resources.environments.python(loader)
-    begin = time.perf_counter()
-    client = WorkerClient(loader, python, resources.paths.root, lambda exit: None, lambda event: None, **variables)
-    try:
-        client.start()
-        command = TryQuantize(client.next_id(), plan.method.name, str(source), changed_values(plan.settings))
-        work = client.ask(command, timeout=_TRIAL_SECONDS)
-        # Most of it is the import of the engine.
-        start = time.perf_counter() - begin
-    except PaddockError:
-        return None  # the job itself will say what is wrong
-    finally:
-        client.process.stop()
-    return None if work is None else float(work) + _STARTS * start + _hash_seconds(plan.facts.size_bytes)
-
-
-def _hash_seconds(size: int) -> float:
-    """Return the seconds that the SHA-256 of `size` bytes takes here."""
-    data = bytes(min(size, _HASHED_BYTES))
-    begin = time.perf_counter()
-    hashlib.sha256(data).digest()
-    return (time.perf_counter() - begin) * size / max(1, len(data))
+    if held is not None:
+        make = plan.loader.memory
+        process = make(facts, plan.loader.settings(), resources.environments.machine).process if make else 0
+        return process + held, "Memory: the worker, and what the method holds of the model at once."
+    if tried is not None and tried.peak_bytes is not None:
+        return tried.peak_bytes, "Memory: what the trial took, and the weights of the other layers."
+    if near is not None and near.peak_bytes:
+        return near.peak_bytes, f"Memory: what job {near.id} took."
+    return None, "Memory: not known for this method."
 
 
 def _nearest(plan: QuantizePlan, resources: JobResources) -> EarlierJob | None:

@@ -35,7 +35,8 @@ _QUANTIZED = ("gptq", "awq", "hqq", "bitsandbytes", "compressed-tensors", "exl2"
 
 @dataclass(frozen=True)
 class QuantizePlan:
-    """What a job will do, once nothing is known to be against it. `file`: the result's name in models/."""
+    """What a job will do, once nothing is known to be against it. `file`: the result's name in models/; `text`: where
+    its calibration text comes from, as in JobSpec."""
 
     facts: ModelFacts
     loader: LoaderSpec
@@ -44,6 +45,7 @@ class QuantizePlan:
     name: str
     file: str
     needed_bytes: int
+    text: str = ""
 
 
 def plan_quantize(spec: JobSpec, resources: JobResources, run: JobRun | None = None) -> QuantizePlan:
@@ -65,7 +67,8 @@ def plan_quantize(spec: JobSpec, resources: JobResources, run: JobRun | None = N
     check_space(resources.models, needed)
     if method.resumes:
         _check_checkpoints(resources, needed, folder_bytes(run.checkpoints) if run else 0)
-    return QuantizePlan(facts, loader, method, settings, file.removesuffix(".gguf") if ending else file, file, needed)
+    name = file.removesuffix(".gguf") if ending else file
+    return QuantizePlan(facts, loader, method, settings, name, file, needed, spec.text)
 
 
 def choose_method(name: str, loader: str, resources: JobResources) -> tuple[LoaderSpec, QuantizationMethod]:

@@ -58,6 +58,12 @@ class TextSources:
             return
         self.calibration(source, lambda step: None)
 
+    def calibration_at_hand(self, source: str) -> TextRows | None:
+        """Return rows for calibration; None where they must be downloaded first. Raises PaddockError."""
+        if source in HUB_TEXTS and saved_text(self.datasets, HUB_TEXTS[source].calibration) is None:
+            return None
+        return self.calibration(source, lambda step: None)
+
     def calibration(self, source: str, report: OnStep) -> TextRows:
         """Return rows for calibration; they are downloaded where they must be. Raises PaddockError."""
         if source in HUB_TEXTS:

@@ -190,13 +190,15 @@ class Quantize:
 class TryQuantize:
     """Find out within seconds, without writing anything, how long a Quantize with these settings will compute.
 
-    Answered by Result(seconds: float, or None where the quantizer has no trial) or Failed.
+    `calibration`: rows as of Quantize, where the text is here already.
+    Answered by Result(the fields of worker.quantizer.Trial, or None where the quantizer has no trial) or Failed.
     """
 
     id: str
     method: str
     source: str
     settings: dict[str, Any] = field(default_factory=dict)
+    calibration: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from modules.protocol.commands import Quantize
+from modules.protocol.commands import Quantize, TryQuantize
 from modules.worker.engine import Report
 
 
@@ -17,6 +16,19 @@ class Quantized:
 
     versions: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a trial found. `seconds`: that `quantize` will compute, once the engine is imported.
+
+    spent: seconds that the trial itself computed. held: bytes that the whole model takes beside what the trial took;
+    None: not known.
+    """
+
+    seconds: float
+    spent: float = 0.0
+    held: int | None = None
 
 
 class QuantizerBase(ABC):
@@ -30,8 +42,8 @@ class QuantizerBase(ABC):
         SettingError with a sentence and a next step.
         """
 
-    def trial(self, source: Path, settings: Any) -> float | None:
-        """Return the seconds that `quantize` would compute, from a trial of a few seconds; None without one.
+    def trial(self, request: TryQuantize, settings: Any) -> Trial | None:
+        """Return how long `quantize` will take, from a trial of some seconds; None without one.
 
         A method whose quantizer has one declares `has_trial`.
         """

@@ -195,7 +195,8 @@ class Server:
             raise Unsupported(f"{self._spec.title} does not quantize by {command.method!r}. Choose another method.")
         settings = build(method.settings, command.settings)
         if isinstance(command, TryQuantize):
-            return self._quantizer().trial(Path(command.source), settings)
+            trial = self._quantizer().trial(command, settings)
+            return None if trial is None else vars(trial)
         return vars(self._quantizer().quantize(command, settings, self._reporter(command.id)))
 
     def _train(self, command: Train | Merge) -> dict[str, object]:

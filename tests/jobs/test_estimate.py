@@ -123,6 +123,37 @@ def test_a_matrix_of_the_first_layer_says_how_long_packing_takes(demo: App, meth
     assert found["seconds"] > 0
 
 
+@pytest.mark.parametrize(
+    ("method", "loader"),
+    [("gptq", "gptqmodel"), ("awq", "gptqmodel"), ("w8a8", "llmcompressor")],
+)
+def test_a_run_on_the_first_layer_says_how_long_a_calibrated_method_takes(
+    demo: App, monkeypatch: pytest.MonkeyPatch, method: str, loader: str
+) -> None:
+    if reason := not_here(demo.registry.get(loader), demo.environments):
+        pytest.skip(reason)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    spec = JobSpec("quantize", "demo", method=method, loader=loader, settings={"samples": "16", "length": "256"})
+    estimate = demo.jobs.plan(spec)["estimate"]
+    assert "from a short trial" in estimate["how"]
+    assert "what the trial took" in estimate["how"]
+    results = demo.jobs.run(demo.jobs.start(spec))
+    # On a busy machine, the two do not run at the same speed.
+    assert results["seconds"] / 5 < estimate["seconds"] < results["seconds"] * 5
+    assert results["peak_bytes"] / 2 < estimate["memory_bytes"] < results["peak_bytes"] * 2
+
+
+def test_autoawq_has_a_trial_too(demo: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    if reason := not_here(demo.registry.get("autoawq"), demo.environments):
+        pytest.skip(reason)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    settings = {"samples": "4", "length": "128"}
+    spec = JobSpec("quantize", "demo", method="awq", loader="autoawq", settings=settings)
+    estimate = demo.jobs.plan(spec)["estimate"]
+    assert "from a short trial" in estimate["how"]
+    assert estimate["seconds"] > 0
+
+
 def test_a_trial_of_gguf_says_the_order_of_time_and_memory(demo: App) -> None:
     if reason := not_here(demo.registry.get("xllamacpp"), demo.environments):
         pytest.skip(reason)

@@ -14,13 +14,14 @@ from modules.worker.gguf.importance import check_importance
 from modules.worker.gguf.quantize import thread_count
 from modules.worker.gguf.source import SourceTensor
 from modules.worker.gguf.tensor_types import choose_types
+from modules.worker.quantizer import Trial
 
 # Weights of each pair of types that one thread converts: some tenths of a second.
 _WEIGHTS = 1 << 19
 
 
-def trial_seconds(source: Path, settings: GgufSettings, ggml: Ggml) -> float | None:
-    """Return the seconds that converting and quantizing all tensors will take, without those of the disk.
+def gguf_trial(source: Path, settings: GgufSettings, ggml: Ggml) -> Trial | None:
+    """Return how long converting and quantizing all tensors will take, without those of the disk.
 
     The speed depends on the types and hardly on the shape, so the largest tensor of each pair of types stands for all
     of them. None where an importance matrix is computed, which takes longer. Raises ModelError as the job would.
@@ -43,7 +44,7 @@ def trial_seconds(source: Path, settings: GgufSettings, ggml: Ggml) -> float | N
             whole = sum(entry.rows * entry.columns for entry in tensors)
             count, spent = _try(largest, kind, ggml, pool, threads, weighted)
             seconds += spent * whole / count
-    return seconds
+    return Trial(seconds)
 
 
 def _try(

@@ -12,14 +12,15 @@ from typing import Any
 from safetensors import safe_open
 
 from modules.worker.hf.model_files import check_folder, read_header, weight_files
+from modules.worker.quantizer import Trial
 
 # Weights that are tried, and those that are packed first, which loads what the library needs.
 _WEIGHTS, _WARM_UP = 1 << 22, 1 << 14
 _LAYER = re.compile(r"(?:^|\.)(\d+)\..*weight$")
 
 
-def packing_seconds(source: Path, pack: Callable[[Any], object]) -> float | None:
-    """Return the seconds that `pack` takes for all matrices of the layers; None where no layer is found.
+def packing_trial(source: Path, pack: Callable[[Any], object]) -> Trial | None:
+    """Return how long `pack` takes for all matrices of the layers; None where no layer is found.
 
     `pack` is called with matrices of torch, [rows, columns].
     """
@@ -40,4 +41,4 @@ def packing_seconds(source: Path, pack: Callable[[Any], object]) -> float | None
     begin = time.perf_counter()
     pack(matrix)
     seconds = time.perf_counter() - begin
-    return seconds * sum(prod(shape) for _, shape in shapes.values()) / int(matrix.numel())
+    return Trial(seconds * sum(prod(shape) for _, shape in shapes.values()) / int(matrix.numel()))

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -137,6 +138,7 @@ ENGINE_ROOMS = ("modules.worker.hf", "modules.worker.llama")
 ALSO_NEEDED = {"modules.worker.chat_template": {"jinja2"}, "modules.worker.template_process": {"jinja2"}}
 
 
+@cache
 def _modules() -> dict[str, Path]:
     found = {}
     for folder in ("modules", "loaders"):
@@ -146,6 +148,7 @@ def _modules() -> dict[str, Path]:
     return found
 
 
+@cache
 def _imports(path: Path) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

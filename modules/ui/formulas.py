@@ -1,7 +1,8 @@
-r"""Keep formulas in Markdown as they are: `$…$`, `$$…$$`, `\(…\)`, `\[…\]` and `\begin{…}…\end{…}`.
+r"""Find the formulas in Markdown and show them as MathML: `$…$`, `$$…$$`, `\(…\)`, `\[…\]` and `\begin{…}…\end{…}`.
 
 As in Pandoc, a dollar sign begins a formula if no space follows it. One ends a formula if no space precedes it and no
-digit follows it, so that prices stay text. A formula that is a block may have several lines, but no empty one.
+digit follows it, so that prices stay text. A formula that is a block may have several lines, but no empty one. One that
+cannot be converted, or has not ended yet, stays as it is written.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 
+from modules.ui.mathml import to_mathml
+
 _ENDS = {"$$": "$$", "\\[": "\\]", "\\(": "\\)"}
 _BEGIN = re.compile(r"\\begin\{([A-Za-z]{1,20}\*?)\}")
 # The parser looks no further than so many characters for the end of a formula.
@@ -21,16 +24,40 @@ _MAX_LENGTH = 4_000
 _DOLLARS = re.compile(r"\$(?![\s$])((?:[^$\\]|\\.)+?)(?<!\s)\$(?!\d)", re.DOTALL)
 
 
-def keep_formulas(parser: MarkdownIt) -> None:
-    """Let the parser keep formulas as they are written."""
+def show_formulas(parser: MarkdownIt) -> None:
+    """Let the parser find formulas, and show them. What was converted is kept in the text's `env`."""
     parser.block.ruler.before("fence", "formula", _block, {"alt": ["paragraph", "blockquote", "list"]})
     parser.inline.ruler.before("escape", "formula", _inline)
     parser.add_render_rule("formula", _render)
-    parser.add_render_rule("formula_block", lambda *args: f"<p>{_render(*args)}</p>\n")
+    parser.add_render_rule("formula_block", _render_block)
 
 
-def _render(renderer: object, tokens: Any, index: int, options: Any, env: object) -> str:
-    return escape(tokens[index].content).replace("\n", "<br>\n")
+def _render(renderer: object, tokens: Any, index: int, options: Any, env: Any) -> str:
+    content = tokens[index].content
+    return _mathml(content, env) or escape(content).replace("\n", "<br>\n")
+
+
+def _render_block(renderer: object, tokens: Any, index: int, options: Any, env: Any) -> str:
+    shown = _mathml(tokens[index].content, env, block=True)
+    if shown:
+        return f'<div class="formula">{shown}</div>\n'
+    return f"<p>{_render(renderer, tokens, index, options, env)}</p>\n"
+
+
+def _mathml(content: str, env: dict[str, Any], block: bool = False) -> str:
+    """Return a formula with its marks as MathML, or "". A block of a growing text is drawn again and again."""
+    done: dict[tuple[str, bool], str] = env.setdefault("formulas", {})
+    if (content, block) not in done:
+        mark, close = _marks(content)
+        block_marks = mark in ("$$", "\\[") or mark.startswith("\\begin")
+        if not mark:
+            inner = content[1:-1]
+        elif len(content) < len(mark) + len(close) or not content.endswith(close):
+            return ""
+        else:
+            inner = content if mark.startswith("\\begin") else content[len(mark) : -len(close)]
+        done[content, block] = to_mathml(inner, block or block_marks)
+    return done[content, block]
 
 
 def _block(state: StateBlock, start: int, end: int, silent: bool) -> bool:

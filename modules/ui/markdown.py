@@ -18,7 +18,7 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
 from modules.ui.code_colours import CodeColours
-from modules.ui.formulas import keep_formulas
+from modules.ui.formulas import show_formulas
 from modules.ui.media import allow_media
 
 _LINK = re.compile(r"^(https?://|mailto:)", re.IGNORECASE)
@@ -35,6 +35,7 @@ _MAY_BE_MARKS = (*" \t-*+#>|`~=_<[", *"0123456789")
 # A growing block of at most so many characters, and so many of the marks that the parser's time grows with, is parsed
 # in less than a millisecond.
 _MAX_QUICK = 2_000
+_SLOW_MARKS = ("```", "~~~", "$", "\\")
 _MARKS, _MAX_MARKS = "[]!*_`~|\n", 50
 
 
@@ -83,7 +84,7 @@ class Markdown:
         parser = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
         parser.validateLink = _allowed  # type: ignore[method-assign]
         allow_media(parser)
-        keep_formulas(parser)
+        show_formulas(parser)
         renderer: Any = parser.renderer
         rules: MutableMapping[str, Any] = renderer.rules
         rules["link_open"] = lambda tokens, index, options, env: _open_link(tokens, index, options, env, renderer)
@@ -160,9 +161,9 @@ class LivingMarkdown:
         self._env: dict[str, Any] = {}
 
     def is_quick(self, text: str) -> bool:
-        """Return True if `update` takes less than a millisecond: no code to colour, and a short last block."""
+        """Return True if `update` takes less than a millisecond: a short last block without code or a formula."""
         rest = text[self._settled :]
-        if len(rest) > _MAX_QUICK or "```" in rest or "~~~" in rest:
+        if len(rest) > _MAX_QUICK or any(mark in rest for mark in _SLOW_MARKS):
             return False
         return sum(map(rest.count, _MARKS)) <= _MAX_MARKS
 

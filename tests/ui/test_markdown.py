@@ -10,6 +10,7 @@ import pytest
 
 from modules.ui.code_colours import CodeColours
 from modules.ui.markdown import LivingMarkdown, Markdown
+from modules.ui.mathml import to_mathml
 
 TEXTS = {
     "paragraphs": "One **bold** paragraph here.\n\nAnother one with `code` that is longer.\n\nThe end of it all.",
@@ -117,22 +118,70 @@ def test_rendered_text_is_cached_up_to_a_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "shown", "blocks"),
     [
-        r"Take \(a\) and \(b_1 * c_2 * d\) now.",
-        r"\[ x_1 = \frac{1}{2} * y * z \]",
-        "\\[\nx = y\n- 1\n= 2\n\\]",
-        "$$\na_1 \\\\ b_2\n+ c * d * e\n$$",
-        "Both $a_1 * b * c$ and $$x_1 * y * z$$ here.",
-        r"- in a list: \(a * b * c\)",
-        "\\begin{aligned}\na_1 &= b_1 * c \\\\\n- d &= *e*\n\\end{aligned}",
+        (r"Take \(a\) and \(b_1 * c\) now.", "Take a and b1*c now.", 0),
+        (r"\[ x_1 = \frac{1}{2} * y * z \]", "x1=12*y*z", 1),
+        ("\\[\nx = y\n- 1\n= 2\n\\]", "x=y−1=2", 1),
+        ("$$\na_1 \\\\ b_2\n+ c * d * e\n$$", "a1b2+c*d*e", 1),
+        ("Both $a_1 * b$ and $$x * y$$ here.", "Both a1*b and x*y here.", 1),
+        (r"- in a list: \(a * b * c\)", "in a list: a*b*c", 0),
+        ("\\begin{aligned}\na_1 &= b_1 * c \\\\\n- d &= *e*\n\\end{aligned}", "a1=b1*c−d=*e*", 1),
     ],
 )
-def test_a_formula_keeps_its_characters(text: str) -> None:
+def test_a_formula_is_shown_as_mathml(text: str, shown: str, blocks: int) -> None:
     html = Markdown().render(text)
     assert "<em>" not in html and "<li>- 1" not in html and "<h" not in html
-    shown = unescape(re.sub(r"<[^>]+>", "", html)).split()
-    assert shown == [word for word in text.split() if shown and not (word == "-" and "list" in text)]
+    assert unescape(re.sub(r"<[^>]+>", "", html)).strip() == shown
+    assert html.count('display="block"') == blocks
+
+
+@pytest.mark.parametrize(
+    "text",
+    [r"\(\frac{a}{\)", "$" + "x" * 2_000 + "$", r"\(\def\a{\a\a}\a\)", r"\(" + "{" * 900 + r"\)", "\\[\nx = y\n"],
+)
+def test_a_formula_that_cannot_be_converted_stays_as_it_is(text: str) -> None:
+    html = Markdown().render(text)
+    assert "<math" not in html
+    assert unescape(re.sub(r"<[^>]+>", "", html)).split() == text.split()
+
+
+@pytest.mark.parametrize(
+    "latex",
+    [
+        r"\text{<img src=x onerror=alert(1)>}",
+        r"\text{&lt;img src=x&gt;}",
+        r"\href{javascript:alert(1)}{x}",
+        r"\style{position:fixed}{x}",
+        r"\class{composer}{x}",
+        r"\mathcolor{red;x:y}{z}",
+        r"\hspace{9999em}",
+        r"\unicode{x3c}script>",
+        r'x" onclick="y',
+    ],
+)
+def test_a_formula_brings_only_mathml(latex: str) -> None:
+    html = to_mathml(latex, False)
+    for tag, attributes in re.findall(r"<(\w+)([^>]*)>", html):
+        assert tag.startswith("m"), html
+        names = set(re.findall(r'([\w-]+)="[^"]*"', attributes))
+        assert not names & {"href", "style", "class", "onclick", "onerror", "id"}, html
+    assert "<img" not in html and "9999" not in html.replace(r"\hspace{9999em}", "")
+
+
+def test_a_formula_in_a_growing_text_is_converted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[str] = []
+
+    def convert(latex: str, block: bool) -> str:
+        found.append(latex)
+        return "<math></math>"
+
+    monkeypatch.setattr("modules.ui.formulas.to_mathml", convert)
+    living = LivingMarkdown(Markdown())
+    text = "The $a+b$ is"
+    for word in (" one", " two", " three"):
+        living.update(text := text + word)
+    assert found == ["a+b"]
 
 
 def test_prices_code_and_single_marks_are_not_formulas() -> None:

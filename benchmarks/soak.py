@@ -46,7 +46,8 @@ def _soak(server: Running, seconds: float) -> Iterator[Figure]:
     for name, count in sorted(soak.done.items()):
         yield Figure("soak", name, count, "times")
     if soak.faults:
-        raise RuntimeError(f"{len(soak.faults)} requests got a wrong answer, the first: {soak.faults[0]}")
+        listed = "\n".join(dict.fromkeys(soak.faults))
+        raise RuntimeError(f"{len(soak.faults)} requests got a wrong answer:\n{listed}")
     for name, grown in (("host", after[0] - before[0]), ("worker", after[1] - before[1])):
         yield Figure("soak", f"memory of the {name}, grown by", grown / 1e6, "MB")
         if grown > MOST_GROWTH:

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import Request
 
 from modules.api.account_apps import ADMINS_ONLY, AccountApps
-from modules.api.authentication import ADMIN_PREFIXES, LOG_IN, OWNER_PATHS, is_api, sent_secret
+from modules.api.authentication import ADMIN_PREFIXES, LOG_IN, METRICS, OWNER_PATHS, is_api, sent_secret
 from modules.api.sessions import Sessions, token_of
 from modules.app import App
 from modules.protocol.errors import PaddockError
@@ -52,7 +52,7 @@ class AccountGate:
 
     def _admitted(self, account: Account, scope: MutableMapping[str, Any]) -> tuple[int, str]:
         path = str(scope["path"])
-        if not account.is_admin and (path.startswith(_ADMIN_PATHS) or path in OWNER_PATHS):
+        if not account.is_admin and (path.startswith(_ADMIN_PATHS) or path in (METRICS, *OWNER_PATHS)):
             return 403, ADMINS_ONLY
         scope.setdefault("state", {}).update({_ACCOUNT: account, _APPS: self._apps})
         return 200, ""

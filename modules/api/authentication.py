@@ -17,6 +17,8 @@ from modules.settings.config import Config
 
 USER = "paddock"
 API = "/v1/"
+# Measurements for Prometheus, which open to the keys too.
+METRICS = "/metrics"
 # Where people with an account log in and out.
 LOGIN, LOGOUT = "/login", "/logout"
 LOG_IN = "Log in first, or send an API key. Reload the page to log in."
@@ -68,11 +70,11 @@ def check_secret(
     if _is(sent, config.password):
         return 200, ""
     if _is(sent, config.admin_key):
-        if is_api(scope) or str(scope["path"]).startswith(ADMIN_PREFIXES):
+        if _opens_to_keys(scope) or str(scope["path"]).startswith(ADMIN_PREFIXES):
             return 200, ""
         return _elsewhere(config, _ADMIN_KEY_ONLY)
     has_key = _is(sent, config.api_key)
-    if is_api(scope):
+    if _opens_to_keys(scope):
         if has_key and scope["path"] in OWNER_PATHS:
             owner = not (config.password or config.admin_key) and _from_this_machine(config, scope, headers)
             return (200, "") if owner else (403, OWNER_ONLY)
@@ -86,6 +88,10 @@ def check_secret(
     if config.password:
         return 401, _ASK_PASSWORD
     return (200, "") if _from_this_machine(config, scope, headers) else (403, _LOCAL_ONLY)
+
+
+def _opens_to_keys(scope: Mapping[str, object]) -> bool:
+    return is_api(scope) or scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == METRICS
 
 
 def _is(sent: bytes, secret: str) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
@@ -23,6 +23,7 @@ from modules.api.model_list import model_entry, model_list
 from modules.api.model_turns import ModelTurns
 from modules.api.openai_stream import stream_answer, wait_until_done
 from modules.api.request_params import parse_body
+from modules.api.request_record import note_generations, note_no_route, note_route
 from modules.app import App
 from modules.protocol.errors import PaddockError, Unsupported
 from modules.ui.json_errors import SafeJSONResponse
@@ -30,7 +31,7 @@ from modules.ui.json_errors import SafeJSONResponse
 
 def router(app: App) -> APIRouter:
     """Return the routes below /v1."""
-    routes = APIRouter(prefix="/v1")
+    routes = APIRouter(prefix="/v1", dependencies=[Depends(note_route)])
     turns = ModelTurns(app)
     generations = ApiGenerations()
 
@@ -67,6 +68,7 @@ def router(app: App) -> APIRouter:
     # The last route: it takes what no other one has taken.
     @routes.api_route("/{path:path}", methods=[*METHODS])
     def unknown(request: Request) -> Response:
+        note_no_route(request)
         return _no_route(request, known)
 
     return routes
@@ -91,6 +93,7 @@ async def _answer(
             choices = await run_in_threadpool(lambda: start_choices(app_of(app, request), model, body, is_chat=is_chat))
         for generation in choices.generations:
             generations.add(generation)
+        note_generations(request, choices.generations)
     except PaddockError as error:
         return error_response(error)
     (answer, _), several = choices.started[0], len(choices.started) > 1

@@ -25,7 +25,11 @@ from modules.api.extension_routes import router as extensions_router
 from modules.api.failed_logins import FailedLogins
 from modules.api.headers import HeadersMiddleware, content_policy
 from modules.api.login import router as login_router
+from modules.api.metrics import Metrics
+from modules.api.metrics import router as metrics_router
 from modules.api.openai import router as openai_router
+from modules.api.request_log import RequestLog
+from modules.api.request_record import RequestRecordMiddleware
 from modules.api.root_path import RootPathMiddleware
 from modules.api.security import SecurityMiddleware
 from modules.api.sessions import Sessions
@@ -33,6 +37,7 @@ from modules.api.shutdown import ShutdownMiddleware
 from modules.api.tls import tls_options
 from modules.app import App
 from modules.settings.accounts import Accounts
+from modules.settings.config import Config
 from modules.ui.extension_components import use_inline_handlers
 from modules.ui.gradio_internals.served_routes import GradioRoutes
 from modules.ui.mount import PageHost
@@ -42,7 +47,9 @@ from modules.ui.routes import router as page_router
 def build_server(app: App) -> FastAPI:
     """Return the application with all routes and middleware."""
     server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    metrics = Metrics(app)
     server.include_router(openai_router(app))
+    server.include_router(metrics_router(metrics))
     server.add_exception_handler(ClientDisconnect, _client_gone)
     # The middleware that is added last sees a request first.
     server.add_middleware(ExtensionMiddleware, extensions=app.extensions)
@@ -56,6 +63,7 @@ def build_server(app: App) -> FastAPI:
     server.add_middleware(ApiCorsMiddleware, access=app.config)
     server.add_middleware(BodyLimitMiddleware)
     server.add_middleware(HeadersMiddleware)
+    server.add_middleware(RequestRecordMiddleware, on_end=[metrics.request_ended, *_request_log(app.config)])
     server.add_middleware(RootPathMiddleware, root_path=app.config.root_path)
     app.extensions.start()
     if app.config.accounts:
@@ -82,6 +90,10 @@ def _add_page(server: FastAPI, app: App) -> None:
     page = PageHost(app)
     server.router.lifespan_context = page.lifespan
     server.mount("/", GradioRoutes(page, lambda nonce: content_policy(nonce, use_inline_handlers(app))))
+
+
+def _request_log(config: Config) -> list[RequestLog]:
+    return [RequestLog(lambda line: print(line, flush=True), config.log_prompts)] if config.log_requests else []
 
 
 def _client_gone(request: Request, error: Exception) -> Response:

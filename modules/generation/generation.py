@@ -35,6 +35,8 @@ class Generation:
         self.params = params
         self.hooks = hooks
         self.client = client
+        # The name of the model that writes it.
+        self.model = ""
         self.tokens = 0
         self.created = time.monotonic()
         self.first_token_seconds: float | None = None

@@ -92,6 +92,11 @@ class GenerationQueue:
         with self._changed:
             return bool(self._entering or len(self._waiting) or self._running)
 
+    def lengths(self) -> tuple[int, int]:
+        """Return how many generations run, and how many wait for a slot."""
+        with self._changed:
+            return len(self._running), len(self._waiting)
+
     def running(self, id: str) -> Generation | None:
         """Return the running generation of that id, or None."""
         return self._running.get(id)

@@ -37,7 +37,8 @@ class LoadedModel(ABC):
         `hooks`: run the extensions' hooks in the worker. `client`: of the API, "" for the page. Raises PaddockError,
         QueueFull if too many wait.
         """
-        return self.worker().client.generate(prompt, params, hooks, client)
+        worker = self.worker()
+        return self._began(worker, worker.client.generate(prompt, params, hooks, client))
 
     def generate_chat(self, chat: Generate, opening: bool = False, client: str = "") -> Generation:
         """Begin the reply to a chat, and return once the worker has made the prompt from its messages.
@@ -46,7 +47,12 @@ class LoadedModel(ABC):
         begins is the beginning of the text. `client`: of the API, "" for the page. Raises PromptError where no prompt
         can be made, else PaddockError.
         """
-        return self.worker().client.generate_chat(chat, opening, client)
+        worker = self.worker()
+        return self._began(worker, worker.client.generate_chat(chat, opening, client))
+
+    def _began(self, worker: ModelWorker, generation: Generation) -> Generation:
+        generation.model = worker.request.facts.name
+        return generation
 
     def last_finished(self) -> Finished | None:
         """Return how the loaded model's last generation ended, or None before the first. Raise PaddockError."""

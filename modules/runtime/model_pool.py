@@ -24,6 +24,7 @@ class ModelPool:
         self._lock = threading.Lock()
         self._others: list[PoolModel] = []
         self._on_measured: OnMeasured = lambda request, info, watch: None
+        self._on_model: list[Callable[[PoolModel], None]] = []
         self.current = PoolModel(make(), keep_alive)
 
     @property
@@ -63,7 +64,17 @@ class ModelPool:
         model.supervisor.state_store.subscribe(lambda state: self.publish())
         with self._lock:
             self._others.append(model)
+            callbacks = list(self._on_model)
+        for callback in callbacks:
+            callback(model)
         return model
+
+    def on_model(self, callback: Callable[[PoolModel], None]) -> None:
+        """Call `callback` with each place for a model, and with each that is added."""
+        with self._lock:
+            self._on_model.append(callback)
+        for model in self.models:
+            callback(model)
 
     def remove(self, model: PoolModel) -> int:
         """End the worker of a model beside the current one, also while it is used. Return the bytes freed."""

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from modules.generation.generation import Generation
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import Loaded, ModelInfo
 from modules.protocol.loader_spec import LoaderSpec
@@ -23,6 +24,7 @@ from modules.runtime.model_worker import ModelWorker, SandboxFolders
 from modules.runtime.state_store import StateStore, Superseded
 from modules.runtime.worker_exit import WorkerExit
 from modules.runtime.worker_hooks import WorkerHooks
+from modules.system.listeners import Listeners
 from modules.system.threads import explain_errors, host_thread
 
 MemoryOf = Callable[[int], int]
@@ -59,6 +61,8 @@ class Supervisor(LoadedModel):
         self._latest = 0
         self.hooks = hooks or WorkerHooks()
         self.state_store = StateStore()
+        # Callbacks for each generation that begins.
+        self.generations = Listeners[Callable[[Generation], None]]()
 
     @property
     def state(self) -> ModelState:
@@ -189,6 +193,15 @@ class Supervisor(LoadedModel):
     def _queue(self) -> GenerationQueue | None:
         with self._lock:
             return self._worker.client.queue if self._worker else None
+
+    def queue_lengths(self) -> tuple[int, int]:
+        """Return how many generations run, and how many wait for a slot."""
+        queue = self._queue()
+        return queue.lengths() if queue else (0, 0)
+
+    def _began(self, worker: ModelWorker, generation: Generation) -> Generation:
+        self.generations.notify(super()._began(worker, generation))
+        return generation
 
     def cancel_load(self) -> None:
         """End a running load, and drop loads that wait. A loaded model stays."""

@@ -12,7 +12,7 @@ from modules.protocol.errors import PaddockError
 
 _MAX_SECRET = 4096
 # First parts of Paddock's own paths. A root path must differ from them.
-_TAKEN = ("v1", "file", "extensions", "assets", "static", "gradio_api", "login", "logout")
+_TAKEN = ("v1", "file", "extensions", "assets", "static", "gradio_api", "metrics", "login", "logout")
 _ORIGIN = re.compile(r"(https?://(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+))(?::(\d{1,5}))?", re.IGNORECASE)
 _PUBLIC = re.compile(rf"({_ORIGIN.pattern})((?:/[^?#\s]*)?)", re.IGNORECASE)
 _WORD = r"(?!\.{1,2}(?:/|$))[\w.~-]+"

@@ -22,6 +22,7 @@ class Config(Access):
     `load_on_request`: API requests load models by name. `aliases`: other names of models for the API, with the model's
     name. `max_models`: how many are loaded at a time at most, 0 for as many as fit. `keep_alive`: seconds without use
     after which a model that requests loaded is unloaded, None for never; `keep_current`: the same for the page's model.
+    `log_requests`: print a line for each API request; `log_prompts`: with the beginning of its body.
     """
 
     root: Path
@@ -39,6 +40,8 @@ class Config(Access):
     allow_env: tuple[str, ...] = ()
     load_on_request: bool = True
     aliases: tuple[tuple[str, str], ...] = ()
+    log_requests: bool = False
+    log_prompts: bool = False
     max_models: int = 0
     keep_alive: float | None = DEFAULT_KEEP_ALIVE
     keep_current: float | None = None
@@ -114,6 +117,8 @@ def add_serve_flags(parser: argparse.ArgumentParser) -> None:
         metavar="ALIAS=MODEL",
         help="let API clients call this model by another name, such as gpt-4o=demo; repeat it to add several",
     )
+    group.add_argument("--log-requests", action="store_true", help="print a line for each API request, without prompts")
+    group.add_argument("--log-prompts", action="store_true", help="the same, with the beginning of what was sent")
 
 
 def parse_aliases(pairs: list[str]) -> tuple[tuple[str, str], ...]:
@@ -154,6 +159,8 @@ def build_config(arguments: argparse.Namespace, root: Path, data: Path | None = 
         allow_env=tuple(getattr(arguments, "allow_env", None) or ()),
         load_on_request=not getattr(arguments, "no_load_on_request", False),
         aliases=parse_aliases(getattr(arguments, "alias", [])),
+        log_requests=getattr(arguments, "log_requests", False) or getattr(arguments, "log_prompts", False),
+        log_prompts=getattr(arguments, "log_prompts", False),
         max_models=max(0, getattr(arguments, "max_models", 0)),
         keep_alive=parse_keep_alive(keep) if keep else DEFAULT_KEEP_ALIVE,
         keep_current=parse_keep_alive(keep) if keep else None,

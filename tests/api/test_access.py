@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from modules.api.authentication import ADMIN_PREFIXES, METHODS, OWNER_PATHS
+from modules.api.authentication import ADMIN_PREFIXES, METHODS, METRICS, OWNER_PATHS
 from modules.app import App
 from modules.settings.config import Config
 from modules.ui.gradio_internals.served_routes import GradioRoutes
@@ -161,7 +161,7 @@ def test_no_route_but_the_apis_opens_to_the_key(both: tuple[str, App]) -> None:
     for path in [*_all(app), *ODD]:
         for method in ("GET", "HEAD", "POST", "OPTIONS"):
             none, key, two = (_status(address, method, path, *sent) for sent in ((), (KEY,), (KEY, PASSWORD)))
-            api = path.startswith("/v1/")
+            api = path.startswith("/v1/") or (method, path) == ("GET", METRICS)
             if (none, two) != (401, 400) or (key == 401) == api or key == 200 and not api:
                 wrong.append((method, path, none, key, two))
     assert not wrong
@@ -194,7 +194,7 @@ def test_with_a_key_alone_other_machines_get_the_api_and_nothing_else(
     monkeypatch.setattr("modules.api.failed_logins.MOST_SECONDS", 0.0)
     address, app = alone
     for path in [*_all(app), *ODD]:
-        api = path.startswith("/v1/")
+        api = path.startswith("/v1/") or path == METRICS
         for sent in ((), (KEY,), (PASSWORD,)):
             # A name that is no loopback name is how other machines call this one.
             status = _status(address, "GET", path, *sent, host="paddock.test")
@@ -220,8 +220,8 @@ def test_the_admin_key_opens_loading_and_jobs_and_nothing_else_of_the_page(
     monkeypatch.setattr("modules.api.failed_logins.MOST_SECONDS", 0.0)
     address, app = three
     for path in [*_all(app), *ODD]:
-        opens = path.startswith(("/v1/", *ADMIN_PREFIXES))
         for method in ("GET", "POST"):
+            opens = path.startswith(("/v1/", *ADMIN_PREFIXES)) or (method, path) == ("GET", METRICS)
             assert (_status(address, method, path, ADMIN) not in (401, 403)) == opens, (method, path)
 
 

@@ -77,7 +77,7 @@ def _chats(client: httpx.Client) -> list[str]:
 
 def test_without_a_session_nothing_opens_and_a_browser_is_sent_to_the_login(server: Server) -> None:
     with server.visitor() as client:
-        for path in ("/", "/config", "/paddock/start", "/v1/models", "/extensions", "/page-0/config"):
+        for path in ("/", "/config", "/paddock/start", "/v1/models", "/metrics", "/extensions", "/page-0/config"):
             assert client.get(path).status_code == 401, path
             # The browser would ask for one password, which is not that of an account.
             assert "www-authenticate" not in client.get(path).headers
@@ -178,6 +178,7 @@ def test_a_user_uses_models_and_manages_nothing(server: Server) -> None:
         *OWNER_PATHS,
         *(f"{prefix}x" for prefix in ADMIN_PREFIXES),
         "/extensions/x/y",
+        "/metrics",
         "/paddock/extensions/x/fault",
     ]
     with server.login("anna") as user, server.login("cora") as admin:

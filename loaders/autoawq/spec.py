@@ -66,6 +66,7 @@ SPEC = LoaderSpec(
     claim=_claim,
     memory=_memory,
     samplers=SAMPLERS,
+    logprobs=True,
     accelerators=("cpu", "cuda"),
     requirements="requirements.txt",
     quantizers=(AWQ,),

@@ -60,6 +60,7 @@ SPEC = LoaderSpec(
     claim=_claim,
     memory=_memory,
     samplers=SAMPLERS,
+    logprobs=True,
     accelerators=("cpu", "cuda"),
     requirements="requirements.txt",
     probe="import torch, transformers, auto_gptq; "

@@ -68,6 +68,7 @@ SPEC = LoaderSpec(
     claim=_claim,
     memory=_memory,
     samplers=frozenset(entry.name for entry in describe(SamplingParams)),
+    logprobs=True,
     adapters=("peft",),
     quantizers=(
         QuantizationMethod(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from array import array
 from collections.abc import Generator
 from itertools import cycle, islice
 from pathlib import Path
@@ -19,6 +21,7 @@ from modules.protocol.errors import ModelError, OutOfMemory, PromptError
 from modules.protocol.events import ModelInfo
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.stop_strings import StopFilter
+from modules.worker.token_logprobs import logprob_entry
 from modules.worker.truncation import fit_prompt
 
 _LOWER = ("context",)
@@ -99,7 +102,7 @@ class Engine(EngineBase):
                 for behaviour in ("crash", "exit", "memory", "hang"):
                     if f"!{behaviour}" in request.prompt:
                         self._misbehave(behaviour)
-            yield Piece(stop.feed(word))
+            yield Piece(stop.feed(word), logprobs=self._logprobs(word, request.logprobs))
             if stop.stopped:
                 reason = "stop_text"
                 break
@@ -108,6 +111,22 @@ class Engine(EngineBase):
             yield Piece(rest, 0)
         now = time.monotonic()
         return Outcome(reason, len(tokens), common, cut, count, prefill - begin, now - prefill, max(params.seed, 0))
+
+    def _logprobs(self, word: str, count: int) -> tuple[dict[str, Any], ...]:
+        """Return the entry of a word: its probability is 1/2, and that of each further word half of the one before."""
+        if count < 0:
+            return ()
+        token = self.tokenize(word, False)[0]
+        others = [token, *(other for other in range(len(self._words)) if other != token)][:count]
+        top = [(other, -(place + 1) * math.log(2)) for place, other in enumerate(others)]
+        return (logprob_entry(token, -math.log(2), top, lambda token: self._words[token].encode()),)
+
+    def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
+        rows = array("f")
+        for token in tokens[first:]:
+            rows.extend(float(other == token) for other in range(len(self._words)))
+        file.write_bytes(rows.tobytes())
+        return {"rows": len(tokens) - first, "vocabulary": len(self._words), "seconds": 0.0}
 
     def _misbehave(self, behaviour: str) -> None:
         if behaviour == "crash":

@@ -84,6 +84,9 @@ class Engine(EngineBase):
     def detokenize(self, tokens: list[int]) -> str:
         return self._tokens.detokenize(tokens)
 
+    def token_bytes(self, token: int) -> bytes:
+        return self._tokens.text.bytes_of(token)
+
     def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
         params = request.params
         prompt = self._tokens.prompt(request.prompt, params, self._loaded.lengths.context)

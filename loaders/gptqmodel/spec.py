@@ -89,6 +89,7 @@ SPEC = LoaderSpec(
     claim=_claim,
     memory=_memory,
     samplers=SAMPLERS,
+    logprobs=True,
     accelerators=("cpu", "cuda", "rocm"),
     requirements="requirements.txt",
     quantizers=(GPTQ, AWQ),

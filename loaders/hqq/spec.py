@@ -92,6 +92,7 @@ SPEC = LoaderSpec(
     claim=_claim,
     memory=_memory,
     samplers=SAMPLERS,
+    logprobs=True,
     accelerators=("cpu", "cuda", "rocm"),
     requirements="requirements.txt",
     quantizers=(HQQ,),

@@ -42,6 +42,7 @@ SPEC = LoaderSpec(
     claim=_claim,
     memory=_memory,
     samplers=SAMPLERS,
+    logprobs=True,
     differs=LIBRARY_DIFFERENCES,
     accelerators=("cpu", "cuda", "rocm", "metal"),
     requirements="requirements.txt",

@@ -29,6 +29,7 @@ from modules.worker.llama.model_notes import check_settings, choose_context, con
 from modules.worker.llama.prompt_tokens import LlamaTokenizer
 from modules.worker.llama.scoring import Scorer
 from modules.worker.stop_strings import StopFilter
+from modules.worker.token_logprobs import logprob_entry
 from modules.worker.truncation import fit_prompt
 
 
@@ -185,6 +186,7 @@ class Engine(EngineBase):
         stop, decoder = StopFilter(params.stop), codecs.getincrementaldecoder("utf-8")("ignore")
         special = not params.skip_special_tokens
         count = unsent = 0
+        logprobs: list[dict[str, Any]] = []
         reason = "cancelled"
         try:
             chain.remember(tokens)
@@ -209,9 +211,11 @@ class Engine(EngineBase):
                 if token in self._ends:
                     reason = "stop"
                     break
+                if request.logprobs >= 0:
+                    logprobs.append(self._logprobs(token, request.logprobs))
                 if text := stop.feed(decoder.decode(native.printed(token, special))):
-                    yield Piece(text, unsent)
-                    unsent = 0
+                    yield Piece(text, unsent, tuple(logprobs))
+                    unsent, logprobs = 0, []
                 if stop.stopped:
                     reason = "stop_text"
                     break
@@ -225,7 +229,7 @@ class Engine(EngineBase):
         finally:
             chain.close()
         if reason not in ("stop_text", "cancelled") and (text := stop.flush()):
-            yield Piece(text, unsent)
+            yield Piece(text, unsent, tuple(logprobs))
         now = time.monotonic()
         return Outcome(reason, len(tokens), cached, cut, count, first - begin, now - first, seed)
 
@@ -250,6 +254,18 @@ class Engine(EngineBase):
             }
             for token in numpy.argsort(-probabilities, kind="stable")[:top]
         ]
+
+    def _logprobs(self, token: int, count: int) -> dict[str, Any]:
+        """Return an entry of Chunk.logprobs for the token that was drawn from the latest logits."""
+        numpy = importlib.import_module("numpy")
+        logits = self._logits().astype("float64")
+        scores = logits - logits.max()
+        scores -= numpy.log(numpy.exp(scores).sum())
+        top = [(int(one), float(scores[one])) for one in numpy.argsort(-scores, kind="stable")[:count]]
+        return logprob_entry(token, float(scores[token]), top, self.token_bytes)
+
+    def token_bytes(self, token: int) -> bytes:
+        return bytes(self._native.piece(token, True))
 
     def _logits(self) -> Any:
         """Return the latest logits as a numpy view without a copy: [vocabulary], float32."""

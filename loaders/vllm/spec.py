@@ -268,6 +268,7 @@ SPEC = LoaderSpec(
     claim=_claim,
     memory=_memory,
     samplers=SAMPLERS,
+    logprobs=True,
     differs=DIFFERS,
     accelerators=("cpu", "cuda"),
     systems=("linux",),

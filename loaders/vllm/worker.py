@@ -38,6 +38,7 @@ from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.hf.folder_tokenizer import FolderTokenizer
 from modules.worker.hf.model_files import check_folder, has_consent, read_header, weight_files
 from modules.worker.hf.staged_folder import stage_for_transformers
+from modules.worker.token_logprobs import logprob_entry
 
 # How long an unload waits. The host kills a worker after five seconds.
 _UNLOAD_SECONDS = 2.0
@@ -127,7 +128,8 @@ class Engine(EngineBase):
         prompt = self._tokens.prompt(request.prompt, params, self._context)
         seed = params.seed if params.seed >= 0 else random.SystemRandom().randrange(2**31)
         longest = min(params.max_new_tokens, self._context - len(prompt.tokens))
-        wanted = self._params(params, longest, seed)
+        top = min(request.logprobs, MOST_PROBABILITIES)
+        wanted = self._params(params, longest, seed, **({"logprobs": top} if top >= 0 else {}))
         reply = self._tokens.reply(params, prompt.tokens)
         begin = time.monotonic()
         first = 0.0
@@ -138,8 +140,11 @@ class Engine(EngineBase):
                 first = first or time.monotonic()
                 cached = output.num_cached_tokens or cached
                 found = output.outputs[0]
+                scores = iter(found.logprobs or ())
                 for token in self._reply_tokens(found):
-                    if not reply.stopped and (piece := reply.take(token)):
+                    score = next(scores, None)
+                    logprob = self._logprobs(token, score, top) if score else None
+                    if not reply.stopped and (piece := reply.take(token, logprob)):
                         yield piece
                 if reply.stopped:
                     break
@@ -193,6 +198,14 @@ class Engine(EngineBase):
         tokens = [int(token) for token in found.token_ids]
         ended = found.finish_reason == "stop" and tokens and tokens[-1] in self._tokens.ends
         return tokens[:-1] if ended else tokens
+
+    def _logprobs(self, token: int, scores: dict[int, Any], count: int) -> dict[str, Any]:
+        """Return a token's entry of Chunk.logprobs. `scores`: vLLM's, of this token and of the likeliest ones."""
+        ranked = sorted(((one, entry.logprob) for one, entry in scores.items()), key=lambda pair: -pair[1])
+        return logprob_entry(token, scores[token].logprob, ranked[:count], self.token_bytes)
+
+    def token_bytes(self, token: int) -> bytes:
+        return self._tokens.text.bytes_of(token)
 
     def _request_error(self, error: Exception, params: SamplingParams) -> PaddockError:
         words = str(error) or type(error).__name__

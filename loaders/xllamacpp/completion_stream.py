@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -63,3 +64,15 @@ class CompletionStream:
         """Stop the completion at its next token, and wait until it has stopped, so that the slot is really free."""
         self._over = True
         self._thread.join()
+
+
+def reply_logprobs(choice: dict[str, Any], count: int) -> list[dict[str, Any]]:
+    """Return the entries of Chunk.logprobs in a message. The server leaves out tokens that are half a character."""
+    entries = (choice.get("logprobs") or {}).get("content") or []
+    return [{**_plain(entry), "top": [_plain(one) for one in entry["top_logprobs"][:count]]} for entry in entries]
+
+
+def _plain(entry: dict[str, Any]) -> dict[str, Any]:
+    # null stands for minus infinity, which JSON does not have.
+    logprob = -math.inf if entry["logprob"] is None else entry["logprob"]
+    return {"token": entry["id"], "bytes": entry["bytes"], "logprob": logprob}

@@ -84,6 +84,7 @@ SPEC = LoaderSpec(
     claim=_claim,
     memory=_memory,
     samplers=SAMPLERS,
+    logprobs=True,
     differs=SERVER_DIFFERENCES,
     unheard=SERVER_SILENCED,
     accelerators=("cpu", "cuda", "rocm", "metal"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from loaders.xllamacpp.completion_request import adapter_error, completion_request, server_error
-from loaders.xllamacpp.completion_stream import CompletionStream
+from loaders.xllamacpp.completion_stream import CompletionStream, reply_logprobs
 from loaders.xllamacpp.embeddings import server_embeddings
 from loaders.xllamacpp.library import library_path
 from loaders.xllamacpp.load_progress import report_load_progress
@@ -205,10 +205,10 @@ class Engine(EngineBase):
         # An end token that the server does not know is made visible, and used as a stop text.
         ends = [self._end] if self._end and not params.ban_eos_token else []
         body = completion_request(tokens, params, seed, self._context, self._keys.control, (*self._visible, *ends))
+        body["n_probs"] = max(1, request.logprobs) if request.logprobs >= 0 else 0
         stop = StopFilter([*params.stop, *ends])
-        first = 0.0
+        first, last, logprobs = 0.0, dict[str, Any](), list[dict[str, Any]]()
         count = unsent = 0
-        last: dict[str, Any] = {}
         stream = CompletionStream(self._server, body, cancelled)
         try:
             for messages in stream:
@@ -223,19 +223,20 @@ class Engine(EngineBase):
                         continue
                     count += 1
                     unsent += 1
+                    logprobs += reply_logprobs(choice, request.logprobs)
                     # A replacement character stands for bytes that are not valid UTF-8. The rest is text.
                     text += stop.feed(choice["text"].replace("\ufffd", ""))
                     if stop.stopped:
                         break
                 if text:
-                    yield Piece(text, unsent)
-                    unsent = 0
+                    yield Piece(text, unsent, tuple(logprobs))
+                    unsent, logprobs = 0, []
                 if stop.stopped:
                     break
         finally:
             stream.close()
         if not stop.stopped and not cancelled.is_set() and (text := stop.flush()):
-            yield Piece(text, unsent)
+            yield Piece(text, unsent, tuple(logprobs))
         now = time.monotonic()
         first = first or now
         cached = stream.cached

@@ -33,7 +33,8 @@ from modules.runtime.model_state import ModelState
 class GenerationHooks:
     """The hooks of one generated text. Every method that runs hooks raises MessageFailed.
 
-    `state`: as the hooks left it so far; `problems`: sentences about values that hooks set and that cannot be used.
+    `state`: as the hooks left it so far; `problems`: sentences about values that hooks set and that cannot be used;
+    `top_logprobs`: as in Generate.logprobs.
     """
 
     def __init__(self, manager: ExtensionManager, params: SamplingParams, is_chat: bool) -> None:
@@ -42,6 +43,7 @@ class GenerationHooks:
         self.pipeline = Pipeline(manager)
         self.problems: list[str] = []
         self.state: dict[str, Any] = {}
+        self.top_logprobs = -1
         self._params, self._is_chat = params, is_chat
 
     @property
@@ -82,9 +84,9 @@ class GenerationHooks:
         if found:
             source = answer(self.pipeline, *found, prompt, params, count)
         elif chat is not None:
-            source = model.generate_chat(replace(chat, params=params))
+            source = model.generate_chat(replace(chat, params=params, logprobs=self.top_logprobs))
         else:
-            source = model.generate(prompt, params)
+            source = model.generate(prompt, params, top_logprobs=self.top_logprobs)
         members = self.pipeline.stream_modifiers()
         return rewritten(self.pipeline, source, members, self.state) if members else source
 

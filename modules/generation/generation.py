@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import Finished, Prompted
@@ -17,7 +18,8 @@ class Generation:
 
     `opening`: the start of the text, which is already part of the prompt. `revised`: the final text, if hooks replaced
     what had arrived; else None. `error`: why it failed; the text that had arrived stays. `hooks`: extensions' hooks in
-    the worker run for it. `client`: the API client that asked for it, "" for the page.
+    the worker run for it. `client`: the API client that asked for it, "" for the page. `logprobs`: the entries of
+    Chunk.logprobs that have arrived; `top_logprobs`: what Generate asks for them.
     """
 
     def __init__(
@@ -29,6 +31,7 @@ class Generation:
         hooks: bool = True,
         opening: str = "",
         client: str = "",
+        top_logprobs: int = -1,
     ) -> None:
         self.id = id
         self.prompt = prompt
@@ -37,6 +40,8 @@ class Generation:
         self.client = client
         # The name of the model that writes it.
         self.model = ""
+        self.top_logprobs = top_logprobs
+        self.logprobs: list[dict[str, Any]] = []
         self.tokens = 0
         self.created = time.monotonic()
         self.first_token_seconds: float | None = None
@@ -129,14 +134,15 @@ class Generation:
             callback()
         return unsubscribe
 
-    def feed(self, text: str, tokens: int) -> None:
-        """Append text that arrived."""
+    def feed(self, text: str, tokens: int, logprobs: Sequence[dict[str, Any]] = ()) -> None:
+        """Append text that arrived, and the log-probabilities of its tokens."""
         with self._changed:
             if self.first_token_seconds is None:
                 self.first_token_seconds = time.monotonic() - self.created
             self._pieces.append(text)
             self._length += len(text)
             self.tokens += tokens
+            self.logprobs += logprobs
         self._notify()
 
     def finish(self, finished: Finished) -> None:

@@ -58,7 +58,8 @@ def rewritten(
 ) -> Generation:
     """Return a Generation of the text of `source` after `stream_modifier` of these extensions."""
     generation = Generation(source.id, source.prompt, source.params, lambda id: source.cancel())
-    generation.prompted = source.prompted
+    # Those of the model's own tokens, before hooks change the text.
+    generation.prompted, generation.logprobs = source.prompted, source.logprobs
 
     def write() -> None:
         held_back, shown = [""] * len(extensions), [""] * len(extensions)
@@ -101,7 +102,8 @@ def completed(
     at the end, for readers that cannot withdraw text. `strip`: drop spaces before the first word.
     """
     generation = Generation(source.id, source.prompt, source.params, lambda id: source.cancel())
-    generation.prompted = source.prompted
+    # Those of the model's own tokens, before hooks change the text.
+    generation.prompted, generation.logprobs = source.prompted, source.logprobs
 
     def write() -> None:
         tokens = 0

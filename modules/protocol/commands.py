@@ -34,6 +34,9 @@ class Generate:
     `fill_context`: the reply may take all that the prompt leaves of the context, if that is more than
     `params.max_new_tokens`.
     `start`: False makes the prompt ready and then waits for Start or Cancel.
+
+    `logprobs`: the reply's Chunks come with the log-probabilities of their tokens, and with so many of the likeliest
+    ones in their places; -1: without. An engine does so where `LoaderSpec.logprobs` is True.
     """
 
     id: str
@@ -50,6 +53,7 @@ class Generate:
     reply_prefix: str = ""
     fill_context: bool = False
     start: bool = True
+    logprobs: int = -1
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,11 @@ class Tokenize:
 
 @dataclass(frozen=True)
 class Detokenize:
-    """Convert token ids to text. Answered by Result(str)."""
+    """Convert token ids to text. Answered by Result(str); with `apart`, by Result([[byte]]), the bytes of each."""
 
     id: str
     tokens: list[int]
+    apart: bool = False
 
 
 @dataclass(frozen=True)

@@ -95,11 +95,16 @@ class Prompted:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Generated text, of whole characters, and its number of tokens."""
+    """Generated text, of whole characters, and its number of tokens.
+
+    `logprobs`: where Generate asked for them, an entry for each token: {"token": id, "bytes": [byte], "logprob": ln p
+    before any sampler, "top": [{"token", "bytes", "logprob"}, likeliest first]}.
+    """
 
     id: str
     text: str
     tokens: int = 1
+    logprobs: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ class LoaderSpec:
     requirements: a file in the loader's folder, such as "requirements.txt"; "" means that it needs no environment.
     probe: Python code that imports the engine and prints its version, to verify an environment.
     logits_hooks: True if its worker runs the hooks of extensions on tokens and logits.
+    logprobs: True if its replies can come with the log-probabilities of their tokens (Generate.logprobs).
     adapters: formats of LoRA adapters (AdapterFacts.format) that its engine applies to a loaded model.
     adapters_note: sentences shown before adapters are applied.
     quantizers: ways to quantize a model in this loader's environment; `quantizer.py` beside the spec does them.
@@ -53,6 +54,7 @@ class LoaderSpec:
     requirements: str = ""
     probe: str = ""
     logits_hooks: bool = False
+    logprobs: bool = False
     adapters: tuple[str, ...] = ()
     adapters_note: str = ""
     quantizers: tuple[QuantizationMethod, ...] = ()

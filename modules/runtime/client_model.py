@@ -27,9 +27,11 @@ class ClientModel(LoadedModel):
         """Return the worker. Raise PaddockError if no model is loaded."""
         return self._supervisor.worker()
 
-    def generate(self, prompt: str, params: SamplingParams, hooks: bool = True, client: str = "") -> Generation:
+    def generate(
+        self, prompt: str, params: SamplingParams, hooks: bool = True, client: str = "", top_logprobs: int = -1
+    ) -> Generation:
         """Begin a generation of this client, as LoadedModel says."""
-        return self._supervisor.generate(prompt, params, hooks, client or self._client)
+        return self._supervisor.generate(prompt, params, hooks, client or self._client, top_logprobs)
 
     def generate_chat(self, chat: Generate, opening: bool = False, client: str = "") -> Generation:
         """Begin a reply for this client, as LoadedModel says."""

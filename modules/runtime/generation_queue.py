@@ -200,4 +200,6 @@ class GenerationQueue:
 def _begin_command(generation: Generation) -> Generate | Start:
     if generation.prompted is not None:
         return Start(generation.id)
-    return Generate(generation.id, generation.prompt, generation.params, generation.hooks)
+    return Generate(
+        generation.id, generation.prompt, generation.params, generation.hooks, logprobs=generation.top_logprobs
+    )

@@ -31,14 +31,16 @@ class LoadedModel(ABC):
     def worker(self) -> ModelWorker:
         """Return the worker. Raise PaddockError if its model is not loaded."""
 
-    def generate(self, prompt: str, params: SamplingParams, hooks: bool = True, client: str = "") -> Generation:
+    def generate(
+        self, prompt: str, params: SamplingParams, hooks: bool = True, client: str = "", top_logprobs: int = -1
+    ) -> Generation:
         """Begin a generation and return at once. Generations beyond the engine's slots are queued; clients take turns.
 
-        `hooks`: run the extensions' hooks in the worker. `client`: of the API, "" for the page. Raises PaddockError,
-        QueueFull if too many wait.
+        `hooks`: run the extensions' hooks in the worker. `client`: of the API, "" for the page. `top_logprobs`: as in
+        Generate.logprobs. Raises PaddockError, QueueFull if too many wait.
         """
         worker = self.worker()
-        return self._began(worker, worker.client.generate(prompt, params, hooks, client))
+        return self._began(worker, worker.client.generate(prompt, params, hooks, client, top_logprobs))
 
     def generate_chat(self, chat: Generate, opening: bool = False, client: str = "") -> Generation:
         """Begin the reply to a chat, and return once the worker has made the prompt from its messages.

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from modules.protocol.commands import ApplyAdapter, ChatPrompt, Detokenize, Embed, NextTokenProbabilities, Tokenize
+from modules.protocol.commands import (
+    ApplyAdapter,
+    ChatPrompt,
+    Detokenize,
+    Embed,
+    NextTokenProbabilities,
+    Score,
+    Tokenize,
+)
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import ChatPromptResult, HookEvent, Loaded
 from modules.protocol.schema import changed_values
@@ -16,6 +24,8 @@ from modules.runtime.sandbox_paths import sandbox_variables
 from modules.runtime.worker_client import Report, WorkerClient
 from modules.runtime.worker_exit import WorkerDied, WorkerExit
 
+T = TypeVar("T")
+SCORE_SECONDS = 3600.0
 # Folders that workers may read, and folders that they may write.
 SandboxFolders = tuple[Sequence[Path], Sequence[Path]]
 
@@ -98,6 +108,20 @@ class ModelWorker:
     def detokenize(self, tokens: list[int]) -> str:
         """Return the text of these tokens."""
         return str(self.client.ask(Detokenize(self.client.next_id(), tokens)))
+
+    def token_bytes(self, tokens: list[int]) -> list[bytes]:
+        """Return the bytes that each of these tokens adds to a text."""
+        return [bytes(one) for one in self.client.ask(Detokenize(self.client.next_id(), tokens, apart=True))]
+
+    def score(self, tokens: list[int], first: int, read: Callable[[Path, dict[str, Any]], T]) -> T:
+        """Return what `read` makes of the file of logits and the answer to commands.Score."""
+        id = self.client.next_id()
+        # In the folder that the worker may write.
+        file = self.client.process.folder / f"{id}.logits"
+        try:
+            return read(file, self.client.ask(Score(id, tokens, first, str(file)), timeout=SCORE_SECONDS))
+        finally:
+            file.unlink(missing_ok=True)
 
     def chat_prompt(
         self, messages: list[dict[str, Any]], template: str, continue_last: bool, variables: dict[str, Any]

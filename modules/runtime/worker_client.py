@@ -123,10 +123,14 @@ class WorkerClient:
         finally:
             self._reports.pop(command.id, None)
 
-    def generate(self, prompt: str, params: SamplingParams, hooks: bool = True, client: str = "") -> Generation:
+    def generate(
+        self, prompt: str, params: SamplingParams, hooks: bool = True, client: str = "", top_logprobs: int = -1
+    ) -> Generation:
         """Begin a generation, or queue it when all slots are taken. Returns at once. `client`: who asked for it."""
         with self.queue.entering(client):
-            generation = Generation(self._next("gen"), prompt, params, self.queue.cancel, hooks, client=client)
+            generation = Generation(
+                self._next("gen"), prompt, params, self.queue.cancel, hooks, client=client, top_logprobs=top_logprobs
+            )
             self.queue.add(generation)
         return generation
 
@@ -170,7 +174,7 @@ class WorkerClient:
     def _event(self, event: Event) -> None:
         if isinstance(event, Chunk):
             if generation := self.queue.running(event.id):
-                generation.feed(event.text, event.tokens)
+                generation.feed(event.text, event.tokens, event.logprobs)
         elif isinstance(event, Finished):
             self.queue.end(event.id, event)
         elif isinstance(event, Progress):

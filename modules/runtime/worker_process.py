@@ -80,6 +80,11 @@ class WorkerProcess:
         return self._process.pid
 
     @property
+    def folder(self) -> Path:
+        """The temporary folder that it may write. It is removed at the end."""
+        return Path(self._place or tempfile.gettempdir())
+
+    @property
     def stderr(self) -> tuple[str, ...]:
         """The last lines of its stderr, and of its log messages."""
         return tuple(self._stderr)

@@ -24,10 +24,11 @@ EmbedInput = str | list[int]
 
 @dataclass(frozen=True)
 class Piece:
-    """Generated text of whole characters, and its number of tokens."""
+    """Generated text of whole characters, its number of tokens, and their `logprobs` as in events.Chunk."""
 
     text: str
     tokens: int = 1
+    logprobs: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,10 @@ class EngineBase(ABC):
     @abstractmethod
     def detokenize(self, tokens: list[int]) -> str:
         """Return the text of these tokens."""
+
+    def token_bytes(self, token: int) -> bytes:
+        """Return the bytes that a token adds to a text, which may be a part of a character."""
+        return self.detokenize([token]).encode("utf-8", "replace")
 
     def transformers_parts(self) -> tuple[Any, Any] | None:
         """Return Transformers' (model, tokenizer) for hooks of extensions, or None if this engine has none."""

@@ -38,7 +38,10 @@ class EventWriter:
                     if getattr(waiting, "id", None) == event.id:
                         if isinstance(waiting, Chunk):
                             self._events[index] = Chunk(
-                                event.id, waiting.text + event.text, waiting.tokens + event.tokens
+                                event.id,
+                                waiting.text + event.text,
+                                waiting.tokens + event.tokens,
+                                waiting.logprobs + event.logprobs,
                             )
                             return
                         break

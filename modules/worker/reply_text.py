@@ -14,16 +14,19 @@ class ReplyText:
     def __init__(self, stopping: StopFilter, stream: Any) -> None:
         self._stopping, self._stream = stopping, stream
         self.generated = self._waiting = 0
+        self._logprobs: list[dict[str, Any]] = []
 
     @property
     def stopped(self) -> bool:
         """True if a stop text was found."""
         return self._stopping.stopped
 
-    def take(self, token: int) -> Piece | None:
-        """Add a token. Return the text that can be shown now, or None."""
+    def take(self, token: int, logprob: dict[str, Any] | None = None) -> Piece | None:
+        """Add a token and its entry of Chunk.logprobs. Return the text that can be shown now, or None."""
         self.generated += 1
         self._waiting += 1
+        if logprob:
+            self._logprobs.append(logprob)
         return self._piece(self._stopping.feed(self._stream.push(token)))
 
     def end(self) -> Piece | None:
@@ -35,4 +38,5 @@ class ReplyText:
         if not text:
             return None
         waiting, self._waiting = self._waiting, 0
-        return Piece(text, waiting)
+        logprobs, self._logprobs = self._logprobs, []
+        return Piece(text, waiting, tuple(logprobs))

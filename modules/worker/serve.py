@@ -224,7 +224,7 @@ class Server:
                 self._cancelled.pop(request.id, None)
                 self._writer.put(Finished(request.id, **vars(end.value)))
                 return
-            self._writer.put(Chunk(request.id, piece.text, piece.tokens))
+            self._writer.put(Chunk(request.id, piece.text, piece.tokens, list(piece.logprobs)))
 
     def _answer(self, command: Command) -> None:
         """Send the Result of a command that has one value."""
@@ -244,6 +244,8 @@ class Server:
         if isinstance(command, Tokenize):
             return engine.tokenize(command.text, command.special)
         if isinstance(command, Detokenize):
+            if command.apart:
+                return [list(engine.token_bytes(token)) for token in command.tokens]
             return engine.detokenize(command.tokens)
         if isinstance(command, ChatPrompt):
             return vars(self._chats.render(command, info, command.messages))

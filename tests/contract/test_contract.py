@@ -298,3 +298,37 @@ def test_what_cannot_be_embedded_is_a_sentence(engine: UnderTest) -> None:
     with pytest.raises(PromptError, match="at most .* go at once"):
         engine.ask(Embed, [_LONG])
     assert len(engine.ask(Embed, ["a"])["vectors"]) == 1
+
+
+def test_replies_come_with_the_log_probabilities_of_their_tokens(engine: UnderTest, tmp_path: Path) -> None:
+    prompt = engine.chat(QUESTION)
+    params = SamplingParams(max_new_tokens=12, do_sample=False)
+    generation = engine.client.generate(prompt, params, top_logprobs=3)
+    engine.finish(generation)
+    if not engine.spec.logprobs:
+        assert not generation.logprobs
+        return
+    entries = generation.logprobs
+    assert b"".join(bytes(entry["bytes"]) for entry in entries).decode().strip() == generation.text.strip()
+    for entry in entries:
+        assert len(entry["top"]) == 3 and entry["top"][0]["token"] == entry["token"]
+        scores = [top["logprob"] for top in entry["top"]]
+        assert scores == sorted(scores, reverse=True) and entry["logprob"] == scores[0] <= 0
+    # The same tokens have the same probabilities in a prompt.
+    start, file = engine.ask(Tokenize, prompt, True), tmp_path / "logits"
+    tokens = [*start, *(entry["token"] for entry in entries)]
+    answer = engine.ask(Score, tokens, len(start), str(file))
+    rows = np.fromfile(file, dtype=np.float32).reshape(answer["rows"], answer["vocabulary"]).astype(np.float64)
+    known = rows - np.log(np.exp(rows - rows.max(axis=1, keepdims=True)).sum(axis=1, keepdims=True))
+    known -= rows.max(axis=1, keepdims=True)
+    picked = [row[entry["token"]] for row, entry in zip(known, entries, strict=True)]
+    assert picked == pytest.approx([entry["logprob"] for entry in entries], abs=0.1)
+
+
+def test_the_bytes_of_tokens_make_up_a_text(engine: UnderTest) -> None:
+    if engine.spec.name == "remote":
+        pytest.skip("remote: a server tells no bytes of tokens.")
+    tokens = engine.ask(Tokenize, _TEXT)
+    parts = engine.ask(Detokenize, tokens, True)
+    assert b"".join(bytes(part) for part in parts).decode().strip() == _TEXT
+    assert len(parts) == len(tokens)

@@ -32,6 +32,7 @@ from modules.worker.hf.grammar import Grammars
 from modules.worker.hf.history_samplers import History
 from modules.worker.hf.kv_cache import PrefixCache
 from modules.worker.hf.loaded_model import describe_model, describe_vocabulary, input_device
+from modules.worker.hf.logprobs import token_scores
 from modules.worker.hf.mean_embedding import mean_embedding
 from modules.worker.hf.model_files import chat_template, check_folder, has_consent
 from modules.worker.hf.peft_adapters import LoraLayers
@@ -132,6 +133,9 @@ class HfEngine(EngineBase):
     def detokenize(self, tokens: list[int]) -> str:
         return self._text.decode(tokens, skip_special=False)
 
+    def token_bytes(self, token: int) -> bytes:
+        return self._text.bytes_of(token)
+
     def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
         params = request.params
         tokens = self._prompt_tokens(request.prompt, params)
@@ -141,7 +145,7 @@ class HfEngine(EngineBase):
             tokens, self._context, params.max_new_tokens, params.truncate, self._prefix_length(tokens)
         )
         with out_of_memory_error("this reply", _RUN_LOWER, self._schema):
-            return (yield from self._run(tokens, cut, params, cancelled, hooks))
+            return (yield from self._run(tokens, cut, request, cancelled, hooks))
 
     def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
         tokens, _ = fit_prompt(self.tokenize(prompt, True) or self._empty(), self._context, 1, truncate=True)
@@ -171,8 +175,9 @@ class HfEngine(EngineBase):
             return [mean_embedding(self.model, self._device, one, self._context, size) for one in tokens]
 
     def _run(
-        self, tokens: list[int], cut: int, params: SamplingParams, cancelled: threading.Event, hooks: Hooks | None
+        self, tokens: list[int], cut: int, request: Generate, cancelled: threading.Event, hooks: Hooks | None
     ) -> Generator[Piece, None, Outcome]:
+        params = request.params
         begin = time.perf_counter()
         seed = params.seed if params.seed >= 0 else random.SystemRandom().randrange(2**31)
         history = History(tokens, self._vocabulary.size, self._device, params.repetition_penalty_range)
@@ -188,7 +193,7 @@ class HfEngine(EngineBase):
             at_start = len(tokens) == self._prefix_length(tokens)
             stream = self._text.stream(params.skip_special_tokens, at_start)
             reply = ReplyText(StopFilter(params.stop), stream)
-            reason = yield from self._decode(chain, against, params, cancelled, reply)
+            reason = yield from self._decode(chain, against, request, cancelled, reply)
             generated = reply.generated
         return Outcome(
             reason=reason,
@@ -205,16 +210,19 @@ class HfEngine(EngineBase):
         self,
         chain: SamplerChain,
         against: torch.Tensor | None,
-        params: SamplingParams,
+        request: Generate,
         cancelled: threading.Event,
         reply: ReplyText,
     ) -> Generator[Piece, None, str]:
         """Generate tokens. Return one of events.REASONS."""
+        params = request.params
         ends = frozenset(self._vocabulary.ends)
         logits = self._cache.marked_logits
         room = self._context - len(self._cache.tokens)
         reason = "length" if params.max_new_tokens <= room else "context"
         for left in range(min(params.max_new_tokens, room) - 1, -1, -1):
+            # Before the samplers, which may change logits in place.
+            scores = None if request.logprobs < 0 else logits.float().log_softmax(-1)
             if against is not None:
                 logits = guidance(logits.float(), against.float(), params.guidance_scale)
             token = chain.choose(logits)
@@ -223,7 +231,7 @@ class HfEngine(EngineBase):
             if token is None or token in ends:
                 reason = "stop"
                 break
-            if piece := reply.take(token):
+            if piece := reply.take(token, token_scores(scores, token, request.logprobs, self._text.bytes_of)):
                 yield piece
             if reply.stopped:
                 return "stop_text"

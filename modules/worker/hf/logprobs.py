@@ -1,0 +1,22 @@
+"""The log-probabilities of a reply's tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from modules.worker.token_logprobs import logprob_entry
+
+
+def token_scores(scores: Tensor | None, token: int, count: int, bytes_of: Callable[[int], bytes]) -> dict[str, Any]:
+    """Return a token's entry of Chunk.logprobs, with `count` of the likeliest tokens; {} without scores.
+
+    `scores`: ln p of each token, [vocabulary].
+    """
+    if scores is None:
+        return {}
+    top = scores.topk(min(count, scores.shape[-1]))
+    pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
+    return logprob_entry(token, float(scores[token]), pairs, bytes_of)

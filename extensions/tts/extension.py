@@ -1,20 +1,30 @@
-"""Reads the last reply aloud with espeak-ng, a small local engine without network or model."""
+"""Reads the last reply aloud with espeak-ng, a small local engine without network or model.
+
+It also answers /v1/audio/speech, as in OpenAI's API.
+"""
 
 from __future__ import annotations
 
 import io
+import math
 import shutil
 import subprocess
 import wave
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 import numpy
+from starlette.responses import JSONResponse, Response
 
-from paddock import PaddockError
+from paddock import ApiRequest, PaddockError
 
 _SECONDS = 30
 _LONGEST = 20_000
+_HEADER = 44
+# espeak-ng has other voices than OpenAI, so these mean the voice of the settings.
+_OPENAI = "alloy ash ballad cedar coral echo fable marin nova onyx sage shimmer verse"
+_FORMATS = ("wav", "pcm")
 _last: dict[str, Any] = {"text": "", "settings": None}
 
 
@@ -30,14 +40,63 @@ def output_modifier(string: str, settings: Any) -> None:
 
 
 def speak(text: str, settings: Any) -> tuple[int, Any]:
-    """Return (samples per second, samples) of the text. It is passed through stdin, so that it cannot be a command."""
-    command = ["espeak-ng", "--stdin", "--stdout", "-v", settings.voice.lstrip("-"), "-s", str(settings.speed)]
+    """Return (samples per second, samples) of the text."""
+    rate, samples = _samples(text, settings.voice, settings.speed)
+    return rate, numpy.frombuffer(samples, dtype="<i2")
+
+
+def _samples(text: str, voice: str, speed: int) -> tuple[int, bytes]:
+    """Return (samples per second, 16-bit samples). The text goes through stdin, so that it cannot be a command."""
+    command = ["espeak-ng", "--stdin", "--stdout", "-v", voice.lstrip("-"), "-s", str(speed)]
     answer = subprocess.run(command, input=text[:_LONGEST].encode(), capture_output=True, timeout=_SECONDS, check=True)
     # A streamed header has no length. The samples are all bytes after it.
     with wave.open(io.BytesIO(answer.stdout)) as sound:
         rate = sound.getframerate()
-    samples = answer.stdout[44:]
-    return rate, numpy.frombuffer(samples[: len(samples) // 2 * 2], dtype="<i2")
+    samples = answer.stdout[_HEADER:]
+    return rate, samples[: len(samples) // 2 * 2]
+
+
+def api_routes(settings: Any) -> dict[str, Callable[[ApiRequest], Response]]:
+    """Answer OpenAI's route for speech."""
+    return {"POST /v1/audio/speech": lambda request: _speech(request, settings)}
+
+
+def _speech(request: ApiRequest, settings: Any) -> Response:
+    try:
+        body = request.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict) or not isinstance(text := body.get("input"), str) or not text.strip():
+        return _refusal("'input' must be the text to read. Send it as a JSON string.")
+    kind, factor = body.get("response_format") or "wav", body.get("speed", 1)
+    if kind not in _FORMATS:
+        return _refusal(
+            f"'response_format' must be one of {', '.join(_FORMATS)}. espeak-ng makes no other sound files."
+        )
+    if not isinstance(factor, (int, float)) or not math.isfinite(factor) or not 0.25 <= factor <= 4:
+        return _refusal("'speed' must be a number from 0.25 to 4.")
+    voice = body.get("voice")
+    voice = voice if isinstance(voice, str) and voice and voice not in _OPENAI.split() else settings.voice
+    try:
+        rate, samples = _samples(text, voice, round(settings.speed * factor))
+    except subprocess.SubprocessError:
+        return _refusal(f"espeak-ng cannot read this with the voice {voice[:100]!r}. Choose one of espeak-ng --voices.")
+    return Response(_wav(rate, samples) if kind == "wav" else samples, media_type=f"audio/{kind}")
+
+
+def _wav(rate: int, samples: bytes) -> bytes:
+    """Return a WAV file with one channel."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(rate)
+        sound.writeframes(samples)
+    return file.getvalue()
+
+
+def _refusal(message: str) -> Response:
+    return JSONResponse({"error": {"message": message, "type": "extension"}}, 400)
 
 
 def ui() -> None:

@@ -84,7 +84,7 @@ def router(app: App) -> APIRouter:
         if not isinstance(args, dict):
             return _refusal(400, "The body must be a JSON object with the tool's parameters.")
         try:
-            return _answer(await run_in_threadpool(call_tool, app.extensions, name, tool, args))
+            return as_response(await run_in_threadpool(call_tool, app.extensions, name, tool, args))
         except PaddockError as error:
             return _refusal(http_status(error, 500), error.message)
 
@@ -93,14 +93,15 @@ def router(app: App) -> APIRouter:
         body = await request.body()
         api_request = ApiRequest(request.method, path, dict(request.query_params), dict(request.headers), body)
         try:
-            return _answer(await run_in_threadpool(call_route, app.extensions, name, api_request))
+            return as_response(await run_in_threadpool(call_route, app.extensions, name, api_request))
         except PaddockError as error:
             return _refusal(http_status(error, 500), error.message)
 
     return routes
 
 
-def _answer(value: Any) -> Response:
+def as_response(value: Any) -> Response:
+    """Return the response for what an extension's route or tool answered: a JSON value, a text, bytes or a Response."""
     if isinstance(value, Response):
         return value
     if isinstance(value, bytes):

@@ -28,6 +28,12 @@ def http_middlewares(manager: ExtensionManager) -> list[tuple[RunningExtension, 
     return [(running, function) for running in manager.running.in_order() for function in _middlewares_of(running)]
 
 
+def route_owner(manager: ExtensionManager, method: str, path: str) -> str | None:
+    """Return the name of the running extension that answers a route of the API, such as POST /v1/audio/speech."""
+    key = route_key(method, path)
+    return next((running.name for running in manager.running.in_order() if key in running.routes), None)
+
+
 def call_route(manager: ExtensionManager, name: str, request: ApiRequest) -> object:
     """Return the answer of an extension's own route. Raises ExtensionNotFound or, if it failed, PaddockError."""
     running = _running(manager, name)

@@ -205,7 +205,11 @@ def tools(settings: Any, host: Host) -> list[dict[str, Any]] | None:
 
 def api_routes(settings: Any, host: Host) -> dict[str, Callable[..., Any]] | None:
     """Runs when the extension is switched on. Returns functions by method and path. They answer at
-    `/extensions/<name>/<path>`. A function takes one `ApiRequest` and returns a JSON value, a text or bytes.
+    `/extensions/<name>/<path>`. A function takes one `ApiRequest` and returns a JSON value, a text, bytes, or a
+    Starlette response.
+
+    A path that begins with `/v1/audio/`, `/v1/images/` or is `/v1/moderations` answers there, as OpenAI's API would.
+    Such a route is open to every client of the API, also with the API key.
 
         def api_routes():
             return {"GET hello": lambda request: {"hello": request.query.get("who", "world")}}

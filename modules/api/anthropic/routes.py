@@ -1,0 +1,78 @@
+"""The routes /v1/messages and /v1/messages/count_tokens, as in Anthropic's API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response, StreamingResponse
+
+from modules.api.anthropic.answer import anthropic_error, whole_message
+from modules.api.anthropic.request import chat_body
+from modules.api.anthropic.stream import message_events
+from modules.api.api_generations import ApiGenerations
+from modules.api.chat_input import read_chat
+from modules.api.error_status import http_status
+from modules.api.model_turns import ModelTurns
+from modules.api.openai_stream import wait_until_done
+from modules.api.request_params import parse_body
+from modules.api.start_generation import request_options, start_generation
+from modules.api.warning_header import warning_header
+from modules.app import App
+from modules.chat.prompt import render_chat
+from modules.protocol.commands import Generate
+from modules.protocol.errors import PaddockError
+from modules.ui.json_errors import SafeJSONResponse
+
+
+def router(app: App, turns: ModelTurns, generations: ApiGenerations) -> APIRouter:
+    """Return the routes. `generations`: those that API clients started."""
+    routes = APIRouter(prefix="/v1/messages")
+
+    @routes.post("")
+    async def messages(request: Request) -> Response:
+        try:
+            body = chat_body(parse_body(await request.body()))
+            async with turns.use(body.get("model"), request):
+                answer, generation = await run_in_threadpool(start_generation, app, body, is_chat=True)
+            generations.add(generation)
+        except PaddockError as error:
+            return _refusal(error)
+        headers = warning_header(answer.options.warnings)
+        if answer.options.stream:
+            events = message_events(answer, generation)
+            return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+        await wait_until_done(generation, request)
+        if generation.error is not None:
+            return _refusal(generation.error)
+        return SafeJSONResponse(whole_message(answer, generation), headers=headers)
+
+    @routes.post("/count_tokens")
+    async def count_tokens(request: Request) -> Response:
+        try:
+            body = chat_body(parse_body(await request.body()))
+            async with turns.use(body.get("model"), request):
+                return SafeJSONResponse({"input_tokens": await run_in_threadpool(_count, app, body)})
+        except PaddockError as error:
+            return _refusal(error)
+
+    return routes
+
+
+def _count(app: App, body: dict[str, Any]) -> int:
+    """Return how many tokens the prompt of a chat has. Raises PaddockError."""
+    options = request_options(app, body)
+    asked = read_chat(app, body, options, app.supervisor.loaded().template)
+    chat = Generate(
+        "",
+        messages=asked.messages,
+        template=asked.template,
+        variables=asked.variables,
+        continue_last=options.continue_last,
+    )
+    return render_chat(app.supervisor, chat).result.tokens
+
+
+def _refusal(error: PaddockError) -> Response:
+    return SafeJSONResponse(anthropic_error(error), http_status(error))

@@ -1,0 +1,107 @@
+"""Read a body of /v1/responses, and return the body of a chat completion that asks for the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modules.api.body_fields import object_field, text_field
+from modules.api.responses.items import item_messages
+from modules.api.responses.store import ResponseStore
+from modules.protocol.errors import SettingError, Unsupported
+
+# Fields that this module reads, or that change nothing here.
+_READ = frozenset(
+    {
+        "input",
+        "instructions",
+        "max_output_tokens",
+        "tools",
+        "tool_choice",
+        "text",
+        "reasoning",
+        "previous_response_id",
+        "store",
+        "metadata",
+        "truncation",
+        "include",
+        "top_logprobs",
+        "service_tier",
+        "safety_identifier",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "max_tool_calls",
+        "messages",
+        "n",
+    }
+)
+_LOGPROBS = "message.output_text.logprobs"
+
+
+@dataclass(frozen=True)
+class ResponseRequest:
+    """`chat`: the body of the chat completion; `messages`: its messages without `instructions`; `body`: the client's;
+    `store`: the response is kept."""
+
+    chat: dict[str, Any]
+    messages: list[dict[str, Any]]
+    body: Mapping[str, Any]
+    store: bool
+
+
+def read_response_request(body: Mapping[str, Any], stored: ResponseStore) -> ResponseRequest:
+    """Return what a client asks for. Raises SettingError, PromptError, Unsupported or ResponseNotFound."""
+    if not isinstance(store := body.get("store", True), (bool, type(None))):
+        raise SettingError("'store' must be true or false, without quotes.")
+    if body.get("prompt") is not None:
+        raise Unsupported("Prompts that are stored on the server are not supported. Send 'input' instead of 'prompt'.")
+    previous = body.get("previous_response_id")
+    earlier = stored.get(previous).messages if previous is not None else []
+    messages = [*earlier, *item_messages(body.get("input"))]
+    chat = {name: value for name, value in body.items() if name not in _READ}
+    instructions = text_field(body, "instructions", "")
+    chat["messages"] = [*([{"role": "system", "content": instructions}] if instructions else []), *messages]
+    if body.get("max_output_tokens") is not None:
+        chat["max_tokens"] = body["max_output_tokens"]
+    if (effort := object_field(body, "reasoning").get("effort")) is not None:
+        chat["reasoning_effort"] = effort
+    chat |= _tools(body) | _format(body) | _logprobs(body)
+    if body.get("truncation") not in (None, "auto", "disabled"):
+        raise SettingError("'truncation' must be auto or disabled.")
+    if body.get("truncation") == "disabled":
+        chat["truncate"] = False
+    return ResponseRequest(chat, messages, body, store is not False)
+
+
+def _tools(body: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    tools = body.get("tools") or []
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise SettingError('\'tools\' must be a list of {"type": "function", "name", "description", "parameters"}.')
+    if tools:
+        found["tools"] = [
+            {"type": tool.get("type"), "function": {key: tool[key] for key in tool if key != "type"}} for tool in tools
+        ]
+    choice = body.get("tool_choice")
+    if isinstance(choice, dict) and choice.get("type") == "function":
+        choice = {"type": "function", "function": {"name": choice.get("name")}}
+    return found if choice is None else {**found, "tool_choice": choice}
+
+
+def _format(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the format of the answer: `text.format`, whose schema stands beside its type."""
+    wanted = object_field(body, "text").get("format")
+    if wanted is None:
+        return {}
+    if isinstance(wanted, dict) and wanted.get("type") == "json_schema":
+        wanted = {"type": "json_schema", "json_schema": {key: wanted[key] for key in wanted if key != "type"}}
+    return {"response_format": wanted}
+
+
+def _logprobs(body: Mapping[str, Any]) -> dict[str, Any]:
+    include = body.get("include") or []
+    if not isinstance(include, list):
+        raise SettingError("'include' must be a list of texts.")
+    top = body.get("top_logprobs")
+    return {"logprobs": True, "top_logprobs": top} if top or _LOGPROBS in include else {}

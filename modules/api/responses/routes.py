@@ -1,0 +1,62 @@
+"""The routes below /v1/responses."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response, StreamingResponse
+
+from modules.api.api_generations import ApiGenerations
+from modules.api.error_status import error_response
+from modules.api.model_turns import ModelTurns
+from modules.api.openai_stream import wait_until_done
+from modules.api.request_params import parse_body
+from modules.api.responses.answer import ResponseAnswer
+from modules.api.responses.request import read_response_request
+from modules.api.responses.store import ResponseStore
+from modules.api.start_generation import start_generation
+from modules.api.warning_header import warning_header
+from modules.app import App
+from modules.protocol.errors import PaddockError
+from modules.ui.json_errors import SafeJSONResponse
+
+
+def router(app: App, turns: ModelTurns, generations: ApiGenerations) -> APIRouter:
+    """Return the routes. `generations`: those that API clients started."""
+    routes = APIRouter(prefix="/v1/responses")
+    stored = ResponseStore()
+
+    @routes.post("")
+    async def create(request: Request) -> Response:
+        try:
+            asked = read_response_request(parse_body(await request.body()), stored)
+            async with turns.use(asked.chat.get("model"), request):
+                answer, generation = await run_in_threadpool(start_generation, app, asked.chat, is_chat=True)
+            generations.add(generation)
+        except PaddockError as error:
+            return error_response(error)
+        headers = warning_header(answer.options.warnings)
+        response = ResponseAnswer(asked, answer, generation, stored)
+        if answer.options.stream:
+            return StreamingResponse(response.events(), media_type="text/event-stream", headers=headers)
+        await wait_until_done(generation, request)
+        if generation.error is not None:
+            return error_response(generation.error)
+        return SafeJSONResponse(response.whole(), headers=headers)
+
+    @routes.get("/{id}")
+    async def read(id: str) -> Response:
+        try:
+            return SafeJSONResponse(stored.get(id).response)
+        except PaddockError as error:
+            return error_response(error)
+
+    @routes.delete("/{id}")
+    async def delete(id: str) -> Response:
+        try:
+            stored.delete(id)
+        except PaddockError as error:
+            return error_response(error)
+        return SafeJSONResponse({"id": id, "object": "response", "deleted": True})
+
+    return routes

@@ -110,6 +110,7 @@ ALLOWED: dict[str, set[str]] = {
         "modules.protocol",
         "modules.runtime",
         "modules.settings",
+        "modules.system",
         "modules.ui",
     },
     "modules.cli": {

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from modules.api.chat_input import ChatInput
 from modules.app import App
 from modules.chat.hook_state import Preamble
 from modules.chat.messages import ChatOptions, Message, prompt_text
@@ -65,45 +66,49 @@ def hooked_text(app: App, model: LoadedModel, text: str, params: SamplingParams)
 
 
 def hooked_chat(
-    app: App,
-    model: LoadedModel,
-    messages: Sequence[dict[str, Any]],
-    params: SamplingParams,
-    variables: dict[str, Any],
+    app: App, model: LoadedModel, asked: ChatInput, params: SamplingParams, continue_last: bool = False
 ) -> HookedPrompt:
     """Run the hooks on a chat. A user's last message counts as one that was just sent. Raises MessageFailed.
 
-    `variables`: further names that the chat template may read.
+    `continue_last`: the last message is the beginning of the reply.
     """
+    messages, options = asked.messages, ChatOptions(template=asked.template)
     own = "\n\n".join(str(message["content"]) for message in messages if message["role"] in _SYSTEM)
     places = [place for place, message in enumerate(messages) if message["role"] in _CHAT_ROLES]
     path = [Message(str(place), None, messages[place]["role"], messages[place]["content"], 0.0) for place in places]
     question = path.pop() if path and path[-1].role == "user" else None
-    turn = TurnHooks(app.extensions, "", path, params, ChatOptions(), Preamble(own=own), model.state)
+    turn = TurnHooks(app.extensions, "", path, params, options, Preamble(own=own), model.state)
     whole = list(path)
     if question is not None:
         visible, meta = turn.user_message(question.text)
         whole.append(Message(question.id, None, "user", visible, 0.0, meta=meta))
     text = prompt_text(whole[-1]) if question is not None else ""
-    prompt = turn.prompt(text, whole, False)
+    prompt = turn.prompt(text, whole, continue_last)
     chat: Generate | None = None
     tokens: int | None = None
     notes: tuple[str, ...] = ()
     opening = ""
     if prompt is None:
         changed = _changed(messages, turn, whole, own)
-        chat = Generate("", messages=changed, template=turn.options.template, variables=variables)
+        chat = Generate(
+            "",
+            messages=changed,
+            template=turn.options.template,
+            continue_last=continue_last,
+            variables=asked.variables,
+        )
         if turn.wants_prompt:
             rendered, notes, turns = render_chat(model, chat)
             prompt, tokens, opening = rendered.prompt, rendered.tokens, rendered.opening
             chat = replace(chat, messages=turns)
-    prefix, shown = turn.pipeline.bot_prefix(turn.state)
-    chat = replace(chat, reply_prefix=prefix) if chat else None
+    prefix, shown = ("", "") if continue_last else turn.pipeline.bot_prefix(turn.state)
+    own_prefix = asked.reply_prefix + prefix
+    chat = replace(chat, reply_prefix=own_prefix) if chat else None
     if prompt is None:
         return HookedPrompt(turn, "", text, None, shown, prefix != shown, chat=chat)
     counted = turn.pipeline.length(prompt)
     tokens = tokens if counted is None else counted
-    return HookedPrompt(turn, prompt + prefix, text, tokens, shown, prefix != shown, notes, opening, chat)
+    return HookedPrompt(turn, prompt + own_prefix, text, tokens, shown, prefix != shown, notes, opening, chat)
 
 
 def _changed(

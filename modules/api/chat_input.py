@@ -1,15 +1,22 @@
-"""From a client's chat to what its template gets: messages with tools and calls, and the template's variables."""
+"""From a client's chat to what its template gets: messages with tools and calls, and the template's variables.
+
+In text-generation-webui's modes with a character, the whole chat is a dialogue: the model continues its text (`chat`),
+or gets it in an instruction (`chat-instruct`).
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from modules.api.chat_modes import CHAT_INSTRUCT, read_mode
 from modules.api.request_params import RequestOptions, request_messages
+from modules.app import App
 from modules.chat.tool_prompt import prepare_messages
 from modules.protocol.errors import SettingError
+from modules.runtime.loaded_model import LoadedModel
 
 # Variables that the worker sets itself.
 _OWN = frozenset({"messages", "tools", "add_generation_prompt", "bos_token", "eos_token", "raise_exception"})
@@ -18,18 +25,37 @@ _SHORTHAND = ("enable_thinking", "reasoning_effort")
 
 @dataclass(frozen=True)
 class ChatInput:
-    """The messages and variables for a chat template, and sentences about what it does not read."""
+    """The messages and variables for a chat template, and sentences about what it does not read.
+
+    `template`: instead of the model's; `reply_prefix`: what the reply is made to begin with; `stop`: texts that end it.
+    """
 
     messages: list[dict[str, Any]]
     variables: dict[str, Any]
     warnings: tuple[str, ...] = ()
+    template: str = ""
+    reply_prefix: str = ""
+    stop: tuple[str, ...] = ()
 
 
-def read_chat(body: Mapping[str, Any], options: RequestOptions, template: str) -> ChatInput:
-    """Return the chat of a request. Raises PromptError or SettingError."""
-    messages, tools = prepare_messages(request_messages(body), options.tools.tools, template)
-    variables, warnings = _variables(body, template)
-    return ChatInput(messages, {**variables, **tools}, warnings)
+def read_chat(
+    app: App, model: LoadedModel, body: Mapping[str, Any], options: RequestOptions, template: str
+) -> ChatInput:
+    """Return the chat of a request for `model`, which has this template. Raises PaddockError."""
+    mode = read_mode(app, body)
+    used = mode.template or template
+    variables, warnings = _variables(body, used)
+    messages, tools = prepare_messages(mode.begin(request_messages(body)), options.tools.tools, used)
+    found = ChatInput(messages, {**variables, **tools}, (*mode.warnings, *warnings), mode.template)
+    if not mode.plays:
+        return found
+    name = "" if options.continue_last else f"{mode.name2}:"
+    if mode.mode == CHAT_INSTRUCT:
+        dialogue = model.chat_prompt(messages, mode.dialogue, options.continue_last, mode.names).prompt
+        found = replace(found, messages=[{"role": "user", "content": mode.instruction(dialogue)}])
+    else:
+        found = replace(found, template=mode.dialogue, variables={**variables, **mode.names})
+    return replace(found, reply_prefix=name, stop=tuple(mode.stop))
 
 
 def _variables(body: Mapping[str, Any], template: str) -> tuple[dict[str, Any], tuple[str, ...]]:

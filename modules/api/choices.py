@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import math
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from modules.api.body_fields import is_token_ids, whole_field
 from modules.api.openai_format import OpenAIAnswer, usage
@@ -14,7 +15,7 @@ from modules.api.openai_stream import stream_answer
 from modules.api.start_generation import start_generation
 from modules.app import App
 from modules.generation.generation import Generation
-from modules.protocol.errors import PaddockError, PromptError
+from modules.protocol.errors import PaddockError, PromptError, SettingError, Unsupported
 from modules.runtime.loaded_model import LoadedModel
 from modules.ui.sse import sse_event
 
@@ -23,12 +24,22 @@ _DONE = b"data: [DONE]\n\n"
 _ADDED = ("prompt_tokens", "completion_tokens", "total_tokens", "prefill_seconds", "decode_seconds")
 
 
+class _Prompt(NamedTuple):
+    """One prompt of a request, a warning about it or "", and the token ids that it was sent as, if it was."""
+
+    value: Any
+    warning: str = ""
+    ids: Sequence[int] = ()
+
+
 @dataclass(frozen=True)
 class Choices:
-    """The generations of one request, in the order of its prompts. `copies`: how many each prompt has."""
+    """The generations of one request, in the order of its prompts. `copies`: how many each prompt has; `kept`: how many
+    of them, the likeliest, are in the answer."""
 
     started: list[tuple[OpenAIAnswer, Generation]]
     copies: int
+    kept: int
     usage_in_stream: bool
 
     @property
@@ -38,11 +49,21 @@ class Choices:
 
     def completion(self) -> dict[str, Any]:
         """Return the whole answer, once all have ended without an error."""
-        wholes = [answer.completion(generation) for answer, generation in self.started]
+        wholes = [answer.completion(generation) for answer, generation in self._best()]
         choices = [whole["choices"][0] for whole in wholes]
         warnings = dict.fromkeys(warning for whole in wholes for warning in whole.get("warnings", ()))
         more = {"warnings": list(warnings)} if warnings else {}
         return {**wholes[0], **more, "choices": choices, "usage": self._usage()}
+
+    def _best(self) -> list[tuple[OpenAIAnswer, Generation]]:
+        """Return the answers to keep of each prompt, numbered."""
+        if self.kept == self.copies:
+            return self.started
+        best = list[tuple[OpenAIAnswer, Generation]]()
+        for begin in range(0, len(self.started), self.copies):
+            ranked = sorted(self.started[begin : begin + self.copies], key=lambda one: -_likelihood(one[1]))
+            best += ranked[: self.kept]
+        return [(replace(answer, index=place), generation) for place, (answer, generation) in enumerate(best)]
 
     async def stream(self) -> AsyncIterator[bytes]:
         """Yield the chunks of all choices as they arrive, then the usage if asked for, and [DONE]."""
@@ -92,17 +113,21 @@ async def _follow(answer: OpenAIAnswer, generation: Generation, arrived: asyncio
 
 def start_choices(app: App, model: LoadedModel, body: Mapping[str, Any], *, is_chat: bool) -> Choices:
     """Start a generation of the loaded model `model` for each choice. Raises PaddockError, and then none runs."""
-    copies = whole_field(body, "n", 1, 1, MOST_CHOICES)
-    prompts = [(body.get("prompt"), "")] if is_chat or "prompt" not in body else _prompts(model, body["prompt"], copies)
+    kept = whole_field(body, "n", 1, 1, MOST_CHOICES)
+    copies = _copies(body, kept, is_chat)
+    if is_chat or "prompt" not in body:
+        prompts = [_Prompt(body.get("prompt"))]
+    else:
+        prompts = _prompts(model, body["prompt"], copies)
     options, started = body.get("stream_options"), list[tuple[OpenAIAnswer, Generation]]()
     several = len(prompts) * copies > 1
     try:
-        for prompt, warning in prompts:
+        for prompt, warning, ids in prompts:
             for copy in range(copies):
                 one = {**body, "n": None, "seed": _seed(body.get("seed"), copy)}
                 one |= {} if is_chat or "prompt" not in body else {"prompt": prompt}
                 one |= {"stream_options": None} if several else {}
-                answer, generation = start_generation(app, model, one, is_chat=is_chat)
+                answer, generation = start_generation(app, model, one, is_chat=is_chat, ids=ids)
                 if warning:
                     warnings = (*answer.options.warnings, warning)
                     answer = replace(answer, options=replace(answer.options, warnings=warnings))
@@ -112,7 +137,28 @@ def start_choices(app: App, model: LoadedModel, body: Mapping[str, Any], *, is_c
         for _, generation in started:
             generation.cancel()
         raise
-    return Choices(started, copies, isinstance(options, dict) and bool(options.get("include_usage")))
+    return Choices(started, copies, kept, isinstance(options, dict) and bool(options.get("include_usage")))
+
+
+def _copies(body: Mapping[str, Any], kept: int, is_chat: bool) -> int:
+    """Return how many answers each prompt gets: `best_of`, of which `kept` are shown. Raises SettingError."""
+    best = body.get("best_of")
+    if is_chat:
+        if best is not None and (isinstance(best, bool) or best != 1):
+            raise Unsupported("Only completions have 'best_of'. Leave 'best_of' out, or send 'n'.")
+        return kept
+    copies = whole_field(body, "best_of", kept, 1, MOST_CHOICES)
+    if copies < kept:
+        raise SettingError("'best_of' cannot be less than 'n', the number of answers to keep. Raise it.")
+    if copies > kept and body.get("stream"):
+        raise SettingError("An answer with 'best_of' cannot be streamed, because the best one is known at the end.")
+    return copies
+
+
+def _likelihood(generation: Generation) -> float:
+    """Return the mean log-probability of the tokens of a reply."""
+    scores = [entry["logprob"] for entry in generation.logprobs]
+    return sum(scores) / len(scores) if scores else -math.inf
 
 
 def _seed(seed: Any, copy: int) -> Any:
@@ -120,21 +166,22 @@ def _seed(seed: Any, copy: int) -> Any:
     return seed + copy if isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 else seed
 
 
-def _prompts(model: LoadedModel, value: Any, copies: int) -> list[tuple[Any, str]]:
-    """Return each prompt as a text, with a warning or "". Raises PromptError."""
+def _prompts(model: LoadedModel, value: Any, copies: int) -> list[_Prompt]:
+    """Return each prompt as a text. Raises PromptError."""
     prompts = value if isinstance(value, list) and not is_token_ids(value) else [value]
     if not prompts or len(prompts) * copies > MOST_CHOICES:
         raise PromptError(f"'prompt' must hold from 1 to {MOST_CHOICES} prompts, each counted 'n' times.")
-    return [_from_ids(model, one) if is_token_ids(one) else (one, "") for one in prompts]
+    return [_from_ids(model, one) if is_token_ids(one) else _Prompt(one) for one in prompts]
 
 
-def _from_ids(model: LoadedModel, ids: list[int]) -> tuple[str, str]:
-    """Return the text of token ids, and a warning if the model reads that text as other tokens."""
+def _from_ids(model: LoadedModel, ids: list[int]) -> _Prompt:
+    """Return the text of token ids, with a warning if the model reads that text as other tokens."""
     text = model.detokenize(ids)
     read = model.tokenize(text, True)
     if read in (ids, [*read[:1], *ids]):
-        return text, ""
-    return text, (
+        return _Prompt(text, ids=ids)
+    return _Prompt(
+        text,
         f"The prompt's {len(ids)} token ids were turned into their text, which this model reads as {len(read)} other "
-        "tokens. Send the text itself."
+        "tokens. Send the text itself.",
     )

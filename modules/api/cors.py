@@ -26,7 +26,7 @@ class ApiCorsMiddleware:
                 allow_methods=METHODS,
                 allow_headers=["*"],
                 allow_private_network=True,
-                expose_headers=["Retry-After"],
+                expose_headers=["Retry-After", "X-Paddock-Warning"],
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -13,10 +13,12 @@ _STATUS = {
     "setting": 400,
     "path": 400,
     "prompt": 400,
+    "character": 400,
     "unsupported": 400,
     "model_not_found": 404,
     "adapter_not_found": 404,
     "extension_not_found": 404,
+    "response_not_found": 404,
     "model_not_loaded": 409,
     "queue_full": 429,
     "died": 502,
@@ -34,7 +36,7 @@ def error_body(error: PaddockError) -> dict[str, object]:
     return {"error": {"message": error.message, "type": error.code, "code": error.code, "lower": list(error.lower)}}
 
 
-def error_response(error: PaddockError) -> JSONResponse:
-    """Return the answer for an error, with its HTTP status."""
+def error_response(error: PaddockError, body: dict[str, object] | None = None) -> JSONResponse:
+    """Return the answer for an error, with its HTTP status. `body`: the error in another shape than OpenAI's."""
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, QueueFull) else None
-    return SafeJSONResponse(error_body(error), http_status(error), headers)
+    return SafeJSONResponse(body or error_body(error), http_status(error), headers)

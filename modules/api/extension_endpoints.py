@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from modules.api.error_status import error_body, error_response
 from modules.api.extension_routes import as_response
+from modules.api.request_record import api_router
 from modules.app import App
 from modules.plugins.extension_host import ApiRequest
 from modules.plugins.extension_services import call_route, route_owner
@@ -20,7 +21,7 @@ _NOT_IMPLEMENTED = 501
 
 def router(app: App) -> APIRouter:
     """Return the routes. An extension answers one as soon as it is switched on."""
-    routes = APIRouter(prefix="/v1")
+    routes = api_router()
 
     async def answer(request: Request) -> Response:
         method, path = request.method, request.url.path

@@ -15,6 +15,7 @@ from modules.api.error_status import error_response
 from modules.api.internal_models import load_model, unload_model
 from modules.api.model_turns import ModelTurns
 from modules.api.request_params import parse_body, request_messages
+from modules.api.request_record import api_router
 from modules.app import App
 from modules.chat.prompt import render_chat
 from modules.protocol.commands import Generate
@@ -39,7 +40,7 @@ class AdapterNotFound(PaddockError):
 
 def router(app: App, turns: ModelTurns, generations: ApiGenerations) -> APIRouter:
     """Return the routes below /v1/internal. `generations`: those that API clients started."""
-    routes = APIRouter(prefix="/internal")
+    routes = api_router("/internal")
 
     def post(path: str, answer: Callable[[Body], Any]) -> None:
         """Add a route that answers a JSON body. An empty body counts as {}."""

@@ -7,23 +7,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from modules.api.account_gate import app_of
+from modules.api.anthropic.routes import router as anthropic_router
 from modules.api.api_generations import ApiGenerations
 from modules.api.authentication import METHODS
 from modules.api.choices import start_choices
 from modules.api.embeddings import embed, read_embedding_request
 from modules.api.error_status import error_body, error_response
+from modules.api.extension_endpoints import router as extension_router
 from modules.api.internal import router as internal_router
 from modules.api.model_list import model_entry, model_list
 from modules.api.model_turns import ModelTurns
 from modules.api.openai_stream import stream_answer, wait_until_done
+from modules.api.openapi.document import openapi_document
 from modules.api.request_params import parse_body
-from modules.api.request_record import note_generations, note_no_route, note_route
+from modules.api.request_record import api_router, note_generations, note_no_route
+from modules.api.responses.routes import router as responses_router
+from modules.api.warning_header import warning_header
 from modules.app import App
 from modules.protocol.errors import PaddockError, Unsupported
 from modules.ui.json_errors import SafeJSONResponse
@@ -31,7 +36,7 @@ from modules.ui.json_errors import SafeJSONResponse
 
 def router(app: App) -> APIRouter:
     """Return the routes below /v1."""
-    routes = APIRouter(prefix="/v1", dependencies=[Depends(note_route)])
+    routes = api_router()
     turns = ModelTurns(app)
     generations = ApiGenerations()
 
@@ -57,13 +62,23 @@ def router(app: App) -> APIRouter:
         except PaddockError as error:
             return error_response(error)
 
+    @routes.get("/openapi.json")
+    def openapi() -> dict[str, Any]:
+        return openapi_document()
+
     @routes.get("/models/{name:path}")
     def model(name: str) -> Response:
         entry = model_entry(app, name)
         return SafeJSONResponse(entry) if entry else error_response(app.on_request.not_found(name))
 
-    routes.include_router(internal_router(app, turns, generations))
-    known = {route.path: sorted(route.methods or ()) for route in routes.routes if isinstance(route, APIRoute)}
+    routes.routes.extend(extension_router(app).routes)
+    routes.routes.extend(anthropic_router(app, turns, generations).routes)
+    routes.routes.extend(responses_router(app, turns, generations).routes)
+    routes.routes.extend(internal_router(app, turns, generations).routes)
+    known: dict[str, list[str]] = {}
+    for route in routes.routes:
+        if isinstance(route, APIRoute):
+            known[route.path] = sorted({*known.get(route.path, ()), *(route.methods or ())})
 
     # The last route: it takes what no other one has taken.
     @routes.api_route("/{path:path}", methods=[*METHODS])
@@ -74,12 +89,16 @@ def router(app: App) -> APIRouter:
     return routes
 
 
+_INTERNAL = "/v1/internal/"
+
+
 def _no_route(request: Request, known: dict[str, list[str]]) -> Response:
     path, method = request.url.path, request.method
-    listed = ", ".join(f"{' '.join(methods)} {route}" for route, methods in known.items())
+    main = [f"{' '.join(methods)} {route}" for route, methods in known.items() if not route.startswith(_INTERNAL)]
+    listed = ", ".join(main)
     allowed = known.get(path, [])
     problem = f"{path} does not take {method}" if allowed else f"There is no {path[:200]}"
-    error = Unsupported(f"{problem}. The routes are: {listed}. Use one of them.")
+    error = Unsupported(f"{problem}. The routes are: {listed}, and those below {_INTERNAL}. Use one of them.")
     headers = {"Allow": ", ".join(allowed)} if allowed else None
     return SafeJSONResponse(error_body(error), 405 if allowed else 404, headers)
 
@@ -97,13 +116,14 @@ async def _answer(
     except PaddockError as error:
         return error_response(error)
     (answer, _), several = choices.started[0], len(choices.started) > 1
+    headers = warning_header(answer.options.warnings)
     if answer.options.stream:
         stream = choices.stream() if several else stream_answer(*choices.started[0])
-        return StreamingResponse(stream, media_type="text/event-stream")
+        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
     # If the client hangs up, each in turn finds that out at once.
     for generation in choices.generations:
         await wait_until_done(generation, request)
     for generation in choices.generations:
         if generation.error is not None:
             return error_response(generation.error)
-    return SafeJSONResponse(choices.completion() if several else answer.completion(generation))
+    return SafeJSONResponse(choices.completion() if several else answer.completion(generation), headers=headers)

@@ -7,6 +7,7 @@ from typing import Any
 
 from modules.api.request_params import RequestOptions
 from modules.api.response_format import CUT_SHORT
+from modules.api.token_logprobs import TokenLogprobs
 from modules.chat.reply_parts import ReplyParts
 from modules.chat.turn_hooks import GenerationHooks
 from modules.generation.generation import Generation
@@ -20,7 +21,7 @@ FINISH_REASONS = {"stop": "stop", "stop_text": "stop", "length": "length", "cont
 class OpenAIAnswer:
     """What the parts of one answer share. `created`: seconds since the epoch; `echo`: text before the model's own;
     `template`: the model's chat template, which says how it marks reasoning and tool calls; `index`: the choice's place
-    among those of its request."""
+    among those of its request; `prompt_logprobs`: entries as in events.Chunk for the tokens of `echo`."""
 
     id: str
     is_chat: bool
@@ -31,13 +32,20 @@ class OpenAIAnswer:
     echo: str = ""
     template: str = ""
     index: int = 0
+    prompt_logprobs: tuple[dict[str, Any], ...] = ()
 
     def parts(self) -> ReplyParts | None:
         """Return what splits the reply of a chat into reasoning, content and tool calls; None without a chat."""
         tools = self.options.tools
-        return ReplyParts(self.template, tools.schemas, tools.several) if self.is_chat else None
+        return ReplyParts(self.template, tools.schemas, tools.several, self.options.strip) if self.is_chat else None
 
-    def chunk(self, part: dict[str, Any], reason: str | None = None, first: bool = False) -> dict[str, Any]:
+    def chunk(
+        self,
+        part: dict[str, Any],
+        reason: str | None = None,
+        first: bool = False,
+        logprobs: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
         """Return one part of a streamed answer: {"content": text}, or another of ReplyParts. The first part of a chat
         names the role."""
         if self.is_chat:
@@ -45,6 +53,8 @@ class OpenAIAnswer:
             choice: dict[str, Any] = {"index": self.index, "delta": delta, "finish_reason": reason}
         else:
             choice = {"index": self.index, "text": part.get("content", ""), "finish_reason": reason, "logprobs": None}
+        if logprobs is not None:
+            choice["logprobs"] = logprobs
         return {**self._head(".chunk" if self.is_chat else ""), "choices": [choice]}
 
     def completion(self, generation: Generation) -> dict[str, Any]:
@@ -56,6 +66,9 @@ class OpenAIAnswer:
         else:
             choice["text"] = self.echo + generation.final_text
         choice["finish_reason"] = finish_reason(generation.finished, parts)
+        if self.options.logprobs >= 0:
+            entries = [*self.prompt_logprobs, *generation.logprobs]
+            choice["logprobs"] = TokenLogprobs(self.is_chat).format(entries)
         head = self._head("")
         if notes := end_notes(generation):
             head["warnings"] = [*head.get("warnings", ()), *notes]

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from modules.api.body_fields import whole_field
+from modules.api.chat_mode_fields import MODE_FIELDS
 from modules.api.keep_alive_fields import KEEP_ALIVE_FIELDS
 from modules.api.response_format import FORMAT_FIELDS, read_response_format
+from modules.api.token_logprobs import LOGPROB_FIELDS, ranks_answers, read_logprobs
 from modules.api.tool_request import TOOL_FIELDS, ToolRequest, read_calls, read_tools
 from modules.api.unsupported_fields import UNSUPPORTED, refuse_unsupported
 from modules.generation.presets import Presets
@@ -31,12 +34,16 @@ _NAMES = {
 _OTHER = (
     frozenset({"model", "messages", "prompt", "stream", "stream_options", "preset", "user", "extensions", "n"})
     | frozenset(KEEP_ALIVE_FIELDS)
+    | {"truncation_length"}
     | UNSUPPORTED
     | TOOL_FIELDS
+    | LOGPROB_FIELDS
 )
 # Fields that only chats have.
-_OF_CHATS = frozenset({"chat_template_kwargs", "enable_thinking", "reasoning_effort"})
+CONTINUE_FIELDS = ("continue_", "continue_final_message")
+_OF_CHATS = MODE_FIELDS.union({"chat_template_kwargs", "enable_thinking", "reasoning_effort", *CONTINUE_FIELDS})
 _ROLES = {"developer": "system"} | {name: name for name in ("system", "user", "assistant", "tool", "function")}
+ONLY_TEXT = "This model reads only text. Leave images, audio and other parts out of the messages."
 # Seeds of other servers have up to 64 bits, signed or unsigned.
 _SEEDS = range(-(2**63), 2**64)
 
@@ -51,7 +58,10 @@ class RequestOptions:
 
     `has_limit`: the request has a maximum length; without one the reply may fill the context. `extensions`: the hooks
     of extensions run. `echo`: the answer begins with the prompt; `prompt_only`: it has no reply. `tools`: those that
-    the model may or must call.
+    the model may or must call. `continue_last`: the last message is the beginning of the reply.
+    `logprobs`: those in the answer, as in Generate; `engine_logprobs`: those that the engine must report.
+    `strip`: white space before the answer is left out. `truncation_length`: the context that the client allows, 0 for
+    the model's.
     """
 
     params: SamplingParams
@@ -63,6 +73,11 @@ class RequestOptions:
     echo: bool = False
     prompt_only: bool = False
     tools: ToolRequest = field(default_factory=ToolRequest)
+    continue_last: bool = False
+    logprobs: int = -1
+    engine_logprobs: int = -1
+    strip: bool = False
+    truncation_length: int = 0
 
 
 def read_options(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) -> RequestOptions:
@@ -105,7 +120,7 @@ def read_options(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) ->
     params = presets.merge(str(body.get("preset") or ""), values)
     warnings = [*wanted.warnings, *(f"{name} is not a parameter here and was ignored." for name in ignored)]
     warnings += [f"{spec.title} does not honour {name}; it was ignored." for name in spec.ignores(params)]
-    options = body.get("stream_options")
+    options, logprobs = body.get("stream_options"), read_logprobs(body, spec)
     return RequestOptions(
         params,
         stream,
@@ -116,7 +131,28 @@ def read_options(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) ->
         echo=echo,
         prompt_only=prompt_only,
         tools=tools,
+        continue_last=_continues(body),
+        logprobs=logprobs,
+        truncation_length=whole_field(body, "truncation_length", 0, 0, 2**31 - 1),
+        engine_logprobs=max(logprobs, 0) if ranks_answers(body) else logprobs,
     )
+
+
+def _continues(body: Mapping[str, Any]) -> bool:
+    """Return True if the last message is the beginning of the reply. Raises SettingError."""
+    for name in CONTINUE_FIELDS:
+        if not isinstance(body.get(name), (bool, type(None))):
+            raise SettingError(f"{name!r} must be true or false, without quotes.")
+    if not any(body.get(name) for name in CONTINUE_FIELDS):
+        return False
+    messages = body.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else {}
+    if not isinstance(last, dict) or last.get("role") != "assistant" or last.get("tool_calls"):
+        raise SettingError(
+            "Only a reply can be continued. End 'messages' with a message of the role assistant without tool calls, or "
+            "leave 'continue_' out."
+        )
+    return True
 
 
 def _is_int(value: Any, number: int) -> bool:
@@ -161,7 +197,7 @@ def _text_of(part: Any) -> str:
     if isinstance(part, dict) and part.get("type") == "text":
         part = part.get("text")
     if not isinstance(part, str):
-        raise Unsupported("This model reads only text. Leave images, audio and other parts out of the messages.")
+        raise Unsupported(ONLY_TEXT)
     return part
 
 

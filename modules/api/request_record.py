@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastapi import Request
+from fastapi import APIRouter, Depends, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modules.api.authentication import API
@@ -76,6 +76,11 @@ async def note_route(request: Request) -> None:
         for name, value in request.path_params.items():
             route = f"{route.removesuffix(value)}{{{name}}}"
         record.route = route
+
+
+def api_router(part: str = "") -> APIRouter:
+    """Return a router for the routes below /v1 and `part`, whose requests are noted."""
+    return APIRouter(prefix=f"/v1{part}", dependencies=[Depends(note_route)])
 
 
 def note_generations(request: Request, generations: Iterable[Generation]) -> None:

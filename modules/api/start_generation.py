@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from modules.api.api_hooks import HookedPrompt, hooked_chat, hooked_text
 from modules.api.chat_input import read_chat
 from modules.api.openai_format import OpenAIAnswer
+from modules.api.prompt_logprobs import prompt_logprobs
 from modules.api.request_params import RequestOptions, read_options
 from modules.app import App
+from modules.chat.prompt import render_chat
 from modules.generation.generation import Generation
 from modules.protocol.commands import Generate
 from modules.protocol.errors import PromptError
@@ -37,24 +39,27 @@ class _Prompt:
 
 
 def start_generation(
-    app: App, model: LoadedModel, body: Mapping[str, Any], *, is_chat: bool
+    app: App, model: LoadedModel, body: Mapping[str, Any], *, is_chat: bool, ids: Sequence[int] = ()
 ) -> tuple[OpenAIAnswer, Generation]:
-    """Start what the request asks the loaded model `model` for. Raises PaddockError: no model, a wrong parameter, a
-    prompt that fails."""
+    """Start what the request asks the loaded model `model` for. `ids`: the token ids that its prompt was made from.
+
+    Raises PaddockError: no model, a wrong parameter, a prompt that fails.
+    """
     app.on_request.confirm(body.get("model"), model.state)
     info = model.loaded()
     state = model.state
-    spec = app.registry.get(state.loader)
-    options = read_options(body, app.presets, replace(spec, samplers=spec.samplers.difference(info.ignored)))
+    options = request_options(app, model, body)
     prompt, options = _make_prompt(app, model, body, options, info.template if is_chat else None)
     hooked, generation = prompt.hooked, prompt.generation
-    params, options = _fit(model, prompt, hooked.hooks.params if hooked else options.params, options, info.context)
+    context = min(info.context, options.truncation_length or info.context)
+    params, options = _fit(model, prompt, hooked.hooks.params if hooked else options.params, options, context)
+    scores = _prompt_scores(model, prompt.text, ids, options)
     if options.prompt_only:
         generation = _without_reply(model, prompt.text, params)
     elif generation is None and hooked:
         generation = hooked.generate(model, params, options.stream)
     elif generation is None:
-        generation = model.generate(prompt.text, params, hooks=options.extensions)
+        generation = model.generate(prompt.text, params, options.extensions, top_logprobs=options.engine_logprobs)
     answer = OpenAIAnswer(
         f"{'chatcmpl' if is_chat else 'cmpl'}-{generation.id}",
         is_chat,
@@ -64,8 +69,15 @@ def start_generation(
         hooked.hooks if hooked else None,
         echo=prompt.text if options.echo else "",
         template=info.template,
+        prompt_logprobs=tuple(scores),
     )
     return answer, generation
+
+
+def request_options(app: App, model: LoadedModel, body: Mapping[str, Any]) -> RequestOptions:
+    """Return the options of a request for the loaded model. Raises PaddockError."""
+    info, spec = model.loaded(), app.registry.get(model.state.loader)
+    return read_options(body, app.presets, replace(spec, samplers=spec.samplers.difference(info.ignored)))
 
 
 def _make_prompt(
@@ -75,14 +87,18 @@ def _make_prompt(
 
     `template`: the model's chat template, None for a request without a chat.
     """
-    asked = None if template is None else read_chat(body, options, template)
+    asked = None if template is None else read_chat(app, model, body, options, template)
     if asked:
-        options = replace(options, warnings=(*options.warnings, *asked.warnings))
+        params = replace(options.params, stop=[*options.params.stop, *asked.stop])
+        options = replace(
+            options, params=params, strip=bool(asked.reply_prefix), warnings=(*options.warnings, *asked.warnings)
+        )
     if options.extensions and app.extensions.running:
         if asked:
-            hooked = hooked_chat(app, model, asked.messages, options.params, asked.variables)
+            hooked = hooked_chat(app, model, asked, options.params, options.continue_last)
         else:
             hooked = hooked_text(app, model, _text(body), options.params)
+        hooked.hooks.top_logprobs = options.engine_logprobs
         has_limit = options.has_limit or hooked.hooks.params.max_new_tokens != options.params.max_new_tokens
         options = replace(options, has_limit=has_limit, warnings=(*options.warnings, *hooked.notes))
         if hooked.chat is None or hooked.tokens is not None:
@@ -90,16 +106,40 @@ def _make_prompt(
         generation = hooked.generate(model, hooked.hooks.params, options.stream, fill_context=not has_limit)
         return _started(generation, options, hooked)
     if not asked:
-        return _Prompt(_text(body), None), options
+        return _shorten(model, _text(body), options)
     chat = Generate(
         "",
         params=options.params,
         hooks=options.extensions,
         messages=asked.messages,
+        template=asked.template,
+        reply_prefix=asked.reply_prefix,
+        continue_last=options.continue_last,
         variables=asked.variables,
+        logprobs=options.engine_logprobs,
         fill_context=not options.has_limit,
     )
+    if options.truncation_length:
+        whole = render_chat(model, chat).result.prompt + asked.reply_prefix
+        shortened, changed = _shorten(model, whole, options)
+        if shortened.text != whole:
+            return shortened, changed
     return _started(model.generate_chat(chat, opening=True), options)
+
+
+def _shorten(model: LoadedModel, text: str, options: RequestOptions) -> tuple[_Prompt, RequestOptions]:
+    """Return a prompt that leaves room for the reply within `truncation_length`, and the options with a warning."""
+    limit = options.truncation_length
+    tokens = model.tokenize(text, True) if limit else []
+    most = max(1, limit - reply_room(options.params.max_new_tokens, limit))
+    if len(tokens) <= most:
+        return _Prompt(text, len(tokens) or None), options
+    warning = (
+        f"The prompt has {len(tokens)} tokens. 'truncation_length' leaves room for {most} of them beside the reply, so "
+        f"the oldest {len(tokens) - most} were left out."
+    )
+    shortened = model.detokenize(tokens[-most:])
+    return _Prompt(shortened, most), replace(options, warnings=(*options.warnings, warning))
 
 
 def _started(
@@ -133,6 +173,15 @@ def _fit(
     if not options.has_limit and context:
         params = replace(params, max_new_tokens=max(room, context - length))
     return params, options
+
+
+def _prompt_scores(
+    model: LoadedModel, prompt: str, ids: Sequence[int], options: RequestOptions
+) -> list[dict[str, Any]]:
+    """Return the log-probabilities of the prompt for a client that wants both it and them."""
+    if not options.echo or options.logprobs < 0:
+        return []
+    return prompt_logprobs(model, prompt, list(ids), options.logprobs)
 
 
 def _without_reply(model: LoadedModel, prompt: str, params: SamplingParams) -> Generation:

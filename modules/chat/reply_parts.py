@@ -17,10 +17,12 @@ class ReplyParts:
     """Takes the text of one reply and returns deltas: objects with `reasoning_content`, `content` or `tool_calls`.
 
     `template`: the model's chat template. `schemas`: names and parameters of the tools; without any, nothing is a call.
-    `several`: a reply may have more than one call.
+    `several`: a reply may have more than one call. `strip`: leave out white space before the content.
     """
 
-    def __init__(self, template: str, schemas: Mapping[str, Mapping[str, Any]], several: bool = True) -> None:
+    def __init__(
+        self, template: str, schemas: Mapping[str, Mapping[str, Any]], several: bool = True, strip: bool = False
+    ) -> None:
         self._splitter = ReasoningSplitter(find_markers(template) or _USUAL)
         self._tools = ToolCallParser(find_tool_format(template), schemas) if schemas else None
         self._several = several
@@ -28,6 +30,7 @@ class ReplyParts:
         self._space = ""
         # Reasoning has begun; it has text; the answer has text.
         self._reasoned = self._thought = self._content = False
+        self._strip = strip
 
     @property
     def called(self) -> bool:
@@ -86,7 +89,7 @@ class ReplyParts:
                 deltas += self._call(part)
                 continue
             # Between reasoning and answer models write empty lines.
-            text = part.lstrip() if self._reasoned and not self._content else part
+            text = part.lstrip() if (self._reasoned or self._strip) and not self._content else part
             if text:
                 self._content = True
                 deltas.append({"content": text})

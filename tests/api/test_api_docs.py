@@ -27,7 +27,9 @@ PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:7860"
 EXAMPLES = re.findall(r"^```(sh|python)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 # Routes that answer whatever has no other route, or that need a name in their path.
-_WITHOUT = {"/v1/{path:path}", "/v1/models/{name:path}"}
+_WITHOUT = {"/v1/{path:path}", "/v1/models/{name:path}", "/v1/responses/{id}"}
+# Those that extensions answer, which the page shows without running them.
+_WITHOUT |= {"/v1/audio/{path:path}", "/v1/images/{path:path}", "/v1/moderations"}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,7 @@ def test_an_example_gives_an_answer(app: App, address: str, kind: str, text: str
         assert printed.strip()
         return
     answer: Any = json.loads(printed)
-    assert "error" not in answer
+    assert not isinstance(answer, dict) or answer.get("error") is None
 
 
 def test_logits_are_probabilities_of_the_model(app: App, address: str) -> None:

@@ -43,7 +43,7 @@ def test_a_reply_of_the_api_has_reasoning_content(client: httpx.Client) -> None:
 
 def _chat(app: App, template: str, **body: Any) -> Any:
     whole = {"messages": [{"role": "user", "content": "x"}], **body}
-    return read_chat(whole, read_options(whole, app.presets, app.registry.get("echo")), template)
+    return read_chat(app, app.supervisor, whole, read_options(whole, app.presets, app.registry.get("echo")), template)
 
 
 def test_fields_about_reasoning_reach_the_template(app: App) -> None:

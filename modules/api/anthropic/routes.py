@@ -8,35 +8,41 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
+from modules.api.account_gate import app_of
 from modules.api.anthropic.answer import anthropic_error, whole_message
 from modules.api.anthropic.request import chat_body
 from modules.api.anthropic.stream import message_events
 from modules.api.api_generations import ApiGenerations
 from modules.api.chat_input import read_chat
-from modules.api.error_status import http_status
+from modules.api.error_status import error_response
 from modules.api.model_turns import ModelTurns
 from modules.api.openai_stream import wait_until_done
 from modules.api.request_params import parse_body
+from modules.api.request_record import api_router, note_generations
 from modules.api.start_generation import request_options, start_generation
 from modules.api.warning_header import warning_header
 from modules.app import App
 from modules.chat.prompt import render_chat
 from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError
+from modules.runtime.loaded_model import LoadedModel
 from modules.ui.json_errors import SafeJSONResponse
 
 
 def router(app: App, turns: ModelTurns, generations: ApiGenerations) -> APIRouter:
     """Return the routes. `generations`: those that API clients started."""
-    routes = APIRouter(prefix="/v1/messages")
+    routes = api_router("/messages")
 
     @routes.post("")
     async def messages(request: Request) -> Response:
         try:
             body = chat_body(parse_body(await request.body()))
-            async with turns.use(body.get("model"), request):
-                answer, generation = await run_in_threadpool(start_generation, app, body, is_chat=True)
+            async with turns.use(body, request) as model:
+                answer, generation = await run_in_threadpool(
+                    lambda: start_generation(app_of(app, request), model, body, is_chat=True)
+                )
             generations.add(generation)
+            note_generations(request, [generation])
         except PaddockError as error:
             return _refusal(error)
         headers = warning_header(answer.options.warnings)
@@ -52,18 +58,20 @@ def router(app: App, turns: ModelTurns, generations: ApiGenerations) -> APIRoute
     async def count_tokens(request: Request) -> Response:
         try:
             body = chat_body(parse_body(await request.body()))
-            async with turns.use(body.get("model"), request):
-                return SafeJSONResponse({"input_tokens": await run_in_threadpool(_count, app, body)})
+            async with turns.use(body, request) as model:
+                return SafeJSONResponse(
+                    {"input_tokens": await run_in_threadpool(lambda: _count(app_of(app, request), model, body))}
+                )
         except PaddockError as error:
             return _refusal(error)
 
     return routes
 
 
-def _count(app: App, body: dict[str, Any]) -> int:
+def _count(app: App, model: LoadedModel, body: dict[str, Any]) -> int:
     """Return how many tokens the prompt of a chat has. Raises PaddockError."""
-    options = request_options(app, body)
-    asked = read_chat(app, body, options, app.supervisor.loaded().template)
+    options = request_options(app, model, body)
+    asked = read_chat(app, model, body, options, model.loaded().template)
     chat = Generate(
         "",
         messages=asked.messages,
@@ -71,8 +79,8 @@ def _count(app: App, body: dict[str, Any]) -> int:
         variables=asked.variables,
         continue_last=options.continue_last,
     )
-    return render_chat(app.supervisor, chat).result.tokens
+    return render_chat(model, chat).result.tokens
 
 
 def _refusal(error: PaddockError) -> Response:
-    return SafeJSONResponse(anthropic_error(error), http_status(error))
+    return error_response(error, anthropic_error(error))

@@ -115,7 +115,7 @@ class ResponseAnswer:
             response["incomplete_details"] = {"reason": "max_output_tokens"}
         if self._asked.store:
             messages = [*self._asked.messages, *item_messages(self._output.items)]
-            self._stored.add(self.id, StoredResponse(messages, response))
+            self._stored.add(self.id, StoredResponse(messages, response, self._asked.owner))
         return response
 
     def _add_logprobs(self) -> None:

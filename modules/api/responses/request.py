@@ -42,22 +42,23 @@ _LOGPROBS = "message.output_text.logprobs"
 @dataclass(frozen=True)
 class ResponseRequest:
     """`chat`: the body of the chat completion; `messages`: its messages without `instructions`; `body`: the client's;
-    `store`: the response is kept."""
+    `store`: the response is kept; `owner`: the account that asks, or ""."""
 
     chat: dict[str, Any]
     messages: list[dict[str, Any]]
     body: Mapping[str, Any]
     store: bool
+    owner: str
 
 
-def read_response_request(body: Mapping[str, Any], stored: ResponseStore) -> ResponseRequest:
+def read_response_request(body: Mapping[str, Any], stored: ResponseStore, owner: str) -> ResponseRequest:
     """Return what a client asks for. Raises SettingError, PromptError, Unsupported or ResponseNotFound."""
     if not isinstance(store := body.get("store", True), (bool, type(None))):
         raise SettingError("'store' must be true or false, without quotes.")
     if body.get("prompt") is not None:
         raise Unsupported("Prompts that are stored on the server are not supported. Send 'input' instead of 'prompt'.")
     previous = body.get("previous_response_id")
-    earlier = stored.get(previous).messages if previous is not None else []
+    earlier = stored.get(previous, owner).messages if previous is not None else []
     messages = [*earlier, *item_messages(body.get("input"))]
     chat = {name: value for name, value in body.items() if name not in _READ}
     instructions = text_field(body, "instructions", "")
@@ -71,7 +72,7 @@ def read_response_request(body: Mapping[str, Any], stored: ResponseStore) -> Res
         raise SettingError("'truncation' must be auto or disabled.")
     if body.get("truncation") == "disabled":
         chat["truncate"] = False
-    return ResponseRequest(chat, messages, body, store is not False)
+    return ResponseRequest(chat, messages, body, store is not False, owner)
 
 
 def _tools(body: Mapping[str, Any]) -> dict[str, Any]:

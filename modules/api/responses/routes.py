@@ -6,11 +6,13 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
+from modules.api.account_gate import account_of, app_of
 from modules.api.api_generations import ApiGenerations
 from modules.api.error_status import error_response
 from modules.api.model_turns import ModelTurns
 from modules.api.openai_stream import wait_until_done
 from modules.api.request_params import parse_body
+from modules.api.request_record import api_router, note_generations
 from modules.api.responses.answer import ResponseAnswer
 from modules.api.responses.request import read_response_request
 from modules.api.responses.store import ResponseStore
@@ -23,16 +25,19 @@ from modules.ui.json_errors import SafeJSONResponse
 
 def router(app: App, turns: ModelTurns, generations: ApiGenerations) -> APIRouter:
     """Return the routes. `generations`: those that API clients started."""
-    routes = APIRouter(prefix="/v1/responses")
+    routes = api_router("/responses")
     stored = ResponseStore()
 
     @routes.post("")
     async def create(request: Request) -> Response:
         try:
-            asked = read_response_request(parse_body(await request.body()), stored)
-            async with turns.use(asked.chat.get("model"), request):
-                answer, generation = await run_in_threadpool(start_generation, app, asked.chat, is_chat=True)
+            asked = read_response_request(parse_body(await request.body()), stored, _owner(request))
+            async with turns.use(asked.chat, request) as model:
+                answer, generation = await run_in_threadpool(
+                    lambda: start_generation(app_of(app, request), model, asked.chat, is_chat=True)
+                )
             generations.add(generation)
+            note_generations(request, [generation])
         except PaddockError as error:
             return error_response(error)
         headers = warning_header(answer.options.warnings)
@@ -45,18 +50,24 @@ def router(app: App, turns: ModelTurns, generations: ApiGenerations) -> APIRoute
         return SafeJSONResponse(response.whole(), headers=headers)
 
     @routes.get("/{id}")
-    async def read(id: str) -> Response:
+    async def read(id: str, request: Request) -> Response:
         try:
-            return SafeJSONResponse(stored.get(id).response)
+            return SafeJSONResponse(stored.get(id, _owner(request)).response)
         except PaddockError as error:
             return error_response(error)
 
     @routes.delete("/{id}")
-    async def delete(id: str) -> Response:
+    async def delete(id: str, request: Request) -> Response:
         try:
-            stored.delete(id)
+            stored.delete(id, _owner(request))
         except PaddockError as error:
             return error_response(error)
         return SafeJSONResponse({"id": id, "object": "response", "deleted": True})
 
     return routes
+
+
+def _owner(request: Request) -> str:
+    """Return whose responses a request may name: those of its account, or the owner's ("")."""
+    account = account_of(request.scope)
+    return account.id if account else ""

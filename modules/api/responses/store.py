@@ -21,10 +21,12 @@ class ResponseNotFound(PaddockError):
 
 @dataclass(frozen=True)
 class StoredResponse:
-    """`messages`: the chat up to and with the reply, without `instructions`; `response`: what the client got."""
+    """`messages`: the chat up to and with the reply, without `instructions`; `response`: what the client got.
+    `owner`: the account that may name it, or ""."""
 
     messages: list[dict[str, Any]]
     response: dict[str, Any]
+    owner: str = ""
 
 
 class ResponseStore:
@@ -43,17 +45,17 @@ class ResponseStore:
         while self._stored and (len(self._stored) > self._most or self._bytes > self._most_bytes):
             self._bytes -= self._stored.popitem(last=False)[1][1]
 
-    def get(self, id: object) -> StoredResponse:
-        """Return a response. Raises ResponseNotFound."""
+    def get(self, id: object, owner: str = "") -> StoredResponse:
+        """Return a response of this account. Raises ResponseNotFound."""
         found = self._stored.get(id) if isinstance(id, str) else None
-        if found is None:
+        if found is None or found[0].owner != owner:
             raise ResponseNotFound(
                 f"There is no response {str(id)[:100]!r}. Responses are kept in memory until Paddock ends, the latest "
                 f"{self._most:,} at most. Send the whole chat in 'input'."
             )
         return found[0]
 
-    def delete(self, id: str) -> None:
-        """Forget a response. Raises ResponseNotFound."""
-        self.get(id)
+    def delete(self, id: str, owner: str = "") -> None:
+        """Forget a response of this account. Raises ResponseNotFound."""
+        self.get(id, owner)
         self._bytes -= self._stored.pop(id)[1]

@@ -42,13 +42,15 @@ from modules.plugins.manager import ExtensionManager
 from modules.plugins.worker_hooks import WorkerEntry
 from modules.protocol.errors import PaddockError
 from modules.protocol.model_facts import AIMS
+from modules.runtime.client_model import ClientModel
 from modules.runtime.environment import Environments
 from modules.runtime.idle_unloader import IdleUnloader
+from modules.runtime.loaded_model import LoadedModel
 from modules.runtime.loader_registry import Registry
 from modules.runtime.model_pool import ModelPool
 from modules.runtime.supervisor import Supervisor
 from modules.runtime.worker_hooks import WorkerHooks
-from modules.settings.accounts import Account
+from modules.settings.accounts import Account, account_client
 from modules.settings.config import Config
 from modules.settings.preferences import Preferences
 from modules.settings.sampling_preferences import SamplingPreferences
@@ -132,6 +134,11 @@ class App:
         self.at_close = ExitStack()
 
     @property
+    def page_model(self) -> LoadedModel:
+        """The page's current model. Replies that one account starts take turns with those of others."""
+        return ClientModel(self.supervisor, account_client(self.account)) if self.account else self.supervisor
+
+    @property
     def may_manage(self) -> bool:
         """True for the owner and admins: they load models, run jobs and switch extensions on."""
         return self.account is None or self.account.is_admin
@@ -179,7 +186,7 @@ class App:
     def chats(self) -> ChatService:
         """The chats, opened at first use: a command that does not need them leaves the file to the page."""
         store = ChatStore(self.paths.chats)
-        return ChatService(store, self.supervisor, self.characters, extensions=self.extensions)
+        return ChatService(store, self.page_model, self.characters, extensions=self.extensions)
 
     @cached_property
     def extensions(self) -> ExtensionManager:

@@ -63,7 +63,8 @@ class ModelTurns:
             await run_in_threadpool(self._on_request.check, name)
             model = await self._wait(_Waiter(name, client), request)
         try:
-            apply_keep_alive(model, chosen)
+            if self._on_request.allowed:  # Otherwise no request could load the model again.
+                apply_keep_alive(model, chosen)
             yield ClientModel(model.supervisor, client)
         finally:
             model.leave()

@@ -18,7 +18,7 @@ from modules.chat.store import ChatStore
 from modules.chat.turn_hooks import TurnHooks
 from modules.plugins.manager import ExtensionManager
 from modules.protocol.sampling import SamplingParams
-from modules.runtime.supervisor import Supervisor
+from modules.runtime.loaded_model import LoadedModel
 
 _LOG = logging.getLogger(__name__)
 # How long a new reply waits for one that was just stopped: the engine ends its token, and the saver writes it.
@@ -35,7 +35,7 @@ class Replies:
     def __init__(
         self,
         store: ChatStore,
-        supervisor: Supervisor,
+        model: LoadedModel,
         characters: Characters,
         notify: Callable[[str], None],
         flush_seconds: float,
@@ -43,7 +43,7 @@ class Replies:
     ) -> None:
         self._store = store
         self._notify = notify
-        self._starter = ReplyStarter(store, supervisor, characters, extensions)
+        self._starter = ReplyStarter(store, model, characters, extensions)
         self._lock = threading.Lock()
         self._claims: dict[str, Reply] = {}
         self._unsaved: dict[str, Reply] = {}

@@ -20,7 +20,7 @@ from modules.plugins.failures import MessageFailed
 from modules.plugins.manager import ExtensionManager
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
-from modules.runtime.supervisor import Supervisor
+from modules.runtime.loaded_model import LoadedModel
 from modules.system.listeners import Listeners
 
 
@@ -34,7 +34,7 @@ class ChatService:
     def __init__(
         self,
         store: ChatStore,
-        supervisor: Supervisor,
+        model: LoadedModel,
         characters: Characters,
         clock: Callable[[], float] = time.time,
         *,
@@ -45,7 +45,7 @@ class ChatService:
         self._characters = characters
         self._clock = clock
         self._listeners = Listeners[Callable[[str], None]]()
-        self._replies = Replies(store, supervisor, characters, self._listeners.notify, flush_seconds, extensions)
+        self._replies = Replies(store, model, characters, self._listeners.notify, flush_seconds, extensions)
 
     # Chats
 

@@ -21,7 +21,7 @@ from modules.plugins.manager import ExtensionManager
 from modules.protocol.commands import Generate
 from modules.protocol.events import ChatPromptResult
 from modules.protocol.sampling import SamplingParams
-from modules.runtime.supervisor import Supervisor
+from modules.runtime.loaded_model import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ class ReplyStarter:
     """Starts replies on the loaded model, with the hooks of the extensions that are on."""
 
     def __init__(
-        self, store: ChatStore, supervisor: Supervisor, characters: Characters, extensions: ExtensionManager | None
+        self, store: ChatStore, model: LoadedModel, characters: Characters, extensions: ExtensionManager | None
     ) -> None:
         self._store = store
-        self._supervisor = supervisor
+        self._model = model
         self._characters = characters
         self._extensions = extensions
 
@@ -93,14 +93,14 @@ class ReplyStarter:
         if self._extensions is None or not self.has_hooks:
             return None
         preamble, _ = self._preamble(chat_id, options)
-        return TurnHooks(self._extensions, chat_id, path, params, options, preamble, self._supervisor.state, own)
+        return TurnHooks(self._extensions, chat_id, path, params, options, preamble, self._model.state, own)
 
     def start(self, chat_id: str, request: ReplyRequest) -> StartedReply:
         """Start the reply. A hook that fails gives a generation that ended with its error.
 
         Raises PaddockError without a model, or for a prompt that cannot be made.
         """
-        state = self._supervisor.state
+        state = self._model.state
         context = state.info.context if state.info else 0
         meta: dict[str, Any] = {"model": state.model, "loader": state.loader, "context": context}
         try:
@@ -132,7 +132,7 @@ class ReplyStarter:
             continue_last=request.continues,
             variables=_template_variables(options),
         )
-        generation = self._supervisor.generate_chat(chat)
+        generation = self._model.generate_chat(chat)
         fitted = prompt_facts(generation.prompted)
         _note_prompt(meta, fitted, notes)
         return StartedReply(generation, request.prefix or fitted.opening, meta)
@@ -151,7 +151,7 @@ class ReplyStarter:
             whole_prefix, shown = turn.pipeline.bot_prefix(turn.state)
         prompt = fitted.prompt + whole_prefix if fitted else ""
         chat = replace(chat, reply_prefix=whole_prefix) if chat else None
-        generation = turn.generate(self._supervisor, prompt, question, params, chat)
+        generation = turn.generate(self._model, prompt, question, params, chat)
         fitted = fitted or prompt_facts(generation.prompted)
         _note_prompt(meta, fitted, notes)
         if prefix:
@@ -196,7 +196,7 @@ class ReplyStarter:
         """Return a renderer that counts tokens as the extensions do."""
 
         def render(messages: list[dict[str, object]]) -> ChatPromptResult:
-            result = self._supervisor.chat_prompt(messages, chat.template, chat.continue_last, chat.variables)
+            result = self._model.chat_prompt(messages, chat.template, chat.continue_last, chat.variables)
             length = turn.pipeline.length(result.prompt)
             return result if length is None else replace(result, tokens=length)
 

@@ -64,7 +64,7 @@ class LoadOnRequest:
         self._models = models
         self._reloader = reloader
         self._reloaders: dict[PoolModel, ModelReloader] = {}
-        self._allowed = allowed
+        self.allowed = allowed
         self._keep_alive = keep_alive
         self._clock = clock
         self._closing = threading.Event()
@@ -94,7 +94,7 @@ class LoadOnRequest:
         if name not in self._library.names():
             raise self.not_found(name)
         lost = found is not None and self._lost(found)
-        if not self._allowed and not lost:
+        if not self.allowed and not lost:
             if state.phase != "ready":
                 return  # `load` says that no model is loaded.
             raise ModelNotLoaded(
@@ -141,7 +141,7 @@ class LoadOnRequest:
             self._reloader_of(found).ensure_loaded()
             found.supervisor.loaded()
             return
-        if not self._allowed:
+        if not self.allowed:
             (found or self._pool.current).supervisor.loaded()
         if found is None:
             self._load_new(name, lambda: stop() or self._closing.is_set())

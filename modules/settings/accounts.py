@@ -46,6 +46,11 @@ class Account:
         return self.role == ADMIN
 
 
+def account_client(account: Account) -> str:
+    """Return the name under which an account takes turns with other clients, on its page and over the API."""
+    return f"account {account.name}"
+
+
 class Accounts:
     """The accounts in one file, read again when it changes. Thread-safe. Every method may raise PaddockError.
 

@@ -31,7 +31,7 @@ def describe_state(app: App) -> dict[str, object]:
         "theme": app.settings.get("theme", "system"),
         "adapters": state.adapters,
         "job": _ended_job(app),
-        "beside": loaded_beside(app),
+        "beside": loaded_beside(app) if app.may_manage else [],
     }
     if state.info:
         shown |= {"context": state.info.context, "device": state.info.device, "notes": list(state.info.notes)}

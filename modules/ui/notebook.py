@@ -102,11 +102,11 @@ class Notebook:
         app = self._app
         app.supervisor.loaded()
         if not app.extensions.running:
-            return app.supervisor.generate(text, params)
+            return app.page_model.generate(text, params)
 
         def make() -> Generation:
             hooks = TextHooks(app.extensions, text, params, ChatOptions(), app.supervisor.state)
-            source = hooks.generate(app.supervisor, hooks.prompt, text, hooks.params)
+            source = hooks.generate(app.page_model, hooks.prompt, text, hooks.params)
             return completed(source, "", hooks.final_text, live=True)
 
         return deferred(text, params, make)

@@ -191,7 +191,9 @@ def test_loading_on_request_can_be_forbidden(tmp_path: Path) -> None:
     for server in serve_models(tmp_path, load_on_request=False):
         answer = server.ask("other")
         assert (answer.status_code, answer.json()["error"]["code"]) == (409, "model_not_loaded")
-        assert server.ask("tiny").status_code == 200
+        # No request could load it again.
+        assert server.ask("tiny", keep_alive=0).status_code == 200
+        assert server.app.pool.current.keep_alive is None
         server.app.supervisor.unload()
         assert "No model is loaded" in server.ask("other").json()["error"]["message"]
         assert server.loads == []

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 
 import httpx
 import pytest
+from fastapi import Request
 
+from modules.api.client_name import client_name
 from modules.app import App
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.client_model import ClientModel
+from modules.settings.accounts import Account
+from modules.settings.config import Config
 from tests.conftest import ROOMY
 from tests.support.server import serving
 
@@ -115,3 +120,27 @@ def test_a_client_that_hangs_up_while_it_waits_never_begins(app: App, client: ht
             _stream(client, waiting, "two", "never")
     answer = client.post("/v1/completions", json={"prompt": "again", "max_tokens": 1}).json()
     assert answer["choices"][0]["text"] == "again"
+
+
+def _name(config: Config, address: str, account: Account | None = None, **headers: str) -> str:
+    """Return the name of the client that sends such a request."""
+    sent = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "client": (address, 1), "headers": sent, "state": {"paddock_account": account}}
+    return client_name(Request(scope), config)
+
+
+def test_a_client_is_an_account_or_an_address_with_a_key(config: Config) -> None:
+    anna = Account("anna", "user", "1", "")
+    names = [
+        _name(config, "10.0.0.1"),
+        _name(config, "10.0.0.2"),
+        _name(config, "10.0.0.1", authorization="Bearer one"),
+        _name(config, "10.0.0.1", x_api_key="one"),
+        _name(config, "10.0.0.1", anna),
+    ]
+    assert len(set(names)) == 5 and not any("one" in name for name in names)
+    assert _name(config, "10.0.0.2", anna, x_api_key="two") == names[-1]
+    # Without a proxy, a client could take any number of names by this header.
+    assert _name(config, "10.0.0.1", x_forwarded_for="1.2.3.4") == names[0]
+    behind = replace(config, public_origin="https://example.org")
+    assert _name(behind, "127.0.0.1", x_forwarded_for="9.9.9.9, 10.0.0.1") == names[0]

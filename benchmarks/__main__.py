@@ -20,9 +20,10 @@ NAMES = (
     "gpu",
     "quantization",
     "jobs",
+    "perplexity",
 )
 # Benchmarks that can run for selected loaders.
-BY_LOADER = ("overhead", "turns", "plan")
+BY_LOADER = ("overhead", "turns", "plan", "perplexity")
 # Benchmarks that can run selected cases.
 BY_CASE = ("quantization", "jobs")
 
@@ -36,7 +37,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
-    parser.add_argument("--loader", action="append", help="overhead, turns, plan: only this loader; may be repeated")
+    parser.add_argument("--loader", action="append", help=f"{', '.join(BY_LOADER)}: only this loader; may be repeated")
     parser.add_argument("--case", action="append", help="quantization, jobs: only cases with this in their name")
     parser.add_argument("--minutes", type=float, default=1.0, help="soak: how long the clients run (default: 1)")
     parser.add_argument("--no-venv", action="store_true", help="use the current Python instead of .venv")

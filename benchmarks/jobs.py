@@ -25,6 +25,7 @@ from modules.app import App
 from modules.cli.application import build_app
 from modules.jobs.job_spec import JobSpec, JobState
 from modules.protocol.errors import PaddockError
+from modules.runtime.process_priority import lower_priority
 from modules.runtime.worker_process import clean_environment
 from modules.settings.config import Config
 from modules.system.processors import available_processors
@@ -39,14 +40,14 @@ _LEAVE_A_CORE = ("gguf", "train")
 @dataclass(frozen=True)
 class Case:
     """A job, and the same work by the engine alone: `work`, a function of raw/jobs_raw.py, in the environment of
-    `alone_in`, with `options`; "" if only memory is measured. `text`: the job takes text."""
+    `alone_in`, with `options`; "" if only memory is measured. `text`: characters of text that both take."""
 
     name: str
     loader: str
     method: str = ""
     model: str = FOLDER
     settings: dict[str, str] = field(default_factory=dict)
-    text: bool = False
+    text: int = 0
     work: str = ""
     alone_in: str = ""
     options: dict[str, Any] = field(default_factory=dict)
@@ -62,16 +63,16 @@ _GGUF: dict[str, Any] = {"method": "gguf", "model": FILE, "settings": {"type": "
 # 15: Q4_K_M (llama.h, llama_ftype).
 _ALONE: dict[str, Any] = {"work": "gguf", "alone_in": "llamacpp", "options": {"file_type": 15}}
 _ROWS = {"samples": 32, "length": 256}
-_CALIBRATED: dict[str, Any] = {"settings": {key: str(value) for key, value in _ROWS.items()}, "text": True}
+_CALIBRATED: dict[str, Any] = {"settings": {key: str(value) for key, value in _ROWS.items()}, "text": 100_000}
 _TRAINING = {"base": "16bit", "epochs": "1", "batch_size": "2", "cutoff": "128"}
 CASES = (
     Case("GGUF, llamacpp", "llamacpp", **_GGUF, **_ALONE),
     Case("GGUF, xllamacpp", "xllamacpp", **_GGUF, **_ALONE),
     Case("NF4", "transformers", "bnb", work="bnb", rounds=3),
-    Case("HQQ", "hqq", "hqq"),
+    Case("HQQ", "hqq", "hqq", work="hqq", rounds=3),
     Case("GPTQ", "gptqmodel", "gptq", **_CALIBRATED, work="gptq", options=_ROWS),
-    Case("AWQ", "gptqmodel", "awq", **_CALIBRATED),
-    Case("training", "transformers", settings=_TRAINING, text=True, work="train", options={"length": 128}),
+    Case("AWQ", "gptqmodel", "awq", **_CALIBRATED, work="awq", options={**_ROWS, "zero_point": True}),
+    Case("training", "transformers", settings=_TRAINING, text=16_000, work="train", options={"length": 128}),
 )
 
 
@@ -89,13 +90,14 @@ def run(names: Sequence[str] = ()) -> Iterator[Figure]:
         models.mkdir()
         (models / FOLDER).symlink_to(folder_model(ROOT))
         (models / CHAT).symlink_to(gguf_model(ROOT))
-        text = place / "text.txt"
-        text.write_text("\n".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md"))))
+        whole_text = "\n".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md")))
         app = build_app(Config(ROOT, port=0, models=models, user_data=place / "user"))
         stack.callback(app.close)
         whole = JobSpec("quantize", FOLDER, "gguf", FILE.removesuffix(".gguf"), settings={"type": "F16"})
         app.jobs.run(app.jobs.start(whole))
         for case in (case for case in CASES if _is_named(case.name, names)):
+            text = place / "text.txt"
+            text.write_text(whole_text[: case.text], encoding="utf-8")
             try:
                 yield from _measured(app, case, text, place)
             except (PaddockError, RuntimeError) as error:
@@ -148,15 +150,18 @@ def _alone(app: App, case: Case, text: Path, target: Path) -> float:
     options = {**case.options, "text": str(text), "threads": threads}
     source = app.library.facts(case.model).path
     begin = time.perf_counter()
-    done = subprocess.run(
+    process = subprocess.Popen(
         [str(python), str(script), case.work, source, str(target), json.dumps(options)],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         env=clean_environment(python),
         cwd=target.parent,
-        check=False,
+        start_new_session=True,
     )
-    if done.returncode != 0:
-        raise RuntimeError(f"The engine alone failed: {done.stderr.decode(errors='replace')[-3000:]}")
+    lower_priority(process.pid)  # as the job's worker, or other work on the machine would slow the job alone
+    said = process.communicate()[0]
+    if process.returncode != 0:
+        raise RuntimeError(f"The engine alone failed: {said.decode(errors='replace')[-3000:]}")
     return time.perf_counter() - begin
 
 

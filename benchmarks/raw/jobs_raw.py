@@ -26,6 +26,36 @@ def gguf(source: str, target: str, options: Mapping[str, Any]) -> None:
     assert status == 0, status
 
 
+def awq(source: str, target: str, options: Mapping[str, Any]) -> None:
+    """Quantize to AWQ with GPTQModel."""
+    os.environ["GPTQMODEL_CPU_WORKERS"] = "2"
+    import torch
+    from gptqmodel import GPTQModel, QuantizeConfig
+    from gptqmodel.quantization import FORMAT, METHOD
+
+    torch.set_num_threads(options["threads"])
+    rows = _rows(source, options)[: options["samples"]]
+    config = QuantizeConfig(
+        bits=4, group_size=128, device="cpu", method=METHOD.AWQ, format=FORMAT.GEMM, sym=not options["zero_point"]
+    )
+    model = GPTQModel.load(source, config)
+    model.quantize([{"input_ids": row, "attention_mask": [1] * len(row)} for row in rows], batch_size=1)
+    model.save(target)
+
+
+def hqq(source: str, target: str, options: Mapping[str, Any]) -> None:
+    """Quantize with HQQ in Transformers."""
+    import torch
+    from transformers import AutoModelForCausalLM, HqqConfig
+
+    torch.set_num_threads(options["threads"])
+    config = HqqConfig(nbits=4, group_size=64, axis=1, skip_modules=["lm_head"])
+    model = AutoModelForCausalLM.from_pretrained(
+        source, dtype=torch.float16, device_map={"": "cpu"}, quantization_config=config
+    )
+    model.save_pretrained(target)
+
+
 def gptq(source: str, target: str, options: Mapping[str, Any]) -> None:
     """Quantize with GPTQModel."""
     os.environ["GPTQMODEL_CPU_WORKERS"] = "2"
@@ -86,4 +116,5 @@ def _rows(source: str, options: Mapping[str, Any]) -> list[list[int]]:
 
 if __name__ == "__main__":
     work, from_folder, to_folder, values = sys.argv[1:]
-    {"gguf": gguf, "gptq": gptq, "bnb": bnb, "train": train}[work](from_folder, to_folder, json.loads(values))
+    works = {"gguf": gguf, "gptq": gptq, "awq": awq, "hqq": hqq, "bnb": bnb, "train": train}
+    works[work](from_folder, to_folder, json.loads(values))

@@ -1,7 +1,7 @@
 """The rows of `python3 -m benchmarks quantization`, and their table in docs/quantization.md.
 
-`python3 -m benchmarks.quantization_table ROWS.jsonl…` writes the table from what the benchmark printed with --json, in
-one run or in several.
+`python3 -m benchmarks.quantization_table [--add] ROWS.jsonl…` writes the table from what the benchmark printed with
+--json, in one run or in several. With --add, the other rows of the table stay.
 """
 
 from __future__ import annotations
@@ -55,28 +55,39 @@ class Row:
         return ["-" if value is None else render(value) for value, render in values]
 
 
-def write_docs(rows: Sequence[Row], page: Path) -> None:
-    """Write the table between the markers of `page`."""
+def write_docs(rows: Sequence[Row], page: Path, order: Sequence[str] = ()) -> None:
+    """Write the table between the markers of `page`.
+
+    `order`: names of cases. The rows of the page that are among them stay, where they are not measured again, and all
+    rows come in this order. Raises RuntimeError where those rows are of another text.
+    """
     text = page.read_text(encoding="utf-8")
     head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
+    old, end, tail = rest.partition(END)
     if not (begin and end):
         raise RuntimeError(f"{page.name} has no lines {BEGIN} and {END}.")
-    page.write_text(f"{head}{begin}\n{_markdown(rows)}\n{end}{tail}", encoding="utf-8")
-
-
-def _markdown(rows: Sequence[Row]) -> str:
     keys = [key for key in _COLUMNS if key not in _SPEED]
-    lines = [[_COLUMNS[key][0] for key in keys], ["---"] * len(keys), *(row.cells(keys) for row in rows)]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"Measured on {time.strftime('%Y-%m-%d')}, over {rows[0].fields['tokens']:,} tokens.\n\n{table}"
+    about = f"Measured on {time.strftime('%Y-%m-%d')}, over {rows[0].fields['tokens']:,} tokens."
+    lines = {row.fields["case"]: row.cells(keys) for row in rows}
+    if order:
+        if about.partition(", ")[2] not in old:
+            raise RuntimeError(f"The table of {page.name} was measured on another text. Measure all rows.")
+        kept = {cells[0]: cells for line in old.splitlines() if (cells := line.strip("| ").split(" | "))}
+        lines = {case: row for case in order if (row := lines.get(case) or kept.get(case))}
+    table = [[_COLUMNS[key][0] for key in keys], ["---"] * len(keys), *lines.values()]
+    text = "\n".join(f"| {' | '.join(line)} |" for line in table)
+    page.write_text(f"{head}{begin}\n{about}\n\n{text}\n{end}{tail}", encoding="utf-8")
 
 
-def main(files: Sequence[str]) -> None:
-    """Write the rows in `files` to the page, each case once."""
+def main(arguments: Sequence[str]) -> None:
+    """Write the rows in the files that are named to the page, each case once."""
+    from benchmarks.quantization import CASES, ORIGINAL  # it imports this module
+
+    files = [name for name in arguments if name != "--add"]
+    order = [ORIGINAL, *(case.name for case in CASES)] if "--add" in arguments else []
     lines = [line for file in files for line in Path(file).read_text(encoding="utf-8").splitlines() if line.strip()]
     rows = {fields["case"]: Row(fields) for fields in map(json.loads, lines)}
-    write_docs(list(rows.values()), Path(__file__).resolve().parent.parent / "docs" / "quantization.md")
+    write_docs(list(rows.values()), Path(__file__).resolve().parent.parent / "docs" / "quantization.md", order)
 
 
 if __name__ == "__main__":

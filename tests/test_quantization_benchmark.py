@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.quantization import Case, run_cases
-from benchmarks.quantization_table import BEGIN, END, write_docs
+from benchmarks.quantization_table import BEGIN, END, Row, write_docs
 from modules.library.machine import inspect_machine
 from modules.runtime.environment import Environments
 from modules.runtime.loader_registry import Registry
@@ -41,3 +41,24 @@ def test_a_case_that_cannot_be_made_costs_its_own_row_alone_and_the_page_gets_th
     assert text.endswith(f"{END}\nafter\n")
     assert "old" not in text
     assert "| GGUF Q2_K | " in text
+
+
+def _row(case: str, tokens: int = 100, perplexity: float = 1.0) -> Row:
+    return Row({"case": case, "tokens": tokens, "perplexity": perplexity})
+
+
+def test_single_rows_are_added_and_the_others_stay(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"{BEGIN}\n{END}\n")
+    write_docs([_row("demo"), _row("c"), _row("gone")], page)
+    write_docs([_row("b"), _row("c", perplexity=2.0)], page, ["demo", "b", "c"])
+    rows = [line for line in page.read_text().splitlines() if line.startswith("| ")]
+    assert [line.split(" | ")[:2] for line in rows] == [
+        ["| method", "perplexity"],
+        ["| ---", "---"],
+        ["| demo", "1.00"],
+        ["| b", "1.00"],
+        ["| c", "2.00"],
+    ]
+    with pytest.raises(RuntimeError, match="another text"):
+        write_docs([_row("b", tokens=200)], page, ["demo", "b"])

@@ -54,11 +54,11 @@ class Batcher:
         self._thread = threading.Thread(target=self._run, name="exllamav2", daemon=True)
         self._thread.start()
 
-    def use(self, generator: Any) -> None:
+    def use(self, generator: object) -> None:
         """Set the generator for the following jobs."""
         self._generator = generator
 
-    def call(self, work: Callable[[], Any], *, when_idle: bool = False) -> Any:
+    def call(self, work: Callable[[], object], *, when_idle: bool = False) -> Any:
         """Run `work` on the thread and return its result, or raise what it raises. `when_idle`: after all jobs."""
         future: Future[Any] = Future()
 

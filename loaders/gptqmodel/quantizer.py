@@ -100,7 +100,7 @@ class _LayerReport:
     def __init__(self, layers: int, report: Report) -> None:
         self._layers, self._report = max(1, layers), report
 
-    def layer_complete(self, *, layer_idx: int, submodule_finalized: bool, **_: Any) -> None:
+    def layer_complete(self, *, layer_idx: int, submodule_finalized: bool, **_: object) -> None:
         if submodule_finalized:
             done = min(layer_idx + 1, self._layers)
             self._report(f"Quantized layer {done} of {self._layers}", 0.05 + 0.9 * done / self._layers)

@@ -26,7 +26,7 @@ _PACKAGES = ("hqq", "transformers", "torch")
 class Quantizer(QuantizerBase):
     """Packs while loading, then saves: no calibration."""
 
-    def quantize(self, request: Quantize, settings: Any, report: Report) -> Quantized:
+    def quantize(self, request: Quantize, settings: object, report: Report) -> Quantized:
         source, target = Path(request.source), Path(request.target)
         check_folder(source)
         config = convert_to_transformers_4(read_json(source / "config.json"))

@@ -22,7 +22,7 @@ class EngineLog:
         self._callback = lib.llama_log_callback(self._receive)
         lib.llama_log_set(self._callback, ctypes.c_void_p(0))
 
-    def _receive(self, level: int, text: bytes, user_data: Any) -> None:
+    def _receive(self, level: int, text: bytes, user_data: object) -> None:
         line = text.decode("utf-8", "replace")
         if level != _CONTINUED:
             self._level = level

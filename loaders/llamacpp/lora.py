@@ -43,7 +43,7 @@ class LoraAdapters:
                 )
         return fresh
 
-    def use(self, context: Any, weights: dict[str, float]) -> None:
+    def use(self, context: object, weights: dict[str, float]) -> None:
         """Use these loaded adapters in `context`, and no others."""
         active = {path: weight for path, weight in weights.items() if weight}
         handles = (self._lib.llama_adapter_lora_p_ctypes * len(active))(*(self._loaded[path] for path in active))

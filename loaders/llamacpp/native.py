@@ -37,7 +37,7 @@ class NativeModel:
         self._one = (lib.llama_token * 1)()
         self._step = lib.llama_batch_get_one(self._one, 1)
 
-    def use_context(self, context: Any) -> None:
+    def use_context(self, context: object) -> None:
         """Use another, empty context. The previous one has been freed."""
         self.context = context
         self.memory = self.lib.llama_get_memory(context)
@@ -144,7 +144,7 @@ class NativeModel:
         self._decode(self._step)
         self.cached.append(token)
 
-    def _decode(self, batch: Any) -> bool:
+    def _decode(self, batch: object) -> bool:
         """Return False if it was aborted. Raises OutOfMemory, PaddockError."""
         status = self.lib.llama_decode(self.context, batch)
         if status == 0:

@@ -29,7 +29,7 @@ def model_parameters(lib: Any, settings: Any, progress: Callable[[float], None])
     if split:
         params.tensor_split = (ctypes.c_float * most)(*split)
 
-    def report(fraction: float, user_data: Any) -> bool:
+    def report(fraction: float, user_data: object) -> bool:
         progress(fraction)
         return True
 
@@ -66,11 +66,11 @@ def context_parameters(lib: Any, settings: Any, context: int, weights: int, pool
     return params
 
 
-def cache_type(lib: Any, name: str) -> int:
+def cache_type(lib: object, name: str) -> int:
     """Return ggml's number of a type. llama-cpp-python has no name for bf16 (30 in ggml.h)."""
     return 30 if name == "bf16" else int(getattr(lib, f"GGML_TYPE_{name.upper()}"))
 
 
-def numa_strategy(lib: Any, name: str) -> int:
+def numa_strategy(lib: object, name: str) -> int:
     """Return ggml's number of a NUMA strategy."""
     return int(getattr(lib, f"GGML_NUMA_STRATEGY_{'DISABLED' if name == 'off' else name.upper()}"))

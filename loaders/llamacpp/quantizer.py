@@ -65,7 +65,7 @@ class Quantizer(QuantizerBase):
     def _quantize(self, lib: Any, whole: Path, plan: GgufPlan, settings: Any, number: int, report: Report) -> None:
         said: list[str] = []
 
-        def listen(level: int, text: bytes, user_data: Any) -> None:
+        def listen(level: int, text: bytes, user_data: object) -> None:
             line = text.decode("utf-8", "replace")
             said.append(line)
             if step := _STEP.search(line):

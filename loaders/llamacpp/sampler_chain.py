@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from modules.protocol.json_schema import parse_json_schema, unreadable_grammar_error
@@ -112,7 +113,7 @@ class SamplerChain:
             return lib.llama_sampler_init_min_p(params.min_p, 1)
         return lib.llama_sampler_init_xtc(params.xtc_probability, params.xtc_threshold, 1, seed)
 
-    def _add(self, sampler: Any) -> None:
+    def _add(self, sampler: object) -> None:
         if not sampler:
             raise unreadable_grammar_error("llama.cpp")
         self._lib.llama_sampler_chain_add(self.handle, sampler)
@@ -131,7 +132,7 @@ class SamplerChain:
         self._lib.llama_sampler_free(self.handle)
 
 
-def _schema_grammar(schema: dict[str, Any]) -> str:
+def _schema_grammar(schema: Mapping[str, object]) -> str:
     """Return the GBNF grammar of a JSON schema. Raises PromptError."""
     from llama_cpp.llama_grammar import json_schema_to_gbnf
 

@@ -7,7 +7,7 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -42,7 +42,7 @@ class HttpClient:
         """Return the JSON at `url`. Raises ServerError."""
         return self._whole("GET", url, None)
 
-    def post(self, url: str, body: dict[str, Any]) -> Any:
+    def post(self, url: str, body: Mapping[str, object]) -> Any:
         """Return the JSON answer to `body`. Raises ServerError."""
         return self._whole("POST", url, body)
 
@@ -50,7 +50,7 @@ class HttpClient:
         """Send `body` and return the stream of events."""
         return EventStream(self, url, body, cancelled)
 
-    def _whole(self, method: str, url: str, body: dict[str, Any] | None) -> Any:
+    def _whole(self, method: str, url: str, body: Mapping[str, object] | None) -> Any:
         connection = self.connect(url)
         try:
             return self.read_json(self.ask(connection, method, url, body), _LARGEST_ANSWER)
@@ -80,7 +80,7 @@ class HttpClient:
             raise unreachable_error(self.file, error) from None
         return connection
 
-    def ask(self, connection: HTTPConnection, method: str, url: str, body: dict[str, Any] | None) -> HTTPResponse:
+    def ask(self, connection: HTTPConnection, method: str, url: str, body: Mapping[str, object] | None) -> HTTPResponse:
         """Send the request and wait for the response's headers. Raises ServerError for an error status."""
         headers = {"Accept": "application/json, text/event-stream", "User-Agent": "Paddock"}
         if self._key:

@@ -6,6 +6,7 @@ refuses echo.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from loaders.remote.http_client import HttpClient
@@ -53,7 +54,7 @@ def no_prompt_scores(remote: HttpClient) -> Unsupported:
     )
 
 
-def _ask(remote: HttpClient, body: dict[str, Any]) -> dict[str, Any]:
+def _ask(remote: HttpClient, body: Mapping[str, object]) -> dict[str, Any]:
     try:
         choice = remote.post(f"{remote.file.api}/completions", body)["choices"][0]
     except ServerError as failure:

@@ -6,7 +6,6 @@ import json
 import re
 import socket
 import ssl
-from typing import Any
 
 from modules.families.remote_file import RemoteFile
 from modules.protocol.errors import EnvironmentBroken, ModelError, PaddockError, PromptError
@@ -84,7 +83,7 @@ def not_an_api_error(file: RemoteFile, status: int, kind: str, body: str) -> Ser
     )
 
 
-def refused_error(file: RemoteFile, status: int, answer: Any, wait: str = "") -> ServerError:
+def refused_error(file: RemoteFile, status: int, answer: object, wait: str = "") -> ServerError:
     """Return the error for a response with an error status."""
     message = error_message_in(answer)
     short = f" It says: {message.rstrip('.')[:400]}." if message else ""
@@ -120,7 +119,7 @@ def refused_error(file: RemoteFile, status: int, answer: Any, wait: str = "") ->
     return ServerError(error, again=status in _AGAIN, wait=seconds, status=status)
 
 
-def error_message_in(answer: Any) -> str:
+def error_message_in(answer: object) -> str:
     """Return the message of an error response, in any of the usual places."""
     found = answer
     for key in ("error", "detail", "message", "msg"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loaders.remote.dialects import DIALECTS, ModelDescription, OpenAi
@@ -47,7 +48,7 @@ def _entries(remote: HttpClient) -> list[dict[str, Any]]:
     return [entry for entry in found if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
 
 
-def _kind(remote: HttpClient, entries: list[dict[str, Any]]) -> str:
+def _kind(remote: HttpClient, entries: Sequence[Mapping[str, object]]) -> str:
     owners = {str(entry.get("owned_by", "")).lower() for entry in entries}
     if "vllm" in owners:
         return "vllm"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from loaders.remote.server_errors import ServerError, error_message_in, interrupted_error
@@ -62,7 +63,7 @@ class StreamedAnswer:
         self._finish = str(choice.get("finish_reason") or self._finish)
         return text
 
-    def _count(self, event: dict[str, Any]) -> None:
+    def _count(self, event: Mapping[str, object]) -> None:
         usage = event.get("usage")
         if isinstance(usage, dict):
             self.prompt_tokens = _whole(usage.get("prompt_tokens")) or self.prompt_tokens
@@ -99,5 +100,5 @@ class StreamedAnswer:
         )
 
 
-def _whole(value: Any) -> int:
+def _whole(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

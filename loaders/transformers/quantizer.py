@@ -26,7 +26,7 @@ _PACKAGES = ("bitsandbytes", "transformers", "torch")
 class Quantizer(QuantizerBase):
     """Packs while loading, then saves: no calibration."""
 
-    def quantize(self, request: Quantize, settings: Any, report: Report) -> Quantized:
+    def quantize(self, request: Quantize, settings: object, report: Report) -> Quantized:
         source, target = Path(request.source), Path(request.target)
         trusted = has_consent("PADDOCK_TRUST_REMOTE_CODE")
         check_folder(source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ _LEAST_CACHE = 64 * 2**20
 _CONTEXTS_ON_CPU = 2
 
 
-def choose_context(settings: Settings, config: dict[str, Any]) -> tuple[int, int]:
+def choose_context(settings: Settings, config: Mapping[str, object]) -> tuple[int, int]:
     """Return (context to load with, trained context or 0). Raises SettingError."""
     trained = _number(config, "max_position_embeddings")
     if trained and settings.context > trained:
@@ -42,7 +43,9 @@ def choose_context(settings: Settings, config: dict[str, Any]) -> tuple[int, int
     return settings.context, trained
 
 
-def engine_arguments(path: Path, settings: Settings, config: dict[str, Any], context: int, cpu: bool) -> dict[str, Any]:
+def engine_arguments(
+    path: Path, settings: Settings, config: Mapping[str, object], context: int, cpu: bool
+) -> dict[str, Any]:
     """Return keyword arguments of EngineArgs. `cpu` is True for vLLM's build for CPUs."""
     arguments: dict[str, Any] = {
         "model": str(path),
@@ -79,7 +82,7 @@ def engine_arguments(path: Path, settings: Settings, config: dict[str, Any], con
     return arguments
 
 
-def cache_bytes_per_token(config: dict[str, Any]) -> int:
+def cache_bytes_per_token(config: Mapping[str, object]) -> int:
     """Return the bytes that one token takes in the cache: keys and values of every layer, at most 4 bytes each."""
     text = config.get("text_config")
     found = text if isinstance(text, dict) else config
@@ -90,6 +93,6 @@ def cache_bytes_per_token(config: dict[str, Any]) -> int:
     return 2 * (_number(found, "num_hidden_layers") or 32) * kv_heads * head * size
 
 
-def _number(config: dict[str, Any], name: str) -> int:
+def _number(config: Mapping[str, object], name: str) -> int:
     value = config.get(name)
     return value if isinstance(value, int) and value > 0 else 0

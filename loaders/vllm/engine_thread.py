@@ -32,11 +32,11 @@ class EngineThread:
             self.close()
             raise
 
-    def run(self, work: Callable[[], Any]) -> Any:
+    def run(self, work: Callable[[], object]) -> Any:
         """Run `work` between two steps and return its result. Blocks."""
         return self._submit(work).result()
 
-    def follow(self, request: str, cancelled: threading.Event, **arguments: Any) -> Generator[Any, None, None]:
+    def follow(self, request: str, cancelled: threading.Event, **arguments: object) -> Generator[Any, None, None]:
         """Yield the outputs of a new request. Leaving the iterator, or cancelling, ends the request.
 
         `arguments` are those of add_request.
@@ -67,7 +67,7 @@ class EngineThread:
         self._tasks.put(None)
         self._thread.join()
 
-    def _submit(self, work: Callable[[], Any]) -> Future[Any]:
+    def _submit(self, work: Callable[[], object]) -> Future[Any]:
         future: Future[Any] = Future()
         self._tasks.put((work, future))
         return future

@@ -31,7 +31,7 @@ def check_scoring(count: int, context: int) -> None:
         )
 
 
-def score_tokens(outputs: Iterator[Any], tokens: list[int], first: int) -> dict[str, Any]:
+def score_tokens(outputs: Iterator[object], tokens: list[int], first: int) -> dict[str, Any]:
     """Return the answer to commands.Score without logits, for a model in several processes.
 
     `outputs`: of a request for `tokens` with prompt_logprobs=0, which begins when the first one is asked for.
@@ -60,7 +60,7 @@ class LogitsRecorder:
         self._kept: list[Any] | None = None
         engine.apply_model(self._watch)
 
-    def score(self, outputs: Iterator[Any], tokens: list[int], first: int, file: Path) -> dict[str, Any]:
+    def score(self, outputs: Iterator[object], tokens: list[int], first: int, file: Path) -> dict[str, Any]:
         """Write logits and answer as commands.Score says. `outputs`: as for `score_tokens`."""
         begin = time.perf_counter()
         with self._record() as kept:

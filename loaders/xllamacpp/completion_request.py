@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from modules.families.llama_cpp import LOWER_FOR_MEMORY
@@ -80,7 +81,7 @@ def completion_request(
     return body
 
 
-def server_error(error: dict[str, Any]) -> PaddockError:
+def server_error(error: Mapping[str, object]) -> PaddockError:
     """Return the exception for an error of the server, with a next step."""
     message = str(error.get("message", error))
     if "grammar" in message or "JSON schema" in message:

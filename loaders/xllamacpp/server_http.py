@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,7 +25,7 @@ class LocalServer:
         """Return the JSON at `path`."""
         return self._request("GET", path, None)
 
-    def post(self, path: str, body: dict[str, Any] | list[dict[str, Any]]) -> Any:
+    def post(self, path: str, body: Mapping[str, object] | Sequence[Mapping[str, object]]) -> Any:
         """Return the JSON answer to `body` at `path`."""
         return self._request("POST", path, json.dumps(body))
 

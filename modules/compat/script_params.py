@@ -42,17 +42,17 @@ class Params:
         return {str(name): value for name, value in self._params.items() if _is_plain(value)}
 
 
-def _as_setting(name: str, value: Any) -> object:
+def _as_setting(name: str, value: object) -> object:
     return setting(value, label=name.replace("_", " ").capitalize())
 
 
-def _can_be_shown(name: Any, value: Any) -> bool:
+def _can_be_shown(name: object, value: object) -> bool:
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name[0] == "_":
         return False
     return name not in _ABOUT and isinstance(value, (bool, int, float, str))
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: object) -> bool:
     if isinstance(value, (list, tuple)):
         return all(_is_plain(entry) for entry in value)
     if isinstance(value, dict):

@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 _LARGEST = 8 << 20
 _INNER = "additional_chat_templates"
@@ -48,7 +47,7 @@ def _places(folder: Path) -> Iterator[tuple[str, str]]:
         yield _read(path), f"{_INNER}/{path.name}"
 
 
-def _chosen(value: Any) -> str:
+def _chosen(value: object) -> str:
     """Return the template in a value: a text, an object with chat_template, an object of name -> text, or a list of
     {"name", "template"}."""
     if isinstance(value, str):

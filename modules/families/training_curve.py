@@ -28,7 +28,7 @@ def losses(history: Iterable[Mapping[str, Any]]) -> dict[str, list[tuple[int, fl
     return found
 
 
-def write_losses(folder: Path, history: Iterable[Mapping[str, Any]]) -> None:
+def write_losses(folder: Path, history: Iterable[Mapping[str, object]]) -> None:
     """Write the losses so far into the folder of checkpoints. A reader sees the old file or the new one."""
     partial = folder / f"{_LOSSES}.part"
     partial.write_text(json.dumps(losses(history)), encoding="utf-8")

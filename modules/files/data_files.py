@@ -154,7 +154,7 @@ def to_yaml(values: object) -> str:
     return str(yaml.dump(fix_surrogates(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
 
 
-def fix_surrogates(value: Any) -> Any:
+def fix_surrogates(value: object) -> Any:
     """Return `value` with surrogate pairs in its texts joined and lone surrogates replaced: they cannot be encoded."""
     if isinstance(value, str):
         if not _SURROGATES.search(value):

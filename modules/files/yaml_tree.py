@@ -131,7 +131,7 @@ class _Tree:
     def _wants_key(self) -> bool:
         return bool(self._open) and isinstance(self._open[-1].value, dict) and self._open[-1].key is None
 
-    def _put(self, value: Any) -> None:
+    def _put(self, value: object) -> None:
         if not self._open:
             self._root = value
             return

@@ -70,14 +70,14 @@ def read_keys(values: Mapping[object, object], file: str) -> tuple[dict[str, obj
     return result, warnings
 
 
-def within(name: str, value: Any) -> object:
+def within(name: str, value: object) -> object:
     """Return `value`, or the neutral value if it means "off" elsewhere."""
     if name in _OFF and isinstance(value, (int, float)) and not isinstance(value, bool) and value == -1:
         return _OFF[name][-1]
     return value
 
 
-def _texts(name: str, value: Any) -> object:
+def _texts(name: str, value: object) -> object:
     """Return a list of texts from a list, from one text per line, or from quoted texts with commas ('"\\n", ":"')."""
     if not isinstance(value, str):
         return value

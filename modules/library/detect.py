@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from modules.families.remote_file import SUFFIXES
 from modules.families.template_file import find_template
@@ -79,7 +79,7 @@ def _detect_gguf_folder(folder: ModelFolder, name: str) -> ModelFacts:
     return found.build()
 
 
-def _tokenizer_length(tokenizer: dict[str, Any]) -> int:
+def _tokenizer_length(tokenizer: Mapping[str, object]) -> int:
     length = positive_int(tokenizer.get("model_max_length"))
     return length if length < 100_000_000 else 0  # "no limit" is written as 10^30
 

@@ -27,7 +27,7 @@ class FactsBuilder:
         self.problems: list[str] = []
         self.warnings: list[str] = []
 
-    def add(self, fact: str, value: Any, source: str) -> None:
+    def add(self, fact: str, value: object, source: str) -> None:
         """Add a fact; values of None, 0, "" and () are ignored.
 
         A later source never replaces an earlier one, but a different value is kept as evidence. Facts without a field
@@ -41,7 +41,7 @@ class FactsBuilder:
             self._facts.setdefault(fact, value)
         self._evidence.append(Evidence(fact, _words(value), source))
 
-    def add_default(self, fact: str, value: Any, source: str) -> None:
+    def add_default(self, fact: str, value: object, source: str) -> None:
         """Add a fact that follows from others, unless it is known already."""
         if fact not in self._facts:
             self.add(fact, value, source)
@@ -75,7 +75,7 @@ def printable_name(name: str) -> str:
     return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
-def _words(value: Any) -> str:
+def _words(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 from modules.files.data_files import DataFileError, Limits, parse_json, read_bytes
 from modules.protocol.errors import ModelError
@@ -56,7 +55,7 @@ def _whole(digits: str) -> int:
     return int(digits) if len(digits) <= 20 else 0
 
 
-def positive_int(value: Any) -> int:
+def positive_int(value: object) -> int:
     """Return `value` if it is a positive whole number of plausible size, else 0."""
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():
         value = int(value)
@@ -65,18 +64,18 @@ def positive_int(value: Any) -> int:
     return value if 0 < value < 2**48 else 0
 
 
-def positive_number(value: Any) -> float:
+def positive_number(value: object) -> float:
     """Return `value` if it is a positive number of plausible size, else 0."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return 0.0
     return float(value) if math.isfinite(value) and 0 < value < 2**48 else 0.0
 
 
-def as_text(value: Any, longest: int = 200) -> str:
+def as_text(value: object, longest: int = 200) -> str:
     """Return `value` if it is a string of plausible length, else ""."""
     return value if isinstance(value, str) and len(value) <= longest else ""
 
 
-def as_object(value: Any) -> dict[str, object]:
+def as_object(value: object) -> dict[str, object]:
     """Return `value` if it is a JSON object, else {}."""
     return value if isinstance(value, dict) else {}

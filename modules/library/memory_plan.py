@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from modules.library.sizes import format_size
 from modules.protocol.loader_spec import LoaderSpec
@@ -61,7 +60,7 @@ class MemoryPlan:
         return all(share.total <= share.free for share in self.shares)
 
 
-def memory_demand(facts: ModelFacts, spec: LoaderSpec, settings: Any, machine: Machine) -> Demand:
+def memory_demand(facts: ModelFacts, spec: LoaderSpec, settings: object, machine: Machine) -> Demand:
     """Return the memory that a load needs, from the loader's spec. By default: weights as on disk, and the context."""
     if spec.memory is not None:
         return spec.memory(facts, settings, machine)

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from modules.library.json_files import MAX_JSON, as_object, as_text, parse_json_value
 from modules.library.known_architectures import NATIVE_TYPES
@@ -104,7 +103,7 @@ def _read(path: Path) -> object:
     return parse_json_value(raw, path.name)
 
 
-def _objects(value: Any) -> Iterator[tuple[Mapping[str, object], int]]:
+def _objects(value: object) -> Iterator[tuple[Mapping[str, object], int]]:
     """Yield every object in a JSON value, with its depth of nesting."""
     waiting = [(value, 0)]
     while waiting:
@@ -115,7 +114,7 @@ def _objects(value: Any) -> Iterator[tuple[Mapping[str, object], int]]:
         waiting += [(part, depth + 1) for part in inner if isinstance(part, (dict, list))]
 
 
-def _note_modules(item: Mapping[str, Any], model_type: str, found: ModelCode) -> None:
+def _note_modules(item: Mapping[str, object], model_type: str, found: ModelCode) -> None:
     native = model_type in NATIVE_TYPES
     for value in as_object(item.get("auto_map")).values():
         for entry in value if isinstance(value, list) else [value]:
@@ -128,7 +127,7 @@ def _note_modules(item: Mapping[str, Any], model_type: str, found: ModelCode) ->
                 found.elsewhere.append((repository, file))
 
 
-def _leading_to_code(folder: Path, file: str, item: Mapping[str, Any], top: bool) -> Iterator[str]:
+def _leading_to_code(folder: Path, file: str, item: Mapping[str, object], top: bool) -> Iterator[str]:
     for key, value in item.items():
         if top and "name_or_path" in key:  # Where the model was once saved. Transformers writes it, but never reads it.
             continue

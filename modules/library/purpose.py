@@ -36,7 +36,7 @@ _GGUF_ENCODERS = re.compile(r"(bert|^gemma-embedding$|^llama-embed$|^t5encoder$)
 _POOLING = {1: "mean", 2: "CLS", 3: "last token", 4: "rank"}
 
 
-def read_purpose(folder: ModelFolder, config: Mapping[str, Any], found: FactsBuilder) -> None:
+def read_purpose(folder: ModelFolder, config: Mapping[str, object], found: FactsBuilder) -> None:
     """Note what the model of a folder is for, and whether it sees images."""
     architectures = config.get("architectures")
     first = as_text(architectures[0]) if isinstance(architectures, list) and architectures else ""

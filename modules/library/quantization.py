@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from modules.library.json_files import as_object, as_text, positive_int, positive_number
 from modules.library.quantization_methods import KNOWN_METHODS, read_method_config
@@ -68,7 +67,7 @@ def quantization_in_config(config: Mapping[str, object], file: str) -> Quantizat
     )
 
 
-def _group_size(value: Any) -> int:
+def _group_size(value: object) -> int:
     return -1 if value == -1 and not isinstance(value, bool) else positive_int(value)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from modules.library.json_files import parse_object, read_object
 from modules.library.sizes import TruncatedFileError, truncated_file_error
@@ -84,7 +84,7 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
     return {name: info for name, (_, _, info) in spans.items()}
 
 
-def _span(file: str, name: str, entry: Any) -> tuple[int, int, TensorInfo]:
+def _span(file: str, name: str, entry: object) -> tuple[int, int, TensorInfo]:
     """Return (begin, end, TensorInfo) of one entry of the header."""
     if not isinstance(entry, dict):
         raise _corrupt(file, f"the entry {name!r} is not an object")
@@ -100,7 +100,7 @@ def _span(file: str, name: str, entry: Any) -> tuple[int, int, TensorInfo]:
     return begin, end, info
 
 
-def _naturals(value: Any) -> TypeGuard[list[int]]:
+def _naturals(value: object) -> TypeGuard[list[int]]:
     return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**63 for item in value)
 
 

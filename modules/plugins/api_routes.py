@@ -9,7 +9,7 @@ from modules.plugins.hook_calls import HookCaller, HookedExtension
 
 
 def declared_routes(
-    hooks: HookCaller, member: HookedExtension, fail: Callable[..., Any]
+    hooks: HookCaller, member: HookedExtension, fail: Callable[..., object]
 ) -> dict[str, Callable[..., Any]]:
     """Return the functions of an extension by method and path; {} if it declares none.
 

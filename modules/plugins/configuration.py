@@ -27,7 +27,7 @@ class Configuration:
         running = self._running.get(name)
         return None if running is None else schema_of(running)
 
-    def set(self, name: str, schema: type[Any] | None, values: Mapping[str, Any], *, replace: bool = False) -> None:
+    def set(self, name: str, schema: type[Any] | None, values: Mapping[str, object], *, replace: bool = False) -> None:
         """Save settings that the user changed. `schema`: of the extension; `replace`: delete all other settings.
 
         Raises SettingError, which says what is allowed, and PaddockError if the extension has no settings.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
 from modules.generation.generation import Generation
 from modules.plugins.hook_calls import HookedExtension
@@ -54,7 +53,7 @@ def answer(
 
 
 def rewritten(
-    pipeline: Pipeline, source: Generation, extensions: list[HookedExtension], state: dict[str, Any]
+    pipeline: Pipeline, source: Generation, extensions: list[HookedExtension], state: Mapping[str, object]
 ) -> Generation:
     """Return a Generation of the text of `source` after `stream_modifier` of these extensions."""
     generation = Generation(source.id, source.prompt, source.params, lambda id: source.cancel())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ class Host:
         """A copy of the saved settings of this extension, by name."""
         return self._read_settings()
 
-    def keep(self, values: dict[str, Any]) -> None:
+    def keep(self, values: Mapping[str, object]) -> None:
         """Save these settings of the extension in addition to saved ones. None deletes a setting. They apply from the
         next hook on. Raises SettingError for a value that its `Settings` do not allow."""
         self._save_settings(values)
@@ -89,11 +89,11 @@ class Host:
         """Return the text of these tokens."""
         return str(self.app.supervisor.detokenize(tokens))
 
-    def generate(self, prompt: str, **sampling: Any) -> str:
+    def generate(self, prompt: str, **sampling: object) -> str:
         """Return the loaded model's continuation of a prompt; blocking. `sampling`: fields of SamplingParams."""
         return "".join(self.stream(prompt, **sampling))
 
-    def stream(self, prompt: str, **sampling: Any) -> Iterator[str]:
+    def stream(self, prompt: str, **sampling: object) -> Iterator[str]:
         """Yield the continuation of a prompt in pieces as they arrive. Closing the iterator stops the model."""
         generation = self.app.supervisor.generate(prompt, build(SamplingParams, sampling))
         try:

@@ -56,7 +56,7 @@ def tools(manager: ExtensionManager) -> list[dict[str, Any]]:
     return found
 
 
-def call_tool(manager: ExtensionManager, name: str, tool: str, arguments: Mapping[str, Any]) -> object:
+def call_tool(manager: ExtensionManager, name: str, tool: str, arguments: Mapping[str, object]) -> object:
     """Return a tool's answer. Raises ExtensionNotFound or, if it failed, PaddockError."""
     running = _running(manager, name)
     own = {entry["name"]: entry for entry in tools(manager) if entry["extension"] == name}

@@ -151,7 +151,7 @@ class HookCaller:
         return arguments
 
     def call(
-        self, extension: HookedExtension, hook: str, *, run: Callable[[], Any] | None = None, **arguments: Any
+        self, extension: HookedExtension, hook: str, *, run: Callable[[], object] | None = None, **arguments: object
     ) -> tuple[bool, Any]:
         """Call one hook of one extension, or `run` instead of it.
 

@@ -148,7 +148,7 @@ class ExtensionManager:
             self.saved.order = order
             self._changed()
 
-    def configure(self, name: str, values: Mapping[str, Any], *, replace: bool = False) -> None:
+    def configure(self, name: str, values: Mapping[str, object], *, replace: bool = False) -> None:
         """Save settings of an extension. `replace`: delete all other settings of it. Raises SettingError."""
         schema = self.configuration.schema(name) or self.find(name).manifest.settings
         self.configuration.set(name, schema, values, replace=replace)

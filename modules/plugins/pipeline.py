@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modules.plugins.extension_services import tools
@@ -60,7 +60,7 @@ class Pipeline:
         arguments = self._hooks.run("chat_input_modifier", arguments, accept, record)
         return arguments["text"], arguments["visible_text"]
 
-    def text(self, hook: str, text: str, state: dict[str, Any], is_chat: bool = True) -> str:
+    def text(self, hook: str, text: str, state: Mapping[str, object], is_chat: bool = True) -> str:
         """Return a text after a hook that takes and returns one."""
         if not self.has(hook):
             return text
@@ -68,7 +68,9 @@ class Pipeline:
         record = self.receipt.recorder("string", text)
         return str(self._hooks.run(hook, arguments, _accept_text, record)["string"])
 
-    def prompt(self, user_input: str, state: dict[str, Any], history: dict[str, Any], is_continue: bool) -> str | None:
+    def prompt(
+        self, user_input: str, state: Mapping[str, object], history: Mapping[str, object], is_continue: bool
+    ) -> str | None:
         """Return the whole prompt from `custom_generate_chat_prompt`, or None."""
         hook = "custom_generate_chat_prompt"
         arguments = {"user_input": user_input, "state": state, "history": history, "is_continue": is_continue}
@@ -100,7 +102,7 @@ class Pipeline:
         return found
 
     def reply(
-        self, question: str, original: str, state: dict[str, Any], stops: list[str], is_chat: bool = True
+        self, question: str, original: str, state: Mapping[str, object], stops: list[str], is_chat: bool = True
     ) -> tuple[HookedExtension, Any] | None:
         """Return (the extension that answers instead of the model, its answer), or None.
 
@@ -137,7 +139,7 @@ class Pipeline:
         return text
 
     def stream(
-        self, extension: HookedExtension, text: str, shown: str, final: bool, state: dict[str, Any]
+        self, extension: HookedExtension, text: str, shown: str, final: bool, state: Mapping[str, object]
     ) -> tuple[str, str]:
         """Return arriving text after `stream_modifier` of one extension: (text to show, text held back)."""
         hook = "stream_modifier"
@@ -208,5 +210,5 @@ def _accept_text(arguments: dict[str, object], result: object) -> None:
     arguments["string"] = result
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     return type(value).__name__

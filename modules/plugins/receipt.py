@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from modules.plugins.hook_calls import HookedExtension, OnStep
 
@@ -32,13 +32,13 @@ class Receipt:
         """Return the changes as a JSON value."""
         return [asdict(change) for change in self.changes]
 
-    def recorder(self, name: str, value: Any) -> OnStep | None:
+    def recorder(self, name: str, value: object) -> OnStep | None:
         """Return a function that records changes of the argument `name`, which is `value` now; None if not wanted."""
         if not self._wanted:
             return None
         known = _parts(value)
 
-        def record(extension: HookedExtension, hook: str, arguments: dict[str, Any]) -> None:
+        def record(extension: HookedExtension, hook: str, arguments: Mapping[str, object]) -> None:
             nonlocal known
             now = _parts(arguments[name])
             # New entries are not recorded: a script's state has more of them than Paddock's.
@@ -50,7 +50,7 @@ class Receipt:
         return record
 
 
-def _parts(value: Any) -> dict[str, str]:
+def _parts(value: object) -> dict[str, str]:
     """Return a value as text, entry by entry if it is a dictionary."""
     return {str(key): _text(one) for key, one in value.items()} if isinstance(value, dict) else {"": _text(value)}
 
@@ -59,6 +59,6 @@ def _lines(parts: dict[str, str], wanted: list[str]) -> str:
     return "\n".join(f"{part}: {parts[part]}" if part else parts[part] for part in wanted if part in parts)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str, sort_keys=True)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

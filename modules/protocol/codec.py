@@ -25,12 +25,12 @@ def _fields(kind: Any) -> dict[str, type | None]:
 
 
 @lru_cache(maxsize=2)
-def message_types(union: Any) -> dict[str, type]:
+def message_types(union: object) -> dict[str, type]:
     """Return the classes of a message union by name."""
     return {kind.__name__: kind for kind in typing.get_args(union)}
 
 
-def _plain(message: Any) -> dict[str, Any]:
+def _plain(message: object) -> dict[str, Any]:
     return {
         name: _plain(getattr(message, name)) if nested else getattr(message, name)
         for name, nested in _fields(typing.cast(Hashable, type(message))).items()
@@ -50,7 +50,7 @@ def _restore(kind: Any, values: dict[str, Any]) -> Any:
     )
 
 
-def _decode(union: Any, line: str | bytes) -> Any:
+def _decode(union: object, line: str | bytes) -> Any:
     try:
         values = json.loads(line)
         kind = message_types(union)[values.pop("type")]

@@ -67,7 +67,7 @@ def unreadable_grammar_error(engine: str, detail: str = "") -> PromptError:
     )
 
 
-def normalize_schema(schema: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+def normalize_schema(schema: object) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return (a schema without references that all engines read alike, keywords that are not enforced).
 
     What the result allows, the original allows, except for the keywords named. Raises PromptError.
@@ -87,7 +87,7 @@ class _Normalizer:
     parts: int = _MOST_PARTS
     resolving: list[str] = field(default_factory=list)
 
-    def schema(self, schema: Any, depth: int) -> dict[str, Any]:
+    def schema(self, schema: object, depth: int) -> dict[str, Any]:
         """Return one schema, normalized."""
         self._count(1)
         if depth > _DEEPEST:
@@ -144,30 +144,30 @@ class _Normalizer:
                 found[key] = value
         return found
 
-    def _properties(self, value: Any, depth: int) -> dict[str, Any]:
+    def _properties(self, value: object, depth: int) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise problem("has 'properties' that are not an object of schemas")
         if len(value) > _MOST_PROPERTIES:
             raise problem(f"has an object with more than {_MOST_PROPERTIES} properties")
         return {name: self.schema(part, depth + 1) for name, part in value.items()}
 
-    def _required(self, value: Any, depth: int) -> list[str]:
+    def _required(self, value: object, depth: int) -> list[str]:
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
             raise problem("has 'required' that is not a list of names")
         if len(value) > _MOST_PROPERTIES:
             raise problem(f"has more than {_MOST_PROPERTIES} required properties")
         return list(dict.fromkeys(value))
 
-    def _additionalProperties(self, value: Any, depth: int) -> Any:  # noqa: N802 (the keyword's name)
+    def _additionalProperties(self, value: object, depth: int) -> Any:  # noqa: N802 (the keyword's name)
         return value if isinstance(value, bool) else self.schema(value, depth + 1)
 
-    def _items(self, value: Any, depth: int) -> Any:
+    def _items(self, value: object, depth: int) -> Any:
         return value if isinstance(value, bool) else self.schema(value, depth + 1)
 
-    def _prefixItems(self, value: Any, depth: int) -> list[Any]:  # noqa: N802 (the keyword's name)
+    def _prefixItems(self, value: object, depth: int) -> list[Any]:  # noqa: N802 (the keyword's name)
         return [self.schema(part, depth + 1) for part in self._list({"prefixItems": value}, "prefixItems")]
 
-    def _length(self, key: str, value: Any) -> int:
+    def _length(self, key: str, value: object) -> int:
         if isinstance(value, (int, float)) and value > LONGEST:
             raise problem(f"has a {key!r} of more than {LONGEST:,}")
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0 or value != int(value):
@@ -181,7 +181,7 @@ class _Normalizer:
             raise problem(f"has {key!r} that is not a list with at least one entry")
         return list(value)
 
-    def _target(self, reference: Any) -> Any:
+    def _target(self, reference: object) -> Any:
         place: Any = self.root
         if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
             raise problem(f"refers to {short(reference)}, which is outside of it")

@@ -89,7 +89,7 @@ def _integer(schema: dict[str, Any]) -> dict[str, Any]:
     return {"enum": list(numbers)} if len(numbers) <= _LISTED_NUMBERS else schema
 
 
-def check_type(value: Any) -> Any:
+def check_type(value: object) -> Any:
     """Return the value of `type`: a name, or a list of several. Raises PromptError."""
     names = value if isinstance(value, list) else [value]
     for name in names:
@@ -100,14 +100,14 @@ def check_type(value: Any) -> Any:
     return names[0] if len(names) == 1 else list(dict.fromkeys(names))
 
 
-def check_number(key: str, value: Any) -> float:
+def check_number(key: str, value: object) -> float:
     """Return the value of a limit. Raises PromptError."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= 1e15:
         raise problem(f"has a {key!r} that is not a number of at most 15 digits")
     return value
 
 
-def check_pattern(value: Any) -> str:
+def check_pattern(value: object) -> str:
     """Return a regular expression that matches the whole text. Raises PromptError."""
     if not isinstance(value, str) or len(value) > _LONGEST_PATTERN:
         raise problem(f"has a 'pattern' that is not a text of at most {_LONGEST_PATTERN} characters")
@@ -129,7 +129,7 @@ def _has_alternatives(pattern: str) -> bool:
     return "|" in bare
 
 
-def _is_type(value: Any, kind: str) -> bool:
+def _is_type(value: object, kind: str) -> bool:
     if isinstance(value, bool):
         return kind == "boolean"
     kinds: dict[str, Any] = {
@@ -138,7 +138,7 @@ def _is_type(value: Any, kind: str) -> bool:
     return kind in kinds and isinstance(value, kinds[kind])
 
 
-def short(value: Any) -> str:
+def short(value: object) -> str:
     """Return a value for a message."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:80]}…"

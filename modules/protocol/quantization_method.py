@@ -9,15 +9,15 @@ from typing import Any
 from modules.protocol.model_facts import ModelFacts
 
 
-def _unknown(facts: ModelFacts, settings: Any) -> int | None:
+def _unknown(facts: ModelFacts, settings: object) -> int | None:
     return None
 
 
-def _no_obstacle(facts: ModelFacts, settings: Any) -> str:
+def _no_obstacle(facts: ModelFacts, settings: object) -> str:
     return ""
 
 
-def _no_files(settings: Any) -> tuple[str, ...]:
+def _no_files(settings: object) -> tuple[str, ...]:
     return ()
 
 
@@ -63,13 +63,13 @@ class QuantizationMethod:
     tries: bool = False
     obstacle: Callable[[ModelFacts, Any], str] = _no_obstacle
 
-    def is_calibrated(self, settings: Any) -> bool:
+    def is_calibrated(self, settings: object) -> bool:
         """Return True if these settings need calibration text."""
         if isinstance(self.calibrated, bool):
             return self.calibrated
         return all(getattr(settings, name) == value for name, value in self.calibrated.items())
 
-    def makes_file(self, settings: Any) -> bool:
+    def makes_file(self, settings: object) -> bool:
         """Return True if the result with these settings is one file."""
         return self.single_file(settings) if callable(self.single_file) else self.single_file
 

@@ -77,14 +77,14 @@ def _number(value: float) -> str:
 
 
 def setting(
-    default: Any,
+    default: object,
     *,
     label: str,
     help: str = "",
     minimum: float | None = None,
     maximum: float | None = None,
     step: float | None = None,
-    choices: Iterable[Any] = (),
+    choices: Iterable[object] = (),
     unit: str = "",
     group: str = "",
     advanced: bool = False,
@@ -125,7 +125,7 @@ def _base(hint: Any) -> tuple[type, bool]:
     return typing.get_origin(hint) or hint, False
 
 
-def coerce(setting_: Setting, value: Any) -> Any:
+def coerce(setting_: Setting, value: object) -> Any:
     """Return a value from a form, a flag or YAML in the setting's type. Raises SettingError."""
     name = f"({setting_.name})"  # some labels end with it
     wrong = SettingError(
@@ -153,7 +153,7 @@ def coerce(setting_: Setting, value: Any) -> Any:
     return result
 
 
-def format_value(value: Any) -> str:
+def format_value(value: object) -> str:
     """Return `value` as text for an error message, shortened if it is long."""
     words = repr(value)
     return words if len(words) <= _LONGEST_SHOWN else f"{words[:_LONGEST_SHOWN]}…"
@@ -198,7 +198,7 @@ def _convert(kind: type, value: Any) -> Any:
     return str(value)
 
 
-def build(schema: type[T], values: Mapping[str, Any]) -> T:
+def build(schema: type[T], values: Mapping[str, object]) -> T:
     """Return an instance of `schema` from `values`. Missing settings have their defaults.
 
     Raises SettingError for an unknown name, with the known ones, and for a bad value, with the allowed ones.
@@ -210,7 +210,7 @@ def build(schema: type[T], values: Mapping[str, Any]) -> T:
     return schema(**{name: coerce(known[name], value) for name, value in values.items()})
 
 
-def changed_values(instance: Any) -> dict[str, Any]:
+def changed_values(instance: object) -> dict[str, Any]:
     """Return the settings that differ from their defaults: the content of a preset or of saved settings."""
     return {
         entry.name: getattr(instance, entry.name)

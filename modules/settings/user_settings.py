@@ -150,7 +150,7 @@ def _matching(entries: list[_Entry], loader: str) -> dict[str, Any]:
     return dict(next((values for name, values in entries if values is not None and name in ("", loader)), {}))
 
 
-def _renamed(entry: Any, old: str, new: str) -> Any:
+def _renamed(entry: object, old: str, new: str) -> Any:
     """Return a model's entry with `new` where it names the adapter or the drafting model `old`."""
     if not isinstance(entry, dict):
         return entry

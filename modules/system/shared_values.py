@@ -32,7 +32,7 @@ class SharedValues(MutableMapping[str, Any]):
             raise KeyError(name)
         return value
 
-    def __setitem__(self, name: str, value: Any) -> None:
+    def __setitem__(self, name: str, value: object) -> None:
         """Raises TypeError for a value that JSON cannot hold, ValueError where all would be too large."""
         held = sum(len(json.dumps(entry[2])) for known, entry in list(self._entries.items()) if known != name)
         if held + len(json.dumps(value)) > MOST_CHARACTERS:
@@ -50,7 +50,7 @@ class SharedValues(MutableMapping[str, Any]):
     def __len__(self) -> int:
         return len(list(iter(self)))
 
-    def receive(self, name: str, value: Any, origin: str) -> None:
+    def receive(self, name: str, value: object, origin: str) -> None:
         """A value was written by `origin`."""
         with self._lock:
             self._entries[name] = (next(self._numbers), origin, value)

@@ -16,7 +16,7 @@ _SHORTEST_SAMPLE = 16
 
 
 def cut_samples(
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, object]],
     settings: CalibrationSettings,
     template: str,
     bos: str,

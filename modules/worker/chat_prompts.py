@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -85,7 +86,7 @@ class ChatPrompts:
             left_out=command.left_out,
         )
 
-    def _count(self, turns: list[dict[str, Any]]) -> ChatPromptResult:
+    def _count(self, turns: Sequence[Mapping[str, object]]) -> ChatPromptResult:
         """Return the length of a chat that is rendered elsewhere: the tokens of its texts."""
         text = "\n".join(str(turn["content"]) for turn in turns)
         return ChatPromptResult(text, len(self._engine.tokenize(text, True)), "")
@@ -95,7 +96,7 @@ def _as_prompt(command: Generate, prompt: str) -> Generate:
     return replace(command, prompt=prompt + command.reply_prefix, messages=[])
 
 
-def _as_chat(command: Generate, turns: list[dict[str, Any]]) -> Generate:
+def _as_chat(command: Generate, turns: Sequence[Mapping[str, object]]) -> Generate:
     messages = [{"role": turn["role"], "content": str(turn["content"])} for turn in turns]
     if not command.reply_prefix:
         return replace(command, messages=messages)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -33,7 +33,13 @@ ADVICE = "Choose another template on the Model tab, or edit this one."
 
 
 def render(
-    template: str, messages: list[dict[str, Any]], *, continue_last: bool, bos: str, eos: str, variables: dict[str, Any]
+    template: str,
+    messages: Sequence[Mapping[str, object]],
+    *,
+    continue_last: bool,
+    bos: str,
+    eos: str,
+    variables: Mapping[str, object],
 ) -> str:
     """Return the prompt for `messages`. It ends where the reply begins or, with `continue_last`, with the last message.
 
@@ -59,7 +65,7 @@ def render(
     return prompt
 
 
-def _render(template: str, values: dict[str, Any]) -> str:
+def _render(template: str, values: Mapping[str, object]) -> str:
     from jinja2 import TemplateError
     from jinja2.exceptions import SecurityError, TemplateSyntaxError
 
@@ -141,12 +147,12 @@ def _sandbox() -> Any:
     def raise_exception(message: str) -> None:
         raise TemplateError(message)
 
-    def tojson(value: Any, indent: int | None = None, ensure_ascii: bool = False) -> str:
+    def tojson(value: object, indent: int | None = None, ensure_ascii: bool = False) -> str:
         return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
 
     def bounded(work: Callable[..., object]) -> Callable[..., Any]:
         @functools.wraps(work)
-        def checked(value: Any, *args: object, **kwargs: object) -> Any:
+        def checked(value: object, *args: object, **kwargs: object) -> Any:
             _check_numbers(*args, *kwargs.values())
             return work(value, *args, **kwargs)
 

@@ -110,7 +110,7 @@ def _replace(module: ModuleType, name: str, with_: Any) -> None:
 # These two functions run with the globals of Transformers' module, so they import what they need.
 
 
-def _refuse(*_: Any, **__: object) -> object:
+def _refuse(*_: object, **__: object) -> object:
     from modules.worker.code_guard import ModelCodeRefused
 
     raise ModelCodeRefused

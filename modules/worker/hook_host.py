@@ -131,17 +131,19 @@ class _TextGeneration(Stub):
         super().__init__("modules.text_generation")
         self._loaded = loaded
 
-    def encode(self, prompt: Any, add_special_tokens: bool = True, add_bos_token: bool = True, **rest: Any) -> Any:
+    def encode(
+        self, prompt: object, add_special_tokens: bool = True, add_bos_token: bool = True, **rest: object
+    ) -> Any:
         """Return token ids [1, tokens], as the kind of array that this engine's hooks get."""
         kind = "np" if self._loaded.model is None else "pt"
         special = add_special_tokens and add_bos_token
         return self._loaded.tokenizer.encode(str(prompt), add_special_tokens=special, return_tensors=kind)
 
-    def decode(self, output_ids: Any, skip_special_tokens: bool = True) -> str:
+    def decode(self, output_ids: object, skip_special_tokens: bool = True) -> str:
         """Return the text of token ids."""
         return str(self._loaded.tokenizer.decode(output_ids, skip_special_tokens=skip_special_tokens))
 
-    def get_encoded_length(self, prompt: Any) -> int:
+    def get_encoded_length(self, prompt: object) -> int:
         """Return the number of tokens of a prompt."""
         return len(self._loaded.tokenizer.encode(str(prompt)))
 

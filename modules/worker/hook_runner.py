@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -53,7 +53,7 @@ class _Member:
     seen: dict[str, int] = field(default_factory=dict)
     sent_params: dict[str, Any] = field(default_factory=dict)
 
-    def call(self, hook: str, **args: Any) -> Any:
+    def call(self, hook: str, **args: object) -> Any:
         """Call the hook with the arguments that it accepts, by name. A script.py gets all by position."""
         function = getattr(self.module, hook)
         with self.output.capture(self.name):
@@ -171,7 +171,7 @@ class Hooks:
         return bool(self._members)
 
     def tokens(
-        self, prompt: str, tokens: list[int], row: Callable[[list[int]], Any], state: dict[str, Any]
+        self, prompt: str, tokens: list[int], row: Callable[[list[int]], object], state: Mapping[str, object]
     ) -> list[int]:
         """Return the prompt's tokens after `tokenizer_modifier`. `row`: converts tokens to an array [1, tokens]."""
         for member in self._with("tokenizer_modifier"):
@@ -190,7 +190,7 @@ class Hooks:
         return tokens
 
     def logits(
-        self, tokens: Callable[[], list[int]], row: Callable[[list[int]], Any], ends: Sequence[int] = ()
+        self, tokens: Callable[[], list[int]], row: Callable[[list[int]], object], ends: Sequence[int] = ()
     ) -> Callable[[Any], Any] | None:
         """Return a function that changes one reply's logits [vocabulary] before each token, or None if no hook does.
 
@@ -259,7 +259,7 @@ def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".rstrip(".: ")
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: object) -> bool:
     """Return True if JSON preserves the value."""
     try:
         return bool(json.loads(json.dumps(value)) == value)

@@ -23,7 +23,7 @@ class Stub(ModuleType):
             raise AttributeError(name)
         return Stub(f"{self.__name__}.{name}")
 
-    def __call__(self, *given: object, **named: Any) -> Any:
+    def __call__(self, *given: object, **named: object) -> Any:
         return given[0] if len(given) == 1 and callable(given[0]) and not named else Stub(self.__name__)
 
     def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:

@@ -30,11 +30,11 @@ class TextTokenizer:
 
     def encode(
         self,
-        text: Any,
+        text: object,
         add_special_tokens: bool = True,
         return_tensors: str = "",
         add_bos_token: bool = True,
-        **rest: Any,
+        **rest: object,
     ) -> Any:
         """Return token ids as a list; with `return_tensors`, as an array [1, tokens] ("pt": a torch tensor, if torch is
         installed)."""
@@ -45,19 +45,19 @@ class TextTokenizer:
             return importlib.import_module("torch").tensor([ids])
         return importlib.import_module("numpy").array([ids], dtype="int64")
 
-    def decode(self, token_ids: Any, skip_special_tokens: bool = True, **rest: Any) -> str:
+    def decode(self, token_ids: object, skip_special_tokens: bool = True, **rest: object) -> str:
         """Return the text of one or several token ids, of any shape."""
         return self.text_of(flat(token_ids))
 
-    def batch_decode(self, sequences: Iterable[object], **rest: Any) -> list[str]:
+    def batch_decode(self, sequences: Iterable[object], **rest: object) -> list[str]:
         """Return the text of each row."""
         return [self.decode(row) for row in sequences]
 
-    def tokenize(self, text: str, **rest: Any) -> list[str]:
+    def tokenize(self, text: str, **rest: object) -> list[str]:
         """Return the texts of the tokens of `text`."""
         return [self.text_of([token]) for token in self.ids_of(text, False)]
 
-    def convert_ids_to_tokens(self, ids: object, **rest: Any) -> Any:
+    def convert_ids_to_tokens(self, ids: object, **rest: object) -> Any:
         """Return the text of a token id, or a list for several ids. Spaces are spaces, not the marks of
         vocabularies."""
         found = [self.text_of([token]) for token in flat(ids)]

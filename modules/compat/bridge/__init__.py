@@ -57,7 +57,7 @@ class Bridge(ModuleType):
         return gr.update(**updates(args, named))
 
     @functools.wraps(gr.on)
-    def on(self, *args: Any, **named: Any) -> Any:
+    def on(self, *args: object, **named: object) -> Any:
         """Call gr.on. The result can be chained as in older versions."""
         if "_js" in named:
             named["js"] = named.pop("_js")
@@ -87,7 +87,7 @@ class _Old(ModuleType):
     def __getattr__(self, name: str) -> Any:
         made = getattr(self._bridge.components, name)
 
-        def make(*args: Any, **named: Any) -> Any:
+        def make(*args: object, **named: object) -> Any:
             if "default" in named:
                 named["value"] = named.pop("default")
             return made(*args, **named)

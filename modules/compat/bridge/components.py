@@ -61,7 +61,7 @@ class _Old(DrawnAsReal):
         """Update an output, as in Gradio 3."""
         return gr.update(**updates(given, named))
 
-    def style(self, *given: Any, **named: Any) -> Any:
+    def style(self, *given: object, **named: object) -> Any:
         """Ignore style settings of Gradio 3, which are arguments now."""
         for key in named:
             self._notes.add(f".style({key}=)")

@@ -13,12 +13,12 @@ from modules.compat.bridge.notes import Notes
 from modules.ui.gradio_internals.event_listeners import Dependency, no_dependency
 
 
-def bridged(listener: Callable[..., Any], notes: Notes) -> Callable[..., Any]:
+def bridged(listener: Callable[..., object], notes: Notes) -> Callable[..., Any]:
     """Return a listener (`click`, `then`, …) that accepts arguments of all versions."""
     known = inspect.signature(listener).parameters
 
     @functools.wraps(listener)
-    def listen(*given: Any, **named: Any) -> Any:
+    def listen(*given: object, **named: object) -> Any:
         if "_js" in named:
             named["js"] = named.pop("_js")
         if named.get("api_name") is False:
@@ -40,7 +40,7 @@ def bridged(listener: Callable[..., Any], notes: Notes) -> Callable[..., Any]:
     return listen
 
 
-def chained(dependency: Any, notes: Notes) -> Any:
+def chained(dependency: object, notes: Notes) -> Any:
     """Return the dependency. Its `then`, `success` and `failure` accept arguments of all versions."""
     if isinstance(dependency, Dependency):
         for name in ("then", "success", "failure"):
@@ -51,7 +51,7 @@ def chained(dependency: Any, notes: Notes) -> Any:
 def silent(name: str, notes: Notes) -> Callable[..., Any]:
     """Return a listener for an event that Gradio 6 does not have. It never fires."""
 
-    def listen(*given: Any, **named: Any) -> Dependency:
+    def listen(*given: object, **named: object) -> Dependency:
         notes.add(f".{name}()")
         return no_dependency()
 

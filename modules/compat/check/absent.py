@@ -50,7 +50,7 @@ class _Any(ABCMeta):
     def __getitem__(cls, key: object) -> object:
         return stand_in(cls.__name__)
 
-    def __setitem__(cls, key: object, value: Any) -> None:
+    def __setitem__(cls, key: object, value: object) -> None:
         pass
 
     def __contains__(cls, key: object) -> bool:
@@ -161,7 +161,7 @@ class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         # Code often writes a package's result as JSON, or puts it into an address.
         original_default, original_quote = JSONEncoder.default, urllib.parse.quote_from_bytes
 
-        def default(encoder: JSONEncoder, value: Any) -> object:
+        def default(encoder: JSONEncoder, value: object) -> object:
             return None if isinstance(value, _Any) else original_default(encoder, value)
 
         def quoted(value: Any, safe: Any = "/") -> str:

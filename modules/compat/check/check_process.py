@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from modules.system.child_environment import worker_environment
@@ -14,7 +15,7 @@ from modules.system.child_environment import worker_environment
 _PROBE = "modules.compat.check.probe"
 
 
-def run_in_process(task: dict[str, Any]) -> dict[str, object]:
+def run_in_process(task: Mapping[str, object]) -> dict[str, object]:
     """Run a check in a separate process. Return `exit`, its status, or `late`, the seconds that it exceeded."""
     variables = {**worker_environment(), "GRADIO_ANALYTICS_ENABLED": "False"}
     process = _context().Process(target=_isolated, args=(task, variables))

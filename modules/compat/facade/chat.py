@@ -137,7 +137,7 @@ class Chat(Histories):
     chatbot_wrapper = generate_chat_reply
 
     def generate_chat_reply_wrapper(
-        self, text: Any, state: State, regenerate: bool = False, _continue: bool = False
+        self, text: object, state: State, regenerate: bool = False, _continue: bool = False
     ) -> Iterator[tuple[str, History]]:
         """Yield (the history as HTML, the history) repeatedly. The last one is stored in the chat of the state, or in a
         new one."""
@@ -170,7 +170,7 @@ class Chat(Histories):
         page: Any = self._facade.module("modules.html_generator")
         return str(page.chat_html_wrapper(history, name1, name2, mode, style, character, reset_cache))
 
-    def _html(self, history: History, state: Mapping[str, Any]) -> str:
+    def _html(self, history: History, state: Mapping[str, object]) -> str:
         name1, name2, mode, style, character = (
             str(state.get(key) or "") for key in ("name1", "name2", "mode", "chat_style", "character_menu")
         )

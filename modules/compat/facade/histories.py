@@ -38,21 +38,21 @@ class Histories(FacadeModule):
             history.update(history_pairs(self._app.chats.messages(str(unique_id))))
         return history
 
-    def find_all_histories(self, state: Mapping[str, Any]) -> list[str]:
+    def find_all_histories(self, state: Mapping[str, object]) -> list[str]:
         """Return the ids of the chats with the state's character, latest first."""
         character = self._character(state)
         return [head.id for head in self._app.chats.chats() if head.character == character]
 
-    def find_all_histories_with_first_prompts(self, state: Mapping[str, Any]) -> list[list[str]]:
+    def find_all_histories_with_first_prompts(self, state: Mapping[str, object]) -> list[list[str]]:
         """Return [title, id] of each of these chats."""
         return [[self._app.chats.head(chat).title, chat] for chat in self.find_all_histories(state)]
 
-    def load_latest_history(self, state: Mapping[str, Any]) -> tuple[History, str | None]:
+    def load_latest_history(self, state: Mapping[str, object]) -> tuple[History, str | None]:
         """Return (the latest history with the state's character, its id); a new one if there is none."""
         found = self.find_all_histories(state)
         return (self.load_history(found[0]), found[0]) if found else (self.start_new_chat(state), None)
 
-    def start_new_chat(self, state: Mapping[str, Any], unique_id: object = None) -> History:
+    def start_new_chat(self, state: Mapping[str, object], unique_id: object = None) -> History:
         """Create a stored chat with the greeting of the state's character. Return its history."""
         return self.load_history(self._app.chats.create(self._character(state)).id)
 
@@ -117,7 +117,7 @@ class Histories(FacadeModule):
         apply: Any = self._facade.module("modules.extensions").apply_extensions
         return str(apply("input", text, state, is_chat=True))
 
-    def _character(self, state: Mapping[str, Any]) -> str:
+    def _character(self, state: Mapping[str, object]) -> str:
         name = str(state.get("character_menu") or "")
         return name if name in self._app.characters.names() else ""
 

@@ -14,7 +14,7 @@ from modules.protocol.errors import PaddockError
 class Models(FacadeModule):
     """The model runs in another process, so unloading frees all of its memory."""
 
-    def load_model(self, model_name: str, loader: Any = None) -> tuple[Model | None, Tokenizer | None]:
+    def load_model(self, model_name: str, loader: object = None) -> tuple[Model | None, Tokenizer | None]:
         """Load a model with the named loader or with the best one. Raises PaddockError."""
         known = [spec.name for spec in self._app.loaders.offered() if spec.formats]
         self._app.models.load(model_name, loader if loader in known else "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from modules.compat.facade.base import FacadeModule
 from modules.compat.facade.state import State, params_of
@@ -26,7 +25,7 @@ class Presets(FacadeModule):
         """Return the names of the parameters in a preset."""
         return [entry.name for entry in describe(SamplingParams) if entry.name not in _OTHER]
 
-    def load_preset(self, name: Any, verbose: bool = False) -> dict[str, object]:
+    def load_preset(self, name: object, verbose: bool = False) -> dict[str, object]:
         """Return a preset's values over neutral ones; for "None" and "", neutral ones. Raises PaddockError."""
         if name in ("None", None, ""):
             return self.default_preset()
@@ -35,7 +34,7 @@ class Presets(FacadeModule):
 
     load_preset_memoized = load_preset
 
-    def load_preset_for_ui(self, name: Any, state: State) -> tuple[object, ...]:
+    def load_preset_for_ui(self, name: object, state: State) -> tuple[object, ...]:
         """Return (the state with the preset, then each value in the order of `presets_params`)."""
         values = self.load_preset(name)
         state.update(values)

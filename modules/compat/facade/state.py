@@ -66,7 +66,7 @@ def completed(state: State) -> State:
     return state
 
 
-def params_of(state: Mapping[str, Any], stopping_strings: object = None) -> SamplingParams:
+def params_of(state: Mapping[str, object], stopping_strings: object = None) -> SamplingParams:
     """Return the sampling parameters of a state. Invalid ones are logged and stay neutral."""
     values: dict[str, Any] = {}
     for entry in describe(SamplingParams):
@@ -80,7 +80,7 @@ def params_of(state: Mapping[str, Any], stopping_strings: object = None) -> Samp
     return SamplingParams(**values)
 
 
-def texts_of(value: Any) -> list[str]:
+def texts_of(value: object) -> list[str]:
     """Return stopping strings from the forms that scripts use: a list, or its inside as text ('"\\\\n", "You:"')."""
     if isinstance(value, str):
         try:
@@ -90,7 +90,7 @@ def texts_of(value: Any) -> list[str]:
     return [str(text) for text in value if text] if isinstance(value, Iterable) else []
 
 
-def options_of(state: Mapping[str, Any], options: ChatOptions, own_template: str) -> ChatOptions:
+def options_of(state: Mapping[str, object], options: ChatOptions, own_template: str) -> ChatOptions:
     """Return the prompt options of this state. `own_template`: the model's template."""
     instruct = state.get("mode", "instruct") == "instruct"
     template = str(state.get("instruction_template_str" if instruct else "chat_template_str") or "")
@@ -102,7 +102,7 @@ def options_of(state: Mapping[str, Any], options: ChatOptions, own_template: str
     )
 
 
-def system_of(app: App, state: Mapping[str, Any]) -> str:
+def system_of(app: App, state: Mapping[str, object]) -> str:
     """Return the system message of a state, by the same rule as in Paddock's own turns."""
     character = str(state.get("character_menu") or NO_CHARACTER)
     name = character if character in app.characters.names() else ""

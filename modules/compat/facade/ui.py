@@ -45,7 +45,7 @@ class Ui(FacadeModule):
         shared.persistent_interface_state = state
         return state
 
-    def apply_interface_values(self, state: Mapping[str, Any], use_persistent: bool = False) -> list[object]:
+    def apply_interface_values(self, state: Mapping[str, object], use_persistent: bool = False) -> list[object]:
         """Return the values of these components in a state."""
         if use_persistent:
             shared: Any = self._facade.module("modules.shared")

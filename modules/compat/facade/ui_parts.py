@@ -42,7 +42,7 @@ class UiNotebook(UiPart):
 class UiModelMenu(UiPart):
     """Loads models like the Model tab."""
 
-    def load_model_wrapper(self, selected_model: str, loader: Any = None, autoload: bool = True) -> Iterator[str]:
+    def load_model_wrapper(self, selected_model: str, loader: object = None, autoload: bool = True) -> Iterator[str]:
         """Load a model. Yield sentences about it."""
         models: Any = self._facade.module("modules.models")
         if not autoload or selected_model in ("None", "", None):

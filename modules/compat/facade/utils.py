@@ -16,7 +16,7 @@ _TEXT = (".yaml", ".yml", ".json", ".txt", ".gbnf")
 class Utils(FacadeModule):
     """Files may be written and deleted only in the user's data and in extensions' folders."""
 
-    def gradio(self, *keys: Any) -> list[Any]:
+    def gradio(self, *keys: object) -> list[Any]:
         """Return the page's components of these names, given one by one or as one list."""
         names = keys[0] if len(keys) == 1 and isinstance(keys[0], (list, tuple)) else keys
         return [self._facade.widgets[name] for name in names]

@@ -51,7 +51,7 @@ class Widgets(MutableMapping[str, Any]):
             page.made[name] = self._make(page, self._known(name))
         return page.made[name]
 
-    def __setitem__(self, name: str, component: Any) -> None:
+    def __setitem__(self, name: str, component: object) -> None:
         if page := self._page():
             page.made[name] = component
 

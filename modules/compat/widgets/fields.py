@@ -107,14 +107,14 @@ class Fields:
         def postprocess(self: Any, value: Any) -> str:
             return "" if value is None else values.write(name, value)
 
-        def get_config(self: Any, *given: object) -> dict[str, Any]:
+        def get_config(self: object, *given: object) -> dict[str, Any]:
             # The browser has a marker or a chat's id, never the value itself.
             return {**base.get_config(self, *given), "value": ""}
 
-        def get_value(self: Any) -> Any:
+        def get_value(self: object) -> Any:
             return values.read(name, "")
 
-        def set_value(self: Any, value: Any) -> None:
+        def set_value(self: object, value: object) -> None:
             """Ignore the value: it is stored elsewhere."""
 
         ours = {"preprocess": preprocess, "postprocess": postprocess, "get_config": get_config}

@@ -75,7 +75,7 @@ class Values:
             return now.info.context if now.info else 0
         return getattr(now.settings, name, None)
 
-    def write(self, name: str, value: Any) -> str:
+    def write(self, name: str, value: object) -> str:
         """Apply the value that an event set. Return the browser's text for it. Raises PaddockError."""
         if name in ("textbox", "unique_id", "display", "theme_state"):
             text = value.get("text") if isinstance(value, dict) else value

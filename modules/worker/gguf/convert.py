@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from mmap import mmap
 from pathlib import Path
-from typing import Any
 
 from modules.families.weight_files import INDEX, WHOLE, find_other_weights
 from modules.protocol.errors import ModelError
@@ -20,7 +19,7 @@ from modules.worker.gguf.vocabulary import write_vocabulary
 QUANTIZATION_VERSION = 2  # GGML_QNT_VERSION of ggml.h
 
 
-def read_source(path: Path, name: str, card: Mapping[str, Any], row_bytes: RowBytes | None = None) -> SourceModel:
+def read_source(path: Path, name: str, card: Mapping[str, object], row_bytes: RowBytes | None = None) -> SourceModel:
     """Return the model at `path` for a GGUF file that is called `name`.
 
     `card`: the model card, which goes into the metadata. `row_bytes`: as of read_gguf, for a file that is quantized.

@@ -16,7 +16,7 @@ def number(config: Mapping[str, Any], *names: str, default: int = 0) -> int:
     return next((int(config[name]) for name in names if isinstance(config.get(name), int)), default)
 
 
-def head_counts(config: Mapping[str, Any]) -> tuple[int, int]:
+def head_counts(config: Mapping[str, object]) -> tuple[int, int]:
     """Return (query heads, key and value heads)."""
     heads = number(config, "num_attention_heads", "n_head", default=1)
     return heads, number(config, "num_key_value_heads", default=heads)

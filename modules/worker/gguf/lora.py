@@ -41,7 +41,7 @@ class _PlainFormats(Ggml):
 
 
 def write_gguf_adapter(
-    adapter: Path, model: Path, base_name: str, file: Path, card: Mapping[str, Any], report: Report
+    adapter: Path, model: Path, base_name: str, file: Path, card: Mapping[str, object], report: Report
 ) -> None:
     """Write the PEFT folder `adapter`, trained on the folder `model`, as the GGUF file `file`.
 
@@ -79,7 +79,7 @@ def _alpha(settings: Mapping[str, Any]) -> float:
     return alpha * math.sqrt(rank) if settings.get("use_rslora") else alpha
 
 
-def _check(name: str, settings: Mapping[str, Any]) -> None:
+def _check(name: str, settings: Mapping[str, object]) -> None:
     labels = {
         "use_dora": "DoRA",
         "alpha_pattern": "another alpha for some layers",

@@ -152,7 +152,7 @@ def _merges(model: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _named_ids(tokens: _Tokens, settings: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, int]:
+def _named_ids(tokens: _Tokens, settings: Mapping[str, object], config: Mapping[str, object]) -> dict[str, int]:
     found: dict[str, int] = {}
     for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"):
         token = settings.get(f"{name}_token")

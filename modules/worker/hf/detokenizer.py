@@ -130,7 +130,7 @@ class TokenDecoder:
         return str(piece).replace("\u2581", " ").encode()
 
 
-def _kind(tokenizer: Any) -> str:
+def _kind(tokenizer: object) -> str:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return "pieces" if hasattr(tokenizer, "sp_model") else "decode"

@@ -216,7 +216,7 @@ def _appended(room: Tensor | None, known: Tensor, count: int, states: Tensor) ->
     return room, room[..., :new, :]
 
 
-def _can_crop(cache: Any) -> bool:
+def _can_crop(cache: object) -> bool:
     """Return True if the newest tokens can be removed. `crop` with a negative count does this in Transformers 4 and
     5."""
     layers = getattr(cache, "layers", None)

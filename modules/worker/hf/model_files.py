@@ -174,7 +174,7 @@ _TOKENIZER_FILES = (
 _TOKENIZER_KEYS = ("chat_template", "model_max_length", "clean_up_tokenization_spaces")
 
 
-def chat_template(folder: Path, tokenizer: Any) -> tuple[str, str]:
+def chat_template(folder: Path, tokenizer: object) -> tuple[str, str]:
     """Return (the chat template, the name of its file), or two empty texts. `folder` may be a GGUF file."""
     if folder.is_dir() and (found := find_template(folder)).text:
         return found.text, found.source

@@ -12,7 +12,7 @@ from modules.worker.hf.auto_class import TOWERS, text_class
 _LEAST_SHARE = 0.5
 
 
-def check_packable(config: Any, trusted: bool, kinds: tuple[type, ...], title: str) -> Any:
+def check_packable(config: object, trusted: bool, kinds: tuple[type, ...], title: str) -> Any:
     """Return the model without weights (on "meta"). `config`: of the model, as AutoConfig returns it.
 
     Raise ModelError if less than half of the weights of the model's layers are in layers of `kinds`, which are those

@@ -15,7 +15,7 @@ _READS = {"gptq": "GPTQModel or AutoGPTQ", "awq": "AutoAWQ or GPTQModel"}
 def check_packing(
     folder: Path,
     files: Iterable[Path],
-    claim: Mapping[str, Any],
+    claim: Mapping[str, object],
     methods: tuple[str, ...],
     bits: tuple[int, ...],
     title: str,

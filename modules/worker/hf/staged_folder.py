@@ -102,7 +102,7 @@ def _without_trust(folder: Path, names: list[str]) -> dict[str, Any]:
     return changed
 
 
-def _harmless(value: Any, top: bool = True) -> Any:
+def _harmless(value: object, top: bool = True) -> Any:
     if isinstance(value, list):
         return [_harmless(item, False) for item in value]
     if not isinstance(value, dict):

@@ -83,7 +83,7 @@ class ActivationSums:
             function.restype, function.argtypes = result, arguments
             self._call[name] = function
 
-    def __call__(self, address: int, ask: bool, user_data: Any) -> bool:
+    def __call__(self, address: int, ask: bool, user_data: object) -> bool:
         """Say whether a node of the graph is wanted; then, with `ask` False, add up what flows into it."""
         try:
             node = ggml_tensor.from_address(address)

@@ -31,7 +31,7 @@ class ImportanceComputer:
         self,
         file: Path,
         beside: Path,
-        rows: Sequence[Mapping[str, Any]],
+        rows: Sequence[Mapping[str, object]],
         source: str,
         settings: CalibrationSettings,
         report: Report,
@@ -72,7 +72,7 @@ class ImportanceComputer:
         scorer: Scorer,
         file: Path,
         beside: Path,
-        rows: Sequence[Mapping[str, Any]],
+        rows: Sequence[Mapping[str, object]],
         settings: CalibrationSettings,
     ) -> list[list[int]]:
         lib, vocabulary = self._lib, scorer.vocabulary

@@ -99,7 +99,7 @@ class Scorer:
             rows += wanted
         return rows
 
-    def _decode(self, batch: Any) -> None:
+    def _decode(self, batch: object) -> None:
         status = self._lib.llama_decode(self._context, batch)
         if status:
             raise PaddockError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from modules.worker.hf.load_options import report_progress
 from modules.worker.hf.model_files import missing_tensor_error
 
 
-def load_model(path: Path, options: dict[str, Any], trusted: bool, report: Report, text: str) -> Any:
+def load_model(path: Path, options: Mapping[str, object], trusted: bool, report: Report, text: str) -> Any:
     """Return the model at `path` on the GPU or, without one, on the CPU. `options`: further ones of from_pretrained.
 
     Raises ModelError for missing tensors, and what Transformers raises.

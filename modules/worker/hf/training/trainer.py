@@ -30,7 +30,7 @@ _STATE = "trainer_state.json"
 
 
 def train(
-    model: Any,
+    model: object,
     rows: Sequence[Row],
     settings: TrainingSettings,
     folder: Path,

@@ -10,6 +10,8 @@ from modules.system.threads import host_thread
 
 # How often a model that is in use is looked at again, at least.
 _LOOK_SECONDS = 0.25
+# How long a model stays at least that nothing has used since its load: the request that it was loaded for comes soon.
+_UNUSED_SECONDS = 60.0
 
 
 class IdleUnloader:
@@ -57,5 +59,7 @@ class IdleUnloader:
         shown = model.ready or (model is not self._pool.current and model.supervisor.state.phase == "failed")
         if keep is None or model.pinned or not shown:
             return None
+        if model.unused:
+            keep = max(keep, _UNUSED_SECONDS)
         idle = model.idle_seconds
         return max(keep, _LOOK_SECONDS) if idle is None else max(0.0, keep - idle)

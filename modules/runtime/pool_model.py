@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from modules.protocol.events import ModelInfo
+from modules.runtime.model_state import ModelState
 from modules.runtime.supervisor import Supervisor
 
 # How often a thread that waits for the end of all requests looks whether it still has to.
@@ -33,7 +35,9 @@ class PoolModel:
         self._changed = threading.Condition()
         self._using = 0
         self._closing = 0
-        self._used_at = clock()
+        self._used_at = self._loaded_at = clock()
+        self._info: ModelInfo | None = None
+        supervisor.state_store.subscribe(self._note_load)
 
     @property
     def name(self) -> str:
@@ -81,10 +85,22 @@ class PoolModel:
 
     @property
     def idle_seconds(self) -> float | None:
-        """Seconds since the last use, None while it is in use."""
+        """Seconds since the last use or the load, None while it is in use."""
         if self._using or self.supervisor.state.busy or self.supervisor.generating():
             return None
-        return max(0.0, self._clock() - max(self._used_at, self.supervisor.last_ended()))
+        return max(0.0, self._clock() - max(self._loaded_at, self._last_use()))
+
+    @property
+    def unused(self) -> bool:
+        """True if nothing has used the model since it was loaded."""
+        return self._last_use() <= self._loaded_at
+
+    def _last_use(self) -> float:
+        return max(self._used_at, self.supervisor.last_ended())
+
+    def _note_load(self, state: ModelState) -> None:
+        if state.info is not self._info:
+            self._info, self._loaded_at = state.info, self._clock()
 
     @contextlib.contextmanager
     def closed(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ import pytest
 
 from modules.protocol.errors import ModelError, PaddockError
 from modules.runtime.model_state import ModelState
+from modules.runtime.pool_model import PoolModel
 from tests.conftest import ROOMY
 from tests.support.several_models import MANY, PATIENCE, Server, serve_models
 
@@ -172,6 +173,29 @@ def test_an_idle_one_is_unloaded_after_its_time_and_the_current_one_only_if_aske
     empty = _until(server, lambda: server.app.supervisor.state.phase == "empty")
     assert server.ask("tiny", ttl=0).status_code == 200
     assert empty.wait(PATIENCE)
+
+
+def test_a_model_that_is_kept_for_no_time_answers_the_request_that_it_was_loaded_for(tmp_path: Path) -> None:
+    for server in serve_models(tmp_path, keep_alive=0.0, keep_current=0.0):
+        # The time begins with the load, and not before the first use.
+        assert server.app.supervisor.state.phase == "ready"
+        gone = _until(server, lambda pool=server.app.pool: not pool.others)
+        gone.clear()
+        assert server.ask("other").json()["model"] == "other"
+        assert gone.wait(PATIENCE)
+        assert server.app.supervisor.state.model == "tiny"
+
+
+def test_the_time_of_a_model_begins_with_its_load(server: Server) -> None:
+    now = [0.0]
+    model = PoolModel(server.app.supervisor, 60.0, clock=lambda: now[0])
+    now[0] = 1000.0
+    server.app.models.load("tiny", "echo", ROOMY)
+    assert model.idle_seconds == 0.0 and model.unused
+    now[0] = 1030.0
+    assert model.enter() and model.idle_seconds is None
+    model.leave()
+    assert model.idle_seconds == 0.0 and not model.unused
 
 
 def test_a_time_that_is_none_is_an_error(server: Server) -> None:

@@ -40,6 +40,8 @@ DEFAULT_PRIORITY = (
 MOST_STOPS = 1000
 MOST_STOP_LETTERS = 100_000
 MOST_TOKENS = 300_000
+# Engines try all alternatives of a grammar at each token. While one does, no other reply gets on.
+MOST_GRAMMAR_LETTERS = 50_000
 # Characters of a wrong value that an error repeats.
 _SHOWN = 100
 
@@ -50,6 +52,12 @@ def check_stops(params: SamplingParams) -> None:
         raise PromptError(
             f"There can be {MOST_STOPS} stop texts with {MOST_STOP_LETTERS} letters in all. Send fewer or shorter ones."
         )
+
+
+def check_grammar(params: SamplingParams) -> None:
+    """Raise PromptError if the grammar is too long."""
+    if len(params.grammar_string) > MOST_GRAMMAR_LETTERS:
+        raise PromptError(f"A grammar can have {MOST_GRAMMAR_LETTERS} letters. Write it with fewer alternatives.")
 
 
 def parse_banned_tokens(params: SamplingParams) -> list[int]:
@@ -103,6 +111,7 @@ def parse_sampler_order(params: SamplingParams) -> list[str]:
 # the user.
 TEXT_PARSERS: dict[str, Callable[[SamplingParams], Any]] = {
     "stop": check_stops,
+    "grammar_string": check_grammar,
     "sampler_priority": parse_sampler_order,
     "custom_token_bans": parse_banned_tokens,
     "logit_bias": parse_logit_biases,

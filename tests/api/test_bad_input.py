@@ -89,6 +89,8 @@ RUBBISH: dict[str, bytes] = {
         guided_json={"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}
     ),
     "a huge schema": _json(guided_json=_properties(100_000)),
+    "a huge grammar": _json(grammar="root ::= " + " | ".join(f'"w{number}"' for number in range(200_000))),
+    "a huge choice": _json(guided_choice=[f"w{number}" for number in range(200_000)]),
     "no such model": _json(model="nope"),
     "a model name without end": _json(model="m" * MB),
     "a model outside": _json(model="../../etc/passwd"),

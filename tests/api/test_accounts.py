@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +18,7 @@ from modules.app import App
 from modules.settings.accounts import Accounts
 from modules.settings.config import Config
 from tests.conftest import ROOMY
+from tests.support.nginx import nginx, proxied
 from tests.support.server import serving
 
 PASSWORD = "correct horse"
@@ -296,3 +298,21 @@ def test_a_start_with_accounts_alone_may_listen(config: Config) -> None:
     for server in _serve(config, listen=True):
         with server.visitor(Host="any.test") as client:
             assert client.get("/paddock/start").status_code == 401
+
+
+@pytest.mark.skipif(nginx() is None, reason="nginx is not installed (Debian: apt-get install nginx-light)")
+@pytest.mark.parametrize("way", ["plain", "path", "forwarded"])
+def test_people_log_in_through_a_proxy(server: Server, tmp_path: Path, way: str) -> None:
+    with proxied(tmp_path / "nginx", server.address) as addresses, httpx.Client(timeout=90) as client:
+        address = addresses[way]
+        sent = client.get(address, headers={"Accept": "text/html"})
+        login = httpx.URL(address).join(sent.headers["location"])
+        assert (sent.status_code, str(login)) == (303, f"{address}login")
+        answer = client.post(login, data={"name": "anna", "password": PASSWORD})
+        assert (answer.status_code, str(login.join(answer.headers["location"]))) == (303, address)
+        assert ("; Secure" in answer.headers["set-cookie"]) == (way == "forwarded")
+        cookie = answer.headers["set-cookie"].partition(";")[0]
+        assert httpx.get(f"{address}paddock/start", headers={"Cookie": cookie}).status_code == 200
+        out = client.post(f"{address}logout", headers={"Cookie": cookie})
+        assert str(httpx.URL(f"{address}logout").join(out.headers["location"])) == str(login)
+        assert httpx.get(f"{address}paddock/start", headers={"Cookie": cookie}).status_code == 401

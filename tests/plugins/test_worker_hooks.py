@@ -55,6 +55,28 @@ def test_settings_reach_the_worker_and_decide_its_tokens(real: Talk) -> None:
     assert real.ask("Hello", max_new_tokens=4, do_sample=False)[-1].text.replace(" ", "") != word * 4
 
 
+def test_a_model_beside_the_pages_own_runs_the_hooks_too(real: Talk) -> None:
+    app = real.app
+    models, state = app.paths.models, app.supervisor.state
+    second = f"second-{state.model}"
+    copy = shutil.copytree if (models / state.model).is_dir() else shutil.copy
+    copy(models / state.model, models / second)
+    real.add("bias", "", SETTINGS, worker_py=BIAS)
+    app.on_request.load_beside(second, state.loader, {"context": 256})
+    (beside,) = app.pool.others
+    token = beside.supervisor.tokenize(" the")[-1]
+    word = beside.supervisor.detokenize([token]).strip()
+
+    def said() -> str:
+        generation = beside.supervisor.generate("Hello", SamplingParams(max_new_tokens=4))
+        assert generation.wait(PATIENCE)
+        return generation.text.replace(" ", "")
+
+    assert said() != word * 4
+    real.manager.configure("bias", {"tokens": [str(token)]})
+    assert said() == word * 4
+
+
 def test_long_replies_do_not_end_early(real: Talk) -> None:
     plain = real.ask("Hello", max_new_tokens=60, do_sample=False)[-1].meta
     assert plain["reason"] == "stop"

@@ -10,6 +10,7 @@ from modules.api.chat_input import ChatInput
 from modules.app import App
 from modules.chat.hook_state import Preamble
 from modules.chat.messages import ChatOptions, Message, prompt_text
+from modules.chat.parts import plain
 from modules.chat.prompt import render_chat
 from modules.chat.turn_hooks import GenerationHooks, TextHooks, TurnHooks
 from modules.generation.generation import Generation
@@ -75,13 +76,15 @@ def hooked_chat(
     messages, options = asked.messages, ChatOptions(template=asked.template)
     own = "\n\n".join(str(message["content"]) for message in messages if message["role"] in _SYSTEM)
     places = [place for place, message in enumerate(messages) if message["role"] in _CHAT_ROLES]
-    path = [Message(str(place), None, messages[place]["role"], messages[place]["content"], 0.0) for place in places]
+    path = [
+        Message(str(place), None, messages[place]["role"], plain(messages[place]["content"]), 0.0) for place in places
+    ]
     question = path.pop() if path and path[-1].role == "user" else None
     turn = TurnHooks(app.extensions, "", path, params, options, Preamble(own=own), model.state)
     whole = list(path)
     if question is not None:
         visible, meta = turn.user_message(question.text)
-        whole.append(Message(question.id, None, "user", visible, 0.0, meta=meta))
+        whole.append(Message(question.id, None, "user", plain(visible), 0.0, meta=meta))
     text = prompt_text(whole[-1]) if question is not None else ""
     prompt = turn.prompt(text, whole, continue_last)
     chat: Generate | None = None

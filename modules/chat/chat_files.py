@@ -130,11 +130,11 @@ def write_textgen(head: ChatHead, messages: Sequence[Message]) -> str:
     pairs: list[list[str]] = []
     for message in messages:
         if message.role == "user":
-            pairs.append([message.text, ""])
+            pairs.append([message.raw, ""])
         elif message.role == "assistant" and pairs and not pairs[-1][1]:
-            pairs[-1][1] = message.text
+            pairs[-1][1] = message.raw
         elif message.role == "assistant":
-            pairs.append(["" if pairs else "<|BEGIN-VISIBLE-CHAT|>", message.text])
+            pairs.append(["" if pairs else "<|BEGIN-VISIBLE-CHAT|>", message.raw])
     visible = [["" if user == "<|BEGIN-VISIBLE-CHAT|>" else escape(user), reply] for user, reply in pairs]
     return json.dumps({"internal": pairs, "visible": visible}, ensure_ascii=False, indent=1) + "\n"
 

@@ -7,8 +7,13 @@ from collections.abc import Callable
 from modules.chat.characters import Characters, fill_in
 from modules.chat.messages import ChatHead, ChatOptions
 from modules.chat.service import ChatService
+from modules.families.reasoning import EFFORT, THINKING_SWITCHES, find_markers, reads_variable
 from modules.protocol.errors import PaddockError, SettingError
 from modules.settings.preferences import Preferences
+
+# The largest limit for reasoning, in tokens.
+MOST_THINKING = 1_000_000
+_THINKING = {"on": True, "off": False}
 
 
 class ChatPreferences:
@@ -44,7 +49,18 @@ class ChatPreferences:
             name1=str(settings.get("name1", "") or "You"),
             name2=str(settings.get("name2", "") or "AI"),
             character=self._chats().head(chat_id).character if chat_id else str(settings.get("character", "")),
+            thinking=_THINKING.get(str(settings.get("thinking", ""))),
+            effort=str(settings.get("effort", "")),
+            thinking_budget=self._budget(),
         )
+
+    def _budget(self) -> int:
+        budget = self._settings.get("thinking_budget", 0)
+        if not isinstance(budget, int) or not 0 <= budget <= MOST_THINKING:
+            raise SettingError(
+                f"thinking_budget cannot be {budget!r}. It takes a whole number up to {MOST_THINKING:,}; 0 is no limit."
+            )
+        return budget
 
     def new_chat(self) -> ChatHead:
         """Create a chat with the character of the Session tab. Raises CharacterError, SettingError."""
@@ -74,3 +90,13 @@ class ChatPreferences:
         if template := self.template(old):
             self.set_template(old, "")
             self.set_template(new, template)
+
+
+def unknown_to_template(options: ChatOptions, template: str) -> list[str]:
+    """Return what of the options for thinking a chat template does not know, such as "switch for thinking"."""
+    wanted = {
+        "switch for thinking": options.thinking is not None and not reads_variable(template, *THINKING_SWITCHES),
+        "effort of thinking": bool(options.effort) and not reads_variable(template, EFFORT),
+        "mark for the end of thinking": options.thinking_budget > 0 and not find_markers(template),
+    }
+    return [what for what, unknown in wanted.items() if unknown]

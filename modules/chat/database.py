@@ -3,47 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from modules.chat.layouts import LAYOUTS, back_up
 from modules.chat.messages import NotSaved
 from modules.chat.recovery import recover_chats
 from modules.files.private_files import create_private
 
-# MIGRATIONS[n] turns layout n into layout n+1. PRAGMA user_version holds a file's layout.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        """CREATE TABLE chats (
-            seq INTEGER PRIMARY KEY AUTOINCREMENT,
-            id TEXT NOT NULL UNIQUE,
-            title TEXT NOT NULL DEFAULT '',
-            character TEXT NOT NULL DEFAULT '',
-            created REAL NOT NULL,
-            updated REAL NOT NULL,
-            deleted REAL,
-            active TEXT REFERENCES messages (id)
-        )""",
-        """CREATE TABLE messages (
-            seq INTEGER PRIMARY KEY AUTOINCREMENT,
-            id TEXT NOT NULL UNIQUE,
-            chat TEXT NOT NULL REFERENCES chats (id),
-            parent TEXT REFERENCES messages (id),
-            role TEXT NOT NULL CHECK (role IN ('system', 'user', 'assistant')),
-            text TEXT NOT NULL,
-            created REAL NOT NULL,
-            meta TEXT NOT NULL DEFAULT '{}',
-            deleted INTEGER NOT NULL DEFAULT 0,
-            living INTEGER NOT NULL DEFAULT 0,
-            active TEXT REFERENCES messages (id)
-        )""",
-        "CREATE INDEX messages_by_parent ON messages (chat, parent, deleted, seq)",
-        "CREATE INDEX messages_living ON messages (living) WHERE living",
-    ),
-)
-
+_LOG = logging.getLogger(__name__)
 BUSY_SECONDS = 10.0
 
 
@@ -99,10 +71,10 @@ class Database:
                 if row[0] != "ok":
                     raise sqlite3.DatabaseError(f"malformed: {row[0]}")
             connection.execute("PRAGMA journal_mode = WAL")
+            self._migrate(connection)
             # With WAL, FULL also survives a power cut. It costs one fsync per change, and changes are rare.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
-            self._migrate(connection)
         except BaseException:
             connection.close()
             raise
@@ -112,20 +84,27 @@ class Database:
         """Migrate the file to the newest layout in one transaction."""
         connection.execute("BEGIN IMMEDIATE")
         try:
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version > len(MIGRATIONS):
+            layout = connection.execute("PRAGMA user_version").fetchone()[0]
+            if layout > len(LAYOUTS):
                 raise StorageError(
-                    f"{self.path} was written by a newer Paddock (layout {version}; this one knows {len(MIGRATIONS)}). "
+                    f"{self.path} was written by a newer Paddock (layout {layout}; this one knows {len(LAYOUTS)}). "
                     "Update Paddock, or start it with another user_data folder."
                 )
-            for step in MIGRATIONS[version:]:
-                for statement in step:
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+            if 0 < layout < len(LAYOUTS):
+                self._back_up(layout)
+            for step in LAYOUTS[layout:]:
+                step(connection)
+            connection.execute(f"PRAGMA user_version = {len(LAYOUTS)}")
             connection.execute("COMMIT")
         except BaseException:
             _rollback(connection)
             raise
+
+    def _back_up(self, layout: int) -> None:
+        """Copy the file through another connection, as this one is in a transaction that has changed nothing yet."""
+        with contextlib.closing(sqlite3.connect(self.path, timeout=BUSY_SECONDS)) as source:
+            copy = back_up(source, self.path, layout)
+        _LOG.info("The chats are stored in another way now. A copy of the earlier file is %s.", copy)
 
     def _move_aside(self) -> Path:
         """Rename the damaged file and its journals, so that a person can still read them."""

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from modules.chat.characters import CharacterError, Characters, fill_in
+from modules.chat.layouts import stored_parts
 from modules.chat.messages import ChatOptions, Message, prompt_text
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.model_state import ModelState
@@ -104,18 +105,19 @@ def state_text(state: Mapping[str, Any], name: str, missing: str = "") -> str:
 
 
 def history_pairs(messages: Sequence[Message]) -> dict[str, list[list[str]]]:
-    """Return a path as two lists of [user, reply]: for prompts and as shown. A missing half is ""."""
+    """Return a path as two lists of [user, reply]: for prompts and as shown, with reasoning between its markers. A
+    missing half is ""."""
     inner: list[list[str]] = []
     shown: list[list[str]] = []
     for message in messages:
         if message.role == "user":
             inner.append([prompt_text(message), ""])
-            shown.append([message.text, ""])
+            shown.append([message.raw, ""])
         elif message.role == "assistant":
             if not inner or inner[-1][1]:
                 inner.append(["", ""])
                 shown.append(["", ""])
-            inner[-1][1], shown[-1][1] = prompt_text(message), message.text
+            inner[-1][1], shown[-1][1] = prompt_text(message), message.raw
     return {"internal": inner, "visible": shown}
 
 
@@ -134,7 +136,7 @@ def messages_from_pairs(rows: Sequence[tuple[str, str]]) -> list[Message]:
     for row in rows:
         for role, text in zip(("user", "assistant"), row, strict=True):
             if text:
-                found.append(Message(f"history-{len(found)}", None, role, text, 0.0))
+                found.append(Message(f"history-{len(found)}", None, role, stored_parts(role, text), 0.0))
     return found
 
 

@@ -6,9 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modules.chat.imported_tree import ImportedChat
+from modules.chat.layouts import stored_parts
+from modules.chat.parts import from_json, to_json
 from modules.protocol.errors import PaddockError
 
 FORMAT = "paddock-chat"
+# 1: a message had one text. 2: it has parts.
+VERSION = 2
 _ROLES = ("system", "user", "assistant")
 # text-generation-webui writes this as the user's first line if the character spoke first.
 _GREETING_MARK = "<|BEGIN-VISIBLE-CHAT|>"
@@ -16,7 +20,7 @@ _GREETING_MARK = "<|BEGIN-VISIBLE-CHAT|>"
 
 def write_chat(title: str, character: str, messages: Sequence[Mapping[str, object]]) -> dict[str, object]:
     """Return a chat as a value for JSON. `messages`: as ChatStore.tree returns them."""
-    return {"format": FORMAT, "version": 1, "title": title, "character": character, "messages": list(messages)}
+    return {"format": FORMAT, "version": VERSION, "title": title, "character": character, "messages": list(messages)}
 
 
 def read_chat(data: object, now: float) -> ImportedChat:
@@ -33,7 +37,7 @@ def read_chat(data: object, now: float) -> ImportedChat:
 
 
 def _read_own(data: Mapping[str, object], now: float) -> ImportedChat:
-    if data.get("version") != 1:
+    if data.get("version") not in (1, VERSION):
         raise PaddockError("This chat was written by a newer Paddock. Update Paddock, then import it again.")
     entries = data.get("messages")
     if not isinstance(entries, list):
@@ -41,8 +45,8 @@ def _read_own(data: Mapping[str, object], now: float) -> ImportedChat:
     messages: list[dict[str, Any]] = []
     seen: set[str] = set()
     for number, entry in enumerate(entries, 1):
-        if not isinstance(entry, Mapping) or entry.get("role") not in _ROLES or not isinstance(entry.get("text"), str):
-            raise _unreadable(f"message {number} has no role or no text")
+        if not isinstance(entry, Mapping) or entry.get("role") not in _ROLES:
+            raise _unreadable(f"message {number} has no role")
         name, parent = entry.get("id"), entry.get("parent")
         rooted = parent is None or (isinstance(parent, str) and parent in seen)
         if not isinstance(name, str) or name in seen or not rooted:
@@ -54,7 +58,7 @@ def _read_own(data: Mapping[str, object], now: float) -> ImportedChat:
                 "id": name,
                 "parent": parent,
                 "role": entry["role"],
-                "text": entry["text"],
+                "parts": _entry_parts(entry, number),
                 "created": float(created) if isinstance(created, (int, float)) else now,
                 "meta": dict(meta) if isinstance(meta, Mapping) else {},
                 "deleted": bool(entry.get("deleted")),
@@ -62,6 +66,15 @@ def _read_own(data: Mapping[str, object], now: float) -> ImportedChat:
             }
         )
     return ImportedChat(str(data.get("title") or ""), str(data.get("character") or ""), messages)
+
+
+def _entry_parts(entry: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
+    if "parts" not in entry and isinstance(entry.get("text"), str):
+        return to_json(stored_parts(entry["role"], entry["text"]))
+    try:
+        return to_json(from_json(entry.get("parts")))
+    except ValueError as error:
+        raise _unreadable(f"message {number} is broken: {error}") from None
 
 
 def _read_pairs(pairs: Sequence[object], now: float) -> list[dict[str, object]]:
@@ -78,7 +91,7 @@ def _read_pairs(pairs: Sequence[object], now: float) -> list[dict[str, object]]:
                         "id": str(place),
                         "parent": str(place - 1) if place else None,
                         "role": role,
-                        "text": text,
+                        "parts": to_json(stored_parts(role, text)),
                         "created": now,
                         "meta": {},
                         "deleted": False,

@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from modules.chat.layouts import stored_parts
+from modules.chat.parts import to_json
+
 _ROLES = frozenset({"system", "user", "assistant"})
 
 
@@ -41,7 +44,7 @@ class ImportedTree:
         moment = self._now
         if isinstance(created, (int, float)) and math.isfinite(created):
             moment = float(created)
-        self._messages[id] = {"role": role, "text": text, "created": moment}
+        self._messages[id] = {"role": role, "parts": to_json(stored_parts(role, text)), "created": moment}
         return True
 
     def show(self, id: object) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from modules.chat.parts import Part, raw_text, visible_text
 from modules.protocol.errors import PaddockError
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ class ChatHead:
 
 @dataclass(frozen=True)
 class Message:
-    """One message on the path that is shown.
+    """One message on the path that is shown. `parts`: its reasoning and its text.
 
     `version` counts from 1 among the `versions` that share a parent. `meta` of a reply: model, loader, reason,
     prompt_tokens, cached_tokens, cut_tokens, generated_tokens, prefill_seconds, decode_seconds, context, seed, stopped;
@@ -46,16 +48,26 @@ class Message:
     id: str
     parent: str | None
     role: str
-    text: str
+    parts: tuple[Part, ...]
     created: float
     version: int = 1
     versions: int = 1
     meta: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def text(self) -> str:
+        """Return the text to show, copy and edit: without reasoning."""
+        return visible_text(self.parts)
+
+    @property
+    def raw(self) -> str:
+        """Return the message as it was written, with reasoning and its markers."""
+        return raw_text(self.parts)
+
 
 def prompt_text(message: Message) -> str:
-    """Return the text of a message in prompts."""
-    return str(message.meta.get("internal", message.text))
+    """Return what prompts hold of a message, with reasoning and its markers."""
+    return str(message.meta.get("internal", message.raw))
 
 
 def make_title(text: str) -> str:
@@ -68,11 +80,11 @@ def make_title(text: str) -> str:
 
 @dataclass(frozen=True)
 class LiveReply:
-    """The reply that is being written. Its text is `prefix` (what it continues) and then the generation's."""
+    """The reply that is being written. `parts()` returns what there is of it."""
 
     message_id: str
     generation: Generation
-    prefix: str = ""
+    parts: Callable[[], tuple[Part, ...]]
 
 
 @dataclass(frozen=True)
@@ -82,6 +94,8 @@ class ChatOptions:
     `template`: a chat template to use instead of the model's. `system`: the system message, after a character's
     context. `overflow`: for a history that exceeds the context, cut its oldest turns or refuse the reply. `name1`,
     `name2`: the user's and the model's names, for {{user}} and {{char}}. `character`: instead of the chat's own.
+    `thinking`: whether the model reasons, None as its template decides; `effort`: how much, such as "low", or "";
+    `thinking_budget`: tokens of reasoning after which it has to answer, 0 for no limit.
     """
 
     template: str = ""
@@ -90,3 +104,6 @@ class ChatOptions:
     name1: str = "You"
     name2: str = "AI"
     character: str = ""
+    thinking: bool | None = None
+    effort: str = ""
+    thinking_budget: int = 0

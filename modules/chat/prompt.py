@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from modules.chat.layouts import stored_parts
 from modules.chat.messages import ChatOptions, Message, prompt_text
+from modules.chat.parts import reasoning_text, visible_text
 from modules.families.chat_fitting import fit_chat
 from modules.families.turn_order import Render, RenderedTurns, render_turns
 from modules.protocol.commands import Generate
@@ -34,14 +36,20 @@ class FittedPrompt:
 
 
 def fit(
-    render: Render, system: str, path: Sequence[Message], options: ChatOptions, context: int, max_new_tokens: int
+    render: Render,
+    system: str,
+    path: Sequence[Message],
+    options: ChatOptions,
+    context: int,
+    max_new_tokens: int,
+    continue_last: bool = False,
 ) -> FittedPrompt:
     """Render the chat so that it and the reply fit `context` tokens (0: unknown, so all messages go in).
 
     Room for the reply is `max_new_tokens`, at most half of the context; `fit_chat` has the rules. Raises PromptError
     where `options.overflow` is "refuse" and the chat is too long, or where the template fails.
     """
-    messages = _messages(system, path)
+    messages = _messages(system, path, continue_last)
     rendered, left_out = fit_chat(
         render,
         messages,
@@ -65,7 +73,7 @@ def chat_request(
     variables: dict[str, object] | None = None,
 ) -> Generate:
     """Return the command that lets the worker render the chat, fit it to the context and answer it. Its id is ""."""
-    messages = _messages(system, path)
+    messages = _messages(system, path, continue_last)
     return Generate(
         "",
         params=params,
@@ -76,6 +84,7 @@ def chat_request(
         overflow=options.overflow,
         keep_first=len(messages) - len(path),
         left_out=_last_cut(path),
+        thinking_budget=options.thinking_budget,
     )
 
 
@@ -95,9 +104,21 @@ def prompt_facts(prompted: Prompted | None) -> FittedPrompt:
     return FittedPrompt("", prompted.left_out, tuple(prompted.notes), prompted.opening)
 
 
-def _messages(system: str, path: Sequence[Message]) -> list[dict[str, Any]]:
+def _messages(system: str, path: Sequence[Message], continue_last: bool) -> list[dict[str, Any]]:
     first = [{"role": "system", "content": system}] if system.strip() else []
-    return [*first, *({"role": message.role, "content": prompt_text(message)} for message in path)]
+    turns = [_turn(message) for message in path]
+    if continue_last:
+        turns[-1] = {"role": path[-1].role, "content": prompt_text(path[-1])}
+    return [*first, *turns]
+
+
+def _turn(message: Message) -> dict[str, Any]:
+    """Return a message for a chat template. Templates that read earlier reasoning take it apart from the content."""
+    internal = message.meta.get("internal")
+    parts = message.parts if internal is None else stored_parts(message.role, str(internal))
+    turn = {"role": message.role, "content": visible_text(parts)}
+    reasoning = reasoning_text(parts)
+    return {**turn, "reasoning_content": reasoning} if reasoning else turn
 
 
 def _last_cut(path: Sequence[Message]) -> int:

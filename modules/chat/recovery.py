@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.request import pathname2url
 
+from modules.chat.layouts import stored_parts
+from modules.chat.parts import rows_of
+
 _LOST = "Recovered chat"
 
 
@@ -19,7 +22,7 @@ def recover_chats(damaged: Path, fresh: sqlite3.Connection) -> tuple[int, int]:
     A message whose parent is lost becomes a first message of its chat; messages whose chat is lost get a new chat.
     Return the numbers of chats and messages that were copied. Raises sqlite3.Error only for `fresh`.
     """
-    chats, messages = _read(damaged)
+    chats, messages, parts = _read(damaged)
     fresh.execute("BEGIN IMMEDIATE")
     try:
         names = {row["id"] for row in chats}
@@ -32,8 +35,13 @@ def recover_chats(damaged: Path, fresh: sqlite3.Connection) -> tuple[int, int]:
         for row in messages:
             parent = row["parent"] if place.get(row["parent"]) == row["chat"] else None
             values = {**row, "parent": parent, "active": None, "living": 0, "meta": _json(row["meta"])}
+            # Of the first layout, which had no parts.
+            text = values.pop("text", None)
             if _insert(fresh, "messages", values):
                 place[row["id"]] = row["chat"]
+                own = parts.get(row["id"], []) if text is None else _parts(row["id"], row["role"], text)
+                for part in own:
+                    _insert(fresh, "parts", {**part, "meta": _json(part["meta"])})
         _restore_shown(fresh, [*saved_chats, *messages])
         fresh.execute("COMMIT")
     except BaseException:
@@ -43,18 +51,27 @@ def recover_chats(damaged: Path, fresh: sqlite3.Connection) -> tuple[int, int]:
     return len(saved_chats), len(place)
 
 
-def _read(damaged: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the readable rows of both tables, oldest first."""
+def _read(damaged: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, list[dict[str, Any]]]]:
+    """Return the readable chats, messages, and parts by message, oldest first."""
     try:
         source = sqlite3.connect(f"file:{pathname2url(str(damaged))}?mode=ro", uri=True)
     except sqlite3.Error:
-        return [], []
+        return [], [], {}
     source.row_factory = sqlite3.Row
     source.text_factory = lambda raw: raw.decode("utf-8", "replace")
     try:
-        return _rows(source, "chats"), _rows(source, "messages")
+        parts: dict[str, list[dict[str, Any]]] = {}
+        for row in _rows(source, "parts"):
+            parts.setdefault(row["message"], []).append(row)
+        return _rows(source, "chats"), _rows(source, "messages"), parts
     finally:
         source.close()
+
+
+def _parts(message_id: str, role: str, text: str) -> list[dict[str, Any]]:
+    """Return the rows for the parts of a message of the first layout."""
+    names = ("place", "kind", "text", "meta")
+    return [{"message": message_id, **dict(zip(names, row, strict=True))} for row in rows_of(stored_parts(role, text))]
 
 
 def _rows(source: sqlite3.Connection, table: str) -> list[dict[str, Any]]:

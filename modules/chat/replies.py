@@ -91,9 +91,9 @@ class Replies:
             # Under the lock: a reader that sees the message also learns from `live_reply` that it is being written.
             with self._lock:
                 message_id = self._store.add(
-                    reply.chat_id, request.parent, "assistant", started.prefix, started.meta, living=True
+                    reply.chat_id, request.parent, "assistant", started.reader.parts(), started.meta, living=True
                 )
-                reply.message_id, reply.prefix, reply.meta = message_id, started.prefix, started.meta
+                reply.message_id, reply.reader, reply.meta = message_id, started.reader, started.meta
                 reply.on_end = started.on_end
                 reply.generation = generation
                 stopping = reply.stopping
@@ -123,7 +123,7 @@ class Replies:
             reply = self._claims.get(chat_id)
             if reply is None or reply.generation is None:
                 return None
-            return LiveReply(reply.message_id, reply.generation, reply.prefix)
+            return LiveReply(reply.message_id, reply.generation, lambda: reply.parts)
 
     def stop(self, chat_id: str) -> None:
         """Stop the reply that is being written, if there is one. Its text is kept."""
@@ -146,7 +146,7 @@ class Replies:
         """Return these messages; one that is being written has its text so far."""
         in_memory = self.in_memory(chat_id)
         return [
-            replace(message, text=reply.text, meta=reply.current_meta())
+            replace(message, parts=reply.parts, meta=reply.current_meta())
             if (reply := in_memory.get(message.id))
             else message
             for message in messages
@@ -170,7 +170,7 @@ class Replies:
         if last and not done:
             meta["cut_off"] = True
         try:
-            self._store.write(reply.message_id, reply.text, meta, living=not last)
+            self._store.write(reply.message_id, reply.parts, meta, living=not last)
         except StorageError as error:
             reply.problem = error.message
         except Exception as error:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from modules.chat.parts import REASONING
+from modules.chat.parts_reader import reply_markers, split_reply
 from modules.chat.tool_call_parser import ToolCall, ToolCallParser
 from modules.chat.tool_formats import find_tool_format
-from modules.families.reasoning import Markers, ReasoningSplitter, ReplyPart, find_markers
-
-# Of a model whose template names none, such as one on a server that separates its reasoning.
-_USUAL = (Markers("<think>", "</think>"),)
+from modules.families.reasoning import ReasoningSplitter, ReplyPart
 
 
 class ReplyParts:
@@ -23,7 +22,8 @@ class ReplyParts:
     def __init__(
         self, template: str, schemas: Mapping[str, Mapping[str, Any]], several: bool = True, strip: bool = False
     ) -> None:
-        self._splitter = ReasoningSplitter(find_markers(template) or _USUAL)
+        self._markers = reply_markers(template)
+        self._splitter = ReasoningSplitter(self._markers)
         self._tools = ToolCallParser(find_tool_format(template), schemas) if schemas else None
         self._several = several
         self._calls = 0
@@ -49,7 +49,7 @@ class ReplyParts:
     def message(self, text: str) -> dict[str, Any]:
         """Return a whole reply as a message."""
         found: dict[str, Any] = {"role": "assistant", "content": ""}
-        for delta in [*self.feed(text), *self.flush()]:
+        for delta in [*self.feed(self._with_start(text)), *self.flush()]:
             for key in ("content", "reasoning_content"):
                 if key in delta:
                     found[key] = found.get(key, "") + delta[key]
@@ -63,9 +63,19 @@ class ReplyParts:
             found["content"] = None
         return found
 
+    def _with_start(self, text: str) -> str:
+        """Return a reply with the start of its reasoning, where it has the end alone."""
+        first = next(iter(split_reply(text, self._markers)), None)
+        if first is None or first.kind != REASONING or first.meta["before"]:
+            return text
+        after = first.meta["after"]
+        return next(pair.start for pair in self._markers if after.startswith(pair.end)) + text
+
     def _deltas(self, parts: Iterable[ReplyPart]) -> list[dict[str, Any]]:
         deltas: list[dict[str, Any]] = []
         for part in parts:
+            if part.marker and not part.stray:
+                continue
             if part.reasoning:
                 deltas += self._reasoning(part.text)
             else:

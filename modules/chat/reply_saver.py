@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from modules.chat.parts import Part
+from modules.chat.parts_reader import USUAL, PartsReader
 from modules.generation.generation import Generation
 from modules.system.threads import host_thread
 
@@ -31,22 +33,26 @@ _FINISHED_FIELDS = (
 class Reply:
     """A reply from its request to its end. `generation` is None while its prompt is made.
 
-    `meta` is known at the start. `over` is set when the reply has ended and was stored, or storing it failed.
+    `reader`: splits the text that arrives into parts. `meta` is known at the start.
+
+    `over` is set when the reply has ended and was stored, or storing it failed.
     `on_end` is called once when the generation has ended, before the reply counts as done: hooks of extensions then
-    run and set `final`, the text to show. `problem`: a sentence that says why its text is only in memory.
+    run and set `final`, the parts to show. `problem`: a sentence that says why its text is only in memory.
     """
 
     chat_id: str
     message_id: str = ""
-    prefix: str = ""
+    reader: PartsReader = field(default_factory=lambda: PartsReader(USUAL))
     generation: Generation | None = None
     meta: dict[str, Any] = field(default_factory=dict)
     stopping: bool = False
     problem: str = ""
     on_end: Callable[[Reply], None] | None = None
     ending: bool = False
-    final: str | None = None
+    final: tuple[Part, ...] | None = None
     over: threading.Event = field(default_factory=threading.Event)
+    _reading: threading.Lock = field(default_factory=threading.Lock)
+    _length: int = 0
 
     @property
     def done(self) -> bool:
@@ -54,11 +60,26 @@ class Reply:
         return self.generation is not None and self.generation.done and self.on_end is None
 
     @property
-    def text(self) -> str:
-        """Return the whole message: the text that it continues, and what has arrived."""
+    def parts(self) -> tuple[Part, ...]:
+        """Return the whole message: the parts that it continues, and what has arrived."""
         if self.final is not None:
             return self.final
-        return self.prefix + (self.generation.text if self.generation else "")
+        self.read()
+        return self.reader.parts()
+
+    def read(self) -> None:
+        """Give the text that has arrived since the last call to the reader."""
+        generation = self.generation
+        if generation is None:
+            return
+        with self._reading:
+            done, tokens = generation.done, generation.tokens
+            fresh = generation.text[self._length :]
+            if fresh:
+                self._length += len(fresh)
+                self.reader.feed(fresh, tokens)
+            if done:
+                self.reader.finish()
 
     def current_meta(self) -> dict[str, object]:
         """Return the message's present meta. It is complete once the reply is done."""
@@ -142,6 +163,9 @@ class ReplySaver:
         if reply.on_end is not None and not reply.ending and reply.generation is not None and reply.generation.done:
             reply.ending = True
             host_thread("chat-reply-end", lambda: self._end(entry), "Hooks at the end of a reply").start()
+        if reply.reader.is_thinking:
+            # Reasoning is timed by when its text arrives.
+            reply.read()
         done = reply.done
         if entry.due != math.inf and not done:
             return

@@ -11,6 +11,7 @@ from typing import Any
 from modules.chat.characters import Characters, fill_in
 from modules.chat.import_export import read_chat, write_chat
 from modules.chat.messages import NEW_CHAT, ChatHead, ChatOptions, LiveReply, Message, NotSaved, make_title, prompt_text
+from modules.chat.parts import plain, to_json, with_text
 from modules.chat.replies import Replies
 from modules.chat.reply_saver import Reply
 from modules.chat.start_reply import ReplyRequest
@@ -93,7 +94,7 @@ class ChatService:
         in_memory = self._replies.in_memory(chat_id)
         for entry in tree:
             if reply := in_memory.get(entry["id"]):
-                entry.update(text=reply.text, meta=reply.current_meta())
+                entry.update(parts=to_json(reply.parts), meta=reply.current_meta())
         return write_chat(_own_title(head), head.character, tree)
 
     def import_chat(self, data: object) -> ChatHead:
@@ -152,7 +153,7 @@ class ChatService:
             last = path[-1]
             if last.role != "assistant":
                 return self._begin(reply, path, params, options)
-            if not last.text.strip():
+            if not last.raw.strip():
                 return self._begin(reply, path[:-1], params, options, last)
             return self._replies.begin(reply, ReplyRequest(last.parent, path, params, options, last))
 
@@ -175,7 +176,7 @@ class ChatService:
         turn, visible, meta, failed = self._run_hooks(reply.chat_id, path[:-1], last.text, params, options)
         meta = {**{key: value for key, value in last.meta.items() if key != "raw"}, **meta}
         self.store.write(last.id, visible, meta, living=False)
-        path[-1] = replace(last, text=visible, meta=meta)
+        path[-1] = replace(last, parts=plain(visible), meta=meta)
         request = ReplyRequest(last.id, path, params, options, turn=turn, failed=failed)
         return self._replies.begin(reply, request)
 
@@ -197,6 +198,7 @@ class ChatService:
     def edit(self, chat_id: str, message_id: str, text: str) -> str:
         """Add a version of a message with this text and show it; the old one is kept. Return the new id.
 
+        The reasoning of a reply stays.
         Messages after a user's message stay with the old version, because they answer the old text; `regenerate` with
         the new id answers the new one. Messages after a reply are copied below the new version.
         """
@@ -209,7 +211,8 @@ class ChatService:
             below = path[place + 1 :] if place is not None and message.role != "user" else []
             raw = {"raw": True} if message.role == "user" else {}
             meta = {"edited": True, **raw}
-            new = self.store.add(chat_id, message.parent, message.role, text, meta, below=below)
+            parts = with_text(message.parts, text)
+            new = self.store.add(chat_id, message.parent, message.role, parts, meta, below=below)
         self._listeners.notify(chat_id)
         return new
 
@@ -240,7 +243,7 @@ class ChatService:
         return new
 
     def replace_messages(self, chat_id: str, line: Sequence[Message]) -> None:
-        """Show these messages in the chat; of each, role, text and meta count.
+        """Show these messages in the chat; of each, role, parts and meta count.
 
         Messages at the start that are shown already stay; the others become new versions beside the old ones, which
         are kept. Raises NotSaved while a reply is being written.
@@ -252,7 +255,7 @@ class ChatService:
             if common < len(line):
                 first, below = line[common], line[common + 1 :]
                 parent = shown[common - 1].id if common else None
-                self.store.add(chat_id, parent, first.role, first.text, first.meta, below=below)
+                self.store.add(chat_id, parent, first.role, first.parts, first.meta, below=below)
             elif common < len(shown):
                 self.store.delete(chat_id, shown[common].id)
         self._listeners.notify(chat_id)
@@ -274,7 +277,7 @@ class ChatService:
 
 
 def _same(one: Message, other: Message) -> bool:
-    return (one.role, one.text, prompt_text(one)) == (other.role, other.text, prompt_text(other))
+    return (one.role, one.raw, prompt_text(one)) == (other.role, other.raw, prompt_text(other))
 
 
 def _own_title(head: ChatHead) -> str:

@@ -9,10 +9,13 @@ from typing import Any
 from modules.chat.characters import Characters
 from modules.chat.hook_state import Preamble, preamble_for
 from modules.chat.messages import ChatOptions, Message, prompt_text
+from modules.chat.parts import with_measures
+from modules.chat.parts_reader import PartsReader, reply_markers
 from modules.chat.prompt import FittedPrompt, chat_request, fit, prompt_facts
 from modules.chat.reply_saver import Reply
 from modules.chat.store import ChatStore
 from modules.chat.turn_hooks import TurnHooks
+from modules.families.reasoning import EFFORT, THINKING_SWITCHES
 from modules.families.turn_order import Render
 from modules.generation.generation import Generation
 from modules.plugins import extension_generations
@@ -48,16 +51,19 @@ class ReplyRequest:
 
     @property
     def prefix(self) -> str:
-        """Return the text that the reply continues, or ""."""
-        return self.path[-1].text if self.continues else ""
+        """Return what the reply continues as the model wrote it, or ""."""
+        return self.path[-1].raw if self.continues else ""
 
 
 @dataclass(frozen=True)
 class StartedReply:
-    """A reply on its way. `prefix`: text before the generation's; `on_end`: called when the generation has ended."""
+    """A reply on its way.
+
+    `reader`: has read what is before the generation's text; `on_end`: called when the generation has ended.
+    """
 
     generation: Generation
-    prefix: str
+    reader: PartsReader
     meta: dict[str, Any]
     on_end: Callable[[Reply], None] | None = None
 
@@ -111,7 +117,7 @@ class ReplyStarter:
                 return self._generate(chat_id, request, meta)
             return self._generate_with_hooks(chat_id, request, turn, context, meta)
         except MessageFailed as error:
-            return StartedReply(extension_generations.failed(error), request.prefix, meta)
+            return StartedReply(extension_generations.failed(error), self._reader(request), meta)
 
     def _turn_of(self, chat_id: str, request: ReplyRequest) -> TurnHooks | None:
         """Return the hooks of the turn that the last question of the request's path began."""
@@ -135,7 +141,17 @@ class ReplyStarter:
         generation = self._model.generate_chat(chat)
         fitted = prompt_facts(generation.prompted)
         _note_prompt(meta, fitted, notes)
-        return StartedReply(generation, request.prefix or fitted.opening, meta)
+        return StartedReply(generation, self._reader(request, fitted.opening), meta)
+
+    def _reader(self, request: ReplyRequest, begun: str = "") -> PartsReader:
+        """Return what splits the reply into parts. `begun`: the text that a new reply begins with."""
+        info = self._model.state.info
+        markers = reply_markers(request.options.template or (info.template if info else ""))
+        if request.prefix:
+            return PartsReader(markers, request.path[-1].parts)
+        reader = PartsReader(markers)
+        reader.feed(begun)
+        return reader
 
     def _generate_with_hooks(
         self, chat_id: str, request: ReplyRequest, turn: TurnHooks, context: int, meta: dict[str, Any]
@@ -161,7 +177,7 @@ class ReplyStarter:
         _note_hooks(meta, turn)
         hidden = whole_prefix != shown
         on_end = _finish_with_hooks(turn, generation, before, prefix, hidden, list(meta.get("notes", ())))
-        return StartedReply(generation, prefix, meta, on_end)
+        return StartedReply(generation, self._reader(request, prefix), meta, on_end)
 
     def _prompt_for_hooks(
         self,
@@ -189,7 +205,7 @@ class ReplyStarter:
         )
         if not turn.wants_prompt:
             return None, chat
-        fitted = fit(self._render(chat, turn), system, path, options, context, params.max_new_tokens)
+        fitted = fit(self._render(chat, turn), system, path, options, context, params.max_new_tokens, request.continues)
         return fitted, replace(chat, messages=list(fitted.turns), overflow="")
 
     def _render(self, chat: Generate, turn: TurnHooks) -> Render:
@@ -213,6 +229,10 @@ def _sampling(params: SamplingParams, options: ChatOptions) -> SamplingParams:
 
 def _template_variables(options: ChatOptions, turn: TurnHooks | None = None) -> dict[str, object]:
     names: dict[str, Any] = {"name1": options.name1, "name2": options.name2}
+    if options.thinking is not None:
+        names |= dict.fromkeys(THINKING_SWITCHES, options.thinking)
+    if options.effort:
+        names[EFFORT] = options.effort
     if turn and (tools := turn.tools()):
         names["tools"] = tools
     return names
@@ -260,6 +280,7 @@ def _finish_with_hooks(
         if final != written:
             meta["internal"] = written
         reply.meta = {**reply.meta, **meta}
-        reply.final = final if final != prefix + generation.text else None
+        if final != prefix + generation.text:
+            reply.final = with_measures(reply.reader.split(final), reply.parts)
 
     return finish

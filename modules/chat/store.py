@@ -15,11 +15,12 @@ from typing import Any
 
 from modules.chat.database import Database, StorageError
 from modules.chat.messages import ChatHead, Message, make_title
+from modules.chat.parts import Part, as_parts, from_json, to_json, visible_text
 from modules.chat.tree import (
     ANCESTORS,
+    PARTS,
     PATH,
     children,
-    clean,
     head_of,
     insert,
     insert_chat,
@@ -29,11 +30,13 @@ from modules.chat.tree import (
     message_of,
     new_id,
     parent_of,
+    parts_of,
     show,
+    write_parts,
 )
 
-_FOUND = """(casefold(c.title) LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM messages m
-    WHERE m.chat = c.id AND NOT m.deleted AND casefold(m.text) LIKE ? ESCAPE '\\'))"""
+_FOUND = """(casefold(c.title) LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM messages m JOIN parts p ON p.message = m.id
+    WHERE m.chat = c.id AND NOT m.deleted AND casefold(p.text) LIKE ? ESCAPE '\\'))"""
 
 
 class ChatStore:
@@ -125,7 +128,7 @@ class ChatStore:
         chat_id: str,
         parent: str | None,
         role: str,
-        text: str,
+        content: str | Sequence[Part],
         meta: Mapping[str, object] | None = None,
         *,
         living: bool = False,
@@ -133,23 +136,29 @@ class ChatStore:
     ) -> str:
         """Add a message below `parent` (None: a first message) and show it. Return its id.
 
-        `living`: it is being written. `below`: messages to copy below it, each under the one before.
+        `content`: its parts, or a text. `living`: it is being written. `below`: messages to copy below it, each under
+        the one before.
         """
         with self.database.change() as connection:
-            first = insert(connection, chat_id, parent, role, text, meta or {}, self._clock(), living=living)
+            first = insert(
+                connection, chat_id, parent, role, as_parts(content), meta or {}, self._clock(), living=living
+            )
             last = first
             for message in below:
                 last = insert_copy(connection, chat_id, last, message)
             connection.execute("UPDATE chats SET updated = ? WHERE id = ?", (self._clock(), chat_id))
         return first
 
-    def write(self, message_id: str, text: str, meta: Mapping[str, object], *, living: bool) -> None:
-        """Store the text and meta of a message. `living`: it is still being written."""
+    def write(
+        self, message_id: str, content: str | Sequence[Part], meta: Mapping[str, object], *, living: bool
+    ) -> None:
+        """Store the parts (or the text) and the meta of a message. `living`: it is still being written."""
         with self.database.change() as connection:
             connection.execute(
-                "UPDATE messages SET text = ?, meta = ?, living = ? WHERE id = ?",
-                (clean(text), json.dumps(dict(meta)), int(living), message_id),
+                "UPDATE messages SET meta = ?, living = ? WHERE id = ?",
+                (json.dumps(dict(meta)), int(living), message_id),
             )
+            write_parts(connection, message_id, as_parts(content))
             if not living:
                 connection.execute(
                     "UPDATE chats SET updated = ? WHERE id = (SELECT chat FROM messages WHERE id = ?)",
@@ -191,17 +200,19 @@ class ChatStore:
     # The whole tree, for export and import
 
     def tree(self, chat_id: str) -> list[dict[str, Any]]:
-        """Return every message, oldest first: id, parent, role, text, created, meta, deleted, active (shown)."""
+        """Return every message, oldest first: id, parent, role, parts (see parts.to_json), created, meta, deleted,
+        active (shown)."""
         rows = self.database.rows(
-            """SELECT m.*, m.id IS COALESCE(p.active, CASE WHEN m.parent IS NULL THEN c.active END) AS shown
+            f"""SELECT m.*, {PARTS}, m.id IS COALESCE(p.active, CASE WHEN m.parent IS NULL THEN c.active END) AS shown
             FROM messages m JOIN chats c ON c.id = m.chat LEFT JOIN messages p ON p.id = m.parent
             WHERE m.chat = ? ORDER BY m.seq""",
             (chat_id,),
         )
-        names = ("id", "parent", "role", "text", "created")
+        names = ("id", "parent", "role", "created")
         return [
             {
                 **{name: row[name] for name in names},
+                "parts": to_json(parts_of(row)),
                 "meta": json.loads(row["meta"]),
                 "deleted": bool(row["deleted"]),
                 "active": bool(row["shown"]),
@@ -214,7 +225,8 @@ class ChatStore:
 
         Without a title, the chat gets that of its first question.
         """
-        title = title or make_title(next((entry["text"] for entry in messages if entry["role"] == "user"), ""))
+        questions = (entry["parts"] for entry in messages if entry["role"] == "user")
+        title = title or make_title(visible_text(from_json(next(questions, []))))
         chat_id = new_id()
         ids: dict[str, str] = {}
         with self.database.change() as connection:
@@ -222,7 +234,13 @@ class ChatStore:
             for entry in messages:
                 parent = ids[entry["parent"]] if entry["parent"] is not None else None
                 ids[entry["id"]] = insert(
-                    connection, chat_id, parent, entry["role"], entry["text"], entry["meta"], entry["created"]
+                    connection,
+                    chat_id,
+                    parent,
+                    entry["role"],
+                    from_json(entry["parts"]),
+                    entry["meta"],
+                    entry["created"],
                 )
             for entry in messages:
                 parent = ids[entry["parent"]] if entry["parent"] is not None else None

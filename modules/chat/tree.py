@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from modules.chat.database import StorageError
 from modules.chat.messages import NEW_CHAT, ChatHead, Message
+from modules.chat.parts import Part, rows_of
 
-MESSAGE = """SELECT m.id, m.parent, m.role, m.text, m.created, m.meta, m.chat,
+# The parts of a message as JSON: [[kind, text, meta], …].
+PARTS = """(SELECT json_group_array(json_array(kind, text, json(meta)))
+    FROM (SELECT p.kind, p.text, p.meta FROM parts p WHERE p.message = m.id ORDER BY p.place)) AS parts"""
+
+MESSAGE = f"""SELECT m.id, m.parent, m.role, {PARTS}, m.created, m.meta, m.chat,
     (SELECT COUNT(*) FROM messages s WHERE s.chat = m.chat AND s.parent IS m.parent AND NOT s.deleted) AS versions,
     (SELECT COUNT(*) FROM messages s WHERE s.chat = m.chat AND s.parent IS m.parent AND NOT s.deleted
         AND s.seq <= m.seq) AS version FROM messages m"""
@@ -50,9 +55,13 @@ def head_of(row: sqlite3.Row) -> ChatHead:
 def message_of(row: sqlite3.Row) -> Message:
     """Return the message of a row of MESSAGE, PATH or ANCESTORS."""
     meta = json.loads(row["meta"])
-    return Message(
-        row["id"], row["parent"], row["role"], row["text"], row["created"], row["version"], row["versions"], meta
-    )
+    parts = parts_of(row)
+    return Message(row["id"], row["parent"], row["role"], parts, row["created"], row["version"], row["versions"], meta)
+
+
+def parts_of(row: sqlite3.Row) -> tuple[Part, ...]:
+    """Return the parts in the column PARTS of a row."""
+    return tuple(Part(*values) for values in json.loads(row["parts"]))
 
 
 def parent_of(connection: sqlite3.Connection, chat_id: str, message_id: str) -> str | None:
@@ -77,7 +86,7 @@ def insert(
     chat_id: str,
     parent: str | None,
     role: str,
-    text: str,
+    parts: Iterable[Part],
     meta: Mapping[str, object],
     created: float,
     *,
@@ -88,16 +97,29 @@ def insert(
         parent_of(connection, chat_id, parent)
     message_id = new_id()
     connection.execute(
-        "INSERT INTO messages (id, chat, parent, role, text, created, meta, living) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (message_id, chat_id, parent, role, clean(text), created, json.dumps(dict(meta)), int(living)),
+        "INSERT INTO messages (id, chat, parent, role, created, meta, living) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (message_id, chat_id, parent, role, created, json.dumps(dict(meta)), int(living)),
     )
+    write_parts(connection, message_id, parts)
     show(connection, chat_id, parent, message_id)
     return message_id
 
 
+def write_parts(connection: sqlite3.Connection, message_id: str, parts: Iterable[Part]) -> None:
+    """Replace the parts of a message. Rows that are there are updated, so a growing text takes little new room."""
+    rows = rows_of(parts)
+    for place, kind, text, meta in rows:
+        values = (kind, clean(text), meta, message_id, place)
+        update = "UPDATE parts SET kind = ?, text = ?, meta = ? WHERE message = ? AND place = ?"
+        if not connection.execute(update, values).rowcount:
+            new = "INSERT INTO parts (kind, text, meta, message, place) VALUES (?, ?, ?, ?, ?)"
+            connection.execute(new, values)
+    connection.execute("DELETE FROM parts WHERE message = ? AND place >= ?", (message_id, len(rows)))
+
+
 def insert_copy(connection: sqlite3.Connection, chat_id: str, parent: str | None, message: Message) -> str:
     """Insert a copy of a message below `parent`, perhaps in another chat. Return its id."""
-    return insert(connection, chat_id, parent, message.role, message.text, message.meta, message.created)
+    return insert(connection, chat_id, parent, message.role, message.parts, message.meta, message.created)
 
 
 def children(connection: sqlite3.Connection, chat_id: str, parent: str | None) -> list[str]:

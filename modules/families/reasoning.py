@@ -24,10 +24,16 @@ class Markers:
 
 @dataclass(frozen=True)
 class ReplyPart:
-    """A piece of a reply's reasoning or of its answer."""
+    """A piece of a reply's reasoning or of its answer.
+
+    `marker`: it is a marker, which is not shown: the end of the reasoning where `reasoning` is True, else its start.
+    `stray`: the end of reasoning that did not begin in the reply. It may also be text.
+    """
 
     text: str
     reasoning: bool
+    marker: bool = False
+    stray: bool = False
 
 
 # Formats without a general rule: OpenAI's harmony, Gemma 4, Apertus, MedGemma.
@@ -47,6 +53,11 @@ _SLASHED = tuple(
 )
 # <|START_THINKING|>, <|begin_of_thought|>, <|think_start|>. The end says "end".
 _WORDED = re.compile(r"<\|(\w*?)(begin|start|end)(\w*)\|>", re.IGNORECASE)
+# So much of a line says whether it is a fence of code.
+_FENCE = 80
+# Variables of chat templates: whether a model reasons, and how much (low, medium, high).
+THINKING_SWITCHES = ("enable_thinking", "thinking")
+EFFORT = "reasoning_effort"
 # Tags that templates put around a whole reply.
 _ROLES = frozenset(
     ("ai", "answer", "assistant", "bot", "gpt", "message", "model", "output", "reply", "response", "s", "text", "turn")
@@ -74,6 +85,11 @@ def find_markers(text: str) -> tuple[Markers, ...]:
             found.pop(Markers(pair.end, pair.end.replace("<|", "<|/")), None)
             found.setdefault(pair, match.start())
     return tuple(sorted(found, key=lambda pair: found[pair]))
+
+
+def reads_variable(template: str, *names: str) -> bool:
+    """Return True if a chat template reads one of these variables. `message.thinking` is none."""
+    return any(re.search(rf"(?<![\w.'\"\[]){re.escape(name)}\b(?!['\"])", template) for name in names)
 
 
 def _end_word(word: str) -> str:
@@ -120,23 +136,39 @@ def _is_open(text: str, pair: Markers) -> bool:
 def split_reasoning(text: str, markers: Sequence[Markers]) -> tuple[str, str]:
     """Return (reasoning, answer) of a whole reply."""
     splitter = ReasoningSplitter(markers)
-    parts = [*splitter.feed(text), *splitter.flush()]
+    parts = [part for part in (*splitter.feed(text), *splitter.flush()) if not part.marker or part.stray]
     reasoning, answer = ("".join(part.text for part in parts if part.reasoning is kind) for kind in (True, False))
     return reasoning, answer
 
 
-class ReasoningSplitter:
-    """Splits a streaming reply into reasoning and answer.
+def is_tag(marker: str) -> bool:
+    """Return True for a marker such as <think>, which an answer may also mention. Others are single tokens."""
+    return re.fullmatch(r"</?[A-Za-z_][\w:.\-]*>", marker) is not None
 
-    Markers are left out, and text that may become one is held back. The result does not depend on how the text is cut
-    into pieces.
+
+class ReasoningSplitter:
+    """Splits a streaming reply into reasoning, answer and the markers between them.
+
+    A tag such as <think> begins reasoning at the beginning of a line outside of code; elsewhere the answer mentions it.
+    Text that may become a marker is held back. The result does not depend on how the text is cut into pieces.
+
+    `inside`: the markers of the reasoning that the reply is in already. `written`: the text that it has already.
     """
 
-    def __init__(self, markers: Sequence[Markers]) -> None:
+    def __init__(self, markers: Sequence[Markers], inside: Markers | None = None, written: str = "") -> None:
         self._markers = tuple(markers)
-        self._inside: Markers | None = None
+        self._inside = inside
+        # No reasoning has begun in this reply, so the prompt may have begun it.
+        self._may_end_alone = inside is None and not written
+        self._lines = _Lines()
+        self._lines.add(written)
         self._after = ""
         self._held = ""
+
+    @property
+    def inside(self) -> Markers | None:
+        """Return the markers of the reasoning that the text so far ends in, or None."""
+        return self._inside
 
     def feed(self, text: str) -> list[ReplyPart]:
         """Add text. Return the parts that are certain now."""
@@ -155,27 +187,64 @@ class ReasoningSplitter:
         """Process one marker, or the text before a possible one. Return False if more text is needed."""
         if self._after:
             if self._held.startswith(self._after):
+                parts.append(ReplyPart(self._after, True, marker=True))
                 self._held = self._held[len(self._after) :]
             elif self._after.startswith(self._held):
                 return False
             self._after = ""
-        wanted = {self._inside.end: self._inside} if self._inside else {pair.start: pair for pair in self._markers}
+        wanted = self._wanted()
         places = [(self._held.find(marker), -len(marker), marker) for marker in wanted if marker in self._held]
         if places:
             at, _, marker = min(places)
             self._add(parts, at)
-            self._held = self._held[len(marker) :]
-            self._after = wanted[marker].answer if self._inside else ""
-            self._inside = None if self._inside else wanted[marker]
+            if self._inside is None and is_tag(marker) and not self._lines.at_start:
+                self._add(parts, len(marker))
+            else:
+                self._held = self._held[len(marker) :]
+                self._mark(parts, marker, wanted[marker])
             return True
         keep = max((_could_begin(self._held, marker) for marker in wanted), default=0)
         self._add(parts, len(self._held) - keep)
         return False
 
+    def _wanted(self) -> dict[str, Markers]:
+        """Return the markers that count here."""
+        if self._inside:
+            return {self._inside.end: self._inside}
+        ends = {pair.end: pair for pair in self._markers} if self._may_end_alone else {}
+        return {**ends, **{pair.start: pair for pair in self._markers}}
+
+    def _mark(self, parts: list[ReplyPart], marker: str, pair: Markers) -> None:
+        stray = self._inside is None and marker != pair.start
+        parts.append(ReplyPart(marker, self._inside is not None, marker=True, stray=stray))
+        self._may_end_alone = False
+        self._after = pair.answer if self._inside or stray else ""
+        self._inside = None if self._inside or stray else pair
+
     def _add(self, parts: list[ReplyPart], length: int) -> None:
         if length:
-            parts.append(ReplyPart(self._held[:length], self._inside is not None))
-            self._held = self._held[length:]
+            text, self._held = self._held[:length], self._held[length:]
+            if self._inside is None:
+                self._lines.add(text)
+            parts.append(ReplyPart(text, self._inside is not None))
+
+
+class _Lines:
+    """Knows of a growing Markdown text whether a line begins here, outside of code between fences."""
+
+    def __init__(self) -> None:
+        self._line = ""
+        self._fenced = False
+
+    def add(self, text: str) -> None:
+        *whole, self._line = (self._line + text).split("\n")
+        self._fenced ^= sum(line.lstrip().startswith("```") for line in whole) % 2 == 1
+        # The beginning of a line says whether it is a fence.
+        self._line = self._line[:_FENCE]
+
+    @property
+    def at_start(self) -> bool:
+        return not self._fenced and not self._line.strip()
 
 
 def _could_begin(text: str, marker: str) -> int:

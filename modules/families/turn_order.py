@@ -33,14 +33,15 @@ class RenderedTurns(NamedTuple):
 
 
 def merge_same_role(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the chat with neighbours of one role joined. Messages with more than text, such as a tool's result, are
-    left unchanged."""
+    """Return the chat with neighbours of one role joined, without their reasoning. Messages with more than text,
+    such as a tool's result, are left unchanged."""
     turns: list[dict[str, Any]] = []
     for message in messages:
         before = turns[-1] if turns else {}
         if before.get("role") == message["role"] and _plain(before) and _plain(message):
             same_name = before.get("name") == message.get("name")
-            first = before if same_name else {key: value for key, value in before.items() if key != "name"}
+            dropped = ("reasoning_content",) if same_name else ("reasoning_content", "name")
+            first = {key: value for key, value in before.items() if key not in dropped}
             turns[-1] = {**first, "content": f"{before['content']}\n\n{message['content']}"}
         else:
             turns.append(dict(message))
@@ -48,7 +49,8 @@ def merge_same_role(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _plain(message: dict[str, object]) -> bool:
-    return message["role"] in ("system", "user", "assistant") and message.keys() <= {"role", "content", "name"}
+    names = {"role", "content", "name", "reasoning_content"}
+    return message["role"] in ("system", "user", "assistant") and message.keys() <= names
 
 
 def render_turns(render: Render, messages: Sequence[dict[str, Any]]) -> RenderedTurns:

@@ -33,6 +33,8 @@ class Generate:
     the same cut is kept while it fits. `reply_prefix`: text that the reply is made to begin with.
     `fill_context`: the reply may take all that the prompt leaves of the context, if that is more than
     `params.max_new_tokens`.
+    `thinking_budget`: tokens of reasoning after which its end is written for the model; 0 for no limit.
+    `opening`: set by the worker: what the prompt begins the reply with.
     `start`: False makes the prompt ready and then waits for Start or Cancel.
 
     `logprobs`: the reply's Chunks come with the log-probabilities of their tokens, and with so many of the likeliest
@@ -52,6 +54,8 @@ class Generate:
     left_out: int = 0
     reply_prefix: str = ""
     fill_context: bool = False
+    thinking_budget: int = 0
+    opening: str = ""
     start: bool = True
     logprobs: int = -1
 

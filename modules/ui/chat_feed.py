@@ -14,10 +14,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from modules.chat.messages import LiveReply, Message
+from modules.chat.parts import Part
 from modules.protocol.errors import PaddockError
 from modules.ui import number_format as words
 from modules.ui.json_errors import error_json
-from modules.ui.markdown import LivingMarkdown, Markdown
+from modules.ui.markdown import Markdown
+from modules.ui.message_parts import LivingParts, settled_parts
 from modules.ui.model_status import describe_state
 from modules.ui.sse import CurrentGeneration, StreamEnd, Subscribe, event_stream, sse_event
 
@@ -31,7 +33,7 @@ def card(message: Message, markdown: Markdown) -> dict[str, object]:
     shown: dict[str, Any] = {
         "id": message.id,
         "role": message.role,
-        "html": markdown.render(message.text),
+        "parts": settled_parts(message.parts, markdown),
         "version": message.version,
         "versions": message.versions,
     }
@@ -70,17 +72,17 @@ def card(message: Message, markdown: Markdown) -> dict[str, object]:
 class Growth:
     """What the living reply grew by since the event before."""
 
-    view: LivingMarkdown
-    text: str
+    view: LivingParts
+    parts: tuple[Part, ...]
     tokens: int
 
     def is_quick(self) -> bool:
         """Return True if `render` takes less than a millisecond."""
-        return self.view.is_quick(self.text)
+        return self.view.is_quick(self.parts)
 
     def render(self) -> dict[str, Any]:
         """Return the value of the event `living`."""
-        return self.view.update(self.text) | {"tokens": self.tokens}
+        return {"parts": self.view.update(self.parts), "tokens": self.tokens}
 
 
 class Follower:
@@ -94,7 +96,7 @@ class Follower:
         self._title: str | None = None
         self._listed: list[tuple[str, str]] = []
         self.living: LiveReply | None = None
-        self._living_view: LivingMarkdown | None = None
+        self._living_view: LivingParts | None = None
         self._shown = (-1, -1)
 
     def messages(self) -> dict[str, Any] | None:
@@ -118,7 +120,7 @@ class Follower:
             self._living_view = None
         elif index >= keep or index in changed:
             # The page draws this reply again, without any text.
-            self._living_view, self._shown = LivingMarkdown(self._markdown), (-1, -1)
+            self._living_view, self._shown = LivingParts(self._markdown), (-1, -1)
         self._sent, self._title, self.living = now, title, living
         return {
             "title": title,
@@ -157,14 +159,14 @@ class Follower:
         if (generation.tokens, generation.length) == self._shown:
             return None
         self._shown = (generation.tokens, generation.length)
-        return Growth(self._living_view, self.living.prefix + generation.text, generation.tokens)
+        return Growth(self._living_view, self.living.parts(), generation.tokens)
 
     @staticmethod
     def _stamp(message: Message, living: LiveReply | None) -> object:
         if living and message.id == living.message_id:
             return "living", living.generation.id, message.version, message.versions
-        # Compares the message's own text and meta, without a copy.
-        return message.text, message.version, message.versions, message.meta
+        # Compares the message's own parts and meta, without a copy.
+        return message.parts, message.version, message.versions, message.meta
 
     def _card(self, message: Message, living: LiveReply | None) -> dict[str, object]:
         if living and message.id == living.message_id:

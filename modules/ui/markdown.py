@@ -28,7 +28,6 @@ _MAX_COLOURED_GROWING = 4_000
 # How many blocks of one text are coloured.
 _MAX_BLOCKS = 100
 _CACHE_CHARACTERS = 4_000_000
-_THOUGHT = re.compile(r"\A\s*<think>(.*?)(?:</think>|\Z)", re.DOTALL)
 _LINE_END = re.compile(r"\r\n|\n|\r")
 # A line that begins with one of these may become a list, a fence, a heading or a table once it is complete.
 _MAY_BE_MARKS = (*" \t-*+#>|`~=_<[", *"0123456789")
@@ -98,9 +97,7 @@ class Markdown:
 
     def fresh(self, text: str) -> str:
         """Return the HTML of `text` without the cache."""
-        env: dict[str, Any] = {}
-        thoughts, rest = self._thoughts(text, env)
-        return thoughts + str(self._parser.render(text[rest:], env))
+        return str(self._parser.render(text, {}))
 
     def growing(self, text: str, start: int, env: dict[str, Any]) -> tuple[int, str, str]:
         """Return (how many characters after `start` no later text changes, their HTML, the HTML of the rest).
@@ -110,8 +107,7 @@ class Markdown:
         env["blocks"] = 0
         env["growing"] = False
         names = dict(env.get("references", {}))
-        thoughts, begin = ("", start) if start else self._thoughts(text, env)
-        tokens = self._parser.parse(rest := text[begin:], env)
+        tokens = self._parser.parse(rest := text[start:], env)
         index, size = _last_block(tokens, rest)
         renderer, options = self._parser.renderer, self._parser.options
         settled = str(renderer.render(tokens[:index], options, env)) if size else ""
@@ -122,16 +118,8 @@ class Markdown:
         found = env.get("references", {})
         env["references"] = {key: kept for key, kept in found.items() if key in names or kept["map"][1] <= line}
         if size:
-            return begin + size - start, thoughts + settled, tail
-        return 0, "", thoughts + tail
-
-    def _thoughts(self, text: str, env: dict[str, object]) -> tuple[str, int]:
-        """Return the HTML of the reasoning that `text` begins with, and where that ends."""
-        thought = _THOUGHT.match(text)
-        if thought is None:
-            return "", 0
-        inner = self._parser.render(thought.group(1).strip(), env)
-        return f'<details class="thinking"><summary>Thoughts</summary>{inner}</details>', thought.end()
+            return size, settled, tail
+        return 0, "", tail
 
     def render(self, text: str) -> str:
         """Return the HTML of `text`, from the cache if it is there."""

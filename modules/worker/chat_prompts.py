@@ -68,6 +68,8 @@ class ChatPrompts:
             longest = max(least, info.context - tokens)
             request = replace(request, params=replace(request.params, max_new_tokens=longest))
         opening = "" if as_messages else result.opening
+        begun = str(command.messages[-1]["content"]) if command.continue_last else opening
+        request = replace(request, opening=begun + command.reply_prefix)
         return request, Prompted(command.id, tokens, left_out, list(rendered.notes), opening)
 
     def _fit(self, command: Generate, info: ModelInfo, as_messages: bool) -> tuple[RenderedTurns, int]:

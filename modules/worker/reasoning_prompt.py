@@ -16,7 +16,7 @@ def render_reasoning_prompt(
 ) -> tuple[str, str]:
     """Return (the prompt, the reasoning that it begins for the reply, or "")."""
     markers = find_markers(template)
-    earlier = [_without_channels(message, markers) for message in messages]
+    earlier = [_with_reasoning_apart(message, markers) for message in messages]
     if not continue_last:
         prompt = render(earlier, False)
         return prompt, open_reasoning(prompt, str(earlier[-1].get("content") or "") if earlier else "", template)
@@ -39,11 +39,16 @@ def skip_reasoning(prompt: str, opening: str, template: str) -> str:
     return prompt + answer[begun:] if begun else prompt
 
 
-def _without_channels(message: dict[str, object], markers: Sequence[Markers]) -> dict[str, object]:
-    """Return an earlier reply for a template with channels (OpenAI's harmony), which refuses its markers in a message
-    and writes them itself. Other templates read the reasoning from the text."""
+def _with_reasoning_apart(message: dict[str, object], markers: Sequence[Markers]) -> dict[str, object]:
+    """Return an earlier reply with its reasoning under all names that templates read.
+
+    A template with channels (OpenAI's harmony) refuses its markers in a message and writes them itself. Other templates
+    also read the reasoning from the text.
+    """
     channels = [pair for pair in markers if pair.answer]
     content = message.get("content")
+    if isinstance(given := message.get("reasoning_content"), str) and given:
+        return {"thinking": given, **message}
     if message.get("role") != "assistant" or not isinstance(content, str) or not channels:
         return message
     reasoning, answer = split_reasoning(content, channels)

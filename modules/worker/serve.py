@@ -55,6 +55,7 @@ from modules.worker.hook_runner import Hooks
 from modules.worker.malloc_trim import trim_heap_after
 from modules.worker.quantizer import QuantizerBase
 from modules.worker.template_process import TemplateProcess
+from modules.worker.thinking_budget import generate_within_budget
 from modules.worker.trainer import TrainerBase
 from modules.worker.uncached_modules import record_uncached_modules
 
@@ -213,8 +214,8 @@ class Server:
         return lambda text, fraction: self._writer.put(Progress(id, text, fraction))
 
     def _generate(self, request: Generate) -> None:
-        self._loaded()
-        pieces = self._engine.generate(request, self._cancelled[request.id])
+        template = request.template or self._loaded().template
+        pieces = generate_within_budget(self._engine, request, self._cancelled[request.id], template)
         while True:
             try:
                 piece = next(pieces)

@@ -10,6 +10,7 @@ import pytest
 
 from modules.chat.chat_files import read_chat_file, write_html, write_markdown, write_textgen
 from modules.chat.messages import ChatHead, Message
+from modules.chat.parts import plain
 from modules.chat.store import ChatStore
 from modules.protocol.errors import PaddockError
 
@@ -105,7 +106,7 @@ def test_what_lacks_a_parent_or_stands_in_a_circle_is_not_lost(store: ChatStore)
     ]
     head = imported(store, {"mapping": {node["id"]: node for node in nodes}, "current_node": "b"})
     assert [text for _, text, *_ in shown(store, head)] == ["A", "B"]
-    assert sorted(entry["text"] for entry in store.tree(head.id)) == ["A", "B", "C", "D", "E"]
+    assert sorted(part["text"] for entry in store.tree(head.id) for part in entry["parts"]) == ["A", "B", "C", "D", "E"]
 
 
 def test_a_long_chat_is_read_in_a_moment(store: ChatStore) -> None:
@@ -142,9 +143,9 @@ def test_a_file_without_a_chat_gets_a_sentence(raw: bytes, words: str) -> None:
 
 HEAD = ChatHead("1", "A <title>", 0.0, "Heron")
 PATH = [
-    Message("0", None, "assistant", "Hello.", 0.0),
-    Message("1", "0", "user", "<script>alert(1)</script>", 0.0),
-    Message("2", "1", "assistant", "**Yes** [x](javascript:alert(1)) ![i](http://a/b.png)", 0.0),
+    Message("0", None, "assistant", plain("Hello."), 0.0),
+    Message("1", "0", "user", plain("<script>alert(1)</script>"), 0.0),
+    Message("2", "1", "assistant", plain("**Yes** [x](javascript:alert(1)) ![i](http://a/b.png)"), 0.0),
 ]
 
 

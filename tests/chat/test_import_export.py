@@ -18,7 +18,7 @@ def shape(entries: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     return [
         (
             place.get(entry["parent"]),
-            *(entry[name] for name in ("role", "text", "meta", "created", "deleted", "active")),
+            *(entry[name] for name in ("role", "parts", "meta", "created", "deleted", "active")),
         )
         for entry in entries
     ]
@@ -44,7 +44,7 @@ def test_an_exported_tree_is_imported_with_its_shown_path(room: Room) -> None:
 def test_an_export_in_mid_answer_holds_the_text_so_far(room: Room) -> None:
     chat = room.service.create().id
     room.ask_without_end(chat)
-    assert room.service.export(chat)["messages"][-1]["text"]
+    assert room.service.export(chat)["messages"][-1]["parts"]
     room.service.stop(chat)
     room.settle(chat)
 
@@ -80,10 +80,11 @@ def own(*entries: Any, version: int = 1) -> dict[str, Any]:
         ({"internal": "no"}, "neither"),
         ({"internal": [["one"]]}, "line 1"),
         ({"internal": [["one", 2]]}, "line 1"),
-        (own(entry(), version=2), "newer Paddock"),
+        (own(entry(), version=3), "newer Paddock"),
         ({"format": "paddock-chat", "version": 1}, "messages are missing"),
         (own(entry(role="tool")), "message 1"),
         (own(entry(text=None)), "message 1"),
+        (own(entry(parts=[{"kind": "hologram", "text": "x"}]), version=2), "message 1"),
         (own(entry(), entry()), "message 2"),
         (own(entry(parent="b")), "message 1"),
         (own(entry(), entry(id="b", parent=["a"])), "message 2"),

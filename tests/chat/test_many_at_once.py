@@ -57,8 +57,10 @@ def test_concurrent_tabs_leave_consistent_chats(room: Room) -> None:
         room.settle(chat)
     for chat in chats:
         tree = room.service.store.tree(chat)
-        assert sent[chat] <= {entry["text"] for entry in tree}, "a question that was accepted is lost"
-        assert any(entry["role"] == "assistant" and entry["text"] for entry in tree)
+        assert sent[chat] <= {part["text"] for entry in tree for part in entry["parts"]}, (
+            "a question that was accepted is lost"
+        )
+        assert any(entry["role"] == "assistant" and entry["parts"] for entry in tree)
         assert all("reason" in entry["meta"] for entry in tree if "model" in entry["meta"]), "a reply never ended"
         assert room.service.store.database.rows("SELECT id FROM messages WHERE living") == []
         assert room.ask(chat, "still works", SamplingParams(max_new_tokens=3))[-1].text

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from modules.chat.messages import ChatOptions, Message
-from modules.chat.prompt import fit
+from modules.chat.parts import plain
+from modules.chat.parts_reader import split_stored
+from modules.chat.prompt import chat_request, fit
 from modules.protocol.errors import PromptError
 from modules.protocol.events import ChatPromptResult
+from modules.protocol.sampling import SamplingParams
 
 OPTIONS = ChatOptions()
 
@@ -33,7 +36,7 @@ class Renderer:
 def chat(*texts: str, first: str = "user", **meta: Any) -> list[Message]:
     """Return alternating messages. `meta` goes to the last reply."""
     roles = ("user", "assistant") if first == "user" else ("assistant", "user")
-    found = [Message(str(n), None, roles[n % 2], text, 0.0) for n, text in enumerate(texts)]
+    found = [Message(str(n), None, roles[n % 2], plain(text), 0.0) for n, text in enumerate(texts)]
     for message in reversed(found):
         if message.role == "assistant":
             message.meta.update(meta)
@@ -115,3 +118,21 @@ def test_a_template_that_always_fails_gives_its_own_error() -> None:
 
     with pytest.raises(PromptError, match="Broken with 2 messages"):
         fit(broken, "sys", chat("hi"), OPTIONS, 100, 10)
+
+
+def test_reasoning_of_earlier_turns_is_apart_and_a_reply_that_is_continued_is_whole() -> None:
+    thought = "<think>Hm.</think>\n\nYes."
+    path = chat("really?", "", "sure?", "")
+    for place in (1, 3):
+        path[place] = Message(str(place), None, "assistant", split_stored(thought), 0.0)
+    asked = chat_request("", path[:3], OPTIONS, SamplingParams()).messages
+    assert asked[1] == {"role": "assistant", "content": "Yes.", "reasoning_content": "Hm."}
+    continued = chat_request("", path, OPTIONS, SamplingParams(), continue_last=True).messages
+    assert continued[1] == asked[1]
+    assert continued[3] == {"role": "assistant", "content": thought}
+
+
+def test_reasoning_in_what_an_extension_made_of_a_reply_is_apart_too() -> None:
+    path = chat("really?", "Yes.", internal="<think>Hm.</think>No.")
+    asked = chat_request("", [*path, *chat("sure?")], OPTIONS, SamplingParams()).messages
+    assert asked[1] == {"role": "assistant", "content": "No.", "reasoning_content": "Hm."}

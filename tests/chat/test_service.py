@@ -8,6 +8,7 @@ import pytest
 
 from modules.chat.characters import Character
 from modules.chat.messages import ChatOptions, NotSaved, make_title
+from modules.chat.parts import raw_text
 from modules.generation.generation import Generation
 from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError
@@ -91,11 +92,11 @@ def test_a_live_continued_reply_has_the_text_that_it_continues(room: Room) -> No
     room.ask(chat, "word !long", SamplingParams(max_new_tokens=3))
     room.service.continue_reply(chat, ENDLESS, OPTIONS)
     living = room.service.live_reply(chat)
-    assert living is not None and living.prefix == "word !long word"
+    assert living is not None and raw_text(living.parts()).startswith("word !long word")
     next(living.generation.follow())
-    assert room.texts(chat)[-1].startswith(living.prefix)
+    assert room.texts(chat)[-1].startswith("word !long word")
     room.service.stop(chat)
-    assert room.settle(chat)[-1].text == living.prefix + living.generation.text
+    assert room.settle(chat)[-1].text == "word !long word" + living.generation.text
 
 
 def test_stop_keeps_the_text_and_stops_no_other_chat(room: Room) -> None:

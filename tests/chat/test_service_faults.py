@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from modules.chat.messages import ChatOptions, NotSaved
+from modules.chat.parts import Part
 from modules.chat.service import ChatService
 from modules.chat.store import ChatStore
 from modules.protocol.errors import PaddockError, PromptError
@@ -176,9 +177,11 @@ def test_the_first_words_of_a_reply_are_stored_at_once_not_with_the_next_flush(e
     stored = threading.Event()
 
     class Telling(ChatStore):
-        def write(self, message_id: str, text: str, meta: Mapping[str, Any], *, living: bool) -> None:
-            super().write(message_id, text, meta, living=living)
-            if text:
+        def write(
+            self, message_id: str, content: str | Sequence[Part], meta: Mapping[str, Any], *, living: bool
+        ) -> None:
+            super().write(message_id, content, meta, living=living)
+            if content:
                 stored.set()
 
     empty.load(delay=0.002)

@@ -224,7 +224,7 @@ def test_two_threads_and_two_connections_write_at_once_and_lose_nothing(tmp_path
     for thread in threads:
         thread.join()
     assert faults == []
-    kept = {entry["text"] for entry in stores[1].tree(chat)}
+    kept = {part["text"] for entry in stores[1].tree(chat) for part in entry["parts"]}
     assert kept == {f"t{place}-{number}!" for place in range(4) for number in range(40)}
     (shown,) = stores[0].path(chat)
     assert shown.versions == 160

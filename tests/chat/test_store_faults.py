@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from modules.chat.database import MIGRATIONS, StorageError
+from modules.chat.database import StorageError
+from modules.chat.layouts import LAYOUTS
 from modules.chat.store import ChatStore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,7 +130,7 @@ def test_a_newer_layout_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "chats.sqlite3"
     ChatStore(path).close()
     connection = sqlite3.connect(path)
-    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    connection.execute(f"PRAGMA user_version = {len(LAYOUTS) + 1}")
     connection.close()
     with pytest.raises(StorageError, match="newer Paddock"):
         ChatStore(path)
@@ -141,12 +142,19 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pyt
     store = ChatStore(path)
     chat = store.create_chat("Old").id
     store.close()
-    broken = (*MIGRATIONS, ("ALTER TABLE chats ADD COLUMN colour TEXT", "INSERT INTO nowhere VALUES (1)"))
-    monkeypatch.setattr("modules.chat.database.MIGRATIONS", broken)
+
+    def colour(connection: sqlite3.Connection) -> None:
+        connection.execute("ALTER TABLE chats ADD COLUMN colour TEXT")
+
+    def fail(connection: sqlite3.Connection) -> None:
+        colour(connection)
+        connection.execute("INSERT INTO nowhere VALUES (1)")
+
+    monkeypatch.setattr("modules.chat.database.LAYOUTS", (*LAYOUTS, fail))
     with pytest.raises(StorageError, match="nowhere"):
         ChatStore(path)
-    good = (*MIGRATIONS, ("ALTER TABLE chats ADD COLUMN colour TEXT",))
-    monkeypatch.setattr("modules.chat.database.MIGRATIONS", good)
+    good = (*LAYOUTS, colour)
+    monkeypatch.setattr("modules.chat.database.LAYOUTS", good)
     store = ChatStore(path)
     assert store.head(chat).title == "Old"
     assert store.database.rows("SELECT colour FROM chats")[0]["colour"] is None

@@ -87,7 +87,8 @@ def test_a_reply_that_starts_inside_reasoning_is_known(prompt: str, last: str, t
         ("<think>\na < b</think>\n\nYes <th", ("\na < b", "\n\nYes <th")),
         ("No markers, 1 < 2 <", ("", "No markers, 1 < 2 <")),
         ("<think>cut of</thin", ("cut of</thin", "")),
-        ("a<think>b</think>c<think>d</think>e", ("bd", "ace")),
+        ("a\n<think>b</think>c\n<think>d</think>e", ("bd", "a\nc\ne")),
+        ("Use <think> and\n```\n<think>\n```", ("", "Use <think> and\n```\n<think>\n```")),
         (HARMONY, ("Hm.", "Yes.")),
     ],
 )
@@ -96,6 +97,8 @@ def test_how_a_reply_is_cut_into_pieces_changes_nothing(text: str, size: int, ex
     splitter = ReasoningSplitter(markers)
     parts = [part for at in range(0, len(text), size) for part in splitter.feed(text[at : at + size])]
     parts += splitter.flush()
+    assert "".join(part.text for part in parts) == text
+    parts = [part for part in parts if not part.marker]
     assert "".join(part.text for part in parts if part.reasoning) == expected[0]
     assert "".join(part.text for part in parts if not part.reasoning) == expected[1]
     assert split_reasoning(text, markers) == expected
@@ -105,5 +108,6 @@ def test_only_what_may_become_a_marker_is_held_back() -> None:
     splitter = ReasoningSplitter([Markers("<think>", "</think>")])
     assert splitter.feed("Hi <th") == [ReplyPart("Hi ", False)]
     assert splitter.feed("e end") == [ReplyPart("<the end", False)]
-    assert splitter.feed("<think>a</") == [ReplyPart("a", True)]
+    start = ReplyPart("<think>", False, marker=True)
+    assert splitter.feed("\n<think>a</") == [ReplyPart("\n", False), start, ReplyPart("a", True)]
     assert splitter.flush() == [ReplyPart("</", True)]

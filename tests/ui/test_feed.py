@@ -58,8 +58,8 @@ def test_a_follower_gets_the_chat_the_growth_and_the_settled_reply(client: httpx
         assert until(stream, "messages") == {"title": "New chat", "keep": 0, "set": [], "add": [], "living": None}
         client.post(f"/chats/{chat}/send", json={"text": "one **two** three"}).raise_for_status()
         cards = (card for name, value, _ in stream if name == "messages" for card in [*value["set"], *value["add"]])
-        reply = next(card for card in cards if card["role"] == "assistant" and "html" in card)
-    assert "<strong>two</strong>" in reply["html"]
+        reply = next(card for card in cards if card["role"] == "assistant" and "parts" in card)
+    assert "<strong>two</strong>" in reply["parts"][0]["html"]
     assert "3 tokens" in reply["statistics"]
 
 
@@ -73,7 +73,7 @@ def test_a_late_follower_gets_the_text_so_far_and_then_the_rest(client: httpx.Cl
         with events(client, f"/chats/{chat}/events") as second:
             grown = until(second, "living")
             assert grown["tokens"] >= 50
-            assert grown["tail"].count("!long") >= 50 // 4
+            assert grown["parts"][0]["tail"].count("!long") >= 50 // 4
             client.post(f"/chats/{chat}/stop", json={})
             for stream in (first, second):
                 assert any(n == "messages" and v["living"] is None for n, v, _ in stream)
@@ -99,7 +99,7 @@ def test_a_reply_is_sent_from_its_beginning_when_its_branch_is_shown_again(clien
         post("switch", message=asked, version=2)
         found = next(value for name, value, _ in stream if name == "messages" and left["living"] in _ids(value))
         assert found["living"] == left["living"]
-        grown = until(stream, "living")
+        (grown,) = until(stream, "living")["parts"]
         assert grown["cut"] == 0 and grown["tail"].count("!long") >= 50 // 4
         post("stop")
 

@@ -20,7 +20,6 @@ TEXTS = {
     "open fence": "Text first, then code.\n\n```\nnever closed\n\nstill code",
     "table": "A table follows here.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nThat was the table.",
     "emoji": "🐎🐎 horses run **fast** 🏇 and far.\n\n🐴 more of them, many more.",
-    "thoughts": "<think>\nHm, well.\n\nStill thinking.\n</think>\nThe answer is here.\n\nAnd goes on for a while.",
     "no fence": "```inline``` is no fence.\n\n```python\nx = 1\n\ny = 2\n```\n\nAfter the code, more text.\n\nThe end.",
     "fence in a list": "Steps:\n\n- ```\n  a\n\n  b\n  ```\n- two\n\nThen the end.\n\n```\nx\n\ny\n```\n\nAll of it.",
     "deep fence": "10. item\n\n    ```\n    code\n\n    more\n    ```\n\nAfter.\n\n    indented\n\n    code\n\nEnd.",

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from modules.chat.messages import Message
+from modules.chat.parts import plain
 from modules.chat.prompt import fit
 from modules.compat.facade.histories import Histories, History, messages_of
 from modules.compat.facade.state import State, options_of, system_of
@@ -44,7 +45,7 @@ class Chat(Histories):
         goes_on = bool(kwargs.get("_continue") and messages and messages[-1].role == "assistant")
         impersonate = bool(kwargs.get("impersonate"))
         if impersonate or (user_input.strip() and not goes_on):
-            messages.append(Message("", None, "user", user_input or " ", 0.0))
+            messages.append(Message("", None, "user", plain(user_input or " "), 0.0))
         info = self._app.supervisor.loaded()
         context = int(state.get("truncation_length") or info.context)
         longest = int(state.get("max_new_tokens") or 0)

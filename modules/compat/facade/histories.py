@@ -8,6 +8,7 @@ from typing import Any
 
 from modules.chat.characters import Character, fill_in
 from modules.chat.hook_state import history_pairs
+from modules.chat.layouts import stored_parts
 from modules.chat.messages import Message
 from modules.compat.facade.base import FacadeModule
 from modules.compat.facade.state import State
@@ -130,5 +131,5 @@ def messages_of(history: Mapping[str, Any]) -> list[Message]:
             text = "" if text == GREETING else str(text)
             if text or visible:
                 meta = {} if text == visible else {"internal": text}
-                found.append(Message("", None, role, str(visible), 0.0, meta=meta))
+                found.append(Message("", None, role, stored_parts(role, str(visible)), 0.0, meta=meta))
     return found

@@ -1,6 +1,7 @@
 // Draws one message of a chat, from the card that the host sends (`card` in chat_feed.py).
 
 import { $, h, iconButton, textButton } from "./dom.js";
+import { drawPart } from "./message_parts.js";
 import { removeToast } from "./toasts.js";
 
 const STATISTICS = "paddock.statistics";
@@ -9,10 +10,8 @@ const STATISTICS = "paddock.statistics";
 export function drawMessage(card, living, actions) {
   const isUser = card.role === "user";
   const body = h("div", { class: "message-body", dir: "auto" });
-  // The host renders Markdown without raw HTML, and checks every address in it.
-  if (card.html) body.innerHTML = card.html;
-  if (living)
-    body.append(h("div", { class: "tail" }, h("span", { class: "waiting", "aria-label": "The model is reading" })));
+  // The parts of a living message come later, as they grow.
+  body.append(...(card.parts ?? []).map(drawPart));
   const attributes = {
     class: `message ${card.role}${living ? " living" : ""}`,
     "data-id": card.id,

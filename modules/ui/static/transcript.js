@@ -4,6 +4,7 @@ import { $, $$, h } from "./dom.js";
 import { icon } from "./icons.js";
 import { drawMessage, restoreStatistics, updateStatistics } from "./message_card.js";
 import { editMessage, hasDraft } from "./message_editor.js";
+import { keepFolds, LivingParts } from "./message_parts.js";
 
 // Within so many pixels of the end, the chat scrolls along as it grows.
 const NEAR_END = 90;
@@ -25,9 +26,9 @@ export class Transcript {
     root.replaceChildren(this.blank, this.list, this.jump);
     this.cards = [];
     this.livingId = null;
-    // The element that the living reply grows in, its HTML, and where the measurement of the speed began.
-    this.tail = null;
-    this.tailHtml = "";
+    // The living reply's body and what grows in it, and where the measurement of the speed began.
+    this.body = null;
+    this.growing = null;
     this.firstTime = 0;
     this.firstTokens = 0;
     this.atEnd = true;
@@ -69,12 +70,15 @@ export class Transcript {
     for (const card of this.cards.splice(keep)) this.element(card.id)?.remove();
     for (const card of set) {
       this.cards[this.cards.findIndex((old) => old.id === card.id)] = card;
-      this.element(card.id)?.replaceWith(draw(card));
+      const before = this.element(card.id);
+      const after = draw(card);
+      if (before) keepFolds(before, after);
+      before?.replaceWith(after);
     }
     this.cards.push(...add);
     this.list.append(...add.map(draw));
     this.livingId = living;
-    this.#followTail();
+    this.#followLiving();
     this.list.classList.toggle("writing", Boolean(living));
     for (const old of $$(".message.newest", this.list)) old.classList.remove("newest");
     this.list.lastElementChild?.classList.add("newest");
@@ -83,12 +87,13 @@ export class Transcript {
     return !focus || this.#restoreFocus(focus);
   }
 
-  /** Find the tail of the living reply. Its branch may not be shown: another tab may have switched to another one. */
-  #followTail() {
+  /** Find the living reply. Its branch may not be shown: another tab may have switched to another one. */
+  #followLiving() {
     const message = this.livingId && this.element(this.livingId);
-    const tail = message ? $(".tail", message) : null;
+    const body = message ? $(".message-body", message) : null;
     // If only the title changed, the living reply was not drawn again.
-    if (tail !== this.tail) [this.tail, this.tailHtml, this.firstTime] = [tail, "", 0];
+    if (body === this.body) return;
+    [this.body, this.growing, this.firstTime] = [body, body && new LivingParts(body), 0];
   }
 
   /** Return which button of which message has the focus. */
@@ -110,11 +115,9 @@ export class Transcript {
   }
 
   /** Add what the living reply grew by. Return its speed in tokens per second, or 0 while that is not known. */
-  appendLiving({ add, cut, tail, tokens }) {
-    if (!this.tail) return 0;
-    if (add) this.tail.insertAdjacentHTML("beforebegin", add);
-    this.tailHtml = this.tailHtml.slice(0, cut) + tail;
-    this.tail.innerHTML = this.tailHtml;
+  appendLiving({ parts, tokens }) {
+    if (!this.growing) return 0;
+    this.growing.apply(parts);
     const now = performance.now();
     if (!this.firstTime) [this.firstTime, this.firstTokens] = [now, tokens];
     const elapsed = (now - this.firstTime) / 1000;

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from modules.chat.chat_preferences import MOST_THINKING, unknown_to_template
 from modules.protocol.errors import PaddockError
 from modules.protocol.model_facts import AIMS
 from modules.ui.event_feedback import DIRECT, errors_as_toasts, paragraph, refresh_marker, toast, toast_channel
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 _THEMES = [("Follow the system", "system"), ("Light", "light"), ("Dark", "dark")]
 _OVERFLOW = [("Leave out the oldest messages", "cut"), ("Refuse the message", "refuse")]
+_AUTO = ("As the model does", "auto")
+_THINKING = [_AUTO, ("On", "on"), ("Off", "off")]
+_EFFORT = [_AUTO, *((name.capitalize(), name) for name in ("low", "medium", "high"))]
 _NO_CHARACTER = "None"
 _UNDO = "session-undo"
 # Each field's key in the settings, and its value while the settings have none.
@@ -25,6 +29,9 @@ _DEFAULTS = {
     "name1": "",
     "name2": "",
     "overflow": "cut",
+    "thinking": "auto",
+    "effort": "auto",
+    "thinking_budget": 0,
     "theme": "system",
     "aim": AIMS[0],
 }
@@ -72,6 +79,30 @@ def _draw_fields(app: App) -> dict[str, Any]:
         info="If messages are left out, the reply says how many.",
         elem_id="session-overflow",
     )
+    fields["thinking"] = gr.Radio(
+        _THINKING,
+        label="Thinking before the answer",
+        value="auto",
+        info="For models whose chat template has a switch for it.",
+        elem_id="session-thinking",
+    )
+    fields["effort"] = gr.Radio(
+        _EFFORT,
+        label="Effort of thinking",
+        value="auto",
+        info="For models whose chat template takes it, such as gpt-oss.",
+        elem_id="session-effort",
+    )
+    fields["thinking_budget"] = gr.Number(
+        label="Longest thinking (tokens)",
+        value=0,
+        minimum=0,
+        maximum=MOST_THINKING,
+        precision=0,
+        info="After so many tokens the model has to answer. 0 is no limit.",
+        elem_id="session-thinking-budget",
+    )
+    fields["thinking_notes"] = gr.HTML(elem_id="session-thinking-about", apply_default_css=False)
     fields["aim"] = gr.Radio(
         [(name.capitalize(), name) for name in AIMS],
         label="Prefer loaders optimised for",
@@ -91,6 +122,7 @@ class _SessionTab:
         self._app = app
         self._fields = _draw_fields(app)
         self._character_notes = self._fields.pop("character_notes")
+        self._thinking_notes = self._fields.pop("thinking_notes")
         self._autosave = gr.Checkbox(
             label="Save settings as I change them",
             info="If off, parameters and the settings of this tab last until Paddock ends, unless you press Save now.",
@@ -115,6 +147,7 @@ class _SessionTab:
             self._discard,
             self._unsaved,
             self._character_notes,
+            self._thinking_notes,
         ]
         for key, component in self._fields.items():
             self._bind_field(key, component)
@@ -126,11 +159,14 @@ class _SessionTab:
         gr.on([page.load, refresh.click], self._show, None, shown, **DIRECT)
 
     def _bind_field(self, key: str, component: Any) -> None:
-        triggers = [component.blur, component.submit] if isinstance(component, gr.Textbox) else [component.input]
+        typed = isinstance(component, (gr.Textbox, gr.Number))
+        triggers = [component.blur, component.submit] if typed else [component.input]
         script = _APPLY_THEME if key == "theme" else None
         changed = gr.on(triggers, self._setter(key), component, self._unsaved, js=script, **DIRECT)
         if key == "character":
             changed.then(lambda: character_notes(self._app), None, self._character_notes, **DIRECT)
+        if key in ("thinking", "effort", "thinking_budget"):
+            changed.then(lambda: thinking_notes(self._app), None, self._thinking_notes, **DIRECT)
         if key == "aim":  # The Model tab may suggest another loader now.
             changed.then(None, js=_REFRESH_ALL, **DIRECT)
 
@@ -150,7 +186,7 @@ class _SessionTab:
         values["character"] = gr.update(choices=characters, value=values["character"] or _NO_CHARACTER)
         # With autosave there is nothing to save or to discard.
         manual = gr.update(visible=not settings.autosave)
-        notices = [_unsaved_notice(self._app), character_notes(self._app)]
+        notices = [_unsaved_notice(self._app), character_notes(self._app), thinking_notes(self._app)]
         return [*(values[key] for key in self._fields), settings.autosave, manual, manual, *notices]
 
     def _show_everywhere(self) -> list[Any]:
@@ -185,6 +221,19 @@ class _SessionTab:
 
 def _unsaved_notice(app: App) -> str:
     return paragraph("There are unsaved changes." if app.settings.unsaved else "") + refresh_marker()
+
+
+def thinking_notes(app: App) -> str:
+    """Return which settings for thinking the loaded model's template does not know, as HTML, or an empty text."""
+    try:
+        options = app.chat_preferences.options()
+    except PaddockError as error:
+        return paragraph(error.message)
+    info, model = app.supervisor.state.info, app.supervisor.state.model
+    unknown = unknown_to_template(options, options.template or (info.template if info else ""))
+    if not info or not unknown:
+        return ""
+    return paragraph(f"The chat template of {model} has no {' and no '.join(unknown)}, so that has no effect on it.")
 
 
 def character_notes(app: App) -> str:

@@ -1,0 +1,86 @@
+"""The parts of a message for the page: rendered once when it is settled, or as they grow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from modules.chat.parts import REASONING, Part
+from modules.ui.markdown import LivingMarkdown, Markdown
+from modules.ui.number_format import plural, seconds
+
+
+def settled_parts(parts: Sequence[Part], markdown: Markdown) -> list[dict[str, Any]]:
+    """Return {"kind", "html"} of each part with text, and the "label" of reasoning."""
+    shown = (part for part in parts if part.text.strip() or part.kind != REASONING)
+    return [{"kind": part.kind, "html": markdown.render(part.text), **_label(part, False)} for part in shown]
+
+
+def _label(part: Part, growing: bool) -> dict[str, str]:
+    """Return the label of a part of reasoning: how long it took, and how many tokens."""
+    if part.kind != REASONING:
+        return {}
+    facts = []
+    if "seconds" in part.meta:
+        facts = [_duration(part.meta["seconds"]), plural(int(part.meta.get("tokens") or 0), "token")]
+    begin = "Thinking" if growing else "Thought for" if facts else "Thoughts"
+    if growing or not facts:
+        return {"label": " · ".join([begin, *facts])}
+    return {"label": f"{begin} {' · '.join(facts)}"}
+
+
+def _duration(value: float) -> str:
+    return f"{value:.1f} s" if value < 10 else seconds(value)
+
+
+@dataclass
+class _View:
+    kind: str
+    text: LivingMarkdown
+    shown: dict[str, str] = field(default_factory=dict)
+
+
+class LivingParts:
+    """Renders the parts of a growing message: those that are done once, and the last one with each growth."""
+
+    def __init__(self, markdown: Markdown) -> None:
+        self._markdown = markdown
+        self._views: list[_View] = []
+
+    def is_quick(self, parts: Sequence[Part]) -> bool:
+        """Return True if `update` takes less than a millisecond."""
+        return all(self._view(place).is_quick(part.text) for place, part in self._fresh(parts))
+
+    def update(self, parts: Sequence[Part]) -> list[dict[str, Any]]:
+        """Return what changed since the last call: of each part, its place from 0 and LivingMarkdown.update.
+
+        "new": the kind of a part that begins; the parts from its place on are gone. "label", where it changed, and
+        "done", once it has ended, are of reasoning.
+        """
+        changes: list[dict[str, Any]] = []
+        for place, part in self._fresh(parts):
+            new = place >= len(self._views) or self._views[place].kind != part.kind
+            if new:
+                self._views[place:] = [_View(part.kind, LivingMarkdown(self._markdown))]
+            view = self._views[place]
+            ended = part.kind == REASONING and part.closed
+            facts: dict[str, Any] = {"done": True} if ended else {}
+            label = _label(part, not ended)
+            if label != view.shown:
+                view.shown = label
+                facts |= label
+            begun = {"new": part.kind} if new else {}
+            changes.append({"place": place, **begun, **facts, **view.text.update(part.text)})
+        return changes
+
+    def _fresh(self, parts: Sequence[Part]) -> list[tuple[int, Part]]:
+        """Return the parts that may have changed, with their places: the last one that was sent, and later ones."""
+        same = (
+            place for place, view in enumerate(self._views) if place >= len(parts) or view.kind != parts[place].kind
+        )
+        first = next(same, max(0, len(self._views) - 1))
+        return list(enumerate(parts))[first:]
+
+    def _view(self, place: int) -> LivingMarkdown:
+        return self._views[place].text if place < len(self._views) else LivingMarkdown(self._markdown)

@@ -1,0 +1,82 @@
+// The parts of a message: its text, and the reasoning before it, which is folded.
+
+import { h } from "./dom.js";
+
+const OPEN_WHILE_RUNNING = "paddock.thinking";
+
+const opensWhileRunning = () => localStorage.getItem(OPEN_WHILE_RUNNING) === "open";
+
+/** Return the element of a settled part: {kind, html, label}. The host renders Markdown without raw HTML. */
+export function drawPart({ kind, html, label }) {
+  const { node, content } = newPart(kind, label, false);
+  content.innerHTML = html;
+  return node;
+}
+
+/** Return {node, content, name} of an empty part. `name` is the element of a fold's label. */
+function newPart(kind, label, running) {
+  const content = h("div", { class: "part" });
+  if (kind !== "reasoning") return { node: content, content, name: null };
+  const name = h("span", { class: "label" }, label ?? "");
+  const summary = h("summary", {}, name);
+  const node = h("details", { class: running ? "thinking running" : "thinking" }, summary, content);
+  summary.addEventListener("click", () => {
+    // Before the browser opens or closes it.
+    node.dataset.chosen = node.open ? "closed" : "open";
+    if (node.classList.contains("running")) localStorage.setItem(OPEN_WHILE_RUNNING, node.dataset.chosen);
+  });
+  node.open = running && opensWhileRunning();
+  return { node, content, name };
+}
+
+/** Let the folds of a message that was drawn again be as the person left them. */
+export function keepFolds(before, after) {
+  const folds = after.querySelectorAll("details.thinking");
+  before.querySelectorAll("details.thinking").forEach((fold, place) => {
+    const now = folds[place];
+    if (!now) return;
+    if (fold.dataset.chosen) [now.dataset.chosen, now.open] = [fold.dataset.chosen, fold.open];
+    if (fold.contains(document.activeElement)) requestAnimationFrame(() => now.querySelector("summary").focus());
+  });
+}
+
+/** The parts of the message that is being written. `waiting` is shown until the first one. */
+export class LivingParts {
+  constructor(body) {
+    this.body = body;
+    this.parts = [];
+    this.waiting = h("div", { class: "waiting", "aria-label": "The model is reading" });
+    body.append(this.waiting);
+  }
+
+  /** Apply the changes of one event (LivingParts.update in message_parts.py). */
+  apply(changes) {
+    for (const change of changes) {
+      if (change.new) this.#begin(change);
+      const part = this.parts[change.place];
+      if (change.label && part.name) part.name.textContent = change.label;
+      if (change.done) this.#end(part);
+      if (change.add) part.tail.insertAdjacentHTML("beforebegin", change.add);
+      part.html = part.html.slice(0, change.cut) + change.tail;
+      part.tail.innerHTML = part.html;
+    }
+  }
+
+  /** Begin a part. The parts from its place on are gone. */
+  #begin({ new: kind, place, label }) {
+    this.waiting.remove();
+    for (const part of this.parts.splice(place)) part.node.remove();
+    const part = newPart(kind, label, true);
+    const tail = h("div", { class: "tail" });
+    part.content.append(tail);
+    this.body.append(part.node);
+    this.parts.push({ ...part, tail, html: "" });
+  }
+
+  /** The reasoning has ended. A fold that was open because it ran is closed. */
+  #end({ node }) {
+    if (!node.classList.contains("running")) return;
+    node.classList.remove("running");
+    if (!node.dataset.chosen) node.open = false;
+  }
+}

@@ -13,6 +13,7 @@ _STATUS = {
     "setting": 400,
     "path": 400,
     "prompt": 400,
+    "document": 400,
     "character": 400,
     "unsupported": 400,
     "model_not_found": 404,

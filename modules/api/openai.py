@@ -17,6 +17,7 @@ from modules.api.anthropic.routes import router as anthropic_router
 from modules.api.api_generations import ApiGenerations
 from modules.api.authentication import METHODS
 from modules.api.choices import start_choices
+from modules.api.document_parts import DocumentReader
 from modules.api.embeddings import embed, read_embedding_request
 from modules.api.error_status import error_body, error_response
 from modules.api.extension_endpoints import router as extension_router
@@ -39,6 +40,7 @@ def router(app: App) -> APIRouter:
     routes = api_router()
     turns = ModelTurns(app)
     generations = ApiGenerations()
+    documents = DocumentReader()
 
     @routes.get("/models")
     def models() -> dict[str, Any]:
@@ -46,11 +48,11 @@ def router(app: App) -> APIRouter:
 
     @routes.post("/completions")
     async def completions(request: Request) -> Response:
-        return await _answer(app, request, turns, generations, is_chat=False)
+        return await _answer(app, request, turns, generations, documents, is_chat=False)
 
     @routes.post("/chat/completions")
     async def chat_completions(request: Request) -> Response:
-        return await _answer(app, request, turns, generations, is_chat=True)
+        return await _answer(app, request, turns, generations, documents, is_chat=True)
 
     @routes.post("/embeddings")
     async def embeddings(request: Request) -> Response:
@@ -72,8 +74,8 @@ def router(app: App) -> APIRouter:
         return SafeJSONResponse(entry) if entry else error_response(app.on_request.not_found(name))
 
     routes.routes.extend(extension_router(app).routes)
-    routes.routes.extend(anthropic_router(app, turns, generations).routes)
-    routes.routes.extend(responses_router(app, turns, generations).routes)
+    routes.routes.extend(anthropic_router(app, turns, generations, documents).routes)
+    routes.routes.extend(responses_router(app, turns, generations, documents).routes)
     routes.routes.extend(internal_router(app, turns, generations).routes)
     known: dict[str, list[str]] = {}
     for route in routes.routes:
@@ -104,10 +106,17 @@ def _no_route(request: Request, known: dict[str, list[str]]) -> Response:
 
 
 async def _answer(
-    app: App, request: Request, turns: ModelTurns, generations: ApiGenerations, *, is_chat: bool
+    app: App,
+    request: Request,
+    turns: ModelTurns,
+    generations: ApiGenerations,
+    documents: DocumentReader,
+    *,
+    is_chat: bool,
 ) -> Response:
     try:
         body = parse_body(await request.body())
+        notes = await documents.read(body)
         async with turns.use(body, request) as model:
             choices = await run_in_threadpool(lambda: start_choices(app_of(app, request), model, body, is_chat=is_chat))
         for generation in choices.generations:
@@ -116,7 +125,7 @@ async def _answer(
     except PaddockError as error:
         return error_response(error)
     (answer, _), several = choices.started[0], len(choices.started) > 1
-    headers = warning_header(answer.options.warnings)
+    headers = warning_header((*notes, *answer.options.warnings))
     if answer.options.stream:
         stream = choices.stream() if several else stream_answer(*choices.started[0])
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)

@@ -14,6 +14,7 @@ from modules.api.anthropic.request import chat_body
 from modules.api.anthropic.stream import message_events
 from modules.api.api_generations import ApiGenerations
 from modules.api.chat_input import read_chat
+from modules.api.document_parts import DocumentReader
 from modules.api.error_status import error_response
 from modules.api.model_turns import ModelTurns
 from modules.api.openai_stream import wait_until_done
@@ -29,14 +30,16 @@ from modules.runtime.loaded_model import LoadedModel
 from modules.ui.json_errors import SafeJSONResponse
 
 
-def router(app: App, turns: ModelTurns, generations: ApiGenerations) -> APIRouter:
+def router(app: App, turns: ModelTurns, generations: ApiGenerations, documents: DocumentReader) -> APIRouter:
     """Return the routes. `generations`: those that API clients started."""
     routes = api_router("/messages")
 
     @routes.post("")
     async def messages(request: Request) -> Response:
         try:
-            body = chat_body(parse_body(await request.body()))
+            given = parse_body(await request.body())
+            notes = await documents.read(given)
+            body = chat_body(given)
             async with turns.use(body, request) as model:
                 answer, generation = await run_in_threadpool(
                     lambda: start_generation(app_of(app, request), model, body, is_chat=True)
@@ -45,7 +48,7 @@ def router(app: App, turns: ModelTurns, generations: ApiGenerations) -> APIRoute
             note_generations(request, [generation])
         except PaddockError as error:
             return _refusal(error)
-        headers = warning_header(answer.options.warnings)
+        headers = warning_header((*notes, *answer.options.warnings))
         if answer.options.stream:
             events = message_events(answer, generation)
             return StreamingResponse(events, media_type="text/event-stream", headers=headers)
@@ -57,7 +60,9 @@ def router(app: App, turns: ModelTurns, generations: ApiGenerations) -> APIRoute
     @routes.post("/count_tokens")
     async def count_tokens(request: Request) -> Response:
         try:
-            body = chat_body(parse_body(await request.body()))
+            given = parse_body(await request.body())
+            await documents.read(given)
+            body = chat_body(given)
             async with turns.use(body, request) as model:
                 return SafeJSONResponse(
                     {"input_tokens": await run_in_threadpool(lambda: _count(app_of(app, request), model, body))}

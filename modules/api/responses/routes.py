@@ -8,6 +8,7 @@ from starlette.responses import Response, StreamingResponse
 
 from modules.api.account_gate import account_of, app_of
 from modules.api.api_generations import ApiGenerations
+from modules.api.document_parts import DocumentReader
 from modules.api.error_status import error_response
 from modules.api.model_turns import ModelTurns
 from modules.api.openai_stream import wait_until_done
@@ -23,7 +24,7 @@ from modules.protocol.errors import PaddockError
 from modules.ui.json_errors import SafeJSONResponse
 
 
-def router(app: App, turns: ModelTurns, generations: ApiGenerations) -> APIRouter:
+def router(app: App, turns: ModelTurns, generations: ApiGenerations, documents: DocumentReader) -> APIRouter:
     """Return the routes. `generations`: those that API clients started."""
     routes = api_router("/responses")
     stored = ResponseStore()
@@ -31,7 +32,9 @@ def router(app: App, turns: ModelTurns, generations: ApiGenerations) -> APIRoute
     @routes.post("")
     async def create(request: Request) -> Response:
         try:
-            asked = read_response_request(parse_body(await request.body()), stored, _owner(request))
+            given = parse_body(await request.body())
+            notes = await documents.read(given)
+            asked = read_response_request(given, stored, _owner(request))
             async with turns.use(asked.chat, request) as model:
                 answer, generation = await run_in_threadpool(
                     lambda: start_generation(app_of(app, request), model, asked.chat, is_chat=True)
@@ -40,7 +43,7 @@ def router(app: App, turns: ModelTurns, generations: ApiGenerations) -> APIRoute
             note_generations(request, [generation])
         except PaddockError as error:
             return error_response(error)
-        headers = warning_header(answer.options.warnings)
+        headers = warning_header((*notes, *answer.options.warnings))
         response = ResponseAnswer(asked, answer, generation, stored)
         if answer.options.stream:
             return StreamingResponse(response.events(), media_type="text/event-stream", headers=headers)

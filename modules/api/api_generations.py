@@ -26,9 +26,9 @@ class ApiGenerations:
 
         generation.on_change(forget)
 
-    def cancel_all(self) -> None:
-        """Cancel them all. Each ends with the text that had arrived."""
+    def cancel_all(self, client: str = "") -> None:
+        """Cancel all, or those of one client. Each ends with the text that had arrived."""
         with self._lock:
-            running = list(self._running)
+            running = [generation for generation in self._running if client in ("", generation.client)]
         for generation in running:
             generation.cancel()

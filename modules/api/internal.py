@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from modules.api.account_gate import account_of
 from modules.api.api_generations import ApiGenerations
 from modules.api.body_fields import is_token_ids, names_field, text_field, whole_field
 from modules.api.error_status import error_response
@@ -21,6 +22,7 @@ from modules.chat.prompt import render_chat
 from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError, SettingError, Unsupported
 from modules.runtime.loaded_model import LoadedModel
+from modules.settings.accounts import account_client
 from modules.ui.json_errors import SafeJSONResponse
 
 OK = "OK"
@@ -110,9 +112,11 @@ def router(app: App, turns: ModelTurns, generations: ApiGenerations) -> APIRoute
             "beside": [model.name for model in app.pool.others if model.ready],
         }
 
-    def stop(body: Body) -> Any:
-        generations.cancel_all()
-        return OK
+    async def stop(request: Request) -> Response:
+        account = account_of(request.scope)
+        # Others' replies are the owner's and the admins' to stop.
+        generations.cancel_all("" if account is None or account.is_admin else account_client(account))
+        return SafeJSONResponse(OK)
 
     def load(body: Body) -> Any:
         load_model(app, body)
@@ -137,7 +141,7 @@ def router(app: App, turns: ModelTurns, generations: ApiGenerations) -> APIRoute
     ask("/token-count", lambda model, body: {"length": len(tokens_of(model, body))})
     ask("/logits", logits)
     ask("/chat-prompt", chat_prompt)
-    post("/stop-generation", stop)
+    routes.add_api_route("/stop-generation", stop, methods=["POST"])
     get("/model/info", info)
     get("/model/list", lambda: {"model_names": app.library.names()})
     post("/model/load", load)

@@ -294,6 +294,24 @@ def test_many_logins_at_once_keep_nobody_waiting(server: Server, monkeypatch: py
         assert {answer.result().status_code for answer in answers} == {401, 429}
 
 
+def test_a_user_stops_only_replies_of_its_own_account(server: Server) -> None:
+    keys = [server.accounts.add_key(name) for name in ("anna", "bert")]
+    ask = {"prompt": "on and on !long", "max_tokens": 900_000, "stream": True}
+    own, others = ({"Authorization": f"Bearer {key}"} for key in keys)
+    with (
+        server.visitor(**own) as anna,
+        server.visitor(**others) as bert,
+        anna.stream("POST", "/v1/completions", json=ask) as first,
+        bert.stream("POST", "/v1/completions", json=ask) as second,
+    ):
+        lines = second.iter_lines()
+        assert next(lines)
+        assert httpx.post(f"{server.address}/v1/internal/stop-generation", headers=own).json() == "OK"
+        assert "[DONE]" in first.read().decode()
+        # More than was under way when the other ended.
+        assert not any("[DONE]" in next(lines) for _ in range(200))
+
+
 def test_a_start_with_accounts_alone_may_listen(config: Config) -> None:
     for server in _serve(config, listen=True):
         with server.visitor(Host="any.test") as client:

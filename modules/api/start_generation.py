@@ -61,7 +61,7 @@ def start_generation(
     elif generation is None:
         generation = model.generate(prompt.text, params, options.extensions, top_logprobs=options.engine_logprobs)
     answer = OpenAIAnswer(
-        f"{'chatcmpl' if is_chat else 'cmpl'}-{generation.id}",
+        f"{'chatcmpl' if is_chat else 'cmpl'}-{uuid.uuid4().hex}",
         is_chat,
         state.model,
         int(time.time()),

@@ -171,7 +171,7 @@ def test_blocks_become_the_messages_of_a_chat() -> None:
         ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "must have a 'text'"),
         ({"messages": [{"role": "user", "content": [{"type": "image", "source": {}}]}]}, "reads only text"),
         ({"messages": [{"role": "user", "content": [{"type": "tool_result"}]}]}, "'tool_use_id'"),
-        ({"messages": [{"role": "user", "content": [{"type": "document", "source": {"type": "base64"}}]}]}, "in base64"),
+        ({"messages": [{"role": "user", "content": [{"type": "document", "source": {"type": "base64"}}]}]}, "base64"),
         ({"messages": [{"role": "assistant", "content": [{"type": "tool_use", "name": "x"}]}]}, "'input'"),
         ({"system": 5}, "'system' must be a text"),
         ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "does not run tools of Anthropic's"),

@@ -75,6 +75,7 @@ def test_two_models_answer_at_once(server: Server) -> None:
 def test_requests_for_several_new_models_at_once_are_all_answered(server: Server) -> None:
     answers = [server.later(NAMES[number % 3], f"n {number}") for number in range(12)]
     assert [one.result().json()["model"] for one in answers] == [*NAMES] * 4
+    assert len({one.result().json()["id"] for one in answers}) == 12
     assert len(_listed(server)) == 2
 
 

@@ -1,7 +1,7 @@
 """Many clients at once: tokens per second, time to the first token and fairness, against the raw engine's batching.
 
 Both sides get the same requests in the same run, round by round. Each client sends its requests one after another, with
-a key of its own.
+a separate key.
 """
 
 from __future__ import annotations

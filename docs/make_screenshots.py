@@ -108,7 +108,7 @@ def main() -> None:
             keep(phone, "phone-parameters")
             phone.context.close()
             served.close()
-            # The Workshop makes models: in a folder of its own.
+            # The Workshop makes models: in a separate folder.
             models = Path(folder) / "workshop" / "models"
             models.mkdir(parents=True)
             (models / "demo").symlink_to(ROOT / "models" / "demo")

@@ -119,7 +119,7 @@ class App:
         self.downloads = Downloads(paths.models, self.supervisor.state_store.publish)
 
     def open_personal(self) -> None:
-        """Open what each account has of its own, apart from the chats, which are opened at first use."""
+        """Open what belongs to one account, apart from the chats, which are opened at first use."""
         paths = self.paths
         self.settings = Preferences(YamlStore(paths.settings))
         # The name of the page's newest build. Open pages of older builds reload.
@@ -144,7 +144,7 @@ class App:
         return self.account is None or self.account.is_admin
 
     def close_personal(self) -> None:
-        """Close what an account has of its own. Replies that are being written are saved."""
+        """Close what belongs to one account. Replies that are being written are saved."""
         with ExitStack() as stack:
             if "chats" in vars(self):
                 stack.callback(self.chats.close)

@@ -1,4 +1,4 @@
-"""The page of each account: an application of its own, built when the account first asks for it."""
+"""The page of each account: a separate application, built when the account first asks for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells clients of the API apart, so that they take turns."""
+"""Distinguishes the clients of the API, so that they take turns."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def add_user_parser(
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
     listed = verbs.add_parser("list", parents=[common], help="every account with its role")
     listed.add_argument("--json", action="store_true", help="print a JSON list with one object each")
-    add = verbs.add_parser("add", parents=[common], help="add an account with chats, presets and characters of its own")
+    add = verbs.add_parser("add", parents=[common], help="add an account with separate chats, presets and characters")
     add.add_argument("name", metavar="NAME")
     add.add_argument(
         "--role", choices=ROLES, default=USER, help=f"admins also load models and run jobs (default: {USER})"

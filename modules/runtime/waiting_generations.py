@@ -1,4 +1,4 @@
-"""The generations that wait for a slot: clients take turns, and nobody waits behind all that another one asked for."""
+"""The generations that wait for a slot: clients take turns, and none waits behind all that another one asked for."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def _secrets(arguments: argparse.Namespace) -> dict[str, str]:
         if found[one] and found[one] == found[other]:
             flags = [f"--{name.replace('_', '-')}" for name in (one, other)]
             raise PaddockError(
-                f"{flags[0]} and {flags[1]} are the same, so whoever has the one could do all that the other opens. "
+                f"{flags[0]} and {flags[1]} are the same, so a person with the one could do all that the other opens. "
                 "Choose different ones."
             )
     return found

@@ -104,7 +104,7 @@ class Accounts:
 
     def by_key(self, key: bytes) -> Account | None:
         """Return the account that this API key belongs to."""
-        # The comparison of hashes tells nothing about the key.
+        # The comparison of hashes reveals nothing about the key.
         digest = hashlib.sha256(key).hexdigest()
         return next((account for account in self.all().values() if digest in account.keys), None)
 

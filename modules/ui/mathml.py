@@ -38,7 +38,7 @@ _ENVIRONMENT = re.compile(r"\\(begin|end)\{([a-z]+\*?)\}")
 
 
 def to_mathml(latex: str, block: bool) -> str:
-    """Return a formula without its marks as MathML, or "" if it cannot be converted. `block`: on lines of its own."""
+    """Return a formula without its marks as MathML, or "" if it cannot be converted. `block`: on separate lines."""
     if len(latex) > MOST_CHARACTERS or not latex.strip() or _DEFINES.search(latex):
         return ""
     from latex2mathml.converter import convert_to_element

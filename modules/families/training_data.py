@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+_PAIRS = (("instruction", "output"), ("prompt", "completion"))
 _SHOWN = 5
 
 
@@ -62,6 +63,8 @@ def to_example(row: Any) -> Example | str:
     if any(key in row for key in ("text", "content")):
         texts = [text for key in ("text", "content") if isinstance(text := row.get(key), str) and text.strip()]
         return Example(text=texts[0]) if texts else "the text is empty"
+    if any(question in row and answer in row for question, answer in _PAIRS):
+        return "the question or the answer is no text"
     if "messages" in row or "conversations" in row:
         return "its messages are empty or no list"
     return f"none of its keys is known ({', '.join(map(str, list(row)[:5])) or 'it has none'})"

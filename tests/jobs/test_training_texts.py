@@ -55,7 +55,15 @@ def test_a_table_may_mix_shapes_and_names_its_broken_rows(tmp_path: Path) -> Non
     write_parquet_rows(tmp_path / "rows.parquet", rows)
     data = _read(tmp_path)
     assert data.examples == [CHAT, Example(text="raw")]
-    assert data.broken == ["rows.parquet row 3: the text is empty", "rows.parquet row 4: it has no reply"]
+    assert [line.removeprefix("rows.parquet ") for line in data.broken] == [
+        "row 3: the text is empty",
+        "row 4: it has no reply",
+    ]
+
+
+def test_a_pair_without_an_answer_is_named_as_that(tmp_path: Path) -> None:
+    file = write_parquet_rows(tmp_path / "rows.parquet", [SHAPES["pair"], {"prompt": "Hi", "completion": None}])
+    assert _read(file).broken == ["rows.parquet row 2: the question or the answer is no text"]
 
 
 def test_a_table_of_other_columns_is_a_sentence(tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ def cut_samples(
     finally:
         templates.close()
     used = sum(map(len, found[: settings.samples]))
-    if used < _FEWEST_TOKENS <= total:
+    # Of a text with more samples than wanted, only the first ones were read.
+    if used < _FEWEST_TOKENS and (total >= _FEWEST_TOKENS or len(found) >= settings.samples):
         raise PaddockError(
             f"{settings.samples} samples of the calibration text have {used} tokens, and {_FEWEST_TOKENS} are the "
             "fewest that are of use. Raise Samples (samples) or Length of a sample (length)."

@@ -5,7 +5,8 @@ name, with the reason. The tests are shared among several processes: one more th
 tests often wait, and at most six.
 
   --fast   Leave out tests of engines, browsers, installations and foreign extensions. Takes about three minutes.
-  --all    Run vLLM's tests too, and then start Paddock five times from nothing (tests/first_starts.py).
+  --all    Run the tests of vLLM and of programs that speak to the API (tests/clients) too, and then start Paddock
+           five times from nothing (tests/first_starts.py).
   --lint   Run ruff, mypy and ESLint instead of tests.
 
 Other arguments go to pytest, such as `-x`, `-k NAME` or `tests/chat`. With a path, tests run in one process. Use
@@ -22,6 +23,7 @@ MOST_PROCESSES = 6
 # What --fast leaves out.
 SLOW = (
     "tests/browser",
+    "tests/clients",
     "tests/compat",
     "tests/conformance",
     "tests/contract",
@@ -64,7 +66,7 @@ def main() -> int:
     if "--fast" in options:
         arguments += [f"--ignore={root / path}" for path in SLOW]
     if "--all" in options:
-        os.environ["PADDOCK_TEST_VLLM"] = "1"
+        os.environ["PADDOCK_TEST_VLLM"] = os.environ["PADDOCK_TEST_CLIENTS"] = "1"
     return _run(root, arguments) or ("--all" in options and _first_starts())
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from modules.protocol.commands import Generate
 from modules.protocol.errors import ModelError, OutOfMemory, PromptError
 from modules.protocol.events import ModelInfo
+from modules.worker.embeddings import unknown_token_error
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.stop_strings import StopFilter
 from modules.worker.token_logprobs import logprob_entry
@@ -67,6 +68,8 @@ class Engine(EngineBase):
         self._adapters = adapters
 
     def detokenize(self, tokens: list[int]) -> str:
+        if max(tokens, default=0) >= len(self._words):
+            raise unknown_token_error()
         return "".join(self._words[token] for token in tokens)
 
     def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from modules.protocol.errors import PaddockError
+from modules.worker.embeddings import unknown_token_error
 
 _TIMEOUT_SECONDS = 120
 
@@ -39,5 +40,7 @@ class LocalServer:
             connection.close()
         if response.status != 200:
             message = answer.get("error", {}).get("message", str(answer)) if isinstance(answer, dict) else str(answer)
+            if "range_check" in message:  # The bytes of a token that the vocabulary does not have.
+                raise unknown_token_error()
             raise PaddockError(f"llama.cpp refused the request: {message}. Load the model again.", detail=str(answer))
         return answer

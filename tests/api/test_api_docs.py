@@ -81,6 +81,13 @@ def test_logits_are_probabilities_of_the_model(app: App, address: str) -> None:
     assert len(chances) == 5 and chances == sorted(chances, reverse=True) and 0 < sum(chances) <= 1.001
 
 
+def test_token_ids_that_the_model_does_not_have_are_the_clients_error(app: App, address: str) -> None:
+    if app.supervisor.state.phase != "ready":
+        app.models.load(DEMO_MODEL, "xllamacpp")
+    answer = httpx.post(f"{address}/v1/internal/decode", json={"tokens": [49_488_477]}, timeout=60)
+    assert answer.status_code == 400 and "has no token" in answer.json()["error"]["message"]
+
+
 def test_every_route_has_an_example_on_the_page(app: App) -> None:
     from modules.api.openai import router
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 
 from modules.library.scan import ModelLibrary
-from modules.loading.model_loading import ModelLoading
+from modules.loading.model_loading import ModelLoading, NoRoom
 from modules.loading.model_reloader import ModelReloader
 from modules.protocol.errors import ModelError, PaddockError, SettingError
 from modules.runtime.environment import Environments
@@ -168,7 +168,10 @@ class LoadOnRequest:
         with contextlib.ExitStack() as stack:
             while not stop():
                 if not self._is_current_free() and self._models.has_room_beside(name):
-                    self._load_into(self._new_place(), name)
+                    try:
+                        self._load_into(self._new_place(), name)
+                    except NoRoom:  # A model that was to make room is in use again: look for another place.
+                        continue
                     return
                 idle = set(self._pool.evictable())
 

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
+class NoRoom(PaddockError):
+    """There was room for a model when its load was planned, and there is none any more."""
+
+
 class ModelLoading:
     """Loads models for the page, the command line and the API, into one place of the pool.
 
@@ -179,6 +183,14 @@ class ModelLoading:
                 return
             self._pool.unload_if_idle(model)
 
+    def _check_room(self, request: LoadRequest) -> None:
+        """Raise NoRoom if there is no room beside the others: a model that was to make room may be in use again."""
+        if self._exceeds([self._place]) > 0 or not self._planner.fits(request, [self._place]):
+            raise NoRoom(
+                f"{request.facts.name} was not loaded, since a model that was to make room for it is in use again. Try "
+                "again, or unload one on the Model tab."
+            )
+
     def _run(self, request: LoadRequest, adapters: Mapping[str, float] | None, reason: str = "") -> ModelInfo:
         facts, spec = request.facts, request.spec
         if adapters is None:
@@ -186,8 +198,8 @@ class ModelLoading:
         else:
             chosen, problems = self._adapters.resolve(adapters, spec, facts), []
         self._make_room(request)
-        if self._place is not self._pool.current:  # A model that was to make room may be in use again.
-            self._planner.check_fits(facts, spec, request.settings, [self._place])
+        if self._place is not self._pool.current:
+            self._check_room(request)
         info = self._supervisor.load(dataclasses.replace(request, adapters=chosen, notes=problems), reason)
         self._loaders.save(request)
         if adapters is not None and self._supervisor.state.adapters == dict(adapters):

@@ -123,13 +123,31 @@ def test_a_pinned_model_is_never_unloaded_for_another(server: Server) -> None:
 def test_memory_decides_what_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for server in serve_models(tmp_path, NAMES):
         assert server.ask("other").status_code == 200
-        planner = server.app.planner
-        monkeypatch.setattr(planner, "fits", lambda request, ends: "other" in [model.name for model in ends])
+        planner, pool = server.app.planner, server.app.pool
+        # There is room for one beside the new one.
+        monkeypatch.setattr(planner, "fits", lambda request, ends, pool=pool: len({*pool.models} - {*ends}) < 2)
         assert server.ask("third").json()["model"] == "third"
         assert _beside(server) == ["third"] and server.app.supervisor.state.model == "tiny"
         monkeypatch.setattr(planner, "fits", lambda request, ends: False)
         assert server.ask("other").json()["model"] == "other"
         assert server.app.supervisor.state.model == "other"
+
+
+def test_one_that_is_used_again_in_the_moment_of_its_unload_is_not_joined_by_a_third(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert server.ask("other").status_code == 200
+    unload, refused = server.app.pool.unload_if_idle, list[str]()
+
+    def unload_later(model: PoolModel) -> bool:
+        if not refused:
+            refused.append(model.name)
+            return False
+        return unload(model)
+
+    monkeypatch.setattr(server.app.pool, "unload_if_idle", unload_later)
+    assert server.ask("third").json()["model"] == "third"
+    assert refused == ["other"] and _beside(server) == ["third"]
 
 
 def test_a_killed_one_is_loaded_again_by_the_next_request(server: Server) -> None:

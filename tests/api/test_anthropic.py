@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
 from contextlib import closing
@@ -21,6 +20,7 @@ from modules.generation.generation import Generation
 from modules.protocol.events import Finished
 from modules.protocol.sampling import SamplingParams
 from modules.settings.config import Config
+from tests.support.event_loop import run_async
 from tests.support.server import serving
 
 TOOLS: Any = [
@@ -243,7 +243,7 @@ def test_a_slow_reply_is_kept_alive_by_pings() -> None:
                 generation.finish(Finished("g", "stop", generated_tokens=1))
         return [name for name in found[4:] if name != "ping"]
 
-    assert asyncio.run(names()) == [
+    assert run_async(names()) == [
         "content_block_start",
         "content_block_delta",
         "content_block_stop",

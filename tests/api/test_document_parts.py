@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 
 from modules.api.document_parts import DocumentReader
 from tests.support.documents import write_pdf
+from tests.support.event_loop import run_async
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_a_document_becomes_its_text(pdf: str) -> None:
         {"type": "document", "source": {"type": "text", "data": "Stays."}},
     ]
     body = {"messages": [{"role": "user", "content": parts}]}
-    (note,) = asyncio.run(DocumentReader().read(body))
+    (note,) = run_async(DocumentReader().read(body))
     assert note.startswith("birds.pdf: 1 of 2 pages have no text")
     assert parts[0] == {"type": "text", "text": "Document birds.pdf:\n\nThe heron waits.\n\n(end of birds.pdf)"}
     assert parts[1]["source"]["data"] == "Stays."

@@ -24,6 +24,7 @@ _WRONG = "The name or the password is wrong."
 _BUSY = "Too many people are logging in. Try again in a minute."
 # Each check takes 64 MiB and a tenth of a second, so they run one after another.
 _MOST_WAITING = 32
+_MOST_FIELDS = 10
 
 
 class _Login:
@@ -37,24 +38,29 @@ class _Login:
         self._checking = asyncio.Lock()
         self._waiting = 0
 
-    def show(self, problem: str = "", status: int = 200) -> Response:
-        """Return the login page, with a sentence if something is wrong."""
-        html = _PAGE.read_text(encoding="utf-8").replace("{{problem}}", escape(problem))
+    def show(self, problem: str = "", status: int = 200, name: str = "") -> Response:
+        """Return the login page, with a sentence if something is wrong. `name`: what was typed as the name."""
+        html = _PAGE.read_text(encoding="utf-8")
+        # The name last, as a person may have typed anything.
+        html = html.replace("{{problem}}", escape(problem)).replace("{{name}}", escape(name))
         return HTMLResponse(html, status)
 
     async def begin(self, request: Request) -> Response:
         """Begin a session if name and password are right."""
-        fields = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=10)
+        try:
+            fields = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=_MOST_FIELDS)
+        except ValueError:
+            return self.show("This is not what the form sends. Fill in name and password.", 400)
         name, password = (fields.get(field, [""])[0] for field in ("name", "password"))
         if self._waiting >= _MOST_WAITING:
-            return self.show(_BUSY, 429)
+            return self.show(_BUSY, 429, name)
         try:
             right, account = await self._check(name.strip().lower(), password)
         except PaddockError as error:  # The file of accounts cannot be read.
-            return self.show(error.message, 503)
+            return self.show(error.message, 503, name)
         if not right:
             await self._failed.slow_down(request.scope, 401)
-            return self.show(_WRONG, 401)
+            return self.show(_WRONG, 401, name)
         self._sessions.end(token_of(request.headers))
         return self._go("./", self._sessions.begin(account), request)
 

@@ -90,8 +90,8 @@ def server_error(error: Mapping[str, object]) -> PaddockError:
         return PromptError("The prompt has token ids that this model does not have. Correct them.", detail=message)
     if "Context size" in message or "KV cache" in message or error.get("type") == "exceed_context_size_error":
         return OutOfMemory(
-            "The context is full, since chats that run at once share it. Raise Context length, lower Replies at once, "
-            "or wait until the other replies have ended.",
+            "The context is full, since chats that run at once share it. Give each reply a cache (Model tab), raise "
+            "Context length, lower Replies at once, or wait until the other replies have ended.",
             detail=message,
             lower=("slots",),
         )

@@ -17,8 +17,8 @@ _TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 def server_parameters(xllamacpp: Any, path: Path, settings: Any, context: int, key: str, pools: bool) -> Any:
     """Return `CommonParams` of the module `xllamacpp` for the model at `path`.
 
-    `context` is in tokens. `key` is the API key of loopback requests. `pools` is True if the model says how its
-    embeddings are pooled; otherwise they are averaged.
+    `context` is in tokens, of all slots together. `key` is the API key of loopback requests. `pools` is True if the
+    model says how its embeddings are pooled; otherwise they are averaged.
     """
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
@@ -51,7 +51,7 @@ def _listen_on_loopback(params: Any, key: str) -> None:
 def _context(xllamacpp: Any, params: Any, settings: Any, context: int) -> None:
     params.n_ctx = context
     params.n_parallel = settings.slots
-    params.kv_unified = True
+    params.kv_unified = not settings.own_caches
     params.ctx_shift = False
     params.n_cache_reuse = settings.cache_reuse
     params.cache_ram_mib = settings.prompt_cache_mb

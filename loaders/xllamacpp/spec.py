@@ -24,8 +24,15 @@ class Settings(LlamaCppSettings):
         maximum=32,
         group="Context and cache",
         help="Requests answered at the same time; further ones wait in order. More tokens per second in total, fewer "
-        "for each reply. They share one context, so this takes no memory. Raise Context length if several long chats "
-        "run at once.",
+        "for each reply. They share one context, so this takes no memory. If several long chats run at once, raise "
+        "Context length or give each reply a cache.",
+    )
+    own_caches: bool = setting(
+        False,
+        label="A cache for each reply",
+        group="Context and cache",
+        help="Each reply has the whole context for itself: a long chat neither slows the others nor takes their room. "
+        "Takes the memory of the context as many times as there are replies at once.",
     )
     cache_reuse: int = setting(
         0,
@@ -52,10 +59,12 @@ class Settings(LlamaCppSettings):
 
 
 def useful_context(context: int, trained: int, settings: Settings) -> int:
-    """Return how many of `context` tokens the slots can use.
+    """Return how many tokens all slots together can use, if one chat may have `context` tokens.
 
     No slot gets more than the trained context `trained` (0: unknown).
     """
+    if settings.own_caches:
+        return settings.slots * (min(context, trained) if trained else context)
     return min(context, trained * settings.slots) if trained else context
 
 
@@ -72,7 +81,10 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
 
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
     planned = memory_demand(facts, settings, 48 * MEBIBYTE)
-    return replace(planned, context=useful_context(planned.context, facts.context, settings))
+    tokens = useful_context(planned.context, facts.context, settings)
+    if settings.own_caches:
+        return replace(planned, context=tokens // settings.slots, cache_tokens=tokens)
+    return replace(planned, context=tokens)
 
 
 SPEC = LoaderSpec(

@@ -80,7 +80,7 @@ def test_right_to_left_text_is_shown_from_right_to_left(paddock: Any, visit: Any
     new_chat(page)
     ask(page, "שלום (GGUF).\n\n- אחת\n\nEnglish, with a stop.\n\n```\nprint(1)\n```\n\nסוף.")
     sides = page.evaluate(
-        """[...document.querySelectorAll('.message.user .message-body > p, .message.user :is(li, pre)')].map(part => {
+        """[...document.querySelectorAll('.message.user .message-body p, .message.user :is(li, pre)')].map(part => {
             const range = document.createRange(), box = part.getBoundingClientRect();
             range.selectNodeContents(part);
             const text = range.getBoundingClientRect();

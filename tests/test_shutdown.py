@@ -67,8 +67,9 @@ def _begun(served: Served) -> str:
 def _reply(served: Served) -> tuple[str, dict[str, Any]]:
     """The text and the facts of the one reply, as they are on the disk."""
     with sqlite3.connect(served.user_data / "chats.sqlite3") as chats:
-        text, meta = chats.execute("select text, meta from messages where role = 'assistant'").fetchone()
-    return text, json.loads(meta)
+        id, meta = chats.execute("select id, meta from messages where role = 'assistant'").fetchone()
+        parts = chats.execute("select text from parts where message = ? order by place", (id,)).fetchall()
+    return "".join(text for (text,) in parts), json.loads(meta)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])

@@ -147,7 +147,7 @@ def test_autoawq_has_a_trial_too(demo: App, monkeypatch: pytest.MonkeyPatch) -> 
     if reason := not_here(demo.registry.get("autoawq"), demo.environments):
         pytest.skip(reason)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    settings = {"samples": "4", "length": "128"}
+    settings = {"samples": "8", "length": "128"}
     spec = JobSpec("quantize", "demo", method="awq", loader="autoawq", settings=settings)
     estimate = demo.jobs.plan(spec)["estimate"]
     assert "from a short trial" in estimate["how"]

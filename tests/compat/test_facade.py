@@ -187,7 +187,8 @@ def test_a_history_can_be_stored_and_what_was_shown_is_kept(stage: Stage, script
     last, history = script.chat.remove_last_message(history)
     script.chat.save_history(history, chat, "None", "instruct")
     assert last == "second" and [message.text for message in stage.app.chats.messages(chat)] == ["first", "first"]
-    assert {entry["text"] for entry in stage.app.chats.store.tree(chat)} == {"first", "second", "other"}
+    tree = stage.app.chats.store.tree(chat)
+    assert {part["text"] for entry in tree for part in entry["parts"]} == {"first", "second", "other"}
 
 
 def test_chats_are_found_made_and_named(stage: Stage, script: Any, state: dict[str, Any]) -> None:

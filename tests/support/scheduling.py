@@ -14,10 +14,12 @@ from xdist.workermanage import WorkerController
 # Beginnings of the names of groups that take longest, slowest first.
 SLOWEST = (
     "contract-vllm",
-    # It compiles llama.cpp, which later groups use.
+    # It compiles llama.cpp, which later groups use. Beside it run groups that need not wait for that.
     "contract-llamacpp",
-    "tests/loaders/test_special_tokens.py",
+    "contract-gptqmodel",
+    "contract-auto",
     "contract-",
+    "tests/loaders/test_special_tokens.py",
     "tests/jobs/test_methods.py",
     "tests/worker/test_in_environment.py",
     "tests/browser/",

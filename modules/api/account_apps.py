@@ -30,7 +30,7 @@ class AccountApps:
         """Return the account's App. It is made again if the account was, or if it has another role."""
         with self._lock:
             made = self._made.get(account.name)
-            if made is not None and made.account is not None and _who(made.account) == _who(account):
+            if made is not None and made.account is not None and made.account.access == account.access:
                 return made
             if made is not None:
                 made.close_personal()
@@ -63,7 +63,3 @@ class _OnlyAdmins:
 
     def __getattr__(self, name: str) -> Any:
         raise PaddockError(ADMINS_ONLY)
-
-
-def _who(account: Account) -> tuple[str, str]:
-    return account.id, account.role

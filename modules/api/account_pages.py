@@ -56,7 +56,7 @@ class AccountPages:
         async with self._building.setdefault(account.name, asyncio.Lock()):
             page = self._pages.get(account.name)
             # An account that was removed and added again, or has another role, gets another page.
-            if page is None or _who(page.account) != _who(account):
+            if page is None or page.account.access != account.access:
                 if page is not None:
                     page.stop.set()
                 application = await asyncio.to_thread(self._make, account)
@@ -83,7 +83,3 @@ class AccountPages:
 
         page.task = asyncio.create_task(live())
         await started
-
-
-def _who(account: Account) -> tuple[str, str]:
-    return account.id, account.role

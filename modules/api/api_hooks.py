@@ -93,13 +93,7 @@ def hooked_chat(
     opening = ""
     if prompt is None:
         changed = _changed(messages, turn, whole, own)
-        chat = Generate(
-            "",
-            messages=changed,
-            template=turn.options.template,
-            continue_last=continue_last,
-            variables=asked.variables,
-        )
+        chat = replace(asked.command(continue_last), messages=changed, template=turn.options.template)
         if turn.wants_prompt:
             rendered, notes, turns = render_chat(model, chat)
             prompt, tokens, opening = rendered.prompt, rendered.tokens, rendered.opening

@@ -15,6 +15,7 @@ from modules.api.chat_modes import CHAT_INSTRUCT, read_mode
 from modules.api.request_params import RequestOptions, request_messages
 from modules.app import App
 from modules.chat.tool_prompt import prepare_messages
+from modules.protocol.commands import Generate
 from modules.protocol.errors import SettingError
 from modules.runtime.loaded_model import LoadedModel
 
@@ -36,6 +37,16 @@ class ChatInput:
     template: str = ""
     reply_prefix: str = ""
     stop: tuple[str, ...] = ()
+
+    def command(self, continue_last: bool) -> Generate:
+        """Return the command for the reply, without an id and parameters. `continue_last`: as in Generate."""
+        return Generate(
+            "",
+            messages=self.messages,
+            template=self.template,
+            continue_last=continue_last,
+            variables=self.variables,
+        )
 
 
 def read_chat(

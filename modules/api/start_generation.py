@@ -16,7 +16,6 @@ from modules.api.request_params import RequestOptions, read_options
 from modules.app import App
 from modules.chat.prompt import render_chat
 from modules.generation.generation import Generation
-from modules.protocol.commands import Generate
 from modules.protocol.errors import PromptError
 from modules.protocol.events import Finished
 from modules.protocol.reply_room import reply_room
@@ -107,15 +106,11 @@ def _make_prompt(
         return _started(generation, options, hooked)
     if not asked:
         return _shorten(model, _text(body), options)
-    chat = Generate(
-        "",
+    chat = replace(
+        asked.command(options.continue_last),
         params=options.params,
         hooks=options.extensions,
-        messages=asked.messages,
-        template=asked.template,
         reply_prefix=asked.reply_prefix,
-        continue_last=options.continue_last,
-        variables=asked.variables,
         logprobs=options.engine_logprobs,
         fill_context=not options.has_limit,
     )

@@ -41,6 +41,11 @@ class Account:
     keys: tuple[str, ...] = field(default=(), repr=False)
 
     @property
+    def access(self) -> tuple[str, str]:
+        """What an App and a page are made for: they are made again for another account of this name, or role."""
+        return self.id, self.role
+
+    @property
     def is_admin(self) -> bool:
         """True if it may load models, run jobs and change what all share."""
         return self.role == ADMIN

@@ -19,12 +19,12 @@ from modules.api.error_status import error_response
 from modules.api.model_turns import ModelTurns
 from modules.api.openai_stream import wait_until_done
 from modules.api.request_params import parse_body
-from modules.api.request_record import api_router, note_generations
-from modules.api.start_generation import request_options, start_generation
+from modules.api.request_record import api_router
+from modules.api.start_chat import start_chat
+from modules.api.start_generation import request_options
 from modules.api.warning_header import warning_header
 from modules.app import App
 from modules.chat.prompt import render_chat
-from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError
 from modules.runtime.loaded_model import LoadedModel
 from modules.ui.json_errors import SafeJSONResponse
@@ -40,12 +40,7 @@ def router(app: App, turns: ModelTurns, generations: ApiGenerations, documents: 
             given = parse_body(await request.body())
             notes = await documents.read(given)
             body = chat_body(given)
-            async with turns.use(body, request) as model:
-                answer, generation = await run_in_threadpool(
-                    lambda: start_generation(app_of(app, request), model, body, is_chat=True)
-                )
-            generations.add(generation)
-            note_generations(request, [generation])
+            answer, generation = await start_chat(app, request, turns, generations, body)
         except PaddockError as error:
             return _refusal(error)
         headers = warning_header((*notes, *answer.options.warnings))
@@ -77,14 +72,7 @@ def _count(app: App, model: LoadedModel, body: dict[str, Any]) -> int:
     """Return how many tokens the prompt of a chat has. Raises PaddockError."""
     options = request_options(app, model, body)
     asked = read_chat(app, model, body, options, model.loaded().template)
-    chat = Generate(
-        "",
-        messages=asked.messages,
-        template=asked.template,
-        variables=asked.variables,
-        continue_last=options.continue_last,
-    )
-    return render_chat(model, chat).result.tokens
+    return render_chat(model, asked.command(options.continue_last)).result.tokens
 
 
 def _refusal(error: PaddockError) -> Response:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from modules.api.account_gate import account_of, app_of
+from modules.api.account_gate import account_of
 from modules.api.api_generations import ApiGenerations
 from modules.api.document_parts import DocumentReader
 from modules.api.error_status import error_response
 from modules.api.model_turns import ModelTurns
 from modules.api.openai_stream import wait_until_done
 from modules.api.request_params import parse_body
-from modules.api.request_record import api_router, note_generations
+from modules.api.request_record import api_router
 from modules.api.responses.answer import ResponseAnswer
 from modules.api.responses.request import read_response_request
 from modules.api.responses.store import ResponseStore
-from modules.api.start_generation import start_generation
+from modules.api.start_chat import start_chat
 from modules.api.warning_header import warning_header
 from modules.app import App
 from modules.protocol.errors import PaddockError
@@ -35,12 +34,7 @@ def router(app: App, turns: ModelTurns, generations: ApiGenerations, documents: 
             given = parse_body(await request.body())
             notes = await documents.read(given)
             asked = read_response_request(given, stored, _owner(request))
-            async with turns.use(asked.chat, request) as model:
-                answer, generation = await run_in_threadpool(
-                    lambda: start_generation(app_of(app, request), model, asked.chat, is_chat=True)
-                )
-            generations.add(generation)
-            note_generations(request, [generation])
+            answer, generation = await start_chat(app, request, turns, generations, asked.chat)
         except PaddockError as error:
             return error_response(error)
         headers = warning_header((*notes, *answer.options.warnings))

@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from modules.chat.database import BUSY_SECONDS
-from modules.chat.messages import NEW_CHAT, prompt_text
-from modules.chat.tree import PATH, message_of
+from modules.chat.messages import ChatHead, prompt_text
+from modules.chat.tree import PATH, head_of, message_of
 from modules.protocol.errors import PaddockError
 
 _SHOWN = 5
@@ -29,8 +29,8 @@ def read_chat_messages(database: Path, name: str) -> list[dict[str, str]]:
     try:
         with contextlib.closing(sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS)) as connection:
             connection.row_factory = sqlite3.Row
-            rows = connection.execute("SELECT id, title FROM chats WHERE deleted IS NULL ORDER BY updated DESC")
-            chat = _find([(row["id"], row["title"] or NEW_CHAT) for row in rows], name)
+            rows = connection.execute("SELECT * FROM chats WHERE deleted IS NULL ORDER BY updated DESC")
+            chat = _find([head_of(row) for row in rows], name)
             return [
                 {"role": message.role, "content": prompt_text(message)}
                 for message in map(message_of, connection.execute(PATH, (chat,)))
@@ -41,13 +41,12 @@ def read_chat_messages(database: Path, name: str) -> list[dict[str, str]]:
         ) from error
 
 
-def _find(chats: list[tuple[str, str]], name: str) -> str:
+def _find(chats: list[ChatHead], name: str) -> str:
     """Return the id of the one chat that is meant."""
-    wanted = name.strip().casefold()
-    found = [id for id, title in chats if id == name.strip() or title.casefold() == wanted]
+    found = [head.id for head in chats if head.is_called(name)]
     if len(found) == 1:
         return found[0]
     if found:
         raise PaddockError(f"{len(found)} chats are called {name!r}. Name one by its id: {', '.join(found[:_SHOWN])}.")
-    titles = ", ".join(title for _, title in chats[:_SHOWN]) or "none yet"
+    titles = ", ".join(head.title for head in chats[:_SHOWN]) or "none yet"
     raise PaddockError(f"There is no chat called {name[:80]!r}. The latest chats are: {titles}.")

@@ -13,6 +13,7 @@ from pathlib import Path
 from modules.chat.layouts import LAYOUTS, back_up
 from modules.chat.messages import NotSaved
 from modules.chat.recovery import recover_chats
+from modules.files.paths import free_path
 from modules.files.private_files import create_private
 
 _LOG = logging.getLogger(__name__)
@@ -109,11 +110,7 @@ class Database:
     def _move_aside(self) -> Path:
         """Rename the damaged file and its journals, so that a person can still read them."""
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        aside = self.path.with_name(f"{self.path.stem}-damaged-{stamp}{self.path.suffix}")
-        number = 1
-        while aside.exists():
-            number += 1
-            aside = self.path.with_name(f"{self.path.stem}-damaged-{stamp}-{number}{self.path.suffix}")
+        aside = free_path(self.path.with_name(f"{self.path.stem}-damaged-{stamp}{self.path.suffix}"))
         for ending in ("", "-wal", "-shm"):
             part = self.path.with_name(self.path.name + ending)
             if part.exists():

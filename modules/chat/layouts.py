@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modules.chat.parts import Part, plain, rows_of
 from modules.chat.parts_reader import split_stored
+from modules.files.paths import free_path
 from modules.files.private_files import create_private
 
 _MESSAGES = """CREATE TABLE messages (
@@ -85,11 +86,7 @@ LAYOUTS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_layout, _spl
 
 def back_up(connection: sqlite3.Connection, path: Path, layout: int) -> Path:
     """Copy the whole database beside its file, before its layout is changed. Return the copy. Raises sqlite3.Error."""
-    copy = path.with_name(f"{path.stem}-layout-{layout}{path.suffix}")
-    number = 1
-    while copy.exists():
-        number += 1
-        copy = path.with_name(f"{path.stem}-layout-{layout}-{number}{path.suffix}")
+    copy = free_path(path.with_name(f"{path.stem}-layout-{layout}{path.suffix}"))
     create_private(copy)
     try:
         with contextlib.closing(sqlite3.connect(copy)) as target:

@@ -31,6 +31,15 @@ class ChatHead:
     updated: float
     character: str = ""
 
+    @property
+    def own_title(self) -> str:
+        """The title that a person or the first question gave it, or ""."""
+        return "" if self.title == NEW_CHAT else self.title
+
+    def is_called(self, name: str) -> bool:
+        """Return True for its id, or its title in upper or lower case."""
+        return self.id == name.strip() or self.title.casefold() == name.strip().casefold()
+
 
 @dataclass(frozen=True)
 class Message:

@@ -10,7 +10,7 @@ from typing import Any
 
 from modules.chat.characters import Characters, fill_in
 from modules.chat.import_export import read_chat, write_chat
-from modules.chat.messages import NEW_CHAT, ChatHead, ChatOptions, LiveReply, Message, NotSaved, make_title, prompt_text
+from modules.chat.messages import ChatHead, ChatOptions, LiveReply, Message, NotSaved, make_title, prompt_text
 from modules.chat.parts import plain, to_json, with_text
 from modules.chat.replies import Replies
 from modules.chat.reply_saver import Reply
@@ -95,7 +95,7 @@ class ChatService:
         for entry in tree:
             if reply := in_memory.get(entry["id"]):
                 entry.update(parts=to_json(reply.parts), meta=reply.current_meta())
-        return write_chat(_own_title(head), head.character, tree)
+        return write_chat(head.own_title, head.character, tree)
 
     def import_chat(self, data: object) -> ChatHead:
         """Create a chat from a value of `export` or a history of text-generation-webui. Raises PaddockError."""
@@ -237,7 +237,7 @@ class ChatService:
     def branch(self, chat_id: str, message_id: str) -> ChatHead:
         """Create a chat with the path up to and including this message."""
         head = self.store.head(chat_id)
-        title = _own_title(head)
+        title = head.own_title
         new = self.store.branch(self._line(chat_id, message_id), f"{title} (branch)" if title else "", head.character)
         self._listeners.notify(new.id)
         return new
@@ -278,7 +278,3 @@ class ChatService:
 
 def _same(one: Message, other: Message) -> bool:
     return (one.role, one.raw, prompt_text(one)) == (other.role, other.raw, prompt_text(other))
-
-
-def _own_title(head: ChatHead) -> str:
-    return "" if head.title == NEW_CHAT else head.title

@@ -15,7 +15,7 @@ from modules.chat.chat_files import TEXT_FORMATS, read_chat_file
 from modules.chat.import_export import write_chat
 from modules.chat.messages import NEW_CHAT, ChatHead
 from modules.chat.store import ChatStore
-from modules.files.paths import write_atomically
+from modules.files.paths import free_path, write_atomically
 from modules.protocol.errors import PaddockError
 from modules.settings.config import Config
 
@@ -97,14 +97,13 @@ def _export(store: ChatStore, name: str, kind: str, out: Path) -> None:
         raise PaddockError(f"{out} is a file. Name a folder for all chats, or one chat with --chat ID.")
     heads = store.heads()
     for head in heads:
-        _write(_free(out / _file_name(head, kind)), store, head, kind)
+        _write(free_path(out / _file_name(head, kind), " "), store, head, kind)
     print(f"{len(heads)} chats were written to {out}.")
 
 
 def _find(store: ChatStore, name: str) -> ChatHead:
     """Return the chat with this id or title."""
-    wanted = name.strip().casefold()
-    found = [head for head in store.heads() if head.id == name.strip() or head.title.casefold() == wanted]
+    found = [head for head in store.heads() if head.is_called(name)]
     if len(found) != 1:
         what = f"{len(found)} chats have the title" if found else "There is no chat with the id or title"
         raise PaddockError(f"{what} {name[:80]!r}. `chats list` shows the ids.")
@@ -117,19 +116,12 @@ def _file_name(head: ChatHead, kind: str) -> str:
     return f"{plain or NEW_CHAT}{ending}"
 
 
-def _free(path: Path) -> Path:
-    """Return `path`, with a number if there is such a file."""
-    number, found = 1, path
-    while found.exists():
-        number += 1
-        found = path.with_name(f"{path.stem} {number}{path.suffix}")
-    return found
-
-
 def _write(path: Path, store: ChatStore, head: ChatHead, kind: str) -> None:
     if kind == "json":
-        title = "" if head.title == NEW_CHAT else head.title
-        text = json.dumps(write_chat(title, head.character, store.tree(head.id)), ensure_ascii=False, indent=1) + "\n"
+        text = (
+            json.dumps(write_chat(head.own_title, head.character, store.tree(head.id)), ensure_ascii=False, indent=1)
+            + "\n"
+        )
     else:
         text = TEXT_FORMATS[kind][1](head, store.path(head.id))
     write_atomically(path, text)

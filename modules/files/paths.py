@@ -223,6 +223,15 @@ def safe_file_path(folder: Path, name: str, ending: str, noun: str) -> Path:
     return path
 
 
+def free_path(path: Path, mark: str = "-") -> Path:
+    """Return `path`, or with `mark` and the first number from 2 before its ending if there is such a file."""
+    number, found = 1, path
+    while found.exists():
+        number += 1
+        found = path.with_name(f"{path.stem}{mark}{number}{path.suffix}")
+    return found
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write all of `content` or nothing (temporary file, fsync, rename). Raise PaddockError, e.g. on a full disk."""
     data = content.encode() if isinstance(content, str) else content

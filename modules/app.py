@@ -280,7 +280,7 @@ class App:
 
 
 def _worker_folders(paths: Paths, loaders: OwnLoaders) -> tuple[list[Path], list[Path]]:
-    """Return the folders that workers read (models, adapters, loaders, extensions) and those that they write."""
+    """Return the folders that workers read (models, adapters, images, loaders, extensions) and those they write."""
     own_loaders = [paths.own_loaders, *loaders.package_folders()]
     extensions = [*paths.extensions, *installed_extensions().values(), paths.extension_packages]
-    return [paths.models, *own_loaders, *extensions], [paths.extension_data]
+    return [paths.models, paths.model_images, *own_loaders, *extensions], [paths.extension_data]

@@ -40,6 +40,12 @@ class Settings:
         advanced=True,
         help="How the load fails, if at all.",
     )
+    sees_images: bool = setting(
+        False,
+        label="Sees images",
+        advanced=True,
+        help="Messages may have images. The reply names each one by the beginning of its SHA-256.",
+    )
 
 
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 from array import array
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,10 @@ _LOWER = ("context",)
 
 
 class Engine(EngineBase):
-    """A token is a word with the space before it. The reply is the prompt's last line; endless with `!long`."""
+    """A token is a word with the space before it. The reply is the prompt's last line; endless with `!long`. An image
+    is a word: the beginning of its SHA-256."""
+
+    image_mark = "<image>"
 
     def __init__(self) -> None:
         self._settings: Any = None
@@ -46,7 +50,11 @@ class Engine(EngineBase):
             raise ModelError("The echo loader refuses, as While loading says. Set it to reply.")
         self._misbehave(settings.on_load)
         return ModelInfo(
-            context=settings.context, trained_context=settings.context, slots=settings.slots, architecture="echo"
+            context=settings.context,
+            trained_context=settings.context,
+            slots=settings.slots,
+            architecture="echo",
+            sees_images=settings.sees_images,
         )
 
     def tokenize(self, text: str, special: bool) -> list[int]:
@@ -75,23 +83,24 @@ class Engine(EngineBase):
     def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
         params = request.params
         begin = time.monotonic()
+        prompt = _with_images(request.prompt, request.images)
         tokens, cut = fit_prompt(
-            self.tokenize(request.prompt, True), self._settings.context, params.max_new_tokens, params.truncate, 0
+            self.tokenize(prompt, True), self._settings.context, params.max_new_tokens, params.truncate, 0
         )
         common = len(os.path.commonprefix([tokens, self._cached]))
         self._cached = tokens
         prefill = time.monotonic()
-        lines = [line for line in re.split(r"<\|im_\w+\|>(?:\w+\n)?|\n", request.prompt) if line.strip()]
+        lines = [line for line in re.split(r"<\|im_\w+\|>(?:\w+\n)?|\n", prompt) if line.strip()]
         words = re.findall(r"\s*\S+", lines[-1]) if lines else ["..."]
         words = [f"[{Path(path).name} {weight:g}] " for path, weight in self._adapters.items()] + words
-        if "!error" in request.prompt:
+        if "!error" in prompt:
             raise PromptError("The echo loader fails, as the prompt says. Remove !error from it.")
-        endless = "!long" in request.prompt or params.ban_eos_token
+        endless = "!long" in prompt or params.ban_eos_token
         stop = StopFilter(params.stop)
         reason, count = "stop", 0
         for word in cycle([*words[:-1], f"{words[-1]} "]) if endless else islice(words, None):
             # A reply that will hang also ignores Stop before that.
-            if cancelled.is_set() and "!hang" not in request.prompt:
+            if cancelled.is_set() and "!hang" not in prompt:
                 reason = "cancelled"
                 break
             if count >= params.max_new_tokens:
@@ -103,7 +112,7 @@ class Engine(EngineBase):
             count += 1
             if count == 5:
                 for behaviour in ("crash", "exit", "memory", "hang"):
-                    if f"!{behaviour}" in request.prompt:
+                    if f"!{behaviour}" in prompt:
                         self._misbehave(behaviour)
             yield Piece(stop.feed(word), logprobs=self._logprobs(word, request.logprobs))
             if stop.stopped:
@@ -144,3 +153,13 @@ class Engine(EngineBase):
         elif behaviour == "child":
             # Like an engine that runs a compiler.
             subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait()"])
+
+
+def _with_images(prompt: str, images: Sequence[str]) -> str:
+    """Return the prompt with the names of its images in place of their marks. Raises PromptError."""
+    texts = prompt.split(Engine.image_mark) if images else [prompt]
+    try:
+        names = [f"image-{hashlib.sha256(Path(path).read_bytes()).hexdigest()[:8]}" for path in images]
+    except OSError as error:
+        raise PromptError(f"An image cannot be read ({error.strerror}). Attach it again.") from None
+    return "".join(text + name for text, name in zip(texts, [*names, ""], strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from modules.families.message_content import is_blank
 from modules.families.turn_order import Render, RenderedTurns, render_turns
 from modules.protocol.errors import PromptError
 from modules.protocol.reply_room import reply_room
@@ -32,13 +33,13 @@ def fit_chat(
     If the chat is too long, whole turns are left out, the oldest first; the first `keep_first` messages and the last
     turn stay. A quarter of the room is then freed at once, and the cut of the previous reply (`left_out`) is reused
     while it fits, because a cut that moves at every turn makes the engine read the whole prompt again each time.
-    Messages without text are skipped. Raises PromptError if the chat is too long and `refuse` is set, or if the
-    template fails.
+    Messages without text and images are skipped. Raises PromptError if the chat is too long and `refuse` is set, or if
+    the template fails.
     """
     first, rest = messages[:keep_first], messages[keep_first:]
 
     def cut(place: int) -> FittedChat:
-        turns = [message for message in (*first, *rest[place:]) if str(message["content"]).strip()]
+        turns = [message for message in (*first, *rest[place:]) if not is_blank(message["content"])]
         return FittedChat(render_turns(render, turns), place)
 
     whole = cut(0)

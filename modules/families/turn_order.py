@@ -8,8 +8,10 @@ become user messages; if it refuses again, everything before the first question 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
 from typing import Any, NamedTuple
 
+from modules.families.message_content import join_contents
 from modules.protocol.errors import PromptError
 from modules.protocol.events import ChatPromptResult
 
@@ -42,7 +44,7 @@ def merge_same_role(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
             same_name = before.get("name") == message.get("name")
             dropped = ("reasoning_content",) if same_name else ("reasoning_content", "name")
             first = {key: value for key, value in before.items() if key not in dropped}
-            turns[-1] = {**first, "content": f"{before['content']}\n\n{message['content']}"}
+            turns[-1] = {**first, "content": join_contents(before["content"], message["content"])}
         else:
             turns.append(dict(message))
     return turns
@@ -86,5 +88,6 @@ def _folded(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]] | None:
     first = next((place for place, turn in enumerate(turns) if turn["role"] == "user"), len(turns) - 1)
     if first == 0 and turns[0]["role"] == "user":
         return None
-    opening = "\n\n".join(turn["content"] for turn in turns[: first + 1] if turn["content"])
+    before = [turn["content"] for turn in turns[: first + 1] if turn["content"]]
+    opening = reduce(join_contents, before) if before else ""
     return merge_same_role([{"role": "user", "content": opening}, *turns[first + 1 :]])

@@ -149,6 +149,11 @@ class Paths:
         return self.user_data / "measured_memory.yaml"
 
     @property
+    def model_images(self) -> Path:
+        """The images that models are shown, which workers may read. Removed when Paddock starts."""
+        return self.user_data / "model_images"
+
+    @property
     def notebook(self) -> Path:
         """The Notebook tab's text."""
         return (self.personal or self.user_data) / "notebook.txt"

@@ -26,7 +26,8 @@ class Generate:
     `hooks`: hooks of extensions take part.
 
     For a chat only:
-    `messages`: the whole chat, each {"role", "content"}. `template`, `continue_last`, `variables`: as in ChatPrompt.
+    `messages`: the whole chat, each {"role", "content"}; a content is a text or a list of {"type": "text", "text"} and
+    {"type": "image", "path"}, an absolute path. `template`, `continue_last`, `variables`: as in ChatPrompt.
     `overflow`: what happens to a chat that leaves no room for the reply. "cut" leaves out the oldest turns, "refuse"
     fails, and "" leaves it to the engine, which cuts tokens as `params.truncate` says.
     `keep_first`: the first so many messages are never left out. `left_out`: messages that the previous reply left out;
@@ -35,6 +36,7 @@ class Generate:
     `params.max_new_tokens`.
     `thinking_budget`: tokens of reasoning after which its end is written for the model; 0 for no limit.
     `opening`: set by the worker: what the prompt begins the reply with.
+    `images`: paths of the images in `prompt`, in the order of their marks. The worker sets it for a chat.
     `start`: False makes the prompt ready and then waits for Start or Cancel.
 
     `logprobs`: the reply's Chunks come with the log-probabilities of their tokens, and with so many of the likeliest
@@ -56,6 +58,7 @@ class Generate:
     fill_context: bool = False
     thinking_budget: int = 0
     opening: str = ""
+    images: list[str] = field(default_factory=list)
     start: bool = True
     logprobs: int = -1
 
@@ -94,7 +97,7 @@ class Detokenize:
 
 @dataclass(frozen=True)
 class ChatPrompt:
-    """Render `messages`, each {"role", "content"}, with the model's chat template, or with `template` if it is given.
+    """Render `messages`, as in Generate, with the model's chat template, or with `template` if it is given.
 
     `continue_last`: the last message is an unfinished reply, which the prompt leaves open. Otherwise the prompt ends
     where the reply begins. `variables`: further names that the template may read. Answered by Result with the fields

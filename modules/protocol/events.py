@@ -37,7 +37,7 @@ class ModelInfo:
     `context`: its context length as loaded; `trained_context`: the trained one (0: unknown). `slots`: generations at
     once. `template_source`: where the chat template was found ("tokenizer_config.json", "GGUF metadata", …).
     `notes`: sentences for the user, such as a fallback that was used. `ignored`: sampling parameters in the spec that
-    are not honoured with this model on this machine.
+    are not honoured with this model on this machine. `sees_images`: messages may have images.
     """
 
     context: int
@@ -54,6 +54,7 @@ class ModelInfo:
     memory_bytes: int = 0
     notes: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    sees_images: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,14 @@ class ChatPromptResult:
     """The value of the Result of ChatPrompt: the prompt, its length in tokens, and the source of its template.
 
     `opening`: the end of the prompt that begins the reply's reasoning, such as "<think>". The reply's text lacks it.
+    `images`: the paths of the images in the prompt, in the order of their marks.
     """
 
     prompt: str
     tokens: int
     template: str
     opening: str = ""
+    images: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

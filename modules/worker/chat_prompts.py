@@ -7,14 +7,18 @@ from dataclasses import replace
 from typing import Any
 
 from modules.families.chat_fitting import fit_chat
+from modules.families.message_content import content_text, image_paths, mark_images
 from modules.families.turn_order import RenderedTurns, render_turns
 from modules.protocol.commands import ChatPrompt, Generate
+from modules.protocol.errors import PromptError
 from modules.protocol.events import ChatPromptResult, ModelInfo, Prompted
 from modules.protocol.reply_room import reply_room
 from modules.worker.chat_template import CHATML, FALLBACK_NAME
 from modules.worker.engine import EngineBase
 from modules.worker.reasoning_prompt import render_reasoning_prompt, skip_reasoning
 from modules.worker.template_process import TemplateProcess
+
+NO_IMAGES = "This model does not see images. Choose a model that does, or leave the images out."
 
 
 class ChatPrompts:
@@ -34,6 +38,8 @@ class ChatPrompts:
             template, source = info.template, info.template_source
         else:
             template, source = CHATML, FALLBACK_NAME
+        images = _images(info, messages)
+        marked = mark_images(messages, self._engine.image_mark if images else "", template, self._engine.typed_images)
 
         def render(messages: list[dict[str, Any]], continue_last: bool) -> str:
             return self._templates.render(
@@ -45,8 +51,8 @@ class ChatPrompts:
                 variables=command.variables,
             )
 
-        prompt, opening = render_reasoning_prompt(render, template, messages, command.continue_last)
-        return ChatPromptResult(prompt, len(self._engine.tokenize(prompt, True)), source, opening)
+        prompt, opening = render_reasoning_prompt(render, template, marked, command.continue_last)
+        return ChatPromptResult(prompt, self._engine.count_tokens(prompt, images), source, opening, images)
 
     def prepare(self, command: Generate, info: ModelInfo) -> tuple[Generate, Prompted]:
         """Return the request for the engine, with a prompt or with fitted messages, and the event for the host.
@@ -60,21 +66,22 @@ class ChatPrompts:
             # The reply is JSON from its first token on, so it has no reasoning.
             prompt = skip_reasoning(result.prompt, result.opening, command.template or info.template)
             if prompt != result.prompt:
-                result = replace(result, prompt=prompt, tokens=len(self._engine.tokenize(prompt, True)), opening="")
-        request = _as_chat(command, rendered.turns) if as_messages else _as_prompt(command, result.prompt)
+                tokens = self._engine.count_tokens(prompt, result.images)
+                result = replace(result, prompt=prompt, tokens=tokens, opening="")
+        request = _as_chat(command, rendered.turns) if as_messages else _as_prompt(command, result)
         tokens = result.tokens
         if command.fill_context and info.context:
             least = reply_room(command.params.max_new_tokens, info.context)
             longest = max(least, info.context - tokens)
             request = replace(request, params=replace(request.params, max_new_tokens=longest))
         opening = "" if as_messages else result.opening
-        begun = str(command.messages[-1]["content"]) if command.continue_last else opening
+        begun = content_text(command.messages[-1]["content"]) if command.continue_last else opening
         request = replace(request, opening=begun + command.reply_prefix)
         return request, Prompted(command.id, tokens, left_out, list(rendered.notes), opening)
 
     def _fit(self, command: Generate, info: ModelInfo, as_messages: bool) -> tuple[RenderedTurns, int]:
         def render(turns: list[dict[str, Any]]) -> ChatPromptResult:
-            return self._count(turns) if as_messages else self.render(command, info, turns)
+            return self._count(info, turns) if as_messages else self.render(command, info, turns)
 
         if not command.overflow:
             return render_turns(render, command.messages), 0
@@ -88,18 +95,26 @@ class ChatPrompts:
             left_out=command.left_out,
         )
 
-    def _count(self, turns: Sequence[Mapping[str, object]]) -> ChatPromptResult:
-        """Return the length of a chat that is rendered elsewhere: the tokens of its texts."""
-        text = "\n".join(str(turn["content"]) for turn in turns)
-        return ChatPromptResult(text, len(self._engine.tokenize(text, True)), "")
+    def _count(self, info: ModelInfo, turns: Sequence[Mapping[str, object]]) -> ChatPromptResult:
+        """Return the length of a chat that is rendered elsewhere: the tokens of its texts and images."""
+        text = "\n".join(content_text(turn["content"]) for turn in turns)
+        return ChatPromptResult(text, self._engine.count_tokens(text, _images(info, turns)), "")
 
 
-def _as_prompt(command: Generate, prompt: str) -> Generate:
-    return replace(command, prompt=prompt + command.reply_prefix, messages=[])
+def _images(info: ModelInfo, messages: Sequence[Mapping[str, object]]) -> list[str]:
+    """Return the paths of the images in a chat. Raises PromptError if the model does not see them."""
+    images = image_paths(messages)
+    if images and not info.sees_images:
+        raise PromptError(NO_IMAGES)
+    return images
+
+
+def _as_prompt(command: Generate, result: ChatPromptResult) -> Generate:
+    return replace(command, prompt=result.prompt + command.reply_prefix, messages=[], images=result.images)
 
 
 def _as_chat(command: Generate, turns: Sequence[Mapping[str, object]]) -> Generate:
-    messages = [{"role": turn["role"], "content": str(turn["content"])} for turn in turns]
+    messages = [{"role": turn["role"], "content": turn["content"]} for turn in turns]
     if not command.reply_prefix:
         return replace(command, messages=messages)
     # What a reply is made to begin with is an unfinished reply.

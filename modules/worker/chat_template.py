@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from modules.families.message_content import add_text
 from modules.protocol.errors import PromptError
 
 # The template for a model without one. The user sees the name "fallback: ChatML".
@@ -47,7 +48,7 @@ def render(
     """
     if continue_last:
         *before, last = messages
-        messages = [*before, {**last, "content": str(last["content"]) + _MARK}]
+        messages = [*before, {**last, "content": add_text(last["content"], _MARK)}]
     values = {
         "bos_token": bos,
         "eos_token": eos,

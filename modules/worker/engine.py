@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,10 @@ class EngineBase(ABC):
     # True for a loaded model whose chats are rendered by another program: `generate` then gets them in
     # `request.messages`, with `request.continue_last`.
     takes_messages: bool = False
+    # Of a loaded model that sees images: what stands for one in a prompt, and True if chat templates that read parts
+    # write it themselves.
+    image_mark: str = ""
+    typed_images: bool = False
 
     def hooks_of(self, request: Generate) -> Hooks | None:
         """Return the hooks that take part in this generation, or None."""
@@ -77,6 +81,11 @@ class EngineBase(ABC):
     def tokenize(self, text: str, special: bool) -> list[int]:
         """Return the token ids of `text`. `special`: as of a prompt: parse names of special tokens, and add BOS if the
         model uses it."""
+
+    def count_tokens(self, prompt: str, images: Sequence[str]) -> int:
+        """Return the length of a prompt. `images`: as in commands.Generate. Raises PromptError for one that cannot be
+        read."""
+        return len(self.tokenize(prompt, True))
 
     @abstractmethod
     def detokenize(self, tokens: list[int]) -> str:

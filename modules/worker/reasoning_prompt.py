@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from modules.families.message_content import content_text
 from modules.families.reasoning import Markers, find_markers, open_reasoning, split_reasoning
 
 # render(messages, continue_last) returns the chat as the template writes it.
@@ -19,13 +20,13 @@ def render_reasoning_prompt(
     earlier = [_with_reasoning_apart(message, markers) for message in messages]
     if not continue_last:
         prompt = render(earlier, False)
-        return prompt, open_reasoning(prompt, str(earlier[-1].get("content") or "") if earlier else "", template)
-    last = str(messages[-1]["content"])
+        return prompt, open_reasoning(prompt, content_text(earlier[-1].get("content")) if earlier else "", template)
+    last = content_text(messages[-1]["content"])
     if not any(last.lstrip().startswith(pair.start) for pair in markers):
         return render([*earlier[:-1], messages[-1]], True), ""
     # Templates remove reasoning from a message or close it. The model wrote it directly after this prompt.
     prompt = render(earlier[:-1], False)
-    begun = open_reasoning(prompt, str(earlier[-2].get("content") or "") if len(earlier) > 1 else "", template)
+    begun = open_reasoning(prompt, content_text(earlier[-2].get("content")) if len(earlier) > 1 else "", template)
     return prompt + (last[len(begun) :] if last.startswith(begun) else last), ""
 
 

@@ -1,4 +1,8 @@
-"""The paths that a worker's sandbox may read and write: the model's files, and what links there lead to."""
+"""The paths that a worker's sandbox may read and write: the model's files, and what links there lead to.
+
+They reach the worker in a file in memory: a kernel starts no program with a variable of more than 128 KiB, and a models
+folder may hold thousands of links.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 # Read by modules/worker/sandbox.py. With PADDOCK_SANDBOX=off, set by the user, workers run without a sandbox.
@@ -18,7 +22,7 @@ _MAX_DEPTH = 3
 
 
 def sandbox_variables(model: Path, read: Sequence[Path], write: Sequence[Path]) -> dict[str, str]:
-    """Return the environment variable with what a worker may read and write besides the system.
+    """Return the variable, as JSON, with what a worker may read and write besides the system. See `in_memory_file`.
 
     Return {} if the user switched sandboxes off. `read`: folders of models, adapters and extensions, whose links are
     followed.
@@ -35,6 +39,24 @@ def sandbox_variables(model: Path, read: Sequence[Path], write: Sequence[Path]) 
     reached = [path for folder in named for path in (folder.resolve(), *_linked(folder))]
     values = {"read": _texts([*named, *reached]), "write": _texts(write)}
     return {SANDBOX: json.dumps(values)}
+
+
+@contextlib.contextmanager
+def in_memory_file(variables: Mapping[str, str]) -> Iterator[tuple[dict[str, str], tuple[int, ...]]]:
+    """Put the paths of `sandbox_variables` into a file in memory, and its descriptor into the variable instead.
+
+    Yield the variables, and the descriptors to pass to the worker: none without a sandbox.
+    """
+    others = {name: value for name, value in variables.items() if name != SANDBOX}
+    text = variables.get(SANDBOX, "")
+    if not text or not hasattr(os, "memfd_create"):
+        yield others, ()
+        return
+    with os.fdopen(os.memfd_create("paddock-sandbox"), "w+", encoding="utf-8") as file:
+        file.write(text)
+        # The worker shares the position in the file.
+        file.seek(0)
+        yield {**others, SANDBOX: str(file.fileno())}, (file.fileno(),)
 
 
 def _linked(folder: Path) -> list[Path]:

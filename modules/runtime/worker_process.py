@@ -19,7 +19,7 @@ from modules.protocol.events import Event, Log
 from modules.protocol.loader_spec import LoaderSpec
 from modules.runtime.bytecode_cache import compile_imported
 from modules.runtime.process_tree import kill_process_tree
-from modules.runtime.sandbox_paths import make_card_devices
+from modules.runtime.sandbox_paths import in_memory_file, make_card_devices
 from modules.runtime.worker_exit import WorkerExit, classify, out_of_memory_kills
 from modules.system.child_environment import worker_environment
 from modules.system.threads import explain_errors, host_thread
@@ -56,16 +56,18 @@ class WorkerProcess:
         with contextlib.ExitStack() as temporary:
             place = _temporary_folder(temporary)
             make_card_devices()
-            self._process = subprocess.Popen(
-                [str(python), "-m", "modules.worker", spec.name],
-                cwd=root,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env={**clean_environment(python), **place, **(environment or {})},
-                # Ctrl+C in the terminal is for the host, which then shuts the worker down.
-                start_new_session=sys.platform != "win32",
-            )
+            with in_memory_file(environment or {}) as (variables, descriptors):
+                self._process = subprocess.Popen(
+                    [str(python), "-m", "modules.worker", spec.name],
+                    cwd=root,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    env={**clean_environment(python), **place, **variables},
+                    pass_fds=descriptors,
+                    # Ctrl+C in the terminal is for the host, which then shuts the worker down.
+                    start_new_session=sys.platform != "win32",
+                )
             self._temporary = temporary.pop_all()
         self._python, self._place = python, place.get("TMPDIR", "")
         reading = f"Reading the output of {spec.title}"

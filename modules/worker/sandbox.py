@@ -1,8 +1,8 @@
 """Confines a worker with Linux's Landlock: model files are untrusted, and engines that read them have had faults.
 
 With Landlock a process gives up access to the file system except the paths that it names. The host names this worker's
-paths in PADDOCK_SANDBOX; those of the system, compilers, devices and the environment are named here. Without Landlock
-in the kernel the worker runs unconfined. Standard library only.
+paths in an open file, whose descriptor is in PADDOCK_SANDBOX; those of the system, compilers, devices and the
+environment are named here. Without Landlock in the kernel the worker runs unconfined. Standard library only.
 
 Reference: https://docs.kernel.org/userspace-api/landlock.html
 """
@@ -63,7 +63,7 @@ def harden() -> str:
 
     A kernel that lacks a feature is no error.
     """
-    wanted = os.environ.pop(SANDBOX, "")
+    descriptor = os.environ.pop(SANDBOX, "")
     _no_core_dumps()
     if sys.platform != "linux":
         return ""
@@ -72,9 +72,10 @@ def harden() -> str:
         ctypes.CDLL(None).prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
         _drop_capabilities()
     try:
-        if not wanted.startswith("{") or not _landlock_version():
+        if not descriptor.isdigit() or not _landlock_version():
             return ""
-        given = json.loads(wanted)
+        with os.fdopen(int(descriptor), encoding="utf-8") as file:
+            given = json.load(file)
         _move_caches()
         return _restrict(_readable(map(Path, given["read"])), _writable(map(Path, given["write"])))
     except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from modules.runtime.sandbox_paths import sandbox_variables
+from modules.runtime.sandbox_paths import in_memory_file, sandbox_variables
 from modules.runtime.worker_process import clean_environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,16 +50,19 @@ print(json.dumps({
 def _tried(tmp_path: Path, wanted: dict[str, list[str]], variables: dict[str, str]) -> dict[str, Any]:
     temporary = tmp_path / "temporary"
     temporary.mkdir(exist_ok=True)
-    environment = {
-        **clean_environment(Path(sys.executable)),
-        "TMPDIR": str(temporary),
-        "HOME": str(temporary),
-        **variables,
-    }
+    folders = {"TMPDIR": str(temporary), "HOME": str(temporary)}
     command = [sys.executable, "-c", _TRY, json.dumps(wanted)]
-    answer = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=SECONDS, check=True
-    )
+    with in_memory_file(variables) as (handed, descriptors):
+        answer = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**clean_environment(Path(sys.executable)), **folders, **handed},
+            pass_fds=descriptors,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=True,
+        )
     found: dict[str, Any] = json.loads(answer.stdout)
     return found
 
@@ -111,8 +114,8 @@ def test_without_landlock_a_worker_dumps_no_memory_and_gains_no_rights(
 
 def test_a_sandbox_never_includes_a_home_or_the_root(tmp_path: Path) -> None:
     home = Path.home()
-    given = json.loads(sandbox_variables(tmp_path, [home], [])["PADDOCK_SANDBOX"])
-    found = _tried(tmp_path, {"read": [str(_secret_in(home))], "write": []}, {"PADDOCK_SANDBOX": json.dumps(given)})
+    given = sandbox_variables(tmp_path, [home], [])
+    found = _tried(tmp_path, {"read": [str(_secret_in(home))], "write": []}, given)
     if found["said"]:
         assert list(found["read"].values()) == ["PermissionError"]
 
@@ -137,3 +140,13 @@ def test_a_folder_for_extensions_that_is_filled_later_is_readable(tmp_path: Path
     if not found["said"]:
         pytest.skip("this kernel has no Landlock")
     assert (list(found["read"].values()), list(found["write"].values())) == (["done"], ["PermissionError"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Landlock is Linux's")
+def test_a_models_folder_may_hold_thousands_of_links(tmp_path: Path, files: dict[str, Path]) -> None:
+    for number in range(2_000):
+        (files["models"] / f"{number}.gguf").symlink_to(files["elsewhere"] / f"{number}-{'of-a-hub' * 10}.gguf")
+    variables = sandbox_variables(files["models/m"], [files["models"]], [])
+    assert len(variables["PADDOCK_SANDBOX"]) > 131_072, "the longest variable that Linux takes"
+    found = _tried(tmp_path, {"read": [str(files["models/m"] / "weights")], "write": []}, variables)
+    assert list(found["read"].values()) == ["done"]

@@ -4,7 +4,8 @@ Install what the tests need, then run every test that this machine can run. Test
 name, with the reason. The tests are shared among several processes: one more than there are processor cores, because
 tests often wait, and at most six.
 
-  --fast   Leave out tests of engines, browsers, installations and foreign extensions. Takes about three minutes.
+  --fast   Leave out tests of engines, browsers, installations, foreign extensions and whole servers. Takes less than
+           three minutes on two processor cores.
   --all    Run the tests of vLLM and of programs that speak to the API (tests/clients) too, and then start Paddock
            five times from nothing (tests/first_starts.py).
   --lint   Run ruff, mypy and ESLint instead of tests.
@@ -22,14 +23,29 @@ from pathlib import Path
 MOST_PROCESSES = 6
 # What --fast leaves out.
 SLOW = (
+    "tests/api/test_access.py",
+    "tests/api/test_accounts.py",
     "tests/api/test_api_docs.py",
     "tests/api/test_bad_input.py",
+    "tests/api/test_characters.py",
+    "tests/api/test_embedding_beside.py",
+    "tests/api/test_logprobs.py",
+    "tests/api/test_many_clients.py",
+    "tests/api/test_metrics.py",
+    "tests/api/test_model_pool.py",
+    "tests/api/test_model_reloader.py",
+    "tests/api/test_reverse_proxy.py",
+    "tests/api/test_tls.py",
     "tests/browser",
-    "tests/clients",
+    "tests/chat/test_service_faults.py",
+    "tests/cli/test_cli.py",
+    "tests/cli/test_terminal.py",
+    "tests/cli/test_users.py",
     "tests/clients",
     "tests/compat",
     "tests/conformance",
     "tests/contract",
+    "tests/files/test_private_files.py",
     "tests/jobs/test_estimate.py",
     "tests/jobs/test_gguf_families.py",
     "tests/jobs/test_gguf_importance.py",
@@ -40,15 +56,25 @@ SLOW = (
     "tests/jobs/test_other_families.py",
     "tests/jobs/test_perplexity.py",
     "tests/jobs/test_train.py",
+    "tests/library/test_download.py",
     "tests/loaders",
+    "tests/loading/test_own_loaders.py",
+    "tests/plugins/test_api_hooks.py",
     "tests/plugins/test_install.py",
     "tests/plugins/test_requirements.py",
+    "tests/plugins/test_routes.py",
     "tests/plugins/test_worker_hooks.py",
     "tests/runtime/test_environment.py",
+    "tests/runtime/test_faults.py",
+    "tests/runtime/test_installing.py",
     "tests/system",
     "tests/test_package.py",
     "tests/test_quantization_benchmark.py",
     "tests/test_shutdown.py",
+    "tests/ui/test_feed.py",
+    "tests/ui/test_mount.py",
+    "tests/ui/test_workshop.py",
+    "tests/ui/test_workshop_results.py",
     "tests/worker/test_in_environment.py",
     "tests/worker/test_model_code.py",
 )

@@ -14,7 +14,7 @@ import psutil
 
 from benchmarks.report import Figure
 from benchmarks.server import ROOT, running
-from modules.runtime.environment import folder_bytes
+from modules.runtime.environment_files import folder_bytes
 
 MEGABYTE = 1024 * 1024
 

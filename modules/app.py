@@ -22,6 +22,7 @@ from modules.jobs.job_queue import JobQueue
 from modules.jobs.model_management import ModelManagement
 from modules.jobs.resources import JobResources
 from modules.jobs.service import Jobs
+from modules.library.cards_now import card_memory_of
 from modules.library.downloads import Downloads
 from modules.library.machine import inspect_machine, process_memory
 from modules.library.remote_keys import KeyConsents
@@ -84,11 +85,15 @@ class App:
             self.registry,
             CodeAllowlist(),
         )
-        self.environments = Environments(paths.environments, self.registry.roots, self.machine)
+        self.variants = YamlStore(paths.variants)
+        self.environments = Environments(
+            paths.environments, self.registry.roots, self.machine, lambda name: str(self.variants.get(name, ""))
+        )
         self.library = ModelLibrary(paths.models)
         folders, self.worker_hooks = _worker_folders(paths, self.own_loaders), WorkerHooks()
+        on_cards = card_memory_of if self.machine.gpus else None
         self.pool = ModelPool(
-            lambda: Supervisor(paths.root, self.environments, process_memory, folders, self.worker_hooks),
+            lambda: Supervisor(paths.root, self.environments, process_memory, folders, self.worker_hooks, on_cards),
             config.keep_current,
         )
         self.supervisor = self.pool.current.supervisor
@@ -100,7 +105,8 @@ class App:
         self.model_settings = saved = ModelSettings(paths.model_settings)
         self.adapters = AppliedAdapters(self.library, self.registry, self.supervisor, saved)
         self.keys = KeyConsents(YamlStore(paths.allowed_variables), config.allow_env)
-        self.loaders = LoaderChoice(self.registry, self.library, self.machine, saved, self._aim, config.show_echo)
+        machine_for = self.environments.machine_for
+        self.loaders = LoaderChoice(self.registry, self.library, machine_for, saved, self._aim, config.show_echo)
         self.consents = consents = ModelConsents(config, self.library, self.keys, self.own_loaders)
         self.models = ModelLoading(
             self.library, self.loaders, consents, self.planner, self.adapters, self.pool, config.max_models

@@ -37,6 +37,7 @@ from modules.protocol.model_facts import Claim, Machine, ModelFacts
 from modules.protocol.quantization_method import QuantizationMethod
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import setting
+from modules.protocol.variants import Variant
 from modules.system.version import VERSION as __version__
 from modules.worker.engine import EngineBase as Engine
 from modules.worker.engine import Outcome, Piece, Report
@@ -71,6 +72,7 @@ __all__ = [
     "SettingError",
     "StopFilter",
     "Unsupported",
+    "Variant",
     "__version__",
     "fit_prompt",
     "program_folder",

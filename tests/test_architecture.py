@@ -131,7 +131,7 @@ ALLOWED: dict[str, set[str]] = {
     },
 }
 # Files of a loader that the host reads.
-DECLARATIONS = ("spec", "quantization")
+DECLARATIONS = ("spec", "quantization", "variants")
 # A worker's loop runs with whatever its environment holds; the engines' own rooms in it need their engine.
 STANDARD_ONLY = ("modules.protocol", "modules.system", "modules.families", "modules.worker")
 ENGINE_ROOMS = ("modules.worker.hf", "modules.worker.llama")
@@ -187,7 +187,7 @@ def test_a_loader_keeps_its_spec_apart_from_its_engine(name: str) -> None:
             continue
         allowed = ["modules.protocol", "modules.families"]
         if part == "spec":
-            allowed.append(f"{loader}.quantization")
+            allowed += [f"{loader}.quantization", f"{loader}.variants"]
         elif part not in DECLARATIONS:
             allowed += ["modules.worker", loader]
         if loader == "loaders.remote" and part == "worker":

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PUBLIC = {
     *("__version__", "program_folder"),
     *("ApiRequest", "Host"),
-    *("Claim", "Demand", "LoaderSpec", "Machine", "ModelFacts", "setting"),
+    *("Claim", "Demand", "LoaderSpec", "Machine", "ModelFacts", "Variant", "setting"),
     *("Engine", "Generate", "ModelInfo", "Outcome", "Piece", "Report", "SamplingParams", "StopFilter", "fit_prompt"),
     *("QuantizationMethod", "Quantize", "Quantized", "Quantizer"),
     *("ModelError", "OutOfMemory", "PaddockError", "PromptError", "SettingError", "Unsupported"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from loaders.autoawq.quantization import AWQ
+from modules.families.torch_variants import CUDA_VARIANTS
 from modules.families.transformers_settings import SAMPLERS, TransformersSettings, memory_demand
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
@@ -69,6 +70,7 @@ SPEC = LoaderSpec(
     logprobs=True,
     accelerators=("cpu", "cuda"),
     requirements="requirements.txt",
+    variants=CUDA_VARIANTS,
     quantizers=(AWQ,),
     probe="import warnings; warnings.simplefilter('ignore'); import torch, transformers, awq; "
     "print('autoawq', awq.__version__, 'transformers', transformers.__version__, 'torch', torch.__version__)",

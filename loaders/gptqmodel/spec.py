@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from loaders.gptqmodel.quantization import AWQ, GPTQ
+from modules.families.torch_variants import TORCH_VARIANTS
 from modules.families.transformers_settings import SAMPLERS, TransformersSettings, memory_demand
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
@@ -92,6 +93,7 @@ SPEC = LoaderSpec(
     logprobs=True,
     accelerators=("cpu", "cuda", "rocm"),
     requirements="requirements.txt",
+    variants=TORCH_VARIANTS,
     quantizers=(GPTQ, AWQ),
     probe="import os; os.environ['GPTQMODEL_CPU_WORKERS'] = '2'; import torch, gptqmodel; "
     "print('gptqmodel', gptqmodel.__version__, 'torch', torch.__version__)",

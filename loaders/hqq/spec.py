@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from loaders.hqq.quantization import HQQ
+from modules.families.torch_variants import TORCH_VARIANTS
 from modules.families.transformers_settings import SAMPLERS, TransformersSettings, memory_demand
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand, dtype_bits
@@ -95,6 +96,7 @@ SPEC = LoaderSpec(
     logprobs=True,
     accelerators=("cpu", "cuda", "rocm"),
     requirements="requirements.txt",
+    variants=TORCH_VARIANTS,
     quantizers=(HQQ,),
     probe="import torch, transformers; from importlib.metadata import version; import hqq.core.quantize; "
     "print('hqq', version('hqq'), 'transformers', transformers.__version__, 'torch', torch.__version__)",

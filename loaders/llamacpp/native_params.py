@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from modules.protocol.errors import SettingError
-from modules.worker.llama.model_notes import tensor_split_shares
+from modules.worker.llama.model_notes import tensor_overrides, tensor_split_shares
 from modules.worker.thread_count import physical_core_count, processor_count, single_thread_is_fastest
 
 
@@ -29,12 +29,38 @@ def model_parameters(lib: Any, settings: Any, progress: Callable[[float], None])
     if split:
         params.tensor_split = (ctypes.c_float * most)(*split)
 
+    _override_tensors(lib, params, settings)
+
     def report(fraction: float, user_data: object) -> bool:
         progress(fraction)
         return True
 
     params.progress_callback = lib.llama_progress_callback(report)
     return params
+
+
+class _Override(ctypes.Structure):
+    """llama_model_tensor_buft_override of llama.h."""
+
+    _fields_ = (("pattern", ctypes.c_char_p), ("buffer", ctypes.c_void_p))
+
+
+def _override_tensors(lib: Any, params: Any, settings: Any) -> None:
+    """Place the tensors of the setting in main memory. `params` keeps the list alive."""
+    overrides = tensor_overrides(settings)
+    if not overrides:
+        return
+    if others := sorted({device for _, device in overrides} - {"CPU"}):
+        raise SettingError(
+            f"Tensor overrides (override_tensor) name {', '.join(others)}, and this loader knows CPU alone. Choose the "
+            "loader xllamacpp for others."
+        )
+    main_memory = lib._lib.ggml_backend_cpu_buffer_type
+    main_memory.restype = ctypes.c_void_p
+    entries = [_Override(pattern.encode(), main_memory()) for pattern, _ in overrides]
+    # An entry without a pattern ends the list.
+    params.overrides = (_Override * (len(entries) + 1))(*entries)
+    params.tensor_buft_overrides = ctypes.cast(params.overrides, ctypes.c_void_p)
 
 
 def context_parameters(lib: Any, settings: Any, context: int, weights: int, pools: bool) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from loaders.llamacpp.variants import VARIANTS
 from modules.families.gguf_quantization import GGUF, held_whole_tensors
 from modules.families.llama_cpp import SAMPLERS, LlamaCppSettings, hardware_reason, is_gguf, memory_demand
 from modules.families.llama_cpp_samplers import LIBRARY_DIFFERENCES
@@ -20,12 +21,11 @@ class Settings(LlamaCppSettings):
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if not is_gguf(facts):
         return None
-    cuda = "to use the graphics card, install it with CMAKE_ARGS=-DGGML_CUDA=on."
     return Claim(
         80,
         "A GGUF file, which llama.cpp reads as it is. The install compiles llama.cpp for this CPU, which takes "
         "minutes. "
-        "One reply at a time. " + hardware_reason(machine, cuda),
+        "One reply at a time. " + hardware_reason(machine),
     )
 
 
@@ -44,8 +44,9 @@ SPEC = LoaderSpec(
     samplers=SAMPLERS,
     logprobs=True,
     differs=LIBRARY_DIFFERENCES,
-    accelerators=("cpu", "cuda", "rocm", "metal"),
+    accelerators=("cpu", "cuda", "rocm", "vulkan", "metal"),
     requirements="requirements.txt",
+    variants=VARIANTS,
     quantizers=(replace(GGUF, held=held_whole_tensors),),
     compiled=True,
     logits_hooks=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from loaders.llmcompressor.quantization import W8A8
 from modules.families.no_models import NoSettings, claim_nothing
+from modules.families.torch_variants import TORCH_VARIANTS
 from modules.protocol.loader_spec import LoaderSpec
 
 SPEC = LoaderSpec(
@@ -15,6 +16,7 @@ SPEC = LoaderSpec(
     claim=claim_nothing,
     accelerators=("cpu", "cuda", "rocm"),
     requirements="requirements.txt",
+    variants=TORCH_VARIANTS,
     quantizers=(W8A8,),
     probe="import torch; from importlib.metadata import version; from llmcompressor import oneshot; "
     "print('llmcompressor', version('llmcompressor'), 'torch', torch.__version__)",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from loaders.transformers.quantization import BITSANDBYTES
+from modules.families.torch_variants import TORCH_VARIANTS
 from modules.families.training_settings import TrainingSettings
 from modules.families.transformers_settings import SAMPLERS, TransformersSettings, memory_demand
 from modules.protocol.loader_spec import LoaderSpec
@@ -147,6 +148,7 @@ SPEC = LoaderSpec(
     logprobs=True,
     accelerators=("cpu", "cuda", "rocm"),
     requirements="requirements.txt",
+    variants=TORCH_VARIANTS,
     quantizers=(BITSANDBYTES,),
     training=TrainingSettings,
     adapters=("peft",),

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from modules.families.card_builds import CudaBuild
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
 from modules.protocol.model_facts import Claim, Machine, ModelFacts, unsupported_bits_reason
 from modules.protocol.schema import setting
+from modules.protocol.variants import Variant
 
 _CONTEXT = "Context and cache"
 _DEVICES = "Devices and machines"
@@ -259,6 +261,9 @@ def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
     )
 
 
+# The wheel of vLLM 0.32 is built with torch's CUDA 13.0.
+_CUDA = CudaBuild("13.0", "7.5", glibc="2.34")
+
 SPEC = LoaderSpec(
     name="vllm",
     title="vLLM",
@@ -275,6 +280,7 @@ SPEC = LoaderSpec(
     adapters=("peft",),
     adapters_note="vLLM applies one adapter, with weight 1. Load the model with a LoRA rank that is high enough.",
     requirements="requirements.txt",
+    variants=(Variant("cuda", "CUDA 13.0", "cuda", "requirements-cuda.txt", (), _CUDA.obstacle),),
     probe="import vllm; from vllm.platforms import current_platform as found; "
     "print(vllm.__version__, found.device_type)",
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.protocol.errors import SettingError
-from modules.worker.llama.model_notes import tensor_split_shares
+from modules.worker.llama.model_notes import tensor_overrides, tensor_split_shares
 from modules.worker.thread_count import single_thread_is_fastest
 
 # Warnings would add two lines per request without need.
@@ -86,6 +86,8 @@ def _devices(xllamacpp: Any, params: Any, settings: Any) -> None:
     if len(split) > known:
         raise SettingError(f"Tensor split (tensor_split) names {len(split)} cards; at most {known} are possible.")
     params.tensor_split = split + [0.0] * (known - len(split))
+    if overrides := tensor_overrides(settings):
+        params.tensor_buft_overrides = ",".join(f"{pattern}={device}" for pattern, device in overrides)
     mode = {(True, True): "MMAP_MLOCK", (True, False): "MMAP", (False, True): "MLOCK", (False, False): "NONE"}
     params.load_mode = getattr(xllamacpp.llama_load_mode, f"LLAMA_LOAD_MODE_{mode[settings.mmap, settings.mlock]}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from loaders.xllamacpp.variants import VARIANTS
 from modules.families.gguf_quantization import GGUF
 from modules.families.llama_cpp import SAMPLERS, LlamaCppSettings, hardware_reason, is_gguf, memory_demand
 from modules.families.llama_cpp_samplers import SERVER_DIFFERENCES, SERVER_SILENCED
@@ -71,11 +72,10 @@ def useful_context(context: int, trained: int, settings: Settings) -> int:
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if not is_gguf(facts):
         return None
-    cuda = "to use the graphics card, install a CUDA or ROCm build of xllamacpp."
     return Claim(
         90,
         "A GGUF file, which llama.cpp reads as it is. Installs in seconds and answers several chats at once. "
-        + hardware_reason(machine, cuda),
+        + hardware_reason(machine),
     )
 
 
@@ -99,8 +99,9 @@ SPEC = LoaderSpec(
     logprobs=True,
     differs=SERVER_DIFFERENCES,
     unheard=SERVER_SILENCED,
-    accelerators=("cpu", "cuda", "rocm", "metal"),
+    accelerators=("cpu", "cuda", "rocm", "vulkan", "metal"),
     requirements="requirements.txt",
+    variants=VARIANTS,
     quantizers=(GGUF,),
     adapters=("gguf",),
     adapters_note="For a new adapter llama.cpp's server loads the model again, once all replies have ended. Changes of "

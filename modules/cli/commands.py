@@ -38,6 +38,7 @@ from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build, describe
+from modules.runtime.variants import check_name
 from modules.settings.config import Config
 from modules.system.program_name import program_name
 
@@ -62,6 +63,9 @@ def loaders(config: Config, arguments: argparse.Namespace) -> int:
             what = ", ".join(row["formats"]) or f"makes {', '.join(row['methods'])}"
             print(f"{row['name']:<14} {state:<24} {what}")
             print(f"{'':<14} {row['why_not'] or row['summary']}")
+            if row["variants"]:
+                names = ", ".join(entry["name"] for entry in row["variants"])
+                print(f"{'':<14} Variant: {row['variant_title']}. {row['variant_reason']} (Choose from: {names}.)")
         for fault in app.registry.faults.values():
             print(f"{fault}.", file=sys.stderr)
         for name, sentence in app.own_loaders.waiting().items():
@@ -87,6 +91,7 @@ def _enable_loader(app: App, name: str, yes: bool) -> int:
 
 def _loader_row(app: App, spec: LoaderSpec) -> dict[str, Any]:
     status = app.environments.status(spec)
+    variant = status.variant
     reason = spec.machine_problem(app.machine) or status.problem
     return {
         "name": spec.name,
@@ -95,6 +100,10 @@ def _loader_row(app: App, spec: LoaderSpec) -> dict[str, Any]:
         "installed": status.installed,
         "engine": status.engine,
         "size_bytes": status.size_bytes,
+        "variant": variant.name if variant else "",
+        "variant_title": variant.title if variant else "",
+        "variant_reason": status.reason,
+        "variants": _variant_rows(app, spec),
         "runs_here": not reason,
         "why_not": reason,
         "formats": list(spec.formats),
@@ -104,16 +113,40 @@ def _loader_row(app: App, spec: LoaderSpec) -> dict[str, Any]:
     }
 
 
+def _variant_rows(app: App, spec: LoaderSpec) -> list[dict[str, Any]]:
+    try:
+        states = app.environments.variants(spec) if spec.variants else []
+    except PaddockError:  # `why_not` of the loader says it
+        return []
+    return [
+        {
+            "name": state.variant.name,
+            "title": state.variant.title,
+            "usable": state.usable,
+            "why_not": state.failure or state.obstacle,
+        }
+        for state in states
+    ]
+
+
 def install(config: Config, arguments: argparse.Namespace) -> int:
     """Build a loader's environment."""
     app = build_app(config)
     progress = ProgressLine()
     try:
         spec = app.registry.get(arguments.name)
-        path = app.environments.build(spec, progress, rebuild=arguments.rebuild)
+        named = arguments.variant
+        variant = None if named is None else check_name(spec, named, app.machine)
+        if variant and (obstacle := app.environments.choice(spec, variant).state.obstacle):
+            print(f"{spec.title} may not run with this variant. {obstacle}", file=sys.stderr)
+        path = app.environments.build(spec, progress, rebuild=arguments.rebuild, variant=variant, retry=True)
+        if variant is not None:
+            app.variants.set(spec.name, variant or None)
         progress.close()
         status = app.environments.status(spec)
         print(f"{spec.title} {status.engine} is installed in {path.name} ({format_size(status.size_bytes)}).")
+        if spec.variants and status.variant:
+            print(f"Variant: {status.variant.title}. {status.reason}")
     finally:
         progress.close()
         app.close()

@@ -47,6 +47,11 @@ def parser() -> argparse.ArgumentParser:
     install = commands.add_parser("install", parents=[common], help="build a loader's environment")
     install.add_argument("name", metavar="LOADER")
     install.add_argument("--rebuild", action="store_true", help="build it again even if it exists")
+    install.add_argument(
+        "--variant",
+        metavar="NAME",
+        help="the build for another graphics card or for the CPU (`loaders` lists them); auto lets Paddock choose",
+    )
 
     inspect = commands.add_parser(
         "inspect", parents=[common], help="show what a model is, the evidence, and who can run it"

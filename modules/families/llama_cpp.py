@@ -158,6 +158,31 @@ class LlamaCppSettings:
         advanced=True,
         help="Share of each graphics card, such as 3,1 for three quarters on the first. Empty: by free memory.",
     )
+    cpu_moe: bool = setting(
+        False,
+        label="Experts in main memory",
+        group=_GPU,
+        help="For a mixture of experts that is too large for the card: its experts, which are most of the weights, "
+        "stay in main memory, and all else is on the card.",
+    )
+    n_cpu_moe: int = setting(
+        0,
+        label="Layers with experts in main memory",
+        minimum=0,
+        maximum=1024,
+        unit="layers",
+        group=_GPU,
+        advanced=True,
+        help="The same for the first so many layers only, if there is room for the experts of the others.",
+    )
+    override_tensor: str = setting(
+        "",
+        label="Tensor overrides",
+        group=_GPU,
+        advanced=True,
+        help="Where tensors are, by name: a regular expression, = and a device, such as \\.ffn_.*_exps=CPU. Separate "
+        "several with commas. They come before the two settings above.",
+    )
     offload_kv: bool = setting(
         True,
         label="Cache on the GPU",
@@ -216,12 +241,12 @@ class LlamaCppSettings:
     )
 
 
-def hardware_reason(machine: Machine, cuda: str) -> str:
-    """Return where the loader runs on this machine, as the end of a claim's reason. `cuda`: text for NVIDIA and AMD."""
+def hardware_reason(machine: Machine) -> str:
+    """Return where the loader runs on this machine, as the end of a claim's reason."""
     if machine.has("metal"):
         return "It uses this Mac's graphics (Metal)."
-    if machine.has("cuda") or machine.has("rocm"):
-        return f"It runs on the {machine.cpus} processor cores; {cuda}"
+    if machine.gpus:
+        return f"It runs on the graphics card ({', '.join(dict.fromkeys(gpu.name for gpu in machine.gpus))})."
     return f"It runs on this machine's {machine.cpus} processor cores; no graphics card is needed."
 
 
@@ -247,6 +272,7 @@ def memory_demand(facts: ModelFacts, settings: LlamaCppSettings, process: int) -
         mask=6,
         gpu_layers=settings.gpu_layers,
         cache_on_gpu=settings.offload_kv,
+        cpu_experts=-1 if settings.cpu_moe else settings.n_cpu_moe,
         gpu_split=parse_split(settings.tensor_split),
         gpu_process=300 * MEBIBYTE,
         gpu_logits=batch,

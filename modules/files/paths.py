@@ -74,6 +74,11 @@ class Paths:
         return self.user_data / "loaders.yaml"
 
     @property
+    def variants(self) -> Path:
+        """The variants of loaders that the user chose, as YAML: {loader: variant}."""
+        return self.user_data / "variants.yaml"
+
+    @property
     def extensions(self) -> tuple[Path, Path]:
         """Folders with one folder for each extension: the shipped ones and the user's."""
         return self.root / "extensions", self.user_data / "extensions"

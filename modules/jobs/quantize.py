@@ -24,7 +24,7 @@ from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.model_facts import ModelFacts
 from modules.protocol.quantization_method import QuantizationMethod
 from modules.protocol.schema import build, describe
-from modules.runtime.environment import folder_bytes
+from modules.runtime.environment_files import folder_bytes
 from modules.runtime.memory_watch import MemoryWatch
 
 # What is kept free beside the result.

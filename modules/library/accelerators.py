@@ -1,27 +1,45 @@
-"""Find graphics cards with their vendors' tools."""
+"""Find graphics cards with their vendors' tools, or with Vulkan."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
 from collections.abc import Sequence
 
+from modules.library.amd_cards import ROCM_SMI, ROCMINFO, add_targets, parse_rocm, parse_rocminfo, rocm_version
+from modules.library.nvidia_cards import NVIDIA_SMI, parse_nvidia
+from modules.library.nvml import read_nvml
+from modules.library.vulkan_cards import find_vulkan_cards
 from modules.protocol.model_facts import Gpu
 
 _SECONDS = 10.0
-_NVIDIA = ("nvidia-smi", "--query-gpu=uuid,name,memory.total,memory.free", "--format=csv,noheader,nounits")
-_AMD = ("rocm-smi", "--showproductname", "--showmeminfo", "vram", "--csv")
 
 
 def find_gpus() -> list[Gpu]:
-    """Return NVIDIA's and AMD's cards that CUDA_VISIBLE_DEVICES and HIP_VISIBLE_DEVICES leave to this process.
+    """Return NVIDIA's and AMD's cards that CUDA_VISIBLE_DEVICES and HIP_VISIBLE_DEVICES leave to this process, or if
+    there are none, those that Vulkan shows.
 
     A tool that is missing, fails or hangs finds no cards.
     """
     cuda = os.environ.get("CUDA_VISIBLE_DEVICES")
     hip = os.environ.get("HIP_VISIBLE_DEVICES", cuda)  # ROCm respects CUDA's too
-    return [*visible_gpus(parse_nvidia(_run(_NVIDIA)), cuda), *visible_gpus(parse_rocm(_run(_AMD)), hip)]
+    found = [*visible_gpus(_nvidia_cards(), cuda), *visible_gpus(_amd_cards(), hip)]
+    return found or find_vulkan_cards()
+
+
+def _nvidia_cards() -> list[tuple[str, Gpu]]:
+    """Return NVIDIA's cards as NVML reports them, or nvidia-smi if NVML does not answer."""
+    states = read_nvml()
+    if states:
+        return [(state.uuid, state.gpu) for state in states]
+    return parse_nvidia(next(filter(None, map(_run, NVIDIA_SMI)), ""))
+
+
+def _amd_cards() -> list[tuple[str, Gpu]]:
+    cards = parse_rocm(_run(ROCM_SMI))
+    return add_targets(cards, parse_rocminfo(_run(ROCMINFO)), rocm_version()) if cards else []
 
 
 def visible_gpus(cards: Sequence[tuple[str, Gpu]], wanted: str | None) -> list[Gpu]:
@@ -41,7 +59,10 @@ def visible_gpus(cards: Sequence[tuple[str, Gpu]], wanted: str | None) -> list[G
         if entry.isdecimal():
             named = [card for _, card in cards[int(entry) :][:1]]
         elif entry.startswith("MIG-"):
-            named = [Gpu(card.kind, f"slice of {card.name}") for _, card in cards[:1]]
+            named = [
+                dataclasses.replace(card, name=f"slice of {card.name}", total_bytes=0, free_bytes=0)
+                for _, card in cards[:1]
+            ]
         else:
             named = [card for uuid, card in cards if entry and uuid.startswith(entry)]
         if len(named) != 1:
@@ -66,30 +87,3 @@ def _run(command: Sequence[str]) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return result.stdout if result.returncode == 0 else ""
-
-
-def parse_nvidia(output: str) -> list[tuple[str, Gpu]]:
-    """Return (UUID, card) of lines such as "GPU-8f, NVIDIA H200, 143771, 143000" (MiB). Unknown memory is 0."""
-    rows = [[part.strip() for part in line.rsplit(",", 2)] for line in output.splitlines() if line.count(",") >= 3]
-    heads = [head.partition(",") for head, _, _ in rows]
-    return [
-        (uuid, Gpu("cuda", name.strip(), _whole(total) << 20, _whole(free) << 20))
-        for (uuid, _, name), (_, total, free) in zip(heads, rows, strict=True)
-    ]
-
-
-def parse_rocm(output: str) -> list[tuple[str, Gpu]]:
-    """Return (name of the device, card) of a CSV table with a header line, one card per line, memory in bytes."""
-    rows = [[cell.strip() for cell in line.split(",")] for line in output.splitlines() if "," in line]
-    gpus = []
-    for row in rows[1:]:
-        card = dict(zip((head.lower() for head in rows[0]), row, strict=False))
-        total = _whole(next((value for key, value in card.items() if "total memory" in key), ""))
-        used = _whole(next((value for key, value in card.items() if "used memory" in key), ""))
-        name = card.get("card series") or card.get("card model") or card.get("device", "AMD GPU")
-        gpus.append((card.get("device", ""), Gpu("rocm", name, total, max(0, total - used))))
-    return gpus
-
-
-def _whole(word: str) -> int:
-    return int(word) if word.isdigit() else 0

@@ -10,7 +10,7 @@ from modules.library.facts_builder import FactsBuilder
 from modules.library.folder import ModelFolder, all_shard_names, join_names
 from modules.library.gguf import GgufHeader, read_header
 from modules.library.gguf_types import FILE_TYPES
-from modules.library.parameter_count import LAYER_TENSOR
+from modules.library.parameter_count import EXPERT_TENSOR, LAYER_TENSOR
 from modules.library.purpose import read_gguf_purpose
 from modules.protocol.errors import ModelError
 
@@ -102,6 +102,8 @@ def _tensors(headers: list[GgufHeader], found: FactsBuilder) -> None:
     layers = [tensor for tensor in tensors if LAYER_TENSOR.search(tensor.name)]
     found.add("layer_parameters", sum(tensor.elements for tensor in layers), "shapes of the layers' tensors")
     found.add("layer_bytes", sum(tensor.size for tensor in layers), "sizes of the layers' tensors")
+    experts = [tensor for tensor in layers if EXPERT_TENSOR.search(tensor.name)]
+    found.add("expert_bytes", sum(tensor.size for tensor in experts), "sizes of the experts' tensors")
     weights = Counter[str]()
     for tensor in tensors:
         weights[tensor.kind] += tensor.elements

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+import os
 import platform
+import shutil
 from pathlib import Path
 
 import psutil
 
 from modules.library.accelerators import find_gpus
 from modules.library.container import ControlGroups
+from modules.library.vulkan_cards import has_vulkan
 from modules.protocol.model_facts import Gpu, Machine
 from modules.system.processors import available_processors
+
+# Of CUDA, ROCm and Vulkan.
+_COMPILERS = ("nvcc", "hipcc", "glslc")
 
 
 def inspect_machine() -> Machine:
@@ -30,8 +36,26 @@ def inspect_machine() -> Machine:
     if system == "darwin" and architecture == "arm64":  # the GPU shares the machine's memory
         gpus.append(Gpu("metal", "Apple silicon", total, free))
     return Machine(
-        system, architecture, _processors(groups.processors()), total, free, tuple(gpus), _computes_bfloat16()
+        system,
+        architecture,
+        _processors(groups.processors()),
+        total,
+        free,
+        tuple(gpus),
+        _computes_bfloat16(),
+        has_vulkan(),
+        _glibc(),
+        tuple(filter(shutil.which, _COMPILERS)),
     )
+
+
+def _glibc() -> str:
+    """Return the version of glibc, "" if the C library is another one."""
+    try:
+        text = os.confstr("CS_GNU_LIBC_VERSION") or ""
+    except (AttributeError, OSError, ValueError):
+        return ""
+    return text.removeprefix("glibc ")
 
 
 def _computes_bfloat16() -> bool:

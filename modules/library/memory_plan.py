@@ -82,15 +82,19 @@ def plan_memory(facts: ModelFacts, demand: Demand, machine: Machine) -> MemoryPl
     count = facts.layers or 1
     on_gpu = (count if demand.gpu_layers < 0 else min(demand.gpu_layers, count)) if separate_cards(machine) else 0
     part = on_gpu / count
+    # Experts of layers on cards that stay in main memory. Cards have the last layers, and `cpu_experts` counts from the
+    # first one.
+    first = count if demand.cpu_experts < 0 else min(demand.cpu_experts, count)
+    kept = facts.expert_bytes * max(0, first - (count - on_gpu)) / count
     main = DeviceShare(
         MAIN_MEMORY,
         machine.free_bytes,
-        weights=round(layers * (1 - part)) + (others if part < 1 else 0),
+        weights=round(layers * (1 - part) + kept) + (others if part < 1 else 0),
         cache=cache if not on_gpu or not demand.cache_on_gpu else round(cache * (1 - part)),
         compute=compute,
         process=demand.process,
     )
-    shares = (main, *_on_cards(facts, demand, machine, (layers, others, cache), part)) if on_gpu else (main,)
+    shares = (main, *_on_cards(facts, demand, machine, (layers, others, cache), part, kept)) if on_gpu else (main,)
     at_load = main.weights + main.process + (main.cache if demand.cache_at_load else 0)
     return MemoryPlan(shares, demand.context, facts.layers, on_gpu, at_load)
 
@@ -126,9 +130,10 @@ def separate_cards(machine: Machine) -> list[Gpu]:
 
 
 def _on_cards(
-    facts: ModelFacts, demand: Demand, machine: Machine, parts: tuple[int, int, int], part: float
+    facts: ModelFacts, demand: Demand, machine: Machine, parts: tuple[int, int, int], part: float, kept: float
 ) -> list[DeviceShare]:
-    """Return the cards' shares of `part` of the layers, by the loader's split, else by free memory."""
+    """Return the cards' shares of `part` of the layers without `kept` bytes, by the loader's split, else by free
+    memory."""
     layers, others, cache = parts
     cards = separate_cards(machine)
     weights = [*demand.gpu_split, *([0.0] * len(cards))][: len(cards)]
@@ -144,7 +149,7 @@ def _on_cards(
                 gpu.name,
                 gpu.free_bytes,
                 # If all layers are on cards, so is the head. The last card holds it.
-                weights=round(layers * ratio),
+                weights=round((layers * part - kept) * weight / sum(weights)),
                 cache=round(cache * ratio) if demand.cache_on_gpu else 0,
                 compute=_compute(facts, demand, demand.gpu_logits),
                 process=demand.gpu_process,

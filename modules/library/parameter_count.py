@@ -9,6 +9,8 @@ from modules.library.safetensors import TensorInfo
 
 # Tensors of a layer have its number in their names: model.layers.0.mlp.up_proj.weight, blk.0.ffn_up.weight.
 LAYER_TENSOR = re.compile(r"\.\d+\.")
+# The experts of a mixture of experts in a GGUF file, which llama.cpp has in one tensor for each matrix.
+EXPERT_TENSOR = re.compile(r"\.ffn_(up|down|gate|gate_up)_(ch)?exps\.")
 
 # Method -> last parts of the names of tensors that hold scales, zero points and the like.
 _HELPER_TENSORS = {

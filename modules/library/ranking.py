@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -31,14 +31,21 @@ class RankedLoader:
 
 
 def rank_loaders(
-    facts: ModelFacts, specs: Iterable[LoaderSpec], machine: Machine, aim: str = "balance"
+    facts: ModelFacts,
+    specs: Iterable[LoaderSpec],
+    machine: Machine | Callable[[LoaderSpec], Machine],
+    aim: str = "balance",
 ) -> list[RankedLoader]:
     """Return the loaders that read the model's format and serve its purpose, best first.
 
     Loaders that cannot run it here come last, with the reason. Hidden loaders are left out. A loader whose spec raises
-    ranks last, with its error. `aim` is one of AIMS.
+    ranks last, with its error. `machine`: one for all loaders, or what returns each loader's. `aim` is one of AIMS.
     """
-    ranked = [entry for spec in specs if not spec.hidden and (entry := _judge(facts, spec, machine, aim))]
+
+    def judge(spec: LoaderSpec) -> RankedLoader | None:
+        return _judge(facts, spec, machine if isinstance(machine, Machine) else machine(spec), aim)
+
+    ranked = [entry for spec in specs if not spec.hidden and (entry := judge(spec))]
     return sorted(ranked, key=lambda entry: (not entry.runs, -entry.score, entry.loader))
 
 

@@ -9,11 +9,15 @@ from modules.library.memory_plan import DeviceShare, MemoryPlan
 from modules.protocol.model_facts import Machine
 
 
-def add_freed(machine: Machine, planned: MemoryPlan, held: int) -> Machine:
-    """Return the machine after the end of a loaded model. `held`: its resident bytes of main memory.
+def add_freed(machine: Machine, planned: MemoryPlan, held: int, on_cards: int = 0) -> Machine:
+    """Return the machine after the end of a loaded model. `held`: its resident bytes of main memory. `on_cards`: its
+    bytes on all graphics cards; 0 if the driver does not say.
 
-    What it holds on cards is not measured, so its plan stands for it.
+    The plan says how the bytes are spread over the cards, and stands for them if they are not known.
     """
+    expected = sum(share.total for share in planned.shares[1:])
+    if on_cards and expected:
+        return _changed(machine, planned, held, lambda share: round(on_cards * share.total / expected))
     return _changed(machine, planned, held, lambda share: share.total - share.compute)
 
 

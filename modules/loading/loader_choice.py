@@ -19,22 +19,22 @@ from modules.settings.user_settings import ModelSettings
 class LoaderChoice:
     """The loaders on offer, and which of them a load takes.
 
-    `show_hidden`: offer loaders made for tests too. `aim`: returns what the proposed loader should be best at, one of
-    AIMS.
+    `machine_for`: returns the machine as a loader's variant uses it. `show_hidden`: offer loaders made for tests too.
+    `aim`: returns what the proposed loader should be best at, one of AIMS.
     """
 
     def __init__(
         self,
         registry: Registry,
         library: ModelLibrary,
-        machine: Machine,
+        machine_for: Callable[[LoaderSpec], Machine],
         saved: ModelSettings,
         aim: Callable[[], str],
         show_hidden: bool,
     ) -> None:
         self._registry = registry
         self._library = library
-        self._machine = machine
+        self._machine_for = machine_for
         self._saved = saved
         self._aim = aim
         self._show_hidden = show_hidden
@@ -46,7 +46,7 @@ class LoaderChoice:
     def rank(self, model: str) -> tuple[ModelFacts, list[RankedLoader]]:
         """Return what the model is, and the loaders that read it, best first. Raise ModelError."""
         facts = self._library.facts(model)
-        return facts, rank_loaders(facts, self.offered(), self._machine, self._aim())
+        return facts, rank_loaders(facts, self.offered(), self._machine_for, self._aim())
 
     def explain_none(self, facts: ModelFacts, ranked: list[RankedLoader]) -> str:
         """Return why none of the loaders in `ranked`, from `rank`, can run the model; "" if one can."""

@@ -7,12 +7,13 @@ import hashlib
 import time
 from dataclasses import dataclass
 
-from modules.library.memory_plan import MemoryPlan
+from modules.library.memory_plan import DeviceShare, MemoryPlan
 from modules.protocol.memory_demand import Demand
 from modules.protocol.model_facts import Machine
 from modules.settings.user_settings import YamlStore
 
 _MAX_ENTRIES = 500
+_OF_CARDS = ("card_loaded", "card_peak", "card_expected")
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Measurement:
     """The memory of one class of loads.
 
     `loaded`: bytes of main memory after the load. `peak`: the most bytes, with a context of `context` tokens.
-    `expected`: the plan's bytes after the load. `on_cpu`: the load used no accelerator.
+    `expected`: the plan's bytes after the load. `on_cpu`: the load used no accelerator. `card_loaded`, `card_peak`,
+    `card_expected`: the same of all graphics cards together; 0 if the driver does not say what a process uses.
     """
 
     loaded: int
@@ -28,6 +30,9 @@ class Measurement:
     context: int
     expected: int
     on_cpu: bool = False
+    card_loaded: int = 0
+    card_peak: int = 0
+    card_expected: int = 0
 
 
 class MemoryMeasurements:
@@ -39,16 +44,24 @@ class MemoryMeasurements:
     def find(self, key: str) -> Measurement | None:
         """Return the measurement under `key` (see `measurement_key`), or None if there is none that can be read."""
         entry = self._store.get(key)
-        names = [field.name for field in dataclasses.fields(Measurement)]
-        if not isinstance(entry, dict) or any(not isinstance(entry.get(name), int) for name in names):
+        if not isinstance(entry, dict):
             return None
-        return Measurement(**{name: entry[name] for name in names})
+        # Entries of older versions have nothing of cards.
+        values = {**dict.fromkeys(_OF_CARDS, 0), **entry}
+        names = [field.name for field in dataclasses.fields(Measurement)]
+        if any(not isinstance(values.get(name), int) for name in names):
+            return None
+        return Measurement(**{name: values[name] for name in names})
 
     def record(self, key: str, measurement: Measurement, model: str, loader: str) -> None:
         """Save a measurement. Of several with the same context, the highest peak stays: few loads are used fully."""
         known = self.find(key)
         if known and known.context == measurement.context:
-            measurement = dataclasses.replace(measurement, peak=max(known.peak, measurement.peak))
+            measurement = dataclasses.replace(
+                measurement,
+                peak=max(known.peak, measurement.peak),
+                card_peak=max(known.card_peak, measurement.card_peak),
+            )
         entry = {"model": model, "loader": loader, "at": int(time.time()), **dataclasses.asdict(measurement)}
         entries = {**self._store.items(), key: entry}
         dated = sorted(entries, key=lambda name: _date(entries[name]), reverse=True)
@@ -83,6 +96,18 @@ def apply_measurement(planned: MemoryPlan, found: Measurement) -> MemoryPlan:
     main = dataclasses.replace(main, process=process)
     if planned.context >= found.context and main.total < found.peak:
         main = dataclasses.replace(main, compute=main.compute + found.peak - main.total)
-    return dataclasses.replace(
-        planned, shares=(main, *planned.shares[1:]), at_load=planned.at_load + shift, measured=True
-    )
+    cards = _apply_to_cards(planned, found) if found.card_loaded else planned.shares[1:]
+    return dataclasses.replace(planned, shares=(main, *cards), at_load=planned.at_load + shift, measured=True)
+
+
+def _apply_to_cards(planned: MemoryPlan, found: Measurement) -> tuple[DeviceShare, ...]:
+    """Return the cards' shares, corrected as main memory is. What all cards took beside the plan is spread evenly."""
+    cards = planned.shares[1:]
+    if not cards:
+        return cards
+    shift = (found.card_loaded - found.card_expected) // len(cards)
+    cards = tuple(dataclasses.replace(card, process=max(0, card.process + shift)) for card in cards)
+    missing = found.card_peak - sum(card.total for card in cards)
+    if planned.context < found.context or missing <= 0:
+        return cards
+    return tuple(dataclasses.replace(card, compute=card.compute + missing // len(cards)) for card in cards)

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from modules.library.cards_now import other_programs
 from modules.library.machine import inspect_machine
 from modules.library.memory_plan import MemoryPlan, largest_fitting, memory_demand, memory_shortage, plan_memory
 from modules.library.scan import ModelLibrary
@@ -108,13 +109,15 @@ class MemoryPlanner:
             except PaddockError:  # its files are gone
                 continue
             if model in ended:
-                machine = add_freed(machine, planned, model.supervisor.memory_bytes())
+                supervisor = model.supervisor
+                machine = add_freed(machine, planned, supervisor.memory_bytes(), supervisor.card_bytes())
             else:
                 machine = subtract_unused(machine, planned, model.supervisor.private_bytes())
         return machine
 
     def plan(self, request: LoadRequest, machine: Machine) -> MemoryPlan:
         """Return the plan of a load, corrected by what earlier loads took. Raise PaddockError if its files are gone."""
+        machine = self._environments.machine_for(request.spec, machine)
         demand = memory_demand(request.facts, request.spec, request.settings, machine)
         return self._plan(request.facts, request.spec, demand, machine)
 
@@ -132,7 +135,7 @@ class MemoryPlanner:
     ) -> Advice:
         """Return the plan for a model with these settings, and the largest values that fit. `ends`: as for
         `machine`."""
-        machine = self.machine(ends)
+        machine = self._environments.machine_for(spec, self.machine(ends))
         demand = memory_demand(facts, spec, settings, machine)
         planned = self._plan(facts, spec, demand, machine)
         names = {entry.name for entry in describe(spec.settings)}
@@ -149,7 +152,10 @@ class MemoryPlanner:
         if "gpu_layers" in names and len(planned.shares) > 1:
             layers = largest_fitting(facts.layers, lambda count: fits(gpu_layers=count))
         lower = context if context and context < demand.context else 0
-        return Advice(planned, memory_shortage(planned, lower, layers or 0), context, layers)
+        obstacle = memory_shortage(planned, lower, layers or 0)
+        if any(share.total > share.free for share in planned.shares[1:]):
+            obstacle = " ".join(filter(None, (obstacle, other_programs())))
+        return Advice(planned, obstacle, context, layers)
 
     def check_fits(
         self, facts: ModelFacts, spec: LoaderSpec, settings: DataclassInstance, ends: Collection[PoolModel]
@@ -173,12 +179,14 @@ class MemoryPlanner:
             return
         facts, spec = request.facts, request.spec
         try:
-            machine = self.machine()
+            machine = self._environments.machine_for(spec, self.machine())
             demand = memory_demand(facts, spec, request.settings, machine)
             on_cpu = info.device == "cpu"
             used = dataclasses.replace(demand, gpu_layers=0) if on_cpu else demand
-            expected = plan_memory(facts, used, machine).at_load
-            found = Measurement(loaded, peak, demand.context, expected, on_cpu)
+            expected = plan_memory(facts, used, machine)
+            on_cards = sum(share.total for share in expected.shares[1:])
+            cards = (*watch.card_usage(), on_cards)
+            found = Measurement(loaded, peak, demand.context, expected.at_load, on_cpu, *cards)
             self._measured.record(self._key(facts, spec, demand, machine), found, facts.name, spec.name)
         except PaddockError as error:
             _LOG.warning("The memory use of %s was not saved: %s", facts.name, error.message)

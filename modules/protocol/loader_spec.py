@@ -10,6 +10,7 @@ from modules.protocol.memory_demand import Demand
 from modules.protocol.model_facts import UNKNOWN, Claim, Machine, ModelFacts
 from modules.protocol.quantization_method import QuantizationMethod
 from modules.protocol.sampling import SamplingParams, active_samplers
+from modules.protocol.variants import Variant
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class LoaderSpec:
     differs: samplers that differ from their definition in docs/samplers.md, with sentences that say how.
     unheard: a sampler -> the samplers that have no effect while it is active.
     requirements: a file in the loader's folder, such as "requirements.txt"; "" means that it needs no environment.
+    variants: builds of the engine for graphics cards, the best first. If none can be used, `requirements` is installed.
     probe: Python code that imports the engine and prints its version, to verify an environment.
     logits_hooks: True if its worker runs the hooks of extensions on tokens and logits.
     logprobs: True if its replies can come with the log-probabilities of their tokens (Generate.logprobs).
@@ -52,6 +54,7 @@ class LoaderSpec:
     systems: tuple[str, ...] = ("linux", "darwin", "windows")
     compiled: bool = False
     requirements: str = ""
+    variants: tuple[Variant, ...] = ()
     probe: str = ""
     logits_hooks: bool = False
     logprobs: bool = False

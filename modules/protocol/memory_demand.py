@@ -22,6 +22,7 @@ class Demand:
     mask: bytes of the attention mask for each pair of a token in the batch and one in the context.
     unpacking: bytes per weight of the largest matrix, if packed weights are unpacked for each product.
     gpu_layers: layers on accelerators (0: none, -1: all); cache_on_gpu: their cache is there too.
+    cpu_experts: the first so many layers keep their experts in main memory (-1: all).
     gpu_split: shares of the accelerators; empty: by free memory. gpu_process: bytes of the engine on each of them.
     gpu_logits: as `logits`, on accelerators, for an engine that allocates them while loading.
     """
@@ -41,6 +42,7 @@ class Demand:
     unpacking: float = 0
     gpu_layers: int = 0
     cache_on_gpu: bool = True
+    cpu_experts: int = 0
     gpu_split: tuple[float, ...] = ()
     gpu_process: int = 0
     gpu_logits: int = 1

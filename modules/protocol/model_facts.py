@@ -29,7 +29,8 @@ class ModelFacts:
     `name`: path below `models/` with forward slashes; `path`: the folder or the file; `format`: "gguf", "safetensors",
     "pickle", "remote" (on another server), the quantization method that a folder names ("gptq", "fp8", or one that
     Paddock does not know), or "unknown"; `dtype`: of the weights: "F16", "Q8_0", ...; `layer_bytes`,
-    `layer_parameters`: of all layers' tensors together, as on disk; `intermediate`: width of the MLP;
+    `layer_parameters`: of all layers' tensors together, as on disk; `expert_bytes`: those of the experts of a
+    mixture of experts, of a GGUF file; `intermediate`: width of the MLP;
     `input_widths`: the different numbers of inputs of the layers' matrices, of a model in full precision;
     `purpose`: one of PURPOSES; `vision`: it accepts images too.
     `problems`: sentences saying why it cannot be loaded; `warnings`: sentences for the user.
@@ -44,6 +45,7 @@ class ModelFacts:
     parameters: int = 0
     layer_bytes: int = 0
     layer_parameters: int = 0
+    expert_bytes: int = 0
     context: int = 0
     layers: int = 0
     hidden: int = 0
@@ -70,17 +72,29 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class Gpu:
-    """An accelerator: `kind` is "cuda", "rocm" or "metal"; memory in bytes."""
+    """An accelerator: `kind` is "cuda", "rocm", "metal", or "vulkan" for a card that only Vulkan drives here.
+
+    Memory in bytes; 0 and "" mean unknown. `architecture`: NVIDIA's compute capability ("8.9") or AMD's target
+    ("gfx1100"). `driver`: the driver's version. `api`: the newest CUDA that the driver supports, or the installed ROCm.
+    """
 
     kind: str
     name: str
     total_bytes: int = 0
     free_bytes: int = 0
+    architecture: str = ""
+    driver: str = ""
+    api: str = ""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """This machine, inspected without torch. `system`: "linux", "darwin" or "windows". `bfloat16`: the CPU has it."""
+    """This machine, inspected without torch.
+
+    `system`: "linux", "darwin" or "windows". `bfloat16`: the CPU has it. `vulkan`: the Vulkan loader is installed.
+    `glibc`: version of the C library, "" if it is another one. `compilers`: those for cards that are on the search
+    path: "nvcc" (CUDA), "hipcc" (ROCm), "glslc" (Vulkan).
+    """
 
     system: str
     architecture: str
@@ -89,6 +103,9 @@ class Machine:
     free_bytes: int
     gpus: tuple[Gpu, ...] = ()
     bfloat16: bool = False
+    vulkan: bool = False
+    glibc: str = ""
+    compilers: tuple[str, ...] = ()
 
     def has(self, kind: str) -> bool:
         """Return True if the machine has this kind of accelerator. It always has "cpu"."""

@@ -19,14 +19,16 @@ def install_for_load(
     store: StateStore,
     first: ModelState,
     is_latest: Callable[[], bool],
-) -> None:
-    """Build the loader's environment if it is missing; blocking.
+) -> str:
+    """Build the loader's environment if it is missing; blocking. Return a sentence if it is not the best variant, since
+    that one could not be installed, else "".
 
     `first`: the state with which the load begins. If a model is ready, it stays ready, and its state shows the progress
     and the error. Nothing is published once `is_latest` returns False. Raises PaddockError.
     """
-    if environments.status(spec).installed:
-        return
+    planned = environments.status(spec)
+    if planned.installed:
+        return ""
 
     def publish(
         text: str, fraction: float | None, phase: str = "installing", error: PaddockError | None = None
@@ -45,3 +47,7 @@ def install_for_load(
     except PaddockError as error:
         publish("", None, "failed", error)
         raise
+    built = environments.status(spec)
+    if not built.variant or not planned.variant or built.variant == planned.variant:
+        return ""
+    return f"{planned.variant.title} could not be used, so {built.variant.title} is. {built.reason}"

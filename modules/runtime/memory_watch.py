@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import psutil
@@ -11,6 +12,7 @@ import psutil
 from modules.system.threads import host_thread
 
 _SAMPLE_SECONDS = 0.1
+OnCards = Callable[[Collection[int]], int]
 # Written to /proc/PID/clear_refs (man 5 proc): clear the referenced bits of all pages, and reset the kernel's
 # high-water mark (VmHWM) to the current memory.
 _CLEAR_REFS = ("1", "5")
@@ -23,11 +25,12 @@ class MemoryWatch:
     drop such pages at no cost. After the load everything counts except pages of the model's own files, at `path`, that
     no reply has read (llama.cpp repacks some types into separate memory and leaves the file mapped). On Linux the
     kernel records the peak from then on. On other systems `usage` counts what is resident when it is called, with all
-    mapped pages.
+    mapped pages. `on_cards` returns the bytes of graphics cards that processes use; None without cards.
     """
 
-    def __init__(self, pid: int, path: str) -> None:
-        self._pid, self._path = pid, path
+    def __init__(self, pid: int, path: str, on_cards: OnCards | None = None) -> None:
+        self._pid, self._path, self._on_cards = pid, path, on_cards
+        self._cards_at_load = self._cards_peak = 0
         self._over = threading.Event()
         self._own = self._files = self._at_load = 0
         self._thread = host_thread("memory watch", self._sample, "Watching the worker's memory")
@@ -36,11 +39,13 @@ class MemoryWatch:
     def _sample(self) -> None:
         while not self._over.wait(_SAMPLE_SECONDS):
             self._own = max(self._own, self.private_bytes())
+            self._cards_peak = max(self._cards_peak, self.card_bytes())
 
     def record_load(self) -> int:
         """Record resident memory after the load, then start tracking the peak. Return the resident bytes."""
         self.close()
         resident = self._resident()
+        self._cards_at_load = self.card_bytes()
         self._at_load = sum(total for total, _ in resident)
         self._files = sum(shared for _, shared in resident)
         for process in _family(self._pid):
@@ -62,6 +67,15 @@ class MemoryWatch:
         idle = mapped - read
         most = max(self._own + self._files, self._at_load, sum(map(_high_water, family)))
         return self._at_load - idle, most - idle
+
+    def card_usage(self) -> tuple[int, int]:
+        """Return the bytes on all graphics cards right after the load, and the peak so far: (0, 0) if not known."""
+        self._cards_peak = max(self._cards_peak, self.card_bytes())
+        return (self._cards_at_load, self._cards_peak) if self._cards_at_load else (0, 0)
+
+    def card_bytes(self) -> int:
+        """Return the bytes of all graphics cards that the process and its children use now; 0 if not known."""
+        return self._on_cards([process.pid for process in _family(self._pid)]) if self._on_cards else 0
 
     def private_bytes(self) -> int:
         """Return the resident bytes now without pages of files, which the system counts as available."""

@@ -19,7 +19,7 @@ from modules.protocol.errors import PaddockError
 from modules.protocol.events import ChatPromptResult, HookEvent, Loaded
 from modules.protocol.schema import changed_values
 from modules.runtime.load_request import LoadRequest, WeightedAdapter
-from modules.runtime.memory_watch import MemoryWatch
+from modules.runtime.memory_watch import MemoryWatch, OnCards
 from modules.runtime.sandbox_paths import sandbox_variables
 from modules.runtime.worker_client import Report, WorkerClient
 from modules.runtime.worker_exit import WorkerDied, WorkerExit
@@ -33,7 +33,7 @@ SandboxFolders = tuple[Sequence[Path], Sequence[Path]]
 class ModelWorker:
     """Starts with its construction and ends with `stop`. Its methods block and raise PaddockError.
 
-    `on_exit` is called once, with this worker, however the process ends.
+    `on_exit` is called once, with this worker, however the process ends. `on_cards` is MemoryWatch's.
     """
 
     def __init__(
@@ -44,8 +44,10 @@ class ModelWorker:
         folders: SandboxFolders,
         on_exit: Callable[[ModelWorker, WorkerExit], None],
         on_hook: Callable[[HookEvent], None],
+        on_cards: OnCards | None,
     ) -> None:
         self.request = request
+        self._on_cards = on_cards
         # Those to apply, also if the engine refused them.
         self.adapters: tuple[WeightedAdapter, ...] = tuple(request.adapters)
         self.memory: MemoryWatch | None = None
@@ -67,7 +69,7 @@ class ModelWorker:
     def load(self, report: Report) -> Loaded:
         """Load the model of the request into the started worker."""
         facts = self.request.facts
-        self.memory = MemoryWatch(self.pid, str(Path(facts.path).resolve()))
+        self.memory = MemoryWatch(self.pid, str(Path(facts.path).resolve()), self._on_cards)
         loaded = self.client.load(facts.path, changed_values(self.request.settings), report)
         self.memory.record_load()
         self.client.process.compile_bytecode()

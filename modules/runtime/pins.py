@@ -1,20 +1,28 @@
 """Splits a requirements file of exact pins into the steps in which it is installed.
 
 Some engines require packages or versions that they do not need. Some are compiled against the torch that is already in
-the environment. A comment starts another step, with uv's flags for it:
+the environment, some come from another index. A comment starts another step, with uv's flags for it:
 
     # paddock: then --no-deps --no-build-isolation
+    # paddock: then --no-deps --default-index https://example.org/wheels
+
+With --default-index the step's packages come from this index alone, not from the user's. --config-setting passes
+a setting on to the build of what is compiled.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modules.protocol.errors import EnvironmentBroken
 
 _THEN = re.compile(r"#\s*paddock:\s*(.*)")
 _FLAGS = ("--no-deps", "--no-build-isolation")
+_INDEX = "--default-index"
+_TRUSTED = "--allow-insecure-host"
+_VALUED = (_INDEX, "--config-setting")
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,20 @@ class Step:
 
     text: str
     flags: tuple[str, ...] = ()
+
+    def arguments(self, sources: Sequence[str]) -> list[str]:
+        """Return uv's arguments for this step. `sources`: those for the user's package indexes.
+
+        An index that the flags name takes their place, except offline, where the packages come from the user's folders.
+        """
+        flags = list(self.flags)
+        if _INDEX not in flags:
+            return [*sources, *flags]
+        if "--no-index" in sources:
+            place = flags.index(_INDEX)
+            return [*sources, *flags[:place], *flags[place + 2 :]]
+        trusted = [place for place, word in enumerate(sources) if word == _TRUSTED]
+        return [*(word for place in trusted for word in sources[place : place + 2]), *flags]
 
     @property
     def count(self) -> int:
@@ -43,10 +65,16 @@ def steps(text: str, file: str) -> list[Step]:
             continue
         found.append(Step("\n".join(lines) + "\n", flags))
         then, *words = directive[1].split() or [""]
-        if then != "then" or not set(words) <= set(_FLAGS):
+        if then != "then" or not _known(words):
             raise EnvironmentBroken(
                 f"{file} contains the unknown line {line.strip()!r}. Write: # paddock: then, followed by any of "
-                f"{' '.join(_FLAGS)}."
+                f"{' '.join(_FLAGS)}, {_INDEX} ADDRESS and --config-setting NAME=VALUE."
             )
         flags, lines = tuple(words), []
     return [*found, Step("\n".join(lines) + "\n", flags)]
+
+
+def _known(words: list[str]) -> bool:
+    """Return True if all words are flags that are known, with their values."""
+    ahead = iter(words)
+    return all(word in _FLAGS or (word in _VALUED and not next(ahead, "--").startswith("--")) for word in ahead)

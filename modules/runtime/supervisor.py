@@ -18,7 +18,7 @@ from modules.runtime.generation_queue import GenerationQueue
 from modules.runtime.install_for_load import install_for_load
 from modules.runtime.load_request import LoadRequest, WeightedAdapter, adapter_weights
 from modules.runtime.loaded_model import LoadedModel
-from modules.runtime.memory_watch import MemoryWatch
+from modules.runtime.memory_watch import MemoryWatch, OnCards
 from modules.runtime.model_state import ModelState
 from modules.runtime.model_worker import ModelWorker, SandboxFolders
 from modules.runtime.state_store import StateStore, Superseded
@@ -36,7 +36,7 @@ class Supervisor(LoadedModel):
     """Owns at most one worker. Loads and unloads run one after another; all other methods are safe from any thread.
 
     `memory_of` returns the resident bytes of a process and its children. `folders`: what workers may read and write.
-    `hooks`: what extensions run in workers; several supervisors may share them.
+    `hooks`: what extensions run in workers; several supervisors may share them. `on_cards`: as for MemoryWatch.
     """
 
     def __init__(
@@ -46,11 +46,13 @@ class Supervisor(LoadedModel):
         memory_of: MemoryOf,
         folders: SandboxFolders = ((), ()),
         hooks: WorkerHooks | None = None,
+        on_cards: OnCards | None = None,
     ) -> None:
         self._root = root
         self._environments = environments
         self._folders = folders
         self._memory_of = memory_of
+        self._on_cards = on_cards
         # Held for the whole of a load or an unload.
         self._switch = threading.Lock()
         self._adapting = threading.Lock()
@@ -94,7 +96,9 @@ class Supervisor(LoadedModel):
         text = f"Starting {spec.title}" + (f" again. {reason}" if reason else "")
         state = ModelState("starting", facts.name, spec.name, request.settings, text=text)
         number = self._supersede()
-        install_for_load(self._environments, spec, self.state_store, state, lambda: number == self._latest)
+        note = install_for_load(self._environments, spec, self.state_store, state, lambda: number == self._latest)
+        if note:
+            request = dataclasses.replace(request, notes=[*request.notes, note])
         with self._switch:
             if number != self._latest:
                 raise Superseded(f"{facts.name} was not loaded because of a later request. Load it again.")
@@ -119,7 +123,9 @@ class Supervisor(LoadedModel):
             self.state_store.set(dataclasses.replace(state, phase="loading", text=text, fraction=fraction))
 
         python = self._environments.python(request.spec)
-        worker = ModelWorker(request, python, self._root, self._folders, self._worker_ended, self.hooks.handle)
+        worker = ModelWorker(
+            request, python, self._root, self._folders, self._worker_ended, self.hooks.handle, self._on_cards
+        )
         with self._lock:
             self._worker = worker
         worker.client.start()
@@ -225,9 +231,15 @@ class Supervisor(LoadedModel):
 
     def private_bytes(self) -> int:
         """Return the worker's resident memory without pages of files, in bytes; 0 without a worker."""
+        return watch.private_bytes() if (watch := self._watch()) else 0
+
+    def card_bytes(self) -> int:
+        """Return the bytes of graphics cards that the worker uses; 0 without a worker or if that is not known."""
+        return watch.card_bytes() if (watch := self._watch()) else 0
+
+    def _watch(self) -> MemoryWatch | None:
         with self._lock:
-            worker = self._worker
-        return worker.memory.private_bytes() if worker is not None and worker.memory is not None else 0
+            return self._worker.memory if self._worker else None
 
     def send_hooks(self) -> None:
         """Run the present hooks of extensions in the worker, if its loader can. Raise PaddockError."""

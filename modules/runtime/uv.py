@@ -54,9 +54,9 @@ class Uv:
         if status != 0:
             raise EnvironmentBroken(_why(spec, "\n".join(last)), detail="\n".join(last))
 
-    def probe(self, python: Path, spec: LoaderSpec, seconds: float) -> subprocess.CompletedProcess[str]:
-        """Import the engine with its interpreter. Raise TimeoutExpired, or EnvironmentBroken if Paddock shuts down."""
-        command = [str(python), "-c", spec.probe]
+    def probe(self, python: Path, spec: LoaderSpec, code: str, seconds: float) -> subprocess.CompletedProcess[str]:
+        """Run `code` with an interpreter. Raise TimeoutExpired, or EnvironmentBroken if Paddock shuts down."""
+        command = [str(python), "-c", code]
         with self._owned(command, worker_environment(), spec, subprocess.PIPE, ()) as process:
             output, errors = process.communicate(timeout=seconds)
         if self.closed:

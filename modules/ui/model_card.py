@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from modules.library.card_state import CardState, describe_health, describe_others
+from modules.library.cards_now import own_processes, read_cards
 from modules.library.ranking import RankedLoader
 from modules.library.sizes import format_size
 from modules.library.trust import scan_trust
@@ -123,14 +125,32 @@ def status(app: App, said: str = "") -> str:
     rows = [
         ("Loader", spec.title if spec else state.loader),
         ("Memory in use", format_size(app.supervisor.memory_bytes())),
+        ("On graphics cards", format_size(on_cards) if (on_cards := app.supervisor.card_bytes()) else ""),
         ("Context", f"{info.context:,} tokens" + (f" of {info.trained_context:,}" if info.trained_context else "")),
         ("Runs on", ", ".join(part for part in (info.device, info.dtype) if part)),
         ("Replies at once", str(info.slots)),
         ("LoRA adapters", ", ".join(f"{name} ({weight:g})" for name, weight in state.adapters.items())),
         ("Loaded in", words.seconds(state.load_seconds) if state.load_seconds else ""),
+        *cards(read_cards()),
     ]
     notes = "".join(paragraph(note, "warning") for note in info.notes)
     return f'<div class="card loaded">{title}{_list(rows)}{notes}{alarm}</div>'
+
+
+def cards(states: Sequence[CardState]) -> list[tuple[str, str]]:
+    """Return (name, what it reports now) of each graphics card. Paddock's own processes are not named."""
+    own = own_processes() if states else set()
+    rows = []
+    for card in states:
+        free = f"{format_size(card.gpu.free_bytes)} of {format_size(card.gpu.total_bytes)} free"
+        others = describe_others(card, own)
+        parts = [
+            free if card.gpu.total_bytes else "",
+            describe_health(card),
+            f"also used by {others}" if others else "",
+        ]
+        rows.append((card.gpu.name, "; ".join(filter(None, parts))))
+    return rows
 
 
 def free(machine: Machine) -> str:

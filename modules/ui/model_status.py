@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
+from modules.library.sizes import format_size
 from modules.ui.json_errors import error_json
 from modules.ui.loaded_models import loaded_beside
 from modules.ui.sse import event_stream, sse_event
@@ -34,7 +35,9 @@ def describe_state(app: App) -> dict[str, object]:
         "beside": loaded_beside(app) if app.may_manage else [],
     }
     if state.info:
+        on_cards = app.supervisor.card_bytes()
         shown |= {"context": state.info.context, "device": state.info.device, "notes": list(state.info.notes)}
+        shown["on_cards"] = format_size(on_cards) if on_cards else ""
     return shown
 
 

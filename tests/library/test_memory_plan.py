@@ -158,6 +158,23 @@ def test_several_cards_share_by_setting_or_by_free_memory() -> None:
     assert only.device == "two"
 
 
+def test_experts_may_stay_in_main_memory() -> None:
+    machine = dataclasses.replace(MACHINE, gpus=(CARD,))
+    experts = GGUF.layer_bytes * 3 // 4
+    mixture = dataclasses.replace(GGUF, expert_bytes=experts)
+    main, card = _plan("llamacpp", mixture, machine, cpu_moe=True).shares
+    assert (main.weights, card.weights) == (experts, GGUF.size_bytes - experts)
+    main, card = _plan("llamacpp", mixture, machine, n_cpu_moe=8).shares
+    assert (main.weights, card.weights) == (experts // 4, GGUF.size_bytes - experts // 4)
+    # The last 28 layers are on the card. Of the first 8, four are.
+    others = GGUF.size_bytes - GGUF.layer_bytes
+    main, card = _plan("llamacpp", mixture, machine, gpu_layers=28, n_cpu_moe=8).shares
+    assert main.weights == GGUF.layer_bytes // 8 + experts // 8 + others
+    assert main.weights + card.weights == GGUF.size_bytes
+    dense = [share.weights for share in _plan("llamacpp", GGUF, machine, cpu_moe=True).shares]
+    assert dense == [0, GGUF.size_bytes]
+
+
 def test_a_macs_gpu_shares_the_main_memory() -> None:
     machine = dataclasses.replace(MACHINE, gpus=(Gpu("metal", "Apple silicon", 64 * GB, 48 * GB),))
     (main,) = _plan("llamacpp", GGUF, machine).shares
@@ -195,6 +212,9 @@ def test_headers_distinguish_layers_from_other_weights(tmp_path: Path) -> None:
     facts = detect(path, "m.gguf")
     assert (facts.layer_parameters, facts.layer_bytes) == (2048, 2048 // 256 * 144)
     assert facts.parameters == 2048 + 1024
+    mixture = [("blk.0.ffn_gate_exps.weight", (256, 8, 4), 12), ("blk.0.ffn_gate_inp.weight", (256, 4), 1)]
+    path.write_bytes(gguf_bytes(tensors=mixture))
+    assert detect(path, "m.gguf").expert_bytes == 8192 // 256 * 144
     facts = detect(write_model_folder(tmp_path / "folder"), "folder")
     assert (facts.parameters, facts.layer_parameters) == (128, 0)
 
@@ -238,6 +258,18 @@ def test_a_measured_load_shifts_every_plan_of_its_class_and_its_peak_is_a_floor(
     assert apply_measurement(large, less).total == large.total - 5 * MB
 
 
+def test_measured_memory_of_cards_corrects_their_shares() -> None:
+    machine = dataclasses.replace(MACHINE, gpus=(CARD, dataclasses.replace(CARD, name="two")))
+    small, large = (_plan("llamacpp", GGUF, machine, context=context) for context in (1024, 8192))
+    planned = sum(share.total for share in small.shares[1:])
+    seen = Measurement(small.at_load, 0, 1024, small.at_load, False, planned + 100 * MB, planned + 300 * MB, planned)
+    for plan, more in ((small, 150 * MB), (large, 50 * MB)):
+        pairs = zip(plan.shares[1:], apply_measurement(plan, seen).shares[1:], strict=True)
+        assert [after.total - before.total for before, after in pairs] == [more, more]
+    unknown = dataclasses.replace(seen, card_loaded=0)
+    assert apply_measurement(small, unknown).shares[1:] == small.shares[1:]
+
+
 def test_measurements_are_kept_and_the_highest_peak_of_a_context_stays(tmp_path: Path) -> None:
     path = tmp_path / "measured.yaml"
     measured = MemoryMeasurements(YamlStore(path))
@@ -257,6 +289,9 @@ def test_an_invalid_entry_is_not_a_measurement(tmp_path: Path) -> None:
     assert measured.find("other") is None
     measured.record("third", Measurement(1, 2, 3, 4), "m", "echo")
     assert measured.find("third") == Measurement(1, 2, 3, 4)
+    # As an older version wrote it.
+    path.write_text("key: {loaded: 1, peak: 2, context: 3, expected: 4, on_cpu: false}\n")
+    assert MemoryMeasurements(YamlStore(path)).find("key") == Measurement(1, 2, 3, 4)
 
 
 def test_a_class_is_of_files_environment_settings_and_devices_but_not_of_the_context() -> None:

@@ -20,6 +20,7 @@ from modules.worker.llama.model_notes import (
     choose_context,
     context_notes,
     load_error,
+    tensor_overrides,
     tensor_split_shares,
 )
 from modules.worker.llama.sampler_settings import CUT_SHARE, sampler_chain, server_sampler_chain, token_biases
@@ -41,6 +42,21 @@ def test_a_gguf_is_claimed_by_both_loaders_with_the_device() -> None:
         assert "4 processor cores" in here.reason
         assert "graphics card" in there.reason
         assert spec.claim(ModelFacts("m", "m", "safetensors"), _MACHINE) is None
+
+
+def test_tensors_are_placed_apart_by_name_and_experts_by_layer() -> None:
+    def overrides(**values: object) -> list[tuple[str, str]]:
+        return tensor_overrides(build(LLAMACPP.settings, values))
+
+    experts = r"\.ffn_(up|down|gate|gate_up)_(ch|)exps"
+    assert overrides() == []
+    assert overrides(cpu_moe=True) == [(experts, "CPU")]
+    assert overrides(n_cpu_moe=2) == [(rf"blk\.0{experts}", "CPU"), (rf"blk\.1{experts}", "CPU")]
+    named = overrides(override_tensor="output=CPU, a=b=CUDA1", cpu_moe=True)
+    assert named == [("output", "CPU"), ("a=b", "CUDA1"), (experts, "CPU")]
+    for wrong in ("output", "=CPU", "output=", "(=CPU"):
+        with pytest.raises(SettingError, match="Write a regular expression, = and a device"):
+            overrides(override_tensor=wrong)
 
 
 def test_the_memory_plan_of_the_server_follows_its_slots() -> None:

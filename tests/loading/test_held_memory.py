@@ -30,6 +30,11 @@ def test_what_a_model_frees_is_what_it_holds_and_its_plan_on_cards() -> None:
     assert [gpu.free_bytes for gpu in after.gpus] == [14 * GB, 10 * GB]
 
 
+def test_what_cards_report_of_a_model_comes_before_its_plan() -> None:
+    after = add_freed(MACHINE, PLAN, 2 * GB, on_cards=7 * GB)
+    assert [gpu.free_bytes for gpu in after.gpus] == [17 * GB, 10 * GB]
+
+
 def test_planned_memory_that_a_model_does_not_hold_yet_is_not_free() -> None:
     """Mapped weights count as available memory in the system's figures."""
     after = subtract_unused(MACHINE, PLAN, 2 * GB)

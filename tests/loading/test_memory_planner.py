@@ -109,7 +109,9 @@ def test_the_advice_is_the_layers_that_fit_the_card(app: App, monkeypatch: pytes
         context=512,
     )
     monkeypatch.setattr(app.library, "facts", lambda name: facts)
-    machine = Machine("linux", "x86_64", 2, TB, TB, (Gpu("cuda", "card", 24 << 30, 20 << 30),))
+    card = Gpu("cuda", "card", 24 << 30, 20 << 30)
+    machine = Machine("linux", "x86_64", 2, TB, TB, (card,), compilers=("nvcc",))
+    monkeypatch.setattr(app.environments, "machine", machine)
     monkeypatch.setattr(app.planner, "machine", lambda *ends: machine)
     # A GiB a layer: 20 GiB hold 19 beside the engine and its buffers.
     advice = _advise(app, "tiny", spec, {})

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import re
 import subprocess
 import sys
-import zipfile
-from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from modules.protocol.errors import EnvironmentBroken
 from modules.protocol.model_facts import Machine
 from modules.runtime.environment import MARKER, Environments
 from modules.system.pip_config import package_sources, read_pip_config
+from tests.support.wheels import make_wheel
 
 MACHINE = Machine("linux", "x86_64", 2, 1 << 33, 1 << 33)
 SPEC = dataclasses.replace(
@@ -28,22 +26,7 @@ SPEC = dataclasses.replace(
 
 
 def _wheel(folder: Path, version: str, code: str, needs: str = "") -> None:
-    """A wheel of one module, made by hand, so that building needs no network."""
-    files = {
-        "toyengine.py": code,
-        f"toyengine-{version}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: toyengine\nVersion: {version}\n"
-        + (f"Requires-Dist: {needs}\n" if needs else ""),
-        f"toyengine-{version}.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = "".join(
-        f"{name},sha256={urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b'=').decode()},{len(text)}\n"
-        for name, text in files.items()
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(folder / f"toyengine-{version}-py3-none-any.whl", "w") as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
-        archive.writestr(f"toyengine-{version}.dist-info/RECORD", f"{record}toyengine-{version}.dist-info/RECORD,,\n")
+    make_wheel(folder, "toyengine", version, code, needs)
 
 
 @pytest.fixture

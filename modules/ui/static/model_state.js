@@ -45,7 +45,7 @@ export class ModelState {
   }
 
   #updatePill(busy) {
-    const { phase, model, title, text, fraction, context } = this.state;
+    const { phase, model, title, text, fraction, context, on_cards: onCards } = this.state;
     const pill = $("#model-pill");
     pill.dataset.phase = phase;
     const percent = fraction === null ? "" : ` ${Math.round(fraction * 100)} %`;
@@ -55,7 +55,8 @@ export class ModelState {
       failed: model ? `${model} failed` : "No model loaded",
     };
     $(".pill-text", pill).textContent = busy ? `${text || "Loading"}${percent}` : labels[phase];
-    const facts = phase === "ready" ? `${model}, ${title}, context of ${context.toLocaleString()} tokens. ` : "";
+    const cards = onCards ? `, ${onCards} on graphics cards` : "";
+    const facts = phase === "ready" ? `${model}, ${title}, context of ${context.toLocaleString()} tokens${cards}. ` : "";
     pill.title = `${facts}Open the Model tab`;
   }
 

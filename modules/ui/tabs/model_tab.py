@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from modules.library.cards_now import free_on_cards
 from modules.library.remote_keys import read_key_request
 from modules.library.sizes import format_size
 from modules.loading.memory_planner import Advice
@@ -101,8 +102,11 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         return [gr.update(visible=occupied), *pick_again(name, by_hand), model_card.status(app) + refresh_marker()]
 
     def free() -> list[Any]:
+        before = free_on_cards()
         freed = app.supervisor.unload()
-        words = f"Unloaded: {format_size(freed)} of memory was freed."
+        came_back = free_on_cards() - before
+        on_cards = f" and {format_size(came_back)} on graphics cards were freed." if came_back > 0 else " was freed."
+        words = f"Unloaded: {format_size(freed)} of memory{on_cards}"
         return [model_card.status(app, words), gr.update(visible=False), toast(words)]
 
     unload.click(errors_as_toasts(free), None, [loaded, unload, toasts], **QUEUED)

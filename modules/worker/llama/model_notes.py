@@ -62,6 +62,31 @@ def tensor_split_shares(settings: LlamaCppSettings) -> list[float]:
         ) from None
 
 
+# As in llama.cpp's common/arg.cpp.
+_EXPERTS = r"\.ffn_(up|down|gate|gate_up)_(ch|)exps"
+
+
+def tensor_overrides(settings: LlamaCppSettings) -> list[tuple[str, str]]:
+    """Return (regular expression, device) of tensors that are placed apart. The first that matches counts. Raises
+    SettingError."""
+    found = []
+    for entry in filter(None, map(str.strip, settings.override_tensor.split(","))):
+        pattern, equals, device = entry.rpartition("=")
+        try:
+            re.compile(pattern)
+        except re.error:
+            pattern = ""
+        if not (pattern and equals and device):
+            raise SettingError(
+                f"Tensor overrides (override_tensor) cannot contain {entry!r}. Write a regular expression, = and a "
+                "device, such as ffn_.*_exps=CPU."
+            )
+        found.append((pattern, device))
+    if settings.cpu_moe:
+        return [*found, (_EXPERTS, "CPU")]
+    return [*found, *((rf"blk\.{layer}{_EXPERTS}", "CPU") for layer in range(settings.n_cpu_moe))]
+
+
 def load_error(name: str, said: str, context: int) -> PaddockError:
     """Return why llama.cpp did not load the file `name`, from its stderr text `said`."""
     if _MEMORY.search(said):

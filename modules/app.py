@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from modules.chat.attachments.model_images import ModelImages
 from modules.chat.characters import Characters
 from modules.chat.chat_preferences import ChatPreferences
 from modules.chat.chat_text import read_chat_messages
@@ -122,6 +123,7 @@ class App:
             config.load_on_request,
             config.keep_alive,
         )
+        self.images = ModelImages(paths.model_images)
         self.downloads = Downloads(paths.models, self.supervisor.state_store.publish)
 
     def open_personal(self) -> None:
@@ -281,6 +283,7 @@ class App:
             stack.callback(self.reloader.close)
             stack.callback(self.on_request.close)
             stack.callback(self.downloads.close)
+            stack.callback(self.images.close)
             stack.callback(self.at_close.close)
         return unfinished
 

@@ -14,6 +14,7 @@ _STATUS = {
     "path": 400,
     "prompt": 400,
     "document": 400,
+    "image": 400,
     "character": 400,
     "unsupported": 400,
     "model_not_found": 404,

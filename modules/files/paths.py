@@ -155,7 +155,7 @@ class Paths:
 
     @property
     def model_images(self) -> Path:
-        """The images that models are shown, which workers may read. Removed when Paddock starts."""
+        """Copies of images that models are shown, which workers may read. They are removed after a day."""
         return self.user_data / "model_images"
 
     @property

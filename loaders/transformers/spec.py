@@ -40,6 +40,13 @@ class Settings(TransformersSettings):
         group=_QUANTIZATION,
         help="With nf4 and fp4: quantizes the scales too. Saves about 0.4 bits per weight at almost no cost.",
     )
+    images: bool = setting(
+        True,
+        label="Images",
+        group="Context",
+        help="Loads the part of a model that sees images, if it has one. Off saves its memory: the model then answers "
+        "text alone.",
+    )
     compute_dtype: str = setting(
         "auto",
         label="Compute type",

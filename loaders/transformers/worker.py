@@ -61,7 +61,7 @@ class Engine(HfEngine):
         if (quantization := _quantization(settings, config, options["dtype"])) is not None:
             options["quantization_config"] = quantization
         with report_progress(report, "Unpacking the weights" if gguf else "Loading the weights"):
-            model, found = text_class(config).from_pretrained(
+            model, found = text_class(config, settings.images).from_pretrained(
                 str(path),
                 config=with_rope(config, settings),
                 local_files_only=True,

@@ -170,8 +170,8 @@ def test_cancel_takes_effect_between_prompt_slices_and_the_cache_stays(folder: P
     cancelled = threading.Event()
     read = engine._cache.read
 
-    def read_and_cancel(tokens: list[int]) -> Any:
-        logits = read(tokens)
+    def read_and_cancel(tokens: list[int], images: Any = None) -> Any:
+        logits = read(tokens, images)
         cancelled.set()
         return logits
 

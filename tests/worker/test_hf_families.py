@@ -194,7 +194,7 @@ def test_a_state_space_model_gives_the_same_text_without_its_state(kind: str, tm
 
 @pytest.mark.parametrize("kind", _SEEING)
 def test_only_the_text_part_of_a_vision_model_is_loaded(kind: str, tmp_path: Path) -> None:
-    engine, info = _load(_write(tmp_path / kind, kind, _SEEING[kind]))
+    engine, info = _load(_write(tmp_path / kind, kind, _SEEING[kind]), images=False)
     assert info.notes == [NO_IMAGES]
     towers = [name for name, _ in engine.model.named_parameters() if "vision" in name or "visual" in name]
     assert towers == []

@@ -1,12 +1,14 @@
-"""Chooses Transformers' class for a model that writes text, and keeps the text part of a multimodal model."""
+"""Chooses Transformers' class for a model that writes text, and what is kept of a model that also takes images."""
 
 from __future__ import annotations
 
 import re
 import traceback
+from pathlib import Path
 from typing import Any
 
 from modules.protocol.errors import ModelError
+from modules.worker.hf.image_processor import load_processor
 
 # Classes whose models accept a prompt of text alone and continue it.
 _OTHERS = ("AutoModelForImageTextToText", "AutoModelForVision2Seq", "AutoModelForMultimodalLM")
@@ -17,40 +19,58 @@ _TOWERS = re.compile(
 )
 # Usual names of such parts. They are not quantized, because they are freed after the load.
 TOWERS = ("vision_tower", "vision_model", "visual", "audio_tower", "multi_modal_projector", "connector", "aligner")
-NO_IMAGES = "This model also takes images or sound, which Paddock does not read yet: it answers text."
+NO_IMAGES = "This model also takes images or sound. That part is not loaded: it answers text."
 
 
-def text_class(config: object) -> Any:
-    """Return the Auto class for the architecture of `config`. If there is none, Transformers raises the error."""
+def text_class(config: object, images: bool = False) -> Any:
+    """Return the Auto class for the architecture of `config`. If there is none, Transformers raises the error.
+
+    `images`: prefer a class that takes images too.
+    """
     import transformers
 
     plain = transformers.AutoModelForCausalLM
-    for known in (plain, *(getattr(transformers, name, None) for name in _OTHERS)):
+    others = [getattr(transformers, name, None) for name in _OTHERS]
+    for known in (*others, plain) if images else (plain, *others):
         # Reading the mapping imports only the configuration's class.
         if known is not None and type(config) in known._model_mapping:
             return known
     return plain
 
 
-def keep_text_part(model: Any) -> list[str]:
-    """Free the parts of a loaded model that are only for images or sound. Return notes for the user. Raises ModelError
-    if the model accepts no text without them."""
+def image_processor(model: Any, tokenizer: Any, folder: Path, wanted: bool) -> tuple[Any, list[str]]:
+    """Return the processor with which a loaded model takes images, or None, and notes for the user.
+
+    Without one, or if images are not `wanted`, the parts of the model for images and sound are freed. Raises ModelError
+    if the model accepts no text without them.
+    """
+    found = _towers(model)
+    if not found:
+        return None, []
+    processor, why = load_processor(folder, tokenizer) if wanted else (None, "")
+    return (processor, []) if processor else (None, _keep_text_part(model, found, why))
+
+
+def _towers(model: Any) -> list[tuple[Any, str, Any]]:
+    """Return the parts for images and sound, as (their parent, name, part)."""
     inner = getattr(model, "model", None)
     places = [(part, name) for part in (model, inner) if part is not None for name, _ in part.named_children()]
-    found = [(part, name, getattr(part, name)) for part, name in places if _TOWERS.search(name)]
-    if not found:
-        return []
-    if why := _fails_with_text(model):
+    return [(part, name, getattr(part, name)) for part, name in places if _TOWERS.search(name)]
+
+
+def _keep_text_part(model: Any, found: list[tuple[Any, str, Any]], why: str) -> list[str]:
+    if failed := _fails_with_text(model):
         raise ModelError(
-            "This model takes no text without an image, and Paddock does not read images yet. Choose another model.",
-            detail=why,
+            f"This model takes no text without an image, and its part for images is not loaded. {why}".rstrip()
+            + " Choose another model, or another loader.",
+            detail=failed,
         )
     for part, name, _ in found:
         setattr(part, name, None)
     if _fails_with_text(model):
         for part, name, tower in found:
             setattr(part, name, tower)
-    return [NO_IMAGES]
+    return [f"{NO_IMAGES} {why}".rstrip()]
 
 
 def _fails_with_text(model: Any) -> str:

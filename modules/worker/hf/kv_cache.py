@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -27,8 +28,10 @@ class PrefixCache:
     that returns no state reads all tokens again for each new one.
     """
 
-    def __init__(self, model: Any, device: torch.device) -> None:
+    def __init__(self, model: Any, device: torch.device, image_token: int = 0) -> None:
         self._model, self._device = model, device
+        # Negative tokens stand for images (image_input.py). The model gets this one in their place.
+        self._image_token = image_token
         accepts = inspect.signature(model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepts else {}
         self._name = next((name for name in _STATES if name in accepts), _STATES[0])
@@ -50,9 +53,9 @@ class PrefixCache:
         """True if a prompt can be read in several calls without extra cost."""
         return self._appends
 
-    def reuse(self, prompt: list[int]) -> int:
+    def reuse(self, prompt: list[int], spans: Sequence[tuple[int, int]] = ()) -> int:
         """Crop the cache to the prefix that it shares with `prompt`, and return the number of tokens that need no
-        reading.
+        reading. `spans`: places in the prompt that are read as a whole.
 
         At least one token remains to be read, unless this same prompt was marked. `marked_logits` then has the logits
         after it, bit for bit those of the first time, so that a seed gives the same text again.
@@ -61,6 +64,7 @@ class PrefixCache:
         keep = _common(self.tokens, prompt)
         if not (again and keep == len(prompt)):
             keep = min(keep, len(prompt) - 1)
+            keep = next((first for first, end in spans if first < keep < end), keep)
             self._prompt, self._prompt_logits = [], None
         surplus = len(self.tokens) - keep
         restart = surplus and not _can_crop(self._cache)
@@ -83,9 +87,9 @@ class PrefixCache:
         assert self._prompt_logits is not None
         return self._prompt_logits
 
-    def read(self, tokens: list[int]) -> Tensor:
+    def read(self, tokens: list[int], images: dict[str, Tensor] | None = None) -> Tensor:
         """Run the model on `tokens`, which follow those in the cache. Return the logits after the last,
-        [vocabulary]."""
+        [vocabulary]. `images`: further input for the images in them."""
         begins = self._cache is None or (len(tokens) > 1 and not self._appends)
         read = [*self.tokens, *tokens] if begins else tokens
         if begins:
@@ -94,14 +98,16 @@ class PrefixCache:
         if self._positions and not begins:
             at = len(self.tokens)
             state["cache_position"] = torch.arange(at, at + len(read), device=self._device)
+        ids = [self._image_token if token < 0 else token for token in read]
         try:
             with torch.inference_mode():
                 output = self._model(
-                    input_ids=torch.tensor([read], device=self._device),
+                    input_ids=torch.tensor([ids], device=self._device),
                     use_cache=True,
                     return_dict=True,
                     **state,
                     **self._last_only,
+                    **(images or {}),
                 )
         except BaseException:
             self.clear()

@@ -49,6 +49,7 @@ def describe_model(
     device: torch.device,
     template: tuple[str, str],
     notes: list[str],
+    sees_images: bool = False,
 ) -> ModelInfo:
     """Return the facts of the model for the host. `template`: (the chat template, its source)."""
     config = model.config
@@ -67,6 +68,7 @@ def describe_model(
         eos=str(tokenizer.eos_token or ""),
         memory_bytes=int(model.get_memory_footprint()),
         notes=[*context_notes, *notes],
+        sees_images=sees_images,
     )
 
 

@@ -20,3 +20,8 @@ def token_scores(scores: Tensor | None, token: int, count: int, bytes_of: Callab
     top = scores.topk(min(count, scores.shape[-1]))
     pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
     return logprob_entry(token, float(scores[token]), pairs, bytes_of)
+
+
+def is_number(logits: Tensor, token: int | None) -> bool:
+    """Return True if the logit of the chosen token is not NaN; without a token, if no logit is NaN."""
+    return not bool((logits if token is None else logits[token]).isnan().any())

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +25,23 @@ from modules.protocol.sampling import SamplingParams
 from modules.worker.broken_weights import nan_logits_error
 from modules.worker.engine import EmbedInput, EngineBase, Outcome, Piece, Report
 from modules.worker.hf import bf16_attention as hf_attention
-from modules.worker.hf.auto_class import keep_text_part
+from modules.worker.hf.auto_class import image_processor
 from modules.worker.hf.detokenizer import TokenDecoder
 from modules.worker.hf.error_messages import load_error, out_of_memory_error
 from modules.worker.hf.grammar import Grammars
 from modules.worker.hf.history_samplers import History
+from modules.worker.hf.image_input import ImageInput, PromptInput, required, text_input
 from modules.worker.hf.kv_cache import PrefixCache
 from modules.worker.hf.loaded_model import describe_model, describe_vocabulary, input_device
-from modules.worker.hf.logprobs import token_scores
+from modules.worker.hf.logprobs import is_number, token_scores
 from modules.worker.hf.mean_embedding import mean_embedding
 from modules.worker.hf.model_files import chat_template, check_folder, has_consent
 from modules.worker.hf.peft_adapters import LoraLayers
+from modules.worker.hf.prompt_reading import read_prompt
 from modules.worker.hf.sampler_chain import SamplerChain
 from modules.worker.hf.samplers import guidance
 from modules.worker.hf.staged_folder import stage_for_transformers
+from modules.worker.hf.window_logits import write_logits
 from modules.worker.hook_runner import Hooks
 from modules.worker.reply_text import ReplyText
 from modules.worker.stop_strings import StopFilter
@@ -53,6 +56,7 @@ _RUN_LOWER = ("context", "prefill")
 class HfEngine(EngineBase):
     """Loads with `load_model`, and generates with a prefix cache and a sampler chain, one generation at a time."""
 
+    typed_images = True
     settings: Any
     model: Any
     tokenizer: Any
@@ -84,7 +88,8 @@ class HfEngine(EngineBase):
         with out_of_memory_error("this model", _LOAD_LOWER, self._schema), load_error(path):
             self.model, self.tokenizer = self.load_model(path, settings, report)
             self.model.eval()
-            notes = keep_text_part(self.model)
+            images = getattr(settings, "images", False)
+            processor, notes = image_processor(self.model, self.tokenizer, path, images)
         if not settings.threads and single_thread_is_fastest(self.model.get_memory_footprint()):
             torch.set_num_threads(1)
         report("Getting ready", None)
@@ -94,12 +99,15 @@ class HfEngine(EngineBase):
         template = chat_template(path, self.tokenizer)
         self._text = TokenDecoder(self.tokenizer, template[0])
         self._prefix_tokens = self._text.prefix()
-        self._cache = PrefixCache(self.model, self._device)
+        self._images = ImageInput(processor, self.model, self._device) if processor else None
+        self.image_mark = self._images.mark if self._images else ""
+        self._cache = PrefixCache(self.model, self._device, self._images.token if self._images else 0)
         self._against = PrefixCache(self.model, self._device)
         self._lora = LoraLayers(self.model)
         self._vocabulary = describe_vocabulary(self.model, self.tokenizer, self._text, self.templates, template[0])
         self._grammars = Grammars(self.tokenizer, self._vocabulary)
-        info = describe_model(self.model, self.tokenizer, self.settings, self._device, template, notes)
+        sees = self._images is not None
+        info = describe_model(self.model, self.tokenizer, settings, self._device, template, notes, sees)
         self._context = info.context
         return info
 
@@ -130,6 +138,9 @@ class HfEngine(EngineBase):
         tokens = self._text.encode(text, special)
         return self._with_prefix(tokens) if special else tokens
 
+    def count_tokens(self, prompt: str, images: Sequence[str]) -> int:
+        return len(self._image_prompt(prompt, images, True).tokens) if images else len(self.tokenize(prompt, True))
+
     def detokenize(self, tokens: list[int]) -> str:
         return self._text.decode(tokens, skip_special=False)
 
@@ -137,20 +148,30 @@ class HfEngine(EngineBase):
         return self._text.bytes_of(token)
 
     def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
+        hooks = self.hooks_of(request)
+        prompt, cut = self._prompt(request, hooks)
+        with out_of_memory_error("this reply", _RUN_LOWER, self._schema):
+            return (yield from self._run(prompt, cut, request, cancelled, hooks))
+
+    def _prompt(self, request: Generate, hooks: Hooks | None) -> tuple[PromptInput, int]:
+        """Return the prompt, and the number of tokens that were cut from it. One with images is never cut."""
         params = request.params
+        if request.images:
+            prompt = self._image_prompt(request.prompt, request.images, params.add_bos_token)
+            fit_prompt(prompt.tokens, self._context, params.max_new_tokens, truncate=False)
+            return prompt, 0
         tokens = self._prompt_tokens(request.prompt, params)
-        if hooks := self.hooks_of(request):
+        if hooks:
             tokens = hooks.tokens(request.prompt, tokens, self._row, vars(params)) or self._empty()
         tokens, cut = fit_prompt(
             tokens, self._context, params.max_new_tokens, params.truncate, self._prefix_length(tokens)
         )
-        with out_of_memory_error("this reply", _RUN_LOWER, self._schema):
-            return (yield from self._run(tokens, cut, request, cancelled, hooks))
+        return text_input(tokens), cut
 
     def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
         tokens, _ = fit_prompt(self.tokenize(prompt, True) or self._empty(), self._context, 1, truncate=True)
         with out_of_memory_error("this prompt", _RUN_LOWER, self._schema):
-            self._read_prompt(tokens, threading.Event())
+            self._read(self._cache, text_input(tokens), threading.Event())
             likeliest = self._cache.marked_logits.float().softmax(0).topk(min(top, self._vocabulary.size))
         pairs = zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
         return [
@@ -159,14 +180,8 @@ class HfEngine(EngineBase):
         ]
 
     def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
-        begin = time.perf_counter()
-        with out_of_memory_error("this window", _RUN_LOWER, self._schema), torch.inference_mode():
-            ids = torch.tensor([tokens], device=self._device)
-            logits = self.model(input_ids=ids, use_cache=False, return_dict=True).logits[0, first - 1 : -1]
-            rows = logits.float().cpu().contiguous().numpy()
-        seconds = time.perf_counter() - begin
-        rows.tofile(file)
-        return {"rows": rows.shape[0], "vocabulary": rows.shape[1], "seconds": seconds}
+        with out_of_memory_error("this window", _RUN_LOWER, self._schema):
+            return write_logits(self.model, self._device, tokens, first, file)
 
     def embed(self, inputs: list[EmbedInput]) -> list[list[float]]:
         size = self._vocabulary.size
@@ -175,9 +190,9 @@ class HfEngine(EngineBase):
             return [mean_embedding(self.model, self._device, one, self._context, size) for one in tokens]
 
     def _run(
-        self, tokens: list[int], cut: int, request: Generate, cancelled: threading.Event, hooks: Hooks | None
+        self, prompt: PromptInput, cut: int, request: Generate, cancelled: threading.Event, hooks: Hooks | None
     ) -> Generator[Piece, None, Outcome]:
-        params = request.params
+        params, tokens = request.params, prompt.tokens
         begin = time.perf_counter()
         seed = params.seed if params.seed >= 0 else random.SystemRandom().randrange(2**31)
         history = History(tokens, self._vocabulary.size, self._device, params.repetition_penalty_range)
@@ -185,7 +200,7 @@ class HfEngine(EngineBase):
         # A copy, because the logits belong to the cache, and a hook may change them in place.
         hook = (lambda logits: change(logits.clone())) if change else None
         chain = SamplerChain(params, self._vocabulary, history, seed, self._grammars.start(params), hook)
-        cached = self._read_prompt(tokens, cancelled)
+        cached = self._read(self._cache, prompt, cancelled)
         against = self._read_negative(tokens, params, cancelled)
         read = time.perf_counter()
         reason, generated = "cancelled", 0
@@ -226,7 +241,7 @@ class HfEngine(EngineBase):
             if against is not None:
                 logits = guidance(logits.float(), against.float(), params.guidance_scale)
             token = chain.choose(logits)
-            if not _is_number(logits, token):
+            if not is_number(logits, token):
                 raise nan_logits_error()
             if token is None or token in ends:
                 reason = "stop"
@@ -245,10 +260,6 @@ class HfEngine(EngineBase):
             yield piece
         return "stop_text" if reply.stopped else reason
 
-    def _read_prompt(self, tokens: list[int], cancelled: threading.Event) -> int:
-        """Read the uncached part of the prompt in slices, and mark it. Return the number of cached tokens."""
-        return self._read(self._cache, tokens, cancelled)
-
     def _read_negative(
         self, tokens: list[int], params: SamplingParams, cancelled: threading.Event
     ) -> torch.Tensor | None:
@@ -256,21 +267,16 @@ class HfEngine(EngineBase):
         if params.guidance_scale == 1 or cancelled.is_set():
             return None
         negative = self.tokenize(params.negative_prompt, True) if params.negative_prompt else tokens[-1:]
-        room = max(1, self._context - params.max_new_tokens)
-        self._read(self._against, negative[-room:], cancelled)
+        self._read(self._against, text_input(negative[-max(1, self._context - params.max_new_tokens) :]), cancelled)
         return None if cancelled.is_set() else self._against.marked_logits
 
-    def _read(self, cache: PrefixCache, tokens: list[int], cancelled: threading.Event) -> int:
-        cached = cache.reuse(tokens)
+    def _read(self, cache: PrefixCache, prompt: PromptInput, cancelled: threading.Event) -> int:
+        """Read the uncached part of the prompt, and mark it. Return the number of cached tokens."""
         size = self.settings.prefill or (512 if self._device.type == "cpu" else 1024)
-        size = size if cache.slices else len(tokens)
-        for begin in range(cached, len(tokens), size):
-            if cancelled.is_set():
-                return cached
-            logits = cache.read(tokens[begin : begin + size])
-            if begin + size >= len(tokens):
-                cache.mark(logits)
-        return cached
+        return read_prompt(cache, prompt, self._images, size, cancelled)
+
+    def _image_prompt(self, text: str, images: Sequence[str], add_bos: bool) -> PromptInput:
+        return required(self._images).read(text, images, self._prefix_tokens if add_bos else [])
 
     def _prompt_tokens(self, prompt: str, params: SamplingParams) -> list[int]:
         tokens = self._text.encode(prompt, True)
@@ -291,8 +297,3 @@ class HfEngine(EngineBase):
     def _empty(self) -> list[int]:
         """Return the tokens for an empty prompt, because a model needs at least one."""
         return self._prefix_tokens or [*self._vocabulary.ends, 0][:1]
-
-
-def _is_number(logits: torch.Tensor, token: int | None) -> bool:
-    """Return True if the logit of the chosen token is not NaN; without a token, if no logit is NaN."""
-    return not bool((logits if token is None else logits[token]).isnan().any())

@@ -1,0 +1,71 @@
+"""Loads the processor of a Transformers model that sees images."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from modules.worker.hf.model_files import has_consent, read_json
+
+_FILES = ("preprocessor_config.json", "processor_config.json")
+
+
+def load_processor(folder: Path, tokenizer: Any) -> tuple[Any, str]:
+    """Return the processor of the model in `folder`, or None with a sentence that says why there is none.
+
+    `tokenizer`: the model's, as it was loaded.
+    """
+    if importlib.util.find_spec("PIL") is None:
+        return None, "This loader's environment cannot read images."
+    if not folder.is_dir() or not any((folder / name).is_file() for name in _FILES):
+        return None, "Its folder has no preprocessor_config.json, so images cannot be prepared for it."
+    try:
+        return _load(folder, tokenizer), ""
+    except Exception as error:
+        return None, f"Its processor for images cannot be loaded ({error})."
+
+
+def _load(folder: Path, tokenizer: Any) -> Any:
+    from transformers import AutoConfig, AutoImageProcessor, AutoProcessor
+
+    options: dict[str, Any] = {
+        "local_files_only": True,
+        "trust_remote_code": has_consent("PADDOCK_TRUST_REMOTE_CODE"),
+    }
+    try:
+        processor = AutoProcessor.from_pretrained(str(folder), **options)
+        if hasattr(processor, "image_processor"):
+            return processor
+    except (ImportError, ValueError, OSError):
+        # A processor that also reads videos wants torchvision for them. Images need only Pillow.
+        found = _processor_class(folder, type(AutoConfig.from_pretrained(str(folder), **options)))
+        if found is None or "video_processor" not in found.get_attributes():
+            raise
+    else:
+        raise ValueError("it has no part for images")
+    images = AutoImageProcessor.from_pretrained(str(folder), **options)
+    return _for_images(found)(image_processor=images, tokenizer=tokenizer, video_processor=None)
+
+
+def _processor_class(folder: Path, config: type) -> Any:
+    """Return the class that the folder names, or that belongs to its configuration; None if neither exists."""
+    import transformers
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+
+    for name in _FILES:
+        if (folder / name).is_file() and (named := read_json(folder / name).get("processor_class")):
+            return getattr(transformers, str(named), None)
+    return PROCESSOR_MAPPING.get(config)
+
+
+def _for_images(kind: Any) -> Any:
+    """Return a subclass of a processor that needs no part for videos."""
+
+    class ImagesOnly(kind):  # type: ignore[misc]
+        def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
+            if argument is None and argument_name == "video_processor":
+                return None
+            return super().check_argument_for_proper_class(argument_name, argument)
+
+    return ImagesOnly

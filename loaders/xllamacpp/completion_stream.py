@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from modules.worker.event_writer import BATCH_SECONDS
 from modules.worker.token_queue import TokenQueue
+
+# run(body, receive) calls receive(message) until it returns True, as xllamacpp's handle_completions does.
+Run = Callable[[dict[str, Any], Callable[[Any], bool]], object]
 
 
 class CompletionStream:
@@ -20,9 +23,9 @@ class CompletionStream:
     """
 
     def __init__(
-        self, server: Any, body: dict[str, Any], cancelled: threading.Event, gather: float = BATCH_SECONDS
+        self, run: Run, body: dict[str, Any], cancelled: threading.Event, gather: float = BATCH_SECONDS
     ) -> None:
-        self._server = server
+        self._run_completion = run
         self._body = body
         self._cancelled = cancelled
         self._over = False
@@ -43,7 +46,7 @@ class CompletionStream:
             return self._over or cancelled()
 
         try:
-            self._server.handle_completions(self._body, receive)
+            self._run_completion(self._body, receive)
         except Exception as error:
             put({"error": {"message": str(error)}})
         finally:

@@ -14,11 +14,13 @@ _LOG_ERRORS = 1
 _TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
 
-def server_parameters(xllamacpp: Any, path: Path, settings: Any, context: int, key: str, pools: bool) -> Any:
+def server_parameters(
+    xllamacpp: Any, path: Path, settings: Any, context: int, key: str, pools: bool, projector: str = ""
+) -> Any:
     """Return `CommonParams` of the module `xllamacpp` for the model at `path`.
 
     `context` is in tokens, of all slots together. `key` is the API key of loopback requests. `pools` is True if the
-    model says how its embeddings are pooled; otherwise they are averaged.
+    model says how its embeddings are pooled; otherwise they are averaged. `projector`: path of a file for images.
     """
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
@@ -28,6 +30,10 @@ def server_parameters(xllamacpp: Any, path: Path, settings: Any, context: int, k
     _processor(xllamacpp, params, settings, path.stat().st_size)
     _devices(xllamacpp, params, settings)
     _rope(xllamacpp, params, settings)
+    if projector:
+        params.mmproj.path = projector
+        if settings.image_tokens:
+            params.image_max_tokens = settings.image_tokens
     params.embedding = True
     if not pools:
         params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN

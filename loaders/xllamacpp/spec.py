@@ -8,10 +8,14 @@ from loaders.xllamacpp.variants import VARIANTS
 from modules.families.gguf_quantization import GGUF
 from modules.families.llama_cpp import SAMPLERS, LlamaCppSettings, hardware_reason, is_gguf, memory_demand
 from modules.families.llama_cpp_samplers import SERVER_DIFFERENCES, SERVER_SILENCED
+from modules.families.projector import AUTOMATIC, choose_projector
+from modules.protocol.errors import PaddockError
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
 from modules.protocol.model_facts import Claim, Machine, ModelFacts
 from modules.protocol.schema import setting
+
+_IMAGES = "Images"
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,24 @@ class Settings(LlamaCppSettings):
         group="Context and cache",
         help="Each reply has the whole context for itself: a long chat neither slows the others nor takes their room. "
         "Takes the memory of the context as many times as there are replies at once.",
+    )
+    projector: str = setting(
+        AUTOMATIC,
+        label="Projector",
+        group=_IMAGES,
+        help="The file beside the model that makes tokens of images (mmproj). auto: the one that fits. none: no "
+        "images, which saves its memory. Or the name of such a file.",
+    )
+    image_tokens: int = setting(
+        0,
+        label="Tokens of an image",
+        minimum=0,
+        maximum=65_536,
+        unit="tokens",
+        group=_IMAGES,
+        advanced=True,
+        help="The most that an image may take, for models that take images of any size. Fewer are faster and show less "
+        "detail. 0 is the model's own limit.",
     )
     cache_reuse: int = setting(
         0,
@@ -82,6 +104,11 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
     planned = memory_demand(facts, settings, 48 * MEBIBYTE)
     tokens = useful_context(planned.context, facts.context, settings)
+    try:
+        projector = choose_projector(settings.projector, facts.projectors)
+    except PaddockError:  # the load says why
+        projector = None
+    planned = replace(planned, extra_weights=projector.size_bytes if projector else 0)
     if settings.own_caches:
         return replace(planned, context=tokens // settings.slots, cache_tokens=tokens)
     return replace(planned, context=tokens)

@@ -8,19 +8,23 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from loaders.xllamacpp.completion_request import adapter_error, completion_request, server_error
 from loaders.xllamacpp.completion_stream import CompletionStream, reply_logprobs
 from loaders.xllamacpp.embeddings import server_embeddings
+from loaders.xllamacpp.images import Images
 from loaders.xllamacpp.library import library_path
 from loaders.xllamacpp.load_progress import report_load_progress
+from loaders.xllamacpp.probabilities import likeliest_tokens
 from loaders.xllamacpp.rwlock import ReadWriteLock
 from loaders.xllamacpp.server_http import LocalServer
 from loaders.xllamacpp.server_params import server_parameters
 from loaders.xllamacpp.spec import useful_context
+from modules.families.projector import choose_projector
 from modules.families.reasoning import visible_tokens
 from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError, PromptError
@@ -37,9 +41,6 @@ from modules.worker.llama.scoring import Scorer
 from modules.worker.stderr_tap import StderrTap
 from modules.worker.stop_strings import StopFilter
 from modules.worker.truncation import fit_prompt
-
-# Draws of one token until the server reports its probabilities.
-_MOST_DRAWS = 16
 
 
 class Engine(EngineBase):
@@ -66,6 +67,7 @@ class Engine(EngineBase):
         # llama.cpp does not know it.
         self._visible: tuple[str, ...] = ()
         self._end = ""
+        self._images: Images | None = None
         # The LoRA adapters that the server started with, and those in use.
         self._adapters: list[str] = []
         self._weights: dict[str, float] = {}
@@ -81,10 +83,12 @@ class Engine(EngineBase):
         trained = self._keys.trained_context
         wanted = choose_context(settings, trained)
         room = useful_context(wanted, trained, settings)
+        projector = choose_projector(settings.projector, self.projectors)
+        mmproj = projector.path if projector else ""
 
         def serve(adapters: dict[str, float]) -> None:
             key = secrets.token_urlsafe(32)
-            parameters = server_parameters(self._xllamacpp, path, settings, room, key, self._keys.pools)
+            parameters = server_parameters(self._xllamacpp, path, settings, room, key, self._keys.pools, mmproj)
             parameters.lora_adapters = [self._xllamacpp.CommonAdapterLoraInfo(*pair) for pair in adapters.items()]
             with StderrTap() as tap:
                 try:
@@ -99,6 +103,11 @@ class Engine(EngineBase):
             serve({})
         self._serve = serve
         self._prompts = LlamaTokenizer(self._tokenize, path, self._keys)
+        if mmproj:
+            props = self._local.get("/props")
+            self.image_mark, begin = props["media_marker"], props["bos_token"] if self._prompts.prefix else ""
+            count = partial(self.tokenize, special=True)
+            self._images = Images(Path(mmproj), self.image_mark, settings.image_tokens, count, begin)
         info = self._describe(settings, wanted)
         if not self._computes_numbers():
             raise nan_logits_error()
@@ -155,6 +164,7 @@ class Engine(EngineBase):
             eos=props["eos_token"],
             memory_bytes=meta["size"],
             notes=notes,
+            sees_images=self._images is not None,
         )
 
     def _computes_numbers(self) -> bool:
@@ -176,6 +186,9 @@ class Engine(EngineBase):
         body = {"content": text, "add_special": add_special, "parse_special": parse_special}
         return list(self._local.post("/tokenize", body)["tokens"])
 
+    def count_tokens(self, prompt: str, images: Sequence[str]) -> int:
+        return self._images.count(prompt, images) if self._images and images else len(self.tokenize(prompt, True))
+
     def detokenize(self, tokens: list[int]) -> str:
         with self._server_lock.read():
             return str(self._local.post("/detokenize", {"tokens": tokens})["content"])
@@ -194,22 +207,17 @@ class Engine(EngineBase):
     def _generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
         params = request.params
         start = time.monotonic()
-        tokens, cut = fit_prompt(
-            self._prompt(request.prompt, params.add_bos_token),
-            self._context,
-            params.max_new_tokens,
-            params.truncate,
-            len(self._prompts.prefix) if params.add_bos_token else 0,
-        )
+        prompt, length, cut = self._fitted(request)
         seed = params.seed if params.seed >= 0 else random.randrange(2**31)
         # An end token that the server does not know is made visible, and used as a stop text.
         ends = [self._end] if self._end and not params.ban_eos_token else []
-        body = completion_request(tokens, params, seed, self._context, self._keys.control, (*self._visible, *ends))
+        body = completion_request(prompt, params, seed, self._context, self._keys.control, (*self._visible, *ends))
         body["n_probs"] = max(1, request.logprobs) if request.logprobs >= 0 else 0
         stop = StopFilter([*params.stop, *ends])
         first, last, logprobs = 0.0, dict[str, Any](), list[dict[str, Any]]()
         count = unsent = 0
-        stream = CompletionStream(self._server, body, cancelled)
+        run = self._local.complete if self._images else self._server.handle_completions
+        stream = CompletionStream(run, body, cancelled)
         try:
             for messages in stream:
                 first = first or time.monotonic()
@@ -243,6 +251,9 @@ class Engine(EngineBase):
         if last:
             timings = last["timings"]
             count, cached = timings["predicted_n"], timings["cache_n"]
+            length = last.get("prompt_tokens") or length
+            if self._images and request.images:
+                self._images.learn(request.prompt, request.images, length)
             prefill, decode = timings["prompt_ms"] / 1000, timings["predicted_ms"] / 1000
         else:
             prefill, decode = first - start, now - first
@@ -253,7 +264,23 @@ class Engine(EngineBase):
             reason = last["choices"][0]["finish_reason"]
             if reason == "length" and count < params.max_new_tokens:
                 reason = "context"
-        return Outcome(reason, len(tokens), cached, cut, count, prefill, decode, seed)
+        return Outcome(reason, length, cached, cut, count, prefill, decode, seed)
+
+    def _fitted(self, request: Generate) -> tuple[Any, int, int]:
+        """Return the prompt for the server, its length in tokens, and how many were cut. One with images is not cut."""
+        params = request.params
+        if self._images and request.images:
+            length = self.count_tokens(request.prompt, request.images)
+            fit_prompt([0] * length, self._context, params.max_new_tokens, truncate=False)
+            return self._images.prompt(request.prompt, request.images), length, 0
+        tokens, cut = fit_prompt(
+            self._prompt(request.prompt, params.add_bos_token),
+            self._context,
+            params.max_new_tokens,
+            params.truncate,
+            len(self._prompts.prefix) if params.add_bos_token else 0,
+        )
+        return tokens, len(tokens), cut
 
     def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
         if self._scorer is None:
@@ -262,38 +289,11 @@ class Engine(EngineBase):
         return self._scorer.score(tokens, first, file)
 
     def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
-        body = {
-            "prompt": self._prompt(prompt, True),
-            "n_predict": 1,
-            "n_probs": top,
-            "samplers": [],
-            "temperature": 1.0,
-        }
-        for seed in range(_MOST_DRAWS):
-            answer = self._server.handle_completions({**body, "seed": seed})
-            if "choices" not in answer:
-                raise server_error(answer.get("error", answer))
-            # The server reports nothing for a drawn token that ends the text, or that is half a character.
-            if logprobs := answer["choices"][0]["logprobs"]:
-                break
-        else:
-            raise PaddockError(
-                "llama.cpp's server reports no probabilities here, as nearly every next token ends the text or is half "
-                "a character. Choose another prompt."
-            )
-        likeliest = logprobs["content"][0]["top_logprobs"]
-        return [
-            {"token": entry["id"], "text": entry["token"], "probability": _probability(entry["logprob"])}
-            for entry in likeliest
-        ]
+        tokens = self._prompt(prompt, True)
+        return likeliest_tokens(self._local.complete if self._images else self._server.handle_completions, tokens, top)
 
     def embed(self, inputs: list[EmbedInput]) -> list[list[float]]:
         # Token ids, because the server's tokenizer differs from the model's own (LlamaTokenizer).
         tokens = [self.tokenize(one, True) if isinstance(one, str) else one for one in inputs]
         with self._server_lock.read():
             return server_embeddings(self._server, tokens, self._micro_batch)
-
-
-def _probability(logprob: float | None) -> float:
-    """Return a probability; NaN for null, since JSON has no NaN."""
-    return math.nan if logprob is None else math.exp(logprob)

@@ -16,6 +16,10 @@ _READS_IMAGES = re.compile(r"""['"]image(?:_url)?['"]""")
 _READS_TEXTS = re.compile(r"is\s+(?:not\s+)?(?:string|iterable|sequence|mapping)")
 
 
+# What a message's content may be.
+Content = str | list[dict[str, Any]]
+
+
 def content_text(content: object) -> str:
     """Return the text of a content, without its images."""
     if not isinstance(content, list):
@@ -26,6 +30,14 @@ def content_text(content: object) -> str:
 def is_blank(content: object) -> bool:
     """Return True if a content has neither text nor images."""
     return not content_text(content).strip() and not _images(content)
+
+
+def replace_text(content: Any, text: str) -> Any:
+    """Return a content with another text. Its images stay, before the text where that has changed."""
+    if not _images(content):
+        return text
+    images = [part for part in content if part.get("type") == "image"]
+    return content if content_text(content) == text else [*images, *_parts(text)]
 
 
 def join_contents(first: Any, second: Any) -> Any:

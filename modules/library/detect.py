@@ -7,7 +7,7 @@ from pathlib import Path
 
 from modules.families.remote_file import SUFFIXES
 from modules.families.template_file import find_template
-from modules.library.detect_gguf import detect_gguf, note_projector
+from modules.library.detect_gguf import detect_gguf
 from modules.library.detect_quantization import note_quantization
 from modules.library.detect_remote import detect_remote
 from modules.library.detect_weights import note_weights
@@ -16,6 +16,7 @@ from modules.library.folder import ModelFolder, join_names, list_folder
 from modules.library.json_files import positive_int, read_object_or_note
 from modules.library.missing_parts import note_missing_parts
 from modules.library.model_config import read_config
+from modules.library.projectors import note_projectors
 from modules.library.purpose import read_purpose
 from modules.protocol.errors import ModelError
 from modules.protocol.model_facts import ModelFacts
@@ -34,8 +35,7 @@ def detect(path: Path, name: str) -> ModelFacts:
         found = FactsBuilder(name, str(path))
         if path.suffix.lower() == ".gguf":
             detect_gguf(path, found)
-            if len((folder := list_folder(path.parent)).ggufs) == 1:
-                note_projector(folder, found)
+            note_projectors(list_folder(path.parent), path.name, found)
         elif path.name.lower().endswith(SUFFIXES):
             detect_remote(path, found)
         else:
@@ -70,7 +70,7 @@ def _detect_gguf_folder(folder: ModelFolder, name: str) -> ModelFacts:
         path = folder.path / folder.ggufs[0]
         found = FactsBuilder(name, str(path))
         detect_gguf(path, found)
-        note_projector(folder, found)
+        note_projectors(folder, folder.ggufs[0], found)
         return found.build()
     found = FactsBuilder(name, str(folder.path))
     found.add("format", "gguf", f"file names: {join_names(folder.ggufs)}")

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from modules.library.facts_builder import FactsBuilder
-from modules.library.folder import ModelFolder, all_shard_names, join_names
+from modules.library.folder import all_shard_names, join_names
 from modules.library.gguf import GgufHeader, read_header
 from modules.library.gguf_types import FILE_TYPES
 from modules.library.parameter_count import EXPERT_TENSOR, LAYER_TENSOR
@@ -116,9 +116,3 @@ def _tensors(headers: list[GgufHeader], found: FactsBuilder) -> None:
         bits = sum(tensor.size for tensor in tensors) * 8 / elements
         found.add("bits", round(bits, 2), "tensor bytes × 8 / parameters")
     found.add_default("dtype", weights.most_common(1)[0][0], "the type of most weights")
-
-
-def note_projector(folder: ModelFolder, found: FactsBuilder) -> None:
-    """Note the projector for images that lies beside a GGUF model."""
-    if projectors := [file for file in folder.files_ending(".gguf") if file.lower().startswith("mmproj")]:
-        found.add("vision", True, f"file name: {projectors[0]}")

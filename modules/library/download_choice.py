@@ -12,8 +12,9 @@ from pathlib import Path, PurePosixPath
 
 from modules.library.download_listing import RemoteFile, RepositoryListing
 from modules.library.download_staging import DownloadError
-from modules.library.folder import ModelFolder, join_names, parse_shard_name
+from modules.library.folder import ModelFolder, is_projector_name, join_names, parse_shard_name
 from modules.library.memory_plan import gguf_shortage
+from modules.library.projectors import precision_rank
 from modules.library.sizes import format_size
 from modules.protocol.model_facts import Machine
 
@@ -108,7 +109,7 @@ def gguf_variants(listing: RepositoryListing, machine: Machine) -> list[GgufVari
     groups: dict[str, list[RemoteFile]] = {}
     for file in listing.files:
         path = PurePosixPath(file.path)
-        if path.suffix.lower() != ".gguf" or path.name.lower().startswith("mmproj"):
+        if path.suffix.lower() != ".gguf" or is_projector_name(path.name):
             continue
         split = parse_shard_name(path.name)
         groups.setdefault(str(path.with_name(split[0] if split else path.stem)), []).append(file)
@@ -217,9 +218,15 @@ def _by_quant(listing: RepositoryListing, entries: Sequence[GgufVariant], quant:
 
 
 def _gguf(listing: RepositoryListing, entry: GgufVariant, reason: str) -> FileSelection:
-    first = PurePosixPath(entry.files[0].path).name
-    if len(entry.files) == 1 and not parse_shard_name(first):
-        return FileSelection(first, entry.files, reason, single=True)
+    first = PurePosixPath(entry.files[0].path)
+    paths = {PurePosixPath(file.path): file for file in listing.files}
+    beside = [path for path in paths if path.parent == first.parent and is_projector_name(path.name)]
+    if beside:
+        projector = paths[min(beside, key=lambda path: (precision_rank(path.name), path.name))]
+        files = (*entry.files, projector)
+        return FileSelection(PurePosixPath(entry.name).name, files, f"{reason} With its projector for images.")
+    if len(entry.files) == 1 and not parse_shard_name(first.name):
+        return FileSelection(first.name, entry.files, reason, single=True)
     return FileSelection(PurePosixPath(entry.name).name, entry.files, reason)
 
 

@@ -6,11 +6,12 @@ import dataclasses
 from typing import Any
 
 from modules.library.purpose_text import explain_no_chat
-from modules.protocol.model_facts import Evidence, ModelFacts
+from modules.protocol.model_facts import Evidence, ModelFacts, Projector
 
 _FIELDS = frozenset(field.name for field in dataclasses.fields(ModelFacts)) - {
     "name",
     "path",
+    "projectors",
     "evidence",
     "problems",
     "warnings",
@@ -26,6 +27,7 @@ class FactsBuilder:
         self._evidence: list[Evidence] = []
         self.problems: list[str] = []
         self.warnings: list[str] = []
+        self.projectors: list[Projector] = []
 
     def add(self, fact: str, value: object, source: str) -> None:
         """Add a fact; values of None, 0, "" and () are ignored.
@@ -63,6 +65,7 @@ class FactsBuilder:
         return ModelFacts(
             name=printable_name(self._name),
             path=printable_name(self._path),
+            projectors=tuple(self.projectors),
             evidence=tuple(Evidence(item.fact, item.value, printable_name(item.source)) for item in self._evidence),
             problems=tuple(map(printable_name, self.problems)),
             warnings=tuple(map(printable_name, self.warnings)),

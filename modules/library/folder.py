@@ -25,6 +25,7 @@ _LEFTOVERS = re.compile(r"(training_args|optimizer|scheduler|scaler|rng_state|tr
 _TOKENIZERS = re.compile(
     r"(tokenizer.*\.(json|model)|.*\.(tiktoken|spm)|spiece\.model|vocab\.(json|txt))", re.IGNORECASE
 )
+_PROJECTOR = re.compile(r"^mmproj|[-_.]mmproj[-_.]", re.IGNORECASE)
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.\w+)", re.IGNORECASE)
 
 
@@ -42,8 +43,13 @@ class ModelFolder:
     @property
     def ggufs(self) -> list[str]:
         """The GGUF models. A split model is named by its first shard. Projectors for images are left out."""
-        names = [name for name in self.files_ending(".gguf") if not name.lower().startswith("mmproj")]
+        names = [name for name in self.files_ending(".gguf") if not is_projector_name(name)]
         return [name for name in names if not parse_shard_name(name) or name == self._first_of(name, names)]
+
+    @property
+    def projectors(self) -> list[str]:
+        """GGUF files that, by their names, make tokens of images for a model beside them."""
+        return [name for name in self.files_ending(".gguf") if is_projector_name(name)]
 
     @staticmethod
     def _first_of(name: str, names: list[str]) -> str:
@@ -93,6 +99,11 @@ class ModelFolder:
     def size(self, names: list[str]) -> int:
         """Return the total size of these files in bytes."""
         return sum(self.files[name][0] for name in names if name in self.files)
+
+
+def is_projector_name(name: str) -> bool:
+    """Return True if a file's name says that it is a projector for images: mmproj-F16.gguf, Some-Model-mmproj.gguf."""
+    return _PROJECTOR.search(name) is not None
 
 
 def list_folder(path: Path) -> ModelFolder:

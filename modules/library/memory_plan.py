@@ -105,7 +105,8 @@ def _weights(facts: ModelFacts, demand: Demand) -> tuple[int, int]:
     counted = facts.layer_parameters or facts.parameters
     layers = round(counted * demand.weight_bits / 8) if demand.weight_bits and counted else on_disk
     rest, beside = max(0, facts.parameters - counted), max(0, facts.size_bytes - on_disk)
-    return layers, round(rest * demand.other_bits / 8) if demand.other_bits and counted else beside
+    others = round(rest * demand.other_bits / 8) if demand.other_bits and counted else beside
+    return layers, others + demand.extra_weights
 
 
 def _cache(facts: ModelFacts, demand: Demand) -> int:

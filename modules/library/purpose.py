@@ -47,8 +47,6 @@ def read_purpose(folder: ModelFolder, config: Mapping[str, object], found: Facts
             break
     if key := next((key for key in _IMAGE_KEYS if config.get(key) not in (None, "", {}, [])), ""):
         found.add("vision", True, f"config.json: {key}")
-        if found.get("purpose", "") == "generate":
-            found.warnings.append("The model also takes images. Paddock does not support that yet and sends text only.")
 
 
 def _folder_evidence(folder: ModelFolder, config: Mapping[str, object], first: str, kind: str) -> Any:

@@ -209,7 +209,10 @@ def _signature(path: Path) -> Signature:
     try:
         if path.is_dir():
             return tuple(sorted((name, *numbers) for name, numbers in list_folder(path).files.items()))
-        shards = [path.with_name(name) for name in all_shard_names(path.name)]
+        names = all_shard_names(path.name)
+        if path.suffix.lower() == ".gguf":
+            names += list_folder(path.parent).projectors
+        shards = [path.with_name(name) for name in names]
         stats = [(shard.name, shard.stat()) for shard in shards if shard.exists()]
         return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
     except OSError:

@@ -10,11 +10,15 @@ from modules.protocol.sampling import SamplingParams
 
 @dataclass(frozen=True)
 class Load:
-    """Load the model at `path`. Answered by Progress and then Loaded or Failed."""
+    """Load the model at `path`. Answered by Progress and then Loaded or Failed.
+
+    `projectors`: the fields of ModelFacts.projectors.
+    """
 
     id: str
     path: str
     settings: dict[str, Any] = field(default_factory=dict)
+    projectors: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ class Demand:
 
     process: bytes of the worker with its engine, after a first reply and without a model.
     weight_bits: bits per weight of the loaded layers; other_bits: of embeddings, head and norms. 0: as on disk.
+    extra_weights: bytes of further files, such as a projector for images.
     context: context length in tokens; cache_tokens: tokens that the cache has room for, if different.
     cache_bits: bits per element of keys and of values. cache_at_load: the cache is allocated while loading.
     cache_bytes: size of the cache, if the loader computes it itself.
@@ -30,6 +31,7 @@ class Demand:
     process: int = 0
     weight_bits: float = 0
     other_bits: float = 0
+    extra_weights: int = 0
     context: int = 0
     cache_tokens: int = 0
     cache_bits: tuple[float, float] = (16, 16)

@@ -14,6 +14,18 @@ class Evidence:
     source: str
 
 
+@dataclass(frozen=True)
+class Projector:
+    """A file beside a GGUF model that makes tokens of images. `kind`: clip.projector_type in its header; `problem`: why
+    it does not fit the model, as a sentence, or ""."""
+
+    name: str
+    path: str
+    size_bytes: int = 0
+    kind: str = ""
+    problem: str = ""
+
+
 # The purpose of a model: generating text, embedding, scoring pairs, classifying, filling gaps, rewriting, or no text.
 PURPOSES = ("generate", "embed", "rerank", "classify", "encode", "encode-decode", "other")
 
@@ -32,7 +44,8 @@ class ModelFacts:
     `layer_parameters`: of all layers' tensors together, as on disk; `expert_bytes`: those of the experts of a
     mixture of experts, of a GGUF file; `intermediate`: width of the MLP;
     `input_widths`: the different numbers of inputs of the layers' matrices, of a model in full precision;
-    `purpose`: one of PURPOSES; `vision`: it accepts images too.
+    `purpose`: one of PURPOSES; `vision`: it accepts images too; `projectors`: files for images beside a GGUF model, the
+    best first.
     `problems`: sentences saying why it cannot be loaded; `warnings`: sentences for the user.
     """
 
@@ -61,6 +74,7 @@ class ModelFacts:
     template: str = ""
     purpose: str = ""
     vision: bool = False
+    projectors: tuple[Projector, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -70,7 +70,7 @@ class ModelWorker:
         """Load the model of the request into the started worker."""
         facts = self.request.facts
         self.memory = MemoryWatch(self.pid, str(Path(facts.path).resolve()), self._on_cards)
-        loaded = self.client.load(facts.path, changed_values(self.request.settings), report)
+        loaded = self.client.load(facts.path, changed_values(self.request.settings), report, facts.projectors)
         self.memory.record_load()
         self.client.process.compile_bytecode()
         return loaded

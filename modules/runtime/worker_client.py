@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
@@ -31,6 +31,7 @@ from modules.protocol.events import (
     Result,
 )
 from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.model_facts import Projector
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.generation_queue import GenerationQueue
 from modules.runtime.worker_exit import WorkerExit
@@ -43,6 +44,9 @@ ANSWER_SECONDS = 60.0
 PROMPT_SECONDS = 300.0
 
 Report = Callable[[str, "float | None"], None]
+
+# An image takes as long to read as so many characters of text, or less.
+_IMAGE_CHARACTERS = 6000
 
 
 class WorkerClient:
@@ -86,12 +90,12 @@ class WorkerClient:
                 f"{self._rebuild()}"
             )
 
-    def load(self, path: str, settings: dict[str, Any], report: Report) -> Loaded:
+    def load(self, path: str, settings: dict[str, Any], report: Report, projectors: Sequence[Projector] = ()) -> Loaded:
         """Load a model; blocking. Raise the engine's error, or WorkerDied."""
         id = self._next("load")
         self._reports[id] = report
         try:
-            loaded: Loaded = self.ask(Load(id, path, settings), timeout=None)
+            loaded: Loaded = self.ask(Load(id, path, settings, [vars(one) for one in projectors]), timeout=None)
         finally:
             self._reports.pop(id, None)
         self.queue.slots = max(1, loaded.info.slots)
@@ -150,7 +154,7 @@ class WorkerClient:
             begin = prompted.opening if opening else ""
             generation = Generation(command.id, "", command.params, self.queue.cancel, command.hooks, begin, client)
             generation.prompted = prompted
-            generation.prompt_length = sum(len(str(message.get("content"))) for message in command.messages)
+            generation.prompt_length = sum(_reading_length(message.get("content")) for message in command.messages)
             self.queue.add(generation)
         return generation
 
@@ -222,3 +226,9 @@ class WorkerClient:
                 if not future.done():
                     future.set_exception(error)
             end_generations()
+
+
+def _reading_length(content: object) -> int:
+    """Return how many characters take as long to read as a message: its text, and its images."""
+    parts = content if isinstance(content, list) else [{"text": str(content)}]
+    return sum(len(part["text"]) if "text" in part else _IMAGE_CHARACTERS for part in parts)

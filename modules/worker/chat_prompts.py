@@ -59,7 +59,9 @@ class ChatPrompts:
 
         Raises PromptError where the template fails or the chat is too long and may not be cut.
         """
-        as_messages = self._engine.takes_messages and command.template in ("", info.template)
+        engine = self._engine
+        sent = engine.takes_messages or (engine.images_as_messages and bool(image_paths(command.messages)))
+        as_messages = sent and command.template in ("", info.template)
         rendered, left_out = self._fit(command, info, as_messages)
         result = rendered.result
         if command.params.json_schema.strip() and not as_messages:

@@ -12,6 +12,7 @@ from typing import Any
 from modules.protocol.commands import Generate
 from modules.protocol.errors import Unsupported
 from modules.protocol.events import ModelInfo
+from modules.protocol.model_facts import Projector
 from modules.worker.hook_runner import Hooks
 from modules.worker.template_process import TemplateProcess
 
@@ -60,6 +61,10 @@ class EngineBase(ABC):
     # True for a loaded model whose chats are rendered by another program: `generate` then gets them in
     # `request.messages`, with `request.continue_last`.
     takes_messages: bool = False
+    # True for one that gets chats in messages only if they have images.
+    images_as_messages: bool = False
+    # Files beside a GGUF model that make tokens of images, set before `load`; the best first.
+    projectors: tuple[Projector, ...] = ()
     # Of a loaded model that sees images: what stands for one in a prompt, and True if chat templates that read parts
     # write it themselves.
     image_mark: str = ""

@@ -45,6 +45,7 @@ from modules.protocol.commands import (
 from modules.protocol.errors import PaddockError, ProtocolError, Unsupported
 from modules.protocol.events import Chunk, Failed, Finished, Loaded, Log, ModelInfo, Progress, Result
 from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.model_facts import Projector
 from modules.protocol.schema import build
 from modules.worker.chat_prompts import ChatPrompts
 from modules.worker.embeddings import embed
@@ -185,6 +186,7 @@ class Server:
     def _load(self, command: Load) -> None:
         begin = time.monotonic()
         settings = build(self._spec.settings, command.settings)
+        self._engine.projectors = tuple(Projector(**values) for values in command.projectors)
         with trim_heap_after():
             self._info = self._engine.load(Path(command.path), settings, self._reporter(command.id))
         record_uncached_modules()

@@ -334,6 +334,20 @@ def test_quant_selects_all_shards_and_its_error_names_the_available_ones(tmp_pat
     assert sorted(entry.name for entry in path.iterdir()) == sorted(name.rpartition("/")[2] for name in shards)
 
 
+def test_a_model_comes_with_its_projector_for_images(tmp_path: Path) -> None:
+    files = {"bird-Q8_0.gguf": b"xyz", "mmproj-F32.gguf": b"4", "mmproj-F16.gguf": b"2", "other/mmproj-F16.gguf": b"1"}
+    with hub_of(files) as hub:
+        listing = list_files(parse_repository_id(hub.repository), hub.address)
+        choice = select_files(listing, inspect_machine(), quant="Q8_0")
+        assert choice.reason == "As requested. With its projector for images."
+        path = _download(hub, tmp_path, quant="Q8_0").run()
+    assert path.name == "bird-Q8_0"
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == {
+        "bird-Q8_0.gguf": b"xyz",
+        "mmproj-F16.gguf": b"2",
+    }
+
+
 def test_only_the_folder_that_all_files_share_is_left_out(tmp_path: Path) -> None:
     with hub_of({"v1/a/x.json": b"1", "v1/b/x.json": b"2", "v2/x.json": b"3", "x.json": b"4"}) as hub:
         path = _download(hub, tmp_path, "v1/*").run()

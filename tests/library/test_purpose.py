@@ -108,13 +108,6 @@ def test_the_purpose_of_a_gguf(tmp_path: Path, changes: dict[str, Any], tensor: 
     assert any(entry.runs for entry in ranked) == (purpose == "generate")
 
 
-def test_a_projector_beside_its_model_is_vision(tmp_path: Path) -> None:
-    (tmp_path / "a.gguf").write_bytes(gguf_bytes())
-    assert not detect(tmp_path, "m").vision
-    (tmp_path / "mmproj-a.gguf").write_bytes(b"")
-    assert detect(tmp_path, "m").vision and detect(tmp_path / "a.gguf", "m/a.gguf").vision
-
-
 def test_a_model_that_cannot_chat_is_also_refused_for_a_named_loader(config: Config) -> None:
     assert config.models is not None
     path = config.models / "tiny" / "config.json"

@@ -28,7 +28,7 @@ class _Server:
 def test_the_first_token_does_not_wait_behind_the_progress_of_the_prompt() -> None:
     server = _Server()
     # This would take a minute if the first token were batched.
-    stream = CompletionStream(server, {}, threading.Event(), gather=60.0)
+    stream = CompletionStream(server.handle_completions, {}, threading.Event(), gather=60.0)
     parts = iter(stream)
     assert next(parts) == [{"choices": ["one"]}]
     assert stream.cached == 4

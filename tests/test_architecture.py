@@ -104,6 +104,7 @@ ALLOWED: dict[str, set[str]] = {
     "modules.api": {
         "modules.app",
         "modules.chat",
+        "modules.families",
         "modules.files",
         "modules.generation",
         "modules.plugins",

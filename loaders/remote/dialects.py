@@ -32,7 +32,7 @@ _LEAST_TOP_P = 1e-6
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """What a server says about its model; 0 and "" are unknown."""
+    """What a server says about its model; 0, "" and None are unknown."""
 
     context: int = 0
     trained_context: int = 0
@@ -43,6 +43,7 @@ class ModelDescription:
     bos: str = ""
     eos: str = ""
     slots: int = 0
+    sees_images: bool | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -63,7 +64,10 @@ class OpenAi:
     def about(self, entry: dict[str, Any]) -> ModelDescription:
         """Return what is known about the model. `entry` is the server's list entry for it."""
         length = entry.get("max_model_len") or entry.get("context_length") or entry.get("context_window")
-        return ModelDescription(context=length if isinstance(length, int) else 0)
+        sees = entry.get("sees_images")  # of another Paddock
+        return ModelDescription(
+            context=length if isinstance(length, int) else 0, sees_images=sees if isinstance(sees, bool) else None
+        )
 
     def tokenize(self, text: str, special: bool) -> list[int]:
         """Return the token ids of `text`, an estimate if the server has no tokenizer."""
@@ -195,6 +199,7 @@ class LlamaServer(OpenAi):
             bos=str(props.get("bos_token") or ""),
             eos=str(props.get("eos_token") or ""),
             slots=int(props.get("total_slots") or 0),
+            sees_images=(props.get("modalities") or {}).get("vision"),
         )
 
     def tokenize(self, text: str, special: bool) -> list[int]:

@@ -43,6 +43,14 @@ class Settings:
         help="here: Paddock renders chats with the chat template of the server or the file, otherwise ChatML. there: "
         "the server gets the messages and uses its own template. auto: here if the template is known.",
     )
+    images: str = setting(
+        "auto",
+        label="Images",
+        choices=("auto", "yes", "no"),
+        group=_SERVER,
+        help="Whether the model sees images. The server then renders chats that have some. auto: what the server says; "
+        "yes where it says nothing.",
+    )
     connect_timeout: float | None = setting(
         None,
         label="Connect timeout",

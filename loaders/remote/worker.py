@@ -8,17 +8,19 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from loaders.remote.dialects import OpenAi
 from loaders.remote.http_client import HttpClient
+from loaders.remote.image_parts import TOKENS_OF_AN_IMAGE, images_length, with_images
 from loaders.remote.server_errors import ServerError
 from loaders.remote.server_probe import probe_server
 from loaders.remote.spec import SPEC, Settings
 from loaders.remote.streamed_answer import StreamedAnswer
 from loaders.remote.token_estimate import NOTE, estimate_tokens, join_tokens
+from modules.families.message_content import content_text
 from modules.families.remote_file import KEY_VARIABLE, RemoteFile, parse_remote, url_origin
 from modules.protocol.commands import Generate
 from modules.protocol.errors import EnvironmentBroken, ModelError, PaddockError, PromptError, Unsupported
@@ -60,7 +62,7 @@ class Engine(EngineBase):
         self._server = dialect
         context = settings.context or self._file.context or about.context
         self._context = context or _ASSUMED_CONTEXT
-        template, source = self._template(settings.chats, about)
+        template, source = self._template(settings, about)
         notes = [*about.notes]
         if not context:
             notes.append(
@@ -86,17 +88,23 @@ class Engine(EngineBase):
             eos=about.eos,
             notes=notes,
             ignored=ignored,
+            sees_images=self.images_as_messages,
         )
 
-    def _template(self, chats: str, about: Any) -> tuple[str, str]:
+    def _template(self, settings: Settings, about: Any) -> tuple[str, str]:
+        chats = settings.chats
         known, source = about.template, about.template_source
         if self._file.template:
             known, source = self._file.template, "the remote.yaml file"
+        self.images_as_messages = {"yes": True, "no": False}.get(settings.images, about.sees_images is not False)
         self.takes_messages = chats == "there" or (chats == "auto" and not known)
         return (_TRANSCRIPT, _TRANSCRIPT_SOURCE) if self.takes_messages else (known, source)
 
     def tokenize(self, text: str, special: bool) -> list[int]:
         return self._ask(lambda: list(self._server.tokenize(text, special)))  # type: ignore[no-any-return]
+
+    def count_tokens(self, prompt: str, images: Sequence[str]) -> int:
+        return len(self.tokenize(prompt, True)) + TOKENS_OF_AN_IMAGE * len(images)
 
     def detokenize(self, tokens: list[int]) -> str:
         return str(self._ask(lambda: self._server.detokenize(tokens)))
@@ -205,7 +213,7 @@ class Engine(EngineBase):
                     "Chats are rendered: here."
                 )
             messages, count, cut = _fit_messages(request.messages, self._context, params)
-            body.update(messages=messages, **server.chat(request.continue_last))
+            body.update(messages=with_images(messages), **server.chat(request.continue_last))
             return "chat/completions", body, count, cut
         tokens = self._ask(lambda: server.tokenize(prompt, params.add_bos_token))
         if not tokens:
@@ -266,10 +274,11 @@ def _fit_messages(
 ) -> tuple[list[dict[str, Any]], int, int]:
     """(the messages that are sent, their tokens, how many were cut), by estimate. Whole turns were left out before;
     what is still too long is one message, of which the beginning is cut."""
-    tokens = estimate_tokens("\n".join(message["content"] for message in messages))
-    fitted, cut = fit_prompt(tokens, context, params.max_new_tokens, params.truncate)
+    seen = images_length(messages)
+    tokens = estimate_tokens("\n".join(content_text(message["content"]) for message in messages))
+    fitted, cut = fit_prompt(tokens, max(1, context - seen), params.max_new_tokens, params.truncate and not seen)
     if not cut:
-        return messages, len(fitted), 0
+        return messages, len(fitted) + seen, 0
     longest = max(range(len(messages)), key=lambda place: len(messages[place]["content"]))
     shorter = [dict(message) for message in messages]
     shorter[longest]["content"] = join_tokens(estimate_tokens(messages[longest]["content"])[cut:])

@@ -8,10 +8,9 @@ import itertools
 import math
 import os
 import random
-import re
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,9 @@ from loaders.vllm.engine_args import (
     engine_arguments,
 )
 from loaders.vllm.engine_thread import EngineThread
+from loaders.vllm.images import Images
 from loaders.vllm.parent_watch import ParentWatch
+from loaders.vllm.request_errors import request_error
 from loaders.vllm.sampling_params import sampling_fields
 from loaders.vllm.scoring import LogitsRecorder, check_scoring, score_tokens
 from loaders.vllm.spec import Settings
@@ -30,21 +31,19 @@ from loaders.vllm.startup_progress import report_startup
 from modules.protocol.commands import Generate
 from modules.protocol.errors import ModelError, PaddockError, PromptError, Unsupported
 from modules.protocol.events import ModelInfo
-from modules.protocol.json_schema import parse_json_schema, unreadable_grammar_error
+from modules.protocol.json_schema import parse_json_schema
 from modules.protocol.sampling import SamplingParams
 from modules.worker.broken_weights import nan_logits_error
 from modules.worker.compiled_code import compiled_folder, keep_compiled
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
-from modules.worker.hf.folder_tokenizer import FolderTokenizer
+from modules.worker.hf.folder_tokenizer import FolderTokenizer, TokenizedPrompt
 from modules.worker.hf.model_files import check_folder, has_consent, read_header, weight_files
 from modules.worker.hf.staged_folder import stage_for_transformers
 from modules.worker.token_logprobs import logprob_entry
+from modules.worker.truncation import fit_prompt
 
 # How long an unload waits. The host kills a worker after five seconds.
 _UNLOAD_SECONDS = 2.0
-# What vLLM raises for an invalid request, by name, since vLLM is imported late.
-_CLIENT_ERRORS = ("ValueError", "VLLMClientError", "VLLMValidationError")
-_ABOUT_GRAMMAR = re.compile("grammar|schema|regex", re.IGNORECASE)
 
 
 class Engine(EngineBase):
@@ -62,6 +61,7 @@ class Engine(EngineBase):
         self._lora_rank = 0
         self._recorder: LogitsRecorder | None = None
         self._spread = False
+        self._images: Images | None = None
 
     def load(self, path: Path, settings: Settings, report: Report) -> ModelInfo:
         report("Checking the files", None)
@@ -85,6 +85,9 @@ class Engine(EngineBase):
         if any(math.isnan(entry["probability"]) for entry in self.next_token_probabilities("a", 1)):
             raise nan_logits_error()
         found = self._thread.engine.vllm_config.model_config
+        images = Images(path, self._tokens.tokenizer) if found.is_multimodal_model else None
+        if images and images.mark:
+            self._images, self.image_mark, self.typed_images = images, images.mark, True
         report("Ready", 1.0)
         return ModelInfo(
             context=self._context,
@@ -98,6 +101,8 @@ class Engine(EngineBase):
             template_source=self._tokens.template_source,
             bos=self._tokens.bos,
             eos=self._tokens.eos,
+            notes=[f"It gets no images. {images.problem}"] if images and images.problem else [],
+            sees_images=self._images is not None,
         )
 
     def unload(self) -> None:
@@ -120,21 +125,24 @@ class Engine(EngineBase):
     def tokenize(self, text: str, special: bool) -> list[int]:
         return self._tokens.tokenize(text, special)
 
+    def count_tokens(self, prompt: str, images: Sequence[str]) -> int:
+        return self._images.count(prompt, images) if self._images and images else len(self.tokenize(prompt, True))
+
     def detokenize(self, tokens: list[int]) -> str:
         return self._tokens.detokenize(tokens)
 
     def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
         params = request.params
-        prompt = self._tokens.prompt(request.prompt, params, self._context)
+        prompt, whole, length = self._prompt(request)
         seed = params.seed if params.seed >= 0 else random.SystemRandom().randrange(2**31)
-        longest = min(params.max_new_tokens, self._context - len(prompt.tokens))
+        longest = min(params.max_new_tokens, self._context - length)
         top = min(request.logprobs, MOST_PROBABILITIES)
         wanted = self._params(params, longest, seed, **({"logprobs": top} if top >= 0 else {}))
         reply = self._tokens.reply(params, prompt.tokens)
         begin = time.monotonic()
         first = 0.0
         cached, reason = 0, "cancelled"
-        outputs = self._outputs(prompt.tokens, wanted, cancelled)
+        outputs = self._outputs(whole, wanted, cancelled)
         try:
             for output in outputs:
                 first = first or time.monotonic()
@@ -153,7 +161,7 @@ class Engine(EngineBase):
         except PaddockError:
             raise
         except Exception as error:
-            raise self._request_error(error, params) from error
+            raise request_error(error, params) from error
         finally:
             outputs.close()
         if not cancelled.is_set() and (piece := reply.end()):
@@ -164,8 +172,8 @@ class Engine(EngineBase):
         first = first or now
         return Outcome(
             "stop_text" if reply.stopped else reason,
-            len(prompt.tokens),
-            min(cached, len(prompt.tokens)),
+            length,
+            min(cached, length),
             prompt.cut,
             reply.generated,
             first - begin,
@@ -173,10 +181,20 @@ class Engine(EngineBase):
             seed,
         )
 
-    def _outputs(self, tokens: list[int], wanted: Any, cancelled: threading.Event) -> Generator[Any, None, None]:
+    def _prompt(self, request: Generate) -> tuple[TokenizedPrompt, dict[str, Any], int]:
+        """Return the prompt, the same for vLLM, and its length. One with images is not cut."""
+        params = request.params
+        prompt = self._tokens.prompt(request.prompt, params, self._context)
+        if not (self._images and request.images):
+            return prompt, {"prompt_token_ids": prompt.tokens}, len(prompt.tokens)
+        length = self.count_tokens(request.prompt, request.images)
+        fit_prompt([0] * length, self._context, params.max_new_tokens, truncate=False)
+        tokens = self._tokens.tokenize(request.prompt, True)
+        return TokenizedPrompt(tokens, 0), self._images.prompt(tokens, request.images), length
+
+    def _outputs(self, prompt: dict[str, Any], wanted: Any, cancelled: threading.Event) -> Generator[Any, None, None]:
         """Yield the outputs of a request as they arrive."""
         assert self._thread is not None
-        prompt = {"prompt_token_ids": tokens}
         number = f"paddock-{next(self._numbers)}"
         return self._thread.follow(number, cancelled, prompt=prompt, params=wanted, lora_request=self._lora)
 
@@ -207,23 +225,12 @@ class Engine(EngineBase):
     def token_bytes(self, token: int) -> bytes:
         return self._tokens.text.bytes_of(token)
 
-    def _request_error(self, error: Exception, params: SamplingParams) -> PaddockError:
-        words = str(error) or type(error).__name__
-        refused = any(kind.__name__ in _CLIENT_ERRORS for kind in type(error).__mro__)
-        if (params.grammar_string or params.json_schema) and refused and _ABOUT_GRAMMAR.search(words):
-            return unreadable_grammar_error("vLLM", words)
-        if refused:
-            return PromptError(f"vLLM does not accept this request: {words.rstrip('.')}. Change it.", detail=words)
-        return PaddockError(
-            f"vLLM ended the reply: {words.rstrip('.')}. Try again, or load the model again.", detail=words
-        )
-
     def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
         neutral = SamplingParams(max_new_tokens=1)
         tokens = self._tokens.prompt(prompt, neutral, self._context).tokens
         wanted = self._params(neutral, 1, 0, logprobs=min(top, MOST_PROBABILITIES))
         likeliest: dict[int, Any] = {}
-        for output in self._outputs(tokens, wanted, threading.Event()):
+        for output in self._outputs({"prompt_token_ids": tokens}, wanted, threading.Event()):
             if output.outputs[0].logprobs:
                 likeliest = output.outputs[0].logprobs[0]
         ranked = sorted(likeliest.items(), key=lambda entry: -entry[1].logprob)[:top]
@@ -237,7 +244,7 @@ class Engine(EngineBase):
         assert thread is not None
         check_scoring(len(tokens), self._context)
         wanted = self._params(SamplingParams(max_new_tokens=1), 1, 0, prompt_logprobs=0)
-        outputs = self._outputs(tokens, wanted, threading.Event())
+        outputs = self._outputs({"prompt_token_ids": tokens}, wanted, threading.Event())
         if self._spread:
             return score_tokens(outputs, tokens, first)
         if self._recorder is None:

@@ -13,6 +13,7 @@ from modules.chat.messages import ChatOptions, Message, prompt_text
 from modules.chat.parts import plain
 from modules.chat.prompt import render_chat
 from modules.chat.turn_hooks import GenerationHooks, TextHooks, TurnHooks
+from modules.families.message_content import content_text, replace_text
 from modules.generation.generation import Generation
 from modules.plugins.extension_generations import completed
 from modules.protocol.commands import Generate
@@ -74,10 +75,11 @@ def hooked_chat(
     `continue_last`: the last message is the beginning of the reply.
     """
     messages, options = asked.messages, ChatOptions(template=asked.template)
-    own = "\n\n".join(str(message["content"]) for message in messages if message["role"] in _SYSTEM)
+    own = "\n\n".join(content_text(message["content"]) for message in messages if message["role"] in _SYSTEM)
     places = [place for place, message in enumerate(messages) if message["role"] in _CHAT_ROLES]
     path = [
-        Message(str(place), None, messages[place]["role"], plain(messages[place]["content"]), 0.0) for place in places
+        Message(str(place), None, messages[place]["role"], plain(content_text(messages[place]["content"])), 0.0)
+        for place in places
     ]
     question = path.pop() if path and path[-1].role == "user" else None
     turn = TurnHooks(app.extensions, "", path, params, options, Preamble(own=own), model.state)
@@ -119,6 +121,13 @@ def _changed(
     now, system = turn.path(whole), turn.preamble.system
     if system == own.strip() and [message.id for message in now] == [message.id for message in whole]:
         texts = {message.id: prompt_text(message) for message in now}
-        return [{**one, "content": texts.get(str(place), one["content"])} for place, one in enumerate(messages)]
+        return [
+            {**one, "content": replace_text(one["content"], texts[str(place)])} if str(place) in texts else one
+            for place, one in enumerate(messages)
+        ]
     first = [{"role": "system", "content": system}] if system else []
-    return [*first, *({"role": message.role, "content": prompt_text(message)} for message in now)]
+    known = {str(place): one["content"] for place, one in enumerate(messages)}
+    return [
+        *first,
+        *({"role": one.role, "content": replace_text(known.get(one.id), prompt_text(one))} for one in now),
+    ]

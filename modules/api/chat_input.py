@@ -15,6 +15,7 @@ from modules.api.chat_modes import CHAT_INSTRUCT, read_mode
 from modules.api.request_params import RequestOptions, request_messages
 from modules.app import App
 from modules.chat.tool_prompt import prepare_messages
+from modules.families.message_content import content_text, image_paths, join_contents
 from modules.protocol.commands import Generate
 from modules.protocol.errors import SettingError
 from modules.runtime.loaded_model import LoadedModel
@@ -62,8 +63,12 @@ def read_chat(
         return found
     name = "" if options.continue_last else f"{mode.name2}:"
     if mode.mode == CHAT_INSTRUCT:
-        dialogue = model.chat_prompt(messages, mode.dialogue, options.continue_last, mode.names).prompt
-        found = replace(found, messages=[{"role": "user", "content": mode.instruction(dialogue)}])
+        # The dialogue becomes one text. Its images come before it.
+        images = [{"type": "image", "path": path} for path in image_paths(messages)]
+        texts = [{**message, "content": content_text(message["content"])} for message in messages]
+        dialogue = model.chat_prompt(texts, mode.dialogue, options.continue_last, mode.names).prompt
+        content = join_contents(images, mode.instruction(dialogue)) if images else mode.instruction(dialogue)
+        found = replace(found, messages=[{"role": "user", "content": content}])
     else:
         found = replace(found, template=mode.dialogue, variables={**variables, **mode.names})
     return replace(found, reply_prefix=name, stop=tuple(mode.stop))

@@ -10,6 +10,7 @@ from modules.api.body_fields import text_field
 from modules.api.chat_mode_fields import OF_CHARACTERS
 from modules.app import App
 from modules.chat.characters import Character, fill_in
+from modules.families.message_content import content_text
 from modules.protocol.errors import SettingError
 from modules.ui.chat_templates import NAMED
 
@@ -66,7 +67,8 @@ class ChatMode:
             return messages
         system = [message for message in messages if message["role"] == "system"]
         rest = [message for message in messages if message["role"] != "system"]
-        text = "\n\n".join(part for part in (self.context, *(one["content"] for one in system)) if part)
+        texts = (self.context, *(content_text(one["content"]) for one in system))
+        text = "\n\n".join(part for part in texts if part)
         if self.greeting and not any(message["role"] == "assistant" for message in rest):
             rest.insert(0, {"role": "assistant", "content": self.greeting})
         return [{"role": "system", "content": text}, *rest]

@@ -1,4 +1,4 @@
-"""Documents in the messages of a request: each part with one becomes its text."""
+"""Documents and images in the messages of a request: a document becomes its text, an image a file for the model."""
 
 from __future__ import annotations
 
@@ -10,25 +10,35 @@ from typing import Any
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
+from modules.api.image_parts import ImagePart, image_data, image_places
 from modules.chat.attachments.document_text import DocumentText, read_document_bytes
+from modules.chat.attachments.model_images import ModelImages
 from modules.protocol.errors import SettingError, Unsupported
 
 # Reading takes a process of up to a gibibyte.
 _AT_ONCE = 2
 _MOST_DOCUMENTS = 20
+_MOST_IMAGES = 50
 
 
 class DocumentReader:
-    """Reads the documents of requests, a few at a time. Only for use on the server's event loop."""
+    """Reads the documents and images of requests, a few at a time. Only for use on the server's event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, images: ModelImages) -> None:
+        self._images = images
         self._limiter = CapacityLimiter(_AT_ONCE)
 
     async def read(self, body: Mapping[str, Any]) -> tuple[str, ...]:
-        """Replace each document in a request's messages by its text. Return sentences about what a text lacks.
+        """Replace each document in a request's messages by its text, and each image by an ImagePart. Return sentences
+        about what a text lacks.
 
-        Raises SettingError, Unsupported or DocumentError.
+        Raises SettingError, Unsupported, DocumentError or ImageError.
         """
+        for number, (parts, place) in enumerate(image_places(body)):
+            if number >= _MOST_IMAGES:
+                raise SettingError(f"A request can have at most {_MOST_IMAGES} images. Send fewer.")
+            path = await run_sync(self._images.add, image_data(parts[place]), limiter=self._limiter)
+            parts[place] = ImagePart(type="image", path=path)
         notes: list[str] = []
         for number, part in enumerate(_documents(body)):
             if number >= _MOST_DOCUMENTS:

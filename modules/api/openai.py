@@ -40,7 +40,7 @@ def router(app: App) -> APIRouter:
     routes = api_router()
     turns = ModelTurns(app)
     generations = ApiGenerations()
-    documents = DocumentReader()
+    documents = DocumentReader(app.images)
 
     @routes.get("/models")
     def models() -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from modules.api.body_fields import whole_field
 from modules.api.chat_mode_fields import MODE_FIELDS
+from modules.api.image_parts import ImagePart, join_parts
 from modules.api.keep_alive_fields import KEEP_ALIVE_FIELDS
 from modules.api.response_format import FORMAT_FIELDS, read_response_format
 from modules.api.token_logprobs import LOGPROB_FIELDS, ranks_answers, read_logprobs
@@ -43,7 +44,7 @@ _OTHER = (
 CONTINUE_FIELDS = ("continue_", "continue_final_message")
 _OF_CHATS = MODE_FIELDS.union({"chat_template_kwargs", "enable_thinking", "reasoning_effort", *CONTINUE_FIELDS})
 _ROLES = {"developer": "system"} | {name: name for name in ("system", "user", "assistant", "tool", "function")}
-ONLY_TEXT = "This model reads only text. Leave images, audio and other parts out of the messages."
+ONLY_TEXT = "This part of a message cannot be read here. Leave audio and other parts out of the messages."
 # Seeds of other servers have up to 64 bits, signed or unsigned.
 _SEEDS = range(-(2**63), 2**64)
 
@@ -170,7 +171,7 @@ def _seed(value: Any) -> Any:
 
 
 def request_messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the messages of a request, with lists of text parts joined. Raises PromptError."""
+    """Return the messages of a request, with lists of text parts joined. Raises PromptError or Unsupported."""
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise PromptError("'messages' must be a list of {role, content} with at least one message.")
@@ -185,8 +186,8 @@ def request_messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
             )
         content = message.get("content")
         if isinstance(content, list):
-            content = "\n".join(_text_of(part) for part in content)
-        if not isinstance(content, (str, type(None))):
+            content = join_parts([part if isinstance(part, ImagePart) else _text_of(part) for part in content])
+        elif not isinstance(content, (str, type(None))):
             raise PromptError("A message's 'content' must be a text, or a list of {type: text, text}.")
         own = {key: value for key, value in message.items() if key not in ("tool_calls", "tool_call_id")}
         result.append({**own, **read_calls(message), "role": role, "content": content or ""})

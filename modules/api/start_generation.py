@@ -115,10 +115,12 @@ def _make_prompt(
         fill_context=not options.has_limit,
     )
     if options.truncation_length:
-        whole = render_chat(model, chat).result.prompt + asked.reply_prefix
-        shortened, changed = _shorten(model, whole, options)
-        if shortened.text != whole:
-            return shortened, changed
+        rendered = render_chat(model, chat).result
+        whole = rendered.prompt + asked.reply_prefix
+        if rendered.images:
+            _check_length(rendered.tokens, options)
+        elif (cut := _shorten(model, whole, options))[0].text != whole:
+            return cut
     return _started(model.generate_chat(chat, opening=True), options)
 
 
@@ -135,6 +137,16 @@ def _shorten(model: LoadedModel, text: str, options: RequestOptions) -> tuple[_P
     )
     shortened = model.detokenize(tokens[-most:])
     return _Prompt(shortened, most), replace(options, warnings=(*options.warnings, warning))
+
+
+def _check_length(tokens: int, options: RequestOptions) -> None:
+    """Raise PromptError for a chat with images that is too long, because it cannot be cut anywhere."""
+    most = max(1, options.truncation_length - reply_room(options.params.max_new_tokens, options.truncation_length))
+    if tokens > most:
+        raise PromptError(
+            f"The prompt has {tokens} tokens. 'truncation_length' leaves room for {most} of them beside the reply, and "
+            "a chat with images is not cut. Send fewer messages or images, or raise it."
+        )
 
 
 def _started(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modules.chat.tool_formats import takes_tools
+from modules.families.message_content import content_text, replace_text
 
 _INTRODUCTION = (
     "You can call the functions below. To call one, write its name and its arguments as JSON, like this, and nothing "
@@ -36,7 +37,7 @@ def prepare_messages(
     lines = [json.dumps(tool["function"], ensure_ascii=False) for tool in tools]
     text = "\n".join([_INTRODUCTION, *lines])
     if plain and plain[0]["role"] == "system":
-        first = {**plain[0], "content": f"{plain[0]['content']}\n\n{text}".strip()}
+        first = {**plain[0], "content": f"{content_text(plain[0]['content'])}\n\n{text}".strip()}
         return [first, *plain[1:]], {}
     return [{"role": "system", "content": text}, *plain], {}
 
@@ -75,11 +76,12 @@ def _with_calls(message: dict[str, Any], as_text: bool) -> dict[str, Any]:
 def _plain(message: dict[str, Any]) -> dict[str, Any]:
     """Return a message as text: calls in tags, a result as the user's message."""
     if message["role"] == "tool":
-        return {"role": "user", "content": f"<tool_response>\n{message['content']}\n</tool_response>"}
+        text = f"<tool_response>\n{content_text(message['content'])}\n</tool_response>"
+        return {"role": "user", "content": replace_text(message["content"], text)}
     calls = message.get("tool_calls")
     if not calls:
         return {key: value for key, value in message.items() if key != "tool_calls"}
-    lines = [message["content"]] if message["content"] else []
+    lines = [text] if (text := content_text(message["content"])) else []
     for call in calls:
         name, arguments = json.dumps(call["function"]["name"]), call["function"]["arguments"]
         lines.append(f'<tool_call>\n{{"name": {name}, "arguments": {arguments}}}\n</tool_call>')

@@ -169,7 +169,7 @@ def test_blocks_become_the_messages_of_a_chat() -> None:
         ({"messages": [{"role": "user", "content": 5}]}, "a text or a list of parts"),
         ({"messages": [{"role": "user", "content": [5]}]}, "an object with a 'type'"),
         ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "must have a 'text'"),
-        ({"messages": [{"role": "user", "content": [{"type": "image", "source": {}}]}]}, "reads only text"),
+        ({"messages": [{"role": "user", "content": [{"type": "image", "source": {}}]}]}, "must be sent as data"),
         ({"messages": [{"role": "user", "content": [{"type": "tool_result"}]}]}, "'tool_use_id'"),
         ({"messages": [{"role": "user", "content": [{"type": "document", "source": {"type": "base64"}}]}]}, "base64"),
         ({"messages": [{"role": "assistant", "content": [{"type": "tool_use", "name": "x"}]}]}, "'input'"),

@@ -21,6 +21,7 @@ from modules.runtime.environment import Environments
 from modules.settings.config import Config
 from tests.conftest import ROOT
 from tests.support.environments import installed, not_here
+from tests.support.projector import write_projector
 from tests.support.server import serving
 
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
@@ -51,6 +52,22 @@ def address(app: App) -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(scope="module")
+def seeing(environments: Environments, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the address of a server with a model that sees images."""
+    folder = tmp_path_factory.mktemp("seeing")
+    model = folder / "models" / "my-vision-model"
+    model.mkdir(parents=True)
+    shutil.copy(ROOT / "models" / DEMO_MODEL, model)
+    write_projector(environments, model / "mmproj-F16.gguf")
+    app = build_app(Config(ROOT, port=0, models=folder / "models", user_data=folder / "user_data"))
+    try:
+        with serving(app) as address:
+            yield address
+    finally:
+        app.close()
+
+
 def _run(kind: str, text: str, address: str) -> str:
     text = text.replace(ADDRESS, address)
     command = ["sh", "-c", text.replace("curl ", "curl -sS ", 1)] if kind == "sh" else [sys.executable, "-c", text]
@@ -60,11 +77,15 @@ def _run(kind: str, text: str, address: str) -> str:
 
 
 @pytest.mark.parametrize(("kind", "text"), EXAMPLES, ids=[f"{at}-{kind}" for at, (kind, _) in enumerate(EXAMPLES)])
-def test_an_example_gives_an_answer(app: App, address: str, kind: str, text: str) -> None:
+def test_an_example_gives_an_answer(
+    app: App, address: str, request: pytest.FixtureRequest, kind: str, text: str
+) -> None:
     if kind == "sh" and shutil.which("curl") is None:
         pytest.skip("curl is not installed.")
     if app.supervisor.state.phase != "ready":
         app.models.load(DEMO_MODEL, "xllamacpp")
+    if "my-vision-model" in text:
+        address = request.getfixturevalue("seeing")
     printed = _run(kind, text, address)
     if kind == "python":
         assert printed.strip()

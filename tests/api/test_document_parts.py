@@ -12,6 +12,7 @@ import openai
 import pytest
 
 from modules.api.document_parts import DocumentReader
+from modules.chat.attachments.model_images import ModelImages
 from tests.support.documents import write_pdf
 from tests.support.event_loop import run_async
 
@@ -27,13 +28,13 @@ def _ask(client: httpx.Client, part: Any) -> httpx.Response:
     return client.post("/v1/chat/completions", json={"messages": messages})
 
 
-def test_a_document_becomes_its_text(pdf: str) -> None:
+def test_a_document_becomes_its_text(pdf: str, tmp_path: Path) -> None:
     parts: list[dict[str, Any]] = [
         {"type": "file", "file": {"filename": "folder/birds.pdf", "file_data": f"data:application/pdf;base64,{pdf}"}},
         {"type": "document", "source": {"type": "text", "data": "Stays."}},
     ]
     body = {"messages": [{"role": "user", "content": parts}]}
-    (note,) = run_async(DocumentReader().read(body))
+    (note,) = run_async(DocumentReader(ModelImages(tmp_path)).read(body))
     assert note.startswith("birds.pdf: 1 of 2 pages have no text")
     assert parts[0] == {"type": "text", "text": "Document birds.pdf:\n\nThe heron waits.\n\n(end of birds.pdf)"}
     assert parts[1]["source"]["data"] == "Stays."

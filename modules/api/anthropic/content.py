@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from modules.api.image_parts import ImagePart
 from modules.api.request_params import ONLY_TEXT
 from modules.protocol.errors import PromptError, Unsupported
 
 _ROLES = ("user", "assistant", "system")
 _BLOCK = "Each part of a message's 'content' must be an object with a 'type'."
-_KINDS = "text, thinking, tool_use and tool_result"
+_KINDS = "text, image, thinking, tool_use and tool_result"
 
 
 def message_turns(message: Any) -> list[dict[str, Any]]:
@@ -32,7 +33,14 @@ def message_turns(message: Any) -> list[dict[str, Any]]:
         return [_reply(content)]
     results = [_result(block) for block in content if _kind(block) == "tool_result"]
     rest = [block for block in content if _kind(block) != "tool_result"]
-    return [*results, *([{"role": role, "content": text_of_parts(rest, "content")}] if rest or not results else [])]
+    return [*results, *([{"role": role, "content": content_of_parts(rest)}] if rest or not results else [])]
+
+
+def content_of_parts(blocks: list[Any]) -> Any:
+    """Return texts and images as the content of a message. Raises PromptError or Unsupported."""
+    if not any(isinstance(block, ImagePart) for block in blocks):
+        return text_of_parts(blocks, "content")
+    return [block if isinstance(block, ImagePart) else {"type": "text", "text": _text(block)} for block in blocks]
 
 
 def text_of_parts(value: object, field: str) -> str:
@@ -51,7 +59,9 @@ def _text(block: Any) -> str:
         block = {"text": source.get("data")} if isinstance(source, dict) and source.get("type") == "text" else {}
         if not block:
             raise Unsupported("This server reads documents only as text. Send their text in a part of the type text.")
-    elif kind in ("image", "file", "audio", "video"):
+    elif kind == "image":
+        raise Unsupported("Images belong to messages of the user and to results of tools. Move this one there.")
+    elif kind in ("file", "audio", "video"):
         raise Unsupported(ONLY_TEXT)
     elif kind != "text":
         raise Unsupported(f"A part of the type {kind[:100]!r} cannot be read here. Use {_KINDS}.")
@@ -89,7 +99,10 @@ def _result(block: Mapping[str, Any]) -> dict[str, Any]:
     id = block.get("tool_use_id")
     if not isinstance(id, str):
         raise PromptError("A part of the type tool_result must have a 'tool_use_id': the id of the call.")
-    text = text_of_parts(block.get("content") or "", "content")
+    given = block.get("content") or ""
+    if isinstance(given, list) and any(isinstance(part, ImagePart) for part in given):
+        return {"role": "tool", "tool_call_id": id, "content": content_of_parts(given)}
+    text = text_of_parts(given, "content")
     return {"role": "tool", "tool_call_id": id, "content": f"Error: {text}" if block.get("is_error") else text}
 
 

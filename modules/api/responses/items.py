@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from modules.api.image_parts import ImagePart
 from modules.api.request_params import ONLY_TEXT
 from modules.protocol.errors import PromptError, Unsupported
 
 _TEXTS = ("input_text", "output_text", "text", "reasoning_text", "summary_text")
-_MEDIA = ("input_image", "input_audio", "input_file", "computer_screenshot")
+_MEDIA = ("input_audio", "input_file", "computer_screenshot")
 _SHAPE = "'input' must be a text, or a list of messages, function calls and their outputs."
 
 
@@ -24,11 +25,13 @@ def item_messages(items: object) -> list[dict[str, Any]]:
     for item in items:
         kind = item.get("type", "message") if isinstance(item, dict) else None
         if kind == "message" and isinstance(item.get("role"), str):
-            messages.append({"role": item["role"], "content": _text(item.get("content"))})
+            messages.append({"role": item["role"], "content": _content(item.get("content"))})
         elif kind == "function_call":
             _add_call(messages, item)
         elif kind == "function_call_output":
-            messages.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": _text(item.get("output"))})
+            messages.append(
+                {"role": "tool", "tool_call_id": item.get("call_id"), "content": _content(item.get("output"))}
+            )
         elif kind == "reasoning":
             reasoning += _text(item.get("content") or item.get("summary") or [])
             continue
@@ -49,6 +52,12 @@ def _add_call(messages: list[dict[str, Any]], item: Mapping[str, Any]) -> None:
     function = {"name": item.get("name"), "arguments": item.get("arguments")}
     call = {"id": item.get("call_id"), "type": "function", "function": function}
     messages[-1].setdefault("tool_calls", []).append(call)
+
+
+def _content(content: object) -> object:
+    if isinstance(content, list) and any(isinstance(part, ImagePart) for part in content):
+        return [part if isinstance(part, ImagePart) else {"type": "text", "text": _text_of(part)} for part in content]
+    return _text(content)
 
 
 def _text(content: object) -> str:

@@ -1,0 +1,24 @@
+"""Sentences for what vLLM raises while it answers."""
+
+from __future__ import annotations
+
+import re
+
+from modules.protocol.errors import PaddockError, PromptError
+from modules.protocol.json_schema import unreadable_grammar_error
+from modules.protocol.sampling import SamplingParams
+
+# What vLLM raises for an invalid request, by name, since vLLM is imported late.
+_CLIENT_ERRORS = ("ValueError", "VLLMClientError", "VLLMValidationError")
+_ABOUT_GRAMMAR = re.compile("grammar|schema|regex", re.IGNORECASE)
+
+
+def request_error(error: Exception, params: SamplingParams) -> PaddockError:
+    """Return the exception for an error of vLLM, with a next step."""
+    words = str(error) or type(error).__name__
+    refused = any(kind.__name__ in _CLIENT_ERRORS for kind in type(error).__mro__)
+    if (params.grammar_string or params.json_schema) and refused and _ABOUT_GRAMMAR.search(words):
+        return unreadable_grammar_error("vLLM", words)
+    if refused:
+        return PromptError(f"vLLM does not accept this request: {words.rstrip('.')}. Change it.", detail=words)
+    return PaddockError(f"vLLM ended the reply: {words.rstrip('.')}. Try again, or load the model again.", detail=words)

@@ -1,0 +1,78 @@
+"""Images in the messages of a request: each becomes a part with a file that the model is shown."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from modules.families.message_content import Content
+from modules.protocol.errors import SettingError, Unsupported
+
+_KINDS = ("image_url", "input_image", "image")
+_DATA = (
+    "An image must be sent as data, such as 'data:image/png;base64,…'. Images are not fetched from addresses: send the "
+    "image itself."
+)
+
+
+class ImagePart(dict[str, Any]):
+    """{"type": "image", "path"}. A class of its own, so that no client can name a path: JSON makes plain objects."""
+
+
+def image_places(body: Mapping[str, Any]) -> Iterator[tuple[list[Any], int]]:
+    """Yield (list of parts, place) for each image: in OpenAI's chats and responses, and in Anthropic's messages."""
+    for field in ("messages", "input"):
+        messages = body.get(field)
+        for message in messages if isinstance(messages, list) else []:
+            for name in ("content", "output"):
+                yield from _places(message.get(name) if isinstance(message, dict) else None)
+
+
+def _places(parts: Any) -> Iterator[tuple[list[Any], int]]:
+    for place, part in enumerate(parts if isinstance(parts, list) else []):
+        if isinstance(part, dict) and part.get("type") in _KINDS:
+            yield parts, place
+        elif isinstance(part, dict) and part.get("type") == "tool_result":
+            yield from _places(part.get("content"))
+
+
+def image_data(part: Mapping[str, Any]) -> bytes:
+    """Return the file of an image part. Raises SettingError or Unsupported."""
+    if part["type"] == "image":
+        source = part.get("source")
+        source = source if isinstance(source, Mapping) else {}
+        if source.get("type") != "base64":
+            raise Unsupported(_DATA)
+        return _decoded(source.get("data"))
+    address = part.get("image_url")
+    address = address.get("url") if isinstance(address, Mapping) else address
+    if not isinstance(address, str):
+        raise SettingError(f"A part of the type {part['type']} must have an 'image_url'. {_DATA}")
+    begin, comma, data = address.partition(",")
+    if not (begin.startswith("data:") and comma and begin.endswith(";base64")):
+        raise Unsupported(_DATA)
+    return _decoded(data)
+
+
+def _decoded(data: object) -> bytes:
+    try:
+        return base64.b64decode("".join(str(data).split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise SettingError("The data of an image must be base64.") from None
+
+
+def join_parts(parts: Sequence[str | ImagePart]) -> Content:
+    """Return the content of a message: a text, or a list if there are images. Texts without one between are joined."""
+    if not any(isinstance(part, ImagePart) for part in parts):
+        return "\n".join(str(part) for part in parts)
+    found: list[dict[str, Any]] = []
+    for part in parts:
+        if isinstance(part, ImagePart):
+            found.append(part)
+        elif found and found[-1]["type"] == "text":
+            found[-1] = {"type": "text", "text": f"{found[-1]['text']}\n{part}"}
+        elif part:
+            found.append({"type": "text", "text": part})
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from loaders.autogptq.quantization import GPTQ
 from modules.families.torch_variants import CUDA_VARIANTS
 from modules.families.transformers_settings import SAMPLERS, TransformersSettings, memory_demand
 from modules.protocol.loader_spec import LoaderSpec
@@ -65,6 +66,7 @@ SPEC = LoaderSpec(
     accelerators=("cpu", "cuda"),
     requirements="requirements.txt",
     variants=CUDA_VARIANTS,
+    quantizers=(GPTQ,),
     probe="import torch, transformers, auto_gptq; "
     "print('auto-gptq', auto_gptq.__version__, 'transformers', transformers.__version__, 'torch', torch.__version__)",
 )

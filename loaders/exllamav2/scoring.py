@@ -24,7 +24,7 @@ def write_logits(torch: Any, loaded: LoadedModel, tokens: list[int], first: int,
     if len(tokens) > longest:
         raise SettingError(
             f"ExLlamaV2 reads at most {longest} tokens in one step here, and this window has {len(tokens)}. "
-            f"Use --set window={longest}, or raise Batch: --set batch={len(tokens)}"
+            f"Lower it: --set window={longest}, or raise Batch: --set batch={len(tokens)}"
         )
     begin = time.perf_counter()
     ids = torch.tensor([tokens], dtype=torch.long)

@@ -28,7 +28,7 @@ class HqqSettings:
 
 
 def _obstacle(facts: ModelFacts, settings: HqqSettings) -> str:
-    return indivisible(facts, settings.group_size)
+    return indivisible(facts, settings)
 
 
 def _bits(settings: HqqSettings) -> float:

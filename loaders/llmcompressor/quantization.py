@@ -72,7 +72,7 @@ def _obstacle(facts: ModelFacts, settings: W8A8Settings) -> str:
             f"{facts.name} is a mixture of experts, and this method would leave the experts in full precision. Choose "
             "another, such as gguf."
         )
-    return indivisible(facts, settings.group_size) if settings.scheme == "W4A16" else ""
+    return indivisible(facts, settings) if settings.scheme == "W4A16" else ""
 
 
 W8A8 = QuantizationMethod(

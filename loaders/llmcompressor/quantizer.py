@@ -155,8 +155,8 @@ def _compress(model: Any, tokenizer: Any, rows: list[list[int]], settings: W8A8S
 
 def _cannot_smooth(architecture: str) -> ModelError:
     return ModelError(
-        f"LLM Compressor cannot smooth {architecture}, since it does not know which layers read which norm. Use "
-        "--set smoothing=0, or choose another method."
+        f"LLM Compressor cannot smooth {architecture}, since it does not know which layers read which norm. "
+        "Leave the smoothing out: --set smoothing=0. Or choose another method."
     )
 
 

@@ -27,7 +27,7 @@ def check_scoring(count: int, context: int) -> None:
     """Raise PromptError if a text of `count` tokens is too long for the context."""
     if count >= context:
         raise PromptError(
-            f"vLLM reads at most {context - 1} tokens at once with this context. Use --set window={context - 1}."
+            f"vLLM reads at most {context - 1} tokens at once with this context. Lower it: --set window={context - 1}."
         )
 
 

@@ -52,7 +52,7 @@ def quantize(config: Config, arguments: argparse.Namespace) -> int:
     )
     app = build_app(config)
     try:
-        plan = app.jobs.plan(spec)
+        plan = _plan(app, spec, arguments.json)
         if arguments.json:
             print(json.dumps({"type": "plan", **plan}, ensure_ascii=False), flush=True)
         else:
@@ -148,6 +148,16 @@ def jobs(config: Config, arguments: argparse.Namespace) -> int:
         app.close()
 
 
+def _plan(app: App, spec: JobSpec, as_json: bool) -> dict[str, Any]:
+    """Return what the job will take. A trial takes some seconds, so say first that there is one."""
+    progress = _JsonProgress() if as_json else _LineProgress()
+    try:
+        progress(JobState(step=f"Planning: {spec.title()}"))
+        return app.jobs.plan(spec, lambda step: progress(JobState(step=step)))
+    finally:
+        progress.close()
+
+
 def _text_source(text: str) -> str:
     """Return the name of a text as it is, and a path as one that holds in any folder."""
     return text if not text or is_named_source(text) else _absolute(text)
@@ -214,7 +224,8 @@ class _LineProgress:
 class _JsonProgress:
     """Progress as one JSON object a line: every new step, and four times a second within one."""
 
-    def __init__(self, id: str) -> None:
+    def __init__(self, id: str | None = None) -> None:
+        """`id`: of the job; None while there is none yet."""
         self._id = id
         self._step = ""
         self._written = 0.0

@@ -44,6 +44,12 @@ def add_job_parsers(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     recommend.add_argument("--context", type=int, default=0, metavar="N", help="tokens (default: the loader's)")
     recommend.add_argument("--fine-tune", action="store_true", help="the model is to be fine-tuned")
+    recommend.add_argument(
+        "--no-calibration",
+        dest="calibration",
+        action="store_false",
+        help="there is no text like what the model will write",
+    )
     recommend.add_argument("--json", action="store_true", help="print one JSON object")
     train = commands.add_parser("train", parents=[common], help="train a LoRA adapter for a model")
     train.add_argument("model", metavar="MODEL", type=parse_model_name, help="a folder in models/")

@@ -27,7 +27,9 @@ def recommend(config: Config, arguments: argparse.Namespace) -> int:
         bandwidth = 0.0
         if machine is here and not here.gpus:
             bandwidth = measure_bandwidth(here.cpus)
-        request = Request(facts.name, machine, aim, arguments.context, arguments.fine_tune, bandwidth)
+        request = Request(
+            facts.name, machine, aim, arguments.context, arguments.fine_tune, bandwidth, arguments.calibration
+        )
         found = recommend_here(request, app.jobs.resources, measured_losses(app.jobs, facts.name))
     finally:
         app.close()

@@ -32,7 +32,7 @@ class AwqSettings(CalibrationSettings):
 
 def awq_obstacle(facts: ModelFacts, settings: AwqSettings) -> str:
     """Return why this model cannot be quantized with these settings; "" where it can."""
-    return indivisible(facts, settings.group_size)
+    return indivisible(facts, settings)
 
 
 def awq_bits(settings: AwqSettings) -> float:

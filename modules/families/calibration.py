@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from modules.protocol.schema import setting
 
+# Calibration of so few tokens would fit the weights to them alone.
+FEWEST_TOKENS = 512
+
 
 @dataclass(frozen=True)
 class CalibrationSettings:

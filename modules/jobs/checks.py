@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from modules.library.sizes import format_size
 from modules.protocol.commands import ChatPrompt
 from modules.protocol.events import Finished
 from modules.protocol.sampling import SamplingParams
@@ -19,6 +20,8 @@ _LONGEST_ANSWER = 160
 _AGREEING_TOKENS = 8
 # A piece of this many words that comes again this often is a loop.
 _LOOP_WORDS, _LOOP_TIMES = 6, 4
+# Two runs of the same model differ by a few percent.
+_AS_FAST = 0.95
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,30 @@ def judge(
     if theirs:
         smaller = f"{ours:,} bytes, and the original has {theirs:,}: it was not saved packed, or at a higher precision."
         checks.append(_check("smaller", ours < theirs, smaller))
+    return [asdict(check) for check in checks]
+
+
+def judge_load(ours: Mapping[str, Any], theirs: Mapping[str, Any], about: str) -> list[dict[str, object]]:
+    """Return the checks of memory and speed, ready for JSON, as far as both were measured.
+
+    `ours`, `theirs`: of the model and of the original, as measure_speed returns them. `about`: a sentence on the
+    loader's kernels on this machine.
+    """
+    checks = []
+    if (held := ours["weights_bytes"]) and (before := theirs["weights_bytes"]):
+        kind = f" as {ours['weights_dtype']}" if ours["weights_dtype"] else ""
+        detail = (
+            f"Its weights take {format_size(held)} in memory{kind}, and the original's {format_size(before)}: they are "
+            "unpacked, or loaded at a higher precision. Choose another loader, or a smaller Compute type (dtype)."
+        )
+        checks.append(_check("memory", held < before, detail))
+    if (rate := ours["decode_tokens_per_second"]) and (first := theirs["decode_tokens_per_second"]):
+        kernel = f" The kernel that ran is {ours['kernel']}." if ours["kernel"] else ""
+        detail = (
+            f"It writes {rate:.0f} tokens a second, and the original {first:.0f}.{kernel} {about} Choose another "
+            "loader or kernel, or keep it for its size."
+        )
+        checks.append(_check("speed", rate >= _AS_FAST * first, detail))
     return [asdict(check) for check in checks]
 
 

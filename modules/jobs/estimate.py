@@ -15,6 +15,7 @@ from modules.jobs.quantization_trial import Tried, try_quantization
 from modules.jobs.quantize import QuantizePlan
 from modules.jobs.resources import JobResources
 from modules.jobs.store import JobStore
+from modules.jobs.texts import OnStep
 from modules.protocol.errors import SettingError
 from modules.protocol.quantization_method import QuantizationMethod
 from modules.protocol.schema import build
@@ -48,12 +49,12 @@ class EarlierJob:
     settings: dict[str, Any]
 
 
-def estimate_quantize(plan: QuantizePlan, resources: JobResources) -> Estimate:
-    """Return what the job will take. It may start a worker for some seconds."""
+def estimate_quantize(plan: QuantizePlan, resources: JobResources, report: OnStep = lambda step: None) -> Estimate:
+    """Return what the job will take. It may start a worker for some seconds, which `report` hears of first."""
     earlier = _nearest(plan, resources)
     near = earlier is not None and _ratio(plan, earlier) <= _NEAR
     same = near and earlier is not None and earlier.settings == asdict(plan.settings)
-    tried = None if same else try_quantization(plan, resources)
+    tried = None if same else try_quantization(plan, resources, report)
     seconds, how = (tried.seconds, _TRIED) if tried else _seconds(plan, earlier, near)
     memory, why = _memory(plan, earlier if near else None, tried, resources)
     rounded = None if seconds is None else float(f"{seconds:.2g}")

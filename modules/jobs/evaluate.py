@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modules.jobs.checks import Answer, ask_questions, judge
+from modules.jobs.checks import ask_questions, judge, judge_load
 from modules.jobs.divergence import Totals, add_window
 from modules.jobs.job_run import JobRun
 from modules.jobs.job_spec import JobError, JobSpec
 from modules.jobs.quantize import bits_per_weight
+from modules.jobs.reference import Reference
 from modules.jobs.resources import JobResources
 from modules.jobs.scoring import SCORE_SECONDS, score
 from modules.jobs.speed import measure_speed
@@ -26,19 +26,6 @@ from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.schema import build, changed_values, describe
 from modules.runtime.load_request import LoadRequest
 from modules.runtime.worker_client import WorkerClient
-
-
-@dataclass
-class Reference:
-    """What the original said: its tokens of the text, its logits of each window in files, and its answers."""
-
-    model: str = ""
-    tokens: list[int] = field(default_factory=list)
-    bos: int | None = None
-    windows: list[Window] = field(default_factory=list)
-    logits: list[Path] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
-    size_bytes: int = 0
 
 
 def plan_evaluate(spec: JobSpec, resources: JobResources) -> None:
@@ -55,8 +42,10 @@ def run_evaluate(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[st
     """Measure `spec.model`, against `spec.against` where it is named. Return the numbers, ready for JSON."""
     session = open_evaluation(spec, run, resources)
     if spec.against:
-        with run.part(0.0, 0.4):
+        with run.part(0.0, 0.3):
             session.read_original(spec.against)
+        with run.part(0.3, 0.4):
+            session.measure_original()
     with run.part(0.4 if spec.against else 0.0, 1.0):
         return session.measure(spec.model, spec.loader, spec.settings)
 
@@ -121,6 +110,12 @@ class Evaluation:
             reference.answers = ask_questions(client, lambda step, fraction: run.report(step))
         reference.model, reference.size_bytes = model, request.facts.size_bytes
 
+    def measure_original(self, loader: str = "") -> None:
+        """Measure the speed and the memory of the original, to judge others by."""
+        if self.settings.speed:
+            plain = self._request(self.reference.model, loader, {}, exact=False)
+            self.reference.speed = measure_speed(plain, self._plain_text(), self._run, self._resources)
+
     def measure(self, model: str, loader: str, settings: Mapping[str, str]) -> dict[str, Any]:
         """Return the numbers of one model, ready for JSON."""
         run, reference = self._run, self.reference
@@ -144,12 +139,16 @@ class Evaluation:
                 plain = self._request(model, loader, own, exact=False)
                 text = self._plain_text()
                 speed = measure_speed(plain, text, run, self._resources)
+            if model == reference.model:
+                reference.speed = speed
         # The weights of a remote model lie on its server.
         elsewhere = request.facts.format == "remote"
         before = reference.size_bytes if model != reference.model else 0
         checks = judge(
             answers, totals.not_numbers, reference.answers, (request.facts.size_bytes, 0 if elsewhere else before)
         )
+        if speed and reference.speed and model != reference.model:
+            checks += judge_load(speed, reference.speed, self._about_loader(request))
         return {
             "model": model,
             "loader": request.spec.name,
@@ -167,6 +166,8 @@ class Evaluation:
             "size_bytes": None if elsewhere else request.facts.size_bytes,
             "parameters": request.facts.parameters,
             "peak_bytes": None if elsewhere else speed.get("peak_bytes"),
+            "weights_bytes": None if elsewhere else speed.get("weights_bytes"),
+            "kernel": speed.get("kernel"),
             "load_seconds": speed.get("load_seconds"),
             "prefill_tokens_per_second": speed.get("prefill_tokens_per_second"),
             "decode_tokens_per_second": speed.get("decode_tokens_per_second"),
@@ -226,7 +227,7 @@ class Evaluation:
         if info.context and self.settings.window > info.context:
             raise JobError(
                 f"A window of {self.settings.window} tokens is longer than the model's context of {info.context}. "
-                f"Use --set window={info.context}."
+                f"Lower it: --set window={info.context}."
             )
         reference.windows = make_windows(reference.tokens, self.settings, reference.bos)
 
@@ -249,6 +250,11 @@ class Evaluation:
             return reference.windows, True, []
         note = f"Its tokenizer splits the text otherwise than that of {reference.model}, so the two are not compared."
         return make_windows(tokens, self.settings, reference.bos), False, [note]
+
+    def _about_loader(self, request: LoadRequest) -> str:
+        """Return what the loader says of its kernels for this model on this machine."""
+        claim = request.spec.claim(request.facts, self._resources.environments.machine)
+        return claim.reason if claim else ""
 
     def _plain_text(self) -> str:
         """Return text of the rows without any template, for the measurement of speed."""

@@ -93,7 +93,7 @@ def _plan_gguf(spec: JobSpec, facts: ModelFacts, resources: JobResources) -> Ggu
     if obstacle := method.obstacle(facts, values):
         raise JobError(obstacle)
     if method.is_calibrated(values):
-        resources.texts.check(spec.text)
+        resources.texts.check_calibration(spec.text, values)
     # A model that GGUF cannot hold is refused before it is merged.
     read_source(Path(facts.path), facts.name, {})
     return GgufStep(loader, method, settings)

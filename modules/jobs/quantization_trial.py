@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modules.jobs.quantize import QuantizePlan
 from modules.jobs.resources import JobResources
+from modules.jobs.texts import OnStep
 from modules.protocol.commands import TryQuantize
 from modules.protocol.errors import PaddockError
 from modules.protocol.schema import changed_values
@@ -31,11 +32,15 @@ class Tried:
     peak_bytes: int | None
 
 
-def try_quantization(plan: QuantizePlan, resources: JobResources) -> Tried | None:
-    """Return what the whole job will take, by a trial in a worker; None where there can be none."""
+def try_quantization(plan: QuantizePlan, resources: JobResources, report: OnStep) -> Tried | None:
+    """Return what the whole job will take, by a trial in a worker; None where there can be none.
+
+    `report` hears of the trial before it starts.
+    """
     loader, method, source = plan.loader, plan.method, Path(plan.facts.path)
     if not method.has_trial or not resources.environments.status(loader).installed:
         return None
+    report(f"Trying {method.title} on a part of {plan.facts.name}, to estimate time and memory")
     calibrated = method.is_calibrated(plan.settings)
     text = resources.texts.calibration_at_hand(plan.text) if calibrated else None
     variables = {**sandbox_variables(source, [], []), **resources.consents.variables(plan.facts, loader)}

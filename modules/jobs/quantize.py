@@ -26,6 +26,7 @@ from modules.protocol.quantization_method import QuantizationMethod
 from modules.protocol.schema import build, describe
 from modules.runtime.environment_files import folder_bytes
 from modules.runtime.memory_watch import MemoryWatch
+from modules.worker.gguf.convert import read_source
 
 # What is kept free beside the result.
 _SPARE_BYTES = 64 << 20
@@ -59,7 +60,7 @@ def plan_quantize(spec: JobSpec, resources: JobResources, run: JobRun | None = N
     _check_source(facts, method, settings)
     resources.consents.check(facts)
     if method.is_calibrated(settings):
-        resources.texts.check(spec.text)
+        resources.texts.check_calibration(spec.text, settings)
     base = Path(facts.name).name.removesuffix(".gguf")
     ending = ".gguf" if method.makes_file(settings) else ""
     file = result_name(resources.models, spec.name, f"{base}-{method.label(settings)}", ending)
@@ -223,6 +224,8 @@ def _check_source(facts: ModelFacts, method: QuantizationMethod, settings: Any) 
         )
     if obstacle := method.obstacle(facts, settings):
         raise JobError(obstacle)
+    if method.name == "gguf" and Path(facts.path).is_dir():
+        read_source(Path(facts.path), facts.name, {})  # it names what a GGUF file cannot hold
 
 
 def _needed_bytes(facts: ModelFacts, method: QuantizationMethod, settings: Any) -> int:

@@ -15,6 +15,7 @@ from modules.jobs.renamed import renamed_results, renamed_spec
 from modules.jobs.resources import JobResources
 from modules.jobs.staging import remove_leftovers
 from modules.jobs.store import Job, JobStore
+from modules.jobs.texts import OnStep
 from modules.protocol.errors import PaddockError
 from modules.system.program_name import program_name
 from modules.system.threads import explain_errors
@@ -47,15 +48,18 @@ class Jobs:
             self._resources.library.facts(model)
         return self._store.create(spec, status)
 
-    def plan(self, spec: JobSpec) -> dict[str, Any]:
-        """Return what a quantization will make, and what it will take (estimate.Estimate). Raises PaddockError."""
+    def plan(self, spec: JobSpec, report: OnStep = lambda step: None) -> dict[str, Any]:
+        """Return what a quantization will make, and what it will take (estimate.Estimate).
+
+        `report` hears of the steps that take seconds before they start. Raises PaddockError.
+        """
         from modules.jobs.estimate import describe_estimate, estimate_quantize
         from modules.jobs.quantize import describe_plan, plan_quantize
 
         if spec.kind != "quantize":
             raise JobError("Only a quantization has a plan. Start the job.")
         plan = plan_quantize(spec, self._resources)
-        return {**describe_plan(plan), "estimate": describe_estimate(estimate_quantize(plan, self._resources))}
+        return {**describe_plan(plan), "estimate": describe_estimate(estimate_quantize(plan, self._resources, report))}
 
     def wait(self, id: str) -> FileLock:
         """Mark a job as waiting in this process. Return the acquired lock that says so; release it when it has run."""

@@ -17,7 +17,9 @@ _PROMPT_TOKENS, _NEW_TOKENS = 512, 64
 
 
 def measure_speed(request: LoadRequest, text: str, run: JobRun, resources: JobResources) -> dict[str, Any]:
-    """Return tokens a second of reading and of writing, seconds of the load, and the peak of memory in bytes."""
+    """Return tokens a second of reading and of writing, seconds of the load, and the peak of memory in bytes.
+
+    Also the bytes and the type of the weights in memory, and the kernel that multiplies them ("": not known)."""
     path = Path(request.facts.path)
     with run.worker(request.spec, path, variables=request.variables) as client:
         watch = MemoryWatch(client.process.pid, request.facts.path)
@@ -39,6 +41,9 @@ def measure_speed(request: LoadRequest, text: str, run: JobRun, resources: JobRe
     return {
         "load_seconds": round(loaded.seconds, 2),
         "peak_bytes": peak or None,
+        "weights_bytes": loaded.info.memory_bytes or None,
+        "weights_dtype": loaded.info.dtype,
+        "kernel": loaded.info.kernel,
         "prefill_tokens_per_second": _rate(read, finished.prefill_seconds),
         "decode_tokens_per_second": _rate(finished.generated_tokens, finished.decode_seconds),
     }

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from modules.families.calibration import FEWEST_TOKENS, CalibrationSettings
 from modules.jobs.hub_texts import HUB_TEXTS, HubText, fetch_text, saved_text
 from modules.jobs.job_spec import JobError
 from modules.jobs.text_files import ENDINGS, ENDINGS_TEXT, LARGEST, Row, file_rows, first_lines
@@ -18,6 +19,8 @@ from modules.jobs.text_files import ENDINGS, ENDINGS_TEXT, LARGEST, Row, file_ro
 SAMPLES = Path(__file__).parent / "samples"
 _CALIBRATION, _HELD_OUT = "calibration.jsonl", "held_out.jsonl"
 _CHAT = "chat:"
+# Tokens that a chat template writes around a message, at most.
+_TOKENS_AROUND = 24
 
 OnStep = Callable[[str], None]
 
@@ -58,6 +61,11 @@ class TextSources:
             return
         self.calibration(source, lambda step: None)
 
+    def check_calibration(self, source: str, settings: CalibrationSettings) -> None:
+        """Raise PaddockError where it is known, without the network, that the text cannot be had or is too short."""
+        if source not in HUB_TEXTS:
+            _check_amount(self.calibration(source, lambda step: None), settings)
+
     def calibration_at_hand(self, source: str) -> TextRows | None:
         """Return rows for calibration; None where they must be downloaded first. Raises PaddockError."""
         if source in HUB_TEXTS and saved_text(self.datasets, HUB_TEXTS[source].calibration) is None:
@@ -90,6 +98,28 @@ class TextSources:
         if not any(message["content"].strip() for message in messages):
             raise JobError(f"The chat {name} has no messages. Choose another one.")
         return _text_rows([{"messages": messages}], f"the chat {name}", [])
+
+
+def _check_amount(text: TextRows, settings: CalibrationSettings) -> None:
+    """Raise JobError where it is plain, before a tokenizer has read the text, that it is too short for calibration."""
+    most = settings.samples * settings.length
+    if most < FEWEST_TOKENS:
+        raise JobError(
+            f"{settings.samples} samples of {settings.length} tokens are {most} tokens, and {FEWEST_TOKENS} are the "
+            "fewest that are of use. Raise Samples (samples) or Length of a sample (length)."
+        )
+    parts = [part for row in text.rows for part in ([row["text"]] if "text" in row else _turns(row))]
+    # A token takes one byte of the text or more; the chat template adds some to each message.
+    if sum(len(part.encode("utf-8", "replace")) + _TOKENS_AROUND for part in parts) < FEWEST_TOKENS:
+        raise JobError(
+            f"The calibration text has {sum(map(len, parts))} characters, and {FEWEST_TOKENS} tokens, which are some "
+            f"{4 * FEWEST_TOKENS} characters, are the fewest that are of use. Choose a longer text, or leave "
+            "--calibration out: a mixed sample ships."
+        )
+
+
+def _turns(row: Row) -> list[str]:
+    return [turn["content"] for turn in row["messages"]]
 
 
 def is_named_source(source: str) -> bool:
@@ -129,7 +159,7 @@ def _read(path: Path, source: str) -> TextRows:
     size = 0
     for file in files:
         for row in file_rows(file, broken):
-            size += len(row["text"]) if "text" in row else sum(len(turn["content"]) for turn in row["messages"])
+            size += len(row["text"]) if "text" in row else sum(map(len, _turns(row)))
             if size > LARGEST:
                 raise JobError(f"{path} holds more than {LARGEST >> 20} MB of text. Choose a part of it.")
             rows.append(row)

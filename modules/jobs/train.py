@@ -63,7 +63,7 @@ def plan_train(spec: JobSpec, resources: JobResources) -> TrainPlan:
     resources.consents.check(facts)
     if not spec.text:
         sources = ", ".join(["a file", "a folder", *HUB_TEXTS])
-        raise JobError(f"There is no data to train on. Name {sources} or a chat: --data TEXT")
+        raise JobError(f"There is no data to train on. Name {sources} or a chat (--data).")
     data = None if spec.text in HUB_TEXTS else read_training_texts(spec.text, resources.texts)
     name = result_name(resources.models, spec.name, f"{Path(facts.name).name}-lora")
     check_space(resources.models, 4 * settings.rank * facts.hidden * facts.layers * _WIDTHS * _COPIES)

@@ -37,7 +37,8 @@ class ModelInfo:
     `context`: its context length as loaded; `trained_context`: the trained one (0: unknown). `slots`: generations at
     once. `template_source`: where the chat template was found ("tokenizer_config.json", "GGUF metadata", …).
     `notes`: sentences for the user, such as a fallback that was used. `ignored`: sampling parameters in the spec that
-    are not honoured with this model on this machine. `sees_images`: messages may have images.
+    are not honoured with this model on this machine. `sees_images`: messages may have images. `kernel`: what multiplies
+    packed weights, where it is known.
     """
 
     context: int
@@ -55,6 +56,7 @@ class ModelInfo:
     notes: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     sees_images: bool = False
+    kernel: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modules.protocol.model_facts import ModelFacts
+from modules.protocol.schema import describe
 
 
 def _unknown(facts: ModelFacts, settings: object) -> int | None:
@@ -79,16 +80,20 @@ def divides(group_size: int, widths: Iterable[int]) -> bool:
     return group_size <= 0 or all(width % group_size == 0 for width in widths)
 
 
-def indivisible(facts: ModelFacts, group_size: int, label: str = "Group size (group_size)") -> str:
-    """Return a sentence that names the inputs of matrices which `group_size` does not divide, and sizes that work.
+def indivisible(facts: ModelFacts, settings: Any) -> str:
+    """Return a sentence that names the inputs of matrices which the group size does not divide, and sizes that work.
 
-    "" where it divides those of all matrices.
+    "" where it divides those of all matrices. `settings`: an instance of a method's settings, with `group_size`.
     """
     nouns = {facts.hidden: "hidden size", facts.intermediate: "intermediate size"}
     widths = facts.input_widths or tuple(width for width in nouns if width)
-    if divides(group_size, widths):
+    size = settings.group_size
+    if divides(size, widths):
         return ""
-    odd = [f"{nouns.get(width, 'width')} {width}" for width in widths if width % group_size]
-    working = [size for size in (8, 16, 32, 64, 128, 256) if divides(size, widths)]
-    choice = f"Sizes that work: {', '.join(map(str, working))}." if working else "Choose another method, such as gguf."
-    return f"{label} {group_size} does not divide the {' and the '.join(odd)} of {facts.name}. {choice}"
+    (entry,) = (entry for entry in describe(type(settings)) if entry.name == "group_size")
+    odd = [f"{nouns.get(width, 'width')} {width}" for width in widths if width % size]
+    working = [str(choice) for choice in entry.info.choices if divides(choice, widths)]
+    choice = f"Sizes that work: {', '.join(working)}." if working else "Choose another method, such as gguf."
+    return (
+        f"{entry.info.label} (group_size) {size} does not divide the {' and the '.join(odd)} of {facts.name}. {choice}"
+    )

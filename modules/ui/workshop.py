@@ -14,10 +14,13 @@ from modules.jobs.job_spec import FINISHED, RUNNING, JobSpec
 from modules.jobs.recommend.bandwidth import measure_bandwidth
 from modules.jobs.sent_texts import keep_text
 from modules.jobs.store import Job
+from modules.jobs.windows import EvaluateSettings
 from modules.protocol.errors import ModelError, PaddockError
 from modules.protocol.model_facts import AIMS, ModelFacts
+from modules.protocol.quantization_method import QuantizationMethod
 from modules.protocol.schema import Setting, describe
 from modules.ui.model_status import describe_state
+from modules.ui.page_words import page_words
 from modules.ui.sse import Subscribe, event_stream, sse_event
 
 if TYPE_CHECKING:
@@ -91,11 +94,6 @@ class Workshop:
 
     def _methods(self) -> list[dict[str, Any]]:
         """Return each method once, with the settings of the loader that quantizes best."""
-        best: dict[str, Any] = {}
-        for spec in self._app.loaders.offered():
-            for method in spec.quantizers:
-                if method.name not in best or method.preference > best[method.name].preference:
-                    best[method.name] = method
         return [
             {
                 "name": method.name,
@@ -105,17 +103,43 @@ class Workshop:
                 "calibrated": method.calibrated,
                 "settings": [_field(setting) for setting in describe(method.settings)],
             }
-            for method in best.values()
+            for method in self._best_methods().values()
         ]
+
+    def _best_methods(self) -> dict[str, QuantizationMethod]:
+        """Return name -> the method, as the loader that quantizes best declares it."""
+        best: dict[str, QuantizationMethod] = {}
+        for spec in self._app.loaders.offered():
+            for method in spec.quantizers:
+                if method.name not in best or method.preference > best[method.name].preference:
+                    best[method.name] = method
+        return best
+
+    def labels(self, spec: JobSpec) -> dict[str, str]:
+        """Return setting -> label of its field, for the settings that a job of this kind has."""
+        if spec.kind in ("quantize", "merge"):  # a merged model may become a GGUF file
+            method = self._best_methods().get(spec.method or "gguf")
+            schemas = [method.settings] if method else []
+        elif spec.kind == "train":
+            schemas = [loader.training for loader in self._app.loaders.offered() if loader.training]
+        else:
+            schemas = [EvaluateSettings]
+        return {setting.name: setting.info.label for schema in schemas for setting in describe(schema)}
 
     def _training(self) -> list[dict[str, Any]]:
         """Return the settings of a training; [] where no loader trains."""
         able = [spec.training for spec in self._app.loaders.offered() if spec.training]
         return [_field(setting) for setting in describe(able[0])] if able else []
 
-    def recommend(self, model: str, aim: str, context: int) -> dict[str, Any]:
-        """Rank the methods for a model on this machine."""
+    def recommend(
+        self, model: str, aim: str, context: int, device: str, fine_tune: bool, calibration: bool
+    ) -> dict[str, Any]:
+        """Rank the methods for a model on this machine, or on the one that `device` describes.
+
+        `calibration`: there is text like what the model will write.
+        """
         # The start of the page needs none of these.
+        from modules.jobs.recommend.devices import parse_device
         from modules.jobs.recommend.here import recommend_here
         from modules.jobs.recommend.measured import measured_losses
         from modules.jobs.recommend.recommend import Request
@@ -123,8 +147,9 @@ class Workshop:
         app, here = self._app, self._app.planner.machine()
         if aim not in AIMS:
             raise PaddockError(f"There is no aim named {aim[:40]!r}. The aims are: {', '.join(AIMS)}.")
-        bandwidth = 0.0 if here.gpus else self._bandwidth
-        request = Request(model, here, aim, max(0, context), False, bandwidth)
+        machine = parse_device(device, here)
+        bandwidth = self._bandwidth if machine is here and not here.gpus else 0.0
+        request = Request(model, machine, aim, max(0, context), fine_tune, bandwidth, calibration)
         return recommend_here(request, app.jobs.resources, measured_losses(app.jobs, model))
 
     def jobs(self) -> list[dict[str, Any]]:
@@ -144,6 +169,7 @@ class Workshop:
         if progress and progress[0] == job.id and state.status == RUNNING:
             state = progress[1]
         row = {"id": job.id, "title": job.spec.title(), "spec": asdict(job.spec), **asdict(state), "made": None}
+        row["message"] = page_words(state.message, self.labels(job.spec)) if state.message else ""
         if job.spec.kind in _MADE and state.status == FINISHED:
             results = self._app.jobs.results(job.id)
             row["made"] = {name: results.get(name) for name in _MADE[job.spec.kind]}

@@ -14,6 +14,7 @@ from modules.files.data_files import fix_surrogates
 from modules.jobs.export import export_text
 from modules.protocol.errors import PaddockError
 from modules.ui.model_status import describe_state
+from modules.ui.page_words import errors_in_page_words
 from modules.ui.sse import sse_response
 from modules.ui.workshop import Workshop, follow_workshop, make_spec
 
@@ -26,11 +27,14 @@ _MEDIA = {"csv": "text/csv", "json": "application/json", "md": "text/markdown"}
 
 
 class RecommendRequest(BaseModel):
-    """What a recommendation is asked for."""
+    """What a recommendation is asked for. `device`: as `recommend --device` takes it; "" for this machine."""
 
     model: Text
     aim: Text = "balance"
     context: int = 0
+    device: Text = ""
+    fine_tune: bool = False
+    calibration: bool = True
 
 
 class JobRequest(BaseModel):
@@ -80,17 +84,22 @@ def add_workshop_routes(routes: APIRouter, app: App) -> None:
 
     @routes.post("/workshop/recommend")
     def recommend(request: RecommendRequest) -> dict[str, Any]:
-        return workshop.recommend(request.model, request.aim, request.context)
+        with errors_in_page_words({}):
+            return workshop.recommend(**request.model_dump())
 
     @routes.post("/workshop/plan")
     def plan(request: JobRequest) -> dict[str, Any]:
         """Return what a quantization will make, and the time, memory and disk that it will take."""
-        return app.jobs.plan(make_spec(request.model_dump()))
+        spec = make_spec(request.model_dump())
+        with errors_in_page_words(workshop.labels(spec)):
+            return app.jobs.plan(spec)
 
     @routes.post("/workshop/jobs")
     def start(request: JobRequest) -> dict[str, Any]:
         """Start a job, or let it wait for those before it."""
-        return {"id": app.job_queue.add(make_spec(request.model_dump()))}
+        spec = make_spec(request.model_dump())
+        with errors_in_page_words(workshop.labels(spec)):
+            return {"id": app.job_queue.add(spec)}
 
     @routes.get("/workshop/jobs/{id}")
     def job(id: str) -> dict[str, Any]:

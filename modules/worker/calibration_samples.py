@@ -6,12 +6,10 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from modules.families.calibration import CalibrationSettings
+from modules.families.calibration import FEWEST_TOKENS, CalibrationSettings
 from modules.protocol.errors import PaddockError
 from modules.worker.template_process import TemplateProcess
 
-# Calibration of so few tokens would fit the weights to them alone.
-_FEWEST_TOKENS = 512
 _SHORTEST_SAMPLE = 16
 
 
@@ -45,14 +43,14 @@ def cut_samples(
         templates.close()
     used = sum(map(len, found[: settings.samples]))
     # Of a text with more samples than wanted, only the first ones were read.
-    if used < _FEWEST_TOKENS and (total >= _FEWEST_TOKENS or len(found) >= settings.samples):
+    if used < FEWEST_TOKENS and (total >= FEWEST_TOKENS or len(found) >= settings.samples):
         raise PaddockError(
-            f"{settings.samples} samples of the calibration text have {used} tokens, and {_FEWEST_TOKENS} are the "
+            f"{settings.samples} samples of the calibration text have {used} tokens, and {FEWEST_TOKENS} are the "
             "fewest that are of use. Raise Samples (samples) or Length of a sample (length)."
         )
-    if used < _FEWEST_TOKENS:
+    if used < FEWEST_TOKENS:
         raise PaddockError(
-            f"The calibration text has {total} tokens, and {_FEWEST_TOKENS} are the fewest that are of use. Choose a "
+            f"The calibration text has {total} tokens, and {FEWEST_TOKENS} are the fewest that are of use. Choose a "
             "longer text, or leave --calibration out: a mixed sample ships."
         )
     return found[: settings.samples]

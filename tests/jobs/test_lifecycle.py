@@ -213,11 +213,39 @@ def test_bad_input_is_a_sentence_before_the_job_begins(app: App, config: Config,
     assert _names(config) == ["tiny"]
 
 
-def test_a_source_that_is_quantized_already_is_refused(app: App) -> None:
+# Methods for which this machine lacks a card are refused for that.
+METHODS = ("awq", "bnb", "echo", "exl2", "exl3", "gguf", "gptq", "hqq", "w8a8")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_source_that_is_quantized_already_is_refused(app: App, method: str) -> None:
     packed = {"model.layers.0.mlp.up_proj.weight": [8, 8], "model.layers.0.mlp.up_proj.SCB": [8]}
     write_safetensors(app.paths.models / "tiny" / "model.safetensors", packed)
-    with pytest.raises(JobError, match="quantized already"):
-        app.jobs.start(_echo())
+    with pytest.raises(
+        JobError, match=r"quantized already \(BITSANDBYTES\).* Choose the original|Choose another method"
+    ):
+        app.jobs.start(JobSpec("quantize", "tiny", method=method))
+    assert app.jobs.list() == []
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "words"),
+    [
+        ("gptq", {"group_size": "64"}, "Sizes that work: -1, 16, 32."),
+        ("awq", {"group_size": "64"}, "Sizes that work: 16, 32."),
+        ("hqq", {"group_size": "64"}, "Sizes that work: 8, 16, 32."),
+        ("w8a8", {"group_size": "64", "scheme": "W4A16"}, "Sizes that work: 32."),
+    ],
+)
+def test_groups_that_do_not_divide_a_layer_are_named_with_sizes_that_the_method_takes(
+    app: App, method: str, settings: dict[str, str], words: str
+) -> None:
+    shapes = {"model.layers.0.mlp.up_proj.weight": [96, 64], "model.layers.0.mlp.down_proj.weight": [64, 96]}
+    write_safetensors(app.paths.models / "tiny" / "model.safetensors", shapes)
+    with pytest.raises(JobError) as refused:
+        app.jobs.start(JobSpec("quantize", "tiny", method=method, settings=settings))
+    assert refused.value.message == f"Group size (group_size) 64 does not divide the width 96 of tiny. {words}"
+    assert app.jobs.list() == []
 
 
 def test_a_full_disk_is_told_before_the_job_begins(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,8 +266,15 @@ def test_the_command_line_lists_and_shows_jobs(root: Path, config: Config) -> No
 
     made = webui("quantize", "tiny", "--method", "echo", "--json")
     lines = [json.loads(line) for line in made.stdout.splitlines()]
-    assert lines[0]["type"] == "plan"
-    assert {line["type"] for line in lines[1:-1]} == {"progress"}
+    assert lines[0] == {
+        "type": "progress",
+        "job": None,
+        "step": "Planning: Quantizing tiny with echo",
+        "fraction": None,
+        "seconds_left": None,
+    }
+    assert lines[1]["type"] == "plan"
+    assert {line["type"] for line in lines[2:-1]} == {"progress"}
     assert (lines[-1]["type"], lines[-1]["model"]) == ("finished", "tiny-echo")
     (job,) = json.loads(webui("jobs", "list", "--json").stdout)
     assert (job["id"], job["status"], job["kind"]) == ("1", "finished", "quantize")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import httpx
 import pytest
 
 from modules.app import App
 from modules.cli.parser import run
+from modules.families.gptq_quantization import GptqSettings
 from modules.jobs.job_spec import JobError, JobSpec
 from modules.jobs.recommend.decision import Situation, choose_preference
 from modules.jobs.recommend.devices import parse_device
@@ -21,6 +23,7 @@ from modules.protocol.errors import ModelError, SettingError
 from modules.protocol.quantization_method import indivisible
 from tests.conftest import ROOT
 from tests.support.models import write_safetensors
+from tests.support.server import serving
 
 DEMO = ROOT / "models" / "demo"
 
@@ -81,6 +84,29 @@ def test_fine_tuning_wants_nf4_first(capsys: pytest.CaptureFixture[str], tmp_pat
     assert found["methods"][0]["method"] == "nf4" and "QLoRA" in found["reason"]
 
 
+def test_without_text_methods_that_are_not_calibrated_come_first(
+    capsys: pytest.CaptureFixture[str], tmp_path: Any
+) -> None:
+    with_text = ask(capsys, tmp_path, "--device", "cuda:24GiB")
+    without = ask(capsys, tmp_path, "--device", "cuda:24GiB", "--no-calibration")
+    assert with_text["methods"][0]["method"] == "awq"
+    ranked = [row["method"] for row in without["methods"] if row["rank"]]
+    assert ranked[:2] == ["nf4", "gguf"]
+    assert {"awq", "gptq", "w8a8", "exl2"} == set(ranked[-4:])
+    assert "not calibrated come first" in without["methods"][0]["reason"]
+
+
+def test_the_page_asks_for_other_hardware_as_the_command_line_does(app: App) -> None:
+    request = {"model": "tiny", "device": "cuda:24GiB", "fine_tune": True}
+    with serving(app) as address:
+        url = f"{address}/paddock/workshop/recommend"
+        found = httpx.post(url, json=request, timeout=60).raise_for_status().json()
+        refused = httpx.post(url, json={**request, "device": "cuda:GiB"}, timeout=60)
+    assert (found["device"], found["fine_tune"], found["calibration"]) == ("cuda", True, True)
+    assert found["methods"][0]["method"] == "nf4"
+    assert refused.json()["error"].startswith("Hardware cannot be 'cuda:GiB'. It takes cuda:24GiB")
+
+
 def test_a_context_that_is_asked_for_is_in_the_memory(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
     small = ask(capsys, tmp_path, "--device", "cpu:16GiB", "--context", "256")["methods"][0]["memory_bytes"]
     large = ask(capsys, tmp_path, "--device", "cpu:16GiB", "--context", "2048")["methods"][0]["memory_bytes"]
@@ -133,8 +159,8 @@ def test_a_recommended_group_size_is_one_that_quantizing_takes(app: App) -> None
         if variant.method == "gptq"
     ]
     assert set(sizes) == {32}
-    assert indivisible(facts, 32) == ""
-    with pytest.raises(JobError, match="128 does not divide the width 96 of tiny. Sizes that work: 8, 16, 32"):
+    assert indivisible(facts, GptqSettings(group_size=32)) == ""
+    with pytest.raises(JobError, match="128 does not divide the width 96 of tiny. Sizes that work: -1, 16, 32"):
         app.jobs.start(JobSpec("quantize", "tiny", method="gptq", settings={"group_size": "128"}))
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from modules.app import App
+from modules.families.calibration import CalibrationSettings
 from modules.jobs.job_spec import JobError
 from modules.jobs.texts import calibration_rows, evaluation_rows
 
@@ -46,6 +48,22 @@ def test_a_folder_gives_all_of_its_texts(tmp_path: Path) -> None:
     (tmp_path / "b.md").write_text("two")
     (tmp_path / "c.png").write_bytes(b"\0")
     assert [row["text"] for row in calibration_rows(str(tmp_path)).rows] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("content", "settings", "words"),
+    [
+        ("Hello there.", CalibrationSettings(), "12 characters, and 512 tokens, which are some 2048 characters"),
+        ("word " * 900, CalibrationSettings(samples=4, length=32), "4 samples of 32 tokens are 128 tokens"),
+    ],
+)
+def test_calibration_text_that_is_plainly_too_short_is_refused_before_a_job(
+    app: App, tmp_path: Path, content: str, settings: CalibrationSettings, words: str
+) -> None:
+    (tmp_path / "x.txt").write_text(content)
+    with pytest.raises(JobError, match=words):
+        app.jobs.resources.texts.check_calibration(str(tmp_path / "x.txt"), settings)
+    app.jobs.resources.texts.check_calibration("", CalibrationSettings())
 
 
 @pytest.mark.parametrize(

@@ -288,7 +288,7 @@ def test_a_loss_that_is_not_a_number_ends_the_training(worker: WorkerClient, pla
     ("spec", "words"),
     [
         (JobSpec("train", "nope"), "There is no model named 'nope'"),
-        (JobSpec("train", "tiny"), "Name a file, a folder, wikitext2, c4 or a chat: --data TEXT"),
+        (JobSpec("train", "tiny"), "Name a file, a folder, wikitext2, c4 or a chat (--data)."),
         (JobSpec("train", "tiny", text="empty.jsonl"), "empty.jsonl has no example to train on"),
         (JobSpec("train", "tiny", text="nowhere.jsonl"), "There is no text at"),
         (JobSpec("train", "tiny", text="good.jsonl", settings={"ranks": "8"}), "There is no setting named 'ranks'"),

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from modules.library.memory_plan import separate_cards
 from modules.protocol.model_facts import Machine
 
+# They are rounded for the text that they are calibrated with; the others take none.
+_CALIBRATED = ("awq", "gptq", "exl2", "exl3", "w8a8")
 _REST = ("gguf", "awq", "gptq", "nf4", "hqq", "int8", "exl2", "exl3", "w8a8")
 
 
@@ -14,12 +16,14 @@ _REST = ("gguf", "awq", "gptq", "nf4", "hqq", "int8", "exl2", "exl3", "w8a8")
 class Situation:
     """`device`: "cuda", "rocm", "metal" or "cpu". `aim`: one of AIMS. `fine_tune`: the model is to be trained.
 
-    `on_card`: the model in 4 bits fits the graphics card whole."""
+    `on_card`: the model in 4 bits fits the graphics card whole. `calibration`: there is text like what the model will
+    write."""
 
     device: str
     aim: str = "balance"
     fine_tune: bool = False
     on_card: bool = True
+    calibration: bool = True
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,16 @@ class Preference:
 
 def choose_preference(situation: Situation) -> Preference:
     """Return what comes first in a situation. Every method is in the order; what cannot run here is left out later."""
+    preference = _for_hardware(situation)
+    first = preference.methods[0]
+    if situation.calibration or first not in _CALIBRATED:
+        return preference
+    methods = tuple(sorted(preference.methods, key=lambda name: name in _CALIBRATED))
+    sentence = "Without text like what the model will write, methods that are not calibrated come first."
+    return Preference(methods, sentence, preference.bits)
+
+
+def _for_hardware(situation: Situation) -> Preference:
     bits = {"quality": 5.7, "memory": 3.9}.get(situation.aim, 4.9)
     if situation.fine_tune:
         return _preference(("nf4", "int8"), "QLoRA trains an adapter on a base in NF4, in the least memory.", bits)

@@ -54,7 +54,7 @@ class Recommendation:
 @dataclass(frozen=True)
 class Request:
     """What is asked. `context`: tokens, 0 for the loader's default. `bandwidth`: bytes per second of this machine's
-    memory, 0 where another machine is meant."""
+    memory, 0 where another machine is meant. `calibration`: there is text like what the model will write."""
 
     model: str
     machine: Machine
@@ -62,6 +62,7 @@ class Request:
     context: int = 0
     fine_tune: bool = False
     bandwidth: float = 0.0
+    calibration: bool = True
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,11 @@ def recommend(
     tensors, loaders = read_model_tensors(facts), list(specs)
     in_4_bits = full_bytes(tensors, 4.9)
     situation = Situation(
-        device_kind(request.machine), request.aim, request.fine_tune, not mixed_memory(request.machine, in_4_bits)
+        device_kind(request.machine),
+        request.aim,
+        request.fine_tune,
+        not mixed_memory(request.machine, in_4_bits),
+        request.calibration,
     )
     preference = choose_preference(situation)
     found: dict[str, list[_Judged]] = {name: [] for name in METHODS}
@@ -110,6 +115,7 @@ def recommend(
         "device": situation.device,
         "aim": request.aim,
         "fine_tune": request.fine_tune,
+        "calibration": request.calibration,
         "reason": preference.reason,
         "parameters": tensors.total,
         "bytes_per_precision": {name: full_bytes(tensors, bits) for name, bits in _PRECISIONS.items()}

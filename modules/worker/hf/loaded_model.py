@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import torch
@@ -69,7 +70,15 @@ def describe_model(
         memory_bytes=int(model.get_memory_footprint()),
         notes=[*context_notes, *notes],
         sees_images=sees_images,
+        kernel=packed_kernel(model),
     )
+
+
+def packed_kernel(model: Any) -> str:
+    """Return the class of the layers that multiply packed weights, such as "HQQLinear"; "" where none are packed."""
+    linear = [type(module).__name__ for module in model.modules() if hasattr(module, "in_features")]
+    kinds = Counter(name for name in linear if name != torch.nn.Linear.__name__)
+    return kinds.most_common(1)[0][0] if kinds else ""
 
 
 def input_device(model: Any) -> torch.device:

@@ -7,6 +7,11 @@ export function labelled(label, control, help = "") {
   return h("label", { class: "field" }, h("span", {}, label), control, help && h("small", {}, help));
 }
 
+/** Return a label with a checkbox before it, and a text that explains it. */
+export function ticked(box, label, help = "") {
+  return h("label", { class: "field check" }, box, h("span", {}, label), help && h("small", {}, help));
+}
+
 /** Return a dropdown. `options`: [value, text] pairs. */
 export function dropdown(options, value, onchange = null) {
   const items = options.map(([key, text]) => h("option", { value: key, selected: key === value }, text));
@@ -28,7 +33,7 @@ export function settingField(setting, given) {
   const label = setting.unit ? `${setting.label} (${setting.unit})` : setting.label;
   if (setting.kind === "bool") {
     const box = h("input", { type: "checkbox", checked: Boolean(start) && shown !== "false" });
-    const node = h("label", { class: "field check" }, box, h("span", {}, label), h("small", {}, setting.help));
+    const node = ticked(box, label, setting.help);
     const value = () => String(box.checked);
     return { node, value, changed: () => (box.checked === Boolean(setting.default) ? null : value()) };
   }

@@ -2,10 +2,19 @@
 
 import { h, textButton } from "../dom.js";
 import { attempt, post } from "../requests.js";
-import { dropdown, labelled, setOptions } from "./fields.js";
+import { dropdown, labelled, setOptions, ticked } from "./fields.js";
 import { bytes, number } from "./format.js";
 
 const AIMS = { balance: "Balance", quality: "Quality", speed: "Speed", memory: "Little memory" };
+// Kind of hardware -> its name. "" is the machine that runs Paddock.
+const HARDWARE = {
+  "": "This machine",
+  cuda: "NVIDIA card",
+  rocm: "AMD card",
+  metal: "Apple silicon",
+  cpu: "CPU alone",
+};
+const CARDS = ["cuda", "rocm"];
 const TITLES = {
   gptq: "GPTQ",
   awq: "AWQ",
@@ -29,24 +38,40 @@ export class RecommendCard {
   /** `quantize(model, method, settings)` opens the form that makes a model. */
   constructor({ quantize }) {
     this.quantize = quantize;
-    this.model = h("select", { id: "recommend-model", onchange: () => this.#clear() });
-    this.aim = dropdown(Object.entries(AIMS), "balance", () => this.#clear());
+    this.model = h("select", { id: "recommend-model" });
+    this.aim = dropdown(Object.entries(AIMS), "balance");
     this.context = h("input", { type: "number", min: "0", step: "1", placeholder: "as the loader sets it" });
+    this.hardware = dropdown(Object.entries(HARDWARE), "", () => this.#chooseHardware());
+    this.hardware.id = "recommend-hardware";
+    const gibibytes = (value) => h("input", { type: "number", min: "0", step: "any", value, placeholder: "as here" });
+    this.memory = gibibytes("16");
+    this.main = gibibytes("");
+    this.memoryFields = [
+      labelled("Memory of the hardware (GiB)", this.memory),
+      labelled("Main memory beside the card (GiB)", this.main),
+    ];
+    this.fineTune = h("input", { type: "checkbox", id: "recommend-fine-tune" });
+    this.text = h("input", { type: "checkbox", checked: true, id: "recommend-calibration" });
     this.button = textButton("Recommend", () => this.run(), { kind: "primary", id: "recommend-start" });
     this.answer = h("div", { id: "recommendation", "aria-live": "polite" });
     const form = [
       labelled("Model in full precision", this.model),
       labelled("What matters", this.aim),
       labelled("Context (tokens)", this.context),
+      labelled("Hardware", this.hardware),
+      ...this.memoryFields,
+      ticked(this.fineTune, "It will be fine-tuned"),
+      ticked(this.text, "There is text like what it will write", "For methods that are calibrated. A sample ships."),
     ];
     this.node = h(
       "section",
       { class: "panel", "aria-label": "Recommend" },
       h("h2", {}, "Which method fits?"),
-      h("div", { class: "fields" }, form),
+      h("div", { class: "fields", onchange: () => this.#clear() }, form),
       h("div", { class: "row" }, this.button),
       this.answer,
     );
+    this.#chooseHardware();
   }
 
   update({ models, aim }) {
@@ -62,13 +87,35 @@ export class RecommendCard {
       this.answer.replaceChildren(h("p", { class: "quiet" }, "Put a model in 16 or 32 bits into models/ first."));
   }
 
+  /** Ask for the memory of hardware that is not this machine. */
+  #chooseHardware() {
+    const [memory, main] = this.memoryFields;
+    memory.hidden = !this.hardware.value;
+    main.hidden = !CARDS.includes(this.hardware.value);
+  }
+
+  /** Return the hardware as `recommend --device` takes it. */
+  #device() {
+    const kind = this.hardware.value;
+    if (!kind) return "";
+    const main = CARDS.includes(kind) && this.main.value ? `,cpu:${this.main.value}GiB` : "";
+    return `${kind}:${this.memory.value}GiB${main}`;
+  }
+
   #clear() {
     this.answer.replaceChildren();
   }
 
   async run() {
     this.button.disabled = true;
-    const request = { model: this.model.value, aim: this.aim.value, context: Number(this.context.value) || 0 };
+    const request = {
+      model: this.model.value,
+      aim: this.aim.value,
+      context: Number(this.context.value) || 0,
+      device: this.#device(),
+      fine_tune: this.fineTune.checked,
+      calibration: this.text.checked,
+    };
     const found = await attempt(() => post("/workshop/recommend", request));
     this.button.disabled = false;
     if (found !== false) this.#show(found);

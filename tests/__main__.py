@@ -51,6 +51,7 @@ SLOW = (
     "tests/jobs/test_gguf_importance.py",
     "tests/jobs/test_gguf_jobs.py",
     "tests/jobs/test_gguf_writer.py",
+    "tests/jobs/test_killed_jobs.py",
     "tests/jobs/test_lifecycle.py",
     "tests/jobs/test_methods.py",
     "tests/jobs/test_other_families.py",

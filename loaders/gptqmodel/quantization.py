@@ -13,6 +13,7 @@ GPTQ = QuantizationMethod(
     bits=gptq_bits,
     label=gptq_label,
     calibrated=True,
+    keeps_layers=True,
     has_trial=True,
     obstacle=gptq_obstacle,
 )
@@ -23,6 +24,7 @@ AWQ = QuantizationMethod(
     bits=awq_bits,
     label=lambda settings: "awq-4bit",
     calibrated=True,
+    keeps_layers=True,
     has_trial=True,
     obstacle=awq_obstacle,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,8 @@ from modules.worker.hf.quantized_folder import calibration_tokens, copy_companio
 from modules.worker.hf.staged_folder import stage_for_transformers
 from modules.worker.quantizer import Quantized, QuantizerBase, Trial
 
+# Folder of the layers that are quantized, until all are.
+_DONE = ".layers"
 _PACKAGES = ("gptqmodel", "transformers", "torch")
 
 
@@ -36,12 +39,15 @@ class Quantizer(QuantizerBase):
         report("Importing GPTQModel", 0.02)
         staged = stage_for_transformers(source, trusted)
         with staged as folder, out_of_memory_error("this model", (), type(settings)), load_error(source):
-            model = self._load(folder, request.method, settings, trusted)
+            # Layers that are done lie on the disk of the result: the folder for temporary files may be memory.
+            done = target / _DONE
+            model = self._load(folder, request.method, settings, trusted, str(done))
             report("Quantizing layer 1", 0.05)
             model.layer_callback = _LayerReport(layers, report)
             _quantize(model, rows)
             report("Saving the packed weights", 0.95)
             model.save(str(target))
+            shutil.rmtree(done, ignore_errors=True)
         copy_companions(source, target)
         return Quantized({name: version(name) for name in _PACKAGES}, few_samples_note(rows, settings))
 
@@ -62,11 +68,11 @@ class Quantizer(QuantizerBase):
         with stage_for_transformers(source, trusted) as folder:
             return layer_trial(folder, rows, run)
 
-    def _load(self, folder: Path, method: str, settings: Any, trusted: bool) -> Any:
+    def _load(self, folder: Path, method: str, settings: Any, trusted: bool, done: str | None = None) -> Any:
         import torch
         from gptqmodel import GPTQModel, QuantizeConfig
 
-        common = {"bits": settings.bits, "group_size": settings.group_size}
+        common = {"bits": settings.bits, "group_size": settings.group_size, "offload_to_disk_path": done}
         common["device"] = "cuda:0" if torch.cuda.is_available() else "cpu"
         if method == "gptq":
             config = QuantizeConfig(

@@ -120,6 +120,8 @@ class Evaluation:
         """Return the numbers of one model, ready for JSON."""
         run, reference = self._run, self.reference
         _, own = split_settings(settings)
+        # Weights may be packed while they are loaded.
+        is_original = model == reference.model and not own
         request = self._request(model, loader, own, exact=True)
         totals, tasks = Totals(), self._tasks
         file = self._folder / "model.f32"
@@ -139,7 +141,7 @@ class Evaluation:
                 plain = self._request(model, loader, own, exact=False)
                 text = self._plain_text()
                 speed = measure_speed(plain, text, run, self._resources)
-            if model == reference.model:
+            if is_original:
                 reference.speed = speed
         # The weights of a remote model lie on its server.
         elsewhere = request.facts.format == "remote"
@@ -147,7 +149,7 @@ class Evaluation:
         checks = judge(
             answers, totals.not_numbers, reference.answers, (request.facts.size_bytes, 0 if elsewhere else before)
         )
-        if speed and reference.speed and model != reference.model:
+        if speed and reference.speed and not is_original:
             checks += judge_load(speed, reference.speed, self._about_loader(request))
         return {
             "model": model,

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import errno
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +32,8 @@ _SMALLEST_FRACTION = 0.02
 
 # As the operating system words it.
 _DISK_FULL = os.strerror(errno.ENOSPC)
+# A disk with less is full: no file of weights fits.
+_FULL_BYTES = 64 << 10
 
 OnProgress = Callable[[JobState], None]
 
@@ -158,16 +161,15 @@ class JobRun:
             yield client
         except WorkerDied as error:
             self.check()
+            if _are_full(write):
+                raise self._disk_full(error) from error
             raise _as_job(error, self.id) from error
         except PaddockError as error:
             if error.detail:
                 self._store.log(self.id, error.detail)
-            if _DISK_FULL in f"{error.message} {error.detail}":
-                raise JobError(
-                    f"The disk is full ({_DISK_FULL}), and nothing is left in models/. Free some disk space, "
-                    f"then run it again: {program_name()} jobs resume {self.id}",
-                    detail=error.detail,
-                ) from error
+            # Some engines lose the system's words on the way.
+            if _DISK_FULL in f"{error.message} {error.detail}" or _are_full(write):
+                raise self._disk_full(error) from error
             raise
         finally:
             with self._lock:
@@ -175,6 +177,13 @@ class JobRun:
             client.process.stop()
             if client.process.stderr:
                 self._store.log(self.id, "\n".join([f"Last lines of {spec.title}:", *client.process.stderr]))
+
+    def _disk_full(self, error: PaddockError) -> JobError:
+        return JobError(
+            f"The disk is full ({_DISK_FULL}), and nothing is left in models/. Free some disk space, "
+            f"then run it again: {program_name()} jobs resume {self.id}",
+            detail=f"{error.message}\n{error.detail}".strip(),
+        )
 
     def _ended(self, exit: WorkerExit) -> None:
         """What waits for the worker hears of its end from the client."""
@@ -184,6 +193,13 @@ class JobRun:
             if self._store.cancel_requested(self.id):
                 self.cancel()
                 return
+
+
+def _are_full(folders: Sequence[Path]) -> bool:
+    """Return True if next to nothing can be written into one of the folders."""
+    with contextlib.suppress(OSError):
+        return any(shutil.disk_usage(folder).free < _FULL_BYTES for folder in folders)
+    return False
 
 
 def _as_job(error: WorkerDied, id: str) -> PaddockError:

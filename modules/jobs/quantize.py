@@ -224,19 +224,20 @@ def _check_source(facts: ModelFacts, method: QuantizationMethod, settings: Any) 
         )
     if obstacle := method.obstacle(facts, settings):
         raise JobError(obstacle)
-    if method.name == "gguf" and Path(facts.path).is_dir():
+    if method.name == "gguf" and facts.format == "safetensors":
         read_source(Path(facts.path), facts.name, {})  # it names what a GGUF file cannot hold
 
 
 def _needed_bytes(facts: ModelFacts, method: QuantizationMethod, settings: Any) -> int:
-    """Return the bytes that the result takes, and a copy in full precision for a method that writes one first."""
+    """Return the bytes that the result takes, and those of copies that lie beside it until its end."""
     bits = method.bits(settings)
     if not facts.parameters:
         return facts.size_bytes
     if method.single_file:  # as a file or as its parts
         return int(facts.parameters * bits / 8) + facts.size_bytes
     others = facts.parameters - facts.layer_parameters
-    return int(facts.layer_parameters * bits / 8 + others * 2)
+    copies = 2 if method.keeps_layers else 1
+    return int(copies * (facts.layer_parameters * bits / 8 + others * 2))
 
 
 def check_space(folder: Path, needed: int, what: str = "The result", flag: str = "--models") -> None:

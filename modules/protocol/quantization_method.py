@@ -42,6 +42,7 @@ class QuantizationMethod:
     tries: its quantizer loads the result once itself, because no loader here reads it.
     measures: it keeps what it measured of a model in Quantize.measurements, for other jobs with the same model.
     held: bytes of weights and buffers that the quantizer holds at once, beside the worker's own; None: not known.
+    keeps_layers: the layers that are done lie beside the result until its end, and take as much of the disk again.
     has_trial: Quantizer.trial says in seconds how long the work will take.
     obstacle: a sentence with the next step where this model cannot be quantized with these settings; "" where it can.
     """
@@ -60,6 +61,7 @@ class QuantizationMethod:
     resumes: bool = False
     measures: bool = False
     held: Callable[[ModelFacts, Any], int | None] = _unknown
+    keeps_layers: bool = False
     has_trial: bool = False
     tries: bool = False
     obstacle: Callable[[ModelFacts, Any], str] = _no_obstacle

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,6 +85,23 @@ def test_a_model_in_parts_is_one_model(app: App, tmp_path: Path) -> None:
     assert len(list(folder.glob("*.gguf"))) == 4
     again = _run(app, name, type="Q4_0", requantize="true")
     assert again["model"] == "demo-Q4_K_M-Q4_0.gguf"
+
+
+def test_lines_of_calibration_text_that_are_broken_are_counted_and_named_in_the_result(
+    app: App, tmp_path: Path
+) -> None:
+    file = tmp_path / "lines.jsonl"
+    rows = [json.dumps({"text": f"A line of text with the number {number}. " * 8}) for number in range(40)]
+    file.write_text("\n".join([*rows[:20], "{", '{"body": "x"}', *rows[20:]]), encoding="utf-8")
+    spec = JobSpec(
+        "quantize", "demo", method="gguf", loader="xllamacpp", settings={"type": "Q4_0", **_CALIBRATION}, text=str(file)
+    )
+    notes = app.jobs.run(app.jobs.start(spec))["notes"]
+    assert f"2 rows were passed over in {file}." in notes
+    assert [note.split(":")[0] for note in notes if "lines.jsonl line" in note] == [
+        "lines.jsonl line 21",
+        "lines.jsonl line 22",
+    ]
 
 
 def test_a_quantized_file_is_quantized_again_only_where_that_is_asked_for(app: App) -> None:

@@ -68,6 +68,7 @@ def _answer(app: App, model: str, loader: str) -> str:
         ("bnb", "transformers", {"type": "int8"}),
         ("hqq", "hqq", {"bits": "4"}),
         ("gptq", "gptqmodel", _CALIBRATION),
+        ("gptq", "autogptq", _CALIBRATION),
         ("awq", "gptqmodel", _CALIBRATION),
     ],
     ids=lambda value: "-".join(value.values()) if isinstance(value, dict) else value,
@@ -162,6 +163,22 @@ def test_evaluate_compares_with_the_original(app: App) -> None:
     for key in ("prefill_tokens_per_second", "decode_tokens_per_second", "peak_bytes", "size_bytes", "bits_per_weight"):
         assert found[key] > 0, key
     assert [check["name"] for check in found["checks"] if not check["passed"]] == []
+
+
+def test_weights_that_are_packed_while_loading_are_measured_like_any_model(app: App) -> None:
+    if reason := not_here(app.registry.get("transformers"), app.environments):
+        pytest.skip(reason)
+    settings = {"tokens": "512", "quantization": "nf4"}
+    spec = JobSpec("evaluate", "demo", loader="transformers", settings=settings, against="demo")
+    found = app.jobs.run(app.jobs.start(spec))
+    assert found["settings"] == {"quantization": "nf4"}
+    assert 0 < found["kl"] < 0.1
+    assert found["bits_per_weight"] < 8
+    assert found["kernel"] == "Linear4bit"
+    checks = {check["name"]: check for check in found["checks"]}
+    # It is the same folder, so only what lies in memory gets smaller.
+    assert checks["memory"]["passed"] and "smaller" not in checks
+    assert checks["speed"]["passed"] or "The kernel that ran is Linear4bit." in checks["speed"]["detail"]
 
 
 def test_compare_puts_the_original_first_and_answers_side_by_side(app: App) -> None:

@@ -92,6 +92,14 @@ def test_a_job_that_fails_leaves_nothing_in_models(app: App, config: Config, beh
     assert words in app.jobs.log(id)
 
 
+def test_an_engine_that_loses_the_words_of_a_full_disk_is_understood(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = app.jobs.start(_echo(behaviour="refuse"))
+    monkeypatch.setattr("modules.jobs.job_run._are_full", lambda folders: bool(folders))
+    with pytest.raises(JobError, match=f"The disk is full .* jobs resume {id}") as full:
+        app.jobs.run(id)
+    assert "refuses this model" in full.value.detail
+
+
 def test_cancel_ends_the_job_and_leaves_nothing(app: App, config: Config) -> None:
     id = app.jobs.start(_echo(behaviour="hang"))
 

@@ -199,6 +199,34 @@ def test_from_a_recommendation_to_a_chat_with_the_result(
     assert "llama.cpp" in ask(page, "What is GGUF?")
 
 
+def test_a_recommendation_for_other_hardware_and_for_fine_tuning(workshop: Served, visit: Any) -> None:
+    page = visit(workshop.address)
+    _open(page)
+    page.select_option("#recommend-model", "demo")
+    memory = page.locator("label:has(> span:text-is('Memory of the hardware (GiB)')) input")
+    assert not memory.is_visible()
+    page.select_option("#recommend-hardware", "cuda")
+    memory.fill("24")
+    page.click("#recommend-start")
+    page.wait_for_selector("#recommendation li[data-method]")
+    assert page.locator("#recommendation li[data-method]").first.get_attribute("data-method") == "awq"
+    page.check("#recommend-fine-tune")
+    page.wait_for_selector("#recommendation li[data-method]", state="detached")
+    page.click("#recommend-start")
+    page.wait_for_selector("#recommendation li[data-method]")
+    assert page.locator("#recommendation li[data-method]").first.get_attribute("data-method") == "nf4"
+
+
+def test_an_error_names_fields_of_the_page(workshop: Served, visit: Any) -> None:
+    page = visit(workshop.address)
+    _open(page)
+    page.select_option("#quantize-model", "demo")
+    page.select_option("#quantize-method", "gguf")
+    page.locator("#quantize-settings select").first.select_option("IQ2_XS")
+    page.click("#quantize-start")
+    page.wait_for_selector("#toasts >> text=set Importance matrix to auto")
+
+
 def test_the_form_shows_only_what_a_quantization_uses(workshop: Served, visit: Any) -> None:
     page = visit(workshop.address)
     _open(page)

@@ -84,6 +84,20 @@ def test_fine_tuning_wants_nf4_first(capsys: pytest.CaptureFixture[str], tmp_pat
     assert found["methods"][0]["method"] == "nf4" and "QLoRA" in found["reason"]
 
 
+def test_a_method_that_refuses_this_kind_of_model_says_so(app: App) -> None:
+    file = app.paths.models / "tiny" / "config.json"
+    config = json.loads(file.read_text())
+    config.update(architectures=["MixtralForCausalLM"], model_type="mixtral", num_local_experts=4)
+    file.write_text(json.dumps(config))
+    with serving(app) as address:
+        request = {"model": "tiny", "device": "cuda:24GiB"}
+        url = f"{address}/paddock/workshop/recommend"
+        rows = httpx.post(url, json=request, timeout=60).raise_for_status().json()["methods"]
+    row = next(row for row in rows if row["method"] == "w8a8")
+    assert row["rank"] == 0
+    assert row["why_not"].startswith("tiny is a mixture of experts")
+
+
 def test_without_text_methods_that_are_not_calibrated_come_first(
     capsys: pytest.CaptureFixture[str], tmp_path: Any
 ) -> None:

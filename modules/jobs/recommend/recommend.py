@@ -98,7 +98,7 @@ def recommend(
     found: dict[str, list[_Judged]] = {name: [] for name in METHODS}
     gguf_bytes = gguf.bytes_of if isinstance(gguf, GgufSizes) else None
     for variant in variants(facts, tensors, gguf_bytes):
-        found[variant.method].append(_judge(variant, request, loaders))
+        found[variant.method].append(_judge(variant, facts, request, loaders))
     chosen = {name: _choose(judged, preference, request.aim) for name, judged in found.items()}
     order = sorted(METHODS, key=lambda name: _order(name, chosen[name], preference))
     methods, rank = [], 0
@@ -125,11 +125,15 @@ def recommend(
     }
 
 
-def _judge(variant: Variant, request: Request, specs: list[LoaderSpec]) -> _Judged:
-    """Find the loader that runs a variant best, and plan its memory."""
-    if not any(made.name == variant.quantizer for spec in specs for made in spec.quantizers):
+def _judge(variant: Variant, facts: ModelFacts, request: Request, specs: list[LoaderSpec]) -> _Judged:
+    """Find the loader that runs a variant best, and plan its memory. `facts`: of the model in full precision."""
+    makers = [made for spec in specs for made in spec.quantizers if made.name == variant.quantizer]
+    if not makers:
         why = f"No loader here makes {variant.method.upper()} models. You can download one that is made already."
         return _Judged(variant, "", "", why, None)
+    obstacles = [made.obstacle(facts, build(made.settings, variant.settings)) for made in makers]
+    if all(obstacles):
+        return _Judged(variant, "", "", obstacles[0], None)
     ranked = rank_loaders(variant.facts, specs, request.machine, request.aim)
     if not ranked or not ranked[0].runs:
         why = ranked[0].reason if ranked else f"No loader here reads {variant.method.upper()}."

@@ -21,7 +21,7 @@ _OPTIONS = {
     " (--to folder)": "",
     " (--to gguf)": "",
 }
-_OPTION = re.compile("|".join(rf"{re.escape(option)}(?!\w)" for option in _OPTIONS))
+_OPTION = re.compile("|".join(rf"{re.escape(option)}(?![\w-])" for option in _OPTIONS))
 
 
 def page_words(text: str, labels: Mapping[str, str]) -> str:

@@ -9,6 +9,9 @@ from modules.protocol.model_facts import ModelFacts
 from modules.protocol.quantization_method import indivisible
 from modules.protocol.schema import setting
 
+# Rows of a matrix for which the engines search the clipping together (_compute_best_clip).
+_PIECE = 64
+
 
 @dataclass(frozen=True)
 class AwqSettings(CalibrationSettings):
@@ -32,6 +35,12 @@ class AwqSettings(CalibrationSettings):
 
 def awq_obstacle(facts: ModelFacts, settings: AwqSettings) -> str:
     """Return why this model cannot be quantized with these settings; "" where it can."""
+    odd = [width for width in facts.output_widths if width % _PIECE]
+    if odd:
+        return (
+            f"AWQ takes {_PIECE} outputs of a layer at a time, and {facts.name} has layers with {odd[0]}. Choose "
+            "another method, such as gptq or gguf."
+        )
     return indivisible(facts, settings)
 
 

@@ -206,6 +206,7 @@ def _as_job(error: WorkerDied, id: str) -> PaddockError:
     """Return the death of a job's worker as an error of the job: its cause, without the advice for a chat."""
     cause = error.message.split(". ")[0].rstrip(".")
     return JobError(
-        f"{cause}. Nothing of the job is left in models/. Run it again: {program_name()} jobs resume {id}",
+        f"{cause}. Nothing of the job is left in models/, and its log says more. Run it again: "
+        f"{program_name()} jobs resume {id}",
         detail=error.detail,
     )

@@ -12,7 +12,7 @@ from modules.library.detect_quantization import note_tensor_quantization
 from modules.library.facts_builder import FactsBuilder
 from modules.library.folder import ModelFolder, all_shard_names, join_names
 from modules.library.hqq_save import read_hqq_save
-from modules.library.layer_matrices import input_widths
+from modules.library.layer_matrices import matrix_widths
 from modules.library.mixed_shards import find_mixed_shards
 from modules.library.parameter_count import LAYER_TENSOR, count_parameters
 from modules.library.quantization import Quantization
@@ -83,8 +83,9 @@ def _note_sizes(tensors: Mapping[str, safetensors.TensorInfo], found: FactsBuild
     if count and method == "safetensors":
         size = sum(info.size for info in tensors.values())
         found.add("bits", round(size * 8 / count, 2), "tensor bytes × 8 / parameters")
-        widths = input_widths({name: info.shape for name, info in layers.items()})
-        found.add("input_widths", widths, "shapes of the layers' tensors")
+        inputs, outputs = matrix_widths({name: info.shape for name, info in layers.items()})
+        found.add("input_widths", inputs, "shapes of the layers' tensors")
+        found.add("output_widths", outputs, "shapes of the layers' tensors")
 
 
 def _note_pickles(folder: ModelFolder, declared: Quantization | None, found: FactsBuilder) -> None:

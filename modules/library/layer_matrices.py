@@ -55,7 +55,10 @@ def layer_matrix(name: str, shape: tuple[int, ...]) -> Matrix | None:
     return Matrix(name, rows, columns, shape[0] if len(shape) == 3 else 1)
 
 
-def input_widths(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
-    """Return the different numbers of inputs of all matrices in the layers, the smallest first."""
-    matrices = (layer_matrix(name, shape) for name, shape in shapes.items())
-    return tuple(sorted({matrix.columns for matrix in matrices if matrix is not None}))
+def matrix_widths(shapes: Mapping[str, tuple[int, ...]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the different numbers of inputs of the layers' matrices, and those of outputs, the smallest first."""
+    matrices = [matrix for name, shape in shapes.items() if (matrix := layer_matrix(name, shape))]
+    return (
+        tuple(sorted({matrix.columns for matrix in matrices})),
+        tuple(sorted({matrix.rows for matrix in matrices})),
+    )

@@ -42,8 +42,8 @@ class ModelFacts:
     "pickle", "remote" (on another server), the quantization method that a folder names ("gptq", "fp8", or one that
     Paddock does not know), or "unknown"; `dtype`: of the weights: "F16", "Q8_0", ...; `layer_bytes`,
     `layer_parameters`: of all layers' tensors together, as on disk; `expert_bytes`: those of the experts of a
-    mixture of experts, of a GGUF file; `intermediate`: width of the MLP;
-    `input_widths`: the different numbers of inputs of the layers' matrices, of a model in full precision;
+    mixture of experts, of a GGUF file; `intermediate`: width of the MLP; `input_widths`, `output_widths`: the different
+    numbers of inputs and of outputs of the layers' matrices, of a model in full precision;
     `purpose`: one of PURPOSES; `vision`: it accepts images too; `projectors`: files for images beside a GGUF model, the
     best first.
     `problems`: sentences saying why it cannot be loaded; `warnings`: sentences for the user.
@@ -64,6 +64,7 @@ class ModelFacts:
     hidden: int = 0
     intermediate: int = 0
     input_widths: tuple[int, ...] = ()
+    output_widths: tuple[int, ...] = ()
     heads: int = 0
     kv_heads: int = 0
     head_dim: int = 0

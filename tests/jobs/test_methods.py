@@ -173,7 +173,7 @@ def test_weights_that_are_packed_while_loading_are_measured_like_any_model(app: 
     found = app.jobs.run(app.jobs.start(spec))
     assert found["settings"] == {"quantization": "nf4"}
     assert 0 < found["kl"] < 0.1
-    assert found["bits_per_weight"] < 8
+    assert found["bits_per_weight"] < 12  # the rest computes in 32 bits
     assert found["kernel"] == "Linear4bit"
     checks = {check["name"]: check for check in found["checks"]}
     # It is the same folder, so only what lies in memory gets smaller.

@@ -31,6 +31,7 @@ _SHAPE = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 512,
 }
+_WIDE = {"intermediate_size": 128, "num_key_value_heads": 4}
 _GPT2_SHAPE = {"vocab_size": 512, "n_embd": 64, "n_layer": 3, "n_head": 4, "n_positions": 512}
 # Kind -> (tokenizer, class of the configuration, its values).
 KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -51,6 +52,9 @@ _LLAVA = {
 }
 OTHERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "opt": ("gpt2", "OPTConfig", {**_OPT, "word_embed_proj_dim": 64, "max_position_embeddings": 512}),
+    # Widths that AWQ takes.
+    "tied": ("qwen2", "Qwen2Config", {**_SHAPE, **_WIDE, "tie_word_embeddings": True}),
+    "experts": ("llama3", "MixtralConfig", {**_SHAPE, **_WIDE, "num_local_experts": 4, "num_experts_per_tok": 2}),
     "mamba": ("gpt2", "MambaConfig", _MAMBA),
     "llava": ("llama3", "LlavaConfig", _LLAVA),
 }

@@ -244,16 +244,6 @@ def test_a_source_that_is_quantized_already_is_refused(app: App, method: str) ->
         ("w8a8", {"group_size": "64", "scheme": "W4A16"}, "Sizes that work: 32."),
     ],
 )
-def test_awq_names_a_layer_whose_outputs_it_cannot_take(app: App) -> None:
-    write_safetensors(app.paths.models / "tiny" / "model.safetensors", {"model.layers.0.mlp.up_proj.weight": [96, 64]})
-    with pytest.raises(JobError, match="AWQ takes 64 outputs of a layer at a time, and tiny has layers with 96"):
-        app.jobs.start(JobSpec("quantize", "tiny", method="awq", settings={"group_size": "32"}))
-    shapes = {"model.layers.0.mlp.up_proj.weight": [64, 96]}
-    write_safetensors(app.paths.models / "tiny" / "model.safetensors", shapes)
-    with pytest.raises(JobError, match=r"64 does not divide the width 96 of tiny\. Sizes that work: 16, 32\."):
-        app.jobs.start(JobSpec("quantize", "tiny", method="awq", settings={"group_size": "64"}))
-
-
 def test_groups_that_do_not_divide_a_layer_are_named_with_sizes_that_the_method_takes(
     app: App, method: str, settings: dict[str, str], words: str
 ) -> None:
@@ -263,6 +253,16 @@ def test_groups_that_do_not_divide_a_layer_are_named_with_sizes_that_the_method_
         app.jobs.start(JobSpec("quantize", "tiny", method=method, settings=settings))
     assert refused.value.message == f"Group size (group_size) 64 does not divide the width 96 of tiny. {words}"
     assert app.jobs.list() == []
+
+
+def test_awq_names_a_layer_whose_outputs_it_cannot_take(app: App) -> None:
+    write_safetensors(app.paths.models / "tiny" / "model.safetensors", {"model.layers.0.mlp.up_proj.weight": [96, 64]})
+    with pytest.raises(JobError, match="AWQ takes 64 outputs of a layer at a time, and tiny has layers with 96"):
+        app.jobs.start(JobSpec("quantize", "tiny", method="awq", settings={"group_size": "32"}))
+    shapes = {"model.layers.0.mlp.up_proj.weight": [64, 96]}
+    write_safetensors(app.paths.models / "tiny" / "model.safetensors", shapes)
+    with pytest.raises(JobError, match=r"64 does not divide the width 96 of tiny\. Sizes that work: 16, 32\."):
+        app.jobs.start(JobSpec("quantize", "tiny", method="awq", settings={"group_size": "64"}))
 
 
 def test_a_full_disk_is_told_before_the_job_begins(app: App, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,9 +39,9 @@ def make(llama: str, folder: str, template: str = TEMPLATE) -> None:
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
     }
-    config = LlavaConfig(
-        vision_config=vision, text_config=text.config.to_dict(), image_token_index=token, image_seq_length=TOKENS
-    )
+    # Without the Llama's folder, which counts as one that the model leads to.
+    words = {key: value for key, value in text.config.to_dict().items() if key != "_name_or_path"}
+    config = LlavaConfig(vision_config=vision, text_config=words, image_token_index=token, image_seq_length=TOKENS)
     torch.manual_seed(3)
     model = LlavaForConditionalGeneration(config).float().eval()
     for name, weight in model.named_parameters():

@@ -196,6 +196,12 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if machine.has("cuda"):
         reason = "vLLM answers many requests at once, on one card or several. It takes most of their memory."
         return Claim(70, reason, speed=15, memory=-40)
+    if facts.vision:
+        return Claim(
+            0,
+            "vLLM's build for the CPU has no torchvision, which models that see images need. Choose Transformers.",
+            runs=False,
+        )
     if facts.format in ("fp8", "mxfp4") and not _cpu_has_amx():
         # vllm/model_executor: kernels/linear/scaled_mm/cpu.py and layers/fused_moe/experts/cpu_moe.py
         return Claim(

@@ -36,6 +36,8 @@ def sees(
     specs = Registry(ROOT / "loaders")
     if reason := not_here(specs.get(request.param), environments):
         pytest.skip(reason)
+    if request.param == "vllm" and not environments.machine.has("cuda"):
+        pytest.skip("vllm: its build for the CPU has no torchvision, which models that see images need.")
     installed(specs.get(request.param), environments)
     folder = tmp_path_factory.mktemp("llava")
     python, maker = installed(specs.get("transformers"), environments), ROOT / "tests" / "support" / "llava_maker.py"

@@ -49,6 +49,13 @@ def test_vllm_claims_formats_that_its_build_supports() -> None:
     assert not _runs("safetensors", replace(CARD, system="windows"))
 
 
+def test_models_that_see_need_a_card() -> None:
+    facts = ModelFacts("m", "m", "safetensors", vision=True)
+    assert rank_loaders(facts, [SPEC], CARD)[0].runs
+    (refused,) = rank_loaders(facts, [SPEC], BARE)
+    assert not refused.runs and "torchvision" in refused.reason
+
+
 def test_vllm_claims_a_method_in_config_json(monkeypatch: pytest.MonkeyPatch) -> None:
     named = (Evidence("method", "x", "config.json: quantization_config"),)
     experts = (Evidence("experts", "8", "config.json: num_local_experts"),)

@@ -18,7 +18,7 @@ _MAX_BYTES = 200
 
 # Control characters, Unicode line separators, and marks that change the direction of text: "a\u202efdp.exe" is shown
 # as "aexe.pdf".
-_UNREADABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]")
+UNREADABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]")
 # Windows devices, with any ending.
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(?:[.:].*)?", re.IGNORECASE)
 
@@ -119,6 +119,11 @@ class Paths:
         return (self.personal or self.user_data) / "chats.sqlite3"
 
     @property
+    def attachments(self) -> Path:
+        """The files that messages of chats name, by the hash of their content."""
+        return (self.personal or self.user_data) / "attachments"
+
+    @property
     def characters(self) -> Path:
         """The characters, one YAML file each."""
         return (self.personal or self.user_data) / "characters"
@@ -196,7 +201,7 @@ def safe_join(folder: Path, name: str, *, follow_links: bool = False) -> Path:
         not parts
         or name.strip() in ("", ".", "/")
         or any(part == ".." for part in parts)
-        or _UNREADABLE.search(name)
+        or UNREADABLE.search(name)
         or any(_RESERVED.fullmatch(part) for part in parts)
         or PurePosixPath(name).is_absolute()
         or bool(PureWindowsPath(name).drive)

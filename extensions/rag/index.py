@@ -1,23 +1,14 @@
-"""A small index in a file: passages of documents, ranked by Okapi BM25 (Robertson and Zaragoza, 2009)."""
+"""A small index in a file: passages of documents, ranked by the words that they share with a question."""
 
 from __future__ import annotations
 
 import json
-import math
-import re
 import threading
-from collections import Counter
 from pathlib import Path
 
 from modules.chat.attachments.document_text import DocumentError, read_document
+from modules.chat.attachments.passages import PassageRanking
 from modules.files.paths import write_atomically
-
-_K1, _B = 1.5, 0.75
-
-
-def words_of(text: str) -> list[str]:
-    """Return the lower-case words of a text. In scripts without spaces, each letter is a word."""
-    return re.findall(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+", text.lower())
 
 
 class Index:
@@ -28,7 +19,7 @@ class Index:
         self._size = size
         self._lock = threading.Lock()
         self._documents: dict[str, list[str]] = json.loads(path.read_text("utf-8")) if path.exists() else {}
-        self._count()
+        self._rank()
 
     def documents(self) -> list[tuple[str, int]]:
         """Return the name and the number of passages of each document."""
@@ -60,35 +51,14 @@ class Index:
     def search(self, query: str, most: int) -> list[tuple[str, str, float]]:
         """Return (document, passage, score) of passages that share words with the query, best first."""
         with self._lock:
-            wanted = set(words_of(query)) & self._rarity.keys()
-            scored = []
-            for name, text, counts, length in self._passages:
-                score = sum(
-                    self._rarity[word]
-                    * counts[word]
-                    * (_K1 + 1)
-                    / (counts[word] + _K1 * (1 - _B + _B * length / self._average))
-                    for word in wanted
-                    if word in counts
-                )
-                if score > 0:
-                    scored.append((name, text, score))
-        return sorted(scored, key=lambda entry: -entry[2])[:most]
+            found = self._ranking.search(query)[:most]
+            return [(*self._passages[place], score) for place, score in found]
 
     def _save(self, documents: dict[str, list[str]]) -> None:
         write_atomically(self._path, json.dumps(documents, ensure_ascii=False))
         self._documents = documents
-        self._count()
+        self._rank()
 
-    def _count(self) -> None:
-        """Count the words of every passage, and compute the inverse document frequency of each word."""
-        self._passages = [
-            (name, text, counts, sum(counts.values()))
-            for name, passages in self._documents.items()
-            for text in passages
-            for counts in [Counter(words_of(text))]
-        ]
-        total = len(self._passages)
-        self._average = sum(length for *_, length in self._passages) / total if total else 1.0
-        holding = Counter(word for _, _, counts, _ in self._passages for word in counts)
-        self._rarity = {word: math.log(1 + (total - n + 0.5) / (n + 0.5)) for word, n in holding.items()}
+    def _rank(self) -> None:
+        self._passages = [(name, text) for name, passages in self._documents.items() for text in passages]
+        self._ranking = PassageRanking([text for _, text in self._passages])

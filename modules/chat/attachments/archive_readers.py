@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import posixpath
@@ -30,8 +31,11 @@ def read_xlsx(path: Path, found: LimitedText) -> None:
     """Read each sheet of a workbook as a heading and lines of comma-separated values, without empty rows."""
     import openpyxl
 
-    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    try:
+    # An open file, because openpyxl refuses a path without the ending of its format.
+    with (
+        path.open("rb") as file,
+        contextlib.closing(openpyxl.load_workbook(file, read_only=True, data_only=True)) as book,
+    ):
         for sheet in book.worksheets:
             found.add(f"## {sheet.title}\n\n")
             # A sheet may state dimensions that it does not have.
@@ -42,8 +46,6 @@ def read_xlsx(path: Path, found: LimitedText) -> None:
                 if line := _csv_line(row):
                     found.add(line)
             found.add("\n")
-    finally:
-        book.close()
 
 
 def _csv_line(row: tuple[object, ...]) -> str:

@@ -193,8 +193,10 @@ class App:
     @cached_property
     def chats(self) -> ChatService:
         """The chats, opened at first use: a command that does not need them leaves the file to the page."""
-        store = ChatStore(self.paths.chats)
-        return ChatService(store, self.page_model, self.characters, extensions=self.extensions)
+        store, images = ChatStore(self.paths.chats), self.images
+        chats = ChatService(store, self.page_model, self.characters, extensions=self.extensions, images=images)
+        chats.remove_unused_files()
+        return chats
 
     @cached_property
     def extensions(self) -> ExtensionManager:

@@ -13,6 +13,7 @@ from anyio.to_thread import run_sync
 from modules.api.image_parts import ImagePart, image_data, image_places
 from modules.chat.attachments.document_text import DocumentText, read_document_bytes
 from modules.chat.attachments.model_images import ModelImages
+from modules.chat.document_prompt import document_block
 from modules.protocol.errors import SettingError, Unsupported
 
 # Reading takes a process of up to a gibibyte.
@@ -48,7 +49,7 @@ class DocumentReader:
             name, data = _data(part)
             found: DocumentText = await run_sync(read_document_bytes, data, name, limiter=self._limiter)
             part.clear()
-            part |= {"type": "text", "text": f"Document {found.name}:\n\n{found.text.strip()}\n\n(end of {found.name})"}
+            part |= {"type": "text", "text": document_block(found.name, found.text)}
             notes += [f"{found.name}: {note}" for note in found.notes]
         return tuple(notes)
 

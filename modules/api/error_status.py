@@ -15,6 +15,7 @@ _STATUS = {
     "prompt": 400,
     "document": 400,
     "image": 400,
+    "attachment": 400,
     "character": 400,
     "unsupported": 400,
     "model_not_found": 404,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from html import escape
@@ -21,6 +22,7 @@ from modules.chat.foreign_chats import (
 from modules.chat.import_export import read_chat
 from modules.chat.imported_tree import ImportedChat, ImportedTree
 from modules.chat.messages import ChatHead, Message
+from modules.chat.parts import file_parts
 from modules.protocol.errors import PaddockError
 
 _STYLE = """body { font: 16px/1.6 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem;
@@ -31,6 +33,8 @@ table { border-collapse: collapse; display: block; overflow-x: auto; }
 td, th { border: 1px solid #ccc; padding: 0.3rem; }
 @media (prefers-color-scheme: dark) { body { color: #e8e8e2; background: #181816; } h2 { color: #a8a89f; }
   article { border-color: #3a3a36; } pre { background: #242421; } td, th { border-color: #555; } }"""
+# What Markdown would read as markup in the name of a file.
+_MARKUP, _ESCAPED = re.compile(r"([\\`*_\[\]<>])"), r"\\\1"
 # The file shows nothing from elsewhere and runs nothing, whatever a message contains.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -101,10 +105,16 @@ def _names(head: ChatHead) -> dict[str, str]:
     return {"user": "You", "assistant": head.character or "AI", "system": "System"}
 
 
+def _with_names(message: Message) -> str:
+    """Return the text of a message after the names of its files."""
+    names = [f"[{_MARKUP.sub(_ESCAPED, part.text)}]" for part in file_parts(message.parts)]
+    return "\n\n".join([*names, message.text.strip()])
+
+
 def write_markdown(head: ChatHead, messages: Sequence[Message]) -> str:
     """Return the shown messages as Markdown, each under a heading with its speaker."""
     names = _names(head)
-    parts = [f"# {head.title}", *(f"## {names[message.role]}\n\n{message.text.strip()}" for message in messages)]
+    parts = [f"# {head.title}", *(f"## {names[message.role]}\n\n{_with_names(message)}" for message in messages)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -113,7 +123,7 @@ def write_html(head: ChatHead, messages: Sequence[Message]) -> str:
     markdown = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
     names = _names(head)
     articles = "\n".join(
-        f"<article><h2>{escape(names[message.role])}</h2>\n{markdown.render(message.text)}</article>"
+        f"<article><h2>{escape(names[message.role])}</h2>\n{markdown.render(_with_names(message))}</article>"
         for message in messages
     )
     day = datetime.fromtimestamp(head.updated, timezone.utc).date().isoformat()

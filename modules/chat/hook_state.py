@@ -9,6 +9,7 @@ from typing import Any
 from modules.chat.characters import CharacterError, Characters, fill_in
 from modules.chat.layouts import stored_parts
 from modules.chat.messages import ChatOptions, Message, prompt_text
+from modules.chat.parts import file_parts
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.model_state import ModelState
 
@@ -138,6 +139,17 @@ def messages_from_pairs(rows: Sequence[tuple[str, str]]) -> list[Message]:
             if text:
                 found.append(Message(f"history-{len(found)}", None, role, stored_parts(role, text), 0.0))
     return found
+
+
+def keep_files(messages: Sequence[Message], before: Sequence[Message]) -> list[Message]:
+    """Return these messages with the files of the messages `before` that have the same text."""
+    files = {prompt_text(message): file_parts(message.parts) for message in before if message.role == "user"}
+    return [
+        replace(message, parts=(*files.get(prompt_text(message), ()), *message.parts))
+        if message.role == "user"
+        else message
+        for message in messages
+    ]
 
 
 def _context(opening: Preamble) -> str:

@@ -11,16 +11,19 @@ from modules.chat.parts import from_json, to_json
 from modules.protocol.errors import PaddockError
 
 FORMAT = "paddock-chat"
-# 1: a message had one text. 2: it has parts.
+# 1: a message had one text. 2: it has parts, and perhaps files beside the messages.
 VERSION = 2
 _ROLES = ("system", "user", "assistant")
 # text-generation-webui writes this as the user's first line if the character spoke first.
 _GREETING_MARK = "<|BEGIN-VISIBLE-CHAT|>"
 
 
-def write_chat(title: str, character: str, messages: Sequence[Mapping[str, object]]) -> dict[str, object]:
-    """Return a chat as a value for JSON. `messages`: as ChatStore.tree returns them."""
-    return {"format": FORMAT, "version": VERSION, "title": title, "character": character, "messages": list(messages)}
+def write_chat(
+    title: str, character: str, messages: Sequence[Mapping[str, object]], files: Mapping[str, Mapping[str, str]]
+) -> dict[str, object]:
+    """Return a chat as a value for JSON. `messages`: as ChatStore.tree returns them; `files`: as of embed_files."""
+    head = {"format": FORMAT, "version": VERSION, "title": title, "character": character}
+    return {**head, "messages": list(messages), **({"attachments": dict(files)} if files else {})}
 
 
 def read_chat(data: object, now: float) -> ImportedChat:
@@ -65,7 +68,9 @@ def _read_own(data: Mapping[str, object], now: float) -> ImportedChat:
                 "active": bool(entry.get("active")),
             }
         )
-    return ImportedChat(str(data.get("title") or ""), str(data.get("character") or ""), messages)
+    files = data.get("attachments")
+    files = files if isinstance(files, Mapping) else {}
+    return ImportedChat(str(data.get("title") or ""), str(data.get("character") or ""), messages, files)
 
 
 def _entry_parts(entry: Mapping[str, Any], number: int) -> list[dict[str, Any]]:

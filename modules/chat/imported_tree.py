@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from modules.chat.layouts import stored_parts
@@ -14,11 +15,15 @@ _ROLES = frozenset({"system", "user", "assistant"})
 
 @dataclass(frozen=True)
 class ImportedChat:
-    """A chat from a file. `messages` have the shape of ChatStore.tree, parents before children."""
+    """A chat from a file. `messages` have the shape of ChatStore.tree, parents before children.
+
+    `files`: those that the file contains, as of embed_files.
+    """
 
     title: str
     character: str
     messages: list[dict[str, Any]]
+    files: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ImportedTree:

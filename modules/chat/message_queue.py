@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from modules.chat.messages import ChatOptions
+from modules.chat.parts import Part
 from modules.chat.service import ChatService
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
@@ -35,12 +36,15 @@ class MessageQueue:
         self._waiting: dict[str, str] = {}
         supervisor.state_store.subscribe(self._changed)
 
-    def send(self, chat_id: str, text: str) -> bool:
-        """Send a message. Return True if it waits for the model. Raises what `ChatService.send` raises."""
+    def send(self, chat_id: str, text: str, files: Sequence[Part] = ()) -> bool:
+        """Send a message with `files`, parts of attachments. Return True if it waits for the model.
+
+        Raises what `ChatService.send` raises.
+        """
         changing = self._supervisor.changing
         before = {message.id for message in self._chats.messages(chat_id)}
         try:
-            self._chats.send(chat_id, text, *self._options(chat_id))
+            self._chats.send(chat_id, text, *self._options(chat_id), files)
         except PaddockError as error:
             last = self._chats.messages(chat_id)[-1:]
             stored = bool(last) and last[0].role == "user" and last[0].id not in before

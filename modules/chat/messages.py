@@ -43,7 +43,7 @@ class ChatHead:
 
 @dataclass(frozen=True)
 class Message:
-    """One message on the path that is shown. `parts`: its reasoning and its text.
+    """One message on the path that is shown. `parts`: its files, its reasoning and its text.
 
     `version` counts from 1 among the `versions` that share a parent. `meta` of a reply: model, loader, reason,
     prompt_tokens, cached_tokens, cut_tokens, generated_tokens, prefill_seconds, decode_seconds, context, seed, stopped;

@@ -1,24 +1,31 @@
-"""The parts of a message: its text, and the reasoning that a model wrote before it."""
+"""The parts of a message: its text, the reasoning that a model wrote before it, and attached files."""
 
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from modules.chat.attachments.attachment_name import attachment_name
 from modules.families.reasoning import find_markers
 
-TEXT, REASONING = "text", "reasoning"
-KINDS = (TEXT, REASONING)
+TEXT, REASONING, IMAGE, DOCUMENT = "text", "reasoning", "image", "document"
+KINDS = (TEXT, REASONING, IMAGE, DOCUMENT)
+# Parts that are files: their content is in the AttachmentStore.
+FILES = (IMAGE, DOCUMENT)
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a message. `kind`: one of KINDS; `text`: exactly as it was written.
+    """A part of a message. `kind`: one of KINDS; `text`: exactly as it was written, of a file its name.
 
     `meta` of reasoning: before, after (the markers around it with the white space beside them, "" where one is
-    missing); seconds and tokens that it took, where they were measured.
+    missing); seconds and tokens that it took, where they were measured. Of a file: hash, mime, size (bytes), and of a
+    document tokens, with estimated where no model had counted them.
     """
 
     kind: str
@@ -27,7 +34,9 @@ class Part:
 
     @property
     def raw(self) -> str:
-        """Return the part as the model wrote it, with its markers."""
+        """Return the part as the model wrote it, with its markers; "" for a file."""
+        if self.kind in FILES:
+            return ""
         return f"{self.meta.get('before', '')}{self.text}{self.meta.get('after', '')}"
 
     @property
@@ -56,15 +65,20 @@ def reasoning_text(parts: Iterable[Part]) -> str:
     return "\n\n".join(part.text.strip() for part in parts if part.kind == REASONING).strip()
 
 
+def file_parts(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """Return the files among the parts."""
+    return tuple(part for part in parts if part.kind in FILES)
+
+
 def raw_text(parts: Iterable[Part]) -> str:
     """Return a message as the model wrote it, with reasoning and markers."""
     return "".join(part.raw for part in parts)
 
 
 def with_text(parts: Sequence[Part], text: str) -> tuple[Part, ...]:
-    """Return the parts with another text. The reasoning stays, and is ended where it was cut off."""
-    thoughts = [part if part.closed else _ended(part) for part in parts if part.kind == REASONING]
-    return (*thoughts, Part(TEXT, text))
+    """Return the parts with another text. Files stay, and the reasoning, which is ended where it was cut off."""
+    kept = [part if part.closed or part.kind != REASONING else _ended(part) for part in parts if part.kind != TEXT]
+    return (*kept, Part(TEXT, text))
 
 
 def with_measures(parts: Sequence[Part], measured: Sequence[Part]) -> tuple[Part, ...]:
@@ -100,15 +114,21 @@ def from_json(values: object) -> tuple[Part, ...]:
         if not isinstance(value, Mapping) or value.get("kind") not in KINDS or not isinstance(value.get("text"), str):
             raise ValueError("it has a part without a kind or a text")
         meta = value.get("meta")
-        parts.append(Part(str(value["kind"]), str(value["text"]), _known(meta) if isinstance(meta, Mapping) else {}))
+        part = Part(str(value["kind"]), str(value["text"]), _known(meta) if isinstance(meta, Mapping) else {})
+        if part.kind in FILES:
+            if not _HASH.fullmatch(str(part.meta.get("hash"))):
+                raise ValueError("it has a file without a hash")
+            part = replace(part, text=attachment_name(part.text))
+        parts.append(part)
     return tuple(parts)
 
 
 def _known(meta: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is known of a part's meta, where it has the right type."""
-    texts = {name: meta[name] for name in ("before", "after") if isinstance(meta.get(name), str)}
-    numbers = {name: meta[name] for name in ("seconds", "tokens") if isinstance(meta.get(name), (int, float))}
-    return {**texts, **numbers}
+    texts = {name: meta[name] for name in ("before", "after", "hash", "mime") if isinstance(meta.get(name), str)}
+    measures = ("seconds", "tokens", "size", "estimated")
+    numbers = {name: meta[name] for name in measures if isinstance(meta.get(name), (int, float))}
+    return {**texts, **{name: value for name, value in numbers.items() if math.isfinite(value)}}
 
 
 def rows_of(parts: Iterable[Part]) -> list[tuple[int, str, str, str]]:

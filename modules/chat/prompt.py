@@ -11,7 +11,7 @@ from typing import Any
 
 from modules.chat.layouts import stored_parts
 from modules.chat.messages import ChatOptions, Message, prompt_text
-from modules.chat.parts import reasoning_text, visible_text
+from modules.chat.parts import IMAGE, reasoning_text, visible_text
 from modules.families.chat_fitting import fit_chat
 from modules.families.turn_order import Render, RenderedTurns, render_turns
 from modules.protocol.commands import Generate
@@ -113,10 +113,16 @@ def _messages(system: str, path: Sequence[Message], continue_last: bool) -> list
 
 
 def _turn(message: Message) -> dict[str, Any]:
-    """Return a message for a chat template. Templates that read earlier reasoning take it apart from the content."""
+    """Return a message for a chat template, with its images. Templates that read earlier reasoning take it apart from
+    the content."""
     internal = message.meta.get("internal")
     parts = message.parts if internal is None else stored_parts(message.role, str(internal))
-    turn = {"role": message.role, "content": visible_text(parts)}
+    images = [{"type": "image", "path": part.meta["path"]} for part in parts if part.kind == IMAGE]
+    text = visible_text(parts)
+    turn: dict[str, Any] = {
+        "role": message.role,
+        "content": [*images, {"type": "text", "text": text}] if images else text,
+    }
     reasoning = reasoning_text(parts)
     return {**turn, "reasoning_content": reasoning} if reasoning else turn
 

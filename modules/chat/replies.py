@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from modules.chat.attached_files import AttachedFiles
 from modules.chat.characters import Characters
 from modules.chat.database import StorageError
 from modules.chat.messages import ChatOptions, LiveReply, Message, NotSaved
@@ -39,11 +40,12 @@ class Replies:
         characters: Characters,
         notify: Callable[[str], None],
         flush_seconds: float,
-        extensions: ExtensionManager | None = None,
+        extensions: ExtensionManager | None,
+        files: AttachedFiles,
     ) -> None:
         self._store = store
         self._notify = notify
-        self._starter = ReplyStarter(store, model, characters, extensions)
+        self._starter = ReplyStarter(store, model, characters, extensions, files)
         self._lock = threading.Lock()
         self._claims: dict[str, Reply] = {}
         self._unsaved: dict[str, Reply] = {}

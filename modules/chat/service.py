@@ -8,10 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from modules.chat.attached_files import AttachedFiles
+from modules.chat.attachments.attachment_store import AttachmentStore
+from modules.chat.attachments.model_images import ModelImages
 from modules.chat.characters import Characters, fill_in
+from modules.chat.embedded_files import embed_files, unpack_files
 from modules.chat.import_export import read_chat, write_chat
 from modules.chat.messages import ChatHead, ChatOptions, LiveReply, Message, NotSaved, make_title, prompt_text
-from modules.chat.parts import plain, to_json, with_text
+from modules.chat.parts import Part, to_json, with_text
 from modules.chat.replies import Replies
 from modules.chat.reply_saver import Reply
 from modules.chat.start_reply import ReplyRequest
@@ -28,7 +32,8 @@ from modules.system.listeners import Listeners
 class ChatService:
     """All chats, and the replies being written: one in each chat, any number of chats at once. Thread-safe.
 
-    `flush_seconds`: how often arriving text is stored. `extensions`: those whose hooks run. Owns `store` and closes it.
+    `flush_seconds`: how often arriving text is stored. `extensions`: those whose hooks run. `images`: where
+    models find images. The files of messages lie beside the chats. Owns `store` and closes it.
     Every method raises StorageError if the disk fails; then nothing of the change was stored.
     """
 
@@ -41,12 +46,16 @@ class ChatService:
         *,
         flush_seconds: float = 1.0,
         extensions: ExtensionManager | None = None,
+        images: ModelImages | None = None,
     ) -> None:
         self.store = store
+        folder = store.database.path.parent
+        self.attachments = AttachmentStore(folder / "attachments")
+        self.files = AttachedFiles(self.attachments, model, images or ModelImages(folder / "model_images"))
         self._characters = characters
         self._clock = clock
         self._listeners = Listeners[Callable[[str], None]]()
-        self._replies = Replies(store, model, characters, self._listeners.notify, flush_seconds, extensions)
+        self._replies = Replies(store, model, characters, self._listeners.notify, flush_seconds, extensions, self.files)
 
     # Chats
 
@@ -89,17 +98,18 @@ class ChatService:
         self._listeners.notify(chat_id)
 
     def export(self, chat_id: str) -> dict[str, Any]:
-        """Return the whole tree of the chat as a value for JSON."""
+        """Return the whole tree of the chat as a value for JSON, with its files."""
         head, tree = self.store.head(chat_id), self.store.tree(chat_id)
         in_memory = self._replies.in_memory(chat_id)
         for entry in tree:
             if reply := in_memory.get(entry["id"]):
                 entry.update(parts=to_json(reply.parts), meta=reply.current_meta())
-        return write_chat(head.own_title, head.character, tree)
+        return write_chat(head.own_title, head.character, tree, embed_files(self.attachments, tree))
 
     def import_chat(self, data: object) -> ChatHead:
         """Create a chat from a value of `export` or a history of text-generation-webui. Raises PaddockError."""
         chat = read_chat(data, self._clock())
+        unpack_files(self.attachments, chat)
         head = self.store.add_tree(chat.messages, chat.title, chat.character)
         self._listeners.notify(head.id)
         return head
@@ -114,20 +124,24 @@ class ChatService:
         """Return the reply that is being written, or None."""
         return self._replies.live_reply(chat_id)
 
-    def send(self, chat_id: str, text: str, params: SamplingParams, options: ChatOptions) -> str:
-        """Add the user's message and start a reply. Return the reply's id.
+    def send(
+        self, chat_id: str, text: str, params: SamplingParams, options: ChatOptions, files: Sequence[Part] = ()
+    ) -> str:
+        """Add the user's message and start a reply. Return the reply's id. `files`: parts of attachments.
 
         Raises NotSaved if the message was not added: nothing to send, a reply is being written, the disk failed. Any
         other PaddockError means that no reply could start (no model, a template that fails), but the message is in the
         chat: `continue_reply`, or `regenerate` with its id, answers it later.
         """
-        if not text.strip():
+        if not text.strip() and not files:
             raise NotSaved("There is nothing to send. Write a message first.")
+        self.files.check(files)
         with self._replies.claim(chat_id) as reply:
             path = self.messages(chat_id)
             turn, visible, meta, failed = self._run_hooks(chat_id, path, text, params, options)
-            message_id = self.store.add(chat_id, path[-1].id if path else None, "user", visible, meta)
-            self.store.suggest_title(chat_id, make_title(visible))
+            parts = with_text(files, visible)
+            message_id = self.store.add(chat_id, path[-1].id if path else None, "user", parts, meta)
+            self.store.suggest_title(chat_id, make_title(visible if visible.strip() else files[0].text))
             self._listeners.notify(chat_id)
             try:
                 request = ReplyRequest(message_id, self.messages(chat_id), params, options, turn=turn, failed=failed)
@@ -175,8 +189,8 @@ class ChatService:
             return self._replies.begin(reply, ReplyRequest(parent, path, params, options, before))
         turn, visible, meta, failed = self._run_hooks(reply.chat_id, path[:-1], last.text, params, options)
         meta = {**{key: value for key, value in last.meta.items() if key != "raw"}, **meta}
-        self.store.write(last.id, visible, meta, living=False)
-        path[-1] = replace(last, parts=plain(visible), meta=meta)
+        path[-1] = replace(last, parts=with_text(last.parts, visible), meta=meta)
+        self.store.write(last.id, path[-1].parts, meta, living=False)
         request = ReplyRequest(last.id, path, params, options, turn=turn, failed=failed)
         return self._replies.begin(reply, request)
 
@@ -198,7 +212,7 @@ class ChatService:
     def edit(self, chat_id: str, message_id: str, text: str) -> str:
         """Add a version of a message with this text and show it; the old one is kept. Return the new id.
 
-        The reasoning of a reply stays.
+        The files of a message and the reasoning of a reply stay.
         Messages after a user's message stay with the old version, because they answer the old text; `regenerate` with
         the new id answers the new one. Messages after a reply are copied below the new version.
         """
@@ -266,6 +280,12 @@ class ChatService:
         With "" for `chat_id`, call it when any chat changes. Return the function that removes the callback.
         """
         return self._listeners.add(lambda changed: callback() if chat_id in ("", changed) else None)
+
+    def remove_unused_files(self) -> None:
+        """Remove the attachments that no message names. None is removed while a damaged file of chats lies aside."""
+        path = self.store.database.path
+        if not any(path.parent.glob(f"{path.stem}-damaged-*")):
+            self.attachments.remove_unused(self.store.named_files())
 
     def close(self) -> None:
         """Stop every reply, store what arrived, and close the store. Safe to call twice."""

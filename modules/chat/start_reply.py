@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from modules.chat.attached_files import AttachedFiles
 from modules.chat.characters import Characters
 from modules.chat.hook_state import Preamble, preamble_for
 from modules.chat.messages import ChatOptions, Message, prompt_text
@@ -72,9 +73,15 @@ class ReplyStarter:
     """Starts replies on the loaded model, with the hooks of the extensions that are on."""
 
     def __init__(
-        self, store: ChatStore, model: LoadedModel, characters: Characters, extensions: ExtensionManager | None
+        self,
+        store: ChatStore,
+        model: LoadedModel,
+        characters: Characters,
+        extensions: ExtensionManager | None,
+        files: AttachedFiles,
     ) -> None:
         self._store = store
+        self._files = files
         self._model = model
         self._characters = characters
         self._extensions = extensions
@@ -127,12 +134,14 @@ class ReplyStarter:
         rewritten = [request.previous] if request.previous is not None and not request.continues else []
         return self.turn(chat_id, path[:last], request.params, request.options, [*path[last:], *rewritten])
 
-    def _generate(self, chat_id: str, request: ReplyRequest, meta: dict[str, object]) -> StartedReply:
+    def _generate(self, chat_id: str, request: ReplyRequest, meta: dict[str, Any]) -> StartedReply:
         options = request.options
         preamble, notes = self._preamble(chat_id, options)
+        tokens = request.params.max_new_tokens
+        path, used = self._files.prepare(preamble.system, request.path, int(meta["context"]), tokens)
         chat = chat_request(
             preamble.system,
-            request.path,
+            path,
             options,
             _sampling(request.params, options),
             continue_last=request.continues,
@@ -140,7 +149,7 @@ class ReplyStarter:
         )
         generation = self._model.generate_chat(chat)
         fitted = prompt_facts(generation.prompted)
-        _note_prompt(meta, fitted, notes)
+        _note_prompt(meta, fitted, (*notes, *used))
         return StartedReply(generation, self._reader(request, fitted.opening), meta)
 
     def _reader(self, request: ReplyRequest, begun: str = "") -> PartsReader:
@@ -161,6 +170,9 @@ class ReplyStarter:
         question = next((prompt_text(message) for message in reversed(path) if message.role == "user"), "")
         whole = turn.prompt(question, request.path, request.continues)
         params = _sampling(turn.params, turn.options)
+        if whole is None:
+            path, used = self._files.prepare(turn.preamble.system, path, context, params.max_new_tokens)
+            notes = (*notes, *used)
         fitted, chat = self._prompt_for_hooks(request, turn, whole, path, params, context)
         whole_prefix = shown = ""
         if not prefix:

@@ -197,6 +197,11 @@ class ChatStore:
                 last = insert_copy(connection, chat_id, last, message)
         return self.head(chat_id)
 
+    def named_files(self) -> set[str]:
+        """Return the hashes of the attachments that any message names, also a deleted one."""
+        query = "SELECT DISTINCT json_extract(meta, '$.hash') FROM parts WHERE kind IN ('image', 'document')"
+        return {str(row[0]) for row in self.database.rows(query)}
+
     # The whole tree, for export and import
 
     def tree(self, chat_id: str) -> list[dict[str, Any]]:

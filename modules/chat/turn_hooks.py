@@ -13,6 +13,7 @@ from modules.chat.hook_state import (
     history_pairs,
     hook_state,
     internal_pairs,
+    keep_files,
     messages_from_pairs,
     preamble_from_state,
     state_text,
@@ -148,7 +149,7 @@ class TurnHooks(GenerationHooks):
             dropped = len(rows) < len(before) and own[0][0] != before[-count][0] and own[0][0] in older
             own = [] if dropped or not own[0][0] else own
         self._row = own[0] if own else None
-        self._earlier = messages_from_pairs(rows[: len(rows) - len(own)])
+        self._earlier = keep_files(messages_from_pairs(rows[: len(rows) - len(own)]), self._earlier)
         return len(own)
 
     def user_message(self, text: str) -> tuple[str, dict[str, object]]:

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from modules.chat.attachments.attachment_store import AttachmentStore
 from modules.chat.chat_files import TEXT_FORMATS, read_chat_file
+from modules.chat.embedded_files import embed_files, unpack_files
 from modules.chat.import_export import write_chat
 from modules.chat.messages import NEW_CHAT, ChatHead
 from modules.chat.store import ChatStore
@@ -26,13 +28,14 @@ _LONGEST_NAME = 60
 
 def chats(config: Config, arguments: argparse.Namespace) -> int:
     """List, import or export chats."""
+    files = AttachmentStore(config.paths.attachments)
     with _open_store(config) as store:
         if arguments.verb == "list":
             _list(store, arguments.json)
         elif arguments.verb == "import":
-            _import(store, arguments.files)
+            _import(store, files, arguments.files)
         else:
-            _export(store, arguments.chat, arguments.format, arguments.out)
+            _export(store, files, arguments.chat, arguments.format, arguments.out)
     return 0
 
 
@@ -57,19 +60,19 @@ def _list(store: ChatStore, as_json: bool) -> None:
         print("There are no chats yet.")
 
 
-def _import(store: ChatStore, files: list[Path]) -> None:
+def _import(store: ChatStore, attachments: AttachmentStore, files: list[Path]) -> None:
     """Import every file. One that cannot be read is named, and ends the command with an error after the others."""
     problems: list[str] = []
     for file in files:
         try:
-            print(f"{file.name}: {_import_file(store, file)}")
+            print(f"{file.name}: {_import_file(store, attachments, file)}")
         except PaddockError as error:
             problems.append(f"{file.name}: {error.message}")
     if problems:
         raise PaddockError("\n".join(problems))
 
 
-def _import_file(store: ChatStore, file: Path) -> str:
+def _import_file(store: ChatStore, attachments: AttachmentStore, file: Path) -> str:
     """Import the chats of a file. Return a sentence that counts them. Raises PaddockError."""
     try:
         if file.stat().st_size > _MOST_BYTES:
@@ -78,26 +81,27 @@ def _import_file(store: ChatStore, file: Path) -> str:
     except OSError as error:
         raise PaddockError(f"It cannot be read ({error.strerror}). Check the name and the permissions.") from None
     for chat in found:
+        unpack_files(attachments, chat)
         store.add_tree(chat.messages, chat.title, chat.character)
     skipped = f" {others} without readable messages were left out." if others else ""
     return f"{len(found)} chat{'s' if len(found) != 1 else ''} imported.{skipped}"
 
 
-def _export(store: ChatStore, name: str, kind: str, out: Path) -> None:
+def _export(store: ChatStore, files: AttachmentStore, name: str, kind: str, out: Path) -> None:
     """Write one chat to the file `out`, or all chats to files in the folder `out`. No file is overwritten."""
     if name:
         head = _find(store, name)
         target = out / _file_name(head, kind) if out.is_dir() else out
         if target.exists():
             raise PaddockError(f"{target} exists already and is not overwritten. Choose another name.")
-        _write(target, store, head, kind)
+        _write(target, store, files, head, kind)
         print(f"{head.title} was written to {target}.")
         return
     if out.is_file():
         raise PaddockError(f"{out} is a file. Name a folder for all chats, or one chat with --chat ID.")
     heads = store.heads()
     for head in heads:
-        _write(free_path(out / _file_name(head, kind), " "), store, head, kind)
+        _write(free_path(out / _file_name(head, kind), " "), store, files, head, kind)
     print(f"{len(heads)} chats were written to {out}.")
 
 
@@ -116,12 +120,11 @@ def _file_name(head: ChatHead, kind: str) -> str:
     return f"{plain or NEW_CHAT}{ending}"
 
 
-def _write(path: Path, store: ChatStore, head: ChatHead, kind: str) -> None:
+def _write(path: Path, store: ChatStore, files: AttachmentStore, head: ChatHead, kind: str) -> None:
     if kind == "json":
-        text = (
-            json.dumps(write_chat(head.own_title, head.character, store.tree(head.id)), ensure_ascii=False, indent=1)
-            + "\n"
-        )
+        tree = store.tree(head.id)
+        chat = write_chat(head.own_title, head.character, tree, embed_files(files, tree))
+        text = json.dumps(chat, ensure_ascii=False, indent=1) + "\n"
     else:
         text = TEXT_FORMATS[kind][1](head, store.path(head.id))
     write_atomically(path, text)

@@ -6,15 +6,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from modules.chat.parts import REASONING, Part
+from modules.chat.parts import FILES, REASONING, Part
+from modules.library.sizes import format_size
+from modules.ui.attachment_routes import document_label
 from modules.ui.markdown import LivingMarkdown, Markdown
 from modules.ui.number_format import plural, seconds
 
 
 def settled_parts(parts: Sequence[Part], markdown: Markdown) -> list[dict[str, Any]]:
-    """Return {"kind", "html"} of each part with text, and the "label" of reasoning."""
-    shown = (part for part in parts if part.text.strip() or part.kind != REASONING)
-    return [{"kind": part.kind, "html": markdown.render(part.text), **_label(part, False)} for part in shown]
+    """Return {"kind", "html"} of each part with text, and the "label" of reasoning.
+
+    Of a file: {"kind", "name", "hash", "label"}, where the name is plain text.
+    """
+    files = any(part.kind in FILES for part in parts)
+    shown = (part for part in parts if part.text.strip() or (part.kind != REASONING and not files))
+    return [
+        _file(part)
+        if part.kind in FILES
+        else {"kind": part.kind, "html": markdown.render(part.text), **_label(part, False)}
+        for part in shown
+    ]
+
+
+def _file(part: Part) -> dict[str, str]:
+    size = int(part.meta.get("size") or 0)
+    label = format_size(size)
+    if "tokens" in part.meta:
+        label = document_label(size, part.meta["tokens"], bool(part.meta.get("estimated")))
+    return {"kind": part.kind, "name": part.text, "hash": str(part.meta["hash"]), "label": label}
 
 
 def _label(part: Part, growing: bool) -> dict[str, str]:

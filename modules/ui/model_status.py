@@ -35,8 +35,8 @@ def describe_state(app: App) -> dict[str, object]:
         "beside": loaded_beside(app) if app.may_manage else [],
     }
     if state.info:
-        on_cards = app.supervisor.card_bytes()
-        shown |= {"context": state.info.context, "device": state.info.device, "notes": list(state.info.notes)}
+        info, on_cards = state.info, app.supervisor.card_bytes()
+        shown |= {"context": info.context, "device": info.device, "notes": list(info.notes), "sees": info.sees_images}
         shown["on_cards"] = format_size(on_cards) if on_cards else ""
     return shown
 

@@ -13,11 +13,13 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 from pydantic import AfterValidator, BaseModel
 
 from modules.chat.message_queue import MessageQueue
+from modules.chat.parts import file_parts
 from modules.files.data_files import fix_surrogates
 from modules.files.paths import safe_join
 from modules.library.scan import DEMO_MODEL
 from modules.protocol.errors import PaddockError
 from modules.ui import retry as loading
+from modules.ui.attachment_routes import add_attachment_routes
 from modules.ui.chat_feed import follow_chat
 from modules.ui.code_colours import CodeColours
 from modules.ui.json_errors import PaddockRoute, SafeJSONResponse
@@ -38,6 +40,13 @@ STATIC = Path(__file__).parent / "static"
 Text = Annotated[str, AfterValidator(fix_surrogates)]
 
 
+class NamedFile(BaseModel):
+    """An attachment of a message: the hash of its content, and its name there."""
+
+    hash: Text
+    name: Text
+
+
 class PageRequest(BaseModel):
     """A page's request about a chat, a message or the notebook. Each route reads the fields that it needs."""
 
@@ -47,6 +56,7 @@ class PageRequest(BaseModel):
     version: int = 0
     model: Text = ""
     author: Text = ""
+    files: list[NamedFile] = []
 
 
 def router(app: App) -> APIRouter:
@@ -57,6 +67,7 @@ def router(app: App) -> APIRouter:
     _model_routes(routes, app)
     add_loaded_model_routes(routes, app)
     add_workshop_routes(routes, app)
+    add_attachment_routes(routes, app)
 
     @routes.post("/extensions/{name}/fault")
     def script_fault(name: str, request: PageRequest) -> None:
@@ -105,14 +116,19 @@ def _chat_routes(routes: APIRouter, app: App) -> None:
                 return {"text": message.text}
         raise PaddockError("This message was deleted from the chat. Reload the page.")
 
+    def send(chat_id: str, request: PageRequest) -> dict[str, bool]:
+        files = chats.files.parts((file.hash, file.name) for file in request.files)
+        return {"waiting": waiting.send(chat_id, request.text, files)}
+
     def edit(chat_id: str, request: PageRequest) -> str:
-        from_user = (message.id for message in chats.messages(chat_id) if message.role == "user")
+        messages = chats.messages(chat_id)
+        from_user = (one.id for one in messages if one.role == "user" and not file_parts(one.parts))
         if not request.text.strip() and request.message in from_user:
             raise PaddockError("An empty message cannot be sent. Write something first.")
         return chats.edit(chat_id, request.message, request.text)
 
     verbs: dict[str, Callable[[str, PageRequest], Any]] = {
-        "send": lambda chat, request: {"waiting": waiting.send(chat, request.text)},
+        "send": send,
         "regenerate": lambda chat, request: chats.regenerate(chat, request.message, params(), options(chat)),
         "continue": lambda chat, request: chats.continue_reply(chat, params(), options(chat)),
         "stop": lambda chat, request: chats.stop(chat),

@@ -464,8 +464,9 @@ def test_enter_during_a_stream_says_why_nothing_is_sent(paddock: Served, visit: 
     settled(page)
 
 
-def test_a_dropped_file_does_not_replace_the_page(paddock: Served, visit: Any) -> None:
+def test_a_file_that_is_dropped_outside_of_a_chat_does_not_replace_the_page(paddock: Served, visit: Any) -> None:
     page = visit(paddock.address)
+    page.click("[data-view=notebook]")
     dropped = page.evaluate(
         """() => {
             const dataTransfer = new DataTransfer();
@@ -476,4 +477,4 @@ def test_a_dropped_file_does_not_replace_the_page(paddock: Served, visit: Any) -
         }"""
     )
     assert dropped == [True, True]
-    page.wait_for_selector("#toasts .toast:has-text('You cannot drop a file here')")
+    page.wait_for_selector("#toasts .toast:has-text('Files can be dropped on a chat')")

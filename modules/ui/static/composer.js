@@ -1,5 +1,6 @@
 // The field for a new message. Enter sends, Shift+Enter breaks the line, Esc stops. A reload keeps the draft.
 
+import { Attachments } from "./attachments.js";
 import { h, whenPresent } from "./dom.js";
 import { saveDraft } from "./drafts.js";
 import { typeInto } from "./gradio_internals/form_fields.js";
@@ -13,7 +14,7 @@ const COUNTED_CHARACTERS = 1500;
 const ESTIMATED_CHARACTERS = 400_000;
 
 export class Composer {
-  /** `send(text)` resolves to false if the message was not sent: its text then comes back into the field. */
+  /** `send(text, files)` resolves to false if the message was not sent: it then comes back into the field. */
   constructor({ send, stop }) {
     this.send = send;
     this.stop = stop;
@@ -21,7 +22,9 @@ export class Composer {
     this.writing = false;
     // Context length of the loaded model in tokens; 0 while none is loaded.
     this.context = 0;
-    this.note = h("p", { id: "composer-note", role: "status", hidden: true });
+    this.note = h("p", { id: "composer-note", class: "composer-note", role: "status", hidden: true });
+    const changed = () => this.area && this.#updateButton();
+    this.attachments = new Attachments({ changed, insert: (text) => this.insert(text) });
   }
 
   async attach() {
@@ -32,6 +35,7 @@ export class Composer {
     this.sendButton = await whenPresent("#send");
     this.stopButton = await whenPresent("#stop");
     this.area.closest("#composer").before(this.note);
+    this.attachments.attach(this.area);
     // Runs before Gradio's own handlers, which give these keys other meanings.
     addEventListener("keydown", (event) => this.#key(event), { capture: true });
     this.area.addEventListener("input", () => this.#changed());
@@ -53,12 +57,19 @@ export class Composer {
 
   #changed() {
     saveDraft(DRAFT + this.target.chat, this.area.value || null);
-    this.sendButton.disabled = !this.area.value.trim();
+    this.#updateButton();
     this.#updateCount();
   }
 
-  /** Set the context length of the loaded model, or 0. */
-  setContext(context) {
+  #updateButton() {
+    this.sendButton.disabled = !this.area.value.trim() && !this.attachments.current.length;
+  }
+
+  /** Set the model's state: the context length of the loaded model in tokens, or 0, and whether it sees images. */
+  setModel(state) {
+    const ready = state.phase === "ready";
+    const context = ready ? state.context : 0;
+    this.attachments.setModel({ ready, name: state.model, sees: ready && state.sees, context });
     if (context === this.context) return;
     this.context = context;
     this.#updateCount();
@@ -89,12 +100,20 @@ export class Composer {
     typeInto(this.area, text);
   }
 
+  /** Put a text where the cursor is. */
+  insert(text) {
+    const { value, selectionStart, selectionEnd } = this.area;
+    this.fill(value.slice(0, selectionStart) + text + value.slice(selectionEnd));
+    this.focus();
+  }
+
   /** Write to this chat from now on, and show its draft. */
   openChat(chat) {
     if (chat !== this.target.chat) {
       this.target = { chat };
       this.fill(localStorage.getItem(DRAFT + chat) || "");
     }
+    this.attachments.open(chat);
     this.focus();
   }
 
@@ -114,6 +133,7 @@ export class Composer {
   moveDraftTo(chat) {
     saveDraft(DRAFT + this.target.chat, null);
     this.target.chat = chat;
+    this.attachments.moveTo(chat);
     this.#changed();
   }
 
@@ -123,16 +143,20 @@ export class Composer {
     await Promise.allSettled([this.sending]);
     // While the host does not answer, the reply never ends.
     if (this.writing && document.body.classList.contains("offline")) showDisconnected();
-    else if (text.trim() && this.writing)
+    else if (!this.sendButton.disabled && this.writing)
       toast("A reply is being written. Send your message when it is complete, or press Stop first.");
-    if (!text.trim() || this.writing || this.area.value !== text) return;
+    if (this.sendButton.disabled || this.writing || this.area.value !== text) return;
+    if (this.attachments.busy) return toast("A file is still being read. Send your message when that is done.");
     this.sending = this.#submit(text);
   }
 
   async #submit(text) {
     const { target } = this;
+    const files = this.attachments.take();
     this.fill("");
-    if ((await this.send(text)) !== false || this.area.value) return;
+    if ((await this.send(text, files)) !== false) return;
+    if (files.length) this.attachments.restore(target.chat, files);
+    if (this.area.value) return;
     if (this.target.chat === target.chat) this.fill(text);
     else saveDraft(DRAFT + target.chat, text);
   }

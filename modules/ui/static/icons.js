@@ -15,6 +15,9 @@ const PATHS = {
   menu: "M4 7h16M4 12h16M4 17h16",
   plus: "M12 5v14M5 12h14",
   sliders: "M4 8h9M17 8h3M4 16h3M11 16h9M15 6v4M9 14v4",
+  clip: "M20 11l-8.5 8.5a5 5 0 0 1-7-7L13 4a3.4 3.4 0 0 1 4.8 4.8l-8.5 8.5a1.7 1.7 0 0 1-2.4-2.4l7.8-7.8",
+  file: "M7 3h7l4 4v14H7zM14 3v4h4",
+  download: "M12 4v11M7 11l5 5 5-5M5 20h14",
   gauge: "M4 18a9 9 0 1 1 16 0M12 15l4-5M12 15h.01",
 };
 

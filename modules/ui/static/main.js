@@ -1,9 +1,9 @@
 // Starts the page once Gradio has drawn it, and connects its parts.
 
+import { takeDroppedFiles } from "./attachments.js";
 import { copyText } from "./clipboard.js";
 import { Composer } from "./composer.js";
 import { $, whenPresent } from "./dom.js";
-import { refuseDroppedFiles } from "./dropped_files.js";
 import { runExtensionScripts } from "./extension_scripts.js";
 import { addExtensionViews } from "./extension_views.js";
 import { interceptFetch } from "./gradio_internals/event_requests.js";
@@ -35,7 +35,7 @@ class Page {
   async start() {
     interceptFetch();
     watchActivity();
-    refuseDroppedFiles();
+    takeDroppedFiles((files) => this.composer?.attachments.add(files));
     showToastsOfEvents();
     sendInvalidNumbers();
     toggleUnsupportedParameters();
@@ -60,7 +60,7 @@ class Page {
     this.chat = "";
     this.state = null;
     this.running = new Set();
-    this.composer = new Composer({ send: (text) => this.send(text), stop: () => this.act("stop") });
+    this.composer = new Composer({ send: (...message) => this.send(...message), stop: () => this.act("stop") });
     await this.composer.attach();
     this.transcript = new Transcript($("#chat"), this.#actions());
     this.notebook = new Notebook();
@@ -165,7 +165,7 @@ class Page {
   }
 
   /** Send a message. Resolve to false if it was not stored. */
-  async send(text) {
+  async send(text, files = []) {
     if (!this.chat) {
       const head = await attempt(() => post("/chats", {}));
       if (head === false) return false;
@@ -173,7 +173,7 @@ class Page {
       this.open(head.id);
     }
     try {
-      const { result } = await post(`/chats/${encodeURIComponent(this.chat)}/send`, { text });
+      const { result } = await post(`/chats/${encodeURIComponent(this.chat)}/send`, { text, files });
       if (result.waiting) toast("The model is still loading. Your message is answered once it has loaded.");
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
@@ -270,7 +270,7 @@ class Page {
     this.loadedModels.update(state);
     this.workshop.jobEnded(state.job, () => this.shell.showView("workshop"));
     if (state.theme !== this.shell.theme) this.shell.setTheme(state.theme);
-    this.composer.setContext(state.phase === "ready" ? state.context : 0);
+    this.composer.setModel(state);
     this.#welcome();
   }
 

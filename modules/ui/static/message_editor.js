@@ -28,7 +28,7 @@ export function editMessage(find, card, text, save, focus = true) {
     if (hadFocus) $('.tools [aria-label="Edit"]', message)?.focus({ preventScroll: true });
   };
   const finish = async (resend) => {
-    if (isUser && !area.value.trim())
+    if (isUser && !area.value.trim() && !card.parts.some((part) => part.hash))
       return toast("An empty message cannot be sent. Write something first.", { error: true });
     close();
     if ((await save(area.value, resend)) !== false) return;

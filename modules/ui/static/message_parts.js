@@ -1,13 +1,17 @@
-// The parts of a message: its text, and the reasoning before it, which is folded.
+// The parts of a message: its files, its text, and the reasoning before it, which is folded.
 
+import { drawAttached } from "./attached_parts.js";
 import { h } from "./dom.js";
 
+const FOLDS = "details.thinking, details.attached";
 const OPEN_WHILE_RUNNING = "paddock.thinking";
 
 const opensWhileRunning = () => localStorage.getItem(OPEN_WHILE_RUNNING) === "open";
 
-/** Return the element of a settled part: {kind, html, label}. The host renders Markdown without raw HTML. */
-export function drawPart({ kind, html, label }) {
+/** Return the element of a settled part: {kind, html, label}, or of a file. The host renders Markdown without HTML. */
+export function drawPart(part) {
+  if (part.hash) return drawAttached(part);
+  const { kind, html, label } = part;
   const { node, content } = newPart(kind, label, false);
   content.innerHTML = html;
   return node;
@@ -31,8 +35,8 @@ function newPart(kind, label, running) {
 
 /** Let the folds of a message that was drawn again be as the person left them. */
 export function keepFolds(before, after) {
-  const folds = after.querySelectorAll("details.thinking");
-  before.querySelectorAll("details.thinking").forEach((fold, place) => {
+  const folds = after.querySelectorAll(FOLDS);
+  before.querySelectorAll(FOLDS).forEach((fold, place) => {
     const now = folds[place];
     if (!now) return;
     if (fold.dataset.chosen) [now.dataset.chosen, now.open] = [fold.dataset.chosen, fold.open];

@@ -4,7 +4,7 @@ import { $, $$, h, targetOf } from "./dom.js";
 import { saveViewState, waitForPause } from "./view_state.js";
 
 const WIDE = matchMedia("(min-width: 900px)");
-const OWN_ESCAPE = ".edit-form, .chat-title, [role=listbox], input[role=listbox]";
+const OWN_ESCAPE = ".edit-form, .chat-title, dialog, [role=listbox], input[role=listbox]";
 
 export class Shell {
   /** `onView(name, byPointer)` is called when another view is shown. */

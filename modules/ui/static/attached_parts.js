@@ -1,0 +1,61 @@
+// The files of a message in the chat: images as thumbnails that open, documents as chips that fold open their text.
+
+import { fileAddress, path } from "./attachments.js";
+import { h, iconButton } from "./dom.js";
+import { icon } from "./icons.js";
+import { RequestError, get } from "./requests.js";
+
+/** Return the element of a file: {kind, name, hash, label}. */
+export const drawAttached = (part) => (part.kind === "image" ? drawImage(part) : drawDocument(part));
+
+function drawImage(part) {
+  const image = h("img", { src: fileAddress(part), alt: part.name, loading: "lazy" });
+  const label = `Open ${part.name}`;
+  const attributes = { type: "button", class: "attached image", title: `${part.name} · ${part.label}` };
+  const button = h("button", { ...attributes, "aria-label": label, onclick: () => openImage(part) }, image);
+  image.addEventListener("error", () => button.replaceWith(drawMissing(part)));
+  return button;
+}
+
+const drawMissing = (part) =>
+  h("p", { class: "attached missing" }, icon("file"), `${part.name} is not stored here any more.`);
+
+/** Show an image as large as the window allows. */
+function openImage(part) {
+  const image = h("img", { src: fileAddress(part), alt: part.name });
+  const close = iconButton("close", "Close the image", () => dialog.close());
+  const save = h("a", { class: "icon-button", href: fileAddress(part), download: part.name }, icon("download"));
+  for (const name of ["aria-label", "title"]) save.setAttribute(name, `Save ${part.name}`);
+  const head = h("div", { class: "viewer-head" }, h("span", {}, `${part.name} · ${part.label}`), save, close);
+  const dialog = h("dialog", { class: "viewer", "aria-label": part.name }, head, image);
+  // A click beside the image closes it.
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+  dialog.addEventListener("close", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+  close.focus();
+}
+
+function drawDocument(part) {
+  const facts = h("span", { class: "attachment-facts" }, part.label);
+  const summary = h("summary", {}, icon("file"), h("span", { class: "attachment-name" }, part.name), facts);
+  const content = h("div", { class: "attached-text" });
+  const node = h("details", { class: "attached document" }, summary, content);
+  summary.addEventListener("click", () => (node.dataset.chosen = node.open ? "closed" : "open"));
+  node.addEventListener("toggle", () => node.open && !content.childElementCount && fillText(content, part));
+  return node;
+}
+
+/** Fill the fold of a document with its text, which is shown as it is. */
+async function fillText(content, part) {
+  content.replaceChildren(h("p", { class: "message-note" }, "Reading…"));
+  try {
+    const { text, notes } = await get(path(part, "text"));
+    const save = h("a", { class: "text-button", href: fileAddress(part), download: part.name }, "Save the file");
+    const all = notes.map((note) => h("p", { class: "message-note" }, note));
+    content.replaceChildren(h("pre", { tabIndex: 0, "aria-label": `Text of ${part.name}` }, text), ...all, save);
+  } catch (error) {
+    if (!(error instanceof RequestError)) throw error;
+    content.replaceChildren(h("p", { class: "message-note" }, error.message));
+  }
+}

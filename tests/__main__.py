@@ -6,7 +6,7 @@ tests often wait, and at most six.
 
   --fast   Leave out tests of engines, browsers, installations, foreign extensions and whole servers. Takes less than
            three minutes on two processor cores.
-  --all    Run the tests of vLLM and of programs that speak to the API (tests/clients) too, and then start Paddock
+  --all    Run the tests of vLLM, of Vulkan and of programs that speak to the API (tests/clients) too, and start Paddock
            five times from nothing (tests/first_starts.py).
   --lint   Run ruff, mypy and ESLint instead of tests.
 
@@ -102,7 +102,8 @@ def main() -> int:
     if "--fast" in options:
         arguments += [f"--ignore={root / path}" for path in SLOW]
     if "--all" in options:
-        os.environ["PADDOCK_TEST_VLLM"] = os.environ["PADDOCK_TEST_CLIENTS"] = "1"
+        for name in ("VLLM", "CLIENTS", "VULKAN"):
+            os.environ[f"PADDOCK_TEST_{name}"] = "1"
     return _run(root, arguments) or ("--all" in options and _first_starts())
 
 

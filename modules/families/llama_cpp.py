@@ -131,8 +131,8 @@ class LlamaCppSettings:
         maximum=1024,
         unit="layers",
         group=_GPU,
-        help="Layers of the model on the graphics card: each is faster there and needs graphics memory. -1: all. Has "
-        "no effect without a graphics card.",
+        help="Layers of the model on the graphics card, the last ones first and the output as one of them: each is "
+        "faster there and needs graphics memory. -1: all. Has no effect without a graphics card.",
     )
     split_mode: str = setting(
         "layer",
@@ -270,10 +270,18 @@ def memory_demand(facts: ModelFacts, settings: LlamaCppSettings, process: int) -
         cache_bits=(_CACHE_BITS[settings.cache_type_k], _CACHE_BITS[settings.cache_type_v]),
         batch=batch,
         mask=6,
+        as_llama_cpp=True,
         gpu_layers=settings.gpu_layers,
         cache_on_gpu=settings.offload_kv,
         cpu_experts=-1 if settings.cpu_moe else settings.n_cpu_moe,
-        gpu_split=parse_split(settings.tensor_split),
+        gpu_split=_split(settings),
         gpu_process=300 * MEBIBYTE,
         gpu_logits=batch,
     )
+
+
+def _split(settings: LlamaCppSettings) -> tuple[float, ...]:
+    """Return the shares of the cards; with split mode none the main GPU has all."""
+    if settings.split_mode == "none":
+        return tuple(float(number == settings.main_gpu) for number in range(settings.main_gpu + 1))
+    return parse_split(settings.tensor_split)

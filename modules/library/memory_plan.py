@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from modules.library.layer_placement import CardLayers, divide_evenly, place_as_llama_cpp
 from modules.library.sizes import format_size
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
@@ -38,8 +38,9 @@ class DeviceShare:
 class MemoryPlan:
     """One share per device, main memory first.
 
-    `context` is in tokens. `gpu_layers` of `layers` are on accelerators. `at_load`: bytes of main memory right after
-    the load. `measured`: True if an earlier load on this machine corrected the figures.
+    `context` is in tokens. `gpu_layers` of `layers` are on accelerators; for llama.cpp the head is one of them.
+    `at_load`: bytes of main memory right after the load. `measured`: True if an earlier load on this machine corrected
+    the figures.
     """
 
     shares: tuple[DeviceShare, ...]
@@ -78,25 +79,61 @@ def plan_memory(facts: ModelFacts, demand: Demand, machine: Machine) -> MemoryPl
     """
     layers, others = _weights(facts, demand)
     cache = _cache(facts, demand)
-    compute = _compute(facts, demand, demand.logits)
     count = facts.layers or 1
-    on_gpu = (count if demand.gpu_layers < 0 else min(demand.gpu_layers, count)) if separate_cards(machine) else 0
-    part = on_gpu / count
+    most = count + 1 if demand.as_llama_cpp else count
+    on_gpu = (most if demand.gpu_layers < 0 else min(demand.gpu_layers, most)) if separate_cards(machine) else 0
+    cards, placed = _place_layers(demand, machine, count, on_gpu)
+    there = sum(card.layers for card in placed)
+    head, stays = _head(facts, demand, others) if any(card.head for card in placed) else (0, others)
     # Experts of layers on cards that stay in main memory. Cards have the last layers, and `cpu_experts` counts from the
     # first one.
     first = count if demand.cpu_experts < 0 else min(demand.cpu_experts, count)
-    kept = facts.expert_bytes * max(0, first - (count - on_gpu)) / count
+    kept = facts.expert_bytes * max(0.0, first - (count - there)) / count
     main = DeviceShare(
         MAIN_MEMORY,
         machine.free_bytes,
-        weights=round(layers * (1 - part) + kept) + (others if part < 1 else 0),
-        cache=cache if not on_gpu or not demand.cache_on_gpu else round(cache * (1 - part)),
-        compute=compute,
+        weights=round(layers * (1 - there / count) + kept) + stays,
+        cache=round(cache * (1 - there / count)) if demand.cache_on_gpu else cache,
+        compute=_compute(facts, demand, demand.logits),
         process=demand.process,
     )
-    shares = (main, *_on_cards(facts, demand, machine, (layers, others, cache), part, kept)) if on_gpu else (main,)
+    shares = [
+        DeviceShare(
+            gpu.name,
+            gpu.free_bytes,
+            weights=round((layers * there / count - kept) * card.layers / (there or 1)) + (head if card.head else 0),
+            cache=round(cache * card.layers / count) if demand.cache_on_gpu else 0,
+            compute=_compute(facts, demand, demand.gpu_logits),
+            process=demand.gpu_process,
+        )
+        for gpu, card in zip(cards, placed, strict=True)
+        if card.layers or card.head
+    ]
     at_load = main.weights + main.process + (main.cache if demand.cache_at_load else 0)
-    return MemoryPlan(shares, demand.context, facts.layers, on_gpu, at_load)
+    return MemoryPlan((main, *shares), demand.context, most if facts.layers else 0, on_gpu, at_load)
+
+
+def _place_layers(demand: Demand, machine: Machine, layers: int, on_gpu: int) -> tuple[list[Gpu], list[CardLayers]]:
+    """Return the cards and what they hold, by the loader's split, else by free memory."""
+    cards = separate_cards(machine)
+    shares = [*demand.gpu_split, *([0.0] * len(cards))][: len(cards)]
+    if not any(shares):
+        shares = [float(gpu.free_bytes) or 1.0 for gpu in cards]
+    place = place_as_llama_cpp if demand.as_llama_cpp else divide_evenly
+    return cards, place(layers, on_gpu, shares) if on_gpu else [CardLayers() for _ in cards]
+
+
+def _head(facts: ModelFacts, demand: Demand, others: int) -> tuple[int, int]:
+    """Return the bytes of all but the layers, as (on the card with the head, in main memory).
+
+    llama.cpp leaves the input embeddings in main memory. They are the head too, on the card, if the file has only one
+    of the two matrices.
+    """
+    if not demand.as_llama_cpp:
+        return others, 0
+    beside = facts.parameters - facts.layer_parameters
+    is_tied = facts.vocabulary * facts.hidden * 3 // 2 > beside
+    return (others, others) if is_tied else (others - others // 2, others // 2)
 
 
 def _weights(facts: ModelFacts, demand: Demand) -> tuple[int, int]:
@@ -128,37 +165,6 @@ def _compute(facts: ModelFacts, demand: Demand, logits: int) -> int:
 def separate_cards(machine: Machine) -> list[Gpu]:
     """Return accelerators with separate memory. A Mac's GPU shares main memory, which is counted already."""
     return [gpu for gpu in machine.gpus if gpu.kind != "metal"]
-
-
-def _on_cards(
-    facts: ModelFacts, demand: Demand, machine: Machine, parts: tuple[int, int, int], part: float, kept: float
-) -> list[DeviceShare]:
-    """Return the cards' shares of `part` of the layers without `kept` bytes, by the loader's split, else by free
-    memory."""
-    layers, others, cache = parts
-    cards = separate_cards(machine)
-    weights = [*demand.gpu_split, *([0.0] * len(cards))][: len(cards)]
-    if not any(weights):
-        weights = [float(gpu.free_bytes) or 1.0 for gpu in cards]
-    shares = []
-    for gpu, weight in zip(cards, weights, strict=True):
-        if not weight:
-            continue
-        ratio = part * weight / sum(weights)
-        shares.append(
-            DeviceShare(
-                gpu.name,
-                gpu.free_bytes,
-                # If all layers are on cards, so is the head. The last card holds it.
-                weights=round((layers * part - kept) * weight / sum(weights)),
-                cache=round(cache * ratio) if demand.cache_on_gpu else 0,
-                compute=_compute(facts, demand, demand.gpu_logits),
-                process=demand.gpu_process,
-            )
-        )
-    if part == 1 and shares:
-        shares[-1] = dataclasses.replace(shares[-1], weights=shares[-1].weights + others)
-    return shares
 
 
 def plan_sentence(planned: MemoryPlan) -> str:

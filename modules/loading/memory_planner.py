@@ -150,7 +150,7 @@ class MemoryPlanner:
                 facts.context or demand.context, lambda tokens: fits(context=max(1, tokens)), _STEP
             )
         if "gpu_layers" in names and len(planned.shares) > 1:
-            layers = largest_fitting(facts.layers, lambda count: fits(gpu_layers=count))
+            layers = largest_fitting(planned.layers, lambda count: fits(gpu_layers=count))
         lower = context if context and context < demand.context else 0
         obstacle = memory_shortage(planned, lower, layers or 0)
         if any(share.total > share.free for share in planned.shares[1:]):

@@ -22,6 +22,7 @@ class Demand:
     batch: tokens computed at once; activation: bytes per activation; logits: tokens whose logits are stored.
     mask: bytes of the attention mask for each pair of a token in the batch and one in the context.
     unpacking: bytes per weight of the largest matrix, if packed weights are unpacked for each product.
+    as_llama_cpp: cards hold whole layers, the head counts as the last, and the input embeddings stay in main memory.
     gpu_layers: layers on accelerators (0: none, -1: all); cache_on_gpu: their cache is there too.
     cpu_experts: the first so many layers keep their experts in main memory (-1: all).
     gpu_split: shares of the accelerators; empty: by free memory. gpu_process: bytes of the engine on each of them.
@@ -42,6 +43,7 @@ class Demand:
     logits: int = 1
     mask: float = 0
     unpacking: float = 0
+    as_llama_cpp: bool = False
     gpu_layers: int = 0
     cache_on_gpu: bool = True
     cpu_experts: int = 0

@@ -54,6 +54,8 @@ _COMPILED = ("compiled", "torch_extensions")
 _CACHES = ("_CACHE_DIR", "_CACHE_ROOT", "_CACHE_PATH", "_EXTENSIONS_DIR")
 _HOMES = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
 _HUB = ("HF_HUB_CACHE", "HF_ASSETS_CACHE", "HF_XET_CACHE", "HF_TOKEN_PATH", "HUGGINGFACE_HUB_CACHE")
+# Variables of graphics drivers for the code that they compile for a card, which takes up to minutes. Mesa ignores HOME.
+_SHADERS = {"MESA_SHADER_CACHE_DIR": "mesa", "CUDA_CACHE_PATH": "cuda", "__GL_SHADER_DISK_CACHE_PATH": "gl"}
 # Folders with files of other programs and users.
 _SHARED = ("/", "/home", "/tmp", "/var", "/var/tmp", "/run", "/run/user", "/mnt", "/media", "/srv")
 
@@ -117,6 +119,8 @@ def _move_caches() -> None:
         os.environ.pop(name, None)
     os.environ["HOME"] = str(home)
     os.environ["HF_HOME"] = str(home / "huggingface")
+    for name, folder in _SHADERS.items():
+        os.environ.setdefault(name, str(home / folder))
 
 
 def _is_the_hosts() -> bool:

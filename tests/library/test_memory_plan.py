@@ -136,43 +136,58 @@ def test_compute_memory_is_that_of_the_widest_layer_of_one_batch() -> None:
 
 def test_gpu_layers_split_weights_and_cache_and_all_of_them_take_the_head_along() -> None:
     machine = dataclasses.replace(MACHINE, gpus=(CARD,))
-    main, card = _plan("llamacpp", GGUF, machine, context=4096, gpu_layers=8).shares
-    others = GGUF.size_bytes - GGUF.layer_bytes
+    # llama.cpp counts the head as the last layer, and leaves the input embeddings in main memory.
+    main, card = _plan("llamacpp", GGUF, machine, context=4096, gpu_layers=9).shares
+    head = (GGUF.size_bytes - GGUF.layer_bytes) // 2
     cache = 32 * 8 * 128 * 4096 * 4
-    assert (main.weights, card.weights) == (GGUF.layer_bytes * 3 // 4 + others, GGUF.layer_bytes // 4)
+    assert (main.weights, card.weights) == (GGUF.layer_bytes * 3 // 4 + head, GGUF.layer_bytes // 4 + head)
     assert (main.cache, card.cache) == (cache * 3 // 4, cache // 4)
-    main, card = _plan("llamacpp", GGUF, machine, context=4096, gpu_layers=8, offload_kv=False).shares
+    main, card = _plan("llamacpp", GGUF, machine, context=4096, gpu_layers=9, offload_kv=False).shares
     assert (main.cache, card.cache) == (cache, 0)
     main, card = _plan("llamacpp", GGUF, machine, context=4096).shares
-    assert (main.weights, card.weights) == (0, GGUF.size_bytes)
+    assert (main.weights, card.weights) == (head, GGUF.layer_bytes + head)
+    (main,) = _plan("llamacpp", GGUF, machine, gpu_layers=0).shares
+    assert main.weights == GGUF.size_bytes
+    # A file with one matrix for both has it twice.
+    tied = dataclasses.replace(GGUF, parameters=LAYERS + OTHERS // 2, size_bytes=GGUF.size_bytes - head)
+    main, card = _plan("llamacpp", tied, machine).shares
+    assert (main.weights, card.weights) == (head, GGUF.layer_bytes + head)
+
+
+def test_other_loaders_take_all_weights_to_the_card() -> None:
+    machine = dataclasses.replace(MACHINE, gpus=(CARD,))
+    main, card = _plan("transformers", FACTS, machine, dtype="float16").shares
+    assert (main.weights, card.weights) == (0, (LAYERS + OTHERS) * 2)
 
 
 def test_several_cards_share_by_setting_or_by_free_memory() -> None:
     machine = dataclasses.replace(MACHINE, gpus=(CARD, dataclasses.replace(CARD, name="two", free_bytes=10 * GB)))
-    _, one, two = _plan("llamacpp", GGUF, machine, gpu_layers=31, tensor_split="3,1").shares
-    part = GGUF.layer_bytes * 31 / 32
-    assert [one.weights, two.weights] == pytest.approx([part * 3 / 4, part / 4])
-    _, one, two = _plan("llamacpp", GGUF, machine, gpu_layers=31).shares
-    assert [one.weights, two.weights] == pytest.approx([part * 2 / 3, part / 3])
+    layer, head = GGUF.layer_bytes / 32, (GGUF.size_bytes - GGUF.layer_bytes) // 2
+    _, one, two = _plan("llamacpp", GGUF, machine, gpu_layers=32, tensor_split="3,1").shares
+    assert [one.weights, two.weights] == pytest.approx([24 * layer, 7 * layer + head])
+    _, one, two = _plan("llamacpp", GGUF, machine, gpu_layers=30).shares
+    assert [one.weights, two.weights] == pytest.approx([20 * layer, 9 * layer + head])
     _, only = _plan("llamacpp", GGUF, machine, gpu_layers=31, tensor_split="0,1").shares
     assert only.device == "two"
+    _, only = _plan("llamacpp", GGUF, machine, split_mode="none", main_gpu=1).shares
+    assert (only.device, only.weights) == ("two", GGUF.layer_bytes + head)
 
 
 def test_experts_may_stay_in_main_memory() -> None:
     machine = dataclasses.replace(MACHINE, gpus=(CARD,))
     experts = GGUF.layer_bytes * 3 // 4
     mixture = dataclasses.replace(GGUF, expert_bytes=experts)
+    embeddings = (GGUF.size_bytes - GGUF.layer_bytes) // 2
     main, card = _plan("llamacpp", mixture, machine, cpu_moe=True).shares
-    assert (main.weights, card.weights) == (experts, GGUF.size_bytes - experts)
+    assert (main.weights, main.weights + card.weights) == (embeddings + experts, GGUF.size_bytes)
     main, card = _plan("llamacpp", mixture, machine, n_cpu_moe=8).shares
-    assert (main.weights, card.weights) == (experts // 4, GGUF.size_bytes - experts // 4)
-    # The last 28 layers are on the card. Of the first 8, four are.
-    others = GGUF.size_bytes - GGUF.layer_bytes
-    main, card = _plan("llamacpp", mixture, machine, gpu_layers=28, n_cpu_moe=8).shares
-    assert main.weights == GGUF.layer_bytes // 8 + experts // 8 + others
+    assert (main.weights, main.weights + card.weights) == (embeddings + experts // 4, GGUF.size_bytes)
+    # The head and the last 28 layers are on the card. Of the first 8, four are.
+    main, card = _plan("llamacpp", mixture, machine, gpu_layers=29, n_cpu_moe=8).shares
+    assert main.weights == GGUF.layer_bytes // 8 + experts // 8 + embeddings
     assert main.weights + card.weights == GGUF.size_bytes
-    dense = [share.weights for share in _plan("llamacpp", GGUF, machine, cpu_moe=True).shares]
-    assert dense == [0, GGUF.size_bytes]
+    main, _ = _plan("llamacpp", GGUF, machine, cpu_moe=True).shares
+    assert main.weights == embeddings
 
 
 def test_a_macs_gpu_shares_the_main_memory() -> None:

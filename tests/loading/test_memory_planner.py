@@ -113,10 +113,10 @@ def test_the_advice_is_the_layers_that_fit_the_card(app: App, monkeypatch: pytes
     machine = Machine("linux", "x86_64", 2, TB, TB, (card,), compilers=("nvcc",))
     monkeypatch.setattr(app.environments, "machine", machine)
     monkeypatch.setattr(app.planner, "machine", lambda *ends: machine)
-    # A GiB a layer: 20 GiB hold 19 beside the engine and its buffers.
+    # A GiB a layer: 20 GiB hold 19 beside the engine and its buffers, and the head, which counts as one.
     advice = _advise(app, "tiny", spec, {})
-    assert advice.gpu_layers == 19
-    assert "Lower GPU layers to 19." in advice.obstacle
+    assert advice.gpu_layers == 20
+    assert "Lower GPU layers to 20." in advice.obstacle
 
 
 def test_what_a_load_took_corrects_later_plans_and_outlives_the_app(config: Config) -> None:

@@ -39,6 +39,7 @@ print(json.dumps({
     "parent": tried(lambda: open(f"/proc/{os.getppid()}/environ", "rb").read()),
     "temporary": tried(lambda: Path(tempfile.gettempdir(), "x").write_text("x")),
     "home": tried(lambda: Path("~/cached").expanduser().write_text("x")),
+    "shaders": tried(lambda: Path(os.environ.get("MESA_SHADER_CACHE_DIR", "/nowhere")).mkdir()),
     "started": os.spawnlp(os.P_WAIT, "true", "true"),
     "inherited": os.spawnlp(os.P_WAIT, "grep", "grep", "-q", "", *paths["read"][-1:]),
     "core": resource.getrlimit(resource.RLIMIT_CORE)[1],
@@ -98,6 +99,7 @@ def test_a_worker_reads_only_its_model_and_writes_only_its_temporary_folder(
     assert [found["write"][path] for path in places] == ["PermissionError"] * len(places)
     assert found["write"][str(files["data"])] == "done"
     assert (found["temporary"], found["home"], found["started"]) == ("done", "done", 0)
+    assert found["shaders"] == "done", "graphics drivers keep what they compile"
     assert found["parent"] == "PermissionError", "the host's environment holds its secrets"
     assert found["inherited"] != 0, "what it starts is confined as well"
 

@@ -160,7 +160,7 @@ def _plan(variant: Variant, spec: LoaderSpec, request: Request) -> MemoryPlan:
     plan = planned()
     if plan.fits or "gpu_layers" not in names or len(plan.shares) < 2:
         return plan
-    layers = largest_fitting(variant.facts.layers, lambda count: planned(gpu_layers=count).fits)
+    layers = largest_fitting(plan.layers, lambda count: planned(gpu_layers=count).fits)
     return planned(gpu_layers=layers) if layers else planned(gpu_layers=0)
 
 

@@ -32,7 +32,8 @@ from modules.system.processors import available_processors
 
 MEGABYTE = 1 << 20
 FOLDER, FILE, CHAT = "bench", "bench-F16.gguf", "bench-chat.gguf"
-_SAMPLE_SECONDS = 0.05
+# Each sample looks at all processes of the machine, which takes time from a job at its lower priority.
+_SAMPLE_SECONDS = 0.25
 # Jobs that use all cores but one.
 _LEAVE_A_CORE = ("gguf", "train")
 
@@ -119,7 +120,8 @@ def _measured(app: App, case: Case, text: Path, place: Path) -> Iterator[Figure]
         rests.append(time.perf_counter() - begin - seconds)
         peaks.append(peak)
         if case.work:
-            alone.append(_alone(app, case, text, place / f"alone-{case.name}-{number}"))
+            with PeakMemory():  # So that watching costs both sides the same.
+                alone.append(_alone(app, case, text, place / f"alone-{case.name}-{number}"))
     if alone:
         ratio = median([engine / worker for engine, worker in zip(alone, workers, strict=True)])
         yield Figure("jobs", case.name, median(workers), "s", ratio, {"alone": median(alone), "rest": median(rests)})

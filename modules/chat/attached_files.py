@@ -93,7 +93,8 @@ class AttachedFiles:
             return list(path), []
         notes: list[str] = []
         documents = self._read(path, notes)
-        last = max(place for place, message in enumerate(path) if message.role == "user")
+        asked = (place for place, message in enumerate(path) if message.role == "user")
+        last = max(asked, default=len(path) - 1)  # An imported chat may have no question.
         if context:
             limit = context - reply_room(max_new_tokens, context)
             choose_whole(documents, self.tokens, [system, *map(_written, path)], limit)

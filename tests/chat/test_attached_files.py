@@ -60,6 +60,12 @@ def test_a_document_goes_into_the_prompt_before_the_question(room: Room) -> None
     assert messages[3].meta["notes"] == ["The model read notes.txt whole."]
 
 
+def test_a_chat_of_another_program_may_have_files_and_no_question(room: Room) -> None:
+    _, messages = send(room, "What waits?", *attach(room))
+    texts, notes = prompts(room, [replace(messages[0], role="assistant")])
+    assert texts[0].startswith("Document notes.txt:") and notes == ["The model read notes.txt whole."]
+
+
 def test_a_file_needs_no_text_beside_it(room: Room) -> None:
     chat, messages = send(room, "", *attach(room))
     assert messages[1].text == "(end of notes.txt)", "the echo of the prompt's last line"

@@ -166,3 +166,39 @@ def test_no_client_can_name_a_file_of_the_server(sees: tuple[httpx.Client, App],
     ):
         answer = sees[0].post("/v1/chat/completions", json=body)
         assert answer.status_code == 400, answer.text
+
+
+@pytest.mark.parametrize("mode", ["chat", "chat-instruct"])
+def test_an_image_in_a_dialogue_of_characters_reaches_the_model(sees: tuple[httpx.Client, App], mode: str) -> None:
+    client, app = sees
+    before = app.supervisor.last_finished()
+    text = {"type": "text", "text": "See"}
+    lengths = []
+    for parts in ([text], [text, _part(png(RED))]):
+        answer = _ask(client, *parts, mode=mode)
+        assert answer.status_code == 200, answer.text
+        lengths.append(answer.json()["usage"]["prompt_tokens"])
+    assert app.supervisor.last_finished() != before
+    assert lengths[1] == lengths[0] + 1
+
+
+def test_a_chat_with_an_image_is_not_cut_by_a_clients_limit(sees: tuple[httpx.Client, App]) -> None:
+    client, app = sees
+    parts = [{"type": "text", "text": "See"}, _part(png(RED))]
+    whole = _ask(client, *parts, truncation_length=200, max_tokens=50)
+    assert whole.json()["choices"][0]["message"]["content"] == _name(app, png(RED))
+    answer = _ask(client, {"type": "text", "text": "word " * 300}, *parts, truncation_length=200, max_tokens=50)
+    assert answer.status_code == 400 and "a chat with images is not cut" in answer.json()["error"]["message"]
+
+
+def test_a_route_that_takes_no_images_says_so(sees: tuple[httpx.Client, App]) -> None:
+    messages = [{"role": "user", "content": [_part(png(RED))]}]
+    answer = sees[0].post("/v1/internal/chat-prompt", json={"messages": messages})
+    assert answer.status_code == 400 and "cannot be read here" in answer.json()["error"]["message"]
+
+
+def test_several_answers_see_the_same_image(sees: tuple[httpx.Client, App]) -> None:
+    client, app = sees
+    answer = _ask(client, {"type": "text", "text": "See"}, _part(png(RED)), n=2)
+    texts = [choice["message"]["content"] for choice in answer.json()["choices"]]
+    assert texts == [_name(app, png(RED))] * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from modules.protocol.commands import Generate
 from tests.plugins.conftest import PATIENCE, Talk
+from tests.support.pictures import RED, png
 from tests.support.server import serving
 
 ALL = """
@@ -214,3 +216,22 @@ def test_prefixes_of_scripts_are_also_hidden_in_the_api(api: Api) -> None:
 def test_without_extensions_a_request_makes_no_turn(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modules.api.start_generation.hooked_chat", None)
     assert api.said() == "I roll 2d6"
+
+
+def test_images_pass_the_hooks_and_reach_the_model(api: Api) -> None:
+    api.talk.app.models.load("tiny", "echo", {"sees_images": True})
+    api.talk.add("all", ALL)
+    api.talk.add("counts", "def custom_tokenized_length(prompt):\n    return 1\n")
+    parts = [
+        {"type": "text", "text": "I roll 2d6"},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{base64.b64encode(png(RED)).decode()}"}},
+    ]
+    text = api.said(messages=[{"role": "user", "content": parts}])
+    # The hook changed the text, so the image comes before it, and the last line is the text.
+    assert text == "<I roll 7 chat>"
+    finished = api.talk.app.supervisor.last_finished()
+    assert finished is not None
+    plain = api.said()
+    again = api.talk.app.supervisor.last_finished()
+    assert plain == "<I roll 7 chat>" and again is not None
+    assert finished.prompt_tokens == again.prompt_tokens + 1

@@ -119,7 +119,7 @@ class MemoryPlanner:
         """Return the plan of a load, corrected by what earlier loads took. Raise PaddockError if its files are gone."""
         machine = self._environments.machine_for(request.spec, machine)
         demand = memory_demand(request.facts, request.spec, request.settings, machine)
-        return self._plan(request.facts, request.spec, demand, machine)
+        return self._plan(request.facts, demand, machine, self._environment(request.spec))
 
     def fits(self, request: LoadRequest, ends: Collection[PoolModel]) -> bool:
         """Return True if a load that ends these models fits into the memory that is free now, also where loads are not
@@ -136,13 +136,15 @@ class MemoryPlanner:
         """Return the plan for a model with these settings, and the largest values that fit. `ends`: as for
         `machine`."""
         machine = self._environments.machine_for(spec, self.machine(ends))
+        # The same for each value that is tried.
+        environment = self._environment(spec)
         demand = memory_demand(facts, spec, settings, machine)
-        planned = self._plan(facts, spec, demand, machine)
+        planned = self._plan(facts, demand, machine, environment)
         names = {entry.name for entry in describe(spec.settings)}
 
         def fits(**changes: int) -> bool:
             changed = memory_demand(facts, spec, dataclasses.replace(settings, **changes), machine)
-            return self._plan(facts, spec, changed, machine).fits
+            return self._plan(facts, changed, machine, environment).fits
 
         context = layers = None
         if "context" in names and demand.context and planned.shares[0].cache:
@@ -187,21 +189,24 @@ class MemoryPlanner:
             on_cards = sum(share.total for share in expected.shares[1:])
             cards = (*watch.card_usage(), on_cards)
             found = Measurement(loaded, peak, demand.context, expected.at_load, on_cpu, *cards)
-            self._measured.record(self._key(facts, spec, demand, machine), found, facts.name, spec.name)
+            self._measured.record(
+                self._key(facts, demand, machine, self._environment(spec)), found, facts.name, spec.name
+            )
         except PaddockError as error:
             _LOG.warning("The memory use of %s was not saved: %s", facts.name, error.message)
 
-    def _plan(self, facts: ModelFacts, spec: LoaderSpec, demand: Demand, machine: Machine) -> MemoryPlan:
-        found = self._measured.find(self._key(facts, spec, demand, machine))
+    def _environment(self, spec: LoaderSpec) -> str:
+        return self._environments.status(spec).path.name
+
+    def _plan(self, facts: ModelFacts, demand: Demand, machine: Machine, environment: str) -> MemoryPlan:
+        found = self._measured.find(self._key(facts, demand, machine, environment))
         if found is None:
             return plan_memory(facts, demand, machine)
         used = dataclasses.replace(demand, gpu_layers=0) if found.on_cpu else demand
         return apply_measurement(plan_memory(facts, used, machine), found)
 
-    def _key(self, facts: ModelFacts, spec: LoaderSpec, demand: Demand, machine: Machine) -> str:
-        return measurement_key(
-            self._library.identity(facts.name), self._environments.status(spec).path.name, demand, machine
-        )
+    def _key(self, facts: ModelFacts, demand: Demand, machine: Machine, environment: str) -> str:
+        return measurement_key(self._library.identity(facts.name), environment, demand, machine)
 
 
 def describe_plan(advice: Advice) -> dict[str, object]:

@@ -154,3 +154,38 @@ def test_what_a_card_reports_is_put_into_words() -> None:
     assert describe_health(CardState("a", Gpu("cuda", "A"))) == ""
     assert describe_others(card, {1}) == "ollama (2.1 GB), Xorg"
     assert bytes_of([card, card], [1, 3]) == 2 * (5 + 2 * GIGABYTE)
+
+
+def test_a_loaded_models_use_of_a_card_is_shown_measured_and_comes_back(ask: Ask, tmp_path: Path) -> None:
+    code = f"""
+import json, os
+from pathlib import Path
+from modules.app import App
+from modules.library.cards_now import free_on_cards
+from modules.settings.config import Config
+from modules.ui import model_card
+from tests.support.models import write_model_folder
+folder = Path({str(tmp_path)!r})
+write_model_folder(folder / "models" / "tiny")
+app = App(Config(Path.cwd(), user_data=folder / "user_data", data=folder, models=folder / "models", show_echo=True))
+app.models.load("tiny", "echo")
+before, file = free_on_cards(), Path(os.environ["FAKE_NVML"])
+empty = file.read_text()
+file.write_text(empty.replace(str({16 * GIGABYTE}), str({13 * GIGABYTE})) +
+    f"process 0 {{app.supervisor.worker_pid()}} {3 * GIGABYTE} /usr/bin/python\\n")
+answer = {{"used": app.supervisor.card_bytes(), "card": model_card.status(app)}}
+held = before - free_on_cards()
+app.supervisor.unload()
+file.write_text(empty)
+print(json.dumps({{**answer, "held": held, "left": app.supervisor.card_bytes(), "free": free_on_cards() - before}}))
+app.close()
+"""
+    answer = ask(TWO_CARDS, code)
+    assert (answer["used"], answer["held"]) == (3 * GIGABYTE, 3 * GIGABYTE)
+    assert (answer["left"], answer["free"]) == (0, 0)
+    assert "<dt>On graphics cards</dt><dd>3.2 GB</dd>" in answer["card"]
+    # The worker is Paddock's own, so only the others are named.
+    assert (
+        "<dt>NVIDIA GeForce RTX 4090</dt><dd>14.0 GB of 25.8 GB free; 83 °C, 1,410 of 2,520 MHz, slowed down by heat; "
+        "also used by ollama (6.4 GB), Xorg (1.1 GB)</dd>" in answer["card"]
+    )

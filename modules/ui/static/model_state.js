@@ -56,7 +56,8 @@ export class ModelState {
     };
     $(".pill-text", pill).textContent = busy ? `${text || "Loading"}${percent}` : labels[phase];
     const cards = onCards ? `, ${onCards} on graphics cards` : "";
-    const facts = phase === "ready" ? `${model}, ${title}, context of ${context.toLocaleString()} tokens${cards}. ` : "";
+    const tokens = context?.toLocaleString();
+    const facts = phase === "ready" ? `${model}, ${title}, context of ${tokens} tokens${cards}. ` : "";
     pill.title = `${facts}Open the Model tab`;
   }
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from benchmarks.report import Figure, median
 from modules.chat.hook_state import Preamble
 from modules.chat.messages import ChatOptions
-from modules.chat.reply_saver import Reply, ReplySaver
+from modules.chat.reply import Reply
+from modules.chat.reply_saver import ReplySaver
 from modules.chat.turn_hooks import TurnHooks
 from modules.generation.generation import Generation
 from modules.plugins.extension_settings import ExtensionSettings
@@ -93,7 +94,12 @@ def _token_seconds(manager: ExtensionManager | None) -> float:
     if manager is not None:
         turn = TurnHooks(manager, "chat", [], SamplingParams(), ChatOptions(), Preamble(), ModelState())
         assert not turn.pipeline.stream_modifiers()
-        reply.on_end = lambda ended: setattr(ended, "final", turn.final_text(generation.text))
+
+        def run_hooks(ended: Reply) -> bool:
+            turn.final_text(generation.text)
+            return False
+
+        reply.on_end = run_hooks
     saver.follow(reply)
     try:
         begin = time.perf_counter()

@@ -14,6 +14,7 @@ from modules.chat.attachments.model_images import ModelImages
 from modules.chat.characters import Characters
 from modules.chat.chat_preferences import ChatPreferences
 from modules.chat.chat_text import read_chat_messages
+from modules.chat.chat_tools import chat_tools
 from modules.chat.service import ChatService
 from modules.chat.store import ChatStore
 from modules.files.paths import Paths
@@ -41,6 +42,7 @@ from modules.loading.own_loaders import OwnLoaders
 from modules.plugins.entry_points import installed_extensions
 from modules.plugins.extension_settings import ExtensionSettings
 from modules.plugins.manager import ExtensionManager
+from modules.plugins.tools.mcp_servers import McpServers
 from modules.plugins.worker_hooks import WorkerEntry
 from modules.protocol.errors import PaddockError
 from modules.protocol.model_facts import AIMS
@@ -80,11 +82,7 @@ class App:
         self.open_personal()
         self.registry = Registry(paths.loaders)
         self.own_loaders = OwnLoaders(
-            paths.own_loaders,
-            find_package_loaders(),
-            YamlStore(paths.loader_consents),
-            self.registry,
-            CodeAllowlist(),
+            paths.own_loaders, find_package_loaders(), YamlStore(paths.loader_consents), self.registry, CodeAllowlist()
         )
         self.variants = YamlStore(paths.variants)
         self.environments = Environments(
@@ -123,7 +121,7 @@ class App:
             config.load_on_request,
             config.keep_alive,
         )
-        self.images = ModelImages(paths.model_images)
+        self.images, self.mcp = ModelImages(paths.model_images), McpServers(paths.mcp_servers)
         self.downloads = Downloads(paths.models, self.supervisor.state_store.publish)
 
     def open_personal(self) -> None:
@@ -137,6 +135,9 @@ class App:
         self.sampling = SamplingPreferences(self.settings, self.presets)
         self.chat_preferences = ChatPreferences(
             self.settings, self.characters, lambda: self.chats, lambda: self.supervisor.state.model
+        )
+        self.toolbox = chat_tools(
+            YamlStore(paths.tools), lambda: self.extensions, lambda: self.mcp if self.may_manage else None
         )
         # Callbacks of the page and the API to run at the end.
         self.at_close = ExitStack()
@@ -194,7 +195,9 @@ class App:
     def chats(self) -> ChatService:
         """The chats, opened at first use: a command that does not need them leaves the file to the page."""
         store, images = ChatStore(self.paths.chats), self.images
-        chats = ChatService(store, self.page_model, self.characters, extensions=self.extensions, images=images)
+        chats = ChatService(
+            store, self.page_model, self.characters, extensions=self.extensions, images=images, toolbox=self.toolbox
+        )
         chats.remove_unused_files()
         return chats
 
@@ -251,8 +254,7 @@ class App:
         if self.config.model:
             return self.config.model
         names = self.library.names()
-        last = self.settings.get("last_model", "")
-        return next((name for name in (last, DEMO_MODEL) if name in names), "")
+        return next((name for name in (self.settings.get("last_model", ""), DEMO_MODEL) if name in names), "")
 
     def cancel_load(self) -> None:
         """Cancel running installs and loads. Code that waits for them gets an error."""
@@ -275,6 +277,7 @@ class App:
                 stack.callback(self.scripts.close)
             if "extensions" in vars(self):
                 stack.callback(lambda: unfinished.extend(self.extensions.close()))
+            stack.callback(self.mcp.close)
             if "chats" in vars(self):
                 stack.callback(self.chats.close)
             stack.callback(self.pool.close)

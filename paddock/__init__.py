@@ -38,6 +38,7 @@ from modules.protocol.quantization_method import QuantizationMethod
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import setting
 from modules.protocol.variants import Variant
+from modules.system.public_web import AddressRefused, PublicPage, fetch_public
 from modules.system.version import VERSION as __version__
 from modules.worker.engine import EngineBase as Engine
 from modules.worker.engine import Outcome, Piece, Report
@@ -47,6 +48,7 @@ from modules.worker.stop_strings import StopFilter
 from modules.worker.truncation import fit_prompt
 
 __all__ = [
+    "AddressRefused",
     "ApiRequest",
     "Claim",
     "Demand",
@@ -63,6 +65,7 @@ __all__ = [
     "PaddockError",
     "Piece",
     "PromptError",
+    "PublicPage",
     "QuantizationMethod",
     "Quantize",
     "Quantized",
@@ -74,6 +77,7 @@ __all__ = [
     "Unsupported",
     "Variant",
     "__version__",
+    "fetch_public",
     "fit_prompt",
     "program_folder",
     "setting",

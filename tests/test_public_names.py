@@ -14,6 +14,7 @@ PUBLIC = {
     *("__version__", "program_folder"),
     *("ApiRequest", "Host"),
     *("Claim", "Demand", "LoaderSpec", "Machine", "ModelFacts", "Variant", "setting"),
+    *("AddressRefused", "PublicPage", "fetch_public"),
     *("Engine", "Generate", "ModelInfo", "Outcome", "Piece", "Report", "SamplingParams", "StopFilter", "fit_prompt"),
     *("QuantizationMethod", "Quantize", "Quantized", "Quantizer"),
     *("ModelError", "OutOfMemory", "PaddockError", "PromptError", "SettingError", "Unsupported"),

@@ -89,11 +89,17 @@ def make_title(text: str) -> str:
 
 @dataclass(frozen=True)
 class LiveReply:
-    """The reply that is being written. `parts()` returns what there is of it."""
+    """The reply that is being written. `parts()` returns what there is of it.
+
+    `changes` grows with what changes apart from text that arrives. `calls()` returns (state, where the tool comes from)
+    of the calls that ask or run, by their ids.
+    """
 
     message_id: str
     generation: Generation
     parts: Callable[[], tuple[Part, ...]]
+    changes: int = 0
+    calls: Callable[[], dict[str, tuple[str, str]]] = dict
 
 
 @dataclass(frozen=True)

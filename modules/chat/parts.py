@@ -1,4 +1,4 @@
-"""The parts of a message: its text, the reasoning that a model wrote before it, and attached files."""
+"""The parts of a message: its text, the reasoning before it, calls of tools with their results, and attached files."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from modules.chat.attachments.attachment_name import attachment_name
 from modules.families.reasoning import find_markers
 
 TEXT, REASONING, IMAGE, DOCUMENT = "text", "reasoning", "image", "document"
-KINDS = (TEXT, REASONING, IMAGE, DOCUMENT)
+TOOL_CALL, TOOL_RESULT = "tool_call", "tool_result"
+KINDS = (TEXT, REASONING, IMAGE, DOCUMENT, TOOL_CALL, TOOL_RESULT)
 # Parts that are files: their content is in the AttachmentStore.
 FILES = (IMAGE, DOCUMENT)
 _HASH = re.compile(r"[0-9a-f]{64}")
+# Names of meta that are texts, and that are numbers.
+_TEXTS = ("before", "after", "hash", "mime", "id", "name", "state")
+_NUMBERS = ("seconds", "tokens", "size", "estimated")
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Part:
 
     `meta` of reasoning: before, after (the markers around it with the white space beside them, "" where one is
     missing); seconds and tokens that it took, where they were measured. Of a file: hash, mime, size (bytes), and of a
-    document tokens, with estimated where no model had counted them.
+    document tokens, with estimated where no model had counted them. Of a tool call, whose text is the arguments as a
+    JSON object: id, name. Of a result: the id and name of its call, state (see chat/tool_calls.py), seconds.
     """
 
     kind: str
@@ -34,9 +39,17 @@ class Part:
 
     @property
     def raw(self) -> str:
-        """Return the part as the model wrote it, with its markers; "" for a file."""
+        """Return the part as the model wrote it, with its markers; "" for a file.
+
+        Calls and results of tools are in one common notation.
+        """
         if self.kind in FILES:
             return ""
+        if self.kind == TOOL_CALL:
+            name = json.dumps(str(self.meta.get("name", "")), ensure_ascii=False)
+            return f'<tool_call>\n{{"name": {name}, "arguments": {self.text}}}\n</tool_call>\n'
+        if self.kind == TOOL_RESULT:
+            return f"<tool_response>\n{self.text}\n</tool_response>\n"
         return f"{self.meta.get('before', '')}{self.text}{self.meta.get('after', '')}"
 
     @property
@@ -56,8 +69,18 @@ def as_parts(content: str | Sequence[Part]) -> tuple[Part, ...]:
 
 
 def visible_text(parts: Iterable[Part]) -> str:
-    """Return the text of a message without its reasoning."""
-    return "".join(part.text for part in parts if part.kind == TEXT)
+    """Return the text of a message without its reasoning. If it called tools: the text after the last of them."""
+    return "".join(part.text for part in after_tools(tuple(parts)) if part.kind == TEXT)
+
+
+def after_tools(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """Return the parts after the last call or result of a tool: all parts where there is none."""
+    return tuple(parts[_tools_end(parts) :])
+
+
+def _tools_end(parts: Sequence[Part]) -> int:
+    ends = (place + 1 for place, part in enumerate(parts) if part.kind in (TOOL_CALL, TOOL_RESULT))
+    return max(ends, default=0)
 
 
 def reasoning_text(parts: Iterable[Part]) -> str:
@@ -76,9 +99,15 @@ def raw_text(parts: Iterable[Part]) -> str:
 
 
 def with_text(parts: Sequence[Part], text: str) -> tuple[Part, ...]:
-    """Return the parts with another text. Files stay, and the reasoning, which is ended where it was cut off."""
-    kept = [part if part.closed or part.kind != REASONING else _ended(part) for part in parts if part.kind != TEXT]
-    return (*kept, Part(TEXT, text))
+    """Return the parts with another text. Files stay, and the reasoning, which is ended where it was cut off.
+
+    What is before the last call of a tool stays too.
+    """
+    end = _tools_end(parts)
+    kept = [
+        part if part.closed or part.kind != REASONING else _ended(part) for part in parts[end:] if part.kind != TEXT
+    ]
+    return (*parts[:end], *kept, Part(TEXT, text))
 
 
 def with_measures(parts: Sequence[Part], measured: Sequence[Part]) -> tuple[Part, ...]:
@@ -119,15 +148,25 @@ def from_json(values: object) -> tuple[Part, ...]:
             if not _HASH.fullmatch(str(part.meta.get("hash"))):
                 raise ValueError("it has a file without a hash")
             part = replace(part, text=attachment_name(part.text))
+        if part.kind in (TOOL_CALL, TOOL_RESULT) and not _is_whole(part):
+            raise ValueError("it has a call of a tool without an id, a name or arguments")
         parts.append(part)
     return tuple(parts)
 
 
+def _is_whole(part: Part) -> bool:
+    """Return True if a prompt can hold this call of a tool, or result."""
+    try:
+        is_object = part.kind == TOOL_RESULT or isinstance(json.loads(part.text), dict)
+    except (ValueError, RecursionError):
+        return False
+    return is_object and bool(part.meta.get("id")) and bool(part.meta.get("name"))
+
+
 def _known(meta: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is known of a part's meta, where it has the right type."""
-    texts = {name: meta[name] for name in ("before", "after", "hash", "mime") if isinstance(meta.get(name), str)}
-    measures = ("seconds", "tokens", "size", "estimated")
-    numbers = {name: meta[name] for name in measures if isinstance(meta.get(name), (int, float))}
+    texts = {name: meta[name] for name in _TEXTS if isinstance(meta.get(name), str)}
+    numbers = {name: meta[name] for name in _NUMBERS if isinstance(meta.get(name), (int, float))}
     return {**texts, **{name: value for name, value in numbers.items() if math.isfinite(value)}}
 
 

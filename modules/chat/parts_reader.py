@@ -1,4 +1,4 @@
-"""Split a reply into reasoning and text, whole or while it streams."""
+"""Split a reply into reasoning, text and calls of tools, whole or while it streams."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from modules.chat.parts import REASONING, TEXT, Part, raw_text
+from modules.chat.parts import REASONING, TEXT, TOOL_CALL, Part, raw_text
+from modules.chat.tool_call_parser import ToolCall, ToolCallParser
 from modules.families.reasoning import Markers, ReasoningSplitter, ReplyPart, find_markers
 
 # Of a model whose template names none, such as one on a server.
@@ -38,7 +39,10 @@ def split_stored(text: str) -> tuple[Part, ...]:
 
 @dataclass
 class _Growing:
-    """A part that may still grow. `since`: (seconds, tokens) of the clock and the reply when it began to be written."""
+    """A part that may still grow. `since`: (seconds, tokens) of the clock and the reply when it began to be written.
+
+    `call`: the whole tool call, for a part of that kind.
+    """
 
     kind: str
     pieces: list[str] = field(default_factory=list)
@@ -47,6 +51,7 @@ class _Growing:
     seconds: float | None = None
     tokens: int = 0
     since: tuple[float, int] | None = None
+    call: ToolCall | None = None
 
     @property
     def text(self) -> str:
@@ -68,7 +73,7 @@ class _Growing:
 class PartsReader:
     """Takes the text of one reply as it arrives, and returns its parts. Thread-safe.
 
-    `before`: the parts of the reply that is continued.
+    `before`: the parts of the reply that is continued. `calls`: makes a parser of tool calls.
     """
 
     def __init__(
@@ -76,10 +81,13 @@ class PartsReader:
         markers: Sequence[Markers],
         before: Sequence[Part] = (),
         clock: Callable[[], float] = time.monotonic,
+        calls: Callable[[], ToolCallParser] | None = None,
     ) -> None:
         self._lock = threading.Lock()
         self._clock = clock
         self._markers = markers
+        self._new_calls = calls
+        self._calls = calls() if calls else None
         self._tokens = 0
         self._parts = [_grown(part) for part in before]
         open_part = self._parts[-1] if self._parts and _is_open(self._parts[-1]) else None
@@ -112,6 +120,9 @@ class PartsReader:
         with self._lock:
             for part in self._splitter.flush():
                 self._add(part)
+            if self._calls:
+                self._add_answer(self._calls.flush())
+                self._calls = self._new_calls() if self._new_calls else None
             if self._parts:
                 self._parts[-1].stop(self._clock(), self._tokens)
 
@@ -122,6 +133,8 @@ class PartsReader:
             return tuple(self._part(part, now) for part in self._parts)
 
     def _part(self, part: _Growing, now: float) -> Part:
+        if part.call:
+            return Part(TOOL_CALL, part.call.arguments, {"id": part.call.id, "name": part.call.name})
         if part.kind != REASONING:
             return Part(part.kind, part.text)
         meta: dict[str, Any] = {"before": part.before, "after": part.after}
@@ -144,7 +157,14 @@ class PartsReader:
                 last.after += space
                 text = text[len(space) :]
             if text:
-                self._open(TEXT, last).pieces.append(text)
+                self._add_answer(self._calls.feed(text) if self._calls else [text])
+
+    def _add_answer(self, found: Sequence[str | ToolCall]) -> None:
+        for piece in found:
+            if isinstance(piece, ToolCall):
+                self._parts.append(_Growing(TOOL_CALL, call=piece))
+            elif piece:
+                self._open(TEXT, self._parts[-1] if self._parts else None).pieces.append(piece)
 
     def _mark(self, piece: ReplyPart, last: _Growing | None) -> None:
         if piece.reasoning:  # it ends the reasoning
@@ -153,7 +173,11 @@ class PartsReader:
                 last.stop(self._clock(), self._tokens)
         elif piece.stray:
             # The prompt began the reasoning, so all before its end is reasoning.
-            self._parts = [_Growing(REASONING, [last.text if last else ""], after=piece.text)]
+            if self._calls and self._new_calls:
+                self._add_answer([held for held in self._calls.flush() if isinstance(held, str)])
+                self._calls = self._new_calls()
+            texts = [part.text for part in self._parts if part.kind == TEXT]
+            self._parts = [_Growing(REASONING, ["".join(texts)], after=piece.text)]
         else:
             before = piece.text
             if last and last.kind == TEXT and not last.text.strip():

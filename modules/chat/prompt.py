@@ -6,14 +6,18 @@ The worker fits a chat to the context. The host does so only where an extension 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modules.chat.layouts import stored_parts
-from modules.chat.messages import ChatOptions, Message, prompt_text
-from modules.chat.parts import IMAGE, reasoning_text, visible_text
+from modules.chat.messages import ChatOptions, Message
+from modules.chat.parts import IMAGE, raw_text, reasoning_text, visible_text
+from modules.chat.tool_formats import takes_tools
+from modules.chat.tool_prompt import RESULT_START, prepare_messages
+from modules.chat.tool_turns import round_turns, split_rounds
 from modules.families.chat_fitting import fit_chat
 from modules.families.turn_order import Render, RenderedTurns, render_turns
+from modules.plugins.tools.tool import Tool
 from modules.protocol.commands import Generate
 from modules.protocol.events import ChatPromptResult, Prompted
 from modules.protocol.sampling import SamplingParams
@@ -35,29 +39,20 @@ class FittedPrompt:
     turns: tuple[dict[str, Any], ...] = ()
 
 
-def fit(
-    render: Render,
-    system: str,
-    path: Sequence[Message],
-    options: ChatOptions,
-    context: int,
-    max_new_tokens: int,
-    continue_last: bool = False,
-) -> FittedPrompt:
+def fit(render: Render, chat: Generate, context: int) -> FittedPrompt:
     """Render the chat so that it and the reply fit `context` tokens (0: unknown, so all messages go in).
 
-    Room for the reply is `max_new_tokens`, at most half of the context; `fit_chat` has the rules. Raises PromptError
-    where `options.overflow` is "refuse" and the chat is too long, or where the template fails.
+    Room for the reply is the longest reply, at most half of the context; `fit_chat` has the rules. Raises PromptError
+    where `chat.overflow` is "refuse" and the chat is too long, or where the template fails.
     """
-    messages = _messages(system, path, continue_last)
     rendered, left_out = fit_chat(
         render,
-        messages,
+        chat.messages,
         context=context,
-        max_new_tokens=max_new_tokens,
-        refuse=options.overflow == "refuse",
-        keep_first=len(messages) - len(path),
-        left_out=_last_cut(path),
+        max_new_tokens=chat.params.max_new_tokens,
+        refuse=chat.overflow == "refuse",
+        keep_first=chat.keep_first,
+        left_out=chat.left_out,
     )
     result = rendered.result
     return FittedPrompt(result.prompt, left_out, rendered.notes, result.opening, tuple(rendered.turns))
@@ -71,18 +66,31 @@ def chat_request(
     *,
     continue_last: bool = False,
     variables: dict[str, object] | None = None,
+    tools: Sequence[Tool] = (),
+    template: str = "",
 ) -> Generate:
-    """Return the command that lets the worker render the chat, fit it to the context and answer it. Its id is ""."""
-    messages = _messages(system, path, continue_last)
+    """Return the command that lets the worker render the chat, fit it to the context and answer it. Its id is "".
+
+    `tools`: those that the model may call; `template`: the model's chat template, which decides how it reads them.
+    """
+    used = options.template or template
+    first = [{"role": "system", "content": system}] if system.strip() else []
+    turns = [turn for message in path for turn in message_turns(message)]
+    if continue_last:
+        turns[-1] = {"role": path[-1].role, "content": continued_text(path[-1])}
+    messages, offered = prepare_messages([*first, *turns], [tool.declaration() for tool in tools], used)
+    if tools and not takes_tools(used):
+        # A model that writes the result itself is stopped there.
+        params = replace(params, stop=[*params.stop, RESULT_START])
     return Generate(
         "",
         params=params,
         messages=messages,
         template=options.template,
         continue_last=continue_last,
-        variables=variables or {},
+        variables={**(variables or {}), **offered},
         overflow=options.overflow,
-        keep_first=len(messages) - len(path),
+        keep_first=len(messages) - len(turns),
         left_out=_last_cut(path),
         thinking_budget=options.thinking_budget,
     )
@@ -104,19 +112,17 @@ def prompt_facts(prompted: Prompted | None) -> FittedPrompt:
     return FittedPrompt("", prompted.left_out, tuple(prompted.notes), prompted.opening)
 
 
-def _messages(system: str, path: Sequence[Message], continue_last: bool) -> list[dict[str, Any]]:
-    first = [{"role": "system", "content": system}] if system.strip() else []
-    turns = [_turn(message) for message in path]
-    if continue_last:
-        turns[-1] = {"role": path[-1].role, "content": prompt_text(path[-1])}
-    return [*first, *turns]
+def message_turns(message: Message) -> list[dict[str, Any]]:
+    """Return a message for a chat template: several turns if tools were called in it.
 
-
-def _turn(message: Message) -> dict[str, Any]:
-    """Return a message for a chat template, with its images. Templates that read earlier reasoning take it apart from
-    the content."""
+    Its images are in it. Templates that read earlier reasoning take it apart from the content.
+    """
+    *rounds, last = split_rounds(message.parts)
+    turns = [turn for one in rounds for turn in round_turns(one)]
     internal = message.meta.get("internal")
-    parts = message.parts if internal is None else stored_parts(message.role, str(internal))
+    parts = last if internal is None else stored_parts(message.role, str(internal))
+    if rounds and not parts:
+        return turns
     images = [{"type": "image", "path": part.meta["path"]} for part in parts if part.kind == IMAGE]
     text = visible_text(parts)
     turn: dict[str, Any] = {
@@ -124,7 +130,12 @@ def _turn(message: Message) -> dict[str, Any]:
         "content": [*images, {"type": "text", "text": text}] if images else text,
     }
     reasoning = reasoning_text(parts)
-    return {**turn, "reasoning_content": reasoning} if reasoning else turn
+    return [*turns, {**turn, "reasoning_content": reasoning} if reasoning else turn]
+
+
+def continued_text(message: Message) -> str:
+    """Return what prompts hold of the last round of a reply, with reasoning and its markers."""
+    return str(message.meta.get("internal", raw_text(split_rounds(message.parts)[-1])))
 
 
 def _last_cut(path: Sequence[Message]) -> int:

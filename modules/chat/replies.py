@@ -13,11 +13,17 @@ from modules.chat.attached_files import AttachedFiles
 from modules.chat.characters import Characters
 from modules.chat.database import StorageError
 from modules.chat.messages import ChatOptions, LiveReply, Message, NotSaved
-from modules.chat.reply_saver import Reply, ReplySaver
-from modules.chat.start_reply import ReplyRequest, ReplyStarter
+from modules.chat.reply import Reply
+from modules.chat.reply_request import ReplyRequest
+from modules.chat.reply_saver import ReplySaver
+from modules.chat.start_reply import ReplyStarter
 from modules.chat.store import ChatStore
+from modules.chat.tool_loop import ToolLoop
 from modules.chat.turn_hooks import TurnHooks
+from modules.plugins.failures import MessageFailed
 from modules.plugins.manager import ExtensionManager
+from modules.plugins.tools.toolbox import Toolbox
+from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.loaded_model import LoadedModel
 
@@ -42,6 +48,7 @@ class Replies:
         flush_seconds: float,
         extensions: ExtensionManager | None,
         files: AttachedFiles,
+        toolbox: Toolbox | None = None,
     ) -> None:
         self._store = store
         self._notify = notify
@@ -50,6 +57,7 @@ class Replies:
         self._claims: dict[str, Reply] = {}
         self._unsaved: dict[str, Reply] = {}
         self._saver = ReplySaver(self._save, flush_seconds, retry=5 * flush_seconds)
+        self._loop = ToolLoop(self._starter.start, toolbox, self._changed)
 
     @contextlib.contextmanager
     def claim(self, chat_id: str) -> Iterator[Reply]:
@@ -87,16 +95,20 @@ class Replies:
 
         Raises PaddockError, and then no reply was added.
         """
+        request, problems = self._loop.with_tools(reply, request)
         started = self._starter.start(reply.chat_id, request)
+        if problems:
+            started.meta["notes"] = [*started.meta.get("notes", ()), *problems]
         generation = started.generation
         try:
             # Under the lock: a reader that sees the message also learns from `live_reply` that it is being written.
             with self._lock:
+                parts = (*reply.earlier, *started.reader.parts())
                 message_id = self._store.add(
-                    reply.chat_id, request.parent, "assistant", started.reader.parts(), started.meta, living=True
+                    reply.chat_id, request.parent, "assistant", parts, started.meta, living=True
                 )
                 reply.message_id, reply.reader, reply.meta = message_id, started.reader, started.meta
-                reply.on_end = started.on_end
+                reply.on_end = self._loop.at_end(request, started)
                 reply.generation = generation
                 stopping = reply.stopping
         except BaseException:
@@ -119,13 +131,24 @@ class Replies:
         """Return the hooks of a turn that begins after `path`, or None without extensions. Raises MessageFailed."""
         return self._starter.turn(chat_id, path, params, options)
 
+    def run_hooks(
+        self, chat_id: str, path: list[Message], text: str, params: SamplingParams, options: ChatOptions
+    ) -> tuple[TurnHooks | None, str, dict[str, object], MessageFailed | None]:
+        """Run the hooks on a message after `path`. Return (the turn, the text to show, its meta, the error)."""
+        turn = None
+        try:
+            turn = self.turn(chat_id, path, params, options)
+            return (turn, *(turn.user_message(text) if turn else (text, {})), None)
+        except MessageFailed as error:
+            return turn, text, {"raw": True}, error
+
     def live_reply(self, chat_id: str) -> LiveReply | None:
         """Return the reply that is being written, or None."""
         with self._lock:
             reply = self._claims.get(chat_id)
             if reply is None or reply.generation is None:
                 return None
-            return LiveReply(reply.message_id, reply.generation, lambda: reply.parts)
+            return LiveReply(reply.message_id, reply.generation, lambda: reply.parts, reply.changes, reply.asked)
 
     def stop(self, chat_id: str) -> None:
         """Stop the reply that is being written, if there is one. Its text is kept."""
@@ -133,10 +156,24 @@ class Replies:
             reply = self._claims.get(chat_id)
             if reply is None:
                 return
-            reply.stopping = True
+            reply.stopped.set()
             generation = reply.generation
         if generation is not None:
             generation.cancel()
+
+    def answer_call(self, chat_id: str, call_id: str, answer: str) -> None:
+        """Let the user's answer apply to a call that asks. Raises PaddockError."""
+        with self._lock:
+            reply = self._claims.get(chat_id)
+        if reply is None or reply.calls is None:
+            raise PaddockError("This call does not wait for an answer any more.")
+        reply.calls.answer(call_id, answer)
+
+    def _changed(self, reply: Reply) -> None:
+        """Store a reply and show it on the page: a tool of it asks, runs or has ended."""
+        reply.changes += 1
+        self._saver.store_soon(reply)
+        self._notify(reply.chat_id)
 
     def in_memory(self, chat_id: str) -> dict[str, Reply]:
         """Return the replies whose text is not yet all in the store, by message id."""

@@ -7,105 +7,12 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from modules.chat.parts import Part
-from modules.chat.parts_reader import USUAL, PartsReader
-from modules.generation.generation import Generation
+from modules.chat.reply import Reply
 from modules.system.threads import host_thread
 
 _LOG = logging.getLogger(__name__)
-# Fields of events.Finished that are stored with a message.
-_FINISHED_FIELDS = (
-    "reason",
-    "prompt_tokens",
-    "cached_tokens",
-    "cut_tokens",
-    "generated_tokens",
-    "prefill_seconds",
-    "decode_seconds",
-    "seed",
-)
-
-
-@dataclass(eq=False)
-class Reply:
-    """A reply from its request to its end. `generation` is None while its prompt is made.
-
-    `reader`: splits the text that arrives into parts. `meta` is known at the start.
-
-    `over` is set when the reply has ended and was stored, or storing it failed.
-    `on_end` is called once when the generation has ended, before the reply counts as done: hooks of extensions then
-    run and set `final`, the parts to show. `problem`: a sentence that says why its text is only in memory.
-    """
-
-    chat_id: str
-    message_id: str = ""
-    reader: PartsReader = field(default_factory=lambda: PartsReader(USUAL))
-    generation: Generation | None = None
-    meta: dict[str, Any] = field(default_factory=dict)
-    stopping: bool = False
-    problem: str = ""
-    on_end: Callable[[Reply], None] | None = None
-    ending: bool = False
-    final: tuple[Part, ...] | None = None
-    over: threading.Event = field(default_factory=threading.Event)
-    _reading: threading.Lock = field(default_factory=threading.Lock)
-    _length: int = 0
-
-    @property
-    def done(self) -> bool:
-        """Return True if no more text will arrive and the hooks have run."""
-        return self.generation is not None and self.generation.done and self.on_end is None
-
-    @property
-    def parts(self) -> tuple[Part, ...]:
-        """Return the whole message: the parts that it continues, and what has arrived."""
-        if self.final is not None:
-            return self.final
-        self.read()
-        return self.reader.parts()
-
-    def read(self) -> None:
-        """Give the text that has arrived since the last call to the reader."""
-        generation = self.generation
-        if generation is None:
-            return
-        with self._reading:
-            done, tokens = generation.done, generation.tokens
-            fresh = generation.text[self._length :]
-            if fresh:
-                self._length += len(fresh)
-                self.reader.feed(fresh, tokens)
-            if done:
-                self.reader.finish()
-
-    def current_meta(self) -> dict[str, object]:
-        """Return the message's present meta. It is complete once the reply is done."""
-        meta = dict(self.meta)
-        generation = self.generation
-        if generation is not None and generation.finished is not None:
-            finished = generation.finished
-            for name in _FINISHED_FIELDS:
-                meta[name] = getattr(finished, name)
-            meta["stopped"] = finished.reason == "cancelled"
-            if remark := generation.empty_reply_note:
-                meta["notes"] = [*meta.get("notes", ()), remark]
-        elif generation is not None and generation.error is not None:
-            error = generation.error
-            meta.update(
-                reason="error",
-                error=error.message,
-                detail=error.detail,
-                code=error.code,
-                lower=list(error.lower),
-                generated_tokens=generation.tokens,
-                stopped=False,
-            )
-        if self.problem:
-            meta["unsaved"] = self.problem
-        return meta
 
 
 @dataclass(eq=False)
@@ -147,6 +54,14 @@ class ReplySaver:
             self._entries.append(entry)
         entry.unsubscribe = reply.generation.on_change(lambda: self._arrived(entry))
 
+    def store_soon(self, reply: Reply) -> None:
+        """Store this reply in its present state: something other than its text has changed."""
+        with self._changed:
+            for entry in self._entries:
+                if entry.reply is reply:
+                    entry.due = 0
+            self._changed.notify()
+
     def close(self) -> None:
         """Store every reply in its present state, then end the thread."""
         with self._changed:
@@ -176,13 +91,16 @@ class ReplySaver:
 
     def _end(self, entry: _Entry) -> None:
         """Call `on_end`, on another thread than the saver's: it may take long, and other replies must be stored."""
-        reply = entry.reply
+        reply, continues = entry.reply, False
         try:
-            if reply.on_end is not None:
-                reply.on_end(reply)
+            continues = reply.on_end is not None and reply.on_end(reply)
         except Exception:
             _LOG.exception("A hook at the end of a reply failed; the reply keeps the text that the model wrote.")
-        finally:
+        if continues and reply.generation is not None:
+            entry.unsubscribe()
+            reply.ending = False
+            entry.unsubscribe = reply.generation.on_change(lambda: self._arrived(entry))
+        else:
             reply.on_end = None
             self._arrived(entry)
 

@@ -17,12 +17,13 @@ from modules.chat.import_export import read_chat, write_chat
 from modules.chat.messages import ChatHead, ChatOptions, LiveReply, Message, NotSaved, make_title, prompt_text
 from modules.chat.parts import Part, to_json, with_text
 from modules.chat.replies import Replies
-from modules.chat.reply_saver import Reply
-from modules.chat.start_reply import ReplyRequest
+from modules.chat.reply import Reply
+from modules.chat.reply_request import ReplyRequest
 from modules.chat.store import ChatStore
-from modules.chat.turn_hooks import TurnHooks
-from modules.plugins.failures import MessageFailed
+from modules.chat.tool_calls import NOT_RUN, calls_of, fixed_results
 from modules.plugins.manager import ExtensionManager
+from modules.plugins.tools.tool_run import STOPPED
+from modules.plugins.tools.toolbox import Toolbox
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.loaded_model import LoadedModel
@@ -33,7 +34,8 @@ class ChatService:
     """All chats, and the replies being written: one in each chat, any number of chats at once. Thread-safe.
 
     `flush_seconds`: how often arriving text is stored. `extensions`: those whose hooks run. `images`: where
-    models find images. The files of messages lie beside the chats. Owns `store` and closes it.
+    models find images. `toolbox`: the tools that replies may call. The files of messages lie beside the chats. Owns
+    `store` and closes it.
     Every method raises StorageError if the disk fails; then nothing of the change was stored.
     """
 
@@ -47,6 +49,7 @@ class ChatService:
         flush_seconds: float = 1.0,
         extensions: ExtensionManager | None = None,
         images: ModelImages | None = None,
+        toolbox: Toolbox | None = None,
     ) -> None:
         self.store = store
         folder = store.database.path.parent
@@ -55,7 +58,9 @@ class ChatService:
         self._characters = characters
         self._clock = clock
         self._listeners = Listeners[Callable[[str], None]]()
-        self._replies = Replies(store, model, characters, self._listeners.notify, flush_seconds, extensions, self.files)
+        self._replies = Replies(
+            store, model, characters, self._listeners.notify, flush_seconds, extensions, self.files, toolbox
+        )
 
     # Chats
 
@@ -138,7 +143,7 @@ class ChatService:
         self.files.check(files)
         with self._replies.claim(chat_id) as reply:
             path = self.messages(chat_id)
-            turn, visible, meta, failed = self._run_hooks(chat_id, path, text, params, options)
+            turn, visible, meta, failed = self._replies.run_hooks(chat_id, path, text, params, options)
             parts = with_text(files, visible)
             message_id = self.store.add(chat_id, path[-1].id if path else None, "user", parts, meta)
             self.store.suggest_title(chat_id, make_title(visible if visible.strip() else files[0].text))
@@ -187,27 +192,20 @@ class ChatService:
         if last is None or not last.meta.get("raw") or not self._replies.has_hooks:
             parent = last.id if last else before.parent if before else None
             return self._replies.begin(reply, ReplyRequest(parent, path, params, options, before))
-        turn, visible, meta, failed = self._run_hooks(reply.chat_id, path[:-1], last.text, params, options)
+        turn, visible, meta, failed = self._replies.run_hooks(reply.chat_id, path[:-1], last.text, params, options)
         meta = {**{key: value for key, value in last.meta.items() if key != "raw"}, **meta}
         path[-1] = replace(last, parts=with_text(last.parts, visible), meta=meta)
         self.store.write(last.id, path[-1].parts, meta, living=False)
         request = ReplyRequest(last.id, path, params, options, turn=turn, failed=failed)
         return self._replies.begin(reply, request)
 
-    def _run_hooks(
-        self, chat_id: str, path: list[Message], text: str, params: SamplingParams, options: ChatOptions
-    ) -> tuple[TurnHooks | None, str, dict[str, object], MessageFailed | None]:
-        """Run the hooks on a message after `path`. Return (the turn, the text to show, its meta, the error)."""
-        turn = None
-        try:
-            turn = self._replies.turn(chat_id, path, params, options)
-            return (turn, *(turn.user_message(text) if turn else (text, {})), None)
-        except MessageFailed as error:
-            return turn, text, {"raw": True}, error
-
     def stop(self, chat_id: str) -> None:
         """Stop the reply that is being written, if there is one. Its text is kept."""
         self._replies.stop(chat_id)
+
+    def answer_call(self, chat_id: str, call_id: str, answer: str) -> None:
+        """Let a call of a tool that asks run or not. `answer`: one of tool_calls.ANSWERS. Raises PaddockError."""
+        self._replies.answer_call(chat_id, call_id, answer)
 
     def edit(self, chat_id: str, message_id: str, text: str) -> str:
         """Add a version of a message with this text and show it; the old one is kept. Return the new id.
@@ -225,7 +223,8 @@ class ChatService:
             below = path[place + 1 :] if place is not None and message.role != "user" else []
             raw = {"raw": True} if message.role == "user" else {}
             meta = {"edited": True, **raw}
-            parts = with_text(message.parts, text)
+            unanswered = fixed_results(calls_of(message.parts), NOT_RUN, STOPPED)
+            parts = with_text((*message.parts, *unanswered), text)
             new = self.store.add(chat_id, message.parent, message.role, parts, meta, below=below)
         self._listeners.notify(chat_id)
         return new

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from modules.chat.attached_files import AttachedFiles
@@ -12,9 +13,13 @@ from modules.chat.hook_state import Preamble, preamble_for
 from modules.chat.messages import ChatOptions, Message, prompt_text
 from modules.chat.parts import with_measures
 from modules.chat.parts_reader import PartsReader, reply_markers
-from modules.chat.prompt import FittedPrompt, chat_request, fit, prompt_facts
-from modules.chat.reply_saver import Reply
+from modules.chat.prompt import FittedPrompt, chat_request, continued_text, fit, prompt_facts
+from modules.chat.reply import Reply
+from modules.chat.reply_request import ReplyRequest, StartedReply
 from modules.chat.store import ChatStore
+from modules.chat.tool_call_parser import ToolCallParser
+from modules.chat.tool_formats import find_tool_format
+from modules.chat.tool_turns import split_rounds
 from modules.chat.turn_hooks import TurnHooks
 from modules.families.reasoning import EFFORT, THINKING_SWITCHES
 from modules.families.turn_order import Render
@@ -26,47 +31,6 @@ from modules.protocol.commands import Generate
 from modules.protocol.events import ChatPromptResult
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.loaded_model import LoadedModel
-
-
-@dataclass(frozen=True)
-class ReplyRequest:
-    """What a reply answers, and how.
-
-    `parent`: the message below which the reply goes; `path`: the messages of the prompt, root to leaf. `previous`: the
-    reply that is continued if it ends `path`, else the one that is written again. `turn`: the turn's hooks, where they
-    have run on the user's message; `failed`: the error of such a hook, which the reply then shows.
-    """
-
-    parent: str | None
-    path: Sequence[Message]
-    params: SamplingParams
-    options: ChatOptions
-    previous: Message | None = None
-    turn: TurnHooks | None = None
-    failed: MessageFailed | None = None
-
-    @property
-    def continues(self) -> bool:
-        """Return True if the reply continues the last message of `path`."""
-        return self.previous is not None and bool(self.path) and self.path[-1].id == self.previous.id
-
-    @property
-    def prefix(self) -> str:
-        """Return what the reply continues as the model wrote it, or ""."""
-        return self.path[-1].raw if self.continues else ""
-
-
-@dataclass(frozen=True)
-class StartedReply:
-    """A reply on its way.
-
-    `reader`: has read what is before the generation's text; `on_end`: called when the generation has ended.
-    """
-
-    generation: Generation
-    reader: PartsReader
-    meta: dict[str, Any]
-    on_end: Callable[[Reply], None] | None = None
 
 
 class ReplyStarter:
@@ -146,6 +110,8 @@ class ReplyStarter:
             _sampling(request.params, options),
             continue_last=request.continues,
             variables=_template_variables(options),
+            tools=request.tools,
+            template=self._own_template,
         )
         generation = self._model.generate_chat(chat)
         fitted = prompt_facts(generation.prompted)
@@ -154,13 +120,21 @@ class ReplyStarter:
 
     def _reader(self, request: ReplyRequest, begun: str = "") -> PartsReader:
         """Return what splits the reply into parts. `begun`: the text that a new reply begins with."""
-        info = self._model.state.info
-        markers = reply_markers(request.options.template or (info.template if info else ""))
+        template = request.options.template or self._own_template
+        markers = reply_markers(template)
+        schemas = {tool.name: tool.parameters for tool in request.tools}
+        calls = partial(ToolCallParser, find_tool_format(template), schemas) if schemas else None
         if request.prefix:
-            return PartsReader(markers, request.path[-1].parts)
-        reader = PartsReader(markers)
+            return PartsReader(markers, split_rounds(request.path[-1].parts)[-1], calls=calls)
+        reader = PartsReader(markers, calls=calls)
         reader.feed(begun)
         return reader
+
+    @property
+    def _own_template(self) -> str:
+        """The loaded model's chat template."""
+        info = self._model.state.info
+        return info.template if info else ""
 
     def _generate_with_hooks(
         self, chat_id: str, request: ReplyRequest, turn: TurnHooks, context: int, meta: dict[str, Any]
@@ -174,6 +148,7 @@ class ReplyStarter:
             path, used = self._files.prepare(turn.preamble.system, path, context, params.max_new_tokens)
             notes = (*notes, *used)
         fitted, chat = self._prompt_for_hooks(request, turn, whole, path, params, context)
+        params = chat.params if chat else params
         whole_prefix = shown = ""
         if not prefix:
             whole_prefix, shown = turn.pipeline.bot_prefix(turn.state)
@@ -183,7 +158,7 @@ class ReplyStarter:
         fitted = fitted or prompt_facts(generation.prompted)
         _note_prompt(meta, fitted, notes)
         if prefix:
-            before = prompt_text(request.path[-1])
+            before = continued_text(request.path[-1])
         else:
             before = prefix = fitted.opening + shown
         _note_hooks(meta, turn)
@@ -213,11 +188,13 @@ class ReplyStarter:
             options,
             params,
             continue_last=request.continues,
-            variables=_template_variables(options, turn),
+            variables=_template_variables(options),
+            tools=request.tools,
+            template=self._own_template,
         )
         if not turn.wants_prompt:
             return None, chat
-        fitted = fit(self._render(chat, turn), system, path, options, context, params.max_new_tokens, request.continues)
+        fitted = fit(self._render(chat, turn), chat, context)
         return fitted, replace(chat, messages=list(fitted.turns), overflow="")
 
     def _render(self, chat: Generate, turn: TurnHooks) -> Render:
@@ -239,14 +216,12 @@ def _sampling(params: SamplingParams, options: ChatOptions) -> SamplingParams:
     return replace(params, truncate=params.truncate and options.overflow == "cut")
 
 
-def _template_variables(options: ChatOptions, turn: TurnHooks | None = None) -> dict[str, object]:
+def _template_variables(options: ChatOptions) -> dict[str, object]:
     names: dict[str, Any] = {"name1": options.name1, "name2": options.name2}
     if options.thinking is not None:
         names |= dict.fromkeys(THINKING_SWITCHES, options.thinking)
     if options.effort:
         names[EFFORT] = options.effort
-    if turn and (tools := turn.tools()):
-        names["tools"] = tools
     return names
 
 
@@ -293,6 +268,6 @@ def _finish_with_hooks(
             meta["internal"] = written
         reply.meta = {**reply.meta, **meta}
         if final != prefix + generation.text:
-            reply.final = with_measures(reply.reader.split(final), reply.parts)
+            reply.final = with_measures(reply.reader.split(final), reply.round_parts)
 
     return finish

@@ -10,6 +10,8 @@ from typing import Any
 from modules.chat.tool_formats import takes_tools
 from modules.families.message_content import content_text, replace_text
 
+# A result begins so, where a template reads no tools.
+RESULT_START = "<tool_response>"
 _INTRODUCTION = (
     "You can call the functions below. To call one, write its name and its arguments as JSON, like this, and nothing "
     "after it:\n"
@@ -76,7 +78,7 @@ def _with_calls(message: dict[str, Any], as_text: bool) -> dict[str, Any]:
 def _plain(message: dict[str, Any]) -> dict[str, Any]:
     """Return a message as text: calls in tags, a result as the user's message."""
     if message["role"] == "tool":
-        text = f"<tool_response>\n{content_text(message['content'])}\n</tool_response>"
+        text = f"{RESULT_START}\n{content_text(message['content'])}\n</tool_response>"
         return {"role": "user", "content": replace_text(message["content"], text)}
     calls = message.get("tool_calls")
     if not calls:

@@ -188,10 +188,6 @@ class TurnHooks(GenerationHooks):
         templates = (state_text(self.state, name) for name in TEMPLATE_KEYS)
         return next((text for text in templates if self._template and text not in ("", self._template)), "")
 
-    def tools(self) -> list[dict[str, Any]]:
-        """Return the tools of extensions in the form of chat templates."""
-        return self.pipeline.tools()
-
     def meta(self) -> dict[str, Any]:
         """Return the part of the reply's meta about extensions, so far."""
         meta: dict[str, Any] = {}

@@ -39,7 +39,7 @@ def fit_chat(
     first, rest = messages[:keep_first], messages[keep_first:]
 
     def cut(place: int) -> FittedChat:
-        turns = [message for message in (*first, *rest[place:]) if not is_blank(message["content"])]
+        turns = [message for message in (*first, *rest[place:]) if _has_content(message)]
         return FittedChat(render_turns(render, turns), place)
 
     whole = cut(0)
@@ -61,6 +61,11 @@ def fit_chat(
         if limit // 2 <= same.rendered.result.tokens <= limit:
             return same
     return _least_cut(cut, starts, limit * 3 // 4)
+
+
+def _has_content(message: dict[str, Any]) -> bool:
+    """Return True for a message with text, calls of tools, or the result of one, which may be empty."""
+    return message["role"] == "tool" or bool(message.get("tool_calls")) or not is_blank(message["content"])
 
 
 def _least_cut(cut: Callable[[int], FittedChat], starts: Sequence[int], goal: int) -> FittedChat:

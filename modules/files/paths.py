@@ -134,6 +134,16 @@ class Paths:
         return (self.personal or self.user_data) / "settings.yaml"
 
     @property
+    def tools(self) -> Path:
+        """The tools that are on in chats, and those that may run without asking, as YAML."""
+        return (self.personal or self.user_data) / "tools.yaml"
+
+    @property
+    def mcp_servers(self) -> Path:
+        """The MCP servers, as JSON in the form that other programs use."""
+        return self.user_data / "mcp.json"
+
+    @property
     def users(self) -> Path:
         """The accounts, as YAML."""
         return self.user_data / "users.yaml"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from modules.plugins.api_routes import route_key
 from modules.plugins.extension_host import ApiRequest
 from modules.plugins.manager import ExtensionManager
-from modules.plugins.running_extension import RunningExtension
+from modules.plugins.running_extension import RunningExtension, describe_error
 from modules.protocol.errors import PaddockError
 
 # (request, call_next) -> response, as in Starlette.
@@ -66,6 +67,28 @@ def call_tool(manager: ExtensionManager, name: str, tool: str, arguments: Mappin
     return _run(manager, running, "tools", lambda: own[tool]["call"](**arguments))
 
 
+def run_tool(manager: ExtensionManager, entry: Mapping[str, Any], arguments: Mapping[str, object]) -> str:
+    """Call a tool of `tools` for a model. Return its result as text.
+
+    An error of the tool raises PaddockError and leaves the extension on, because a model may call it with anything. One
+    that takes too long switches it off, as with every hook.
+    """
+    running = _running(manager, entry["extension"])
+
+    def call() -> tuple[str, BaseException | None]:
+        try:
+            value = entry["call"](**arguments)
+            return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str), None
+        except Exception as error:
+            return "", error
+
+    text: str
+    text, error = _run(manager, running, "tools", call)
+    if error is not None:
+        raise PaddockError(f"The tool failed: {describe_error(error)}.") from error
+    return text
+
+
 def _middlewares_of(running: RunningExtension) -> list[HttpMiddleware]:
     declared = getattr(running.plugin, "http_middlewares", ())
     # A value of another type is passed on: calling it raises the error that the author needs to see.
@@ -79,7 +102,7 @@ def _running(manager: ExtensionManager, name: str) -> RunningExtension:
     return running
 
 
-def _run(manager: ExtensionManager, running: RunningExtension, hook: str, function: Callable[[], object]) -> object:
+def _run(manager: ExtensionManager, running: RunningExtension, hook: str, function: Callable[[], object]) -> Any:
     worked, value = manager.hooks.call(running, hook, run=function)
     if not worked:
         raise PaddockError(fault.message if (fault := manager.failures.get(running.name)) else running.title)

@@ -195,8 +195,8 @@ def output_modifier(string: str, state: dict[str, Any], is_chat: bool, settings:
 
 def tools(settings: Any, host: Host) -> list[dict[str, Any]] | None:
     """Runs when Paddock needs the list of tools. Returns a list of {"name", "description", "parameters" (a JSON
-    schema), "call" (a function that takes those parameters by name and returns a text)}. The model's chat template
-    receives the tools. A client may call one at `/extensions/<name>/tools/<tool>`.
+    schema), "call" (a function that takes those parameters by name and returns a text)}. The user switches them on for
+    a chat, and allows each call. A client may call one at `/extensions/<name>/tools/<tool>`.
 
         def tools():
             return [{"name": "now", "description": "The time", "parameters": {}, "call": lambda: time.ctime()}]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from modules.plugins.extension_services import tools
 from modules.plugins.hook_calls import HookedExtension
 from modules.plugins.manager import ExtensionManager
 from modules.plugins.receipt import Receipt
@@ -153,14 +152,6 @@ class Pipeline:
             return result[0], result[1]
         self._report_type(extension, hook, f"it returned {_kind(result)}, where text is expected")
         return text, ""
-
-    def tools(self) -> list[dict[str, Any]]:
-        """Return the tools in the format that chat templates expect."""
-        if not self.has("tools"):
-            return []
-        keys = ("name", "description", "parameters")
-        found = tools(self._manager)
-        return [{"type": "function", "function": {key: tool[key] for key in keys}} for tool in found]
 
     def stream_modifiers(self) -> list[HookedExtension]:
         """Return the extensions that change text as it arrives."""

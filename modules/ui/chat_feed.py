@@ -120,7 +120,7 @@ class Follower:
             self._living_view = None
         elif index >= keep or index in changed:
             # The page draws this reply again, without any text.
-            self._living_view, self._shown = LivingParts(self._markdown), (-1, -1)
+            self._living_view, self._shown = LivingParts(self._markdown, living.calls() if living else {}), (-1, -1)
         self._sent, self._title, self.living = now, title, living
         return {
             "title": title,
@@ -139,7 +139,7 @@ class Follower:
         living = chats.live_reply(self._chat_id)
         while True:
             messages, before, living = chats.messages(self._chat_id), living, chats.live_reply(self._chat_id)
-            if (before and before.generation) is (living and living.generation):
+            if _moment(before) == _moment(living):
                 return messages, living
 
     def chats(self) -> list[dict[str, object]] | None:
@@ -164,7 +164,7 @@ class Follower:
     @staticmethod
     def _stamp(message: Message, living: LiveReply | None) -> object:
         if living and message.id == living.message_id:
-            return "living", living.generation.id, message.version, message.versions
+            return "living", living.generation.id, living.changes, message.version, message.versions
         # Compares the message's own parts and meta, without a copy.
         return message.parts, message.version, message.versions, message.meta
 
@@ -172,6 +172,10 @@ class Follower:
         if living and message.id == living.message_id:
             return {"id": message.id, "role": message.role, "version": message.version, "versions": message.versions}
         return card(message, self._markdown)
+
+
+def _moment(living: LiveReply | None) -> tuple[int, int] | None:
+    return (id(living.generation), living.changes) if living else None
 
 
 def follow_chat(app: App, markdown: Markdown, chat_id: str) -> AsyncIterator[bytes]:

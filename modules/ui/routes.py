@@ -28,6 +28,7 @@ from modules.ui.markdown import Markdown
 from modules.ui.model_status import describe_state, follow_state
 from modules.ui.notebook import Notebook, follow_notebook
 from modules.ui.sse import sse_response
+from modules.ui.tool_routes import add_tool_routes
 from modules.ui.workshop_routes import add_workshop_routes
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def router(app: App) -> APIRouter:
     add_loaded_model_routes(routes, app)
     add_workshop_routes(routes, app)
     add_attachment_routes(routes, app)
+    add_tool_routes(routes, app)
 
     @routes.post("/extensions/{name}/fault")
     def script_fault(name: str, request: PageRequest) -> None:
@@ -127,16 +129,22 @@ def _chat_routes(routes: APIRouter, app: App) -> None:
             raise PaddockError("An empty message cannot be sent. Write something first.")
         return chats.edit(chat_id, request.message, request.text)
 
+    def branch(chat_id: str, request: PageRequest) -> dict[str, Any]:
+        head = chats.branch(chat_id, request.message)
+        app.toolbox.choices.copy(chat_id, head.id)
+        return asdict(head)
+
     verbs: dict[str, Callable[[str, PageRequest], Any]] = {
         "send": send,
         "regenerate": lambda chat, request: chats.regenerate(chat, request.message, params(), options(chat)),
         "continue": lambda chat, request: chats.continue_reply(chat, params(), options(chat)),
         "stop": lambda chat, request: chats.stop(chat),
+        "answer-call": lambda chat, request: chats.answer_call(chat, request.message, request.text),
         "edit": edit,
         "delete": lambda chat, request: chats.delete(chat, request.message),
         "undelete": lambda chat, request: chats.undelete(chat, request.message),
         "switch": lambda chat, request: chats.switch(chat, request.message, request.version),
-        "branch": lambda chat, request: asdict(chats.branch(chat, request.message)),
+        "branch": branch,
         "rename": lambda chat, request: chats.rename(chat, request.title),
         "trash": lambda chat, request: chats.delete_chat(chat),
         "restore": lambda chat, request: chats.restore_chat(chat),

@@ -9,7 +9,8 @@ import pytest
 from modules.chat.messages import ChatOptions, Message
 from modules.chat.parts import plain
 from modules.chat.parts_reader import split_stored
-from modules.chat.prompt import chat_request, fit
+from modules.chat.prompt import FittedPrompt, chat_request
+from modules.chat.prompt import fit as fit_request
 from modules.protocol.errors import PromptError
 from modules.protocol.events import ChatPromptResult
 from modules.protocol.sampling import SamplingParams
@@ -31,6 +32,13 @@ class Renderer:
                 raise PromptError("Roles must alternate. Choose another template.")
         prompt = "".join(f"[{message['role']}] {message['content']} " for message in messages)
         return ChatPromptResult(prompt, len(prompt.split()), "test")
+
+
+def fit(
+    render: Any, system: str, path: list[Message], options: ChatOptions, context: int, longest: int
+) -> FittedPrompt:
+    """Fit a chat as a reply does."""
+    return fit_request(render, chat_request(system, path, options, SamplingParams(max_new_tokens=longest)), context)
 
 
 def chat(*texts: str, first: str = "user", **meta: Any) -> list[Message]:

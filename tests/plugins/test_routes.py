@@ -120,14 +120,6 @@ def test_routes_that_are_no_routes_are_a_fault(site: Site) -> None:
         site.talk.add("bad", "def api_routes():\n    return {'hello': 1}")
 
 
-def test_models_get_the_list_of_tools(site: Site) -> None:
-    site.talk.add("own", ROUTES)
-    chat = site.talk.app.chats.create().id
-    turn = site.talk.app.chats._replies.turn(chat, [], *_plain())
-    assert turn is not None
-    assert turn.tools()[0]["function"]["name"] == "add" and turn.tools()[0]["type"] == "function"
-
-
 def test_the_page_is_rebuilt_and_an_open_page_is_notified(site: Site) -> None:
     manager = site.talk.manager
     code = "import gradio as gr\ndef ui():\n    gr.Textbox(label='Made by the panel')\n"

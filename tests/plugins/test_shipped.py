@@ -8,7 +8,6 @@ import importlib
 import json
 import re
 import shutil
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from modules.plugins.hooks import WORKER_HOOKS
 from modules.plugins.manifest import Manifest
 from modules.plugins.shipped import SHIPPED, hashes
 from modules.protocol.schema import describe
+from modules.system.public_web import AddressRefused
 from tests.conftest import ROOT
 from tests.plugins.conftest import Place, Talk
 from tests.support.documents import write_pdf
@@ -123,110 +123,14 @@ def test_documents_are_found_kept_and_removed(shipped: Place, tmp_path: Path) ->
         again.add_file(str(tmp_path / "bad.bin"))
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "http://127.0.0.1/",
-        "http://localhost/",
-        "http://10.0.0.1/",
-        "http://192.168.1.1/",
-        "http://169.254.169.254/latest/meta-data",
-        "http://[::1]/",
-        "http://[::ffff:127.0.0.1]/",
-        "http://0.0.0.0/",
-        "http://2130706433/",
-        "http://user@8.8.8.8/",
-        "http://8.8.8.8:22/",
-        "file:///etc/passwd",
-        "gopher://8.8.8.8/",
-    ],
-)
-def test_the_search_requests_no_address_of_the_local_network(shipped: Place, address: str) -> None:
+def test_the_search_reads_no_address_of_the_local_network(shipped: Place, service: str) -> None:
     shipped.manager.enable("web_search")
     fetch = part("web_search", "fetch")
-    with pytest.raises(fetch.Refused):
-        fetch.fetch_text(address)
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "64:ff9b::7f00:1",
-        "64:ff9b::8.8.8.8",
-        "64:ff9b:1::a00:1",
-        "fec0::1",
-        "feff::1",
-        "fe80::1%eth0",
-        "fc00::1",
-        "fd12:3456::1",
-        "::1",
-        "::",
-        "::127.0.0.1",
-        "::10.0.0.1",
-        "::8.8.8.8",
-        "::ffff:127.0.0.1",
-        "::ffff:8.8.8.8",
-        "::ffff:0:127.0.0.1",
-        "::ffff:0:8.8.8.8",
-        "2002:7f00:1::",
-        "2002:a00:1::1",
-        "2001:0:4136:e378:8000:63bf:3fff:fdd2",
-        "2001:db8::1",
-        "3fff::1",
-        "100::1",
-        "ff02::1",
-        "4000::1",
-        "0.0.0.0",
-        "10.0.0.1",
-        "100.64.0.1",
-        "127.0.0.1",
-        "169.254.169.254",
-        "172.16.0.1",
-        "192.0.0.8",
-        "192.88.99.1",
-        "192.168.1.1",
-        "198.18.0.1",
-        "224.0.0.1",
-        "240.0.0.1",
-        "255.255.255.255",
-    ],
-)
-def test_the_search_requests_only_the_public_internet(
-    shipped: Place, monkeypatch: pytest.MonkeyPatch, address: str
-) -> None:
-    shipped.manager.enable("web_search")
-    fetch = part("web_search", "fetch")
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    entries = [(family, socket.SOCK_STREAM, 6, "", (text, 80)) for text in ("8.8.8.8", address)]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **named: entries)
-    with pytest.raises(fetch.Refused, match="not on the public internet"):
-        fetch.public_address("public.example", 80)
-
-
-@pytest.mark.parametrize(
-    "address", ["8.8.8.8", "192.88.98.1", "2606:4700::1111", "2001:4860:4860::8888", "2a00:1450::1"]
-)
-def test_the_search_requests_public_addresses(shipped: Place, address: str) -> None:
-    shipped.manager.enable("web_search")
-    assert part("web_search", "fetch").is_public(address)
-
-
-def test_a_redirect_into_this_network_is_refused(shipped: Place, monkeypatch: pytest.MonkeyPatch, service: str) -> None:
-    shipped.manager.enable("web_search")
-    fetch = part("web_search", "fetch")
-    port = int(service.rsplit(":", 1)[1])
-    real = fetch._connect
-    asked: list[str] = []
-
-    def connect(scheme: str, host: str, wanted: int) -> Any:
-        asked.append(host)
-        return http.client.HTTPConnection("127.0.0.1", port) if host == "public.example" else real(scheme, host, wanted)
-
-    monkeypatch.setattr(fetch, "_connect", connect)
-    with pytest.raises(fetch.Refused, match="not on the public internet"):
-        fetch.fetch_text("http://public.example/redirect")
-    assert asked == ["public.example", "127.0.0.1"]
-    assert fetch.fetch_text("http://public.example/page") == "Words to read"
+    with pytest.raises(AddressRefused, match="Only ports"):
+        fetch.fetch_text(f"{service}/page")
+    with pytest.raises(AddressRefused, match="not on the public internet"):
+        fetch.fetch_text("http://127.0.0.1/page")
+    assert fetch.page_text("<head>no</head><script>no</script><p>Words to   read</p><nav>no</nav>") == "Words to read"
 
 
 class _Service(http.server.BaseHTTPRequestHandler):

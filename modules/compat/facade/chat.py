@@ -11,11 +11,12 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from modules.chat.messages import Message
 from modules.chat.parts import plain
-from modules.chat.prompt import fit
+from modules.chat.prompt import chat_request, fit
 from modules.compat.facade.histories import Histories, History, messages_of
 from modules.compat.facade.state import State, options_of, system_of
 from modules.plugins.pipeline import Pipeline
 from modules.protocol.events import ChatPromptResult
+from modules.protocol.sampling import SamplingParams
 
 _USER, _BOT = "<|user-message|>", "<|bot-message|>"
 # The marker that ends a turn, if a template has one: <|im_end|>, </s>, [/INST].
@@ -56,7 +57,8 @@ class Chat(Histories):
             rows[:] = [turn["content"] for turn in turns]
             return self._render(turns, options.template, state, goes_on or impersonate)
 
-        prompt = fit(render, system_of(self._app, state), messages, options, context, longest).prompt
+        params = SamplingParams(max_new_tokens=longest)
+        prompt = fit(render, chat_request(system_of(self._app, state), messages, options, params), context).prompt
         return (prompt, rows) if kwargs.get("also_return_rows") else prompt
 
     def get_stopping_strings(self, state: State) -> list[str]:

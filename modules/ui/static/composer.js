@@ -6,6 +6,7 @@ import { saveDraft } from "./drafts.js";
 import { typeInto } from "./gradio_internals/form_fields.js";
 import { post } from "./requests.js";
 import { showDisconnected, toast } from "./toasts.js";
+import { ToolsPanel } from "./tools_panel.js";
 
 const DRAFT = "paddock.draft.";
 // The host counts the tokens of a message of at least so many characters.
@@ -34,6 +35,7 @@ export class Composer {
     this.area.setAttribute("dir", "auto");
     this.sendButton = await whenPresent("#send");
     this.stopButton = await whenPresent("#stop");
+    this.tools = new ToolsPanel();
     this.area.closest("#composer").before(this.note);
     this.attachments.attach(this.area);
     // Runs before Gradio's own handlers, which give these keys other meanings.
@@ -114,6 +116,7 @@ export class Composer {
       this.fill(localStorage.getItem(DRAFT + chat) || "");
     }
     this.attachments.open(chat);
+    this.tools.openChat(chat);
     this.focus();
   }
 

@@ -57,8 +57,7 @@ class Page {
   }
 
   async #makeParts() {
-    this.chat = "";
-    this.state = null;
+    [this.chat, this.state] = ["", null];
     this.running = new Set();
     this.composer = new Composer({ send: (...message) => this.send(...message), stop: () => this.act("stop") });
     await this.composer.attach();
@@ -218,6 +217,7 @@ class Page {
       resume: (card) => this.#once("continue", card),
       switchTo: (card, version) => this.#once("switch", card, { version }),
       retry: (card, how) => this.#once(how, card),
+      answerCall: (id, answer) => this.act("answer-call", { message: id, text: answer }),
       branch: async (card) => {
         const answer = await this.#once("branch", card);
         if (answer === false) return;

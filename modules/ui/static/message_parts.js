@@ -1,16 +1,19 @@
-// The parts of a message: its files, its text, and the reasoning before it, which is folded.
+// The parts of a message: its files, its text, and the reasoning and the calls of tools before it, which are folded.
 
 import { drawAttached } from "./attached_parts.js";
 import { h } from "./dom.js";
+import { drawCall } from "./tool_call.js";
 
-const FOLDS = "details.thinking, details.attached";
+// The folds of a message, whose state is kept while it is drawn again.
+const FOLDS = "details:is(.thinking, .attached, .tool-call)";
 const OPEN_WHILE_RUNNING = "paddock.thinking";
 
 const opensWhileRunning = () => localStorage.getItem(OPEN_WHILE_RUNNING) === "open";
 
-/** Return the element of a settled part: {kind, html, label}, or of a file. The host renders Markdown without HTML. */
+/** Return the element of a settled part: {kind, html, label}, of a file, or of a call. Markdown comes without HTML. */
 export function drawPart(part) {
   if (part.hash) return drawAttached(part);
+  if (part.call) return drawCall(part.call, () => {});
   const { kind, html, label } = part;
   const { node, content } = newPart(kind, label, false);
   content.innerHTML = html;
@@ -39,15 +42,21 @@ export function keepFolds(before, after) {
   before.querySelectorAll(FOLDS).forEach((fold, place) => {
     const now = folds[place];
     if (!now) return;
-    if (fold.dataset.chosen) [now.dataset.chosen, now.open] = [fold.dataset.chosen, fold.open];
+    const isCall = fold.classList.contains("tool-call");
+    if (fold.dataset.chosen || isCall) [now.dataset.chosen, now.open] = [fold.dataset.chosen ?? "", fold.open];
     if (fold.contains(document.activeElement)) requestAnimationFrame(() => now.querySelector("summary").focus());
   });
 }
 
-/** The parts of the message that is being written. `waiting` is shown until the first one. */
+/**
+ * The parts of the message that is being written. `waiting` is shown until the first one. `answer(id, answer)` answers
+ * a call of a tool that asks. `before`: the parts of the same message as it was drawn before, whose folds are kept.
+ */
 export class LivingParts {
-  constructor(body) {
+  constructor(body, answer, before = null) {
     this.body = body;
+    this.answer = answer;
+    this.earlier = before ? before.parts.map(({ node }) => node) : [];
     this.parts = [];
     this.waiting = h("div", { class: "waiting", "aria-label": "The model is reading" });
     body.append(this.waiting);
@@ -57,6 +66,7 @@ export class LivingParts {
   apply(changes) {
     for (const change of changes) {
       if (change.new) this.#begin(change);
+      if (change.call) continue;
       const part = this.parts[change.place];
       if (change.label && part.name) part.name.textContent = change.label;
       if (change.done) this.#end(part);
@@ -67,14 +77,29 @@ export class LivingParts {
   }
 
   /** Begin a part. The parts from its place on are gone. */
-  #begin({ new: kind, place, label }) {
+  #begin({ new: kind, place, label, call }) {
     this.waiting.remove();
     for (const part of this.parts.splice(place)) part.node.remove();
+    if (call) {
+      const node = drawCall(call, this.answer);
+      this.#keepFold(place, node);
+      this.body.append(node);
+      this.parts.push({ node });
+      return;
+    }
     const part = newPart(kind, label, true);
     const tail = h("div", { class: "tail" });
     part.content.append(tail);
+    this.#keepFold(place, part.node);
     this.body.append(part.node);
     this.parts.push({ ...part, tail, html: "" });
+  }
+
+  #keepFold(place, node) {
+    const before = this.earlier[place];
+    if (before?.tagName !== "DETAILS" || node.tagName !== "DETAILS") return;
+    if (before.dataset.chosen) node.dataset.chosen = before.dataset.chosen;
+    if (before.dataset.chosen || node.classList.contains("tool-call")) node.open = before.open;
   }
 
   /** The reasoning has ended. A fold that was open because it ran is closed. */

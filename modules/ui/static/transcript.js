@@ -14,7 +14,10 @@ const MIN_MEASURED = 0.4;
 const nameOf = (button) => button.getAttribute("aria-label") || button.textContent;
 
 export class Transcript {
-  /** `actions`: copy, edit, remove, regenerate, resume, branch, switchTo, retry. Each takes the message's card. */
+  /**
+   * `actions`: copy, edit, remove, regenerate, resume, branch, switchTo, retry. Each takes the message's card.
+   * `answerCall(id, answer)` answers a call of a tool that asks.
+   */
   constructor(root, actions) {
     this.root = root;
     this.actions = actions;
@@ -29,6 +32,7 @@ export class Transcript {
     // The living reply's body and what grows in it, and where the measurement of the speed began.
     this.body = null;
     this.growing = null;
+    this.growingId = null;
     this.firstTime = 0;
     this.firstTokens = 0;
     this.atEnd = true;
@@ -93,7 +97,9 @@ export class Transcript {
     const body = message ? $(".message-body", message) : null;
     // If only the title changed, the living reply was not drawn again.
     if (body === this.body) return;
-    [this.body, this.growing, this.firstTime] = [body, body && new LivingParts(body), 0];
+    const before = this.growingId === this.livingId ? this.growing : null;
+    const growing = body && new LivingParts(body, this.actions.answerCall, before);
+    [this.body, this.growing, this.growingId, this.firstTime] = [body, growing, this.livingId, 0];
   }
 
   /** Return which button of which message has the focus. */

@@ -1,0 +1,76 @@
+"""The page's routes about tools: what there is, what is on in a chat, and what may run without asking."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from modules.plugins.tools.tool import Tool
+from modules.plugins.tools.toolbox import SourceState
+from modules.protocol.errors import PaddockError
+
+if TYPE_CHECKING:
+    from modules.app import App
+
+
+class ToolRequest(BaseModel):
+    """A change of one tool. `chat`: an id, or "" for new chats."""
+
+    chat: str = ""
+    key: str = ""
+    on: bool = False
+
+
+def add_tool_routes(routes: APIRouter, app: App) -> None:
+    """Add the routes below /paddock/tools."""
+
+    def shown(chat: str) -> dict[str, Any]:
+        """Return everything that the page shows about tools in this chat, or without an id in new chats."""
+        toolbox = app.toolbox
+        on, choices = set(toolbox.choices.switched_on(chat)), toolbox.choices
+
+        def tool(one: Tool) -> dict[str, Any]:
+            facts = {"key": one.key, "name": one.name, "description": one.description, "on": one.key in on}
+            always = one.key in choices.always()
+            return {**facts, "asks": not choices.allows(chat, one.key), "always": always}
+
+        def source(state: SourceState) -> dict[str, Any]:
+            return {
+                "title": state.title,
+                "state": state.state,
+                "note": state.note,
+                "warning": state.warning,
+                "server": state.server,
+                "tools": [tool(one) for one in state.tools],
+            }
+
+        return {"sources": [source(state) for state in toolbox.states()], "on": len(on)}
+
+    @routes.get("/tools/on")
+    def count(chat: str = "") -> dict[str, int]:
+        """Return how many tools are on, without starting any server."""
+        return {"on": len(app.toolbox.choices.switched_on(chat))}
+
+    @routes.get("/tools")
+    def listed(chat: str = "") -> dict[str, Any]:
+        return shown(chat)
+
+    @routes.post("/tools/switch")
+    def switch(request: ToolRequest) -> dict[str, Any]:
+        app.toolbox.choices.switch(request.chat, request.key, request.on)
+        return shown(request.chat)
+
+    @routes.post("/tools/restart")
+    def restart(request: ToolRequest) -> dict[str, Any]:
+        """Start the MCP server named `key` again."""
+        if not app.may_manage:
+            raise PaddockError("Only an admin may do this. Ask the person who runs this Paddock.")
+        app.mcp.restart(request.key)
+        return shown(request.chat)
+
+    @routes.post("/tools/ask")
+    def ask_again(request: ToolRequest) -> dict[str, Any]:
+        app.toolbox.choices.ask_again(request.chat, request.key)
+        return shown(request.chat)

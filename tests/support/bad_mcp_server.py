@@ -1,0 +1,68 @@
+"""A server that breaks the rules of MCP over stdio: `python tests/support/bad_mcp_server.py HOW`.
+
+HOW: `lies` (about its schemas, and in its results), `silent`, `garbage`, `endless` (one line without an end), `floods`
+(that line, when a tool is called), `crashes` (with words on stderr).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from typing import Any
+
+HOW = sys.argv[1]
+TOOLS: list[Any] = [
+    {"name": "good", "description": "Fine", "inputSchema": {"type": "object", "properties": {}}},
+    {"name": "huge", "inputSchema": {"type": "object", "description": "x" * 100_000}},
+    {"name": "calculate", "description": "<b>bold</b>", "inputSchema": {"type": "object"}},
+]
+LIES: list[Any] = [
+    {"name": "array", "description": "Takes an array", "inputSchema": {"type": "array"}},
+    {"name": "wrong", "inputSchema": {"type": "object", "properties": {"a": 5}}},
+]
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any] | None:
+    method = request.get("method")
+    if method == "initialize":
+        version = request["params"]["protocolVersion"]
+        return {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": {"name": "x", "version": "1"}}
+    if method == "tools/list":
+        return {"tools": [*TOOLS, *(LIES if HOW == "lies" else [])]}
+    if method == "tools/call":
+        if HOW == "floods":
+            _endless()
+        return {"content": "no list of contents", "isError": "maybe"}
+    return None
+
+
+def _endless() -> None:
+    while True:
+        sys.stdout.write("x" * 1_000_000)
+        sys.stdout.flush()
+
+
+def main() -> None:
+    """Serve until stdin ends."""
+    if HOW == "crashes":
+        sys.exit("The config file is missing")
+    if HOW == "silent":
+        threading.Event().wait()
+    if HOW == "garbage":
+        print("Welcome to my server!", flush=True)
+        print("[" * 100_000, flush=True)
+    if HOW == "endless":
+        _endless()
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "id" not in request:
+            continue
+        result = _answer(request)
+        message: dict[str, Any] = {"jsonrpc": "2.0", "id": request["id"]}
+        message |= {"error": {"code": -32601, "message": "Unknown method"}} if result is None else {"result": result}
+        print(json.dumps(message), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -158,6 +158,18 @@ def test_each_account_has_chats_of_its_own(server: Server) -> None:
     assert all(path.stat().st_mode & 0o077 == 0 for path in folder.iterdir())
 
 
+def test_attachments_are_served_only_to_the_account_that_attached_them(server: Server) -> None:
+    with server.login("anna") as anna, server.login("bert") as bert, server.login("paddock", "word") as owner:
+        answer = anna.put("/paddock/attachments", params={"name": "secret.txt"}, content=b"of anna")
+        address = f"/paddock/attachments/{answer.json()['hash']}"
+        for what in ("file", "text", "facts"):
+            assert anna.get(f"{address}/{what}").status_code == 200
+            for other in (bert, owner):
+                refused = other.get(f"{address}/{what}")
+                assert refused.status_code == 400 and "of anna" not in refused.text
+    assert list((server.app.paths.users_data / "anna" / "attachments").glob("*.txt"))
+
+
 def test_presets_characters_notebook_and_settings_are_apart(server: Server) -> None:
     folder = server.app.paths.users_data / "anna"
     for name, text in (

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from modules.app import App
+from modules.chat.messages import ChatOptions
 from modules.cli.application import build_app
 from modules.generation.generation import Generation
 from modules.protocol.commands import Generate
@@ -167,3 +168,21 @@ def test_images_can_be_switched_off_and_a_wrong_projector_is_refused(
         assert app.models.load("demo", "xllamacpp", {}).sees_images
     finally:
         app.close()
+
+
+def test_a_picture_attached_on_the_page_reaches_the_model_and_its_next_turn(sees: App) -> None:
+    chats = sees.chats
+    lengths = []
+    for picture in (b"", png(RED)):
+        files = chats.files.parts([(chats.attachments.add(picture, "a.png").hash, "a.png")] if picture else [])
+        chat = chats.create().id
+        for text, attached in (("What is this?", files), ("And why?", ())):
+            chats.send(chat, text, GREEDY, ChatOptions(), attached)
+            live = chats.live_reply(chat)
+            assert live is None or live.generation.wait(PATIENCE)
+            finished = sees.supervisor.last_finished()
+            assert finished
+            lengths.append(finished)
+    text, _, seen, again = lengths
+    assert TOKENS <= seen.prompt_tokens - text.prompt_tokens <= TOKENS + 2
+    assert again.cached_tokens >= seen.prompt_tokens

@@ -176,8 +176,8 @@ def test_a_picture_attached_on_the_page_reaches_the_model_and_its_next_turn(sees
     for picture in (b"", png(RED)):
         files = chats.files.parts([(chats.attachments.add(picture, "a.png").hash, "a.png")] if picture else [])
         chat = chats.create().id
-        for text, attached in (("What is this?", files), ("And why?", ())):
-            chats.send(chat, text, GREEDY, ChatOptions(), attached)
+        for question, attached in (("What is this?", files), ("And why?", ())):
+            chats.send(chat, question, GREEDY, ChatOptions(), attached)
             live = chats.live_reply(chat)
             assert live is None or live.generation.wait(PATIENCE)
             finished = sees.supervisor.last_finished()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -198,31 +199,79 @@ def test_a_model_without_a_processor_answers_text_and_says_why(llava: Path, tmp_
     ]
 
 
+_TEXT: dict[str, Any] = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "initializer_range": 0.3,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+}
+_VISION: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 28,
+    "patch_size": 14,
+    "initializer_range": 0.3,
+}
+
+
+def _write(
+    folder: Path, config: Any, tokenizer: Any, image: str, processor: dict[str, Any], own: dict[str, Any]
+) -> Path:
+    """Write a model with random weights. `image`: what its template writes for an image; `processor`, `own`: the
+    contents of preprocessor_config.json and processor_config.json."""
+    import transformers
+
+    torch.manual_seed(0)
+    model = transformers.AutoModelForImageTextToText.from_config(config)
+    for name, weight in model.named_parameters():
+        if weight.ndim > 1 and ("vision" in name or "visual" in name or "projector" in name or "connector" in name):
+            weight.data = 0.3 * torch.randn_like(weight)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    if own:
+        (folder / "processor_config.json").write_text(json.dumps(own))
+    (folder / "chat_template.jinja").write_text(
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['content'] is string %}{{ m['content'] }}"
+        "{% else %}{% for part in m['content'] %}{% if part['type'] == 'image' %}" + image + "{% else %}"
+        "{{ part['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    return folder
+
+
+def _tokenizer(*names: str, **attributes: str) -> tuple[Any, dict[str, int]]:
+    """Return a tokenizer with these special tokens, and their ids. `attributes`: names that it has for some of them."""
+    tokenizer = wrapped(byte_level())
+    tokenizer.add_tokens(list(names), special_tokens=True)
+    if attributes:
+        tokenizer._set_model_specific_special_tokens(special_tokens=attributes)
+    return tokenizer, dict(zip(names, tokenizer.convert_tokens_to_ids(list(names)), strict=True))
+
+
 def _write_qwen(folder: Path) -> Path:
     """Write a tiny Qwen2-VL: positions in a grid, and a processor that also reads videos."""
     import transformers
 
-    tokenizer = wrapped(byte_level())
-    names = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
-    tokenizer.add_tokens(names, special_tokens=True)
-    ids = dict(zip(names, tokenizer.convert_tokens_to_ids(names), strict=True))
-    text = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": 64,
-        "intermediate_size": 96,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 512,
-        "rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10000.0},
-        "initializer_range": 0.3,
-        "bos_token_id": 0,
-        "eos_token_id": 1,
-    }
-    vision = {"depth": 2, "embed_dim": 32, "num_heads": 2, "hidden_size": 64, "patch_size": 14, "mlp_ratio": 2}
+    tokenizer, ids = _tokenizer("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+    rope = {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10000.0}
     config = transformers.Qwen2VLConfig(
-        text_config=text,
-        vision_config=vision,
+        text_config={**_TEXT, "vocab_size": len(tokenizer), "rope_parameters": rope},
+        vision_config={
+            "depth": 2,
+            "embed_dim": 32,
+            "num_heads": 2,
+            "hidden_size": 64,
+            "patch_size": 14,
+            "mlp_ratio": 2,
+        },
         image_token_id=ids["<|image_pad|>"],
         video_token_id=ids["<|video_pad|>"],
         vision_start_token_id=ids["<|vision_start|>"],
@@ -230,23 +279,64 @@ def _write_qwen(folder: Path) -> Path:
         bos_token_id=0,
         eos_token_id=1,
     )
-    torch.manual_seed(0)
-    transformers.AutoModelForImageTextToText.from_config(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    values = {"image_processor_type": "Qwen2VLImageProcessor", "processor_class": "Qwen2VLProcessor"}
     sizes = {"patch_size": 14, "merge_size": 2, "temporal_patch_size": 2, "min_pixels": 784, "max_pixels": 50176}
-    (folder / "preprocessor_config.json").write_text(json.dumps({**values, **sizes}))
-    (folder / "chat_template.jinja").write_text(
-        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['content'] is string %}{{ m['content'] }}"
-        "{% else %}{% for part in m['content'] %}{% if part['type'] == 'image' %}<|vision_start|><|image_pad|>"
-        "<|vision_end|>{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
-        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    values = {"image_processor_type": "Qwen2VLImageProcessor", "processor_class": "Qwen2VLProcessor", **sizes}
+    return _write(folder, config, tokenizer, "<|vision_start|><|image_pad|><|vision_end|>", values, {})
+
+
+def _write_smolvlm(folder: Path) -> Path:
+    """Write a tiny SmolVLM: an image is cut into tiles with names between them, and videos want two packages."""
+    import transformers
+
+    tokenizer, ids = _tokenizer("<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>")
+    config = transformers.SmolVLMConfig(
+        text_config={"model_type": "llama", **_TEXT, "vocab_size": len(tokenizer)},
+        vision_config=_VISION,
+        scale_factor=1,
+        image_token_id=ids["<image>"],
+        pad_token_id=0,
     )
-    return folder
+    sizes = {"size": {"longest_edge": 56}, "max_image_size": {"longest_edge": 28}, "do_image_splitting": True}
+    values = {"image_processor_type": "SmolVLMImageProcessor", "processor_class": "SmolVLMProcessor", **sizes}
+    own = {"processor_class": "SmolVLMProcessor", "image_seq_len": 4}
+    return _write(folder, config, tokenizer, "<image>", values, own)
 
 
-def test_a_model_with_a_grid_of_positions_sees_without_torchvision(tmp_path: Path, pictures: tuple[Path, Path]) -> None:
-    folder = _write_qwen(tmp_path / "qwen")
+def _write_gemma(folder: Path) -> Path:
+    """Write a tiny Gemma 3: the mark of an image is another token than those that the image takes."""
+    import transformers
+
+    names = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
+    tokenizer, ids = _tokenizer(*names.values(), **names)
+    config = transformers.Gemma3Config(
+        text_config={**_TEXT, "head_dim": 16, "vocab_size": len(tokenizer), "sliding_window": 256},
+        vision_config={**_VISION, "model_type": "siglip_vision_model"},
+        mm_tokens_per_image=4,
+        boi_token_index=ids["<start_of_image>"],
+        eoi_token_index=ids["<end_of_image>"],
+        image_token_index=ids["<image_soft_token>"],
+    )
+    values = {
+        "image_processor_type": "Gemma3ImageProcessor",
+        "processor_class": "Gemma3Processor",
+        "size": {"height": 28, "width": 28},
+    }
+    own = {"processor_class": "Gemma3Processor", "image_seq_length": 4}
+    return _write(folder, config, tokenizer, "<start_of_image>", values, own)
+
+
+_FAMILIES: dict[str, Callable[[Path], Path]] = {
+    "qwen2_vl": _write_qwen,
+    "smolvlm": _write_smolvlm,
+    "gemma3": _write_gemma,
+}
+
+
+@pytest.mark.parametrize("family", _FAMILIES)
+def test_other_families_see_without_packages_for_videos(
+    family: str, tmp_path: Path, pictures: tuple[Path, Path]
+) -> None:
+    folder = _FAMILIES[family](tmp_path / family)
     sees = Seeing(folder)
     assert sees.info.sees_images, sees.info.notes
     red, blue = (sees.reply([path, "What is this?"]) for path in pictures)

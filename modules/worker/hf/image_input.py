@@ -111,6 +111,8 @@ class ImageInput:
         if tokens[: len(prefix)] != prefix:
             tokens = [*prefix, *tokens]
         places = [place for place, token in enumerate(tokens) if token == self.token]
+        if not places:
+            raise PromptError("The model's processor made no tokens of these images. Choose another loader for it.")
         counts = [len(places)] if len(paths) == 1 else [self._count(*pair) for pair in zip(paths, digests, strict=True)]
         if sum(counts) != len(places):  # the processor treats several images differently: they count as one
             together = hashlib.sha256(b"".join(digests)).digest()
@@ -182,7 +184,7 @@ def required(images: ImageInput | None) -> ImageInput:
 
 def _image_token(processor: Any, model: Any) -> int:
     """Return the id of the token that an image takes several times."""
-    for holder in (processor, model.config):
+    for holder in (model.config, processor):
         for name in ("image_token_id", "image_token_index"):
             if isinstance(found := getattr(holder, name, None), int):
                 return found

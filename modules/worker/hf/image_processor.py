@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,8 @@ def _load(folder: Path, tokenizer: Any) -> Any:
     else:
         raise ValueError("it has no part for images")
     images = AutoImageProcessor.from_pretrained(str(folder), **options)
-    return _for_images(found)(image_processor=images, tokenizer=tokenizer, video_processor=None)
+    values = _own_values(folder, found)
+    return _for_images(found)(image_processor=images, tokenizer=tokenizer, video_processor=None, **values)
 
 
 def _processor_class(folder: Path, config: type) -> Any:
@@ -59,8 +62,19 @@ def _processor_class(folder: Path, config: type) -> Any:
     return PROCESSOR_MAPPING.get(config)
 
 
+def _own_values(folder: Path, kind: Any) -> dict[str, Any]:
+    """Return what processor_config.json says for the processor itself, such as the number of an image's tokens."""
+    file = folder / "processor_config.json"
+    known = set(inspect.signature(kind.__init__).parameters) - {*kind.get_attributes(), "self", "kwargs"}
+    return {name: value for name, value in read_json(file).items() if name in known} if file.is_file() else {}
+
+
 def _for_images(kind: Any) -> Any:
     """Return a subclass of a processor that needs no part for videos."""
+    module = sys.modules[kind.__module__]
+    if getattr(module, "num2words", True) is None:
+        # SmolVLM's processor asks for this package, with which it counts the pictures of a video.
+        vars(module)["num2words"] = str
 
     class ImagesOnly(kind):  # type: ignore[misc]
         def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.browser.conftest import prepare
 from tests.browser.driver import NEWEST, action, ask, living, new_chat, newest, open_tab, ready, send, settled, unfold
+from tests.support.nvml import TWO_CARDS, make_nvml, nvml_variables
 from tests.support.strange_server import models, strange
 
 pytestmark = pytest.mark.browser
@@ -308,3 +309,23 @@ def test_models_beside_the_pages_own_are_listed_pinned_and_unloaded(own_paddock:
     page.wait_for_selector(".toast >> text=/Unloaded other: .* was freed/")
     page.wait_for_selector("#models-beside", state="hidden")
     assert len(served.workers()) == 1
+
+
+def test_another_variant_for_the_graphics_card_is_chosen_on_the_page(
+    own_paddock: Any, visit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "nvml"
+    folder.mkdir()
+    for name, value in nvml_variables(make_nvml(folder), folder / "cards.txt", TWO_CARDS).items():
+        monkeypatch.setenv(name, value)
+    page = visit(own_paddock("--model", "small").address)
+    ready(page)
+    open_tab(page, "Model")
+    page.wait_for_selector("#model-loaded >> text=83 °C, 1,410 of 2,520 MHz, slowed down by heat")
+    page.locator("#drawer .fold > button", has_text="Loaders").first.click()
+    row = "#loader-xllamacpp"
+    page.wait_for_selector(f"{row} >> text=Variant: CUDA 12.8. The best that this machine supports.")
+    page.click("#variant-xllamacpp input")
+    page.get_by_role("option", name="CPU").click()
+    page.wait_for_selector(f"{row} >> text=Variant: CPU. You chose this variant.")
+    assert (tmp_path / "user_data" / "variants.yaml").read_text() == "xllamacpp: cpu\n"

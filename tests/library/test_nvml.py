@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,17 +14,9 @@ import pytest
 
 from modules.library.card_state import CardProcess, CardState, bytes_of, describe_health, describe_others
 from modules.protocol.model_facts import Gpu
+from tests.support.nvml import GIGABYTE, TWO_CARDS, make_nvml, nvml_variables
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCE = ROOT / "tests" / "support" / "fake_nvml.c"
-GIGABYTE = 1 << 30
-TWO_CARDS = f"""driver 570.86.10 12080
-card GPU-aaaa NVIDIA_GeForce_RTX_4090 {24 * GIGABYTE} {16 * GIGABYTE} 8 9 83 1410 2520 {0x20}
-card GPU-bbbb NVIDIA_T4 {16 * GIGABYTE} {15 * GIGABYTE} 7 5 -1 -1 -1 0
-process 0 4242 {6 * GIGABYTE} /usr/bin/ollama
-process 0 4343 {1 * GIGABYTE} /usr/lib/xorg/Xorg
-process 1 4242 {GIGABYTE} /usr/bin/ollama
-"""
 ASK = """
 import dataclasses, json, sys
 from modules.library.cards_now import card_memory_of, other_programs, read_cards
@@ -44,13 +35,7 @@ Ask = Callable[..., dict[str, Any]]
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder with the library."""
-    compiler = shutil.which("cc")
-    if sys.platform != "linux" or not compiler:
-        pytest.skip("an NVML for the test is compiled with cc, on Linux")
-    folder = tmp_path_factory.mktemp("nvml")
-    target = folder / "libnvidia-ml.so.1"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(target), str(SOURCE)], check=True, timeout=60)
-    return folder
+    return make_nvml(tmp_path_factory.mktemp("nvml"))
 
 
 @pytest.fixture
@@ -58,8 +43,7 @@ def ask(library: Path, tmp_path: Path) -> Ask:
     """Run code in a process that finds the library, with the cards of a text."""
 
     def run(text: str, code: str = ASK, **variables: str) -> dict[str, Any]:
-        (tmp_path / "cards.txt").write_text(text)
-        environment = {**os.environ, "LD_LIBRARY_PATH": str(library), "FAKE_NVML": str(tmp_path / "cards.txt")}
+        environment = {**os.environ, **nvml_variables(library, tmp_path / "cards.txt", text)}
         answer = subprocess.run(
             [sys.executable, "-c", code],
             env={**environment, **variables},

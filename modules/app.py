@@ -136,9 +136,7 @@ class App:
         self.chat_preferences = ChatPreferences(
             self.settings, self.characters, lambda: self.chats, lambda: self.supervisor.state.model
         )
-        self.toolbox = chat_tools(
-            YamlStore(paths.tools), lambda: self.extensions, lambda: self.mcp if self.may_manage else None
-        )
+        self.toolbox = chat_tools(YamlStore(paths.tools), self)
         # Callbacks of the page and the API to run at the end.
         self.at_close = ExitStack()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from modules.chat.fetch_page import FETCH_PAGE
+from modules.chat.read_attachment import AttachmentTool
+from modules.chat.service import ChatService
 from modules.plugins.manager import ExtensionManager
 from modules.plugins.tools.calculate import CALCULATE
 from modules.plugins.tools.extension_tools import ExtensionTools
@@ -14,17 +16,30 @@ from modules.plugins.tools.toolbox import ShippedTools, Toolbox, ToolSource
 from modules.settings.user_settings import YamlStore
 
 
-def chat_tools(
-    choices: YamlStore, extensions: Callable[[], ExtensionManager], servers: Callable[[], McpServers | None]
-) -> Toolbox:
-    """Return the tools of one account. `choices`: what it switched on; `servers`: returns None if it may not use them.
+class ToolsOwner(Protocol):
+    """The App of an account: what its tools come from."""
 
-    Both functions are called when the tools are needed.
-    """
+    mcp: McpServers
+
+    @property
+    def chats(self) -> ChatService:
+        """The chats of the account."""
+
+    @property
+    def extensions(self) -> ExtensionManager:
+        """The extensions, which all accounts share."""
+
+    @property
+    def may_manage(self) -> bool:
+        """True if it may use the MCP servers, which run with the owner's rights."""
+
+
+def chat_tools(choices: YamlStore, owner: ToolsOwner) -> Toolbox:
+    """Return the tools of one account. `choices`: what it switched on. `owner` is read when the tools are needed."""
 
     def sources() -> list[ToolSource]:
-        found: list[ToolSource] = [ShippedTools((CALCULATE, FETCH_PAGE)), ExtensionTools(extensions())]
-        own = servers()
-        return [*found, own] if own else found
+        own = ShippedTools((CALCULATE, FETCH_PAGE)), AttachmentTool(lambda: owner.chats)
+        found: list[ToolSource] = [*own, ExtensionTools(owner.extensions)]
+        return [*found, owner.mcp] if owner.may_manage else found
 
     return Toolbox(ToolChoices(choices), sources)

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from modules.plugins.tools.tool import Tool
-from modules.plugins.tools.toolbox import SourceState
+from modules.plugins.tools.toolbox import OWN, SourceState
 from modules.protocol.errors import PaddockError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def add_tool_routes(routes: APIRouter, app: App) -> None:
                 "tools": [tool(one) for one in state.tools],
             }
 
-        return {"sources": [source(state) for state in toolbox.states()], "on": len(on)}
+        return {"sources": [source(state) for state in _joined(toolbox.states())], "on": len(on)}
 
     @routes.get("/tools/on")
     def count(chat: str = "") -> dict[str, int]:
@@ -74,3 +74,10 @@ def add_tool_routes(routes: APIRouter, app: App) -> None:
     def ask_again(request: ToolRequest) -> dict[str, Any]:
         app.toolbox.choices.ask_again(request.chat, request.key)
         return shown(request.chat)
+
+
+def _joined(states: list[SourceState]) -> list[SourceState]:
+    """Return the sources, with Paddock's own tools as one."""
+    own = [state for state in states if state.title == OWN]
+    joined = SourceState(OWN, tuple(tool for state in own for tool in state.tools))
+    return [joined, *(state for state in states if state.title != OWN)]

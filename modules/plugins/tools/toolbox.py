@@ -9,6 +9,9 @@ from typing import Protocol
 from modules.plugins.tools.tool import Tool, tool_name
 from modules.plugins.tools.tool_choices import ToolChoices
 
+# The source of shipped tools.
+OWN = "Paddock"
+
 
 @dataclass(frozen=True)
 class SourceState:
@@ -54,7 +57,7 @@ class ShippedTools:
 
     def states(self) -> Sequence[SourceState]:
         """Return what the page shows."""
-        return [SourceState("Paddock", self._tools)]
+        return [SourceState(OWN, self._tools)]
 
 
 class Toolbox:

@@ -106,6 +106,14 @@ def is_projector_name(name: str) -> bool:
     return _PROJECTOR.search(name) is not None
 
 
+def projector_names(path: Path) -> list[str]:
+    """Return the names of `ModelFolder.projectors` in the folder at `path`, without looking at its files. Raises
+    OSError."""
+    with os.scandir(path) as entries:
+        names = [entry.name for entry in entries]
+    return sorted(name for name in names if name.lower().endswith(".gguf") and is_projector_name(name))
+
+
 def list_folder(path: Path) -> ModelFolder:
     """Read the folder at `path`. Unreadable entries and hidden files are left out. Raises OSError."""
     files = {}

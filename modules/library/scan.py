@@ -15,7 +15,7 @@ from modules.library import gguf, safetensors
 from modules.library.adapter_files import is_gguf_adapter, read_adapter
 from modules.library.detect import detect
 from modules.library.facts_builder import printable_name
-from modules.library.folder import ModelFolder, all_shard_names, join_names, list_folder
+from modules.library.folder import ModelFolder, all_shard_names, join_names, list_folder, projector_names
 from modules.library.sizes import TruncatedFileError
 from modules.protocol.adapter_facts import AdapterFacts
 from modules.protocol.errors import ModelError
@@ -211,7 +211,7 @@ def _signature(path: Path) -> Signature:
             return tuple(sorted((name, *numbers) for name, numbers in list_folder(path).files.items()))
         names = all_shard_names(path.name)
         if path.suffix.lower() == ".gguf":
-            names += list_folder(path.parent).projectors
+            names += projector_names(path.parent)
         shards = [path.with_name(name) for name in names]
         stats = [(shard.name, shard.stat()) for shard in shards if shard.exists()]
         return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from modules.chat.attachments.attachment_store import DRAFT_SECONDS
 from modules.chat.chat_files import write_html, write_markdown
+from modules.chat.hook_state import keep_files, messages_from_pairs
 from modules.chat.messages import Message, NotSaved
 from modules.chat.parts import DOCUMENT, IMAGE, TEXT, Part, from_json, raw_text, visible_text, with_text
 from modules.protocol.errors import PaddockError
@@ -250,6 +251,15 @@ def test_exports_as_text_name_the_files_without_markup(room: Room) -> None:
     assert r"[\<img src=x\>\](javascript:1)\_a\_.txt]" in write_markdown(head, messages)
     html = write_html(head, messages)
     assert "[&lt;img src=x&gt;](javascript:1)_a_.txt]" in html and "<img" not in html
+
+
+def test_a_history_that_a_hook_changed_keeps_the_files(room: Room) -> None:
+    chat, messages = send(room, "One?", *attach(room))
+    changed = messages_from_pairs([("One?", "Another answer."), ("Two?", "")])
+    kept = keep_files(changed, messages)
+    assert [part.kind for part in kept[0].parts] == [DOCUMENT, TEXT]
+    assert kept[1:] == changed[1:]
+    assert "heron" in prompts(room, kept)[0][0]
 
 
 def test_parts_of_files_have_no_text_of_their_own() -> None:

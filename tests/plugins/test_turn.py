@@ -369,3 +369,17 @@ def test_an_answer_in_place_of_the_model_has_as_many_tokens_as_the_model_would_c
     code = "def custom_generate_reply(question):\n    yield 'one two three'\n    yield 'one two three four five'"
     talk.add("parrot", code)
     assert talk.ask("hello")[-1].meta["generated_tokens"] == 5
+
+
+def test_attached_documents_reach_the_prompt_beside_hooks(talk: Talk) -> None:
+    talk.add("dice", "def input_modifier(string, state, is_chat):\n    return string.replace('2d6', '7')")
+    talk.add("cut", "def history_modifier(history):\n    history['internal'] = [list(p) for p in history['internal']]")
+    chats, prompts = talk.app.chats, talk.prompts()
+    files = chats.files.parts([(chats.attachments.add(b"The heron waits.", "bird.txt").hash, "bird.txt")])
+    chat = chats.create().id
+    chats.send(chat, "I roll 2d6", PARAMS, OPTIONS, files)
+    asked, reply = talk.settle(chat)
+    assert "The heron waits." in prompts[0] and "(end of bird.txt)\n\nI roll 7" in prompts[0]
+    assert asked.parts[0] == files[0] and "The model read bird.txt whole." in reply.meta["notes"]
+    talk.ask("And now?", chat)
+    assert "The heron waits." in prompts[1]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.browser.driver import NEWEST, action, new_chat, ready, send, settled, started
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.browser
 ASKS = ".message.living .tool-call.asks"
@@ -104,3 +107,30 @@ def test_several_calls_ask_at_once_and_stop_ends_them(page: Any) -> None:
     assert page.locator(f"{FOLD} summary").all_inner_texts() == ["Called calculate", "calculate failed"]
     page.locator(f"{FOLD} summary").nth(1).click()
     assert "no arithmetic" in page.inner_text(f"{FOLD}:nth-of-type(2) .tool-result")
+
+
+def test_servers_are_shown_with_their_state_and_their_tools_run(own_paddock: Any, visit: Any, tmp_path: Path) -> None:
+    support = ROOT / "tests" / "support"
+    servers = {
+        "sums": {"command": sys.executable, "args": [str(support / "mcp_server.py"), "stdio"]},
+        "broken": {"command": sys.executable, "args": [str(support / "bad_mcp_server.py"), "crashes"]},
+        "wrong": {"command": 5},
+    }
+    (tmp_path / "user_data" / "mcp.json").write_text(json.dumps({"mcpServers": servers}))
+    page = visit(own_paddock("--model", "small").address)
+    ready(page)
+    page.click("#open-tools")
+    page.wait_for_selector(".tool-source[data-state=failed] >> text=The config file is missing")
+    page.wait_for_selector(".tool-source[data-state=failed] >> text=It needs either")
+    page.get_by_role("checkbox", name="add", exact=True).check()
+    page.wait_for_selector("#open-tools[aria-label='Tools: 1 on']", state="attached")
+    page.get_by_role("button", name="Start again").click()
+    page.wait_for_selector(".tool-source[data-state=ready] >> text=Add two whole numbers.")
+    page.keyboard.press("Escape")
+    # What is on for new chats is on in this one.
+    send(page, call("add", a=2, b=40))
+    page.wait_for_selector(f"{ASKS} >> text=from sums")
+    page.get_by_role("button", name="Allow once").click()
+    settled(page)
+    page.locator(f"{FOLD} summary").click()
+    assert page.inner_text(f"{FOLD} .tool-result") == "42"

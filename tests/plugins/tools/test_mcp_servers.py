@@ -8,17 +8,20 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 
+from modules.chat.chat_tools import chat_tools
 from modules.plugins.tools.mcp_file import ServersFileError, read_servers
 from modules.plugins.tools.mcp_servers import McpServers
 from modules.plugins.tools.tool import Tool
 from modules.plugins.tools.tool_run import FAILED, OK, STOPPED, ToolResult, run_tool
 from modules.plugins.tools.toolbox import SourceState
 from modules.protocol.errors import PaddockError
+from modules.settings.user_settings import YamlStore
 from tests.conftest import ROOT
 
 SUPPORT = ROOT / "tests" / "support"
@@ -239,3 +242,14 @@ def test_without_a_file_there_are_no_servers(tmp_path: Path) -> None:
 def test_the_host_never_imports_mcp() -> None:
     code = "import sys, modules.cli.application, modules.plugins.tools.mcp_servers; sys.exit('mcp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_only_those_who_may_manage_see_the_servers(place: Servers, tmp_path: Path) -> None:
+    place.write(wrong=5)
+
+    def titles(may_manage: bool) -> list[str]:
+        empty = SimpleNamespace(running=SimpleNamespace(in_order=list))
+        owner: Any = SimpleNamespace(chats=None, extensions=empty, mcp=place.servers, may_manage=may_manage)
+        return [state.title for state in chat_tools(YamlStore(tmp_path / "tools.yaml"), owner).states()]
+
+    assert "wrong" in titles(True) and set(titles(False)) == {"Paddock"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modules.families.calibration import CalibrationSettings
 from modules.protocol.model_facts import ModelFacts
-from modules.protocol.quantization_method import QuantizationMethod, indivisible
+from modules.protocol.quantization_method import QuantizationMethod, indivisible, sees_images
 from modules.protocol.schema import setting
 
 # Bits of a stored weight.
@@ -66,7 +66,7 @@ def _bits(settings: W8A8Settings) -> float:
 
 def _obstacle(facts: ModelFacts, settings: W8A8Settings) -> str:
     if facts.vision:
-        return f"{facts.name} also sees images, and this method takes text models only. Choose another, such as gguf."
+        return sees_images(facts, "LLM Compressor")
     if facts.sources("experts"):
         return (
             f"{facts.name} is a mixture of experts, and this method would leave the experts in full precision. Choose "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modules.families.calibration import CalibrationSettings
 from modules.protocol.model_facts import ModelFacts
-from modules.protocol.quantization_method import indivisible
+from modules.protocol.quantization_method import indivisible, sees_images
 from modules.protocol.schema import setting
 
 # Rows of a matrix for which the engines search the clipping together (_compute_best_clip).
@@ -35,6 +35,8 @@ class AwqSettings(CalibrationSettings):
 
 def awq_obstacle(facts: ModelFacts, settings: AwqSettings) -> str:
     """Return why this model cannot be quantized with these settings; "" where it can."""
+    if facts.vision:
+        return sees_images(facts, "AWQ")
     odd = [width for width in facts.output_widths if width % _PIECE]
     if odd:
         return (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modules.families.calibration import CalibrationSettings
 from modules.protocol.model_facts import ModelFacts
-from modules.protocol.quantization_method import indivisible
+from modules.protocol.quantization_method import indivisible, sees_images
 from modules.protocol.schema import setting
 
 
@@ -39,6 +39,8 @@ class GptqSettings(CalibrationSettings):
 
 def gptq_obstacle(facts: ModelFacts, settings: GptqSettings) -> str:
     """Return why this model cannot be quantized with these settings; "" where it can."""
+    if facts.vision:
+        return sees_images(facts, "GPTQ")
     return indivisible(facts, settings)
 
 

@@ -82,6 +82,14 @@ def divides(group_size: int, widths: Iterable[int]) -> bool:
     return group_size <= 0 or all(width % group_size == 0 for width in widths)
 
 
+def sees_images(facts: ModelFacts, title: str) -> str:
+    """Return why a method that takes text models alone does not take this model."""
+    return (
+        f"{facts.name} also sees images, and {title} takes models of text alone here. Choose bnb or hqq, which leave "
+        "the part for images as it is."
+    )
+
+
 def indivisible(facts: ModelFacts, settings: Any) -> str:
     """Return a sentence that names the inputs of matrices which the group size does not divide, and sizes that work.
 

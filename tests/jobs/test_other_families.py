@@ -71,6 +71,22 @@ def test_opt_is_quantized_by_the_engines_that_take_it(
     assert 0 < _quantize(app, made("opt"), method, loader, **settings)["bits_per_weight"] < bits
 
 
+@pytest.mark.parametrize(
+    ("kind", "method", "loader", "bits"),
+    [
+        ("tied", "awq", "autoawq", 8),
+        ("tied", "gptq", "autogptq", 11),
+        ("experts", "awq", "autoawq", 7),
+        ("experts", "gptq", "autogptq", 8),
+    ],
+)
+def test_tied_weights_and_experts_are_quantized(
+    app: App, made: Callable[[str], str], kind: str, method: str, loader: str, bits: float
+) -> None:
+    # The job generates some tokens with its result.
+    assert 0 < _quantize(app, made(kind), method, loader, **_FEW)["bits_per_weight"] < bits
+
+
 def test_4_bits_take_widths_that_the_kernel_for_cpus_does_not(app: App, made: Callable[[str], str]) -> None:
     # The job generates some tokens with its result. LLaVA's down_proj has 96 inputs here.
     assert _quantize(app, made("llava"), "bnb", "transformers", type="nf4")["model"] == "llava-bnb-nf4"
@@ -80,6 +96,10 @@ def test_4_bits_take_widths_that_the_kernel_for_cpus_does_not(app: App, made: Ca
     ("kind", "method", "loader", "settings", "words"),
     [
         ("opt", "gguf", "xllamacpp", {}, "opt is a OPTForCausalLM, which this converter does not write as GGUF"),
+        ("llava", "gptq", "gptqmodel", _FEW, "llava also sees images, and GPTQ takes models of text alone"),
+        ("llava", "awq", "autoawq", _FEW, "llava also sees images, and AWQ takes models of text alone"),
+        ("llava", "w8a8", "llmcompressor", {}, "llava also sees images, and LLM Compressor takes models of text alone"),
+        ("experts", "w8a8", "llmcompressor", {}, "is a mixture of experts, and this method would leave the experts"),
         ("gpt2", "hqq", "hqq", {"group_size": "32"}, r"100% of the weights .* are of another kind \(Conv1D\)"),
         (
             "mamba",
@@ -101,5 +121,5 @@ def test_a_method_that_cannot_says_so_before_weights_are_read(
     with pytest.raises(PaddockError, match=words) as refused:
         job = app.jobs.start(JobSpec("quantize", made(kind), method=method, loader=loader, settings=settings))
         app.jobs.run(job, lambda state: steps.append(state.step))
-    assert "Choose another method" in refused.value.message
+    assert "Choose " in refused.value.message
     assert not [step for step in steps if step.startswith(("Packing", "Quantizing", "Writing"))]

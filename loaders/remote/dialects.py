@@ -112,6 +112,10 @@ class OpenAi:
             self.remote, self.model, self.detokenize(tokens), len(self.detokenize(tokens[:first]))
         )
 
+    def logprobs(self, count: int, is_chat: bool) -> dict[str, Any]:
+        """Return the fields that ask for the log-probabilities of tokens, and `count` of the likeliest ones."""
+        return {"logprobs": True, "top_logprobs": count} if is_chat else {"logprobs": count}
+
     def chat(self, open_end: bool) -> dict[str, Any]:
         """Return the fields of a chat request besides its messages. `open_end`: continue its last message."""
         return {}

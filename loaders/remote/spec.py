@@ -102,5 +102,7 @@ SPEC = LoaderSpec(
     memory=_memory,
     # What any of the servers supports. A load names those that its server does not support (ModelInfo.ignored).
     samplers=ALL_SAMPLERS,
+    # A server that reports none is found out by its first token.
+    logprobs=True,
     accelerators=("cpu", "cuda", "rocm", "metal"),
 )

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from loaders.remote.server_errors import ServerError, error_message_in, interrupted_error
+from loaders.remote.streamed_logprobs import read_logprobs
 from modules.families.remote_file import RemoteFile
-from modules.protocol.errors import PaddockError
+from modules.protocol.errors import PaddockError, Unsupported
 
 _REASONS = {"stop": "stop", "eos": "stop", "eos_token": "stop", "stop_sequence": "stop", "length": "length"}
 
@@ -16,11 +17,15 @@ class StreamedAnswer:
     """Reads events of /completions and /chat/completions.
 
     `tokens`, `prompt_tokens` and `cached_tokens` are the server's numbers if it sends them, otherwise the number of
-    pieces. `failure` is the error that ended the reply early.
+    pieces. `failure` is the error that ended the reply early. `top_logprobs`: as Generate.logprobs; where it is not
+    negative, the server must send log-probabilities.
     """
 
-    def __init__(self, file: RemoteFile) -> None:
+    def __init__(self, file: RemoteFile, top_logprobs: int = -1) -> None:
         self._file = file
+        self._top_logprobs = top_logprobs
+        self._logprobs: list[dict[str, Any]] = []
+        self._any_logprobs = False
         self._finish = ""
         self._thinking = False
         self.tokens = 0
@@ -43,6 +48,27 @@ class StreamedAnswer:
         self._count(event)
         return text
 
+    def take_logprobs(self) -> tuple[dict[str, Any], ...]:
+        """Return the entries of Chunk.logprobs that were read since the previous call."""
+        taken, self._logprobs = tuple(self._logprobs), []
+        return taken
+
+    def _read_logprobs(self, choice: dict[str, Any], text: str) -> None:
+        try:
+            found = read_logprobs(choice, self._top_logprobs)
+        except (KeyError, TypeError, ValueError):
+            found = None
+        # A piece that a server held back may come without.
+        if found is None and text and not self._any_logprobs:
+            raise ServerError(
+                Unsupported(
+                    f"{self._file.address} does not report the probabilities of tokens. Leave 'logprobs' and "
+                    "'best_of' out, or load a model of your own."
+                )
+            )
+        self._any_logprobs = self._any_logprobs or bool(found)
+        self._logprobs += found or []
+
     def _choice(self, choice: dict[str, Any]) -> str:
         part = choice.get("delta") or choice.get("message") or {}
         found = choice.get("text") or part.get("content")
@@ -60,6 +86,8 @@ class StreamedAnswer:
             text = f"\n</think>\n\n{text}"
         elif text:
             self.tokens += 1
+        if self._top_logprobs >= 0:
+            self._read_logprobs(choice, text)
         self._finish = str(choice.get("finish_reason") or self._finish)
         return text
 

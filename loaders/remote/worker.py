@@ -139,20 +139,22 @@ class Engine(EngineBase):
         seed = random.randrange(2**31) if params.seed < 0 and self._server.seeds else params.seed
         path, body, prompt_tokens, cut = self._request(request)
         body.update(self._server.sampling(params, seed, self._context))
+        if request.logprobs >= 0:
+            body.update(self._server.logprobs(max(1, request.logprobs), is_chat="messages" in body))
         begin = time.monotonic()
         first = 0.0
-        answer, stop = StreamedAnswer(self._file), StopFilter(params.stop)
+        answer, stop = StreamedAnswer(self._file, request.logprobs), StopFilter(params.stop)
         unsaid = 0
         for text in self._texts(answer, path, body, cancelled):
             first = first or time.monotonic()
             unsaid += 1
             if shown := stop.feed(text):
-                yield Piece(shown, unsaid)
+                yield Piece(shown, unsaid, answer.take_logprobs())
                 unsaid = 0
             if stop.stopped:
                 break
         if not stop.stopped and not cancelled.is_set() and (rest := stop.flush()):
-            yield Piece(rest, unsaid)
+            yield Piece(rest, unsaid, answer.take_logprobs())
         for warning in answer.warnings:
             print(f"{self._file.address}: {warning}", file=sys.stderr)
         if answer.failure is not None and not cancelled.is_set() and not stop.stopped:

@@ -168,6 +168,7 @@ class App:
                 self.library,
                 self.loaders,
                 self.models,
+                self.planner,
                 self.consents,
                 lambda name: read_chat_messages(self.paths.chats, name),
             )

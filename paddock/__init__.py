@@ -30,7 +30,7 @@ from modules.protocol.errors import (
     SettingError,
     Unsupported,
 )
-from modules.protocol.events import ModelInfo
+from modules.protocol.events import ModelInfo, RerankResult
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import Demand
 from modules.protocol.model_facts import Claim, Machine, ModelFacts
@@ -71,6 +71,7 @@ __all__ = [
     "Quantized",
     "Quantizer",
     "Report",
+    "RerankResult",
     "SamplingParams",
     "SettingError",
     "StopFilter",

@@ -15,7 +15,8 @@ PUBLIC = {
     *("ApiRequest", "Host"),
     *("Claim", "Demand", "LoaderSpec", "Machine", "ModelFacts", "Variant", "setting"),
     *("AddressRefused", "PublicPage", "fetch_public"),
-    *("Engine", "Generate", "ModelInfo", "Outcome", "Piece", "Report", "SamplingParams", "StopFilter", "fit_prompt"),
+    *("Engine", "Generate", "ModelInfo", "Outcome", "Piece", "Report", "RerankResult", "SamplingParams", "StopFilter"),
+    "fit_prompt",
     *("QuantizationMethod", "Quantize", "Quantized", "Quantizer"),
     *("ModelError", "OutOfMemory", "PaddockError", "PromptError", "SettingError", "Unsupported"),
 }

@@ -19,9 +19,10 @@ from typing import Any
 
 from modules.protocol.commands import Generate
 from modules.protocol.errors import ModelError, OutOfMemory, PromptError
-from modules.protocol.events import ModelInfo
+from modules.protocol.events import ModelInfo, RerankResult
 from modules.worker.embeddings import unknown_token_error
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
+from modules.worker.reranking import long_query_error
 from modules.worker.stop_strings import StopFilter
 from modules.worker.token_logprobs import logprob_entry
 from modules.worker.truncation import fit_prompt
@@ -132,6 +133,17 @@ class Engine(EngineBase):
         others = [token, *(other for other in range(len(self._words)) if other != token)][:count]
         top = [(other, -(place + 1) * math.log(2)) for place, other in enumerate(others)]
         return (logprob_entry(token, -math.log(2), top, lambda token: self._words[token].encode()),)
+
+    def rerank(self, query: str, documents: list[str]) -> RerankResult:
+        """Return the share of the query's words that is in each document. What exceeds the context is cut."""
+        asked, room = set(query.split()), self._settings.context - len(query.split())
+        if room < 1:
+            raise long_query_error(len(query.split()), self._settings.context)
+        words = [document.split() for document in documents]
+        cut = [place for place, found in enumerate(words) if len(found) > room]
+        read = [found[:room] for found in words]
+        scores = [len(asked & set(found)) / len(asked) for found in read]
+        return RerankResult(scores, sum(len(found) + len(query.split()) for found in read), cut)
 
     def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
         rows = array("f")

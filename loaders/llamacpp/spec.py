@@ -42,6 +42,7 @@ SPEC = LoaderSpec(
     claim=_claim,
     memory=_memory,
     samplers=SAMPLERS,
+    purposes=("generate", "embed"),
     logprobs=True,
     differs=LIBRARY_DIFFERENCES,
     accelerators=("cpu", "cuda", "rocm", "vulkan", "metal"),

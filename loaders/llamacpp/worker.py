@@ -11,17 +11,19 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+from loaders.llamacpp.embeddings import native_embeddings
 from loaders.llamacpp.log import EngineLog
 from loaders.llamacpp.lora import LoraAdapters
 from loaders.llamacpp.native import NativeModel
 from loaders.llamacpp.native_params import context_parameters, model_parameters, numa_strategy
 from loaders.llamacpp.sampler_chain import SamplerChain
+from modules.families.llama_reading import reading_settings
 from modules.families.reasoning import visible_tokens
 from modules.protocol.commands import Generate
 from modules.protocol.errors import OutOfMemory, PromptError
 from modules.protocol.events import ModelInfo
 from modules.worker.broken_weights import nan_logits_error
-from modules.worker.embeddings import too_long_error, unknown_token_error
+from modules.worker.embeddings import longer_remedy
 from modules.worker.end_of_turn import end_of_turn_token, ends_message_only
 from modules.worker.engine import EmbedInput, EngineBase, Outcome, Piece, Report
 from modules.worker.llama.gguf_keys import GgufKeys, read_keys
@@ -56,10 +58,12 @@ class Engine(EngineBase):
     def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
         report("Reading the file's header", 0.0)
         self._path = path
-        if self.templates:
+        if self.templates and not self.reads_only:
             self.templates.start()
         check_settings(settings)
         self._keys = read_keys(path)
+        if self.reads_only:
+            settings = reading_settings(settings, self._keys.trained_context)
         wanted = choose_context(settings, self._keys.trained_context)
         lib = self._lib
         lib.llama_backend_init()
@@ -109,8 +113,10 @@ class Engine(EngineBase):
         trained = int(lib.llama_model_n_ctx_train(model))
         template = self._template()
         on_gpu = settings.gpu_layers and lib.llama_supports_gpu_offload()
+        # llama.cpp rounds the context up, but a model that only reads gets no more than its batch.
+        context = self._batch if self.reads_only else native.size
         return ModelInfo(
-            context=native.size,
+            context=context,
             trained_context=trained,
             device="gpu" if on_gpu else "cpu",
             dtype=self._dtype(),
@@ -121,7 +127,7 @@ class Engine(EngineBase):
             bos=self._name(lib.llama_vocab_bos(native.vocab)),
             eos=self._name(lib.llama_vocab_eos(native.vocab)),
             memory_bytes=int(lib.llama_model_size(model)),
-            notes=context_notes(settings, native.size, trained),
+            notes=context_notes(settings, context, trained),
         )
 
     def _dtype(self) -> str:
@@ -161,6 +167,8 @@ class Engine(EngineBase):
         return bool(context)
 
     def tokenize(self, text: str, special: bool) -> list[int]:
+        if self.reads_only and special:
+            return self._prompts.whole(text)
         return self._prompts.prompt(text, True) if special else self._prompts.ids(text, False)
 
     def detokenize(self, tokens: list[int]) -> str:
@@ -274,24 +282,9 @@ class Engine(EngineBase):
         return importlib.import_module("numpy").ctypeslib.as_array(latest, (size,))
 
     def embed(self, inputs: list[EmbedInput]) -> list[list[float]]:
-        native, lib = self._native, self._lib
-        width, most = int(lib.llama_model_n_embd(native.model)), int(lib.llama_n_ubatch(native.context))
-        lib.llama_set_embeddings(native.context, True)
-        try:
-            vectors = []
-            for one in inputs:
-                tokens = self.tokenize(one, True) if isinstance(one, str) else one
-                if len(tokens) > most:
-                    raise too_long_error(len(tokens), most, "raise Micro-batch and Batch")
-                if max(tokens) >= lib.llama_vocab_n_tokens(native.vocab):
-                    raise unknown_token_error()
-                native.clear()
-                native.read(tokens, most, threading.Event())
-                vectors.append(lib.llama_get_embeddings_seq(native.context, 0)[:width])
-            return vectors
-        finally:
-            lib.llama_set_embeddings(native.context, False)
-            native.clear()
+        tokens = [self.tokenize(one, True) if isinstance(one, str) else one for one in inputs]
+        remedy = longer_remedy(self._batch, self._keys.trained_context, self.reads_only)
+        return native_embeddings(self._native, tokens, remedy)
 
 
 def _row(tokens: list[int]) -> Any:

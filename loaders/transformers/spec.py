@@ -11,6 +11,7 @@ from modules.families.transformers_settings import SAMPLERS, TransformersSetting
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
 from modules.protocol.model_facts import Claim, Machine, ModelFacts
+from modules.protocol.model_purpose import READERS
 from modules.protocol.schema import setting
 
 _QUANTIZATION = "Quantization"
@@ -74,6 +75,8 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
         return Claim(
             80, f"Full-precision weights for Transformers: runs on {where}, and can be quantized to 8 or 4 bits."
         )
+    if facts.format == "gguf" and facts.purpose in READERS:
+        return Claim(0, "Transformers does not read this kind of GGUF file. Choose a llama.cpp loader.", runs=False)
     if facts.format == "gguf":
         return Claim(
             20,
@@ -153,6 +156,7 @@ SPEC = LoaderSpec(
     memory=_memory,
     samplers=SAMPLERS,
     logprobs=True,
+    purposes=("generate", *READERS),
     accelerators=("cpu", "cuda", "rocm"),
     requirements="requirements.txt",
     variants=TORCH_VARIANTS,

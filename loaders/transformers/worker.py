@@ -13,14 +13,15 @@ from modules.worker.hf.auto_class import text_class
 from modules.worker.hf.bitsandbytes_config import avoid_cpu_kernel, packing_config
 from modules.worker.hf.load_options import device_placement, pick_dtype, report_progress, with_rope
 from modules.worker.hf.model_files import check_folder, has_consent, load_tokenizer, missing_tensor_error, weight_files
+from modules.worker.hf.reading_engine import ReadingEngine
 from modules.worker.hf.staged_folder import stage_file
-from modules.worker.hf.transformers_engine import HfEngine
+from modules.worker.hf.text_encoder import is_unused, reader_class
 from modules.worker.llama.gguf_keys import read_keys
 from modules.worker.llama.space_prefix import SpacePrefix, is_sentencepiece, space_prefix
 
 
-class Engine(HfEngine):
-    """Any causal language model of Transformers."""
+class Engine(ReadingEngine):
+    """Any causal language model of Transformers, embedding models, and rerankers."""
 
     def check(self, path: Path) -> None:
         """Check that the files are there. A GGUF file is checked by its reader."""
@@ -60,8 +61,9 @@ class Engine(HfEngine):
         options["dtype"] = pick_dtype(settings.dtype, settings.device_map)
         if (quantization := _quantization(settings, config, options["dtype"])) is not None:
             options["quantization_config"] = quantization
+        kind = reader_class(config, self.purpose) if self.reads_only else text_class(config, settings.images)
         with report_progress(report, "Unpacking the weights" if gguf else "Loading the weights"):
-            model, found = text_class(config, settings.images).from_pretrained(
+            model, found = kind.from_pretrained(
                 str(path),
                 config=with_rope(config, settings),
                 local_files_only=True,
@@ -70,13 +72,17 @@ class Engine(HfEngine):
                 **options,
             )
         # Transformers fills missing tensors with random numbers, and such a model writes nonsense.
-        if missing := sorted(found["missing_keys"]):
+        if missing := sorted(name for name in found["missing_keys"] if not self._is_unused(name)):
             raise missing_tensor_error(f"The weights of {gguf.get('gguf_file', path.name)}", missing)
         if _saved_method(config) in ("fp8", "compressed-tensors"):
             _convert_weights(model, options["dtype"])
         _forget_outliers(model)
         avoid_cpu_kernel(model)
         return model, tokenizer
+
+    def _is_unused(self, tensor: str) -> bool:
+        """Return True for a tensor that the model may lack."""
+        return self.reads_only and self.purpose != "rerank" and is_unused(tensor)
 
 
 def _gguf_tokenizer(stage: Path, file: Path) -> Any:

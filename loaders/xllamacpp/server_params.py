@@ -15,12 +15,12 @@ _TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
 
 def server_parameters(
-    xllamacpp: Any, path: Path, settings: Any, context: int, key: str, pools: bool, projector: str = ""
+    xllamacpp: Any, path: Path, settings: Any, context: int, key: str, pooling: str, projector: str = ""
 ) -> Any:
     """Return `CommonParams` of the module `xllamacpp` for the model at `path`.
 
-    `context` is in tokens, of all slots together. `key` is the API key of loopback requests. `pools` is True if the
-    model says how its embeddings are pooled; otherwise they are averaged. `projector`: path of a file for images.
+    `context` is in tokens, of all slots together. `key` is the API key of loopback requests. `pooling`: "" if the model
+    says how its embeddings are pooled, else "MEAN" or "RANK". `projector`: path of a file for images.
     """
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
@@ -35,8 +35,8 @@ def server_parameters(
         if settings.image_tokens:
             params.image_max_tokens = settings.image_tokens
     params.embedding = True
-    if not pools:
-        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+    if pooling:
+        params.pooling_type = getattr(xllamacpp.llama_pooling_type, f"LLAMA_POOLING_TYPE_{pooling}")
     return params
 
 
@@ -57,7 +57,7 @@ def _listen_on_loopback(params: Any, key: str) -> None:
 def _context(xllamacpp: Any, params: Any, settings: Any, context: int) -> None:
     params.n_ctx = context
     params.n_parallel = settings.slots
-    params.kv_unified = not settings.own_caches
+    params.kv_unified = settings.own_caches != "on"
     params.ctx_shift = False
     params.n_cache_reuse = settings.cache_reuse
     params.cache_ram_mib = settings.prompt_cache_mb

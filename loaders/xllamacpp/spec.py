@@ -13,6 +13,7 @@ from modules.protocol.errors import PaddockError
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
 from modules.protocol.model_facts import Claim, Machine, ModelFacts
+from modules.protocol.model_purpose import READERS
 from modules.protocol.schema import setting
 
 _IMAGES = "Images"
@@ -29,15 +30,16 @@ class Settings(LlamaCppSettings):
         maximum=32,
         group="Context and cache",
         help="Requests answered at the same time; further ones wait in order. More tokens per second in total, fewer "
-        "for each reply. They share one context, so this takes no memory. If several long chats run at once, raise "
-        "Context length or give each reply a cache.",
+        "for each reply. Without a cache for each reply they share one context.",
     )
-    own_caches: bool = setting(
-        False,
+    own_caches: str = setting(
+        "auto",
         label="A cache for each reply",
+        choices=("auto", "on", "off"),
         group="Context and cache",
-        help="Each reply has the whole context for itself: a long chat neither slows the others nor takes their room. "
-        "Takes the memory of the context as many times as there are replies at once.",
+        help="on: each reply has the whole context for itself, so a long chat neither slows the others nor takes their "
+        "room. Takes the memory of the context as many times as there are replies at once. off: they share one. auto: "
+        "on if a quarter of the free memory is left then.",
     )
     projector: str = setting(
         AUTOMATIC,
@@ -86,7 +88,7 @@ def useful_context(context: int, trained: int, settings: Settings) -> int:
 
     No slot gets more than the trained context `trained` (0: unknown).
     """
-    if settings.own_caches:
+    if settings.own_caches == "on":
         return settings.slots * (min(context, trained) if trained else context)
     return min(context, trained * settings.slots) if trained else context
 
@@ -103,14 +105,16 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
 
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
     planned = memory_demand(facts, settings, 48 * MEBIBYTE)
+    if facts.purpose in READERS:
+        return planned
     tokens = useful_context(planned.context, facts.context, settings)
     try:
         projector = choose_projector(settings.projector, facts.projectors)
     except PaddockError:  # the load says why
         projector = None
     planned = replace(planned, extra_weights=projector.size_bytes if projector else 0)
-    if settings.own_caches:
-        return replace(planned, context=tokens // settings.slots, cache_tokens=tokens)
+    if settings.own_caches == "on":
+        return replace(planned, context=tokens // settings.slots, caches=settings.slots)
     return replace(planned, context=tokens)
 
 
@@ -122,7 +126,9 @@ SPEC = LoaderSpec(
     settings=Settings,
     claim=_claim,
     memory=_memory,
+    automatic={"own_caches": ("on", "off")},
     samplers=SAMPLERS,
+    purposes=("generate", "embed", "rerank"),
     logprobs=True,
     differs=SERVER_DIFFERENCES,
     unheard=SERVER_SILENCED,

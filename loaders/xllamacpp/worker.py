@@ -19,23 +19,27 @@ from loaders.xllamacpp.embeddings import server_embeddings
 from loaders.xllamacpp.images import Images
 from loaders.xllamacpp.library import library_path
 from loaders.xllamacpp.load_progress import report_load_progress
+from loaders.xllamacpp.model_info import describe_model, server_notes
 from loaders.xllamacpp.probabilities import likeliest_tokens
+from loaders.xllamacpp.reranking import separator_note, server_scores
 from loaders.xllamacpp.rwlock import ReadWriteLock
 from loaders.xllamacpp.server_http import LocalServer
 from loaders.xllamacpp.server_params import server_parameters
 from loaders.xllamacpp.spec import useful_context
+from modules.families.llama_reading import reading_settings
 from modules.families.projector import choose_projector
 from modules.families.reasoning import visible_tokens
 from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError, PromptError
-from modules.protocol.events import ModelInfo
+from modules.protocol.events import ModelInfo, RerankResult
 from modules.worker.broken_weights import nan_logits_error
+from modules.worker.embeddings import longer_remedy
 from modules.worker.end_of_turn import end_of_turn_token
 from modules.worker.engine import EmbedInput, EngineBase, Outcome, Piece, Report
 from modules.worker.hf.special_tokens import END_NAMES
 from modules.worker.llama.gguf_keys import GgufKeys, read_keys
 from modules.worker.llama.llama_abi import load_library
-from modules.worker.llama.model_notes import check_settings, choose_context, context_notes, load_error
+from modules.worker.llama.model_notes import check_settings, choose_context, load_error
 from modules.worker.llama.prompt_tokens import LlamaTokenizer
 from modules.worker.llama.scoring import Scorer
 from modules.worker.stderr_tap import StderrTap
@@ -75,20 +79,23 @@ class Engine(EngineBase):
     def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
         report("Reading the file's header", 0.0)
         self._path = path
-        if self.templates:
+        if self.templates and not self.reads_only:
             self.templates.start()
         check_settings(settings)
-        self._micro_batch = min(settings.micro_batch, settings.batch)
         self._keys = read_keys(path)
         trained = self._keys.trained_context
+        if self.reads_only:
+            settings = reading_settings(settings, trained)
+        self._micro_batch = min(settings.micro_batch, settings.batch)
         wanted = choose_context(settings, trained)
         room = useful_context(wanted, trained, settings)
         projector = choose_projector(settings.projector, self.projectors)
         mmproj = projector.path if projector else ""
+        pooling = "RANK" if self.purpose == "rerank" else "" if self._keys.pools else "MEAN"
 
         def serve(adapters: dict[str, float]) -> None:
             key = secrets.token_urlsafe(32)
-            parameters = server_parameters(self._xllamacpp, path, settings, room, key, self._keys.pools, mmproj)
+            parameters = server_parameters(self._xllamacpp, path, settings, room, key, pooling, mmproj)
             parameters.lora_adapters = [self._xllamacpp.CommonAdapterLoraInfo(*pair) for pair in adapters.items()]
             with StderrTap() as tap:
                 try:
@@ -144,42 +151,30 @@ class Engine(EngineBase):
         end = end_of_turn_token(self.templates, template, props["bos_token"], props["eos_token"], names)
         self._end = "" if end in (props["eos_token"], *END_NAMES) else end
         self._visible = tuple(sorted(visible_tokens(names, template)))
-        notes = context_notes(settings, self._context, meta["n_ctx_train"])
-        if self._context < wanted:
-            notes.append(
-                f"A chat gets {self._context} tokens, not {wanted}: llama.cpp's server gives no more than the trained "
-                "context. The loader llamacpp can exceed it."
-            )
-        return ModelInfo(
-            context=self._context,
-            trained_context=meta["n_ctx_train"],
-            slots=props["total_slots"],
-            device=", ".join(devices) if devices and settings.gpu_layers else "cpu",
-            dtype=str(meta["ftype"]).removeprefix("(guessed) "),
-            architecture=self._keys.architecture,
-            parameters=meta["n_params"],
-            template=template,
-            template_source="GGUF metadata" if template else "",
-            bos=props["bos_token"],
-            eos=props["eos_token"],
-            memory_bytes=meta["size"],
-            notes=notes,
-            sees_images=self._images is not None,
-        )
+        notes = server_notes(settings, self._context, wanted, meta["n_ctx_train"])
+        if self.purpose == "rerank":
+            notes += separator_note(self._keys)
+        device = ", ".join(devices) if devices and settings.gpu_layers else "cpu"
+        return describe_model(props, meta, self._keys, device, notes, self._images is not None)
 
     def _computes_numbers(self) -> bool:
         """Return False if the model computes no probabilities (NaN).
 
         In that case the server silently takes the first token of the vocabulary.
         """
+        if self.reads_only:
+            numbers = self.rerank("a", ["a"]).scores if self.purpose == "rerank" else self.embed(["a"])[0]
+            return all(map(math.isfinite, numbers))
         try:
             likeliest = self.next_token_probabilities("a", 1)
-        except PaddockError:  # A model that only makes embeddings.
+        except PaddockError:  # The server reports none.
             return True
         return not any(math.isnan(entry["probability"]) for entry in likeliest)
 
     def tokenize(self, text: str, special: bool) -> list[int]:
         with self._server_lock.read():
+            if self.reads_only and special:
+                return self._prompts.whole(text)
             return self._prompts.prompt(text, True) if special else self._prompts.ids(text, False)
 
     def _tokenize(self, text: str, add_special: bool, parse_special: bool) -> list[int]:
@@ -295,5 +290,11 @@ class Engine(EngineBase):
     def embed(self, inputs: list[EmbedInput]) -> list[list[float]]:
         # Token ids, because the server's tokenizer differs from the model's own (LlamaTokenizer).
         tokens = [self.tokenize(one, True) if isinstance(one, str) else one for one in inputs]
+        remedy = longer_remedy(self._micro_batch, self._keys.trained_context, self.reads_only)
         with self._server_lock.read():
-            return server_embeddings(self._server, tokens, self._micro_batch)
+            return server_embeddings(self._server, tokens, self._micro_batch, remedy)
+
+    def rerank(self, query: str, documents: list[str]) -> RerankResult:
+        with self._server_lock.read():
+            prompts, most = self._prompts, self._micro_batch
+            return server_scores(self._server, query, documents, prompts, most, self._keys)

@@ -52,11 +52,13 @@ def _entry(app: App, name: str, end: float) -> dict[str, object]:
         "context": state.info.context if loaded and state.info else None,
         "size_bytes": None,
         "sees_images": state.info.sees_images if loaded and state.info else None,
+        "purpose": None,
     }
     if time.monotonic() < end:
         with contextlib.suppress(PaddockError):
             facts = app.library.facts(name)
             entry["size_bytes"] = facts.size_bytes
+            entry["purpose"] = facts.purpose or None
             entry["context"] = entry["context"] or facts.context or None
             entry["sees_images"] = facts.vision if entry["sees_images"] is None else entry["sees_images"]
             entry["loader"] = entry["loader"] or app.loaders.choose(name)[0].name

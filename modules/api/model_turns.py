@@ -49,18 +49,24 @@ class ModelTurns:
         self._loader: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def use(self, body: Mapping[str, object], request: Request) -> AsyncIterator[LoadedModel]:
+    async def use(
+        self, body: Mapping[str, object], request: Request, task: str = "generate"
+    ) -> AsyncIterator[LoadedModel]:
         """Keep the model that the field `model` of the body means loaded while the block starts its work, and yield it.
 
-        A generation that is started keeps the model until it ends. Raises PaddockError, QueueFull if too many requests
-        wait, or ClientDisconnect if the client hangs up while it waits.
+        `task`: "generate", "embed" or "rerank"; a model that is not made for it is not loaded. A generation that is
+        started keeps the model until it ends. Raises PaddockError, QueueFull if too many requests wait, or
+        ClientDisconnect if the client hangs up while it waits.
         """
         name, client = self._on_request.resolve(body.get("model")), client_name(request, self._config)
+        if not name and task == "rerank":
+            # No other model can mean it.
+            name = next((model.name for model in self._pool.models if model.ready and model.purpose == task), "")
         chosen = read_keep_alive(body)
         model = self._enter(name)
         if model is None:
             check_room(len(self._waiting), sum(waiter.client == client for waiter in self._waiting))
-            await run_in_threadpool(self._on_request.check, name)
+            await run_in_threadpool(self._on_request.check, name, task)
             model = await self._wait(_Waiter(name, client), request)
         try:
             if self._on_request.allowed:  # Otherwise no request could load the model again.

@@ -1,4 +1,4 @@
-"""The routes below /v1: models, completions, chat completions and embeddings, as in OpenAI's API.
+"""The routes below /v1: models, completions, chat completions and embeddings, as in OpenAI's API, and reranking.
 
 They use the same queue and the same generations as the page.
 """
@@ -28,6 +28,7 @@ from modules.api.openai_stream import stream_answer, wait_until_done
 from modules.api.openapi.document import openapi_document
 from modules.api.request_params import parse_body
 from modules.api.request_record import api_router, note_generations, note_no_route
+from modules.api.rerank import read_rerank_request, rerank_documents
 from modules.api.responses.routes import router as responses_router
 from modules.api.warning_header import warning_header
 from modules.app import App
@@ -59,8 +60,20 @@ def router(app: App) -> APIRouter:
         try:
             body = parse_body(await request.body())
             asked = read_embedding_request(body)
-            async with turns.use(body, request) as model:
+            async with turns.use(body, request, "embed") as model:
                 return SafeJSONResponse(await embed(model, asked, request))
+        except PaddockError as error:
+            return error_response(error)
+
+    @routes.post("/rerank")
+    @routes.post("/reranking")
+    async def rerank(request: Request) -> Response:
+        try:
+            body = parse_body(await request.body())
+            asked = read_rerank_request(body)
+            async with turns.use(body, request, "rerank") as model:
+                answer, notes = await rerank_documents(model, asked, request)
+            return SafeJSONResponse(answer, headers=warning_header(notes))
         except PaddockError as error:
             return error_response(error)
 

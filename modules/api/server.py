@@ -28,6 +28,7 @@ from modules.api.login import router as login_router
 from modules.api.metrics import Metrics
 from modules.api.metrics import router as metrics_router
 from modules.api.openai import router as openai_router
+from modules.api.path_aliases import PathAliasMiddleware
 from modules.api.request_log import RequestLog
 from modules.api.request_record import RequestRecordMiddleware
 from modules.api.root_path import RootPathMiddleware
@@ -64,6 +65,7 @@ def build_server(app: App) -> FastAPI:
     server.add_middleware(BodyLimitMiddleware)
     server.add_middleware(HeadersMiddleware)
     server.add_middleware(RequestRecordMiddleware, on_end=[metrics.request_ended, *_request_log(app.config)])
+    server.add_middleware(PathAliasMiddleware)
     server.add_middleware(RootPathMiddleware, root_path=app.config.root_path)
     app.extensions.start()
     if app.config.accounts:

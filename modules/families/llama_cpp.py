@@ -5,10 +5,13 @@ A spec may import this package, but not another loader.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+from modules.families.llama_reading import reading_settings
 from modules.protocol.memory_demand import MEBIBYTE, Demand, parse_split
 from modules.protocol.model_facts import Machine, ModelFacts
+from modules.protocol.model_purpose import READERS
 from modules.protocol.sampling import ALL_SAMPLERS
 from modules.protocol.schema import setting
 
@@ -20,6 +23,9 @@ CACHE_TYPES = ("f32", "bf16", "f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 
 # Bits of one element of the cache: blocks of 32 with a scale of 16 bits, in Q4_1 and Q5_1 an offset of 16 more (ggml).
 _CACHE_BITS = {"f32": 32, "bf16": 16, "f16": 16, "q8_0": 8.5, "q5_1": 6, "q5_0": 5.5, "q4_1": 5, "q4_0": 4.5}
+
+# Architectures in llama.cpp that read a text at once and keep nothing of it.
+_ENCODERS = re.compile("bert|t5encoder|gemma-embedding")
 
 # Settings to lower when memory runs out, the one with the least effect first.
 LOWER_FOR_MEMORY = ("context", "cache_type_k", "cache_type_v", "batch", "micro_batch")
@@ -260,13 +266,16 @@ def memory_demand(facts: ModelFacts, settings: LlamaCppSettings, process: int) -
 
     Weights stay as they are in the file. The cache is cleared, and so allocated, while loading. A card allocates the
     logits of a whole micro-batch, main memory only those that are written. The attention mask has 32 bits, and 16 more
-    for flash attention.
+    for flash attention. An encoder has no cache.
     """
+    if facts.purpose in READERS:
+        settings = reading_settings(settings, facts.context)
     context = settings.context or min(facts.context or AUTOMATIC_CONTEXT, AUTOMATIC_CONTEXT)
     batch = min(settings.batch, settings.micro_batch)
     return Demand(
         process=process,
         context=context,
+        cache_bytes=0 if facts.purpose in READERS and _ENCODERS.search(facts.architecture) else None,
         cache_bits=(_CACHE_BITS[settings.cache_type_k], _CACHE_BITS[settings.cache_type_v]),
         batch=batch,
         mask=6,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from modules.protocol.memory_demand import MEBIBYTE, Demand, dtype_bits, parse_split
 from modules.protocol.model_facts import Machine, ModelFacts
+from modules.protocol.model_purpose import READERS
 from modules.protocol.sampling import ALL_SAMPLERS
 from modules.protocol.schema import setting
 
@@ -143,13 +144,14 @@ def memory_demand(
 
     weight_bits: bits per weight if the layers are packed while they load. 0: as on disk if the files are packed, else
     as in the data type. Embeddings, head and cache always have the data type. The cache grows with the text by a
-    quarter of its length at a time.
+    quarter of its length at a time. A model that only reads has no cache, and computes a text at once.
     """
     on_gpu = settings.device_map != "cpu" and (machine.has("cuda") or machine.has("rocm"))
     bits = dtype_bits(settings.dtype, machine, on_gpu)
     stretch = 1.0 if settings.rope_scaling == "model" else settings.rope_factor
     context = min(settings.context, int(facts.context * stretch) or settings.context)
     packed = facts.format in ("gptq", "awq", "hqq", "bitsandbytes")
+    reads_only = facts.purpose in READERS
     return Demand(
         process=process,
         weight_bits=weight_bits or (0 if packed else bits),
@@ -158,7 +160,8 @@ def memory_demand(
         cache_tokens=context + max(256, context // 4),
         cache_bits=(bits, bits),
         cache_at_load=False,
-        batch=settings.prefill or (1024 if on_gpu else 512),
+        cache_bytes=0 if reads_only else None,
+        batch=context if reads_only else settings.prefill or (1024 if on_gpu else 512),
         activation=bits // 8,
         mask=bits / 8,
         unpacking=unpacking,

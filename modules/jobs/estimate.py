@@ -12,7 +12,7 @@ from typing import Any
 
 from modules.jobs.job_spec import FINISHED
 from modules.jobs.quantization_trial import Tried, try_quantization
-from modules.jobs.quantize import QuantizePlan
+from modules.jobs.quantize import QuantizePlan, held_bytes
 from modules.jobs.resources import JobResources
 from modules.jobs.store import JobStore
 from modules.jobs.texts import OnStep
@@ -88,12 +88,9 @@ def _why_not_tried(plan: QuantizePlan) -> str:
 def _memory(
     plan: QuantizePlan, near: EarlierJob | None, tried: Tried | None, resources: JobResources
 ) -> tuple[int | None, str]:
-    facts, method = plan.facts, plan.method
-    held = method.held(facts, plan.settings)
+    held = held_bytes(plan, resources)
     if held is not None:
-        make = plan.loader.memory
-        process = make(facts, plan.loader.settings(), resources.environments.machine).process if make else 0
-        return process + held, "Memory: the worker, and what the method holds of the model at once."
+        return held, "Memory: the worker, and what the method holds of the model at once."
     if tried is not None and tried.peak_bytes is not None:
         return tried.peak_bytes, "Memory: what the trial took, and the weights of the other layers."
     if near is not None and near.peak_bytes:

@@ -14,8 +14,10 @@ from pathlib import Path
 
 from modules.jobs.job_spec import JobError, JobState
 from modules.jobs.store import JobStore
+from modules.loading.memory_planner import MemoryPlanner
 from modules.protocol.errors import PaddockError
 from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.model_facts import Machine
 from modules.runtime.environment import Environments
 from modules.runtime.process_priority import lower_priority
 from modules.runtime.sandbox_paths import sandbox_variables
@@ -126,6 +128,11 @@ class JobRun:
             self._written = time.monotonic()
             self._store.write_state(self.id, self.state)
         self._on_progress(self.state)
+
+    def make_room(self, planner: MemoryPlanner, fits: Callable[[Machine], bool]) -> None:
+        """Unload idle models of the pool until the job fits, as a load does."""
+        if gone := planner.make_room(fits):
+            self._store.log(self.id, f"Unloaded to make room: {', '.join(gone)}")
 
     @contextlib.contextmanager
     def worker(

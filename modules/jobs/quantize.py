@@ -114,6 +114,10 @@ def run_quantize(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[st
     card_settings = {name: Path(value).name if value in files else value for name, value in shown.items()}
     card = make_card(plan.facts, sha256, plan.method, card_settings, calibration)
     with staging_folder(resources.models, plan.name) as folder:
+        needed = held_bytes(plan, resources)
+        if needed is None:
+            needed = plan.facts.size_bytes
+        run.make_room(resources.planner, lambda machine: needed <= machine.free_bytes)
         with run.part(0.05, 0.9):
             answer = quantize_in_worker(spec.settings, plan, folder, card, calibration, run, resources)
         card["seconds"] = round(run.elapsed(), 1)
@@ -144,6 +148,16 @@ def run_quantize(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[st
         "versions": answer["versions"],
         "notes": [*answer["notes"], *(calibration.notes() if calibration else [])],
     }
+
+
+def held_bytes(plan: QuantizePlan, resources: JobResources) -> int | None:
+    """Return the bytes of main memory that the worker and what the method holds of the model take; None where the
+    method does not say it."""
+    held = plan.method.held(plan.facts, plan.settings)
+    if held is None:
+        return None
+    make = plan.loader.memory
+    return held + (make(plan.facts, plan.loader.settings(), resources.environments.machine).process if make else 0)
 
 
 def bits_per_weight(facts: ModelFacts) -> float:

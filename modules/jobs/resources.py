@@ -10,6 +10,7 @@ from modules.files.paths import Paths
 from modules.jobs.texts import TextSources
 from modules.library.scan import ModelLibrary
 from modules.loading.loader_choice import LoaderChoice
+from modules.loading.memory_planner import MemoryPlanner
 from modules.loading.model_consents import ModelConsents
 from modules.loading.model_loading import ModelLoading
 from modules.runtime.environment import Environments
@@ -26,6 +27,7 @@ class JobResources:
     library: ModelLibrary
     loaders: LoaderChoice
     loading: ModelLoading
+    planner: MemoryPlanner
     consents: ModelConsents
     # The messages of the chat with a title or id, as {"role", "content"}. Raises PaddockError.
     chat_messages: Callable[[str], list[dict[str, str]]]

@@ -24,9 +24,10 @@ from modules.jobs.texts import is_named_source
 from modules.jobs.training_card import make_training_card, write_adapter_card
 from modules.jobs.training_texts import read_training_texts
 from modules.library.adapter_files import read_adapter
+from modules.library.memory_plan import memory_demand, plan_memory, separate_cards
 from modules.protocol.commands import Train
 from modules.protocol.loader_spec import LoaderSpec
-from modules.protocol.model_facts import ModelFacts
+from modules.protocol.model_facts import Machine, ModelFacts
 from modules.protocol.schema import build
 from modules.system.program_name import program_name
 
@@ -68,6 +69,27 @@ def plan_train(spec: JobSpec, resources: JobResources) -> TrainPlan:
     name = result_name(resources.models, spec.name, f"{Path(facts.name).name}-lora")
     check_space(resources.models, 4 * settings.rank * facts.hidden * facts.layers * _WIDTHS * _COPIES)
     return TrainPlan(facts, loader, settings, data, name)
+
+
+def fits_training(plan: TrainPlan, machine: Machine) -> bool:
+    """Return True if the training fits into the memory that is free on this machine, as far as can be told before it.
+
+    Beside the base model: weight, gradient and two moments of each weight of the adapter in 32 bits, and for each token
+    34 bytes per layer and hidden unit in 16 bits (Korthikanti et al. 2022, "Reducing Activation Recomputation").
+    """
+    facts, asked = plan.facts, plan.settings
+    loading = build(plan.loader.settings, {"quantization": _TRIED_AS[asked.base], "context": max(64, asked.cutoff)})
+    demand = memory_demand(facts, plan.loader, loading, machine)
+    adapter = 16 * asked.rank * facts.hidden * facts.layers * _WIDTHS
+    tokens = asked.batch_size * asked.cutoff
+    activations = round(34 * tokens * facts.hidden * facts.layers * (demand.activation or 2) / 2)
+    more = adapter + activations + 4 * tokens * facts.vocabulary
+    cards = demand.gpu_layers != 0 and bool(separate_cards(machine))
+    if cards:
+        demand = dataclasses.replace(demand, gpu_process=demand.gpu_process + more)
+    else:
+        demand = dataclasses.replace(demand, process=demand.process + more)
+    return plan_memory(facts, dataclasses.replace(demand, cache_bytes=0), machine).fits
 
 
 def check_trainable(facts: ModelFacts) -> None:
@@ -114,6 +136,7 @@ def run_train(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[str, 
     data = {"source": source, "sha256": sha256, "examples": len(examples.examples), "broken": broken}
     card = make_training_card(plan.facts, model_sha256, dataclasses.asdict(plan.settings), data)
     with staging_folder(resources.models, plan.name) as folder:
+        run.make_room(resources.planner, lambda machine: fits_training(plan, machine))
         with run.part(0.03, 0.92):
             answer = _train(spec, plan, file, folder, resume, run, resources)
         adapter = read_adapter(folder, plan.name)

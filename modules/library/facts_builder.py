@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from modules.library.purpose_text import explain_no_chat
 from modules.protocol.model_facts import Evidence, ModelFacts, Projector
+from modules.protocol.model_purpose import explain_no_chat
 
 _FIELDS = frozenset(field.name for field in dataclasses.fields(ModelFacts)) - {
     "name",

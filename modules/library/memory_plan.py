@@ -73,9 +73,9 @@ def plan_memory(facts: ModelFacts, demand: Demand, machine: Machine) -> MemoryPl
     """Return what a load takes on each device.
 
     Weights: of layers and others (embeddings, head, norms), each as on disk or with the bits to which the loader
-    converts them. KV cache: layers × KV heads × head size × tokens × (bits of a key + bits of a value) / 8. Compute:
-    for one batch the activations of MLP and residual, the attention mask, logits, and the largest matrix unpacked. A
-    model with a smaller cache (sliding window, latent attention) takes less than planned.
+    converts them. Each KV cache: layers × KV heads × head size × tokens × (bits of a key + bits of a value) / 8.
+    Compute: for one batch the activations of MLP and residual, the attention mask, logits, and the largest matrix
+    unpacked. A model with a smaller cache (sliding window, latent attention) takes less than planned.
     """
     layers, others = _weights(facts, demand)
     cache = _cache(facts, demand)
@@ -150,7 +150,7 @@ def _cache(facts: ModelFacts, demand: Demand) -> int:
     if demand.cache_bytes is not None:
         return demand.cache_bytes
     tokens = demand.cache_tokens or demand.context
-    return round(facts.layers * facts.kv_heads * facts.head_dim * tokens * sum(demand.cache_bits) / 8)
+    return round(facts.layers * facts.kv_heads * facts.head_dim * tokens * demand.caches * sum(demand.cache_bits) / 8)
 
 
 def _compute(facts: ModelFacts, demand: Demand, logits: int) -> int:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from modules.library.purpose_text import explain_no_chat
 from modules.library.quantization_methods import describe_method
 from modules.library.trust import scan_trust
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.model_facts import Machine, ModelFacts
+from modules.protocol.model_purpose import explain_no_chat, generates_text
 
 # Quantization methods to suggest as a substitute, if a loader reads them.
 _COMMON_METHODS = ("awq", "bitsandbytes", "exl2", "gptq", "hqq")
@@ -82,10 +82,10 @@ def explain_no_loader(facts: ModelFacts, ranked: Sequence[RankedLoader], specs: 
         return ""
     if facts.problems:
         return " ".join(facts.problems)
-    if facts.purpose not in ("", "generate"):
-        return explain_no_chat(facts.name, facts.purpose, facts.architecture)
     if ranked:
         return f"{facts.name} cannot run on this machine: {ranked[0].reason}"
+    if not generates_text(facts.purpose):
+        return explain_no_chat(facts.name, facts.purpose, facts.architecture)
     return _explain_unclaimed(facts, specs)
 
 

@@ -6,17 +6,19 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 
 from modules.library.scan import ModelLibrary
 from modules.loading.model_loading import ModelLoading, NoRoom
 from modules.loading.model_reloader import ModelReloader
-from modules.protocol.errors import ModelError, PaddockError, SettingError
+from modules.protocol.errors import ModelError, PaddockError, SettingError, Unsupported
+from modules.protocol.model_purpose import explain_wrong_task, generates_text
 from modules.runtime.environment import Environments
 from modules.runtime.model_pool import ModelPool
 from modules.runtime.model_state import ModelState
 from modules.runtime.pool_model import PoolModel
 from modules.system.program_name import program_name
-from modules.system.threads import explain_errors
+from modules.system.threads import explain_errors, host_thread
 
 # For so long, requests for a model whose load failed get the same error, so that they do not unload another one again.
 RETRY_SECONDS = 30.0
@@ -83,8 +85,11 @@ class LoadOnRequest:
             return self.aliases[name]
         return name
 
-    def check(self, name: str) -> None:
-        """Raise PaddockError if no request may load the model `name`, for any reason known before the load."""
+    def check(self, name: str, task: str = "") -> None:
+        """Raise PaddockError if no request may load the model `name`, for any reason known before the load.
+
+        `task`: what the request wants of it: "generate", "embed" or "rerank"; "" for whatever it can do.
+        """
         state = self._current.state
         if state.phase == "installing":
             raise PaddockError(state.why_not_ready)
@@ -110,6 +115,9 @@ class LoadOnRequest:
             raise error
         if lost:
             return
+        facts = self._library.facts(name)
+        if task and (why := explain_wrong_task(task, facts.name, facts.purpose, facts.architecture)):
+            raise Unsupported(why)
         spec = self._models.check_load(name).spec
         if not self._environments.status(spec).installed:
             raise ModelNotLoaded(
@@ -148,26 +156,41 @@ class LoadOnRequest:
         elif not found.ready:
             self._load_into(found, name)
 
-    def load_beside(self, name: str, loader: str, settings: Mapping[str, object] | None) -> None:
+    def load_beside(
+        self, name: str, loader: str, settings: Mapping[str, object] | None, *, anyway: bool = False
+    ) -> None:
         """Load a model beside the current one with these settings, in place of where it is loaded beside it already.
 
-        Raises PaddockError, PlanError if it does not fit while all models that are in use stay.
+        Raises PaddockError, PlanError if it does not fit while all models that are in use stay and `anyway` is False.
         """
         if name == self._current.state.model and self._current.state.phase != "failed":
             raise ModelError(f"{name} is the current model of the page. Load another one there first.")
         place = self._new_place()
         try:
-            self._models.into(place).load(name, loader, settings)
+            self._models.into(place).load(name, loader, settings, anyway=anyway)
         except PaddockError:
             self._pool.remove(place)
             raise
 
+    def load_beside_in_background(
+        self, name: str, loader: str, settings: Mapping[str, object] | None, *, anyway: bool = False
+    ) -> None:
+        """Run `load_beside` on a new thread. The current model's state shows its failure."""
+
+        def failed(error: PaddockError) -> None:
+            self._current.state_store.show_failure(name, loader, error)
+
+        load = partial(self.load_beside, name, loader, settings, anyway=anyway)
+        host_thread("load beside", load, f"Loading {name}", failed).start()
+
     def _load_new(self, name: str, stop: Callable[[], bool]) -> None:
         """Load a model beside the others, or in place of the current one, as soon as one of both is possible."""
         current = self._pool.current
+        # The current model is the one of the page's chats.
+        beside = not generates_text(self._library.facts(name).purpose)
         with contextlib.ExitStack() as stack:
             while not stop():
-                if not self._is_current_free() and self._models.has_room_beside(name):
+                if (beside or not self._is_current_free()) and self._models.has_room_beside(name):
                     try:
                         self._load_into(self._new_place(), name)
                     except NoRoom:  # A model that was to make room is in use again: look for another place.

@@ -6,9 +6,9 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from modules.library.cards_now import other_programs
 from modules.library.machine import inspect_machine
@@ -31,10 +31,13 @@ from modules.runtime.pool_model import PoolModel
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+S = TypeVar("S", bound="DataclassInstance")
 _LOG = logging.getLogger(__name__)
 _STEP = 256
 # Reading the accelerators' memory may take a second. A form that is being filled in asks more often.
 _FRESH_SECONDS = 2.0
+# How much of the free memory a setting may take that is left to the plan: other programs and models need some too.
+_LARGEST_SHARE = 0.75
 
 
 class PlanError(PaddockError):
@@ -118,13 +121,48 @@ class MemoryPlanner:
     def plan(self, request: LoadRequest, machine: Machine) -> MemoryPlan:
         """Return the plan of a load, corrected by what earlier loads took. Raise PaddockError if its files are gone."""
         machine = self._environments.machine_for(request.spec, machine)
-        demand = memory_demand(request.facts, request.spec, request.settings, machine)
+        demand = memory_demand(request.facts, request.spec, request.used_settings, machine)
         return self._plan(request.facts, demand, machine, self._environment(request.spec))
 
     def fits(self, request: LoadRequest, ends: Collection[PoolModel]) -> bool:
         """Return True if a load that ends these models fits into the memory that is free now, also where loads are not
         checked."""
         return self.plan(request, self.machine(ends)).fits
+
+    def make_room(self, fits: Callable[[Machine], bool]) -> list[str]:
+        """Unload idle models beside the current one until `fits` is true of the machine, the longest unused first.
+
+        Return their names. Those that are pinned or in use stay, as for a load.
+        """
+        gone = []
+        for model in self._pool.evictable():
+            if fits(self.machine(ends=())):
+                break
+            name = model.name
+            if self._pool.unload_if_idle(model):
+                gone.append(name)
+        return gone
+
+    def choose_automatic(self, request: LoadRequest, ends: Collection[PoolModel]) -> LoadRequest:
+        """Return a load that ends these models with values for its settings that are left to the plan."""
+        facts, spec = request.facts, request.spec
+        machine = self._environments.machine_for(spec, self.machine(ends))
+        chosen = self._chosen(facts, spec, request.settings, machine)
+        return dataclasses.replace(request, automatic={name: getattr(chosen, name) for name in spec.automatic})
+
+    def _chosen(self, facts: ModelFacts, spec: LoaderSpec, settings: S, machine: Machine) -> S:
+        """Return the settings, with a value for each that is "auto" and in `spec.automatic`."""
+        environment = self._environment(spec)
+        for name, values in spec.automatic.items():
+            if getattr(settings, name) != "auto":
+                continue
+            for value in values:
+                changed = dataclasses.replace(settings, **{name: value})
+                planned = self._plan(facts, memory_demand(facts, spec, changed, machine), machine, environment)
+                if value == values[-1] or all(share.total <= _LARGEST_SHARE * share.free for share in planned.shares):
+                    settings = changed
+                    break
+        return settings
 
     def advise(
         self,
@@ -138,7 +176,7 @@ class MemoryPlanner:
         machine = self._environments.machine_for(spec, self.machine(ends))
         # The same for each value that is tried.
         environment = self._environment(spec)
-        demand = memory_demand(facts, spec, settings, machine)
+        demand = memory_demand(facts, spec, self._chosen(facts, spec, settings, machine), machine)
         planned = self._plan(facts, demand, machine, environment)
         names = {entry.name for entry in describe(spec.settings)}
 
@@ -182,7 +220,7 @@ class MemoryPlanner:
         facts, spec = request.facts, request.spec
         try:
             machine = self._environments.machine_for(spec, self.machine())
-            demand = memory_demand(facts, spec, request.settings, machine)
+            demand = memory_demand(facts, spec, request.used_settings, machine)
             on_cpu = info.device == "cpu"
             used = dataclasses.replace(demand, gpu_layers=0) if on_cpu else demand
             expected = plan_memory(facts, used, machine)

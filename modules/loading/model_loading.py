@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from modules.library.purpose_text import explain_no_chat
 from modules.library.scan import ModelLibrary
 from modules.loading.applied_adapters import AppliedAdapters
 from modules.loading.loader_choice import LoaderChoice
@@ -17,6 +16,7 @@ from modules.protocol.errors import PaddockError
 from modules.protocol.events import ModelInfo
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.model_facts import ModelFacts
+from modules.protocol.model_purpose import explain_no_chat, explain_wrong_loader
 from modules.protocol.schema import build
 from modules.runtime.load_request import LoadRequest
 from modules.runtime.model_pool import ModelPool
@@ -86,8 +86,13 @@ class ModelLoading:
         return self._prepare(model, loader, settings, False)
 
     def check_load_beside(self, model: str, loader: str, settings: Mapping[str, Any]) -> LoadRequest:
-        """Return a load that ends no loaded model, such as a job's. Raises PaddockError where it is refused."""
+        """Return a load that ends no loaded model, such as a job's, of a model that generates text.
+
+        Raises PaddockError where it is refused.
+        """
         facts, spec, _ = self._choose(model, loader)
+        if why := explain_no_chat(facts.name, facts.purpose, facts.architecture):
+            raise PaddockError(why)
         built = build(spec.settings, settings)
         self._planner.check_fits(facts, spec, built, ends=())
         return self._check(facts, spec, built, anyway=True)
@@ -149,7 +154,7 @@ class ModelLoading:
         self._consents.check(facts)
         spec, saved = self._loaders.choose(model, loader)
         if facts.purpose and facts.purpose not in spec.purposes:
-            raise PaddockError(explain_no_chat(facts.name, facts.purpose, facts.architecture))
+            raise PaddockError(explain_wrong_loader(spec.title, facts.name, facts.purpose, facts.architecture))
         return facts, spec, saved
 
     def _check(self, facts: ModelFacts, spec: LoaderSpec, settings: DataclassInstance, anyway: bool) -> LoadRequest:
@@ -200,6 +205,7 @@ class ModelLoading:
         self._make_room(request)
         if self._place is not self._pool.current:
             self._check_room(request)
+        request = self._planner.choose_automatic(request, [self._place])
         info = self._supervisor.load(dataclasses.replace(request, adapters=chosen, notes=problems), reason)
         self._loaders.save(request)
         if adapters is not None and self._supervisor.state.adapters == dict(adapters):

@@ -12,13 +12,14 @@ from modules.protocol.sampling import SamplingParams
 class Load:
     """Load the model at `path`. Answered by Progress and then Loaded or Failed.
 
-    `projectors`: the fields of ModelFacts.projectors.
+    `projectors`: the fields of ModelFacts.projectors. `purpose`: what the model is for, one of model_facts.PURPOSES.
     """
 
     id: str
     path: str
     settings: dict[str, Any] = field(default_factory=dict)
     projectors: list[dict[str, Any]] = field(default_factory=list)
+    purpose: str = "generate"
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,15 @@ class Embed:
 
     id: str
     inputs: list[str | list[int]]
+
+
+@dataclass(frozen=True)
+class Rerank:
+    """Score how well each document answers the query. Answered by Result with the fields of events.RerankResult."""
+
+    id: str
+    query: str
+    documents: list[str]
 
 
 @dataclass(frozen=True)
@@ -271,6 +281,7 @@ Command = (
     | ChatPrompt
     | NextTokenProbabilities
     | Embed
+    | Rerank
     | ApplyAdapter
     | Configure
     | Score

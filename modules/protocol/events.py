@@ -84,6 +84,19 @@ class ChatPromptResult:
 
 
 @dataclass(frozen=True)
+class RerankResult:
+    """The value of the Result of Rerank.
+
+    `scores`: a number from 0 to 1 for each document. `tokens`: of all pairs of query and document. `cut`: places of the
+    documents of which only the beginning was read, because the model reads no more.
+    """
+
+    scores: list[float]
+    tokens: int = 0
+    cut: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Prompted:
     """The prompt of a chat is ready. `tokens`: its length.
 
@@ -103,7 +116,8 @@ class Chunk:
     """Generated text, of whole characters, and its number of tokens.
 
     `logprobs`: where Generate asked for them, an entry for each token: {"token": id, "bytes": [byte], "logprob": ln p
-    before any sampler, "top": [{"token", "bytes", "logprob"}, likeliest first]}.
+    before any sampler, "top": [{"token", "bytes", "logprob"}, likeliest first]}. The id is -1 where another server
+    does not say it.
     """
 
     id: str

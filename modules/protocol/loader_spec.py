@@ -18,6 +18,7 @@ class LoaderSpec:
     """`loaders/<name>/spec.py` holds one of these as SPEC; `loaders/<name>/worker.py` holds the class Engine.
 
     formats: values of ModelFacts.format that it reads. Empty, with `quantizers`: it loads none and needs no worker.py.
+    purposes: what the models that it loads are for, values of model_facts.PURPOSES.
     accelerators: one of these must be present ("cpu" always is).
     systems: values of Machine.system that it runs on.
     compiled: installing it compiles C++.
@@ -37,6 +38,9 @@ class LoaderSpec:
     settings: a dataclass of `setting(...)` fields, handed to Engine.load.
     memory: returns the memory that a load needs, from the model's facts, an instance of `settings` and the machine.
         Without it the plan assumes the weights as they are on disk and a 16-bit cache for `context`.
+    automatic: settings that may be "auto", with the values that the memory plan tries for it: the first with which a
+        quarter of the free memory is left, else the last. The engine gets that value. `memory` gets "auto" too, and
+        then returns the least.
     """
 
     name: str
@@ -46,6 +50,7 @@ class LoaderSpec:
     settings: type[Any]
     claim: Callable[[ModelFacts, Machine], Claim | None]
     memory: Callable[[ModelFacts, Any, Machine], Demand] | None = None
+    automatic: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     samplers: frozenset[str] = frozenset()
     differs: Mapping[str, str] = field(default_factory=dict)
     unheard: Mapping[str, frozenset[str]] = field(default_factory=dict)

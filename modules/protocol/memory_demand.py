@@ -16,7 +16,8 @@ class Demand:
     process: bytes of the worker with its engine, after a first reply and without a model.
     weight_bits: bits per weight of the loaded layers; other_bits: of embeddings, head and norms. 0: as on disk.
     extra_weights: bytes of further files, such as a projector for images.
-    context: context length in tokens; cache_tokens: tokens that the cache has room for, if different.
+    context: context length in tokens; cache_tokens: tokens that the cache has room for, if different; caches: how many
+    of them there are.
     cache_bits: bits per element of keys and of values. cache_at_load: the cache is allocated while loading.
     cache_bytes: size of the cache, if the loader computes it itself.
     batch: tokens computed at once; activation: bytes per activation; logits: tokens whose logits are stored.
@@ -35,6 +36,7 @@ class Demand:
     extra_weights: int = 0
     context: int = 0
     cache_tokens: int = 0
+    caches: int = 1
     cache_bits: tuple[float, float] = (16, 16)
     cache_at_load: bool = True
     cache_bytes: int | None = None

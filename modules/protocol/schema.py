@@ -136,6 +136,8 @@ def coerce(setting_: Setting, value: object) -> Any:
         if setting_.optional:
             return None
         raise wrong
+    if isinstance(value, bool) and {"on", "off"} <= set(setting_.info.choices):
+        value = "on" if value else "off"  # YAML reads these words, without quotes, as true and false.
     try:
         result = _convert(setting_.kind, value)
     except (TypeError, ValueError, OverflowError):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modules.protocol.adapter_facts import AdapterFacts
 from modules.protocol.loader_spec import LoaderSpec
@@ -21,7 +22,8 @@ WeightedAdapter = tuple[AdapterFacts, float]
 class LoadRequest:
     """A checked request to load a model.
 
-    `settings`: an instance of `spec.settings`. `variables`: environment variables of the worker, such as the consents
+    `settings`: an instance of `spec.settings`; `automatic`: the values that the memory plan chose for those of its
+    settings that are "auto". `variables`: environment variables of the worker, such as the consents
     given at start. `adapters`: LoRA adapters to apply before the model is ready; if the engine refuses them, the model
     runs without them and its notes say why. `notes`: sentences to add to the model's notes.
     """
@@ -32,6 +34,12 @@ class LoadRequest:
     variables: Mapping[str, str] = field(default_factory=dict)
     adapters: Sequence[WeightedAdapter] = ()
     notes: Sequence[str] = ()
+    automatic: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def used_settings(self) -> DataclassInstance:
+        """The settings that the engine gets."""
+        return dataclasses.replace(self.settings, **self.automatic)
 
 
 def adapter_weights(adapters: Sequence[WeightedAdapter]) -> dict[str, float]:

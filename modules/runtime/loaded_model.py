@@ -7,14 +7,19 @@ from typing import Any
 
 from modules.generation.generation import Generation
 from modules.protocol.commands import Generate
-from modules.protocol.events import ChatPromptResult, Finished, ModelInfo
+from modules.protocol.errors import Unsupported
+from modules.protocol.events import ChatPromptResult, Finished, ModelInfo, RerankResult
+from modules.protocol.model_purpose import explain_wrong_task
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.model_state import ModelState
 from modules.runtime.model_worker import ModelWorker
 
 
 class LoadedModel(ABC):
-    """Passes commands to the worker of a loaded model. Every method raises PaddockError if no model is loaded."""
+    """Passes commands to the worker of a loaded model.
+
+    Every method raises PaddockError if no model is loaded, and Unsupported if the model is not made for that.
+    """
 
     @property
     @abstractmethod
@@ -31,6 +36,15 @@ class LoadedModel(ABC):
     def worker(self) -> ModelWorker:
         """Return the worker. Raise PaddockError if its model is not loaded."""
 
+    def worker_for(self, task: str) -> ModelWorker:
+        """Return the worker for a task: "generate", "embed" or "rerank". Raise Unsupported if the model is not made for
+        it."""
+        worker = self.worker()
+        facts = worker.request.facts
+        if why := explain_wrong_task(task, facts.name, facts.purpose, facts.architecture):
+            raise Unsupported(why)
+        return worker
+
     def generate(
         self, prompt: str, params: SamplingParams, hooks: bool = True, client: str = "", top_logprobs: int = -1
     ) -> Generation:
@@ -39,7 +53,7 @@ class LoadedModel(ABC):
         `hooks`: run the extensions' hooks in the worker. `client`: of the API, "" for the page. `top_logprobs`: as in
         Generate.logprobs. Raises PaddockError, QueueFull if too many wait.
         """
-        worker = self.worker()
+        worker = self.worker_for("generate")
         return self._began(worker, worker.client.generate(prompt, params, hooks, client, top_logprobs))
 
     def generate_chat(self, chat: Generate, opening: bool = False, client: str = "") -> Generation:
@@ -49,7 +63,7 @@ class LoadedModel(ABC):
         begins is the beginning of the text. `client`: of the API, "" for the page. Raises PromptError where no prompt
         can be made, else PaddockError.
         """
-        worker = self.worker()
+        worker = self.worker_for("generate")
         return self._began(worker, worker.client.generate_chat(chat, opening, client))
 
     def _began(self, worker: ModelWorker, generation: Generation) -> Generation:
@@ -80,8 +94,12 @@ class LoadedModel(ABC):
 
     def next_token_probabilities(self, prompt: str, top: int = 20) -> list[dict[str, object]]:
         """Return the `top` likeliest next tokens: [{"token", "text", "probability"}]."""
-        return self.worker().next_token_probabilities(prompt, top)
+        return self.worker_for("generate").next_token_probabilities(prompt, top)
 
     def embed(self, inputs: list[str | list[int]]) -> tuple[list[list[float]], int]:
         """Return a vector of length 1 for each text or list of token ids, and the number of tokens."""
-        return self.worker().embed(inputs)
+        return self.worker_for("embed").embed(inputs)
+
+    def rerank(self, query: str, documents: list[str]) -> RerankResult:
+        """Return how well each document answers the query."""
+        return self.worker_for("rerank").rerank(query, documents)

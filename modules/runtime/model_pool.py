@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 from modules.protocol.errors import PaddockError
+from modules.protocol.model_purpose import generates_text
 from modules.runtime.model_state import ModelState
 from modules.runtime.pool_model import PoolModel
 from modules.runtime.supervisor import OnMeasured, Supervisor
@@ -48,8 +49,9 @@ class ModelPool:
 
     @property
     def default(self) -> PoolModel:
-        """The current model, or the one that was used last if there is no current one."""
+        """The current model. If there is none, the one that was used last, preferably one that generates text."""
         ready = [model for model in self.others if model.ready]
+        ready = [model for model in ready if generates_text(model.purpose)] or ready
         return min(ready, key=_idle) if ready and self.current.supervisor.state.phase == "empty" else self.current
 
     def evictable(self) -> list[PoolModel]:

@@ -12,11 +12,12 @@ from modules.protocol.commands import (
     Detokenize,
     Embed,
     NextTokenProbabilities,
+    Rerank,
     Score,
     Tokenize,
 )
 from modules.protocol.errors import PaddockError
-from modules.protocol.events import ChatPromptResult, HookEvent, Loaded
+from modules.protocol.events import ChatPromptResult, HookEvent, Loaded, RerankResult
 from modules.protocol.schema import changed_values
 from modules.runtime.load_request import LoadRequest, WeightedAdapter
 from modules.runtime.memory_watch import MemoryWatch, OnCards
@@ -70,7 +71,8 @@ class ModelWorker:
         """Load the model of the request into the started worker."""
         facts = self.request.facts
         self.memory = MemoryWatch(self.pid, str(Path(facts.path).resolve()), self._on_cards)
-        loaded = self.client.load(facts.path, changed_values(self.request.settings), report, facts.projectors)
+        settings, purpose = changed_values(self.request.used_settings), facts.purpose or "generate"
+        loaded = self.client.load(facts.path, settings, report, facts.projectors, purpose)
         self.memory.record_load()
         self.client.process.compile_bytecode()
         return loaded
@@ -140,3 +142,7 @@ class ModelWorker:
         """Return a vector of length 1 for each text or list of token ids, and the number of tokens."""
         answer = self.client.ask(Embed(self.client.next_id(), inputs), timeout=None)
         return answer["vectors"], answer["tokens"]
+
+    def rerank(self, query: str, documents: list[str]) -> RerankResult:
+        """Return how well each document answers the query."""
+        return RerankResult(**self.client.ask(Rerank(self.client.next_id(), query, documents), timeout=None))

@@ -50,6 +50,12 @@ class PoolModel:
         return self.supervisor.state.phase == "ready"
 
     @property
+    def purpose(self) -> str:
+        """What the loaded model is for, one of PURPOSES; "" if that is not known, or no model is loaded."""
+        request = self.supervisor.request()
+        return request.facts.purpose if request else ""
+
+    @property
     def keep_alive(self) -> float | None:
         """The seconds without use after which the model is unloaded, None for never."""
         model, seconds = self._chosen

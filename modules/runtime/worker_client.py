@@ -90,12 +90,20 @@ class WorkerClient:
                 f"{self._rebuild()}"
             )
 
-    def load(self, path: str, settings: dict[str, Any], report: Report, projectors: Sequence[Projector] = ()) -> Loaded:
-        """Load a model; blocking. Raise the engine's error, or WorkerDied."""
+    def load(
+        self,
+        path: str,
+        settings: dict[str, Any],
+        report: Report,
+        projectors: Sequence[Projector] = (),
+        purpose: str = "generate",
+    ) -> Loaded:
+        """Load a model; blocking. `purpose`: as in commands.Load. Raise the engine's error, or WorkerDied."""
         id = self._next("load")
         self._reports[id] = report
         try:
-            loaded: Loaded = self.ask(Load(id, path, settings, [vars(one) for one in projectors]), timeout=None)
+            command = Load(id, path, settings, [vars(one) for one in projectors], purpose)
+            loaded: Loaded = self.ask(command, timeout=None)
         finally:
             self._reports.pop(id, None)
         self.queue.slots = max(1, loaded.info.slots)

@@ -27,6 +27,13 @@ def too_long_error(tokens: int, most: int, remedy: str) -> PromptError:
     return PromptError(f"A text to embed has {tokens} tokens; at most {most} go at once. Shorten it, or {remedy}.")
 
 
+def longer_remedy(most: int, trained: int, reads_only: bool) -> str:
+    """Return what to do about an input of more than `most` tokens for llama.cpp. `trained`: the trained context."""
+    if not reads_only:
+        return "raise Micro-batch and Batch"
+    return "raise Context length" if most < trained else "send it in parts"
+
+
 def unknown_token_error() -> PromptError:
     """Return the error for a token id that the model does not have."""
     return PromptError("The model has no token with one of these ids. Send ids of its tokenizer.")

@@ -11,8 +11,9 @@ from typing import Any
 
 from modules.protocol.commands import Generate
 from modules.protocol.errors import Unsupported
-from modules.protocol.events import ModelInfo
+from modules.protocol.events import ModelInfo, RerankResult
 from modules.protocol.model_facts import Projector
+from modules.protocol.model_purpose import READERS
 from modules.worker.hook_runner import Hooks
 from modules.worker.template_process import TemplateProcess
 
@@ -53,11 +54,12 @@ class EngineBase(ABC):
     slot: on the main thread). `tokenize` and `detokenize` may be called while a generation runs. `hooks`: hooks of
     extensions; an engine whose spec has `logits_hooks` passes tokens and logits through them. `templates`: renders chat
     templates, for an engine that finds the end-of-turn token in the model's template; such an engine calls
-    `templates.start()` while it loads.
+    `templates.start()` while it loads. `purpose`: what the model to load is for, one of those in `LoaderSpec.purposes`.
     """
 
     hooks: Hooks | None = None
     templates: TemplateProcess | None = None
+    purpose: str = "generate"
     # True for a loaded model whose chats are rendered by another program: `generate` then gets them in
     # `request.messages`, with `request.continue_last`.
     takes_messages: bool = False
@@ -69,6 +71,11 @@ class EngineBase(ABC):
     # write it themselves.
     image_mark: str = ""
     typed_images: bool = False
+
+    @property
+    def reads_only(self) -> bool:
+        """True if the model to load reads texts and writes none: for embeddings or reranking."""
+        return self.purpose in READERS
 
     def hooks_of(self, request: Generate) -> Hooks | None:
         """Return the hooks that take part in this generation, or None."""
@@ -114,6 +121,10 @@ class EngineBase(ABC):
     def embed(self, inputs: list[EmbedInput]) -> list[list[float]]:
         """Return one vector for each input, a text or token ids. The caller scales them to length 1."""
         raise Unsupported("This loader cannot make embeddings. Choose another loader for that.")
+
+    def rerank(self, query: str, documents: list[str]) -> RerankResult:
+        """Score how well each document answers the query, from 0 to 1. Raises PromptError."""
+        raise Unsupported("This loader cannot rerank. Choose another loader for that.")
 
     def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
         """Write the logits that predict `tokens[first:]` to `file`; shape and answer are those of commands.Score."""

@@ -35,6 +35,7 @@ from modules.protocol.commands import (
     Merge,
     NextTokenProbabilities,
     Quantize,
+    Rerank,
     Score,
     Start,
     Tokenize,
@@ -55,6 +56,7 @@ from modules.worker.hook_host import HookModel
 from modules.worker.hook_runner import Hooks
 from modules.worker.malloc_trim import trim_heap_after
 from modules.worker.quantizer import QuantizerBase
+from modules.worker.reranking import rerank
 from modules.worker.template_process import TemplateProcess
 from modules.worker.thinking_budget import generate_within_budget
 from modules.worker.trainer import TrainerBase
@@ -187,6 +189,7 @@ class Server:
         begin = time.monotonic()
         settings = build(self._spec.settings, command.settings)
         self._engine.projectors = tuple(Projector(**values) for values in command.projectors)
+        self._engine.purpose = command.purpose
         with trim_heap_after():
             self._info = self._engine.load(Path(command.path), settings, self._reporter(command.id))
         record_uncached_modules()
@@ -256,6 +259,8 @@ class Server:
             return engine.next_token_probabilities(command.prompt, command.top)
         if isinstance(command, Embed):
             return embed(engine, command.inputs)
+        if isinstance(command, Rerank):
+            return rerank(engine, command.query, command.documents)
         if isinstance(command, Score):
             return engine.score(command.tokens, command.first, Path(command.file))
         return engine.apply_adapter(cast(ApplyAdapter, command).adapters)

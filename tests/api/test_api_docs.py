@@ -23,9 +23,11 @@ from tests.conftest import ROOT
 from tests.support.environments import installed, not_here
 from tests.support.projector import write_projector
 from tests.support.server import serving
+from tests.support.tiny_bert import write_embedder_gguf, write_reranker_gguf
 
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:7860"
+EMBEDDER, RERANKER = "nomic-embed-text-v1.5.Q8_0.gguf", "bge-reranker-v2-m3.Q8_0.gguf"
 EXAMPLES = re.findall(r"^```(sh|python)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 # Routes that answer whatever has no other route, or that need a name in their path.
 _WITHOUT = {"/v1/{path:path}", "/v1/models/{name:path}", "/v1/responses/{id}"}
@@ -35,8 +37,14 @@ _WITHOUT |= {"/v1/audio/{path:path}", "/v1/images/{path:path}", "/v1/moderations
 
 @pytest.fixture(scope="module")
 def app(environments: Environments, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """Return an App with the default loader."""
-    app = build_app(Config(ROOT, port=0, user_data=tmp_path_factory.mktemp("docs") / "user_data"))
+    """Return an App with the default loader, the demo model, and tiny models under the names of the page's others."""
+    folder = tmp_path_factory.mktemp("docs")
+    (folder / "models").mkdir()
+    for path in (ROOT / "models").iterdir():
+        (folder / "models" / path.name).symlink_to(path)
+    write_embedder_gguf(folder / "models" / EMBEDDER)
+    write_reranker_gguf(folder / "models" / RERANKER)
+    app = build_app(Config(ROOT, port=0, models=folder / "models", user_data=folder / "user_data"))
     spec = app.registry.get("xllamacpp")
     if reason := not_here(spec, environments):
         pytest.skip(reason)

@@ -13,6 +13,7 @@ from modules.library.detect import detect
 from modules.library.machine import inspect_machine
 from modules.library.ranking import describe_model, rank_loaders
 from modules.protocol.errors import PaddockError
+from modules.protocol.model_purpose import READERS
 from modules.runtime.loader_registry import Registry
 from modules.settings.config import Config
 from tests.library.writers import LLAMA_CONFIG, LLAMA_METADATA, gguf_bytes, write_folder, write_json
@@ -66,9 +67,12 @@ def test_the_purpose_of_a_folder(
     assert facts.vision == ("vision_config" in more)
     specs = Registry(ROOT / "loaders").specs.values()
     ranked = rank_loaders(facts, specs, inspect_machine())
-    assert any(entry.runs for entry in ranked) == (purpose == "generate")
-    if purpose != "generate":
+    assert any(entry.runs for entry in ranked) == (purpose in ("generate", *READERS))
+    if purpose in READERS:
+        assert [entry.loader for entry in ranked if entry.runs] == ["transformers"]
+    elif purpose != "generate":
         assert ranked == []
+    if purpose != "generate":
         assert "so it cannot chat" in facts.warnings[0] and architecture in facts.warnings[0]
         assert "chat template" not in " ".join(facts.warnings)
     described = describe_model(facts, ranked, specs)
@@ -105,7 +109,9 @@ def test_the_purpose_of_a_gguf(tmp_path: Path, changes: dict[str, Any], tensor: 
     facts = detect(tmp_path / "m.gguf", "m.gguf")
     assert facts.purpose == purpose
     ranked = rank_loaders(facts, Registry(ROOT / "loaders").specs.values(), inspect_machine())
-    assert any(entry.runs for entry in ranked) == (purpose == "generate")
+    running = {entry.loader for entry in ranked if entry.runs}
+    assert bool(running) == (purpose in ("generate", "embed", "rerank"))
+    assert purpose not in READERS or running == {"xllamacpp", *(["llamacpp"] if purpose == "embed" else [])}
 
 
 def test_a_model_that_cannot_chat_is_also_refused_for_a_named_loader(config: Config) -> None:

@@ -10,8 +10,13 @@ from typing import Any
 from modules.library.gguf_types import TENSOR_TYPES
 from modules.library.safetensors import BITS
 
+
+class Signed(int):
+    """A whole number that is written with a sign (INT32)."""
+
+
 # Python type -> GGUF value type id and struct format.
-_SCALARS: dict[type, tuple[int, str]] = {bool: (7, "?"), int: (4, "I"), float: (6, "f")}
+_SCALARS: dict[type, tuple[int, str]] = {bool: (7, "?"), int: (4, "I"), Signed: (5, "i"), float: (6, "f")}
 
 LLAMA_METADATA: dict[str, Any] = {
     "general.architecture": "llama",

@@ -66,9 +66,9 @@ def test_the_memory_plan_of_the_server_follows_its_slots() -> None:
     assert XLLAMACPP.memory(facts, settings, _MACHINE).context == 3 * 2048
     settings = build(XLLAMACPP.settings, {"context": 3000, "slots": 3})
     assert XLLAMACPP.memory(facts, settings, _MACHINE).context == 3000
-    settings = build(XLLAMACPP.settings, {"context": 100_000, "slots": 3, "own_caches": True})
+    settings = build(XLLAMACPP.settings, {"context": 100_000, "slots": 3, "own_caches": "on"})
     demand = XLLAMACPP.memory(facts, settings, _MACHINE)
-    assert (demand.context, demand.cache_tokens) == (2048, 3 * 2048)
+    assert (demand.context, demand.caches) == (2048, 3)
     unknown = ModelFacts("m.gguf", "m.gguf", "gguf")
     settings = build(XLLAMACPP.settings, {"context": 3000, "slots": 3})
     assert XLLAMACPP.memory(unknown, settings, _MACHINE).context == 3000

@@ -19,10 +19,8 @@ CONTEXT = 512
 MODEL = "demo.Q8_0.gguf"
 
 
-@pytest.mark.parametrize("own", [False, True])
-def test_long_replies_at_once_need_a_cache_each(
-    app: App, environments: Environments, tmp_path: Path, own: bool
-) -> None:
+@pytest.mark.parametrize("own", ["off", "on", "auto"])
+def test_long_replies_at_once_need_a_cache_each(app: App, environments: Environments, tmp_path: Path, own: str) -> None:
     installed(Registry(ROOT / "loaders").get("xllamacpp"), environments)
     shutil.copy(ROOT / "models" / MODEL, tmp_path / "models" / MODEL)
     info = app.models.load(MODEL, "xllamacpp", {"context": CONTEXT, "slots": 2, "own_caches": own})
@@ -31,4 +29,5 @@ def test_long_replies_at_once_need_a_cache_each(
     both = [app.supervisor.generate(f"{word} " * 20, params) for word in ("context", "cache")]
     assert all(generation.wait(PATIENCE) for generation in both)
     failed = [generation for generation in both if generation.error is not None]
-    assert bool(failed) == (not own), [generation.error for generation in both]
+    # This machine has room for two caches of a tiny model.
+    assert bool(failed) == (own == "off"), [generation.error for generation in both]

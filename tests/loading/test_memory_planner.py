@@ -17,6 +17,7 @@ from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import Demand
 from modules.protocol.model_facts import Gpu, Machine, ModelFacts
 from modules.protocol.schema import build
+from modules.runtime.load_request import LoadRequest
 from modules.runtime.memory_watch import MemoryWatch
 from modules.settings.config import Config
 from tests.support.models import write_model_folder
@@ -202,3 +203,32 @@ def test_inspect_tells_the_plan_of_each_loader(config: Config) -> None:
     (main,) = [share for share in entry["plan"]["devices"] if share["device"] == "Main memory"]
     assert main["total"] == sum(main[part] for part in ("weights", "cache", "compute", "process"))
     assert entry["plan"]["fits"]
+
+
+def _choice(app: App, own: str, free: int, monkeypatch: pytest.MonkeyPatch) -> tuple[str, int]:
+    """Return what the plan chooses for own_caches, and the bytes of the cache, with `free` bytes of main memory."""
+    spec = app.registry.get("xllamacpp")
+    facts = ModelFacts("tiny", "/m", "gguf", size_bytes=1 << 30, context=8192, layers=16, kv_heads=8, head_dim=128)
+    monkeypatch.setattr(app.library, "facts", lambda name: facts)
+    monkeypatch.setattr(app.planner, "machine", lambda *ends: Machine("linux", "x86_64", 2, TB, free))
+    settings = build(spec.settings, {"own_caches": own})
+    request = app.planner.choose_automatic(LoadRequest(facts, spec, settings), [])
+    chosen = str(getattr(request.used_settings, "own_caches"))  # noqa: B009 (the type has no such field)
+    assert request.settings == settings
+    return chosen, app.planner.advise(facts, spec, settings).plan.shares[0].cache
+
+
+def test_own_caches_are_used_where_the_plan_leaves_a_quarter_of_the_memory(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Layers × heads × head size × tokens × two numbers of two bytes.
+    one = 16 * 8 * 128 * 8192 * 4
+    assert _choice(app, "auto", 8 << 30, monkeypatch) == ("on", 2 * one)
+    assert _choice(app, "auto", 5 << 29, monkeypatch) == ("off", one)
+    assert _choice(app, "on", 5 << 29, monkeypatch) == ("on", 2 * one)
+    assert _choice(app, "off", 8 << 30, monkeypatch) == ("off", one)
+
+
+def test_a_saved_switch_of_an_earlier_version_still_means_the_same(app: App) -> None:
+    spec = app.registry.get("xllamacpp")
+    assert [build(spec.settings, {"own_caches": value}).own_caches for value in (True, False)] == ["on", "off"]

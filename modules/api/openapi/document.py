@@ -87,6 +87,10 @@ OPERATIONS = (
     ),
     _post("/v1/embeddings", "Turn texts into vectors.", ref("EmbeddingRequest"), ref("Embeddings")),
     *(
+        _post(path, "Sort texts by how well they answer a query.", ref("RerankRequest"), ref("Reranked"))
+        for path in ("/v1/rerank", "/v1/reranking")
+    ),
+    *(
         _of_extensions(method, path, f"{summary}, if an extension does that.")
         for path, summary in (
             ("/v1/audio/{path}", "Speak or listen"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from modules.api.rerank import MOST_DOCUMENTS
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import Setting, describe
 
@@ -124,7 +125,24 @@ def schemas() -> dict[str, Schema]:
             dimensions={**WHOLE, "minimum": 1},
         ),
         "Embeddings": an_object("object data usage", object=TEXT, data=a_list(ANY_OBJECT), usage=ANY_OBJECT),
-        "Model": an_object("id object", id=TEXT, object=TEXT, loaded=FLAG, state=TEXT),
+        "RerankRequest": an_object(
+            "query documents",
+            query=TEXT,
+            documents={**a_list(one_of(TEXT, an_object("text", text=TEXT))), "minItems": 1, "maxItems": MOST_DOCUMENTS},
+            model=TEXT,
+            top_n={**WHOLE, "minimum": 1},
+            return_documents=FLAG,
+        ),
+        "Reranked": an_object(
+            "object results usage",
+            object=TEXT,
+            model=TEXT,
+            results=a_list(an_object("index relevance_score", index=WHOLE, relevance_score=NUMBER)),
+            usage=ANY_OBJECT,
+        ),
+        "Model": an_object(
+            "id object", id=TEXT, object=TEXT, loaded=FLAG, state=TEXT, purpose=one_of(TEXT, {"type": "null"})
+        ),
         "Models": an_object("object data", object=TEXT, data=a_list(ref("Model"))),
     }
 

@@ -17,6 +17,7 @@ from modules.library.sizes import format_size
 from modules.loading.memory_planner import Advice
 from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.model_purpose import generates_text
 from modules.protocol.schema import Setting, build, describe
 from modules.ui import model_card
 from modules.ui.event_feedback import (
@@ -181,7 +182,10 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
         return found
 
     def begin(forced: bool, *entries: object) -> None:
-        app.models.load_in_background(model, spec.name, chosen(entries), anyway=forced)
+        # A model that cannot chat does not take the place of the one that does.
+        chats = generates_text(facts.purpose)
+        load = app.models.load_in_background if chats else app.on_request.load_beside_in_background
+        load(model, spec.name, chosen(entries), anyway=forced)
 
     def moved(*entries: object) -> list[Any]:
         try:

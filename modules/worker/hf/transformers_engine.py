@@ -75,26 +75,27 @@ class HfEngine(EngineBase):
     def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
         # Transformers reads this at its first import. A model then cannot cause requests to other hosts.
         os.environ["HF_HUB_OFFLINE"] = "1"
-        self.settings = settings
-        self._schema = type(settings)
+        self.settings, self._schema = settings, type(settings)
         report("Checking the files", None)
         if path.is_dir():
             path = self._open.enter_context(stage_for_transformers(path, has_consent("PADDOCK_TRUST_REMOTE_CODE")))
         self.check(path)
-        if self.templates:
+        if self.templates and not self.reads_only:
             self.templates.start()
         if settings.threads:
             torch.set_num_threads(settings.threads)
         with out_of_memory_error("this model", _LOAD_LOWER, self._schema), load_error(path):
             self.model, self.tokenizer = self.load_model(path, settings, report)
             self.model.eval()
-            images = getattr(settings, "images", False)
-            processor, notes = image_processor(self.model, self.tokenizer, path, images)
+            processor, notes = image_processor(self.model, self.tokenizer, path, getattr(settings, "images", False))
         if not settings.threads and single_thread_is_fastest(self.model.get_memory_footprint()):
             torch.set_num_threads(1)
         report("Getting ready", None)
         self._device = input_device(self.model)
-        if getattr(settings, "attention", "auto") == "auto":
+        return self._prepare(path, processor, notes)
+
+    def _prepare(self, path: Path, processor: Any, notes: list[str]) -> ModelInfo:
+        if getattr(self.settings, "attention", "auto") == "auto":
             hf_attention.install(self.model, self._device)
         template = chat_template(path, self.tokenizer)
         self._text = TokenDecoder(self.tokenizer, template[0])
@@ -106,8 +107,8 @@ class HfEngine(EngineBase):
         self._lora = LoraLayers(self.model)
         self._vocabulary = describe_vocabulary(self.model, self.tokenizer, self._text, self.templates, template[0])
         self._grammars = Grammars(self.tokenizer, self._vocabulary)
-        sees = self._images is not None
-        info = describe_model(self.model, self.tokenizer, settings, self._device, template, notes, sees)
+        about = self.settings, self._device, template, notes, self._images is not None
+        info = describe_model(self.model, self.tokenizer, *about)
         self._context = info.context
         return info
 

@@ -44,7 +44,7 @@ class GgufKeys:
     @property
     def pools(self) -> bool:
         """True if the file has a pooling type for embeddings."""
-        return f"{self.architecture}.pooling_type" in self.values
+        return bool(self.values.get(f"{self.architecture}.pooling_type"))
 
     @property
     def trained_context(self) -> int:

@@ -27,7 +27,7 @@ _MARK_TOKENS = 4
 
 class LlamaTokenizer:
     """The tokenizer of the GGUF file `path` with the metadata `keys`. `prefix`: the tokens before a prompt, [BOS] or
-    none."""
+    none. `suffix`: those behind a text that is read as a whole, such as [EOS], or none."""
 
     def __init__(self, tokenize: Tokenize, path: Path, keys: GgufKeys) -> None:
         self._tokenize = tokenize
@@ -41,7 +41,9 @@ class LlamaTokenizer:
         self._prompt_ids = remember_prompts(lambda text: self._ids(text, True))
         bare, whole = tokenize("a", False, False), tokenize("a", True, False)
         places = range(len(whole) - len(bare) + 1)
-        self.prefix = next((whole[:at] for at in places if whole[at : at + len(bare)] == bare), [])
+        start = next((at for at in places if whole[at : at + len(bare)] == bare), None)
+        self.prefix = whole[:start] if start else []
+        self.suffix = [] if start is None else whole[start + len(bare) :]
 
     def ids(self, text: str, special: bool) -> list[int]:
         """Return the token ids of `text` without BOS. `special`: names of special tokens in it are those tokens.
@@ -64,6 +66,10 @@ class LlamaTokenizer:
         if add_bos and tokens[: len(self.prefix)] != self.prefix:
             return self.prefix + tokens
         return tokens
+
+    def whole(self, text: str) -> list[int]:
+        """Return the token ids of a text that is read as a whole, with the tokens that the model expects around it."""
+        return [*self.prefix, *self.ids(text, True), *self.suffix]
 
     def _mark(self, text: str) -> str:
         """Return a mark character that `text` does not contain, or "" if none is needed or available."""

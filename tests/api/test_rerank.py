@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,16 @@ def test_a_loaded_model_that_reads_refuses_to_write(app: App, client: httpx.Clie
 def test_the_page_loads_it_beside_the_model_that_chats(app: App) -> None:
     if found := app.pool.find("vectors"):
         app.pool.remove(found)
-    app.on_request.load_beside("vectors", "echo", {"context": 16})
+    loaded = threading.Event()
+
+    def look(state: object) -> None:
+        if (found := app.pool.find("vectors")) and found.ready:
+            loaded.set()
+
+    unsubscribe = app.supervisor.state_store.subscribe(look)
+    app.on_request.load_beside_in_background("vectors", "echo", {"context": 16})
+    assert loaded.wait(60)
+    unsubscribe()
     assert [model.name for model in app.pool.models if model.purpose == "embed"] == ["vectors"]
     assert app.supervisor.state.model == "tiny"
 

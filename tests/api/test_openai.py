@@ -86,11 +86,15 @@ def test_a_client_that_hangs_up_is_cancelled_in_the_engine(client: httpx.Client)
         ("/v1/completions", {"prompt": "x", "num_beams": 2}, "Leave 'num_beams' out"),
         ("/v1/completions", {"prompt": "x", "stream": "false"}, "'stream' must be true or false"),
         ("/v1/chat/completions", {"messages": [{"role": "user", "content": {"text": "x"}}]}, "must be a text"),
-        ("/v1/chat/completions", {"messages": [{"role": "user", "content": [{"text": "x"}]}]}, "only text"),
+        (
+            "/v1/chat/completions",
+            {"messages": [{"role": "user", "content": [{"text": "x"}]}]},
+            "This part of a message",
+        ),
         (
             "/v1/chat/completions",
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
-            "only text",
+            "An image must be sent as data",
         ),
         ("/v1/completions", {"prompt": "!error"}, "The echo loader fails"),
         ("/v1/completions", {"prompt": "x", "preset": "Nonexistent"}, "Nonexistent"),

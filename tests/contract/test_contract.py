@@ -314,6 +314,8 @@ def test_replies_come_with_the_log_probabilities_of_their_tokens(engine: UnderTe
         assert len(entry["top"]) == 3 and entry["top"][0]["token"] == entry["token"]
         scores = [top["logprob"] for top in entry["top"]]
         assert scores == sorted(scores, reverse=True) and entry["logprob"] == scores[0] <= 0
+    if engine.spec.name == "remote":  # llama.cpp's server reports none of a prompt's tokens.
+        return
     # The same tokens have the same probabilities in a prompt.
     start, file = engine.ask(Tokenize, prompt, True), tmp_path / "logits"
     tokens = [*start, *(entry["token"] for entry in entries)]

@@ -222,7 +222,9 @@ def test_an_entry_that_is_wrong_says_what_to_write(tmp_path: Path) -> None:
     *wrong, good = read_servers(file)
     assert all(config.problem.endswith("Correct its entry in mcp.json.") or "{" in config.problem for config in wrong)
     assert not good.problem
-    assert all(state.state == "failed" for state in McpServers(file).states()[: len(WRONG)])
+    servers = McpServers(file)
+    assert all(state.state == "failed" for state in servers.states()[: len(WRONG)])
+    servers.close()
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "5", '{"mcpServers": []}', '{"other": {}}', "[" * 100_000, "\xff" * 10])

@@ -1,4 +1,4 @@
-"""Pooling, dense layers and limits of models that only read, with Transformers."""
+"""Pooling, dense layers and limits of models that only read. Runs in the environment of the transformers loader."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 
-from modules.protocol.errors import ModelError, PromptError
-from modules.worker.hf.pooling import DenseLayer, pool
-from modules.worker.hf.sentence_config import MODES, read_sentence_config
-from modules.worker.hf.text_encoder import TextEncoder, reader_class
-from tests.support.tiny_bert import CONTEXT, HIDDEN, write_embedder, write_reranker
+torch = pytest.importorskip("torch", reason="runs in the environment of a Transformers loader, which has torch")
+
+from modules.protocol.errors import ModelError, PromptError  # noqa: E402
+from modules.worker.hf.pooling import DenseLayer, pool  # noqa: E402
+from modules.worker.hf.sentence_config import MODES, read_sentence_config  # noqa: E402
+from modules.worker.hf.text_encoder import TextEncoder, reader_class  # noqa: E402
+from tests.support.tiny_bert import CONTEXT, HIDDEN, write_embedder, write_reranker  # noqa: E402
 
 CPU = torch.device("cpu")
 HIDDEN_STATES = torch.tensor([[[1.0, 2.0], [3.0, -4.0], [9.0, 9.0]], [[1.0, 0.0], [2.0, 0.0], [6.0, 3.0]]])

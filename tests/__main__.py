@@ -21,6 +21,8 @@ import sys
 from pathlib import Path
 
 MOST_PROCESSES = 6
+# Seconds after which a test that stands still fails. One may have to compile llama.cpp first, beside others.
+TEST_SECONDS = 2400
 # What --fast leaves out.
 SLOW = (
     "tests/api/test_access.py",
@@ -113,7 +115,8 @@ def main() -> int:
 def _run(root: Path, arguments: list[str]) -> int:
     import pytest
 
-    return int(pytest.main(["--rootdir", str(root), *process_arguments(arguments), *arguments]))
+    limit = f"--timeout={TEST_SECONDS}"
+    return int(pytest.main(["--rootdir", str(root), limit, *process_arguments(arguments), *arguments]))
 
 
 def _first_starts() -> int:

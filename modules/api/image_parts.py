@@ -18,7 +18,7 @@ _DATA = (
 
 
 class ImagePart(dict[str, Any]):
-    """{"type": "image", "path"}. A class of its own, so that no client can name a path: JSON makes plain objects."""
+    """{"type": "image", "path"}. A separate class, so that no client can name a path: JSON makes plain objects."""
 
 
 def image_places(body: Mapping[str, Any]) -> Iterator[tuple[list[Any], int]]:

@@ -52,8 +52,8 @@ class AttachedFiles:
         tokens = None
         if self._model.state.phase == "ready" and len(text.text) <= _COUNTED:
             tokens = self._document_tokens(hash)
-        estimate = len(text.text) // _CHARACTERS_PER_TOKEN + 1
-        return DocumentFacts(text.kind, estimate if tokens is None else tokens, tokens is not None, text.notes)
+        shown = _estimate(text.text) if tokens is None else tokens
+        return DocumentFacts(text.kind, shown, tokens is not None, text.notes)
 
     def parts(self, named: Iterable[tuple[str, str]]) -> tuple[Part, ...]:
         """Return the parts of a message with these files, each (hash, name); blocking. Raises NotSaved."""
@@ -113,7 +113,7 @@ class AttachedFiles:
         try:
             return len(self._model.tokenize(text))
         except PaddockError:
-            return len(text) // _CHARACTERS_PER_TOKEN + 1
+            return _estimate(text)
 
     def _read(self, path: Sequence[Message], notes: list[str]) -> list[PromptDocument]:
         """Return the documents of a path. One that cannot be read is noted."""
@@ -165,7 +165,7 @@ class AttachedFiles:
 
     def _estimated_tokens(self, hash: str, text: str) -> int:
         tokens = self._document_tokens(hash)
-        return len(text) // _CHARACTERS_PER_TOKEN + 1 if tokens is None else tokens
+        return _estimate(text) if tokens is None else tokens
 
     def _document_tokens(self, hash: str) -> int | None:
         """Return the tokens of a document, or None where the model cannot count them."""
@@ -180,6 +180,10 @@ class AttachedFiles:
     def _rank(self, hash: str) -> tuple[list[str], PassageRanking]:
         passages = split_passages(self._store.text(hash, hash).text, _PASSAGE)
         return passages, PassageRanking(passages)
+
+
+def _estimate(text: str) -> int:
+    return len(text) // _CHARACTERS_PER_TOKEN + 1
 
 
 def _written(message: Message) -> str:

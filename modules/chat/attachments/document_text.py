@@ -9,8 +9,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from modules.chat.attachments.reader_process import ask_reader
 from modules.protocol.errors import PromptError
-from modules.system.json_process import JsonProcess, RequestTimeout
 
 # Limits of a document: bytes of its file, and seconds to read it.
 MOST_BYTES = 50_000_000
@@ -43,19 +43,8 @@ def read_document(path: Path, name: str = "", seconds: float = SECONDS) -> Docum
     name = name or path.name
     if path.stat().st_size > MOST_BYTES:
         raise DocumentError(f"{name} has more than {MOST_BYTES // 1_000_000} MB. Attach a part of it.")
-    process = JsonProcess(_READERS)
-    try:
-        answer = process.ask({"path": str(path.absolute()), "name": name}, seconds)
-    except RequestTimeout:
-        raise DocumentError(
-            f"{name} was not read within {seconds:.0f} seconds. Attach a part of it, or its text."
-        ) from None
-    except OSError as error:
-        raise DocumentError(f"{name} could not be read: {error}. Try again.") from None
-    finally:
-        process.close()
-    if answer is None:
-        raise DocumentError(f"{name} needs too much memory to be read. Attach a part of it, or its text.")
+    request: dict[str, object] = {"path": str(path.absolute()), "name": name}
+    answer = ask_reader(_READERS, request, seconds, name, "Attach a part of it, or its text.", DocumentError)
     if problem := answer.get("error"):
         raise DocumentError(str(problem))
     return DocumentText(name, str(answer["kind"]), str(answer["text"]), tuple(answer["notes"]))

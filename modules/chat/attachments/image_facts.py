@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from modules.chat.attachments.attachment_error import AttachmentError
-from modules.system.json_process import JsonProcess, RequestTimeout, serve_json
+from modules.chat.attachments.reader_process import ask_reader
+from modules.system.json_process import serve_json
 
 # MIME types of pictures that can be attached, with the ending of their files.
 IMAGE_ENDINGS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/gif": ".gif"}
@@ -30,20 +31,13 @@ class ImageFacts:
 
 def read_image_facts(data: bytes, name: str) -> ImageFacts:
     """Return the facts of a picture; blocking. Raises AttachmentError for one that cannot be shown."""
-    process = JsonProcess(__name__)
     try:
         with tempfile.TemporaryDirectory(prefix="paddock-") as folder:
             path = Path(folder, "picture")
             path.write_bytes(data)
-            answer = process.ask({"path": str(path)}, SECONDS)
-    except RequestTimeout:
-        raise AttachmentError(f"{name} was not read within {SECONDS:.0f} seconds. Save it smaller.") from None
+            answer = ask_reader(__name__, {"path": str(path)}, SECONDS, name, "Save it smaller.", AttachmentError)
     except OSError as error:
         raise AttachmentError(f"{name} could not be read: {error}. Try again.") from None
-    finally:
-        process.close()
-    if answer is None:
-        raise AttachmentError(f"{name} needs too much memory to be read. Save it smaller.")
     if problem := answer.get("error"):
         raise AttachmentError(f"{name} {problem}")
     return ImageFacts(str(answer["mime"]), int(answer["width"]), int(answer["height"]))

@@ -15,7 +15,7 @@ from modules.system.json_process import serve_json
 
 # Limit of the process's address space in bytes.
 _MAX_MEMORY = 1 << 30
-# Formats whose readers are in wide use. Pillow knows many more, which nobody sends.
+# Formats whose readers are in wide use. Pillow knows many more, which are rarely sent.
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 # An image of more pixels is refused by its header, before it is decoded.
 MOST_PIXELS = 50_000_000

@@ -15,8 +15,8 @@ import threading
 import time
 from pathlib import Path
 
+from modules.chat.attachments.reader_process import ask_reader
 from modules.protocol.errors import PromptError
-from modules.system.json_process import JsonProcess, RequestTimeout
 
 # Limits of one image file in bytes, of all that are kept, and of the seconds that reading one may take.
 MOST_BYTES = 50_000_000
@@ -76,17 +76,8 @@ class ModelImages:
         return str(target)
 
     def _write(self, source: Path, target: Path, name: str) -> None:
-        process = JsonProcess(_READER)
-        try:
-            answer = process.ask({"path": str(source), "target": str(target)}, self._seconds)
-        except RequestTimeout:
-            raise ImageError(f"{name} was not read within {self._seconds:.0f} seconds. Make it smaller.") from None
-        except OSError as error:
-            raise ImageError(f"{name} could not be read: {error}. Try again.") from None
-        finally:
-            process.close()
-        if answer is None:
-            raise ImageError(f"{name} needs too much memory to be read. Make it smaller.")
+        request: dict[str, object] = {"path": str(source), "target": str(target)}
+        answer = ask_reader(_READER, request, self._seconds, name, "Make it smaller.", ImageError)
         if problem := answer.get("error"):
             raise ImageError(f"{name} {problem}")
 

@@ -6,20 +6,24 @@ module keeps the model's structure. AWQ packs along the output, so matrices are 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+if TYPE_CHECKING:
+    from torch.nn import Module
+    from transformers import PreTrainedModel
+
 _TOGETHER = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 
 
-def fuse_projections(model: Any) -> int:
+def fuse_projections(model: PreTrainedModel) -> int:
     """Join matrices where possible. Return the number of groups."""
     count = 0
     for parent in list(model.modules()):
         for names in _TOGETHER:
-            parts: list[Any] = [getattr(parent, name, None) for name in names]
+            parts: list[Module] = [getattr(parent, name, None) for name in names]
             if all(type(part).__name__ == "WQLinear_GEMM" and part.qweight.device.type != "meta" for part in parts):
                 joined = _joined(parts)
                 for at, name in enumerate(names):
@@ -31,7 +35,7 @@ def fuse_projections(model: Any) -> int:
 class _Joined(nn.Module):  # type: ignore[misc]
     """One quantized matrix for several. Keeps the outputs of the last input until each was read."""
 
-    def __init__(self, linear: Any, widths: list[int]) -> None:
+    def __init__(self, linear: Module, widths: list[int]) -> None:
         super().__init__()
         self.linear, self.widths = linear, widths
         self._input: Tensor | None = None
@@ -60,7 +64,7 @@ class _Part(nn.Module):  # type: ignore[misc]
         return self.joined.part(self.at, states)
 
 
-def _joined(parts: list[Any]) -> _Joined:
+def _joined(parts: list[Module]) -> _Joined:
     first = parts[0]
     widths = [part.out_features for part in parts]
     has_bias = any(part.bias is not None for part in parts)

@@ -6,10 +6,14 @@ support. Torch's product reads the packed weights, with inputs, scales and zero 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+    from transformers import PreTrainedModel
 
 # What the product takes: weights that share a scale, and rows in a block of its layout.
 _GROUPS, _BLOCK = (32, 64, 128, 256), 64
@@ -24,7 +28,7 @@ def int4_supported() -> bool:
     return torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
 
 
-def repack_layers(model: Any) -> int:
+def repack_layers(model: PreTrainedModel) -> int:
     """Replace AutoAWQ's matrices with torch's where possible. Return the number of replaced matrices."""
     found = [
         (parent, name, child)
@@ -37,14 +41,14 @@ def repack_layers(model: Any) -> int:
     return len(found)
 
 
-def _takes(linear: Any) -> bool:
+def _takes(linear: Module) -> bool:
     return linear.qweight.device.type == "cpu" and linear.group_size in _GROUPS and linear.out_features % _BLOCK == 0
 
 
 class Int4Linear(nn.Module):  # type: ignore[misc]
     """One of AutoAWQ's matrices, repacked. Maps [..., in] to [..., out], in the type of its input."""
 
-    def __init__(self, linear: Any) -> None:
+    def __init__(self, linear: Module) -> None:
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.group_size = linear.group_size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from loaders.autoawq import int4
 from loaders.autoawq.fuse import fuse_projections
@@ -23,11 +23,17 @@ from modules.worker.hf.staged_folder import (
 )
 from modules.worker.hf.transformers_engine import HfEngine
 
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 
 class Engine(HfEngine):
     """Loads the architectures that AutoAWQ supports."""
 
-    def load_model(self, path: Path, settings: Settings, report: Report) -> tuple[Any, Any]:
+    def load_model(
+        self, path: Path, settings: Settings, report: Report
+    ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         config = convert_to_transformers_4(read_json(path / "config.json"))
         claim = read_quantization(path, config)
         files = weight_files(path)
@@ -77,14 +83,14 @@ class Engine(HfEngine):
         return loaded.model, tokenizer
 
 
-def _dtype(settings: Settings, packs: bool) -> Any:
+def _dtype(settings: Settings, packs: bool) -> torch.dtype:
     """Return the type of the model. AutoAWQ's matrix products are always in float16."""
     import torch
 
     return torch.float16 if settings.dtype == "auto" and not packs else pick_dtype(settings.dtype, settings.device_map)
 
 
-def _halve_scales(model: Any) -> None:
+def _halve_scales(model: PreTrainedModel) -> None:
     """Convert the scales to float16, since AutoAWQ's matrix products fail with other types."""
     for module in model.modules():
         if type(module).__name__ == "WQLinear_GEMM":

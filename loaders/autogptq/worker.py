@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loaders.autogptq.spec import Settings
 from modules.protocol.errors import ModelError, SettingError
@@ -20,13 +20,20 @@ from modules.worker.hf.staged_folder import (
 )
 from modules.worker.hf.transformers_engine import HfEngine
 
+if TYPE_CHECKING:
+    import torch
+    from auto_gptq import BaseQuantizeConfig
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 _BITS = (2, 3, 4, 8)
 
 
 class Engine(HfEngine):
     """Loads the architectures that AutoGPTQ supports."""
 
-    def load_model(self, path: Path, settings: Settings, report: Report) -> tuple[Any, Any]:
+    def load_model(
+        self, path: Path, settings: Settings, report: Report
+    ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         config = convert_to_transformers_4(read_json(path / "config.json"))
         claim = read_quantization(path, config)
         files = weight_files(path)
@@ -66,7 +73,7 @@ class Engine(HfEngine):
         return loaded.model, tokenizer
 
 
-def _quantize_config(claim: Mapping[str, Any], settings: Settings) -> Any:
+def _quantize_config(claim: Mapping[str, Any], settings: Settings) -> BaseQuantizeConfig:
     """Return AutoGPTQ's configuration. It is built here, since AutoGPTQ's reader fails on keys of newer quantizers."""
     from auto_gptq import BaseQuantizeConfig
 
@@ -79,7 +86,7 @@ def _quantize_config(claim: Mapping[str, Any], settings: Settings) -> Any:
     )
 
 
-def _dtype(settings: Settings) -> Any:
+def _dtype(settings: Settings) -> torch.dtype:
     """Return the type of the model. AutoGPTQ's GPU kernels need float16."""
     import torch
 
@@ -113,7 +120,7 @@ def _kernel(settings: Settings, bits: int) -> dict[str, bool]:
     }
 
 
-def _placement(settings: Settings) -> dict[str, Any]:
+def _placement(settings: Settings) -> dict[str, object]:
     if settings.disk_offload:
         raise SettingError("AutoGPTQ keeps no layers on disk. Turn Offload to disk off.")
     options = device_placement(settings, "")

@@ -8,8 +8,8 @@ import shutil
 import signal
 import threading
 from pathlib import Path
-from typing import Any
 
+from loaders.echo.spec import QuantizerSettings
 from modules.protocol.commands import Quantize
 from modules.protocol.errors import ModelError
 from modules.worker.engine import Report
@@ -21,7 +21,7 @@ _FIRST, _AGAIN = "This is the first run.", "An earlier run was here."
 class Quantizer(QuantizerBase):
     """Writes a part of the model, then behaves as the settings say."""
 
-    def quantize(self, request: Quantize, settings: Any, report: Report) -> Quantized:
+    def quantize(self, request: Quantize, settings: QuantizerSettings, report: Report) -> Quantized:
         source, target = Path(request.source), Path(request.target)
         (target / "part.bin").write_bytes(b"half of a model")
         report("Copied half of the model", 0.5)

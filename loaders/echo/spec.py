@@ -46,6 +46,12 @@ class Settings:
         advanced=True,
         help="Messages may have images. The reply names each one by the beginning of its SHA-256.",
     )
+    hears: bool = setting(
+        False,
+        label="Hears",
+        advanced=True,
+        help="Messages may have sounds. The reply names each one by the beginning of its SHA-256.",
+    )
 
 
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:

@@ -15,11 +15,12 @@ from array import array
 from collections.abc import Generator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
 
+from loaders.echo.spec import Settings
+from modules.families.audio_file import MP3, WAV, audio_format
 from modules.protocol.commands import Generate
 from modules.protocol.errors import ModelError, OutOfMemory, PromptError
-from modules.protocol.events import ModelInfo, RerankResult
+from modules.protocol.events import ModelInfo, ReplyLogprob, RerankResult, ScoreResult
 from modules.worker.embeddings import unknown_token_error
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.reranking import long_query_error
@@ -32,18 +33,19 @@ _LOWER = ("context",)
 
 class Engine(EngineBase):
     """A token is a word with the space before it. The reply is the prompt's last line; endless with `!long`. An image
-    is a word: the beginning of its SHA-256."""
+    or a sound is a word: the beginning of its SHA-256."""
 
     image_mark = "<image>"
+    audio_mark = "<audio>"
 
     def __init__(self) -> None:
-        self._settings: Any = None
+        self._settings = Settings()
         self._words: list[str] = []
         self._cached: list[int] = []
         self._adapters: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
+    def load(self, path: Path, settings: Settings, report: Report) -> ModelInfo:
         self._settings = settings
         for step in range(1, 5):
             report("Pretending to load", step / 4)
@@ -56,6 +58,7 @@ class Engine(EngineBase):
             slots=settings.slots,
             architecture="echo",
             sees_images=settings.sees_images,
+            audio_formats=[WAV, MP3] if settings.hears else [],
         )
 
     def tokenize(self, text: str, special: bool) -> list[int]:
@@ -84,7 +87,7 @@ class Engine(EngineBase):
     def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
         params = request.params
         begin = time.monotonic()
-        prompt = _with_images(request.prompt, request.images)
+        prompt = _with_media(request.prompt, request.media)
         tokens, cut = fit_prompt(
             self.tokenize(prompt, True), self._settings.context, params.max_new_tokens, params.truncate, 0
         )
@@ -125,7 +128,7 @@ class Engine(EngineBase):
         now = time.monotonic()
         return Outcome(reason, len(tokens), common, cut, count, prefill - begin, now - prefill, max(params.seed, 0))
 
-    def _logprobs(self, word: str, count: int) -> tuple[dict[str, Any], ...]:
+    def _logprobs(self, word: str, count: int) -> tuple[ReplyLogprob, ...]:
         """Return the entry of a word: its probability is 1/2, and that of each further word half of the one before."""
         if count < 0:
             return ()
@@ -145,7 +148,7 @@ class Engine(EngineBase):
         scores = [len(asked & set(found)) / len(asked) for found in read]
         return RerankResult(scores, sum(len(found) + len(query.split()) for found in read), cut)
 
-    def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
+    def score(self, tokens: list[int], first: int, file: Path) -> ScoreResult:
         rows = array("f")
         for token in tokens[first:]:
             rows.extend(float(other == token) for other in range(len(self._words)))
@@ -167,11 +170,15 @@ class Engine(EngineBase):
             subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait()"])
 
 
-def _with_images(prompt: str, images: Sequence[str]) -> str:
-    """Return the prompt with the names of its images in place of their marks. Raises PromptError."""
-    texts = prompt.split(Engine.image_mark) if images else [prompt]
+def _with_media(prompt: str, media: Sequence[str]) -> str:
+    """Return the prompt with the names of its images and sounds in place of their marks. Raises PromptError."""
+    texts = re.split(f"{Engine.image_mark}|{Engine.audio_mark}", prompt) if media else [prompt]
     try:
-        names = [f"image-{hashlib.sha256(Path(path).read_bytes()).hexdigest()[:8]}" for path in images]
+        names = [f"{_kind(path)}-{hashlib.sha256(Path(path).read_bytes()).hexdigest()[:8]}" for path in media]
     except OSError as error:
-        raise PromptError(f"An image cannot be read ({error.strerror}). Attach it again.") from None
+        raise PromptError(f"A file cannot be read ({error.strerror}). Attach it again.") from None
     return "".join(text + name for text, name in zip(texts, [*names, ""], strict=True))
+
+
+def _kind(path: str) -> str:
+    return "audio" if audio_format(path) in (WAV, MP3) else "image"

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
+from loaders.exllamav2.grammar_filter import grammar_filter
 from loaders.exllamav2.loaded_model import LoadedModel
-from loaders.exllamav2.model_setup import round_up_to_pages
 from loaders.exllamav2.sampler_settings import breaker_tokens, sampler_settings
 from modules.protocol.errors import OutOfMemory, PromptError, Unsupported
 from modules.protocol.sampling import SamplingParams
+from modules.worker.exllama.lengths import round_up_to_pages
 from modules.worker.hf.folder_tokenizer import FolderTokenizer
 from modules.worker.llama.sampler_settings import token_biases
+
+if TYPE_CHECKING:
+    from exllamav2.generator import ExLlamaV2DynamicJob
+    from torch import Tensor
+
+    from modules.worker.hf.grammar import Follower
 
 
 class JobFactory:
     """Makes jobs for the generator of one loaded model. Only the batcher's thread may call it."""
 
-    def __init__(self, exl: Any, torch: Any, loaded: LoadedModel, tokens: FolderTokenizer) -> None:
+    def __init__(self, exl: ModuleType, torch: ModuleType, loaded: LoadedModel, tokens: FolderTokenizer) -> None:
         """`exl` and `torch` are the imported modules exllamav2 and torch."""
         self._exl = exl
         self._torch = torch
@@ -24,8 +32,10 @@ class JobFactory:
         self._tokens = tokens
         self._breakers: dict[tuple[str, ...], set[int]] = {}
 
-    def make(self, tokens: list[int], params: SamplingParams, seed: int, longest: int) -> Any:
-        """Return a job that continues the prompt `tokens` by at most `longest` tokens.
+    def make(
+        self, tokens: list[int], params: SamplingParams, seed: int, longest: int, follower: Follower | None = None
+    ) -> ExLlamaV2DynamicJob:
+        """Return a job that continues the prompt `tokens` by at most `longest` tokens. `follower`: of its grammar.
 
         Raises PromptError, OutOfMemory and Unsupported.
         """
@@ -55,9 +65,16 @@ class JobFactory:
             gen_settings=sampler,
             seed=seed,
             stop_conditions=[] if params.ban_eos_token else list(self._tokens.ends),
+            filters=self._filters(follower),
             token_healing=False,
             decode_special_tokens=True,
         )
+
+    def _filters(self, follower: Follower | None) -> list[Any]:
+        if follower is None:
+            return []
+        loaded, kinds = self._loaded, self._exl.generator.filters
+        return [grammar_filter(kinds, loaded.model, loaded.own_tokenizer, follower)]
 
     def _negative_prompt(self, tokens: list[int], params: SamplingParams, longest: int) -> list[int]:
         if problem := self.guidance_problem():
@@ -79,10 +96,10 @@ class JobFactory:
         # A draft belongs to a job, and a guided job has two texts.
         return "Guidance cannot be combined with drafts." if generator.num_draft_tokens else ""
 
-    def _row(self, tokens: list[int]) -> Any:
+    def _row(self, tokens: list[int]) -> Tensor:
         return self._torch.tensor([tokens], dtype=self._torch.long)
 
-    def _bias(self, params: SamplingParams) -> Any:
+    def _bias(self, params: SamplingParams) -> Tensor | None:
         """Return what is added to the logits, of shape [padded vocabulary] on the CPU; None for nothing."""
         found = dict(token_biases(params))
         if params.ban_eos_token:

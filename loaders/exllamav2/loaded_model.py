@@ -6,30 +6,33 @@ import importlib
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from loaders.exllamav2.model_headers import read_config, read_tokenizer
-from loaders.exllamav2.model_setup import (
-    Lengths,
-    apply_settings,
-    choose_lengths,
-    extends_context,
-    load_weights,
-    sibling_folder,
-)
+from loaders.exllamav2.model_setup import apply_settings, extends_context, lengths_of, load_weights
 from loaders.exllamav2.spec import Settings
+from modules.families.drafts import find_draft_model, other_vocabulary
 from modules.protocol.errors import ModelError
 from modules.worker.engine import Report
+from modules.worker.exllama.lengths import Lengths, context_note
+
+if TYPE_CHECKING:
+    from exllamav2 import ExLlamaV2, ExLlamaV2CacheBase, ExLlamaV2Config, ExLlamaV2Tokenizer
+    from exllamav2.generator import ExLlamaV2DynamicGenerator
+
+# Tokens of a draft where the settings leave it open: the generator's own default.
+_DRAFT_TOKENS = 4
 
 
 @dataclass(frozen=True)
 class LoadedModel:
     """ExLlamaV2's objects of a loaded model. Only the batcher's thread may use them."""
 
-    model: Any
-    cache: Any
-    own_tokenizer: Any
-    generator: Any
+    model: ExLlamaV2
+    cache: ExLlamaV2CacheBase
+    own_tokenizer: ExLlamaV2Tokenizer
+    generator: ExLlamaV2DynamicGenerator
     lengths: Lengths
     notes: list[str]
 
@@ -41,23 +44,22 @@ class LoadedModel:
         return embedding + sum(int(module.in_features) * int(module.out_features) for module in linear)
 
 
-def load_model(exl: Any, path: Path, settings: Settings, report: Report, stages: ExitStack) -> LoadedModel:
+def load_model(exl: ModuleType, path: Path, settings: Settings, report: Report, stages: ExitStack) -> LoadedModel:
     """Load the model in the folder `path`. `exl` is the module exllamav2; `stages` holds staged folders while it loads.
 
     Raises ModelError, SettingError, and what ExLlamaV2 raises.
     """
     config = read_config(exl, path, stages)
     own_tokenizer = read_tokenizer(exl, config, path)
-    notes = []
-    lengths = choose_lengths(settings, config.max_seq_len)
-    if lengths.context > config.max_seq_len and not extends_context(settings):
-        notes.append(
-            f"The context of {lengths.context} tokens exceeds the {config.max_seq_len} that this model was trained "
-            "for. Quality drops beyond that, unless RoPE alpha is raised."
-        )
+    notes: list[str] = []
+    lengths = lengths_of(settings, config.max_seq_len)
+    if not extends_context(settings):
+        notes += context_note(lengths.context, config.max_seq_len, ", unless RoPE alpha is raised")
     apply_settings(config, settings, lengths)
     model, cache = load_weights(exl, config, settings, lengths.cache, report, "Loading the weights")
     draft, draft_cache = _load_draft(exl, path, settings, lengths, report, own_tokenizer, stages)
+    if draft is not None and settings.ngram_draft:
+        notes.append("ExLlamaV2 drafts from one source: the draft model. Draft from the text has no effect.")
     paged = _is_paged(config, draft, settings, notes)
     report("Getting ready", None)
     generator = exl.generator.ExLlamaV2DynamicGenerator(
@@ -69,14 +71,14 @@ def load_model(exl: Any, path: Path, settings: Settings, report: Report, stages:
         max_chunk_size=lengths.batch,
         draft_model=draft,
         draft_cache=draft_cache,
-        num_draft_tokens=settings.draft_tokens,
+        num_draft_tokens=settings.draft_tokens or _DRAFT_TOKENS,
         use_ngram_draft=settings.ngram_draft and draft is None,
         paged=paged,
     )
     return LoadedModel(model, cache, own_tokenizer, generator, lengths, notes)
 
 
-def _is_paged(config: Any, draft: Any, settings: Settings, notes: list[str]) -> bool:
+def _is_paged(config: ExLlamaV2Config, draft: ExLlamaV2 | None, settings: Settings, notes: list[str]) -> bool:
     """Return True if the cache can be paged, which batches need. Otherwise add the reason to `notes`."""
     available = bool(importlib.import_module("exllamav2.attn").has_flash_attn_with_paged)
     # It is also off for architectures whose attention flash-attn does not compute.
@@ -95,20 +97,27 @@ def _is_paged(config: Any, draft: Any, settings: Settings, notes: list[str]) -> 
 
 
 def _load_draft(
-    exl: Any, path: Path, settings: Settings, lengths: Lengths, report: Report, own_tokenizer: Any, stages: ExitStack
-) -> tuple[Any, Any]:
-    """Return (draft model, its cache), or (None, None) if the settings name none."""
-    if not settings.draft_model:
+    exl: ModuleType,
+    path: Path,
+    settings: Settings,
+    lengths: Lengths,
+    report: Report,
+    own_tokenizer: ExLlamaV2Tokenizer,
+    stages: ExitStack,
+) -> tuple[ExLlamaV2 | None, ExLlamaV2CacheBase | None]:
+    """Return (draft model, its cache), or (None, None) if the settings name none. Raises ModelError."""
+    if not settings.draft_model.strip():
         return None, None
-    folder = sibling_folder(settings.draft_model, path, "config.json")
+    folder = find_draft_model(settings.draft_model, path)
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"The draft model {folder.name} is no folder with a config.json. Choose another (draft_model)."
+        )
     config = read_config(exl, folder, stages)
     # Not vocab_size: models of one family pad the same vocabulary to different sizes.
     tokens = read_tokenizer(exl, config, folder).actual_vocab_size
     if tokens != own_tokenizer.actual_vocab_size:
-        raise ModelError(
-            f"{folder.name} cannot be the draft model of {path.name}: their vocabularies differ ({tokens} and "
-            f"{own_tokenizer.actual_vocab_size} tokens). Choose a draft model of the same family."
-        )
+        raise other_vocabulary(folder.name, path.name, (tokens, own_tokenizer.actual_vocab_size))
     draft_settings = Settings(
         cache_type=settings.cache_type, flash_attention=settings.flash_attention, reserve=settings.reserve
     )

@@ -5,14 +5,17 @@ from __future__ import annotations
 import traceback
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modules.protocol.errors import ModelError
 from modules.worker.hf.model_files import read_json
 from modules.worker.hf.staged_folder import convert_to_transformers_4, stage_folder
 
+if TYPE_CHECKING:
+    from exllamav2 import ExLlamaV2Config, ExLlamaV2Tokenizer
 
-def read_config(exl: Any, path: Path, stages: ExitStack) -> Any:
+
+def read_config(exl: Any, path: Path, stages: ExitStack) -> ExLlamaV2Config:
     """Return the configuration of the model at `path`. Raises ModelError.
 
     Its files are read through a staged folder, which exists until `stages` is closed.
@@ -33,7 +36,7 @@ def read_config(exl: Any, path: Path, stages: ExitStack) -> Any:
     return config
 
 
-def read_tokenizer(exl: Any, config: Any, path: Path) -> Any:
+def read_tokenizer(exl: Any, config: ExLlamaV2Config, path: Path) -> ExLlamaV2Tokenizer:
     """Return ExLlamaV2's tokenizer of the model. Raises ModelError."""
     try:
         return exl.ExLlamaV2Tokenizer(config)

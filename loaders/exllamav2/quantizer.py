@@ -11,10 +11,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from loaders.exllamav2.conversion import Job, Request, Save, Steps, begin, convert, whole_fraction
-from loaders.exllamav2.error_messages import translate_errors
 from loaders.exllamav2.kernels import import_engine
 from loaders.exllamav2.model_headers import read_config
 from loaders.exllamav2.quantization import Exl2Settings
@@ -22,9 +22,13 @@ from modules.protocol.commands import Quantize
 from modules.protocol.errors import PaddockError
 from modules.worker.calibration_samples import few_samples_note
 from modules.worker.engine import Report
+from modules.worker.exllama.error_messages import translate_errors
 from modules.worker.hf.model_files import check_folder, load_tokenizer, read_json
 from modules.worker.hf.quantized_folder import calibration_tokens, copy_companions
 from modules.worker.quantizer import Quantized, QuantizerBase
+
+if TYPE_CHECKING:
+    from exllamav2 import ExLlamaV2, ExLlamaV2Config
 
 _MEMORY_ADVICE = "Set fewer samples, or a smaller length of a sample."
 _PACKAGES = ("exllamav2", "torch", "transformers")
@@ -40,7 +44,7 @@ class Quantizer(QuantizerBase):
         pieces = calibration_tokens(request.calibration, source, load_tokenizer(source), settings)
         report("Importing ExLlamaV2. The first time it compiles its kernels, which takes minutes", 0.0)
         torch, exl = import_engine()
-        with translate_errors("quantizing this model", (), _MEMORY_ADVICE), ExitStack() as stages:
+        with translate_errors("ExLlamaV2", "quantizing this model", (), _MEMORY_ADVICE), ExitStack() as stages:
             config = read_config(exl, source, stages)
             config.arch_compat_overrides()
             rows = rows_of_one_length(pieces, min(settings.length, config.max_seq_len))
@@ -75,7 +79,7 @@ def make_request(request: Quantize, settings: Exl2Settings, rows: list[list[int]
     )
 
 
-def _hash(value: Any) -> str:
+def _hash(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
@@ -102,7 +106,7 @@ def tidy(source: Path, target: Path) -> None:
     copy_companions(source, target)
 
 
-def _steps(exl: Any, torch: Any, config: Any, report: Report) -> Steps:
+def _steps(exl: ModuleType, torch: ModuleType, config: ExLlamaV2Config, report: Report) -> Steps:
     """Return the engine's functions, which report to `report`."""
 
     def print_stage(job: Job, stage: str, done: int, total: int) -> None:
@@ -120,7 +124,7 @@ def _steps(exl: Any, torch: Any, config: Any, report: Report) -> Steps:
     signal.signal(signal.SIGINT, handler)
 
     @contextmanager
-    def model(measuring: bool) -> Iterator[Any]:
+    def model(measuring: bool) -> Iterator[ExLlamaV2]:
         # As the engine's script has it: a measurement needs no buffer for all logits.
         config.max_output_len = 16 if measuring else None
         made = exl.ExLlamaV2(config)
@@ -134,7 +138,7 @@ def _steps(exl: Any, torch: Any, config: Any, report: Report) -> Steps:
         save_file = importlib.import_module("safetensors.torch").save_file
         save_file({"input_ids": torch.tensor([list(row) for row in rows], dtype=torch.long)}, str(file))
 
-    def measure_layers(job: Job, save: Save, made: Any) -> None:
+    def measure_layers(job: Job, save: Save, made: ExLlamaV2) -> None:
         if measure.measure_quant(job, save, made, 0) != "completed":
             raise PaddockError("ExLlamaV2 stopped its measurement. Run the job again: it continues there.")
 

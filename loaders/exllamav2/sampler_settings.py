@@ -16,7 +16,7 @@ _MOST_MIN_P = 0.999999
 _DRY_LONGEST = 20
 
 
-def sampler_settings(params: SamplingParams, vocabulary: int) -> dict[str, Any]:
+def sampler_settings(params: SamplingParams, vocabulary: int) -> dict[str, object]:
     """Return all fields of ExLlamaV2Sampler.Settings, since its defaults are not neutral.
 
     `vocabulary` is the number of tokens. Raises Unsupported.

@@ -8,9 +8,10 @@ from typing import Any
 
 from loaders.exllamav2.loaded_model import LoadedModel
 from modules.protocol.errors import SettingError, Unsupported
+from modules.protocol.events import ScoreResult
 
 
-def write_logits(torch: Any, loaded: LoadedModel, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
+def write_logits(torch: Any, loaded: LoadedModel, tokens: list[int], first: int, file: Path) -> ScoreResult:
     """Write the logits that predict `tokens[first:]` to `file`, as commands.Score says. `torch` is the module.
 
     The engine computes in float16. Without a cache it reads all tokens in one step, so the cache's type has no part in

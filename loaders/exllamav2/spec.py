@@ -5,119 +5,42 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from loaders.exllamav2.quantization import EXL2
+from modules.families.exllama import CONTEXT, SPEED, ExllamaSettings, memory_demand
 from modules.protocol.loader_spec import LoaderSpec
-from modules.protocol.memory_demand import MEBIBYTE, Demand, parse_split
+from modules.protocol.memory_demand import Demand
 from modules.protocol.model_facts import Claim, Machine, ModelFacts, unsupported_bits_reason
 from modules.protocol.sampling import ALL_SAMPLERS
-from modules.protocol.schema import setting
+from modules.protocol.schema import DRAFTS, setting
 
-_CONTEXT = "Context and cache"
-_GPU = "Graphics cards"
-_SPEED = "Speed"
 _ROPE = "RoPE"
+# The generator checks at most eight tokens in one step.
+MOST_DRAFT_TOKENS = 8
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ExllamaSettings):
     """How ExLlamaV2 loads and runs a model."""
 
-    context: int = setting(
-        8192,
-        label="Context length",
-        minimum=256,
-        maximum=4_194_304,
-        unit="tokens",
-        group=_CONTEXT,
-        help="How much text the model sees at once, rounded up to 256. The cache for it is allocated at the load. The "
-        "default never exceeds the trained context.",
-    )
     cache_type: str = setting(
         "fp16",
         label="Cache type",
         choices=("fp16", "q8", "q6", "q4"),
-        group=_CONTEXT,
+        group=CONTEXT,
         help="Precision of cached keys and values. q8 takes half the memory with almost no loss, q4 a quarter with a "
         "small loss.",
     )
-    cache_tokens: int = setting(
-        0,
-        label="Cache size",
-        minimum=0,
-        maximum=16_777_216,
-        unit="tokens",
-        group=_CONTEXT,
-        advanced=True,
-        help="Shared by all replies that run at once. Replies that find no room wait. 0: one context.",
-    )
-    slots: int = setting(
-        2,
-        label="Replies at once",
-        minimum=1,
-        maximum=64,
-        group=_CONTEXT,
-        help="Requests computed as one batch. Without flash-attn 2.5.7 or later in the environment, one at a time.",
-    )
-    gpu_split: str = setting(
-        "",
-        label="GPU split",
-        unit="GB",
-        group=_GPU,
-        help="Memory for weights on each card, separated by commas, such as 20, 22. Empty: fills one card after "
-        "another (autosplit).",
-    )
-    reserve: float = setting(
-        0.0,
-        label="Keep free",
-        minimum=0,
-        maximum=1000,
-        unit="GB",
-        group=_GPU,
-        advanced=True,
-        help="With autosplit: memory to keep free on each card. 0: ExLlamaV2's default, about 0.2.",
-    )
-    tensor_parallel: bool = setting(
-        False,
-        label="Tensor parallel",
-        group=_GPU,
-        help="Splits every layer over all cards, which then compute at the same time. Not for all architectures.",
-    )
-    batch: int = setting(
-        2048,
-        label="Batch",
-        minimum=256,
-        maximum=16_384,
-        unit="tokens",
-        group=_SPEED,
-        advanced=True,
-        help="Prompt tokens read in one step, rounded up to 256. More is faster and takes more memory.",
-    )
-    draft_model: str = setting(
-        "",
-        label="Draft model",
-        group=_SPEED,
-        advanced=True,
-        help="Folder of a small model with the same tokenizer, beside this one or as a full path. It drafts tokens "
-        "that the large model checks. Faster for one reply, but takes more memory.",
-    )
     draft_tokens: int = setting(
-        4,
+        0,
         label="Draft tokens",
-        minimum=1,
-        maximum=8,
+        minimum=0,
+        maximum=MOST_DRAFT_TOKENS,
         unit="tokens",
-        group=_SPEED,
+        group=DRAFTS,
         advanced=True,
-        help="Drafted per step.",
-    )
-    ngram_draft: bool = setting(
-        False,
-        label="Draft from the text",
-        group=_SPEED,
-        advanced=True,
-        help="Drafts tokens from the text so far, without a draft model. Good for code and quotations.",
+        help="Guessed at a time. 0 is automatic: 4.",
     )
     flash_attention: bool = setting(
-        True, label="Flash attention", group=_SPEED, advanced=True, help="Off: not used even if it is installed."
+        True, label="Flash attention", group=SPEED, advanced=True, help="Off: not used even if it is installed."
     )
     rope_scale: float = setting(
         1.0,
@@ -157,8 +80,6 @@ SAMPLERS = ALL_SAMPLERS - {
     "encoder_repetition_penalty",
     "epsilon_cutoff",
     "eta_cutoff",
-    "grammar_string",
-    "json_schema",
     "no_repeat_ngram_size",
     "sampler_priority",
     "smoothing_curve",
@@ -205,25 +126,9 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
 
 
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
-    """Return the memory that a load takes, all on cards.
-
-    A cache in q8, q6 or q4 has a 16-bit scale for each 32 elements.
-    """
+    """Return the memory that a load takes, all on cards."""
     bits = {"fp16": 16, "q8": 8.5, "q6": 6.5, "q4": 4.5}[settings.cache_type]
-    context = settings.context
-    if context == type(settings).context and facts.context:
-        context = min(context, facts.context)
-    return Demand(
-        process=1200 * MEBIBYTE,
-        context=context,
-        cache_tokens=settings.cache_tokens,
-        cache_bits=(bits, bits),
-        batch=settings.batch,
-        activation=2,
-        gpu_layers=-1,
-        gpu_split=parse_split(settings.gpu_split),
-        gpu_process=500 * MEBIBYTE,
-    )
+    return memory_demand(facts, settings, (bits, bits))
 
 
 SPEC = LoaderSpec(
@@ -236,6 +141,7 @@ SPEC = LoaderSpec(
     memory=_memory,
     samplers=SAMPLERS,
     differs=DIFFERS,
+    logprobs=True,
     accelerators=("cuda",),
     adapters=("peft",),
     adapters_note="Adapters change once all running replies have ended.",

@@ -2,146 +2,105 @@
 
 from __future__ import annotations
 
-import random
 import threading
-import time
 import traceback
+from collections import deque
 from collections.abc import Generator
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from loaders.exllamav2.batcher import Batcher
-from loaders.exllamav2.error_messages import translate_errors
+from loaders.exllamav2.grammar_filter import grammar_ended
 from loaders.exllamav2.jobs import JobFactory
 from loaders.exllamav2.kernels import import_engine
 from loaders.exllamav2.loaded_model import LoadedModel, load_model
+from loaders.exllamav2.logprobs import note_logprobs
 from loaders.exllamav2.lora import read_adapter, remove_adapters
-from loaders.exllamav2.results import FINISH_REASONS, cached_tokens, token_ids
 from loaders.exllamav2.scoring import write_logits
 from loaders.exllamav2.spec import Settings
 from modules.protocol.commands import Generate
 from modules.protocol.errors import ModelError, Unsupported
-from modules.protocol.events import ModelInfo
+from modules.protocol.events import ModelInfo, ReplyLogprob, ScoreResult, TokenProbability
 from modules.protocol.sampling import SamplingParams
-from modules.worker.engine import EngineBase, Outcome, Piece, Report
-from modules.worker.hf.folder_tokenizer import FolderTokenizer
-from modules.worker.hf.model_files import check_folder
+from modules.worker.engine import Outcome, Piece, Report
+from modules.worker.exllama.engine import RUN_LOWER, ExllamaEngine
+from modules.worker.exllama.error_messages import translate_errors
+from modules.worker.exllama.replies import stream_reply
 
-_LOAD_LOWER = ("context", "cache_type", "cache_tokens", "batch")
-_RUN_LOWER = ("context", "slots", "batch")
+if TYPE_CHECKING:
+    from exllamav2.generator import ExLlamaV2DynamicJob
 
 
-class Engine(EngineBase):
-    """One model. `generate` runs on as many threads as there are slots; only the batcher's thread uses the card."""
+class Engine(ExllamaEngine):
+    """ExLlama's generator with one model."""
+
+    title, weights = "ExLlamaV2", "float16"
 
     def __init__(self) -> None:
-        self._batcher = Batcher()
-        self._exl: Any = None
-        self._torch: Any = None
-        self._loaded: Any = None
+        super().__init__()
         self._jobs: Any = None
+        self._grammars: Any = None
 
     def load(self, path: Path, settings: Settings, report: Report) -> ModelInfo:
-        report("Checking the files", None)
-        raw = check_folder(path)
-        self._tokens = FolderTokenizer(path, self.templates)
-        report("Importing ExLlamaV2. The first time it compiles its kernels, which takes minutes", None)
-        self._batcher.call(self._import)
-        with translate_errors(f"{path.name} with this context", _LOAD_LOWER), ExitStack() as stages:
-            loaded: LoadedModel = self._batcher.call(lambda: load_model(self._exl, path, settings, report, stages))
-        self._loaded = loaded
-        self._jobs = JobFactory(self._exl, self._torch, loaded, self._tokens)
-        self._batcher.use(loaded.generator)
-        config = loaded.model.config
-        return ModelInfo(
-            context=loaded.lengths.context,
-            trained_context=config.original_max_seq_len,
+        info, loaded = super().load(path, settings, report), self._loaded
+        return replace(
+            info,
+            trained_context=loaded.model.config.original_max_seq_len,
             slots=settings.slots if loaded.generator.paged else 1,
-            device=", ".join(self._batcher.call(self._cards)),
-            dtype=f"{_format(raw)}, cache {settings.cache_type}",
-            architecture=str(config.architecture),
-            parameters=self._batcher.call(loaded.parameters),
-            template=self._tokens.template,
-            template_source=self._tokens.template_source,
-            bos=self._tokens.bos,
-            eos=self._tokens.eos,
-            memory_bytes=self._batcher.call(self._allocated),
-            notes=loaded.notes,
             ignored=["guidance_scale", "negative_prompt"] if self._jobs.guidance_problem() else [],
         )
 
-    def _import(self) -> None:
-        self._torch, self._exl = import_engine()
+    def import_engine(self) -> tuple[Any, Any]:
+        return import_engine()
 
-    def unload(self) -> None:
-        """End the batcher's thread. Memory is freed when the process ends."""
-        self._batcher.close()
+    def load_model(self, path: Path, settings: Settings, report: Report) -> LoadedModel:
+        with ExitStack() as stages:
+            return load_model(self._exl, path, settings, report, stages)
 
-    def tokenize(self, text: str, special: bool) -> list[int]:
-        return self._tokens.tokenize(text, special)
+    def use(self, loaded: LoadedModel) -> None:
+        """Generate with this model from now on."""
+        # It imports torch, which `load` has found by then.
+        from modules.worker.hf.grammar import Grammars
 
-    def detokenize(self, tokens: list[int]) -> str:
-        return self._tokens.detokenize(tokens)
-
-    def token_bytes(self, token: int) -> bytes:
-        return self._tokens.text.bytes_of(token)
+        self._loaded = loaded
+        self._jobs = JobFactory(self._exl, self._torch, loaded, self._tokens)
+        self._grammars = Grammars(self._tokens.tokenizer, loaded.generator.padded_vocab_size, self._tokens.ends)
+        self._batcher.use(loaded.generator)
 
     def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
-        params = request.params
-        prompt = self._tokens.prompt(request.prompt, params, self._loaded.lengths.context)
-        seed = params.seed if params.seed >= 0 else random.SystemRandom().randrange(2**31)
-        room = self._loaded.lengths.context - len(prompt.tokens)
-        longest = min(params.max_new_tokens, room)
-        reply = self._tokens.reply(params, prompt.tokens)
-        start = time.monotonic()
-        first = 0.0
-        reason, last = "cancelled", {}
-        with translate_errors("this reply", _RUN_LOWER):
-            job = self._batcher.submit(lambda: self._jobs.make(prompt.tokens, params, seed, longest), cancelled)
-            try:
-                for result in job:
-                    for token in token_ids(result):
-                        first = first or time.monotonic()
-                        if reply.generated < longest and not reply.stopped and (piece := reply.take(token)):
-                            yield piece
-                    if reply.stopped:
-                        break
-                    if result["eos"]:
-                        last = result
-                        reason = FINISH_REASONS.get(result.get("eos_reason", ""), "stop")
-            finally:
-                job.close()
-        if not cancelled.is_set() and (piece := reply.end()):
-            yield piece
-        if reason == "length" and longest < params.max_new_tokens:
-            reason = "context"
-        now = time.monotonic()
-        first = first or now
-        return Outcome(
-            "stop_text" if reply.stopped else reason,
-            len(prompt.tokens),
-            cached_tokens(job, last),
-            prompt.cut,
-            reply.generated,
-            first - start,
-            now - first,
-            seed,
-        )
+        params, asked = request.params, self.asked(request)
+        prompt = asked.prompt
+        follower = self._grammars.follow(params)
+        noted = deque[ReplyLogprob]()
 
-    def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
+        def make_job() -> Any:
+            nonlocal noted
+            made = self._jobs.make(prompt.tokens, params, asked.seed, asked.longest, follower)
+            if request.logprobs >= 0:
+                size = self._loaded.model.config.vocab_size
+                noted = note_logprobs(made, request.logprobs, size, self.token_bytes)
+            return made
+
+        with translate_errors(self.title, "this reply", RUN_LOWER):
+            job = self._batcher.submit(make_job, cancelled)
+            reply = self._tokens.reply(params, prompt.tokens)
+            return (yield from stream_reply(job, asked, reply, noted, partial(grammar_ended, job.job)))
+
+    def next_token_probabilities(self, prompt: str, top: int) -> list[TokenProbability]:
         neutral = SamplingParams(max_new_tokens=1)
         tokens = self._tokens.prompt(prompt, neutral, self._loaded.lengths.context).tokens
 
-        def make_job() -> Any:
+        def make_job() -> ExLlamaV2DynamicJob:
             job = self._jobs.make(tokens, neutral, 0, 1)
             job.return_top_tokens = top
             job.stop_tokens, job.stop_tokens_list = set(), []
             return job
 
-        with translate_errors("this prompt", _RUN_LOWER):
+        with translate_errors(self.title, "this prompt", RUN_LOWER):
             job = self._batcher.submit(make_job, threading.Event())
-            found: list[dict[str, Any]] = []
+            found: list[TokenProbability] = []
             for result in job:
                 if "top_k_tokens" in result and not found:
                     pairs = zip(
@@ -153,13 +112,8 @@ class Engine(EngineBase):
                     ]
         return sorted(found, key=lambda entry: -entry["probability"])
 
-    def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
-        def work() -> dict[str, Any]:
-            return write_logits(self._torch, self._loaded, tokens, first, file)
-
-        with translate_errors("this window", _RUN_LOWER, "Evaluate with a smaller one: --set window=256 stride=128"):
-            scored: dict[str, Any] = self._batcher.call(work, when_idle=True)
-        return scored
+    def write_logits(self, tokens: list[int], first: int, file: Path) -> ScoreResult:
+        return write_logits(self._torch, self._loaded, tokens, first, file)
 
     def apply_adapter(self, adapters: dict[str, float]) -> None:
         def change() -> None:
@@ -175,7 +129,7 @@ class Engine(EngineBase):
                 remove_adapters(model, generator.current_loras or ())
 
         try:
-            with translate_errors("these adapters", _RUN_LOWER):
+            with translate_errors(self.title, "these adapters", RUN_LOWER):
                 self._batcher.call(change, when_idle=True)
         except (ValueError, AssertionError, KeyError, OSError) as error:
             raise ModelError(
@@ -183,18 +137,3 @@ class Engine(EngineBase):
                 "model that it was trained on, or choose another adapter.",
                 detail=traceback.format_exc(),
             ) from None
-
-    def _cards(self) -> list[str]:
-        cuda = self._torch.cuda
-        return [f"{cuda.get_device_name(index)} (cuda:{index})" for index in range(cuda.device_count())]
-
-    def _allocated(self) -> int:
-        cuda = self._torch.cuda
-        return sum(cuda.memory_allocated(index) for index in range(cuda.device_count()))
-
-
-def _format(config: dict[str, Any]) -> str:
-    found = config.get("quantization_config")
-    method = str(found.get("quant_method", "")) if isinstance(found, dict) else ""
-    bits = found.get("bits") if isinstance(found, dict) else None
-    return f"{method or 'float16'}{f' {bits:g} bits' if isinstance(bits, (int, float)) else ''}"

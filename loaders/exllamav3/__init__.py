@@ -1,1 +1,1 @@
-"""ExLlamaV3: makes EXL3 models on NVIDIA cards. It loads none."""
+"""ExLlamaV3: EXL3 on NVIDIA cards."""

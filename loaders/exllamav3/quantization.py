@@ -37,5 +37,4 @@ EXL3 = QuantizationMethod(
     label=lambda settings: f"exl3-{settings.bits:g}bit",
     calibrated=True,
     resumes=True,
-    tries=True,
 )

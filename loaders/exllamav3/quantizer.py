@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 from loaders.exllamav3.progress_lines import ProgressLines
 from loaders.exllamav3.quantization import Exl3Settings
@@ -30,8 +30,6 @@ _PACKAGES = ("exllamav3", "torch", "transformers")
 _CONVERTER = "exllamav3.conversion.convert_model"
 _IDENTITY = "identity.txt"
 _WRITTEN = ("model*.safetensors", "model.safetensors.index.json", "config.json", "quantization_config.json")
-# Tokens with which the result is tried.
-_TRIED = 64
 
 
 class Quantizer(QuantizerBase):
@@ -43,24 +41,21 @@ class Quantizer(QuantizerBase):
         report("Preparing the calibration text", 0.0)
         rows = calibration_tokens(request.calibration, source, load_tokenizer(source), settings)
         report("Importing ExLlamaV3. The first time it compiles its kernels, which takes minutes", 0.0)
-        torch, exl, converter = import_with_kernels("ExLlamaV3", "exllamav3", _CONVERTER, "run the job again")
+        torch, _, converter = import_with_kernels("ExLlamaV3", "exllamav3", _CONVERTER, "run the job again")
         with _errors(source):
             resumed = prepare_folder(folder, request, settings)
             _write_rows(torch, rows, folder / "calibration.safetensors")
             given = converter.parser.parse_args(arguments(source, target, folder, settings, rows, resumed))
-            with contextlib.redirect_stdout(ProgressLines(layers, report, 0.05, 0.9)):
+            with contextlib.redirect_stdout(ProgressLines(layers, report, 0.05, 0.95)):
                 job, state, ready, why = converter.prepare(given)
                 if not ready:
                     raise ModelError(f"ExLlamaV3 does not accept this job: {why} Choose another method.")
                 report("Quantizing layer 1", 0.05)
                 converter.main(job, state)
-            report("Trying the result", 0.95)
-            _try(torch, exl, target, rows[0][:_TRIED])
         tidy(source, target)
         return Quantized(
             {name: version(name) for name in _PACKAGES},
             [
-                "No loader of Paddock reads EXL3 yet. Use the folder with a program that does.",
                 *few_samples_note(rows, settings),
                 *(["It went on from what an earlier run of this job had done."] if resumed else []),
             ],
@@ -110,24 +105,12 @@ def tidy(source: Path, target: Path) -> None:
     copy_companions(source, target)
 
 
-def _write_rows(torch: Any, rows: Sequence[Sequence[int]], file: Path) -> None:
+def _write_rows(torch: ModuleType, rows: Sequence[Sequence[int]], file: Path) -> None:
     """Store rows of tokens, which may differ in length, as the engine's get_file_calibration reads them."""
     longest = max(map(len, rows))
     padded = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], dtype=torch.long)
     lengths = torch.tensor([len(row) for row in rows], dtype=torch.long)
     importlib.import_module("safetensors.torch").save_file({"input_ids": padded, "lengths": lengths}, str(file))
-
-
-def _try(torch: Any, exl: Any, target: Path, tokens: Sequence[int]) -> None:
-    """Load the result once, since no loader does, and compute logits. Raises ModelError where they are no numbers."""
-    model = exl.Model.from_config(exl.Config.from_directory(str(target)))
-    model.load(device="cuda:0")
-    with torch.inference_mode():
-        logits = model.forward(torch.tensor([list(tokens)], dtype=torch.long), {"attn_mode": "flash_attn_nc"})
-    numbers = bool(torch.isfinite(logits).all())
-    model.unload()
-    if not numbers:
-        raise ModelError("The result computes no numbers (NaN). Set more bits, or choose another method.")
 
 
 @contextlib.contextmanager

@@ -6,9 +6,11 @@ import shutil
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from loaders.gptqmodel.environment import prepare_environment
+from modules.families.awq_quantization import AwqSettings
+from modules.families.gptq_quantization import GptqSettings
 from modules.protocol.commands import Quantize, TryQuantize
 from modules.protocol.errors import ModelError
 from modules.worker.calibration_samples import few_samples_note
@@ -20,6 +22,9 @@ from modules.worker.hf.quantized_folder import calibration_tokens, copy_companio
 from modules.worker.hf.staged_folder import stage_for_transformers
 from modules.worker.quantizer import Quantized, QuantizerBase, Trial
 
+if TYPE_CHECKING:
+    from gptqmodel.models.base import BaseQModel
+
 # Folder of the layers that are quantized, until all are.
 _DONE = ".layers"
 _PACKAGES = ("gptqmodel", "transformers", "torch")
@@ -28,7 +33,7 @@ _PACKAGES = ("gptqmodel", "transformers", "torch")
 class Quantizer(QuantizerBase):
     """Quantizes layer after layer, with calibration text."""
 
-    def quantize(self, request: Quantize, settings: Any, report: Report) -> Quantized:
+    def quantize(self, request: Quantize, settings: GptqSettings | AwqSettings, report: Report) -> Quantized:
         prepare_environment()
         source, target = Path(request.source), Path(request.target)
         trusted = has_consent("PADDOCK_TRUST_REMOTE_CODE")
@@ -51,7 +56,7 @@ class Quantizer(QuantizerBase):
         copy_companions(source, target)
         return Quantized({name: version(name) for name in _PACKAGES}, few_samples_note(rows, settings))
 
-    def trial(self, request: TryQuantize, settings: Any) -> Trial | None:
+    def trial(self, request: TryQuantize, settings: GptqSettings | AwqSettings) -> Trial | None:
         prepare_environment()
         source = Path(request.source)
         trusted = has_consent("PADDOCK_TRUST_REMOTE_CODE")
@@ -68,13 +73,15 @@ class Quantizer(QuantizerBase):
         with stage_for_transformers(source, trusted) as folder:
             return layer_trial(folder, rows, run)
 
-    def _load(self, folder: Path, method: str, settings: Any, trusted: bool, done: str | None = None) -> Any:
+    def _load(
+        self, folder: Path, method: str, settings: GptqSettings | AwqSettings, trusted: bool, done: str | None = None
+    ) -> BaseQModel:
         import torch
         from gptqmodel import GPTQModel, QuantizeConfig
 
         common = {"bits": settings.bits, "group_size": settings.group_size, "offload_to_disk_path": done}
         common["device"] = "cuda:0" if torch.cuda.is_available() else "cpu"
-        if method == "gptq":
+        if isinstance(settings, GptqSettings):
             config = QuantizeConfig(
                 **common, desc_act=settings.desc_act, sym=settings.sym, damp_percent=settings.damp_percent
             )
@@ -95,7 +102,7 @@ class Quantizer(QuantizerBase):
             ) from error
 
 
-def _quantize(model: Any, rows: list[list[int]]) -> None:
+def _quantize(model: BaseQModel, rows: list[list[int]]) -> None:
     # It wants plain tables.
     model.quantize([{"input_ids": row, "attention_mask": [1] * len(row)} for row in rows], batch_size=1)
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from loaders.gptqmodel.environment import prepare_environment
 from loaders.gptqmodel.spec import Settings
@@ -18,13 +18,19 @@ from modules.worker.hf.packed_weights import check_packing
 from modules.worker.hf.staged_folder import read_quantization, stage_folder, write_rope_scaling
 from modules.worker.hf.transformers_engine import HfEngine
 
+if TYPE_CHECKING:
+    from gptqmodel import BACKEND
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 _BITS = (2, 3, 4, 8)
 
 
 class Engine(HfEngine):
     """Loads the causal language models that GPTQModel supports."""
 
-    def load_model(self, path: Path, settings: Settings, report: Report) -> tuple[Any, Any]:
+    def load_model(
+        self, path: Path, settings: Settings, report: Report
+    ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         config = read_json(path / "config.json")
         claim = read_quantization(path, config)
         method = check_packing(path, weight_files(path), claim, ("gptq", "awq"), _BITS, "GPTQModel")
@@ -82,7 +88,7 @@ def _one_compiles(folder: Path) -> Iterator[None]:
         yield
 
 
-def _backend(kernel: str, method: str) -> Any:
+def _backend(kernel: str, method: str) -> BACKEND:
     """Return GPTQModel's name of a kernel for GPTQ or AWQ. Raises SettingError if there is none."""
     prepare_environment()
     from gptqmodel import BACKEND
@@ -97,7 +103,7 @@ def _backend(kernel: str, method: str) -> Any:
     return BACKEND(name)
 
 
-def _device(settings: Settings) -> dict[str, Any]:
+def _device(settings: Settings) -> dict[str, object]:
     if settings.gpu_memory or settings.cpu_memory or settings.disk_offload:
         raise SettingError(
             "GPTQModel deals layers to GPUs by itself, without limits. Empty the memory limits and Offload to disk."

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from loaders.hqq.progress import UNPACKED, matrices, packing_progress
 from loaders.hqq.spec import Settings
 from modules.protocol.errors import ModelError, SettingError
 from modules.worker.engine import Report
-from modules.worker.hf.auto_class import TOWERS, text_class
-from modules.worker.hf.load_options import device_placement, pick_dtype, report_progress, with_rope
+from modules.worker.hf.auto_class import text_class
+from modules.worker.hf.load_options import device_placement, pick_dtype, with_rope
 from modules.worker.hf.model_files import check_folder, has_consent, load_tokenizer, missing_tensor_error, read_json
 from modules.worker.hf.staged_folder import convert_to_transformers_4, read_quantization, stage_folder
 from modules.worker.hf.transformers_engine import HfEngine
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 _SAVED = "qmodel.pt"
 
@@ -27,7 +34,9 @@ class Engine(HfEngine):
         elif not (path / "config.json").is_file():
             raise ModelError(f"{path.name} has no config.json beside {_SAVED}. Copy the whole folder into models/.")
 
-    def load_model(self, path: Path, settings: Settings, report: Report) -> tuple[Any, Any]:
+    def load_model(
+        self, path: Path, settings: Settings, report: Report
+    ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         report("Importing HQQ", None)
         config = convert_to_transformers_4(read_json(path / "config.json"))
         method = str(read_quantization(path, config).get("quant_method", "hqq")).lower()
@@ -45,7 +54,8 @@ class Engine(HfEngine):
         _set_compute_dtype(model, pick_dtype(settings.dtype, settings.device_map))
         return model, tokenizer
 
-    def _packed(self, stage: Path, settings: Settings, report: Report, already: bool) -> Any:
+    def _packed(self, stage: Path, settings: Settings, report: Report, already: bool) -> PreTrainedModel:
+        import torch
         from transformers import AutoConfig, HqqConfig
 
         trusted = has_consent("PADDOCK_TRUST_REMOTE_CODE")
@@ -60,10 +70,13 @@ class Engine(HfEngine):
                 nbits=settings.bits,
                 group_size=settings.group_size,
                 axis=settings.axis,
-                skip_modules=["lm_head", *TOWERS],
+                skip_modules=UNPACKED,
             )
-        report("Loading and quantizing the weights", None)
-        with report_progress(report, "Loading and quantizing the weights"):
+        words = "Loading and quantizing the weights"
+        report(words, None)
+        with torch.device("meta"):
+            total = 0 if already else matrices(text_class(config).from_config(config, trust_remote_code=trusted))
+        with packing_progress(report, words, total):
             model, found = text_class(config).from_pretrained(
                 str(stage),
                 config=with_rope(config, settings),
@@ -76,7 +89,7 @@ class Engine(HfEngine):
         return model
 
 
-def _saved(stage: Path, settings: Settings, report: Report) -> Any:
+def _saved(stage: Path, settings: Settings, report: Report) -> PreTrainedModel:
     """Load a folder that HQQ saved: config.json and qmodel.pt."""
     import torch
     from hqq.models.hf.base import AutoHQQHFModel
@@ -89,7 +102,7 @@ def _saved(stage: Path, settings: Settings, report: Report) -> Any:
     )
 
 
-def _set_compute_dtype(model: Any, dtype: Any) -> None:
+def _set_compute_dtype(model: PreTrainedModel, dtype: torch.dtype) -> None:
     """Set one compute type for all layers. A saved layer otherwise keeps the type with which it was quantized."""
     from hqq.core.quantize import HQQLinear
     from torch.nn import Linear
@@ -105,11 +118,11 @@ def _set_compute_dtype(model: Any, dtype: Any) -> None:
                     part.update({key: part[key].to(dtype) for key in ("scale", "zero") if _floating(part.get(key))})
 
 
-def _floating(value: Any) -> bool:
-    return hasattr(value, "is_floating_point") and bool(value.is_floating_point())
+def _floating(value: Tensor | None) -> bool:
+    return value is not None and hasattr(value, "is_floating_point") and bool(value.is_floating_point())
 
 
-def _check_groups(config: Any, settings: Settings) -> None:
+def _check_groups(config: PretrainedConfig, settings: Settings) -> None:
     """Raise SettingError if the group size does not divide a width. HQQ would fail in the middle of the load."""
     text = config.get_text_config()
     for name in ("hidden_size", "intermediate_size"):
@@ -125,7 +138,7 @@ def _largest_divisor(size: int) -> int:
     return max(group for group in (8, 16, 32, 64, 128, 256, 512, 1024) if size % group == 0 or group == 8)
 
 
-def _complete(model: Any, missing: Any) -> None:
+def _complete(model: PreTrainedModel, missing: Iterable[str]) -> None:
     """Raise if weights are missing. Transformers also lists those that HQQ quantizes, which are not on "meta"."""
     import torch
 

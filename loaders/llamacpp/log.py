@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections import deque
-from typing import Any
+from types import ModuleType
 
 _MAX_LINES = 200
 # ggml_log_level in ggml.h; 5 continues the line before.
@@ -15,7 +15,7 @@ _WARNING, _CONTINUED = 3, 5
 class EngineLog:
     """Captures the log of the library `lib` while this object exists."""
 
-    def __init__(self, lib: Any) -> None:
+    def __init__(self, lib: ModuleType) -> None:
         self._lines: deque[str] = deque(maxlen=_MAX_LINES)
         self._level = 0
         self._lib = lib

@@ -6,6 +6,7 @@ import ctypes
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from modules.protocol.errors import ModelError
@@ -16,7 +17,7 @@ _WHY = re.compile(r"failed to apply lora adapter: (.+)")
 class LoraAdapters:
     """The loaded adapters, and `weights`: those in use. `log` returns llama.cpp's latest messages."""
 
-    def __init__(self, lib: Any, model: Any, log: Callable[[], str]) -> None:
+    def __init__(self, lib: ModuleType, model: Any, log: Callable[[], str]) -> None:
         self._lib = lib
         self._model = model
         self._log = log

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import threading
 from collections.abc import Iterable
+from types import ModuleType
 from typing import Any
 
 from modules.families.llama_cpp import LOWER_FOR_MEMORY
@@ -22,7 +24,7 @@ class NativeModel:
     Any thread may call the tokenizer's functions, which only read. Only one thread may call the others.
     """
 
-    def __init__(self, lib: Any, model: Any, context: Any) -> None:
+    def __init__(self, lib: ModuleType, model: Any, context: Any) -> None:
         self.lib = lib
         self.model = model
         self.context = context
@@ -143,6 +145,43 @@ class NativeModel:
         self._one[0] = token
         self._decode(self._step)
         self.cached.append(token)
+
+    def read_rows(self, tokens: list[int]) -> range:
+        """Read a generated token and guesses after it. Return the rows of their logits."""
+        if len(tokens) == 1:
+            self.append(tokens[0])
+        else:
+            array = (self.lib.llama_token * len(tokens))(*tokens)
+            batch = self.lib.llama_batch_get_one(array, len(tokens))
+            batch.logits = (ctypes.c_int8 * len(tokens))(*[1] * len(tokens))
+            self._decode(batch)
+            self.cached.extend(tokens)
+        return range(len(tokens))
+
+    @property
+    def can_drop_latest(self) -> bool:
+        """True if the latest tokens can be removed from the cache: the model has no recurrent state."""
+        return not (self.lib.llama_model_is_recurrent(self.model) or self.lib.llama_model_is_hybrid(self.model))
+
+    def can_drop(self, count: int) -> bool:
+        """Return True if there is room for `count` tokens, which are removed again later."""
+        return len(self.cached) + count <= self.size
+
+    def drop(self, count: int) -> bool:
+        """Remove the last `count` tokens from the cache. Return False if the model cannot."""
+        left = len(self.cached) - count
+        if count and not self.lib.llama_memory_seq_rm(self.memory, 0, left, -1):
+            return False
+        del self.cached[left:]
+        return True
+
+    def logits(self, row: int = -1) -> Any:
+        """Return logits of the latest tokens read as a numpy view without a copy: [vocabulary], float32.
+
+        `row`: of which of the tokens, if there are logits for each; -1 is the last.
+        """
+        latest = self.lib.llama_get_logits_ith(self.context, row)
+        return importlib.import_module("numpy").ctypeslib.as_array(latest, (self.lib.llama_vocab_n_tokens(self.vocab),))
 
     def _decode(self, batch: object) -> bool:
         """Return False if it was aborted. Raises OutOfMemory, PaddockError."""

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
+from loaders.llamacpp.spec import Settings
 from modules.protocol.errors import SettingError
+from modules.worker.llama.devices import chosen_devices
 from modules.worker.llama.model_notes import tensor_overrides, tensor_split_shares
 from modules.worker.thread_count import physical_core_count, processor_count, single_thread_is_fastest
 
+# Graphics cards and integrated graphics (ggml_backend_dev_type of ggml-backend.h).
+_CARDS = (1, 2)
 
-def model_parameters(lib: Any, settings: Any, progress: Callable[[float], None]) -> Any:
+
+def model_parameters(lib: ModuleType, settings: Settings, progress: Callable[[float], None]) -> Any:
     """Return a `llama_model_params`. `progress` is called with a fraction. Keep the result alive during the load."""
     params = lib.llama_model_default_params()
     params.n_gpu_layers = settings.gpu_layers
@@ -29,6 +35,7 @@ def model_parameters(lib: Any, settings: Any, progress: Callable[[float], None])
     if split:
         params.tensor_split = (ctypes.c_float * most)(*split)
 
+    _choose_devices(lib, params, settings)
     _override_tensors(lib, params, settings)
 
     def report(fraction: float, user_data: object) -> bool:
@@ -39,13 +46,37 @@ def model_parameters(lib: Any, settings: Any, progress: Callable[[float], None])
     return params
 
 
+def _choose_devices(lib: ModuleType, params: Any, settings: Settings) -> None:
+    """Use the devices of the setting alone. `params` keeps the list alive."""
+    ggml = lib._lib
+    ggml.ggml_backend_dev_get.restype, ggml.ggml_backend_dev_get.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    ggml.ggml_backend_dev_name.restype, ggml.ggml_backend_dev_name.argtypes = ctypes.c_char_p, [ctypes.c_void_p]
+    ggml.ggml_backend_dev_type.argtypes = [ctypes.c_void_p]
+    found = [ggml.ggml_backend_dev_get(number) for number in range(ggml.ggml_backend_dev_count())]
+    handles = {
+        ggml.ggml_backend_dev_name(device).decode(): device
+        for device in found
+        if ggml.ggml_backend_dev_type(device) in _CARDS
+    }
+    if named := chosen_devices(settings, list(handles)):
+        if settings.split_mode == "row":
+            # Rows are split by the numbers of all cards, so the others get a share of 0.
+            shares = dict(zip(named, tensor_split_shares(settings) or [1.0] * len(named), strict=False))
+            of_each = [shares.get(name, 0.0) for name in handles]
+            params.tensor_split = (ctypes.c_float * int(lib.llama_max_devices()))(*of_each)
+            return
+        # A null pointer ends the list.
+        params.chosen = (ctypes.c_void_p * (len(named) + 1))(*(handles[name] for name in named))
+        params.devices = ctypes.cast(params.chosen, ctypes.c_void_p)
+
+
 class _Override(ctypes.Structure):
     """llama_model_tensor_buft_override of llama.h."""
 
     _fields_ = (("pattern", ctypes.c_char_p), ("buffer", ctypes.c_void_p))
 
 
-def _override_tensors(lib: Any, params: Any, settings: Any) -> None:
+def _override_tensors(lib: ModuleType, params: Any, settings: Settings) -> None:
     """Place the tensors of the setting in main memory. `params` keeps the list alive."""
     overrides = tensor_overrides(settings)
     if not overrides:
@@ -63,7 +94,7 @@ def _override_tensors(lib: Any, params: Any, settings: Any) -> None:
     params.tensor_buft_overrides = ctypes.cast(params.overrides, ctypes.c_void_p)
 
 
-def context_parameters(lib: Any, settings: Any, context: int, weights: int, pools: bool) -> Any:
+def context_parameters(lib: ModuleType, settings: Settings, context: int, weights: int, pools: bool) -> Any:
     """Return a `llama_context_params` for `context` tokens and a model of `weights` bytes.
 
     `pools` is True if the model says how its embeddings are pooled.

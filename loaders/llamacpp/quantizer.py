@@ -7,9 +7,9 @@ import importlib
 import re
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
-from modules.families.gguf_quantization import wanted_overrides
+from modules.families.gguf_quantization import GgufSettings, wanted_overrides
 from modules.families.gguf_tensor_types import FULL_PRECISION, TYPES
 from modules.protocol.commands import Quantize, TryQuantize
 from modules.protocol.errors import PaddockError
@@ -17,11 +17,12 @@ from modules.worker.engine import Report
 from modules.worker.gguf.ggml import Ggml
 from modules.worker.gguf.gguf_file import read_gguf
 from modules.worker.gguf.quantize import GgufPlan, part_of, plan_gguf, thread_count
+from modules.worker.gguf.source import SourceModel
 from modules.worker.gguf.tensor_types import lossless_types
 from modules.worker.gguf.trial import gguf_trial
 from modules.worker.gguf.type_rules import FILE_TYPES
 from modules.worker.gguf.writer import write_gguf
-from modules.worker.llama.importance import ImportanceComputer
+from modules.worker.llama.imatrix import ImatrixComputer
 from modules.worker.quantizer import Quantized, QuantizerBase, Trial
 
 _STEP = re.compile(r"\[ *(\d+)/ *(\d+)\] +(\S+)")
@@ -30,14 +31,14 @@ _STEP = re.compile(r"\[ *(\d+)/ *(\d+)\] +(\S+)")
 class Quantizer(QuantizerBase):
     """GGUF files: converted without loss by Paddock, then quantized by llama.cpp."""
 
-    def quantize(self, request: Quantize, settings: Any, report: Report) -> Quantized:
+    def quantize(self, request: Quantize, settings: GgufSettings, report: Report) -> Quantized:
         versions = {"llama-cpp-python": version("llama-cpp-python")}
-        lib: Any = importlib.import_module("llama_cpp.llama_cpp")
+        lib: ModuleType = importlib.import_module("llama_cpp.llama_cpp")
         ggml = Ggml(_ggml_library(lib, "ggml-base"))
 
-        def computer() -> ImportanceComputer:
+        def computer() -> ImatrixComputer:
             libraries = [_ggml_library(lib, name) for name in ("ggml-base", "ggml-cpu")]
-            return ImportanceComputer(lib, libraries, thread_count(settings.threads))
+            return ImatrixComputer(lib, libraries, thread_count(settings.threads))
 
         plan = plan_gguf(request, settings, ggml, versions, computer, report)
         number, default = FILE_TYPES[settings.type]
@@ -46,23 +47,42 @@ class Quantizer(QuantizerBase):
             write_gguf(plan.model, plan.kinds, plan.file, ggml, writing, plan.threads, limit=plan.limit)
             return Quantized(versions, plan.notes)
         middle = plan.begun + 0.3 * (1 - plan.begun)
-        whole = plan.file.with_name("whole.gguf")
-        copying = part_of(report, plan.begun, middle)
-        write_gguf(plan.model, lossless_types(plan.model), whole, ggml, copying, plan.threads)
-        self._quantize(lib, whole, plan, settings, number, part_of(report, middle, 1.0))
-        whole.unlink()
-        if plan.limit:
-            made = read_gguf(plan.file, ggml.row_bytes)
-            same = {entry.name: entry.kind for entry in made.tensors}
-            write_gguf(made, same, plan.file, ggml, lambda step, part: report("Splitting", 0.99), 1, limit=plan.limit)
-            plan.file.unlink()
+        whole = Path(request.source)
+        if copies := not _is_whole(whole, plan.model):
+            whole = plan.file.with_name("whole.gguf")
+            copying = part_of(report, plan.begun, middle)
+            write_gguf(plan.model, lossless_types(plan.model), whole, ggml, copying, plan.threads)
+        # The card is in the metadata of the copy. A file that was read where it lies gets it afterwards.
+        is_final = copies and not plan.limit
+        made = plan.file if is_final else plan.file.with_name("made.gguf")
+        self._quantize(lib, whole, made, plan, settings, number, part_of(report, middle, 1.0))
+        if copies:
+            whole.unlink()
+        if is_final:
+            return Quantized(versions, plan.notes)
+        model = read_gguf(made, ggml.row_bytes)
+        model.metadata.encoded.update(plan.model.metadata.encoded)
+        same = {entry.name: entry.kind for entry in model.tensors}
+        write_gguf(
+            model, same, plan.file, ggml, lambda step, part: report("Writing the file", 0.99), 1, limit=plan.limit
+        )
+        made.unlink()
         return Quantized(versions, plan.notes)
 
-    def trial(self, request: TryQuantize, settings: Any) -> Trial | None:
-        lib: Any = importlib.import_module("llama_cpp.llama_cpp")
+    def trial(self, request: TryQuantize, settings: GgufSettings) -> Trial | None:
+        lib: ModuleType = importlib.import_module("llama_cpp.llama_cpp")
         return gguf_trial(Path(request.source), settings, Ggml(_ggml_library(lib, "ggml-base")))
 
-    def _quantize(self, lib: Any, whole: Path, plan: GgufPlan, settings: Any, number: int, report: Report) -> None:
+    def _quantize(
+        self,
+        lib: ModuleType,
+        whole: Path,
+        made: Path,
+        plan: GgufPlan,
+        settings: GgufSettings,
+        number: int,
+        report: Report,
+    ) -> None:
         said: list[str] = []
 
         def listen(level: int, text: bytes, user_data: object) -> None:
@@ -96,7 +116,7 @@ class Quantizer(QuantizerBase):
             params.tt_overrides = overrides
         if settings.imatrix != "none":
             params.imatrix = matrix
-        status = lib.llama_model_quantize(str(whole).encode(), str(plan.file).encode(), ctypes.byref(params))
+        status = lib.llama_model_quantize(str(whole).encode(), str(made).encode(), ctypes.byref(params))
         lib.llama_log_set(lib.llama_log_callback(lambda level, text, user_data: None), ctypes.c_void_p(0))
         if status != 0:
             raise PaddockError(
@@ -105,7 +125,15 @@ class Quantizer(QuantizerBase):
             )
 
 
-def _ggml_library(lib: Any, name: str) -> str:
+def _is_whole(source: Path, model: SourceModel) -> bool:
+    """Return True if llama.cpp can read the source as it is: one GGUF file, whose small tensors are in F32."""
+    kinds = lossless_types(model)
+    return (
+        source.is_file() and len(model.mapped) == 1 and all(kinds[entry.name] == entry.kind for entry in model.tensors)
+    )
+
+
+def _ggml_library(lib: ModuleType, name: str) -> str:
     """Return the path of one of ggml's libraries, which lie beside llama.cpp's."""
     folder = Path(lib._lib._name).parent
     return str(next(path for path in sorted(folder.iterdir()) if name in path.name))

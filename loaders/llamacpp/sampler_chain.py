@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 from modules.protocol.json_schema import parse_json_schema, unreadable_grammar_error
@@ -34,7 +35,7 @@ class SamplerChain:
     """
 
     def __init__(
-        self, lib: Any, vocab: Any, params: SamplingParams, seed: int, context: int, ends: frozenset[int]
+        self, lib: ModuleType, vocab: Any, params: SamplingParams, seed: int, context: int, ends: frozenset[int]
     ) -> None:
         self._lib = lib
         self._vocab = vocab

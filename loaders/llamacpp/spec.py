@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from loaders.llamacpp.variants import VARIANTS
+from modules.families.drafts import DraftSettings, draft_bytes
 from modules.families.gguf_quantization import GGUF, held_whole_tensors
-from modules.families.llama_cpp import SAMPLERS, LlamaCppSettings, hardware_reason, is_gguf, memory_demand
+from modules.families.llama_cpp import SAMPLERS, LlamaCppSettings, hardware_reason, is_gguf
+from modules.families.llama_cpp_memory import memory_demand
 from modules.families.llama_cpp_samplers import LIBRARY_DIFFERENCES
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
 from modules.protocol.model_facts import Claim, Machine, ModelFacts
+from modules.protocol.model_purpose import READERS
 
 
 @dataclass(frozen=True)
-class Settings(LlamaCppSettings):
-    """llama.cpp's settings; this loader adds none."""
+class Settings(DraftSettings, LlamaCppSettings):
+    """llama.cpp's settings, and those of drafts."""
 
 
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
@@ -30,7 +34,12 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
 
 
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
-    return memory_demand(facts, settings, 60 * MEBIBYTE)
+    planned = memory_demand(facts, settings, 60 * MEBIBYTE)
+    if facts.purpose in READERS:
+        return planned
+    draft = draft_bytes(settings.draft_model, Path(facts.path))
+    # A draft model has a cache as long as the model's, and is smaller than the model.
+    return replace(planned, extra_weights=draft, caches=2 if draft else 1)
 
 
 SPEC = LoaderSpec(

@@ -8,30 +8,37 @@ import random
 import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from loaders.llamacpp.drafts import DraftSource, load_drafts
 from loaders.llamacpp.embeddings import native_embeddings
 from loaders.llamacpp.log import EngineLog
 from loaders.llamacpp.lora import LoraAdapters
 from loaders.llamacpp.native import NativeModel
-from loaders.llamacpp.native_params import context_parameters, model_parameters, numa_strategy
+from loaders.llamacpp.native_load import load_native
+from loaders.llamacpp.native_params import numa_strategy
+from loaders.llamacpp.probabilities import likeliest_tokens, reply_logprob
 from loaders.llamacpp.sampler_chain import SamplerChain
+from loaders.llamacpp.spec import Settings
 from modules.families.llama_reading import reading_settings
 from modules.families.reasoning import visible_tokens
 from modules.protocol.commands import Generate
 from modules.protocol.errors import OutOfMemory, PromptError
-from modules.protocol.events import ModelInfo
+from modules.protocol.events import ModelInfo, ReplyLogprob, ScoreResult, TokenProbability
 from modules.worker.broken_weights import nan_logits_error
+from modules.worker.drafts import DraftedRows
 from modules.worker.embeddings import longer_remedy
 from modules.worker.end_of_turn import end_of_turn_token, ends_message_only
 from modules.worker.engine import EmbedInput, EngineBase, Outcome, Piece, Report
+from modules.worker.llama.draft_file import fitting_draft
 from modules.worker.llama.gguf_keys import GgufKeys, read_keys
-from modules.worker.llama.model_notes import check_settings, choose_context, context_notes, load_error
+from modules.worker.llama.model_notes import check_settings, choose_context, context_notes
 from modules.worker.llama.prompt_tokens import LlamaTokenizer
 from modules.worker.llama.scoring import Scorer
 from modules.worker.stop_strings import StopFilter
-from modules.worker.token_logprobs import logprob_entry
 from modules.worker.truncation import fit_prompt
 
 
@@ -47,15 +54,16 @@ class Engine(EngineBase):
     _new_context: Callable[[], Any]
 
     def __init__(self) -> None:
-        self._lib: Any = importlib.import_module("llama_cpp.llama_cpp")
+        self._lib: ModuleType = importlib.import_module("llama_cpp.llama_cpp")
         self._log = EngineLog(self._lib)
         self._keys = GgufKeys()
         self._ends: frozenset[int] = frozenset()
         self._batch = 0
         self._path = Path()
         self._scorer: Scorer | None = None
+        self._drafts: DraftSource | None = None
 
-    def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
+    def load(self, path: Path, settings: Settings, report: Report) -> ModelInfo:
         report("Reading the file's header", 0.0)
         self._path = path
         if self.templates and not self.reads_only:
@@ -65,21 +73,13 @@ class Engine(EngineBase):
         if self.reads_only:
             settings = reading_settings(settings, self._keys.trained_context)
         wanted = choose_context(settings, self._keys.trained_context)
+        draft = fitting_draft(settings.draft_model, path) if settings.draft_model.strip() else None
         lib = self._lib
         lib.llama_backend_init()
         lib.llama_numa_init(numa_strategy(lib, settings.numa))
-        params = model_parameters(lib, settings, lambda fraction: report("Loading the model", 0.9 * fraction))
-        model = lib.llama_model_load_from_file(str(path).encode(), params)
-        if not model:
-            raise load_error(path.name, self._log.text(), wanted)
-        report("Allocating the context", 0.9)
-        own = context_parameters(lib, settings, wanted, path.stat().st_size, self._keys.pools)
-        self._new_context = lambda: lib.llama_init_from_model(model, own)
-        context = self._new_context()
-        if not context:
-            lib.llama_model_free(model)
-            raise load_error(path.name, f"failed to initialize the context\n{self._log.text()}", wanted)
-        self._native = NativeModel(lib, model, context)
+        self._native, self._new_context = load_native(lib, path, settings, wanted, self._keys.pools, self._log, report)
+        model = self._native.model
+        self._drafts = load_drafts(lib, self._native, settings, draft, self._log, report)
         self._adapters = LoraAdapters(lib, model, self._log.text)
         self._batch = settings.batch
         self._learn_special_tokens()
@@ -108,7 +108,7 @@ class Engine(EngineBase):
         self._native.append(next(iter(self._prompts.prefix), 0))
         self._native.clear()
 
-    def _describe(self, settings: Any) -> ModelInfo:
+    def _describe(self, settings: Settings) -> ModelInfo:
         lib, model, native = self._lib, self._native.model, self._native
         trained = int(lib.llama_model_n_ctx_train(model))
         template = self._template()
@@ -190,13 +190,13 @@ class Engine(EngineBase):
         keep = len(self._prompts.prefix) if params.add_bos_token else 0
         tokens, cut = fit_prompt(prompt, native.size, params.max_new_tokens, params.truncate, keep)
         seed = params.seed if params.seed >= 0 else random.randrange(2**31)
-        chain = SamplerChain(lib, native.vocab, params, seed, native.size, self._ends)
         stop, decoder = StopFilter(params.stop), codecs.getincrementaldecoder("utf-8")("ignore")
         special = not params.skip_special_tokens
         count = unsent = 0
-        logprobs: list[dict[str, Any]] = []
+        logprobs: list[ReplyLogprob] = []
         reason = "cancelled"
-        try:
+        with ExitStack() as stack:
+            chain = stack.enter_context(closing(SamplerChain(lib, native.vocab, params, seed, native.size, self._ends)))
             chain.remember(tokens)
             cached = native.keep_prefix(tokens)
             complete = native.read(tokens[cached:], self._batch, cancelled)
@@ -205,14 +205,18 @@ class Engine(EngineBase):
             sample, handle, context, is_set = lib.llama_sampler_sample, chain.handle, native.context, cancelled.is_set
             latest = lib.llama_get_logits_ith
             change = hooks.logits(lambda: native.cached, _row, sorted(self._ends)) if hooks and complete else None
+            # A hook sees the tokens that were chosen, and no guesses.
+            drafter = self._drafts.start(tokens, cancelled) if self._drafts and change is None else None
+            drafted = stack.enter_context(closing(DraftedRows(native, drafter)))
+            most, row = min(params.max_new_tokens, native.size - len(tokens) + 1), -1
             while complete and not is_set():
                 if change is not None:
                     # The samplers read llama.cpp's logits, so those are changed in place.
-                    logits = self._logits()
+                    logits = native.logits(row)
                     logits[:] = change(logits)
-                token = sample(handle, context, -1)
-                score = latest(context, -1)[token]
-                if score != score or (not count and importlib.import_module("numpy").isnan(self._logits()).any()):
+                token = sample(handle, context, row)
+                score = latest(context, row)[token]
+                if score != score or (not count and importlib.import_module("numpy").isnan(native.logits(row)).any()):
                     raise nan_logits_error()
                 count += 1
                 unsent += 1
@@ -220,66 +224,37 @@ class Engine(EngineBase):
                     reason = "stop"
                     break
                 if request.logprobs >= 0:
-                    logprobs.append(self._logprobs(token, request.logprobs))
+                    logprobs.append(reply_logprob(native, row, token, request.logprobs))
                 if text := stop.feed(decoder.decode(native.printed(token, special))):
                     yield Piece(text, unsent, tuple(logprobs))
                     unsent, logprobs = 0, []
                 if stop.stopped:
                     reason = "stop_text"
                     break
-                if count >= params.max_new_tokens:
-                    reason = "length"
+                if count >= most:
+                    reason = "length" if most == params.max_new_tokens else "context"
                     break
-                if len(native.cached) >= native.size:
-                    reason = "context"
-                    break
-                native.append(token)
-        finally:
-            chain.close()
+                # llama.cpp aborts if one step has more tokens than a batch.
+                row = drafted.after(token, min(most - count, self._batch))
         if reason not in ("stop_text", "cancelled") and (text := stop.flush()):
             yield Piece(text, unsent, tuple(logprobs))
         now = time.monotonic()
-        return Outcome(reason, len(tokens), cached, cut, count, first - begin, now - first, seed)
+        decode = count, first - begin, now - first, seed, drafted.drafted, drafted.accepted
+        return Outcome(reason, len(tokens), cached, cut, *decode)
 
-    def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
+    def score(self, tokens: list[int], first: int, file: Path) -> ScoreResult:
         if self._scorer is None:
             self._scorer = Scorer(self._lib, self._path, self._native.model)
         return self._scorer.score(tokens, first, file)
 
-    def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
-        numpy = importlib.import_module("numpy")
+    def next_token_probabilities(self, prompt: str, top: int) -> list[TokenProbability]:
         native = self._native
         tokens, _ = fit_prompt(self._prompt(prompt, True), native.size, 1, True, len(self._prompts.prefix))
         native.read(tokens[native.keep_prefix(tokens) :], self._batch, threading.Event())
-        logits = self._logits().astype("float64")
-        weights = numpy.exp(logits - logits.max())
-        probabilities = weights / weights.sum()
-        return [
-            {
-                "token": int(token),
-                "text": native.piece(int(token), True).decode("utf-8", "replace"),
-                "probability": float(probabilities[token]),
-            }
-            for token in numpy.argsort(-probabilities, kind="stable")[:top]
-        ]
-
-    def _logprobs(self, token: int, count: int) -> dict[str, Any]:
-        """Return an entry of Chunk.logprobs for the token that was drawn from the latest logits."""
-        numpy = importlib.import_module("numpy")
-        logits = self._logits().astype("float64")
-        scores = logits - logits.max()
-        scores -= numpy.log(numpy.exp(scores).sum())
-        top = [(int(one), float(scores[one])) for one in numpy.argsort(-scores, kind="stable")[:count]]
-        return logprob_entry(token, float(scores[token]), top, self.token_bytes)
+        return likeliest_tokens(native, top)
 
     def token_bytes(self, token: int) -> bytes:
         return bytes(self._native.piece(token, True))
-
-    def _logits(self) -> Any:
-        """Return the latest logits as a numpy view without a copy: [vocabulary], float32."""
-        size = self._lib.llama_vocab_n_tokens(self._native.vocab)
-        latest = self._lib.llama_get_logits_ith(self._native.context, -1)
-        return importlib.import_module("numpy").ctypeslib.as_array(latest, (size,))
 
     def embed(self, inputs: list[EmbedInput]) -> list[list[float]]:
         tokens = [self.tokenize(one, True) if isinstance(one, str) else one for one in inputs]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from loaders.llmcompressor.quantization import W8A8Settings
 from modules.protocol.commands import Quantize, TryQuantize
@@ -21,6 +21,10 @@ from modules.worker.hf.model_files import check_folder, has_consent, load_tokeni
 from modules.worker.hf.quantized_folder import calibration_tokens, copy_companions
 from modules.worker.hf.staged_folder import stage_for_transformers
 from modules.worker.quantizer import Quantized, QuantizerBase, Trial
+
+if TYPE_CHECKING:
+    from llmcompressor.modifiers import Modifier
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _PACKAGES = ("llmcompressor", "compressed-tensors", "transformers", "torch")
 _HEAD = "lm_head"
@@ -47,7 +51,7 @@ _SMOOTHED = {
 class Quantizer(QuantizerBase):
     """Smooths, rounds and saves. The model stays in main memory; a GPU holds one layer at a time."""
 
-    def quantize(self, request: Quantize, settings: Any, report: Report) -> Quantized:
+    def quantize(self, request: Quantize, settings: W8A8Settings, report: Report) -> Quantized:
         os.environ["HF_HUB_OFFLINE"] = "1"
         source, target = Path(request.source), Path(request.target)
         trusted = has_consent("PADDOCK_TRUST_REMOTE_CODE")
@@ -70,7 +74,7 @@ class Quantizer(QuantizerBase):
         notes = few_samples_note(rows, settings) if settings.scheme != "FP8_DYNAMIC" else []
         return Quantized({name: version(name) for name in _PACKAGES}, notes)
 
-    def trial(self, request: TryQuantize, settings: Any) -> Trial | None:
+    def trial(self, request: TryQuantize, settings: W8A8Settings) -> Trial | None:
         os.environ["HF_HUB_OFFLINE"] = "1"
         source = Path(request.source)
         trusted = has_consent("PADDOCK_TRUST_REMOTE_CODE")
@@ -93,7 +97,7 @@ def _no_report(text: str, fraction: float | None) -> None:
     """A trial is part of no work."""
 
 
-def _load(folder: Path, trusted: bool, report: Report) -> Any:
+def _load(folder: Path, trusted: bool, report: Report) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
     with report_progress(lambda text, part: report(text, 0.02 + (_LOADED - 0.02) * (part or 0)), "Loading the weights"):
@@ -102,7 +106,7 @@ def _load(folder: Path, trusted: bool, report: Report) -> Any:
         )
 
 
-def _check_layers(model: Any, name: str) -> None:
+def _check_layers(model: PreTrainedModel, name: str) -> None:
     """Raise ModelError unless most matrices are in linear layers, which are those that LLM Compressor rounds."""
     import torch
 
@@ -121,7 +125,13 @@ def _check_layers(model: Any, name: str) -> None:
         )
 
 
-def _compress(model: Any, tokenizer: Any, rows: list[list[int]], settings: W8A8Settings, report: Report) -> None:
+def _compress(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: list[list[int]],
+    settings: W8A8Settings,
+    report: Report,
+) -> None:
     import torch
     from llmcompressor import oneshot
     from llmcompressor.pipelines.sequential import pipeline
@@ -160,7 +170,7 @@ def _cannot_smooth(architecture: str) -> ModelError:
     )
 
 
-def _recipe(architecture: str, settings: W8A8Settings) -> list[Any]:
+def _recipe(architecture: str, settings: W8A8Settings) -> list[Modifier]:
     """Return LLM Compressor's steps for the settings, in order."""
     from compressed_tensors.quantization import preset_name_to_scheme
     from llmcompressor.modifiers.gptq import GPTQModifier
@@ -168,7 +178,7 @@ def _recipe(architecture: str, settings: W8A8Settings) -> list[Any]:
     from llmcompressor.modifiers.transform.smoothquant import SmoothQuantModifier
 
     scheme = preset_name_to_scheme(settings.scheme, ["Linear"])
-    steps: list[Any] = []
+    steps: list[Modifier] = []
     if settings.scheme == "W8A8" and settings.smoothing:
         known = _SMOOTHED.get(architecture)
         steps.append(SmoothQuantModifier(smoothing_strength=settings.smoothing, mappings=known))
@@ -189,7 +199,7 @@ class _Progress:
         self._passes, self._report = passes, report
         self._finished = 0
 
-    def __call__(self, items: Any, total: int, desc: str) -> Iterator[Any]:
+    def __call__(self, items: Iterable[object], total: int, desc: str) -> Iterator[object]:
         number, layers = (int(part) for part in desc[1 : desc.index(")")].split("/"))
         calibrating = desc.endswith("Calibrating")
         verb = "Calibrating" if calibrating else "Quantized"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
-from loaders.remote.http_client import HttpClient
-from loaders.remote.prompt_scores import echoed_prompt_scores, vllm_prompt_scores
-from loaders.remote.token_estimate import estimate_tokens, join_tokens
+from loaders.remote.openai_dialect import COMMON_SAMPLERS, ModelDescription, OpenAi
+from loaders.remote.prompt_scores import vllm_prompt_scores
+from loaders.remote.server_errors import ServerError
 from modules.families.llama_cpp import SAMPLERS as LLAMA_CPP
-from modules.protocol.errors import Unsupported
-from modules.protocol.json_schema import parse_json_schema
+from modules.protocol.events import TokenProbability
 from modules.protocol.sampling import ALWAYS_HONOURED, SamplingParams
 from modules.protocol.schema import changed_values
 from modules.worker.llama.sampler_settings import (
@@ -23,109 +23,12 @@ from modules.worker.llama.sampler_settings import (
     token_biases,
 )
 
-_COMMON = frozenset({"temperature", "do_sample", "top_p", "frequency_penalty", "presence_penalty"})
-# The limit of OpenAI's API for a logit bias, which in effect bans or forces a token.
-_FARTHEST_BIAS = 100.0
-# Servers do not accept 0, which means only the likeliest token.
-_LEAST_TOP_P = 1e-6
-
-
-@dataclass(frozen=True)
-class ModelDescription:
-    """What a server says about its model; 0, "" and None are unknown."""
-
-    context: int = 0
-    trained_context: int = 0
-    parameters: int = 0
-    dtype: str = ""
-    template: str = ""
-    template_source: str = ""
-    bos: str = ""
-    eos: str = ""
-    slots: int = 0
-    sees_images: bool | None = None
-    notes: list[str] = field(default_factory=list)
-
-
-class OpenAi:
-    """Any OpenAI-compatible server: no tokenizer, few samplers, and it renders chats."""
-
-    title = "an OpenAI-compatible server"
-    samplers: frozenset[str] = _COMMON | {"logit_bias", "custom_token_bans", "json_schema"}
-    # True if it can continue an unfinished reply when it renders the chat.
-    continues = False
-    # True if a reply can be repeated with a seed, which is drawn here and sent.
-    seeds = False
-    counts = False
-
-    def __init__(self, remote: HttpClient, model: str) -> None:
-        self.remote, self.model = remote, model
-
-    def about(self, entry: dict[str, Any]) -> ModelDescription:
-        """Return what is known about the model. `entry` is the server's list entry for it."""
-        length = entry.get("max_model_len") or entry.get("context_length") or entry.get("context_window")
-        sees = entry.get("sees_images")  # of another Paddock
-        return ModelDescription(
-            context=length if isinstance(length, int) else 0, sees_images=sees if isinstance(sees, bool) else None
-        )
-
-    def tokenize(self, text: str, special: bool) -> list[int]:
-        """Return the token ids of `text`, an estimate if the server has no tokenizer."""
-        return estimate_tokens(text)
-
-    def detokenize(self, tokens: list[int]) -> str:
-        """Return the text of a result of `tokenize`."""
-        return join_tokens(tokens)
-
-    def prompt(self, tokens: list[int]) -> Any:
-        """Return these tokens as a prompt for /completions."""
-        return self.detokenize(tokens)
-
-    def sampling(self, params: SamplingParams, seed: int, context: int) -> dict[str, Any]:
-        """Return the sampling parameters of a request. Raises PromptError."""
-        body: dict[str, Any] = {
-            "temperature": temperature(params).middle,
-            "top_p": max(params.top_p, _LEAST_TOP_P),
-            "frequency_penalty": params.frequency_penalty,
-            "presence_penalty": params.presence_penalty,
-        }
-        if found := token_biases(params):
-            body["logit_bias"] = {
-                str(token): max(-_FARTHEST_BIAS, min(_FARTHEST_BIAS, bias)) for token, bias in found.items()
-            }
-        if (schema := parse_json_schema(params)) is not None:
-            body["response_format"] = {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema}}
-        if seed >= 0:
-            body["seed"] = seed
-        return body
-
-    def probabilities(self, tokens: list[int], top: int) -> list[dict[str, Any]]:
-        """Return the likeliest next tokens, in the form of NextTokenProbabilities. Raises Unsupported."""
-        raise Unsupported("This server does not provide next-token probabilities. Load a local model for them.")
-
-    def prompt_scores(self, tokens: list[int], first: int) -> list[float]:
-        """Return ln p of the text that `tokens[first:]` stand for, for each of the server's tokens of it.
-
-        Raises ServerError, and Unsupported where the server does not report them.
-        """
-        return echoed_prompt_scores(
-            self.remote, self.model, self.detokenize(tokens), len(self.detokenize(tokens[:first]))
-        )
-
-    def logprobs(self, count: int, is_chat: bool) -> dict[str, Any]:
-        """Return the fields that ask for the log-probabilities of tokens, and `count` of the likeliest ones."""
-        return {"logprobs": True, "top_logprobs": count} if is_chat else {"logprobs": count}
-
-    def chat(self, open_end: bool) -> dict[str, Any]:
-        """Return the fields of a chat request besides its messages. `open_end`: continue its last message."""
-        return {}
-
 
 class Tgi(OpenAi):
     """Text Generation Inference."""
 
     title = "Text Generation Inference"
-    samplers = _COMMON
+    samplers = COMMON_SAMPLERS
     seeds = True
 
     def about(self, entry: dict[str, Any]) -> ModelDescription:
@@ -165,7 +68,7 @@ class Vllm(OpenAi):
             "skip_special_tokens": params.skip_special_tokens,
         }
 
-    def probabilities(self, tokens: list[int], top: int) -> list[dict[str, Any]]:
+    def probabilities(self, tokens: list[int], top: int) -> list[TokenProbability]:
         body = {"model": self.model, "prompt": tokens, "max_tokens": 1, "temperature": 1, "logprobs": top}
         answer = self.remote.post(f"{self.remote.file.api}/completions", {**body, "return_tokens_as_token_ids": True})
         found = answer["choices"][0]["logprobs"]["top_logprobs"][0]
@@ -204,6 +107,7 @@ class LlamaServer(OpenAi):
             eos=str(props.get("eos_token") or ""),
             slots=int(props.get("total_slots") or 0),
             sees_images=(props.get("modalities") or {}).get("vision"),
+            hears_audio=(props.get("modalities") or {}).get("audio"),
         )
 
     def tokenize(self, text: str, special: bool) -> list[int]:
@@ -243,7 +147,7 @@ class LlamaServer(OpenAi):
             body["json_schema"] = schema
         return body
 
-    def probabilities(self, tokens: list[int], top: int) -> list[dict[str, Any]]:
+    def probabilities(self, tokens: list[int], top: int) -> list[TokenProbability]:
         body = {"prompt": tokens, "n_predict": 1, "n_probs": top, "samplers": [], "temperature": 1.0}
         answer = self.remote.post(f"{self.remote.file.root}/completion", body)
         return [
@@ -278,6 +182,17 @@ class Paddock(OpenAi):
     title = "another Paddock"
     samplers = frozenset(asdict(SamplingParams())) - ALWAYS_HONOURED
     seeds = True
+
+    def about(self, entry: dict[str, Any]) -> ModelDescription:
+        context = entry.get("context")
+        return dataclasses.replace(super().about(entry), context=context if isinstance(context, int) else 0)
+
+    def vocabulary(self, sample: str) -> list[int] | None:
+        try:
+            tokens = self.remote.post(f"{self.remote.file.root}/v1/internal/encode", {"text": sample})["tokens"]
+        except (ServerError, KeyError, TypeError):
+            return None
+        return tokens if isinstance(tokens, list) else None
 
     def sampling(self, params: SamplingParams, seed: int, context: int) -> dict[str, Any]:
         token_biases(params)  # What cannot be read is refused here, in our own words.

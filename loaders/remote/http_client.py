@@ -38,6 +38,10 @@ class HttpClient:
         self.file = file
         self._key = key
 
+    def with_file(self, file: RemoteFile) -> HttpClient:
+        """Return a client for the same server with other timeouts."""
+        return HttpClient(file, self._key)
+
     def get(self, url: str) -> Any:
         """Return the JSON at `url`. Raises ServerError."""
         return self._whole("GET", url, None)

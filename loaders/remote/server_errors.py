@@ -12,17 +12,36 @@ from modules.protocol.errors import EnvironmentBroken, ModelError, PaddockError,
 
 # Another attempt may succeed: too many requests, or a proxy whose server is starting or busy.
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+# The request itself is at fault, or the kind of server: every replica of the model answers so.
+_EVERYWHERE = frozenset({400, 405, 413, 422, 501})
+# The server is well: it is busy, or failed at this request.
+_ALIVE = frozenset({408, 425, 429, 500})
 
 
 class ServerError(Exception):
-    """A failed request. `again`: another attempt may succeed. `wait`: seconds that the server asks to wait."""
+    """A failed request. `again`: another attempt may succeed. `wait`: seconds that the server asks to wait.
 
-    def __init__(self, error: PaddockError, *, again: bool = False, wait: float = 0.0, status: int = 0) -> None:
+    `elsewhere`: another server of the same model may do what this one did not. `dead`: this one is not to be used until
+    it has been checked.
+    """
+
+    def __init__(
+        self,
+        error: PaddockError,
+        *,
+        again: bool = False,
+        wait: float = 0.0,
+        status: int = 0,
+        elsewhere: bool = True,
+        dead: bool = True,
+    ) -> None:
         super().__init__(error.message)
         self.error = error
         self.again = again
         self.wait = wait
         self.status = status
+        self.elsewhere = elsewhere
+        self.dead = dead and elsewhere
 
 
 def unreachable_error(file: RemoteFile, error: Exception) -> ServerError:
@@ -116,7 +135,15 @@ def refused_error(file: RemoteFile, status: int, answer: object, wait: str = "")
         seconds = min(30.0, max(0.0, float(wait)))
     except ValueError:
         seconds = 0.0
-    return ServerError(error, again=status in _AGAIN, wait=seconds, status=status)
+    elsewhere = status not in _EVERYWHERE and not isinstance(error, PromptError)
+    return ServerError(
+        error,
+        again=status in _AGAIN,
+        wait=seconds,
+        status=status,
+        elsewhere=elsewhere,
+        dead=status not in _ALIVE,
+    )
 
 
 def error_message_in(answer: object) -> str:

@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loaders.remote.dialects import DIALECTS, ModelDescription, OpenAi
+from loaders.remote.dialects import DIALECTS
 from loaders.remote.http_client import HttpClient
+from loaders.remote.openai_dialect import ModelDescription, OpenAi
 from loaders.remote.server_errors import ServerError
 from modules.protocol.errors import ModelError
 

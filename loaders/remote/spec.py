@@ -12,6 +12,8 @@ from modules.protocol.schema import setting
 
 _SERVER = "Server"
 _TIMEOUTS = "Timeouts"
+# Threads of a worker that generate.
+MOST_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,9 @@ class Settings:
         4,
         label="Replies at once",
         minimum=1,
-        maximum=64,
+        maximum=MOST_AT_ONCE,
         group=_SERVER,
-        help="Requests that are sent at the same time. Further ones wait in order.",
+        help="Requests that are sent to each server at the same time. Further ones wait in order.",
     )
     chats: str = setting(
         "auto",
@@ -50,6 +52,14 @@ class Settings:
         group=_SERVER,
         help="Whether the model sees images. The server then renders chats that have some. auto: what the server says; "
         "yes where it says nothing.",
+    )
+    audio: str = setting(
+        "auto",
+        label="Sound",
+        choices=("auto", "yes", "no"),
+        group=_SERVER,
+        help="Whether the model hears. The server then renders chats that have sounds. auto: what the server says; yes "
+        "where it says nothing.",
     )
     connect_timeout: float | None = setting(
         None,

@@ -9,6 +9,7 @@ from loaders.remote.server_errors import ServerError, error_message_in, interrup
 from loaders.remote.streamed_logprobs import read_logprobs
 from modules.families.remote_file import RemoteFile
 from modules.protocol.errors import PaddockError, Unsupported
+from modules.protocol.events import ReplyLogprob
 
 _REASONS = {"stop": "stop", "eos": "stop", "eos_token": "stop", "stop_sequence": "stop", "length": "length"}
 
@@ -24,7 +25,7 @@ class StreamedAnswer:
     def __init__(self, file: RemoteFile, top_logprobs: int = -1) -> None:
         self._file = file
         self._top_logprobs = top_logprobs
-        self._logprobs: list[dict[str, Any]] = []
+        self._logprobs: list[ReplyLogprob] = []
         self._any_logprobs = False
         self._finish = ""
         self._thinking = False
@@ -48,7 +49,7 @@ class StreamedAnswer:
         self._count(event)
         return text
 
-    def take_logprobs(self) -> tuple[dict[str, Any], ...]:
+    def take_logprobs(self) -> tuple[ReplyLogprob, ...]:
         """Return the entries of Chunk.logprobs that were read since the previous call."""
         taken, self._logprobs = tuple(self._logprobs), []
         return taken
@@ -64,7 +65,8 @@ class StreamedAnswer:
                 Unsupported(
                     f"{self._file.address} does not report the probabilities of tokens. Leave 'logprobs' and "
                     "'best_of' out, or load a model of your own."
-                )
+                ),
+                elsewhere=False,
             )
         self._any_logprobs = self._any_logprobs or bool(found)
         self._logprobs += found or []
@@ -109,7 +111,8 @@ class StreamedAnswer:
             raise interrupted_error(self._file, began=self.tokens > 0)
         if self._finish == "content_filter":
             raise ServerError(
-                PaddockError("The server's content filter ended the reply. The text so far is kept. Ask differently.")
+                PaddockError("The server's content filter ended the reply. The text so far is kept. Ask differently."),
+                elsewhere=False,
             )
 
     def reason(self, max_new_tokens: int) -> str:
@@ -124,7 +127,8 @@ class StreamedAnswer:
                 f"{self._file.address} ended the reply: {message.rstrip('.')[:400] or 'no reason given'}.{kept} Try "
                 "again, or look at the server's log.",
                 detail=message,
-            )
+            ),
+            dead=False,
         )
 
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from modules.protocol.events import ReplyLogprob, TokenLogprob
+
 # How servers write a token that is a part of a character.
 _BYTES = re.compile(r"(?:\\x[0-9a-f]{2})+")
 _PREFIX = "bytes:"
@@ -14,7 +16,7 @@ _PREFIX = "bytes:"
 _UNKNOWN = -1
 
 
-def read_logprobs(choice: Mapping[str, Any], count: int) -> list[dict[str, Any]] | None:
+def read_logprobs(choice: Mapping[str, Any], count: int) -> list[ReplyLogprob] | None:
     """Return the entries of events.Chunk.logprobs in a choice, each with `count` of the likeliest tokens; None if the
     server sends none. Raises KeyError, TypeError or ValueError for another shape."""
     found = choice.get("logprobs")
@@ -33,7 +35,7 @@ def read_logprobs(choice: Mapping[str, Any], count: int) -> list[dict[str, Any]]
     ]
 
 
-def _entry(one: Mapping[str, Any]) -> dict[str, Any]:
+def _entry(one: Mapping[str, Any]) -> TokenLogprob:
     entry = _plain(one["token"], one["logprob"])
     if isinstance(one.get("bytes"), list):
         entry["bytes"] = [int(byte) for byte in one["bytes"]]
@@ -42,12 +44,12 @@ def _entry(one: Mapping[str, Any]) -> dict[str, Any]:
     return entry
 
 
-def _by_text(top: Mapping[str, Any] | None, count: int) -> list[dict[str, Any]]:
+def _by_text(top: Mapping[str, float] | None, count: int) -> list[TokenLogprob]:
     ranked = sorted((top or {}).items(), key=lambda pair: -pair[1])
     return [_plain(text, score) for text, score in ranked[:count]]
 
 
-def _plain(text: str, score: float | None) -> dict[str, Any]:
+def _plain(text: str, score: float | None) -> TokenLogprob:
     return {"token": _UNKNOWN, "bytes": list(_bytes(text)), "logprob": -math.inf if score is None else float(score)}
 
 

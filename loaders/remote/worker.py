@@ -1,38 +1,41 @@
-"""The engine of the remote loader: every command becomes a request to another server."""
+"""The engine of the remote loader: every command becomes a request to another server, or to one of several."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import random
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from loaders.remote.dialects import OpenAi
-from loaders.remote.http_client import HttpClient
-from loaders.remote.image_parts import TOKENS_OF_AN_IMAGE, images_length, with_images
+from loaders.remote.media_parts import files_length, media_length, with_media
+from loaders.remote.openai_dialect import OpenAi
+from loaders.remote.prompt_prefixes import prompt_key
+from loaders.remote.replica_check import ReplicaCheck, open_replicas
+from loaders.remote.replicas import ReplicaPool
+from loaders.remote.reply_stream import ReplyStream
 from loaders.remote.server_errors import ServerError
-from loaders.remote.server_probe import probe_server
-from loaders.remote.spec import SPEC, Settings
-from loaders.remote.streamed_answer import StreamedAnswer
+from loaders.remote.server_keys import take_keys
+from loaders.remote.spec import MOST_AT_ONCE, SPEC, Settings
 from loaders.remote.token_estimate import NOTE, estimate_tokens, join_tokens
+from modules.families.audio_file import MP3, WAV
 from modules.families.message_content import content_text
-from modules.families.remote_file import KEY_VARIABLE, RemoteFile, parse_remote, url_origin
+from modules.families.remote_file import RemoteFile, parse_remote
 from modules.protocol.commands import Generate
-from modules.protocol.errors import EnvironmentBroken, ModelError, PaddockError, PromptError, Unsupported
-from modules.protocol.events import ModelInfo
+from modules.protocol.errors import ModelError, PaddockError, PromptError, Unsupported
+from modules.protocol.events import ModelInfo, ScoreResult, TokenProbability
 from modules.protocol.sampling import SamplingParams
 from modules.worker.engine import EmbedInput, EngineBase, Outcome, Piece, Report
 from modules.worker.stop_strings import StopFilter
 from modules.worker.truncation import fit_prompt
 
+T = TypeVar("T")
+_YES_NO = {"yes": True, "no": False}
 # Where neither file nor server says: enough for a chat, and most servers have it.
 _ASSUMED_CONTEXT = 8192
-_FIRST_WAIT_SECONDS = 1.0
 # For a chat that the server renders: shown on the Model tab, and read by extensions that ask for the prompt's text. The
 # server itself gets the messages.
 _TRANSCRIPT = (
@@ -44,26 +47,28 @@ _TRANSCRIPT_SOURCE = "the server, which renders chats itself"
 
 
 class Engine(EngineBase):
-    """One model on one server."""
+    """One model, on one server or on several ones."""
 
     def __init__(self) -> None:
         self._file = RemoteFile()
         self._server: Any = None
         self._context = 0
+        self._sees = self._hears = False
+        self._pool: ReplicaPool | None = None
 
     def load(self, path: Path, settings: Settings, report: Report) -> ModelInfo:
         self._file = _with(read_file(path), settings)
-        key = _key(self._file)
-        report(f"Asking {self._file.address}", None)
-        try:
-            dialect, about, entry = probe_server(HttpClient(self._file, key))
-        except ServerError as failure:
-            raise failure.error from None
-        self._server = dialect
+        replicas = open_replicas(self._file, take_keys(self._file))
+        report(f"Asking {', '.join(self._file.addresses)}", None)
+        check = ReplicaCheck(settings.context or self._file.context)
+        found, left_out = check.first(replicas)
+        self._server, about = found.dialect, found.about
+        dialect = self._server
+        self._pool = ReplicaPool(replicas, check)
         context = settings.context or self._file.context or about.context
         self._context = context or _ASSUMED_CONTEXT
         template, source = self._template(settings, about)
-        notes = [*about.notes]
+        notes = [*left_out, *about.notes]
         if not context:
             notes.append(
                 f"The server does not say how long its context is: {_ASSUMED_CONTEXT} tokens are assumed. If that is "
@@ -78,8 +83,8 @@ class Engine(EngineBase):
         return ModelInfo(
             context=self._context,
             trained_context=about.trained_context,
-            slots=settings.slots,
-            device=f"{dialect.title} at {self._file.address}",
+            slots=min(MOST_AT_ONCE, settings.slots * len(replicas)),
+            device=f"{dialect.title} at {', '.join(self._file.addresses)}",
             dtype=about.dtype,
             parameters=about.parameters,
             template=template,
@@ -88,7 +93,8 @@ class Engine(EngineBase):
             eos=about.eos,
             notes=notes,
             ignored=ignored,
-            sees_images=self.images_as_messages,
+            sees_images=self._sees,
+            audio_formats=[WAV, MP3] if self._hears else [],
         )
 
     def _template(self, settings: Settings, about: Any) -> tuple[str, str]:
@@ -96,43 +102,37 @@ class Engine(EngineBase):
         known, source = about.template, about.template_source
         if self._file.template:
             known, source = self._file.template, "the remote.yaml file"
-        self.images_as_messages = {"yes": True, "no": False}.get(settings.images, about.sees_images is not False)
+        # What the server does not say is tried.
+        self._sees = _YES_NO.get(settings.images, about.sees_images is not False)
+        self._hears = _YES_NO.get(settings.audio, about.hears_audio is not False)
+        self.media_as_messages = self._sees or self._hears
         self.takes_messages = chats == "there" or (chats == "auto" and not known)
         return (_TRANSCRIPT, _TRANSCRIPT_SOURCE) if self.takes_messages else (known, source)
 
-    def tokenize(self, text: str, special: bool) -> list[int]:
-        return self._ask(lambda: list(self._server.tokenize(text, special)))  # type: ignore[no-any-return]
+    def unload(self) -> None:
+        if self._pool is not None:
+            self._pool.close()
 
-    def count_tokens(self, prompt: str, images: Sequence[str]) -> int:
-        return len(self.tokenize(prompt, True)) + TOKENS_OF_AN_IMAGE * len(images)
+    def tokenize(self, text: str, special: bool) -> list[int]:
+        return self._ask(lambda server: list(server.tokenize(text, special)))
+
+    def count_tokens(self, prompt: str, media: Sequence[str]) -> int:
+        return len(self.tokenize(prompt, True)) + files_length(media)
 
     def detokenize(self, tokens: list[int]) -> str:
-        return str(self._ask(lambda: self._server.detokenize(tokens)))
+        return self._ask(lambda server: server.detokenize(tokens))
 
-    def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._ask(
-            lambda: self._server.probabilities(self._server.tokenize(prompt, True), top)
-        )
-        return found
+    def next_token_probabilities(self, prompt: str, top: int) -> list[TokenProbability]:
+        return self._ask(lambda server: server.probabilities(server.tokenize(prompt, True), top))
 
-    def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
+    def score(self, tokens: list[int], first: int, file: Path) -> ScoreResult:
         begin = time.perf_counter()
-        scores: list[float] = self._ask(lambda: self._server.prompt_scores(tokens, first))
+        scores = self._ask(lambda server: server.prompt_scores(tokens, first))
         seconds = time.perf_counter() - begin
         return {"rows": len(scores), "vocabulary": 0, "seconds": seconds, "log_probabilities": scores}
 
     def embed(self, inputs: list[EmbedInput]) -> list[list[float]]:
-        remote = self._server.remote
-        body = {"model": self._server.model, "input": inputs}
-        try:
-            answer = remote.post(f"{self._file.api}/embeddings", body)
-            return [list(entry["embedding"]) for entry in sorted(answer["data"], key=lambda entry: entry["index"])]
-        except ServerError as failure:
-            if failure.status not in (404, 405, 501):
-                raise failure.error from None
-            raise Unsupported("This server makes no embeddings. Load a model of your own for that.") from None
-        except (KeyError, TypeError):
-            raise PaddockError(f"{self._file.address} answered with no embeddings. Load a model of your own.") from None
+        return self._ask(lambda server: server.embed(inputs))
 
     def generate(self, request: Generate, cancelled: threading.Event) -> Generator[Piece, None, Outcome]:
         params = request.params
@@ -143,20 +143,25 @@ class Engine(EngineBase):
             body.update(self._server.logprobs(max(1, request.logprobs), is_chat="messages" in body))
         begin = time.monotonic()
         first = 0.0
-        answer, stop = StreamedAnswer(self._file, request.logprobs), StopFilter(params.stop)
+        assert self._pool is not None
+        key = prompt_key(request.prompt, request.messages)
+        retries, top = self._file.retries, request.logprobs
+        stream = ReplyStream(self._pool, key, path, body, top_logprobs=top, retries=retries)
+        stop = StopFilter(params.stop)
         unsaid = 0
-        for text in self._texts(answer, path, body, cancelled):
+        for text in stream.texts(cancelled):
             first = first or time.monotonic()
             unsaid += 1
             if shown := stop.feed(text):
-                yield Piece(shown, unsaid, answer.take_logprobs())
+                yield Piece(shown, unsaid, stream.answer.take_logprobs())
                 unsaid = 0
             if stop.stopped:
                 break
         if not stop.stopped and not cancelled.is_set() and (rest := stop.flush()):
-            yield Piece(rest, unsaid, answer.take_logprobs())
+            yield Piece(rest, unsaid, stream.answer.take_logprobs())
+        answer = stream.answer
         for warning in answer.warnings:
-            print(f"{self._file.address}: {warning}", file=sys.stderr)
+            print(f"{stream.served_by}: {warning}", file=sys.stderr)
         if answer.failure is not None and not cancelled.is_set() and not stop.stopped:
             raise answer.failure.error
         now = time.monotonic()
@@ -170,40 +175,14 @@ class Engine(EngineBase):
             (first or now) - begin,
             now - (first or now),
             seed,
+            served_by=stream.served_by,
         )
-
-    def _texts(
-        self, answer: StreamedAnswer, path: str, body: dict[str, Any], cancelled: threading.Event
-    ) -> Iterator[str]:
-        """Yield the answer's texts. An error that ends it early is in `answer.failure`."""
-        tries = 0
-        while True:
-            stream = self._server.remote.stream(f"{self._file.api}/{path}", body, cancelled)
-            answer.failure = None
-            try:
-                for event in stream:
-                    if text := answer.read(event):
-                        yield text
-                if not cancelled.is_set():
-                    answer.check_whole()
-                return
-            except ServerError as failure:
-                answer.failure = failure
-            finally:
-                stream.close()
-            tries += 1
-            if answer.tokens or not answer.failure.again or tries > self._file.retries:
-                return
-            cancelled.wait(answer.failure.wait or _FIRST_WAIT_SECONDS * 2 ** (tries - 1))
-            if cancelled.is_set():
-                return
 
     def _request(self, request: Generate) -> tuple[str, dict[str, Any], int, int]:
         """(path below the API, body, the prompt's tokens, how many of them were cut)."""
         server: OpenAi = self._server
         prompt, params = request.prompt, request.params
         body: dict[str, Any] = {
-            "model": server.model,
             "max_tokens": params.max_new_tokens,
             "stream": True,
             "stream_options": {"include_usage": True},
@@ -215,18 +194,19 @@ class Engine(EngineBase):
                     "Chats are rendered: here."
                 )
             messages, count, cut = _fit_messages(request.messages, self._context, params)
-            body.update(messages=with_images(messages), **server.chat(request.continue_last))
+            body.update(messages=with_media(messages), **server.chat(request.continue_last))
             return "chat/completions", body, count, cut
-        tokens = self._ask(lambda: server.tokenize(prompt, params.add_bos_token))
+        tokens = self.tokenize(prompt, params.add_bos_token)
         if not tokens:
             raise PromptError("The prompt is empty. Write something.")
         fitted, cut = fit_prompt(tokens, self._context, params.max_new_tokens, params.truncate)
-        body["prompt"] = self._ask(lambda: server.prompt(fitted))
+        body["prompt"] = self._ask(lambda server: server.prompt(fitted))
         return "completions", body, len(fitted), cut
 
-    def _ask(self, request: Any) -> Any:
+    def _ask(self, request: Callable[[OpenAi], T]) -> T:
+        assert self._pool is not None
         try:
-            return request()
+            return self._pool.ask(request)
         except ServerError as failure:
             raise failure.error from None
         except (KeyError, TypeError, ValueError) as error:
@@ -254,33 +234,19 @@ def _with(file: RemoteFile, settings: Settings) -> RemoteFile:
     return dataclasses.replace(file, **{name: value for name, value in overrides.items() if value is not None})
 
 
-def _key(file: RemoteFile) -> str:
-    if not file.key_env:
-        return ""
-    # By hand, a worker is started with the variable itself.
-    address, _, key = os.environ.pop(KEY_VARIABLE, "").partition(" ")
-    # By hand, a worker is started with the variable itself.
-    key = (key if address == url_origin(file.address) else os.environ.get(file.key_env, "")).strip()
-    if not key:
-        raise EnvironmentBroken(
-            f"The key for {file.address} should be in the environment variable {file.key_env}, which is not set. Set "
-            "it and start Paddock again."
-        )
-    if not key.isascii() or not key.isprintable():
-        raise EnvironmentBroken(f"The key in the environment variable {file.key_env} is no text line. Set it again.")
-    return key
-
-
 def _fit_messages(
-    messages: list[dict[str, Any]], context: int, params: SamplingParams
-) -> tuple[list[dict[str, Any]], int, int]:
+    messages: Sequence[Mapping[str, Any]], context: int, params: SamplingParams
+) -> tuple[Sequence[Mapping[str, Any]], int, int]:
     """(the messages that are sent, their tokens, how many were cut), by estimate. Whole turns were left out before;
     what is still too long is one message, of which the beginning is cut."""
-    seen = images_length(messages)
+    media = media_length(messages)
     tokens = estimate_tokens("\n".join(content_text(message["content"]) for message in messages))
-    fitted, cut = fit_prompt(tokens, max(1, context - seen), params.max_new_tokens, params.truncate and not seen)
+    if media:  # A chat with files is not cut.
+        fit_prompt([0] * (len(tokens) + media), context, params.max_new_tokens, truncate=False)
+        return messages, len(tokens) + media, 0
+    fitted, cut = fit_prompt(tokens, context, params.max_new_tokens, params.truncate)
     if not cut:
-        return messages, len(fitted) + seen, 0
+        return messages, len(fitted), 0
     longest = max(range(len(messages)), key=lambda place: len(messages[place]["content"]))
     shorter = [dict(message) for message in messages]
     shorter[longest]["content"] = join_tokens(estimate_tokens(messages[longest]["content"])[cut:])

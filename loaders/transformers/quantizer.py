@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from loaders.transformers.quantization import BitsAndBytesSettings
 from modules.protocol.commands import Quantize, TryQuantize
@@ -20,13 +20,17 @@ from modules.worker.hf.quantized_folder import copy_companions
 from modules.worker.hf.staged_folder import stage_for_transformers
 from modules.worker.quantizer import Quantized, QuantizerBase, Trial
 
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
 _PACKAGES = ("bitsandbytes", "transformers", "torch")
 
 
 class Quantizer(QuantizerBase):
     """Packs while loading, then saves: no calibration."""
 
-    def quantize(self, request: Quantize, settings: object, report: Report) -> Quantized:
+    def quantize(self, request: Quantize, settings: BitsAndBytesSettings, report: Report) -> Quantized:
         source, target = Path(request.source), Path(request.target)
         trusted = has_consent("PADDOCK_TRUST_REMOTE_CODE")
         check_folder(source)
@@ -38,13 +42,13 @@ class Quantizer(QuantizerBase):
         copy_companions(source, target)
         return Quantized({name: version(name) for name in _PACKAGES})
 
-    def trial(self, request: TryQuantize, settings: Any) -> Trial | None:
+    def trial(self, request: TryQuantize, settings: BitsAndBytesSettings) -> Trial | None:
         import torch
         from bitsandbytes import functional
 
         device = "cuda:0" if torch.cuda.is_available() else "cpu"
 
-        def pack(matrix: Any) -> object:
+        def pack(matrix: Tensor) -> object:
             if settings.type == "int8":
                 return functional.int8_vectorwise_quant(matrix.to(device, torch.float16))
             doubled = settings.double_quantization
@@ -52,7 +56,7 @@ class Quantizer(QuantizerBase):
 
         return packing_trial(Path(request.source), pack)
 
-    def _packed(self, folder: Path, settings: Any, report: Report, trusted: bool) -> Any:
+    def _packed(self, folder: Path, settings: BitsAndBytesSettings, report: Report, trusted: bool) -> PreTrainedModel:
         import torch
         from transformers import AutoConfig
         from transformers.pytorch_utils import Conv1D

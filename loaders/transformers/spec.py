@@ -43,10 +43,10 @@ class Settings(TransformersSettings):
     )
     images: bool = setting(
         True,
-        label="Images",
+        label="Images and sound",
         group="Context",
-        help="Loads the part of a model that sees images, if it has one. Off saves its memory: the model then answers "
-        "text alone.",
+        help="Loads the part of a model that sees images or hears, if it has one. Off saves its memory: the model then "
+        "answers text alone.",
     )
     compute_dtype: str = setting(
         "auto",

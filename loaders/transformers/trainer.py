@@ -6,7 +6,7 @@ import os
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from modules.families.training_data import read_examples
 from modules.families.training_settings import TrainingSettings
@@ -27,6 +27,9 @@ from modules.worker.hf.training.tokenized import ExampleTokenizer, Row
 from modules.worker.hf.training.trainer import save_adapter, train
 from modules.worker.template_process import TemplateProcess
 from modules.worker.trainer import Merged, Trained, TrainerBase
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _PACKAGES = ("peft", "transformers", "torch")
 # Settings whose lowering helps when memory runs out.
@@ -64,7 +67,7 @@ class Trainer(TrainerBase):
 
     def _load(
         self, folder: Path, request: Train, settings: TrainingSettings, templates: TemplateProcess, report: Report
-    ) -> tuple[Any, ChatFormat, list[Row], list[str]]:
+    ) -> tuple[PreTrainedModel, ChatFormat, list[Row], list[str]]:
         """Return the model with an untrained adapter, how it writes chats, the rows to train on, and notes on them."""
         with load_error(Path(request.source)):
             chats = ChatFormat(FolderTokenizer(folder, templates), templates)
@@ -79,7 +82,7 @@ class Trainer(TrainerBase):
         check_folder(source)
         staged = stage_for_transformers(source, _trusted())
         with staged as folder, out_of_memory_error("this model", (), TrainingSettings), load_error(source):
-            options: dict[str, Any] = {"dtype": "auto", "device_map": {"": "cpu"}}
+            options: dict[str, object] = {"dtype": "auto", "device_map": {"": "cpu"}}
             model = load_model(folder, options, _trusted(), _part(report, 0, 0.5), "Loading the weights")
             report("Adding the adapter to the weights", 0.5)
             LoraLayers(model).merge(Path(request.adapter))

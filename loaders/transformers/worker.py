@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from loaders.transformers.spec import Settings
 from modules.protocol.errors import ModelError, SettingError
@@ -19,6 +19,11 @@ from modules.worker.hf.text_encoder import is_unused, reader_class
 from modules.worker.llama.gguf_keys import read_keys
 from modules.worker.llama.space_prefix import SpacePrefix, is_sentencepiece, space_prefix
 
+if TYPE_CHECKING:
+    import torch
+    from torch.nn import Module
+    from transformers import BitsAndBytesConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
 
 class Engine(ReadingEngine):
     """Any causal language model of Transformers, embedding models, and rerankers."""
@@ -30,7 +35,9 @@ class Engine(ReadingEngine):
         elif not path.is_file():
             raise ModelError(f"{path.name} is not there. Press refresh, or look into models/.")
 
-    def load_model(self, path: Path, settings: Settings, report: Report) -> tuple[Any, Any]:
+    def load_model(
+        self, path: Path, settings: Settings, report: Report
+    ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         report("Importing Transformers", None)
         if path.suffix.lower() != ".gguf":
             whole = all(file.suffix == ".safetensors" for file in weight_files(path))
@@ -46,8 +53,8 @@ class Engine(ReadingEngine):
         self.use_adapters(adapters)
 
     def _load(
-        self, path: Path, settings: Settings, report: Report, options: dict[str, Any], file: Path | None = None
-    ) -> tuple[Any, Any]:
+        self, path: Path, settings: Settings, report: Report, options: dict[str, object], file: Path | None = None
+    ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """Load model and tokenizer. `file`: the GGUF file itself, where `path` is its staged folder."""
         from transformers import AutoConfig
 
@@ -74,7 +81,7 @@ class Engine(ReadingEngine):
         # Transformers fills missing tensors with random numbers, and such a model writes nonsense.
         if missing := sorted(name for name in found["missing_keys"] if not self._is_unused(name)):
             raise missing_tensor_error(f"The weights of {gguf.get('gguf_file', path.name)}", missing)
-        if _saved_method(config) in ("fp8", "compressed-tensors"):
+        if _saved_method(config) in ("bitsandbytes", "compressed-tensors", "fp8"):
             _convert_weights(model, options["dtype"])
         _forget_outliers(model)
         avoid_cpu_kernel(model)
@@ -85,7 +92,7 @@ class Engine(ReadingEngine):
         return self.reads_only and self.purpose != "rerank" and is_unused(tensor)
 
 
-def _gguf_tokenizer(stage: Path, file: Path) -> Any:
+def _gguf_tokenizer(stage: Path, file: Path) -> PreTrainedTokenizerBase:
     """Return the tokenizer of the GGUF file `file`, which is staged in the folder `stage`."""
     from transformers import AutoTokenizer
 
@@ -101,7 +108,7 @@ def _gguf_tokenizer(stage: Path, file: Path) -> Any:
     return tokenizer
 
 
-def _place_spaces(tokenizer: Any, rule: SpacePrefix) -> None:
+def _place_spaces(tokenizer: PreTrainedTokenizerBase, rule: SpacePrefix) -> None:
     """Place spaces as the file says.
 
     Transformers always puts a space before the first text, so the model would see other tokens than in its training.
@@ -128,13 +135,13 @@ def _hush_bitsandbytes() -> None:
         )
 
 
-def _forget_outliers(model: Any) -> None:
+def _forget_outliers(model: PreTrainedModel) -> None:
     """Drop the outlier columns that bitsandbytes keeps for each int8 matrix, which only training needs.
 
     These tiny tensors lie between the large ones of each product and kept up to 200 MB of memory fragmented.
     """
 
-    def forget(layer: Any, *_: Any) -> None:
+    def forget(layer: Module, *_: object) -> None:
         layer.state.idx = None
 
     for module in model.modules():
@@ -142,23 +149,23 @@ def _forget_outliers(model: Any) -> None:
             module.register_forward_hook(forget)
 
 
-def _saved_method(config: Any) -> str:
+def _saved_method(config: PretrainedConfig) -> str:
     """Return the quantization method that the model was saved with, "" for full precision."""
     saved = getattr(config, "quantization_config", None)
     return str(saved.get("quant_method", "") if isinstance(saved, dict) else getattr(saved, "quant_method", "") or "")
 
 
-def _convert_weights(model: Any, dtype: Any) -> None:
+def _convert_weights(model: PreTrainedModel, dtype: torch.dtype) -> None:
     """Convert weights of other floating point types to `dtype`.
 
-    Transformers 5.23 leaves those beside FP8 matrices in the type of the file, and products of two types fail.
+    Transformers 5.23 leaves those beside packed matrices in the type of the file, and products of two types fail.
     """
     for weight in model.parameters():
         if weight.is_floating_point() and weight.dtype != dtype and weight.device.type != "meta":
             weight.data = weight.data.to(dtype)
 
 
-def _quantization(settings: Settings, config: Any, dtype: Any) -> Any:
+def _quantization(settings: Settings, config: PretrainedConfig, dtype: torch.dtype) -> BitsAndBytesConfig | None:
     """Return the quantization_config for from_pretrained; None to load the weights as they are."""
     if settings.quantization == "none":
         if _saved_method(config) == "compressed-tensors":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from loaders.vllm.spec import Settings
+from modules.families.drafts import check_one_model, find_draft_model, no_heads
 from modules.protocol.errors import SettingError
 from modules.protocol.schema import describe
 
@@ -26,6 +29,10 @@ MOST_PROBABILITIES = 100
 
 _DEFAULT_CONTEXT = next(entry.default for entry in describe(Settings) if entry.name == "context")
 _GIB = 2**30
+# vLLM has no default for the length of a draft. The text's last tokens, from the most to the least of these, must stand
+# in it before.
+_DRAFT_TOKENS = 5
+_LEAST_MATCH, _MOST_MATCH = 2, 4
 _LEAST_CACHE = 64 * 2**20
 _CONTEXTS_ON_CPU = 2
 
@@ -45,9 +52,9 @@ def choose_context(settings: Settings, config: Mapping[str, object]) -> tuple[in
 
 def engine_arguments(
     path: Path, settings: Settings, config: Mapping[str, object], context: int, cpu: bool
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return keyword arguments of EngineArgs. `cpu` is True for vLLM's build for CPUs."""
-    arguments: dict[str, Any] = {
+    arguments: dict[str, object] = {
         "model": str(path),
         "served_model_name": path.name,
         "max_model_len": context,
@@ -79,7 +86,47 @@ def engine_arguments(
         arguments["kv_cache_memory_bytes"] = max(
             _LEAST_CACHE, _CONTEXTS_ON_CPU * context * cache_bytes_per_token(config)
         )
+    if drafts := _drafts(path, settings, config):
+        arguments["speculative_config"] = drafts
     return arguments
+
+
+def with_draft_path(settings: Settings, model: Path) -> Settings:
+    """Return the settings with the whole path of the draft model. `model`: as the user has it, since the one that vLLM
+    reads may lie elsewhere. Raises ModelError."""
+    named = settings.draft_model.strip()
+    return replace(settings, draft_model=str(find_draft_model(named, model))) if named else settings
+
+
+def _drafts(path: Path, settings: Settings, config: Mapping[str, object]) -> dict[str, object]:
+    """Return vLLM's configuration of drafts (vllm/config/speculative.py), {} for none. Raises PaddockError."""
+    check_one_model(settings)
+    named = settings.draft_model.strip()
+    if settings.ngram_draft and (named or settings.mtp_draft):
+        other = (
+            "switch off Draft from the model's own heads (mtp_draft)"
+            if not named
+            else "empty Draft model (draft_model)"
+        )
+        raise SettingError(f"vLLM drafts from one source. Switch off Draft from the text (ngram_draft), or {other}.")
+    if settings.mtp_draft:
+        heads = _heads(config)
+        if not heads:
+            raise no_heads(path.name)
+        return {"method": "mtp", "num_speculative_tokens": settings.draft_tokens or heads}
+    count = {"num_speculative_tokens": settings.draft_tokens or _DRAFT_TOKENS}
+    if named:
+        return {"model": str(find_draft_model(named, path)), **count}
+    if settings.ngram_draft:
+        return {"method": "ngram", "prompt_lookup_min": _LEAST_MATCH, "prompt_lookup_max": _MOST_MATCH, **count}
+    return {}
+
+
+def _heads(config: Mapping[str, object]) -> int:
+    """Return how many heads that predict several tokens the model has, by the names that families have for it."""
+    names = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules")
+    parts = [config, *(part for key in ("text_config", "mtp_config") if isinstance(part := config.get(key), dict))]
+    return max(_number(part, name) for part in parts for name in names)
 
 
 def cache_bytes_per_token(config: Mapping[str, object]) -> int:
@@ -91,6 +138,24 @@ def cache_bytes_per_token(config: Mapping[str, object]) -> int:
     head = _number(found, "head_dim") or (_number(found, "hidden_size") or 4096) // heads
     size = 4 if "32" in str(found.get("dtype") or found.get("torch_dtype") or "") else 2
     return 2 * (_number(found, "num_hidden_layers") or 32) * kv_heads * head * size
+
+
+def make_engine(arguments: dict[str, object]) -> Any:
+    """Return vLLM's engine with these arguments."""
+    return importlib.import_module("vllm.v1.engine.llm_engine").LLMEngine.from_engine_args(_engine_args(arguments))
+
+
+def engine_config(arguments: dict[str, object]) -> Any:
+    """Return the configuration of a part of a model whose engine runs on another machine."""
+    return _engine_args(arguments).create_engine_config(headless=True)
+
+
+def _engine_args(arguments: dict[str, object]) -> Any:
+    kinds = importlib.import_module("vllm.engine.arg_utils")
+    outputs = importlib.import_module("vllm.config").StructuredOutputsConfig
+    # A weak model would fill the free whitespace of a JSON schema for ever.
+    grammars = outputs(backend="xgrammar", disable_any_whitespace=True)
+    return kinds.EngineArgs(structured_outputs_config=grammars, **arguments)
 
 
 def _number(config: Mapping[str, object], name: str) -> int:

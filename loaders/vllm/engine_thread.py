@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from modules.worker.batch_pace import BatchPace
 from modules.worker.token_queue import TokenQueue
 
 _Task = tuple[Callable[[], Any], "Future[Any]"]
@@ -17,10 +18,12 @@ _Task = tuple[Callable[[], Any], "Future[Any]"]
 class EngineThread:
     """An LLMEngine that is made and used on one thread, since its kernels bind their threads to it.
 
-    `make` returns the engine. What it raises is raised here.
+    `make` returns the engine. What it raises is raised here. `pace`: how long
+    outputs are batched.
     """
 
-    def __init__(self, make: Callable[[], Any]) -> None:
+    def __init__(self, make: Callable[[], Any], pace: BatchPace | None = None) -> None:
+        self._pace = pace
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._replies: dict[str, TokenQueue[Any]] = {}
         self._thread = threading.Thread(target=self._serve, name="vllm", daemon=True)
@@ -41,7 +44,7 @@ class EngineThread:
 
         `arguments` are those of add_request.
         """
-        outputs: TokenQueue[Any] = TokenQueue()
+        outputs: TokenQueue[Any] = TokenQueue(self._pace)
 
         def begin() -> None:
             self.engine.add_request(request, **arguments)

@@ -14,12 +14,16 @@ _MAX_BIAS = 100.0
 _MAX_TEMPERATURE = 2.0
 # vLLM does not accept 0, which means only the likeliest token.
 _MIN_TOP_P = 1e-6
+# vLLM refuses these while it drafts (SamplingParams._validate_spec_decode).
+NOT_WITH_DRAFTS = ("min_p", "logit_bias", "custom_token_bans")
 
 
-def sampling_fields(params: SamplingParams, ends: tuple[int, ...], longest: int, seed: int) -> dict[str, Any]:
+def sampling_fields(
+    params: SamplingParams, ends: tuple[int, ...], longest: int, seed: int, drafting: bool = False
+) -> dict[str, object]:
     """Return the fields of vLLM's SamplingParams except the grammar. `ends`: tokens that end a reply.
 
-    Raises PromptError.
+    `drafting`: without those that vLLM refuses then. Raises PromptError.
     """
     found = {token: max(-_MAX_BIAS, min(_MAX_BIAS, bias)) for token, bias in token_biases(params).items()}
     if params.ban_eos_token:
@@ -44,4 +48,7 @@ def sampling_fields(params: SamplingParams, ends: tuple[int, ...], longest: int,
         }
     if not greedy:
         fields |= {"top_p": max(params.top_p, _MIN_TOP_P), "top_k": params.top_k, "min_p": params.min_p}
+    if drafting:
+        fields["logit_bias"] = None
+        fields.pop("min_p", None)
     return fields

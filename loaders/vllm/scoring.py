@@ -11,11 +11,18 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modules.protocol.errors import PaddockError, PromptError
+from modules.protocol.events import ScoreResult
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+    from torch.nn import Module
+    from vllm import RequestOutput
 
 # vllm/model_executor/layers/logits_processor.py, and vllm/lora/layers/logits_processor.py around it.
 _LAYER = "LogitsProcessor"
@@ -31,7 +38,7 @@ def check_scoring(count: int, context: int) -> None:
         )
 
 
-def score_tokens(outputs: Iterator[object], tokens: list[int], first: int) -> dict[str, Any]:
+def score_tokens(outputs: Iterator[object], tokens: list[int], first: int) -> ScoreResult:
     """Return the answer to commands.Score without logits, for a model in several processes.
 
     `outputs`: of a request for `tokens` with prompt_logprobs=0, which begins when the first one is asked for.
@@ -42,7 +49,7 @@ def score_tokens(outputs: Iterator[object], tokens: list[int], first: int) -> di
     return {"rows": len(own), "vocabulary": 0, "seconds": seconds, "log_probabilities": own}
 
 
-def _own_log_probabilities(outputs: Iterator[Any], tokens: list[int]) -> list[float]:
+def _own_log_probabilities(outputs: Iterator[RequestOutput], tokens: list[int]) -> list[float]:
     """Return vLLM's log-probabilities of tokens[1:]."""
     own: list[float] = []
     for output in outputs:
@@ -57,10 +64,10 @@ class LogitsRecorder:
     """Keeps logits while it records. `engine`: an LLMEngine whose model is in this process."""
 
     def __init__(self, engine: Any) -> None:
-        self._kept: list[Any] | None = None
+        self._kept: list[NDArray[np.float32]] | None = None
         engine.apply_model(self._watch)
 
-    def score(self, outputs: Iterator[object], tokens: list[int], first: int, file: Path) -> dict[str, Any]:
+    def score(self, outputs: Iterator[object], tokens: list[int], first: int, file: Path) -> ScoreResult:
         """Write logits and answer as commands.Score says. `outputs`: as for `score_tokens`."""
         begin = time.perf_counter()
         with self._record() as kept:
@@ -71,22 +78,22 @@ class LogitsRecorder:
         return {"rows": rows.shape[0], "vocabulary": rows.shape[1], "seconds": seconds}
 
     @contextmanager
-    def _record(self) -> Iterator[list[Any]]:
+    def _record(self) -> Iterator[list[NDArray[np.float32]]]:
         """Yield a list that gets the logits that are computed in the block, float32 [rows, vocabulary] each."""
-        kept: list[Any] = []
+        kept: list[NDArray[np.float32]] = []
         self._kept = kept
         try:
             yield kept
         finally:
             self._kept = None
 
-    def _watch(self, model: Any) -> None:
+    def _watch(self, model: Module) -> None:
         layers = (module for module in model.modules() if type(module).__name__.startswith(_LAYER))
         if (layer := next(layers, None)) is None:
             raise PaddockError("vLLM computes the logits of this model in an unknown way. Choose another loader.")
         layer.register_forward_hook(self._keep)
 
-    def _keep(self, layer: Any, given: Any, logits: Any) -> None:
+    def _keep(self, layer: Module, given: object, logits: Tensor) -> None:
         if self._kept is not None and logits is not None:
             import torch
 
@@ -94,13 +101,15 @@ class LogitsRecorder:
             self._kept.append(logits.detach().to("cpu", torch.float32, copy=True).numpy())
 
 
-def prompt_rows(kept: Sequence[Any], tokens: Sequence[int], log_probabilities: Sequence[float]) -> Any:
+def prompt_rows(
+    kept: Sequence[NDArray[np.float32]], tokens: Sequence[int], log_probabilities: Sequence[float]
+) -> NDArray[np.float32]:
     """Return the logits of a prompt, float32 [len(tokens) - 1, vocabulary], from all that were kept, in order.
 
     `log_probabilities`: vLLM's, of tokens[1:]. Raises PaddockError where they are not found in `kept`.
     """
     targets, expected = np.asarray(tokens[1:]), np.asarray(log_probabilities, dtype=np.float32)
-    found: list[Any] = []
+    found: list[NDArray[np.float32]] = []
     row = 0
     for logits in kept:
         # The last row of a prompt predicts the reply.
@@ -115,8 +124,9 @@ def prompt_rows(kept: Sequence[Any], tokens: Sequence[int], log_probabilities: S
     return np.concatenate(found)
 
 
-def _log_probabilities(logits: Any, targets: Any) -> Any:
+def _log_probabilities(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the log-probability of each row's target."""
     highest = logits.max(axis=1, initial=-np.inf)
     total = np.exp(logits - highest[:, None], dtype=np.float32).sum(axis=1, dtype=np.float64)
-    return logits[np.arange(len(targets)), targets] - highest - np.log(total)
+    found: NDArray[np.float64] = logits[np.arange(len(targets)), targets] - highest - np.log(total)
+    return found

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from loaders.vllm.quantization import cpu_features, format_problem, processor_problem
 from modules.families.card_builds import CudaBuild
+from modules.families.drafts import HeadDraftSettings, draft_bytes
+from modules.families.node_spread import NODE_CHOICES, spread_over_nodes
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
-from modules.protocol.model_facts import Claim, Machine, ModelFacts, unsupported_bits_reason
+from modules.protocol.model_facts import Claim, Machine, ModelFacts
 from modules.protocol.schema import setting
 from modules.protocol.variants import Variant
 
@@ -18,7 +21,7 @@ _MODEL = "Model"
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(HeadDraftSettings):
     """How vLLM loads and runs a model. Each help names vLLM's own argument."""
 
     context: int = setting(
@@ -116,6 +119,16 @@ class Settings:
         help="mp: processes on this machine. ray: also processes on other machines, which have joined the cluster with "
         "`ray start --address` (distributed_executor_backend). auto chooses.",
     )
+    nodes: str = setting(
+        "off",
+        label="Nodes",
+        choices=NODE_CHOICES,
+        group=_DEVICES,
+        help="Spreads the model over all machines that have joined with `node join`; with Executor ray by a Ray "
+        "cluster that Paddock starts. Tensor and pipeline parallel then come from their cards. pipeline: layers on "
+        "machine after machine. tensor: each layer on all machines, for a fast network. auto: pipeline, or tensor "
+        "without cards.",
+    )
     ray_address: str = setting(
         "",
         label="Ray address",
@@ -182,16 +195,12 @@ DIFFERS = {
 }
 
 
-# Bits per weight that vLLM reads, where it does not read all.
-_BITS = {"gptq": (2, 3, 4, 8), "awq": (4,)}
-
-
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if facts.format == "bitsandbytes":
         return Claim(0, "vLLM 0.32 no longer reads weights quantized by bitsandbytes. Choose Transformers.", runs=False)
     if facts.format not in SPEC.formats:
         return None
-    if problem := _format_problem(facts):
+    if problem := format_problem(facts):
         return Claim(0, problem, runs=False)
     if machine.has("cuda"):
         reason = "vLLM answers many requests at once, on one card or several. It takes most of their memory."
@@ -202,42 +211,9 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
             "vLLM's build for the CPU has no torchvision, which models that see images need. Choose Transformers.",
             runs=False,
         )
-    if facts.format in ("fp8", "mxfp4") and not _cpu_has_amx():
-        # vllm/model_executor: kernels/linear/scaled_mm/cpu.py and layers/fused_moe/experts/cpu_moe.py
-        return Claim(
-            0,
-            f"vLLM reads {facts.format.upper()} weights on an NVIDIA card, or on a CPU with AMX, which this CPU does "
-            "not have.",
-            runs=False,
-        )
+    if problem := processor_problem(facts.format, facts.bits, cpu_features()):
+        return Claim(0, problem, runs=False)
     return Claim(30, "vLLM's build for the CPU: for many requests at once.", memory=-20)
-
-
-def _cpu_has_amx() -> bool:
-    try:
-        return "amx_tile" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-
-
-def _format_problem(facts: ModelFacts) -> str:
-    """Return why vLLM cannot read the weights; "" if it can.
-
-    Methods of vLLM 0.32: vllm/model_executor/layers/quantization/__init__.py.
-    """
-    bits = _BITS.get(facts.format, ())
-    if bits and facts.bits not in (0, *bits):
-        return unsupported_bits_reason("vLLM", facts, bits)
-    if facts.format in ("fp8", "mxfp4", "compressed-tensors") and not any(
-        source.startswith("config.json") for source in facts.sources("method")
-    ):
-        return (
-            f"config.json does not say that the weights are {facts.format}, and vLLM cannot read them without that. "
-            "Download the model's config.json again."
-        )
-    if facts.format == "mxfp4" and not facts.sources("experts"):
-        return "vLLM reads MXFP4 only in the experts of a mixture of experts. Choose another version of this model."
-    return ""
 
 
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
@@ -249,12 +225,16 @@ def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
     context = min(settings.context, facts.context or settings.context)
     bits = 8 if settings.cache_type.startswith("fp8") else 16
     spread = settings.tensor_parallel * settings.pipeline_parallel
+    if settings.nodes != "off" and not settings.ray_address:
+        # This machine has at most one part for each of its cards.
+        spread = min(spread, max(1, sum(gpu.kind == "cuda" for gpu in machine.gpus)))
     cache_bytes = int(settings.cache_gb * 1024 * MEBIBYTE) or None
     if machine.has("cuda") and not cache_bytes:
         room = settings.memory_share * sum(gpu.total_bytes for gpu in machine.gpus if gpu.kind == "cuda")
         cache_bytes = max(0, int(room) - facts.size_bytes)
     return Demand(
         process=(680 + (600 * spread if spread > 1 or settings.executor != "auto" else 0)) * MEBIBYTE,
+        extra_weights=draft_bytes(settings.draft_model, Path(facts.path)),
         context=context,
         cache_tokens=2 * context,
         cache_bits=(bits, bits),
@@ -283,6 +263,7 @@ SPEC = LoaderSpec(
     differs=DIFFERS,
     accelerators=("cpu", "cuda"),
     systems=("linux",),
+    over_nodes=spread_over_nodes,
     adapters=("peft",),
     adapters_note="vLLM applies one adapter, with weight 1. Load the model with a LoRA rank that is high enough.",
     requirements="requirements.txt",

@@ -14,30 +14,36 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
+from loaders.vllm.adapters import find_adapter
 from loaders.vllm.engine_args import (
     ENVIRONMENT,
     MOST_PROBABILITIES,
     choose_context,
     engine_arguments,
+    make_engine,
+    with_draft_path,
 )
 from loaders.vllm.engine_thread import EngineThread
 from loaders.vllm.images import Images
+from loaders.vllm.nodes import Part, lost_node_error, start_part
 from loaders.vllm.parent_watch import ParentWatch
+from loaders.vllm.quantization import config_problem, cpu_features
 from loaders.vllm.request_errors import request_error
-from loaders.vllm.sampling_params import sampling_fields
+from loaders.vllm.sampling_params import NOT_WITH_DRAFTS, sampling_fields
 from loaders.vllm.scoring import LogitsRecorder, check_scoring, score_tokens
 from loaders.vllm.spec import Settings
 from loaders.vllm.startup_progress import report_startup
 from modules.protocol.commands import Generate
-from modules.protocol.errors import ModelError, PaddockError, PromptError, Unsupported
-from modules.protocol.events import ModelInfo
+from modules.protocol.errors import ModelError, PaddockError, PromptError
+from modules.protocol.events import ModelInfo, ReplyLogprob, ScoreResult, TokenProbability
 from modules.protocol.json_schema import parse_json_schema
+from modules.protocol.node_placement import read_placement
 from modules.protocol.sampling import SamplingParams
 from modules.worker.broken_weights import nan_logits_error
 from modules.worker.compiled_code import compiled_folder, keep_compiled
 from modules.worker.engine import EngineBase, Outcome, Piece, Report
 from modules.worker.hf.folder_tokenizer import FolderTokenizer, TokenizedPrompt
-from modules.worker.hf.model_files import check_folder, has_consent, read_header, weight_files
+from modules.worker.hf.model_files import check_folder, has_consent, stored_parameters
 from modules.worker.hf.staged_folder import stage_for_transformers
 from modules.worker.token_logprobs import logprob_entry
 from modules.worker.truncation import fit_prompt
@@ -62,9 +68,13 @@ class Engine(EngineBase):
         self._recorder: LogitsRecorder | None = None
         self._spread = False
         self._images: Images | None = None
+        self._placement = read_placement(os.environ)
+        self._part: Part | None = None
+        self._drafting = False
 
     def load(self, path: Path, settings: Settings, report: Report) -> ModelInfo:
         report("Checking the files", None)
+        settings = with_draft_path(settings, path)
         path = self._open.enter_context(stage_for_transformers(path, has_consent("PADDOCK_TRUST_REMOTE_CODE")))
         config = check_folder(path)
         self._context, trained = choose_context(settings, config)
@@ -79,15 +89,22 @@ class Engine(EngineBase):
             self._tokens = FolderTokenizer(path, self.templates)
             self._vllm: Any = importlib.import_module("vllm")
             cpu = bool(importlib.import_module("vllm.platforms").current_platform.is_cpu())
+            if cpu and (problem := config_problem(config, cpu_features())):
+                raise ModelError(problem)
             arguments = engine_arguments(path, settings, config, self._context, cpu)
+            self._drafting = "speculative_config" in arguments
             self._parent_watch = ParentWatch()
-            self._thread = EngineThread(lambda: _engine(arguments))
+            if self._placement:
+                self._part = start_part(self._placement, settings, arguments)
+                if self._placement.rank:
+                    return ModelInfo(context=self._context, device="cpu" if cpu else "cuda")
+            self._thread = EngineThread(lambda: make_engine(arguments), self.pace)
         if any(math.isnan(entry["probability"]) for entry in self.next_token_probabilities("a", 1)):
             raise nan_logits_error()
         found = self._thread.engine.vllm_config.model_config
         images = Images(path, self._tokens.tokenizer) if found.is_multimodal_model else None
         if images and images.mark:
-            self._images, self.image_mark, self.typed_images = images, images.mark, True
+            self._images, self.image_mark, self.typed_media = images, images.mark, True
         report("Ready", 1.0)
         return ModelInfo(
             context=self._context,
@@ -96,12 +113,13 @@ class Engine(EngineBase):
             device="cpu" if cpu else f"cuda x {settings.tensor_parallel * settings.pipeline_parallel}",
             dtype=str(found.dtype).removeprefix("torch.") + (f", {found.quantization}" if found.quantization else ""),
             architecture=str((config.get("architectures") or ["?"])[0]),
-            parameters=_parameters(path, config),
+            parameters=stored_parameters(path, config),
             template=self._tokens.template,
             template_source=self._tokens.template_source,
             bos=self._tokens.bos,
             eos=self._tokens.eos,
             notes=[f"It gets no images. {images.problem}"] if images and images.problem else [],
+            ignored=list(NOT_WITH_DRAFTS) if self._drafting else [],
             sees_images=self._images is not None,
         )
 
@@ -110,6 +128,8 @@ class Engine(EngineBase):
         self._open.close()
         thread = self._thread
         if thread is None:
+            if self._part:
+                self._part.close()
             return
         ended = threading.Event()
 
@@ -120,13 +140,15 @@ class Engine(EngineBase):
         threading.Thread(target=end, name="vllm end", daemon=True).start()
         if ended.wait(_UNLOAD_SECONDS if self._parent_watch.active else None):
             thread.close()
+            if self._part:
+                self._part.close()
             self._parent_watch.stop()
 
     def tokenize(self, text: str, special: bool) -> list[int]:
         return self._tokens.tokenize(text, special)
 
-    def count_tokens(self, prompt: str, images: Sequence[str]) -> int:
-        return self._images.count(prompt, images) if self._images and images else len(self.tokenize(prompt, True))
+    def count_tokens(self, prompt: str, media: Sequence[str]) -> int:
+        return self._images.count(prompt, media) if self._images and media else len(self.tokenize(prompt, True))
 
     def detokenize(self, tokens: list[int]) -> str:
         return self._tokens.detokenize(tokens)
@@ -161,7 +183,7 @@ class Engine(EngineBase):
         except PaddockError:
             raise
         except Exception as error:
-            raise request_error(error, params) from error
+            raise lost_node_error(error, self._placement) or request_error(error, params) from error
         finally:
             outputs.close()
         if not cancelled.is_set() and (piece := reply.end()):
@@ -185,12 +207,12 @@ class Engine(EngineBase):
         """Return the prompt, the same for vLLM, and its length. One with images is not cut."""
         params = request.params
         prompt = self._tokens.prompt(request.prompt, params, self._context)
-        if not (self._images and request.images):
+        if not (self._images and request.media):
             return prompt, {"prompt_token_ids": prompt.tokens}, len(prompt.tokens)
-        length = self.count_tokens(request.prompt, request.images)
+        length = self.count_tokens(request.prompt, request.media)
         fit_prompt([0] * length, self._context, params.max_new_tokens, truncate=False)
         tokens = self._tokens.tokenize(request.prompt, True)
-        return TokenizedPrompt(tokens, 0), self._images.prompt(tokens, request.images), length
+        return TokenizedPrompt(tokens, 0), self._images.prompt(tokens, request.media), length
 
     def _outputs(self, prompt: dict[str, Any], wanted: Any, cancelled: threading.Event) -> Generator[Any, None, None]:
         """Yield the outputs of a request as they arrive."""
@@ -201,7 +223,7 @@ class Engine(EngineBase):
     def _params(self, params: SamplingParams, longest: int, seed: int, **more: Any) -> Any:
         """Return vLLM's SamplingParams. Raises PromptError."""
         kinds = importlib.import_module("vllm.sampling_params")
-        fields = sampling_fields(params, self._tokens.ends, longest, seed)
+        fields = sampling_fields(params, self._tokens.ends, longest, seed, self._drafting)
         if params.grammar_string:
             fields["structured_outputs"] = kinds.StructuredOutputsParams(grammar=params.grammar_string)
         elif (schema := parse_json_schema(params)) is not None:
@@ -217,7 +239,7 @@ class Engine(EngineBase):
         ended = found.finish_reason == "stop" and tokens and tokens[-1] in self._tokens.ends
         return tokens[:-1] if ended else tokens
 
-    def _logprobs(self, token: int, scores: dict[int, Any], count: int) -> dict[str, Any]:
+    def _logprobs(self, token: int, scores: dict[int, Any], count: int) -> ReplyLogprob:
         """Return a token's entry of Chunk.logprobs. `scores`: vLLM's, of this token and of the likeliest ones."""
         ranked = sorted(((one, entry.logprob) for one, entry in scores.items()), key=lambda pair: -pair[1])
         return logprob_entry(token, scores[token].logprob, ranked[:count], self.token_bytes)
@@ -225,7 +247,7 @@ class Engine(EngineBase):
     def token_bytes(self, token: int) -> bytes:
         return self._tokens.text.bytes_of(token)
 
-    def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
+    def next_token_probabilities(self, prompt: str, top: int) -> list[TokenProbability]:
         neutral = SamplingParams(max_new_tokens=1)
         tokens = self._tokens.prompt(prompt, neutral, self._context).tokens
         wanted = self._params(neutral, 1, 0, logprobs=min(top, MOST_PROBABILITIES))
@@ -239,7 +261,7 @@ class Engine(EngineBase):
             for token, entry in ranked
         ]
 
-    def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
+    def score(self, tokens: list[int], first: int, file: Path) -> ScoreResult:
         thread = self._thread
         assert thread is not None
         check_scoring(len(tokens), self._context)
@@ -252,19 +274,10 @@ class Engine(EngineBase):
         return self._recorder.score(outputs, tokens, first, file)
 
     def apply_adapter(self, adapters: dict[str, float]) -> None:
-        adapters = {name: weight for name, weight in adapters.items() if weight}
-        if not adapters:
+        path = find_adapter(adapters, self._lora_rank, self._placement is not None)
+        if path is None:
             self._lora = None
             return
-        if not self._lora_rank:
-            raise Unsupported(
-                "The model was loaded without room for adapters. Load it again with LoRA rank 64 or higher."
-            )
-        if len(adapters) > 1 or set(adapters.values()) != {1.0}:
-            raise Unsupported("vLLM applies one adapter, with weight 1. Name one, or choose another loader.")
-        path = Path(next(iter(adapters)))
-        if not (path / "adapter_config.json").is_file():
-            raise ModelError(f"There is no adapter in {path.name} (adapter_config.json). Copy its folder there.")
         thread = self._thread
         assert thread is not None
         requests = importlib.import_module("vllm.lora.request")
@@ -280,20 +293,3 @@ class Engine(EngineBase):
                 detail=str(error),
             ) from None
         self._lora = request
-
-
-def _engine(arguments: dict[str, Any]) -> Any:
-    kinds = importlib.import_module("vllm.engine.arg_utils")
-    engines = importlib.import_module("vllm.v1.engine.llm_engine")
-    outputs = importlib.import_module("vllm.config").StructuredOutputsConfig
-    # A weak model would fill the free whitespace of a JSON schema for ever.
-    grammars = outputs(backend="xgrammar", disable_any_whitespace=True)
-    return engines.LLMEngine.from_engine_args(kinds.EngineArgs(structured_outputs_config=grammars, **arguments))
-
-
-def _parameters(path: Path, config: dict[str, Any]) -> int:
-    """Return the number of weights in the folder; 0 for quantized ones, whose shapes do not show it."""
-    if isinstance(config.get("quantization_config"), dict):
-        return 0
-    headers = [read_header(file) for file in weight_files(path) if file.suffix == ".safetensors"]
-    return sum(math.prod(entry["shape"]) for header in headers for entry in header.values())

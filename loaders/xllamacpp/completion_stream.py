@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from modules.worker.event_writer import BATCH_SECONDS
+from modules.protocol.events import ReplyLogprob, TokenLogprob
+from modules.worker.batch_pace import BatchPace
+from modules.worker.engine import Outcome
 from modules.worker.token_queue import TokenQueue
 
 # run(body, receive) calls receive(message) until it returns True, as xllamacpp's handle_completions does.
@@ -23,14 +26,14 @@ class CompletionStream:
     """
 
     def __init__(
-        self, run: Run, body: dict[str, Any], cancelled: threading.Event, gather: float = BATCH_SECONDS
+        self, run: Run, body: dict[str, Any], cancelled: threading.Event, pace: BatchPace | None = None
     ) -> None:
         self._run_completion = run
         self._body = body
         self._cancelled = cancelled
         self._over = False
         self.cached = 0
-        self._arrived: TokenQueue[Any] = TokenQueue(gather)
+        self._arrived: TokenQueue[Any] = TokenQueue(pace)
         self._thread = threading.Thread(target=self._run, name="completion", daemon=True)
         self._thread.start()
 
@@ -69,13 +72,26 @@ class CompletionStream:
         self._thread.join()
 
 
-def reply_logprobs(choice: dict[str, Any], count: int) -> list[dict[str, Any]]:
+def reply_logprobs(choice: dict[str, Any], count: int) -> list[ReplyLogprob]:
     """Return the entries of Chunk.logprobs in a message. The server leaves out tokens that are half a character."""
     entries = (choice.get("logprobs") or {}).get("content") or []
     return [{**_plain(entry), "top": [_plain(one) for one in entry["top_logprobs"][:count]]} for entry in entries]
 
 
-def _plain(entry: dict[str, Any]) -> dict[str, Any]:
+def with_timings(outcome: Outcome, timings: Mapping[str, Any]) -> Outcome:
+    """Return `outcome` with the numbers of the server's last message."""
+    return replace(
+        outcome,
+        cached_tokens=timings["cache_n"],
+        generated_tokens=timings["predicted_n"],
+        prefill_seconds=timings["prompt_ms"] / 1000,
+        decode_seconds=timings["predicted_ms"] / 1000,
+        drafted_tokens=timings.get("draft_n", 0),
+        accepted_tokens=timings.get("draft_n_accepted", 0),
+    )
+
+
+def _plain(entry: dict[str, Any]) -> TokenLogprob:
     # null stands for minus infinity, which JSON does not have.
     logprob = -math.inf if entry["logprob"] is None else entry["logprob"]
     return {"token": entry["id"], "bytes": entry["bytes"], "logprob": logprob}

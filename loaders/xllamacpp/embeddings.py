@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from modules.protocol.errors import PaddockError
 from modules.worker.embeddings import too_long_error, unknown_token_error
 
+if TYPE_CHECKING:
+    from xllamacpp import Server
 
-def server_embeddings(server: Any, inputs: list[list[int]], most: int, remedy: str) -> list[list[float]]:
+
+def server_embeddings(server: Server, inputs: list[list[int]], most: int, remedy: str) -> list[list[float]]:
     """Return a vector for each list of token ids. The server takes at most `most` tokens at once: one micro-batch.
     `remedy`: what to do about a longer input.
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from loaders.xllamacpp.spec import Settings
+from modules.families.audio_file import MP3, WAV
 from modules.protocol.events import ModelInfo
 from modules.worker.llama.gguf_keys import GgufKeys
 from modules.worker.llama.model_notes import context_notes
 
 
-def server_notes(settings: Any, context: int, wanted: int, trained: int) -> list[str]:
+def server_notes(settings: Settings, context: int, wanted: int, trained: int) -> list[str]:
     """Return sentences about the context of a chat, in tokens, where `wanted` were asked for."""
     notes = context_notes(settings, context, trained)
     if context < wanted:
@@ -22,9 +24,10 @@ def server_notes(settings: Any, context: int, wanted: int, trained: int) -> list
 
 
 def describe_model(
-    props: Mapping[str, Any], meta: Mapping[str, Any], keys: GgufKeys, device: str, notes: list[str], sees_images: bool
+    props: Mapping[str, Any], meta: Mapping[str, Any], keys: GgufKeys, device: str, notes: list[str]
 ) -> ModelInfo:
     """Return the facts of the model for the host. `props`, `meta`: the server's answers to /props and /v1/models."""
+    taken = props.get("modalities") or {}
     template = str(keys.values.get("tokenizer.chat_template", ""))
     return ModelInfo(
         context=props["default_generation_settings"]["n_ctx"],
@@ -40,5 +43,6 @@ def describe_model(
         eos=props["eos_token"],
         memory_bytes=meta["size"],
         notes=notes,
-        sees_images=sees_images,
+        sees_images=bool(taken.get("vision")),
+        audio_formats=[WAV, MP3] if taken.get("audio") else [],
     )

@@ -8,12 +8,13 @@ from typing import Any
 
 from loaders.xllamacpp.completion_request import server_error
 from modules.protocol.errors import PaddockError
+from modules.protocol.events import TokenProbability
 
 # Draws of one token until the server reports its probabilities.
 _MOST_DRAWS = 16
 
 
-def likeliest_tokens(complete: Callable[[dict[str, Any]], Any], tokens: list[int], top: int) -> list[dict[str, Any]]:
+def likeliest_tokens(complete: Callable[[dict[str, Any]], Any], tokens: list[int], top: int) -> list[TokenProbability]:
     """Return [{"token", "text", "probability"}], likeliest first. `complete`: returns the answer to a request."""
     body = {"prompt": tokens, "n_predict": 1, "n_probs": top, "samplers": [], "temperature": 1.0}
     for seed in range(_MOST_DRAWS):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import RerankResult
 from modules.worker.llama.gguf_keys import GgufKeys
 from modules.worker.llama.prompt_tokens import LlamaTokenizer
 from modules.worker.reranking import as_score, long_query_error
+
+if TYPE_CHECKING:
+    from xllamacpp import Server
 
 # The start, the end and the separators that the server puts around query and document.
 _AROUND = 4
@@ -20,7 +23,7 @@ _PROBABILITIES = ("qwen3",)
 
 
 def server_scores(
-    server: Any, query: str, documents: list[str], prompts: LlamaTokenizer, most: int, keys: GgufKeys
+    server: Server, query: str, documents: list[str], prompts: LlamaTokenizer, most: int, keys: GgufKeys
 ) -> RerankResult:
     """Return a score for each document. The server reads at most `most` tokens of query and document together.
 
@@ -46,15 +49,29 @@ def server_scores(
     return RerankResult(scores, int(answer["usage"]["prompt_tokens"]), cut)
 
 
-def separator_note(keys: GgufKeys) -> list[str]:
-    """Return a sentence for a WordPiece model, such as BERT: the server leaves out the last [SEP] of a pair, unless the
-    file asks for an end token."""
-    if keys.values.get("tokenizer.ggml.model") != "bert" or keys.values.get("tokenizer.ggml.add_eos_token"):
+def pair_notes(keys: GgufKeys) -> list[str]:
+    """Return what llama.cpp computes otherwise than the original for a pair of a WordPiece model, such as BERT.
+
+    It adds the first row of the token type embeddings to query and document alike (src/models/bert.cpp), as its batches
+    carry no token types. Its server leaves out the last [SEP], unless the file asks for an end token.
+    """
+    if keys.values.get("tokenizer.ggml.model") != "bert":
+        return []
+    exact = "The Transformers loader computes them exactly from the model's folder."
+    types = keys.values.get("tokenizer.ggml.token_type_count", 1)
+    if isinstance(types, int) and types > 1:
+        return [
+            (
+                "llama.cpp reads query and document of this model as one segment, which it was not trained for, so its "
+                f"scores may sort documents wrongly. {exact}"
+            )
+        ]
+    if keys.values.get("tokenizer.ggml.add_eos_token"):
         return []
     return [
         (
             "llama.cpp leaves out the last [SEP] behind a document, so the scores of this model differ from the "
-            "original's. The Transformers loader computes them exactly from the model's folder."
+            f"original's. {exact}"
         )
     ]
 

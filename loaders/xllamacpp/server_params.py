@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from modules.protocol.errors import SettingError
-from modules.worker.llama.model_notes import tensor_overrides, tensor_split_shares
+from loaders.xllamacpp.devices import set_devices
+from loaders.xllamacpp.drafts import set_drafts
+from loaders.xllamacpp.more_parameters import set_more_parameters
+from loaders.xllamacpp.spec import Settings
+from modules.worker.llama.model_notes import tensor_overrides
 from modules.worker.thread_count import single_thread_is_fastest
+
+if TYPE_CHECKING:
+    from xllamacpp import CommonParams
 
 # Warnings would add two lines per request without need.
 _LOG_ERRORS = 1
@@ -15,8 +22,8 @@ _TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
 
 def server_parameters(
-    xllamacpp: Any, path: Path, settings: Any, context: int, key: str, pooling: str, projector: str = ""
-) -> Any:
+    xllamacpp: ModuleType, path: Path, settings: Settings, context: int, key: str, pooling: str, projector: str = ""
+) -> CommonParams:
     """Return `CommonParams` of the module `xllamacpp` for the model at `path`.
 
     `context` is in tokens, of all slots together. `key` is the API key of loopback requests. `pooling`: "" if the model
@@ -34,13 +41,15 @@ def server_parameters(
         params.mmproj.path = projector
         if settings.image_tokens:
             params.image_max_tokens = settings.image_tokens
+    set_drafts(xllamacpp, params, settings, path)
+    set_more_parameters(params, settings.more_parameters)
     params.embedding = True
     if pooling:
         params.pooling_type = getattr(xllamacpp.llama_pooling_type, f"LLAMA_POOLING_TYPE_{pooling}")
     return params
 
 
-def _listen_on_loopback(params: Any, key: str) -> None:
+def _listen_on_loopback(params: CommonParams, key: str) -> None:
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.api_keys = [key]
@@ -54,7 +63,7 @@ def _listen_on_loopback(params: Any, key: str) -> None:
     params.chat_template = _TEMPLATE
 
 
-def _context(xllamacpp: Any, params: Any, settings: Any, context: int) -> None:
+def _context(xllamacpp: ModuleType, params: CommonParams, settings: Settings, context: int) -> None:
     params.n_ctx = context
     params.n_parallel = settings.slots
     params.kv_unified = settings.own_caches != "on"
@@ -69,7 +78,7 @@ def _context(xllamacpp: Any, params: Any, settings: Any, context: int) -> None:
     params.fit_params = False
 
 
-def _processor(xllamacpp: Any, params: Any, settings: Any, weights: int) -> None:
+def _processor(xllamacpp: ModuleType, params: CommonParams, settings: Settings, weights: int) -> None:
     one = 1 if single_thread_is_fastest(weights) else 0
     if threads := settings.threads or one:
         params.cpuparams.n_threads = threads
@@ -82,23 +91,17 @@ def _processor(xllamacpp: Any, params: Any, settings: Any, weights: int) -> None
     params.numa = getattr(xllamacpp.ggml_numa_strategy, f"GGML_NUMA_STRATEGY_{numa}")
 
 
-def _devices(xllamacpp: Any, params: Any, settings: Any) -> None:
+def _devices(xllamacpp: ModuleType, params: CommonParams, settings: Settings) -> None:
     params.n_gpu_layers = settings.gpu_layers
-    params.split_mode = getattr(xllamacpp.llama_split_mode, f"LLAMA_SPLIT_MODE_{settings.split_mode.upper()}")
-    params.main_gpu = settings.main_gpu
+    set_devices(xllamacpp, params, settings)
     params.no_kv_offload = not settings.offload_kv
-    split = tensor_split_shares(settings)
-    known = len(params.tensor_split)
-    if len(split) > known:
-        raise SettingError(f"Tensor split (tensor_split) names {len(split)} cards; at most {known} are possible.")
-    params.tensor_split = split + [0.0] * (known - len(split))
     if overrides := tensor_overrides(settings):
         params.tensor_buft_overrides = ",".join(f"{pattern}={device}" for pattern, device in overrides)
     mode = {(True, True): "MMAP_MLOCK", (True, False): "MMAP", (False, True): "MLOCK", (False, False): "NONE"}
     params.load_mode = getattr(xllamacpp.llama_load_mode, f"LLAMA_LOAD_MODE_{mode[settings.mmap, settings.mlock]}")
 
 
-def _rope(xllamacpp: Any, params: Any, settings: Any) -> None:
+def _rope(xllamacpp: ModuleType, params: CommonParams, settings: Settings) -> None:
     kind = {"model": "UNSPECIFIED"}.get(settings.rope_scaling, settings.rope_scaling.upper())
     params.rope_scaling_type = getattr(xllamacpp.llama_rope_scaling_type, f"LLAMA_ROPE_SCALING_TYPE_{kind}")
     params.rope_freq_base = settings.rope_freq_base

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from loaders.xllamacpp.variants import VARIANTS
+from modules.families.drafts import HeadDraftSettings, draft_bytes
 from modules.families.gguf_quantization import GGUF
-from modules.families.llama_cpp import SAMPLERS, LlamaCppSettings, hardware_reason, is_gguf, memory_demand
+from modules.families.llama_cpp import SAMPLERS, LlamaCppSettings, hardware_reason, is_gguf
+from modules.families.llama_cpp_memory import memory_demand
 from modules.families.llama_cpp_samplers import SERVER_DIFFERENCES, SERVER_SILENCED
 from modules.families.projector import AUTOMATIC, choose_projector
 from modules.protocol.errors import PaddockError
@@ -16,11 +19,11 @@ from modules.protocol.model_facts import Claim, Machine, ModelFacts
 from modules.protocol.model_purpose import READERS
 from modules.protocol.schema import setting
 
-_IMAGES = "Images"
+_IMAGES = "Images and sound"
 
 
 @dataclass(frozen=True)
-class Settings(LlamaCppSettings):
+class Settings(HeadDraftSettings, LlamaCppSettings):
     """llama.cpp's settings, and those of its server."""
 
     slots: int = setting(
@@ -45,8 +48,8 @@ class Settings(LlamaCppSettings):
         AUTOMATIC,
         label="Projector",
         group=_IMAGES,
-        help="The file beside the model that makes tokens of images (mmproj). auto: the one that fits. none: no "
-        "images, which saves its memory. Or the name of such a file.",
+        help="The file beside the model that makes tokens of images or sound (mmproj). auto: the one that fits. none: "
+        "neither, which saves its memory. Or the name of such a file.",
     )
     image_tokens: int = setting(
         0,
@@ -81,6 +84,15 @@ class Settings(LlamaCppSettings):
         help="Main memory for chats without a slot, so that returning to one does not read it again. 0 is off: only as "
         "many chats stay cached as there are slots.",
     )
+    more_parameters: str = setting(
+        "",
+        label="More parameters",
+        group="Server",
+        advanced=True,
+        help="Parameters of llama.cpp's server without a setting, in the names of its CommonParams, such as "
+        "swa_full=true, n_ctx_checkpoints=4. A wrong name is answered with the list of them. The memory plan does not "
+        "know them.",
+    )
 
 
 def useful_context(context: int, trained: int, settings: Settings) -> int:
@@ -112,10 +124,13 @@ def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
         projector = choose_projector(settings.projector, facts.projectors)
     except PaddockError:  # the load says why
         projector = None
-    planned = replace(planned, extra_weights=projector.size_bytes if projector else 0)
+    draft = draft_bytes(settings.draft_model, Path(facts.path))
+    # A draft model has caches as long as the model's, and is smaller than the model.
+    each = 2 if draft else 1
+    planned = replace(planned, extra_weights=(projector.size_bytes if projector else 0) + draft)
     if settings.own_caches == "on":
-        return replace(planned, context=tokens // settings.slots, caches=settings.slots)
-    return replace(planned, context=tokens)
+        return replace(planned, context=tokens // settings.slots, caches=settings.slots * each)
+    return replace(planned, context=tokens, caches=each)
 
 
 SPEC = LoaderSpec(

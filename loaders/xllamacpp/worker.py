@@ -14,24 +14,24 @@ from pathlib import Path
 from typing import Any
 
 from loaders.xllamacpp.completion_request import adapter_error, completion_request, server_error
-from loaders.xllamacpp.completion_stream import CompletionStream, reply_logprobs
+from loaders.xllamacpp.completion_stream import CompletionStream, reply_logprobs, with_timings
 from loaders.xllamacpp.embeddings import server_embeddings
-from loaders.xllamacpp.images import Images
 from loaders.xllamacpp.library import library_path
 from loaders.xllamacpp.load_progress import report_load_progress
+from loaders.xllamacpp.media import Media
 from loaders.xllamacpp.model_info import describe_model, server_notes
 from loaders.xllamacpp.probabilities import likeliest_tokens
-from loaders.xllamacpp.reranking import separator_note, server_scores
+from loaders.xllamacpp.reranking import pair_notes, server_scores
 from loaders.xllamacpp.rwlock import ReadWriteLock
 from loaders.xllamacpp.server_http import LocalServer
 from loaders.xllamacpp.server_params import server_parameters
-from loaders.xllamacpp.spec import useful_context
+from loaders.xllamacpp.spec import Settings, useful_context
 from modules.families.llama_reading import reading_settings
 from modules.families.projector import choose_projector
 from modules.families.reasoning import visible_tokens
 from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError, PromptError
-from modules.protocol.events import ModelInfo, RerankResult
+from modules.protocol.events import ModelInfo, ReplyLogprob, RerankResult, ScoreResult, TokenProbability
 from modules.worker.broken_weights import nan_logits_error
 from modules.worker.embeddings import longer_remedy
 from modules.worker.end_of_turn import end_of_turn_token
@@ -71,12 +71,12 @@ class Engine(EngineBase):
         # llama.cpp does not know it.
         self._visible: tuple[str, ...] = ()
         self._end = ""
-        self._images: Images | None = None
+        self._media: Media | None = None
         # The LoRA adapters that the server started with, and those in use.
         self._adapters: list[str] = []
         self._weights: dict[str, float] = {}
 
-    def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
+    def load(self, path: Path, settings: Settings, report: Report) -> ModelInfo:
         report("Reading the file's header", 0.0)
         self._path = path
         if self.templates and not self.reads_only:
@@ -112,9 +112,10 @@ class Engine(EngineBase):
         self._prompts = LlamaTokenizer(self._tokenize, path, self._keys)
         if mmproj:
             props = self._local.get("/props")
-            self.image_mark, begin = props["media_marker"], props["bos_token"] if self._prompts.prefix else ""
+            mark, begin = props["media_marker"], props["bos_token"] if self._prompts.prefix else ""
+            self.image_mark = self.audio_mark = mark
             count = partial(self.tokenize, special=True)
-            self._images = Images(Path(mmproj), self.image_mark, settings.image_tokens, count, begin)
+            self._media = Media(Path(mmproj), mark, settings.image_tokens, count, begin)
         info = self._describe(settings, wanted)
         if not self._computes_numbers():
             raise nan_logits_error()
@@ -142,7 +143,7 @@ class Engine(EngineBase):
             self._serve(self._weights)
             raise
 
-    def _describe(self, settings: Any, wanted: int) -> ModelInfo:
+    def _describe(self, settings: Settings, wanted: int) -> ModelInfo:
         props, meta = self._local.get("/props"), self._local.get("/v1/models")["data"][0]["meta"]
         self._context = props["default_generation_settings"]["n_ctx"]
         devices = [device["name"] for device in self._xllamacpp.get_device_info() if device["name"] != "CPU"]
@@ -153,9 +154,9 @@ class Engine(EngineBase):
         self._visible = tuple(sorted(visible_tokens(names, template)))
         notes = server_notes(settings, self._context, wanted, meta["n_ctx_train"])
         if self.purpose == "rerank":
-            notes += separator_note(self._keys)
+            notes += pair_notes(self._keys)
         device = ", ".join(devices) if devices and settings.gpu_layers else "cpu"
-        return describe_model(props, meta, self._keys, device, notes, self._images is not None)
+        return describe_model(props, meta, self._keys, device, notes)
 
     def _computes_numbers(self) -> bool:
         """Return False if the model computes no probabilities (NaN).
@@ -181,8 +182,8 @@ class Engine(EngineBase):
         body = {"content": text, "add_special": add_special, "parse_special": parse_special}
         return list(self._local.post("/tokenize", body)["tokens"])
 
-    def count_tokens(self, prompt: str, images: Sequence[str]) -> int:
-        return self._images.count(prompt, images) if self._images and images else len(self.tokenize(prompt, True))
+    def count_tokens(self, prompt: str, media: Sequence[str]) -> int:
+        return self._media.count(prompt, media) if self._media and media else len(self.tokenize(prompt, True))
 
     def detokenize(self, tokens: list[int]) -> str:
         with self._server_lock.read():
@@ -209,10 +210,10 @@ class Engine(EngineBase):
         body = completion_request(prompt, params, seed, self._context, self._keys.control, (*self._visible, *ends))
         body["n_probs"] = max(1, request.logprobs) if request.logprobs >= 0 else 0
         stop = StopFilter([*params.stop, *ends])
-        first, last, logprobs = 0.0, dict[str, Any](), list[dict[str, Any]]()
+        first, last, logprobs = 0.0, dict[str, Any](), list[ReplyLogprob]()
         count = unsent = 0
-        run = self._local.complete if self._images else self._server.handle_completions
-        stream = CompletionStream(run, body, cancelled)
+        run = self._local.complete if self._media else self._server.handle_completions
+        stream = CompletionStream(run, body, cancelled, self.pace)
         try:
             for messages in stream:
                 first = first or time.monotonic()
@@ -242,32 +243,27 @@ class Engine(EngineBase):
             yield Piece(text, unsent, tuple(logprobs))
         now = time.monotonic()
         first = first or now
-        cached = stream.cached
         if last:
-            timings = last["timings"]
-            count, cached = timings["predicted_n"], timings["cache_n"]
             length = last.get("prompt_tokens") or length
-            if self._images and request.images:
-                self._images.learn(request.prompt, request.images, length)
-            prefill, decode = timings["prompt_ms"] / 1000, timings["predicted_ms"] / 1000
-        else:
-            prefill, decode = first - start, now - first
+            if self._media and request.media:
+                self._media.learn(request.prompt, request.media, length)
         reason = "cancelled"
         if stop.stopped:
             reason = "stop" if stop.stop in ends and stop.stop not in params.stop else "stop_text"
         if last and not stop.stopped:
             reason = last["choices"][0]["finish_reason"]
-            if reason == "length" and count < params.max_new_tokens:
+            if reason == "length" and last["timings"]["predicted_n"] < params.max_new_tokens:
                 reason = "context"
-        return Outcome(reason, length, cached, cut, count, prefill, decode, seed)
+        outcome = Outcome(reason, length, stream.cached, cut, count, first - start, now - first, seed)
+        return with_timings(outcome, last["timings"]) if last else outcome
 
     def _fitted(self, request: Generate) -> tuple[Any, int, int]:
-        """Return the prompt for the server, its length in tokens, and how many were cut. One with images is not cut."""
+        """Return the prompt for the server, its length in tokens, and how many were cut. One with media is not cut."""
         params = request.params
-        if self._images and request.images:
-            length = self.count_tokens(request.prompt, request.images)
+        if self._media and request.media:
+            length = self.count_tokens(request.prompt, request.media)
             fit_prompt([0] * length, self._context, params.max_new_tokens, truncate=False)
-            return self._images.prompt(request.prompt, request.images), length, 0
+            return self._media.prompt(request.prompt, request.media), length, 0
         tokens, cut = fit_prompt(
             self._prompt(request.prompt, params.add_bos_token),
             self._context,
@@ -277,15 +273,15 @@ class Engine(EngineBase):
         )
         return tokens, len(tokens), cut
 
-    def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
+    def score(self, tokens: list[int], first: int, file: Path) -> ScoreResult:
         if self._scorer is None:
             # The server does not give its model away, so it is mapped once more.
             self._scorer = Scorer(load_library(library_path()), self._path)
         return self._scorer.score(tokens, first, file)
 
-    def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
+    def next_token_probabilities(self, prompt: str, top: int) -> list[TokenProbability]:
         tokens = self._prompt(prompt, True)
-        return likeliest_tokens(self._local.complete if self._images else self._server.handle_completions, tokens, top)
+        return likeliest_tokens(self._local.complete if self._media else self._server.handle_completions, tokens, top)
 
     def embed(self, inputs: list[EmbedInput]) -> list[list[float]]:
         # Token ids, because the server's tokenizer differs from the model's own (LlamaTokenizer).

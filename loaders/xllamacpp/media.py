@@ -1,6 +1,6 @@
-"""Images in prompts for llama.cpp's server: their bytes in requests, and how many tokens they take.
+"""Images and sounds in prompts for llama.cpp's server: their bytes in requests, and how many tokens they take.
 
-The server does not say how many tokens an image has before it has read it. Until then the number is an estimate.
+The server does not say how many tokens a file has before it has read it. Until then the number is an estimate.
 """
 
 from __future__ import annotations
@@ -10,27 +10,28 @@ import hashlib
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from modules.families.projector import image_tokens
+from modules.families.audio_file import is_audio, read_audio
+from modules.families.projector import audio_tokens, image_tokens
 from modules.protocol.errors import PromptError
 from modules.worker.llama.gguf_keys import read_keys
 
 _MOST_KNOWN = 1024
 
 
-class Images:
-    """The images of one model. `mark`: what stands for one in a prompt; `most`: the limit of its tokens, 0 without;
-    `tokenize`: counts a text; `begin`: the name of the token that the server puts before a prompt, or "".
+class Media:
+    """The images and sounds of one model. `mark`: what stands for one in a prompt; `most`: the limit of an image's
+    tokens, 0 without; `tokenize`: counts a text; `begin`: the name of the token that the server puts before a prompt,
+    or "".
     """
 
     def __init__(self, projector: Path, mark: str, most: int, tokenize: Callable[[str], list[int]], begin: str) -> None:
         self.mark, self._most, self._tokenize, self._begin = mark, most, tokenize, begin
         self._values = read_keys(projector).values
-        # Tokens of images that the server has read, by the hash of their files.
+        # Tokens of files that the server has read, by their hash.
         self._known: dict[bytes, int] = {}
 
-    def prompt(self, text: str, paths: Sequence[str]) -> dict[str, Any]:
+    def prompt(self, text: str, paths: Sequence[str]) -> dict[str, object]:
         """Return the field `prompt` of a request. Raises PromptError."""
         return {
             "prompt_string": text.removeprefix(self._begin),
@@ -38,11 +39,11 @@ class Images:
         }
 
     def count(self, text: str, paths: Sequence[str]) -> int:
-        """Return the length of a prompt with images. Raises PromptError."""
+        """Return the length of a prompt with images or sounds. Raises PromptError."""
         return self._texts(text) + sum(self._count(_read(path)) for path in paths)
 
     def learn(self, text: str, paths: Sequence[str], length: int) -> None:
-        """Note the length of a prompt that the server has read, which says how many tokens a new image has."""
+        """Note the length of a prompt that the server has read, which says how many tokens a new file has."""
         digests = [_digest(_read(path)) for path in paths]
         new = {digest for digest in digests if digest not in self._known}
         if len(new) != 1:
@@ -58,15 +59,18 @@ class Images:
         return len(self._tokenize(text.replace(self.mark, "")))
 
     def _count(self, data: bytes) -> int:
-        known = self._known.get(_digest(data))
-        return image_tokens(self._values, *_size(data), self._most) if known is None else known
+        if (known := self._known.get(_digest(data))) is not None:
+            return known
+        if is_audio(data):
+            return audio_tokens(self._values, read_audio(data).seconds)
+        return image_tokens(self._values, *_size(data), self._most)
 
 
 def _read(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise PromptError(f"An image cannot be read ({error.strerror}). Attach it again.") from None
+        raise PromptError(f"A file cannot be read ({error.strerror}). Attach it again.") from None
 
 
 def _digest(data: bytes) -> bytes:
